@@ -1,0 +1,1 @@
+"""The command iac-ci: submit, watch and understand runs."""

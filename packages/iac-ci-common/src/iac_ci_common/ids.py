@@ -1,0 +1,83 @@
+"""The four identifiers of the engine: made, checked and parsed here and nowhere else.
+
+All of them end up in object keys, table keys, resource names and log lines, so whatever enters from outside passes
+through the ``check_*`` functions, which refuse anything with a slash, a dot where none belongs, or a control character.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Final
+
+RUN_ORDER_NUM: Final = "0000"
+"""The order number of the run itself."""
+
+JOB_EVENT_NAME: Final = "_job"
+"""The name under which events of the whole run are stored; order names cannot begin with an underscore."""
+
+MAX_ORDERS: Final = 1000
+"""Most orders in one run."""
+
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
+_TRACE_ID = re.compile(r"[0-9a-f]{16}")
+_ORDER_NUM = re.compile(r"[0-9]{4}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
+
+def new_run_id(now: datetime) -> str:
+    """Make a sortable, unguessable run id: UTC second, then 48 random bits."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
+
+
+def new_trace_id() -> str:
+    """Make a trace id: 64 random bits in hex, the same for the whole run."""
+    return secrets.token_hex(8)
+
+
+def flow_id(username: str, trace_id: str, flow_label: str) -> str:
+    """Build the flow id ``<username>:<trace_id>-<flow_label>`` from parts that are already checked."""
+    return f"{check_name(username, 'username')}:{check_trace_id(trace_id)}-{check_name(flow_label, 'flow_label')}"
+
+
+def trace_leg(trace_id: str, now: datetime) -> str:
+    """Name one leg of a trace: ``<trace_id>:<epoch seconds>``."""
+    return f"{check_trace_id(trace_id)}:{int(now.timestamp())}"
+
+
+def order_num(index: int) -> str:
+    """Give the number of the order at ``index`` (from 0) of the job: ``0001``, ``0002``, …"""
+    if not 0 <= index < MAX_ORDERS:
+        raise ValueError(f"order index {index} is not within 0 and {MAX_ORDERS - 1}")
+    return f"{index + 1:04d}"
+
+
+def check_run_id(value: str) -> str:
+    """Return ``value`` if it is a run id, else raise ``ValueError``."""
+    return _check(_RUN_ID, value, "run id")
+
+
+def check_trace_id(value: str) -> str:
+    """Return ``value`` if it is a trace id, else raise ``ValueError``."""
+    return _check(_TRACE_ID, value, "trace id")
+
+
+def check_order_num(value: str) -> str:
+    """Return ``value`` if it is an order number (``0000`` is the run itself), else raise ``ValueError``."""
+    _check(_ORDER_NUM, value, "order number")
+    if int(value) > MAX_ORDERS:
+        raise ValueError(f"order number {value} is above {MAX_ORDERS}")
+    return value
+
+
+def check_name(value: str, what: str = "name") -> str:
+    """Return ``value`` if it is a name: 1 to 128 letters, digits, ``_`` or ``-``, beginning with a letter or digit."""
+    return _check(_NAME, value, what)
+
+
+def _check(pattern: re.Pattern[str], value: str, what: str) -> str:
+    # fullmatch: `$` would accept a trailing newline.
+    if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        raise ValueError(f"{value!r:.80} is not a valid {what} ({pattern.pattern})")
+    return value

@@ -1,0 +1,118 @@
+"""Every object key and table key, built and parsed in this one place."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote_plus
+
+from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id, check_trace_id
+
+CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
+"""Prefix that the bucket notification filters on."""
+
+RESULT_SUFFIX: Final = "result.json"
+"""Suffix that the bucket notification filters on."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DELIVERY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,256}")
+
+
+class ResultKey(NamedTuple):
+    """The run and order that a ``result.json`` belongs to; order ``0000`` is a nudge of the run itself."""
+
+    run_id: str
+    order_num: str
+
+
+def job(run_id: str) -> str:
+    """Key of the accepted job."""
+    return f"tmp/jobs/{check_run_id(run_id)}/job.json"
+
+
+def code(sha256: str) -> str:
+    """Key of one distinct code tree, named by the digest of its archive."""
+    if _SHA256.fullmatch(sha256) is None:
+        raise ValueError(f"{sha256!r:.80} is not a sha256 digest")
+    return f"tmp/code/{sha256}.zip"
+
+
+def package(run_id: str, order_num: str) -> str:
+    """Key of an order's ``exec.zip``: manifest and sealed secrets."""
+    return f"tmp/exec/{check_run_id(run_id)}/{check_order_num(order_num)}/exec.zip"
+
+
+def callbacks(run_id: str) -> str:
+    """Prefix of all claims and results of a run."""
+    return f"{CALLBACK_PREFIX}{check_run_id(run_id)}/"
+
+
+def claim(run_id: str, order_num: str) -> str:
+    """Key of the create-once claim that makes commands run at most once."""
+    return f"{callbacks(run_id)}{check_order_num(order_num)}/claim.json"
+
+
+def result(run_id: str, order_num: str) -> str:
+    """Key of the create-once result."""
+    return f"{callbacks(run_id)}{check_order_num(order_num)}/{RESULT_SUFFIX}"
+
+
+def trigger(run_id: str) -> str:
+    """Key whose (re)writing wakes the orchestrator for the whole run."""
+    return result(run_id, RUN_ORDER_NUM)
+
+
+def log(run_id: str, order_num: str) -> str:
+    """Key of an order's full, redacted log."""
+    return f"tmp/logs/{check_run_id(run_id)}/{check_order_num(order_num)}.log"
+
+
+def done(run_id: str) -> str:
+    """Key of the done marker, in the done bucket."""
+    return f"{check_run_id(run_id)}/done"
+
+
+def parse_result(key: str, *, url_encoded: bool = False) -> ResultKey | None:
+    """Read run and order from a result's key; None for any other key.
+
+    Keys in S3 event records are URL-encoded with ``+`` for a space (Amazon S3 User Guide, "Event message structure"):
+    pass ``url_encoded=True`` for those.
+    """
+    plain = unquote_plus(key) if url_encoded else key
+    parts = plain.removeprefix(CALLBACK_PREFIX).split("/")
+    if not plain.startswith(CALLBACK_PREFIX) or len(parts) != 3 or parts[2] != RESULT_SUFFIX:
+        return None
+    try:
+        return ResultKey(check_run_id(parts[0]), check_order_num(parts[1]))
+    except ValueError:
+        return None
+
+
+def run_lock(run_id: str) -> str:
+    """Key of a run's lock in the locks table."""
+    return f"lock:{check_run_id(run_id)}"
+
+
+def delivery(provider: str, delivery_id: str) -> str:
+    """Key under which one webhook delivery is remembered in the locks table."""
+    if _DELIVERY.fullmatch(delivery_id) is None:
+        raise ValueError(f"{delivery_id!r:.80} is not a delivery id")
+    return f"delivery:{provider}:{delivery_id}"
+
+
+def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:
+    """Sort key of an event: no two events of a run share name, millisecond and kind."""
+    return f"{order_name}:{epoch_ms:013d}:{kind}"
+
+
+def execution_name(run_id: str, order_num: str) -> str:
+    """Name of a watchdog's execution: the same for every attempt to start it, so that starting twice starts one.
+
+    Names are limited to 80 characters (AWS Step Functions API Reference, "StartExecution").
+    """
+    return f"{check_run_id(run_id)}-{check_order_num(order_num)}"
+
+
+def trace_partition(trace_id: str) -> str:
+    """Partition key of a run's events."""
+    return check_trace_id(trace_id)

@@ -1,0 +1,133 @@
+"""The job as callers send it to ``POST /webhook``: the names are a contract with existing callers.
+
+The models check what one field or one order can show by itself; what needs the whole job (duplicates, dependencies,
+cycles, limits of a target) is checked by ``iac_ci_init.decide``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, StringConstraints, model_validator
+
+from iac_ci_common import limits
+from iac_ci_common.environment import EnvironmentName
+from iac_ci_common.locations import SecretLocation
+from iac_ci_common.models.base import Name
+
+Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+"""A short line without control characters."""
+
+Command = Annotated[
+    StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*\Z")
+]
+CommitHash = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?\Z")]
+S3Location = Annotated[
+    StrictStr, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,1024}\Z")
+]
+RoleArn = Annotated[StrictStr, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}\Z")]
+
+
+class ExecutionTarget(StrEnum):
+    """Where an order asks to run; ``auto`` takes Lambda where the time-out fits, else CodeBuild."""
+
+    AUTO = "auto"
+    LAMBDA = "lambda"
+    CODEBUILD = "codebuild"
+
+
+class Payload(BaseModel):
+    """What comes from outside: strict, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Order(Payload):
+    """A list of commands with its code, secrets, time-out and dependencies."""
+
+    order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` where none is given.")
+    queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
+    cmds: list[Command] = Field(
+        min_length=1,
+        max_length=limits.MAX_COMMANDS,
+        description="Shell commands, in order; the first that fails ends the order.",
+    )
+    timeout: StrictInt = Field(gt=0, description="Seconds that all commands together may take.")
+    execution_target: ExecutionTarget = Field(ExecutionTarget.AUTO, description="Where to run.")
+    use_lambda: StrictBool | None = Field(None, description="Older name: true is `lambda`, false is `codebuild`.")
+    git_repo: Text | None = Field(
+        None,
+        description="Repository to clone; the job's where none is given. https:// or ssh; file:// on the local cloud only.",
+    )
+    git_folder: Text | None = Field(
+        None, description="Folder of the code in which the commands run, relative, without `..`."
+    )
+    commit_hash: CommitHash | None = Field(None, description="Full commit to check out; the job's where none is given.")
+    s3_location: S3Location | None = Field(
+        None, description="`s3://bucket/key` of a zip with the code, instead of git."
+    )
+    env_vars: dict[EnvironmentName, StrictStr] = Field(
+        default_factory=dict, max_length=256, description="Plain environment variables."
+    )
+    ssm_paths: list[SecretLocation] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Parameters; a JSON object gives one variable per key, plain text one named like the path's last part.",
+    )
+    secret_manager_paths: list[SecretLocation] = Field(
+        default_factory=list, max_length=64, description="Secrets Manager secrets, read like ssm_paths."
+    )
+    secrets: dict[EnvironmentName, SecretLocation] = Field(
+        default_factory=dict,
+        max_length=256,
+        description="One variable per entry, from `ssm:/path` or `secretsmanager:id#key`.",
+    )
+    assume_role: RoleArn | None = Field(
+        None, description="Role whose temporary credentials (at most one hour) the commands get."
+    )
+    sops_key: SecretLocation | None = Field(
+        None, description="Location of an age identity to seal with, instead of the stack's KMS key."
+    )
+    dependencies: list[Name] = Field(
+        default_factory=list,
+        max_length=limits.MAX_DEPENDENCIES,
+        description="Names or queue ids of orders that come first.",
+    )
+    must_succeed: StrictBool = Field(
+        True, description="False: the run and the dependents go on though this order failed."
+    )
+
+    @model_validator(mode="after")
+    def _target_named_once(self) -> Self:
+        if self.use_lambda is not None and "execution_target" in self.model_fields_set:
+            raise ValueError("name the target by use_lambda or by execution_target, not by both")
+        return self
+
+
+class Job(Payload):
+    """A list of orders and what they share."""
+
+    username: Name = Field(description="Who asks; part of the flow id.")
+    flow_label: Name = Field("flow", description="Label of the flow; part of the flow id.")
+    git_repo: Text | None = Field(None, description="Repository for orders that name no code of their own.")
+    commit_hash: CommitHash | None = Field(None, description="Full commit of git_repo.")
+    git_token_location: SecretLocation | None = Field(None, description="Where the code host's token is.")
+    git_ssh_key_location: SecretLocation | None = Field(None, description="Where the ssh deploy key is.")
+    pr_number: Annotated[StrictInt, Field(gt=0)] | None = Field(None, description="Pull request to report to.")
+    issue_number: Annotated[StrictInt, Field(gt=0)] | None = Field(None, description="Issue to report to.")
+    pr_comment_search_tag: Text | None = Field(
+        None, description="Text that the run's comment carries so that it can be found."
+    )
+    presign_expiry: Annotated[StrictInt, Field(gt=0, le=limits.MAX_PRESIGN_SECONDS)] | None = Field(
+        None, description="Longest life of a presigned URL, seconds."
+    )
+    job_timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_JOB_SECONDS)] = Field(
+        limits.DEFAULT_JOB_SECONDS, description="Seconds after acceptance at which the run ends `timed_out`."
+    )
+    max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
+        None, description="Most orders open at once; the stack's limit where none is given."
+    )
+    orders: list[Order] = Field(
+        min_length=1, max_length=limits.MAX_ORDERS, description="The orders, numbered `0001`, … as given."
+    )

@@ -1,0 +1,31 @@
+"""The run's lock and the remembered deliveries: rows of the locks table."""
+
+from __future__ import annotations
+
+from iac_ci_common.models.base import Moment, RunId, StoredShape
+
+
+class Lock(StoredShape):
+    """A lease on a run. ``token`` grows with every taking, ``doorbell`` with every event."""
+
+    run_id: RunId
+    owner: str | None = None
+    lease_until: Moment | None = None
+    token: int = 0
+    doorbell: int = 0
+    completed: bool = False
+    expires_at: Moment
+
+    def held(self, now: Moment) -> bool:
+        """Say whether somebody's lease is alive; an expired one counts as none, whatever the table still shows."""
+        return self.owner is not None and self.lease_until is not None and self.lease_until > now
+
+
+class Delivery(StoredShape):
+    """A request that was seen before, and the answer it got."""
+
+    key: str
+    run_id: RunId
+    body_sha256: str
+    answer: str | None = None
+    expires_at: Moment

@@ -1,0 +1,29 @@
+"""``manifest.json`` inside an order's ``exec.zip``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from iac_ci_common.models.base import Name, OrderNum, RunId, StoredShape
+
+MANIFEST_NAME = "manifest.json"
+SEALED_NAME = "secrets.sops.json"
+IDENTITY_NAME = "identity.sops.json"
+
+
+class Manifest(StoredShape):
+    """What a worker needs to know of an order, without a secret in it.
+
+    Beside it lie ``secrets.sops.json`` (present if ``sealed``) and, where the order names an age key,
+    ``identity.sops.json``: that key, itself sealed under the stack's KMS key with the run as encryption context.
+    """
+
+    run_id: RunId
+    order_num: OrderNum
+    order_name: Name
+    flow_id: str
+    cmds: tuple[str, ...] = Field(min_length=1)
+    folder: str | None = Field(None, description="Folder inside the code in which the commands run.")
+    env_vars: dict[str, str] = Field(default_factory=dict)
+    sealed: bool = False
+    sealed_with_age: bool = False

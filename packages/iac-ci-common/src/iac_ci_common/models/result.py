@@ -1,0 +1,64 @@
+"""What a worker (or, in its place, the watchdog) leaves behind, each written once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from iac_ci_common import limits
+from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
+from iac_ci_common.states import REPORTABLE, OrderState
+
+
+class Reporter(StrEnum):
+    """Who wrote a claim or a result."""
+
+    WORKER = "worker"
+    WATCHDOG = "watchdog"
+    ORCHESTRATOR = "orchestrator"
+
+
+class Claim(StoredShape):
+    """Whoever creates this object may run, or has forbidden to run, the order's commands."""
+
+    run_id: RunId
+    order_num: OrderNum
+    claimed_by: Reporter
+    claimed_at: Moment
+    execution: str | None = Field(None, description="Lambda request id or CodeBuild build id of the worker.")
+
+
+class Result(StoredShape):
+    """How an order ended. The first one written counts."""
+
+    run_id: RunId
+    order_num: OrderNum
+    status: OrderState
+    reported_by: Reporter
+    exit_code: int | None = None
+    failed_command: str | None = Field(
+        None, max_length=512, description="The command that failed, redacted and shortened."
+    )
+    reason: str | None = Field(None, max_length=1024)
+    started_at: Moment | None = None
+    ended_at: Moment
+    duration_ms: int = Field(0, ge=0)
+    log_tail: str = Field("", description="The end of the log, cut at a line.")
+    log_truncated: bool = Field(False, description="True where the tail is not the whole log.")
+    log_bytes: int = Field(0, ge=0, description="Length of the whole log.")
+    log_stored: bool = Field(False, description="True where the whole log is in the bucket.")
+
+    @field_validator("status")
+    @classmethod
+    def _terminal(cls, status: OrderState) -> OrderState:
+        if status not in REPORTABLE:
+            raise ValueError(f"a result cannot report {status}")
+        return status
+
+    @field_validator("log_tail")
+    @classmethod
+    def _short(cls, tail: str) -> str:
+        if len(tail.encode("utf-8", "replace")) > limits.LOG_TAIL_BYTES:
+            raise ValueError("the log tail is too long")
+        return tail

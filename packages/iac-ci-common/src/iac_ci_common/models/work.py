@@ -1,0 +1,28 @@
+"""What the orchestrator hands to a worker."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
+
+
+class WorkUrls(StoredShape):
+    """Presigned URLs, minted at dispatch; each is a capability for one object and never reaches the commands."""
+
+    package: str = Field(repr=False)
+    code: str | None = Field(None, repr=False)
+    claim: str = Field(repr=False)
+    log: str = Field(repr=False)
+    result: str = Field(repr=False)
+
+
+class Work(StoredShape):
+    """One order for one worker: Lambda's event, or the base64 of its JSON in CodeBuild's ``IAC_CI_WORK``."""
+
+    run_id: RunId
+    order_num: OrderNum
+    trace_id: TraceId
+    timeout: int = Field(gt=0, description="Seconds the commands may take, already cut to the run's deadline.")
+    not_after: Moment = Field(description="A worker that comes later than this must not start the commands.")
+    urls: WorkUrls

@@ -1,0 +1,296 @@
+"""Everything the engine does to the world, as Protocols.
+
+Adapters live in ``iac_ci_common.aws`` and ``iac_ci_common.vcs``, in-memory ones in ``iac_ci_common.testing``; one
+contract suite holds both to what is written here. All of them raise ``iac_ci_common.errors`` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from iac_ci_common.errors import IacCiError
+    from iac_ci_common.locations import Location
+    from iac_ci_common.models.event import Event
+    from iac_ci_common.models.lock import Delivery, Lock
+    from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+    from iac_ci_common.models.work import Work
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time, so that tests and the simulation own it."""
+
+    def now(self) -> datetime:
+        """Give the time, with its zone (UTC)."""
+        ...
+
+
+class Objects(Protocol):
+    """One bucket."""
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write or overwrite an object."""
+        ...
+
+    def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write an object that must not exist; raise ``AlreadyExists`` if it does (``If-None-Match: *``)."""
+        ...
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """Read an object, at most ``max_bytes`` + 1 of it; raise ``NotFound`` if it is not there."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Say whether the object is there."""
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """List all keys that begin with ``prefix``, sorted."""
+        ...
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, a thousand a call; a missing one is no error."""
+        ...
+
+    def presign_get(self, key: str, *, seconds: int) -> str:
+        """Make a URL that reads the object for so long; no service is called."""
+        ...
+
+    def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
+        """Make a URL that writes the object; with ``create_once`` the header ``If-None-Match: *`` is part of what is signed."""
+        ...
+
+
+class CodeStore(Protocol):
+    """Reads archives from buckets that are the caller's, not the engine's."""
+
+    def fetch(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Read an object; raise ``NotFound`` or, beyond ``max_bytes``, ``PreparationFailed``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunRows:
+    """One consistent look at a run. ``run`` is None while the run is not prepared."""
+
+    run: RunRow | None
+    orders: tuple[OrderRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Replace the row ``before`` by ``after`` if its status (and ``dispatched_at``) are still those of ``before``.
+
+    ``event`` is written with it or not at all.
+    """
+
+    before: OrderRow | RunRow
+    after: OrderRow | RunRow
+    event: Event | None = None
+
+
+class Runs(Protocol):
+    """The tables orders and order_events."""
+
+    def read(self, run_id: str) -> RunRows:
+        """Read the run and all its orders: one strongly consistent query per megabyte."""
+        ...
+
+    def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
+        """Insert orders, events and, last and as the commit point, the run; rows that exist are left alone.
+
+        Returns False if the run's row was there before. Safe to repeat.
+        """
+        ...
+
+    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
+        """Apply the moves, each wholly or not at all, a hundred items a call; return those that were refused.
+
+        A move is refused when the row is no longer as ``before`` says. Illegal moves raise ``IllegalMove`` before
+        anything is written.
+        """
+        ...
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Write events that go with no move."""
+        ...
+
+    def events(self, trace_id: str) -> list[Event]:
+        """Read a run's events in the order of time."""
+        ...
+
+    def request_cancel(self, run_id: str, reason: str) -> None:
+        """Set ``cancel_reason`` on a run that has none and has not ended; else ``ConditionFailed``."""
+        ...
+
+
+class Locks(Protocol):
+    """The table locks. Expiry is always compared here, TTL deletion being lazy."""
+
+    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
+        """Count one more event on the run's doorbell, creating the lock if there is none; return it as it is now.
+
+        A completed lock is returned unchanged.
+        """
+        ...
+
+    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int) -> Lock | None:
+        """Take a lock that nobody holds alive and that is not completed; None if somebody was faster."""
+        ...
+
+    def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
+        """Prolong our lease; raise ``ConditionFailed`` if the token is no longer ours."""
+        ...
+
+    def release(self, lock: Lock) -> Lock | None:
+        """Let go (None) if the doorbell still reads ``lock.doorbell``; else return the lock as it is now, still held.
+
+        Raises ``ConditionFailed`` if the token is no longer ours.
+        """
+        ...
+
+    def complete(self, lock: Lock) -> None:
+        """Mark the run as finished for good; raise ``ConditionFailed`` if the token is no longer ours."""
+        ...
+
+    def read(self, run_id: str) -> Lock | None:
+        """Read a run's lock, consistently."""
+        ...
+
+    def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
+        """Remember all deliveries in one step; or none, and return the first that was seen before and is alive."""
+        ...
+
+    def answer(self, key: str, answer: str) -> None:
+        """Keep the answer that a remembered delivery got."""
+        ...
+
+
+class Preparations(Protocol):
+    """The init function's second leg."""
+
+    def start(self, run_id: str) -> None:
+        """Ask for the preparation of an accepted run, asynchronously; asking twice is harmless."""
+        ...
+
+
+class Workers(Protocol):
+    """Where orders run."""
+
+    def start_lambda(self, work: Work) -> None:
+        """Hand an order to the worker function, asynchronously."""
+        ...
+
+    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+        """Start a CodeBuild build, idempotent by run and order; return the build's id."""
+        ...
+
+    def stop_build(self, build_id: str) -> None:
+        """Stop a build; one that has ended is no error."""
+        ...
+
+    def build_ended(self, build_id: str) -> bool:
+        """Say whether a build has ended, however it did."""
+        ...
+
+
+class Watchdogs(Protocol):
+    """The Step Function."""
+
+    def start(self, run_id: str, order_num: str) -> None:
+        """Start the watchdog of an order, or with ``0000`` of the run; starting it again is no error."""
+        ...
+
+
+class Secrets(Protocol):
+    """Parameter Store, Secrets Manager and STS."""
+
+    def read(self, location: Location) -> str:
+        """Read one secret whole (its ``key`` is the caller's affair); raise ``NotFound`` or ``PortFailed``."""
+        ...
+
+    def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
+        """Assume a role; return the three ``AWS_*`` credential variables. Role chaining limits them to one hour."""
+        ...
+
+
+class Sealer(Protocol):
+    """SOPS."""
+
+    def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
+        """Seal values under the stack's KMS key with the run as encryption context, or for an age recipient."""
+        ...
+
+    def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:
+        """Open a sealed file, in memory; raise ``SealingFailed``."""
+        ...
+
+
+class Reports(Protocol):
+    """The comment on the pull request."""
+
+    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
+        """Create the run's comment or edit the one there is; found by a hidden marker of the run."""
+        ...
+
+
+class Repositories(Protocol):
+    """Git."""
+
+    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+        """Put the tree of ``commit`` (``HEAD``: of the default branch) into the empty ``folder``, without ``.git``."""
+        ...
+
+
+class Parallel(Protocol):
+    """Does independent calls side by side (threads on AWS, one after another in tests and the simulation)."""
+
+    def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
+        """Do all calls; give each one's value or its error, in the order given. Other exceptions are raised."""
+        ...
+
+
+class Notes(Protocol):
+    """Structured log lines."""
+
+    def bind(self, **context: str) -> Notes:
+        """Give notes that carry this context (run_id, order_num, trace_id) on every line."""
+        ...
+
+    def info(self, message: str, **fields: object) -> None:
+        """Write a line that a reader of a healthy run wants."""
+        ...
+
+    def warning(self, message: str, **fields: object) -> None:
+        """Write a line about something that went wrong and was dealt with."""
+        ...
+
+    def error(self, message: str, **fields: object) -> None:
+        """Write a line about something that a person should see."""
+        ...
+
+
+__all__ = [
+    "Clock",
+    "CodeStore",
+    "Locks",
+    "Move",
+    "Notes",
+    "Objects",
+    "Parallel",
+    "Preparations",
+    "Reports",
+    "Repositories",
+    "RunRows",
+    "Runs",
+    "Sealer",
+    "Secrets",
+    "Watchdogs",
+    "Workers",
+]

@@ -1,0 +1,91 @@
+"""The state machine of orders and runs: pure tables, nothing else.
+
+``queued → dispatching → running → succeeded | failed | timed_out | cancelled`` and ``queued → skipped | cancelled``.
+A result may overtake the row's move to ``running`` (the worker can be done before the orchestrator notes that it
+started it), so ``dispatching`` may also move straight to an end.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from iac_ci_common.errors import IllegalMove
+
+
+class OrderState(StrEnum):
+    """Where an order is on its way."""
+
+    QUEUED = "queued"
+    DISPATCHING = "dispatching"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class RunState(StrEnum):
+    """Where a run is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+
+
+_ENDS: Final = frozenset({OrderState.SUCCEEDED, OrderState.FAILED, OrderState.TIMED_OUT, OrderState.CANCELLED})
+
+TERMINAL: Final = _ENDS | {OrderState.SKIPPED}
+"""States that an order never leaves."""
+
+OPEN: Final = frozenset({OrderState.DISPATCHING, OrderState.RUNNING})
+"""States in which a worker may exist."""
+
+REPORTABLE: Final = _ENDS
+"""States that a result may report."""
+
+RUN_TERMINAL: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED})
+"""States that a run never leaves."""
+
+ORDER_MOVES: Final = MappingProxyType(
+    {
+        OrderState.QUEUED: frozenset({OrderState.DISPATCHING, OrderState.SKIPPED, OrderState.CANCELLED}),
+        OrderState.DISPATCHING: _ENDS | {OrderState.RUNNING},
+        OrderState.RUNNING: _ENDS,
+        OrderState.SUCCEEDED: frozenset[OrderState](),
+        OrderState.FAILED: frozenset[OrderState](),
+        OrderState.TIMED_OUT: frozenset[OrderState](),
+        OrderState.CANCELLED: frozenset[OrderState](),
+        OrderState.SKIPPED: frozenset[OrderState](),
+    }
+)
+"""The whole table of moves of an order."""
+
+RUN_MOVES: Final = MappingProxyType(
+    {
+        RunState.QUEUED: RUN_TERMINAL | {RunState.RUNNING},
+        RunState.RUNNING: RUN_TERMINAL,
+        RunState.SUCCEEDED: frozenset[RunState](),
+        RunState.FAILED: frozenset[RunState](),
+        RunState.TIMED_OUT: frozenset[RunState](),
+        RunState.CANCELLED: frozenset[RunState](),
+    }
+)
+"""The whole table of moves of a run."""
+
+
+def check_order_move(before: OrderState, after: OrderState) -> None:
+    """Raise ``IllegalMove`` unless an order may go from ``before`` to ``after``."""
+    if after not in ORDER_MOVES[before]:
+        raise IllegalMove(f"an order cannot move from {before} to {after}")
+
+
+def check_run_move(before: RunState, after: RunState) -> None:
+    """Raise ``IllegalMove`` unless a run may go from ``before`` to ``after``."""
+    if after not in RUN_MOVES[before]:
+        raise IllegalMove(f"a run cannot move from {before} to {after}")

@@ -1,0 +1,1 @@
+"""The door and the packer: verifies, validates, packages and queues a job."""

@@ -1,0 +1,1 @@
+"""The embedded local cloud: the whole engine on a laptop, under the deployed policies."""

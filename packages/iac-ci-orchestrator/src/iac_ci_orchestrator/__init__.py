@@ -1,0 +1,1 @@
+"""The dependency graph: decides what runs next and dispatches it."""
