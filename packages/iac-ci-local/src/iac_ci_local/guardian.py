@@ -1,0 +1,143 @@
+"""The process above everything that a local cloud starts, so that nothing outlives whoever started it.
+
+Run as a script, with the standard library only. It reads what to start as one line of JSON from its standard input and
+says on its standard output what became of it. When the standard input ends, because its parent closed it or died in
+whatever way, or on SIGTERM, it ends every process below it and removes the cloud's folder.
+
+It is the subreaper of all its descendants (prctl(2), PR_SET_CHILD_SUBREAPER), so that even a process that left its
+session or lost its parent is still found below it. Where there is no such thing (macOS), it ends the process groups of
+the processes it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LINUX = sys.platform == "linux"
+_END_SECONDS = 10.0
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _dies_with_guardian() -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _say(**fields: object) -> None:
+    # The parent may be gone already: then nobody is left to listen.
+    with contextlib.suppress(OSError):
+        os.write(1, (json.dumps(fields) + "\n").encode())
+
+
+def _start(child: dict[str, Any]) -> subprocess.Popen[bytes]:
+    with Path(child["log"]).open("ab") as log:
+        return subprocess.Popen(  # noqa: S603
+            child["command"],
+            env=child["environment"],
+            cwd=child["folder"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=child.get("descriptors", ()),
+            start_new_session=True,
+            preexec_fn=_dies_with_guardian if _LINUX else None,  # noqa: PLW1509
+        )
+
+
+def _descendants() -> set[int]:
+    parents: dict[int, int] = {}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = Path(entry.path, "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        if fields[0] != "Z":
+            parents[int(entry.name)] = int(fields[1])
+    below = {os.getpid()}
+    while True:
+        found = {pid for pid, parent in parents.items() if parent in below} - below
+        if not found:
+            return below - {os.getpid()}
+        below |= found
+
+
+def _end_all(children: list[subprocess.Popen[bytes]]) -> None:
+    until = time.monotonic() + _END_SECONDS
+    while time.monotonic() < until:
+        if _LINUX:
+            rest = _descendants()
+            for pid in rest:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            rest = {child.pid for child in children if child.poll() is None}
+            for pid in rest:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not rest:
+            return
+        time.sleep(0.01)
+
+
+def _reap(children: list[subprocess.Popen[bytes]], told: set[int]) -> None:
+    """Reap adopted orphans; report a child of our own and leave it unreaped, so that its pid is not used again."""
+    own = {child.pid: index for index, child in enumerate(children)}
+    with contextlib.suppress(ChildProcessError):
+        while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if info.si_pid in own:
+                if info.si_pid not in told:
+                    told.add(info.si_pid)
+                    _say(ended=own[info.si_pid])
+                return
+            os.waitpid(info.si_pid, os.WNOHANG)
+
+
+def main() -> None:
+    """Start what the parent asks for, wait for the parent's end and leave nothing behind."""
+    if _LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    order = json.loads(sys.stdin.readline())
+    children: list[subprocess.Popen[bytes]] = []
+    told: set[int] = set()
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _end_all(children)
+        shutil.rmtree(order["folder"], ignore_errors=True)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        children.extend(_start(child) for child in order["children"])
+        signal.signal(signal.SIGCHLD, lambda *_: _reap(children, told))
+        _reap(children, told)
+        _say(started=[child.pid for child in children])
+        while sys.stdin.read(1024):
+            pass
+    finally:
+        stop()
+
+
+if __name__ == "__main__":
+    main()

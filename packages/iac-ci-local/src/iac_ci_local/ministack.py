@@ -1,0 +1,294 @@
+"""Starts MiniStack, the local AWS, in a process of its own on loopback, and ends it with everything it started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from iac_ci_common.errors import IacCiError
+from iac_ci_local.names import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+READY_SECONDS: Final = 30.0
+"""How long MiniStack may take to answer."""
+
+_ATTEMPTS: Final = 3
+_FOLDER_PREFIX: Final = "iac-ci-local-"
+
+
+class LocalCloudError(IacCiError):
+    """The local cloud did not come up, or went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast the local cloud's time runs where waiting for real would only be tedious."""
+
+    wait_scale: float = 0.1
+    """Factor on the waits of state machines: a watchdog's minute takes six seconds."""
+
+    retry_seconds: float = 0.2
+    """Wait before Lambda's first retry of an asynchronous call; AWS waits a minute."""
+
+
+@dataclass(slots=True)
+class LocalAws:
+    """A running MiniStack with an account of its own. Use as a context manager, or call ``start`` and ``stop``."""
+
+    speed: Speed = field(default_factory=Speed)
+    account: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**11) + 10**11))
+    folder: Path = field(init=False)
+    endpoint: str = field(init=False, default="")
+    builds_endpoint: str = field(init=False, default="")
+    _guardian: subprocess.Popen[str] | None = field(init=False, default=None)
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End it and everything it started."""
+        self.stop()
+
+    @property
+    def access_key(self) -> str:
+        """Access key of the account's root: MiniStack takes the account's number for it."""
+        return self.account
+
+    @property
+    def secret_key(self) -> str:
+        """Secret key of the account's root; MiniStack does not verify root's."""
+        return "local"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the guardian, below which everything of this cloud lives."""
+        if self._guardian is None:
+            raise LocalCloudError("the local cloud is not running")
+        return self._guardian.pid
+
+    @property
+    def session(self) -> dict[str, str]:
+        """What ``boto3.client`` needs to reach this cloud as root."""
+        return {
+            "region_name": REGION,
+            "endpoint_url": self.endpoint,
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+        }
+
+    def client(self, service: str) -> Any:
+        """Make a boto3 client of this cloud, as root; S3 is reached by paths, host names of buckets do not resolve."""
+        import boto3
+        from botocore.config import Config
+
+        make: Callable[..., Any] = boto3.client
+        return make(service, config=Config(s3={"addressing_style": "path"}, max_pool_connections=16), **self.session)
+
+    def start(self) -> None:
+        """Start MiniStack and the builds endpoint and wait until both are this cloud's; raise ``LocalCloudError``."""
+        remove_abandoned_folders()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._start_once()
+            except LocalCloudError:
+                self.stop()
+                # Somebody else may have taken the port between our look and MiniStack's bind.
+                if attempt == _ATTEMPTS:
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """End every process of this cloud and remove its folder; stopping twice is no error."""
+        guardian, self._guardian = self._guardian, None
+        if guardian is None:
+            return
+        if guardian.stdin is not None:
+            with contextlib.suppress(OSError):
+                guardian.stdin.close()
+        guardian.wait()
+        if guardian.stdout is not None:
+            guardian.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def check_alive(self) -> None:
+        """Raise ``LocalCloudError`` if a part of the cloud has ended by itself."""
+        ended = self._said(timeout=0)
+        if ended is not None:
+            raise LocalCloudError(f"the local cloud ended by itself; its log ends with:\n{self.log_tail()}")
+
+    def log_tail(self, *, lines: int = 20) -> str:
+        """Give the end of what MiniStack and the builds endpoint wrote."""
+        parts: list[str] = []
+        for name in ("ministack.log", "builds.log"):
+            with contextlib.suppress(OSError):
+                parts += (self.folder / name).read_text("utf-8", "replace").splitlines()[-lines:]
+        return "\n".join(parts)
+
+    def _start_once(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX)).resolve()
+        for name in ("tmp", "home"):
+            (self.folder / name).mkdir()
+        port = _free_port()
+        self.endpoint = f"http://127.0.0.1:{port}"
+        with socket.create_server(("127.0.0.1", 0)) as builds:
+            self.builds_endpoint = f"http://127.0.0.1:{builds.getsockname()[1]}"
+            self._start_guardian(port, builds)
+        self._wait_until_ready()
+
+    def _start_guardian(self, port: int, builds: socket.socket) -> None:
+        guardian = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=(builds.fileno(),),
+            start_new_session=True,
+        )
+        self._guardian = guardian
+        if guardian.stdin is None:
+            raise LocalCloudError("the guardian has no standard input")
+        # Its life is bound to this pipe: whatever happens to us, the kernel closes our end.
+        (self.folder / "guardian.pid").write_text(str(guardian.pid), "utf-8")
+        guardian.stdin.write(json.dumps(self._children(port, builds.fileno())) + "\n")
+        guardian.stdin.flush()
+        if "started" not in (self._said(timeout=READY_SECONDS) or {}):
+            raise LocalCloudError("the guardian of the local cloud did not start")
+
+    def _children(self, port: int, builds: int) -> dict[str, Any]:
+        clean = self.clean_environment()
+        ministack = clean | {
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_ACCOUNT_ID": self.account,
+            "MINISTACK_REGION": REGION,
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+            "AUTH": "true",
+            "SFN_WAIT_SCALE": str(self.speed.wait_scale),
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(self.speed.retry_seconds),
+        }
+        building = clean | {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
+        return {
+            "folder": str(self.folder),
+            "children": [
+                {
+                    "command": [sys.executable, "-m", "ministack"],
+                    "environment": ministack,
+                    "folder": str(self.folder),
+                    "log": str(self.folder / "ministack.log"),
+                },
+                {
+                    "command": [sys.executable, "-m", "iac_ci_local.builds", str(builds), str(self.folder)],
+                    "environment": building,
+                    "folder": str(self.folder),
+                    "log": str(self.folder / "builds.log"),
+                    "descriptors": [builds],
+                },
+            ],
+        }
+
+    def clean_environment(self) -> dict[str, str]:
+        """Give the environment of every process of this cloud: nothing of the user's but where programs are.
+
+        MiniStack hands its own environment on to the functions, so the user's credentials must not be in it.
+        """
+        path = os.pathsep.join(
+            [*self.extra_paths, str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        )
+        {
+            "PATH": path,
+            "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "LANG": "C.UTF-8",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def _wait_until_ready(self) -> None:
+        until = time.monotonic() + READY_SECONDS
+        while time.monotonic() < until:
+            self.check_alive()
+            if _answers(f"{self.endpoint}/_ministack/ready") and self._is_ours():
+                return
+            time.sleep(0.02)
+        raise LocalCloudError(f"the local cloud did not answer within {READY_SECONDS:.0f} s:\n{self.log_tail()}")
+
+    def _is_ours(self) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            identity = self.client("sts").get_caller_identity()
+        except (BotoCoreError, ClientError):
+            return False
+        if identity["Account"] != self.account:
+            raise LocalCloudError(f"{self.endpoint} belongs to another cloud, of account {identity['Account']}")
+        self.check_alive()
+        return True
+
+    def _said(self, *, timeout: float) -> dict[str, Any] | None:
+        """Read one line of the guardian's; None if it says nothing in time, ``ended`` if it is gone."""
+        if self._guardian is None or self._guardian.stdout is None:
+            return {"ended": "guardian"}
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._guardian.stdout, selectors.EVENT_READ)
+            if not selector.select(timeout):
+                return None
+        line = self._guardian.stdout.readline()
+        return json.loads(line) if line else {"ended": "guardian"}
+
+
+def remove_abandoned_folders() -> None:
+    """Remove folders of clouds whose guardian was itself killed, the one case in which nobody else does."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):
+            if folder.stat().st_uid != os.getuid():
+                continue
+            guardian = int((folder / "guardian.pid").read_text("utf-8"))
+            try:
+                os.kill(guardian, 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own loopback
+            return int(response.status) == 200
+    except (OSError, urllib.error.URLError, ValueError):
+        return False

@@ -1,0 +1,307 @@
+"""Creates the stack in a local cloud from the files that Terraform deploys it from."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import urllib.request
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_local.names import StackNames, placeholder_values
+from iac_ci_local.templates import StackFiles, stack_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from iac_ci_local.ministack import LocalAws
+
+_THREADS: Final = 4
+_SHIM: Final = "from {module} import {name} as handler\n"
+_RUNTIME: Final = "python3.12"
+"""Only a label: MiniStack runs every Python function with the Python that it runs with itself."""
+
+
+def default_parallel() -> int:
+    """Say how many orders of one run are open at once: few, so that warm workers are used again."""
+    return max(4, 2 * (os.cpu_count() or 1))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """A stack that stands."""
+
+    names: StackNames
+    webhook_url: str
+    webhook_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionDefinition:
+    """One function as it is created: what a test compares with the plan."""
+
+    name: str
+    settings: Mapping[str, Any]
+    environment: Mapping[str, str]
+
+
+class StackBuilder:
+    """Makes every resource of one stack in one local cloud."""
+
+    def __init__(
+        self,
+        aws: LocalAws,
+        *,
+        stack: str = "iac-ci",
+        log_level: str = "WARNING",
+        max_parallel: int | None = None,
+        extra_environment: Mapping[str, str] | None = None,
+        files: Path | None = None,
+    ) -> None:
+        """Prepare to build ``stack`` in the cloud ``aws``; ``extra_environment`` goes to every function."""
+        self._aws = aws
+        self.names = StackNames(stack, aws.account)
+        self._log_level = log_level
+        self._max_parallel = max_parallel or default_parallel()
+        self._extra = dict(extra_environment or {})
+        self._folder = files or stack_folder()
+        self._clients: dict[str, Any] = {}
+
+    def create(self) -> LocalStack:
+        """Create everything, side by side where nothing depends on it, and return how to reach it."""
+        for service in ("kms", "iam", "dynamodb", "s3", "ssm", "sqs", "lambda", "stepfunctions", "apigateway"):
+            self._client(service)  # making clients is not safe in threads, using them is
+        key = self._client("kms").create_key(Description=f"Seals the secrets of {self.names.stack}'s runs")
+        files = StackFiles(
+            self._folder,
+            placeholder_values(
+                self.names,
+                kms_key_arn=key["KeyMetadata"]["Arn"],
+                log_level=self._log_level,
+                max_parallel=self._max_parallel,
+            ),
+        )
+        secret = secrets.token_urlsafe(32)
+        buckets = files.read("buckets.json")["buckets"]
+        tables = files.read("tables.json")["tables"]
+        roles = files.read("roles.json")["roles"]
+        self._side_by_side(
+            [
+                *(self._later(self._role, name, role, files) for name, role in roles.items()),
+                *(self._later(self._table, name, table) for name, table in tables.items()),
+                *(self._later(self._bucket, name, bucket) for name, bucket in buckets.items()),
+                self._later(self._webhook_secret, secret),
+                self._later(self._queue),
+            ]
+        )
+        definitions = self.function_definitions(files)
+        self._side_by_side([self._later(self._function, definition) for definition in definitions])
+        self._side_by_side(
+            [
+                *(self._later(self._asynchronous, definition) for definition in definitions),
+                *(self._later(self._notification, name, bucket) for name, bucket in buckets.items()),
+                self._later(self._state_machine, files),
+                self._later(self._projects, files),
+            ]
+        )
+        return LocalStack(self.names, self._api(files), secret)
+
+    def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
+        """Give every function with its whole environment: the stack's own, and what only the local cloud needs."""
+        local = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+        return [
+            FunctionDefinition(name, settings, {**settings["environment"], **local, **self._extra})
+            for name, settings in files.read("functions.json")["functions"].items()
+        ]
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._aws.client(service)
+        return self._clients[service]
+
+    @staticmethod
+    def _later(function: Callable[..., None], *arguments: Any) -> Callable[[], None]:
+        return lambda: function(*arguments)
+
+    @staticmethod
+    def _side_by_side(steps: Sequence[Callable[[], None]]) -> None:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for done in [pool.submit(step) for step in steps]:
+                done.result()
+
+    def _role(self, name: str, role: Mapping[str, Any], files: StackFiles) -> None:
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": role["trusted_service"]}, "Action": "sts:AssumeRole"}
+            ],
+        }
+        iam = self._client("iam")
+        full = self.names.resource(name)
+        iam.create_role(RoleName=full, AssumeRolePolicyDocument=json.dumps(trust))
+        iam.put_role_policy(RoleName=full, PolicyName=name, PolicyDocument=json.dumps(files.read(role["policy"])))
+
+    def _table(self, name: str, table: Mapping[str, Any]) -> None:
+        keys = [key for key in (table["hash_key"], table["range_key"]) if key]
+        indexed = [index[part] for index in table["indexes"] for part in ("hash_key", "range_key")]
+        types = {key["name"]: key["type"] for key in [*keys, *indexed]}
+        request: dict[str, Any] = {
+            "TableName": self.names.resource(name),
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": _key_schema(keys),
+            "AttributeDefinitions": [
+                {"AttributeName": key, "AttributeType": kind} for key, kind in sorted(types.items())
+            ],
+        }
+        if table["indexes"]:
+            request["GlobalSecondaryIndexes"] = [
+                {
+                    "IndexName": index["name"],
+                    "KeySchema": _key_schema([index["hash_key"], index["range_key"]]),
+                    "Projection": {"ProjectionType": index["projection"]},
+                }
+                for index in table["indexes"]
+            ]
+        dynamodb = self._client("dynamodb")
+        dynamodb.create_table(**request)
+        dynamodb.update_time_to_live(
+            TableName=request["TableName"],
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": table["ttl_attribute"]},
+        )
+
+    def _bucket(self, name: str, bucket: Mapping[str, Any]) -> None:
+        s3 = self._client("s3")
+        full = self.names.bucket(name)
+        s3.create_bucket(Bucket=full)
+        if bucket["versioned"]:
+            s3.put_bucket_versioning(Bucket=full, VersioningConfiguration={"Status": "Enabled"})
+        if bucket["expire_days"] is not None:
+            rule = {
+                "ID": "expire",
+                "Status": "Enabled",
+                "Filter": {"Prefix": ""},
+                "Expiration": {"Days": bucket["expire_days"]},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": bucket["expire_days"]},
+            }
+            s3.put_bucket_lifecycle_configuration(Bucket=full, LifecycleConfiguration={"Rules": [rule]})
+
+    def _notification(self, name: str, bucket: Mapping[str, Any]) -> None:
+        wanted = bucket["notification"]
+        if wanted is None:
+            return
+        rules = [{"Name": "prefix", "Value": wanted["prefix"]}, {"Name": "suffix", "Value": wanted["suffix"]}]
+        self._client("s3").put_bucket_notification_configuration(
+            Bucket=self.names.bucket(name),
+            NotificationConfiguration={
+                "LambdaFunctionConfigurations": [
+                    {
+                        "LambdaFunctionArn": self.names.function_arn(wanted["function"]),
+                        "Events": wanted["events"],
+                        "Filter": {"Key": {"FilterRules": rules}},
+                    }
+                ]
+            },
+        )
+
+    def _webhook_secret(self, secret: str) -> None:
+        self._client("ssm").put_parameter(Name=self.names.webhook_secret, Value=secret, Type="SecureString")
+
+    def _queue(self) -> None:
+        self._client("sqs").create_queue(QueueName=self.names.resource("dead-letters"))
+
+    def _function(self, definition: FunctionDefinition) -> None:
+        settings = definition.settings
+        module, _, name = settings["handler"].rpartition(".")
+        self._client("lambda").create_function(
+            FunctionName=self.names.resource(definition.name),
+            Description=settings["description"],
+            Runtime=_RUNTIME,
+            Handler="door.handler",
+            Role=self.names.role_arn(settings["role"]),
+            Timeout=settings["timeout_seconds"],
+            MemorySize=settings["memory_mb"],
+            EphemeralStorage={"Size": settings["ephemeral_storage_mb"]},
+            Environment={"Variables": dict(definition.environment)},
+            Code={"ZipFile": _zip({"door.py": _SHIM.format(module=module, name=name)})},
+        )
+
+    def _asynchronous(self, definition: FunctionDefinition) -> None:
+        settings = definition.settings["asynchronous"]
+        failure = settings["on_failure"]
+        if "function" in failure:
+            destination = self.names.function_arn(failure["function"])
+        else:
+            destination = self.names.arn("sqs", self.names.resource(failure["queue"]))
+        functions = self._client("lambda")
+        full = self.names.resource(definition.name)
+        functions.put_function_event_invoke_config(
+            FunctionName=full,
+            MaximumRetryAttempts=settings["maximum_retry_attempts"],
+            MaximumEventAgeInSeconds=settings["maximum_event_age_seconds"],
+            DestinationConfig={"OnFailure": {"Destination": destination}},
+        )
+        functions.put_function_recursion_config(FunctionName=full, RecursiveLoop=definition.settings["recursive_loop"])
+
+    def _state_machine(self, files: StackFiles) -> None:
+        self._client("stepfunctions").create_state_machine(
+            name=self.names.resource("watchdog"),
+            definition=json.dumps(files.read("watchdog.asl.json")),
+            roleArn=self.names.role_arn("watchdog-state-machine"),
+        )
+
+    def _projects(self, files: StackFiles) -> None:
+        for name, settings in files.read("builds.json")["projects"].items():
+            project = {
+                "name": self.names.resource(name),
+                "arn_prefix": self.names.arn("codebuild", "build/"),
+                "command": settings["image_command"],
+                "timeout_minutes": settings["timeout_minutes"],
+                "role_arn": self.names.role_arn(settings["role"]),
+                "environment": {**settings["environment"], **self._extra},
+            }
+            request = urllib.request.Request(  # noqa: S310 - our own loopback
+                self._aws.builds_endpoint,
+                data=json.dumps(project).encode(),
+                headers={"X-Amz-Target": "CodeBuild_20161006.LocalDefineProject"},
+            )
+            with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - our own loopback
+                pass
+
+    def _api(self, files: StackFiles) -> str:
+        api = files.read("api.json")
+        gateway = self._client("apigateway")
+        # The tag pins the API's id, so that its address is known beforehand.
+        pinned = f"{self.names.stack}-webhook"
+        rest = gateway.create_rest_api(name=api["name"], tags={"ms-custom-id": pinned})["id"]
+        root = gateway.get_resources(restApiId=rest)["items"][0]["id"]
+        resource = gateway.create_resource(restApiId=rest, parentId=root, pathPart=api["path_part"])["id"]
+        place = {"restApiId": rest, "resourceId": resource, "httpMethod": api["method"]}
+        gateway.put_method(**place, authorizationType="NONE")
+        function = self.names.function_arn(api["function"])
+        gateway.put_integration(
+            **place,
+            type="AWS_PROXY",
+            integrationHttpMethod="POST",
+            uri=f"arn:aws:apigateway:{self.names.region}:lambda:path/2015-03-31/functions/{function}/invocations",
+            credentials=self.names.role_arn(api["role"]),
+            timeoutInMillis=api["integration_timeout_ms"],
+        )
+        gateway.create_deployment(restApiId=rest, stageName=api["stage"])
+        return f"{self._aws.endpoint}/_aws/execute-api/{rest}/{api['stage']}/{api['path_part']}"
+
+
+def _key_schema(keys: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{"AttributeName": key["name"], "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)]
+
+
+def _zip(files: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return buffer.getvalue()
