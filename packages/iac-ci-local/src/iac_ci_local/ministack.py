@@ -224,11 +224,9 @@ class LocalAws:
 
         MiniStack hands its own environment on to the functions, so the user's credentials must not be in it.
         """
-        path = os.pathsep.join(
-            [*self.extra_paths, str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-        )
-        {
-            "PATH": path,
+        path = os.environ.get("PATH", os.defpath)
+        return {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}",
             "HOME": str(self.folder / "home"),
             "TMPDIR": str(self.folder / "tmp"),
             "LANG": "C.UTF-8",
