@@ -196,7 +196,7 @@ class LocalAws:
         }
         building = clean | {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }

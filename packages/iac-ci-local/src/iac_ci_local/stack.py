@@ -144,7 +144,8 @@ class StackBuilder:
         iam = self._client("iam")
         full = self.names.resource(name)
         iam.create_role(RoleName=full, AssumeRolePolicyDocument=json.dumps(trust))
-        iam.put_role_policy(RoleName=full, PolicyName=name, PolicyDocument=json.dumps(files.read(role["policy"])))
+        policy = without_encryption_context(files.read(role["policy"]))
+        iam.put_role_policy(RoleName=full, PolicyName=name, PolicyDocument=json.dumps(policy))
 
     def _table(self, name: str, table: Mapping[str, Any]) -> None:
         keys = [key for key in (table["hash_key"], table["range_key"]) if key]
@@ -293,6 +294,28 @@ class StackBuilder:
         )
         gateway.create_deployment(restApiId=rest, stageName=api["stage"])
         return f"{self._aws.endpoint}/_aws/execute-api/{rest}/{api['stage']}/{api['path_part']}"
+
+
+def without_encryption_context(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the conditions on ``kms:EncryptionContext:…`` and change nothing else.
+
+    MiniStack 1.5 does not know this condition key and denies whatever depends on it. KMS itself still opens nothing
+    under another context than it was sealed under.
+    """
+
+    def kept(conditions: Mapping[str, Any]) -> dict[str, Any]:
+        known = {
+            operator: {key: value for key, value in keys.items() if not key.startswith("kms:EncryptionContext:")}
+            for operator, keys in conditions.items()
+        }
+        return {operator: keys for operator, keys in known.items() if keys}
+
+    statements = []
+    for statement in policy["Statement"]:
+        plain = {key: value for key, value in statement.items() if key != "Condition"}
+        conditions = kept(statement.get("Condition", {}))
+        statements.append({**plain, "Condition": conditions} if conditions else plain)
+    return {**policy, "Statement": statements}
 
 
 def _key_schema(keys: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

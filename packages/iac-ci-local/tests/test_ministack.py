@@ -1,0 +1,130 @@
+"""Starting and ending: nothing of a local cloud outlives whoever started it, however that ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iac_ci_local.ministack import LocalAws, LocalCloudError
+from iac_ci_local.testing import processes_of, wait_until, zipped
+
+pytestmark = pytest.mark.local_cloud
+
+PARENT = """
+import json, os, sys, time
+from iac_ci_local.ministack import LocalAws
+aws = LocalAws()
+aws.start()
+print(json.dumps({"folder": str(aws.folder), "endpoint": aws.endpoint, "account": aws.account}), flush=True)
+sys.stdin.read()
+"""
+
+LINGERING = """
+import os, subprocess
+def handler(event, context):
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return {"pid": child.pid}
+"""
+
+
+def start_lingering_process(aws: LocalAws) -> int:
+    functions = aws.client("lambda")
+    aws.client("iam").create_role(RoleName="nobody", AssumeRolePolicyDocument="{}")
+    functions.create_function(
+        FunctionName="lingering",
+        Runtime="python3.12",
+        Handler="stub.handler",
+        Role=f"arn:aws:iam::{aws.account}:role/nobody",
+        Code={"ZipFile": zipped(LINGERING)},
+    )
+    answer = json.loads(functions.invoke(FunctionName="lingering", Payload=b"{}")["Payload"].read())
+    return int(answer["pid"])
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_stop_leaves_no_process_and_no_file() -> None:
+    with LocalAws() as aws:
+        lingering = start_lingering_process(aws)
+        folder = aws.folder
+        assert running(lingering)
+        assert len(processes_of(folder)) >= 3  # MiniStack, the builds endpoint, the function and its child
+    assert processes_of(folder) == set()
+    assert not running(lingering)
+    assert not folder.exists()
+    aws.stop()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_parent_leaves_no_process_and_no_file(sent: signal.Signals) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    started = json.loads(parent.stdout.readline())
+    folder = Path(started["folder"])
+    assert processes_of(folder)
+    parent.send_signal(sent)
+    parent.wait()
+    wait_until(lambda: not processes_of(folder), what="the end of every process")
+    wait_until(lambda: not folder.exists(), what="the end of the folder")
+
+
+def test_a_killed_guardian_takes_its_children_with_it_and_its_folder_is_removed_by_the_next_start() -> None:
+    first = LocalAws()
+    first.start()
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: not processes_of(first.folder), what="the end of every process")
+    assert first.folder.exists()
+    with pytest.raises(LocalCloudError):
+        first.check_alive()
+    first._guardian.wait()
+    with LocalAws():
+        assert not first.folder.exists()
+    first.stop()
+
+
+def test_a_cloud_whose_server_died_says_so(aws: LocalAws) -> None:
+    with LocalAws() as other:
+        aws.client("s3").create_bucket(Bucket="one")
+        other.client("s3").create_bucket(Bucket="two")
+        mine = {bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]}
+        theirs = {bucket["Name"] for bucket in other.client("s3").list_buckets()["Buckets"]}
+        assert (mine, theirs) == ({"one"}, {"two"})
+        assert aws.account != other.account
+        server = next(pid for pid in processes_of(other.folder) if b"ministack" in _command(pid))
+        os.kill(server, signal.SIGKILL)
+
+        def noticed() -> bool:
+            try:
+                other.check_alive()
+            except LocalCloudError:
+                return True
+            return False
+
+        wait_until(noticed, what="the notice")
+    aws.check_alive()
+
+
+def test_the_users_environment_does_not_reach_the_functions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-users-own")
+    monkeypatch.setenv("GITHUB_TOKEN", "the-users-own")
+    with LocalAws() as aws:
+        for pid in processes_of(aws.folder):
+            assert b"the-users-own" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()

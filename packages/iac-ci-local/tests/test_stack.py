@@ -1,0 +1,150 @@
+"""The stack in a local cloud: made from the shared files, under the deployed policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.testing import wait_until, zipped
+
+pytestmark = pytest.mark.local_cloud
+
+CHECK = """
+import os
+from pathlib import Path
+counted = Path(os.environ["TMPDIR"]) / "polls"  # a failed call ends its process, so memory would forget
+def handler(event, context):
+    polls = len(counted.read_bytes()) if counted.exists() else 0
+    counted.write_bytes(b"." * (polls + 1))
+    if polls < 3:
+        raise RuntimeError("the first poll fails for good, retries included")
+    return {"run_id": event["run_id"], "order_num": event["order_num"], "ended": polls > 4, "keys": sorted(event)}
+"""
+RUN = "20260102T030405-0123456789ab"
+
+
+def session(cloud: LocalCloud, role: str) -> Callable[[str], Any]:
+    """Make clients that carry a role's rights."""
+    names = cloud.stack.names
+    assumed = cloud.aws.client("sts").assume_role(RoleArn=names.role_arn(role), RoleSessionName="test")
+    credentials = assumed["Credentials"]
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,
+            region_name=names.region,
+            endpoint_url=cloud.aws.endpoint,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    return client
+
+
+def denied(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        return error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException"}
+    return False
+
+
+@pytest.mark.parametrize("role", ["worker", "worker-build"])
+def test_a_worker_reads_and_writes_nothing_in_storage(cloud: LocalCloud, role: str) -> None:
+    client, names = session(cloud, role), cloud.stack.names
+    bucket = names.bucket("internal")
+    key = f"tmp/exec/{RUN}/0001/exec.zip"
+    cloud.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=b"package")
+    assert denied(lambda: client("s3").get_object(Bucket=bucket, Key=key))
+    assert denied(lambda: client("s3").put_object(Bucket=bucket, Key=key, Body=b"other"))
+    assert denied(lambda: client("s3").list_objects_v2(Bucket=bucket))
+    assert denied(lambda: client("dynamodb").scan(TableName=names.resource("orders")))
+    assert denied(lambda: client("ssm").get_parameter(Name=names.webhook_secret))
+
+
+def test_a_worker_unseals_and_does_not_seal(cloud: LocalCloud) -> None:
+    client = session(cloud, "worker")("kms")
+    root = cloud.aws.client("kms")
+    key = root.list_keys()["Keys"][0]["KeyId"]
+    arn = root.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
+    sealed = root.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext={"iac-ci-run": RUN})["CiphertextBlob"]
+    opened = client.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext={"iac-ci-run": RUN})
+    assert opened["Plaintext"] == b"value"
+    with pytest.raises(ClientError):
+        client.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext={"iac-ci-run": "another"})
+    assert denied(lambda: client.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext={"iac-ci-run": RUN}))
+
+
+def test_the_orchestrator_reads_no_secret(cloud: LocalCloud) -> None:
+    client, names = session(cloud, "orchestrator"), cloud.stack.names
+    cloud.aws.client("ssm").put_parameter(Name="/iac-ci/jobs/secret", Value="x", Type="SecureString", Overwrite=True)
+    cloud.aws.client("secretsmanager").create_secret(Name="iac-ci/jobs/secret", SecretString="x")
+    assert denied(lambda: client("ssm").get_parameter(Name="/iac-ci/jobs/secret", WithDecryption=True))
+    assert denied(lambda: client("ssm").get_parameter(Name=names.webhook_secret, WithDecryption=True))
+    assert denied(lambda: client("secretsmanager").get_secret_value(SecretId="iac-ci/jobs/secret"))
+
+
+def test_init_forges_no_result_and_reads_only_the_jobs_secrets(cloud: LocalCloud) -> None:
+    client, names = session(cloud, "init-job"), cloud.stack.names
+    bucket = names.bucket("internal")
+    cloud.aws.client("ssm").put_parameter(Name="/elsewhere", Value="x", Type="SecureString")
+    assert denied(lambda: client("ssm").get_parameter(Name="/elsewhere", WithDecryption=True))
+    assert client("ssm").get_parameter(Name=names.webhook_secret, WithDecryption=True)
+    result = f"tmp/callbacks/runs/{RUN}/0001/result.json"
+    assert denied(lambda: client("s3").put_object(Bucket=bucket, Key=result, Body=b"{}"))
+
+
+def test_the_functions_have_the_settings_of_the_shared_files(cloud: LocalCloud) -> None:
+    functions = cloud.aws.client("lambda")
+    name = cloud.stack.names.resource("worker")
+    configuration = functions.get_function_configuration(FunctionName=name)
+    assert (configuration["Timeout"], configuration["MemorySize"]) == (600, 1024)
+    environment = configuration["Environment"]["Variables"]
+    assert {key for key in environment if key.startswith("IAC_CI_")} == {
+        "IAC_CI_STACK",
+        "IAC_CI_LOG_LEVEL",
+        "IAC_CI_COMMAND_PATH",
+    }
+    asynchronous = functions.get_function_event_invoke_config(FunctionName=name)
+    assert asynchronous["MaximumRetryAttempts"] == 0
+    destination = asynchronous["DestinationConfig"]["OnFailure"]["Destination"]
+    assert destination == cloud.stack.names.function_arn("watchdog-check")
+    assert functions.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Allow"
+
+
+def test_tables_and_buckets_forget(cloud: LocalCloud) -> None:
+    names = cloud.stack.names
+    for table in ("orders", "order-events", "locks"):
+        answer = cloud.aws.client("dynamodb").describe_time_to_live(TableName=names.resource(table))
+        assert answer["TimeToLiveDescription"]["AttributeName"] == "expires_at"
+    for bucket in ("internal", "done"):
+        rules = cloud.aws.client("s3").get_bucket_lifecycle_configuration(Bucket=names.bucket(bucket))["Rules"]
+        assert [rule["Expiration"]["Days"] for rule in rules] == [1]
+
+
+def test_the_state_machine_polls_through_failures_until_the_end(cloud: LocalCloud) -> None:
+    functions = cloud.aws.client("lambda")
+    name = cloud.stack.names.resource("watchdog-check")
+    functions.update_function_code(FunctionName=name, ZipFile=zipped(CHECK))
+    functions.update_function_configuration(FunctionName=name, Handler="stub.handler")
+    machines = cloud.aws.client("stepfunctions")
+    execution = machines.start_execution(
+        stateMachineArn=cloud.stack.names.watchdog_arn,
+        name=f"{RUN}-0001",
+        input=json.dumps({"schema_version": 1, "run_id": RUN, "order_num": "0001"}),
+    )["executionArn"]
+    wait_until(lambda: machines.describe_execution(executionArn=execution)["status"] != "RUNNING", what="the end")
+    ended = machines.describe_execution(executionArn=execution)
+    assert ended["status"] == "SUCCEEDED"
+    answer = json.loads(ended["output"])["answer"]
+    assert answer["keys"] == ["order_num", "run_id"]
+    assert answer["ended"] is True

@@ -1,0 +1,163 @@
+"""The files that Terraform and the local cloud share are whole, consistent and least-privileged."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys, limits
+from iac_ci_local.names import StackNames, placeholder_values
+from iac_ci_local.stack import without_encryption_context
+from iac_ci_local.templates import StackFiles, StackFilesError, placeholders, render, stack_folder
+
+FOLDER = stack_folder()
+TEMPLATES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.json"))
+POLICIES = [name for name in TEMPLATES if name.startswith("policies/")]
+OPTIONAL = {
+    "code_bucket": "somebody-elses-code",
+    "target_role_arn": "arn:aws:iam::210987654321:role/deploy",
+    "secrets_key_arn": "arn:aws:kms:us-east-1:123456789012:key/other",
+}
+NAMES = StackNames("demo", "123456789012")
+VALUES = placeholder_values(
+    NAMES, kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/one", log_level="INFO", max_parallel=4
+)
+FILES = StackFiles(FOLDER, VALUES | OPTIONAL)
+
+
+def statements(name: str) -> list[dict[str, object]]:
+    return FILES.read(name)["Statement"]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_renders_to_json_without_placeholders(name: str) -> None:
+    rendered = json.dumps(FILES.read(name))
+    assert "${" not in rendered
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_is_json_before_it_is_rendered(name: str) -> None:
+    json.loads((FOLDER / name).read_text("utf-8"))
+
+
+def test_every_placeholder_is_explained_in_the_readme() -> None:
+    used = frozenset().union(*(placeholders((FOLDER / name).read_text("utf-8")) for name in TEMPLATES))
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    table = "\n".join(line for line in readme.splitlines() if line.startswith("| `"))
+    assert {name for name in used if f"`{name}`" not in table} == set()
+    assert used <= VALUES.keys() | OPTIONAL.keys()
+
+
+def test_an_unknown_placeholder_is_refused() -> None:
+    with pytest.raises(StackFilesError, match="nowhere"):
+        render('{"a": "${nowhere}"}', {})
+
+
+def test_values_are_escaped_and_jsonpath_is_left_alone() -> None:
+    assert render('{"a": "${value}", "b.$": "$.run_id"}', {"value": '{"*": ["*"]}'}) == {
+        "a": '{"*": ["*"]}',
+        "b.$": "$.run_id",
+    }
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_policy_allows_whole_services(name: str) -> None:
+    for statement in statements(name):
+        assert statement["Effect"] == "Allow"
+        assert isinstance(statement["Action"], list)
+        for action in statement["Action"]:
+            assert re.fullmatch(r"[a-z0-9]+:[A-Za-z]+", action), action
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_wildcard_resource_stands_only_where_aws_has_no_narrower_form(name: str) -> None:
+    wild = {statement["Sid"] for statement in statements(name) if statement["Resource"] == "*"}
+    allowed = {
+        "policies/worker-build.json": {"LogInToRegistry"},
+        "policies/watchdog-state-machine.json": {"DeliverLogs"},
+    }
+    assert wild == allowed.get(name, set())
+    for statement in statements(name):
+        if statement["Resource"] != "*":
+            assert all(resource.startswith("arn:aws:") for resource in statement["Resource"])
+            assert not any(resource.endswith((":*:*", ":::*")) for resource in statement["Resource"])
+
+
+def test_workers_may_only_unseal_for_a_run_and_nothing_in_storage() -> None:
+    for name in ("policies/worker.json", "policies/worker-build.json"):
+        for statement in statements(name):
+            services = {action.partition(":")[0] for action in statement["Action"]}
+            assert services <= {"kms", "logs", "ecr", "lambda"}
+            if services == {"kms"}:
+                assert statement["Action"] == ["kms:Decrypt"]
+                assert statement["Condition"] == {"StringLike": {"kms:EncryptionContext:iac-ci-run": "*"}}
+
+
+def test_only_init_reads_the_jobs_secrets() -> None:
+    for name in POLICIES:
+        for statement in statements(name):
+            if {"ssm:GetParameter", "secretsmanager:GetSecretValue"} & set(statement["Action"]):
+                narrow = all("jobs/tokens/" in resource for resource in statement["Resource"])
+                assert name == "policies/init-job.json" or (name == "policies/orchestrator.json" and narrow)
+
+
+def test_every_role_has_a_policy_and_every_function_a_role_and_a_dead_letter() -> None:
+    roles = FILES.read("roles.json")["roles"]
+    functions = FILES.read("functions.json")["functions"]
+    assert all((FOLDER / role["policy"]).is_file() for role in roles.values())
+    for function in functions.values():
+        assert function["role"] in roles
+        assert function["recursive_loop"] == "Allow"
+        failure = function["asynchronous"]["on_failure"]
+        assert failure.get("function") in {*functions, None}
+        assert failure.get("function") or failure.get("queue")
+    assert functions["worker"]["asynchronous"]["maximum_retry_attempts"] == 0
+    assert functions["worker"]["timeout_seconds"] == limits.WORKER_LAMBDA_SECONDS
+
+
+def test_the_notification_filters_what_the_keys_say() -> None:
+    notification = FILES.read("buckets.json")["buckets"]["internal"]["notification"]
+    assert notification["prefix"] == keys.CALLBACK_PREFIX
+    assert notification["suffix"] == keys.RESULT_SUFFIX
+
+
+def test_the_body_limit_is_the_engines() -> None:
+    assert FILES.read("api.json")["maximum_body_bytes"] == limits.MAX_BODY_BYTES
+
+
+def test_a_watchdog_outlives_the_longest_job_within_its_history() -> None:
+    machine = FILES.read("watchdog.asl.json")
+    states = machine["States"]
+    retries = sum(retry["MaxAttempts"] for retry in states["Check"]["Retry"])
+    worst_poll = 2 + 1 + 3 * (1 + retries) + 1
+    polls = machine["TimeoutSeconds"] // states["Wait"]["Seconds"]
+    assert polls * worst_poll < 25_000
+    assert machine["TimeoutSeconds"] > limits.MAX_JOB_SECONDS + 3600
+    assert {catch["Next"] for catch in states["Check"]["Catch"]} == {"Wait"}
+    assert states["Ended"]["Default"] == "Wait"
+
+
+def test_builds_have_time_for_the_longest_order() -> None:
+    project = FILES.read("builds.json")["projects"]["worker"]
+    assert project["timeout_minutes"] * 60 >= limits.MAX_CODEBUILD_ORDER_SECONDS + limits.WORKER_MARGIN_SECONDS
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_local_cloud_changes_nothing_but_the_encryption_context(name: str) -> None:
+    policy = FILES.read(name)
+    local = without_encryption_context(policy)
+    assert local["Version"] == policy["Version"]
+    for before, after in zip(policy["Statement"], local["Statement"], strict=True):
+        context = before.get("Condition", {}).get("StringLike", {})
+        if "kms:EncryptionContext:iac-ci-run" in context:
+            assert after == {key: value for key, value in before.items() if key != "Condition"}
+        else:
+            assert after == before
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StackFilesError, match=r"functions\.json"):
+        StackFiles(tmp_path, VALUES).read("functions.json")
