@@ -51,6 +51,18 @@ def test_every_placeholder_is_explained_in_the_readme() -> None:
     assert used <= VALUES.keys() | OPTIONAL.keys()
 
 
+def test_the_package_carries_every_file_of_the_source_tree() -> None:
+    source = next(
+        (parent / "terraform/deploy/stack" for parent in Path(__file__).parents if (parent / "terraform").is_dir()),
+        None,
+    )
+    if source is None:
+        pytest.skip("not in the source tree")
+    theirs = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    ours = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in FOLDER.rglob("*") if path.is_file()}
+    assert ours == theirs
+
+
 def test_an_unknown_placeholder_is_refused() -> None:
     with pytest.raises(StackFilesError, match="nowhere"):
         render('{"a": "${nowhere}"}', {})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER: Final = re.compile(r"\$\{([a-z_]+)\}")
 
 STACK_FOLDER_VARIABLE: Final = "IAC_CI_STACK_FOLDER"
-"""Names the folder of the stack's files where it is not found by itself."""
+"""Names another folder of stack files than the package's own."""
 
 
 class StackFilesError(IacCiError):
@@ -25,18 +25,13 @@ class StackFilesError(IacCiError):
 
 
 def stack_folder() -> Path:
-    """Find the stack's files: where the environment says, inside the package, or in the source tree around it."""
+    """Find the stack's files: where the environment says, else those that this package carries.
+
+    In the source tree each file in ``stack_files`` is a link to the one in ``terraform/deploy/stack``; building the
+    package puts the files themselves in.
+    """
     named = os.environ.get(STACK_FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    here = Path(__file__).resolve()
-    candidates = [here.parent / "stack", *(parent / "terraform" / "deploy" / "stack" for parent in here.parents)]
-    for candidate in candidates:
-        if (candidate / "functions.json").is_file():
-            return candidate
-    raise StackFilesError(
-        f"the stack's files (terraform/deploy/stack) were not found; name their folder in {STACK_FOLDER_VARIABLE}"
-    )
+    return Path(named) if named else Path(__file__).with_name("stack_files")
 
 
 def placeholders(text: str) -> frozenset[str]:
