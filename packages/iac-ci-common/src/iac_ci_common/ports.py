@@ -63,7 +63,7 @@ class Objects(Protocol):
         ...
 
     def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
-        """Make a URL that writes the object; with ``create_once`` the header ``If-None-Match: *`` is part of what is signed."""
+        """Make a URL that writes the object; with ``create_once`` ``If-None-Match: *`` is part of what is signed."""
         ...
 
 

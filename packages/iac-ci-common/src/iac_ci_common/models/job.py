@@ -58,7 +58,7 @@ class Order(Payload):
     use_lambda: StrictBool | None = Field(None, description="Older name: true is `lambda`, false is `codebuild`.")
     git_repo: Text | None = Field(
         None,
-        description="Repository to clone; the job's where none is given. https:// or ssh; file:// on the local cloud only.",
+        description="Repository to clone, by https or ssh; the job's where none is given. file:// on the local cloud only.",
     )
     git_folder: Text | None = Field(
         None, description="Folder of the code in which the commands run, relative, without `..`."
@@ -73,7 +73,7 @@ class Order(Payload):
     ssm_paths: list[SecretLocation] = Field(
         default_factory=list,
         max_length=64,
-        description="Parameters; a JSON object gives one variable per key, plain text one named like the path's last part.",
+        description="Parameters; a JSON object gives a variable per key, plain text one named like the path's end.",
     )
     secret_manager_paths: list[SecretLocation] = Field(
         default_factory=list, max_length=64, description="Secrets Manager secrets, read like ssm_paths."

@@ -1,0 +1,216 @@
+"""The smaller ports in memory."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from iac_ci_common.errors import IacCiError, NotFound, PreparationFailed, SealingFailed
+from iac_ci_common.locations import Location, parse_location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from iac_ci_common.models.rows import ReportTarget
+    from iac_ci_common.models.work import Work
+
+T = TypeVar("T")
+
+
+class FakeClock:
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        """Begin at ``start``."""
+        self._now = start
+
+    def now(self) -> datetime:
+        """Give the time."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self._now += timedelta(seconds=seconds)
+
+
+class Sequential:
+    """Does independent calls one after another."""
+
+    def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
+        """Do all calls and give each one's value or its error."""
+        results: list[T | IacCiError] = []
+        for call in calls:
+            try:
+                results.append(call())
+            except IacCiError as error:
+                results.append(error)
+        return results
+
+
+class MemoryCodeStore:
+    """The callers' buckets."""
+
+    def __init__(self, archives: Mapping[tuple[str, str], bytes] | None = None) -> None:
+        """Hold archives by bucket and key."""
+        self.archives = dict(archives or {})
+
+    def fetch(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Read an archive."""
+        if (bucket, key) not in self.archives:
+            raise NotFound(f"s3://{bucket}/{key} does not exist")
+        body = self.archives[(bucket, key)]
+        if len(body) > max_bytes:
+            raise PreparationFailed(f"s3://{bucket}/{key} is larger than {max_bytes} bytes")
+        return body
+
+
+class MemoryPreparations:
+    """Notes which preparations were asked for."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.started: list[str] = []
+
+    def start(self, run_id: str) -> None:
+        """Note one."""
+        self.started.append(run_id)
+
+
+class MemoryWorkers:
+    """Notes what was handed to workers."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.lambda_works: list[Work] = []
+        self.builds: dict[str, Work] = {}
+        self.stopped: list[str] = []
+        self.ended: set[str] = set()
+
+    def start_lambda(self, work: Work) -> None:
+        """Note an order for Lambda."""
+        self.lambda_works.append(work)
+
+    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+        """Note an order for CodeBuild; the same order gives the same build."""
+        build_id = f"build:{work.run_id}-{work.order_num}"
+        self.builds.setdefault(build_id, work)
+        return build_id
+
+    def stop_build(self, build_id: str) -> None:
+        """Note that a build was stopped."""
+        self.stopped.append(build_id)
+        self.ended.add(build_id)
+
+    def build_ended(self, build_id: str) -> bool:
+        """Say whether a test has marked the build as ended."""
+        return build_id in self.ended
+
+
+class MemoryWatchdogs:
+    """Notes which watchdogs run."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.started: list[tuple[str, str]] = []
+
+    def start(self, run_id: str, order_num: str) -> None:
+        """Note one; starting it again changes nothing."""
+        if (run_id, order_num) not in self.started:
+            self.started.append((run_id, order_num))
+
+
+class MemorySecrets:
+    """Secrets by location."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        """Hold values by location without ``#key``."""
+        self.values = {parse_location(name): value for name, value in (values or {}).items()}
+
+    def read(self, location: Location) -> str:
+        """Read one secret whole."""
+        whole = Location(location.store, location.name)
+        if whole not in self.values:
+            raise NotFound(f"{whole} does not exist")
+        return self.values[whole]
+
+    def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
+        """Give credentials that name the role."""
+        return {
+            "AWS_ACCESS_KEY_ID": "ASIAMEMORY",
+            "AWS_SECRET_ACCESS_KEY": f"secret-of-{role_arn}",
+            "AWS_SESSION_TOKEN": f"token-of-{session_name}",
+        }
+
+
+class MemorySealer:
+    """Marks values as sealed for one run; no cryptography."""
+
+    def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
+        """Seal values so that only the same run (and identity) opens them."""
+        return json.dumps({"run": run_id, "age": age_recipient, "values": dict(values)}).encode().hex().encode()
+
+    def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:
+        """Open what was sealed for this run."""
+        try:
+            content = json.loads(bytes.fromhex(sealed.decode()))
+        except ValueError as error:
+            raise SealingFailed("this is not a sealed file", run_id=run_id) from error
+        if content["run"] != run_id or (content["age"] is None) != (age_identity is None):
+            raise SealingFailed("this was sealed for another run", run_id=run_id)
+        return dict(content["values"])
+
+
+class MemoryReports:
+    """Comments by run."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.bodies: dict[str, str] = {}
+
+    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
+        """Keep the run's comment."""
+        self.bodies[run_id] = body
+
+
+class MemoryRepositories:
+    """Trees by repository and commit."""
+
+    def __init__(self, trees: Mapping[tuple[str, str], Mapping[str, bytes]] | None = None) -> None:
+        """Hold files by path for each repository and commit."""
+        self.trees = dict(trees or {})
+
+    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+        """Write the tree into the folder."""
+        if (repository, commit) not in self.trees:
+            raise PreparationFailed(f"{repository} has no commit {commit}")
+        for name, body in self.trees[(repository, commit)].items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+
+
+class MemoryNotes:
+    """Log lines as tuples of level, message and fields."""
+
+    def __init__(self, lines: list[tuple[str, str, dict[str, object]]] | None = None, **context: str) -> None:
+        """Share ``lines`` with the notes that were bound from these."""
+        self.lines = [] if lines is None else lines
+        self._context = context
+
+    def bind(self, **context: str) -> MemoryNotes:
+        """Give notes that carry this context too."""
+        return MemoryNotes(self.lines, **(self._context | context))
+
+    def info(self, message: str, **fields: object) -> None:
+        """Keep a line."""
+        self.lines.append(("info", message, self._context | fields))
+
+    def warning(self, message: str, **fields: object) -> None:
+        """Keep a line."""
+        self.lines.append(("warning", message, self._context | fields))
+
+    def error(self, message: str, **fields: object) -> None:
+        """Keep a line."""
+        self.lines.append(("error", message, self._context | fields))

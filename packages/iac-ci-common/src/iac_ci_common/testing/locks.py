@@ -1,0 +1,84 @@
+"""The table locks in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import ConditionFailed
+from iac_ci_common.models.lock import Delivery, Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class MemoryLocks:
+    """Locks and deliveries as dictionaries of frozen models."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.locks: dict[str, Lock] = {}
+        self.deliveries: dict[str, Delivery] = {}
+
+    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
+        """Count one more event; a completed lock stays as it is."""
+        lock = self.locks.get(run_id) or Lock(run_id=run_id, expires_at=expires_at)
+        if not lock.completed:
+            lock = lock.model_copy(update={"doorbell": lock.doorbell + 1})
+        self.locks[run_id] = lock
+        return lock
+
+    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int) -> Lock | None:
+        """Take a lock that nobody holds alive and that is not completed."""
+        lock = self.locks.get(run_id)
+        if lock is None or lock.completed or lock.held(now):
+            return None
+        until = now + timedelta(seconds=lease_seconds)
+        self.locks[run_id] = lock.model_copy(update={"owner": owner, "lease_until": until, "token": lock.token + 1})
+        return self.locks[run_id]
+
+    def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
+        """Prolong our lease."""
+        current = self._ours(lock)
+        self.locks[lock.run_id] = current.model_copy(update={"lease_until": now + timedelta(seconds=lease_seconds)})
+        # The doorbell stays the one that the holder last looked at: a renewal must not swallow a ring.
+        return self.locks[lock.run_id].model_copy(update={"doorbell": lock.doorbell})
+
+    def release(self, lock: Lock) -> Lock | None:
+        """Let go unless it rang."""
+        current = self._ours(lock)
+        if current.doorbell != lock.doorbell:
+            return current
+        self.locks[lock.run_id] = current.model_copy(update={"owner": None, "lease_until": None})
+        return None
+
+    def complete(self, lock: Lock) -> None:
+        """Mark the run as finished for good."""
+        current = self._ours(lock)
+        self.locks[lock.run_id] = current.model_copy(update={"owner": None, "lease_until": None, "completed": True})
+
+    def read(self, run_id: str) -> Lock | None:
+        """Read a run's lock."""
+        return self.locks.get(run_id)
+
+    def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
+        """Remember all deliveries, or none and return the first that is alive."""
+        for delivery in deliveries:
+            seen = self.deliveries.get(delivery.key)
+            if seen is not None and seen.expires_at > now:
+                return seen
+        for delivery in deliveries:
+            self.deliveries[delivery.key] = delivery
+        return None
+
+    def answer(self, key: str, answer: str) -> None:
+        """Keep the answer that a remembered delivery got."""
+        if key not in self.deliveries:
+            raise ConditionFailed(f"{key} was not remembered")
+        self.deliveries[key] = self.deliveries[key].model_copy(update={"answer": answer})
+
+    def _ours(self, lock: Lock) -> Lock:
+        current = self.locks.get(lock.run_id)
+        if current is None or current.completed or current.owner != lock.owner or current.token != lock.token:
+            raise ConditionFailed("the lock is no longer ours", run_id=lock.run_id)
+        return current

@@ -1,0 +1,81 @@
+"""A bucket in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from iac_ci_common.ports import Clock
+
+
+class MemoryObjects:
+    """A bucket whose presigned URLs (``memory://put/<key>?…``) work through ``use_url``."""
+
+    def __init__(self, clock: Clock, on_create: Callable[[str], None] | None = None) -> None:
+        """Start empty; ``on_create`` is told each key that is written, as a bucket notification would."""
+        self._clock = clock
+        self._on_create = on_create
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write or overwrite an object."""
+        self.objects[key] = bytes(body)
+        if self._on_create is not None:
+            self._on_create(key)
+
+    def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write an object that must not exist."""
+        if key in self.objects:
+            raise AlreadyExists(f"{key} exists")
+        self.put(key, body, content_type=content_type)
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """Read an object, at most ``max_bytes`` + 1 of it."""
+        if key not in self.objects:
+            raise NotFound(f"{key} does not exist")
+        body = self.objects[key]
+        return body if max_bytes is None else body[: max_bytes + 1]
+
+    def exists(self, key: str) -> bool:
+        """Say whether the object is there."""
+        return key in self.objects
+
+    def list(self, prefix: str) -> list[str]:
+        """List all keys with a prefix, sorted."""
+        return sorted(key for key in self.objects if key.startswith(prefix))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; a missing one is no error."""
+        for key in keys:
+            self.objects.pop(key, None)
+
+    def presign_get(self, key: str, *, seconds: int) -> str:
+        """Make a URL that reads the object for so long."""
+        return self._url("get", key, seconds)
+
+    def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
+        """Make a URL that writes the object for so long."""
+        return self._url("create" if create_once else "put", key, seconds)
+
+    def use_url(self, url: str, body: bytes | None = None) -> bytes | None:
+        """Do what a presigned URL allows: write ``body``, or read; an expired one raises ``PortFailed``."""
+        parts = urlsplit(url)
+        key = unquote(parts.path.removeprefix("/"))
+        until = datetime.fromisoformat(parse_qs(parts.query)["until"][0])
+        if self._clock.now() > until:
+            raise PortFailed(f"the URL of {key} has expired")
+        if parts.netloc == "get":
+            return self.get(key)
+        write = self.create if parts.netloc == "create" else self.put
+        write(key, body or b"")
+        return None
+
+    def _url(self, action: str, key: str, seconds: int) -> str:
+        until = quote((self._clock.now() + timedelta(seconds=seconds)).isoformat())
+        return f"memory://{action}/{quote(key)}?until={until}"

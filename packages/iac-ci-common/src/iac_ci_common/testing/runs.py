@@ -1,0 +1,86 @@
+"""The tables orders and order_events in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import ConditionFailed, NotFound
+from iac_ci_common.moves import check_move, holds
+from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.states import RUN_TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.event import Event
+    from iac_ci_common.models.rows import OrderRow, RunRow
+
+
+class MemoryRuns:
+    """Rows and events as dictionaries; rows are frozen, so nothing is shared by reference."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.run_rows: dict[str, RunRow] = {}
+        self.order_rows: dict[str, dict[str, OrderRow]] = {}
+        self.event_rows: dict[tuple[str, str], Event] = {}
+
+    def read(self, run_id: str) -> RunRows:
+        """Read the run and all its orders at one moment."""
+        orders = self.order_rows.get(run_id, {})
+        return RunRows(self.run_rows.get(run_id), tuple(orders[num] for num in sorted(orders)))
+
+    def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
+        """Insert what is not there yet; the run last."""
+        if run.run_id in self.run_rows:
+            return False
+        rows = self.order_rows.setdefault(run.run_id, {})
+        for order in orders:
+            rows.setdefault(order.order_num, order)
+        self.record(events)
+        self.run_rows[run.run_id] = run
+        return True
+
+    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
+        """Apply the moves that still fit; return the others."""
+        for move in moves:
+            check_move(move)
+        return tuple(move for move in moves if not self._apply(move))
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Write events that go with no move."""
+        for event in events:
+            self.event_rows[(event.trace_id, event.sort)] = event
+
+    def events(self, trace_id: str) -> list[Event]:
+        """Read a run's events in the order of time."""
+        return sorted(
+            (event for (trace, _), event in self.event_rows.items() if trace == trace_id),
+            key=lambda event: (event.epoch_ms, event.sort),
+        )
+
+    def request_cancel(self, run_id: str, reason: str) -> None:
+        """Set the reason to cancel on a run that has none and has not ended."""
+        run = self.run_rows.get(run_id)
+        if run is None:
+            raise NotFound(f"there is no run {run_id}", run_id=run_id)
+        if run.cancel_reason is not None or run.status in RUN_TERMINAL:
+            raise ConditionFailed("the run has ended or is being cancelled already", run_id=run_id)
+        self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
+
+    def _apply(self, move: Move) -> bool:
+        if move.before.order_num == "0000":
+            run = self.run_rows.get(move.before.run_id)
+            if run is None or not holds(move, run):
+                return False
+            # A request to cancel may have come since the look; it stays.
+            self.run_rows[run.run_id] = move.after.model_copy(update={"cancel_reason": run.cancel_reason})  # type: ignore[assignment]
+        else:
+            rows = self.order_rows.get(move.before.run_id, {})
+            order = rows.get(move.before.order_num)
+            if order is None or not holds(move, order):
+                return False
+            rows[order.order_num] = move.after  # type: ignore[assignment]
+        if move.event is not None:
+            self.record([move.event])
+        return True
