@@ -52,10 +52,8 @@ def test_every_placeholder_is_explained_in_the_readme() -> None:
 
 
 def test_the_package_carries_every_file_of_the_source_tree() -> None:
-    source = next(
-        (parent / "terraform/deploy/stack" for parent in Path(__file__).parents if (parent / "terraform").is_dir()),
-        None,
-    )
+    candidates = (parent / "terraform/deploy/stack" for parent in Path(__file__).parents)
+    source = next((folder for folder in candidates if folder.is_dir()), None)
     if source is None:
         pytest.skip("not in the source tree")
     theirs = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*") if path.is_file()}
