@@ -28,7 +28,7 @@ _TARGET_PREFIX: Final = "CodeBuild_20161006."
 _STOP_SECONDS: Final = 15.0
 
 
-class BuildRefused(Exception):  # noqa: N818 - named like the answer it becomes
+class BuildRefused(Exception):
     """A request that CodeBuild would refuse, with the error's name on the wire."""
 
     def __init__(self, kind: str, message: str) -> None:

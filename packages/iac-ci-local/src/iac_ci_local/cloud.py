@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from iac_ci_local.ministack import LocalAws, Speed
+from iac_ci_local.ministack import LocalAws, LocalCloudError, Speed
 from iac_ci_local.stack import LocalStack, StackBuilder
 from iac_ci_local.terraform_tool import terraform_on_path, write_terraform
 
@@ -95,16 +96,31 @@ class LocalCloud:
         return f"{tools}{os.pathsep}{path}"
 
     def _write_state(self) -> None:
-        folder = runtime_folder()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._state_file = folder / f"{os.getpid()}{_STATE_SUFFIX}"
-        new = self._state_file.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        """Write the state into the cloud's own folder, which the guardian removes, and link to it from where it is sought."""
+        written = self.aws.folder / "cloud.json"
+        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(self.state(), file)
-        new.replace(self._state_file)
+        folder = runtime_folder()
+        _remove_dangling_links(folder)
+        link = folder / f"{self.aws.account}{_STATE_SUFFIX}"
+        link.symlink_to(written)
+        self._state_file = link
 
 
 def runtime_folder() -> Path:
-    """Name the folder with one state file for each running ``iac-ci local up``."""
+    """Give the folder with one link for each announced cloud of this user; make it if there is none."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
+    folder = Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.lstat()
+    # In a folder that everybody may write to, somebody else may have made it first.
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
+        raise LocalCloudError(f"{folder} is not this user's own: remove it, or name another XDG_RUNTIME_DIR")
+    return folder
+
+
+def _remove_dangling_links(folder: Path) -> None:
+    """Forget clouds that were killed: their folders are gone."""
+    for link in folder.glob(f"*{_STATE_SUFFIX}"):
+        if not link.exists():
+            link.unlink(missing_ok=True)
