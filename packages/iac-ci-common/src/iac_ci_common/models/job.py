@@ -58,7 +58,7 @@ class Order(Payload):
     use_lambda: StrictBool | None = Field(None, description="Older name: true is `lambda`, false is `codebuild`.")
     git_repo: Text | None = Field(
         None,
-        description="Repository to clone, by https or ssh; the job's where none is given. file:// on the local cloud only.",
+        description="Repository to clone, by https or ssh (file:// on the local cloud); the job's where none is given.",
     )
     git_folder: Text | None = Field(
         None, description="Folder of the code in which the commands run, relative, without `..`."

@@ -1,0 +1,31 @@
+"""Clients, made once per process and only when needed."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+
+@cache
+def client(service: str) -> Any:
+    """Give the one client of a service.
+
+    S3 signs with SigV4 (the default presigns with an older scheme, which role sessions cannot use) and speaks by
+    paths where another endpoint stands for AWS, because host names of buckets do not resolve there. Retries are
+    botocore's standard ones, with jitter (AWS SDKs Reference Guide, "Retry behavior").
+    """
+    import boto3
+    from botocore.config import Config
+
+    local = "AWS_ENDPOINT_URL" in os.environ or f"AWS_ENDPOINT_URL_{service.upper()}" in os.environ
+    config = Config(
+        signature_version="s3v4" if service == "s3" else None,
+        s3={"addressing_style": "path" if local else "virtual"},
+        retries={"mode": "standard", "max_attempts": 5},
+        max_pool_connections=32,
+        connect_timeout=5,
+        read_timeout=30,
+    )
+    make: Any = boto3.client
+    return make(service, config=config)

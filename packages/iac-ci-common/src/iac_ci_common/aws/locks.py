@@ -1,0 +1,178 @@
+"""The table locks in DynamoDB."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from iac_ci_common import keys
+from iac_ci_common.aws import transactions
+from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.aws.rows import expiry_seconds, item, model
+from iac_ci_common.errors import ConditionFailed
+from iac_ci_common.models.lock import Delivery, Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+class DynamoLocks:
+    """Locks of runs and remembered deliveries."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        """Use a DynamoDB client and the table's name."""
+        self._client = client
+        self._table = table
+
+    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
+        """Count one more event; a completed lock stays as it is."""
+        not_completed = "attribute_not_exists(completed) OR completed = :false"
+        try:
+            return self._update(
+                run_id,
+                # The other fields only where the lock is new, so that ringing never changes who holds it.
+                "SET run_id = :run, expires_at = if_not_exists(expires_at, :expires), "
+                "schema_version = if_not_exists(schema_version, :one) ADD doorbell :one",
+                not_completed,
+                {
+                    ":run": {"S": run_id},
+                    ":expires": {"N": str(expiry_seconds(expires_at))},
+                    ":one": {"N": "1"},
+                    ":false": {"BOOL": False},
+                },
+            )
+        except ConditionFailed:
+            lock = self.read(run_id)
+            if lock is None:
+                raise
+            return lock
+
+    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int) -> Lock | None:
+        """Take a lock that nobody holds alive and that is not completed."""
+        not_completed = "(attribute_not_exists(completed) OR completed = :false)"
+        not_held = "(attribute_not_exists(#owner) OR lease_until <= :now)"
+        try:
+            return self._update(
+                run_id,
+                "SET #owner = :owner, lease_until = :until ADD #token :one",
+                f"attribute_exists(run_id) AND {not_completed} AND {not_held}",
+                {
+                    ":owner": {"S": owner},
+                    ":until": {"S": _moment(now + timedelta(seconds=lease_seconds))},
+                    ":now": {"S": _moment(now)},
+                    ":one": {"N": "1"},
+                    ":false": {"BOOL": False},
+                },
+                {"#owner": "owner", "#token": "token"},
+            )
+        except ConditionFailed:
+            return None
+
+    def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
+        """Prolong our lease."""
+        until = {":until": {"S": _moment(now + timedelta(seconds=lease_seconds))}}
+        renewed = self._update_ours(lock, "SET lease_until = :until", until)
+        # The doorbell stays the one that the holder last looked at: a renewal must not swallow a ring.
+        return renewed.model_copy(update={"doorbell": lock.doorbell})
+
+    def release(self, lock: Lock) -> Lock | None:
+        """Let go unless it rang."""
+        nobody_rang = " AND doorbell = :doorbell"
+        try:
+            self._update_ours(
+                lock, "REMOVE #owner, lease_until", {":doorbell": {"N": str(lock.doorbell)}}, extra=nobody_rang
+            )
+        except ConditionFailed:
+            current = self.read(lock.run_id)
+            if current is None or current.owner != lock.owner or current.token != lock.token:
+                raise
+            return current
+        return None
+
+    def complete(self, lock: Lock) -> None:
+        """Mark the run as finished for good."""
+        self._update_ours(lock, "SET completed = :true REMOVE #owner, lease_until", {":true": {"BOOL": True}})
+
+    def read(self, run_id: str) -> Lock | None:
+        """Read a run's lock, consistently."""
+        with aws_errors(f"reading the lock of {run_id}"):
+            answer = self._client.get_item(TableName=self._table, Key=_key(keys.run_lock(run_id)), ConsistentRead=True)
+        return model(Lock, answer["Item"]) if "Item" in answer else None
+
+    def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
+        """Remember all deliveries in one transaction, or none and return the first that is alive."""
+        # TTL deletes late, so an expired row that still stands counts as gone.
+        new_or_expired = "attribute_not_exists(lock_key) OR expires_at <= :now"
+        group = [
+            {
+                "Put": {
+                    "TableName": self._table,
+                    "Item": item(delivery, lock_key=delivery.key),
+                    "ConditionExpression": new_or_expired,
+                    "ExpressionAttributeValues": {":now": {"N": str(int(now.timestamp()))}},
+                }
+            }
+            for delivery in deliveries
+        ]
+        if not transactions.write(self._client, [group]):
+            return None
+        for delivery in deliveries:
+            with aws_errors("reading a delivery"):
+                answer = self._client.get_item(TableName=self._table, Key=_key(delivery.key), ConsistentRead=True)
+            if "Item" in answer:
+                seen = model(Delivery, answer["Item"])
+                if seen.expires_at > now:
+                    return seen
+        raise ConditionFailed("a delivery was seen before and is gone now", retry_is_safe=True)
+
+    def answer(self, key: str, answer: str) -> None:
+        """Keep the answer that a remembered delivery got."""
+        with aws_errors("keeping an answer"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(key),
+                UpdateExpression="SET answer = :answer",
+                ConditionExpression="attribute_exists(lock_key)",
+                ExpressionAttributeValues={":answer": {"S": answer}},
+            )
+
+    def _update_ours(self, lock: Lock, expression: str, values: Mapping[str, Any], *, extra: str = "") -> Lock:
+        still_ours = "#owner = :owner AND #token = :token"
+        return self._update(
+            lock.run_id,
+            expression,
+            still_ours + extra,
+            {":owner": {"S": lock.owner or ""}, ":token": {"N": str(lock.token)}, **values},
+            {"#owner": "owner", "#token": "token"},
+        )
+
+    def _update(
+        self,
+        run_id: str,
+        expression: str,
+        condition: str,
+        values: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
+    ) -> Lock:
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": _key(keys.run_lock(run_id)),
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": dict(values),
+            "ReturnValues": "ALL_NEW",
+        }
+        if names:
+            request["ExpressionAttributeNames"] = dict(names)
+        with aws_errors(f"the lock of {run_id}"):
+            return model(Lock, self._client.update_item(**request)["Attributes"])
+
+
+def _key(lock_key: str) -> dict[str, dict[str, str]]:
+    return {"lock_key": {"S": lock_key}}
+
+
+def _moment(value: datetime) -> str:
+    # Fixed width, so that the table compares moments as it compares text.
+    return value.isoformat(timespec="microseconds")

@@ -1,0 +1,121 @@
+"""Buckets in S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed, PreparationFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DELETE_BATCH: Final = 1000
+_CONFLICT_ATTEMPTS: Final = 3
+
+
+class S3Objects:
+    """One bucket."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        """Use an S3 client that signs with SigV4."""
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write or overwrite an object."""
+        with aws_errors(f"writing {key}"):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type)
+
+    def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write an object that must not exist.
+
+        Of several that write at once S3 answers some with 409 (Amazon S3 User Guide, "How to prevent object
+        overwrites with conditional writes"): those are asked again, and then meet the winner's object.
+        """
+        for attempt in range(_CONFLICT_ATTEMPTS):
+            try:
+                with aws_errors(f"creating {key}"):
+                    self._client.put_object(
+                        Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                    )
+            except ConditionFailed:
+                if attempt == _CONFLICT_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
+        """Read an object, at most ``max_bytes`` + 1 of it."""
+        with aws_errors(f"reading {key}"):
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+            try:
+                content: bytes = body.read() if max_bytes is None else body.read(max_bytes + 1)
+            except OSError as error:
+                raise PortFailed(f"reading {key}: {error}", retry_is_safe=True) from error
+            finally:
+                body.close()
+            return content
+
+    def exists(self, key: str) -> bool:
+        """Say whether the object is there."""
+        try:
+            with aws_errors(f"looking for {key}"):
+                self._client.head_object(Bucket=self._bucket, Key=key)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """List all keys with a prefix, sorted; a thousand a call."""
+        keys: list[str] = []
+        with aws_errors(f"listing {prefix}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                keys += [item["Key"] for item in page.get("Contents", [])]
+        return sorted(keys)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects, a thousand a call."""
+        for start in range(0, len(keys), _DELETE_BATCH):
+            batch = keys[start : start + _DELETE_BATCH]
+            with aws_errors(f"deleting {len(batch)} objects"):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+                )
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise PortFailed(f"deleting {first.get('Key')}: {first.get('Code')}", retry_is_safe=True)
+
+    def presign_get(self, key: str, *, seconds: int) -> str:
+        """Make a URL that reads the object for so long."""
+        return self._presign("get_object", {"Bucket": self._bucket, "Key": key}, seconds)
+
+    def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
+        """Make a URL that writes the object for so long."""
+        parameters = {"Bucket": self._bucket, "Key": key} | ({"IfNoneMatch": "*"} if create_once else {})
+        return self._presign("put_object", parameters, seconds)
+
+    def _presign(self, action: str, parameters: dict[str, str], seconds: int) -> str:
+        with aws_errors("presigning"):
+            url: str = self._client.generate_presigned_url(action, Params=parameters, ExpiresIn=seconds)
+            return url
+
+
+class S3CodeStore:
+    """Archives in buckets that are the caller's."""
+
+    def __init__(self, client: Any) -> None:
+        """Use an S3 client."""
+        self._client = client
+
+    def fetch(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
+        """Read an archive; one that is too large is refused before it is read."""
+        with aws_errors(f"reading s3://{bucket}/{key}"):
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            try:
+                if int(answer["ContentLength"]) > max_bytes:
+                    raise PreparationFailed(f"s3://{bucket}/{key} is larger than {max_bytes} bytes")
+                content: bytes = answer["Body"].read()
+            finally:
+                answer["Body"].close()
+            return content

@@ -1,0 +1,65 @@
+"""How models stand in DynamoDB: one attribute per field, readable in the console, None left out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+EXPIRY: Final = "expires_at"
+
+_NESTED: Final = frozenset({"report"})
+"""Fields that hold a model of their own."""
+
+
+def item(model: BaseModel, **keys: str | int) -> dict[str, Any]:
+    """Turn a model into a low-level item; ``keys`` are attributes beside its fields.
+
+    ``expires_at`` becomes epoch seconds, rounded up, as TTL wants it (Amazon DynamoDB Developer Guide, "Using time to
+    live"); nested models become JSON text.
+    """
+    from boto3.dynamodb.types import TypeSerializer
+
+    fields = model.model_dump(mode="json", exclude_none=True)
+    expiry: datetime = getattr(model, EXPIRY)
+    fields[EXPIRY] = expiry_seconds(expiry)
+    serialise = TypeSerializer().serialize
+    return {
+        name: serialise(json.dumps(value, sort_keys=True) if isinstance(value, dict) else value)
+        for name, value in (fields | keys).items()
+    }
+
+
+def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
+    """Read a model back; attributes that are not its fields (keys of the table) are passed over."""
+    from boto3.dynamodb.types import TypeDeserializer
+
+    deserialise = TypeDeserializer().deserialize
+    fields: dict[str, Any] = {}
+    for name, value in low_level.items():
+        if name not in kind.model_fields:
+            continue
+        plain = deserialise(value)
+        if isinstance(plain, Decimal):
+            plain = int(plain)
+        if name == EXPIRY:
+            plain = datetime.fromtimestamp(plain, UTC)
+        elif name in _NESTED:
+            plain = json.loads(plain)
+        elif isinstance(plain, list):
+            plain = [int(entry) if isinstance(entry, Decimal) else entry for entry in plain]
+        fields[name] = plain
+    return kind.model_validate(fields)
+
+
+def expiry_seconds(moment: datetime) -> int:
+    """Give the epoch second from which a row may be deleted."""
+    return int(-(-moment.timestamp() // 1))

@@ -1,0 +1,143 @@
+"""The tables orders and order_events in DynamoDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iac_ci_common.aws import transactions
+from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.aws.rows import item, model
+from iac_ci_common.errors import ConditionFailed, NotFound
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.models.event import Event
+from iac_ci_common.models.rows import OrderRow, RunRow
+from iac_ci_common.moves import check_move
+from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.states import RUN_TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_IS_NEW = "attribute_not_exists(run_id)"
+
+
+class DynamoRuns:
+    """Rows and events of runs."""
+
+    def __init__(self, client: Any, orders_table: str, events_table: str) -> None:
+        """Use a DynamoDB client and the names of both tables."""
+        self._client = client
+        self._orders = orders_table
+        self._events = events_table
+
+    def read(self, run_id: str) -> RunRows:
+        """Read a run with one strongly consistent query per megabyte."""
+        run: RunRow | None = None
+        orders: list[OrderRow] = []
+        with aws_errors(f"reading run {run_id}"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._orders,
+                KeyConditionExpression="run_id = :run",
+                ExpressionAttributeValues={":run": {"S": run_id}},
+                ConsistentRead=True,
+            )
+            for page in pages:
+                for row in page["Items"]:
+                    if row["order_num"]["S"] == RUN_ORDER_NUM:
+                        run = model(RunRow, row)
+                    else:
+                        orders.append(model(OrderRow, row))
+        return RunRows(run, tuple(orders))
+
+    def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
+        """Insert what is not there yet, a hundred rows a call; the run last."""
+        # Rows carry a condition each: a second preparation that runs late must not set rows back that have moved on.
+        rows = [[self._put_new(order)] for order in orders] + [[self._put_event(event)] for event in events]
+        # The run must come after every row, also where they need several calls, so that its presence means all.
+        transactions.write(self._client, rows)
+        return not transactions.write(self._client, [[self._put_new(run)]])
+
+    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
+        """Apply the moves that still fit; return the others."""
+        for move in moves:
+            check_move(move)
+        groups = [
+            [self._update(move), *([self._put_event(move.event)] if move.event is not None else [])] for move in moves
+        ]
+        return tuple(moves[index] for index in transactions.write(self._client, groups))
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Write events that go with no move."""
+        transactions.write(self._client, [[self._put_event(event)] for event in events])
+
+    def events(self, trace_id: str) -> list[Event]:
+        """Read a run's events in the order of time."""
+        found: list[Event] = []
+        with aws_errors(f"reading events of {trace_id}"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._events,
+                KeyConditionExpression="trace_id = :trace",
+                ExpressionAttributeValues={":trace": {"S": trace_id}},
+                ConsistentRead=True,
+            )
+            for page in pages:
+                found += [model(Event, row) for row in page["Items"]]
+        return sorted(found, key=lambda event: (event.epoch_ms, event.sort))
+
+    def request_cancel(self, run_id: str, reason: str) -> None:
+        """Set the reason to cancel on a run that has none and has not ended."""
+        ended = {f":ended{index}": {"S": state.value} for index, state in enumerate(sorted(RUN_TERMINAL))}
+        not_cancelled = "attribute_not_exists(cancel_reason)"
+        not_ended = f"NOT (#status IN ({', '.join(ended)}))"
+        try:
+            with aws_errors(f"cancelling run {run_id}"):
+                self._client.update_item(
+                    TableName=self._orders,
+                    Key={"run_id": {"S": run_id}, "order_num": {"S": RUN_ORDER_NUM}},
+                    UpdateExpression="SET cancel_reason = :reason",
+                    ConditionExpression=f"attribute_exists(run_id) AND {not_cancelled} AND {not_ended}",
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues={":reason": {"S": reason}, **ended},
+                )
+        except ConditionFailed as error:
+            if self.read(run_id).run is None:
+                raise NotFound(f"there is no run {run_id}", run_id=run_id) from error
+            raise
+
+    def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
+        return {"Put": {"TableName": self._orders, "Item": item(row), "ConditionExpression": _IS_NEW}}
+
+    def _put_event(self, event: Event) -> dict[str, Any]:
+        return {"Put": {"TableName": self._events, "Item": item(event, sort_key=event.sort, epoch_ms=event.epoch_ms)}}
+
+    def _update(self, move: Move) -> dict[str, Any]:
+        """Write only what changed, on condition that the row is still as the move was planned for."""
+        before, after = item(move.before), item(move.after)
+        changed = {name: value for name, value in after.items() if before.get(name) != value}
+        gone = sorted(set(before) - set(after))
+        names = {f"#{name}": name for name in [*changed, *gone, "status"]}
+        values = {f":{name}": value for name, value in changed.items()}
+        still_there = "#status = :before_status"
+        values[":before_status"] = before["status"]
+        condition = still_there
+        if isinstance(move.before, OrderRow):
+            names["#dispatched_at"] = "dispatched_at"
+            if "dispatched_at" in before:
+                values[":before_dispatched_at"] = before["dispatched_at"]
+                same_dispatch = "#dispatched_at = :before_dispatched_at"
+            else:
+                same_dispatch = "attribute_not_exists(#dispatched_at)"
+            condition = f"{still_there} AND {same_dispatch}"
+        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changed) if changed else ""
+        if gone:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in gone)
+        return {
+            "Update": {
+                "TableName": self._orders,
+                "Key": {"run_id": before["run_id"], "order_num": before["order_num"]},
+                "UpdateExpression": expression.strip(),
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": values,
+            }
+        }

@@ -1,0 +1,75 @@
+"""Where orders run: the worker function and the CodeBuild project."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.errors import NotFound
+from iac_ci_common.keys import execution_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iac_ci_common.models.work import Work
+
+WORK_VARIABLE: Final = "IAC_CI_WORK"
+"""Environment variable in which a build finds its work: base64 of the JSON."""
+
+_MINIMUM_BUILD_MINUTES: Final = 5
+
+
+class AwsWorkers:
+    """Starts and stops workers. Clients are made when first used: most runs never need CodeBuild's."""
+
+    def __init__(
+        self, functions: Callable[[], Any], builds: Callable[[], Any], function_name: str, project: str
+    ) -> None:
+        """Take makers of the Lambda and CodeBuild clients, and the names of function and project."""
+        self._functions = functions
+        self._builds = builds
+        self._function_name = function_name
+        self._project = project
+
+    def start_lambda(self, work: Work) -> None:
+        """Hand an order to the worker function, asynchronously."""
+        with aws_errors(f"invoking {self._function_name}"):
+            self._functions().invoke(
+                FunctionName=self._function_name, InvocationType="Event", Payload=work.model_dump_json().encode()
+            )
+
+    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+        """Start a build; the same run and order within five minutes gives the same one.
+
+        The token's life is that of AWS CodeBuild API Reference, "StartBuild"; beyond it the claim protects.
+        """
+        with aws_errors(f"starting a build of {self._project}"):
+            answer = self._builds().start_build(
+                projectName=self._project,
+                timeoutInMinutesOverride=max(_MINIMUM_BUILD_MINUTES, -(-timeout_seconds // 60)),
+                idempotencyToken=execution_name(work.run_id, work.order_num),
+                environmentVariablesOverride=[
+                    {
+                        "name": WORK_VARIABLE,
+                        "value": base64.b64encode(work.model_dump_json().encode()).decode(),
+                        "type": "PLAINTEXT",
+                    }
+                ],
+            )
+        build_id: str = answer["build"]["id"]
+        return build_id
+
+    def stop_build(self, build_id: str) -> None:
+        """Stop a build; one that has ended or is gone is no error."""
+        try:
+            with aws_errors(f"stopping {build_id}"):
+                self._builds().stop_build(id=build_id)
+        except NotFound:
+            return
+
+    def build_ended(self, build_id: str) -> bool:
+        """Say whether a build has ended; one that CodeBuild no longer knows has."""
+        with aws_errors(f"looking at {build_id}"):
+            builds = self._builds().batch_get_builds(ids=[build_id])["builds"]
+        return not builds or builds[0]["buildStatus"] != "IN_PROGRESS"

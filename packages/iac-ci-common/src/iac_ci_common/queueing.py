@@ -1,0 +1,132 @@
+"""The rows and first events of an accepted job: pure, so that every attempt writes the same."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from iac_ci_common import limits
+from iac_ci_common.ids import RUN_ORDER_NUM, order_num
+from iac_ci_common.models.event import Event
+from iac_ci_common.models.job import ExecutionTarget, Order
+from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+from iac_ci_common.states import OrderState, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_common.models.answer import StoredJob
+
+
+class Queued(NamedTuple):
+    """What is inserted for a job."""
+
+    run: RunRow
+    orders: tuple[OrderRow, ...]
+    events: tuple[Event, ...]
+
+
+def order_name(order: Order, index: int) -> str:
+    """Give an order's name: its own, else ``order-<order_num>``."""
+    return order.order_name or f"order-{order_num(index)}"
+
+
+def target(order: Order) -> ExecutionTarget:
+    """Choose where an order runs: where it says, else Lambda if its time-out fits there."""
+    if order.use_lambda is not None:
+        return ExecutionTarget.LAMBDA if order.use_lambda else ExecutionTarget.CODEBUILD
+    if order.execution_target is not ExecutionTarget.AUTO:
+        return order.execution_target
+    fits = order.timeout <= limits.MAX_LAMBDA_ORDER_SECONDS
+    return ExecutionTarget.LAMBDA if fits else ExecutionTarget.CODEBUILD
+
+
+def dependency_numbers(orders: list[Order]) -> dict[str, str]:
+    """Map every name that a dependency may use (order name or queue id) to its order number."""
+    numbers: dict[str, str] = {}
+    for index, order in enumerate(orders):
+        numbers[order_name(order, index)] = order_num(index)
+        if order.queue_id is not None:
+            numbers[order.queue_id] = order_num(index)
+    return numbers
+
+
+def queue(
+    stored: StoredJob,
+    *,
+    max_parallel: int,
+    code: Mapping[str, str] | None = None,
+    preparation_error: str | None = None,
+) -> Queued:
+    """Build the run's row, its orders' and their first events.
+
+    ``code`` maps order numbers to the digest of their code archive. With ``preparation_error`` the run is inserted
+    all the same, so that it ends where everybody looks: the orchestrator cancels its orders with that reason.
+    """
+    job = stored.job
+    expires_at = stored.deadline + timedelta(seconds=limits.RETENTION_SECONDS)
+    numbers = dependency_numbers(job.orders)
+    rows = tuple(
+        OrderRow(
+            run_id=stored.run_id,
+            order_num=order_num(index),
+            order_name=order_name(order, index),
+            status=OrderState.QUEUED,
+            target=target(order),
+            timeout=order.timeout,
+            dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
+            must_succeed=order.must_succeed,
+            code_sha256=(code or {}).get(order_num(index)),
+            expires_at=expires_at,
+        )
+        for index, order in enumerate(job.orders)
+    )
+    run = RunRow(
+        run_id=stored.run_id,
+        status=RunState.QUEUED,
+        trace_id=stored.trace_id,
+        flow_id=stored.flow_id,
+        username=job.username,
+        order_count=len(rows),
+        accepted_at=stored.accepted_at,
+        deadline=stored.deadline,
+        max_parallel=min(job.max_parallel or max_parallel, max_parallel),
+        presign_expiry=job.presign_expiry,
+        report=_report(stored),
+        commit_hash=job.commit_hash,
+        preparation_error=preparation_error[:4096] if preparation_error else None,
+        expires_at=expires_at,
+    )
+    return Queued(run, rows, _events(stored, rows, preparation_error))
+
+
+def _events(stored: StoredJob, rows: tuple[OrderRow, ...], preparation_error: str | None) -> tuple[Event, ...]:
+    common = {
+        "trace_id": stored.trace_id,
+        "run_id": stored.run_id,
+        # The moment of acceptance, not of this attempt: a second attempt writes the same events on the same keys.
+        "at": stored.accepted_at,
+        "expires_at": stored.accepted_at + timedelta(seconds=limits.EVENT_RETENTION_SECONDS),
+    }
+    told = Event(order_num=RUN_ORDER_NUM, kind="accepted", **common)
+    prepared = (
+        [Event(order_num=RUN_ORDER_NUM, kind="preparation_failed", reason=preparation_error[:4096], **common)]
+        if preparation_error
+        else []
+    )
+    queued = [Event(order_num=row.order_num, order_name=row.order_name, kind="queued", **common) for row in rows]
+    return (told, *prepared, *queued)
+
+
+def _report(stored: StoredJob) -> ReportTarget | None:
+    job = stored.job
+    number = job.pr_number or job.issue_number
+    repository = job.git_repo or next((order.git_repo for order in job.orders if order.git_repo), None)
+    if number is None or repository is None:
+        return None
+    return ReportTarget(
+        repository=repository,
+        number=number,
+        token_location=job.git_token_location,
+        search_tag=job.pr_comment_search_tag,
+    )
