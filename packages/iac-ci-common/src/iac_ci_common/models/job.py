@@ -16,17 +16,20 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.locations import SecretLocation
 from iac_ci_common.models.base import Name
 
-Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+# Patterns are read by Rust's regex crate, where `$` is the very end: a trailing newline does not pass.
+Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A short line without control characters."""
 
 Command = Annotated[
-    StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*\Z")
+    StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*$")
 ]
-CommitHash = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?\Z")]
+CommitHash = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 S3Location = Annotated[
-    StrictStr, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,1024}\Z")
+    StrictStr, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,1024}$")
 ]
-RoleArn = Annotated[StrictStr, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}\Z")]
+RoleArn = Annotated[
+    StrictStr, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}$")
+]
 
 
 class ExecutionTarget(StrEnum):
