@@ -1,0 +1,59 @@
+"""Ends an order from outside: for whoever finds that its worker will not report."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import AlreadyExists
+from iac_ci_common.models.result import Claim, Reporter, Result
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Objects, Workers
+    from iac_ci_common.states import OrderState
+
+
+def end_from_outside(
+    objects: Objects,
+    workers: Workers,
+    order: OrderRow,
+    status: OrderState,
+    reason: str,
+    *,
+    reporter: Reporter,
+    now: datetime,
+) -> bool:
+    """Take the claim so that the commands can no longer start, leave the result, and stop the build if there is one.
+
+    Returns False if a result was there before: the first one counts, whoever wrote it.
+    """
+    claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
+    with contextlib.suppress(AlreadyExists):
+        objects.create(
+            keys.claim(order.run_id, order.order_num), claim.model_dump_json().encode(), content_type="application/json"
+        )
+    result = Result(
+        run_id=order.run_id,
+        order_num=order.order_num,
+        status=status,
+        reported_by=reporter,
+        reason=reason[:1024],
+        started_at=order.started_at,
+        ended_at=now,
+    )
+    written = True
+    try:
+        objects.create(
+            keys.result(order.run_id, order.order_num),
+            result.model_dump_json().encode(),
+            content_type="application/json",
+        )
+    except AlreadyExists:
+        written = False
+    if order.build_id is not None:
+        workers.stop_build(order.build_id)
+    return written

@@ -1,0 +1,204 @@
+"""Wakes for a run: lock, look, decide, apply, look again while the doorbell rings, let go.
+
+Every step may be the last one that happens: each is either conditional or harmless to repeat, and what a crash leaves
+undone the next pass does.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import limits
+from iac_ci_common.errors import ConditionFailed, IacCiError
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.models.result import Reporter
+from iac_ci_common.ports import Move
+from iac_ci_common.states import OrderState
+from iac_ci_common.stopping import end_from_outside
+from iac_ci_orchestrator.decide import decide
+from iac_ci_orchestrator.dispatching import Dispatcher
+from iac_ci_orchestrator.finishing import Finisher
+from iac_ci_orchestrator.results import read_results
+from iac_ci_orchestrator.telling import order_event, run_event
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import (
+        Clock,
+        Locks,
+        Notes,
+        Objects,
+        Parallel,
+        Reports,
+        Runs,
+        Watchdogs,
+        Workers,
+    )
+    from iac_ci_orchestrator.decide import Dispatch, Plan
+
+_LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything the orchestrator does to the world."""
+
+    clock: Clock
+    runs: Runs
+    locks: Locks
+    objects: Objects
+    done: Objects
+    workers: Workers
+    watchdogs: Watchdogs
+    reports: Reports
+    parallel: Parallel
+    notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What one pass came to."""
+
+    finished: bool = False
+    look_again: bool = False
+    failures: tuple[IacCiError, ...] = ()
+
+
+class Orchestrator:
+    """Moves runs on, one wake-up at a time."""
+
+    def __init__(self, ports: Ports) -> None:
+        """Work through ``ports``."""
+        self._ports = ports
+        self._dispatcher = Dispatcher(ports.clock, ports.objects, ports.watchdogs, ports.workers)
+        self._finisher = Finisher(ports)
+
+    def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
+        """Do all there is to do for a run, or ring so that whoever is at it does.
+
+        ``order_nums`` are the orders whose results the event announced; ``0000`` or none means to look for all.
+        Raises the first failure that is worth another try, after everything else was done and the lock let go.
+        """
+        ports = self._ports
+        now = ports.clock.now()
+        rung = ports.locks.ring(run_id, expires_at=now + _LOCK_LIFE)
+        if rung.completed or rung.held(now):
+            return
+        lock = ports.locks.take(
+            run_id, owner=secrets.token_hex(8), now=ports.clock.now(), lease_seconds=limits.LEASE_SECONDS
+        )
+        if lock is None:
+            return
+        # The announced results are all there is to see only if nobody else rang since the last holder let go.
+        alone = rung.owner is None and lock.doorbell == rung.doorbell
+        named = frozenset(order_nums) if alone and RUN_ORDER_NUM not in order_nums else frozenset[str]()
+        notes = ports.notes.bind(run_id=run_id)
+        try:
+            failures = self._passes(lock, named)
+        except ConditionFailed as error:
+            # Our lease ran out and somebody else goes on; what we had planned was conditional.
+            notes.warning("the lock was lost", error=str(error))
+            return
+        if failures:
+            raise failures[0]
+
+    def _passes(self, lock: Lock, named: AbstractSet[str]) -> tuple[IacCiError, ...]:
+        while True:
+            done = self._pass(lock, named)
+            if done.finished:
+                self._ports.locks.complete(lock)
+                return done.failures
+            named = frozenset()
+            if done.look_again:
+                lock = self._renew(lock)
+                continue
+            rang = self._ports.locks.release(lock)
+            if rang is None:
+                return done.failures
+            lock = self._renew(rang)
+
+    def _renew(self, lock: Lock) -> Lock:
+        return self._ports.locks.renew(lock, now=self._ports.clock.now(), lease_seconds=limits.LEASE_SECONDS)
+
+    def _pass(self, lock: Lock, named: AbstractSet[str]) -> _Pass:
+        ports = self._ports
+        rows = ports.runs.read(lock.run_id)
+        if rows.run is None:
+            # Not prepared yet: the preparation's own trigger comes when it is.
+            return _Pass()
+        results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
+        plan = decide(rows.run, rows.orders, results, ports.clock.now())
+        refused = self._move(plan)
+        if plan.finish is not None and not refused:
+            return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), look_again=True)
+        dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
+        failures, ended = self._dispatch(plan, dispatches)
+        for stop in plan.stops:
+            self._end(stop.order, stop.status, stop.reason)
+        return _Pass(look_again=bool(refused or ended or plan.stops), failures=failures)
+
+    def _move(self, plan: Plan) -> frozenset[str]:
+        """Write the ends and the dispatches together; return the numbers of rows that had moved on."""
+        now = self._ports.clock.now()
+        moves = [Move(end.before, end.after, order_event(plan.run, end.after, now)) for end in plan.ends]
+        moves += [Move(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
+        if plan.start is not None:
+            moves.append(Move(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
+        if not moves:
+            return frozenset()
+        return frozenset(move.before.order_num for move in self._ports.runs.apply(moves))
+
+    def _dispatch(self, plan: Plan, dispatches: list[Dispatch]) -> tuple[tuple[IacCiError, ...], bool]:
+        """Start workers side by side, then note them as running.
+
+        Returns the failures that another try may mend, and whether orders were ended because theirs cannot be.
+        """
+        ports = self._ports
+        answers = ports.parallel.run([partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches])
+        moves: list[Move] = []
+        failures: list[IacCiError] = []
+        ended = False
+        for dispatch, answer in zip(dispatches, answers, strict=True):
+            order = dispatch.after
+            if not isinstance(answer, IacCiError):
+                running = order.model_copy(
+                    update={
+                        "status": OrderState.RUNNING,
+                        "started_at": order.dispatched_at,
+                        "build_id": answer.build_id,
+                    }
+                )
+                moves.append(
+                    Move(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
+                )
+            elif answer.retry_is_safe:
+                # It stays `dispatching`; a later pass sends it again.
+                failures.append(answer)
+            else:
+                self._end(order, OrderState.FAILED, f"the order could not be dispatched: {answer.message}")
+                ended = True
+        if moves:
+            # A row that has moved on meanwhile has ended, which says more than `running`.
+            ports.runs.apply(moves)
+        for failure in failures:
+            ports.notes.warning("a dispatch failed and will be tried again", run_id=plan.run.run_id, error=str(failure))
+        return tuple(failures), ended
+
+    def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
+        ports = self._ports
+        end_from_outside(
+            ports.objects,
+            ports.workers,
+            order,
+            status,
+            reason,
+            reporter=Reporter.ORCHESTRATOR,
+            now=ports.clock.now(),
+        )

@@ -1,0 +1,257 @@
+"""What a look at a run means: pure. State and time in, a plan of frozen decisions out.
+
+A plan is made in one go: orders that ended have their consequences (skips, starts, the end of the run) in the same
+plan, so that one pass does all there is to do. Deciding takes time linear to orders and dependencies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.graph import Readiness, in_order, readiness
+from iac_ci_common.limits import LEASE_SECONDS, PRESIGN_MARGIN_SECONDS, STOP_GRACE_SECONDS
+from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, RunState, check_order_move, check_run_move
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from iac_ci_common.models.result import Result
+    from iac_ci_common.models.rows import OrderRow, RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class EndOrder:
+    """An order ends: by its result, or without ever having started."""
+
+    before: OrderRow
+    after: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """An order is to be started; ``again`` when an earlier dispatch may have died half-way."""
+
+    before: OrderRow
+    after: OrderRow
+    timeout: int
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopFromOutside:
+    """Nobody reported in time: take the claim and leave the result in the worker's place."""
+
+    order: OrderRow
+    status: OrderState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """The run's first orders are about to start."""
+
+    before: RunRow
+    after: RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """Every order has ended. ``before`` equals ``after`` where only the rest of the finish is missing."""
+
+    before: RunRow
+    after: RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything one look asks for, in the order in which it is done."""
+
+    run: RunRow
+    ends: tuple[EndOrder, ...] = ()
+    dispatches: tuple[Dispatch, ...] = ()
+    stops: tuple[StopFromOutside, ...] = ()
+    start: StartRun | None = None
+    finish: FinishRun | None = None
+    orders: tuple[OrderRow, ...] = field(default=(), repr=False)
+    """All orders as they are once the plan is applied."""
+
+
+_SEVERITY: Final = (OrderState.FAILED, OrderState.TIMED_OUT, OrderState.CANCELLED)
+_RUN_STATE: Final = {
+    OrderState.FAILED: RunState.FAILED,
+    OrderState.TIMED_OUT: RunState.TIMED_OUT,
+    OrderState.CANCELLED: RunState.CANCELLED,
+}
+
+
+def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result], now: datetime) -> Plan:
+    """Decide what one look at a run asks for.
+
+    ``results`` are the results that were found, by order number; those of orders that ended already are passed over.
+    The whole plan is checked against the state tables before it is returned: an illegal one raises ``IllegalMove``.
+    """
+    if run.status in RUN_TERMINAL:
+        return Plan(run, finish=FinishRun(run, run), orders=tuple(orders))
+    by_num = {order.order_num: order for order in orders}
+    stop_reason = _stop_reason(run, now)
+    ends = (*_reported(by_num, results), *_never_started(by_num, stop_reason, now))
+    stops = tuple(stop for order in orders if (stop := _stop(by_num[order.order_num], now)) is not None)
+    dispatches = _dispatches(run, by_num, now) if stop_reason is None else ()
+    for dispatch in dispatches:
+        by_num[dispatch.after.order_num] = dispatch.after
+    after_all = tuple(by_num[order.order_num] for order in orders)
+    finish = _finish(run, after_all, now)
+    start = None
+    if finish is None and run.status is RunState.QUEUED and dispatches:
+        start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
+    plan = Plan(run, ends, dispatches, stops, start, finish, after_all)
+    _check(plan)
+    return plan
+
+
+def _reported(by_num: dict[str, OrderRow], results: Mapping[str, Result]) -> tuple[EndOrder, ...]:
+    """End the open orders that results speak of, in ``by_num`` too; a queued order has no worker that could report."""
+    ends = []
+    for num, result in sorted(results.items()):
+        before = by_num.get(num)
+        if before is not None and before.status in OPEN:
+            by_num[num] = _ended(before, result)
+            ends.append(EndOrder(before, by_num[num]))
+    return tuple(ends)
+
+
+def _never_started(by_num: dict[str, OrderRow], stop_reason: str | None, now: datetime) -> tuple[EndOrder, ...]:
+    """End the queued orders that can no longer start, dependencies first, in ``by_num`` too."""
+    ends = []
+    for order in in_order(by_num.values()):
+        if order.status is not OrderState.QUEUED:
+            continue
+        ready, why = readiness(order, by_num)
+        if stop_reason is not None:
+            after = _not_started(order, OrderState.CANCELLED, stop_reason, now)
+        elif ready is Readiness.BLOCKED:
+            after = _not_started(order, OrderState.SKIPPED, why or "a dependency did not succeed", now)
+        else:
+            continue
+        by_num[order.order_num] = after
+        ends.append(EndOrder(order, after))
+    return tuple(ends)
+
+
+def _stop_reason(run: RunRow, now: datetime) -> str | None:
+    """Say why no further order may start; None while orders may."""
+    if run.preparation_error is not None:
+        return f"the run could not be prepared: {run.preparation_error}"[:1024]
+    if run.cancel_reason is not None:
+        return f"the run was cancelled: {run.cancel_reason}"[:1024]
+    # Less than a second is no time to run anything in.
+    if run.deadline - now < timedelta(seconds=1):
+        return "the run's time is up"
+    return None
+
+
+def _ended(order: OrderRow, result: Result) -> OrderRow:
+    return order.model_copy(
+        update={
+            "status": result.status,
+            "started_at": result.started_at or order.started_at,
+            "ended_at": result.ended_at,
+            "exit_code": result.exit_code,
+            "reason": result.reason,
+        }
+    )
+
+
+def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime) -> OrderRow:
+    return order.model_copy(update={"status": status, "ended_at": now, "reason": reason})
+
+
+def _stop(order: OrderRow, now: datetime) -> StopFromOutside | None:
+    if order.status not in OPEN or order.order_deadline is None:
+        return None
+    if now <= order.order_deadline + timedelta(seconds=STOP_GRACE_SECONDS):
+        return None
+    return StopFromOutside(order, OrderState.TIMED_OUT, "the order's time is up and its worker did not report")
+
+
+def _dispatches(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> tuple[Dispatch, ...]:
+    again = [
+        Dispatch(order, order.model_copy(update={"dispatched_at": now}), _timeout(order, run, now), again=True)
+        for order in by_num.values()
+        if _is_stale(order, now)
+    ]
+    room = run.max_parallel - sum(order.status in OPEN for order in by_num.values())
+    first = []
+    for order in sorted(by_num.values(), key=lambda row: row.order_num):
+        if room <= 0:
+            break
+        if order.status is not OrderState.QUEUED or readiness(order, by_num)[0] is not Readiness.READY:
+            continue
+        timeout = _timeout(order, run, now)
+        # A worker may come late: the deadline leaves room for the wait, but never beyond the run's own.
+        order_deadline = min(run.deadline, now + timedelta(seconds=timeout + PRESIGN_MARGIN_SECONDS))
+        after = order.model_copy(
+            update={"status": OrderState.DISPATCHING, "dispatched_at": now, "order_deadline": order_deadline}
+        )
+        first.append(Dispatch(order, after, timeout))
+        room -= 1
+    return (*again, *first)
+
+
+def _is_stale(order: OrderRow, now: datetime) -> bool:
+    """Say whether a dispatch may have died half-way; one that may still end in time is sent again."""
+    if order.status is not OrderState.DISPATCHING or order.dispatched_at is None or order.order_deadline is None:
+        return False
+    return now >= order.dispatched_at + timedelta(seconds=LEASE_SECONDS) and now < order.order_deadline
+
+
+def _timeout(order: OrderRow, run: RunRow, now: datetime) -> int:
+    return max(1, min(order.timeout, int((run.deadline - now).total_seconds())))
+
+
+def _finish(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> FinishRun | None:
+    if any(order.status not in TERMINAL for order in orders):
+        return None
+    status, reason = outcome(run, orders)
+    return FinishRun(run, run.model_copy(update={"status": status, "reason": reason, "finished_at": now}))
+
+
+def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | None]:
+    """Say how a run whose orders have all ended ended itself, and why.
+
+    The first cause counts: of the must-succeed orders that did not succeed the one that ended first; ended several at
+    the same moment, a failure counts before a time-out and that before a cancellation. Skipped orders are never a
+    cause, somebody else's end is why they were skipped.
+    """
+    if run.preparation_error is not None:
+        return RunState.FAILED, run.preparation_error[:1024]
+    causes = [order for order in orders if order.must_succeed and order.status in _SEVERITY]
+    if causes:
+        first = min(causes, key=lambda order: (order.ended_at or run.deadline, _SEVERITY.index(order.status)))
+        status = RunState.TIMED_OUT if _came_too_late(run, first) else _RUN_STATE[first.status]
+        return status, f"{first.order_name}: {first.reason or first.status.value.replace('_', ' ')}"[:1024]
+    if run.cancel_reason is not None and any(order.status is OrderState.CANCELLED for order in orders):
+        return RunState.CANCELLED, run.cancel_reason[:1024]
+    if any(_came_too_late(run, order) for order in orders):
+        return RunState.TIMED_OUT, "the run's time is up"
+    return RunState.SUCCEEDED, None
+
+
+def _came_too_late(run: RunRow, order: OrderRow) -> bool:
+    """Say whether an order was cancelled because the run's time was up: nothing else cancels what never started."""
+    return order.status is OrderState.CANCELLED and order.dispatched_at is None and run.cancel_reason is None
+
+
+def _check(plan: Plan) -> None:
+    """Check every move before the first effect: a plan is sound as a whole or not carried out at all."""
+    for end in plan.ends:
+        check_order_move(end.before.status, end.after.status)
+    for dispatch in plan.dispatches:
+        if not dispatch.again:
+            check_order_move(dispatch.before.status, dispatch.after.status)
+    for change in (plan.start, plan.finish):
+        if change is not None and change.before.status is not change.after.status:
+            check_run_move(change.before.status, change.after.status)

@@ -1,0 +1,67 @@
+"""Hands an order to a worker, with a watchdog beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.limits import MAX_PRESIGN_SECONDS, PRESIGN_MARGIN_SECONDS, STOP_GRACE_SECONDS, WORKER_MARGIN_SECONDS
+from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.models.work import Work, WorkUrls
+
+if TYPE_CHECKING:
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.ports import Clock, Objects, Watchdogs, Workers
+    from iac_ci_orchestrator.decide import Dispatch
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker was asked for; ``build_id`` is known where it is a build."""
+
+    build_id: str | None = None
+
+
+class Dispatcher:
+    """Starts workers. Doing it twice is harmless: the watchdog's name and the worker's claim see to that."""
+
+    def __init__(self, clock: Clock, objects: Objects, watchdogs: Watchdogs, workers: Workers) -> None:
+        """Use these ports."""
+        self._clock = clock
+        self._objects = objects
+        self._watchdogs = watchdogs
+        self._workers = workers
+
+    def start(self, run: RunRow, dispatch: Dispatch) -> Started:
+        """Start the watchdog, then the worker: a worker that nobody watches must not exist."""
+        order = dispatch.after
+        work = self._work(run, order, dispatch.timeout)
+        self._watchdogs.start(order.run_id, order.order_num)
+        if order.target is ExecutionTarget.CODEBUILD:
+            return Started(self._workers.start_build(work, timeout_seconds=dispatch.timeout + WORKER_MARGIN_SECONDS))
+        self._workers.start_lambda(work)
+        return Started()
+
+    def _work(self, run: RunRow, order: OrderRow, timeout: int) -> Work:
+        """Mint the worker's URLs now, so that they are fresh however long the order waited; that calls no service."""
+        now = self._clock.now()
+        not_after = order.order_deadline or run.deadline
+        life = int((not_after - now).total_seconds()) + STOP_GRACE_SECONDS + PRESIGN_MARGIN_SECONDS
+        life = max(1, min(life, run.presign_expiry or MAX_PRESIGN_SECONDS, MAX_PRESIGN_SECONDS))
+        place = (order.run_id, order.order_num)
+        read, write = self._objects.presign_get, self._objects.presign_put
+        return Work(
+            run_id=order.run_id,
+            order_num=order.order_num,
+            trace_id=run.trace_id,
+            timeout=timeout,
+            not_after=not_after,
+            urls=WorkUrls(
+                package=read(keys.package(*place), seconds=life),
+                code=read(keys.code(order.code_sha256), seconds=life) if order.code_sha256 else None,
+                claim=write(keys.claim(*place), seconds=life, create_once=True),
+                log=write(keys.log(*place), seconds=life, create_once=False),
+                result=write(keys.result(*place), seconds=life, create_once=True),
+            ),
+        )

@@ -1,0 +1,20 @@
+"""Reads which runs an S3 event is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iac_ci_common.keys import parse_result
+
+
+def wake_ups(event: dict[str, Any]) -> dict[str, frozenset[str]]:
+    """Give the order numbers announced for each run; test events and other keys give nothing.
+
+    An event may carry several records, and its keys are URL-encoded (Amazon S3 User Guide, "Event message structure").
+    """
+    found: dict[str, set[str]] = {}
+    for record in event.get("Records", []):
+        key = parse_result(record["s3"]["object"]["key"], url_encoded=True)
+        if key is not None:
+            found.setdefault(key.run_id, set()).add(key.order_num)
+    return {run_id: frozenset(order_nums) for run_id, order_nums in found.items()}

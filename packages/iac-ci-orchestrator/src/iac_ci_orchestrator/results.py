@@ -1,0 +1,78 @@
+"""Reads the results that workers and watchdogs left."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError, NotFound, ResultUnreadable
+from iac_ci_common.limits import MAX_RESULT_BYTES
+from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.states import OPEN, OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Objects, Parallel
+
+
+def read_results(
+    objects: Objects, parallel: Parallel, orders: Sequence[OrderRow], named: AbstractSet[str], now: datetime
+) -> dict[str, Result]:
+    """Read the results of open orders: those ``named``, or all that a listing of the run's callbacks shows.
+
+    A result that is not what a worker may write ends its own order as failed and never holds up the run. Raises what
+    the bucket raises otherwise.
+    """
+    wanted = [order for order in orders if order.status in OPEN]
+    if not wanted:
+        return {}
+    if named:
+        wanted = [order for order in wanted if order.order_num in named]
+    else:
+        present = set(objects.list(keys.callbacks(wanted[0].run_id)))
+        wanted = [order for order in wanted if keys.result(order.run_id, order.order_num) in present]
+    found: dict[str, Result] = {}
+    for order, answer in zip(wanted, parallel.run([partial(_read, objects, order) for order in wanted]), strict=True):
+        if isinstance(answer, NotFound):
+            continue
+        if isinstance(answer, ResultUnreadable):
+            found[order.order_num] = _unreadable(order, answer, now)
+        elif isinstance(answer, IacCiError):
+            raise answer
+        else:
+            found[order.order_num] = answer
+    return found
+
+
+def _read(objects: Objects, order: OrderRow) -> Result:
+    run_id, order_num = order.run_id, order.order_num
+    body = objects.get(keys.result(run_id, order_num), max_bytes=MAX_RESULT_BYTES)
+    if len(body) > MAX_RESULT_BYTES:
+        what = f"the result is longer than {MAX_RESULT_BYTES} bytes"
+        raise ResultUnreadable(what, run_id=run_id, order_num=order_num)
+    try:
+        result = Result.model_validate_json(body)
+    except ValidationError as error:
+        what = f"the result is not one: {error.error_count()} problems"
+        raise ResultUnreadable(what, run_id=run_id, order_num=order_num) from error
+    if (result.run_id, result.order_num) != (run_id, order_num):
+        raise ResultUnreadable("the result is another order's", run_id=run_id, order_num=order_num)
+    return result
+
+
+def _unreadable(order: OrderRow, error: ResultUnreadable, now: datetime) -> Result:
+    return Result(
+        run_id=order.run_id,
+        order_num=order.order_num,
+        status=OrderState.FAILED,
+        reported_by=Reporter.ORCHESTRATOR,
+        reason=error.message,
+        ended_at=now,
+    )

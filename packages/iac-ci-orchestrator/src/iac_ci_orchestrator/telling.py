@@ -1,0 +1,42 @@
+"""Events of orders and runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.limits import EVENT_RETENTION_SECONDS
+from iac_ci_common.models.event import Event
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+
+
+def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
+    """Tell which state an order has entered."""
+    return Event(
+        trace_id=run.trace_id,
+        run_id=run.run_id,
+        order_num=order.order_num,
+        order_name=order.order_name,
+        kind=order.status.value,
+        at=at,
+        reason=order.reason,
+        expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
+    )
+
+
+def run_event(run: RunRow, at: datetime, *, kind: str | None = None, reason: str | None = None) -> Event:
+    """Tell which state a run has entered, or of another ``kind`` of thing that happened to it."""
+    return Event(
+        trace_id=run.trace_id,
+        run_id=run.run_id,
+        order_num=RUN_ORDER_NUM,
+        kind=kind or run.status.value,
+        at=at,
+        reason=reason or run.reason,
+        expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
+    )

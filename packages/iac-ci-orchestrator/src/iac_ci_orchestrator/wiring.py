@@ -1,0 +1,46 @@
+"""The orchestrator on AWS: built once per process."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+
+from iac_ci_common.vcs.github import GitHubReports
+
+from iac_ci_common.aws.clients import client
+from iac_ci_common.aws.locks import DynamoLocks
+from iac_ci_common.aws.objects import S3Objects
+from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.aws.secrets import AwsSecrets
+from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
+from iac_ci_common.aws.workers import AwsWorkers
+from iac_ci_common.clock import SystemClock
+from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.parallel import Threads
+from iac_ci_orchestrator.act import Orchestrator, Ports
+from iac_ci_orchestrator.settings import OrchestratorSettings
+
+
+@cache
+def orchestrator() -> Orchestrator:
+    """Build the orchestrator from the environment; raises pydantic's error where a setting is missing."""
+    settings = OrchestratorSettings()
+    secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"), partial(client, "sts"))
+    return Orchestrator(
+        Ports(
+            clock=SystemClock(),
+            runs=DynamoRuns(client("dynamodb"), settings.orders_table, settings.events_table),
+            locks=DynamoLocks(client("dynamodb"), settings.locks_table),
+            objects=S3Objects(client("s3"), settings.internal_bucket),
+            done=S3Objects(client("s3"), settings.done_bucket),
+            workers=AwsWorkers(
+                partial(client, "lambda"),
+                partial(client, "codebuild"),
+                settings.worker_function,
+                settings.worker_project,
+            ),
+            watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings.watchdog_arn),
+            reports=GitHubReports(secrets),
+            parallel=Threads(),
+            notes=PowertoolsNotes("orchestrator", settings.log_level),
+        )
+    )
