@@ -1,0 +1,143 @@
+"""Looks at an order or a run and does what that asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import NotFound
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.result import Reporter
+from iac_ci_common.models.watch import Watch, WatchAnswer
+from iac_ci_common.queueing import queue
+from iac_ci_common.states import OPEN, OrderState
+from iac_ci_common.stopping import end_from_outside
+from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared
+
+if TYPE_CHECKING:
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Clock, Locks, Notes, Objects, Preparations, Runs, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything the watchdog does to the world."""
+
+    clock: Clock
+    runs: Runs
+    locks: Locks
+    objects: Objects
+    workers: Workers
+    preparations: Preparations
+    notes: Notes
+
+
+class Watchdog:
+    """The safety net: whatever died or was missed is noticed by it within a poll."""
+
+    def __init__(self, ports: Ports) -> None:
+        """Work through ``ports``."""
+        self._ports = ports
+
+    def check(self, watch: Watch) -> WatchAnswer:
+        """Take one look for one execution and say whether it may end."""
+        decision = self._check_run(watch) if watch.order_num == RUN_ORDER_NUM else self._check_order(watch)
+        if decision.action not in {Action.WAIT, Action.END}:
+            notes = self._ports.notes.bind(run_id=watch.run_id, order_num=watch.order_num)
+            notes.warning("the watchdog acts", action=decision.action.value, seen=decision.seen)
+        return WatchAnswer(
+            run_id=watch.run_id,
+            order_num=watch.order_num,
+            ended=decision.action is Action.END,
+            seen=decision.seen,
+        )
+
+    def worker_died(self, run_id: str, order_num: str, reason: str) -> None:
+        """Report an order failed whose worker ended without a word, unless its result is there."""
+        order = self._order(run_id, order_num)
+        if order is not None and order.status in OPEN:
+            self._end(order, OrderState.FAILED, f"the worker died: {reason}")
+
+    def preparation_died(self, run_id: str, reason: str) -> None:
+        """Give up a run whose preparation failed as often as it may."""
+        if self._ports.runs.read(run_id).run is None:
+            self._give_up(run_id, f"the preparation of the run failed: {reason}")
+
+    def _check_order(self, watch: Watch) -> Decision:
+        ports = self._ports
+        order = self._order(watch.run_id, watch.order_num)
+        build_ended = (
+            order is not None
+            and order.status in OPEN
+            and order.build_id is not None
+            and ports.workers.build_ended(order.build_id)
+        )
+        has_result = (
+            order is not None
+            and order.status in OPEN
+            and ports.objects.exists(keys.result(watch.run_id, watch.order_num))
+        )
+        decision = decide_order(order, has_result=has_result, build_ended=build_ended, now=ports.clock.now())
+        if decision.action is Action.NUDGE:
+            self._nudge(watch.run_id)
+        elif order is not None and decision.action is Action.REPORT_FAILED:
+            self._end(order, OrderState.FAILED, decision.seen)
+        elif order is not None and decision.action is Action.REPORT_TIMED_OUT:
+            self._end(order, OrderState.TIMED_OUT, decision.seen)
+        return decision
+
+    def _check_run(self, watch: Watch) -> Decision:
+        ports = self._ports
+        rows = ports.runs.read(watch.run_id)
+        if rows.run is None:
+            return self._check_unprepared(watch.run_id)
+        lock = ports.locks.read(watch.run_id)
+        reported: set[str] = set()
+        if any(order.status in OPEN for order in rows.orders):
+            parsed = (keys.parse_result(key) for key in ports.objects.list(keys.callbacks(watch.run_id)))
+            reported = {key.order_num for key in parsed if key is not None}
+        decision = decide_run(rows.run, rows.orders, lock, reported, ports.clock.now())
+        if decision.action is Action.NUDGE:
+            self._nudge(watch.run_id)
+        return decision
+
+    def _check_unprepared(self, run_id: str) -> Decision:
+        ports = self._ports
+        try:
+            job = self._job(run_id)
+        except NotFound:
+            return Decision(Action.END, "there is no such job")
+        decision = decide_unprepared(job.accepted_at, job.deadline, ports.clock.now())
+        if decision.action is Action.PREPARE_AGAIN:
+            ports.preparations.start(run_id)
+        elif decision.action is Action.GIVE_UP:
+            self._give_up(run_id, decision.seen)
+        return decision
+
+    def _job(self, run_id: str) -> StoredJob:
+        return StoredJob.model_validate_json(self._ports.objects.get(keys.job(run_id)))
+
+    def _give_up(self, run_id: str, reason: str) -> None:
+        """Insert the run all the same, as one that could not be prepared, so that it ends like every other."""
+        queued = queue(self._job(run_id), max_parallel=1, preparation_error=reason)
+        self._ports.runs.insert(queued.run, queued.orders, queued.events)
+        self._nudge(run_id)
+
+    def _order(self, run_id: str, order_num: str) -> OrderRow | None:
+        rows = self._ports.runs.read(run_id)
+        return next((order for order in rows.orders if order.order_num == order_num), None)
+
+    def _nudge(self, run_id: str) -> None:
+        body = Watch(run_id=run_id).model_dump_json().encode()
+        self._ports.objects.put(keys.trigger(run_id), body, content_type="application/json")
+
+    def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
+        ports = self._ports
+        written = end_from_outside(
+            ports.objects, ports.workers, order, status, reason, reporter=Reporter.WATCHDOG, now=ports.clock.now()
+        )
+        if not written:
+            # The worker was faster, and its event may have been the one that was lost.
+            self._nudge(order.run_id)

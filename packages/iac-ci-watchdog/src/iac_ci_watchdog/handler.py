@@ -1,0 +1,23 @@
+"""The door: a poll of the state machine, or the record of a call that failed for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iac_ci_common.models.watch import Watch
+from iac_ci_watchdog.failures import WorkerDied, parse_failure
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Take one look, or report what died; raises so that the state machine or Lambda tries again."""
+    del context
+    from iac_ci_watchdog.wiring import watchdog
+
+    failure = parse_failure(event)
+    if failure is None:
+        return watchdog().check(Watch.model_validate(event)).model_dump(mode="json")
+    if isinstance(failure, WorkerDied):
+        watchdog().worker_died(failure.run_id, failure.order_num, failure.reason)
+    else:
+        watchdog().preparation_died(failure.run_id, failure.reason)
+    return {"reported": failure.run_id}

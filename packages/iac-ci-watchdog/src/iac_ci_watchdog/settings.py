@@ -1,0 +1,12 @@
+"""Settings of the watchdog."""
+
+from __future__ import annotations
+
+from iac_ci_common.settings import RunSettings
+
+
+class WatchdogSettings(RunSettings):
+    """What the watchdog reads from its environment."""
+
+    init_function: str
+    worker_project: str
