@@ -11,12 +11,17 @@ import typer
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.stopping import ended_by_signals
 
-app = typer.Typer(no_args_is_help=True, help="The embedded local cloud: the whole engine on this machine.")
+app = typer.Typer(no_args_is_help=True)
 
 _ALIVE_SECONDS = 1.0
 
 StackName = Annotated[str, typer.Option("--stack", help="Name of the stack in the local cloud.")]
 LogLevel = Annotated[str, typer.Option("--log-level", help="Log level of the functions.")]
+
+
+@app.callback()
+def local() -> None:
+    """The embedded local cloud: the whole engine on this machine."""
 
 
 @app.command()
