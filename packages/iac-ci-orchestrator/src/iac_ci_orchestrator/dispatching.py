@@ -61,6 +61,7 @@ class Dispatcher:
                 package=read(keys.package(*place), seconds=life),
                 code=read(keys.code(order.code_sha256), seconds=life) if order.code_sha256 else None,
                 claim=write(keys.claim(*place), seconds=life, create_once=True),
+                claim_check=read(keys.claim(*place), seconds=life),
                 log=write(keys.log(*place), seconds=life, create_once=False),
                 result=write(keys.result(*place), seconds=life, create_once=True),
             ),
