@@ -2,72 +2,102 @@
 
 A job file may have a file ``local-secrets.json`` beside it, with obviously fake values for every location that the job
 names: ``{"ssm:/iac-ci/jobs/demo/token": "…", "secretsmanager:iac-ci/jobs/demo/database": {"password": "…"}}``. An
-object is stored as JSON. Real secrets have no business in it: nothing but the local cloud reads it.
+object is stored as JSON. Real secrets have no business in it: nothing but the local cloud reads it. The placeholders
+``${state_endpoint}``, ``${state_bucket}``, ``${state_access_key}`` and ``${state_secret_key}`` stand for what only the
+running cloud knows: how Terraform's S3 backend reaches the state bucket.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.locations import SecretStore, parse_location
+from iac_ci_local.state_access import STATE_NAMES, make_state_access
+from iac_ci_local.templates import placeholders, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from iac_ci_common.locations import Location
-    from iac_ci_local.ministack import LocalAws
+    from iac_ci_local.cloud import LocalCloud
 
 SECRETS_FILE: Final = "local-secrets.json"
 
 
-def read_secrets(job_file: Path, given: Sequence[str] = ()) -> dict[Location, str]:
-    """Read the secrets beside a job file and those given as ``location=value``; raise ``InputProblems``."""
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A secret to plant: where, and its value, with placeholders if it comes from the file."""
+
+    location: Location
+    template: bool
+    value: Any = field(repr=False)
+
+    def text(self, values: Mapping[str, str]) -> str:
+        """Give what is stored, placeholders filled."""
+        value = render(json.dumps(self.value), values) if self.template else self.value
+        return value if isinstance(value, str) else json.dumps(value)
+
+
+def read_secrets(job_file: Path, given: Sequence[str] = ()) -> list[Planted]:
+    """Read the secrets beside a job file and those given as ``location=value``; raise ``InputProblems``.
+
+    What is given replaces what the file says of the same location.
+    """
     path = job_file.parent / SECRETS_FILE
-    written: Any = {}
-    if path.is_file():
-        try:
-            written = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise InputProblems([Problem(str(path), f"is not JSON: {error}")]) from error
-        if not isinstance(written, dict):
-            raise InputProblems([Problem(str(path), "must hold one JSON object, from location to value")])
     problems: list[Problem] = []
+    entries = [(name, value, True) for name, value in _read_file(path).items()]
     for entry in given:
         name, equals, value = entry.partition("=")
         if equals:
-            written[name] = value
+            entries.append((name, value, False))
         else:
             # The entry may be a secret typed in the wrong place: it is not repeated.
             problems.append(Problem("--secret", "must be written location=value"))
-    found: dict[Location, str] = {}
-    for name, value in written.items():
+    found: dict[Location, Planted] = {}
+    for name, value, template in entries:
+        where = SECRETS_FILE if template else "--secret"
         try:
             location = parse_location(name)
         except ValueError as error:
-            problems.append(Problem(SECRETS_FILE, str(error)))
+            problems.append(Problem(where, str(error)))
             continue
         if location.key is not None:
-            problems.append(Problem(SECRETS_FILE, f"{name}: name the whole secret, with its keys as a JSON object"))
-            continue
-        found[location] = value if isinstance(value, str) else json.dumps(value)
+            problems.append(Problem(where, f"{name}: name the whole secret, with its keys as a JSON object"))
+        unknown = placeholders(json.dumps(value)) - STATE_NAMES if template else frozenset()
+        problems.extend(Problem(where, f"{name}: unknown placeholder {one}") for one in sorted(unknown))
+        found[location] = Planted(location, template, value)
     if problems:
         raise InputProblems(problems)
-    return found
+    return list(found.values())
 
 
-def plant(aws: LocalAws, secrets: Mapping[Location, str]) -> None:
-    """Create the parameters (as SecureString) and secrets in the cloud ``aws``, or write them anew."""
-    stores = {location.store for location in secrets}
-    clients = {store: aws.client(store.value) for store in sorted(stores)}
-    for location, value in secrets.items():
-        client = clients[location.store]
-        if location.store is SecretStore.SSM:
-            client.put_parameter(Name=location.name, Value=value, Type="SecureString", Overwrite=True)
+def plant(cloud: LocalCloud, secrets: Sequence[Planted]) -> None:
+    """Create the parameters (as SecureString) and secrets in a local cloud, or write them anew."""
+    used = any(placeholders(json.dumps(secret.value)) for secret in secrets if secret.template)
+    values = make_state_access(cloud) if used else {}
+    clients = {store: cloud.aws.client(store.value) for store in sorted({secret.location.store for secret in secrets})}
+    for secret in secrets:
+        client, name, text = clients[secret.location.store], secret.location.name, secret.text(values)
+        if secret.location.store is SecretStore.SSM:
+            client.put_parameter(Name=name, Value=text, Type="SecureString", Overwrite=True)
             continue
         try:
-            client.create_secret(Name=location.name, SecretString=value)
+            client.create_secret(Name=name, SecretString=text)
         except client.exceptions.ResourceExistsException:
-            client.put_secret_value(SecretId=location.name, SecretString=value)
+            client.put_secret_value(SecretId=name, SecretString=text)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        written = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputProblems([Problem(str(path), f"is not JSON: {error}")]) from error
+    if not isinstance(written, dict):
+        raise InputProblems([Problem(str(path), "must hold one JSON object, from location to value")])
+    return written

@@ -1,0 +1,44 @@
+"""Gives example jobs a key to the state bucket of a local cloud, for Terraform's S3 backend.
+
+On AWS an order reaches a target account by ``assume_role``; in a local cloud there is only one account, and a user of
+its own stands for the role.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from iac_ci_local.cloud import LocalCloud
+
+STATE_NAMES: Final = frozenset({"state_endpoint", "state_bucket", "state_access_key", "state_secret_key"})
+"""Placeholders that ``local-secrets.json`` may use."""
+
+
+def make_state_access(cloud: LocalCloud) -> dict[str, str]:
+    """Make a user who may read, write and lock states in the state bucket, and give the value of each placeholder."""
+    names = cloud.stack.names
+    bucket = names.bucket("state")
+    user = names.resource("local-state")
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+                "Resource": [f"arn:aws:s3:::{bucket}/*"],
+            },
+        ],
+    }
+    iam = cloud.aws.client("iam")
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="states", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return {
+        "state_endpoint": cloud.aws.endpoint,
+        "state_bucket": bucket,
+        "state_access_key": key["AccessKeyId"],
+        "state_secret_key": key["SecretAccessKey"],
+    }
