@@ -1,0 +1,165 @@
+"""Runs one order: claim, fetch, unseal, run, report. Whatever happens after the claim, a result is left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import IacCiError
+from iac_ci_common.limits import LOG_TAIL_BYTES
+from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.redaction import Redactor
+from iac_ci_common.states import OrderState
+from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
+from iac_ci_worker.execution import Commands, Stopped
+from iac_ci_worker.packages import Package, open_package
+from iac_ci_worker.workspace import workspace
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from iac_ci_common.models.work import Work
+    from iac_ci_common.ports import Clock, Notes, Sealer
+    from iac_ci_worker.exchange import Exchange
+    from iac_ci_worker.execution import Runner
+    from iac_ci_worker.settings import WorkerSettings
+    from iac_ci_worker.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything the worker does to the world."""
+
+    clock: Clock
+    exchange: Exchange
+    sealer: Sealer
+    runner: Runner
+    notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What came of the commands."""
+
+    verdict: Verdict
+    exit_code: int | None = None
+    failed_command: str | None = None
+
+
+class Worker:
+    """Runs orders, one at a time."""
+
+    def __init__(self, ports: Ports, settings: WorkerSettings) -> None:
+        """Work through ``ports``."""
+        self._ports = ports
+        self._settings = settings
+
+    def run(self, work: Work, *, execution: str = "") -> OrderState | None:
+        """Run an order and report; None if somebody else has taken it, and nothing was run.
+
+        Raises ``PortFailed`` if the claim could not be settled (then nothing was run either) or the result could not be
+        left; the watchdog reports in our place.
+        """
+        ports = self._ports
+        notes = ports.notes.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
+        claim = Claim(
+            run_id=work.run_id,
+            order_num=work.order_num,
+            claimed_by=Reporter.WORKER,
+            claimed_at=ports.clock.now(),
+            # Random, so that a claim whose answer was lost can be told from another worker's.
+            execution=f"{execution}:{secrets.token_hex(8)}",
+        )
+        if not ports.exchange.claim(work.urls, claim):
+            notes.info("the order is taken already")
+            return None
+        with workspace() as place:
+            started = ports.clock.now()
+            redactor = Redactor([])
+            try:
+                package = open_package(work, place, ports.exchange, ports.sealer)
+                redactor = Redactor(package.secrets.values())
+                ran = self._run(work, place, package, redactor)
+            except Stopped:
+                ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was asked to end", failed=True))
+            except IacCiError as error:
+                ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
+            except Exception as error:  # noqa: BLE001 - whatever happens, a result must be left
+                notes.error("the worker failed", error=redactor.text(repr(error)))
+                ran = _Ran(Verdict(OrderState.FAILED, f"the worker failed: {type(error).__name__}", failed=True))
+            self._report(work, place, ran, redactor, started)
+            return ran.verdict.status
+
+    def _run(self, work: Work, place: Workspace, package: Package, redactor: Redactor) -> _Ran:
+        seconds = seconds_left(work, self._ports.clock.now())
+        if seconds <= 0:
+            return _Ran(Verdict(OrderState.TIMED_OUT, "the worker came too late; nothing was run", failed=True))
+        commands = Commands(package.manifest.cmds, package.folder, self._environment(work, place, package), seconds)
+        outcome = self._ports.runner.run(commands, place.log, redactor)
+        judged = verdict(outcome, seconds)
+        failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
+        return _Ran(judged, outcome.exit_code, failed)
+
+    def _environment(self, work: Work, place: Workspace, package: Package) -> dict[str, str]:
+        """Build the commands' environment from nothing: what is not named here they do not get."""
+        manifest = package.manifest
+        region = {name: os.environ[name] for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if name in os.environ}
+        own = {
+            "PATH": self._settings.command_path,
+            "HOME": str(place.home),
+            "TMPDIR": str(place.temporary),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "IAC_CI_RUN_ID": work.run_id,
+            "IAC_CI_ORDER_NUM": work.order_num,
+            "IAC_CI_ORDER_NAME": manifest.order_name,
+            "IAC_CI_FLOW_ID": manifest.flow_id,
+        }
+        return region | self._settings.command_environment | own | manifest.env_vars | package.secrets
+
+    def _report(self, work: Work, place: Workspace, ran: _Ran, redactor: Redactor, started: datetime) -> None:
+        """Upload the log and leave the result; a log that cannot be uploaded changes nothing about how it ended."""
+        ports = self._ports
+        reason = redactor.text(ran.verdict.reason) if ran.verdict.reason else None
+        size = place.log.stat().st_size if place.log.exists() else 0
+        stored = False
+        if size:
+            try:
+                ports.exchange.store_log(work.urls, place.log)
+                stored = True
+            except IacCiError as error:
+                ports.notes.warning("the log could not be stored", run_id=work.run_id, error=error.message)
+                reason = f"{reason + '; ' if reason else ''}the full log could not be stored"
+        tail, truncated = log_tail(_end_of(place.log, size), whole=size)
+        ended = ports.clock.now()
+        ports.exchange.report(
+            work.urls,
+            Result(
+                run_id=work.run_id,
+                order_num=work.order_num,
+                status=ran.verdict.status,
+                reported_by=Reporter.WORKER,
+                exit_code=ran.exit_code,
+                failed_command=ran.failed_command,
+                reason=reason[:1024] if reason else None,
+                started_at=started,
+                ended_at=ended,
+                duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
+                log_tail=tail,
+                log_truncated=truncated,
+                log_bytes=size,
+                log_stored=stored,
+            ),
+        )
+
+
+def _end_of(log: Path, size: int) -> bytes:
+    if not size:
+        return b""
+    with log.open("rb") as file:
+        file.seek(max(0, size - LOG_TAIL_BYTES))
+        return file.read(LOG_TAIL_BYTES)

@@ -1,0 +1,20 @@
+"""The Lambda door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iac_ci_common.models.work import Work
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, str | None]:
+    """Run the order that the event is.
+
+    That an order fails is a result, not an error. Raises where no result could be left, so that Lambda's failure
+    destination tells the watchdog.
+    """
+    from iac_ci_worker.wiring import worker
+
+    work = Work.model_validate(event)
+    status = worker().run(work, execution=str(getattr(context, "aws_request_id", "")))
+    return {"run_id": work.run_id, "order_num": work.order_num, "status": status.value if status else None}

@@ -1,0 +1,18 @@
+"""Settings of the worker."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from iac_ci_common.settings import CommonSettings
+
+
+class WorkerSettings(CommonSettings):
+    """What the worker reads from its environment."""
+
+    command_path: str = Field(
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the commands."
+    )
+    command_environment: dict[str, str] = Field(
+        default_factory=dict, description="Further variables that the stack gives every command, as JSON."
+    )

@@ -1,0 +1,23 @@
+"""The worker as it runs on Lambda and CodeBuild alike: built once per process."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from iac_ci_common.clock import SystemClock
+from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.sops import SopsSealer
+from iac_ci_worker.act import Ports, Worker
+from iac_ci_worker.exchange import HttpExchange
+from iac_ci_worker.execution import BashRunner
+from iac_ci_worker.processes import shield
+from iac_ci_worker.settings import WorkerSettings
+
+
+@cache
+def worker() -> Worker:
+    """Build the worker and shield its process from the commands."""
+    shield()
+    settings = WorkerSettings()
+    notes = PowertoolsNotes("worker", settings.log_level)
+    return Worker(Ports(SystemClock(), HttpExchange(), SopsSealer(), BashRunner(), notes), settings)
