@@ -66,7 +66,7 @@ def test_a_job_may_be_given_the_key_to_the_state_bucket_and_to_nothing_else(clou
     state = json.loads(cloud.aws.client("secretsmanager").get_secret_value(SecretId="state")["SecretString"])
     s3 = boto3.client(
         "s3",
-        endpoint_url=state["state_endpoint"],
+        endpoint_url=cloud.aws.endpoint,
         region_name="us-east-1",
         aws_access_key_id=state["state_access_key"],
         aws_secret_access_key=state["state_secret_key"],

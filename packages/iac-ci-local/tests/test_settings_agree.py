@@ -19,7 +19,7 @@ VALUES = placeholder_values(
 )
 FUNCTIONS = StackFiles(stack_folder(), VALUES).read("functions.json")["functions"]
 
-LOCAL_ONLY = {"worker": {"command_path"}}
+LOCAL_ONLY = {"worker": {"command_path", "command_environment"}}
 """Settings with a default that only the local cloud sets."""
 
 

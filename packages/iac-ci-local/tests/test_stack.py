@@ -113,6 +113,7 @@ def test_the_functions_have_the_settings_of_the_shared_files(cloud: LocalCloud) 
         "IAC_CI_STACK",
         "IAC_CI_LOG_LEVEL",
         "IAC_CI_COMMAND_PATH",
+        "IAC_CI_COMMAND_ENVIRONMENT",
     }
     asynchronous = functions.get_function_event_invoke_config(FunctionName=name)
     assert asynchronous["MaximumRetryAttempts"] == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_local.ministack import LocalAws, LocalCloudError, Speed
+from iac_ci_local.names import REGION
 from iac_ci_local.stack import LocalStack, StackBuilder
 from iac_ci_local.terraform_tool import terraform_on_path, write_terraform
 
@@ -56,7 +57,11 @@ class LocalCloud:
                 stack=self.stack_name,
                 log_level=self.log_level,
                 max_parallel=self.max_parallel,
-                extra_environment={"IAC_CI_COMMAND_PATH": self._command_path(), **self.extra_environment},
+                worker_environment={
+                    "IAC_CI_COMMAND_PATH": self._command_path(),
+                    "IAC_CI_COMMAND_ENVIRONMENT": json.dumps(self._command_environment()),
+                },
+                extra_environment=self.extra_environment,
             ).create()
             if self.announced:
                 self._write_state()
@@ -83,6 +88,15 @@ class LocalCloud:
             "secret_key": self.aws.secret_key,
             "webhook_url": self.stack.webhook_url,
             "webhook_secret_location": f"ssm:{self.stack.names.webhook_secret}",
+        }
+
+    def _command_environment(self) -> dict[str, str]:
+        """Give what every command needs for its own AWS calls to end up in this cloud and nowhere else."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
 
     def _command_path(self) -> str:

@@ -3,7 +3,7 @@
 A job file may have a file ``local-secrets.json`` beside it, with obviously fake values for every location that the job
 names: ``{"ssm:/iac-ci/jobs/demo/token": "…", "secretsmanager:iac-ci/jobs/demo/database": {"password": "…"}}``. An
 object is stored as JSON. Real secrets have no business in it: nothing but the local cloud reads it. The placeholders
-``${state_endpoint}``, ``${state_bucket}``, ``${state_access_key}`` and ``${state_secret_key}`` stand for what only the
+``${state_bucket}``, ``${state_access_key}`` and ``${state_secret_key}`` stand for what only the
 running cloud knows: how Terraform's S3 backend reaches the state bucket.
 """
 

@@ -60,14 +60,19 @@ class StackBuilder:
         stack: str = "iac-ci",
         log_level: str = "WARNING",
         max_parallel: int | None = None,
+        worker_environment: Mapping[str, str] | None = None,
         extra_environment: Mapping[str, str] | None = None,
         files: Path | None = None,
     ) -> None:
-        """Prepare to build ``stack`` in the cloud ``aws``; ``extra_environment`` goes to every function."""
+        """Prepare to build ``stack`` in the cloud ``aws``.
+
+        ``worker_environment`` goes to both kinds of worker, ``extra_environment`` to every function and build.
+        """
         self._aws = aws
         self.names = StackNames(stack, aws.account)
         self._log_level = log_level
         self._max_parallel = max_parallel or default_parallel()
+        self._worker = dict(worker_environment or {})
         self._extra = dict(extra_environment or {})
         self._folder = files or stack_folder()
         self._clients: dict[str, Any] = {}
@@ -115,7 +120,11 @@ class StackBuilder:
         """Give every function with its whole environment: the stack's own, and what only the local cloud needs."""
         local = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
         return [
-            FunctionDefinition(name, settings, {**settings["environment"], **local, **self._extra})
+            FunctionDefinition(
+                name,
+                settings,
+                {**settings["environment"], **local, **(self._worker if name == "worker" else {}), **self._extra},
+            )
             for name, settings in files.read("functions.json")["functions"].items()
         ]
 
@@ -263,7 +272,7 @@ class StackBuilder:
                 "command": settings["image_command"],
                 "timeout_minutes": settings["timeout_minutes"],
                 "role_arn": self.names.role_arn(settings["role"]),
-                "environment": {**settings["environment"], **self._extra},
+                "environment": {**settings["environment"], **self._worker, **self._extra},
             }
             request = urllib.request.Request(  # noqa: S310 - our own loopback
                 self._aws.builds_endpoint,

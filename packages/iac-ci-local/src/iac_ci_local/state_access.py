@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from iac_ci_local.cloud import LocalCloud
 
-STATE_NAMES: Final = frozenset({"state_endpoint", "state_bucket", "state_access_key", "state_secret_key"})
+STATE_NAMES: Final = frozenset({"state_bucket", "state_access_key", "state_secret_key"})
 """Placeholders that ``local-secrets.json`` may use."""
 
 
@@ -37,7 +37,6 @@ def make_state_access(cloud: LocalCloud) -> dict[str, str]:
     iam.put_user_policy(UserName=user, PolicyName="states", PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=user)["AccessKey"]
     return {
-        "state_endpoint": cloud.aws.endpoint,
         "state_bucket": bucket,
         "state_access_key": key["AccessKeyId"],
         "state_secret_key": key["SecretAccessKey"],
