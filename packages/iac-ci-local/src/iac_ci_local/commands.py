@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import Annotated
@@ -32,11 +33,9 @@ def up(
 ) -> None:
     """Start a local cloud, say how to reach it and stay until Ctrl-C."""
     with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud:
-        if as_json:
-            typer.echo(json.dumps(cloud.state()))
-        else:
-            typer.echo(_how_to_reach(cloud))
-        _stay(cloud)
+        with contextlib.suppress(KeyboardInterrupt):
+            typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
+            _stay(cloud)
 
 
 def _how_to_reach(cloud: LocalCloud) -> str:
@@ -62,8 +61,5 @@ def _how_to_reach(cloud: LocalCloud) -> str:
 def _stay(cloud: LocalCloud) -> None:
     """Wait for Ctrl-C; raise if the cloud ends by itself."""
     never = threading.Event()
-    try:
-        while not never.wait(_ALIVE_SECONDS):
-            cloud.aws.check_alive()
-    except KeyboardInterrupt:
-        return
+    while not never.wait(_ALIVE_SECONDS):
+        cloud.aws.check_alive()
