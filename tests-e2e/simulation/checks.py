@@ -1,0 +1,241 @@
+"""The promises, each a check with a name. A broken one raises ``Violation`` with that name."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+
+from iac_ci_common import keys
+from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.limits import LEASE_SECONDS
+from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.models.rows import OrderRow, RunRow
+from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_move, check_run_move
+from simulation.scheduler import EPOCH
+from simulation.world import POLL_SECONDS, World
+
+BOUND_SECONDS = 600.0
+"""Every accepted run has ended so long after its deadline: a minute's grace, a few polls, one round of Lambda's retries."""
+
+DISPATCH_SECONDS = LEASE_SECONDS + 4 * POLL_SECONDS
+"""No order stays `dispatching` longer than this once the world works again."""
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+    def __init__(self, check: str, what: str) -> None:
+        super().__init__(f"{check}: {what}")
+        self.check = check
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What the caller was told."""
+
+    run_id: str
+    trace_id: str
+
+
+class Checks:
+    """Watches one simulated world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._states: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+        self._command_starts: Counter[tuple[str, str]] = Counter()
+        self._commands_running: Counter[tuple[str, str]] = Counter()
+        self._dispatch_moves: Counter[tuple[str, str]] = Counter()
+        self._starts_seen = 0
+        self.violations: list[Violation] = []
+        world.row_written = self.row_written
+        world.idle = self.nobody_at_work
+
+    # -- after every step --------------------------------------------------------------------------------------------
+
+    def row_written(self, before: OrderRow | RunRow | None, after: OrderRow | RunRow) -> None:
+        """Check one written row."""
+        key = (after.run_id, after.order_num)
+        self._states[key].append((self._world.scheduler.time, after.status.value))
+        if before is None:
+            return
+        if before.status in (RUN_TERMINAL if isinstance(before, RunRow) else TERMINAL):
+            self._broken("terminal states never change", f"{key}: {before.status} became {after.status}")
+        if isinstance(after, RunRow):
+            if before.status is not after.status:
+                self._legal(key, lambda: check_run_move(before.status, after.status))  # type: ignore[arg-type]
+            return
+        if after.status is OrderState.DISPATCHING:
+            self._dispatch_moves[key] += 1
+            self._room(after)
+        elif before.status is not after.status:
+            self._legal(key, lambda: check_order_move(before.status, after.status))  # type: ignore[arg-type]
+
+    def commands_start(self, run_id: str, order_num: str) -> None:
+        """Check an order whose commands start now."""
+        key = (run_id, order_num)
+        self._command_starts[key] += 1
+        self._commands_running[key] += 1
+        if self._command_starts[key] > 1:
+            self._broken("commands start at most once", f"{key} started {self._command_starts[key]} times")
+        rows = self._world.runs.order_rows.get(run_id, {})
+        for num in rows[order_num].dependencies:
+            dependency = rows[num]
+            if dependency.status not in TERMINAL:
+                self._broken("an order starts when its dependencies allow", f"{key}: {num} is {dependency.status}")
+            elif dependency.status is not OrderState.SUCCEEDED and (
+                dependency.must_succeed or dependency.status in {OrderState.SKIPPED, OrderState.CANCELLED}
+            ):
+                self._broken("an order starts when its dependencies allow", f"{key}: {num} {dependency.status}")
+            if self._commands_running[(run_id, num)]:
+                self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
+
+    def commands_end(self, run_id: str, order_num: str) -> None:
+        """Note that an order's commands run no more."""
+        self._commands_running[(run_id, order_num)] -= 1
+
+    def nobody_at_work(self, run_id: str) -> None:
+        """No wake-up is lost: where nothing failed, nothing is left undone when the last function has gone."""
+        world = self._world
+        if not world.faults.profile.is_calm or run_id in world.any_failed:
+            return
+        run, orders = world.runs.run_rows.get(run_id), world.runs.order_rows.get(run_id, {})
+        lock = world.locks.locks.get(run_id)
+        if run is None or lock is None or lock.completed:
+            return
+        if run.deadline - world.scheduler.true_time() < timedelta(seconds=30):
+            return
+        for order in orders.values():
+            if order.status in OPEN and keys.result(run_id, order.order_num) in world.objects.objects:
+                self._broken("no wake-up is lost", f"the result of {run_id}/{order.order_num} lies unprocessed")
+        if all(order.status in TERMINAL for order in orders.values()):
+            self._broken("no wake-up is lost", f"every order of {run_id} has ended and the run has not")
+        room = sum(order.status in OPEN for order in orders.values()) < run.max_parallel
+        for order in orders.values():
+            if order.status is OrderState.QUEUED and room and readiness(order, orders)[0] is Readiness.READY:
+                self._broken("no wake-up is lost", f"{run_id}/{order.order_num} is ready and was not dispatched")
+        if lock.held(world.scheduler.true_time()):
+            self._broken("no lock is left active", f"{run_id}: nobody is at work and {lock.owner} holds the lock")
+
+    def _room(self, after: OrderRow) -> None:
+        run = self._world.runs.run_rows.get(after.run_id)
+        rows = self._world.runs.order_rows[after.run_id]
+        is_open = {num for num, row in rows.items() if row.status in OPEN} | {after.order_num}
+        if run is not None and len(is_open) > run.max_parallel:
+            self._broken("no more orders are open than allowed", f"{after.run_id}: {len(is_open)} > {run.max_parallel}")
+
+    # -- at the end --------------------------------------------------------------------------------------------------
+
+    def at_end(self, accepted: list[Accepted], *, last_fault: float) -> None:
+        """Check a world in which everything has come to its end, or should have."""
+        world = self._world
+        for run in accepted:
+            self._accepted_ended(run.run_id)
+        for run_id in sorted(world.runs.run_rows):
+            self._ended(run_id)
+            self._events(run_id)
+            self._dispatches(run_id, last_fault)
+        for run_id in {run_id for run_id, _ in world.runs.order_rows.items()} - set(world.runs.run_rows):
+            self._broken("every accepted run ends", f"{run_id} has orders and no run")
+        self._results()
+        for (run_id, num), moves in self._dispatch_moves.items():
+            starters = {process for run, order, process in world.worker_starts if (run, order) == (run_id, num)}
+            if len(starters) > moves:
+                self._broken("an order is dispatched by one", f"{run_id}/{num}: {len(starters)} for {moves} moves")
+        for name, ended in world.executions.items():
+            if not ended:
+                self._broken("nothing waits for what never comes", f"the execution {name} has not ended")
+
+    def _accepted_ended(self, run_id: str) -> None:
+        run = self._world.runs.run_rows.get(run_id)
+        if run is None:
+            self._broken("every accepted run ends", f"{run_id} was accepted and has no rows")
+        elif run.status not in RUN_TERMINAL or not (lock := self._world.locks.locks.get(run_id)) or not lock.completed:
+            states = Counter(row.status.value for row in self._world.runs.order_rows[run_id].values())
+            self._broken("every accepted run ends", f"{run_id} is {run.status}, orders {dict(states)}")
+
+    def _ended(self, run_id: str) -> None:
+        world = self._world
+        run, orders = world.runs.run_rows[run_id], world.runs.order_rows[run_id]
+        if run.status not in RUN_TERMINAL:
+            self._broken("every accepted run ends", f"{run_id} is {run.status}")
+            return
+        ended_at = self._states[(run_id, "0000")][-1][0]
+        limit = (run.deadline - EPOCH).total_seconds() + BOUND_SECONDS
+        if ended_at > limit:
+            self._broken("every accepted run ends", f"{run_id} ended {ended_at - limit:.0f} s too late")
+        open_orders = [order.order_num for order in orders.values() if order.status not in TERMINAL]
+        if open_orders:
+            self._broken("the run ends after its orders", f"{run_id} is {run.status}, open: {open_orders}")
+        lock = world.locks.locks.get(run_id)
+        if lock is None or not lock.completed or lock.owner is not None:
+            self._broken("no lock is left active", f"{run_id}: {lock}")
+        left = world.objects.list(f"tmp/exec/{run_id}/")
+        if left:
+            self._broken("no sealed package is left", f"{left}")
+        markers = world.done.bodies.get(keys.done(run_id), [])
+        if len(markers) != 1:
+            self._broken("one done marker", f"{run_id}: {len(markers)} were written")
+            return
+        marker = json.loads(markers[0])
+        summary = Counter(order.status.value for order in orders.values())
+        if marker["status"] != run.status.value or marker["summary"] != dict(summary):
+            self._broken("the marker equals the rows", f"{marker['status']} {marker['summary']} but {summary}")
+        told = {entry["order_num"]: entry["status"] for entry in marker["orders"]}
+        if told != {num: order.status.value for num, order in orders.items()}:
+            self._broken("the marker equals the rows", f"{run_id}: {told}")
+
+    def _events(self, run_id: str) -> None:
+        world = self._world
+        run, orders = world.runs.run_rows[run_id], world.runs.order_rows[run_id]
+        kinds: dict[str, Counter[str]] = defaultdict(Counter)
+        for event in world.runs.events(run.trace_id):
+            kinds[event.order_num][event.kind] += 1
+        for num, row in [("0000", run), *orders.items()]:
+            ends = RUN_TERMINAL if num == "0000" else TERMINAL
+            told = [kind for kind in kinds[num].elements() if kind in {end.value for end in ends}]
+            if told != [row.status.value]:
+                self._broken("events tell what the rows tell", f"{run_id}/{num} is {row.status}, events: {kinds[num]}")
+            if num != "0000" and kinds[num]["queued"] != 1:
+                self._broken("events tell what the rows tell", f"{run_id}/{num}: {kinds[num]}")
+            was_running = any(state == "running" for _, state in self._states[(run_id, num)])
+            if was_running != bool(kinds[num]["running"]):
+                self._broken("events tell what the rows tell", f"{run_id}/{num}: running? {kinds[num]}")
+
+    def _dispatches(self, run_id: str, last_fault: float) -> None:
+        for num in self._world.runs.order_rows[run_id]:
+            history = self._states[(run_id, num)]
+            begun = next((time for time, state in history if state == "dispatching"), None)
+            left = next((time for time, state in history if state not in {"queued", "dispatching"}), None)
+            if begun is None or left is None:
+                continue
+            stood = left - max(begun, last_fault)
+            if stood > DISPATCH_SECONDS:
+                self._broken("no dispatch stays half done", f"{run_id}/{num} stood dispatching for {stood:.0f} s")
+
+    def _results(self) -> None:
+        world = self._world
+        for key, bodies in world.objects.bodies.items():
+            parsed = keys.parse_result(key)
+            if parsed is None or parsed.order_num == "0000":
+                continue
+            if len(set(bodies)) > 1:
+                self._broken("the first result counts", f"{key} was written {len(bodies)} times")
+            row = world.runs.order_rows.get(parsed.run_id, {}).get(parsed.order_num)
+            result = Result.model_validate_json(bodies[0])
+            if row is not None and row.dispatched_at is not None and row.status is not result.status:
+                self._broken("the first result counts", f"{key} says {result.status}, the row {row.status}")
+            if result.reported_by is Reporter.WORKER and result.status is OrderState.SUCCEEDED:
+                if self._command_starts[(parsed.run_id, parsed.order_num)] != 1:
+                    self._broken("nothing succeeds that did not run", key)
+
+    def _legal(self, key: tuple[str, str], check: object) -> None:
+        try:
+            check()  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - whatever the state table says
+            self._broken("only moves of the state table", f"{key}: {error}")
+
+    def _broken(self, check: str, what: str) -> None:
+        self.violations.append(Violation(check, f"{what} (at {self._world.scheduler.time:.3f})"))

@@ -1,0 +1,69 @@
+"""The engine's own functions, wired to the simulated world instead of AWS."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import iac_ci_orchestrator.act
+import iac_ci_orchestrator.handler
+import iac_ci_watchdog.act
+import iac_ci_watchdog.handler
+
+from iac_ci_common.testing import Sequential
+from simulation.world import PreparationsService, ReportsService, RunsPort, Silent, WatchdogsService, WorkersService, World
+
+
+def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
+    """Build the orchestrator."""
+    return iac_ci_orchestrator.act.Orchestrator(
+        iac_ci_orchestrator.act.Ports(
+            clock=world,
+            runs=RunsPort(world, world.runs),
+            locks=world.port("locks", world.locks),
+            objects=world.port("objects", world.objects),
+            done=world.port("done", world.done),
+            workers=world.port("workers", WorkersService(world)),
+            watchdogs=world.port("watchdogs", WatchdogsService(world)),
+            reports=world.port("reports", ReportsService(world)),
+            parallel=Sequential(),
+            notes=Silent(),
+        )
+    )
+
+
+def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
+    """Build the watchdog."""
+    return iac_ci_watchdog.act.Watchdog(
+        iac_ci_watchdog.act.Ports(
+            clock=world,
+            runs=RunsPort(world, world.runs),
+            locks=world.port("locks", world.locks),
+            objects=world.port("objects", world.objects),
+            workers=world.port("workers", WorkersService(world)),
+            preparations=world.port("preparations", PreparationsService(world)),
+            notes=Silent(),
+        )
+    )
+
+
+@contextmanager
+def installed(world: World) -> Iterator[None]:
+    """Let the real handlers find engines that work on the simulated world."""
+    engines: dict[str, dict[str, Any]] = {
+        "iac_ci_orchestrator.wiring": {"orchestrator": orchestrator(world)},
+        "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
+    }
+    modules: dict[str, Any] = {}
+    for name, values in engines.items():
+        module = modules[name] = ModuleType(name)
+        for function, engine in values.items():
+            setattr(module, function, lambda engine=engine: engine)
+    world.doors["orchestrator"] = lambda event: iac_ci_orchestrator.handler.handler(event, None)
+    world.doors["watchdog"] = lambda event: iac_ci_watchdog.handler.handler(event, None)
+    with patch.dict(sys.modules, modules):
+        yield

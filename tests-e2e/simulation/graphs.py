@@ -1,0 +1,133 @@
+"""Random jobs: mostly small, of every shape that people write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+DEADLINES = (120, 300, 900, 1800, 3600)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or take the worker along."""
+
+    seconds: float
+    exit_code: int = 0
+    hangs: bool = False
+    kills_worker: bool = False
+
+
+@dataclass(frozen=True)
+class Story:
+    """A job and what its commands will do, by order number."""
+
+    job: dict[str, Any]
+    behaviours: dict[str, Behaviour]
+
+    @property
+    def size(self) -> int:
+        """Give the number of orders."""
+        return len(self.job["orders"])
+
+
+def draw_story(random: Random, *, size: int | None = None) -> Story:
+    """Draw a job with its behaviours."""
+    count = size or _size(random)
+    parents = _SHAPES[random.choice(sorted(_SHAPES))](random, count)
+    names = list(range(count))
+    if random.random() < 0.3:
+        random.shuffle(names)  # order numbers need not follow the dependencies
+    deadline = random.choice(DEADLINES)
+    orders: list[dict[str, Any]] = []
+    behaviours: dict[str, Behaviour] = {}
+    trouble = random.choice((0.0, 0.0, 0.05, 0.2, 0.5))
+    builds = random.choice((0.0, 0.0, 0.2, 1.0))
+    for index, name in enumerate(names):
+        timeout = random.choice((5, 30, 60, 120, 300))
+        order: dict[str, Any] = {
+            "order_name": f"order-{name}",
+            "cmds": ["true"],
+            "timeout": timeout,
+            "dependencies": sorted(f"order-{parent}" for parent in parents[name]),
+            "env_vars": {"SIMULATED": "yes"},
+        }
+        if random.random() < 0.25:
+            order["must_succeed"] = False
+        if random.random() < builds:
+            order["execution_target"] = "codebuild"
+        orders.append(order)
+        behaviours[f"{index + 1:04d}"] = _behaviour(random, timeout, trouble)
+    job: dict[str, Any] = {"username": "simulation", "job_timeout": deadline, "orders": orders}
+    if random.random() < 0.3:
+        job["max_parallel"] = random.randint(1, 8)
+    if random.random() < 0.2:
+        job |= {"git_repo": "https://github.com/example/infra.git", "commit_hash": "a" * 40, "pr_number": 7}
+    return Story(job, behaviours)
+
+
+def _size(random: Random) -> int:
+    kind = random.random()
+    if kind < 0.78:
+        return random.randint(1, 6)
+    if kind < 0.97:
+        return random.randint(7, 30)
+    return random.randint(31, 300) if kind > 0.995 else random.randint(31, 80)
+
+
+def _behaviour(random: Random, timeout: int, trouble: float) -> Behaviour:
+    seconds = random.choice((0.05, random.uniform(0.1, 5.0), random.uniform(0.2, 0.9) * timeout))
+    if random.random() >= trouble:
+        return Behaviour(seconds)
+    return random.choice(
+        (
+            Behaviour(seconds, exit_code=random.randint(1, 255)),
+            Behaviour(seconds, exit_code=1),
+            Behaviour(seconds, hangs=True),
+            Behaviour(seconds, kills_worker=True),
+        )
+    )
+
+
+def _independent(random: Random, count: int) -> list[set[int]]:
+    del random
+    return [set() for _ in range(count)]
+
+
+def _chain(random: Random, count: int) -> list[set[int]]:
+    del random
+    return [{index - 1} if index else set() for index in range(count)]
+
+
+def _layers(random: Random, count: int) -> list[set[int]]:
+    width = random.randint(1, max(1, count // 2))
+    return [set(range((index // width - 1) * width, index // width * width)) if index >= width else set() for index in range(count)]
+
+
+def _any(random: Random, count: int) -> list[set[int]]:
+    density = random.choice((0.5, 1.5, 3.0))
+    return [
+        {random.randrange(index) for _ in range(int(random.expovariate(1 / density)))} if index else set()
+        for index in range(count)
+    ]
+
+
+def _fan_in(random: Random, count: int) -> list[set[int]]:
+    del random
+    return [set() for _ in range(count - 1)] + [set(range(count - 1))]
+
+
+def _fan_out(random: Random, count: int) -> list[set[int]]:
+    del random
+    return [set()] + [{0} for _ in range(count - 1)]
+
+
+_SHAPES = {
+    "any": _any,
+    "chain": _chain,
+    "fan_in": _fan_in,
+    "fan_out": _fan_out,
+    "independent": _independent,
+    "layers": _layers,
+}

@@ -1,0 +1,114 @@
+"""The tables and buckets, which remember every state they were in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from iac_ci_common.models.event import Event
+from iac_ci_common.models.lock import Lock
+from iac_ci_common.models.rows import OrderRow, RunRow
+from iac_ci_common.ports import Move
+from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns
+
+if TYPE_CHECKING:
+    from simulation.mutations import Mutation
+
+RowKey = tuple[str, str]
+
+
+class RecordedRuns(MemoryRuns):
+    """Tells ``watch`` each row that was written, with what was there before."""
+
+    def __init__(self, mutation: Mutation | None, watch: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None]) -> None:
+        super().__init__()
+        self._mutation = mutation
+        self._watch = watch
+
+    def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
+        """Insert what is not there yet."""
+        if self._mutation == "idempotent second leg":
+            for row in (*orders, run):
+                self._watch(self._row(row), row)
+            self.order_rows[run.run_id] = {order.order_num: order for order in orders}
+            self.record(events)
+            self.run_rows[run.run_id] = run
+            return True
+        for order in orders:
+            self.insert_order(order)
+        self.record(events)
+        return self.insert_run(run)
+
+    def insert_order(self, order: OrderRow) -> None:
+        """Insert one order's row, unless it is there."""
+        if self._row(order) is None:
+            self._watch(None, order)
+            self.order_rows.setdefault(order.run_id, {})[order.order_num] = order
+
+    def insert_run(self, run: RunRow) -> bool:
+        """Insert the run's row, unless it is there."""
+        if self._row(run) is not None:
+            return False
+        self._watch(None, run)
+        self.run_rows[run.run_id] = run
+        return True
+
+    def _apply(self, move: Move) -> bool:
+        before = self._row(move.before)
+        if self._mutation == "conditional moves" and before is not None:
+            move = Move(before, move.after, move.event)
+        if not super()._apply(move):
+            return False
+        self._watch(before, move.after)
+        return True
+
+    def _row(self, row: OrderRow | RunRow) -> OrderRow | RunRow | None:
+        if isinstance(row, RunRow):
+            return self.run_rows.get(row.run_id)
+        return self.order_rows.get(row.run_id, {}).get(row.order_num)
+
+
+class RecordedLocks(MemoryLocks):
+    """Locks whose safety can be switched off."""
+
+    def __init__(self, mutation: Mutation | None) -> None:
+        super().__init__()
+        self._mutation = mutation
+
+    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
+        """Count one more event."""
+        before = self.locks.get(run_id)
+        lock = super().ring(run_id, expires_at=expires_at)
+        if self._mutation == "doorbell" and before is not None and before.owner is not None:
+            self.locks[run_id] = lock = before
+        return lock
+
+    def release(self, lock: Lock) -> Lock | None:
+        """Let go unless it rang."""
+        if self._mutation == "conditional release":
+            lock = lock.model_copy(update={"doorbell": self._ours(lock).doorbell})
+        return super().release(lock)
+
+
+class RecordedObjects(MemoryObjects):
+    """A bucket that remembers every body that each key ever had."""
+
+    def __init__(self, clock: object, mutation: Mutation | None, on_create: Callable[[str], None] | None = None) -> None:
+        super().__init__(clock, on_create)  # type: ignore[arg-type]
+        self._mutation = mutation
+        self.bodies: dict[str, list[bytes]] = defaultdict(list)
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write or overwrite an object."""
+        self.bodies[key].append(bytes(body))
+        super().put(key, body, content_type=content_type)
+
+    def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Write an object that must not exist."""
+        off = {"claim": "/claim.json", "create-once result": "/result.json"}
+        if self._mutation in off and key.endswith(off[self._mutation]):
+            self.put(key, body, content_type=content_type)
+        else:
+            super().create(key, body, content_type=content_type)

@@ -1,0 +1,123 @@
+"""Plays one seed from the first request to the last poll."""
+
+from __future__ import annotations
+
+import random as random_module
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+from iac_ci_common import ids
+from iac_ci_common.errors import IacCiError
+from simulation import standins
+from simulation.checks import BOUND_SECONDS, Accepted, Checks, Violation
+from simulation.faults import PROFILES, Faults, Profile, draw_profile
+from simulation.functions import installed
+from simulation.graphs import Story, draw_story
+from simulation.mutations import Mutation
+from simulation.scheduler import EPOCH, Ending, Process, Scheduler
+from simulation.world import World
+
+AFTERWARDS_SECONDS = 400.0
+"""How long after the last bound the world goes on, so that what comes late still comes."""
+
+
+@dataclass
+class Outcome:
+    """What came of one seed."""
+
+    seed: int
+    profile: str
+    orders: int
+    steps: int
+    seconds: float
+    violations: list[Violation] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    trace: list[str] | None = None
+    digest: str = ""
+
+    def __str__(self) -> str:
+        head = f"seed {self.seed}: {self.profile}, {self.orders} orders, {self.steps} steps, {len(self.faults)} faults"
+        return "\n".join([head, *(f"  {violation}" for violation in self.violations)])
+
+
+def simulate(
+    seed: int,
+    *,
+    mutation: Mutation | None = None,
+    profile: Profile | None = None,
+    size: int | None = None,
+    story: Story | None = None,
+    trace: bool = False,
+) -> Outcome:
+    """Play one seed; the same seed always plays the same."""
+    random = random_module.Random(f"story {seed}")
+    story = story or draw_story(random, size=size)
+    weather = profile or draw_profile(random, story.job["job_timeout"])
+    faults = Faults(random_module.Random(f"faults {seed}"), weather, story.size)
+    scheduler = Scheduler()
+    world = World(seed, faults, scheduler, mutation)
+    if trace:
+        world.trace = []
+    checks = Checks(world)
+    accepted: list[Accepted] = []
+    stories: dict[str, Story] = {}
+    with _determined(seed), _switched_off(mutation), installed(world):
+        init = standins.Init(world)
+        worker = standins.Worker(world, checks, stories)
+        world.doors["init"] = init.prepare
+        world.worker_door = worker.run
+
+        run_id, trace_id = ids.new_run_id(EPOCH), ids.new_trace_id()
+        stories[run_id] = story
+
+        def ended(process: Process) -> None:
+            if process.ending is Ending.RETURNED:
+                accepted.append(Accepted(run_id, trace_id))
+
+        world.run_function("init", run_id, lambda: init.accept(story, run_id, trace_id), ended, delay=0.0, limit=29.0)
+        horizon = story.job["job_timeout"] + BOUND_SECONDS + AFTERWARDS_SECONDS
+        try:
+            scheduler.run(lambda: False, horizon)
+        finally:
+            scheduler.close()
+        checks.at_end(accepted, last_fault=faults.last)
+    return Outcome(
+        seed,
+        weather.name,
+        story.size,
+        scheduler.steps,
+        scheduler.time,
+        checks.violations,
+        faults.drawn,
+        world.trace,
+    )
+
+
+@contextmanager
+def _determined(seed: int) -> Iterator[None]:
+    """Take every random number that the engine draws from the seed."""
+    random = random_module.Random(f"engine {seed}")
+    with (
+        patch.object(secrets, "token_hex", lambda count=32: f"{random.getrandbits(8 * count):0{2 * count}x}"),
+        patch.object(uuid, "uuid4", lambda: uuid.UUID(int=random.getrandbits(128), version=4)),
+    ):
+        yield
+
+
+@contextmanager
+def _switched_off(mutation: Mutation | None) -> Iterator[None]:
+    if mutation == "redo of dispatching":
+        with patch("iac_ci_orchestrator.decide._is_stale", lambda order, now: False):
+            yield
+    elif mutation == "conditional moves":
+        with patch("iac_ci_common.testing.runs.holds", lambda move, current: True):
+            yield
+    else:
+        yield
+
+
+__all__ = ["PROFILES", "IacCiError", "Outcome", "simulate"]

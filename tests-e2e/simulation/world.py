@@ -1,0 +1,420 @@
+"""AWS as far as the engine sees it, with everything that it may do to the engine.
+
+Every port call of a process goes through ``World.call``: a pause, perhaps a fault, the effect, another pause. Events and
+asynchronous calls arrive by ``Faults.deliveries``: late, out of order, several times or never.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from iac_ci_common.errors import ConditionFailed, PortFailed, Throttled
+from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX, execution_name
+from iac_ci_common.models.event import Event
+from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+from iac_ci_common.models.work import Work
+from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.testing import MemoryReports, MemorySealer, MemorySecrets
+from simulation.faults import Fault, Faults
+from simulation.memory import RecordedLocks, RecordedObjects, RecordedRuns
+from simulation.mutations import Mutation
+from simulation.scheduler import Ending, Process, Scheduler
+
+LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.0}
+"""Time-outs of the functions, as in terraform/deploy/stack/functions.json."""
+
+RETRIES = {"init": 2, "orchestrator": 2, "watchdog": 2, "worker": 0}
+POLL_SECONDS = 60.0
+_LOCAL = frozenset({"presign_get", "presign_put"})
+_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert"})
+"""DynamoDB transactions carry a token, so that botocore's own repetition of a lost call changes nothing."""
+
+
+class Port:
+    """Stands for a port inside a process: each method is a call to the world."""
+
+    def __init__(self, world: World, name: str, port: object) -> None:
+        self._world = world
+        self._name = name
+        self._port = port
+
+    def __getattr__(self, method: str) -> Any:
+        value = getattr(self._port, method)
+        if method in _LOCAL or not callable(value):
+            return value
+        name = f"{self._name}.{method}"
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._world.call(name, lambda: value(*args, **kwargs))
+
+        self.__dict__[method] = call
+        return call
+
+
+class RunsPort:
+    """The tables as a process sees them: what takes several calls can be cut in the middle, what is read can be torn."""
+
+    def __init__(self, world: World, runs: RecordedRuns) -> None:
+        self._world = world
+        self._runs = runs
+        self._random = random_module.Random(world.random.random())
+
+    def read(self, run_id: str) -> RunRows:
+        """Read a run; a query is no transaction: rows may change between the first and the last."""
+        if self._random.random() < 0.7:
+            return self._world.call("runs.read", lambda: self._runs.read(run_id))
+        first = self._world.call("runs.read", lambda: self._runs.read(run_id))
+        second = self._world.call("runs.read", lambda: self._runs.read(run_id))
+        cut = self._random.randint(0, len(first.orders))
+        nums = {order.order_num for order in first.orders[:cut]}
+        return RunRows(first.run, first.orders[:cut] + tuple(row for row in second.orders if row.order_num not in nums))
+
+    def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
+        """Insert in several calls, the run last."""
+        if self._world.mutation == "idempotent second leg":
+            return self._world.call("runs.insert", lambda: self._runs.insert(run, orders, events))
+        for start in range(0, len(orders), 50):
+            chunk = orders[start : start + 50]
+            self._world.call("runs.insert", lambda chunk=chunk: [self._runs.insert_order(order) for order in chunk])
+        self._world.call("runs.insert", lambda: self._runs.record(events))
+        return self._world.call("runs.insert", lambda: self._runs.insert_run(run))
+
+    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
+        """Apply in calls of fifty."""
+        refused: list[Move] = []
+        for start in range(0, len(moves), 50):
+            chunk = moves[start : start + 50]
+            refused += self._world.call("runs.apply", lambda chunk=chunk: self._runs.apply(chunk))
+        return tuple(refused)
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Write events."""
+        self._world.call("runs.record", lambda: self._runs.record(events))
+
+    def events(self, trace_id: str) -> list[Event]:
+        """Read events."""
+        return self._world.call("runs.events", lambda: self._runs.events(trace_id))
+
+    def request_cancel(self, run_id: str, reason: str) -> None:
+        """Ask for the end of a run."""
+        self._world.call("runs.request_cancel", lambda: self._runs.request_cancel(run_id, reason))
+
+
+class TrueClock:
+    """The services' clock."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def now(self) -> datetime:
+        """Give the true time."""
+        return self._scheduler.true_time()
+
+
+class Silent:
+    """Notes that nobody reads."""
+
+    def bind(self, **context: str) -> Silent:
+        """Stay silent."""
+        return self
+
+    def info(self, message: str, **fields: object) -> None:
+        """Say nothing."""
+
+    warning = info
+    error = info
+
+
+@dataclass
+class Build:
+    """One CodeBuild build."""
+
+    work: Work
+    ended: bool = False
+    process: Process | None = None
+
+
+class World:
+    """The services. ``doors`` are the engine's handlers, put in by ``functions``."""
+
+    def __init__(self, seed: int, faults: Faults, scheduler: Scheduler, mutation: Mutation | None) -> None:
+        self.random = random_module.Random(f"world {seed}")
+        self.faults = faults
+        self.scheduler = scheduler
+        self.mutation: Mutation | None = mutation
+        clock = TrueClock(scheduler)
+        self.trace: list[str] | None = None
+        self.row_written: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None] = lambda before, after: None
+        self.runs = RecordedRuns(mutation, lambda before, after: self.row_written(before, after))
+        self.locks = RecordedLocks(mutation)
+        self.objects = RecordedObjects(clock, mutation, self._object_created)
+        self.done = RecordedObjects(clock, mutation)
+        self.reports = MemoryReports()
+        self.sealer = MemorySealer()
+        self.secrets = MemorySecrets({})
+        self.builds: dict[str, Build] = {}
+        self.executions: dict[str, bool] = {}
+        self.doors: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        self.worker_door: Callable[[Work, str, Process], object] = lambda work, execution, process: None
+        self.active: dict[str, int] = {}
+        self.worker_starts: list[tuple[str, str, int]] = []
+        self.idle: Callable[[str], None] = lambda run_id: None
+        self.any_failed: set[str] = set()
+        self._ports: dict[str, Port] = {}
+
+    # -- what processes see ------------------------------------------------------------------------------------------
+
+    def port(self, name: str, port: object) -> Any:
+        """Give the port as processes see it."""
+        return Port(self, name, port)
+
+    def call(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Do one port call of the running process."""
+        process = self.scheduler.current
+        if process is None:
+            return effect()
+        faults = self.faults
+        process.calls += 1
+        fault = faults.at_call(self.scheduler.time, name, str(process))
+        if self.trace is not None:
+            self.trace.append(f"{self.scheduler.time:10.3f} {process} {name}{'' if fault is Fault.NONE else ' ' + fault}")
+        self.scheduler.pause(faults.stall() if fault is Fault.STALL else faults.latency())
+        if fault is Fault.CRASH_BEFORE:
+            self.scheduler.die()
+        if fault is Fault.THROTTLE:
+            raise Throttled(f"{name}: simulated throttling")
+        if fault is Fault.FAIL:
+            raise PortFailed(f"{name}: simulated loss of the connection", retry_is_safe=True)
+        if fault is Fault.REFUSE:
+            raise PortFailed(f"{name}: simulated refusal")
+        if fault is Fault.REPEAT and name not in _NEVER_REPEATED:
+            # The answer to botocore's first attempt was lost: its second one finds what the first has done.
+            effect()
+        value, error = None, None
+        try:
+            value = effect()
+        except Exception as raised:  # noqa: BLE001 - handed on after the pause
+            error = raised
+        self.scheduler.pause(faults.latency())
+        if fault is Fault.CRASH_AFTER:
+            self.scheduler.die()
+        if fault is Fault.LOSE_ANSWER:
+            raise PortFailed(f"{name}: simulated loss of the answer", retry_is_safe=True)
+        if error is not None:
+            raise error
+        return value
+
+    def now(self) -> datetime:
+        """Give the running process's time (a ``Clock``)."""
+        return self.scheduler.now()
+
+    # -- S3 events ---------------------------------------------------------------------------------------------------
+
+    def _object_created(self, key: str) -> None:
+        if not (key.startswith(CALLBACK_PREFIX) and key.endswith(RESULT_SUFFIX)):
+            return
+        record = {"s3": {"object": {"key": quote(key)}}}
+        about = key.removeprefix(CALLBACK_PREFIX).removesuffix("/" + RESULT_SUFFIX)
+        self.invoke("orchestrator", about, {"Records": [record]})
+
+    # -- Lambda ------------------------------------------------------------------------------------------------------
+
+    def invoke(self, function: str, about: str, event: dict[str, Any]) -> None:
+        """Call a function asynchronously: at least once, as a rule."""
+        delays = self.faults.deliveries(self.scheduler.time)
+        if not delays:
+            self.any_failed.add(about[:28])
+            if self.trace is not None:
+                self.trace.append(f"{self.scheduler.time:10.3f} lost: {function} {about}")
+        for delay in delays:
+            self._attempt(function, about, event, 1, delay)
+
+    def run_function(
+        self,
+        function: str,
+        about: str,
+        body: Callable[[], object],
+        ended: Callable[[Process], None],
+        *,
+        delay: float,
+        limit: float | None = None,
+    ) -> Process:
+        """Run one function in a process of its own."""
+        run_id = about[:28]
+        self.active[run_id] = self.active.get(run_id, 0) + (function in {"orchestrator", "init"})
+
+        def done(process: Process) -> None:
+            if self.trace is not None:
+                self.trace.append(f"{self.scheduler.time:10.3f} {process} {process.ending} {process.error or ''}")
+            if process.ending is not Ending.RETURNED:
+                self.any_failed.add(run_id)
+            ended(process)
+            self.active[run_id] -= function in {"orchestrator", "init"}
+            if self.active[run_id] == 0:
+                self.idle(run_id)
+
+        return self.scheduler.start(
+            function,
+            about,
+            body,
+            delay=delay,
+            limit=limit or LIMITS[function],
+            skew=self.faults.skew(),
+            ended=done,
+        )
+
+    def _attempt(self, function: str, about: str, event: dict[str, Any], attempt: int, delay: float) -> None:
+        request_id = f"request-{self.random.getrandbits(64):016x}"
+
+        def ended(process: Process) -> None:
+            if process.ending is Ending.RETURNED:
+                return
+            if attempt <= RETRIES[function]:
+                self._attempt(function, about, event, attempt + 1, 60.0 * attempt)
+            elif function in {"init", "worker"}:
+                reason = "Task timed out" if process.ending is Ending.DIED else str(process.error)
+                envelope = {
+                    "version": "1.0",
+                    "requestContext": {
+                        "requestId": request_id,
+                        "functionArn": f"arn:aws:lambda:eu-west-1:000000000000:function:iac-ci-{function}:$LATEST",
+                        "condition": "RetriesExhausted",
+                        "approximateInvokeCount": attempt,
+                    },
+                    "requestPayload": event,
+                    "responsePayload": {"errorMessage": reason},
+                }
+                self.invoke("watchdog", about, envelope)
+
+        if function == "worker":
+            work = Work.model_validate(event)
+
+            def body() -> object:
+                process = self.scheduler.current
+                assert process is not None
+                return self.worker_door(work, request_id, process)
+        else:
+
+            def body() -> object:
+                return self.doors[function](event)
+
+        self.run_function(function, about, body, ended, delay=delay)
+
+    # -- ports that reach other services -----------------------------------------------------------------------------
+
+    def preparations_start(self, run_id: str) -> None:
+        """Ask init for its second leg."""
+        self.invoke("init", run_id, {"schema_version": 1, "prepare": run_id})
+
+
+class PreparationsService:
+    """Lambda, as the port ``Preparations``."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def start(self, run_id: str) -> None:
+        """Ask for a preparation."""
+        self._world.preparations_start(run_id)
+
+
+class WorkersService:
+    """Lambda and CodeBuild, as the port ``Workers``."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def start_lambda(self, work: Work) -> None:
+        """Call the worker function."""
+        self._note(work)
+        self._world.invoke("worker", f"{work.run_id}/{work.order_num}", work.model_dump(mode="json"))
+
+    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+        """Start a build; the same run and order gives the same one."""
+        self._note(work)
+        world = self._world
+        build_id = f"build:{work.run_id}-{work.order_num}"
+        if build_id in world.builds:
+            return build_id
+        build = world.builds[build_id] = Build(work)
+
+        def body() -> object:
+            process = world.scheduler.current
+            assert process is not None
+            return world.worker_door(work, build_id, process)
+
+        def ended(process: Process) -> None:
+            build.ended = True
+
+        about = f"{work.run_id}/{work.order_num}"
+        delay = world.random.uniform(2.0, 40.0)
+        build.process = world.run_function("build", about, body, ended, delay=delay, limit=float(timeout_seconds))
+        return build_id
+
+    def stop_build(self, build_id: str) -> None:
+        """Stop a build."""
+        build = self._world.builds.get(build_id)
+        if build is not None and build.process is not None:
+            build.ended = True
+            process = build.process
+            self._world.scheduler.after(0.0, lambda: self._world.scheduler.kill(process))
+
+    def build_ended(self, build_id: str) -> bool:
+        """Say whether a build has ended."""
+        return self._world.builds[build_id].ended
+
+    def _note(self, work: Work) -> None:
+        process = self._world.scheduler.current
+        self._world.worker_starts.append((work.run_id, work.order_num, process.number if process else 0))
+
+
+class WatchdogsService:
+    """Step Functions, as the port ``Watchdogs``: one execution per name, each polling every minute."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def start(self, run_id: str, order_num: str) -> None:
+        """Start an execution, unless its name was used."""
+        name = execution_name(run_id, order_num)
+        if name in self._world.executions:
+            return
+        if order_num == "0000" and self._world.mutation == "run's watchdog":
+            return
+        self._world.executions[name] = False
+        self._world.scheduler.after(POLL_SECONDS, lambda: self._poll(run_id, order_num, 0))
+
+    def _poll(self, run_id: str, order_num: str, failed: int) -> None:
+        world = self._world
+        event = {"run_id": run_id, "order_num": order_num}
+
+        def ended(process: Process) -> None:
+            answer = process.value if process.ending is Ending.RETURNED else None
+            if isinstance(answer, dict) and answer["ended"]:
+                world.executions[execution_name(run_id, order_num)] = True
+            elif answer is None and failed < 2:
+                world.scheduler.after(2.0 * (failed + 1), lambda: self._poll(run_id, order_num, failed + 1))
+            else:
+                world.scheduler.after(POLL_SECONDS, lambda: self._poll(run_id, order_num, 0))
+
+        delay = world.faults.latency()
+        world.run_function("watchdog", f"{run_id}/{order_num}", lambda: world.doors["watchdog"](event), ended, delay=delay)
+
+
+class ReportsService:
+    """The code host: comments by run."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
+        """Keep the comment."""
+        self._world.reports.publish(target, run_id=run_id, body=body)
+
+
+__all__ = ["ConditionFailed", "Port", "PreparationsService", "RunsPort", "Silent", "WatchdogsService", "World"]
