@@ -32,10 +32,13 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print how to reach it as JSON.")] = False,
 ) -> None:
     """Start a local cloud, say how to reach it and stay until Ctrl-C."""
-    with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud:
-        with contextlib.suppress(KeyboardInterrupt):
-            typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
-            _stay(cloud)
+    with (
+        ended_by_signals(),
+        LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
+        _stay(cloud)
 
 
 def _how_to_reach(cloud: LocalCloud) -> str:
