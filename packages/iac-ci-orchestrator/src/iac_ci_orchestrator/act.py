@@ -96,8 +96,9 @@ class Orchestrator:
         )
         if lock is None:
             return
-        # The announced results are all there is to see only if nobody else rang since the last holder let go.
-        alone = rung.owner is None and lock.doorbell == rung.doorbell
+        # The announced results are all there is to see only if nobody else rang since the last holder let go: one who
+        # rang and was too late to take the lock has left, and relies on us.
+        alone = rung.owner is None and lock.doorbell == rung.doorbell == rung.answered + 1
         named = frozenset(order_nums) if alone and RUN_ORDER_NUM not in order_nums else frozenset[str]()
         notes = ports.notes.bind(run_id=run_id)
         try:

@@ -81,7 +81,10 @@ class DynamoLocks:
         nobody_rang = " AND doorbell = :doorbell"
         try:
             self._update_ours(
-                lock, "REMOVE #owner, lease_until", {":doorbell": {"N": str(lock.doorbell)}}, extra=nobody_rang
+                lock,
+                "SET answered = :doorbell REMOVE #owner, lease_until",
+                {":doorbell": {"N": str(lock.doorbell)}},
+                extra=nobody_rang,
             )
         except ConditionFailed:
             current = self.read(lock.run_id)

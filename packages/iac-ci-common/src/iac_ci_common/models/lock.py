@@ -6,13 +6,18 @@ from iac_ci_common.models.base import Moment, RunId, StoredShape
 
 
 class Lock(StoredShape):
-    """A lease on a run. ``token`` grows with every taking, ``doorbell`` with every event."""
+    """A lease on a run. ``token`` grows with every taking, ``doorbell`` with every event.
+
+    ``answered`` is what the doorbell read when the last holder let go: whoever finds it one behind was the only one to
+    ring since.
+    """
 
     run_id: RunId
     owner: str | None = None
     lease_until: Moment | None = None
     token: int = 0
     doorbell: int = 0
+    answered: int = 0
     completed: bool = False
     expires_at: Moment
 

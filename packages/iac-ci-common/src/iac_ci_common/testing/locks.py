@@ -49,7 +49,8 @@ class MemoryLocks:
         current = self._ours(lock)
         if current.doorbell != lock.doorbell:
             return current
-        self.locks[lock.run_id] = current.model_copy(update={"owner": None, "lease_until": None})
+        let_go = {"owner": None, "lease_until": None, "answered": lock.doorbell}
+        self.locks[lock.run_id] = current.model_copy(update=let_go)
         return None
 
     def complete(self, lock: Lock) -> None:
