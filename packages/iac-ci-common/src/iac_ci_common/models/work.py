@@ -13,7 +13,9 @@ class WorkUrls(StoredShape):
     package: str = Field(repr=False)
     code: str | None = Field(None, repr=False)
     claim: str = Field(repr=False)
-    claim_check: str = Field(repr=False, description="Reads the claim back, for a worker that lost the answer to its own.")
+    claim_check: str = Field(
+        repr=False, description="Reads the claim back, for a worker that lost the answer to its own."
+    )
     log: str = Field(repr=False)
     result: str = Field(repr=False)
 

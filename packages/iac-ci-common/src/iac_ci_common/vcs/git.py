@@ -1,0 +1,148 @@
+"""Git, as a list of arguments, with nothing of the machine's or the user's configuration."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS: Final = 240
+"""Longest fetch: the init function's time-out less the rest of the preparation."""
+
+_SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9~/][^\x00-\x1f\x7f ]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?|HEAD")
+_URL_SCHEMES: Final = frozenset({"https", "ssh"})
+
+
+def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
+    """Say what is wrong with a repository's address; None if git may be given it.
+
+    ``https://``, ``ssh://`` and ``user@host:path`` are known, ``file://`` on the local cloud only. Credentials do not
+    belong into an address: it is shown and stored.
+    """
+    if _SCP.fullmatch(repository):
+        return None
+    try:
+        parts = urlsplit(repository)
+        host, password = parts.hostname, parts.password
+    except ValueError:
+        return "is not a repository's address"
+    if parts.scheme == "file":
+        return None if allow_file and parts.path.startswith("/") else "file:// works on the local cloud only"
+    if parts.scheme not in _URL_SCHEMES:
+        return "must be https://…, ssh://… or user@host:path"
+    if not host or host.startswith("-") or not parts.path.strip("/"):
+        return "names no host and path"
+    if password is not None or (parts.scheme == "https" and parts.username is not None):
+        return "carries credentials; put them where git_token_location says"
+    return None
+
+
+class GitRepositories:
+    """Fetches single commits."""
+
+    def __init__(self, *, allow_file: bool = False) -> None:
+        """Allow ``file://`` on the local cloud only."""
+        self._allow_file = allow_file
+
+    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+        """Put one commit's tree into the empty ``folder``: no history, no submodules, no LFS, no hooks.
+
+        Raises ``PreparationFailed`` with git's own last words, from which token and key are redacted.
+        """
+        if problem := repository_problem(repository, allow_file=self._allow_file):
+            raise PreparationFailed(f"the repository {repository!r:.200} {problem}")
+        if _COMMIT.fullmatch(commit) is None:
+            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash")
+        redactor = Redactor([secret for secret in (token, ssh_key) if secret])
+        with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
+            environment = self._environment(Path(private), repository, token, ssh_key)
+            steps = (
+                ["init", "--quiet", "--template=", folder],
+                ["-C", folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, commit],
+                ["-C", folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", "FETCH_HEAD"],
+            )
+            for step in steps:
+                self._git(step, environment, redactor, repository)
+        shutil.rmtree(Path(folder, ".git"))
+
+    def _environment(self, private: Path, repository: str, token: str | None, ssh_key: str | None) -> dict[str, str]:
+        settings = {
+            "core.hooksPath": os.devnull,
+            "core.symlinks": "true",
+            "core.fsmonitor": "false",
+            "protocol.allow": "never",
+            "protocol.https.allow": "always",
+            "protocol.ssh.allow": "always",
+            "fetch.fsckObjects": "true",
+            "filter.lfs.smudge": "cat",
+            "filter.lfs.required": "false",
+            "submodule.recurse": "false",
+            "credential.helper": "",
+            "http.followRedirects": "initial",
+        }
+        if self._allow_file:
+            settings["protocol.file.allow"] = "always"
+            settings["safe.directory"] = "*"
+        if token and repository.startswith("https://"):
+            # A header from the environment: a token in the address would stand in arguments, .git/config and errors.
+            host = urlsplit(repository).hostname
+            credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+            settings[f"http.https://{host}/.extraHeader"] = f"Authorization: Basic {credentials}"
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(private),
+            "LANG": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_CONFIG_COUNT": str(len(settings)),
+        }
+        for number, (name, value) in enumerate(settings.items()):
+            environment[f"GIT_CONFIG_KEY_{number}"] = name
+            environment[f"GIT_CONFIG_VALUE_{number}"] = value
+        for name in ("SSL_CERT_FILE", "GIT_SSL_CAINFO"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        if ssh_key:
+            key = private / "key"
+            descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(ssh_key.rstrip("\n") + "\n")
+            environment["GIT_SSH_COMMAND"] = (
+                f"ssh -F {os.devnull} -i {key} -o IdentitiesOnly=yes -o BatchMode=yes "
+                f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={private / 'known_hosts'}"
+            )
+        return environment
+
+    def _git(self, arguments: list[str], environment: Mapping[str, str], redactor: Redactor, repository: str) -> None:
+        try:
+            done = subprocess.run(  # noqa: S603 - a list, of our own making
+                ["git", *arguments],  # noqa: S607 - found on the function's own PATH
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise PreparationFailed(f"fetching {repository} took more than {_SECONDS} seconds") from None
+        except OSError as error:
+            raise PreparationFailed(f"git could not be started: {error.strerror}") from error
+        if done.returncode != 0:
+            said = redactor.text(done.stderr.decode("utf-8", "replace")).strip().splitlines()
+            raise PreparationFailed(f"fetching {repository} failed: {said[-1][:300] if said else 'git gave no reason'}")
