@@ -1,7 +1,7 @@
 """Where a secret lives: ``ssm:/path`` or ``secretsmanager:id#key``.
 
 ``aws:::ssm:<path>`` and ``aws:::secretd:<path>`` are older names of the same two; a bare ``/path`` in ``ssm_paths`` and
-a bare id in ``secret_manager_paths`` are read as the scheme that the field implies only by ``iac_ci_init``.
+a bare id in ``secret_manager_paths`` are read in the scheme that the field implies.
 """
 
 from __future__ import annotations
@@ -68,3 +68,18 @@ def _canonical(value: str) -> str:
 
 SecretLocation = Annotated[StrictStr, AfterValidator(_canonical)]
 """A location, kept in its canonical form."""
+
+
+def _parameter(value: str) -> str:
+    return _canonical(value if ":" in value else f"{SecretStore.SSM}:{value}")
+
+
+def _secret(value: str) -> str:
+    return _canonical(value if ":" in value else f"{SecretStore.SECRETS_MANAGER}:{value}")
+
+
+ParameterLocation = Annotated[StrictStr, AfterValidator(_parameter)]
+"""A location of which a bare path is one of Parameter Store."""
+
+StoredSecretLocation = Annotated[StrictStr, AfterValidator(_secret)]
+"""A location of which a bare id is one of Secrets Manager."""

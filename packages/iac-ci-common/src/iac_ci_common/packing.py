@@ -6,7 +6,7 @@ import os
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from iac_ci_common.errors import PackageUnsafe
 
@@ -46,10 +46,9 @@ def pack(folder: Path, archive: Path, *, paths: Iterable[str] | None = None) -> 
                 raise PackageUnsafe(f"{folder} holds more than {MAX_TREE_BYTES} bytes")
 
 
-def write(archive: Path, files: Mapping[str, bytes]) -> None:
+def write(archive: BinaryIO, files: Mapping[str, bytes]) -> None:
     """Pack a few files that are in memory, as ``pack`` would."""
-    descriptor = os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, body in sorted(files.items()):
             zipped.writestr(_entry(name, stat.S_IFREG | 0o600), body)
 

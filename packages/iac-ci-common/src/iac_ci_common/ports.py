@@ -244,7 +244,7 @@ class Repositories(Protocol):
     """Git."""
 
     def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
-        """Put the tree of ``commit`` (``HEAD``: of the default branch) into the empty ``folder``, without ``.git``."""
+        """Put the tree of ``commit``, a full hash, into the empty ``folder``, without ``.git``."""
         ...
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
-from iac_ci_common.locations import SecretLocation
+from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 
 # Patterns are read by Rust's regex crate, where `$` is the very end: a trailing newline does not pass.
@@ -73,12 +73,12 @@ class Order(Payload):
     env_vars: dict[EnvironmentName, StrictStr] = Field(
         default_factory=dict, max_length=256, description="Plain environment variables."
     )
-    ssm_paths: list[SecretLocation] = Field(
+    ssm_paths: list[ParameterLocation] = Field(
         default_factory=list,
         max_length=64,
         description="Parameters; a JSON object gives a variable per key, plain text one named like the path's end.",
     )
-    secret_manager_paths: list[SecretLocation] = Field(
+    secret_manager_paths: list[StoredSecretLocation] = Field(
         default_factory=list, max_length=64, description="Secrets Manager secrets, read like ssm_paths."
     )
     secrets: dict[EnvironmentName, SecretLocation] = Field(

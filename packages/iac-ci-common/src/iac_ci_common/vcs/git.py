@@ -22,7 +22,7 @@ _SECONDS: Final = 240
 """Longest fetch: the init function's time-out less the rest of the preparation."""
 
 _SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9~/][^\x00-\x1f\x7f ]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?|HEAD")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _URL_SCHEMES: Final = frozenset({"https", "ssh"})
 
 

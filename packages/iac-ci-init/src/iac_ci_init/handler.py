@@ -1,0 +1,29 @@
+"""The two doors of the init function: an HTTP request, or an accepted run to prepare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iac_ci_common.errors import IacCiError
+from iac_ci_init.doors import answer, read_request, refusal
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Answer a request, or prepare a run and raise if that should be tried again."""
+    del context
+    from iac_ci_init.wiring import door, notes, preparer
+
+    if "prepare" in event:
+        from iac_ci_common.models.answer import Preparation
+
+        run_id = Preparation.model_validate(event).prepare
+        preparer().prepare(run_id)
+        return {"prepared": run_id}
+    try:
+        return answer(202, door().accept(read_request(event)))
+    except IacCiError as error:
+        notes().warning("a request was refused", error=str(error)[:1000])
+        return refusal(error)
+    except Exception as error:  # noqa: BLE001 - an HTTP door answers; the log says what happened
+        notes().error("the door failed", error=repr(error)[:1000])
+        return answer(500, {"error": "the job was not accepted; nothing was started", "retry": True})

@@ -1,0 +1,215 @@
+"""The second leg: fetch, resolve, seal, package, queue. Running it twice changes nothing that the first run did."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError, PreparationFailed, SealingFailed
+from iac_ci_common.ids import order_num
+from iac_ci_common.locations import parse_location
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.watch import Watch
+from iac_ci_common.packing import write
+from iac_ci_common.queueing import order_name, queue
+from iac_ci_common.reporting import render
+from iac_ci_common.sops import age_recipient
+from iac_ci_init.gathering import CodeSource, Gatherer, code_source, permanent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_common.models.job import Job, Order
+    from iac_ci_common.ports import (
+        Clock,
+        CodeStore,
+        Notes,
+        Objects,
+        Parallel,
+        Reports,
+        Repositories,
+        Runs,
+        Sealer,
+        Secrets,
+    )
+    from iac_ci_common.queueing import Queued
+
+IDENTITY_FIELD = "identity"
+"""Name under which an age identity is sealed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationPorts:
+    """Everything the second leg does to the world."""
+
+    clock: Clock
+    runs: Runs
+    objects: Objects
+    code_store: CodeStore
+    repositories: Repositories
+    secrets: Secrets
+    sealer: Sealer
+    reports: Reports
+    parallel: Parallel
+    notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """One distinct set of secrets, sealed."""
+
+    secrets: bytes
+    identity: bytes | None = None
+
+
+class Preparer:
+    """Prepares accepted runs."""
+
+    def __init__(self, ports: PreparationPorts, max_parallel: int) -> None:
+        """Work through ``ports``; ``max_parallel`` is the stack's limit of open orders per run."""
+        self._ports = ports
+        self._max_parallel = max_parallel
+
+    def prepare(self, run_id: str) -> None:
+        """Prepare a run and wake the orchestrator.
+
+        What another try would not change (missing code, secret, key or bucket) becomes the run's visible end. What it
+        may change is raised, so that Lambda tries again. A job that was never accepted raises ``NotFound``.
+        """
+        ports = self._ports
+        stored = StoredJob.model_validate_json(ports.objects.get(keys.job(run_id)))
+        if ports.runs.read(run_id).run is None:
+            queued = self._queue(stored)
+            ports.runs.insert(queued.run, queued.orders, queued.events)
+            self._comment(queued)
+        ports.objects.put(
+            keys.trigger(run_id), Watch(run_id=run_id).model_dump_json().encode(), content_type="application/json"
+        )
+
+    def _queue(self, stored: StoredJob) -> Queued:
+        notes = self._ports.notes.bind(run_id=stored.run_id, trace_id=stored.trace_id)
+        # Private, and gone afterwards: keys and code of one run must not lie about for the next.
+        with tempfile.TemporaryDirectory(prefix="iac-ci-prepare-") as folder:
+            try:
+                digests = self._package(stored, Path(folder))
+            except PreparationFailed as error:
+                notes.error("the run could not be prepared", error=error.message)
+                return queue(stored, max_parallel=self._max_parallel, preparation_error=error.message)
+        return queue(stored, max_parallel=self._max_parallel, code=digests)
+
+    def _package(self, stored: StoredJob, folder: Path) -> dict[str, str]:
+        """Fetch, seal and upload everything; return the digest of each order's code.
+
+        Every missing thing is named at once, as at the door.
+        """
+        ports = self._ports
+        job = stored.job
+        gatherer = Gatherer(job, ports.objects, ports.code_store, ports.repositories, ports.secrets, folder)
+        wrong: list[str] = []
+        values = self._values(stored, gatherer, wrong)
+        trees = self._trees(job, gatherer, wrong)
+        sealed = {} if wrong else self._seal(stored, values, wrong)
+        if wrong:
+            raise PreparationFailed("; ".join(dict.fromkeys(wrong)), run_id=stored.run_id)
+        uploads = [
+            partial(self._upload, stored, index, order, sealed.get(index)) for index, order in enumerate(job.orders)
+        ]
+        with permanent("the packages could not be stored"):
+            for answer in ports.parallel.run(uploads):
+                if isinstance(answer, IacCiError):
+                    raise answer
+        sources = {order_num(index): code_source(job, order) for index, order in enumerate(job.orders)}
+        return {num: trees[source] for num, source in sources.items() if source is not None}
+
+    def _values(self, stored: StoredJob, gatherer: Gatherer, wrong: list[str]) -> dict[int, dict[str, str]]:
+        found: dict[int, dict[str, str]] = {}
+        for index, order in enumerate(stored.job.orders):
+            try:
+                found[index] = gatherer.values(order, f"{stored.run_id}-{order_num(index)}")
+            except PreparationFailed as error:
+                wrong.append(error.message)
+        return found
+
+    def _trees(self, job: Job, gatherer: Gatherer, wrong: list[str]) -> dict[CodeSource, str]:
+        sources = sorted({source for order in job.orders if (source := code_source(job, order)) is not None})
+        trees: dict[CodeSource, str] = {}
+        for source in sources:
+            try:
+                trees[source] = gatherer.code(source)
+            except PreparationFailed as error:
+                wrong.append(error.message)
+        return trees
+
+    def _seal(self, stored: StoredJob, values: Mapping[int, Mapping[str, str]], wrong: list[str]) -> dict[int, _Sealed]:
+        """Seal each distinct set of secrets once, however many orders share it."""
+        by_set: dict[tuple[str, str | None], list[int]] = {}
+        for index, order in enumerate(stored.job.orders):
+            if values[index]:
+                by_set.setdefault((json.dumps(values[index], sort_keys=True), order.sops_key), []).append(index)
+        calls = [partial(self._seal_one, stored, text, key) for text, key in by_set]
+        result: dict[int, _Sealed] = {}
+        for indexes, answer in zip(by_set.values(), self._ports.parallel.run(calls), strict=True):
+            if isinstance(answer, PreparationFailed | SealingFailed):
+                wrong.append(answer.message)
+            elif isinstance(answer, IacCiError):
+                raise answer
+            else:
+                result |= dict.fromkeys(indexes, answer)
+        return result
+
+    def _seal_one(self, stored: StoredJob, text: str, key: str | None) -> _Sealed:
+        sealer, run_id = self._ports.sealer, stored.run_id
+        values: dict[str, str] = json.loads(text)
+        if key is None:
+            return _Sealed(sealer.seal(values, run_id=run_id))
+        location = parse_location(key)
+        with permanent(f"{location} could not be read"):
+            identity = self._ports.secrets.read(location)
+        recipient = age_recipient(identity)
+        return _Sealed(
+            sealer.seal(values, run_id=run_id, age_recipient=recipient),
+            sealer.seal({IDENTITY_FIELD: identity}, run_id=run_id),
+        )
+
+    def _upload(self, stored: StoredJob, index: int, order: Order, sealed: _Sealed | None) -> None:
+        num = order_num(index)
+        manifest = Manifest(
+            run_id=stored.run_id,
+            order_num=num,
+            order_name=order_name(order, index),
+            flow_id=stored.flow_id,
+            cmds=tuple(order.cmds),
+            folder=order.git_folder,
+            env_vars=order.env_vars,
+            sealed=sealed is not None,
+            sealed_with_age=sealed is not None and sealed.identity is not None,
+        )
+        files = {MANIFEST_NAME: manifest.model_dump_json().encode()}
+        if sealed is not None:
+            files[SEALED_NAME] = sealed.secrets
+            if sealed.identity is not None:
+                files[IDENTITY_NAME] = sealed.identity
+        archive = io.BytesIO()
+        write(archive, files)
+        self._ports.objects.put(keys.package(stored.run_id, num), archive.getvalue(), content_type="application/zip")
+
+    def _comment(self, queued: Queued) -> None:
+        """Publish the first comment; a code host that fails never fails the run, but is never silent either."""
+        run = queued.run
+        if run.report is None:
+            return
+        try:
+            self._ports.reports.publish(run.report, run_id=run.run_id, body=render(run, queued.orders))
+        except IacCiError as error:
+            self._ports.notes.warning("the comment failed", run_id=run.run_id, error=str(error))
+            failed = queued.events[0].model_copy(
+                update={"kind": "comment_failed", "reason": error.message[:1024], "at": self._ports.clock.now()}
+            )
+            self._ports.runs.record([failed])
