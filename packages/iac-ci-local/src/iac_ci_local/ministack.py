@@ -41,8 +41,11 @@ class LocalCloudError(IacCiError):
 class Speed:
     """How fast the local cloud's time runs where waiting for real would only be tedious."""
 
-    wait_scale: float = 0.1
-    """Factor on the waits of state machines: a watchdog's minute takes six seconds."""
+    wait_scale: float = 0.5
+    """Factor on the waits of state machines: a watchdog's minute takes thirty seconds.
+
+    Much less, and the polls of a wide run's watchdogs take the machine from the run itself: each is a process here.
+    """
 
     retry_seconds: float = 0.2
     """Wait before Lambda's first retry of an asynchronous call; AWS waits a minute."""
