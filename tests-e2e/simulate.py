@@ -24,15 +24,16 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print every step")
     parser.add_argument("--keep-going", action="store_true")
     arguments = parser.parse_args()
-    profile = PROFILES[arguments.profile] if arguments.profile else None
-    seeds = [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.count)
+    seeds = (
+        [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.count)
+    )
     begun = time.monotonic()
     bad = 0
     names: collections.Counter[str] = collections.Counter()
     steps = orders = 0
     for seed in seeds:
         outcome = simulate(
-            seed, mutation=arguments.mutation, profile=profile, size=arguments.size, trace=arguments.trace
+            seed, mutation=arguments.mutation, profile=arguments.profile, size=arguments.size, trace=arguments.trace
         )
         steps += outcome.steps
         orders += outcome.orders

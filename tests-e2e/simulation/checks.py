@@ -48,7 +48,8 @@ class Checks:
         self._command_starts: Counter[tuple[str, str]] = Counter()
         self._commands_running: Counter[tuple[str, str]] = Counter()
         self._dispatch_moves: Counter[tuple[str, str]] = Counter()
-        self._starts_seen = 0
+        self._accepted: dict[str, Accepted] = {}
+        self._by_key: dict[str, str] = {}
         self.violations: list[Violation] = []
         world.row_written = self.row_written
         world.idle = self.nobody_at_work
@@ -72,6 +73,12 @@ class Checks:
             self._room(after)
         elif before.status is not after.status:
             self._legal(key, lambda: check_order_move(before.status, after.status))  # type: ignore[arg-type]
+
+    def accepted(self, accepted: Accepted, key: str | None) -> None:
+        """Note what a caller was told."""
+        self._accepted[accepted.run_id] = accepted
+        if key is not None and self._by_key.setdefault(key, accepted.run_id) != accepted.run_id:
+            self._broken("one key is one run", f"{key}: {self._by_key[key]} and {accepted.run_id}")
 
     def commands_start(self, run_id: str, order_num: str) -> None:
         """Check an order whose commands start now."""
@@ -128,11 +135,11 @@ class Checks:
 
     # -- at the end --------------------------------------------------------------------------------------------------
 
-    def at_end(self, accepted: list[Accepted], *, last_fault: float) -> None:
+    def at_end(self, *, last_fault: float) -> None:
         """Check a world in which everything has come to its end, or should have."""
         world = self._world
-        for run in accepted:
-            self._accepted_ended(run.run_id)
+        for run_id in self._accepted:
+            self._accepted_ended(run_id)
         for run_id in sorted(world.runs.run_rows):
             self._ended(run_id)
             self._events(run_id)

@@ -44,9 +44,21 @@ class Profile:
     @property
     def is_calm(self) -> bool:
         """Say whether functions, calls and events all work: only their order and number are left to chance."""
-        return not any(
-            (self.lost, self.crash, self.throttle, self.fail, self.refuse, self.lose_answer, self.repeat, self.stall)
-        ) and not self.single
+        return (
+            not any(
+                (
+                    self.lost,
+                    self.crash,
+                    self.throttle,
+                    self.fail,
+                    self.refuse,
+                    self.lose_answer,
+                    self.repeat,
+                    self.stall,
+                )
+            )
+            and not self.single
+        )
 
 
 CALM = Profile("calm", duplicate=0.05, slow=0.1)
@@ -54,9 +66,7 @@ BURST = Profile("burst", duplicate=0.3, late=0.1, slow=0.4)
 SKEWED = Profile("skewed", duplicate=0.1, late=0.05, skew=4.0)
 LOSSY = Profile("lossy", duplicate=0.05, late=0.1, lost=0.2, skew=2.0)
 CRASHING = Profile("crashing", duplicate=0.05, crash=0.02, skew=2.0)
-FLAKY = Profile(
-    "flaky", duplicate=0.05, throttle=0.03, fail=0.02, lose_answer=0.03, repeat=0.03, skew=2.0, stall=0.002
-)
+FLAKY = Profile("flaky", duplicate=0.05, throttle=0.03, fail=0.02, lose_answer=0.03, repeat=0.03, skew=2.0, stall=0.002)
 REFUSING = Profile("refusing", refuse=0.01, duplicate=0.02)
 SLOW = Profile("slow", late=0.3, stall=0.02, slow=0.3, duplicate=0.1, skew=4.0)
 SINGLE = Profile("single", single=True, duplicate=0.02)
@@ -74,8 +84,7 @@ STORM = Profile(
     skew=4.0,
 )
 PROFILES = {
-    profile.name: profile
-    for profile in (CALM, BURST, SKEWED, LOSSY, CRASHING, FLAKY, REFUSING, SLOW, SINGLE, STORM)
+    profile.name: profile for profile in (CALM, BURST, SKEWED, LOSSY, CRASHING, FLAKY, REFUSING, SLOW, SINGLE, STORM)
 }
 _WEIGHTS = {"calm": 2, "burst": 3, "skewed": 1, "single": 4, "crashing": 3, "storm": 3}
 _SINGLE_FAULTS = (
@@ -89,10 +98,11 @@ _SINGLE_FAULTS = (
 )
 
 
-def draw_profile(random: Random, deadline: float) -> Profile:
-    """Draw the weather and how long it lasts."""
+def draw_profile(random: Random, deadline: float, *, name: str | None = None) -> Profile:
+    """Draw the weather, unless it has a ``name``, and how long it lasts."""
     names = list(PROFILES)
-    chosen = PROFILES[random.choices(names, [_WEIGHTS.get(name, 2) for name in names])[0]]
+    drawn = random.choices(names, [_WEIGHTS.get(each, 2) for each in names])[0]
+    chosen = PROFILES[name or drawn]
     return replace(chosen, until=random.uniform(0.1, 1.0) * deadline)
 
 

@@ -9,13 +9,74 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+import iac_ci_init.act
+import iac_ci_init.handler
 import iac_ci_orchestrator.act
 import iac_ci_orchestrator.handler
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
+from iac_ci_init.settings import InitSettings
 
-from iac_ci_common.testing import Sequential
-from simulation.world import PreparationsService, ReportsService, RunsPort, Silent, WatchdogsService, WorkersService, World
+from iac_ci_common.testing import MemoryCodeStore, MemoryRepositories, MemorySecrets, Sequential
+from simulation.client import SECRET
+from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
+from simulation.world import (
+    PreparationsService,
+    ReportsService,
+    RunsPort,
+    Silent,
+    WatchdogsService,
+    WorkersService,
+    World,
+)
+
+_SETTINGS = InitSettings(
+    internal_bucket="internal",
+    orders_table="orders",
+    events_table="events",
+    locks_table="locks",
+    done_bucket="done",
+    kms_key_arn="key",
+    watchdog_arn="watchdog",
+    init_function="init",
+    webhook_secrets=["ssm:/iac-ci/simulation/webhook-secret"],
+)
+
+
+def door(world: World) -> iac_ci_init.act.Door:
+    """Build init's first leg."""
+    secrets = MemorySecrets({_SETTINGS.webhook_secrets[0]: SECRET})
+    return iac_ci_init.act.Door(
+        iac_ci_init.act.DoorPorts(
+            clock=world,
+            locks=world.port("locks", world.locks),
+            objects=world.port("objects", world.objects),
+            watchdogs=world.port("watchdogs", WatchdogsService(world)),
+            preparations=world.port("preparations", PreparationsService(world)),
+            secrets=world.port("secrets", secrets),
+        ),
+        _SETTINGS,
+    )
+
+
+def preparer(world: World) -> iac_ci_init.act.Preparer:
+    """Build init's second leg."""
+    repositories = MemoryRepositories({(REPOSITORY, COMMIT): {"main.tf": b"# nothing\n"}})
+    return iac_ci_init.act.Preparer(
+        iac_ci_init.act.PreparationPorts(
+            clock=world,
+            runs=RunsPort(world, world.runs),
+            objects=world.port("objects", world.objects),
+            code_store=world.port("code_store", MemoryCodeStore()),
+            repositories=world.port("repositories", repositories),
+            secrets=world.port("secrets", MemorySecrets({TOKEN_LOCATION: "a token"})),
+            sealer=world.port("sealer", world.sealer),
+            reports=world.port("reports", ReportsService(world)),
+            parallel=Sequential(),
+            notes=Silent(),
+        ),
+        max_parallel=100,
+    )
 
 
 def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
@@ -55,6 +116,7 @@ def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
 def installed(world: World) -> Iterator[None]:
     """Let the real handlers find engines that work on the simulated world."""
     engines: dict[str, dict[str, Any]] = {
+        "iac_ci_init.wiring": {"door": door(world), "preparer": preparer(world), "notes": Silent()},
         "iac_ci_orchestrator.wiring": {"orchestrator": orchestrator(world)},
         "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
     }
@@ -63,6 +125,7 @@ def installed(world: World) -> Iterator[None]:
         module = modules[name] = ModuleType(name)
         for function, engine in values.items():
             setattr(module, function, lambda engine=engine: engine)
+    world.doors["init"] = lambda event: iac_ci_init.handler.handler(event, None)
     world.doors["orchestrator"] = lambda event: iac_ci_orchestrator.handler.handler(event, None)
     world.doors["watchdog"] = lambda event: iac_ci_watchdog.handler.handler(event, None)
     with patch.dict(sys.modules, modules):

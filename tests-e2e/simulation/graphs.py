@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+REPOSITORY = "https://github.com/example/infrastructure.git"
+COMMIT = "a" * 40
+TOKEN_LOCATION = "ssm:/iac-ci/jobs/token"
 DEADLINES = (120, 300, 900, 1800, 3600)
 
 
@@ -40,12 +43,16 @@ def draw_story(random: Random, *, size: int | None = None) -> Story:
     if random.random() < 0.3:
         random.shuffle(names)  # order numbers need not follow the dependencies
     deadline = random.choice(DEADLINES)
+    timeouts = [seconds for seconds in (5, 30, 60, 120, 300) if seconds <= deadline]
     orders: list[dict[str, Any]] = []
     behaviours: dict[str, Behaviour] = {}
     trouble = random.choice((0.0, 0.0, 0.05, 0.2, 0.5))
     builds = random.choice((0.0, 0.0, 0.2, 1.0))
+    secret = random.choice((None, None, TOKEN_LOCATION))
+    if random.random() < 0.02:
+        secret = "ssm:/iac-ci/jobs/missing"
     for index, name in enumerate(names):
-        timeout = random.choice((5, 30, 60, 120, 300))
+        timeout = random.choice(timeouts)
         order: dict[str, Any] = {
             "order_name": f"order-{name}",
             "cmds": ["true"],
@@ -57,13 +64,15 @@ def draw_story(random: Random, *, size: int | None = None) -> Story:
             order["must_succeed"] = False
         if random.random() < builds:
             order["execution_target"] = "codebuild"
+        if secret:
+            order["secrets"] = {"TOKEN": secret}
         orders.append(order)
         behaviours[f"{index + 1:04d}"] = _behaviour(random, timeout, trouble)
     job: dict[str, Any] = {"username": "simulation", "job_timeout": deadline, "orders": orders}
     if random.random() < 0.3:
         job["max_parallel"] = random.randint(1, 8)
     if random.random() < 0.2:
-        job |= {"git_repo": "https://github.com/example/infra.git", "commit_hash": "a" * 40, "pr_number": 7}
+        job |= {"git_repo": REPOSITORY, "commit_hash": COMMIT, "pr_number": 7}
     return Story(job, behaviours)
 
 
@@ -102,7 +111,10 @@ def _chain(random: Random, count: int) -> list[set[int]]:
 
 def _layers(random: Random, count: int) -> list[set[int]]:
     width = random.randint(1, max(1, count // 2))
-    return [set(range((index // width - 1) * width, index // width * width)) if index >= width else set() for index in range(count)]
+    return [
+        set(range((index // width - 1) * width, index // width * width)) if index >= width else set()
+        for index in range(count)
+    ]
 
 
 def _any(random: Random, count: int) -> list[set[int]]:

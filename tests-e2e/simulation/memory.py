@@ -22,7 +22,9 @@ RowKey = tuple[str, str]
 class RecordedRuns(MemoryRuns):
     """Tells ``watch`` each row that was written, with what was there before."""
 
-    def __init__(self, mutation: Mutation | None, watch: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None]) -> None:
+    def __init__(
+        self, mutation: Mutation | None, watch: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None]
+    ) -> None:
         super().__init__()
         self._mutation = mutation
         self._watch = watch
@@ -95,7 +97,9 @@ class RecordedLocks(MemoryLocks):
 class RecordedObjects(MemoryObjects):
     """A bucket that remembers every body that each key ever had."""
 
-    def __init__(self, clock: object, mutation: Mutation | None, on_create: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, clock: object, mutation: Mutation | None, on_create: Callable[[str], None] | None = None
+    ) -> None:
         super().__init__(clock, on_create)  # type: ignore[arg-type]
         self._mutation = mutation
         self.bodies: dict[str, list[bytes]] = defaultdict(list)

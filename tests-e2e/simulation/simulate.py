@@ -10,18 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-from iac_ci_common import ids
-from iac_ci_common.errors import IacCiError
-from simulation import standins
-from simulation.checks import BOUND_SECONDS, Accepted, Checks, Violation
-from simulation.faults import PROFILES, Faults, Profile, draw_profile
+from simulation.checks import BOUND_SECONDS, Checks, Violation
+from simulation.client import Client
+from simulation.faults import Faults, draw_profile
 from simulation.functions import installed
 from simulation.graphs import Story, draw_story
 from simulation.mutations import Mutation
-from simulation.scheduler import EPOCH, Ending, Process, Scheduler
+from simulation.scheduler import Scheduler
+from simulation.workers import worker
 from simulation.world import World
 
-AFTERWARDS_SECONDS = 400.0
+AFTERWARDS_SECONDS = 500.0
 """How long after the last bound the world goes on, so that what comes late still comes."""
 
 
@@ -48,7 +47,7 @@ def simulate(
     seed: int,
     *,
     mutation: Mutation | None = None,
-    profile: Profile | None = None,
+    profile: str | None = None,
     size: int | None = None,
     story: Story | None = None,
     trace: bool = False,
@@ -56,35 +55,26 @@ def simulate(
     """Play one seed; the same seed always plays the same."""
     random = random_module.Random(f"story {seed}")
     story = story or draw_story(random, size=size)
-    weather = profile or draw_profile(random, story.job["job_timeout"])
+    weather = draw_profile(random, story.job["job_timeout"], name=profile)
     faults = Faults(random_module.Random(f"faults {seed}"), weather, story.size)
     scheduler = Scheduler()
     world = World(seed, faults, scheduler, mutation)
     if trace:
         world.trace = []
     checks = Checks(world)
-    accepted: list[Accepted] = []
-    stories: dict[str, Story] = {}
+    stories: dict[str, Story] = {"run1": story}
     with _determined(seed), _switched_off(mutation), installed(world):
-        init = standins.Init(world)
-        worker = standins.Worker(world, checks, stories)
-        world.doors["init"] = init.prepare
-        world.worker_door = worker.run
-
-        run_id, trace_id = ids.new_run_id(EPOCH), ids.new_trace_id()
-        stories[run_id] = story
-
-        def ended(process: Process) -> None:
-            if process.ending is Ending.RETURNED:
-                accepted.append(Accepted(run_id, trace_id))
-
-        world.run_function("init", run_id, lambda: init.accept(story, run_id, trace_id), ended, delay=0.0, limit=29.0)
+        engine = worker(world, checks, stories)
+        world.worker_door = lambda work, execution: engine.run(work, execution=execution)
+        clients = [Client(world, checks, each, random, name) for name, each in stories.items()]
+        for client in clients:
+            scheduler.after(random.uniform(0.0, 5.0), client.submit)
         horizon = story.job["job_timeout"] + BOUND_SECONDS + AFTERWARDS_SECONDS
         try:
             scheduler.run(lambda: False, horizon)
         finally:
             scheduler.close()
-        checks.at_end(accepted, last_fault=faults.last)
+        checks.at_end(last_fault=faults.last)
     return Outcome(
         seed,
         weather.name,
@@ -101,6 +91,7 @@ def simulate(
 def _determined(seed: int) -> Iterator[None]:
     """Take every random number that the engine draws from the seed."""
     random = random_module.Random(f"engine {seed}")
+    random_module.seed(seed)
     with (
         patch.object(secrets, "token_hex", lambda count=32: f"{random.getrandbits(8 * count):0{2 * count}x}"),
         patch.object(uuid, "uuid4", lambda: uuid.UUID(int=random.getrandbits(128), version=4)),
@@ -118,6 +109,3 @@ def _switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     else:
         yield
-
-
-__all__ = ["PROFILES", "IacCiError", "Outcome", "simulate"]

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from iac_ci_common.errors import ConditionFailed, PortFailed, Throttled
+from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX, execution_name
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.work import Work
 from iac_ci_common.ports import Move, RunRows
-from iac_ci_common.testing import MemoryReports, MemorySealer, MemorySecrets
+from iac_ci_common.testing import MemoryReports, MemorySealer
 from simulation.faults import Fault, Faults
 from simulation.memory import RecordedLocks, RecordedObjects, RecordedRuns
 from simulation.mutations import Mutation
@@ -31,7 +32,7 @@ LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.
 RETRIES = {"init": 2, "orchestrator": 2, "watchdog": 2, "worker": 0}
 POLL_SECONDS = 60.0
 _LOCAL = frozenset({"presign_get", "presign_put"})
-_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert"})
+_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "locks.remember"})
 """DynamoDB transactions carry a token, so that botocore's own repetition of a lost call changes nothing."""
 
 
@@ -156,11 +157,10 @@ class World:
         self.done = RecordedObjects(clock, mutation)
         self.reports = MemoryReports()
         self.sealer = MemorySealer()
-        self.secrets = MemorySecrets({})
         self.builds: dict[str, Build] = {}
         self.executions: dict[str, bool] = {}
         self.doors: dict[str, Callable[[dict[str, Any]], Any]] = {}
-        self.worker_door: Callable[[Work, str, Process], object] = lambda work, execution, process: None
+        self.worker_door: Callable[[Work, str], object] = lambda work, execution: None
         self.active: dict[str, int] = {}
         self.worker_starts: list[tuple[str, str, int]] = []
         self.idle: Callable[[str], None] = lambda run_id: None
@@ -182,7 +182,9 @@ class World:
         process.calls += 1
         fault = faults.at_call(self.scheduler.time, name, str(process))
         if self.trace is not None:
-            self.trace.append(f"{self.scheduler.time:10.3f} {process} {name}{'' if fault is Fault.NONE else ' ' + fault}")
+            self.trace.append(
+                f"{self.scheduler.time:10.3f} {process} {name}{'' if fault is Fault.NONE else ' ' + fault}"
+            )
         self.scheduler.pause(faults.stall() if fault is Fault.STALL else faults.latency())
         if fault is Fault.CRASH_BEFORE:
             self.scheduler.die()
@@ -192,9 +194,10 @@ class World:
             raise PortFailed(f"{name}: simulated loss of the connection", retry_is_safe=True)
         if fault is Fault.REFUSE:
             raise PortFailed(f"{name}: simulated refusal")
-        if fault is Fault.REPEAT and name not in _NEVER_REPEATED:
+        if fault is Fault.REPEAT and name not in _NEVER_REPEATED and not name.startswith("http."):
             # The answer to botocore's first attempt was lost: its second one finds what the first has done.
-            effect()
+            with suppress(IacCiError):
+                effect()
         value, error = None, None
         try:
             value = effect()
@@ -295,9 +298,7 @@ class World:
             work = Work.model_validate(event)
 
             def body() -> object:
-                process = self.scheduler.current
-                assert process is not None
-                return self.worker_door(work, request_id, process)
+                return self.worker_door(work, request_id)
         else:
 
             def body() -> object:
@@ -344,9 +345,7 @@ class WorkersService:
         build = world.builds[build_id] = Build(work)
 
         def body() -> object:
-            process = world.scheduler.current
-            assert process is not None
-            return world.worker_door(work, build_id, process)
+            return world.worker_door(work, build_id)
 
         def ended(process: Process) -> None:
             build.ended = True
@@ -403,7 +402,9 @@ class WatchdogsService:
                 world.scheduler.after(POLL_SECONDS, lambda: self._poll(run_id, order_num, 0))
 
         delay = world.faults.latency()
-        world.run_function("watchdog", f"{run_id}/{order_num}", lambda: world.doors["watchdog"](event), ended, delay=delay)
+        world.run_function(
+            "watchdog", f"{run_id}/{order_num}", lambda: world.doors["watchdog"](event), ended, delay=delay
+        )
 
 
 class ReportsService:
@@ -417,4 +418,4 @@ class ReportsService:
         self._world.reports.publish(target, run_id=run_id, body=body)
 
 
-__all__ = ["ConditionFailed", "Port", "PreparationsService", "RunsPort", "Silent", "WatchdogsService", "World"]
+__all__ = ["Port", "PreparationsService", "RunsPort", "Silent", "WatchdogsService", "World"]

@@ -1,0 +1,67 @@
+"""Whoever sends the job: waits for an answer as long as API Gateway lets it, and asks again if it got none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from iac_ci_common import signature
+from simulation.checks import Accepted, Checks
+from simulation.graphs import Story
+from simulation.scheduler import Ending, Process
+from simulation.world import World
+
+SECRET = "simulated webhook secret"
+GATEWAY_SECONDS = 29.0
+"""API Gateway answers for a function that takes longer; the function goes on."""
+
+
+class Client:
+    """Submits one story."""
+
+    def __init__(self, world: World, checks: Checks, story: Story, random: Random, name: str) -> None:
+        self._world = world
+        self._checks = checks
+        self._random = random
+        self._key = f"key-of-{name}" if random.random() < 0.7 else None
+        self._body = json.dumps(story.job | {"flow_label": name})
+        self._tries = 0
+        self._answered = False
+        self.run_ids: list[str] = []
+
+    def submit(self) -> None:
+        """Send the job, at first or again."""
+        if self._answered or self._tries == 4:
+            return
+        self._tries += 1
+        headers = {signature.HEADER: signature.sign(SECRET, self._body.encode(), self._world.scheduler.true_time())}
+        if self._key is not None:
+            headers["Idempotency-Key"] = self._key
+        event: dict[str, Any] = {"httpMethod": "POST", "headers": headers, "body": self._body}
+        open_until = self._world.scheduler.time + GATEWAY_SECONDS
+
+        def ended(process: Process) -> None:
+            answer = process.value
+            in_time = self._world.scheduler.time <= open_until
+            if in_time and process.ending is Ending.RETURNED and isinstance(answer, dict):
+                self._read(answer)
+
+        copies = 2 if self._key is not None and self._random.random() < 0.1 else 1
+        for _ in range(copies):
+            self._call(event, ended)
+        self._world.scheduler.after(GATEWAY_SECONDS + 1, self.submit)
+
+    def _call(self, event: dict[str, Any], ended: Callable[[Process], None]) -> None:
+        delay = self._random.uniform(0.0, 0.2)
+        world = self._world
+        world.run_function("door", "door", lambda: world.doors["init"](event), ended, delay=delay, limit=300.0)
+
+    def _read(self, answer: dict[str, Any]) -> None:
+        content = json.loads(answer["body"])
+        if answer["statusCode"] == 202:
+            self._answered = True
+            self._checks.accepted(Accepted(content["run_id"], content["trace_id"]), self._key)
+        elif answer["statusCode"] < 500 and not (answer["statusCode"] == 401 and self._tries > 1):
+            raise AssertionError(f"a sound job was refused: {content}")

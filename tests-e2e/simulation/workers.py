@@ -1,0 +1,106 @@
+"""The real worker with the simulated network below its HTTP client, and commands that only pretend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import urllib3
+
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled
+from iac_ci_common.redaction import Redactor
+from iac_ci_worker.act import Ports, Worker
+from iac_ci_worker.decide import Ending, Outcome
+from iac_ci_worker.exchange import HttpExchange
+from iac_ci_worker.execution import Commands
+from iac_ci_worker.settings import WorkerSettings
+from simulation.checks import Checks
+from simulation.graphs import Story
+from simulation.world import Silent, World
+
+
+class Answer:
+    """An HTTP response."""
+
+    def __init__(self, status: int, data: bytes = b"") -> None:
+        self.status = status
+        self.data = data
+
+    def stream(self, size: int) -> Iterator[bytes]:
+        """Give the body in chunks."""
+        for start in range(0, len(self.data), size):
+            yield self.data[start : start + size]
+
+    def release_conn(self) -> None:
+        """Do nothing."""
+
+    drain_conn = release_conn
+
+
+class Network:
+    """Stands for urllib3's pool: presigned URLs work on the simulated bucket, with the faults of any port call."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def request(self, method: str, url: str, *, body: bytes | IO[bytes] | None = None, **options: object) -> Answer:
+        """Send one request."""
+        sent = body.read() if body is not None and not isinstance(body, bytes) else body
+        world = self._world
+        name = f"http.{method} {url.rpartition('/')[2].partition('?')[0]}"
+        try:
+            return Answer(200, world.call(name, lambda: world.objects.use_url(url, sent)) or b"")
+        except AlreadyExists:
+            return Answer(412)
+        except NotFound:
+            return Answer(404)
+        except Throttled:
+            return Answer(503)
+        except PortFailed as error:
+            if error.retry_is_safe:
+                raise urllib3.exceptions.ProtocolError("simulated") from error
+            return Answer(403)
+
+
+class PretendedCommands:
+    """Takes the time that the story says, and ends as it says."""
+
+    def __init__(self, world: World, checks: Checks, stories: Mapping[str, Story]) -> None:
+        self._world = world
+        self._checks = checks
+        self._stories = stories
+
+    def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
+        """Run an order's commands."""
+        run_id, order_num = commands.environment["IAC_CI_RUN_ID"], commands.environment["IAC_CI_ORDER_NUM"]
+        behaviour = self._stories[commands.environment["IAC_CI_FLOW_ID"].rpartition("-")[2]].behaviours[order_num]
+        if behaviour.exit_code:
+            log.write_bytes(redactor.feed(b"it went wrong\n") + redactor.finish())
+        self._checks.commands_start(run_id, order_num)
+        try:
+            if behaviour.kills_worker:
+                self._world.scheduler.pause(min(behaviour.seconds, commands.seconds))
+                self._world.scheduler.die()
+            if behaviour.hangs or behaviour.seconds > commands.seconds:
+                self._world.scheduler.pause(commands.seconds)
+                return Outcome(Ending.TIMED_OUT, -9, 0, 1)
+            self._world.scheduler.pause(behaviour.seconds)
+            return Outcome(Ending.EXITED, behaviour.exit_code, 0, 1)
+        finally:
+            self._checks.commands_end(run_id, order_num)
+
+
+def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker:
+    """Build the worker."""
+    exchange = HttpExchange(wait=world.scheduler.pause)
+    network: Any = Network(world)
+    exchange._pool = network
+    ports = Ports(
+        clock=world,
+        exchange=exchange,
+        sealer=world.port("sealer", world.sealer),
+        runner=PretendedCommands(world, checks, stories),
+        notes=Silent(),
+    )
+    return Worker(ports, WorkerSettings())
