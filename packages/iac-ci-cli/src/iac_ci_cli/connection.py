@@ -7,7 +7,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common.aws.errors import aws_errors

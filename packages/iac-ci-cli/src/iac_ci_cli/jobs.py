@@ -17,6 +17,7 @@ from iac_ci_init.reading import read_job
 
 if TYPE_CHECKING:
     from pathlib import Path
+
     from iac_ci_cli.connection import Connection
 
 _ANSWER_SECONDS = 35
