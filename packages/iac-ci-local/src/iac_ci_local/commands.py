@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from iac_ci_cli.connection import local_connection
+from iac_ci_cli.jobs import read_file, submit, with_code
+from iac_ci_cli.main import watch_to_the_end
 from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.planting import plant, read_secrets
 from iac_ci_local.stopping import ended_by_signals
 
 app = typer.Typer(no_args_is_help=True)
@@ -39,6 +44,34 @@ def up(
     ):
         typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
         _stay(cloud)
+
+
+@app.command()
+def run(
+    job: Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")],
+    code: Annotated[Path | None, typer.Option("--code", help="Folder to send as the orders' code.")] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="location=value of a secret to plant.")] = None,
+    stack: StackName = "iac-ci",
+    log_level: LogLevel = "WARNING",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run's rows as JSON.")] = False,
+) -> None:
+    """Start a local cloud, run one job in it, show how it goes, and end everything; exit as the run ended."""
+    # A folder is a whole example: its job, its secrets, and its own files as the code of orders that name none.
+    file, folder = (job / "job.json", code or job) if job.is_dir() else (job, code)
+    body = read_file(file)
+    secrets = read_secrets(file, secret or ())
+    if not as_json:
+        typer.echo("Starting a local cloud …")
+    with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level) as cloud:
+        connection = local_connection(cloud.state())
+        plant(cloud, secrets)
+        if folder is not None:
+            body = with_code(body, folder, connection)
+        accepted = submit(connection, body)
+        if not as_json:
+            typer.echo(f"Accepted as run {accepted.run_id}")
+        ended = watch_to_the_end(connection, accepted.run_id, as_json=as_json, check=cloud.aws.check_alive)
+    raise typer.Exit(ended)
 
 
 def _how_to_reach(cloud: LocalCloud) -> str:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
+import os
+import signal
 import time
+import urllib.error
+import urllib.request
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from iac_ci_common import keys, states
+from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.models.done import DoneMarker
+from iac_ci_common.signature import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from iac_ci_common.ports import RunRows
+    from iac_ci_local.cloud import LocalCloud
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 30, what: str = "the condition") -> None:
@@ -41,3 +55,82 @@ def zipped(text: str) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("stub.py", text)
     return buffer.getvalue()
+
+
+class Answered(NamedTuple):
+    """What the door answered."""
+
+    status: int
+    body: dict[str, Any]
+
+
+def post(cloud: LocalCloud, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answered:
+    """Send a body to the webhook, signed unless ``headers`` say how."""
+    signed = {"X-IaC-CI-Signature": sign(cloud.stack.webhook_secret, body, datetime.now(UTC))}
+    request = urllib.request.Request(  # noqa: S310 - our own loopback
+        cloud.stack.webhook_url,
+        data=body,
+        headers={"Content-Type": "application/json", **(signed if headers is None else headers)},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own loopback
+            return Answered(answer.status, json.loads(answer.read()))
+    except urllib.error.HTTPError as refused:
+        return Answered(refused.code, json.loads(refused.read()))
+
+
+def submit(cloud: LocalCloud, job: Mapping[str, Any]) -> str:
+    """Submit a job through the webhook and return its run id; raise ``AssertionError`` if it is refused."""
+    answer = post(cloud, json.dumps(job).encode())
+    if answer.status != 202:
+        raise AssertionError(f"the job was refused with {answer.status}: {answer.body}")
+    run_id: str = answer.body["run_id"]
+    return run_id
+
+
+def runs(cloud: LocalCloud) -> DynamoRuns:
+    """Give the tables of runs and events, as root."""
+    names = cloud.stack.names
+    return DynamoRuns(cloud.aws.client("dynamodb"), names.resource("orders"), names.resource("order-events"))
+
+
+def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = 60) -> RunRows:
+    """Wait until a run has ended and left its done marker; return its rows."""
+    table = runs(cloud)
+
+    def ended() -> bool:
+        row = table.read(run_id).run
+        return row is not None and row.status in states.RUN_TERMINAL
+
+    try:
+        wait_until(ended, seconds=seconds, what=f"the end of run {run_id}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{table.read(run_id)}\n{cloud.aws.log_tail()}") from None
+    wait_until(lambda: done_marker(cloud, run_id) is not None, what="the done marker")
+    return table.read(run_id)
+
+
+def done_marker(cloud: LocalCloud, run_id: str) -> DoneMarker | None:
+    """Read a run's done marker, if it is there."""
+    s3 = cloud.aws.client("s3")
+    try:
+        answer = s3.get_object(Bucket=cloud.stack.names.bucket("done"), Key=keys.done(run_id))
+    except s3.exceptions.NoSuchKey:
+        return None
+    return DoneMarker.model_validate_json(answer["Body"].read())
+
+
+def kill_function(cloud: LocalCloud, name: str) -> int:
+    """Kill every process of a function, as a crash of its sandbox would; return how many there were (Linux)."""
+    wanted = f"AWS_LAMBDA_FUNCTION_NAME={cloud.stack.names.resource(name)}".encode()
+    killed = 0
+    for pid in processes_of(cloud.aws.folder):
+        try:
+            entry = Path(f"/proc/{pid}")
+            # The commands below a worker do not carry the function's name: only the function itself is killed.
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        except OSError:  # it ended while we looked
+            continue
+    return killed
