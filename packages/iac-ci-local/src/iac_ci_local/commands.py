@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import Annotated
 
 import typer
@@ -28,6 +28,42 @@ LogLevel = Annotated[str, typer.Option("--log-level", help="Log level of the fun
 @app.callback()
 def local() -> None:
     """The embedded local cloud: the whole engine on this machine."""
+
+
+@app.command()
+def run(
+    job: Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")],
+    code: Annotated[
+        Path | None, typer.Option("--code", help="Folder to send as the code of orders that name none.")
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(help="A secret to plant, written LOCATION=VALUE; beside those of local-secrets.json."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Let the cloud stand until Ctrl-C, to look around.")] = False,
+    stack: StackName = "iac-ci",
+    log_level: LogLevel = "WARNING",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run's rows as JSON.")] = False,
+) -> None:
+    """Start a local cloud, run one job in it, show how it went and leave nothing behind.
+
+    The exit code is 0 only if the run succeeded.
+    """
+    body = jobs.read_file(job)
+    jobs.check(body, local=True)
+    secrets = read_secrets(job if job.is_dir() else job.parent, secret or ())
+    with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud:
+        plant(cloud, secrets)
+        connection = local_connection(cloud.state())
+        if code is not None:
+            body = jobs.with_code(body, code, connection)
+        accepted = jobs.submit(connection, body)
+        exit_code = watch_to_the_end(connection, accepted.run_id, as_json=as_json, check=cloud.aws.check_alive)
+        if keep:
+            with contextlib.suppress(KeyboardInterrupt):
+                sys.stderr.write(_how_to_reach(cloud) + "\n")
+                _stay(cloud)
+    raise typer.Exit(exit_code)
 
 
 @app.command()
@@ -56,8 +92,9 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's rows as JSON.")] = False,
 ) -> None:
     """Start a local cloud, run one job in it, show how it goes, and end everything; exit as the run ended."""
-    # A folder is a whole example: its job, its secrets, and its own files as the code of orders that name none.
-    file, folder = (job / "job.json", code or job) if job.is_dir() else (job, code)
+    # A folder is a whole example: job.json, local-secrets.json, and in code/ what orders run that name no code.
+    file = job / "job.json" if job.is_dir() else job
+    folder = job / "code" if code is None and (job / "code").is_dir() else code
     body = read_file(file)
     secrets = read_secrets(file, secret or ())
     if not as_json:

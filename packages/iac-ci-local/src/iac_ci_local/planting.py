@@ -42,12 +42,12 @@ class Planted:
         return value if isinstance(value, str) else json.dumps(value)
 
 
-def read_secrets(job_file: Path, given: Sequence[str] = ()) -> list[Planted]:
-    """Read the secrets beside a job file and those given as ``location=value``; raise ``InputProblems``.
+def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[Planted]:
+    """Read the secrets in a job's folder and those given as ``location=value``; raise ``InputProblems``.
 
     What is given replaces what the file says of the same location.
     """
-    path = job_file.parent / SECRETS_FILE
+    path = folder / SECRETS_FILE
     problems: list[Problem] = []
     entries = [(name, value, True) for name, value in _read_file(path).items()]
     for entry in given:

@@ -114,7 +114,9 @@ class StackBuilder:
                 self._later(self._projects, files),
             ]
         )
-        return LocalStack(self.names, self._api(files), secret)
+        stack = LocalStack(self.names, self._api(files), secret)
+        self._outputs(stack)
+        return stack
 
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
         """Give every function with its whole environment: the stack's own, and what only the local cloud needs."""
@@ -220,6 +222,21 @@ class StackBuilder:
 
     def _webhook_secret(self, secret: str) -> None:
         self._client("ssm").put_parameter(Name=self.names.webhook_secret, Value=secret, Type="SecureString")
+
+    def _outputs(self, stack: LocalStack) -> None:
+        """Write what the command line reads of a deployed stack: how to reach it, in one parameter."""
+        outputs = {
+            "webhook_url": stack.webhook_url,
+            "webhook_secret_location": f"ssm:{self.names.webhook_secret}",
+            "internal_bucket": self.names.bucket("internal"),
+            "done_bucket": self.names.bucket("done"),
+            "orders_table": self.names.resource("orders"),
+            "events_table": self.names.resource("order-events"),
+            "locks_table": self.names.resource("locks"),
+        }
+        self._client("ssm").put_parameter(
+            Name=f"/iac-ci/{self.names.stack}/outputs", Value=json.dumps(outputs), Type="String"
+        )
 
     def _queue(self) -> None:
         self._client("sqs").create_queue(QueueName=self.names.resource("dead-letters"))
