@@ -21,6 +21,7 @@ from iac_ci_common.packing import write
 from iac_ci_common.queueing import order_name, queue
 from iac_ci_common.reporting import render
 from iac_ci_common.sops import age_recipient
+from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.gathering import CodeSource, Gatherer, code_source, permanent
 
 if TYPE_CHECKING:
@@ -85,10 +86,18 @@ class Preparer:
         """
         ports = self._ports
         stored = StoredJob.model_validate_json(ports.objects.get(keys.job(run_id)))
-        if ports.runs.read(run_id).run is None:
+        run = ports.runs.read(run_id).run
+        if run is None:
             queued = self._queue(stored)
-            ports.runs.insert(queued.run, queued.orders, queued.events)
-            self._comment(queued)
+            if ports.runs.insert(queued.run, queued.orders, queued.events):
+                self._comment(queued)
+            else:
+                # Another attempt, or the watchdog that gave us up, was first.
+                run = ports.runs.read(run_id).run
+        if run is not None and run.status in RUN_TERMINAL:
+            # The run's end removed its packages; those that this attempt, or one before it, left since then remain.
+            nums = [order_num(index) for index in range(len(stored.job.orders))]
+            ports.objects.delete([keys.package(run_id, num) for num in nums])
         ports.objects.put(
             keys.trigger(run_id), Watch(run_id=run_id).model_dump_json().encode(), content_type="application/json"
         )
