@@ -12,7 +12,7 @@ from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.models.watch import Watch, WatchAnswer
 from iac_ci_common.queueing import queue
-from iac_ci_common.states import OPEN, OrderState
+from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
 from iac_ci_common.stopping import end_from_outside
 from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared
 
@@ -62,8 +62,12 @@ class Watchdog:
 
     def preparation_died(self, run_id: str, reason: str) -> None:
         """Give up a run whose preparation failed as often as it may."""
-        if self._ports.runs.read(run_id).run is None:
+        rows = self._ports.runs.read(run_id)
+        if rows.run is None:
             self._give_up(run_id, f"the preparation of the run failed: {reason}")
+        elif rows.run.status in RUN_TERMINAL:
+            # The run's end removed its packages; what the dead attempt stored after that would remain.
+            self._ports.objects.delete([keys.package(run_id, order.order_num) for order in rows.orders])
 
     def _check_order(self, watch: Watch) -> Decision:
         ports = self._ports
