@@ -15,7 +15,8 @@ from iac_ci_local.testing import processes_of, wait_until
 
 pytestmark = pytest.mark.local_cloud
 
-UP = [sys.executable, "-c", "from iac_ci_local.commands import app; app()", "up", "--json"]
+LOCAL = [sys.executable, "-c", "from iac_ci_cli.main import main; main()", "local"]
+UP = [*LOCAL, "up", "--json"]
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,68 @@ def test_up_is_found_until_it_ends_and_leaves_nothing(sent: signal.Signals, code
     assert up.wait() == code
     wait_until(lambda: not processes_of(folder) and not folder.exists(), what="the end of everything")
     assert not link.exists()
+
+
+def run_job(tmp_path: Path, job: object, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    return subprocess.run(
+        [*LOCAL, "run", str(tmp_path / "job.json"), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def job(*commands: str) -> dict[str, object]:
+    return {"username": "tests", "orders": [{"order_name": "only", "cmds": list(commands), "timeout": 60}]}
+
+
+def test_run_shows_a_success_and_exits_0(tmp_path: Path) -> None:
+    done = run_job(tmp_path, job("true"))
+    assert done.returncode == 0, done.stderr
+    assert "only: succeeded" in done.stdout
+
+
+def test_run_shows_the_tail_of_what_failed_and_exits_1(tmp_path: Path) -> None:
+    done = run_job(tmp_path, job("echo the reason", "exit 7"))
+    assert done.returncode == 1
+    assert "the reason" in done.stdout
+    assert "exit code 7" in done.stdout
+
+
+def test_run_sends_a_folder_and_writes_json(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "word").write_text("from the folder")
+    done = run_job(tmp_path, job('test "$(cat word)" = "from the folder"'), "--code", str(tmp_path / "tree"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"]["status"] == "succeeded"
+
+
+def test_a_bad_job_names_every_problem_before_anything_starts(tmp_path: Path) -> None:
+    done = run_job(tmp_path, {"username": "tests", "orders": [{"cmds": [], "timeout": 0}], "unknown": 1})
+    assert done.returncode == 2
+    for problem in ("cmds", "timeout", "unknown"):
+        assert problem in done.stderr
+    assert not (tmp_path / "runtime").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    (tmp_path / "job.json").write_text(json.dumps(job(f"touch {started}; sleep 300")))
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    run = subprocess.Popen(
+        [*LOCAL, "run", str(tmp_path / "job.json")],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(started.exists, what="the command's start")
+    (link,) = (tmp_path / "runtime" / "iac-ci").iterdir()
+    folder = link.resolve().parent
+    assert processes_of(folder)
+    run.send_signal(sent)
+    assert run.wait() != 0
+    wait_until(lambda: not processes_of(folder) and not folder.exists(), what="the end of everything")

@@ -17,12 +17,12 @@ from iac_ci_local.state_access import STATE_NAMES
 
 
 def test_no_file_is_no_secrets(tmp_path: Path) -> None:
-    assert read_secrets(tmp_path / "job.json") == []
+    assert read_secrets(tmp_path) == []
 
 
 def test_the_file_and_the_given_ones_are_read(tmp_path: Path) -> None:
     (tmp_path / SECRETS_FILE).write_text(json.dumps({"ssm:/a/b": "one", "secretsmanager:c": {"key": "two"}}))
-    found = read_secrets(tmp_path / "job.json", ["ssm:/a/b=three=${state_bucket}"])
+    found = read_secrets(tmp_path, ["ssm:/a/b=three=${state_bucket}"])
     assert {str(secret.location): secret.text({}) for secret in found} == {
         "ssm:/a/b": "three=${state_bucket}",
         "secretsmanager:c": '{"key": "two"}',
@@ -34,7 +34,7 @@ def test_every_problem_is_named_and_no_value_shown(tmp_path: Path) -> None:
         json.dumps({"vault:x": "value-one", "secretsmanager:c#key": "value-two", "ssm:/x": "value-${home}"})
     )
     with pytest.raises(InputProblems) as refused:
-        read_secrets(tmp_path / "job.json", ["value-three"])
+        read_secrets(tmp_path, ["value-three"])
     assert len(refused.value.problems) == 4
     assert "home" in str(refused.value)
     assert "value-" not in str(refused.value)
@@ -44,14 +44,13 @@ def test_every_problem_is_named_and_no_value_shown(tmp_path: Path) -> None:
 def test_a_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / SECRETS_FILE).write_text(text)
     with pytest.raises(InputProblems):
-        read_secrets(tmp_path / "job.json")
+        read_secrets(tmp_path)
 
 
 @pytest.mark.local_cloud
 def test_planting_twice_keeps_the_second(cloud: LocalCloud, tmp_path: Path) -> None:
-    job = tmp_path / "job.json"
-    plant(cloud, read_secrets(job, ["ssm:/a/b=one", "secretsmanager:c/d=one"]))
-    plant(cloud, read_secrets(job, ["ssm:/a/b=two", "secretsmanager:c/d=two"]))
+    plant(cloud, read_secrets(tmp_path, ["ssm:/a/b=one", "secretsmanager:c/d=one"]))
+    plant(cloud, read_secrets(tmp_path, ["ssm:/a/b=two", "secretsmanager:c/d=two"]))
     found = cloud.aws.client("ssm").get_parameter(Name="/a/b", WithDecryption=True)["Parameter"]
     assert (found["Value"], found["Type"]) == ("two", "SecureString")
     assert cloud.aws.client("secretsmanager").get_secret_value(SecretId="c/d")["SecretString"] == "two"
@@ -62,7 +61,7 @@ def test_a_job_may_be_given_the_key_to_the_state_bucket_and_to_nothing_else(clou
     (tmp_path / SECRETS_FILE).write_text(
         json.dumps({"secretsmanager:state": {name: f"${{{name}}}" for name in STATE_NAMES}})
     )
-    plant(cloud, read_secrets(tmp_path / "job.json"))
+    plant(cloud, read_secrets(tmp_path))
     state = json.loads(cloud.aws.client("secretsmanager").get_secret_value(SecretId="state")["SecretString"])
     s3 = boto3.client(
         "s3",

@@ -83,7 +83,7 @@ def test_an_unsigned_job_is_refused_and_leaves_nothing(cloud: LocalCloud) -> Non
 
 def test_secrets_reach_the_commands_and_nothing_else(cloud: LocalCloud, tmp_path: Path) -> None:
     secret = "obviously-not-a-secret-7391"
-    plant(cloud, read_secrets(tmp_path / "job.json", [f"ssm:/iac-ci/jobs/test/word={secret}"]))
+    plant(cloud, read_secrets(tmp_path, [f"ssm:/iac-ci/jobs/test/word={secret}"]))
     run_id = submit(
         cloud,
         job(

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
-from iac_ci_cli.jobs import read_file, submit, with_code
 from iac_ci_cli.main import watch_to_the_end
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.planting import plant, read_secrets
@@ -23,6 +23,7 @@ _ALIVE_SECONDS = 1.0
 
 StackName = Annotated[str, typer.Option("--stack", help="Name of the stack in the local cloud.")]
 LogLevel = Annotated[str, typer.Option("--log-level", help="Log level of the functions.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.callback()
@@ -33,44 +34,47 @@ def local() -> None:
 @app.command()
 def run(
     job: Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")],
-    code: Annotated[
-        Path | None, typer.Option("--code", help="Folder to send as the code of orders that name none.")
-    ] = None,
-    secret: Annotated[
-        list[str] | None,
-        typer.Option(help="A secret to plant, written LOCATION=VALUE; beside those of local-secrets.json."),
-    ] = None,
+    code: Annotated[Path | None, typer.Option("--code", help="Folder to send as the orders' code.")] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="LOCATION=VALUE of a secret to plant.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Let the cloud stand until Ctrl-C, to look around.")] = False,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the run's rows as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Start a local cloud, run one job in it, show how it went and leave nothing behind.
+    """Start a local cloud, run one job in it, show how it goes and end everything.
 
     The exit code is 0 only if the run succeeded.
     """
+    # A folder is a whole example: job.json, local-secrets.json, and in code/ what orders run that name no code.
+    example = job if job.is_dir() else job.parent
+    folder = job / "code" if code is None and (job / "code").is_dir() else code
     body = jobs.read_file(job)
-    jobs.check(body, local=True)
-    secrets = read_secrets(job if job.is_dir() else job.parent, secret or ())
+    # Checked before anything is started, with a stand-in for where the code will be.
+    jobs.check(body if folder is None else jobs.name_code(body, "s3://packed/code.zip"), local=True)
+    secrets = read_secrets(example, secret or ())
+    if not as_json:
+        typer.echo("Starting a local cloud …")
     with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud:
         plant(cloud, secrets)
         connection = local_connection(cloud.state())
-        if code is not None:
-            body = jobs.with_code(body, code, connection)
+        if folder is not None:
+            body = jobs.with_code(body, folder, connection)
         accepted = jobs.submit(connection, body)
-        exit_code = watch_to_the_end(connection, accepted.run_id, as_json=as_json, check=cloud.aws.check_alive)
+        if not as_json:
+            typer.echo(f"Accepted as run {accepted.run_id}")
+        ended = watch_to_the_end(connection, accepted.run_id, as_json=as_json, check=cloud.aws.check_alive)
         if keep:
+            typer.echo(_how_to_reach(cloud), err=True)
             with contextlib.suppress(KeyboardInterrupt):
-                sys.stderr.write(_how_to_reach(cloud) + "\n")
                 _stay(cloud)
-    raise typer.Exit(exit_code)
+    raise typer.Exit(ended)
 
 
 @app.command()
 def up(
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
-    as_json: Annotated[bool, typer.Option("--json", help="Print how to reach it as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start a local cloud, say how to reach it and stay until Ctrl-C."""
     with (
@@ -80,35 +84,6 @@ def up(
     ):
         typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
         _stay(cloud)
-
-
-@app.command()
-def run(
-    job: Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")],
-    code: Annotated[Path | None, typer.Option("--code", help="Folder to send as the orders' code.")] = None,
-    secret: Annotated[list[str] | None, typer.Option(help="location=value of a secret to plant.")] = None,
-    stack: StackName = "iac-ci",
-    log_level: LogLevel = "WARNING",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the run's rows as JSON.")] = False,
-) -> None:
-    """Start a local cloud, run one job in it, show how it goes, and end everything; exit as the run ended."""
-    # A folder is a whole example: job.json, local-secrets.json, and in code/ what orders run that name no code.
-    file = job / "job.json" if job.is_dir() else job
-    folder = job / "code" if code is None and (job / "code").is_dir() else code
-    body = read_file(file)
-    secrets = read_secrets(file, secret or ())
-    if not as_json:
-        typer.echo("Starting a local cloud …")
-    with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level) as cloud:
-        connection = local_connection(cloud.state())
-        plant(cloud, secrets)
-        if folder is not None:
-            body = with_code(body, folder, connection)
-        accepted = submit(connection, body)
-        if not as_json:
-            typer.echo(f"Accepted as run {accepted.run_id}")
-        ended = watch_to_the_end(connection, accepted.run_id, as_json=as_json, check=cloud.aws.check_alive)
-    raise typer.Exit(ended)
 
 
 def _how_to_reach(cloud: LocalCloud) -> str:
