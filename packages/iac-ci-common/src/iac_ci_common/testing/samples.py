@@ -1,0 +1,72 @@
+"""Small, valid runs to test with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.job import ExecutionTarget, Job
+from iac_ci_common.models.rows import OrderRow, RunRow
+from iac_ci_common.queueing import Queued, queue
+from iac_ci_common.states import OrderState, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RUN_ID = "20260101T000000-0123456789ab"
+TRACE_ID = "0123456789abcdef"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def run_row(**fields: Any) -> RunRow:
+    """Make a run that was accepted at ``START`` and may take an hour."""
+    values: dict[str, Any] = {
+        "run_id": RUN_ID,
+        "status": RunState.RUNNING,
+        "trace_id": TRACE_ID,
+        "flow_id": f"tests:{TRACE_ID}-flow",
+        "username": "tests",
+        "order_count": 1,
+        "accepted_at": START,
+        "deadline": START + timedelta(hours=1),
+        "max_parallel": 100,
+        "expires_at": START + timedelta(hours=25),
+    }
+    return RunRow(**(values | fields))
+
+
+def order_row(num: int, **fields: Any) -> OrderRow:
+    """Make the order with this number, queued and for Lambda; ``after`` are the numbers of its dependencies."""
+    after: Sequence[int] = fields.pop("after", ())
+    values: dict[str, Any] = {
+        "run_id": RUN_ID,
+        "order_num": f"{num:04d}",
+        "order_name": f"order-{num}",
+        "status": OrderState.QUEUED,
+        "target": ExecutionTarget.LAMBDA,
+        "timeout": 60,
+        "dependencies": tuple(f"{number:04d}" for number in after),
+        "expires_at": START + timedelta(hours=25),
+    }
+    return OrderRow(**(values | fields))
+
+
+def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
+    """Make an accepted job of these orders."""
+    whole = [{"cmds": ["true"], "timeout": 60, **order} for order in orders]
+    job = Job.model_validate({"username": "tests", "orders": whole, **fields})
+    return StoredJob(
+        run_id=RUN_ID,
+        trace_id=TRACE_ID,
+        flow_id=f"tests:{TRACE_ID}-flow",
+        accepted_at=START,
+        deadline=START + timedelta(seconds=job.job_timeout),
+        source="api",
+        job=job,
+    )
+
+
+def queued(orders: Sequence[dict[str, Any]], *, max_parallel: int = 100, **fields: Any) -> Queued:
+    """Make the rows and events of such a job."""
+    return queue(stored_job(orders, **fields), max_parallel=max_parallel)

@@ -1,0 +1,70 @@
+"""Both families of adapters, to be held to the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto import mock_aws
+
+from iac_ci_common.aws.locks import DynamoLocks
+from iac_ci_common.aws.objects import S3Objects
+from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.aws.secrets import AwsSecrets
+from iac_ci_common.clock import SystemClock
+from iac_ci_common.ports import Locks, Objects, Runs, Secrets
+from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns, MemorySecrets
+
+
+@dataclass
+class Adapters:
+    objects: Objects
+    runs: Runs
+    locks: Locks
+    secrets: Secrets
+
+
+def make_table(client: Any, name: str, hash_key: str, range_key: str | None = None) -> None:
+    names = [hash_key, *([range_key] if range_key else [])]
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": key, "KeyType": kind} for key, kind in zip(names, ("HASH", "RANGE"), strict=False)
+        ],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in names],
+    )
+
+
+@pytest.fixture(params=["memory", "aws"])
+def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
+    values = {"ssm:/iac-ci/jobs/one": "plain", "secretsmanager:iac-ci/jobs/two": '{"key": "value"}'}
+    if request.param == "memory":
+        yield Adapters(MemoryObjects(SystemClock()), MemoryRuns(), MemoryLocks(), MemorySecrets(values))
+        return
+    with mock_aws():
+        s3 = boto3.client("s3", config=Config(signature_version="s3v4"))
+        s3.create_bucket(Bucket="internal")
+        dynamodb = boto3.client("dynamodb")
+        make_table(dynamodb, "orders", "run_id", "order_num")
+        make_table(dynamodb, "events", "trace_id", "sort_key")
+        make_table(dynamodb, "locks", "lock_key")
+        ssm, secrets = boto3.client("ssm"), boto3.client("secretsmanager")
+        ssm.put_parameter(Name="/iac-ci/jobs/one", Value="plain", Type="SecureString")
+        secrets.create_secret(Name="iac-ci/jobs/two", SecretString='{"key": "value"}')
+        yield Adapters(
+            S3Objects(s3, "internal"),
+            DynamoRuns(dynamodb, "orders", "events"),
+            DynamoLocks(dynamodb, "locks"),
+            AwsSecrets(lambda: ssm, lambda: secrets, lambda: boto3.client("sts")),
+        )
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from iac_ci_common.errors import ConditionFailed
+from iac_ci_common.models.lock import Delivery
+from iac_ci_common.testing.samples import RUN_ID
+
+
+@pytest.fixture
+def later(now):
+    return now + timedelta(days=2)
+
+
+def take(locks, now, owner="me"):
+    return locks.take(RUN_ID, owner=owner, now=now, lease_seconds=30)
+
+
+def test_every_ring_counts(adapters, later):
+    assert [adapters.locks.ring(RUN_ID, expires_at=later).doorbell for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_lock_that_never_rang_cannot_be_taken(adapters, now):
+    assert take(adapters.locks, now) is None
+
+
+def test_one_of_two_takes_it(adapters, now, later):
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    mine = take(adapters.locks, now)
+    assert mine is not None
+    assert mine.held(now)
+    assert take(adapters.locks, now, "you") is None
+
+
+def test_a_dead_holders_lease_ends_and_his_token_with_it(adapters, now, later):
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    dead = take(adapters.locks, now)
+    after = now + timedelta(seconds=31)
+    mine = take(adapters.locks, after, "you")
+    assert mine is not None
+    assert mine.token > dead.token
+    for late in (adapters.locks.release, adapters.locks.complete):
+        with pytest.raises(ConditionFailed):
+            late(dead)
+    with pytest.raises(ConditionFailed):
+        adapters.locks.renew(dead, now=after, lease_seconds=30)
+
+
+def test_it_is_let_go_only_if_nobody_rang(adapters, now, later):
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    mine = take(adapters.locks, now)
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    rang = adapters.locks.release(mine)
+    assert rang is not None
+    assert rang.held(now)
+    assert adapters.locks.release(rang) is None
+    assert take(adapters.locks, now, "you") is not None
+
+
+def test_a_renewal_swallows_no_ring(adapters, now, later):
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    mine = take(adapters.locks, now)
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    renewed = adapters.locks.renew(mine, now=now + timedelta(seconds=20), lease_seconds=30)
+    assert renewed.held(now + timedelta(seconds=45))
+    assert adapters.locks.release(renewed) is not None
+
+
+def test_a_completed_lock_is_final(adapters, now, later):
+    adapters.locks.ring(RUN_ID, expires_at=later)
+    mine = take(adapters.locks, now)
+    adapters.locks.complete(mine)
+    rung = adapters.locks.ring(RUN_ID, expires_at=later)
+    assert rung.completed
+    assert rung.doorbell == mine.doorbell
+    assert take(adapters.locks, now + timedelta(hours=1), "you") is None
+    assert adapters.locks.read(RUN_ID).completed
+
+
+def delivery(key, now, **fields):
+    values = {"key": key, "run_id": RUN_ID, "body_sha256": "0" * 64, "expires_at": now + timedelta(minutes=10)}
+    return Delivery(**(values | fields))
+
+
+def test_deliveries_are_remembered_together_or_not_at_all(adapters, now):
+    one, two, three = (delivery(f"delivery:api:{name}", now) for name in ("one", "two", "three"))
+    assert adapters.locks.remember([one, two], now=now) is None
+    assert adapters.locks.remember([three, two], now=now) == two
+    assert adapters.locks.remember([three], now=now) is None
+
+
+def test_an_expired_delivery_counts_as_gone_though_it_still_stands(adapters, now):
+    one = delivery("delivery:api:one", now)
+    adapters.locks.remember([one], now=now)
+    assert adapters.locks.remember([one], now=now + timedelta(minutes=11)) is None
+
+
+def test_an_answer_is_kept_with_its_delivery(adapters, now):
+    one = delivery("delivery:api:one", now)
+    adapters.locks.remember([one], now=now)
+    adapters.locks.answer(one.key, "{}")
+    assert adapters.locks.remember([one], now=now).answer == "{}"
+    with pytest.raises(ConditionFailed):
+        adapters.locks.answer("delivery:api:none", "{}")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from iac_ci_common.errors import ConditionFailed, IllegalMove, NotFound
+from iac_ci_common.models.event import Event
+from iac_ci_common.ports import Move
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued
+
+
+def moved(row, status, **fields):
+    return row.model_copy(update={"status": status, **fields})
+
+
+def event(order, kind, seconds=1):
+    return Event(
+        trace_id=TRACE_ID,
+        run_id=RUN_ID,
+        order_num=order.order_num,
+        order_name=order.order_name,
+        kind=kind,
+        at=START + timedelta(seconds=seconds),
+        expires_at=START + timedelta(days=90),
+    )
+
+
+def test_a_run_is_read_as_it_was_inserted(adapters):
+    rows = queued(
+        [{}, {"dependencies": ["order-0001"]}], pr_number=7, git_repo="https://example.com/a/b", commit_hash="a" * 40
+    )
+    assert adapters.runs.insert(*rows)
+    read = adapters.runs.read(RUN_ID)
+    assert read.run == rows.run
+    assert read.orders == rows.orders
+
+
+def test_a_run_that_was_never_inserted_is_not_there(adapters):
+    assert adapters.runs.read(RUN_ID).run is None
+
+
+def test_a_second_insert_changes_nothing(adapters):
+    rows = queued([{}, {}])
+    adapters.runs.insert(*rows)
+    first = adapters.runs.read(RUN_ID).orders[0]
+    adapters.runs.apply([Move(first, moved(first, OrderState.DISPATCHING, dispatched_at=START))])
+    before = adapters.runs.read(RUN_ID)
+    assert not adapters.runs.insert(*rows)
+    assert adapters.runs.read(RUN_ID) == before
+
+
+def test_a_thousand_orders_are_inserted_and_read(adapters):
+    rows = queued([{} for _ in range(1000)])
+    adapters.runs.insert(*rows)
+    assert adapters.runs.read(RUN_ID).orders == rows.orders
+    assert len(adapters.runs.events(TRACE_ID)) == 1001
+
+
+def test_moves_are_applied_and_those_that_no_longer_fit_are_returned(adapters):
+    rows = queued([{} for _ in range(5)])
+    adapters.runs.insert(*rows)
+    moves = [Move(order, moved(order, OrderState.SKIPPED), event(order, "skipped")) for order in rows.orders]
+    assert adapters.runs.apply(moves[1:3]) == ()
+    assert set(adapters.runs.apply(moves)) == set(moves[1:3])
+    assert {order.status for order in adapters.runs.read(RUN_ID).orders} == {OrderState.SKIPPED}
+
+
+def test_a_refused_move_writes_no_event(adapters):
+    rows = queued([{}])
+    adapters.runs.insert(*rows)
+    order = rows.orders[0]
+    adapters.runs.apply([Move(order, moved(order, OrderState.SKIPPED), event(order, "skipped"))])
+    late = Move(order, moved(order, OrderState.CANCELLED), event(order, "cancelled", 2))
+    assert adapters.runs.apply([late]) == (late,)
+    assert [told.kind for told in adapters.runs.events(TRACE_ID)].count("cancelled") == 0
+
+
+def test_an_illegal_move_writes_nothing(adapters):
+    rows = queued([{}, {}])
+    adapters.runs.insert(*rows)
+    first, second = rows.orders
+    with pytest.raises(IllegalMove):
+        adapters.runs.apply(
+            [Move(first, moved(first, OrderState.SKIPPED)), Move(second, moved(second, OrderState.RUNNING))]
+        )
+    assert adapters.runs.read(RUN_ID).orders == rows.orders
+
+
+def test_a_dispatch_is_renewed_once_by_one_of_two(adapters):
+    rows = queued([{}])
+    adapters.runs.insert(*rows)
+    order = rows.orders[0]
+    first = moved(order, OrderState.DISPATCHING, dispatched_at=START)
+    adapters.runs.apply([Move(order, first)])
+    again = Move(first, first.model_copy(update={"dispatched_at": START + timedelta(seconds=31)}))
+    other = Move(first, first.model_copy(update={"dispatched_at": START + timedelta(seconds=32)}))
+    assert adapters.runs.apply([again]) == ()
+    assert adapters.runs.apply([other]) == (other,)
+
+
+def test_two_hundred_moves_with_events_go_through(adapters):
+    rows = queued([{} for _ in range(200)])
+    adapters.runs.insert(*rows)
+    assert (
+        adapters.runs.apply([Move(row, moved(row, OrderState.SKIPPED), event(row, "skipped")) for row in rows.orders])
+        == ()
+    )
+    assert len(adapters.runs.events(TRACE_ID)) == 401
+
+
+def test_a_run_moves_and_keeps_a_request_to_cancel(adapters):
+    rows = queued([{}])
+    adapters.runs.insert(*rows)
+    adapters.runs.request_cancel(RUN_ID, "not wanted")
+    run = rows.run
+    assert adapters.runs.apply([Move(run, moved(run, RunState.RUNNING))]) == ()
+    read = adapters.runs.read(RUN_ID).run
+    assert (read.status, read.cancel_reason) == (RunState.RUNNING, "not wanted")
+
+
+def test_only_an_open_run_can_be_cancelled_and_only_once(adapters):
+    with pytest.raises(NotFound):
+        adapters.runs.request_cancel(RUN_ID, "why")
+    rows = queued([{}])
+    adapters.runs.insert(*rows)
+    adapters.runs.request_cancel(RUN_ID, "why")
+    with pytest.raises(ConditionFailed):
+        adapters.runs.request_cancel(RUN_ID, "again")
+
+
+def test_events_come_in_the_order_of_time(adapters):
+    rows = queued([{}])
+    order = rows.orders[0]
+    told = [event(order, "running", 2), event(order, "queued", 1), event(order, "succeeded", 3)]
+    adapters.runs.record(told)
+    assert [one.kind for one in adapters.runs.events(TRACE_ID)] == ["queued", "running", "succeeded"]
+    assert adapters.runs.events(TRACE_ID)[0] == told[1]
