@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from iac_ci_common.errors import IllegalMove
+from iac_ci_common.states import (
+    ORDER_MOVES,
+    RUN_TERMINAL,
+    TERMINAL,
+    OrderState,
+    RunState,
+    check_order_move,
+    check_run_move,
+)
+
+LEGAL = {
+    ("queued", "dispatching"), ("queued", "skipped"), ("queued", "cancelled"), ("dispatching", "running"),
+    *product(["dispatching", "running"], ["succeeded", "failed", "timed_out", "cancelled"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(OrderState, OrderState)))
+def test_an_order_moves_as_the_table_says_and_no_other_way(before, after):
+    if (before.value, after.value) in LEGAL:
+        check_order_move(before, after)
+    else:
+        with pytest.raises(IllegalMove):
+            check_order_move(before, after)
+
+
+def test_nothing_leaves_an_end():
+    assert {state for state, moves in ORDER_MOVES.items() if not moves} == TERMINAL
+    for before, after in product(RUN_TERMINAL, RunState):
+        with pytest.raises(IllegalMove):
+            check_run_move(before, after)
