@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing.samples import RUN_ID, TRACE_ID
+from iac_ci_orchestrator.events import wake_ups
+
+sys.path.insert(0, str(Path(__file__).parent))
+from engine import Engine
+
+CHAIN = [{}, {"dependencies": ["order-0001"]}, {"dependencies": ["order-0002"]}]
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def crash_at(number):
+    left = [number]
+
+    def hook(name):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Crash(name)
+
+    return hook
+
+
+def test_a_chain_runs_to_its_end():
+    engine = Engine(CHAIN)
+    engine.run_to_the_end()
+    engine.assert_ended_well()
+    kinds = [(event.order_num, event.kind) for event in engine.runs.events(TRACE_ID) if event.order_num == "0001"]
+    assert kinds == [("0001", "queued"), ("0001", "running"), ("0001", "succeeded")]
+    assert [num for _, num in engine.watchdogs.started] == ["0001", "0002", "0003"]
+
+
+def test_an_event_during_a_pass_is_not_lost():
+    engine = Engine([{}, {}])
+    engine.wake()
+    nums = engine.handed_out()
+    reported = []
+
+    def during(name):
+        # Another worker reports while the pass runs; its event finds the lock held and goes.
+        if name == "runs.apply" and not reported:
+            reported.append(name)
+            engine.report(nums[1])
+            engine.orchestrator.wake(RUN_ID, frozenset({nums[1]}))
+
+    engine.orchestrator._ports.runs._before = during
+    engine.report(nums[0])
+    engine.wake(nums[0])
+    assert reported
+    engine.assert_ended_well()
+
+
+def test_a_dead_holders_lease_ends_in_seconds():
+    engine = Engine([{}])
+    now = engine.clock.now()
+    engine.locks.ring(RUN_ID, expires_at=now)
+    engine.locks.take(RUN_ID, owner="dead", now=now, lease_seconds=30)
+    engine.wake()
+    assert engine.handed_out() == []
+    engine.clock.advance(31)
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_whatever_call_it_dies_at_the_next_passes_bring_the_run_to_its_end(where):
+    number = 0
+    while True:
+        number += 1
+        engine = Engine(CHAIN, **{where: crash_at(number)})
+        crashed = False
+        started: list[str] = []
+        for _ in range(30):
+            try:
+                engine.wake()
+            except Crash:
+                crashed = True
+            for num in dict.fromkeys(engine.handed_out()):
+                # The claim: a second worker for the same order leaves without a word.
+                if num not in started:
+                    started.append(num)
+                    engine.report(num)
+            engine.clock.advance(35)
+            lock = engine.locks.read(RUN_ID)
+            if lock is not None and lock.completed:
+                break
+        engine.assert_ended_well()
+        assert started == ["0001", "0002", "0003"]
+        if not crashed:
+            assert number > 20
+            return
+
+
+def test_a_malformed_or_oversized_result_ends_its_own_order_only():
+    for content in (b"", b"{", b'{"status": "running"}', b"x" * (2 * 1024 * 1024)):
+        engine = Engine([{"must_succeed": False}, {}])
+        engine.wake()
+        engine.objects.put(keys.result(RUN_ID, "0001"), content)
+        engine.report("0002")
+        engine.wake()
+        assert engine.states == {"0001": "failed", "0002": "succeeded"}
+        engine.assert_ended_well()
+
+
+def test_another_orders_result_is_not_believed():
+    engine = Engine([{}, {}])
+    engine.wake()
+    engine.report("0002")
+    engine.objects.put(keys.result(RUN_ID, "0001"), engine.objects.get(keys.result(RUN_ID, "0002")))
+    engine.wake()
+    assert engine.states["0001"] == "failed"
+
+
+def test_a_dispatch_that_another_try_may_mend_is_tried_again():
+    engine = Engine([{}])
+    failing = [Throttled("slow down")]
+
+    def throttle(name):
+        if name == "workers.start_lambda" and failing:
+            raise failing.pop()
+
+    engine.orchestrator._ports.workers._before = throttle
+    engine.orchestrator._dispatcher._workers._before = throttle
+    with pytest.raises(Throttled):
+        engine.wake()
+    assert engine.states == {"0001": "dispatching"}
+    engine.clock.advance(31)
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+    assert engine.states == {"0001": "running"}
+
+
+def test_a_dispatch_that_cannot_be_mended_ends_the_order_and_forbids_it_to_start():
+    engine = Engine([{}])
+
+    def refuse(name):
+        if name == "workers.start_lambda":
+            raise PortFailed("there is no such function")
+
+    engine.orchestrator._dispatcher._workers._before = refuse
+    engine.wake()
+    assert engine.states == {"0001": "failed"}
+    assert engine.objects.exists(keys.claim(RUN_ID, "0001"))
+    engine.assert_ended_well()
+
+
+def test_a_comment_that_fails_is_told_and_fails_nothing():
+    engine = Engine([{}], git_repo="https://example.com/a/b", commit_hash="a" * 40, pr_number=1)
+
+    def refuse(name):
+        if name == "reports.publish":
+            raise PortFailed("the host is down")
+
+    engine.orchestrator._ports.reports._before = refuse
+    engine.run_to_the_end()
+    engine.assert_ended_well()
+    assert "comment_failed" in [event.kind for event in engine.runs.events(TRACE_ID)]
+
+
+def test_the_last_comment_tells_the_end():
+    engine = Engine([{}], git_repo="https://example.com/a/b", commit_hash="a" * 40, pr_number=1)
+    assert isinstance(engine.runs.read(RUN_ID).run.report, ReportTarget)
+    engine.run_to_the_end()
+    assert "succeeded" in engine.reports.bodies[RUN_ID]
+
+
+def test_a_run_that_is_not_prepared_is_left_alone():
+    engine = Engine([{}])
+    run = engine.runs.run_rows.pop(RUN_ID)
+    engine.wake()
+    assert engine.handed_out() == []
+    engine.runs.run_rows[RUN_ID] = run
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+
+
+def test_events_after_the_end_change_nothing():
+    engine = Engine([{}])
+    engine.run_to_the_end()
+    before = (engine.marker, engine.runs.read(RUN_ID), len(engine.runs.event_rows))
+    engine.wake("0001")
+    engine.wake()
+    assert (engine.marker, engine.runs.read(RUN_ID), len(engine.runs.event_rows)) == before
+
+
+def test_codebuild_orders_are_built_and_stopped():
+    engine = Engine([{"execution_target": "codebuild", "timeout": 60}])
+    engine.wake()
+    row = engine.runs.read(RUN_ID).orders[0]
+    assert row.build_id in engine.workers.builds
+    engine.clock.advance(60 + 300 + 61)
+    engine.wake()
+    assert engine.states == {"0001": "timed_out"}
+    assert engine.workers.stopped == [row.build_id]
+
+
+def test_urls_live_as_long_as_the_order_may_take_wherever_it_waited():
+    engine = Engine([{"timeout": 500}])
+    engine.clock.advance(3000)
+    engine.wake()
+    (work,) = engine.workers.lambda_works
+    engine.clock.advance(500 + 60)
+    engine.objects.use_url(work.urls.result, b"{}")
+
+
+def test_a_wide_run_costs_few_calls_of_the_orchestrator():
+    engine = Engine([{} for _ in range(100)])
+    engine.run_to_the_end(one_by_one=False)
+    engine.assert_ended_well()
+    calls = sum(count for name, count in engine.calls.items() if ".presign" not in name)
+    # Per order: start the watchdog, start the worker, read the result; everything else is for all together.
+    assert calls <= 3 * 100 + 20, engine.calls
+
+
+def test_a_chain_costs_the_same_for_each_order_however_long():
+    def calls(length):
+        engine = Engine([{"dependencies": [f"order-{number:04d}"] if number else []} for number in range(length)])
+        engine.run_to_the_end()
+        return sum(count for name, count in engine.calls.items() if ".presign" not in name)
+
+    assert calls(50) - calls(40) == calls(20) - calls(10) <= 9 * 10
+
+
+def test_events_may_carry_several_records_and_encoded_keys():
+    keys_of = [keys.result(RUN_ID, "0001"), keys.result(RUN_ID, "0002").replace("-", "%2D"), keys.claim(RUN_ID, "0001")]
+    event = {"Records": [{"s3": {"object": {"key": key}}} for key in keys_of]}
+    assert wake_ups(event) == {RUN_ID: frozenset({"0001", "0002"})}
+    assert wake_ups({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == {}
+
+
+def test_a_result_of_success_is_not_taken_twice():
+    engine = Engine([{}, {"dependencies": ["order-0001"]}])
+    engine.wake()
+    engine.report("0001")
+    engine.wake("0001")
+    engine.wake("0001")
+    assert engine.handed_out() == ["0001", "0002"]
+    assert engine.runs.read(RUN_ID).orders[0].status is OrderState.SUCCEEDED

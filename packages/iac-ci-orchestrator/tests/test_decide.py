@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.states import OPEN, TERMINAL, OrderState, RunState
+from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_orchestrator.decide import decide, outcome
+
+S = OrderState
+NOW = START + timedelta(seconds=10)
+
+
+def result(num, status=S.SUCCEEDED, at=NOW, **fields):
+    return Result(
+        run_id=RUN_ID, order_num=f"{num:04d}", status=status, reported_by=Reporter.WORKER, ended_at=at, **fields
+    )
+
+
+def results(*found):
+    return {one.order_num: one for one in found}
+
+
+def open_row(num, status=S.RUNNING, at=START, **fields):
+    return order_row(num, status=status, dispatched_at=at, order_deadline=at + timedelta(seconds=360), **fields)
+
+
+def states(plan):
+    return {order.order_num: order.status for order in plan.orders}
+
+
+def test_what_is_ready_starts_and_the_rest_waits():
+    plan = decide(run_row(), [order_row(1), order_row(2, after=[1]), order_row(3)], {}, NOW)
+    assert [dispatch.after.order_num for dispatch in plan.dispatches] == ["0001", "0003"]
+    assert states(plan)["0002"] is S.QUEUED
+    assert plan.finish is None
+
+
+def test_an_end_has_its_consequences_in_the_same_plan():
+    orders = [open_row(1), order_row(2, after=[1]), order_row(3, after=[2])]
+    failed = decide(run_row(), orders, results(result(1, S.FAILED)), NOW)
+    assert states(failed) == {"0001": S.FAILED, "0002": S.SKIPPED, "0003": S.SKIPPED}
+    assert failed.finish is not None
+    assert failed.finish.after.status is RunState.FAILED
+    succeeded = decide(run_row(), orders, results(result(1)), NOW)
+    assert [dispatch.after.order_num for dispatch in succeeded.dispatches] == ["0002"]
+
+
+@pytest.mark.parametrize("status", [S.FAILED, S.TIMED_OUT])
+def test_an_order_that_need_not_succeed_lets_its_dependents_go_on(status):
+    plan = decide(
+        run_row(), [open_row(1, must_succeed=False), order_row(2, after=[1])], results(result(1, status)), NOW
+    )
+    assert [dispatch.after.order_num for dispatch in plan.dispatches] == ["0002"]
+
+
+def test_an_unknown_dependency_does_not_wait_for_ever():
+    assert states(decide(run_row(), [order_row(2, after=[1])], {}, NOW)) == {"0002": S.SKIPPED}
+
+
+def test_a_result_for_an_order_that_was_never_dispatched_changes_nothing():
+    plan = decide(run_row(), [open_row(1), order_row(2, after=[1])], results(result(2)), NOW)
+    assert states(plan)["0002"] is S.QUEUED
+
+
+def test_an_ended_order_never_changes():
+    plan = decide(run_row(), [order_row(1, status=S.FAILED, ended_at=START), open_row(2)], results(result(1)), NOW)
+    assert plan.ends == ()
+
+
+def test_no_more_than_max_parallel_are_open():
+    orders = [open_row(1), *(order_row(number) for number in range(2, 9))]
+    plan = decide(run_row(max_parallel=3), orders, {}, NOW)
+    assert len(plan.dispatches) == 2
+
+
+def test_a_stale_dispatch_is_sent_again_and_a_fresh_one_is_not():
+    orders = [open_row(1, S.DISPATCHING), open_row(2, S.DISPATCHING, NOW)]
+    plan = decide(run_row(), orders, {}, START + timedelta(seconds=31))
+    assert [(dispatch.after.order_num, dispatch.again) for dispatch in plan.dispatches] == [("0001", True)]
+    assert plan.dispatches[0].after.order_deadline == orders[0].order_deadline
+
+
+def test_the_runs_deadline_cuts_an_orders_time():
+    run = run_row(deadline=NOW + timedelta(seconds=20))
+    (dispatch,) = decide(run, [order_row(1, timeout=60)], {}, NOW).dispatches
+    assert dispatch.timeout == 20
+    assert dispatch.after.order_deadline == run.deadline
+
+
+def test_past_the_deadline_nothing_starts_and_the_run_timed_out():
+    run = run_row(deadline=NOW)
+    plan = decide(run, [order_row(1), order_row(2, status=S.SUCCEEDED)], {}, NOW)
+    assert states(plan)["0001"] is S.CANCELLED
+    assert plan.finish.after.status is RunState.TIMED_OUT
+
+
+def test_a_worker_that_does_not_report_is_ended_from_outside_after_a_grace():
+    order = open_row(1)
+    assert decide(run_row(), [order], {}, order.order_deadline + timedelta(seconds=60)).stops == ()
+    (stop,) = decide(run_row(), [order], {}, order.order_deadline + timedelta(seconds=61)).stops
+    assert stop.status is S.TIMED_OUT
+
+
+def test_a_run_that_could_not_be_prepared_fails_and_says_why():
+    plan = decide(run_row(status=RunState.QUEUED, preparation_error="no such secret"), [order_row(1)], {}, NOW)
+    assert states(plan) == {"0001": S.CANCELLED}
+    assert "no such secret" in plan.ends[0].after.reason
+    assert (plan.finish.after.status, plan.finish.after.reason) == (RunState.FAILED, "no such secret")
+
+
+def test_cancelling_stops_what_is_queued_and_never_what_runs():
+    plan = decide(run_row(cancel_reason="not wanted"), [open_row(1), order_row(2)], {}, NOW)
+    assert states(plan) == {"0001": S.RUNNING, "0002": S.CANCELLED}
+    after = decide(run_row(cancel_reason="not wanted"), plan.orders, results(result(1)), NOW)
+    assert after.finish.after.status is RunState.CANCELLED
+
+
+def ended(num, status, seconds=0, **fields):
+    return order_row(num, status=status, dispatched_at=START, ended_at=START + timedelta(seconds=seconds), **fields)
+
+
+@pytest.mark.parametrize(
+    ("orders", "status"),
+    [
+        ([ended(1, S.SUCCEEDED)], RunState.SUCCEEDED),
+        ([ended(1, S.FAILED, must_succeed=False)], RunState.SUCCEEDED),
+        ([ended(1, S.FAILED, 5), ended(2, S.TIMED_OUT, 4)], RunState.TIMED_OUT),
+        ([ended(1, S.TIMED_OUT, 5), ended(2, S.FAILED, 5)], RunState.FAILED),
+        ([ended(1, S.CANCELLED, 5), ended(2, S.FAILED, 6)], RunState.CANCELLED),
+        ([ended(1, S.FAILED, 5), ended(2, S.SKIPPED, 1)], RunState.FAILED),
+    ],
+)
+def test_the_first_cause_decides_how_a_run_ended(orders, status):
+    assert outcome(run_row(), orders)[0] is status
+
+
+def test_a_run_that_ended_already_only_finishes_its_finish():
+    run = run_row(status=RunState.SUCCEEDED, finished_at=NOW)
+    plan = decide(run, [order_row(1, status=S.SUCCEEDED)], {}, NOW)
+    assert plan.finish.before == plan.finish.after == run
+    assert not plan.dispatches
+
+
+GRAPHS = st.integers(1, 14).flatmap(
+    lambda size: st.lists(
+        st.tuples(st.sets(st.integers(1, size)), st.booleans(), st.sampled_from([S.SUCCEEDED, S.FAILED, S.TIMED_OUT])),
+        min_size=size,
+        max_size=size,
+    )
+)
+
+
+@settings(max_examples=200)
+@given(GRAPHS, st.integers(1, 4))
+def test_every_graph_ends_and_nothing_starts_before_its_time(graph, parallel):
+    orders = tuple(
+        order_row(index + 1, after=[number for number in sorted(after) if number <= index], must_succeed=must)
+        for index, (after, must, _) in enumerate(graph)
+    )
+    fate = {f"{index + 1:04d}": status for index, (_, _, status) in enumerate(graph)}
+    run = run_row(max_parallel=parallel)
+    started: list[str] = []
+    for _ in range(2 * len(orders) + 2):
+        found = results(*(result(int(row.order_num), fate[row.order_num]) for row in orders if row.status in OPEN))
+        before = {row.order_num: row for row in decide(run, orders, found, NOW).orders}
+        plan = decide(run, orders, found, NOW)
+        for dispatch in plan.dispatches:
+            assert readiness(dispatch.before, before)[0] is Readiness.READY
+            started.append(dispatch.after.order_num)
+        orders = plan.orders
+        assert sum(row.status in OPEN for row in orders) <= parallel
+        if plan.finish is not None:
+            break
+    assert plan.finish is not None
+    assert all(row.status in TERMINAL for row in orders)
+    assert len(started) == len(set(started))
