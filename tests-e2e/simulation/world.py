@@ -163,6 +163,7 @@ class World:
         self.worker_door: Callable[[Work, str], object] = lambda work, execution: None
         self.active: dict[str, int] = {}
         self.worker_starts: list[tuple[str, str, int]] = []
+        self.result_written: Callable[[str], None] = lambda key: None
         self.idle: Callable[[str], None] = lambda run_id: None
         self.any_failed: set[str] = set()
         self._ports: dict[str, Port] = {}
@@ -221,6 +222,7 @@ class World:
     def _object_created(self, key: str) -> None:
         if not (key.startswith(CALLBACK_PREFIX) and key.endswith(RESULT_SUFFIX)):
             return
+        self.result_written(key)
         record = {"s3": {"object": {"key": quote(key)}}}
         about = key.removeprefix(CALLBACK_PREFIX).removesuffix("/" + RESULT_SUFFIX)
         self.invoke("orchestrator", about, {"Records": [record]})

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.errors import NotFound
+from iac_ci_common.errors import AlreadyExists, NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.answer import StoredJob
-from iac_ci_common.models.result import Reporter
+from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.watch import Watch, WatchAnswer
 from iac_ci_common.queueing import queue
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
@@ -54,11 +54,29 @@ class Watchdog:
             seen=decision.seen,
         )
 
-    def worker_died(self, run_id: str, order_num: str, reason: str) -> None:
-        """Report an order failed whose worker ended without a word, unless its result is there."""
+    def worker_died(self, run_id: str, order_num: str, reason: str, *, execution: str) -> None:
+        """Report an order failed whose worker ended without a word, unless its result is there.
+
+        An order may have been handed out twice. Where another worker holds the claim, that one lives, or its own
+        failure will be told.
+        """
         order = self._order(run_id, order_num)
-        if order is not None and order.status in OPEN:
+        if order is not None and order.status in OPEN and not self._is_anothers(run_id, order_num, execution):
             self._end(order, OrderState.FAILED, f"the worker died: {reason}")
+
+    def _is_anothers(self, run_id: str, order_num: str, execution: str) -> bool:
+        """Take the claim, so that no other worker can come by it any more, and say whether one has it already."""
+        ports = self._ports
+        own = Claim(run_id=run_id, order_num=order_num, claimed_by=Reporter.WATCHDOG, claimed_at=ports.clock.now())
+        key = keys.claim(run_id, order_num)
+        try:
+            ports.objects.create(key, own.model_dump_json().encode(), content_type="application/json")
+        except AlreadyExists:
+            claim = Claim.model_validate_json(ports.objects.get(key))
+        else:
+            return False
+        holder = (claim.execution or "").partition(":")[0]
+        return claim.claimed_by is Reporter.WORKER and holder != execution
 
     def preparation_died(self, run_id: str, reason: str) -> None:
         """Give up a run whose preparation failed as often as it may."""

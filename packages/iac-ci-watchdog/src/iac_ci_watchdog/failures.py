@@ -13,11 +13,12 @@ from iac_ci_common.models.work import Work
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker ended without reporting."""
+    """A worker ended without reporting; ``execution`` is Lambda's id of its call."""
 
     run_id: str
     order_num: str
     reason: str
+    execution: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +44,5 @@ def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
         work = Work.model_validate(payload)
     except ValidationError:
         return PreparationDied(Preparation.model_validate(payload).prepare, reason[:500])
-    return WorkerDied(work.run_id, work.order_num, reason[:500])
+    execution = str(event.get("requestContext", {}).get("requestId") or "")
+    return WorkerDied(work.run_id, work.order_num, reason[:500], execution)
