@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.models.lock import Lock
+from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.models.watch import Watch
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryLocks,
+    MemoryNotes,
+    MemoryObjects,
+    MemoryPreparations,
+    MemoryRuns,
+    MemoryWorkers,
+)
+from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, run_row, stored_job
+from iac_ci_watchdog.act import Ports, Watchdog
+from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared
+from iac_ci_watchdog.failures import PreparationDied, WorkerDied, parse_failure
+
+S = OrderState
+DEADLINE = START + timedelta(seconds=360)
+LATE = DEADLINE + timedelta(seconds=61)
+
+
+def open_row(status=S.RUNNING, **fields):
+    return order_row(1, status=status, dispatched_at=START, order_deadline=DEADLINE, **fields)
+
+
+@pytest.mark.parametrize(
+    ("order", "has_result", "build_ended", "now", "action"),
+    [
+        (None, False, False, START, Action.END),
+        (order_row(1, status=S.SUCCEEDED), False, False, START, Action.END),
+        (order_row(1, status=S.SKIPPED), False, False, START, Action.END),
+        (open_row(), False, False, START, Action.WAIT),
+        (open_row(), True, False, START, Action.NUDGE),
+        (open_row(), True, True, LATE, Action.NUDGE),
+        (open_row(), False, True, START, Action.REPORT_FAILED),
+        (open_row(), False, False, DEADLINE, Action.WAIT),
+        (open_row(), False, False, LATE, Action.REPORT_TIMED_OUT),
+        (open_row(S.DISPATCHING), False, False, LATE, Action.REPORT_TIMED_OUT),
+        (order_row(1), False, False, LATE, Action.WAIT),
+    ],
+)
+def test_a_look_at_an_order(order, has_result, build_ended, now, action):
+    assert decide_order(order, has_result=has_result, build_ended=build_ended, now=now).action is action
+
+
+NOW = START + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("run", "orders", "reported", "now", "action"),
+    [
+        (run_row(), [open_row()], set(), NOW, Action.WAIT),
+        (run_row(), [open_row()], {"0001"}, NOW, Action.NUDGE),
+        (run_row(), [order_row(1)], set(), NOW, Action.NUDGE),
+        (run_row(max_parallel=1), [open_row(), order_row(2)], set(), NOW, Action.WAIT),
+        (run_row(), [open_row(), order_row(2, after=[1])], set(), NOW, Action.WAIT),
+        (run_row(), [order_row(1, status=S.FAILED), order_row(2, after=[1])], set(), NOW, Action.NUDGE),
+        (run_row(), [order_row(1, status=S.FAILED)], set(), NOW, Action.NUDGE),
+        (run_row(status=RunState.FAILED), [order_row(1, status=S.FAILED)], set(), NOW, Action.NUDGE),
+        (run_row(), [open_row(S.DISPATCHING)], set(), START + timedelta(seconds=30), Action.NUDGE),
+        (run_row(), [open_row()], set(), LATE, Action.NUDGE),
+        (run_row(deadline=NOW), [open_row(), order_row(2, after=[1])], set(), NOW, Action.NUDGE),
+        (run_row(cancel_reason="x"), [open_row(), order_row(2, after=[1])], set(), NOW, Action.NUDGE),
+    ],
+)
+def test_a_look_at_a_run(run, orders, reported, now, action):
+    assert decide_run(run, orders, None, reported, now).action is action
+
+
+def test_only_a_completed_lock_ends_the_watch_over_a_run():
+    for completed, action in ((True, Action.END), (False, Action.NUDGE)):
+        lock = Lock(run_id=RUN_ID, completed=completed, expires_at=START)
+        ended = run_row(status=RunState.SUCCEEDED)
+        assert decide_run(ended, [order_row(1, status=S.SUCCEEDED)], lock, set(), NOW).action is action
+
+
+@pytest.mark.parametrize(
+    ("age", "action"),
+    [
+        (60, Action.WAIT),
+        (329, Action.WAIT),
+        (330, Action.PREPARE_AGAIN),
+        (989, Action.PREPARE_AGAIN),
+        (990, Action.GIVE_UP),
+    ],
+)
+def test_a_look_at_a_run_that_is_not_prepared(age, action):
+    now = START + timedelta(seconds=age)
+    assert decide_unprepared(START, START + timedelta(hours=1), now).action is action
+    assert decide_unprepared(START, now, now).action is Action.GIVE_UP
+
+
+class World:
+    def __init__(self, orders=({},), inserted=True):
+        self.clock = FakeClock(START)
+        self.runs, self.locks, self.workers = MemoryRuns(), MemoryLocks(), MemoryWorkers()
+        self.objects, self.preparations = MemoryObjects(self.clock), MemoryPreparations()
+        self.objects.put(keys.job(RUN_ID), stored_job(orders).model_dump_json().encode())
+        if inserted:
+            self.runs.insert(*queued(orders))
+        ports = Ports(self.clock, self.runs, self.locks, self.objects, self.workers, self.preparations, MemoryNotes())
+        self.watchdog = Watchdog(ports)
+
+    def open(self, **fields):
+        self.runs.order_rows[RUN_ID]["0001"] = open_row(**fields)
+
+    def check(self, num="0001"):
+        return self.watchdog.check(Watch(run_id=RUN_ID, order_num=num))
+
+    @property
+    def nudged(self):
+        return self.objects.exists(keys.trigger(RUN_ID))
+
+    @property
+    def result(self):
+        return Result.model_validate_json(self.objects.get(keys.result(RUN_ID, "0001")))
+
+
+def test_a_result_that_lies_unprocessed_wakes_the_orchestrator_and_is_not_the_end():
+    world = World()
+    world.open()
+    world.objects.put(keys.result(RUN_ID, "0001"), b"{}")
+    assert not world.check().ended
+    assert world.nudged
+
+
+def test_a_build_that_ended_without_a_word_failed():
+    world = World()
+    world.open(build_id="build:1")
+    assert not world.check().ended
+    world.workers.ended.add("build:1")
+    world.check()
+    assert (world.result.status, world.result.reported_by) == (S.FAILED, Reporter.WATCHDOG)
+
+
+def test_a_worker_that_is_silent_past_its_time_timed_out_and_can_no_longer_start():
+    world = World()
+    world.open()
+    world.clock.advance(360 + 61)
+    world.check()
+    assert world.result.status is S.TIMED_OUT
+    assert world.objects.exists(keys.claim(RUN_ID, "0001"))
+
+
+def test_a_result_that_came_between_look_and_write_stays():
+    world = World()
+    world.open()
+    world.clock.advance(360 + 61)
+    own = Result(run_id=RUN_ID, order_num="0001", status=S.SUCCEEDED, reported_by=Reporter.WORKER, ended_at=START)
+    exists = world.objects.exists
+    world.objects.exists = lambda key: exists(key) and not key.endswith("0001/result.json")
+    world.objects.put(keys.result(RUN_ID, "0001"), own.model_dump_json().encode())
+    world.check()
+    assert world.result == own
+    assert world.nudged
+
+
+def test_a_preparation_that_is_late_is_started_again_and_at_last_given_up():
+    world = World(inserted=False)
+    assert not world.check("0000").ended
+    assert world.preparations.started == []
+    world.clock.advance(331)
+    world.check("0000")
+    assert world.preparations.started == [RUN_ID]
+    world.clock.advance(700)
+    world.check("0000")
+    rows = world.runs.read(RUN_ID)
+    assert "preparation" in rows.run.preparation_error
+    assert world.nudged
+
+
+def test_what_is_gone_is_not_watched_for_ever():
+    world = World(inserted=False)
+    world.objects.delete([keys.job(RUN_ID)])
+    assert world.check("0000").ended
+    assert world.check("0001").ended
+
+
+WORK = {
+    "run_id": RUN_ID,
+    "order_num": "0001",
+    "trace_id": "0" * 16,
+    "timeout": 60,
+    "not_after": DEADLINE.isoformat(),
+    "urls": {"package": "p", "claim": "c", "claim_check": "k", "log": "l", "result": "r"},
+}
+
+
+def test_lambdas_records_of_what_died_are_read():
+    context = {"requestId": "one", "condition": "RetriesExhausted"}
+    died = parse_failure(
+        {"requestContext": context, "requestPayload": WORK, "responsePayload": {"errorMessage": "killed"}}
+    )
+    assert died == WorkerDied(RUN_ID, "0001", "killed", "one")
+    unprepared = {"requestContext": context, "requestPayload": {"prepare": RUN_ID}}
+    assert parse_failure(unprepared) == PreparationDied(RUN_ID, "RetriesExhausted")
+    assert parse_failure({"run_id": RUN_ID, "order_num": "0001"}) is None
+    with pytest.raises(ValueError, match="prepare"):
+        parse_failure({"requestPayload": {"other": 1}})
+
+
+def claimed_by(world, execution):
+    claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=Reporter.WORKER, claimed_at=START, execution=execution)
+    world.objects.put(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
+
+
+def test_a_worker_that_died_failed_at_once():
+    world = World()
+    world.open()
+    claimed_by(world, "one:random")
+    world.watchdog.worker_died(RUN_ID, "0001", "killed", execution="one")
+    assert world.result.status is S.FAILED
+    assert "killed" in world.result.reason
+
+
+def test_the_death_of_a_worker_that_had_no_claim_does_not_end_the_one_that_has():
+    world = World()
+    world.open()
+    claimed_by(world, "other:random")
+    world.watchdog.worker_died(RUN_ID, "0001", "throttled", execution="one")
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+def test_a_worker_that_died_after_its_order_had_ended_changes_nothing():
+    world = World()
+    world.runs.order_rows[RUN_ID]["0001"] = order_row(1, status=S.SUCCEEDED)
+    world.watchdog.worker_died(RUN_ID, "0001", "killed", execution="one")
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+def test_a_preparation_that_failed_for_good_ends_the_run_visibly():
+    world = World(inserted=False)
+    world.watchdog.preparation_died(RUN_ID, "out of memory")
+    assert "out of memory" in world.runs.read(RUN_ID).run.preparation_error
+    assert world.nudged

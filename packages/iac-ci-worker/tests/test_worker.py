@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.errors import AlreadyExists, PortFailed
+from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.models.work import Work, WorkUrls
+from iac_ci_common.packing import write
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing import FakeClock, MemoryNotes, MemoryObjects, MemorySealer
+from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_worker.act import Ports, Worker
+from iac_ci_worker.decide import Ending, Outcome, log_tail, seconds_left, verdict
+from iac_ci_worker.execution import BashRunner
+from iac_ci_worker.processes import descendants
+from iac_ci_worker.settings import WorkerSettings
+
+SECRET = "planted-worker-secret"
+PLACE = (RUN_ID, "0001")
+
+
+class MemoryExchange:
+    """The exchange over a bucket in memory."""
+
+    def __init__(self, objects):
+        self.objects = objects
+        self.log_fails = False
+
+    def claim(self, urls, claim):
+        try:
+            self.objects.use_url(urls.claim, claim.model_dump_json().encode())
+        except AlreadyExists:
+            return False
+        return True
+
+    def fetch(self, url, path):
+        path.write_bytes(self.objects.use_url(url))
+
+    def store_log(self, urls, path):
+        if self.log_fails:
+            raise PortFailed("the log: HTTP 403")
+        self.objects.use_url(urls.log, path.read_bytes())
+
+    def report(self, urls, result):
+        self.objects.use_url(urls.result, result.model_dump_json().encode())
+
+
+class World:
+    def __init__(self, cmds, *, env=None, secrets=None, age=False, folder=None, timeout=30, settings=None, grace=0.3):
+        self.clock = FakeClock(START)
+        self.objects = MemoryObjects(self.clock)
+        self.sealer = MemorySealer()
+        self.exchange = MemoryExchange(self.objects)
+        self.notes = MemoryNotes()
+        files = {
+            MANIFEST_NAME: Manifest(
+                run_id=RUN_ID, order_num="0001", order_name="order", flow_id="f", cmds=tuple(cmds), folder=folder,
+                env_vars=env or {}, sealed=secrets is not None, sealed_with_age=age,
+            ).model_dump_json().encode()
+        }  # fmt: skip
+        if secrets is not None:
+            files[SEALED_NAME] = self.sealer.seal(secrets, run_id=RUN_ID, age_recipient="age1" if age else None)
+        if age:
+            files[IDENTITY_NAME] = self.sealer.seal({"identity": "AGE"}, run_id=RUN_ID)
+        self.put_zip(keys.package(*PLACE), files)
+        self.code = None
+        self.timeout = timeout
+        ports = Ports(self.clock, self.exchange, self.sealer, BashRunner(grace_seconds=grace), self.notes)
+        self.worker = Worker(ports, WorkerSettings(**({"command_path": os.environ["PATH"]} | (settings or {}))))
+
+    def put_zip(self, key, files):
+        archive = io.BytesIO()
+        write(archive, files)
+        self.objects.put(key, archive.getvalue())
+
+    def with_code(self, files):
+        self.code = "a" * 64
+        self.put_zip(keys.code(self.code), files)
+        return self
+
+    def work(self):
+        get, put = self.objects.presign_get, self.objects.presign_put
+        return Work(
+            run_id=RUN_ID,
+            order_num="0001",
+            trace_id="0" * 16,
+            timeout=self.timeout,
+            not_after=START + timedelta(seconds=300),
+            urls=WorkUrls(
+                package=get(keys.package(*PLACE), seconds=600),
+                code=get(keys.code(self.code), seconds=600) if self.code else None,
+                claim=put(keys.claim(*PLACE), seconds=600, create_once=True),
+                claim_check=get(keys.claim(*PLACE), seconds=600),
+                log=put(keys.log(*PLACE), seconds=600, create_once=False),
+                result=put(keys.result(*PLACE), seconds=600, create_once=True),
+            ),
+        )
+
+    def run(self):
+        self.worker.run(self.work(), execution="here")
+        return self.result
+
+    @property
+    def result(self):
+        return Result.model_validate_json(self.objects.get(keys.result(*PLACE)))
+
+    @property
+    def log(self):
+        return self.objects.get(keys.log(*PLACE)).decode()
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield tmp_path
+    assert list(tmp_path.iterdir()) == [], "an order left something behind"
+
+
+def test_commands_run_in_order_with_both_streams_as_they_come():
+    world = World(["echo one; echo two >&2; echo three", "echo four"])
+    result = world.run()
+    assert (result.status, result.exit_code, result.reported_by) == (OrderState.SUCCEEDED, 0, Reporter.WORKER)
+    printed = [line for line in world.log.splitlines() if not line.startswith("$ ")]
+    assert printed == ["one", "two", "three", "four"]
+    assert result.log_stored
+    assert result.log_tail == world.log
+
+
+def test_the_first_command_that_fails_ends_the_order():
+    result = World(["echo one", "exit 7", "echo never"]).run()
+    assert (result.status, result.exit_code, result.failed_command) == (OrderState.FAILED, 7, "exit 7")
+    assert "command 2 of 3" in result.reason
+    assert "never" not in result.log_tail
+
+
+@pytest.mark.parametrize("command", ["false | true", "false; true", "echo $NOT_SET"])
+def test_commands_are_strict(command):
+    assert World([command]).run().status is OrderState.FAILED
+
+
+def test_code_and_folder_are_there():
+    world = World(["cat main.tf; pwd"], folder="infra").with_code({"infra/main.tf": b"content"})
+    assert "content" in world.run().log_tail
+
+
+@pytest.mark.parametrize("folder", ["nothing", "../.."])
+def test_a_folder_that_is_not_there_is_an_early_error_with_a_callback(folder):
+    result = World(["true"], folder=folder).with_code({"a": b""}).run()
+    assert result.status is OrderState.FAILED
+    assert "folder" in result.reason
+
+
+def test_who_has_no_claim_runs_nothing(temporary):
+    world = World(["echo ran"])
+    world.objects.put(keys.claim(*PLACE), b"{}")
+    assert world.worker.run(world.work()) is None
+    assert not world.objects.exists(keys.result(*PLACE))
+
+
+def test_a_second_worker_for_the_same_order_leaves():
+    world = World(["true"])
+    assert world.worker.run(world.work()) is OrderState.SUCCEEDED
+    assert world.worker.run(world.work()) is None
+
+
+def test_who_comes_too_late_runs_nothing():
+    world = World(["echo ran"])
+    world.clock.advance(301)
+    result = world.run()
+    assert result.status is OrderState.TIMED_OUT
+    assert not world.objects.exists(keys.log(*PLACE))
+
+
+def test_secrets_reach_the_commands_and_nothing_else():
+    shown = 'echo "$TOKEN"; printf %s "$TOKEN" | base64; printf %s "$TOKEN" | xxd -p 2>/dev/null || true; false'
+    world = World([shown], secrets={"TOKEN": SECRET})
+    result = world.run()
+    assert result.log_tail.count("***") >= 2
+    everything = b"".join(body for key, body in world.objects.objects.items() if "exec" not in key)
+    assert SECRET.encode() not in everything
+    import base64
+
+    assert base64.b64encode(SECRET.encode())[:-4] not in everything
+    assert SECRET not in str(world.notes.lines)
+
+
+def test_a_failing_command_that_holds_a_secret_is_redacted():
+    result = World([f"false {SECRET}"], secrets={"TOKEN": SECRET}).run()
+    assert result.failed_command == "false ***"
+
+
+def test_an_age_sealed_package_opens_with_its_sealed_identity():
+    assert World(['[ "$A" = b ]'], secrets={"A": "b"}, age=True).run().status is OrderState.SUCCEEDED
+
+
+def test_commands_see_a_clean_environment(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "engine-credential")
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+    world = World(["env"], env={"MINE": "1"}, settings={"command_environment": {"EXTRA": "2"}})
+    seen = dict(line.split("=", 1) for line in world.run().log_tail.splitlines() if "=" in line)
+    allowed = {
+        "PATH", "HOME", "TMPDIR", "LANG", "CI", "IAC_CI_RUN_ID", "IAC_CI_ORDER_NUM", "IAC_CI_ORDER_NAME",
+        "IAC_CI_FLOW_ID", "AWS_REGION", "AWS_DEFAULT_REGION", "MINE", "EXTRA", "PWD", "SHLVL", "_", "OLDPWD",
+    }  # fmt: skip
+    assert set(seen) <= allowed
+    assert (seen["MINE"], seen["EXTRA"]) == ("1", "2")
+
+
+def test_the_time_out_ends_the_whole_family():
+    world = World(["trap '' TERM; (trap '' TERM; setsid sleep 300) & sleep 300"], timeout=1)
+    result = world.run()
+    assert result.status is OrderState.TIMED_OUT
+    assert "1 seconds" in result.reason
+    assert descendants() == []
+
+
+def test_a_polite_command_may_clean_up():
+    result = World(["trap 'echo cleaned; exit 1' TERM; sleep 300 & wait"], timeout=1, grace=5).run()
+    assert result.status is OrderState.TIMED_OUT
+    assert "cleaned" in result.log_tail
+
+
+def test_background_children_neither_hang_nor_outlive_the_order():
+    began = time.monotonic()
+    result = World(["setsid nohup sleep 300 >/dev/null 2>&1 & echo done", "sleep 300 & echo more"]).run()
+    assert result.status is OrderState.SUCCEEDED
+    assert descendants() == []
+    assert time.monotonic() - began < 60
+
+
+def test_a_log_that_cannot_be_stored_changes_nothing_about_the_end():
+    world = World(["echo kept"])
+    world.exchange.log_fails = True
+    result = world.run()
+    assert result.status is OrderState.SUCCEEDED
+    assert not result.log_stored
+    assert "could not be stored" in result.reason
+    assert "kept" in result.log_tail
+
+
+def test_a_package_that_cannot_be_read_is_reported():
+    world = World(["true"])
+    for content in (b"no zip", b""):
+        world.objects.objects = {keys.package(*PLACE): content}
+        assert world.run().status is OrderState.FAILED
+        assert "could not be started" in world.result.reason
+
+
+def test_read_only_leftovers_are_removed_all_the_same():
+    World(["mkdir -p $HOME/a/b; touch $HOME/a/b/c; chmod -R a-w $HOME/a"]).run()
+
+
+def test_long_logs_are_cut_at_a_line_and_say_so():
+    result = World(["for i in $(seq 40000); do echo line number $i; done"]).run()
+    assert result.log_truncated
+    assert len(result.log_tail.encode()) <= 256 * 1024
+    assert result.log_tail.startswith("line number ")
+    assert result.log_tail.endswith("line number 40000\n")
+
+
+@pytest.mark.parametrize("log", [b"", b"short\n", b"\xff" * 600_000, b"x" * 600_000, b"line\n" * 200_000])
+def test_a_tail_always_fits(log):
+    tail, cut = log_tail(log, whole=len(log))
+    assert len(tail.encode()) <= 256 * 1024
+    assert cut == (len(log) > 256 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome(Ending.EXITED, 0, 0, 1), OrderState.SUCCEEDED),
+        (Outcome(Ending.EXITED, 1, 0, 1), OrderState.FAILED),
+        (Outcome(Ending.EXITED, -9, 0, 1), OrderState.FAILED),
+        (Outcome(Ending.TIMED_OUT, -15, 0, 1), OrderState.TIMED_OUT),
+        (Outcome(Ending.STOPPED, -15, 0, 1), OrderState.CANCELLED),
+    ],
+)
+def test_the_verdict(outcome, status):
+    assert verdict(outcome, 60).status is status
+
+
+def test_the_time_is_cut_to_the_orders_deadline():
+    work = World(["true"], timeout=60).work()
+    assert seconds_left(work, START) == 60
+    assert seconds_left(work, START + timedelta(seconds=280)) == 20
+
+
+def test_a_stopped_build_reports_that_it_was_cancelled(temporary):
+    program = (
+        "import os, signal, threading, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_worker import World\n"
+        "from iac_ci_worker.codebuild import _stop\n"
+        "signal.signal(signal.SIGTERM, _stop)\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "print(World(['echo begun; sleep 300']).run().status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(Path(__file__).parent)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "cancelled", done.stderr
+
+
+def test_the_door_needs_no_boto3():
+    program = "import sys, iac_ci_worker.handler, iac_ci_worker.wiring; print('boto3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_build_door_shows_nothing_of_unreadable_work():
+    environment = {**os.environ, "IAC_CI_WORK": "cGxhbnRlZA=="}
+    command = [sys.executable, "-m", "iac_ci_worker.codebuild", "run"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "planted" not in done.stderr
+
+
+def test_a_claim_names_its_execution():
+    world = World(["true"])
+    world.run()
+    claim = Claim.model_validate_json(world.objects.get(keys.claim(*PLACE)))
+    assert claim.execution.startswith("here:")
