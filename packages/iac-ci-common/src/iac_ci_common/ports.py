@@ -140,8 +140,11 @@ class Locks(Protocol):
         """
         ...
 
-    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int) -> Lock | None:
-        """Take a lock that nobody holds alive and that is not completed; None if somebody was faster."""
+    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock | None:
+        """Take a lock that nobody holds alive and that is not completed, creating it if there is none; else None.
+
+        Taking counts as a ring: of a holder who dies, the doorbell still tells that his event was not answered.
+        """
         ...
 
     def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:

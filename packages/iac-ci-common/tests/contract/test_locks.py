@@ -15,15 +15,19 @@ def later(now):
 
 
 def take(locks, now, owner="me"):
-    return locks.take(RUN_ID, owner=owner, now=now, lease_seconds=30)
+    return locks.take(RUN_ID, owner=owner, now=now, lease_seconds=30, expires_at=now + timedelta(days=2))
 
 
 def test_every_ring_counts(adapters, later):
     assert [adapters.locks.ring(RUN_ID, expires_at=later).doorbell for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_lock_that_never_rang_cannot_be_taken(adapters, now):
-    assert take(adapters.locks, now) is None
+def test_taking_makes_the_lock_and_counts_as_a_ring(adapters, now):
+    mine = take(adapters.locks, now)
+    assert (mine.doorbell, mine.answered, mine.token) == (1, 0, 1)
+    assert adapters.locks.release(mine) is None
+    again = take(adapters.locks, now)
+    assert (again.doorbell, again.answered, again.token) == (2, 1, 2)
 
 
 def test_one_of_two_takes_it(adapters, now, later):

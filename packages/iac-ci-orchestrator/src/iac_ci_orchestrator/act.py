@@ -87,18 +87,12 @@ class Orchestrator:
         Raises the first failure that is worth another try, after everything else was done and the lock let go.
         """
         ports = self._ports
-        now = ports.clock.now()
-        rung = ports.locks.ring(run_id, expires_at=now + _LOCK_LIFE)
-        if rung.completed or rung.held(now):
-            return
-        lock = ports.locks.take(
-            run_id, owner=secrets.token_hex(8), now=ports.clock.now(), lease_seconds=limits.LEASE_SECONDS
-        )
+        lock = self._take(run_id)
         if lock is None:
             return
         # The announced results are all there is to see only if nobody else rang since the last holder let go: one who
         # rang and was too late to take the lock has left, and relies on us.
-        alone = rung.owner is None and lock.doorbell == rung.doorbell == rung.answered + 1
+        alone = lock.doorbell == lock.answered + 1
         named = frozenset(order_nums) if alone and RUN_ORDER_NUM not in order_nums else frozenset[str]()
         notes = ports.notes.bind(run_id=run_id)
         try:
@@ -109,6 +103,21 @@ class Orchestrator:
             return
         if failures:
             raise failures[0]
+
+    def _take(self, run_id: str) -> Lock | None:
+        """Take the lock, or ring so that whoever holds it looks again; None if the run is in other hands."""
+        locks = self._ports.locks
+        while True:
+            now = self._ports.clock.now()
+            expires_at = now + _LOCK_LIFE
+            owner = secrets.token_hex(8)
+            lock = locks.take(run_id, owner=owner, now=now, lease_seconds=limits.LEASE_SECONDS, expires_at=expires_at)
+            if lock is not None:
+                return lock
+            rung = locks.ring(run_id, expires_at=expires_at)
+            # Let go between our try and our ring: then nobody heard it, and the run is ours to take after all.
+            if rung.completed or rung.held(self._ports.clock.now()):
+                return None
 
     def _passes(self, lock: Lock, named: AbstractSet[str]) -> tuple[IacCiError, ...]:
         while True:
@@ -126,7 +135,11 @@ class Orchestrator:
             lock = self._renew(rang)
 
     def _renew(self, lock: Lock) -> Lock:
-        return self._ports.locks.renew(lock, now=self._ports.clock.now(), lease_seconds=limits.LEASE_SECONDS)
+        """Prolong the lease once half of it is over."""
+        now = self._ports.clock.now()
+        if lock.held(now + timedelta(seconds=limits.LEASE_SECONDS / 2)):
+            return lock
+        return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
     def _pass(self, lock: Lock, named: AbstractSet[str]) -> _Pass:
         ports = self._ports

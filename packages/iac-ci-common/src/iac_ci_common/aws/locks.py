@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import keys
 from iac_ci_common.aws import transactions
@@ -15,6 +15,13 @@ from iac_ci_common.models.lock import Delivery, Lock
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+
+# Only where the lock is new, so that ringing never changes who holds it.
+_NEW_LOCK: Final = (
+    "SET run_id = :run, expires_at = if_not_exists(expires_at, :expires), "
+    "schema_version = if_not_exists(schema_version, :one)"
+)
 
 
 class DynamoLocks:
@@ -31,16 +38,9 @@ class DynamoLocks:
         try:
             return self._update(
                 run_id,
-                # The other fields only where the lock is new, so that ringing never changes who holds it.
-                "SET run_id = :run, expires_at = if_not_exists(expires_at, :expires), "
-                "schema_version = if_not_exists(schema_version, :one) ADD doorbell :one",
+                f"{_NEW_LOCK} ADD doorbell :one",
                 not_completed,
-                {
-                    ":run": {"S": run_id},
-                    ":expires": {"N": str(expiry_seconds(expires_at))},
-                    ":one": {"N": "1"},
-                    ":false": {"BOOL": False},
-                },
+                {**_new_lock(run_id, expires_at), ":false": {"BOOL": False}},
             )
         except ConditionFailed:
             lock = self.read(run_id)
@@ -48,20 +48,20 @@ class DynamoLocks:
                 raise
             return lock
 
-    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int) -> Lock | None:
+    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock | None:
         """Take a lock that nobody holds alive and that is not completed."""
         not_completed = "(attribute_not_exists(completed) OR completed = :false)"
         not_held = "(attribute_not_exists(#owner) OR lease_until <= :now)"
         try:
             return self._update(
                 run_id,
-                "SET #owner = :owner, lease_until = :until ADD #token :one",
-                f"attribute_exists(run_id) AND {not_completed} AND {not_held}",
+                f"{_NEW_LOCK}, #owner = :owner, lease_until = :until ADD #token :one, doorbell :one",
+                f"{not_completed} AND {not_held}",
                 {
+                    **_new_lock(run_id, expires_at),
                     ":owner": {"S": owner},
                     ":until": {"S": _moment(now + timedelta(seconds=lease_seconds))},
                     ":now": {"S": _moment(now)},
-                    ":one": {"N": "1"},
                     ":false": {"BOOL": False},
                 },
                 {"#owner": "owner", "#token": "token"},
@@ -170,6 +170,10 @@ class DynamoLocks:
             request["ExpressionAttributeNames"] = dict(names)
         with aws_errors(f"the lock of {run_id}"):
             return model(Lock, self._client.update_item(**request)["Attributes"])
+
+
+def _new_lock(run_id: str, expires_at: datetime) -> dict[str, Any]:
+    return {":run": {"S": run_id}, ":expires": {"N": str(expiry_seconds(expires_at))}, ":one": {"N": "1"}}
 
 
 def _key(lock_key: str) -> dict[str, dict[str, str]]:

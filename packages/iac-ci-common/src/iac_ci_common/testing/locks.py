@@ -28,13 +28,14 @@ class MemoryLocks:
         self.locks[run_id] = lock
         return lock
 
-    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int) -> Lock | None:
+    def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock | None:
         """Take a lock that nobody holds alive and that is not completed."""
-        lock = self.locks.get(run_id)
-        if lock is None or lock.completed or lock.held(now):
+        lock = self.locks.get(run_id) or Lock(run_id=run_id, expires_at=expires_at)
+        if lock.completed or lock.held(now):
             return None
         until = now + timedelta(seconds=lease_seconds)
-        self.locks[run_id] = lock.model_copy(update={"owner": owner, "lease_until": until, "token": lock.token + 1})
+        counted = {"token": lock.token + 1, "doorbell": lock.doorbell + 1}
+        self.locks[run_id] = lock.model_copy(update={"owner": owner, "lease_until": until, **counted})
         return self.locks[run_id]
 
     def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
