@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache, partial
 
-from iac_ci_common.vcs.github import GitHubReports
-
 from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
@@ -16,6 +14,7 @@ from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.notes import PowertoolsNotes
 from iac_ci_common.parallel import Threads
+from iac_ci_common.vcs.github import GitHubReports
 from iac_ci_orchestrator.act import Orchestrator, Ports
 from iac_ci_orchestrator.settings import OrchestratorSettings
 

@@ -1,0 +1,79 @@
+"""What the documents say is so: commands run, files exist, schemas and fields are the models'."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import schemas
+from iac_ci_common.models.job import Job, Order
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "packages/*/*.md", "terraform/deploy/stack/*.md")
+    for path in ROOT.glob(pattern)
+)
+# The suite itself cannot be run from within the suite; `.ci/run` runs it by this very command.
+RUN_ELSEWHERE = {".ci/test", ".ci/run"}
+
+
+def commands():
+    for document in DOCUMENTS:
+        for block in re.findall(r"```(?:console|sh)\n(.*?)```", document.read_text("utf-8"), re.DOTALL):
+            for line in block.splitlines():
+                command = line.removeprefix("$ ").strip()
+                if line.startswith("$ ") and command not in RUN_ELSEWHERE:
+                    yield pytest.param(command, id=f"{document.relative_to(ROOT)}: {command}")
+
+
+@pytest.mark.local_cloud
+@pytest.mark.parametrize("command", list(dict.fromkeys(commands())))
+def test_commands_of_the_documents_work(command):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_documents_link_to_exists(document):
+    text = document.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (document.parent / target).exists(), target
+    for target in re.findall(r"`((?:packages|terraform|examples|docs)/[^`\s<*]+)`", text):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("name", sorted(schemas.MODELS))
+def test_the_committed_schemas_are_the_models(name):
+    assert (ROOT / "docs" / "schemas" / f"{name}.json").read_text("utf-8") == schemas.schema(name)
+
+
+def test_the_contract_names_every_field_and_no_other():
+    text = (ROOT / "docs" / "contract.md").read_text("utf-8")
+    tables = text.split("## The job", 1)[1].split("## What commands get", 1)[0]
+    job, order = tables.split("### An order", 1)
+    for part, model in ((job, Job), (order, Order)):
+        named = {
+            name for row in re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+        }
+        assert named == set(model.model_fields)
+
+
+def test_the_flow_names_only_files_that_exist():
+    text = (ROOT / "docs" / "flow.md").read_text("utf-8")
+    section = ""
+    for line in text.splitlines():
+        heading = re.match(r"## \d\. .*`packages/([a-z-]+)`", line)
+        if heading:
+            section = heading.group(1)
+        for name in re.findall(r"(?<![/\w])`(\w+\.py)`", line):
+            folder = ROOT / "packages" / (section or "iac-ci-init") / "src"
+            assert list(folder.rglob(name)), f"{section}: {name}"
