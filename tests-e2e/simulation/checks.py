@@ -8,19 +8,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.limits import LEASE_SECONDS
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_move, check_run_move
-from simulation.scheduler import EPOCH
+from iac_ci_worker.decide import Ending, Outcome
+from simulation import scheduler
+from simulation.scheduler import EPOCH, Process
 from simulation.world import POLL_SECONDS, World
 
 BOUND_SECONDS = 600.0
-"""Every accepted run has ended so long after its deadline: a minute's grace, a few polls, one round of Lambda's retries."""
+"""Every accepted run has ended so long after its deadline: a grace, a few polls, one round of Lambda's retries."""
 
 DISPATCH_SECONDS = LEASE_SECONDS + 4 * POLL_SECONDS
 """No order stays `dispatching` longer than this once the world works again."""
+
+
+NOTICED_SECONDS = 2 * POLL_SECONDS + 150.0
+"""A worker that died is noticed after so long: two polls, an event that comes late, a pass."""
 
 
 class Violation(AssertionError):
@@ -50,6 +57,9 @@ class Checks:
         self._dispatch_moves: Counter[tuple[str, str]] = Counter()
         self._accepted: dict[str, Accepted] = {}
         self._by_key: dict[str, str] = {}
+        self._said: dict[tuple[str, str], OrderState] = {}
+        self._died: dict[tuple[str, str], float] = {}
+        world.process_ended = self.process_ended
         self.violations: list[Violation] = []
         world.row_written = self.row_written
         world.result_written = self.result_written
@@ -103,6 +113,19 @@ class Checks:
                 self._broken("an order starts when its dependencies allow", f"{key}: {num} is {state}")
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
+
+    def commands_say(self, run_id: str, order_num: str, outcome: Outcome) -> None:
+        """Note how an order's commands ended of themselves."""
+        ended = OrderState.FAILED if outcome.exit_code else OrderState.SUCCEEDED
+        self._said[(run_id, order_num)] = OrderState.TIMED_OUT if outcome.ending is Ending.TIMED_OUT else ended
+
+    def process_ended(self, process: Process) -> None:
+        """Look at how a function ended: only the errors that the engine can name may leave it."""
+        if process.ending is scheduler.Ending.RAISED and not _is_named(process.error):
+            self._broken("only named errors leave a function", f"{process}: {process.error!r}")
+        if process.ending is scheduler.Ending.DIED and process.function in {"worker", "build"}:
+            run_id, _, order_num = process.about.partition("/")
+            self._died[(run_id, order_num)] = self._world.scheduler.time
 
     def commands_end(self, run_id: str, order_num: str) -> None:
         """Note that an order's commands run no more."""
@@ -159,6 +182,7 @@ class Checks:
         for run_id in {run_id for run_id, _ in world.runs.order_rows.items()} - set(world.runs.run_rows):
             self._broken("every accepted run ends", f"{run_id} has orders and no run")
         self._results()
+        self._as_told()
         for (run_id, num), moves in self._dispatch_moves.items():
             starters = {process for run, order, process in world.worker_starts if (run, order) == (run_id, num)}
             if len(starters) > moves:
@@ -250,6 +274,20 @@ class Checks:
                 if self._command_starts[(parsed.run_id, parsed.order_num)] != 1:
                     self._broken("nothing succeeds that did not run", key)
 
+    def _as_told(self) -> None:
+        """Where nothing failed, orders end as their commands did, and a dead worker is noticed within two polls."""
+        world = self._world
+        if not world.faults.profile.is_calm:
+            return
+        for (run_id, num), state in self._said.items():
+            row = world.runs.order_rows[run_id][num]
+            if row.status is not state:
+                self._broken("an order ends as its commands did", f"{run_id}/{num}: {row.status}, not {state}")
+        for (run_id, num), died in self._died.items():
+            ended = self._states[(run_id, num)][-1][0]
+            if ended > died + NOTICED_SECONDS:
+                self._broken("a dead worker is noticed", f"{run_id}/{num}: {ended - died:.0f} s later")
+
     def _legal(self, key: tuple[str, str], check: object) -> None:
         try:
             check()  # type: ignore[operator]
@@ -258,3 +296,9 @@ class Checks:
 
     def _broken(self, check: str, what: str) -> None:
         self.violations.append(Violation(check, f"{what} (at {self._world.scheduler.time:.3f})"))
+
+
+def _is_named(error: BaseException | None) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return all(_is_named(each) for each in error.exceptions)
+    return isinstance(error, IacCiError)

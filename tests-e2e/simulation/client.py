@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
-from iac_ci_common import signature
+from iac_ci_common import keys, signature
+from iac_ci_common.errors import ConditionFailed, NotFound
 from simulation.checks import Accepted, Checks
 from simulation.graphs import Story
 from simulation.scheduler import Ending, Process
-from simulation.world import World
+from simulation.world import RunsPort, World
 
 SECRET = "simulated webhook secret"
 GATEWAY_SECONDS = 29.0
@@ -65,3 +67,18 @@ class Client:
             self._checks.accepted(Accepted(content["run_id"], content["trace_id"]), self._key)
         elif answer["statusCode"] < 500 and not (answer["statusCode"] == 401 and self._tries > 1):
             raise AssertionError(f"a sound job was refused: {content}")
+
+
+def cancel(world: World) -> None:
+    """Ask for the end of every run there is, as ``iac-ci cancel`` does."""
+    runs, objects = RunsPort(world, world.runs), world.port("objects", world.objects)
+
+    def ask(run_id: str) -> None:
+        with suppress(ConditionFailed, NotFound):
+            runs.request_cancel(run_id, "somebody asked")
+            objects.put(keys.trigger(run_id), b"{}")
+
+    for run_id in sorted(world.runs.run_rows):
+        world.run_function(
+            "cli", run_id, lambda run_id=run_id: ask(run_id), lambda process: None, delay=0.0, limit=60.0
+        )

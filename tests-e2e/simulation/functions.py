@@ -15,9 +15,8 @@ import iac_ci_orchestrator.act
 import iac_ci_orchestrator.handler
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
-from iac_ci_init.settings import InitSettings
-
 from iac_ci_common.testing import MemoryCodeStore, MemoryRepositories, MemorySecrets, Sequential
+from iac_ci_init.settings import InitSettings
 from simulation.client import SECRET
 from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
 from simulation.world import (

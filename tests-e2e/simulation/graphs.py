@@ -14,7 +14,7 @@ DEADLINES = (120, 300, 900, 1800, 3600)
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or take the worker along."""
+    """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or kill the worker."""
 
     seconds: float
     exit_code: int = 0

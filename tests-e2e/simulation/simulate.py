@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 
 from simulation.checks import BOUND_SECONDS, Checks, Violation
-from simulation.client import Client
+from simulation.client import GATEWAY_SECONDS, Client, cancel
 from simulation.faults import Faults, draw_profile
 from simulation.functions import installed
 from simulation.graphs import Story, draw_story
@@ -63,13 +63,19 @@ def simulate(
         world.trace = []
     checks = Checks(world)
     stories: dict[str, Story] = {"run1": story}
+    if size is None and story.size < 10 and random.random() < 0.1:
+        stories |= {f"run{number}": draw_story(random, size=random.randint(1, 6)) for number in (2, 3)}
     with _determined(seed), _switched_off(mutation), installed(world):
         engine = worker(world, checks, stories)
         world.worker_door = lambda work, execution: engine.run(work, execution=execution)
         clients = [Client(world, checks, each, random, name) for name, each in stories.items()]
         for client in clients:
             scheduler.after(random.uniform(0.0, 5.0), client.submit)
-        horizon = story.job["job_timeout"] + BOUND_SECONDS + AFTERWARDS_SECONDS
+        if random.random() < 0.1:
+            scheduler.after(random.uniform(0.0, story.job["job_timeout"]), lambda: cancel(world))
+        last_deadline = max(each.job["job_timeout"] for each in stories.values())
+        # A client asks four times, so its run may be accepted that much later.
+        horizon = 4 * GATEWAY_SECONDS + last_deadline + BOUND_SECONDS + AFTERWARDS_SECONDS
         try:
             scheduler.run(lambda: False, horizon)
         finally:
@@ -78,7 +84,7 @@ def simulate(
     return Outcome(
         seed,
         weather.name,
-        story.size,
+        sum(each.size for each in stories.values()),
         scheduler.steps,
         scheduler.time,
         checks.violations,

@@ -16,7 +16,7 @@ from iac_ci_worker.exchange import HttpExchange
 from iac_ci_worker.execution import Commands
 from iac_ci_worker.settings import WorkerSettings
 from simulation.checks import Checks
-from simulation.graphs import Story
+from simulation.graphs import Behaviour, Story
 from simulation.world import Silent, World
 
 
@@ -79,16 +79,22 @@ class PretendedCommands:
             log.write_bytes(redactor.feed(b"it went wrong\n") + redactor.finish())
         self._checks.commands_start(run_id, order_num)
         try:
-            if behaviour.kills_worker:
-                self._world.scheduler.pause(min(behaviour.seconds, commands.seconds))
-                self._world.scheduler.die()
-            if behaviour.hangs or behaviour.seconds > commands.seconds:
-                self._world.scheduler.pause(commands.seconds)
-                return Outcome(Ending.TIMED_OUT, -9, 0, 1)
-            self._world.scheduler.pause(behaviour.seconds)
-            return Outcome(Ending.EXITED, behaviour.exit_code, 0, 1)
+            outcome = self._play(behaviour, commands.seconds)
+            self._checks.commands_say(run_id, order_num, outcome)
         finally:
             self._checks.commands_end(run_id, order_num)
+        return outcome
+
+    def _play(self, behaviour: Behaviour, seconds: float) -> Outcome:
+        scheduler = self._world.scheduler
+        if behaviour.kills_worker:
+            scheduler.pause(min(behaviour.seconds, seconds))
+            scheduler.die()
+        if behaviour.hangs or behaviour.seconds > seconds:
+            scheduler.pause(seconds)
+            return Outcome(Ending.TIMED_OUT, -9, 0, 1)
+        scheduler.pause(behaviour.seconds)
+        return Outcome(Ending.EXITED, behaviour.exit_code, 0, 1)
 
 
 def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker:

@@ -1,7 +1,7 @@
 """AWS as far as the engine sees it, with everything that it may do to the engine.
 
-Every port call of a process goes through ``World.call``: a pause, perhaps a fault, the effect, another pause. Events and
-asynchronous calls arrive by ``Faults.deliveries``: late, out of order, several times or never.
+Every port call of a process goes through ``World.call``: a pause, perhaps a fault, the effect, another pause. Events
+and asynchronous calls arrive by ``Faults.deliveries``: late, out of order, several times or never.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Port:
 
 
 class RunsPort:
-    """The tables as a process sees them: what takes several calls can be cut in the middle, what is read can be torn."""
+    """The tables as a process sees them: several calls can be cut in the middle, what is read can be torn."""
 
     def __init__(self, world: World, runs: RecordedRuns) -> None:
         self._world = world
@@ -164,6 +164,7 @@ class World:
         self.active: dict[str, int] = {}
         self.worker_starts: list[tuple[str, str, int]] = []
         self.result_written: Callable[[str], None] = lambda key: None
+        self.process_ended: Callable[[Process], None] = lambda process: None
         self.idle: Callable[[str], None] = lambda run_id: None
         self.any_failed: set[str] = set()
         self._ports: dict[str, Port] = {}
@@ -254,6 +255,7 @@ class World:
         self.active[run_id] = self.active.get(run_id, 0) + (function in {"orchestrator", "init"})
 
         def done(process: Process) -> None:
+            self.process_ended(process)
             if self.trace is not None:
                 self.trace.append(f"{self.scheduler.time:10.3f} {process} {process.ending} {process.error or ''}")
             if process.ending is not Ending.RETURNED:
@@ -353,7 +355,8 @@ class WorkersService:
             build.ended = True
 
         about = f"{work.run_id}/{work.order_num}"
-        delay = world.random.uniform(2.0, 40.0)
+        late = world.random.random() < world.faults.profile.late
+        delay = world.random.uniform(40.0, 700.0) if late else world.random.uniform(2.0, 40.0)
         build.process = world.run_function("build", about, body, ended, delay=delay, limit=float(timeout_seconds))
         return build_id
 
