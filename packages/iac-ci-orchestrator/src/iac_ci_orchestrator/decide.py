@@ -99,7 +99,8 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     stop_reason = _stop_reason(run, now)
     ends = (*_reported(by_num, results), *_never_started(by_num, stop_reason, now))
     stops = tuple(stop for order in orders if (stop := _stop(by_num[order.order_num], now)) is not None)
-    dispatches = _dispatches(run, by_num, now) if stop_reason is None else ()
+    # An order whose dispatch died half-way may be running: it is seen through also where no other may start.
+    dispatches = (*_again(run, by_num, now), *(_first(run, by_num, now) if stop_reason is None else ()))
     for dispatch in dispatches:
         by_num[dispatch.after.order_num] = dispatch.after
     after_all = tuple(by_num[order.order_num] for order in orders)
@@ -177,14 +178,17 @@ def _stop(order: OrderRow, now: datetime) -> StopFromOutside | None:
     return StopFromOutside(order, OrderState.TIMED_OUT, "the order's time is up and its worker did not report")
 
 
-def _dispatches(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> tuple[Dispatch, ...]:
-    again = [
+def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
+    return [
         Dispatch(order, order.model_copy(update={"dispatched_at": now}), _timeout(order, run, now), again=True)
         for order in by_num.values()
         if _is_stale(order, now)
     ]
+
+
+def _first(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
     room = run.max_parallel - sum(order.status in OPEN for order in by_num.values())
-    first = []
+    first: list[Dispatch] = []
     for order in sorted(by_num.values(), key=lambda row: row.order_num):
         if room <= 0:
             break
@@ -198,7 +202,7 @@ def _dispatches(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> t
         )
         first.append(Dispatch(order, after, timeout))
         room -= 1
-    return (*again, *first)
+    return first
 
 
 def _is_stale(order: OrderRow, now: datetime) -> bool:
