@@ -1,0 +1,79 @@
+"""The first leg on in-memory ports, asked as API Gateway asks."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from iac_ci_common.errors import IacCiError
+from iac_ci_common.signature import sign
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryLocks,
+    MemoryObjects,
+    MemoryPreparations,
+    MemorySecrets,
+    MemoryWatchdogs,
+    Observed,
+)
+from iac_ci_common.testing.samples import START
+from iac_ci_init.act import Door, DoorPorts
+from iac_ci_init.doors import answer, read_request, refusal
+from iac_ci_init.settings import InitSettings
+
+JOB = {"username": "tests", "orders": [{"order_name": "one", "cmds": ["true"], "timeout": 60}]}
+
+
+def settings(**fields):
+    values = {
+        "internal_bucket": "internal", "orders_table": "orders", "events_table": "events", "locks_table": "locks",
+        "done_bucket": "done", "kms_key_arn": "key", "watchdog_arn": "arn", "init_function": "init",
+        "webhook_secrets": ["ssm:/webhook"],
+    }  # fmt: skip
+    return InitSettings(**(values | fields))
+
+
+class Asked:
+    def __init__(self, secret="secret", before=None, **fields):
+        self.clock = FakeClock(START)
+        self.locks, self.objects = MemoryLocks(), MemoryObjects(self.clock)
+        self.watchdogs, self.preparations = MemoryWatchdogs(), MemoryPreparations()
+        self.calls = []
+
+        def watched(port, name):
+            def hook(call):
+                self.calls.append(call)
+                if before is not None:
+                    before(call)
+
+            return Observed(port, name=name, before=hook)
+
+        secrets = MemorySecrets({"ssm:/webhook": secret} if secret is not None else {})
+        ports = DoorPorts(
+            self.clock,
+            watched(self.locks, "locks"),
+            watched(self.objects, "objects"),
+            watched(self.watchdogs, "watchdogs"),
+            watched(self.preparations, "preparations"),
+            secrets,
+        )
+        self.door = Door(ports, settings(**fields))
+
+    def post(self, body, *, signature=None, key=None, encoded=False, header="X-IaC-CI-Signature"):
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {header: sign("secret", raw, self.clock.now()) if signature is None else signature}
+        if key is not None:
+            headers["idempotency-KEY"] = key
+        text = base64.b64encode(raw).decode() if encoded else raw.decode("utf-8", "surrogateescape")
+        event = {"body": text, "isBase64Encoded": encoded, "headers": headers}
+        try:
+            said = answer(202, self.door.accept(read_request(event)))
+        except IacCiError as error:
+            said = refusal(error)
+        return said["statusCode"], json.loads(said["body"])
+
+    @property
+    def untouched(self):
+        return not (
+            self.objects.objects or self.locks.deliveries or self.watchdogs.started or self.preparations.started
+        )

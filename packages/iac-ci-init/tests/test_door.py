@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iac_ci_common import keys
+from iac_ci_common.errors import Throttled
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.signature import sign
+
+sys.path.insert(0, str(Path(__file__).parent))
+from door import JOB, Asked
+
+DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+
+
+def order(**fields):
+    return {**JOB, "orders": [{"cmds": ["true"], "timeout": 60, **fields}]}
+
+
+def orders(*several, **fields):
+    return {**JOB, "orders": [{"cmds": ["true"], "timeout": 60, **one} for one in several], **fields}
+
+
+def job(**fields):
+    return {**JOB, **fields}
+
+
+GIT = {"git_repo": "https://example.com/a/b", "commit_hash": "a" * 40}
+
+BAD = {
+    "not JSON": (b"{", "body"),
+    "not UTF-8": (b"\xff\xfe", "body"),
+    "no object": (b"[]", "body"),
+    "nested too deeply": (DEEP, "body"),
+    "not a number": (b'{"job_timeout": NaN}', "body"),
+    "a field twice": (b'{"username": "a", "username": "b"}', "body"),
+    "unknown field": (job(comment="x"), "comment"),
+    "unknown field of an order": (order(comand="x"), "orders[0].comand"),
+    "wrong type": (job(job_timeout="60"), "job_timeout"),
+    "commands as one text": (order(cmds="terraform apply"), "orders[0].cmds"),
+    "no orders": (job(orders=[]), "orders"),
+    "orders missing": ({"username": "tests"}, "orders"),
+    "too many orders": (orders(*[{}] * 1001), "orders"),
+    "no commands": (order(cmds=[]), "orders[0].cmds"),
+    "an empty command": (order(cmds=[""]), "orders[0].cmds[0]"),
+    "a blank command": (order(cmds=[" "]), "orders[0].cmds[0]"),
+    "a command too long": (order(cmds=["x" * 20_000]), "orders[0].cmds[0]"),
+    "no time-out": ({**JOB, "orders": [{"cmds": ["true"]}]}, "orders[0].timeout"),
+    "time-out zero": (order(timeout=0), "orders[0].timeout"),
+    "time-out negative": (order(timeout=-1), "orders[0].timeout"),
+    "time-out beyond Lambda": (order(timeout=541, use_lambda=True), "orders[0].timeout"),
+    "time-out beyond CodeBuild": (orders({"timeout": 28_801}, job_timeout=40_000), "orders[0].timeout"),
+    "two names alike": (orders({"order_name": "a"}, {"order_name": "a"}), "orders[0].order_name"),
+    "two queue ids alike": (orders({"queue_id": "a"}, {"queue_id": "a"}), "orders[0].queue_id"),
+    "a queue id that is another's name": (orders({"order_name": "a"}, {"queue_id": "a"}), "orders[1].queue_id"),
+    "unknown dependency": (order(dependencies=["nobody"]), "orders[0].dependencies[0]"),
+    "dependency on itself": (order(order_name="a", dependencies=["a"]), "orders[0].dependencies[0]"),
+    "a short URL life": (job(presign_expiry=359), "presign_expiry"),
+    "a commit without a repository": (order(commit_hash="a" * 40), "orders[0].commit_hash"),
+    "a repository without a commit": (order(git_repo="https://example.com/a/b"), "orders[0].commit_hash"),
+    "a short commit": (order(git_repo="https://example.com/a/b", commit_hash="abc"), "orders[0].commit_hash"),
+    "a folder of nothing": (order(git_folder="a"), "orders[0].git_folder"),
+    "a folder outside": (order(**GIT, git_folder="../a"), "orders[0].git_folder"),
+    "two sources": (order(**GIT, s3_location="s3://bucket/key"), "orders[0].s3_location"),
+    "half an S3 location": (order(s3_location="s3://bucket"), "orders[0].s3_location"),
+    "a hostile repository": (order(git_repo="ext::sh", commit_hash="a" * 40), "orders[0].git_repo"),
+    "a local repository": (order(git_repo="file:///etc", commit_hash="a" * 40), "orders[0].git_repo"),
+    "no variable name": (order(env_vars={"A-B": "x"}), "orders[0].env_vars.A-B"),
+    "the loader's variable": (order(env_vars={"LD_PRELOAD": "x"}), "orders[0].env_vars.LD_PRELOAD"),
+    "the engine's variable": (order(env_vars={"IAC_CI_WORK": "x"}), "orders[0].env_vars.IAC_CI_WORK"),
+    "a variable set twice": (
+        order(env_vars={"A": "x"}, secrets={"A": "ssm:/iac-ci/jobs/a"}),
+        "orders[0].secrets.A",
+    ),
+    "an id with a slash": (order(order_name="a/b"), "orders[0].order_name"),
+    "an id with dots": (order(queue_id=".."), "orders[0].queue_id"),
+    "an id with a control character": (job(username="a\nb"), "username"),
+    "an id too long": (job(flow_label="a" * 129), "flow_label"),
+    "an unknown scheme": (order(secrets={"A": "vault:/a"}), "orders[0].secrets.A"),
+    "a secret outside the prefix": (order(secrets={"A": "ssm:/prod/a"}), "orders[0].secrets.A"),
+    "the target named twice": (order(use_lambda=True, execution_target="lambda"), "orders[0]"),
+    "a run shorter than its order": (job(job_timeout=59), "job_timeout"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "where"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_named_and_leaves_nothing(body, where):
+    asked = Asked()
+    status, said = asked.post(body, encoded=isinstance(body, bytes))
+    assert status == 400
+    assert where in [problem["where"] for problem in said["problems"]], said
+    assert asked.untouched
+
+
+def test_a_cycle_is_shown():
+    asked = Asked()
+    body = orders(
+        {"order_name": "a", "dependencies": ["c"]},
+        {"order_name": "b", "dependencies": ["a"]},
+        {"order_name": "c", "dependencies": ["b"]},
+    )
+    _, said = asked.post(body)
+    assert "a → c → b → a" in said["problems"][0]["what"]
+
+
+def test_a_circle_of_a_thousand_needs_no_recursion():
+    body = orders(*({"dependencies": [f"order-{(number + 1) % 1000 + 1:04d}"]} for number in range(1000)))
+    status, said = Asked().post(body)
+    assert status == 400
+    assert "circle" in said["problems"][-1]["what"]
+
+
+def test_every_problem_is_told_at_once():
+    body = orders(
+        {"order_name": "a", "timeout": 541, "use_lambda": True},
+        {"order_name": "a", "dependencies": ["x"]},
+        presign_expiry=1,
+    )
+    _, said = Asked().post(body)
+    found = {problem["where"] for problem in said["problems"]}
+    assert found >= {"orders[0].timeout", "orders[0].order_name", "orders[1].dependencies[0]", "presign_expiry"}
+
+
+def test_a_value_in_a_wrong_place_is_not_repeated():
+    _, said = Asked().post(order(timeout="planted-secret"))
+    assert "planted" not in json.dumps(said)
+
+
+def test_too_large_a_body_is_refused():
+    asked = Asked()
+    status, _ = asked.post(b" " * (5 * 1024 * 1024 + 1))
+    assert status == 413
+    assert asked.untouched
+
+
+@pytest.mark.parametrize("signature", ["", "nonsense", "t=1,v1=" + "0" * 64, "sha1=abc"])
+def test_a_wrong_signature_gets_401_before_anything_is_read(signature):
+    asked = Asked()
+    assert asked.post(b"not even JSON", signature=signature)[0] == 401
+    assert asked.untouched
+
+
+def test_a_stale_signature_gets_401():
+    asked = Asked()
+    body = json.dumps(JOB).encode()
+    stale = sign("secret", body, asked.clock.now() - timedelta(seconds=301))
+    assert asked.post(body, signature=stale)[0] == 401
+    assert asked.untouched
+
+
+@pytest.mark.parametrize("secret", [None, ""])
+def test_an_unset_secret_refuses_everything(secret):
+    assert Asked(secret=secret).post(JOB)[0] == 401
+
+
+def test_an_accepted_job_is_stored_watched_and_prepared_in_this_order():
+    asked = Asked()
+    status, said = asked.post(JOB)
+    assert status == 202
+    stored = StoredJob.model_validate_json(asked.objects.get(keys.job(said["run_id"])))
+    assert (stored.trace_id, stored.flow_id) == (said["trace_id"], said["flow_id"])
+    assert said["done_endpt"] == f"s3://done/{said['run_id']}/done"
+    assert said["flow_id"] == f"tests:{said['trace_id']}-flow"
+    assert asked.watchdogs.started == [(said["run_id"], "0000")]
+    assert asked.preparations.started == [said["run_id"]]
+    started = [call for call in asked.calls if call.endswith(".start")]
+    assert started == ["watchdogs.start", "preparations.start"]
+
+
+@pytest.mark.parametrize("header", ["x-iac-ci-signature", "X-IAC-CI-SIGNATURE"])
+def test_bodies_in_base64_and_headers_in_any_case_are_read(header):
+    assert Asked().post(JOB, encoded=True, header=header)[0] == 202
+
+
+def test_a_request_sent_again_gets_401_and_starts_nothing():
+    asked = Asked()
+    assert asked.post(JOB)[0] == 202
+    assert asked.post(JOB)[0] == 401
+    assert len(asked.preparations.started) == 1
+
+
+def test_a_stolen_request_does_not_start_under_a_new_key():
+    asked = Asked()
+    assert asked.post(JOB, key="one")[0] == 202
+    assert asked.post(JOB, key="two")[0] == 401
+
+
+def test_the_same_key_gets_the_first_answer_again():
+    asked = Asked()
+    first = asked.post(JOB, key="one")
+    asked.clock.advance(60)
+    assert asked.post(JOB, key="one") == first
+    assert len(asked.preparations.started) == 1
+    assert asked.post(job(flow_label="other"), key="one")[0] == 409
+
+
+def test_a_request_that_died_before_its_answer_goes_on_under_the_same_run():
+    failing = [Throttled("slow down")]
+
+    def before(call):
+        if call == "preparations.start" and failing:
+            raise failing.pop()
+
+    asked = Asked(before=before)
+    assert asked.post(JOB, key="one")[0] == 503
+    (stored,) = asked.objects.list("tmp/jobs/")
+    asked.clock.advance(10)
+    status, said = asked.post(JOB, key="one")
+    assert status == 202
+    assert keys.job(said["run_id"]) == stored
+    assert asked.preparations.started == [said["run_id"]]
+
+
+def test_a_malformed_key_is_a_problem():
+    assert Asked().post(JOB, key="a\nb")[0] == 400
+
+
+def test_the_allow_list_confines_a_source():
+    asked = Asked(secret_allow_list={"api": ["team-a/*"]})
+    assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/team-a/x"}))[0] == 202
+    assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/team-b/x"}))[0] == 400
+
+
+def test_older_names_still_work():
+    body = orders(
+        {"use_lambda": True, "queue_id": "q1", "ssm_paths": ["/iac-ci/jobs/a", "aws:::ssm:/iac-ci/jobs/b"]},
+        {
+            "use_lambda": False,
+            "dependencies": ["q1"],
+            "secret_manager_paths": ["iac-ci/jobs/c", "aws:::secretd:iac-ci/jobs/d"],
+        },
+        **GIT,
+        pr_number=3,
+        issue_number=4,
+        pr_comment_search_tag="tag",
+        presign_expiry=3600,
+    )
+    assert Asked().post(body)[0] == 202
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=15,
+)
+NAMES = st.sampled_from([*JOB, "job_timeout", "git_repo", "commit_hash", "presign_expiry", "pr_number"])
+ORDER_NAMES = st.sampled_from(
+    ["cmds", "timeout", "env_vars", "secrets", "dependencies", "git_folder", "use_lambda", "ssm_paths"]
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.dictionaries(NAMES, JSON, max_size=4), st.dictionaries(ORDER_NAMES, JSON, max_size=4))
+def test_no_json_gets_anything_but_an_answer(fields, order_fields):
+    body = {**JOB, **fields}
+    if "orders" not in fields:
+        body["orders"] = [{**JOB["orders"][0], **order_fields}]
+    status, _ = Asked().post(body)
+    assert status in {202, 400}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_get_anything_but_an_answer(body):
+    assert Asked().post(body, encoded=True)[0] == 400
