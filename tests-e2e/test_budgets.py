@@ -107,7 +107,8 @@ class Stack:
         watchdogs, preparations = self._counted(MemoryWatchdogs(), "sfn"), self._counted(MemoryPreparations(), "lambda")
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
-            done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init", webhook_secrets=["ssm:/webhook"],
+            done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init",
+            webhook_secrets=["ssm:/webhook"],
         )  # fmt: skip
         self.door = Door(DoorPorts(clock, locks, self.internal, watchdogs, preparations, secrets), settings)
         self.preparer = Preparer(
