@@ -85,6 +85,10 @@ BAD = {
     "an id too long": (job(flow_label="a" * 129), "flow_label"),
     "an unknown scheme": (order(secrets={"A": "vault:/a"}), "orders[0].secrets.A"),
     "a secret outside the prefix": (order(secrets={"A": "ssm:/prod/a"}), "orders[0].secrets.A"),
+    "a token that the last comment could not use": (
+        job(**GIT, git_token_location="ssm:/iac-ci/jobs/token", pr_number=1),
+        "git_token_location",
+    ),
     "the target named twice": (order(use_lambda=True, execution_target="lambda"), "orders[0]"),
     "a run shorter than its order": (job(job_timeout=59), "job_timeout"),
 }  # fmt: skip

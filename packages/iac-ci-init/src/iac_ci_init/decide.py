@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
 from iac_ci_common.errors import Problem
@@ -19,6 +19,11 @@ from iac_ci_common.vcs.git import repository_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from iac_ci_common.locations import Location
+
+TOKENS_FOLDER: Final = "tokens/"
+"""Folder below the prefix in which code hosts' tokens lie; ``policies/orchestrator.json`` names it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,12 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
         location = getattr(job, where)
         if location is not None:
             yield from _location_problems(where, location, rules)
+    if job.git_token_location is not None and (job.pr_number or job.issue_number):
+        place = parse_location(job.git_token_location)
+        tokens = f"{_prefix(place, rules)}{TOKENS_FOLDER}"
+        # The orchestrator writes the last comment, and its role reads tokens only: not every secret of every job.
+        if not place.name.startswith(tokens):
+            yield Problem("git_token_location", f"must lie below {tokens}, or the run's end could not be commented")
     longest = max(order.timeout for order in job.orders)
     if job.job_timeout < longest:
         yield Problem("job_timeout", f"is shorter than the longest order, which may take {longest} seconds")
@@ -115,7 +126,7 @@ def _code_problems(here: str, job: Job, order: Order, rules: Rules) -> Iterator[
 def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Problem]:
     """Confine what a job may name: the stack's prefix first, then the list for its source."""
     place = parse_location(location)
-    prefix = rules.secrets_prefix if place.store is SecretStore.SSM else rules.secrets_prefix.lstrip("/")
+    prefix = _prefix(place, rules)
     # A full ARN would name another place than its text shows.
     if not place.name.startswith(prefix):
         yield Problem(where, f"lies outside {prefix}, where this stack keeps the secrets of jobs")
@@ -123,6 +134,10 @@ def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Prob
     patterns = [*rules.allow_list.get(rules.source, ()), *rules.allow_list.get("*", ())]
     if not any(fnmatchcase(place.name.removeprefix(prefix), pattern) for pattern in patterns):
         yield Problem(where, f"is not on the list of secrets that jobs from {rules.source} may name")
+
+
+def _prefix(place: Location, rules: Rules) -> str:
+    return rules.secrets_prefix if place.store is SecretStore.SSM else rules.secrets_prefix.lstrip("/")
 
 
 def _name_problems(job: Job) -> Iterator[Problem]:
