@@ -105,3 +105,103 @@ def test_what_is_no_zip_is_refused(tmp_path, content):
     (tmp_path / "bad.zip").write_bytes(content)
     with pytest.raises(PackageUnsafe, match="zip"):
         unpacked(tmp_path, tmp_path / "bad.zip")
+
+
+CHAIN = {"b": ".", "a": "b/.."}
+"""Each link reads as harmless; the kernel follows ``b`` first, and ``a`` ends above the folder."""
+
+
+def test_links_that_leave_an_archive_together_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
+        for name, target in CHAIN.items():
+            zipped.writestr(*link_entry(name, target))
+    with pytest.raises(PackageUnsafe, match="outside"):
+        unpacked(tmp_path, tmp_path / "bad.zip")
+
+
+def test_links_that_leave_a_tree_together_are_refused(tree, tmp_path):
+    for name, target in CHAIN.items():
+        (tree / name).symlink_to(target)
+    with pytest.raises(PackageUnsafe, match="outside"):
+        pack(tree, tmp_path / "a.zip")
+
+
+def test_links_to_nothing_and_in_circles_stay_inside_and_are_kept(tree, tmp_path):
+    for name, target in {"nothing": "gone/away", "one": "two", "two": "one"}.items():
+        (tree / name).symlink_to(target)
+    pack(tree, tmp_path / "a.zip")
+    back = unpacked(tmp_path, tmp_path / "a.zip")
+    assert str((back / "nothing").readlink()) == "gone/away"
+    assert str((back / "one").readlink()) == "two"
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\\b", b"C:x"])
+def test_a_tree_with_a_name_that_cannot_be_unpacked_is_refused(tree, tmp_path, name):
+    Path(os.fsdecode(os.fsencode(tree) + b"/" + name)).touch()
+    with pytest.raises(PackageUnsafe):
+        pack(tree, tmp_path / "a.zip")
+
+
+def test_a_file_behind_a_link_is_not_packed_under_its_name(tree, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("x")
+    (tree / "door").symlink_to(tmp_path / "outside")
+    with pytest.raises(PackageUnsafe, match="behind a link"):
+        pack(tree, tmp_path / "a.zip", paths=["door/secret"])
+
+
+def test_a_bomb_in_a_link_is_not_read_whole(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr(*link_entry("a", "x" * 5_000_000))
+    with pytest.raises(PackageUnsafe, match="too long"):
+        unpacked(tmp_path, tmp_path / "bomb.zip")
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["a/b", "a"], ["x" * 300], ["a", "./a"], ["a", "a"]])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_no_disk_can_hold_together_are_refused(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
+        for name in names:
+            zipped.writestr(name, b"x")
+    with pytest.raises(PackageUnsafe):
+        unpacked(tmp_path, tmp_path / "bad.zip")
+
+
+def test_damaged_content_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("x", b"hello" * 1000)
+    damaged = bytearray((tmp_path / "bad.zip").read_bytes())
+    damaged[33:43] = b"\xff" * 10
+    (tmp_path / "bad.zip").write_bytes(damaged)
+    with pytest.raises(PackageUnsafe, match="zip"):
+        unpacked(tmp_path, tmp_path / "bad.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_usual_compressions_are_unpacked(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w", method) as zipped:
+        zipped.writestr("x", b"x")
+    with pytest.raises(PackageUnsafe, match="neither"):
+        unpacked(tmp_path, tmp_path / "bad.zip")
+
+
+def test_bits_beyond_execution_are_not_kept(tmp_path):
+    entry = zipfile.ZipInfo("run")
+    entry.create_system = 3
+    entry.external_attr = (stat.S_IFREG | 0o6777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr(entry, b"x")
+    mode = (unpacked(tmp_path, tmp_path / "a.zip") / "run").stat().st_mode
+    assert mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH | stat.S_IWGRP) == 0
+    assert mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
+def test_entries_of_other_kinds_are_refused(tmp_path, kind):
+    entry = zipfile.ZipInfo("node")
+    entry.create_system = 3
+    entry.external_attr = (kind | 0o666) << 16
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
+        zipped.writestr(entry, b"x")
+    with pytest.raises(PackageUnsafe, match="no file"):
+        unpacked(tmp_path, tmp_path / "bad.zip")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -24,17 +27,24 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 _CHUNK: Final = 1024 * 1024
 
+_LINK_CHARS: Final = 4096
+"""Longest target of a link that the kernel takes (path_resolution(7), PATH_MAX)."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_UNNAMEABLE: Final = frozenset({errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ})
+
 
 def pack(folder: Path, archive: Path, *, paths: Iterable[str] | None = None) -> None:
     """Pack a folder, or only ``paths`` of it, into a zip with mode 0600.
 
     Execute bits and symbolic links that stay inside are kept. Raises ``PackageUnsafe`` for links that leave the
-    folder, for devices, sockets and pipes, and beyond the limits.
+    folder, for devices, sockets and pipes, for names that ``unpack`` refuses, and beyond the limits; ``OSError`` for
+    what cannot be read.
     """
     root = folder.resolve(strict=True)
     names = sorted(paths) if paths is not None else sorted(_walk(root))
     if len(names) > MAX_ENTRIES:
-        raise PackageUnsafe(f"{folder} holds more than {MAX_ENTRIES} entries")
+        raise PackageUnsafe(f"the tree holds more than {MAX_ENTRIES} entries")
     total = 0
     descriptor = os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
@@ -43,7 +53,7 @@ def pack(folder: Path, archive: Path, *, paths: Iterable[str] | None = None) -> 
             mode = path.lstat().st_mode
             total += _add(zipped, root, name, path, mode)
             if total > MAX_TREE_BYTES:
-                raise PackageUnsafe(f"{folder} holds more than {MAX_TREE_BYTES} bytes")
+                raise PackageUnsafe(f"the tree holds more than {MAX_TREE_BYTES} bytes")
 
 
 def write(archive: BinaryIO, files: Mapping[str, bytes]) -> None:
@@ -68,15 +78,25 @@ def unpack(archive: Path, folder: Path) -> None:
             room = MAX_TREE_BYTES
             # Links last: nothing is ever written through one.
             for entry in sorted(entries, key=_is_link):
-                room -= _extract(zipped, entry, root)
+                room -= _extract(zipped, entry, root, room)
                 if room < 0:
                     raise PackageUnsafe(f"the archive unpacks to more than {MAX_TREE_BYTES} bytes")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            for entry in filter(_is_link, entries):
+                _check_resolved(root, entry.filename)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise PackageUnsafe(f"this is not a zip that can be unpacked: {error}") from error
+    except OSError as error:
+        # One entry is a file where another needs a folder, or a name is one that no disk holds.
+        if error.errno not in _UNNAMEABLE:
+            raise
+        raise PackageUnsafe(f"this is not a zip that can be unpacked: {error.strerror}") from error
 
 
 def _walk(root: Path) -> Iterable[str]:
-    for current, folders, files in os.walk(root):
+    def fail(error: OSError) -> None:
+        raise error  # os.walk would pass over a folder that it cannot read: half a tree would look whole
+
+    for current, folders, files in os.walk(root, onerror=fail):
         here = Path(current)
         linked = [name for name in folders if (here / name).is_symlink()]
         for name in [*files, *linked]:
@@ -86,14 +106,16 @@ def _walk(root: Path) -> Iterable[str]:
 
 
 def _add(zipped: zipfile.ZipFile, root: Path, name: str, path: Path, mode: int) -> int:
+    _check_name(name)
+    # A parent that is a link could lead out of the tree under a harmless name.
+    if path.parent.resolve() != (root / name).parent:
+        raise PackageUnsafe(f"{name} lies behind a link or outside the folder")
     if stat.S_ISLNK(mode):
         target = str(path.readlink())
         _check_link(name, target)
+        _check_resolved(root, name)
         zipped.writestr(_entry(name, stat.S_IFLNK | 0o777), target)
         return 0
-    # A parent that is a link could lead out of the tree under a harmless name.
-    if path.parent.resolve() != (root / name).parent or ".." in PurePosixPath(name).parts:
-        raise PackageUnsafe(f"{name} lies behind a link or outside the folder")
     if stat.S_ISDIR(mode):
         zipped.writestr(_entry(name + "/", stat.S_IFDIR | 0o755), b"")
         return 0
@@ -117,14 +139,45 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _check_link(name: str, target: str) -> None:
-    """Refuse a link whose target, read from where the link stands, is outside; links to links count step by step."""
-    if not target or target.startswith("/") or "\0" in target:
+    """Refuse a link whose target, read as text from where the link stands, is outside."""
+    if not target or target.startswith("/") or "\0" in target or not _is_text(target):
         raise PackageUnsafe(f"{name} links to {target!r:.80}, outside the folder")
     depth = len(PurePosixPath(name).parent.parts)
     for part in PurePosixPath(target).parts:
         depth += -1 if part == ".." else 1
         if depth < 0:
             raise PackageUnsafe(f"{name} links to {target!r:.80}, outside the folder")
+
+
+def _check_resolved(root: Path, name: str) -> None:
+    """Refuse a link that leaves the folder by way of other links: ``a → b/..`` where ``b → .`` reads as harmless."""
+    if not Path(os.path.realpath(root / name)).is_relative_to(root):
+        raise PackageUnsafe(f"{name!r:.80} links to a place outside the folder")
+
+
+def _is_text(name: str) -> bool:
+    """Say whether a name is UTF-8: the names in a zip are."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_name(name: str) -> tuple[str, ...]:
+    """Refuse a name that would leave the folder, here or where the archive is unpacked; return its parts."""
+    parts = PurePosixPath(name).parts
+    if (
+        not parts
+        or name.startswith("/")
+        or "\\" in name
+        or "\0" in name
+        or ".." in parts
+        or _DRIVE.match(name)
+        or not _is_text(name)
+    ):
+        raise PackageUnsafe(f"{name!r:.80} would leave the folder")
+    return parts
 
 
 def _check_names(entries: list[zipfile.ZipInfo]) -> None:
@@ -134,16 +187,9 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
     links = {entry.filename.rstrip("/") for entry in entries if _is_link(entry)}
     for entry in entries:
         name = entry.filename
-        parts = PurePosixPath(name).parts
-        if (
-            not parts
-            or name.startswith(("/", "\\"))
-            or "\\" in name
-            or "\0" in name
-            or ".." in parts
-            or ":" in parts[0]
-        ):
-            raise PackageUnsafe(f"{name!r:.80} would leave the folder")
+        parts = _check_name(name)
+        if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise PackageUnsafe(f"{name!r:.80} is neither stored nor deflated")
         plain = "/".join(parts)
         if plain in seen:
             raise PackageUnsafe(f"{name!r:.80} occurs twice")
@@ -156,7 +202,7 @@ def _is_link(entry: zipfile.ZipInfo) -> bool:
     return stat.S_ISLNK(entry.external_attr >> 16)
 
 
-def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> int:
+def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, room: int) -> int:
     mode = entry.external_attr >> 16
     path = root / entry.filename
     if entry.is_dir():
@@ -164,7 +210,10 @@ def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> int
         return 0
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     if _is_link(entry):
-        target = zipped.read(entry).decode()
+        with zipped.open(entry) as source:
+            target = source.read(_LINK_CHARS + 1).decode()
+        if len(target) > _LINK_CHARS:
+            raise PackageUnsafe(f"{entry.filename!r:.80} links to a name that is too long")
         _check_link(entry.filename, target)
         path.symlink_to(target)
         return 0
@@ -176,7 +225,7 @@ def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path) -> int
     with os.fdopen(descriptor, "wb") as sink, zipped.open(entry) as source:
         while chunk := source.read(_CHUNK):
             size += len(chunk)
-            if size > MAX_TREE_BYTES:
+            if size > room:
                 break
             sink.write(chunk)
     return size
