@@ -6,13 +6,14 @@ import base64
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.errors import PortFailed, PreparationFailed
 from iac_ci_common.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ _SECONDS: Final = 240
 
 _SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9~/][^\x00-\x1f\x7f ]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_PASSING = re.compile(
+    r"returned error: (429|5[0-9][0-9])|connection (reset|timed out)|early EOF|hung up unexpectedly|RPC failed"
+    r"|connection was (closed|reset)|operation timed out",
+    re.IGNORECASE,
+)
+"""What git says when the host or the network failed, not the request."""
+
 _URL_SCHEMES: Final = frozenset({"https", "ssh"})
 
 
@@ -53,20 +61,22 @@ def repository_problem(repository: str, *, allow_file: bool = False) -> str | No
 class GitRepositories:
     """Fetches single commits."""
 
-    def __init__(self, *, allow_file: bool = False) -> None:
-        """Allow ``file://`` on the local cloud only."""
+    def __init__(self, *, allow_file: bool = False, seconds: float = _SECONDS) -> None:
+        """Allow ``file://`` on the local cloud only; ``seconds`` is the longest that one step of git may take."""
         self._allow_file = allow_file
+        self._seconds = seconds
 
     def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
         """Put one commit's tree into the empty ``folder``: no history, no submodules, no LFS, no hooks.
 
-        Raises ``PreparationFailed`` with git's own last words, from which token and key are redacted.
+        Raises ``PreparationFailed`` with git's own last words, from which token and key are redacted; ``PortFailed``,
+        safe to try again, where the host or the network failed.
         """
         if problem := repository_problem(repository, allow_file=self._allow_file):
             raise PreparationFailed(f"the repository {repository!r:.200} {problem}")
         if _COMMIT.fullmatch(commit) is None:
             raise PreparationFailed(f"{commit!r:.80} is not a full commit hash")
-        redactor = Redactor([secret for secret in (token, ssh_key) if secret])
+        redactor = Redactor([secret for secret in (token, ssh_key, _credentials(token)) if secret])
         with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
             environment = self._environment(Path(private), repository, token, ssh_key)
             steps = (
@@ -98,9 +108,9 @@ class GitRepositories:
             settings["safe.directory"] = "*"
         if token and repository.startswith("https://"):
             # A header from the environment: a token in the address would stand in arguments, .git/config and errors.
-            host = urlsplit(repository).hostname
-            credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-            settings[f"http.https://{host}/.extraHeader"] = f"Authorization: Basic {credentials}"
+            settings[f"http.https://{urlsplit(repository).netloc}/.extraHeader"] = (
+                f"Authorization: Basic {_credentials(token)}"
+            )
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(private),
@@ -131,18 +141,33 @@ class GitRepositories:
 
     def _git(self, arguments: list[str], environment: Mapping[str, str], redactor: Redactor, repository: str) -> None:
         try:
-            done = subprocess.run(  # noqa: S603 - a list, of our own making
+            process = subprocess.Popen(  # noqa: S603 - a list, of our own making
                 ["git", *arguments],  # noqa: S607 - found on the function's own PATH
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            raise PreparationFailed(f"fetching {repository} took more than {_SECONDS} seconds") from None
         except OSError as error:
             raise PreparationFailed(f"git could not be started: {error.strerror}") from error
-        if done.returncode != 0:
-            said = redactor.text(done.stderr.decode("utf-8", "replace")).strip().splitlines()
-            raise PreparationFailed(f"fetching {repository} failed: {said[-1][:300] if said else 'git gave no reason'}")
+        with process:
+            try:
+                _, stderr = process.communicate(timeout=self._seconds)
+            except BaseException as error:
+                # git's own children (ssh, git-remote-https) hold the pipe: all of them go, or reading would wait on.
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise PreparationFailed(f"fetching {repository} took more than {self._seconds} seconds") from None
+                raise
+        if process.returncode != 0:
+            text = redactor.text(stderr.decode("utf-8", "replace")).strip()
+            reason = f"fetching {repository} failed: {text.splitlines()[-1][:300] if text else 'git gave no reason'}"
+            if _PASSING.search(text):
+                raise PortFailed(reason, retry_is_safe=True)
+            raise PreparationFailed(reason)
+
+
+def _credentials(token: str | None) -> str | None:
+    """Write a token as HTTP's basic credentials; hosts of code take any name of a user with it."""
+    return base64.b64encode(f"x-access-token:{token}".encode()).decode() if token else None
