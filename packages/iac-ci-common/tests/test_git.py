@@ -185,7 +185,7 @@ def test_a_token_stands_in_no_argument_and_no_file(repository, tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(shim.parent), prepend=os.pathsep)
     fetch(
         f"file://{repository}",
-        git(repository, "rev-parse", "HEAD"),
+        git_head(repository),
         tmp_path / "out",
         token="planted",
         ssh_key="planted",
