@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import pyrage
 import pytest
 
+from iac_ci_common import sops
 from iac_ci_common.errors import SealingFailed
 from iac_ci_common.sops import SopsSealer, age_recipient
 
@@ -47,3 +58,85 @@ def test_what_is_no_identity_is_refused_without_repeating_it():
 def test_there_is_no_sealing_without_a_key():
     with pytest.raises(SealingFailed, match="no key"):
         SopsSealer().seal(VALUES, run_id="run")
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+
+
+@pytest.mark.parametrize(
+    ("kind", "passing"),
+    [("ThrottlingException", True), ("KMSInternalException", True), ("AccessDeniedException", False)],
+)
+def test_a_failing_kms_is_worth_another_try_and_a_refusal_is_not(monkeypatch, kind, passing):
+    asked = []
+
+    class Kms(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            body = json.dumps({"__type": kind, "message": "not now"}).encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Kms)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    try:
+        with pytest.raises(SealingFailed, match=kind) as failed:
+            SopsSealer(KEY).seal(VALUES, run_id="run-1")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert failed.value.retry_is_safe is passing
+    assert "planted" not in str(failed.value)
+    assert asked[0]["EncryptionContext"] == {"iac-ci-run": "run-1"}
+
+
+def test_plain_values_pass_through_pipes_only(monkeypatch, tmp_path):
+    """A binary in place of sops writes down what it can see of itself: arguments, variables, files of its home."""
+    seen = tmp_path / "seen"
+    spy = tmp_path / "sops"
+    spy.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\ngiven = sys.stdin.read()\n"
+        "files = [os.path.join(place, name) for place, _, names in os.walk(os.environ['HOME']) for name in names]\n"
+        "mode = os.stat(os.environ['HOME']).st_mode\n"
+        f"open({str(seen)!r}, 'w').write(json.dumps([sys.argv, dict(os.environ), files, mode, given]))\n"
+    )
+    spy.chmod(0o755)
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr(sops, "_binary", lambda: str(spy))
+    monkeypatch.setenv("UNRELATED", "planted-elsewhere")
+    SopsSealer(KEY).seal({"TOKEN": "planted-value"}, run_id="run")
+    arguments, variables, files, mode, given = json.loads(seen.read_text())
+    assert "planted-value" in given
+    assert "planted" not in json.dumps([arguments, variables])
+    assert files == []
+    assert stat.S_IMODE(mode) == 0o700
+    assert list(place.iterdir()) == []
+
+
+def test_a_binary_that_hangs_is_ended_and_may_be_tried_again(monkeypatch, tmp_path):
+    slow = tmp_path / "sops"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sops, "_binary", lambda: str(slow))
+    monkeypatch.setattr(sops, "_SECONDS", 0.2)
+    with pytest.raises(SealingFailed, match="Timeout") as failed:
+        SopsSealer(KEY).seal(VALUES, run_id="run")
+    assert failed.value.retry_is_safe
+
+
+def test_the_binary_is_the_one_of_the_package():
+    beside = Path(sys.executable).with_name("sops")
+    assert sops._binary() == str(beside)
+    assert os.access(beside, os.X_OK)
+    said = subprocess.run([beside, "--disable-version-check", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("sops 3.")

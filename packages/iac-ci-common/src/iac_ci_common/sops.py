@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,13 @@ _SECONDS: Final = 60
 _FIELD: Final = "data"
 """The one field of a sealed file. All values travel inside it as one text: SOPS leaves fields whose names end in
 ``_unencrypted`` as they are and claims the name ``sops`` for itself, so names that others chose may not be fields."""
+
+_PASSING = re.compile(
+    r"Throttl|TooManyRequests|RequestLimitExceeded|InternalException|KeyUnavailable|DependencyTimeout"
+    r"|StatusCode: (429|5[0-9][0-9])|connection (refused|reset)|i/o timeout|deadline exceeded",
+    re.IGNORECASE,
+)
+"""What SOPS says when KMS or the way to it failed, not the request."""
 
 _PASSED_ON: Final = (
     "AWS_ACCESS_KEY_ID",
@@ -123,12 +131,23 @@ def _sops(arguments: list[str], given: bytes, extra: Mapping[str, str], run_id: 
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             # The exception's text may show what was given; only its kind is told.
-            raise SealingFailed(f"sops {arguments[0]}: {type(error).__name__}", run_id=run_id) from None
+            raise SealingFailed(
+                f"sops {arguments[0]}: {type(error).__name__}",
+                run_id=run_id,
+                retry_is_safe=isinstance(error, subprocess.TimeoutExpired),
+            ) from None
     if done.returncode != 0:
-        raise SealingFailed(f"sops {arguments[0]} failed: {_last_line(done.stderr)}", run_id=run_id)
+        said = done.stderr.decode("utf-8", "replace")
+        raise SealingFailed(
+            f"sops {arguments[0]} failed: {_last_line(said)}",
+            run_id=run_id,
+            retry_is_safe=_PASSING.search(said) is not None,
+        )
     return done.stdout
 
 
-def _last_line(text: bytes) -> str:
-    lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
-    return (lines[-1] if lines else "no reason given")[:300]
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = lines[-1] if lines else "no reason given"
+    # What failed stands at the beginning, why at the end.
+    return line if len(line) <= 400 else f"{line[:100]} … {line[-300:]}"
