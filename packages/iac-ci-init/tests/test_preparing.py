@@ -9,8 +9,9 @@ import pyrage
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.errors import NotFound, PortFailed, SealingFailed, Throttled
 from iac_ci_common.models.manifest import MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.states import RunState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryCodeStore,
@@ -24,7 +25,7 @@ from iac_ci_common.testing import (
     Observed,
     Sequential,
 )
-from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, stored_job
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
 from iac_ci_init.act import PreparationPorts, Preparer
 
 COMMIT = "a" * 40
@@ -49,6 +50,9 @@ def archive(**files):
     return body.getvalue()
 
 
+ARCHIVES = {("bucket", "code.zip"): archive(a="1")}
+
+
 class World:
     def __init__(self, orders, **fields):
         self.clock = FakeClock(START)
@@ -70,7 +74,7 @@ class World:
                 clock=self.clock,
                 runs=watched(self.runs, "runs"),
                 objects=watched(self.objects, "objects"),
-                code_store=watched(MemoryCodeStore({("bucket", "code.zip"): archive(a="1")}), "code_store"),
+                code_store=watched(MemoryCodeStore(ARCHIVES), "code_store"),
                 repositories=watched(repositories, "repositories"),
                 secrets=watched(MemorySecrets(SECRETS), "secrets"),
                 sealer=watched(self.sealer, "sealer"),
@@ -207,3 +211,131 @@ def test_dying_at_any_call_and_running_again_comes_to_the_same(where):
         assert json.dumps(sorted(event.sort for event in world.runs.events(TRACE_ID))) == json.dumps(
             sorted(event.sort for event in whole.runs.events(TRACE_ID))
         )
+
+
+def error(*orders, **fields):
+    return World(list(orders), **fields).prepare().run.preparation_error
+
+
+def test_every_missing_thing_of_one_order_is_told():
+    said = error({"ssm_paths": ["/iac-ci/jobs/x", "/iac-ci/jobs/y"], "secrets": {"A": "secretsmanager:iac-ci/jobs/z"}})
+    for part in ("ssm:/iac-ci/jobs/x", "ssm:/iac-ci/jobs/y", "secretsmanager:iac-ci/jobs/z"):
+        assert part in said
+
+
+def test_a_thing_that_many_orders_miss_is_told_once():
+    said = error(*[{"secrets": {"A": "ssm:/iac-ci/jobs/none"}}] * 5)
+    assert said.count("ssm:/iac-ci/jobs/none could not be read") == 1
+
+
+def test_a_missing_token_ends_the_run():
+    assert "ssm:/iac-ci/jobs/none" in error({}, **GIT, git_token_location="ssm:/iac-ci/jobs/none")
+
+
+def test_a_token_of_a_job_without_code_from_git_is_not_read():
+    world = World([{"s3_location": "s3://bucket/code.zip"}], git_token_location="ssm:/iac-ci/jobs/none")
+    assert world.prepare().run.preparation_error is None
+    assert "secrets.read" not in world.calls
+
+
+def test_what_is_no_age_identity_ends_the_run_without_being_shown():
+    order = {"secrets": {"A": "ssm:/iac-ci/jobs/token"}, "sops_key": "ssm:/iac-ci/jobs/token"}
+    said = error(order)
+    assert "ssm:/iac-ci/jobs/token: the sops_key is not an age identity" in said
+    assert "planted" not in said
+
+
+def test_a_variable_that_two_secrets_set_differently_ends_the_run():
+    order = {
+        "secret_manager_paths": ["iac-ci/jobs/database"],
+        "secrets": {"user": "ssm:/iac-ci/jobs/token", "port": "secretsmanager:iac-ci/jobs/database#port"},
+    }
+    said = error(order)
+    assert "user is set by secretsmanager:iac-ci/jobs/database and otherwise by ssm:/iac-ci/jobs/token" in said
+    assert "port" not in said
+    assert "planted" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"LD_PRELOAD": "x"}', "LD_PRELOAD"),
+        ('{"a b": "x"}', "a b"),
+        ("a\0b", "no variable"),
+        ('{"A": "\\ud800"}', "no var"),
+    ],
+)
+def test_secrets_that_no_variable_can_hold_end_the_run(monkeypatch, text, reason):
+    monkeypatch.setitem(SECRETS, "ssm:/iac-ci/jobs/odd", text)
+    assert reason in error({"ssm_paths": ["/iac-ci/jobs/odd"]})
+
+
+def test_a_role_is_assumed_once_for_all_orders_and_sealed_once():
+    role = "arn:aws:iam::123456789012:role/deployer"
+    world = World([{"assume_role": role}] * 3)
+    world.prepare()
+    assert (world.calls.count("secrets.assume"), world.calls.count("sealer.seal")) == (1, 1)
+    opened = world.sealer.unseal(world.package("0003")[SEALED_NAME], run_id=RUN_ID)
+    assert opened["AWS_SESSION_TOKEN"] == f"token-of-{RUN_ID}"
+
+
+def test_an_archive_that_leaves_its_folder_ends_the_run(monkeypatch):
+    monkeypatch.setitem(ARCHIVES, ("bucket", "bad.zip"), archive(**{"../outside": "x"}))
+    assert "would leave the folder" in error({"s3_location": "s3://bucket/bad.zip"})
+
+
+def test_code_that_lies_there_already_is_written_again_so_that_it_lives_as_long_as_the_run():
+    world = World([{}], **GIT)
+    world.prepare()
+    (code,) = world.objects.list("tmp/code/")
+    again = World([{}], **GIT)
+    again.objects.put(code, b"stale")
+    again.prepare()
+    assert again.objects.get(code) == world.objects.get(code)
+
+
+def test_sealing_that_may_pass_is_raised_for_another_try():
+    world = World([{"secrets": {"A": "ssm:/iac-ci/jobs/token"}}])
+    failing = [SealingFailed("KMS is busy", retry_is_safe=True)]
+
+    def throttle(call):
+        if call == "sealer.seal" and failing:
+            raise failing.pop()
+
+    world.before = throttle
+    with pytest.raises(SealingFailed):
+        world.prepare()
+    assert world.runs.read(RUN_ID).run is None
+    assert world.prepare().run.preparation_error is None
+
+
+def test_sealing_that_is_refused_ends_the_run():
+    world = World([{"secrets": {"A": "ssm:/iac-ci/jobs/token"}}])
+
+    def refuse(call):
+        if call == "sealer.seal":
+            raise SealingFailed("AccessDenied")
+
+    world.before = refuse
+    assert "AccessDenied" in world.prepare().run.preparation_error
+
+
+def test_a_second_leg_that_comes_late_to_an_ended_run_leaves_no_package():
+    world = World([{}, {}])
+    ended = queued([{}, {}]).run.model_copy(update={"status": RunState.FAILED})
+
+    def give_up(call):
+        if call == "runs.insert":
+            world.runs.insert(ended, [], [])
+
+    world.before = give_up
+    world.prepare()
+    assert world.runs.read(RUN_ID).run == ended
+    assert world.objects.list("tmp/exec/") == []
+
+
+def test_a_job_that_was_never_accepted_is_an_error():
+    world = World([{}])
+    world.objects.delete([keys.job(RUN_ID)])
+    with pytest.raises(NotFound):
+        world.prepare()

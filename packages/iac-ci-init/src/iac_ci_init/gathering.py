@@ -7,8 +7,9 @@ import json
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from iac_ci_common import keys
 from iac_ci_common.environment import check_environment_name
@@ -17,10 +18,12 @@ from iac_ci_common.locations import Location, parse_location
 from iac_ci_common.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from iac_ci_common.models.job import Job, Order
-    from iac_ci_common.ports import CodeStore, Objects, Repositories, Secrets
+    from iac_ci_common.ports import CodeStore, Objects, Parallel, Repositories, Secrets
+
+T = TypeVar("T")
 
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
 """Largest archive of code: it passes through the memory of a 512 MB function."""
@@ -63,12 +66,43 @@ class Gatherer:
     """Fetches for one run. Everything on disk is inside ``folder``, which the caller removes."""
 
     job: Job
+    session_name: str
     objects: Objects
     code_store: CodeStore
     repositories: Repositories
     secrets: Secrets
+    parallel: Parallel
     folder: Path
-    _read: dict[Location, str] = field(default_factory=dict)
+    _read: dict[Location, str | PreparationFailed] = field(default_factory=dict, repr=False)
+    _assumed: dict[str, Mapping[str, str] | PreparationFailed] = field(default_factory=dict, repr=False)
+
+    def read_secrets(self) -> None:
+        """Read every secret that the job names and assume every role, each once, side by side.
+
+        What is missing is told by whoever asks for it; what another try may bring is raised.
+        """
+        job = self.job
+        named: set[str] = set()
+        for order in job.orders:
+            named |= {*order.ssm_paths, *order.secret_manager_paths, *order.secrets.values()}
+            if order.sops_key is not None:
+                named.add(order.sops_key)
+        if any((source := code_source(job, order)) is not None and source.repository for order in job.orders):
+            named |= {place for place in (job.git_token_location, job.git_ssh_key_location) if place is not None}
+        places = sorted({_whole(parse_location(text)) for text in named})
+        roles = sorted({order.assume_role for order in job.orders if order.assume_role is not None})
+        texts = self.parallel.run([partial(self._read_one, place) for place in places])
+        self._read = {place: _settled(text) for place, text in zip(places, texts, strict=True)}
+        credentials = self.parallel.run([partial(self._assume_one, role) for role in roles])
+        self._assumed = {role: _settled(given) for role, given in zip(roles, credentials, strict=True)}
+
+    def _read_one(self, place: Location) -> str:
+        with permanent(f"{place} could not be read"):
+            return self.secrets.read(place)
+
+    def _assume_one(self, role: str) -> Mapping[str, str]:
+        with permanent(f"{role} could not be assumed"):
+            return self.secrets.assume(role, session_name=self.session_name)
 
     def code(self, source: CodeSource) -> str:
         """Fetch, pack and upload one tree; return the digest that names it.
@@ -87,8 +121,8 @@ class Gatherer:
                     source.repository,
                     source.commit,
                     str(tree),
-                    token=self._whole(token) if token else None,
-                    ssh_key=self._whole(ssh_key) if ssh_key else None,
+                    token=self.text(parse_location(token)) if token else None,
+                    ssh_key=self.text(parse_location(ssh_key)) if ssh_key else None,
                 )
             archive = Path(place, "code.zip")
             pack(tree, archive)
@@ -96,8 +130,8 @@ class Gatherer:
                 raise PreparationFailed(f"the code is larger than {MAX_ARCHIVE_BYTES} bytes packed")
             content = archive.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            if not self.objects.exists(keys.code(digest)):
-                self.objects.put(keys.code(digest), content, content_type="application/zip")
+            # Written though it may exist: an archive of yesterday would expire in the middle of this run.
+            self.objects.put(keys.code(digest), content, content_type="application/zip")
             return digest
 
     def _from_bucket(self, location: str, archive: Path, tree: Path) -> None:
@@ -106,49 +140,69 @@ class Gatherer:
         archive.write_bytes(self.code_store.fetch(bucket, key, max_bytes=MAX_ARCHIVE_BYTES))
         unpack(archive, tree)
 
-    def values(self, order: Order, session_name: str) -> dict[str, str]:
-        """Read every secret that an order names, by the variable it will stand in."""
-        found: dict[str, str] = {}
-        for location in [*order.ssm_paths, *order.secret_manager_paths]:
-            found |= self._spread(parse_location(location))
-        for name, location in order.secrets.items():
-            found[name] = self._one(parse_location(location))
+    def values(self, order: Order, wrong: list[str]) -> dict[str, str]:
+        """Give every secret that an order names, by the variable it will stand in; add what is missing to ``wrong``.
+
+        A variable that two sources set to different values is wrong too: which one was meant cannot be told.
+        """
+        found = dict(order.env_vars)
+        origin = dict.fromkeys(found, "env_vars")
+        for source, call in self._parts(order):
+            try:
+                given = call()
+            except PreparationFailed as error:
+                wrong.append(error.message)
+                continue
+            for name, value in given.items():
+                if not _can_be_a_variable(value):
+                    wrong.append(f"{source}: the value for {name} holds what no variable can")
+                elif found.setdefault(name, value) != value:
+                    wrong.append(f"{name} is set by {origin[name]} and otherwise by {source}")
+                origin.setdefault(name, source)
+        return {name: value for name, value in found.items() if name not in order.env_vars}
+
+    def _parts(self, order: Order) -> Iterator[tuple[str, Callable[[], Mapping[str, str]]]]:
+        for text in [*order.ssm_paths, *order.secret_manager_paths]:
+            yield text, partial(self._spread, parse_location(text))
+        for name, text in order.secrets.items():
+            yield text, partial(self._named, name, parse_location(text))
         if order.assume_role is not None:
-            with permanent(f"{order.assume_role} could not be assumed"):
-                found |= self.secrets.assume(order.assume_role, session_name=session_name)
-        return found
+            yield order.assume_role, partial(self._credentials, order.assume_role)
 
     def _spread(self, location: Location) -> dict[str, str]:
         """Read a whole secret: one variable for each key of a JSON object, else one named like the end of its path."""
         if location.key is not None:
             return {self._name(location, location.key): self._one(location)}
-        text = self._whole(str(location))
-        try:
-            content = json.loads(text)
-        except ValueError:
-            content = None
+        text = self.text(location)
+        content = _json(text)
         if not isinstance(content, dict):
             return {self._name(location, location.name.rstrip("/").rpartition("/")[2]): text}
         return {self._name(location, name): _text(value) for name, value in content.items()}
 
+    def _named(self, name: str, location: Location) -> dict[str, str]:
+        return {name: self._one(location)}
+
+    def _credentials(self, role: str) -> Mapping[str, str]:
+        given = self._assumed[role]
+        if isinstance(given, PreparationFailed):
+            raise given
+        return given
+
     def _one(self, location: Location) -> str:
-        text = self._whole(f"{location.store}:{location.name}")
+        text = self.text(location)
         if location.key is None:
             return text
-        try:
-            content = json.loads(text)
-        except ValueError:
-            content = None
+        content = _json(text)
         if not isinstance(content, dict) or location.key not in content:
-            raise PreparationFailed(f"{location.store}:{location.name} holds no key {location.key}")
+            raise PreparationFailed(f"{_whole(location)} holds no key {location.key}")
         return _text(content[location.key])
 
-    def _whole(self, text: str) -> str:
-        location = parse_location(text)
-        if location not in self._read:
-            with permanent(f"{location} could not be read"):
-                self._read[location] = self.secrets.read(location)
-        return self._read[location]
+    def text(self, location: Location) -> str:
+        """Give a secret whole, its key aside; raise ``PreparationFailed`` if it could not be read."""
+        text = self._read[_whole(location)]
+        if isinstance(text, PreparationFailed):
+            raise text
+        return text
 
     @staticmethod
     def _name(location: Location, name: str) -> str:
@@ -156,8 +210,33 @@ class Gatherer:
         try:
             return check_environment_name(variable)
         except ValueError as error:
-            raise PreparationFailed(f"{location.store}:{location.name}: {error}") from None
+            raise PreparationFailed(f"{_whole(location)}: {error}") from None
+
+
+def _whole(location: Location) -> Location:
+    return Location(location.store, location.name)
+
+
+def _settled(answer: T | IacCiError) -> T | PreparationFailed:
+    """Keep a value or its lasting failure; raise what another try may bring."""
+    if isinstance(answer, IacCiError) and not isinstance(answer, PreparationFailed):
+        raise answer
+    return answer
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _can_be_a_variable(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,14 @@ class PreparationPorts:
     reports: Reports
     parallel: Parallel
     notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """An age identity and the recipient that belongs to it."""
+
+    text: str = field(repr=False)
+    recipient: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +128,22 @@ class Preparer:
         """
         ports = self._ports
         job = stored.job
-        gatherer = Gatherer(job, ports.objects, ports.code_store, ports.repositories, ports.secrets, folder)
+        gatherer = Gatherer(
+            job=job,
+            session_name=stored.run_id,
+            objects=ports.objects,
+            code_store=ports.code_store,
+            repositories=ports.repositories,
+            secrets=ports.secrets,
+            parallel=ports.parallel,
+            folder=folder,
+        )
+        gatherer.read_secrets()
         wrong: list[str] = []
-        values = self._values(stored, gatherer, wrong)
+        values = {index: gatherer.values(order, wrong) for index, order in enumerate(job.orders)}
+        identities = self._identities(job, gatherer, wrong)
         trees = self._trees(job, gatherer, wrong)
-        sealed = {} if wrong else self._seal(stored, values, wrong)
+        sealed = {} if wrong else self._seal(stored, values, identities, wrong)
         if wrong:
             raise PreparationFailed("; ".join(dict.fromkeys(wrong)), run_id=stored.run_id)
         uploads = [
@@ -137,13 +156,15 @@ class Preparer:
         sources = {order_num(index): code_source(job, order) for index, order in enumerate(job.orders)}
         return {num: trees[source] for num, source in sources.items() if source is not None}
 
-    def _values(self, stored: StoredJob, gatherer: Gatherer, wrong: list[str]) -> dict[int, dict[str, str]]:
-        found: dict[int, dict[str, str]] = {}
-        for index, order in enumerate(stored.job.orders):
+    def _identities(self, job: Job, gatherer: Gatherer, wrong: list[str]) -> dict[str, _Identity]:
+        """Give the age identities by the locations that orders name."""
+        found: dict[str, _Identity] = {}
+        for place in sorted({order.sops_key for order in job.orders if order.sops_key is not None}):
             try:
-                found[index] = gatherer.values(order, f"{stored.run_id}-{order_num(index)}")
-            except PreparationFailed as error:
-                wrong.append(error.message)
+                text = gatherer.text(parse_location(place))
+                found[place] = _Identity(text, age_recipient(text))
+            except (PreparationFailed, SealingFailed) as error:
+                wrong.append(error.message if place in error.message else f"{place}: {error.message}")
         return found
 
     def _trees(self, job: Job, gatherer: Gatherer, wrong: list[str]) -> dict[CodeSource, str]:
@@ -156,16 +177,25 @@ class Preparer:
                 wrong.append(error.message)
         return trees
 
-    def _seal(self, stored: StoredJob, values: Mapping[int, Mapping[str, str]], wrong: list[str]) -> dict[int, _Sealed]:
+    def _seal(
+        self,
+        stored: StoredJob,
+        values: Mapping[int, Mapping[str, str]],
+        identities: Mapping[str, _Identity],
+        wrong: list[str],
+    ) -> dict[int, _Sealed]:
         """Seal each distinct set of secrets once, however many orders share it."""
         by_set: dict[tuple[str, str | None], list[int]] = {}
         for index, order in enumerate(stored.job.orders):
             if values[index]:
                 by_set.setdefault((json.dumps(values[index], sort_keys=True), order.sops_key), []).append(index)
-        calls = [partial(self._seal_one, stored, text, key) for text, key in by_set]
+        calls = [
+            partial(self._seal_one, stored.run_id, text, identities[key] if key is not None else None)
+            for text, key in by_set
+        ]
         result: dict[int, _Sealed] = {}
         for indexes, answer in zip(by_set.values(), self._ports.parallel.run(calls), strict=True):
-            if isinstance(answer, PreparationFailed | SealingFailed):
+            if isinstance(answer, SealingFailed) and not answer.retry_is_safe:
                 wrong.append(answer.message)
             elif isinstance(answer, IacCiError):
                 raise answer
@@ -173,18 +203,15 @@ class Preparer:
                 result |= dict.fromkeys(indexes, answer)
         return result
 
-    def _seal_one(self, stored: StoredJob, text: str, key: str | None) -> _Sealed:
-        sealer, run_id = self._ports.sealer, stored.run_id
+    def _seal_one(self, run_id: str, text: str, identity: _Identity | None) -> _Sealed:
+        sealer = self._ports.sealer
         values: dict[str, str] = json.loads(text)
-        if key is None:
+        if identity is None:
             return _Sealed(sealer.seal(values, run_id=run_id))
-        location = parse_location(key)
-        with permanent(f"{location} could not be read"):
-            identity = self._ports.secrets.read(location)
-        recipient = age_recipient(identity)
         return _Sealed(
-            sealer.seal(values, run_id=run_id, age_recipient=recipient),
-            sealer.seal({IDENTITY_FIELD: identity}, run_id=run_id),
+            sealer.seal(values, run_id=run_id, age_recipient=identity.recipient),
+            # The worker gets the identity under the run's own seal: its role opens nothing else.
+            sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
         )
 
     def _upload(self, stored: StoredJob, index: int, order: Order, sealed: _Sealed | None) -> None:
