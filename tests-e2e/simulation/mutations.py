@@ -13,5 +13,7 @@ Mutation = Literal[
     "run's watchdog",
     "idempotent second leg",
     "conditional moves",
+    "own claims only",
+    "answered rings",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)

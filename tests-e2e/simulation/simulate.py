@@ -67,7 +67,7 @@ def simulate(
         stories |= {f"run{number}": draw_story(random, size=random.randint(1, 6)) for number in (2, 3)}
     with _determined(seed), _switched_off(mutation), installed(world):
         engine = worker(world, checks, stories)
-        world.worker_door = lambda work, execution: engine.run(work, execution=execution)
+        world.worker_door = lambda work, execution: engine.run(work, call=execution)
         clients = [Client(world, checks, each, random, name) for name, each in stories.items()]
         for client in clients:
             scheduler.after(random.uniform(0.0, 5.0), client.submit)

@@ -189,6 +189,7 @@ WORK = {
     "run_id": RUN_ID,
     "order_num": "0001",
     "trace_id": "0" * 16,
+    "dispatch": "one",
     "timeout": 60,
     "not_after": DEADLINE.isoformat(),
     "urls": {"package": "p", "claim": "c", "claim_check": "k", "log": "l", "result": "r"},
@@ -196,11 +197,11 @@ WORK = {
 
 
 def test_lambdas_records_of_what_died_are_read():
-    context = {"requestId": "one", "condition": "RetriesExhausted"}
+    context = {"requestId": "call", "condition": "RetriesExhausted"}
     died = parse_failure(
         {"requestContext": context, "requestPayload": WORK, "responsePayload": {"errorMessage": "killed"}}
     )
-    assert died == WorkerDied(RUN_ID, "0001", "killed", "one")
+    assert died == WorkerDied(RUN_ID, "0001", "killed", "one", "call")
     unprepared = {"requestContext": context, "requestPayload": {"prepare": RUN_ID}}
     assert parse_failure(unprepared) == PreparationDied(RUN_ID, "RetriesExhausted")
     assert parse_failure({"run_id": RUN_ID, "order_num": "0001"}) is None
@@ -213,27 +214,29 @@ def claimed_by(world, execution):
     world.objects.put(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
 
 
-def test_a_worker_that_died_failed_at_once():
+@pytest.mark.parametrize("claim", ["one:call:random", "one::random"])
+def test_a_worker_that_died_failed_at_once(claim):
     world = World()
     world.open()
-    claimed_by(world, "one:random")
-    world.watchdog.worker_died(RUN_ID, "0001", "killed", execution="one")
+    claimed_by(world, claim)
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "one", "call"))
     assert world.result.status is S.FAILED
     assert "killed" in world.result.reason
 
 
-def test_the_death_of_a_worker_that_had_no_claim_does_not_end_the_one_that_has():
+@pytest.mark.parametrize("claim", ["other:call:random", "one:other:random"])
+def test_the_death_of_a_worker_that_had_no_claim_does_not_end_the_one_that_has(claim):
     world = World()
     world.open()
-    claimed_by(world, "other:random")
-    world.watchdog.worker_died(RUN_ID, "0001", "throttled", execution="one")
+    claimed_by(world, claim)
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "throttled", "one", "call"))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
 
 
 def test_a_worker_that_died_after_its_order_had_ended_changes_nothing():
     world = World()
     world.runs.order_rows[RUN_ID]["0001"] = order_row(1, status=S.SUCCEEDED)
-    world.watchdog.worker_died(RUN_ID, "0001", "killed", execution="one")
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "one", "call"))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
 
 

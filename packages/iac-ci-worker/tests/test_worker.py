@@ -95,6 +95,7 @@ class World:
             run_id=RUN_ID,
             order_num="0001",
             trace_id="0" * 16,
+            dispatch="here",
             timeout=self.timeout,
             not_after=START + timedelta(seconds=300),
             urls=WorkUrls(
@@ -108,7 +109,7 @@ class World:
         )
 
     def run(self):
-        self.worker.run(self.work(), execution="here")
+        self.worker.run(self.work())
         return self.result
 
     @property

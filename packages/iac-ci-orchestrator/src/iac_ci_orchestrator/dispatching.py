@@ -55,6 +55,7 @@ class Dispatcher:
             run_id=order.run_id,
             order_num=order.order_num,
             trace_id=run.trace_id,
+            dispatch=str(int((order.dispatched_at or now).timestamp() * 1000)),
             timeout=timeout,
             not_after=not_after,
             urls=WorkUrls(

@@ -19,6 +19,7 @@ from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, d
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Clock, Locks, Notes, Objects, Preparations, Runs, Workers
+    from iac_ci_watchdog.failures import WorkerDied
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +55,33 @@ class Watchdog:
             seen=decision.seen,
         )
 
-    def worker_died(self, run_id: str, order_num: str, reason: str, *, execution: str) -> None:
+    def worker_died(self, died: WorkerDied) -> None:
         """Report an order failed whose worker ended without a word, unless its result is there.
 
-        An order may have been handed out twice. Where another worker holds the claim, that one lives, or its own
-        failure will be told.
+        An order may have been handed out twice, and one handing out delivered twice. Where another worker holds the
+        claim, that one lives, or its own failure will be told.
         """
-        order = self._order(run_id, order_num)
-        if order is not None and order.status in OPEN and not self._is_anothers(run_id, order_num, execution):
-            self._end(order, OrderState.FAILED, f"the worker died: {reason}")
+        order = self._order(died.run_id, died.order_num)
+        if order is not None and order.status in OPEN and not self._is_anothers(died):
+            self._end(order, OrderState.FAILED, f"the worker died: {died.reason}")
 
-    def _is_anothers(self, run_id: str, order_num: str, execution: str) -> bool:
+    def _is_anothers(self, died: WorkerDied) -> bool:
         """Take the claim, so that no other worker can come by it any more, and say whether one has it already."""
         ports = self._ports
-        own = Claim(run_id=run_id, order_num=order_num, claimed_by=Reporter.WATCHDOG, claimed_at=ports.clock.now())
-        key = keys.claim(run_id, order_num)
+        now = ports.clock.now()
+        own = Claim(run_id=died.run_id, order_num=died.order_num, claimed_by=Reporter.WATCHDOG, claimed_at=now)
+        key = keys.claim(died.run_id, died.order_num)
         try:
             ports.objects.create(key, own.model_dump_json().encode(), content_type="application/json")
         except AlreadyExists:
             claim = Claim.model_validate_json(ports.objects.get(key))
         else:
             return False
-        holder = (claim.execution or "").partition(":")[0]
-        return claim.claimed_by is Reporter.WORKER and holder != execution
+        if claim.claimed_by is not Reporter.WORKER:
+            return False
+        dispatch, _, rest = (claim.execution or "").partition(":")
+        call = rest.partition(":")[0]
+        return dispatch != died.dispatch or bool(call and died.call and call != died.call)
 
     def preparation_died(self, run_id: str, reason: str) -> None:
         """Give up a run whose preparation failed as often as it may."""

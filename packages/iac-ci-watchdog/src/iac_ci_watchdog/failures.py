@@ -13,12 +13,13 @@ from iac_ci_common.models.work import Work
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker ended without reporting; ``execution`` is Lambda's id of its call."""
+    """A worker ended without reporting; ``dispatch`` and ``call`` (empty if Lambda does not tell) say which one."""
 
     run_id: str
     order_num: str
     reason: str
-    execution: str
+    dispatch: str
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,5 @@ def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
         work = Work.model_validate(payload)
     except ValidationError:
         return PreparationDied(Preparation.model_validate(payload).prepare, reason[:500])
-    execution = str(event.get("requestContext", {}).get("requestId") or "")
-    return WorkerDied(work.run_id, work.order_num, reason[:500], execution)
+    call = str(event.get("requestContext", {}).get("requestId") or "")
+    return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call)

@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if failure is None:
         return watchdog().check(Watch.model_validate(event)).model_dump(mode="json")
     if isinstance(failure, WorkerDied):
-        watchdog().worker_died(failure.run_id, failure.order_num, failure.reason, execution=failure.execution)
+        watchdog().worker_died(failure)
     else:
         watchdog().preparation_died(failure.run_id, failure.reason)
     return {"reported": failure.run_id}

@@ -58,7 +58,7 @@ class Worker:
         self._ports = ports
         self._settings = settings
 
-    def run(self, work: Work, *, execution: str = "") -> OrderState | None:
+    def run(self, work: Work, *, call: str = "") -> OrderState | None:
         """Run an order and report; None if somebody else has taken it, and nothing was run.
 
         Raises ``PortFailed`` if the claim could not be settled (then nothing was run either) or the result could not be
@@ -72,7 +72,7 @@ class Worker:
             claimed_by=Reporter.WORKER,
             claimed_at=ports.clock.now(),
             # Random, so that a claim whose answer was lost can be told from another worker's.
-            execution=f"{execution}:{secrets.token_hex(8)}",
+            execution=f"{work.dispatch}:{call.replace(':', '-')}:{secrets.token_hex(8)}",
         )
         if not ports.exchange.claim(work.urls, claim):
             notes.info("the order is taken already")

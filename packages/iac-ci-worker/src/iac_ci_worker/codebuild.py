@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     signal.signal(signal.SIGTERM, _stop)
     try:
-        worker().run(work, execution=os.environ.get("CODEBUILD_BUILD_ID", ""))
+        worker().run(work, call=os.environ.get("CODEBUILD_BUILD_ID", ""))
     except IacCiError as error:
         sys.stderr.write(f"iac-ci-worker: {error}\n")
         return 1

@@ -7,7 +7,7 @@ from typing import Any
 from iac_ci_common.models.work import Work
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, str | None]:
+def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:
     """Run the order that the event is.
 
     That an order fails is a result, not an error. Raises where no result could be left, so that Lambda's failure
@@ -16,5 +16,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str | None]:
     from iac_ci_worker.wiring import worker
 
     work = Work.model_validate(event)
-    status = worker().run(work, execution=str(getattr(context, "aws_request_id", "")))
+    status = worker().run(work, call=str(getattr(context, "aws_request_id", "")))
     return {"run_id": work.run_id, "order_num": work.order_num, "status": status.value if status else None}

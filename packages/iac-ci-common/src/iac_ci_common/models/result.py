@@ -26,7 +26,10 @@ class Claim(StoredShape):
     order_num: OrderNum
     claimed_by: Reporter
     claimed_at: Moment
-    execution: str | None = Field(None, description="Lambda request id or CodeBuild build id of the worker.")
+    execution: str | None = Field(
+        None,
+        description="Which worker: its dispatch, its call of Lambda or its build, and a random part, between colons.",
+    )
 
 
 class Result(StoredShape):

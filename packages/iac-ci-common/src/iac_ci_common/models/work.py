@@ -26,6 +26,7 @@ class Work(StoredShape):
     run_id: RunId
     order_num: OrderNum
     trace_id: TraceId
+    dispatch: str = Field(description="Which handing out of the order this is; a worker's claim repeats it.")
     timeout: int = Field(gt=0, description="Seconds the commands may take, already cut to the run's deadline.")
     not_after: Moment = Field(description="A worker that comes later than this must not start the commands.")
     urls: WorkUrls
