@@ -1,0 +1,108 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+}
+
+variables {
+  stack  = "acme"
+  region = "eu-central-1"
+}
+
+run "the_state_bucket_is_versioned_encrypted_and_private" {
+  command = plan
+
+  assert {
+    condition     = aws_s3_bucket.state.bucket == "acme-state-123456789012-eu-central-1"
+    error_message = "The name is what pipelines/ writes into the backend files."
+  }
+  assert {
+    condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled"
+    error_message = "A state must be recoverable."
+  }
+  assert {
+    condition = alltrue([
+      for rule in aws_s3_bucket_server_side_encryption_configuration.state.rule :
+      rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms"
+    ])
+    error_message = "A state holds names and sometimes secrets."
+  }
+  assert {
+    condition = alltrue([
+      aws_s3_bucket_public_access_block.state.block_public_acls,
+      aws_s3_bucket_public_access_block.state.block_public_policy,
+      aws_s3_bucket_public_access_block.state.ignore_public_acls,
+      aws_s3_bucket_public_access_block.state.restrict_public_buckets,
+    ])
+    error_message = "Nothing of it is public."
+  }
+  assert {
+    condition     = jsondecode(aws_s3_bucket_policy.state.policy).Statement[0].Condition.Bool["aws:SecureTransport"] == "false"
+    error_message = "Plain HTTP is refused."
+  }
+}
+
+run "the_newest_version_of_a_state_never_expires" {
+  command = plan
+
+  assert {
+    condition     = length(aws_s3_bucket_lifecycle_configuration.state.rule[0].expiration) == 0
+    error_message = "Only replaced versions may be removed."
+  }
+  assert {
+    condition     = aws_s3_bucket_lifecycle_configuration.state.rule[0].noncurrent_version_expiration[0].noncurrent_days == 365
+    error_message = "Replaced versions are kept for a year."
+  }
+}
+
+run "outputs_name_the_bucket" {
+  command = plan
+
+  assert {
+    condition     = output.state_bucket == "acme-state-123456789012-eu-central-1"
+    error_message = "pipelines/ reads it."
+  }
+}
+
+run "a_stack_name_that_no_bucket_can_have_is_refused" {
+  command = plan
+  variables {
+    stack = "Acme_CI"
+  }
+  expect_failures = [var.stack]
+}
+
+run "a_stack_name_that_is_too_long_for_a_bucket_is_refused" {
+  command = plan
+  variables {
+    stack = "a-name-of-twenty-three-c"
+  }
+  expect_failures = [var.stack]
+}
+
+run "a_misspelt_region_is_refused" {
+  command = plan
+  variables {
+    region = "frankfurt"
+  }
+  expect_failures = [var.region]
+}
+
+run "tags_of_aws_are_refused" {
+  command = plan
+  variables {
+    tags = { "aws:owner" = "me" }
+  }
+  expect_failures = [var.tags]
+}
+
+run "states_are_not_forgotten_within_a_month" {
+  command = plan
+  variables {
+    old_state_days = 7
+  }
+  expect_failures = [var.old_state_days]
+}

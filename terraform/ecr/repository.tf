@@ -1,0 +1,76 @@
+# The repository of the one image that every function and the CodeBuild project run.
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+resource "aws_ecr_repository" "image" {
+  name                 = var.stack
+  image_tag_mutability = "IMMUTABLE_WITH_EXCLUSION"
+  force_delete         = var.destroy_contents
+
+  # Everything is deployed by digest; `latest` is for people only.
+  image_tag_mutability_exclusion_filter {
+    filter      = "latest"
+    filter_type = "WILDCARD"
+  }
+
+  image_scanning_configuration {
+    scan_on_push = true
+  }
+
+  encryption_configuration {
+    encryption_type = "KMS"
+  }
+}
+
+resource "aws_ecr_lifecycle_policy" "image" {
+  repository = aws_ecr_repository.image.name
+  policy = jsonencode({
+    rules = [
+      {
+        rulePriority = 1
+        description  = "Remove images that lost their last tag a week ago"
+        selection = {
+          tagStatus   = "untagged"
+          countType   = "sinceImagePushed"
+          countUnit   = "days"
+          countNumber = 7
+        }
+        action = { type = "expire" }
+      },
+      {
+        rulePriority = 2
+        description  = "Keep the newest tagged images"
+        selection = {
+          tagStatus      = "tagged"
+          tagPatternList = ["*"]
+          countType      = "imageCountMoreThan"
+          countNumber    = var.kept_images
+        }
+        action = { type = "expire" }
+      },
+    ]
+  })
+}
+
+# Lambda would add this statement by itself if whoever deploys may change the policy; so nobody has to.
+resource "aws_ecr_repository_policy" "image" {
+  repository = aws_ecr_repository.image.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "LambdaPullsTheImage"
+        Effect    = "Allow"
+        Principal = { Service = "lambda.amazonaws.com" }
+        Action    = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        Condition = {
+          ArnLike = {
+            "aws:SourceArn" = "arn:${data.aws_partition.current.partition}:lambda:${var.region}:${data.aws_caller_identity.current.account_id}:function:${var.stack}-*"
+          }
+        }
+      },
+    ]
+  })
+}

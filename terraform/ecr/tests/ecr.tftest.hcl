@@ -1,0 +1,108 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_resource "aws_ecr_repository" {
+    defaults = {
+      repository_url = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme"
+      arn            = "arn:aws:ecr:eu-central-1:123456789012:repository/acme"
+    }
+  }
+}
+
+variables {
+  stack  = "acme"
+  region = "eu-central-1"
+}
+
+run "tags_are_immutable_beside_latest" {
+  command = plan
+
+  assert {
+    condition     = aws_ecr_repository.image.image_tag_mutability == "IMMUTABLE_WITH_EXCLUSION"
+    error_message = "A tag that can move makes a rollback a guess."
+  }
+  assert {
+    condition     = [for filter in aws_ecr_repository.image.image_tag_mutability_exclusion_filter : filter.filter] == ["latest"]
+    error_message = "Only latest may move."
+  }
+}
+
+run "images_are_scanned_and_encrypted" {
+  command = plan
+
+  assert {
+    condition     = aws_ecr_repository.image.image_scanning_configuration[0].scan_on_push
+    error_message = "Known weaknesses show when an image is pushed."
+  }
+  assert {
+    condition     = aws_ecr_repository.image.encryption_configuration[0].encryption_type == "KMS"
+    error_message = "Images are encrypted under a key."
+  }
+}
+
+run "images_are_kept_unless_a_teardown_says_so" {
+  command = plan
+
+  assert {
+    condition     = aws_ecr_repository.image.force_delete == false
+    error_message = "A stray destroy must not take the images."
+  }
+  assert {
+    condition     = jsondecode(aws_ecr_lifecycle_policy.image.policy).rules[1].selection.countNumber == 50
+    error_message = "The newest images stay."
+  }
+  assert {
+    condition     = !anytrue([for rule in jsondecode(aws_ecr_lifecycle_policy.image.policy).rules : rule.selection.tagStatus == "any"])
+    error_message = "A rule over any status would count untagged images against the tagged."
+  }
+}
+
+run "only_functions_of_this_stack_pull" {
+  command = plan
+
+  assert {
+    condition     = jsondecode(aws_ecr_repository_policy.image.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:aws:lambda:eu-central-1:123456789012:function:acme-*"
+    error_message = "The statement names the stack's functions."
+  }
+}
+
+run "outputs_say_where_to_push" {
+  command = apply
+
+  assert {
+    condition     = output.repository_url == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme"
+    error_message = "pipelines/build reads it."
+  }
+  assert {
+    condition     = output.repository_name == "acme" && endswith(output.repository_arn, "repository/acme")
+    error_message = "The policies of builders read them."
+  }
+}
+
+run "too_few_images_to_roll_back_to_are_refused" {
+  command = plan
+  variables {
+    kept_images = 1
+  }
+  expect_failures = [var.kept_images]
+}
+
+run "a_stack_name_that_no_repository_can_have_is_refused" {
+  command = plan
+  variables {
+    stack = "acme--ci"
+  }
+  expect_failures = [var.stack]
+}
+
+run "a_misspelt_region_is_refused" {
+  command = plan
+  variables {
+    region = "EU-central-1"
+  }
+  expect_failures = [var.region]
+}
