@@ -44,7 +44,10 @@ class Location:
 
 
 def parse_location(value: str) -> Location:
-    """Read a location; raise ``ValueError`` where it is in no known scheme or names nothing."""
+    """Read a location; raise ``ValueError`` where it is in no known scheme or names nothing.
+
+    The error does not repeat what was given: it may be a secret in the place of its location.
+    """
     for alias, scheme in _ALIASES.items():
         if value.startswith(alias):
             value = scheme + value.removeprefix(alias)
@@ -52,13 +55,13 @@ def parse_location(value: str) -> Location:
     scheme, separator, rest = value.partition(":")
     name, hash_sign, key = rest.partition("#")
     if not separator or scheme not in {store.value for store in SecretStore}:
-        raise ValueError(f"{value!r:.120} is in no known scheme (ssm:/path or secretsmanager:id#key)")
+        raise ValueError("is in no known scheme (ssm:/path or secretsmanager:id#key)")
     store = SecretStore(scheme)
     pattern = _SSM if store is SecretStore.SSM else _SECRET
     if pattern.fullmatch(name) is None or ".." in name.split("/"):
-        raise ValueError(f"{value!r:.120} does not name a {store} entry")
+        raise ValueError(f"does not name a {store} entry")
     if hash_sign and _KEY.fullmatch(key) is None:
-        raise ValueError(f"{value!r:.120} has no key behind #")
+        raise ValueError("has no key behind #")
     return Location(store, name, key or None)
 
 
