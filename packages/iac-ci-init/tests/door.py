@@ -48,14 +48,14 @@ class Asked:
 
             return Observed(port, name=name, before=hook)
 
-        secrets = MemorySecrets({"ssm:/webhook": secret} if secret is not None else {})
+        self.secrets = MemorySecrets({"ssm:/webhook": secret} if secret is not None else {})
         ports = DoorPorts(
             self.clock,
             watched(self.locks, "locks"),
             watched(self.objects, "objects"),
             watched(self.watchdogs, "watchdogs"),
             watched(self.preparations, "preparations"),
-            secrets,
+            self.secrets,
         )
         self.door = Door(ports, settings(**fields))
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from iac_ci_common import keys
 from iac_ci_common.errors import Throttled
+from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.signature import sign
 
@@ -209,7 +210,7 @@ def test_a_request_that_died_before_its_answer_goes_on_under_the_same_run():
     failing = [Throttled("slow down")]
 
     def before(call):
-        if call == "preparations.start" and failing:
+        if call == "watchdogs.start" and failing:
             raise failing.pop()
 
     asked = Asked(before=before)
@@ -247,6 +248,155 @@ def test_older_names_still_work():
         presign_expiry=3600,
     )
     assert Asked().post(body)[0] == 202
+
+
+def whole(said):
+    return {problem["where"]: problem["what"] for problem in said["problems"]}
+
+
+def test_problems_of_fields_hide_none_of_the_whole():
+    body = orders(
+        {"order_name": "a", "cmds": "text", "dependencies": ["b", 5], "comand": 1},
+        {"order_name": "b", "timeout": "60", "dependencies": ["a"], "commit_hash": "a" * 40},
+        {"order_name": "b", "env_vars": {"LD_PRELOAD": "x"}, "use_lambda": True, "execution_target": "lambda"},
+        {"git_repo": 1, "secrets": {"A": "vault:/a", "B": "ssm:/prod/b"}},
+        username="a/b",
+        job_timeout=-1,
+        presign_expiry=1,
+    )
+    body["orders"].append(7)
+    _, said = Asked().post(body, key="a b")
+    assert set(whole(said)) == {
+        "Idempotency-Key", "username", "job_timeout", "presign_expiry", "orders", "orders[4]",
+        "orders[0].cmds", "orders[0].dependencies[1]", "orders[0].comand",
+        "orders[1].timeout", "orders[1].commit_hash", "orders[1].order_name", "orders[2].order_name",
+        "orders[2].env_vars.LD_PRELOAD", "orders[2]",
+        "orders[3].git_repo", "orders[3].commit_hash", "orders[3].secrets.A", "orders[3].secrets.B",
+    }  # fmt: skip
+    assert "a → b → a" in whole(said)["orders"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "only"),
+    [
+        ({"git_repo": 1, "commit_hash": "a" * 40}, "orders[0].git_repo"),
+        ({**GIT, "commit_hash": "short"}, "orders[0].commit_hash"),
+        ({"s3_location": "nowhere", "git_folder": "a"}, "orders[0].s3_location"),
+        ({"git_folder": 1}, "orders[0].git_folder"),
+        ({"timeout": 1e9}, "orders[0].timeout"),
+        ({"ssm_paths": ["?"]}, "orders[0].ssm_paths[0]"),
+        ({"secret_manager_paths": ["?"]}, "orders[0].secret_manager_paths[0]"),
+        ({"secrets": {"A B": "ssm:/prod/a"}}, "orders[0].secrets.A B"),
+        ({"dependencies": "order-0002"}, "orders[0].dependencies"),
+        ({"sops_key": "age1"}, "orders[0].sops_key"),
+        ({"must_succeed": "no"}, "orders[0].must_succeed"),
+    ],
+)
+def test_a_stand_in_makes_no_problems_of_its_own(wrong, only):
+    _, said = Asked().post(order(**wrong))
+    assert set(whole(said)) == {only}
+
+
+@pytest.mark.parametrize("named", [{"order_name": "a b"}, {"queue_id": 5}, {"ordername": "a"}])
+def test_who_depends_on_a_misnamed_order_is_not_blamed(named):
+    _, said = Asked().post(orders(named, {"dependencies": ["a"]}))
+    assert not [where for where in whole(said) if "dependencies" in where]
+
+
+def test_each_circle_is_shown():
+    depends = [1, 0, 3, 2]
+    _, said = Asked().post(orders(*({"dependencies": [f"order-{number + 1:04d}"]} for number in depends)))
+    assert [problem["what"].count("→") for problem in said["problems"]] == [2, 2]
+
+
+def test_more_than_a_thousand_orders_are_checked_as_far_as_they_count():
+    _, said = Asked().post(orders(*[{"order_name": "a", "timeout": 60}] * 2, *[{}] * 999))
+    assert {"orders", "orders[0].order_name", "orders[1].order_name"} == set(whole(said))
+
+
+HUGE = {
+    "unknown fields": b'{"username":"a",' + b",".join(b'"%d":1' % number for number in range(400_000)) + b"}",
+    "wrong orders": b'{"username":"a","orders":[' + b"1," * 2_000_000 + b"1]}",
+    "a number too long": b'{"username":"a","job_timeout":' + b"1" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", HUGE.values(), ids=HUGE.keys())
+def test_a_body_full_of_problems_gets_a_short_answer(body):
+    asked = Asked()
+    status, said = asked.post(body, encoded=True)
+    assert status == 400
+    assert len(json.dumps(said)) < 50_000
+    assert asked.untouched
+
+
+def test_a_secret_in_the_place_of_its_location_is_not_repeated():
+    _, said = Asked().post(order(secrets={"A": "planted-secret"}, ssm_paths=["planted?"], sops_key="planted"))
+    assert len(said["problems"]) == 3
+    assert "planted" not in json.dumps(said)
+
+
+@pytest.mark.parametrize("failing", ["preparations.start", "locks.answer"])
+def test_once_the_watchdog_runs_the_job_is_accepted_whatever_fails(failing):
+    def before(call):
+        if call == failing and asked.failing:
+            asked.failing.pop()
+            raise Throttled("slow down")
+
+    asked = Asked(before=before)
+    asked.failing = [True]
+    status, said = asked.post(JOB, key="one")
+    assert (status, asked.watchdogs.started) == (202, [(said["run_id"], "0000")])
+    asked.clock.advance(1)
+    assert asked.post(JOB, key="one") == (202, said)
+
+
+@pytest.mark.parametrize("failing", ["locks.remember", "objects.create", "watchdogs.start"])
+def test_before_the_watchdog_runs_nothing_is_accepted(failing):
+    def before(call):
+        if call == failing:
+            raise Throttled("slow down")
+
+    status, said = Asked(before=before).post(JOB)
+    assert status == 503
+    assert said["retry"] is True
+
+
+def test_a_first_leg_that_died_anywhere_is_taken_up_under_the_same_key():
+    class Crash(BaseException):
+        pass
+
+    unharmed = Asked()
+    unharmed.post(JOB, key="one")
+    for number in range(len(unharmed.calls)):
+        left = [number]
+
+        def before(call, left=left):
+            left[0] -= 1
+            if left[0] == -1:
+                raise Crash(call)
+
+        asked = Asked(before=before)
+        with pytest.raises(Crash):
+            asked.post(JOB, key="one")
+        asked.clock.advance(1)
+        status, said = asked.post(JOB, key="one")
+        assert status == 202
+        assert asked.objects.list("tmp/jobs/") == [keys.job(said["run_id"])]
+        assert asked.watchdogs.started == [(said["run_id"], "0000")]
+        assert set(asked.preparations.started) == {said["run_id"]}
+
+
+def test_the_first_secret_that_is_set_counts_at_once():
+    asked = Asked(secret=None)
+    assert asked.post(JOB)[0] == 401
+    asked.secrets.values[parse_location("ssm:/webhook")] = "secret"
+    assert asked.post(JOB)[0] == 202
+
+
+def test_several_secrets_are_accepted_while_one_replaces_another():
+    asked = Asked(webhook_secrets=["ssm:/missing", "ssm:/webhook"])
+    assert asked.post(JOB)[0] == 202
 
 
 JSON = st.recursive(

@@ -7,23 +7,24 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import ids, keys, limits, signature
-from iac_ci_common.errors import AlreadyExists, InputProblems, NotFound, Problem, SignatureRefused
+from iac_ci_common.errors import AlreadyExists, IacCiError, NotFound, Problem, SignatureRefused
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import Accepted, StoredJob
 from iac_ci_common.models.lock import Delivery
-from iac_ci_init.decide import Rules, problems
+from iac_ci_init.checking import check_job
+from iac_ci_init.decide import Rules
 from iac_ci_init.doors import KeyReused
-from iac_ci_init.reading import limited, read_job
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.job import Job
-    from iac_ci_common.ports import Clock, Locks, Objects, Preparations, Secrets, Watchdogs
+    from iac_ci_common.ports import Clock, Locks, Notes, Objects, Preparations, Secrets, Watchdogs
     from iac_ci_init.doors import Request
     from iac_ci_init.settings import InitSettings
 
@@ -42,6 +43,7 @@ class DoorPorts:
     watchdogs: Watchdogs
     preparations: Preparations
     secrets: Secrets
+    notes: Notes | None = None
 
 
 class Door:
@@ -56,17 +58,17 @@ class Door:
     def accept(self, request: Request) -> str:
         """Accept a signed job and give the JSON of the answer.
 
-        Raises ``SignatureRefused``, ``InputProblems``, ``KeyReused``, or ``PortFailed`` if nothing was accepted.
+        Raises ``SignatureRefused``, ``InputProblems``, ``KeyReused``, or ``PortFailed`` if the job was not accepted.
         """
         now = self._ports.clock.now()
         digest = signature.verify(request.header(signature.HEADER), request.body, self._secrets(now), now)
         key = request.header("Idempotency-Key")
-        if key is not None and _KEY.fullmatch(key) is None:
-            raise InputProblems([Problem("Idempotency-Key", "must be 1 to 200 letters, digits or _.:=+/-")])
-        job = read_job(request.body)
-        found = problems(job, self._rules())
-        if found:
-            raise InputProblems(limited(found))
+        wrong = (
+            [Problem("Idempotency-Key", "must be 1 to 200 letters, digits or _.:=+/-")]
+            if key is not None and _KEY.fullmatch(key) is None
+            else []
+        )
+        job = check_job(request.body, self._rules(), also=wrong)
         return self._accept(job, self._deliveries(request.body, digest, key, now), now)
 
     def _accept(self, job: Job, deliveries: list[Delivery], now: datetime) -> str:
@@ -97,14 +99,23 @@ class Door:
             stored = StoredJob.model_validate_json(ports.objects.get(keys.job(run_id)))
         # The watchdog comes before the preparation: from here on something always looks again.
         ports.watchdogs.start(run_id, RUN_ORDER_NUM)
-        ports.preparations.start(run_id)
         answer = Accepted(
             run_id=run_id,
             trace_id=stored.trace_id,
             flow_id=stored.flow_id,
             done_endpt=f"s3://{self._settings.done_bucket}/{keys.done(run_id)}",
         ).model_dump_json()
-        ports.locks.answer(deliveries[0].key, answer)
+        # So from here on the job is accepted, whatever fails: the watchdog starts a preparation that is missing, and a
+        # request without a kept answer is answered anew under the same run id.
+        for step in (
+            partial(ports.preparations.start, run_id),
+            partial(ports.locks.answer, deliveries[0].key, answer),
+        ):
+            try:
+                step()
+            except IacCiError as error:
+                if ports.notes is not None:
+                    ports.notes.warning("a step after acceptance failed", run_id=run_id, error=error.message)
         return answer
 
     def _deliveries(self, body: bytes, digest: str, key: str | None, now: datetime) -> list[Delivery]:
@@ -137,5 +148,8 @@ class Door:
             for location in self._settings.webhook_secrets:
                 with contextlib.suppress(NotFound):
                     found.append(self._ports.secrets.read(parse_location(location)))
+            if not found:
+                # Not kept: the first secret that is set counts at once.
+                return found
             self._webhook_secrets = (now, found)
         return self._webhook_secrets[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 
     from iac_ci_common.locations import Location
 
+MAX_FOUND: Final = 1000
+"""Most problems that are looked for."""
+
+UNKNOWN_DEPENDENCY: Final = "is no order of this job"
+
+CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables that ``assume_role`` sets."""
+
+_MAX_CYCLES: Final = 10
+
 TOKENS_FOLDER: Final = "tokens/"
 """Folder below the prefix in which code hosts' tokens lie; ``policies/orchestrator.json`` names it too."""
 
@@ -37,13 +48,18 @@ class Rules:
 
 
 def problems(job: Job, rules: Rules) -> list[Problem]:
-    """Find everything that is wrong with a job, in the order of its orders."""
-    return [
-        *_job_problems(job, rules),
-        *(problem for index, order in enumerate(job.orders) for problem in _order_problems(job, index, order, rules)),
-        *_name_problems(job),
-        *_dependency_problems(job),
-    ]
+    """Find everything that is wrong with a job: its own, each order's, and what orders do to each other.
+
+    At most ``MAX_FOUND``: a million wrong dependencies fit into a body, and not into a function's memory.
+    """
+    found = chain(
+        _job_problems(job, rules),
+        _name_problems(job),
+        _cycle_problems(job),
+        (problem for index, order in enumerate(job.orders) for problem in _order_problems(job, index, order, rules)),
+        _dependency_problems(job),
+    )
+    return list(islice(found, MAX_FOUND))
 
 
 def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
@@ -86,8 +102,17 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
     ]
     for where, location in named:
         yield from _location_problems(where, location, rules)
+    yield from _variable_problems(here, order)
+
+
+def _variable_problems(here: str, order: Order) -> Iterator[Problem]:
     for name in sorted(set(order.env_vars) & set(order.secrets)):
         yield Problem(f"{here}.secrets.{name}", "is set in env_vars too")
+    if order.assume_role is not None:
+        for name in CREDENTIALS:
+            for where, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+                if name in given:
+                    yield Problem(f"{here}.{where}.{name}", "is set by assume_role too")
     for name, value in order.env_vars.items():
         if "\0" in value or len(value) > limits.MAX_COMMAND_CHARS:
             yield Problem(f"{here}.env_vars.{name}", f"holds a NUL or more than {limits.MAX_COMMAND_CHARS} characters")
@@ -155,28 +180,44 @@ def _name_problems(job: Job) -> Iterator[Problem]:
             yield Problem(f"orders[{index}].queue_id", f"{order.queue_id} is the name of another order")
 
 
-def _dependency_problems(job: Job) -> Iterator[Problem]:
+def _numbers(job: Job) -> dict[str, str]:
+    """Map every name that a dependency may use to the first order that has it; duplicates are told elsewhere."""
     numbers: dict[str, str] = {}
     for index, order in enumerate(job.orders):
         for name in (order_name(order, index), order.queue_id):
             if name is not None:
                 numbers.setdefault(name, order_num(index))
-    names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
-    edges: dict[str, list[str]] = {}
+    return numbers
+
+
+def _dependency_problems(job: Job) -> Iterator[Problem]:
+    numbers = _numbers(job)
     for index, order in enumerate(job.orders):
-        mine = order_num(index)
-        edges[mine] = []
         for place, name in enumerate(order.dependencies):
             where = f"orders[{index}].dependencies[{place}]"
             if name not in numbers:
-                yield Problem(where, f"{name} is no order of this job")
-            elif numbers[name] == mine:
+                yield Problem(where, f"{name} {UNKNOWN_DEPENDENCY}")
+            elif numbers[name] == order_num(index):
                 yield Problem(where, "is the order itself")
-            else:
-                edges[mine].append(numbers[name])
-    cycle = find_cycle(edges)
-    if cycle is not None:
+
+
+def _cycle_problems(job: Job) -> Iterator[Problem]:
+    """Show every circle that has no order in common with another; dependencies on oneself are told elsewhere."""
+    numbers = _numbers(job)
+    names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
+    edges = {
+        order_num(index): [
+            num for name in order.dependencies if (num := numbers.get(name)) not in {None, order_num(index)}
+        ]
+        for index, order in enumerate(job.orders)
+    }
+    for _ in range(_MAX_CYCLES):
+        cycle = find_cycle(edges)
+        if cycle is None:
+            return
         shown = [names[num] for num in cycle]
         if len(shown) > 20:
             shown = [*shown[:10], f"… {len(shown) - 20} more …", *shown[-10:]]
         yield Problem("orders", f"depend on each other in a circle: {' → '.join(shown)}")
+        for num in set(cycle):
+            del edges[num]

@@ -6,13 +6,16 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.errors import AlreadyExists, IacCiError, InputProblems, Problem, SignatureRefused
 from iac_ci_common.limits import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+NOT_ACCEPTED: Final = "the job was not accepted; sent again with the same Idempotency-Key it cannot run twice"
 
 
 class BodyTooLarge(IacCiError):
@@ -69,5 +72,5 @@ def refusal(error: IacCiError) -> dict[str, Any]:
         if isinstance(error, kind):
             status = known
     # What failed inside is for the log; the caller learns whether trying again may help.
-    message = error.message if status < 500 else "the job was not accepted; nothing was started"
+    message = error.message if status < 500 else NOT_ACCEPTED
     return answer(status, {"error": message, "retry": error.retry_is_safe})

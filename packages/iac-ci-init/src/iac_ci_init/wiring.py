@@ -44,6 +44,7 @@ def door() -> Door:
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
             preparations=LambdaPreparations(client("lambda"), settings().init_function),
             secrets=_secrets(),
+            notes=notes(),
         ),
         settings(),
     )
