@@ -15,7 +15,7 @@ import iac_ci_orchestrator.act
 import iac_ci_orchestrator.handler
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
-from iac_ci_common.testing import MemoryCodeStore, MemoryRepositories, MemorySecrets, Sequential
+from iac_ci_common.testing import MemoryCodeStore, MemoryRepositories, MemorySecrets
 from iac_ci_init.settings import InitSettings
 from simulation.client import SECRET
 from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
@@ -24,6 +24,7 @@ from simulation.world import (
     ReportsService,
     RunsPort,
     Silent,
+    Threads,
     WatchdogsService,
     WorkersService,
     World,
@@ -71,7 +72,7 @@ def preparer(world: World) -> iac_ci_init.act.Preparer:
             secrets=world.port("secrets", MemorySecrets({TOKEN_LOCATION: "a token"})),
             sealer=world.port("sealer", world.sealer),
             reports=world.port("reports", ReportsService(world)),
-            parallel=Sequential(),
+            parallel=Threads(world),
             notes=Silent(),
         ),
         max_parallel=100,
@@ -90,7 +91,7 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
             workers=world.port("workers", WorkersService(world)),
             watchdogs=world.port("watchdogs", WatchdogsService(world)),
             reports=world.port("reports", ReportsService(world)),
-            parallel=Sequential(),
+            parallel=Threads(world),
             notes=Silent(),
         )
     )

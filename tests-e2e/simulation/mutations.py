@@ -14,6 +14,5 @@ Mutation = Literal[
     "idempotent second leg",
     "conditional moves",
     "own claims only",
-    "answered rings",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)

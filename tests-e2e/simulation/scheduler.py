@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,6 +17,7 @@ from greenlet import getcurrent, greenlet
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 MAX_STEPS = 2_000_000
+_FOR_EVER = 1e9
 
 
 class Died(BaseException):
@@ -49,10 +50,17 @@ class Process:
     value: object = None
     calls: int = 0
     dead: bool = False
+    parent: Process | None = None
+    lanes: list[Process] = field(default_factory=list, repr=False)
     body: greenlet | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        return f"#{self.number} {self.function} {self.about}"
+        return f"#{self.root.number} {self.function} {self.about}"
+
+    @property
+    def root(self) -> Process:
+        """Give the process that this is a thread of: itself, if it is none."""
+        return self if self.parent is None else self.parent.root
 
 
 class Scheduler:
@@ -105,6 +113,8 @@ class Scheduler:
                 process.ending, process.error = Ending.RAISED, error
 
         def begin() -> None:
+            if process.dead:
+                return
             self._alive[process.number] = process
             process.body = greenlet(run)
             self.after(limit, lambda: self.kill(process))
@@ -126,6 +136,29 @@ class Scheduler:
         if process.dead:
             raise Died
 
+    def side_by_side(self, bodies: Sequence[Callable[[], object]]) -> None:
+        """Run threads of the running process and wait for all; where one dies, the process dies."""
+        process = self.current
+        if process is None:
+            raise RuntimeError("only a process has threads")
+
+        def ended(lane: Process) -> None:
+            process.lanes.remove(lane)
+            if lane.ending is Ending.DIED:
+                self.kill(process)
+            elif not process.lanes:
+                process.resume()  # type: ignore[attr-defined]
+
+        for body in bodies:
+            lane = self.start(
+                process.function, process.about, body, delay=0.0, limit=_FOR_EVER, skew=process.skew, ended=ended
+            )
+            lane.parent = process
+            process.lanes.append(lane)
+        self._hub.switch()
+        if process.dead:
+            raise Died
+
     def die(self) -> None:
         """End the running process here and now, as a crash does."""
         if self.current is None:
@@ -135,9 +168,12 @@ class Scheduler:
 
     def kill(self, process: Process) -> None:
         """Let a process die where it stands, as its time-out does."""
-        if process.ending is None and process.body is not None:
+        if process.ending is None and not process.dead:
             process.dead = True
-            process.resume()  # type: ignore[attr-defined]
+            for lane in list(process.lanes):
+                self.kill(lane)
+            if process.body is not None:
+                process.resume()  # type: ignore[attr-defined]
 
     def run(self, until: Callable[[], bool], horizon: float) -> None:
         """Go on until nothing is due, ``until`` says so, or the horizon is reached."""

@@ -110,6 +110,9 @@ def _switched_off(mutation: Mutation | None) -> Iterator[None]:
     if mutation == "redo of dispatching":
         with patch("iac_ci_orchestrator.decide._is_stale", lambda order, now: False):
             yield
+    elif mutation == "own claims only":
+        with patch("iac_ci_watchdog.act.Watchdog._is_anothers", lambda watchdog, died: False):
+            yield
     elif mutation == "conditional moves":
         with patch("iac_ci_common.testing.runs.holds", lambda move, current: True):
             yield

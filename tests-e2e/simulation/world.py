@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from iac_ci_common.errors import IacCiError, PortFailed, Throttled
@@ -20,11 +20,13 @@ from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.work import Work
 from iac_ci_common.ports import Move, RunRows
-from iac_ci_common.testing import MemoryReports, MemorySealer
+from iac_ci_common.testing import MemoryReports, MemorySealer, Sequential
 from simulation.faults import Fault, Faults
 from simulation.memory import RecordedLocks, RecordedObjects, RecordedRuns
 from simulation.mutations import Mutation
 from simulation.scheduler import Ending, Process, Scheduler
+
+T = TypeVar("T")
 
 LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.0}
 """Time-outs of the functions, as in terraform/deploy/stack/functions.json."""
@@ -104,6 +106,36 @@ class RunsPort:
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Ask for the end of a run."""
         self._world.call("runs.request_cancel", lambda: self._runs.request_cancel(run_id, reason))
+
+
+class Threads:
+    """Does independent calls side by side, as the engine's own threads do: what they do is interleaved."""
+
+    def __init__(self, world: World, workers: int = 16) -> None:
+        self._world = world
+        self._workers = workers
+
+    def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
+        """Do all calls and give each one's value or its error."""
+        if self._world.scheduler.current is None or len(calls) < 2:
+            return Sequential().run(calls)
+        answers: dict[int, T | IacCiError] = {}
+        unexpected: list[Exception] = []
+        left = iter(enumerate(calls))
+
+        def lane() -> None:
+            for index, call in left:
+                try:
+                    answers[index] = call()
+                except IacCiError as error:
+                    answers[index] = error
+                except Exception as error:  # noqa: BLE001 - raised in the process that waits
+                    unexpected.append(error)
+
+        self._world.scheduler.side_by_side([lane] * min(self._workers, len(calls)))
+        if unexpected:
+            raise unexpected[0]
+        return [answers[index] for index in range(len(calls))]
 
 
 class TrueClock:
@@ -374,7 +406,7 @@ class WorkersService:
 
     def _note(self, work: Work) -> None:
         process = self._world.scheduler.current
-        self._world.worker_starts.append((work.run_id, work.order_num, process.number if process else 0))
+        self._world.worker_starts.append((work.run_id, work.order_num, process.root.number if process else 0))
 
 
 class WatchdogsService:
@@ -423,4 +455,4 @@ class ReportsService:
         self._world.reports.publish(target, run_id=run_id, body=body)
 
 
-__all__ = ["Port", "PreparationsService", "RunsPort", "Silent", "WatchdogsService", "World"]
+__all__ = ["Port", "PreparationsService", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]
