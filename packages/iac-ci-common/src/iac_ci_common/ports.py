@@ -105,7 +105,9 @@ class Runs(Protocol):
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert orders, events and, last and as the commit point, the run; rows that exist are left alone.
 
-        Returns False if the run's row was there before. Safe to repeat.
+        Only the digest of its code is added to a queued order that has none: an attempt that gave the run up may have
+        died before it committed. The run's own events are written with its row or not at all. Returns False if the
+        run's row was there before. Safe to repeat, and for several at once.
         """
         ...
 

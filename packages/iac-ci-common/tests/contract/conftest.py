@@ -66,5 +66,15 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
 
 
 @pytest.fixture
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        make_table(client, "orders", "run_id", "order_num")
+        make_table(client, "events", "trace_id", "sort_key")
+        make_table(client, "locks", "lock_key")
+        yield client
+
+
+@pytest.fixture
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)

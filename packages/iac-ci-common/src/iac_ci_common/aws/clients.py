@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import os
-from functools import cache
-from typing import Any
+from threading import Lock
+from typing import Any, Final
+
+_clients: Final[dict[str, Any]] = {}
+_making: Final = Lock()
 
 
-@cache
 def client(service: str) -> Any:
     """Give the one client of a service.
+
+    Several threads may ask at once for a first time. boto3's default session, which makes clients, must not be used by
+    two at a time (Boto3 documentation, "Session"), so they are made one after another.
 
     S3 signs with SigV4 (the default presigns with an older scheme, which role sessions cannot use) and speaks by
     paths where another endpoint stands for AWS, because host names of buckets do not resolve there. Retries are
     botocore's standard ones, with jitter (AWS SDKs Reference Guide, "Retry behavior").
     """
+    found = _clients.get(service)
+    if found is None:
+        with _making:
+            found = _clients.get(service)
+            if found is None:
+                found = _clients[service] = _make(service)
+    return found
+
+
+def _make(service: str) -> Any:
     import boto3
     from botocore.config import Config
 

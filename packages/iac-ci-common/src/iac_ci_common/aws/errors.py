@@ -39,6 +39,7 @@ _THROTTLED: Final = frozenset(
         "LimitExceededException",
         "AccountLimitExceededException",
         "TransactionInProgressException",
+        "TransactionConflictException",
     }
 )
 

@@ -52,11 +52,13 @@ class DynamoLocks:
         """Take a lock that nobody holds alive and that is not completed."""
         not_completed = "(attribute_not_exists(completed) OR completed = :false)"
         not_held = "(attribute_not_exists(#owner) OR lease_until <= :now)"
+        # botocore asks again where an answer was lost: then the holder who is in the way may be ourselves.
+        ours_already = "(#owner = :owner AND lease_until = :until)"
         try:
             return self._update(
                 run_id,
                 f"{_NEW_LOCK}, #owner = :owner, lease_until = :until ADD #token :one, doorbell :one",
-                f"{not_completed} AND {not_held}",
+                f"{not_completed} AND ({not_held} OR {ours_already})",
                 {
                     **_new_lock(run_id, expires_at),
                     ":owner": {"S": owner},

@@ -13,7 +13,7 @@ from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.moves import check_move
 from iac_ci_common.ports import Move, RunRows
-from iac_ci_common.states import RUN_TERMINAL
+from iac_ci_common.states import RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,17 @@ class DynamoRuns:
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert what is not there yet, a hundred rows a call; the run last."""
         # Rows carry a condition each: a second preparation that runs late must not set rows back that have moved on.
-        rows = [[self._put_new(order)] for order in orders] + [[self._put_event(event)] for event in events]
-        # The run must come after every row, also where they need several calls, so that its presence means all.
-        transactions.write(self._client, rows)
-        return not transactions.write(self._client, [[self._put_new(run)]])
+        rows = [[self._put_new(order)] for order in orders]
+        told = [[self._put_event(event)] for event in events if event.order_num != RUN_ORDER_NUM]
+        there_before = [index for index in transactions.write(self._client, [*rows, *told]) if index < len(rows)]
+        # Rows left by an attempt that gave the run up and died name no code: without it the commands would run in an
+        # empty folder. Code is only ever added, so that whichever attempt commits the run finds its own or another's.
+        with_code = [orders[index] for index in there_before if orders[index].code_sha256 is not None]
+        transactions.write(self._client, [[self._add_code(order)] for order in with_code])
+        # The run must come after every row, also where they need several calls, so that its presence means all. Its
+        # events go with it: who comes second has no say in what is told of the run.
+        commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
+        return not transactions.write(self._client, [commit])
 
     def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
         """Apply the moves that still fit; return the others."""
@@ -106,6 +113,23 @@ class DynamoRuns:
 
     def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
         return {"Put": {"TableName": self._orders, "Item": item(row), "ConditionExpression": _IS_NEW}}
+
+    def _add_code(self, order: OrderRow) -> dict[str, Any]:
+        has_no_code = "attribute_not_exists(code_sha256)"
+        not_begun = "#status = :queued"
+        return {
+            "Update": {
+                "TableName": self._orders,
+                "Key": {"run_id": {"S": order.run_id}, "order_num": {"S": order.order_num}},
+                "UpdateExpression": "SET code_sha256 = :code",
+                "ConditionExpression": f"{has_no_code} AND {not_begun}",
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": {
+                    ":code": {"S": order.code_sha256},
+                    ":queued": {"S": OrderState.QUEUED.value},
+                },
+            }
+        }
 
     def _put_event(self, event: Event) -> dict[str, Any]:
         return {"Put": {"TableName": self._events, "Item": item(event, sort_key=event.sort, epoch_ms=event.epoch_ms)}}

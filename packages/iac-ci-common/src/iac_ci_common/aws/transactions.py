@@ -7,13 +7,19 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.errors import Throttled
+from iac_ci_common.errors import PortFailed, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_ITEMS: Final = 100
 """Items in one transaction (Amazon DynamoDB Developer Guide, "TransactWriteItems")."""
+
+_PASSING: Final = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
+)
+"""Reasons that pass by themselves; all others (an item too large, a value of the wrong kind) come back every time
+(Amazon DynamoDB API Reference, "TransactWriteItems")."""
 
 _ATTEMPTS: Final = 8
 _FIRST_WAIT_SECONDS: Final = 0.05
@@ -27,7 +33,7 @@ def write(client: Any, groups: Sequence[Group], *, wait: Callable[[float], None]
 
     A transaction is cancelled as a whole when one condition fails, so the refused groups are taken out and the rest is
     written again. Items that another transaction holds at this moment are waited for, with jitter; ``Throttled`` is
-    raised when that does not end.
+    raised when that does not end, and ``PortFailed`` where waiting cannot help.
     """
     refused: list[int] = []
     for batch in _batches(groups):
@@ -60,6 +66,9 @@ def _write_batch(client: Any, groups: Sequence[Group], batch: list[int], wait: C
             refused += failed
             left = [index for index in left if index not in failed]
             continue
+        lasting = sorted(set(reasons) - _PASSING)
+        if lasting:
+            raise PortFailed(f"a transaction of {len(left)} writes was refused: {', '.join(lasting)}")
         attempt += 1
         if attempt == _ATTEMPTS:
             raise Throttled(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common.errors import ConditionFailed, NotFound
 from iac_ci_common.moves import check_move, holds
 from iac_ci_common.ports import Move, RunRows
-from iac_ci_common.states import RUN_TERMINAL
+from iac_ci_common.states import RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,9 @@ class MemoryRuns:
             return False
         rows = self.order_rows.setdefault(run.run_id, {})
         for order in orders:
-            rows.setdefault(order.order_num, order)
+            there = rows.setdefault(order.order_num, order)
+            if there.code_sha256 is None and there.status is OrderState.QUEUED:
+                rows[order.order_num] = there.model_copy(update={"code_sha256": order.code_sha256})
         self.record(events)
         self.run_rows[run.run_id] = run
         return True

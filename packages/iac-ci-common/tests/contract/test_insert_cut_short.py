@@ -1,0 +1,79 @@
+"""What only the table on AWS can show: an insert takes several calls, and its process may die between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.errors import Throttled
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.queueing import queue
+from iac_ci_common.testing.samples import RUN_ID, TRACE_ID, stored_job
+
+CODE = {"0001": "a" * 64, "0002": "b" * 64}
+
+
+class DyingClient:
+    """Passes calls on until the one that would write the run's own row."""
+
+    def __init__(self, client) -> None:
+        self._client = client
+
+    def transact_write_items(self, **request):
+        for entry in request["TransactItems"]:
+            if entry.get("Put", {}).get("Item", {}).get("order_num") == {"S": RUN_ORDER_NUM} and (
+                entry["Put"]["TableName"] == "orders"
+            ):
+                raise Throttled("the process died here")
+        return self._client.transact_write_items(**request)
+
+
+def prepared():
+    return queue(stored_job([{}, {}, {}]), max_parallel=10, code=CODE)
+
+
+def given_up():
+    return queue(stored_job([{}, {}, {}]), max_parallel=1, preparation_error="it took too long")
+
+
+def cut_short(dynamodb, rows):
+    with pytest.raises(Throttled):
+        DynamoRuns(DyingClient(dynamodb), "orders", "events").insert(*rows)
+
+
+def test_a_run_without_its_own_row_is_not_there_yet(dynamodb):
+    cut_short(dynamodb, prepared())
+    read = DynamoRuns(dynamodb, "orders", "events").read(RUN_ID)
+    assert read.run is None
+    assert len(read.orders) == 3
+
+
+def test_the_next_attempt_finishes_what_was_cut_short(dynamodb):
+    cut_short(dynamodb, prepared())
+    runs = DynamoRuns(dynamodb, "orders", "events")
+    assert runs.insert(*prepared())
+    assert runs.read(RUN_ID).run == prepared().run
+    assert runs.read(RUN_ID).orders == prepared().orders
+
+
+def test_orders_get_their_code_though_a_run_given_up_left_rows_without(dynamodb):
+    cut_short(dynamodb, given_up())
+    runs = DynamoRuns(dynamodb, "orders", "events")
+    assert runs.insert(*prepared())
+    read = runs.read(RUN_ID)
+    assert read.run.preparation_error is None
+    assert [order.code_sha256 for order in read.orders] == ["a" * 64, "b" * 64, None]
+
+
+def test_giving_up_late_takes_no_code_away(dynamodb):
+    cut_short(dynamodb, prepared())
+    runs = DynamoRuns(dynamodb, "orders", "events")
+    assert runs.insert(*given_up())
+    assert [order.code_sha256 for order in runs.read(RUN_ID).orders] == ["a" * 64, "b" * 64, None]
+
+
+def test_who_comes_second_does_not_tell_that_the_preparation_failed(dynamodb):
+    runs = DynamoRuns(dynamodb, "orders", "events")
+    assert runs.insert(*prepared())
+    assert not runs.insert(*given_up())
+    assert "preparation_failed" not in [event.kind for event in runs.events(TRACE_ID)]
