@@ -1,0 +1,116 @@
+# Working data and done markers. The state bucket is terraform/bootstrap's.
+
+locals {
+  own_buckets = { for name, bucket in local.buckets : name => bucket if name != "state" }
+  bucket_arns = { for name, full in local.bucket_names : name => "arn:${local.partition}:s3:::${full}" }
+}
+
+resource "aws_s3_bucket" "bucket" {
+  for_each = local.own_buckets
+
+  bucket        = local.bucket_names[each.key]
+  force_destroy = var.destroy_contents
+}
+
+# S3's own key, because a presigned URL under KMS would need its signer to hold rights to the key.
+resource "aws_s3_bucket_server_side_encryption_configuration" "bucket" {
+  for_each = local.own_buckets
+
+  bucket = aws_s3_bucket.bucket[each.key].id
+
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "bucket" {
+  for_each = local.own_buckets
+
+  bucket                  = aws_s3_bucket.bucket[each.key].id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "bucket" {
+  for_each = local.own_buckets
+
+  bucket = aws_s3_bucket.bucket[each.key].id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "bucket" {
+  for_each = { for name, bucket in local.own_buckets : name => bucket if bucket.expire_days != null }
+
+  bucket = aws_s3_bucket.bucket[each.key].id
+
+  rule {
+    id     = "expire"
+    status = "Enabled"
+
+    filter {}
+
+    expiration {
+      days = each.value.expire_days
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = each.value.expire_days
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "bucket" {
+  for_each = local.own_buckets
+
+  bucket = aws_s3_bucket.bucket[each.key].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "RefusePlainHttp"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [local.bucket_arns[each.key], "${local.bucket_arns[each.key]}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+
+  # Both change the bucket's access settings; S3 answers 409 if they come at the same time.
+  depends_on = [aws_s3_bucket_public_access_block.bucket]
+}
+
+resource "aws_lambda_permission" "bucket" {
+  for_each = { for name, bucket in local.own_buckets : name => bucket.notification if bucket.notification != null }
+
+  statement_id   = "bucket-${each.key}"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.function[each.value.function].function_name
+  principal      = "s3.amazonaws.com"
+  source_arn     = local.bucket_arns[each.key]
+  source_account = local.account_id
+}
+
+resource "aws_s3_bucket_notification" "bucket" {
+  for_each = { for name, bucket in local.own_buckets : name => bucket.notification if bucket.notification != null }
+
+  bucket = aws_s3_bucket.bucket[each.key].id
+
+  lambda_function {
+    lambda_function_arn = aws_lambda_function.function[each.value.function].arn
+    events              = each.value.events
+    filter_prefix       = each.value.prefix
+    filter_suffix       = each.value.suffix
+  }
+
+  # S3 tries the permission when the notification is made.
+  depends_on = [aws_lambda_permission.bucket]
+}

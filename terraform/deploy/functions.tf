@@ -1,0 +1,98 @@
+# The four functions: one image, named by digest, with a different command each.
+
+resource "aws_cloudwatch_log_group" "function" {
+  for_each = local.functions
+
+  name              = "/aws/lambda/${var.stack}-${each.key}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "function" {
+  for_each = local.stack["functions.json"].functions
+
+  function_name = "${var.stack}-${each.key}"
+  description   = each.value.description
+  role          = aws_iam_role.role[each.value.role].arn
+  package_type  = "Image"
+  image_uri     = var.image_uri
+  architectures = [var.architecture]
+  timeout       = each.value.timeout_seconds
+  memory_size   = each.value.memory_mb
+
+  image_config {
+    command = each.value.image_command
+  }
+
+  ephemeral_storage {
+    size = each.value.ephemeral_storage_mb
+  }
+
+  environment {
+    variables = { for name, value in each.value.environment : name => value == local.key_mark ? local.kms_key_arn : value }
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.function[each.key].name
+  }
+
+  dynamic "vpc_config" {
+    for_each = each.key == "worker" && var.worker_network != null ? [var.worker_network] : []
+    content {
+      subnet_ids         = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.role, aws_iam_role_policy.worker_network]
+}
+
+# Lambda follows its own trace from function to S3 to function and would stop a run after some 16 hops (AWS Lambda
+# Developer Guide, "Use Lambda recursive loop detection"): a run is such a loop, and the graph bounds it.
+resource "aws_lambda_function_recursion_config" "function" {
+  for_each = local.functions
+
+  function_name  = aws_lambda_function.function[each.key].function_name
+  recursive_loop = each.value.recursive_loop
+}
+
+resource "aws_lambda_function_event_invoke_config" "function" {
+  for_each = local.functions
+
+  function_name                = aws_lambda_function.function[each.key].function_name
+  maximum_retry_attempts       = each.value.asynchronous.maximum_retry_attempts
+  maximum_event_age_in_seconds = each.value.asynchronous.maximum_event_age_seconds
+
+  destination_config {
+    on_failure {
+      destination = try(local.function_arns[each.value.asynchronous.on_failure.function], local.queue_arn)
+    }
+  }
+
+  # Lambda refuses a destination that does not exist or that the function's role may not reach.
+  depends_on = [aws_iam_role_policy.role, aws_lambda_function.function, aws_sqs_queue.dead_letters]
+}
+
+# Events that failed for good and that no watchdog repairs.
+resource "aws_sqs_queue" "dead_letters" {
+  name                      = "${var.stack}-dead-letters"
+  message_retention_seconds = 14 * 24 * 3600
+  sqs_managed_sse_enabled   = true
+}
+
+resource "aws_sqs_queue_policy" "dead_letters" {
+  queue_url = aws_sqs_queue.dead_letters.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "RefusePlainHttp"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = local.queue_arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}

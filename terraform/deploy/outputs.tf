@@ -1,0 +1,86 @@
+# How to reach the stack. The same as one parameter, so that `iac-ci --stack NAME` needs no files.
+
+locals {
+  outputs = {
+    webhook_url             = "${aws_api_gateway_stage.webhook.invoke_url}/${local.api.path_part}"
+    webhook_secret_location = "ssm:${local.webhook_secret}"
+    internal_bucket         = aws_s3_bucket.bucket["internal"].bucket
+    done_bucket             = aws_s3_bucket.bucket["done"].bucket
+    state_bucket            = local.bucket_names["state"]
+    orders_table            = aws_dynamodb_table.table["orders"].name
+    events_table            = aws_dynamodb_table.table["order-events"].name
+    locks_table             = aws_dynamodb_table.table["locks"].name
+    worker_project          = aws_codebuild_project.project["worker"].name
+    watchdog_arn            = local.placeholders.watchdog_arn
+    dead_letter_queue       = aws_sqs_queue.dead_letters.name
+    alarm_topic_arn         = aws_sns_topic.alarms.arn
+    image_uri               = var.image_uri
+  }
+}
+
+resource "aws_ssm_parameter" "outputs" {
+  name        = "/iac-ci/${var.stack}/outputs"
+  description = "How to reach the stack ${var.stack}: JSON, no secrets"
+  type        = "String"
+  value       = jsonencode(local.outputs)
+}
+
+output "webhook_url" {
+  description = "Where jobs and events of code hosts are sent."
+  value       = local.outputs.webhook_url
+}
+
+output "webhook_secret_location" {
+  description = "Where the secret that signs jobs lies."
+  value       = local.outputs.webhook_secret_location
+}
+
+output "outputs_parameter" {
+  description = "Name of the parameter that holds all of this as JSON."
+  value       = aws_ssm_parameter.outputs.name
+}
+
+output "internal_bucket" {
+  description = "Bucket of jobs, code, packages, callbacks and logs."
+  value       = local.outputs.internal_bucket
+}
+
+output "done_bucket" {
+  description = "Bucket of done markers."
+  value       = local.outputs.done_bucket
+}
+
+output "function_names" {
+  description = "Names of the functions, by role."
+  value       = { for name, function in aws_lambda_function.function : name => function.function_name }
+}
+
+output "table_names" {
+  description = "Names of the tables, by role."
+  value       = { for name, table in aws_dynamodb_table.table : name => table.name }
+}
+
+output "worker_project" {
+  description = "CodeBuild project of long orders."
+  value       = local.outputs.worker_project
+}
+
+output "watchdog_arn" {
+  description = "ARN of the state machine that looks after orders and runs."
+  value       = local.outputs.watchdog_arn
+}
+
+output "kms_key_arn" {
+  description = "Key that run secrets are sealed under."
+  value       = local.kms_key_arn
+}
+
+output "alarm_topic_arn" {
+  description = "Topic that alarms go to."
+  value       = local.outputs.alarm_topic_arn
+}
+
+output "image_uri" {
+  description = "The image that is deployed, by digest: what a rollback names."
+  value       = var.image_uri
+}

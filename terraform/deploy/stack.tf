@@ -1,0 +1,76 @@
+# What stack/ says, with its placeholders filled. The local cloud renders the same files.
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+
+  # ARNs and names are built, not referred to, because the resources refer to each other in a circle: a function's
+  # environment names the state machine, whose definition names a function.
+  arn_prefix     = "${local.partition}:%s:${var.region}:${local.account_id}"
+  bucket_names   = { for name, _ in local.buckets : name => "${var.stack}-${name}-${local.account_id}-${var.region}" }
+  function_arns  = { for name, _ in local.functions : name => "arn:${format(local.arn_prefix, "lambda")}:function:${var.stack}-${name}" }
+  queue_arn      = "arn:${format(local.arn_prefix, "sqs")}:${var.stack}-dead-letters"
+  webhook_secret = "/iac-ci/${var.stack}/webhook-secret"
+
+  # An image outside of ECR, as in a local cloud, is taken for one of this account.
+  image_repository = split("/", split("@", var.image_uri)[0])
+  image_name       = join("/", slice(local.image_repository, 1, length(local.image_repository)))
+  image_place      = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.", var.image_uri), [local.account_id, var.region])
+
+  # Neither names nor sizes hold placeholders, and the placeholders need the names.
+  buckets   = jsondecode(file("${path.module}/stack/buckets.json")).buckets
+  functions = jsondecode(file("${path.module}/stack/functions.json")).functions
+
+  # A key that is still to be made has no ARN yet, and a file with one unknown word is unknown as a whole. So this one
+  # placeholder stays as it is in what is rendered, and is filled where it stands: a first plan shows everything else.
+  key_mark = "$${kms_key_arn}"
+
+  placeholders = {
+    partition               = local.partition
+    region                  = var.region
+    account_id              = local.account_id
+    stack                   = var.stack
+    log_level               = var.log_level
+    internal_bucket         = local.bucket_names["internal"]
+    done_bucket             = local.bucket_names["done"]
+    orders_table            = "${var.stack}-orders"
+    events_table            = "${var.stack}-order-events"
+    locks_table             = "${var.stack}-locks"
+    init_function           = "${var.stack}-init-job"
+    orchestrator_function   = "${var.stack}-orchestrator"
+    watchdog_check_function = "${var.stack}-watchdog-check"
+    worker_function         = "${var.stack}-worker"
+    watchdog_check_arn      = local.function_arns["watchdog-check"]
+    watchdog_arn            = "arn:${format(local.arn_prefix, "states")}:stateMachine:${var.stack}-watchdog"
+    worker_project          = "${var.stack}-worker"
+    kms_key_arn             = local.key_mark
+    dead_letter_queue       = "${var.stack}-dead-letters"
+    image_repository_arn    = "arn:${local.partition}:ecr:${local.image_place[1]}:${local.image_place[0]}:repository/${local.image_name}"
+    webhook_secrets         = jsonencode([for suffix in concat([""], sort(var.more_webhook_secrets)) : "ssm:${local.webhook_secret}${suffix}"])
+    secrets_prefix          = var.secrets_prefix
+    secrets_manager_prefix  = trimprefix(var.secrets_prefix, "/")
+    secret_allow_list       = jsonencode(var.secret_allow_list)
+    allow_file_repositories = "false"
+    max_parallel            = tostring(var.max_parallel)
+  }
+
+  # Each placeholder stands inside a JSON string, so its value is escaped as one and stripped of the quotes.
+  escaped = { for name, value in local.placeholders : name => substr(jsonencode(value), 1, length(jsonencode(value)) - 2) }
+
+  stack = {
+    for name in ["api.json", "builds.json", "functions.json", "roles.json", "tables.json", "watchdog.asl.json"] :
+    name => jsondecode(templatefile("${path.module}/stack/${name}", local.escaped))
+  }
+
+  policies = {
+    for name in fileset("${path.module}/stack/policies", "*.json") : trimsuffix(name, ".json") =>
+    jsonencode(jsondecode(templatefile("${path.module}/stack/policies/${name}", merge(local.escaped, {
+      # Of the optional policies, each rendered once more for every bucket, role or key.
+      code_bucket = "$${code_bucket}", target_role_arn = "$${target_role_arn}", secrets_key_arn = "$${secrets_key_arn}"
+    }))))
+  }
+}

@@ -1,0 +1,305 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  }
+  mock_resource "aws_api_gateway_stage" {
+    defaults = { invoke_url = "https://abc.execute-api.eu-central-1.amazonaws.com/live" }
+  }
+}
+
+variables {
+  stack          = "acme"
+  region         = "eu-central-1"
+  image_uri      = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  webhook_secret = "a-secret-of-at-least-thirty-two-characters"
+}
+
+run "the_functions_are_those_of_the_picture" {
+  command = plan
+
+  assert {
+    condition = { for name, function in aws_lambda_function.function : name => "${function.timeout} s, ${function.memory_size} MB" } == {
+      init-job       = "300 s, 512 MB"
+      orchestrator   = "600 s, 512 MB"
+      watchdog-check = "60 s, 256 MB"
+      worker         = "600 s, 1024 MB"
+    }
+    error_message = "Sizes and time-outs are those of the architecture diagram."
+  }
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.function : function.image_uri == var.image_uri && function.package_type == "Image"])
+    error_message = "One image, by digest, serves every function."
+  }
+  assert {
+    condition     = length(distinct([for function in aws_lambda_function.function : function.image_config[0].command[0]])) == 4
+    error_message = "The command chooses the function."
+  }
+  assert {
+    condition     = alltrue([for config in aws_lambda_function_recursion_config.function : config.recursive_loop == "Allow"])
+    error_message = "Loop detection would stop long runs."
+  }
+  assert {
+    condition     = aws_lambda_function_event_invoke_config.function["worker"].maximum_retry_attempts == 0
+    error_message = "Lambda never runs a worker's commands twice."
+  }
+  assert {
+    condition = alltrue([
+      for name in ["worker", "init-job"] :
+      aws_lambda_function_event_invoke_config.function[name].destination_config[0].on_failure[0].destination == "arn:aws:lambda:eu-central-1:123456789012:function:acme-watchdog-check"
+    ])
+    error_message = "What dies is reported to the watchdog."
+  }
+  assert {
+    condition = alltrue([
+      for name in ["orchestrator", "watchdog-check"] :
+      aws_lambda_function_event_invoke_config.function[name].destination_config[0].on_failure[0].destination == "arn:aws:sqs:eu-central-1:123456789012:acme-dead-letters"
+    ])
+    error_message = "What nobody repairs is kept."
+  }
+}
+
+run "placeholders_are_filled_as_strings_of_json" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_SECRET_ALLOW_LIST"]) == { "*" = ["*"] }
+    error_message = "The allow-list arrives as JSON."
+  }
+  assert {
+    condition     = aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "false"
+    error_message = "file:// is for the local cloud."
+  }
+  assert {
+    condition     = aws_lambda_function.function["orchestrator"].environment[0].variables["IAC_CI_WATCHDOG_ARN"] == "arn:aws:states:eu-central-1:123456789012:stateMachine:acme-watchdog"
+    error_message = "The name that is built is the state machine's."
+  }
+  assert {
+    condition     = !strcontains(join("", [for policy in aws_iam_role_policy.role : policy.policy]), "$${")
+    error_message = "No placeholder is left in a policy."
+  }
+}
+
+run "outputs_are_what_the_command_line_reads" {
+  command = apply
+
+  assert {
+    condition     = output.webhook_url == "https://abc.execute-api.eu-central-1.amazonaws.com/live/webhook"
+    error_message = "The address ends in the path."
+  }
+  assert {
+    condition     = output.outputs_parameter == "/iac-ci/acme/outputs"
+    error_message = "iac-ci --stack acme looks there."
+  }
+  assert {
+    condition = jsondecode(aws_ssm_parameter.outputs.value).webhook_secret_location == "ssm:/iac-ci/acme/webhook-secret" && alltrue([
+      for name in ["webhook_url", "internal_bucket", "done_bucket", "orders_table", "events_table", "locks_table"] :
+      contains(keys(jsondecode(aws_ssm_parameter.outputs.value)), name)
+    ])
+    error_message = "The parameter holds every name that iac-ci needs."
+  }
+  assert {
+    condition     = !strcontains(aws_ssm_parameter.outputs.value, var.webhook_secret)
+    error_message = "The outputs hold no secret."
+  }
+}
+
+run "working_data_goes_within_a_day" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for name in ["internal", "done"] : aws_s3_bucket_lifecycle_configuration.bucket[name].rule[0].expiration[0].days == 1
+    ])
+    error_message = "Both buckets have a lifecycle of one day."
+  }
+  assert {
+    condition     = join(",", keys(aws_s3_bucket.bucket)) == "done,internal"
+    error_message = "The state bucket is terraform/bootstrap's."
+  }
+  assert {
+    condition = (
+      aws_s3_bucket_notification.bucket["internal"].lambda_function[0].filter_prefix == "tmp/callbacks/runs/" &&
+      aws_s3_bucket_notification.bucket["internal"].lambda_function[0].filter_suffix == "result.json"
+    )
+    error_message = "Only results wake the orchestrator."
+  }
+  assert {
+    condition     = alltrue([for table in aws_dynamodb_table.table : table.ttl[0].enabled && table.ttl[0].attribute_name == "expires_at"])
+    error_message = "Rows expire by themselves."
+  }
+  assert {
+    condition     = [for index in aws_dynamodb_table.table["order-events"].global_secondary_index : index.name] == ["order_name-epoch"]
+    error_message = "Events are found by order."
+  }
+}
+
+run "nothing_optional_is_on" {
+  command = plan
+
+  assert {
+    condition = length(concat(
+      values(aws_iam_role_policy.worker_network), values(aws_iam_role_policy.code_bucket), values(aws_iam_role_policy.target_role),
+      values(aws_iam_role_policy.secrets_key), aws_wafv2_web_acl_association.webhook, values(aws_sns_topic_subscription.email),
+    )) == 0
+    error_message = "VPC, WAF, further rights and subscriptions are asked for, not given."
+  }
+  assert {
+    condition     = alltrue([for role in aws_iam_role.role : role.permissions_boundary == null])
+    error_message = "A boundary is asked for."
+  }
+  assert {
+    condition     = length(aws_kms_key.runs) == 1 && aws_kms_key.runs[0].enable_key_rotation
+    error_message = "A key of the stack's own, rotated."
+  }
+}
+
+run "everything_optional_can_be_on" {
+  command = plan
+
+  variables {
+    kms_key_arn              = "arn:aws:kms:eu-central-1:123456789012:key/99999999-2222-3333-4444-555555555555"
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
+    web_acl_arn              = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/front/1234"
+    code_buckets             = ["acme-code"]
+    target_role_arns         = ["arn:aws:iam::210987654321:role/deployer"]
+    secrets_key_arns         = ["arn:aws:kms:eu-central-1:123456789012:key/88888888-2222-3333-4444-555555555555"]
+    more_webhook_secrets     = ["-github"]
+    alarm_emails             = ["platform@example.com"]
+    worker_network = {
+      vpc_id             = "vpc-1"
+      subnet_ids         = ["subnet-1", "subnet-2"]
+      security_group_ids = ["sg-1"]
+    }
+    manage_api_gateway_account = false
+    architecture               = "arm64"
+  }
+
+  assert {
+    condition     = length(aws_kms_key.runs) == 0 && aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_KMS_KEY_ARN"] == var.kms_key_arn
+    error_message = "The given key takes the place of the stack's own."
+  }
+  assert {
+    condition     = alltrue([for role in aws_iam_role.role : role.permissions_boundary == var.permissions_boundary_arn])
+    error_message = "The boundary stands on every role."
+  }
+  assert {
+    condition     = length(aws_lambda_function.function["worker"].vpc_config) == 1 && length(aws_lambda_function.function["init-job"].vpc_config) == 0
+    error_message = "Only workers go into the VPC."
+  }
+  assert {
+    condition     = aws_codebuild_project.project["worker"].vpc_config[0].vpc_id == "vpc-1" && join(",", keys(aws_iam_role_policy.worker_network)) == "worker,worker-build"
+    error_message = "Both kinds of worker go into the VPC, with the rights for it."
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role_policy.target_role["arn:aws:iam::210987654321:role/deployer"].policy).Statement[0].Resource == ["arn:aws:iam::210987654321:role/deployer"]
+    error_message = "init may assume the one role."
+  }
+  assert {
+    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_WEBHOOK_SECRETS"]) == ["ssm:/iac-ci/acme/webhook-secret", "ssm:/iac-ci/acme/webhook-secret-github"]
+    error_message = "Both secrets are accepted."
+  }
+  assert {
+    condition     = length(aws_api_gateway_account.logs) == 0 && aws_codebuild_project.project["worker"].environment[0].type == "ARM_CONTAINER"
+    error_message = "The account's setting is left alone; the project runs what the image was built for."
+  }
+}
+
+run "an_image_by_tag_is_refused" {
+  command = plan
+  variables {
+    image_uri = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme:latest"
+  }
+  expect_failures = [var.image_uri]
+}
+
+run "logs_without_end_are_refused" {
+  command = plan
+  variables {
+    log_retention_days = 0
+  }
+  expect_failures = [var.log_retention_days]
+}
+
+run "a_prefix_that_opens_every_secret_is_refused" {
+  command = plan
+  variables {
+    secrets_prefix = "/"
+  }
+  expect_failures = [var.secrets_prefix]
+}
+
+run "an_empty_allow_list_is_refused" {
+  command = plan
+  variables {
+    secret_allow_list = {}
+  }
+  expect_failures = [var.secret_allow_list]
+}
+
+run "a_short_webhook_secret_is_refused" {
+  command = plan
+  variables {
+    webhook_secret = "hunter2"
+  }
+  expect_failures = [var.webhook_secret]
+}
+
+run "a_pattern_for_target_roles_is_refused" {
+  command = plan
+  variables {
+    target_role_arns = ["arn:aws:iam::210987654321:role/*"]
+  }
+  expect_failures = [var.target_role_arns]
+}
+
+run "a_pattern_for_code_buckets_is_refused" {
+  command = plan
+  variables {
+    code_buckets = ["acme-*"]
+  }
+  expect_failures = [var.code_buckets]
+}
+
+run "an_alias_for_a_key_is_refused" {
+  command = plan
+  variables {
+    kms_key_arn      = "alias/acme"
+    secrets_key_arns = ["alias/secrets"]
+  }
+  expect_failures = [var.kms_key_arn, var.secrets_key_arns]
+}
+
+run "half_a_network_is_refused" {
+  command = plan
+  variables {
+    worker_network = { vpc_id = "vpc-1", subnet_ids = [], security_group_ids = ["sg-1"] }
+  }
+  expect_failures = [var.worker_network]
+}
+
+run "misspelt_choices_are_refused" {
+  command = plan
+  variables {
+    stack                    = "-acme"
+    region                   = "eu"
+    tags                     = { "AWS:x" = "y" }
+    log_level                = "verbose"
+    architecture             = "riscv"
+    max_parallel             = 0
+    webhook_secret_version   = 0
+    more_webhook_secrets     = ["github"]
+    permissions_boundary_arn = "boundary"
+    web_acl_arn              = "front"
+    alarm_emails             = ["platform"]
+  }
+  expect_failures = [
+    var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.webhook_secret_version,
+    var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
+  ]
+}
