@@ -45,7 +45,7 @@ locals {
         threshold   = 1
       }
       stuck-runs = {
-        description = "The watchdog keeps waking the same run or preparing it again: ten times within 15 minutes"
+        description = "Watchdogs had to wake runs or to prepare them again ten times within 15 minutes"
         namespace   = local.metric_namespace
         metric      = local.repairs_metric
         statistic   = "Sum"

@@ -82,6 +82,12 @@ resource "aws_cloudwatch_log_group" "webhook" {
   retention_in_days = var.log_retention_days
 }
 
+# API Gateway would make this group by itself, and keep its lines for ever.
+resource "aws_cloudwatch_log_group" "webhook_errors" {
+  name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.webhook.id}/${local.api.stage}"
+  retention_in_days = var.log_retention_days
+}
+
 resource "aws_api_gateway_stage" "webhook" {
   rest_api_id   = aws_api_gateway_rest_api.webhook.id
   deployment_id = aws_api_gateway_deployment.webhook.id
@@ -118,6 +124,8 @@ resource "aws_api_gateway_method_settings" "webhook" {
     logging_level          = "ERROR"
     data_trace_enabled     = false
   }
+
+  depends_on = [aws_cloudwatch_log_group.webhook_errors]
 }
 
 resource "aws_wafv2_web_acl_association" "webhook" {
@@ -147,6 +155,7 @@ resource "aws_iam_role" "api_logs" {
   })
 }
 
+# AWS's own policy: API Gateway refuses a role that may write to some groups only.
 resource "aws_iam_role_policy_attachment" "api_logs" {
   count = var.manage_api_gateway_account ? 1 : 0
 

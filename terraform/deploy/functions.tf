@@ -34,6 +34,10 @@ resource "aws_lambda_function" "function" {
   logging_config {
     log_format = "JSON"
     log_group  = aws_cloudwatch_log_group.function[each.key].name
+
+    # Lambda's own level wins over the one that the function asks for, and has a shorter word for one of them.
+    application_log_level = var.log_level == "WARNING" ? "WARN" : var.log_level
+    system_log_level      = "INFO"
   }
 
   dynamic "vpc_config" {
@@ -65,7 +69,11 @@ resource "aws_lambda_function_event_invoke_config" "function" {
 
   destination_config {
     on_failure {
-      destination = try(local.function_arns[each.value.asynchronous.on_failure.function], local.queue_arn)
+      destination = (
+        contains(keys(each.value.asynchronous.on_failure), "function")
+        ? local.function_arns[try(each.value.asynchronous.on_failure.function, "")]
+        : "arn:${format(local.arn_prefix, "sqs")}:${var.stack}-${try(each.value.asynchronous.on_failure.queue, "")}"
+      )
     }
   }
 

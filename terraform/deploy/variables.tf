@@ -8,6 +8,12 @@ variable "stack" {
     condition     = can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.stack)) && !strcontains(var.stack, "--")
     error_message = "The stack's name has 3 to 22 characters: lower-case letters, digits and single hyphens, a letter first and no hyphen last."
   }
+
+  validation {
+    # Its webhook secret would lie among the parameters that the jobs of any other stack may read.
+    condition     = var.stack != "jobs"
+    error_message = "A stack cannot be called jobs: /iac-ci/jobs/ is where the secrets of jobs lie."
+  }
 }
 
 variable "region" {
@@ -86,12 +92,13 @@ variable "max_parallel" {
 }
 
 variable "webhook_secret" {
-  description = "Secret that signs jobs, at least 32 characters. Written when the stack is made and when webhook_secret_version rises, otherwise ignored; the state never holds it."
+  description = "Secret that signs jobs, at least 32 characters. Written when the stack is made and when webhook_secret_version rises, otherwise ignored; the state never holds it. Only a destroy goes without it."
   type        = string
   sensitive   = true
+  default     = null
 
   validation {
-    condition     = length(var.webhook_secret) >= 32
+    condition     = var.webhook_secret == null || try(length(var.webhook_secret) >= 32, false)
     error_message = "The webhook secret has at least 32 characters."
   }
 }
@@ -126,6 +133,11 @@ variable "secrets_prefix" {
   validation {
     condition     = can(regex("^/([A-Za-z0-9_.-]+/)+$", var.secrets_prefix))
     error_message = "The prefix begins and ends with a slash and is not the slash alone: jobs must not reach every secret of the account."
+  }
+
+  validation {
+    condition     = !startswith("/iac-ci/${var.stack}/", var.secrets_prefix) && !startswith(var.secrets_prefix, "/iac-ci/${var.stack}/")
+    error_message = "The prefix must not lead to the stack's own parameters: a job could name the webhook secret and sign what it likes."
   }
 }
 
@@ -163,7 +175,7 @@ variable "target_role_arns" {
 }
 
 variable "secrets_key_arns" {
-  description = "Customer keys that the jobs' parameters and secrets are encrypted under, where they are not AWS's own."
+  description = "Customer keys that the jobs' parameters and secrets are encrypted under, where they are not AWS's own. The tokens of code hosts stay under AWS's own: the orchestrator reads them, and may use no key."
   type        = set(string)
   default     = []
 

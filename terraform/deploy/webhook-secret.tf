@@ -7,4 +7,11 @@ resource "aws_ssm_parameter" "webhook_secret" {
   type             = "SecureString"
   value_wo         = var.webhook_secret
   value_wo_version = var.webhook_secret_version
+
+  lifecycle {
+    precondition {
+      condition     = var.webhook_secret != null
+      error_message = "The webhook secret is missing: set TF_VAR_webhook_secret."
+    }
+  }
 }

@@ -76,7 +76,8 @@ def test_values_are_escaped_and_jsonpath_is_left_alone() -> None:
 @pytest.mark.parametrize("name", POLICIES)
 def test_no_policy_allows_whole_services(name: str) -> None:
     for statement in statements(name):
-        assert statement["Effect"] in {"Allow", "Deny"}
+        # One policy takes rights away again: from what runs inside of a function that AWS itself needs them for.
+        assert statement["Effect"] == ("Deny" if statement["Sid"] == "ButNotFromInsideTheFunction" else "Allow")
         assert isinstance(statement["Action"], list)
         for action in statement["Action"]:
             assert re.fullmatch(r"[a-z0-9]+:[A-Za-z]+", action), action

@@ -205,6 +205,10 @@ run "everything_optional_can_be_on" {
     error_message = "Both secrets are accepted."
   }
   assert {
+    condition     = aws_api_gateway_method_settings.webhook.settings[0].throttling_rate_limit > 0 && length(aws_wafv2_web_acl_association.webhook) == 1
+    error_message = "The door is throttled, and the web ACL stands before it."
+  }
+  assert {
     condition     = length(aws_api_gateway_account.logs) == 0 && aws_codebuild_project.project["worker"].environment[0].type == "ARM_CONTAINER"
     error_message = "The account's setting is left alone; the project runs what the image was built for."
   }
@@ -232,6 +236,31 @@ run "a_prefix_that_opens_every_secret_is_refused" {
     secrets_prefix = "/"
   }
   expect_failures = [var.secrets_prefix]
+}
+
+run "a_prefix_that_opens_the_webhook_secret_is_refused" {
+  command = plan
+  variables {
+    secrets_prefix = "/iac-ci/"
+  }
+  expect_failures = [var.secrets_prefix]
+}
+
+run "a_stack_among_the_jobs_secrets_is_refused" {
+  command = plan
+  variables {
+    stack          = "jobs"
+    secrets_prefix = "/elsewhere/"
+  }
+  expect_failures = [var.stack]
+}
+
+run "a_stack_without_a_webhook_secret_is_refused" {
+  command = plan
+  variables {
+    webhook_secret = null
+  }
+  expect_failures = [aws_ssm_parameter.webhook_secret]
 }
 
 run "an_empty_allow_list_is_refused" {
