@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.states import OPEN, TERMINAL, OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
@@ -61,6 +62,13 @@ def test_an_order_that_need_not_succeed_lets_its_dependents_go_on(status):
 
 def test_an_unknown_dependency_does_not_wait_for_ever():
     assert states(decide(run_row(), [order_row(2, after=[1])], {}, NOW)) == {"0002": S.SKIPPED}
+
+
+def test_what_a_result_tells_stands_in_the_row():
+    changes = Changes(operation=Operation.PLANNED, add=3)
+    told = result(1, S.FAILED, exit_code=2, reason="why", changes=changes)
+    ended = decide(run_row(), [open_row(1)], results(told), NOW).orders[0]
+    assert (ended.exit_code, ended.reason, ended.changes) == (2, "why", changes)
 
 
 def test_a_result_for_an_order_that_was_never_dispatched_changes_nothing():

@@ -262,6 +262,13 @@ def test_read_only_leftovers_are_removed_all_the_same():
     World(["mkdir -p $HOME/a/b; touch $HOME/a/b/c; chmod -R a-w $HOME/a"]).run()
 
 
+def test_the_result_counts_the_changes_that_terraform_announced_however_long_ago():
+    plan = "echo 'Plan: 1 to add, 2 to change, 3 to destroy.'"
+    result = World([plan, "for i in $(seq 60000); do echo line number $i; done"]).run()
+    assert "Plan:" not in result.log_tail
+    assert (result.changes.add, result.changes.change, result.changes.destroy) == (1, 2, 3)
+
+
 def test_long_logs_are_cut_at_a_line_and_say_so():
     result = World(["for i in $(seq 40000); do echo line number $i; done"]).run()
     assert result.log_truncated

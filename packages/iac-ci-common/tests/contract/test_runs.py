@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from iac_ci_common.errors import ConditionFailed, IllegalMove, NotFound
+from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
 from iac_ci_common.ports import Move
 from iac_ci_common.states import OrderState, RunState
@@ -65,6 +66,18 @@ def test_moves_are_applied_and_those_that_no_longer_fit_are_returned(adapters):
     assert adapters.runs.apply(moves[1:3]) == ()
     assert set(adapters.runs.apply(moves)) == set(moves[1:3])
     assert {order.status for order in adapters.runs.read(RUN_ID).orders} == {OrderState.SKIPPED}
+
+
+def test_the_changes_of_an_order_are_kept(adapters):
+    rows = queued([{}])
+    adapters.runs.insert(*rows)
+    changes = Changes(operation=Operation.APPLIED, add=2, destroy=1)
+    before = rows.orders[0]
+    for status in (OrderState.DISPATCHING, OrderState.SUCCEEDED):
+        after = moved(before, status).model_copy(update={"changes": changes})
+        assert adapters.runs.apply([Move(before, after, event(before, status.value))]) == ()
+        before = after
+    assert adapters.runs.read(RUN_ID).orders[0].changes == changes
 
 
 def test_a_refused_move_writes_no_event(adapters):

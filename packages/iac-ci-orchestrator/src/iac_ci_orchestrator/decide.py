@@ -161,6 +161,7 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "started_at": result.started_at or order.started_at,
             "ended_at": result.ended_at,
             "exit_code": result.exit_code,
+            "changes": result.changes,
             "reason": result.reason,
         }
     )

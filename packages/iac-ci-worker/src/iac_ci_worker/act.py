@@ -6,8 +6,9 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.changes import ChangeCounter
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.limits import LOG_TAIL_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from iac_ci_common.models.changes import Changes
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Clock, Notes, Sealer
     from iac_ci_worker.exchange import Exchange
     from iac_ci_worker.execution import Runner
     from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
+
+
+_CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,7 @@ class Worker:
                 started_at=started,
                 ended_at=ended,
                 duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
+                changes=_changes(place.log),
                 log_tail=tail,
                 log_truncated=truncated,
                 log_bytes=size,
@@ -163,3 +169,13 @@ def _end_of(log: Path, size: int) -> bytes:
     with log.open("rb") as file:
         file.seek(max(0, size - LOG_TAIL_BYTES))
         return file.read(LOG_TAIL_BYTES)
+
+
+def _changes(log: Path) -> Changes | None:
+    if not log.exists():
+        return None
+    counter = ChangeCounter()
+    with log.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            counter.feed(chunk)
+    return counter.result()

@@ -16,7 +16,7 @@ M = TypeVar("M", bound="BaseModel")
 
 EXPIRY: Final = "expires_at"
 
-_NESTED: Final = frozenset({"report"})
+_NESTED: Final = frozenset({"report", "changes"})
 """Fields that hold a model of their own."""
 
 

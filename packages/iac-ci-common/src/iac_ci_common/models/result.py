@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from iac_ci_common import limits
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
+from iac_ci_common.models.changes import Changes
 from iac_ci_common.states import REPORTABLE, OrderState
 
 
@@ -47,6 +48,7 @@ class Result(StoredShape):
     started_at: Moment | None = None
     ended_at: Moment
     duration_ms: int = Field(0, ge=0)
+    changes: Changes | None = Field(None, description="What Terraform said it would change or has changed.")
     log_tail: str = Field("", description="The end of the log, cut at a line.")
     log_truncated: bool = Field(False, description="True where the tail is not the whole log.")
     log_bytes: int = Field(0, ge=0, description="Length of the whole log.")

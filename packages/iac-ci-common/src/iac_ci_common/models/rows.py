@@ -8,6 +8,7 @@ from pydantic import Field
 
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, StoredShape, TraceId
+from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.states import OrderState, RunState
 
@@ -64,5 +65,6 @@ class OrderRow(StoredShape):
     order_deadline: Moment | None = Field(None, description="When the commands must have ended; set at dispatch.")
     build_id: str | None = Field(None, description="CodeBuild build of a running order.")
     exit_code: int | None = None
+    changes: Changes | None = Field(None, description="What Terraform said it would change or has changed.")
     reason: str | None = Field(None, max_length=1024)
     expires_at: Moment

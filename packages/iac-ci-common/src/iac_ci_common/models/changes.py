@@ -1,0 +1,34 @@
+"""What an order's Terraform said it would change, or has changed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from iac_ci_common.models.base import StoredShape
+
+
+class Operation(StrEnum):
+    """Whether the changes are only planned or made."""
+
+    PLANNED = "planned"
+    APPLIED = "applied"
+
+
+class Changes(StoredShape):
+    """Counts of resources, added up over every plan (or apply) that the order's commands printed."""
+
+    operation: Operation
+    add: int = Field(0, ge=0)
+    change: int = Field(0, ge=0)
+    destroy: int = Field(0, ge=0)
+    bring_in: int = Field(0, ge=0, description="Resources that are imported into the state.")
+    plans: int = Field(1, ge=1, description="How many plans (or applies) the counts are the sum of.")
+
+    def __str__(self) -> str:
+        """Say it as Terraform's users do."""
+        if not (self.add or self.change or self.destroy or self.bring_in):
+            return "no changes"
+        words = f"+{self.add} ~{self.change} -{self.destroy}"
+        return f"{words}, {self.bring_in} imported" if self.bring_in else words
