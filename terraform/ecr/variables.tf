@@ -8,6 +8,12 @@ variable "stack" {
     condition     = can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.stack)) && !strcontains(var.stack, "--")
     error_message = "The stack's name has 3 to 22 characters: lower-case letters, digits and single hyphens, a letter first and no hyphen last."
   }
+
+  validation {
+    # Its webhook secret would lie among the parameters that the jobs of any other stack may read.
+    condition     = var.stack != "jobs"
+    error_message = "A stack cannot be called jobs: /iac-ci/jobs/ is where the secrets of jobs lie."
+  }
 }
 
 variable "region" {
