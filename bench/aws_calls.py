@@ -1,0 +1,104 @@
+"""Names an HTTP request to AWS: which service, which operation, who sent it. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TARGETS: Final = {
+    "DynamoDB": "dynamodb",
+    "AWSStepFunctions": "stepfunctions",
+    "AmazonSSM": "ssm",
+    "TrentService": "kms",
+    "secretsmanager": "secretsmanager",
+    "Logs": "logs",
+    "AmazonSQS": "sqs",
+}
+_TOLD_BY_AGENT: Final = re.compile(r"\bapp/([\w-]+)")
+PRESIGNED: Final = "worker"
+"""Only workers use presigned URLs, which carry the name of no one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One AWS call. ``caller`` is a function's short name, or ``outside``."""
+
+    caller: str
+    service: str
+    operation: str
+
+
+def name(method: str, path: str, query: str, headers: Mapping[str, str]) -> Call | None:
+    """Name a request; None where it is no AWS call but the local cloud's own or the webhook's.
+
+    Callers are told apart by the application id that the SDK puts into its ``User-Agent`` (AWS SDKs Reference Guide,
+    "Application ID").
+    """
+    if path.startswith(("/_ministack", "/_aws/execute-api", "/_bench")):
+        return None
+    arguments = parse_qs(query, keep_blank_values=True)
+    told = _TOLD_BY_AGENT.search(headers.get("user-agent", ""))
+    caller = told.group(1) if told else "outside"
+    if "X-Amz-Signature" in arguments:
+        caller = PRESIGNED
+    target = headers.get("x-amz-target", "")
+    if target:
+        service, _, operation = target.partition(".")
+        return Call(caller, _TARGETS.get(service.split("_")[0], service), operation)
+    if path.startswith("/2015-03-31/functions/") and path.endswith("/invocations"):
+        return Call(caller, "lambda", "Invoke")
+    if re.match(r"/20\d\d-\d\d-\d\d/", path):
+        return Call(caller, "lambda", f"{method} {path.split('/')[2]}")
+    if "content-type" in headers and "x-www-form-urlencoded" in headers["content-type"]:
+        return Call(caller, "query", "Query")
+    return Call(caller, "s3", _s3(method, path, arguments))
+
+
+def _s3(method: str, path: str, arguments: Mapping[str, list[str]]) -> str:
+    has_key = "/" in path.strip("/")
+    if method == "GET":
+        return "GetObject" if has_key else "ListObjectsV2"
+    if method == "POST" and "delete" in arguments:
+        return "DeleteObjects"
+    return (
+        {"PUT": "PutObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(method, method)
+        if has_key
+        else (f"{method} bucket")
+    )
+
+
+def rows(call: Call, request: bytes, answer: bytes) -> tuple[list[int], list[int]]:
+    """Give the sizes in bytes of the rows that a DynamoDB call wrote and read, as far as its bodies show them.
+
+    An update shows only what it changes, and its key.
+    """
+    if call.service != "dynamodb":
+        return [], []
+    asked: dict[str, Any] = json.loads(request or b"{}")
+    got: dict[str, Any] = json.loads(answer or b"{}")
+    if call.operation == "TransactWriteItems":
+        return [_written(next(iter(entry.values()))) for entry in asked["TransactItems"]], []
+    if call.operation in {"PutItem", "UpdateItem"}:
+        return [_row(got["Attributes"]) if got.get("Attributes") else _written(asked)], []
+    if call.operation == "Query":
+        return [], [_row(row) for row in got.get("Items", [])]
+    if call.operation == "GetItem":
+        return [], [_row(got["Item"])] if "Item" in got else []
+    return [], []
+
+
+def _written(entry: Mapping[str, Any]) -> int:
+    if "Item" in entry:
+        return _row(entry["Item"])
+    return _row({**entry.get("Key", {}), **entry.get("ExpressionAttributeValues", {})})
+
+
+def _row(row: Mapping[str, Any]) -> int:
+    """Estimate a row's size: names and values as text (Amazon DynamoDB Developer Guide, "Item sizes and formats")."""
+    return sum(len(name) + len(json.dumps(next(iter(value.values())))) for name, value in row.items())

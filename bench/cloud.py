@@ -1,0 +1,72 @@
+"""The local cloud with a counter in it and a name on each caller."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.counting_server import PATH
+from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.ministack import LocalAws
+from iac_ci_local.stack import FunctionDefinition, StackBuilder
+
+if TYPE_CHECKING:
+    from iac_ci_local.templates import StackFiles
+
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_SERVER: Final = f"import sys; sys.path[0] = {str(_ROOT)!r}; from bench.counting_server import main; main()"
+
+
+class CountedAws(LocalAws):
+    """MiniStack behind the counter."""
+
+    __slots__ = ()
+
+    def _children(self, port: int, builds: int) -> dict[str, Any]:
+        children = super()._children(port, builds)
+        server = children["children"][0]
+        server["command"] = [sys.executable, "-c", _SERVER]
+        return children
+
+
+class NamedStack(StackBuilder):
+    """The stack, each of whose functions says its name in every request."""
+
+    def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
+        """Give each function its short name as the SDK's application id."""
+        return [
+            replace(definition, environment={**definition.environment, "AWS_SDK_UA_APP_ID": definition.name})
+            for definition in super().function_definitions(files)
+        ]
+
+
+@dataclass(slots=True)
+class CountedCloud(LocalCloud):
+    """A local cloud whose AWS calls are counted."""
+
+    def start(self) -> None:
+        """Start it; like the plain cloud's, with the two classes above."""
+        self.aws = CountedAws(speed=self.speed)
+        self.aws.start()
+        try:
+            self.stack = NamedStack(
+                self.aws,
+                stack=self.stack_name,
+                log_level=self.log_level,
+                max_parallel=self.max_parallel,
+                worker_environment={"IAC_CI_COMMAND_PATH": self._command_path()},
+            ).create()
+        except BaseException:
+            self.stop()
+            raise
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Give all calls since the last time they were asked for, summed by caller, service and operation."""
+        with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=30) as answer:
+            counts: list[dict[str, Any]] = json.load(answer)
+        return counts
