@@ -1,0 +1,61 @@
+"""Copies of the stages, initialised once, and what Terraform plans and makes of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from terraform.stage import ROOT, SECRET, STAGES, Stage, copy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@pytest.fixture(scope="session")
+def cli_configuration() -> str:
+    """Which CLI configuration Terraform is to use; empty for its own."""
+    if shutil.which("terraform") is None:
+        if os.environ.get("CI"):
+            pytest.fail("terraform is not on PATH, and CI must not pass without it")
+        pytest.skip("terraform is not on PATH")
+    done = subprocess.run([ROOT / ".ci/terraform"], capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def stages(cli_configuration: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
+    """Give all three stages, initialised with their state beside them. Not to be changed: tests copy them."""
+    made = {
+        name: copy_of(name, tmp_path_factory.mktemp("stages", numbered=True) / name, cli_configuration)
+        for name in STAGES
+    }
+    for stage in made.values():
+        stage.keep_state_here()
+    # With its key made first, as at a second deployment, a plan knows every policy to the letter.
+    made["deploy"].run("apply", "-auto-approve", "-target=aws_kms_key.runs", webhook_secret=SECRET)
+    return made
+
+
+@pytest.fixture(scope="session")
+def plans(stages: Mapping[str, Stage]) -> Mapping[str, dict[str, Any]]:
+    """Give the plan of each stage as JSON."""
+    return {name: stage.plan(**secrets(name)) for name, stage in stages.items()}
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, dict[str, Any]]:
+    """Give every resource of the applied stage ``deploy`` by its address: ARNs that only applying makes are known."""
+    stage = stages["deploy"].copy(tmp_path_factory.mktemp("deployed") / "deploy")
+    stage.run("apply", "plan.bin")
+    return {resource["address"]: resource["values"] for resource in stage.state()["values"]["root_module"]["resources"]}
+
+
+def secrets(stage: str) -> dict[str, str]:
+    """Give the variables that no file holds."""
+    return {"webhook_secret": SECRET} if stage == "deploy" else {}

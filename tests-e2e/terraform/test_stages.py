@@ -1,0 +1,159 @@
+"""Each stage is well-formed, valid, tested by its own tests and can be planned, applied and destroyed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from terraform.conftest import secrets
+from terraform.stage import DIGEST, SOURCE, STACK, STAGES, Stage, TerraformFailed, copy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def blocks(stage: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Give name and text of each top-level block of a kind."""
+    for path in sorted((SOURCE / stage).glob("*.tf")):
+        for block in re.finditer(
+            rf'^{kind} "([^"]+)" \{{\n(.*?)^\}}', path.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            yield block[1], block[2]
+
+
+def changes(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [change for change in plan["resource_changes"] if change["mode"] == "managed"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_is_formatted_and_valid_as_it_is_written(name: str, cli_configuration: str, tmp_path: Path) -> None:
+    stage = copy_of(name, tmp_path / name, cli_configuration)
+    stage.run("fmt", "-check", "-recursive", "-diff")
+    stage.run("init", "-backend=false")
+    verdict = json.loads(stage.run("validate", "-json"))
+    assert verdict["valid"]
+    assert verdict["diagnostics"] == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_passes_its_own_tests(name: str, stages: Mapping[str, Stage]) -> None:
+    runs = len(
+        re.findall(r"^run ", next((SOURCE / name / "tests").glob("*.tftest.hcl")).read_text("utf-8"), re.MULTILINE)
+    )
+    assert f"Success! {runs} passed, 0 failed." in stages[name].run("test")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_uses_the_one_provider_and_a_terraform_with_native_locks(name: str, plans: Mapping[str, Any]) -> None:
+    providers = plans[name]["configuration"]["provider_config"]
+    assert {provider["full_name"].removeprefix("registry.terraform.io/") for provider in providers.values()} == {
+        "hashicorp/aws"
+    }
+    versions = (SOURCE / name / "versions.tf").read_text("utf-8")
+    assert 'required_version = ">= 1.11"' in versions
+    assert re.search(r'version = "~> 6\.\d+"', versions)
+    assert ('backend "s3" {}' in versions) == (name != "bootstrap")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_variable_and_output_says_what_it_is(name: str) -> None:
+    variables = dict(blocks(name, "variable"))
+    outputs = dict(blocks(name, "output"))
+    assert variables.keys() >= {"stack", "region", "tags"}
+    assert outputs
+    assert [variable for variable, text in variables.items() if not re.search(r"^  type +=", text, re.MULTILINE)] == []
+    for said in (variables, outputs):
+        assert [
+            key for key, text in said.items() if not re.search(r'^  description += ".{10,}"$', text, re.MULTILINE)
+        ] == []
+
+
+def test_stages_mean_the_same_by_the_same_variable() -> None:
+    told = [dict(blocks(name, "variable")) for name in STAGES]
+    shared = {"stack", "region", "tags"}
+    assert all(
+        {name: text for name, text in stage.items() if name in shared} == {name: told[0][name] for name in shared}
+        for stage in told
+    )
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_first_plan_makes_things_and_changes_none(name: str, plans: Mapping[str, Any]) -> None:
+    made = changes(plans[name])
+    assert made
+    known = {"aws_kms_key.runs[0]"}  # made before the plan
+    assert [
+        change["address"]
+        for change in made
+        if change["change"]["actions"] != ["create"] and change["address"] not in known
+    ] == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_everything_that_can_be_tagged_tells_its_stack(name: str, plans: Mapping[str, Any]) -> None:
+    tags = plans[name]["configuration"]["provider_config"]["aws"]["expressions"]["default_tags"]
+    assert "var.tags" in tags[0]["tags"]["references"]
+    assert "var.stack" in tags[0]["tags"]["references"]
+
+
+def names(plan: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Give what must be unique in an account: type and name of everything that has a name of its own."""
+    fields = ("name", "bucket", "function_name", "alarm_name")
+    parts = {"aws_iam_role_policy", "aws_dynamodb_table_item"}  # named inside of what they belong to
+    found = set()
+    for change in changes(plan):
+        after = change["change"]["after"]
+        for field in fields:
+            if isinstance(after.get(field), str) and change["type"] not in parts:
+                found.add((change["type"], after[field]))
+    return found
+
+
+def test_two_stacks_live_in_one_account(stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path: Path) -> None:
+    other = stages["deploy"].copy(tmp_path / "deploy")
+    settings = json.loads((other.folder / "test.auto.tfvars.json").read_text("utf-8"))
+    (other.folder / "test.auto.tfvars.json").write_text(
+        json.dumps(settings | {"stack": "umbrella", "manage_api_gateway_account": False}), "utf-8"
+    )
+    theirs_planned = other.plan(**secrets("deploy"))
+    ours, theirs = names(plans["deploy"]), names(theirs_planned)
+    assert len(ours) > 40
+    assert ours & theirs == set()
+    assert [name for _, name in ours if STACK not in name] == []
+    # An account has one of it, so only one stack may set it.
+    assert "aws_api_gateway_account" in {change["type"] for change in changes(plans["deploy"])}
+    assert "aws_api_gateway_account" not in {change["type"] for change in changes(theirs_planned)}
+
+
+def test_a_deployment_is_stable_and_goes_without_its_secret(
+    stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path: Path
+) -> None:
+    stage = stages["deploy"].copy(tmp_path / "deploy")
+    stage.run("apply", "plan.bin")
+    assert [
+        change["address"]
+        for change in changes(stage.plan(**secrets("deploy")))
+        if change["change"]["actions"] != ["no-op"]
+    ] == []
+    with pytest.raises(TerraformFailed, match="TF_VAR_webhook_secret"):
+        stage.run("plan")
+    assert "Destroy complete!" in stage.run("destroy", "-auto-approve")
+
+
+def test_an_upgrade_changes_what_runs_the_image_and_nothing_else(
+    stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path: Path
+) -> None:
+    stage = stages["deploy"].copy(tmp_path / "deploy")
+    stage.run("apply", "plan.bin")
+    settings = (stage.folder / "test.auto.tfvars.json").read_text("utf-8")
+    (stage.folder / "test.auto.tfvars.json").write_text(settings.replace(DIGEST, "sha256:" + "b" * 64), "utf-8")
+    touched = {
+        change["type"]
+        for change in changes(stage.plan(**secrets("deploy")))
+        if change["change"]["actions"] == ["update"]
+    }
+    assert touched == {"aws_lambda_function", "aws_codebuild_project", "aws_ssm_parameter"}
