@@ -47,13 +47,18 @@ def plans(stages: Mapping[str, Stage]) -> Mapping[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def deployed(
-    stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, dict[str, Any]]:
-    """Give every resource of the applied stage ``deploy`` by its address: ARNs that only applying makes are known."""
-    stage = stages["deploy"].copy(tmp_path_factory.mktemp("deployed") / "deploy")
+def applied(stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Give the stage ``deploy`` with its plan applied. Not to be changed: tests copy it."""
+    stage = stages["deploy"].copy(tmp_path_factory.mktemp("applied") / "deploy")
     stage.run("apply", "plan.bin")
-    return {resource["address"]: resource["values"] for resource in stage.state()["values"]["root_module"]["resources"]}
+    return stage
+
+
+@pytest.fixture(scope="session")
+def deployed(applied: Stage) -> Mapping[str, dict[str, Any]]:
+    """Give every resource that was applied by its address, with the ARNs that only applying makes."""
+    resources = applied.state()["values"]["root_module"]["resources"]
+    return {resource["address"]: resource["values"] for resource in resources}
 
 
 def secrets(stage: str) -> dict[str, str]:

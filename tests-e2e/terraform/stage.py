@@ -66,9 +66,9 @@ class Stage:
         (self.folder / "backend_override.tf").write_text(_LOCAL_BACKEND, "utf-8")
         self.run("init")
 
-    def plan(self, **variables: str) -> dict[str, Any]:
+    def plan(self, *arguments: str, **variables: str) -> dict[str, Any]:
         """Plan, and give the plan as ``terraform show -json`` shows it."""
-        self.run("plan", "-out=plan.bin", **variables)
+        self.run("plan", "-out=plan.bin", *arguments, **variables)
         plan: dict[str, Any] = json.loads(self.run("show", "-json", "plan.bin"))
         return plan
 

@@ -129,31 +129,35 @@ def test_two_stacks_live_in_one_account(stages: Mapping[str, Stage], plans: Mapp
     assert "aws_api_gateway_account" not in {change["type"] for change in changes(theirs_planned)}
 
 
-def test_a_deployment_is_stable_and_goes_without_its_secret(
-    stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path: Path
-) -> None:
-    stage = stages["deploy"].copy(tmp_path / "deploy")
-    stage.run("apply", "plan.bin")
-    assert [
-        change["address"]
-        for change in changes(stage.plan(**secrets("deploy")))
+def changed(plan: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Give what a plan does to each resource that does not stay as it is."""
+    return {
+        change["address"]: change["change"]["actions"]
+        for change in changes(plan)
         if change["change"]["actions"] != ["no-op"]
-    ] == []
-    with pytest.raises(TerraformFailed, match="TF_VAR_webhook_secret"):
-        stage.run("plan")
-    assert "Destroy complete!" in stage.run("destroy", "-auto-approve")
-
-
-def test_an_upgrade_changes_what_runs_the_image_and_nothing_else(
-    stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path: Path
-) -> None:
-    stage = stages["deploy"].copy(tmp_path / "deploy")
-    stage.run("apply", "plan.bin")
-    settings = (stage.folder / "test.auto.tfvars.json").read_text("utf-8")
-    (stage.folder / "test.auto.tfvars.json").write_text(settings.replace(DIGEST, "sha256:" + "b" * 64), "utf-8")
-    touched = {
-        change["type"]
-        for change in changes(stage.plan(**secrets("deploy")))
-        if change["change"]["actions"] == ["update"]
     }
-    assert touched == {"aws_lambda_function", "aws_codebuild_project", "aws_ssm_parameter"}
+
+
+def test_a_deployment_that_changes_nothing_touches_nothing(applied: Stage, tmp_path: Path) -> None:
+    stage = applied.copy(tmp_path / "deploy")
+    assert changed(stage.plan("-refresh=false", **secrets("deploy"))) == {}
+
+
+def test_an_upgrade_changes_what_runs_the_image_and_nothing_else(applied: Stage, tmp_path: Path) -> None:
+    stage = applied.copy(tmp_path / "deploy")
+    stage.change("test.auto.tfvars.json", DIGEST, "sha256:" + "b" * 64)
+    actions = changed(stage.plan("-refresh=false", **secrets("deploy")))
+    assert {address.partition(".")[0] for address in actions} == {
+        "aws_lambda_function",
+        "aws_codebuild_project",
+        "aws_ssm_parameter",
+    }
+    assert all(action == ["update"] for action in actions.values())
+    assert "aws_ssm_parameter.webhook_secret" not in actions
+
+
+def test_only_a_destroy_goes_without_the_webhook_secret(applied: Stage, tmp_path: Path) -> None:
+    stage = applied.copy(tmp_path / "deploy")
+    with pytest.raises(TerraformFailed, match="TF_VAR_webhook_secret"):
+        stage.run("plan", "-refresh=false")
+    assert "Destroy complete!" in stage.run("destroy", "-auto-approve", "-refresh=false")

@@ -12,7 +12,7 @@ variables {
   region = "eu-central-1"
 }
 
-run "the_state_bucket_is_versioned_encrypted_and_private" {
+run "the_state_bucket_is_versioned_encrypted_and_private_and_keeps_the_newest_states" {
   command = plan
 
   assert {
@@ -43,11 +43,6 @@ run "the_state_bucket_is_versioned_encrypted_and_private" {
     condition     = jsondecode(aws_s3_bucket_policy.state.policy).Statement[0].Condition.Bool["aws:SecureTransport"] == "false"
     error_message = "Plain HTTP is refused."
   }
-}
-
-run "the_newest_version_of_a_state_never_expires" {
-  command = plan
-
   assert {
     condition     = length(aws_s3_bucket_lifecycle_configuration.state.rule[0].expiration) == 0
     error_message = "Only replaced versions may be removed."
@@ -56,23 +51,21 @@ run "the_newest_version_of_a_state_never_expires" {
     condition     = aws_s3_bucket_lifecycle_configuration.state.rule[0].noncurrent_version_expiration[0].noncurrent_days == 365
     error_message = "Replaced versions are kept for a year."
   }
-}
-
-run "outputs_name_the_bucket" {
-  command = plan
-
   assert {
     condition     = output.state_bucket == "acme-state-123456789012-eu-central-1"
     error_message = "pipelines/ reads it."
   }
 }
 
-run "a_stack_name_that_no_bucket_can_have_is_refused" {
+run "misspelt_choices_are_refused" {
   command = plan
   variables {
-    stack = "Acme_CI"
+    stack          = "Acme_CI"
+    region         = "frankfurt"
+    tags           = { "aws:owner" = "me" }
+    old_state_days = 7
   }
-  expect_failures = [var.stack]
+  expect_failures = [var.stack, var.region, var.tags, var.old_state_days]
 }
 
 run "a_stack_name_that_is_too_long_for_a_bucket_is_refused" {
@@ -81,28 +74,4 @@ run "a_stack_name_that_is_too_long_for_a_bucket_is_refused" {
     stack = "a-name-of-twenty-three-c"
   }
   expect_failures = [var.stack]
-}
-
-run "a_misspelt_region_is_refused" {
-  command = plan
-  variables {
-    region = "frankfurt"
-  }
-  expect_failures = [var.region]
-}
-
-run "tags_of_aws_are_refused" {
-  command = plan
-  variables {
-    tags = { "aws:owner" = "me" }
-  }
-  expect_failures = [var.tags]
-}
-
-run "states_are_not_forgotten_within_a_month" {
-  command = plan
-  variables {
-    old_state_days = 7
-  }
-  expect_failures = [var.old_state_days]
 }

@@ -20,7 +20,7 @@ variables {
   webhook_secret = "a-secret-of-at-least-thirty-two-characters"
 }
 
-run "the_functions_are_those_of_the_picture" {
+run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
   command = plan
 
   assert {
@@ -62,56 +62,6 @@ run "the_functions_are_those_of_the_picture" {
     ])
     error_message = "What nobody repairs is kept."
   }
-}
-
-run "placeholders_are_filled_as_strings_of_json" {
-  command = apply
-
-  assert {
-    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_SECRET_ALLOW_LIST"]) == { "*" = ["*"] }
-    error_message = "The allow-list arrives as JSON."
-  }
-  assert {
-    condition     = aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "false"
-    error_message = "file:// is for the local cloud."
-  }
-  assert {
-    condition     = aws_lambda_function.function["orchestrator"].environment[0].variables["IAC_CI_WATCHDOG_ARN"] == "arn:aws:states:eu-central-1:123456789012:stateMachine:acme-watchdog"
-    error_message = "The name that is built is the state machine's."
-  }
-  assert {
-    condition     = !strcontains(join("", [for policy in aws_iam_role_policy.role : policy.policy]), "$${")
-    error_message = "No placeholder is left in a policy."
-  }
-}
-
-run "outputs_are_what_the_command_line_reads" {
-  command = apply
-
-  assert {
-    condition     = output.webhook_url == "https://abc.execute-api.eu-central-1.amazonaws.com/live/webhook"
-    error_message = "The address ends in the path."
-  }
-  assert {
-    condition     = output.outputs_parameter == "/iac-ci/acme/outputs"
-    error_message = "iac-ci --stack acme looks there."
-  }
-  assert {
-    condition = jsondecode(aws_ssm_parameter.outputs.value).webhook_secret_location == "ssm:/iac-ci/acme/webhook-secret" && alltrue([
-      for name in ["webhook_url", "internal_bucket", "done_bucket", "orders_table", "events_table", "locks_table"] :
-      contains(keys(jsondecode(aws_ssm_parameter.outputs.value)), name)
-    ])
-    error_message = "The parameter holds every name that iac-ci needs."
-  }
-  assert {
-    condition     = !strcontains(aws_ssm_parameter.outputs.value, var.webhook_secret)
-    error_message = "The outputs hold no secret."
-  }
-}
-
-run "working_data_goes_within_a_day" {
-  command = plan
-
   assert {
     condition = alltrue([
       for name in ["internal", "done"] : aws_s3_bucket_lifecycle_configuration.bucket[name].rule[0].expiration[0].days == 1
@@ -137,11 +87,6 @@ run "working_data_goes_within_a_day" {
     condition     = [for index in aws_dynamodb_table.table["order-events"].global_secondary_index : index.name] == ["order_name-epoch"]
     error_message = "Events are found by order."
   }
-}
-
-run "nothing_optional_is_on" {
-  command = plan
-
   assert {
     condition = length(concat(
       values(aws_iam_role_policy.worker_network), values(aws_iam_role_policy.code_bucket), values(aws_iam_role_policy.target_role),
@@ -156,6 +101,46 @@ run "nothing_optional_is_on" {
   assert {
     condition     = length(aws_kms_key.runs) == 1 && aws_kms_key.runs[0].enable_key_rotation
     error_message = "A key of the stack's own, rotated."
+  }
+}
+
+run "what_is_made_is_what_functions_and_the_command_line_read" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_SECRET_ALLOW_LIST"]) == { "*" = ["*"] }
+    error_message = "The allow-list arrives as JSON."
+  }
+  assert {
+    condition     = aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "false"
+    error_message = "file:// is for the local cloud."
+  }
+  assert {
+    condition     = aws_lambda_function.function["orchestrator"].environment[0].variables["IAC_CI_WATCHDOG_ARN"] == "arn:aws:states:eu-central-1:123456789012:stateMachine:acme-watchdog"
+    error_message = "The name that is built is the state machine's."
+  }
+  assert {
+    condition     = !strcontains(join("", [for policy in aws_iam_role_policy.role : policy.policy]), "$${")
+    error_message = "No placeholder is left in a policy."
+  }
+  assert {
+    condition     = output.webhook_url == "https://abc.execute-api.eu-central-1.amazonaws.com/live/webhook"
+    error_message = "The address ends in the path."
+  }
+  assert {
+    condition     = output.outputs_parameter == "/iac-ci/acme/outputs"
+    error_message = "iac-ci --stack acme looks there."
+  }
+  assert {
+    condition = jsondecode(aws_ssm_parameter.outputs.value).webhook_secret_location == "ssm:/iac-ci/acme/webhook-secret" && alltrue([
+      for name in ["webhook_url", "internal_bucket", "done_bucket", "orders_table", "events_table", "locks_table"] :
+      contains(keys(jsondecode(aws_ssm_parameter.outputs.value)), name)
+    ])
+    error_message = "The parameter holds every name that iac-ci needs."
+  }
+  assert {
+    condition     = !strcontains(aws_ssm_parameter.outputs.value, var.webhook_secret)
+    error_message = "The outputs hold no secret."
   }
 }
 

@@ -18,7 +18,7 @@ variables {
   region = "eu-central-1"
 }
 
-run "tags_are_immutable_beside_latest" {
+run "images_stay_what_they_are_and_where_they_are" {
   command = plan
 
   assert {
@@ -29,11 +29,6 @@ run "tags_are_immutable_beside_latest" {
     condition     = [for filter in aws_ecr_repository.image.image_tag_mutability_exclusion_filter : filter.filter] == ["latest"]
     error_message = "Only latest may move."
   }
-}
-
-run "images_are_scanned_and_encrypted" {
-  command = plan
-
   assert {
     condition     = aws_ecr_repository.image.image_scanning_configuration[0].scan_on_push
     error_message = "Known weaknesses show when an image is pushed."
@@ -42,11 +37,6 @@ run "images_are_scanned_and_encrypted" {
     condition     = aws_ecr_repository.image.encryption_configuration[0].encryption_type == "KMS"
     error_message = "Images are encrypted under a key."
   }
-}
-
-run "images_are_kept_unless_a_teardown_says_so" {
-  command = plan
-
   assert {
     condition     = aws_ecr_repository.image.force_delete == false
     error_message = "A stray destroy must not take the images."
@@ -59,11 +49,6 @@ run "images_are_kept_unless_a_teardown_says_so" {
     condition     = !anytrue([for rule in jsondecode(aws_ecr_lifecycle_policy.image.policy).rules : rule.selection.tagStatus == "any"])
     error_message = "A rule over any status would count untagged images against the tagged."
   }
-}
-
-run "only_functions_of_this_stack_pull" {
-  command = plan
-
   assert {
     condition     = jsondecode(aws_ecr_repository_policy.image.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:aws:lambda:eu-central-1:123456789012:function:acme-*"
     error_message = "The statement names the stack's functions."
@@ -83,26 +68,12 @@ run "outputs_say_where_to_push" {
   }
 }
 
-run "too_few_images_to_roll_back_to_are_refused" {
+run "misspelt_choices_are_refused" {
   command = plan
   variables {
     kept_images = 1
+    stack       = "acme--ci"
+    region      = "EU-central-1"
   }
-  expect_failures = [var.kept_images]
-}
-
-run "a_stack_name_that_no_repository_can_have_is_refused" {
-  command = plan
-  variables {
-    stack = "acme--ci"
-  }
-  expect_failures = [var.stack]
-}
-
-run "a_misspelt_region_is_refused" {
-  command = plan
-  variables {
-    region = "EU-central-1"
-  }
-  expect_failures = [var.region]
+  expect_failures = [var.kept_images, var.stack, var.region]
 }
