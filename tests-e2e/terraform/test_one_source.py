@@ -1,0 +1,307 @@
+"""What Terraform makes is what the local cloud makes: both read ``terraform/deploy/stack`` and add nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iac_ci_cli.connection import Names
+from iac_ci_common import keys
+from iac_ci_common.models.watch import Watch
+from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryLocks,
+    MemoryObjects,
+    MemoryPreparations,
+    MemoryRuns,
+    MemoryWorkers,
+)
+from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued
+from iac_ci_local.stack import without_encryption_context
+from iac_ci_local.templates import stack_folder
+from iac_ci_watchdog.act import Ports, Watchdog
+from iac_ci_watchdog.decide import Action
+from terraform.recording import KEY_ARN, Recording, record
+from terraform.stage import DIGEST, REGION, REPOSITORY, STACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ACCOUNT = "123456789012"
+FUNCTIONS = {"init-job", "orchestrator", "watchdog-check", "worker"}
+# What only the local cloud needs: ways to itself instead of to AWS.
+LOCAL_ONLY = {"AWS_ENDPOINT_URL_CODEBUILD", "AWS_EC2_METADATA_DISABLED"}
+
+
+@pytest.fixture(scope="module")
+def local() -> Recording:
+    recording, _ = record(STACK, ACCOUNT, REGION, log_level="INFO", max_parallel=100)
+    return recording
+
+
+@pytest.fixture(scope="module")
+def key(deployed: Mapping[str, Any]) -> str:
+    arn: str = deployed["aws_kms_key.runs[0]"]["arn"]
+    return arn
+
+
+def of_type(deployed: Mapping[str, dict[str, Any]], address: str) -> dict[str, dict[str, Any]]:
+    """Give the instances of one resource by their short names."""
+    return {
+        found.removeprefix(f'{address}["').removesuffix('"]'): values
+        for found, values in deployed.items()
+        if found.startswith(f"{address}[")
+    }
+
+
+def with_key(rendered: Any, key: str) -> Any:
+    """Put the deployed stack's key where the local cloud's stands."""
+    return json.loads(json.dumps(rendered).replace(KEY_ARN, key))
+
+
+def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local: Recording, key: str) -> None:
+    theirs = local.of("create_function", "FunctionName")
+    ours = of_type(deployed, "aws_lambda_function.function")
+    assert ours.keys() == FUNCTIONS
+    assert {function["function_name"] for function in ours.values()} == theirs.keys()
+    for name, function in ours.items():
+        environment = dict(theirs[f"{STACK}-{name}"]["Environment"]["Variables"])
+        assert environment.keys() >= LOCAL_ONLY
+        expected = {key: value for key, value in environment.items() if key not in LOCAL_ONLY}
+        # Repositories on the machine itself are for the local cloud only.
+        if "IAC_CI_ALLOW_FILE_REPOSITORIES" in expected:
+            assert expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "true"
+            expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] = "false"
+        assert decoded(function["environment"][0]["variables"]) == decoded(with_key(expected, key))
+
+
+def decoded(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Decode the values that are JSON, which Terraform writes without spaces and Python with."""
+    return {name: json.loads(value) if value.startswith(("{", "[")) else value for name, value in environment.items()}
+
+
+def test_functions_have_the_same_sizes_and_roles(deployed: Mapping[str, Any], local: Recording) -> None:
+    stated = json.loads((stack_folder() / "functions.json").read_text("utf-8"))["functions"]
+    theirs = local.of("create_function", "FunctionName")
+    roles = {values["arn"]: f"arn:aws:iam::{ACCOUNT}:role/{values['name']}" for values in all_roles(deployed)}
+    for name, function in of_type(deployed, "aws_lambda_function.function").items():
+        local_one = theirs[function["function_name"]]
+        assert function["timeout"] == local_one["Timeout"]
+        assert function["memory_size"] == local_one["MemorySize"]
+        assert function["ephemeral_storage"][0]["size"] == local_one["EphemeralStorage"]["Size"]
+        assert function["description"] == local_one["Description"]
+        assert roles[function["role"]] == local_one["Role"]
+        # The image's command names the handler that the local cloud calls by a door of its own.
+        assert function["image_config"][0]["command"] == [stated[name]["handler"]]
+        assert function["image_uri"] == f"{REPOSITORY}@{DIGEST}"
+
+
+def test_asynchronous_calls_end_in_the_same_places(deployed: Mapping[str, Any], local: Recording) -> None:
+    theirs = local.of("put_function_event_invoke_config", "FunctionName")
+    ours = of_type(deployed, "aws_lambda_function_event_invoke_config.function")
+    assert {config["function_name"] for config in ours.values()} == theirs.keys()
+    for config in ours.values():
+        local_one = theirs[config["function_name"]]
+        assert config["maximum_retry_attempts"] == local_one["MaximumRetryAttempts"]
+        assert config["maximum_event_age_in_seconds"] == local_one["MaximumEventAgeInSeconds"]
+        destination = config["destination_config"][0]["on_failure"][0]["destination"]
+        assert destination == local_one["DestinationConfig"]["OnFailure"]["Destination"]
+    queue = local.requests["create_queue"][0]["QueueName"]
+    assert deployed["aws_sqs_queue.dead_letters"]["name"] == queue
+
+
+def test_recursive_loops_are_allowed_by_both(deployed: Mapping[str, Any], local: Recording) -> None:
+    theirs = local.of("put_function_recursion_config", "FunctionName")
+    ours = of_type(deployed, "aws_lambda_function_recursion_config.function")
+    assert {config["function_name"]: config["recursive_loop"] for config in ours.values()} == {
+        name: request["RecursiveLoop"] for name, request in theirs.items()
+    }
+
+
+def test_tables_are_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
+    theirs, expiry = local.of("create_table", "TableName"), local.of("update_time_to_live", "TableName")
+    ours = {table["name"]: table for table in of_type(deployed, "aws_dynamodb_table.table").values()}
+    assert ours.keys() == theirs.keys()
+    for name, table in ours.items():
+        request = theirs[name]
+        assert table["billing_mode"] == request["BillingMode"]
+        assert key_schema(table) == request["KeySchema"]
+        assert {attribute["name"]: attribute["type"] for attribute in table["attribute"]} == {
+            attribute["AttributeName"]: attribute["AttributeType"] for attribute in request["AttributeDefinitions"]
+        }
+        assert [
+            {
+                "IndexName": index["name"],
+                "KeySchema": key_schema(index),
+                "Projection": {"ProjectionType": index["projection_type"]},
+            }
+            for index in table["global_secondary_index"]
+        ] == request.get("GlobalSecondaryIndexes", [])
+        assert expiry[name]["TimeToLiveSpecification"] == {
+            "Enabled": table["ttl"][0]["enabled"],
+            "AttributeName": table["ttl"][0]["attribute_name"],
+        }
+
+
+def key_schema(keys: Mapping[str, Any]) -> list[dict[str, str]]:
+    named = ((keys["hash_key"], "HASH"), (keys["range_key"], "RANGE"))
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in named if name]
+
+
+def test_buckets_are_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
+    ours = {bucket["bucket"] for bucket in of_type(deployed, "aws_s3_bucket.bucket").values()}
+    state = f"{STACK}-state-{ACCOUNT}-{REGION}"
+    assert ours | {state} == local.of("create_bucket", "Bucket").keys()
+    # Only the state has versions, and terraform/bootstrap makes that bucket.
+    assert local.of("put_bucket_versioning", "Bucket").keys() == {state}
+    assert of_type(deployed, "aws_s3_bucket_versioning.bucket") == {}
+
+
+def test_buckets_forget_after_the_same_days(deployed: Mapping[str, Any], local: Recording) -> None:
+    theirs = local.of("put_bucket_lifecycle_configuration", "Bucket")
+    ours = of_type(deployed, "aws_s3_bucket_lifecycle_configuration.bucket")
+    buckets = of_type(deployed, "aws_s3_bucket.bucket")
+    assert {buckets[name]["bucket"] for name in ours} == theirs.keys()
+    for name, lifecycle in ours.items():
+        (wanted,) = theirs[buckets[name]["bucket"]]["LifecycleConfiguration"]["Rules"]
+        (rule,) = lifecycle["rule"]
+        assert (rule["id"], rule["status"]) == (wanted["ID"], wanted["Status"])
+        assert rule["expiration"][0]["days"] == wanted["Expiration"]["Days"]
+        abort = rule["abort_incomplete_multipart_upload"][0]["days_after_initiation"]
+        assert abort == wanted["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+
+
+def test_results_wake_the_same_function(deployed: Mapping[str, Any], local: Recording) -> None:
+    theirs = local.of("put_bucket_notification_configuration", "Bucket")
+    functions = {function["arn"]: function["function_name"] for function in all_functions(deployed)}
+    ours = of_type(deployed, "aws_s3_bucket_notification.bucket")
+    assert ours.keys() == {"internal"}
+    (wanted,) = theirs[deployed['aws_s3_bucket.bucket["internal"]']["bucket"]]["NotificationConfiguration"][
+        "LambdaFunctionConfigurations"
+    ]
+    (notification,) = ours["internal"]["lambda_function"]
+    assert functions[notification["lambda_function_arn"]] == wanted["LambdaFunctionArn"].rpartition(":")[2]
+    assert notification["events"] == wanted["Events"]
+    assert wanted["Filter"]["Key"]["FilterRules"] == [
+        {"Name": "prefix", "Value": notification["filter_prefix"]},
+        {"Name": "suffix", "Value": notification["filter_suffix"]},
+    ]
+
+
+def test_roles_have_the_same_policies(deployed: Mapping[str, Any], local: Recording, key: str) -> None:
+    theirs = local.of("put_role_policy", "RoleName")
+    ours = of_type(deployed, "aws_iam_role_policy.role")
+    assert {f"{STACK}-{name}" for name in ours} == theirs.keys()
+    for name, policy in ours.items():
+        request = theirs[f"{STACK}-{name}"]
+        assert policy["name"] == request["PolicyName"]
+        planned = json.loads(policy["policy"])
+        assert without_encryption_context(planned) == with_key(json.loads(request["PolicyDocument"]), key)
+        # The one thing that the local cloud leaves out, and only there.
+        sealed = [statement for statement in planned["Statement"] if statement["Action"][0].startswith("kms:")]
+        assert all("kms:EncryptionContext:iac-ci-run" in s["Condition"]["StringLike"] for s in sealed)
+        assert bool(sealed) == (name in {"init-job", "worker", "worker-build"})
+
+
+def test_roles_are_trusted_to_the_same_services(deployed: Mapping[str, Any], local: Recording) -> None:
+    theirs = local.of("create_role", "RoleName")
+    for role in of_type(deployed, "aws_iam_role.role").values():
+        (ours,) = json.loads(role["assume_role_policy"])["Statement"]
+        (wanted,) = json.loads(theirs[role["name"]]["AssumeRolePolicyDocument"])["Statement"]
+        assert {name: value for name, value in ours.items() if name != "Condition"} == wanted
+
+
+def test_the_watchdog_is_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
+    (request,) = local.requests["create_state_machine"]
+    machine = deployed["aws_sfn_state_machine.watchdog"]
+    assert machine["name"] == request["name"]
+    assert json.loads(machine["definition"]) == json.loads(request["definition"])
+
+
+def test_the_project_is_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
+    (request,) = local.requests["define_project"]
+    project = deployed['aws_codebuild_project.project["worker"]']
+    assert project["name"] == request["name"]
+    assert project["build_timeout"] == request["timeout_minutes"]
+    (environment,) = project["environment"]
+    assert {entry["name"]: entry["value"] for entry in environment["environment_variable"]} == request["environment"]
+    assert environment["image"] == f"{REPOSITORY}@{DIGEST}"
+    buildspec = json.loads(project["source"][0]["buildspec"])
+    assert buildspec["phases"]["build"]["commands"] == [" ".join(request["command"])]
+    roles = {values["arn"]: f"arn:aws:iam::{ACCOUNT}:role/{values['name']}" for values in all_roles(deployed)}
+    assert roles[project["service_role"]] == request["role_arn"]
+
+
+def test_the_door_is_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
+    (api,), (resource,) = local.requests["create_rest_api"], local.requests["create_resource"]
+    (integration,), (method,) = local.requests["put_integration"], local.requests["put_method"]
+    (deployment,) = local.requests["create_deployment"]
+    assert deployed["aws_api_gateway_rest_api.webhook"]["name"] == api["name"]
+    assert deployed["aws_api_gateway_resource.webhook"]["path_part"] == resource["pathPart"]
+    assert deployed["aws_api_gateway_stage.webhook"]["stage_name"] == deployment["stageName"]
+    ours = deployed["aws_api_gateway_method.webhook"]
+    assert (ours["http_method"], ours["authorization"]) == (method["httpMethod"], method["authorizationType"])
+    ours = deployed["aws_api_gateway_integration.webhook"]
+    assert ours["uri"] == integration["uri"]
+    assert (ours["type"], ours["integration_http_method"]) == (
+        integration["type"],
+        integration["integrationHttpMethod"],
+    )
+    assert ours["timeout_milliseconds"] == integration["timeoutInMillis"]
+
+
+def test_the_door_is_as_wide_as_the_stack_says(deployed: Mapping[str, Any]) -> None:
+    stated = json.loads((stack_folder() / "api.json").read_text("utf-8"))
+    (settings,) = deployed["aws_api_gateway_method_settings.webhook"]["settings"]
+    assert settings["throttling_rate_limit"] == stated["throttling_rate_per_second"]
+    assert settings["throttling_burst_limit"] == stated["throttling_burst"]
+
+
+def test_the_command_line_finds_either(deployed: Mapping[str, Any], local: Recording) -> None:
+    parameters = local.of("put_parameter", "Name")
+    ours, theirs = deployed["aws_ssm_parameter.outputs"], parameters[f"/iac-ci/{STACK}/outputs"]
+    assert (ours["name"], ours["type"]) == (theirs["Name"], theirs["Type"])
+    deployed_outputs, local_outputs = json.loads(ours["value"]), json.loads(theirs["Value"])
+    assert deployed_outputs.keys() >= set(Names.__dataclass_fields__)
+    assert local_outputs.keys() >= set(Names.__dataclass_fields__)
+    for name in Names.__dataclass_fields__:
+        if name != "webhook_url":
+            assert deployed_outputs[name] == local_outputs[name]
+    secret = deployed["aws_ssm_parameter.webhook_secret"]
+    assert (secret["name"], secret["type"]) == (f"/iac-ci/{STACK}/webhook-secret", "SecureString")
+    assert parameters[secret["name"]]["Type"] == "SecureString"
+
+
+def test_the_alarm_for_stuck_runs_counts_what_the_watchdog_writes(
+    deployed: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = FakeClock(START)
+    objects, runs = MemoryObjects(clock), MemoryRuns()
+    runs.insert(*queued([{}]))
+    runs.order_rows[RUN_ID]["0001"] = order_row(1, status=OrderState.RUNNING, dispatched_at=START, order_deadline=START)
+    objects.put(keys.result(RUN_ID, "0001"), b"{}")
+    notes = PowertoolsNotes("watchdog-check")
+    ports = Ports(clock, runs, MemoryLocks(), objects, MemoryWorkers(), MemoryPreparations(), notes)
+    Watchdog(ports).check(Watch(run_id=RUN_ID, order_num="0001"))
+    line = json.loads(capsys.readouterr().out)
+    assert line["action"] == Action.NUDGE
+
+    metric = deployed["aws_cloudwatch_log_metric_filter.repairs"]
+    counted = " || ".join(f'($.action = "{action.value}")' for action in (Action.NUDGE, Action.PREPARE_AGAIN))
+    assert metric["pattern"] == f'{{ ($.message = "{line["message"]}") && ({counted}) }}'
+    assert metric["log_group_name"] == f"/aws/lambda/{STACK}-watchdog-check"
+    (transformation,) = metric["metric_transformation"]
+    alarm = deployed['aws_cloudwatch_metric_alarm.alarm["stuck-runs"]']
+    assert (alarm["namespace"], alarm["metric_name"]) == (transformation["namespace"], transformation["name"])
+
+
+def all_roles(deployed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(of_type(deployed, "aws_iam_role.role").values())
+
+
+def all_functions(deployed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(of_type(deployed, "aws_lambda_function.function").values())
