@@ -1,0 +1,194 @@
+"""Runs one workload and measures it, the bare chain before and after it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from bench import memory
+from bench.bill import bill, quantities
+from bench.durations import FUNCTIONS, Spent, spent
+from iac_ci_common import keys
+from iac_ci_common.states import RunState
+from iac_ci_local.testing import done_marker, submit, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.bare import BareChain
+    from bench.cloud import CountedCloud
+    from bench.workloads import Workload
+
+COUNTED: Final = ("init-job", "orchestrator", "worker")
+"""Whose calls make a run's calls per order: the watchdogs' depend on how long orders take, and are told apart."""
+
+_SECONDS: Final = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one workload cost. Times in seconds, memory in megabytes, money in dollars."""
+
+    workload: str
+    orders: int
+    runs: int
+    max_parallel: int
+    wall: float
+    bare: float
+    finish: float | None
+    """From the moment when the orders of a workload whose orders end together were let go; None for others."""
+    calls: list[dict[str, Any]] = field(repr=False)
+    events: int
+    passes: int
+    spent: dict[str, Spent]
+    peaks: dict[str, float]
+    used: dict[str, float]
+
+    @property
+    def overhead(self) -> float:
+        """Wall time over that of the bare chain."""
+        return self.wall / self.bare
+
+    @property
+    def calls_per_order(self) -> float:
+        """AWS calls of init, orchestrator and worker for each order."""
+        return self.total("calls") / self.orders
+
+    @property
+    def coalesced(self) -> int:
+        """Events that needed no look of their own."""
+        return max(0, self.events - self.passes)
+
+    @property
+    def bill(self) -> float:
+        """All of the estimated bill."""
+        return sum(bill(self.used).values())
+
+    def total(self, name: str, *, service: str | None = None) -> float:
+        """Sum one count over the counted functions, of one service or all."""
+        return sum(
+            float(row[name]) for row in self.calls if row["caller"] in COUNTED and service in (None, row["service"])
+        )
+
+    def by_operation(self) -> dict[str, float]:
+        """Give the calls of the counted functions by service and operation."""
+        found: dict[str, float] = {}
+        for row in self.calls:
+            if row["caller"] in COUNTED:
+                name = f"{row['service']}.{row['operation']}"
+                found[name] = found.get(name, 0) + row["calls"]
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+class Measuring:
+    """Measures workloads one after another in one cloud."""
+
+    def __init__(self, cloud: CountedCloud, bare: BareChain, *, parallel: int) -> None:
+        """Use a running cloud, of whose runs ``parallel`` orders are open at once."""
+        self._cloud = cloud
+        self._bare = bare
+        self._parallel = parallel
+
+    def warm_up(self, workload: Workload) -> None:
+        """Run once unmeasured, so that no process has to be started while it counts."""
+        self._bare.run(1, lanes=1)
+        self._run(workload, None)
+
+    def measure(self, workload: Workload) -> Measurement:
+        """Measure one workload; raises ``AssertionError`` if a run does not succeed."""
+        lanes = workload.lanes(self._parallel)
+        before = self._bare.run(workload.all_orders, lanes=lanes)
+        gate = self._cloud.aws.folder / f"gate-{uuid.uuid4().hex}" if workload.together else None
+        self._cloud.calls()
+        since = datetime.now(UTC)
+        begun = time.monotonic()
+        run_ids, let_go = self._run(workload, gate)
+        ended = time.monotonic()
+        calls = self._cloud.calls()
+        functions = spent(self._cloud, since)
+        peaks = memory.peaks(self._cloud)
+        after = self._bare.run(workload.all_orders, lanes=lanes)
+        return Measurement(
+            workload=workload.name,
+            orders=workload.all_orders,
+            runs=workload.runs,
+            max_parallel=self._parallel,
+            wall=ended - begun,
+            bare=(before + after) / 2,
+            finish=None if let_go is None else ended - let_go,
+            calls=calls,
+            events=self._rings(run_ids),
+            passes=_looks(calls),
+            spent=functions,
+            peaks=peaks,
+            used=quantities(
+                [row for row in calls if row["caller"] != "outside"],
+                functions,
+                self._memory_mb(),
+                requests=len(run_ids),
+            ),
+        )
+
+    def _run(self, workload: Workload, gate: Path | None) -> tuple[list[str], float | None]:
+        job = workload.job(gate=gate)
+        with ThreadPoolExecutor(8) as pool:
+            run_ids = list(pool.map(lambda _: submit(self._cloud, job), range(workload.runs)))
+        let_go = None
+        if gate is not None:
+            for run_id in run_ids:
+                wait_until(partial(self._all_started, run_id, workload.orders), seconds=_SECONDS, what="every claim")
+            let_go = time.monotonic()
+            gate.touch()
+        for run_id in run_ids:
+            wait_until(partial(self._ended, run_id), seconds=_SECONDS, what=f"the end of run {run_id}")
+            marker = done_marker(self._cloud, run_id)
+            if marker is None or marker.status is not RunState.SUCCEEDED:
+                raise AssertionError(f"run {run_id} of {workload.name} did not succeed: {marker}")
+        return run_ids, let_go
+
+    def _all_started(self, run_id: str, orders: int) -> bool:
+        found = self._keys("internal", keys.callbacks(run_id))
+        return sum(key.endswith("/claim.json") for key in found) == orders
+
+    def _ended(self, run_id: str) -> bool:
+        # The marker is looked for by a listing: it is the cheapest question that the local cloud answers.
+        return bool(self._keys("done", keys.done(run_id)))
+
+    def _keys(self, bucket: str, prefix: str) -> list[str]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._cloud.stack.names.bucket(bucket), Prefix=prefix
+        )
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def _memory_mb(self) -> dict[str, int]:
+        functions, names = self._cloud.aws.client("lambda"), self._cloud.stack.names
+        return {
+            name: functions.get_function_configuration(FunctionName=names.resource(name))["MemorySize"]
+            for name in FUNCTIONS
+        }
+
+    @property
+    def _s3(self) -> Any:
+        return self._cloud.aws.client("s3")
+
+    def _rings(self, run_ids: Sequence[str]) -> int:
+        """Count the events of runs: their doorbells read as many."""
+        table, total = self._cloud.stack.names.resource("locks"), 0
+        dynamodb = self._cloud.aws.client("dynamodb")
+        for run_id in run_ids:
+            row = dynamodb.get_item(TableName=table, Key={"lock_key": {"S": keys.run_lock(run_id)}})["Item"]
+            total += int(row["doorbell"]["N"])
+        return total
+
+
+def _looks(calls: Sequence[dict[str, Any]]) -> int:
+    """Count the orchestrator's passes: each reads the run by one query, up to a megabyte."""
+    return round(
+        sum(float(row["calls"]) for row in calls if row["caller"] == "orchestrator" and row["operation"] == "Query")
+    )
