@@ -107,9 +107,7 @@ class Measuring:
         gate = self._cloud.aws.folder / f"gate-{uuid.uuid4().hex}" if workload.together else None
         self._cloud.calls()
         since = datetime.now(UTC)
-        begun = time.monotonic()
-        run_ids, let_go = self._run(workload, gate)
-        ended = time.monotonic()
+        run_ids, wall, finish = self._run(workload, gate)
         calls = self._cloud.calls()
         functions = spent(self._cloud, since)
         peaks = memory.peaks(self._cloud)
@@ -119,9 +117,9 @@ class Measuring:
             orders=workload.all_orders,
             runs=workload.runs,
             max_parallel=self._parallel,
-            wall=ended - begun,
+            wall=wall,
             bare=(before + after) / 2,
-            finish=None if let_go is None else ended - let_go,
+            finish=finish,
             calls=calls,
             events=self._rings(run_ids),
             passes=_looks(calls),
@@ -135,8 +133,10 @@ class Measuring:
             ),
         )
 
-    def _run(self, workload: Workload, gate: Path | None) -> tuple[list[str], float | None]:
+    def _run(self, workload: Workload, gate: Path | None) -> tuple[list[str], float, float | None]:
+        """Give the runs' ids, the seconds until the last marker, and those since the gate was opened."""
         job = workload.job(gate=gate)
+        begun = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             run_ids = list(pool.map(lambda _: submit(self._cloud, job), range(workload.runs)))
         let_go = None
@@ -147,10 +147,14 @@ class Measuring:
             gate.touch()
         for run_id in run_ids:
             wait_until(partial(self._ended, run_id), seconds=_SECONDS, what=f"the end of run {run_id}")
+        ended = time.monotonic()
+        for run_id in run_ids:
             marker = done_marker(self._cloud, run_id)
             if marker is None or marker.status is not RunState.SUCCEEDED:
                 raise AssertionError(f"run {run_id} of {workload.name} did not succeed: {marker}")
-        return run_ids, let_go
+            # What comes after the marker is not waited for by anybody, but belongs to this run's calls.
+            wait_until(partial(self._completed, run_id), what=f"the completed lock of run {run_id}")
+        return run_ids, ended - begun, None if let_go is None else ended - let_go
 
     def _all_started(self, run_id: str, orders: int) -> bool:
         found = self._keys("internal", keys.callbacks(run_id))
@@ -179,12 +183,16 @@ class Measuring:
 
     def _rings(self, run_ids: Sequence[str]) -> int:
         """Count the events of runs: their doorbells read as many."""
-        table, total = self._cloud.stack.names.resource("locks"), 0
-        dynamodb = self._cloud.aws.client("dynamodb")
-        for run_id in run_ids:
-            row = dynamodb.get_item(TableName=table, Key={"lock_key": {"S": keys.run_lock(run_id)}})["Item"]
-            total += int(row["doorbell"]["N"])
-        return total
+        return sum(int(self._lock(run_id)["doorbell"]["N"]) for run_id in run_ids)
+
+    def _completed(self, run_id: str) -> bool:
+        return bool(self._lock(run_id).get("completed", {}).get("BOOL"))
+
+    def _lock(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._cloud.aws.client("dynamodb").get_item(
+            TableName=self._cloud.stack.names.resource("locks"), Key={"lock_key": {"S": keys.run_lock(run_id)}}
+        )["Item"]
+        return found
 
 
 def _looks(calls: Sequence[dict[str, Any]]) -> int:

@@ -1,0 +1,80 @@
+"""The benchmark runs, and its workloads are the jobs that they are called."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common.models.job import Job
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+
+from bench import aws_calls, bill, workloads  # noqa: E402 - found by the line before
+
+WORKLOADS = workloads.read()
+
+
+@pytest.mark.local_cloud
+def test_the_smallest_workload_is_measured():
+    command = [sys.executable, "-m", "bench", "single", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (measured,) = json.loads(done.stdout)
+    assert measured["orders"] == 1
+    assert measured["passes"] == measured["events"] == 2
+    assert 20 <= measured["calls_per_order"] <= 35
+    assert measured["overhead"] > 1
+    assert {row["caller"] for row in measured["calls"]} >= {"init-job", "orchestrator", "worker"}
+    assert all(measured["functions"][name]["peak_mb"] > 10 for name in ("init-job", "orchestrator", "worker"))
+    assert measured["functions"]["orchestrator"]["calls"] >= 1
+    assert 0 < sum(measured["bill_usd"].values()) < 0.01
+
+
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
+def test_a_workload_is_a_job_of_its_shape(workload, tmp_path):
+    job = Job.model_validate(workload.job(gate=tmp_path / "gate"))
+    assert len(job.orders) * workload.runs == workload.all_orders
+    edges = sum(len(order.dependencies) for order in job.orders)
+    layers = workload.orders // workload.width if workload.width else 0
+    assert (
+        edges
+        == {
+            "independent": 0,
+            "chain": workload.orders - 1,
+            "layers": (layers - 1) * workload.width**2,
+        }[workload.shape]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "headers", "named"),
+    [
+        ("POST", "/", "", {"x-amz-target": "DynamoDB_20120810.Query", "user-agent": "Boto3 app/orchestrator"},
+         ("orchestrator", "dynamodb", "Query")),
+        ("POST", "/", "", {"x-amz-target": "AWSStepFunctions.StartExecution"},
+         ("outside", "stepfunctions", "StartExecution")),
+        ("POST", "/2015-03-31/functions/one/invocations", "", {}, ("outside", "lambda", "Invoke")),
+        ("PUT", "/bucket/a/key", "X-Amz-Signature=0", {}, ("worker", "s3", "PutObject")),
+        ("GET", "/bucket", "list-type=2", {"user-agent": "app/init-job"}, ("init-job", "s3", "ListObjectsV2")),
+        ("POST", "/bucket", "delete", {}, ("outside", "s3", "DeleteObjects")),
+    ],
+)  # fmt: skip
+def test_a_request_is_named(method, path, query, headers, named):
+    assert aws_calls.name(method, path, query, headers) == aws_calls.Call(*named)
+
+
+def test_the_cloud_s_own_requests_are_no_aws_calls():
+    assert aws_calls.name("GET", "/_ministack/ready", "", {}) is None
+
+
+def test_a_bill_has_a_dated_price_with_a_source_for_all_that_is_used():
+    prices = json.loads(bill.FILE.read_text("utf-8"))["prices"]
+    used = bill.quantities([], {}, {}, requests=2_000_000)
+    assert set(used) == set(prices)
+    assert all(price["date"] and price["source"] for price in prices.values())
+    assert sum(bill.bill(used).values()) == pytest.approx(7.0)
