@@ -31,6 +31,7 @@ class Engine:
         self.objects, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
         self.watchdogs, self.reports, self.notes = MemoryWatchdogs(), MemoryReports(), MemoryNotes()
         self.calls: Counter[str] = Counter()
+        self.log_tail, self.failed_command = "", None
         self.runs.insert(*queued(orders, **fields))
         for order in self.runs.read(RUN_ID).orders:
             self.objects.put(keys.package(RUN_ID, order.order_num), b"sealed")
@@ -62,8 +63,17 @@ class Engine:
         self.orchestrator.wake(RUN_ID, frozenset(nums) or frozenset({"0000"}))
 
     def report(self, num, status=OrderState.SUCCEEDED):
+        now = self.clock.now()
+        failed = status is not OrderState.SUCCEEDED
         result = Result(
-            run_id=RUN_ID, order_num=num, status=status, reported_by=Reporter.WORKER, ended_at=self.clock.now()
+            run_id=RUN_ID,
+            order_num=num,
+            status=status,
+            reported_by=Reporter.WORKER,
+            started_at=now,
+            ended_at=now,
+            failed_command=self.failed_command if failed else None,
+            log_tail=self.log_tail,
         )
         self.objects.create(keys.result(RUN_ID, num), result.model_dump_json().encode())
 

@@ -7,6 +7,7 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.models.watch import Watch
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
@@ -74,6 +75,17 @@ NOW = START + timedelta(seconds=10)
 )
 def test_a_look_at_a_run(run, orders, reported, now, action):
     assert decide_run(run, orders, None, reported, now).action is action
+
+
+@pytest.mark.parametrize(
+    ("behind", "held", "action"), [(True, False, Action.NUDGE), (True, True, Action.WAIT), (False, False, Action.WAIT)]
+)
+def test_a_comment_that_is_behind_is_brought_up_to_date(behind, held, action):
+    run = run_row(report=ReportTarget(repository="https://example.com/a/b", number=1))
+    lease = {"owner": "x", "lease_until": NOW + timedelta(seconds=1)} if held else {}
+    lock = Lock(run_id=RUN_ID, expires_at=LATE, comment_behind=behind, **lease)
+    assert decide_run(run, [open_row()], lock, set(), NOW).action is action
+    assert decide_run(run_row(), [open_row()], lock, set(), NOW).action is Action.WAIT
 
 
 def test_only_a_completed_lock_ends_the_watch_over_a_run():

@@ -156,6 +156,7 @@ class Locks(Protocol):
     def release(self, lock: Lock) -> Lock | None:
         """Let go (None) if the doorbell still reads ``lock.doorbell``; else return the lock as it is now, still held.
 
+        What ``lock`` says of the comment is kept for the next holder where it is let go.
         Raises ``ConditionFailed`` if the token is no longer ours.
         """
         ...

@@ -63,6 +63,17 @@ def test_it_is_let_go_only_if_nobody_rang(adapters, now, later):
     assert take(adapters.locks, now, "you") is not None
 
 
+def test_what_the_pull_request_was_told_is_kept_for_the_next_holder(adapters, now):
+    lock = take(adapters.locks, now)
+    assert (lock.reported_at, lock.comment_behind) == (None, False)
+    assert adapters.locks.release(lock.model_copy(update={"reported_at": now, "comment_behind": True})) is None
+    next_holder = take(adapters.locks, now, "you")
+    assert (next_holder.reported_at, next_holder.comment_behind) == (now, True)
+    assert adapters.locks.release(next_holder.model_copy(update={"comment_behind": False})) is None
+    current = adapters.locks.read(RUN_ID)
+    assert (current.reported_at, current.comment_behind) == (now, False)
+
+
 def test_a_renewal_swallows_no_ring(adapters, now, later):
     adapters.locks.ring(RUN_ID, expires_at=later)
     mine = take(adapters.locks, now)

@@ -19,6 +19,7 @@ from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Move
 from iac_ci_common.states import OrderState
 from iac_ci_common.stopping import end_from_outside
+from iac_ci_orchestrator.commenting import Commenter, Told, no_link
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatching import Dispatcher
 from iac_ci_orchestrator.finishing import Finisher
@@ -26,6 +27,7 @@ from iac_ci_orchestrator.results import read_results
 from iac_ci_orchestrator.telling import order_event, run_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from iac_ci_common.models.lock import Lock
@@ -66,6 +68,7 @@ class Ports:
 class _Pass:
     """What one pass came to."""
 
+    told: Told
     finished: bool = False
     look_again: bool = False
     failures: tuple[IacCiError, ...] = ()
@@ -74,11 +77,12 @@ class _Pass:
 class Orchestrator:
     """Moves runs on, one wake-up at a time."""
 
-    def __init__(self, ports: Ports) -> None:
-        """Work through ``ports``."""
+    def __init__(self, ports: Ports, log_link: Callable[[str, str], str | None] = no_link) -> None:
+        """Work through ``ports``; ``log_link`` gives where people read the whole log of a run's order, if anywhere."""
         self._ports = ports
+        self._commenter = Commenter(ports, log_link)
         self._dispatcher = Dispatcher(ports.clock, ports.objects, ports.watchdogs, ports.workers)
-        self._finisher = Finisher(ports)
+        self._finisher = Finisher(ports, self._commenter)
 
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
         """Do all there is to do for a run, or ring so that whoever is at it does.
@@ -120,8 +124,10 @@ class Orchestrator:
                 return None
 
     def _passes(self, lock: Lock, named: AbstractSet[str]) -> tuple[IacCiError, ...]:
+        told = Told.of(lock)
         while True:
-            done = self._pass(lock, named)
+            done = self._pass(lock, named, told)
+            told = done.told
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
@@ -129,7 +135,7 @@ class Orchestrator:
             if done.look_again:
                 lock = self._renew(lock)
                 continue
-            rang = self._ports.locks.release(lock)
+            rang = self._ports.locks.release(told.onto(lock))
             if rang is None:
                 return done.failures
             lock = self._renew(rang)
@@ -141,22 +147,26 @@ class Orchestrator:
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _pass(self, lock: Lock, named: AbstractSet[str]) -> _Pass:
+    def _pass(self, lock: Lock, named: AbstractSet[str], told: Told) -> _Pass:
         ports = self._ports
         rows = ports.runs.read(lock.run_id)
         if rows.run is None:
             # Not prepared yet: the preparation's own trigger comes when it is.
-            return _Pass()
+            return _Pass(told=told)
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
         plan = decide(rows.run, rows.orders, results, ports.clock.now())
         refused = self._move(plan)
         if plan.finish is not None and not refused:
-            return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), look_again=True)
+            return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), look_again=True, told=told)
         dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
-        failures, ended = self._dispatch(plan, dispatches)
+        failures, ended, running = self._dispatch(plan, dispatches)
         for stop in plan.stops:
             self._end(stop.order, stop.status, stop.reason)
-        return _Pass(look_again=bool(refused or ended or plan.stops), failures=failures)
+        orders = [running.get(order.order_num, order) for order in plan.orders]
+        run = plan.start.after if plan.start else plan.run
+        changed = bool(plan.ends or plan.dispatches)
+        told = self._commenter.between(run, orders, told, changed=changed)
+        return _Pass(look_again=bool(refused or ended or plan.stops), failures=failures, told=told)
 
     def _move(self, plan: Plan) -> frozenset[str]:
         """Write the ends and the dispatches together; return the numbers of rows that had moved on."""
@@ -169,14 +179,18 @@ class Orchestrator:
             return frozenset()
         return frozenset(move.before.order_num for move in self._ports.runs.apply(moves))
 
-    def _dispatch(self, plan: Plan, dispatches: list[Dispatch]) -> tuple[tuple[IacCiError, ...], bool]:
+    def _dispatch(
+        self, plan: Plan, dispatches: list[Dispatch]
+    ) -> tuple[tuple[IacCiError, ...], bool, dict[str, OrderRow]]:
         """Start workers side by side, then note them as running.
 
-        Returns the failures that another try may mend, and whether orders were ended because theirs cannot be.
+        Returns the failures that another try may mend, whether orders were ended because theirs cannot be, and the
+        running ones by number.
         """
         ports = self._ports
         answers = ports.parallel.run([partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches])
         moves: list[Move] = []
+        now_running: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
         ended = False
         for dispatch, answer in zip(dispatches, answers, strict=True):
@@ -189,6 +203,7 @@ class Orchestrator:
                         "build_id": answer.build_id,
                     }
                 )
+                now_running[order.order_num] = running
                 moves.append(
                     Move(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
                 )
@@ -203,7 +218,7 @@ class Orchestrator:
             ports.runs.apply(moves)
         for failure in failures:
             ports.notes.warning("a dispatch failed and will be tried again", run_id=plan.run.run_id, error=str(failure))
-        return tuple(failures), ended
+        return tuple(failures), ended, now_running
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
         ports = self._ports

@@ -7,10 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.errors import AlreadyExists, IacCiError
+from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.models.done import DoneMarker, DoneOrder
 from iac_ci_common.ports import Move
-from iac_ci_common.reporting import render
 from iac_ci_orchestrator.telling import run_event
 
 if TYPE_CHECKING:
@@ -18,15 +17,17 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_orchestrator.act import Ports
+    from iac_ci_orchestrator.commenting import Commenter
     from iac_ci_orchestrator.decide import FinishRun
 
 
 class Finisher:
     """Ends runs: the row, the done marker, the comment, the sealed packages."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, commenter: Commenter) -> None:
         """Use these ports."""
         self._ports = ports
+        self._commenter = commenter
 
     def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> bool:
         """Do all of it; False if the run's row had moved on, so that another look is due.
@@ -46,20 +47,9 @@ class Finisher:
                 done_marker(run, orders).model_dump_json().encode(),
                 content_type="application/json",
             )
-        self._comment(run, orders)
+        self._commenter.tell(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
         return True
-
-    def _comment(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
-        """Publish the last comment; a code host that fails never fails the run, but is never silent either."""
-        if run.report is None:
-            return
-        ports = self._ports
-        try:
-            ports.reports.publish(run.report, run_id=run.run_id, body=render(run, orders))
-        except IacCiError as error:
-            ports.notes.warning("the comment failed", run_id=run.run_id, error=str(error))
-            ports.runs.record([run_event(run, ports.clock.now(), kind="comment_failed", reason=error.message[:1024])])
 
 
 def done_marker(run: RunRow, orders: Sequence[OrderRow]) -> DoneMarker:

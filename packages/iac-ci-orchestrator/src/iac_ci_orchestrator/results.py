@@ -39,7 +39,9 @@ def read_results(
         present = set(objects.list(keys.callbacks(wanted[0].run_id)))
         wanted = [order for order in wanted if keys.result(order.run_id, order.order_num) in present]
     found: dict[str, Result] = {}
-    for order, answer in zip(wanted, parallel.run([partial(_read, objects, order) for order in wanted]), strict=True):
+    for order, answer in zip(
+        wanted, parallel.run([partial(read_result, objects, order) for order in wanted]), strict=True
+    ):
         if isinstance(answer, NotFound):
             continue
         if isinstance(answer, ResultUnreadable):
@@ -51,7 +53,8 @@ def read_results(
     return found
 
 
-def _read(objects: Objects, order: OrderRow) -> Result:
+def read_result(objects: Objects, order: OrderRow) -> Result:
+    """Read one order's result; raises ``NotFound``, or ``ResultUnreadable`` where it is not what a worker may write."""
     run_id, order_num = order.run_id, order.order_num
     body = objects.get(keys.result(run_id, order_num), max_bytes=MAX_RESULT_BYTES)
     if len(body) > MAX_RESULT_BYTES:

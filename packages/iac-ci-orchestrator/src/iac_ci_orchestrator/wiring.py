@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 from iac_ci_common.aws.clients import client
+from iac_ci_common.aws.console import log_address
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
@@ -41,5 +42,6 @@ def orchestrator() -> Orchestrator:
             reports=GitHubReports(secrets),
             parallel=Threads(),
             notes=PowertoolsNotes("orchestrator", settings.log_level),
-        )
+        ),
+        partial(log_address, settings.internal_bucket),
     )

@@ -73,6 +73,8 @@ def decide_run(
     if lock is not None and lock.completed:
         return Decision(Action.END, f"the run {run.status.value.replace('_', ' ')}")
     undone = _undone(run, orders, reported, now)
+    if undone is None and lock is not None and lock.comment_behind and run.report is not None and not lock.held(now):
+        undone = "the comment does not tell the latest"
     return Decision(Action.NUDGE, undone) if undone else Decision(Action.WAIT, f"the run is {run.status.value}")
 
 

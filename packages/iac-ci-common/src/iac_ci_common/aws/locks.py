@@ -81,13 +81,16 @@ class DynamoLocks:
     def release(self, lock: Lock) -> Lock | None:
         """Let go unless it rang."""
         nobody_rang = " AND doorbell = :doorbell"
+        kept = "SET answered = :doorbell, comment_behind = :behind"
+        values: dict[str, Any] = {
+            ":doorbell": {"N": str(lock.doorbell)},
+            ":behind": {"BOOL": lock.comment_behind},
+        }
+        if lock.reported_at is not None:
+            kept += ", reported_at = :reported"
+            values[":reported"] = {"S": _moment(lock.reported_at)}
         try:
-            self._update_ours(
-                lock,
-                "SET answered = :doorbell REMOVE #owner, lease_until",
-                {":doorbell": {"N": str(lock.doorbell)}},
-                extra=nobody_rang,
-            )
+            self._update_ours(lock, f"{kept} REMOVE #owner, lease_until", values, extra=nobody_rang)
         except ConditionFailed:
             current = self.read(lock.run_id)
             if current is None or current.owner != lock.owner or current.token != lock.token:

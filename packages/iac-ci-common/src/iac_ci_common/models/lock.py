@@ -9,7 +9,8 @@ class Lock(StoredShape):
     """A lease on a run. ``token`` grows with every taking, ``doorbell`` with every event.
 
     ``answered`` is what the doorbell read when the last holder let go: whoever finds it one behind was the only one to
-    ring since.
+    ring since. ``reported_at`` and ``comment_behind`` tell the next holder when the pull request was last told of the
+    run, and whether something has happened since.
     """
 
     run_id: RunId
@@ -19,6 +20,8 @@ class Lock(StoredShape):
     doorbell: int = 0
     answered: int = 0
     completed: bool = False
+    reported_at: Moment | None = None
+    comment_behind: bool = False
     expires_at: Moment
 
     def held(self, now: Moment) -> bool:

@@ -1,6 +1,6 @@
 """What a run says on its pull request: pure text from rows."""
 
-from iac_ci_common.reporting.comment import FailedLog, marker, render, waits_for
+from iac_ci_common.reporting.comment import FailedLog, did_not_succeed, duration, marker, render, waits_for
 from iac_ci_common.reporting.markdown import escape
 
-__all__ = ["FailedLog", "escape", "marker", "render", "waits_for"]
+__all__ = ["FailedLog", "did_not_succeed", "duration", "escape", "marker", "render", "waits_for"]

@@ -50,7 +50,8 @@ class MemoryLocks:
         current = self._ours(lock)
         if current.doorbell != lock.doorbell:
             return current
-        let_go = {"owner": None, "lease_until": None, "answered": lock.doorbell}
+        told = {"reported_at": lock.reported_at, "comment_behind": lock.comment_behind}
+        let_go = {"owner": None, "lease_until": None, "answered": lock.doorbell, **told}
         self.locks[lock.run_id] = current.model_copy(update=let_go)
         return None
 
