@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -16,14 +17,24 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def cli_configuration() -> str:
+def cli_configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Which CLI configuration Terraform is to use; empty for its own."""
     if shutil.which("terraform") is None:
         if os.environ.get("CI"):
             pytest.fail("terraform is not on PATH, and CI must not pass without it")
         pytest.skip("terraform is not on PATH")
-    done = subprocess.run([ROOT / ".ci/terraform"], capture_output=True, text=True, check=True, timeout=300)
-    return done.stdout.strip()
+    # One process asks: what is laid out must not change under the feet of another that already runs.
+    base = tmp_path_factory.getbasetemp()
+    answer = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "terraform-cli-configuration"
+    with answer.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = file.read()
+        if not known:
+            done = subprocess.run([ROOT / ".ci/terraform"], capture_output=True, text=True, check=True, timeout=300)
+            known = f"{done.stdout.strip()}\n"
+            file.write(known)
+    return known.strip()
 
 
 @pytest.fixture(scope="session")
