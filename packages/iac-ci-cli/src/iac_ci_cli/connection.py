@@ -6,19 +6,25 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.aws.workers import AwsWorkers
+from iac_ci_common.clock import SystemClock
 from iac_ci_common.errors import NotFound
 from iac_ci_common.locations import parse_location
+from iac_ci_common.parallel import Threads
 
 if TYPE_CHECKING:
-    from iac_ci_common.ports import Locks, Objects, Runs
+    from iac_ci_cli.executions import Executions
+    from iac_ci_common.ports import Clock, Locks, Objects, Parallel, Runs, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,14 @@ class Names:
     orders_table: str
     events_table: str
     locks_table: str
+    watchdog_arn: str
 
 
 @dataclass(slots=True)
 class Connection:
     """A stack within reach. Clients are made when first used."""
 
+    stack: str
     names: Names
     session: dict[str, str] = field(default_factory=dict, repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -77,6 +85,26 @@ class Connection:
         """The bucket of done markers."""
         return S3Objects(self.client("s3"), self.names.done_bucket)
 
+    @property
+    def workers(self) -> Workers:
+        """Builds and functions that run orders: to look at, names to start them by are not known here."""
+        return AwsWorkers(partial(self.client, "lambda"), partial(self.client, "codebuild"), "", "")
+
+    @property
+    def executions(self) -> Executions:
+        """The executions of the watchdog."""
+        return StepFunctionExecutions(partial(self.client, "stepfunctions"), self.names.watchdog_arn)
+
+    @property
+    def clock(self) -> Clock:
+        """The time here."""
+        return SystemClock()
+
+    @property
+    def parallel(self) -> Parallel:
+        """Threads, fewer than connections."""
+        return Threads(8)
+
     def webhook_secret(self) -> str:
         """Read the secret that jobs are signed with."""
         location = parse_location(self.names.webhook_secret_location)
@@ -93,7 +121,7 @@ def connect(stack: str, *, local: bool) -> Connection:
 
 def aws_connection(stack: str) -> Connection:
     """Read how to reach a deployed stack from the one parameter that its deployment wrote."""
-    connection = Connection(Names("", "", "", "", "", "", ""))
+    connection = Connection(stack, Names(*[""] * len(Names.__dataclass_fields__)))
     name = f"/iac-ci/{stack}/outputs"
     try:
         with aws_errors(f"reading {name}"):
@@ -102,13 +130,14 @@ def aws_connection(stack: str) -> Connection:
         hint = "Check --stack and the AWS account and region you are in, or use --local for a running local cloud."
         raise CommandFailed(f"there is no stack {stack} here: {name} does not exist", hint=hint) from error
     outputs = json.loads(answer["Parameter"]["Value"])
-    return Connection(Names(**{name: outputs[name] for name in Names.__dataclass_fields__}))
+    return Connection(stack, Names(**{name: outputs[name] for name in Names.__dataclass_fields__}))
 
 
 def local_connection(state: dict[str, Any]) -> Connection:
     """Reach a local cloud by what it says of itself."""
     stack, place = state["stack"], f"{state['account']}-{state['region']}"
     return Connection(
+        stack,
         Names(
             webhook_url=state["webhook_url"],
             webhook_secret_location=state["webhook_secret_location"],
@@ -117,6 +146,7 @@ def local_connection(state: dict[str, Any]) -> Connection:
             orders_table=f"{stack}-orders",
             events_table=f"{stack}-order-events",
             locks_table=f"{stack}-locks",
+            watchdog_arn=f"arn:aws:states:{state['region']}:{state['account']}:stateMachine:{stack}-watchdog",
         ),
         {
             "region_name": state["region"],

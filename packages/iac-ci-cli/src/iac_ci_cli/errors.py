@@ -18,6 +18,8 @@ class ExitCode(IntEnum):
     """The job or the arguments are wrong; nothing was started."""
     UNREACHABLE = 3
     """The stack could not be reached or refused."""
+    TROUBLE = 4
+    """`doctor` found something wrong with the run."""
 
 
 class CommandFailed(IacCiError):

@@ -15,8 +15,11 @@ from rich.text import Text
 from iac_ci_cli import jobs, showing
 from iac_ci_cli.connection import Connection, connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.lookup import find_run
+from iac_ci_cli.operating import operating
+from iac_ci_cli.options import AsJson, IsLocal, RunId, StackName  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.watching import watch_run
-from iac_ci_common import ids, keys
+from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError, InputProblems, NotFound
 from iac_ci_common.models.result import Result
 from iac_ci_common.states import RunState
@@ -31,10 +34,6 @@ app = typer.Typer(
 )
 
 JobFile = Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")]
-RunId = Annotated[str, typer.Argument(help="The run's id.")]
-StackName = Annotated[str, typer.Option("--stack", envvar="IAC_CI_STACK", help="Name of the stack.")]
-IsLocal = Annotated[bool, typer.Option("--local", help="Use the local cloud that is running here.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 CodeFolder = Annotated[Path | None, typer.Option("--code", help="Folder to send as the code of orders that name none.")]
 
 
@@ -57,10 +56,10 @@ def submit(
         body = jobs.with_code(body, code, connection)
     accepted = jobs.submit(connection, body, idempotency_key=idempotency_key)
     if not wait:
-        _print(accepted.model_dump_json() if as_json else f"Accepted as run {accepted.run_id}")
+        showing.write(accepted.model_dump_json() if as_json else f"Accepted as run {accepted.run_id}")
         if not as_json:
             place = " --local" if local else ""
-            _print(f"Follow it with: iac-ci status {accepted.run_id}{place}")
+            showing.write(f"Follow it with: iac-ci status {accepted.run_id}{place}")
         return
     raise typer.Exit(watch_to_the_end(connection, accepted.run_id, as_json=as_json))
 
@@ -69,9 +68,9 @@ def submit(
 def status(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_json: AsJson = False) -> None:
     """Show where a run and its orders are."""
     connection = connect(stack, local=local)
-    rows = _rows(connection, run)
+    rows = find_run(connection.runs, connection.internal, run)
     if as_json:
-        _print(rows_json(rows))
+        showing.write(rows_json(rows))
         return
     console = Console()
     console.print(showing.orders_table(rows))
@@ -89,32 +88,32 @@ def logs(
 ) -> None:
     """Print the full logs of a run's orders, or of one."""
     connection = connect(stack, local=local)
-    rows = _rows(connection, run)
+    rows = find_run(connection.runs, connection.internal, run)
     chosen = [row for row in rows.orders if order in {None, row.order_name, row.order_num}]
     if not chosen:
         raise CommandFailed(f"run {run} has no order {order}", exit_code=ExitCode.BAD_INPUT)
     found = {row.order_name: _log(connection, run, row.order_num) for row in chosen}
     if as_json:
-        _print(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
+        showing.write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
         return
     for name, text in found.items():
         if order is None:
-            _print(f"── {name}")
-        _print(showing.plain(text) if text is not None else "(no log yet)")
+            showing.write(f"── {name}")
+        showing.write(showing.plain(text) if text is not None else "(no log yet)")
 
 
 @app.command()
 def events(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_json: AsJson = False) -> None:
     """Tell a run's story, event by event."""
     connection = connect(stack, local=local)
-    rows = _rows(connection, run)
+    rows = find_run(connection.runs, connection.internal, run)
     told = connection.runs.events(rows.run.trace_id) if rows.run is not None else []
     if as_json:
-        _print(json.dumps([event.model_dump(mode="json", exclude_none=True) for event in told]))
+        showing.write(json.dumps([event.model_dump(mode="json", exclude_none=True) for event in told]))
         return
     for event in told:
         why = f"  {showing.plain(event.reason)}" if event.reason else ""
-        _print(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{why}")
+        showing.write(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{why}")
 
 
 @app.command()
@@ -130,9 +129,9 @@ def validate(
     except InputProblems as error:
         if not as_json:
             raise
-        _print(json.dumps({"valid": False, "problems": _problems(error)}))
+        showing.write(json.dumps({"valid": False, "problems": _problems(error)}))
         raise typer.Exit(ExitCode.BAD_INPUT) from None
-    _print(json.dumps({"valid": True, "problems": []}) if as_json else f"{job} is a valid job")
+    showing.write(json.dumps({"valid": True, "problems": []}) if as_json else f"{job} is a valid job")
 
 
 def watch_to_the_end(connection: Connection, run_id: str, *, as_json: bool, **options: Any) -> ExitCode:
@@ -142,7 +141,7 @@ def watch_to_the_end(connection: Connection, run_id: str, *, as_json: bool, **op
     if rows.run is None:
         raise CommandFailed(f"run {run_id} is gone")
     if as_json:
-        _print(rows_json(rows))
+        showing.write(rows_json(rows))
     else:
         showing.failed_tails(console, connection.internal, rows.orders)
         console.print(Text(showing.summary(rows.run, rows.orders)), soft_wrap=True)
@@ -160,18 +159,6 @@ def rows_json(rows: RunRows) -> str:
     )
 
 
-def _rows(connection: Connection, run: str) -> RunRows:
-    try:
-        ids.check_run_id(run)
-    except ValueError as error:
-        raise CommandFailed(str(error), exit_code=ExitCode.BAD_INPUT) from error
-    rows = connection.runs.read(run)
-    if rows.run is None and not connection.internal.exists(keys.job(run)):
-        hint = "Runs are forgotten a day after their deadline. Is this the right stack?"
-        raise CommandFailed(f"there is no run {run}", exit_code=ExitCode.BAD_INPUT, hint=hint)
-    return rows
-
-
 def _log(connection: Connection, run: str, order_num: str) -> str | None:
     """Read the whole log; where it could not be stored, the tail that the result holds."""
     try:
@@ -184,12 +171,11 @@ def _log(connection: Connection, run: str, order_num: str) -> str | None:
         return None
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text.rstrip("\n") + "\n")
-
-
 def _problems(error: InputProblems) -> list[dict[str, str]]:
     return [{"where": problem.where, "what": problem.what} for problem in error.problems]
+
+
+app.add_typer(operating)
 
 
 def main() -> None:

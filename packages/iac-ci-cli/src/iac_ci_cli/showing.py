@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,11 @@ _COLOURS: Final = {
     OrderState.CANCELLED: "yellow",
     OrderState.SKIPPED: "yellow",
 }
+
+
+def write(text: str) -> None:
+    """Print text as it is, with one line break at its end."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
 
 
 def plain(text: str) -> str:
