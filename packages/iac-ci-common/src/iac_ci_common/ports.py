@@ -135,10 +135,11 @@ class Runs(Protocol):
 class Locks(Protocol):
     """The table locks. Expiry is always compared here, TTL deletion being lazy."""
 
-    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
-        """Count one more event on the run's doorbell, creating the lock if there is none; return it as it is now.
+    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+        """Count one more event on the run's doorbell and, in the same step, take the lock if it is free.
 
-        A completed lock is returned unchanged.
+        Returns the lock as it is now, created if there was none: whose ``owner`` it names has it. One whose lease ran
+        out still has it here; ``take`` takes it over. A completed lock is returned unchanged.
         """
         ...
 

@@ -9,17 +9,39 @@ from iac_ci_common.models.lock import Delivery
 from iac_ci_common.testing.samples import RUN_ID
 
 
-@pytest.fixture
-def later(now):
-    return now + timedelta(days=2)
-
-
 def take(locks, now, owner="me"):
     return locks.take(RUN_ID, owner=owner, now=now, lease_seconds=30, expires_at=now + timedelta(days=2))
 
 
-def test_every_ring_counts(adapters, later):
-    assert [adapters.locks.ring(RUN_ID, expires_at=later).doorbell for _ in range(3)] == [1, 2, 3]
+def ring(locks, now, owner="me"):
+    return locks.ring(RUN_ID, owner=owner, now=now, lease_seconds=30, expires_at=now + timedelta(days=2))
+
+
+def test_who_rings_first_takes_it_and_every_ring_counts(adapters, now):
+    mine = ring(adapters.locks, now)
+    assert (mine.owner, mine.doorbell, mine.answered) == ("me", 1, 0)
+    assert mine.held(now + timedelta(seconds=29))
+    for doorbell in (2, 3):
+        rung = ring(adapters.locks, now + timedelta(seconds=20), "you")
+        assert (rung.owner, rung.lease_until, rung.doorbell) == ("me", mine.lease_until, doorbell)
+
+
+def test_ringing_twice_for_one_event_is_still_mine(adapters, now):
+    ring(adapters.locks, now)
+    assert ring(adapters.locks, now).owner == "me"
+
+
+def test_a_ring_takes_what_was_let_go_but_nothing_from_the_dead(adapters, now):
+    mine = ring(adapters.locks, now)
+    assert adapters.locks.release(mine) is None
+    yours = ring(adapters.locks, now, "you")
+    assert (yours.owner, yours.doorbell, yours.answered) == ("you", 2, 1)
+    rung = ring(adapters.locks, now + timedelta(seconds=31))
+    assert rung.owner == "you"
+    assert not rung.held(now + timedelta(seconds=31))
+    assert take(adapters.locks, now + timedelta(seconds=31)).owner == "me"
+    with pytest.raises(ConditionFailed):
+        adapters.locks.release(yours)
 
 
 def test_taking_makes_the_lock_and_counts_as_a_ring(adapters, now):
@@ -30,17 +52,15 @@ def test_taking_makes_the_lock_and_counts_as_a_ring(adapters, now):
     assert (again.doorbell, again.answered, again.token) == (2, 1, 2)
 
 
-def test_one_of_two_takes_it(adapters, now, later):
-    adapters.locks.ring(RUN_ID, expires_at=later)
-    mine = take(adapters.locks, now)
+def test_one_of_two_takes_it(adapters, now):
+    mine = ring(adapters.locks, now)
     assert mine is not None
     assert mine.held(now)
     assert take(adapters.locks, now, "you") is None
 
 
-def test_a_dead_holders_lease_ends_and_his_token_with_it(adapters, now, later):
-    adapters.locks.ring(RUN_ID, expires_at=later)
-    dead = take(adapters.locks, now)
+def test_a_dead_holders_lease_ends_and_his_token_with_it(adapters, now):
+    dead = ring(adapters.locks, now)
     after = now + timedelta(seconds=31)
     mine = take(adapters.locks, after, "you")
     assert mine is not None
@@ -52,10 +72,9 @@ def test_a_dead_holders_lease_ends_and_his_token_with_it(adapters, now, later):
         adapters.locks.renew(dead, now=after, lease_seconds=30)
 
 
-def test_it_is_let_go_only_if_nobody_rang(adapters, now, later):
-    adapters.locks.ring(RUN_ID, expires_at=later)
-    mine = take(adapters.locks, now)
-    adapters.locks.ring(RUN_ID, expires_at=later)
+def test_it_is_let_go_only_if_nobody_rang(adapters, now):
+    mine = ring(adapters.locks, now)
+    ring(adapters.locks, now, "you")
     rang = adapters.locks.release(mine)
     assert rang is not None
     assert rang.held(now)
@@ -74,20 +93,18 @@ def test_what_the_pull_request_was_told_is_kept_for_the_next_holder(adapters, no
     assert (current.reported_at, current.comment_behind) == (now, False)
 
 
-def test_a_renewal_swallows_no_ring(adapters, now, later):
-    adapters.locks.ring(RUN_ID, expires_at=later)
-    mine = take(adapters.locks, now)
-    adapters.locks.ring(RUN_ID, expires_at=later)
+def test_a_renewal_swallows_no_ring(adapters, now):
+    mine = ring(adapters.locks, now)
+    ring(adapters.locks, now, "you")
     renewed = adapters.locks.renew(mine, now=now + timedelta(seconds=20), lease_seconds=30)
     assert renewed.held(now + timedelta(seconds=45))
     assert adapters.locks.release(renewed) is not None
 
 
-def test_a_completed_lock_is_final(adapters, now, later):
-    adapters.locks.ring(RUN_ID, expires_at=later)
-    mine = take(adapters.locks, now)
+def test_a_completed_lock_is_final(adapters, now):
+    mine = ring(adapters.locks, now)
     adapters.locks.complete(mine)
-    rung = adapters.locks.ring(RUN_ID, expires_at=later)
+    rung = ring(adapters.locks, now, "you")
     assert rung.completed
     assert rung.doorbell == mine.doorbell
     assert take(adapters.locks, now + timedelta(hours=1), "you") is None

@@ -109,19 +109,18 @@ class Orchestrator:
             raise failures[0]
 
     def _take(self, run_id: str) -> Lock | None:
-        """Take the lock, or ring so that whoever holds it looks again; None if the run is in other hands."""
+        """Ring and take the lock; None if the run is in other hands, whose holder then looks again."""
         locks = self._ports.locks
-        while True:
-            now = self._ports.clock.now()
-            expires_at = now + _LOCK_LIFE
-            owner = secrets.token_hex(8)
-            lock = locks.take(run_id, owner=owner, now=now, lease_seconds=limits.LEASE_SECONDS, expires_at=expires_at)
-            if lock is not None:
-                return lock
-            rung = locks.ring(run_id, expires_at=expires_at)
-            # Let go between our try and our ring: then nobody heard it, and the run is ours to take after all.
-            if rung.completed or rung.held(self._ports.clock.now()):
-                return None
+        now = self._ports.clock.now()
+        owner = secrets.token_hex(8)
+        lease, expires_at = limits.LEASE_SECONDS, now + _LOCK_LIFE
+        lock = locks.ring(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
+        if lock.owner == owner:
+            return lock
+        if lock.completed or lock.held(self._ports.clock.now()):
+            return None
+        # Its holder died. Who is quicker than we are takes it after our ring, and knows of it.
+        return locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
 
     def _passes(self, lock: Lock, named: AbstractSet[str]) -> tuple[IacCiError, ...]:
         told = Told.of(lock)

@@ -32,18 +32,28 @@ class DynamoLocks:
         self._client = client
         self._table = table
 
-    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
-        """Count one more event; a completed lock stays as it is."""
+    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+        """Count one more event and take the lock if it is free; a completed lock stays as it is."""
         not_completed = "attribute_not_exists(completed) OR completed = :false"
+        # Owner and lease come and go together, so that both are taken or neither is.
+        if_free = "#owner = if_not_exists(#owner, :owner), lease_until = if_not_exists(lease_until, :until)"
+        values = {
+            **_new_lock(run_id, expires_at),
+            ":owner": {"S": owner},
+            ":until": {"S": _moment(now + timedelta(seconds=lease_seconds))},
+            ":zero": {"N": "0"},
+            ":false": {"BOOL": False},
+        }
         try:
             return self._update(
                 run_id,
-                f"{_NEW_LOCK} ADD doorbell :one",
+                f"{_NEW_LOCK}, #token = if_not_exists(#token, :zero), {if_free} ADD doorbell :one",
                 not_completed,
-                {**_new_lock(run_id, expires_at), ":false": {"BOOL": False}},
+                values,
+                {"#owner": "owner", "#token": "token"},
             )
-        except ConditionFailed:
-            lock = self.read(run_id)
+        except ConditionFailed as error:
+            lock = _seen(error) or self.read(run_id)
             if lock is None:
                 raise
             return lock
@@ -91,8 +101,8 @@ class DynamoLocks:
             values[":reported"] = {"S": _moment(lock.reported_at)}
         try:
             self._update_ours(lock, f"{kept} REMOVE #owner, lease_until", values, extra=nobody_rang)
-        except ConditionFailed:
-            current = self.read(lock.run_id)
+        except ConditionFailed as error:
+            current = _seen(error) or self.read(lock.run_id)
             if current is None or current.owner != lock.owner or current.token != lock.token:
                 raise
             return current
@@ -170,11 +180,18 @@ class DynamoLocks:
             "ConditionExpression": condition,
             "ExpressionAttributeValues": dict(values),
             "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if names:
             request["ExpressionAttributeNames"] = dict(names)
         with aws_errors(f"the lock of {run_id}"):
             return model(Lock, self._client.update_item(**request)["Attributes"])
+
+
+def _seen(error: ConditionFailed) -> Lock | None:
+    """Give the lock as it was when the condition failed: the refusal itself shows it, which saves a read."""
+    refusal: Any = getattr(error.__cause__, "response", {})
+    return model(Lock, refusal["Item"]) if "Item" in refusal else None
 
 
 def _new_lock(run_id: str, expires_at: datetime) -> dict[str, Any]:

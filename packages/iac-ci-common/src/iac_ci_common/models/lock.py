@@ -6,7 +6,9 @@ from iac_ci_common.models.base import Moment, RunId, StoredShape
 
 
 class Lock(StoredShape):
-    """A lease on a run. ``token`` grows with every taking, ``doorbell`` with every event.
+    """A lease on a run. ``doorbell`` grows with every event, ``token`` whenever somebody takes over.
+
+    An owner's name is his own for this once, so that name and token together tell one holder from every other.
 
     ``answered`` is what the doorbell read when the last holder let go: whoever finds it one behind was the only one to
     ring since. ``reported_at`` and ``comment_behind`` tell the next holder when the pull request was last told of the

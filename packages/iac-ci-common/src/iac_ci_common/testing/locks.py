@@ -20,11 +20,14 @@ class MemoryLocks:
         self.locks: dict[str, Lock] = {}
         self.deliveries: dict[str, Delivery] = {}
 
-    def ring(self, run_id: str, *, expires_at: datetime) -> Lock:
-        """Count one more event; a completed lock stays as it is."""
+    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+        """Count one more event and take the lock if it is free; a completed lock stays as it is."""
         lock = self.locks.get(run_id) or Lock(run_id=run_id, expires_at=expires_at)
         if not lock.completed:
             lock = lock.model_copy(update={"doorbell": lock.doorbell + 1})
+            if lock.owner is None:
+                until = now + timedelta(seconds=lease_seconds)
+                lock = lock.model_copy(update={"owner": owner, "lease_until": until})
         self.locks[run_id] = lock
         return lock
 
