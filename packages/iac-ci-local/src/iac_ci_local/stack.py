@@ -233,6 +233,7 @@ class StackBuilder:
             "orders_table": self.names.resource("orders"),
             "events_table": self.names.resource("order-events"),
             "locks_table": self.names.resource("locks"),
+            "watchdog_arn": self.names.watchdog_arn,
         }
         self._client("ssm").put_parameter(
             Name=f"/iac-ci/{self.names.stack}/outputs", Value=json.dumps(outputs), Type="String"
