@@ -79,7 +79,7 @@ CANCELLED = run_row(cancel_reason="enough")
 ENDED = run_row(status=RunState.SUCCEEDED, finished_at=START)
 
 HEALTHY = [
-    ("it is being prepared", unprepared(60), "prepared", set()),
+    ("it is being prepared", unprepared(60), "its preparation", set()),
     ("a command runs", seen(30, running(), claims=claim(1)), "order-1 to end", {"running"}),
     ("its worker comes", seen(10, running()), "order-1", {"waiting-for-worker"}),
     ("it is being dispatched", seen(10, dispatching()), "order-1", {"dispatching"}),

@@ -104,7 +104,7 @@ def _unprepared(seen: Seen) -> Diagnosis:
         what = f"It was accepted {span(age)} ago and is not prepared yet."
         then = f"Its watchdog prepares it again and gives it up after {attempts} times. {log}"
         findings.append(Finding("preparation-late", Level.TROUBLE, what, then))
-    return Diagnosis(f"to be prepared: its code and secrets are gathered since {span(age)}", tuple(findings))
+    return Diagnosis(f"its preparation: its code and secrets are gathered since {span(age)}", tuple(findings))
 
 
 def _ended(seen: Seen, run: RunRow) -> Diagnosis:
@@ -119,7 +119,7 @@ def _ended(seen: Seen, run: RunRow) -> Diagnosis:
         f"{said} {span(age)} ago, and what follows (done marker, comment, cleaning up) is not complete.",
         f"{MENDS_ITSELF} {NUDGE.format(run=run.run_id)}" if late else None,
     )
-    return Diagnosis("its finish to be completed", (finding, *_watchdog(seen), *_lock(seen)))
+    return Diagnosis("its finish", (finding, *_watchdog(seen), *_lock(seen)))
 
 
 def _quiet_since(seen: Seen, run: RunRow) -> datetime:
