@@ -72,6 +72,20 @@ def test_every_variable_and_output_says_what_it_is(name: str) -> None:
         ] == []
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_every_validation_is_shown_to_refuse_something(name: str) -> None:
+    variables = dict(blocks(name, "variable"))
+    tests = "".join(path.read_text("utf-8") for path in (SOURCE / name / "tests").glob("*.tftest.hcl"))
+    refused = set(re.findall(r"var\.(\w+)", "\n".join(re.findall(r"expect_failures = \[(.*?)\]", tests, re.DOTALL))))
+    validated = {variable for variable, text in variables.items() if "  validation {" in text}
+    assert validated <= refused
+    # What is neither true nor false can be wrong.
+    free = {
+        variable for variable, text in variables.items() if not re.search(r"^  type +=.* bool$", text, re.MULTILINE)
+    }
+    assert free <= validated
+
+
 def test_stages_mean_the_same_by_the_same_variable() -> None:
     told = [dict(blocks(name, "variable")) for name in STAGES]
     shared = {"stack", "region", "tags"}

@@ -71,9 +71,10 @@ run "outputs_say_where_to_push" {
 run "misspelt_choices_are_refused" {
   command = plan
   variables {
+    tags        = { "AWS:owner" = "me" }
     kept_images = 1
     stack       = "acme--ci"
     region      = "EU-central-1"
   }
-  expect_failures = [var.kept_images, var.stack, var.region]
+  expect_failures = [var.tags, var.kept_images, var.stack, var.region]
 }
