@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -79,10 +80,19 @@ class RecordedLocks(MemoryLocks):
         super().__init__()
         self._mutation = mutation
 
-    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+    def ring(
+        self,
+        run_id: str,
+        news: AbstractSet[str],
+        *,
+        owner: str,
+        now: datetime,
+        lease_seconds: int,
+        expires_at: datetime,
+    ) -> Lock:
         """Count one more event."""
         before = self.locks.get(run_id)
-        lock = super().ring(run_id, owner=owner, now=now, lease_seconds=lease_seconds, expires_at=expires_at)
+        lock = super().ring(run_id, news, owner=owner, now=now, lease_seconds=lease_seconds, expires_at=expires_at)
         if self._mutation == "doorbell" and before is not None and before.owner is not None:
             self.locks[run_id] = lock = before
         return lock

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from iac_ci_common.errors import IacCiError
@@ -135,9 +136,19 @@ class Runs(Protocol):
 class Locks(Protocol):
     """The table locks. Expiry is always compared here, TTL deletion being lazy."""
 
-    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+    def ring(
+        self,
+        run_id: str,
+        news: AbstractSet[str],
+        *,
+        owner: str,
+        now: datetime,
+        lease_seconds: int,
+        expires_at: datetime,
+    ) -> Lock:
         """Count one more event on the run's doorbell and, in the same step, take the lock if it is free.
 
+        ``news``, never empty, is what the event told: it stays in the lock's ``rung`` until a holder lets go of it.
         Returns the lock as it is now, created if there was none: whose ``owner`` it names has it. One whose lease ran
         out still has it here; ``take`` takes it over. A completed lock is returned unchanged.
         """

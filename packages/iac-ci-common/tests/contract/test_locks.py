@@ -13,8 +13,8 @@ def take(locks, now, owner="me"):
     return locks.take(RUN_ID, owner=owner, now=now, lease_seconds=30, expires_at=now + timedelta(days=2))
 
 
-def ring(locks, now, owner="me"):
-    return locks.ring(RUN_ID, owner=owner, now=now, lease_seconds=30, expires_at=now + timedelta(days=2))
+def ring(locks, now, owner="me", news="0001"):
+    return locks.ring(RUN_ID, {news}, owner=owner, now=now, lease_seconds=30, expires_at=now + timedelta(days=2))
 
 
 def test_who_rings_first_takes_it_and_every_ring_counts(adapters, now):
@@ -42,6 +42,25 @@ def test_a_ring_takes_what_was_let_go_but_nothing_from_the_dead(adapters, now):
     assert take(adapters.locks, now + timedelta(seconds=31)).owner == "me"
     with pytest.raises(ConditionFailed):
         adapters.locks.release(yours)
+
+
+def test_what_events_told_is_kept_until_it_is_let_go(adapters, now):
+    locks = adapters.locks
+    mine = ring(locks, now)
+    ring(locks, now, "you", "0002")
+    assert mine.rung == {"0001"}
+    # A renewal must not show as seen what was rung after the look.
+    assert locks.renew(mine, now=now, lease_seconds=30).rung == {"0001"}
+    rang = locks.release(mine)
+    assert rang.rung == {"0001", "0002"}
+    assert locks.release(rang) is None
+    assert ring(locks, now, "you", "0003").rung == {"0003"}
+
+
+def test_who_takes_over_knows_what_the_dead_did_not_answer(adapters, now):
+    ring(adapters.locks, now, "dead")
+    ring(adapters.locks, now, "you", "0002")
+    assert take(adapters.locks, now + timedelta(seconds=31)).rung == {"0001", "0002"}
 
 
 def test_taking_makes_the_lock_and_counts_as_a_ring(adapters, now):

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
 
 
+_LOOK_FOR_ALL: Final = "all-"
+"""How news begins that names no order: a trigger, a nudge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything the orchestrator does to the world."""
@@ -91,16 +95,12 @@ class Orchestrator:
         Raises the first failure that is worth another try, after everything else was done and the lock let go.
         """
         ports = self._ports
-        lock = self._take(run_id)
+        lock = self._take(run_id, order_nums)
         if lock is None:
             return
-        # The announced results are all there is to see only if nobody else rang since the last holder let go: one who
-        # rang and was too late to take the lock has left, and relies on us.
-        alone = lock.doorbell == lock.answered + 1
-        named = frozenset(order_nums) if alone and RUN_ORDER_NUM not in order_nums else frozenset[str]()
         notes = ports.notes.bind(run_id=run_id)
         try:
-            failures = self._passes(lock, named)
+            failures = self._passes(lock)
         except ConditionFailed as error:
             # Our lease ran out and somebody else goes on; what we had planned was conditional.
             notes.warning("the lock was lost", error=str(error))
@@ -108,13 +108,16 @@ class Orchestrator:
         if failures:
             raise failures[0]
 
-    def _take(self, run_id: str) -> Lock | None:
+    def _take(self, run_id: str, order_nums: AbstractSet[str]) -> Lock | None:
         """Ring and take the lock; None if the run is in other hands, whose holder then looks again."""
         locks = self._ports.locks
         now = self._ports.clock.now()
         owner = secrets.token_hex(8)
         lease, expires_at = limits.LEASE_SECONDS, now + _LOCK_LIFE
-        lock = locks.ring(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
+        # Each wish to look for all is news of its own: a holder who has looked already must look again.
+        for_all = RUN_ORDER_NUM in order_nums or not order_nums
+        news = {f"{_LOOK_FOR_ALL}{owner}"} if for_all else order_nums
+        lock = locks.ring(run_id, news, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
         if lock.owner == owner:
             return lock
         if lock.completed or lock.held(self._ports.clock.now()):
@@ -122,22 +125,24 @@ class Orchestrator:
         # Its holder died. Who is quicker than we are takes it after our ring, and knows of it.
         return locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
 
-    def _passes(self, lock: Lock, named: AbstractSet[str]) -> tuple[IacCiError, ...]:
+    def _passes(self, lock: Lock) -> tuple[IacCiError, ...]:
         told = Told.of(lock)
+        # What others rang before us counts too: whoever was too late to take the lock has left, and relies on us.
+        named, seen = _named(lock.rung), lock.rung
         while True:
             done = self._pass(lock, named, told)
             told = done.told
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
-            named = frozenset()
             if done.look_again:
-                lock = self._renew(lock)
+                lock, named = self._renew(lock), None
                 continue
             rang = self._ports.locks.release(told.onto(lock))
             if rang is None:
                 return done.failures
-            lock = self._renew(rang)
+            lock, named = self._renew(rang), _named(rang.rung - seen)
+            seen |= rang.rung
 
     def _renew(self, lock: Lock) -> Lock:
         """Prolong the lease once half of it is over."""
@@ -146,7 +151,7 @@ class Orchestrator:
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _pass(self, lock: Lock, named: AbstractSet[str], told: Told) -> _Pass:
+    def _pass(self, lock: Lock, named: AbstractSet[str] | None, told: Told) -> _Pass:
         ports = self._ports
         rows = ports.runs.read(lock.run_id)
         if rows.run is None:
@@ -230,3 +235,8 @@ class Orchestrator:
             reporter=Reporter.ORCHESTRATOR,
             now=ports.clock.now(),
         )
+
+
+def _named(news: AbstractSet[str]) -> AbstractSet[str] | None:
+    """Give the orders whose results news is of; None where it asks to look for all."""
+    return None if any(one.startswith(_LOOK_FOR_ALL) for one in news) else news

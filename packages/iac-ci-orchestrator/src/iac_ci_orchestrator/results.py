@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def read_results(
-    objects: Objects, parallel: Parallel, orders: Sequence[OrderRow], named: AbstractSet[str], now: datetime
+    objects: Objects, parallel: Parallel, orders: Sequence[OrderRow], named: AbstractSet[str] | None, now: datetime
 ) -> dict[str, Result]:
-    """Read the results of open orders: those ``named``, or all that a listing of the run's callbacks shows.
+    """Read the results of open orders: those ``named``, or for None all that a listing of its callbacks shows.
 
     A result that is not what a worker may write ends its own order as failed and never holds up the run. Raises what
     the bucket raises otherwise.
@@ -33,7 +33,7 @@ def read_results(
     wanted = [order for order in orders if order.status in OPEN]
     if not wanted:
         return {}
-    if named:
+    if named is not None:
         wanted = [order for order in wanted if order.order_num in named]
     else:
         present = set(objects.list(keys.callbacks(wanted[0].run_id)))

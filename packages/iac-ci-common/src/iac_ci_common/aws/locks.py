@@ -14,6 +14,7 @@ from iac_ci_common.models.lock import Delivery, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
 
@@ -32,7 +33,16 @@ class DynamoLocks:
         self._client = client
         self._table = table
 
-    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+    def ring(
+        self,
+        run_id: str,
+        news: AbstractSet[str],
+        *,
+        owner: str,
+        now: datetime,
+        lease_seconds: int,
+        expires_at: datetime,
+    ) -> Lock:
         """Count one more event and take the lock if it is free; a completed lock stays as it is."""
         not_completed = "attribute_not_exists(completed) OR completed = :false"
         # Owner and lease come and go together, so that both are taken or neither is.
@@ -42,12 +52,13 @@ class DynamoLocks:
             ":owner": {"S": owner},
             ":until": {"S": _moment(now + timedelta(seconds=lease_seconds))},
             ":zero": {"N": "0"},
+            ":news": {"SS": sorted(news)},
             ":false": {"BOOL": False},
         }
         try:
             return self._update(
                 run_id,
-                f"{_NEW_LOCK}, #token = if_not_exists(#token, :zero), {if_free} ADD doorbell :one",
+                f"{_NEW_LOCK}, #token = if_not_exists(#token, :zero), {if_free} ADD doorbell :one, rung :news",
                 not_completed,
                 values,
                 {"#owner": "owner", "#token": "token"},
@@ -86,7 +97,7 @@ class DynamoLocks:
         until = {":until": {"S": _moment(now + timedelta(seconds=lease_seconds))}}
         renewed = self._update_ours(lock, "SET lease_until = :until", until)
         # The doorbell stays the one that the holder last looked at: a renewal must not swallow a ring.
-        return renewed.model_copy(update={"doorbell": lock.doorbell})
+        return renewed.model_copy(update={"doorbell": lock.doorbell, "rung": lock.rung})
 
     def release(self, lock: Lock) -> Lock | None:
         """Let go unless it rang."""
@@ -100,7 +111,7 @@ class DynamoLocks:
             kept += ", reported_at = :reported"
             values[":reported"] = {"S": _moment(lock.reported_at)}
         try:
-            self._update_ours(lock, f"{kept} REMOVE #owner, lease_until", values, extra=nobody_rang)
+            self._update_ours(lock, f"{kept} REMOVE #owner, lease_until, rung", values, extra=nobody_rang)
         except ConditionFailed as error:
             current = _seen(error) or self.read(lock.run_id)
             if current is None or current.owner != lock.owner or current.token != lock.token:

@@ -8,11 +8,11 @@ from iac_ci_common.models.base import Moment, RunId, StoredShape
 class Lock(StoredShape):
     """A lease on a run. ``doorbell`` grows with every event, ``token`` whenever somebody takes over.
 
-    An owner's name is his own for this once, so that name and token together tell one holder from every other.
-
-    ``answered`` is what the doorbell read when the last holder let go: whoever finds it one behind was the only one to
-    ring since. ``reported_at`` and ``comment_behind`` tell the next holder when the pull request was last told of the
-    run, and whether something has happened since.
+    ``rung`` collects what the events told since the lock was last let go: numbers of orders whose results came, and
+    wishes to look for all. ``answered`` is what the doorbell read then, for whoever looks why a run waits. An owner's
+    name is his own for this once, so that name and token together tell one holder from every other. ``reported_at`` and
+    ``comment_behind`` tell the next holder when the pull request was last told of the run, and whether something has
+    happened since.
     """
 
     run_id: RunId
@@ -21,6 +21,7 @@ class Lock(StoredShape):
     token: int = 0
     doorbell: int = 0
     answered: int = 0
+    rung: frozenset[str] = frozenset()
     completed: bool = False
     reported_at: Moment | None = None
     comment_behind: bool = False

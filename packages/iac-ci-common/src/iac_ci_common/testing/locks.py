@@ -10,6 +10,7 @@ from iac_ci_common.models.lock import Delivery, Lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
 
 class MemoryLocks:
@@ -20,11 +21,20 @@ class MemoryLocks:
         self.locks: dict[str, Lock] = {}
         self.deliveries: dict[str, Delivery] = {}
 
-    def ring(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock:
+    def ring(
+        self,
+        run_id: str,
+        news: AbstractSet[str],
+        *,
+        owner: str,
+        now: datetime,
+        lease_seconds: int,
+        expires_at: datetime,
+    ) -> Lock:
         """Count one more event and take the lock if it is free; a completed lock stays as it is."""
         lock = self.locks.get(run_id) or Lock(run_id=run_id, expires_at=expires_at)
         if not lock.completed:
-            lock = lock.model_copy(update={"doorbell": lock.doorbell + 1})
+            lock = lock.model_copy(update={"doorbell": lock.doorbell + 1, "rung": lock.rung | news})
             if lock.owner is None:
                 until = now + timedelta(seconds=lease_seconds)
                 lock = lock.model_copy(update={"owner": owner, "lease_until": until})
@@ -46,15 +56,21 @@ class MemoryLocks:
         current = self._ours(lock)
         self.locks[lock.run_id] = current.model_copy(update={"lease_until": now + timedelta(seconds=lease_seconds)})
         # The doorbell stays the one that the holder last looked at: a renewal must not swallow a ring.
-        return self.locks[lock.run_id].model_copy(update={"doorbell": lock.doorbell})
+        return self.locks[lock.run_id].model_copy(update={"doorbell": lock.doorbell, "rung": lock.rung})
 
     def release(self, lock: Lock) -> Lock | None:
         """Let go unless it rang."""
         current = self._ours(lock)
         if current.doorbell != lock.doorbell:
             return current
-        told = {"reported_at": lock.reported_at, "comment_behind": lock.comment_behind}
-        let_go = {"owner": None, "lease_until": None, "answered": lock.doorbell, **told}
+        let_go: dict[str, object] = {
+            "owner": None,
+            "lease_until": None,
+            "answered": lock.doorbell,
+            "rung": frozenset(),
+            "reported_at": lock.reported_at,
+            "comment_behind": lock.comment_behind,
+        }
         self.locks[lock.run_id] = current.model_copy(update=let_go)
         return None
 
