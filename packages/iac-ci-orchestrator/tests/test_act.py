@@ -199,7 +199,7 @@ def test_codebuild_orders_are_built_and_stopped():
     engine.wake()
     row = engine.runs.read(RUN_ID).orders[0]
     assert row.build_id in engine.workers.builds
-    engine.clock.advance(60 + 300 + 61)
+    engine.clock.advance(3600 + 61)
     engine.wake()
     assert engine.states == {"0001": "timed_out"}
     assert engine.workers.stopped == [row.build_id]

@@ -101,6 +101,13 @@ def test_the_runs_deadline_cuts_an_orders_time():
     assert dispatch.after.order_deadline == run.deadline
 
 
+def test_a_wait_for_a_worker_is_not_taken_from_an_orders_time():
+    run = run_row(deadline=NOW + timedelta(hours=20))
+    (dispatch,) = decide(run, [order_row(1, timeout=60)], {}, NOW).dispatches
+    assert dispatch.timeout == 60
+    assert dispatch.after.order_deadline == NOW + timedelta(hours=6, seconds=60)
+
+
 def test_past_the_deadline_nothing_starts_and_the_run_timed_out():
     run = run_row(deadline=NOW)
     plan = decide(run, [order_row(1), order_row(2, status=S.SUCCEEDED)], {}, NOW)

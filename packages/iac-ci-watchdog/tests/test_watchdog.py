@@ -21,7 +21,7 @@ from iac_ci_common.testing import (
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, run_row, stored_job
 from iac_ci_watchdog.act import Ports, Watchdog
-from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared
+from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared, is_late
 from iac_ci_watchdog.failures import PreparationDied, WorkerDied, parse_failure
 
 S = OrderState
@@ -30,7 +30,7 @@ LATE = DEADLINE + timedelta(seconds=61)
 
 
 def open_row(status=S.RUNNING, **fields):
-    return order_row(1, status=status, dispatched_at=START, order_deadline=DEADLINE, **fields)
+    return order_row(1, **({"status": status, "dispatched_at": START, "order_deadline": DEADLINE} | fields))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,17 @@ def open_row(status=S.RUNNING, **fields):
 )
 def test_a_look_at_an_order(order, has_result, build_ended, now, action):
     assert decide_order(order, has_result=has_result, build_ended=build_ended, now=now).action is action
+
+
+def test_an_order_that_waits_for_a_worker_is_left_and_one_whose_worker_is_silent_is_not():
+    order = open_row().model_copy(update={"order_deadline": START + timedelta(hours=6)})
+    late = START + timedelta(seconds=60 + 300 + 61)
+    assert not is_late(order, late - timedelta(seconds=1))
+    assert is_late(order, late)
+    look = {"has_result": False, "build_ended": False, "now": late}
+    assert decide_order(order, **look).action is Action.WAIT
+    assert decide_order(order, **look, claimed_at=START + timedelta(seconds=1)).action is Action.WAIT
+    assert decide_order(order, **look, claimed_at=START).action is Action.REPORT_TIMED_OUT
 
 
 NOW = START + timedelta(seconds=10)
@@ -161,6 +172,31 @@ def test_a_worker_that_is_silent_past_its_time_timed_out_and_can_no_longer_start
     world.check()
     assert world.result.status is S.TIMED_OUT
     assert world.objects.exists(keys.claim(RUN_ID, "0001"))
+
+
+def test_a_wait_for_a_worker_lasts_until_somebody_has_taken_the_order_and_is_silent():
+    world = World()
+    world.open(order_deadline=START + timedelta(hours=6))
+    world.clock.advance(3 * 3600)
+    assert not world.check().ended
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+    claimed_by(world, "one:call:random")
+    world.check()
+    assert world.result.status is S.TIMED_OUT
+
+
+def test_a_claim_is_looked_at_only_where_it_matters():
+    world = World()
+    world.open(order_deadline=START + timedelta(hours=6))
+    world.objects.put(keys.claim(RUN_ID, "0001"), b"no claim at all")
+    reads = []
+    read = world.objects.get
+    world.objects.get = lambda key, **options: (reads.append(key), read(key, **options))[1]
+    world.check()
+    assert reads == []
+    world.clock.advance(3600)
+    assert not world.check().ended
+    assert reads == [keys.claim(RUN_ID, "0001")]
 
 
 def test_a_result_that_came_between_look_and_write_stays():

@@ -44,6 +44,14 @@ MAX_PRESIGN_SECONDS: Final = 7 * 24 * 3600
 PRESIGN_MARGIN_SECONDS: Final = 300
 """Life that a callback URL has beyond its order's time-out: the wait for a worker and the report itself."""
 
+WORKER_WAIT_SECONDS: Final = 6 * 3600
+"""How long an order that was handed over may wait for its worker: as long as Lambda keeps an asynchronous event while
+no concurrency is free (AWS Lambda Developer Guide, "Configuring error handling settings for asynchronous
+invocations"). The run's deadline may come before."""
+
+WORKER_START_SECONDS: Final = 300
+"""What a worker may take between its claim and its first command: fetching package and code."""
+
 KILL_GRACE_SECONDS: Final = 10
 """Between SIGTERM and SIGKILL."""
 

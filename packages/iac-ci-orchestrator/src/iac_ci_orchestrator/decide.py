@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.graph import Readiness, in_order, readiness
-from iac_ci_common.limits import LEASE_SECONDS, PRESIGN_MARGIN_SECONDS, STOP_GRACE_SECONDS
+from iac_ci_common.limits import LEASE_SECONDS, STOP_GRACE_SECONDS, WORKER_WAIT_SECONDS
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, RunState, check_order_move, check_run_move
 
 if TYPE_CHECKING:
@@ -196,8 +196,9 @@ def _first(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[D
         if order.status is not OrderState.QUEUED or readiness(order, by_num)[0] is not Readiness.READY:
             continue
         timeout = _timeout(order, run, now)
-        # A worker may come late: the deadline leaves room for the wait, but never beyond the run's own.
-        order_deadline = min(run.deadline, now + timedelta(seconds=timeout + PRESIGN_MARGIN_SECONDS))
+        # A worker may come late where the account's limits are used up: that must only slow the run, so the deadline
+        # leaves room for the wait, but never beyond the run's own.
+        order_deadline = min(run.deadline, now + timedelta(seconds=timeout + WORKER_WAIT_SECONDS))
         after = order.model_copy(
             update={"status": OrderState.DISPATCHING, "dispatched_at": now, "order_deadline": order_deadline}
         )

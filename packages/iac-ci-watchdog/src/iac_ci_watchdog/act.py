@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
@@ -14,9 +16,11 @@ from iac_ci_common.models.watch import Watch, WatchAnswer
 from iac_ci_common.queueing import queue
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
 from iac_ci_common.stopping import end_from_outside
-from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared
+from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared, is_late
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Clock, Locks, Notes, Objects, Preparations, Runs, Workers
     from iac_ci_watchdog.failures import WorkerDied
@@ -106,7 +110,9 @@ class Watchdog:
             and order.status in OPEN
             and ports.objects.exists(keys.result(watch.run_id, watch.order_num))
         )
-        decision = decide_order(order, has_result=has_result, build_ended=build_ended, now=ports.clock.now())
+        now = ports.clock.now()
+        claimed_at = self._claimed_at(order) if order is not None and not has_result and is_late(order, now) else None
+        decision = decide_order(order, has_result=has_result, build_ended=build_ended, claimed_at=claimed_at, now=now)
         if decision.action is Action.NUDGE:
             self._nudge(watch.run_id)
         elif order is not None and decision.action is Action.REPORT_FAILED:
@@ -114,6 +120,14 @@ class Watchdog:
         elif order is not None and decision.action is Action.REPORT_TIMED_OUT:
             self._end(order, OrderState.TIMED_OUT, decision.seen)
         return decision
+
+    def _claimed_at(self, order: OrderRow) -> datetime | None:
+        """Read when somebody took the order; None if nobody has."""
+        try:
+            claim = self._ports.objects.get(keys.claim(order.run_id, order.order_num))
+            return Claim.model_validate_json(claim).claimed_at
+        except (NotFound, ValidationError):
+            return None
 
     def _check_run(self, watch: Watch) -> Decision:
         ports = self._ports

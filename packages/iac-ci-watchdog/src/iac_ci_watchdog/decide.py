@@ -46,9 +46,18 @@ GIVE_UP_AFTER: Final = timedelta(seconds=limits.PREPARATION_SECONDS * limits.PRE
 _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
 
 
-def decide_order(order: OrderRow | None, *, has_result: bool, build_ended: bool, now: datetime) -> Decision:
+def is_late(order: OrderRow, now: datetime) -> bool:
+    """Say whether an order would have ended by now if its worker had come at once: then its claim is worth a look."""
+    return order.status in OPEN and order.dispatched_at is not None and now > _longest(order, order.dispatched_at)
+
+
+def decide_order(
+    order: OrderRow | None, *, has_result: bool, build_ended: bool, claimed_at: datetime | None = None, now: datetime
+) -> Decision:
     """Decide about one order.
 
+    ``claimed_at`` is when its worker began, as far as that is known. Without a claim an order waits for a worker, and
+    may do so until its deadline: where the account's limits are used up, that may be long.
     ``build_ended`` must have been looked at before ``has_result``: a build writes its result before it ends, so one
     that had ended and left none will never leave one.
     """
@@ -61,9 +70,16 @@ def decide_order(order: OrderRow | None, *, has_result: bool, build_ended: bool,
         return Decision(Action.NUDGE, "a result lies unprocessed")
     if build_ended:
         return Decision(Action.REPORT_FAILED, "the build ended and left no result")
-    if order.order_deadline is not None and order.status in OPEN and now > order.order_deadline + _GRACE:
+    silent = order.status in OPEN and claimed_at is not None and now > _longest(order, claimed_at)
+    over = order.status in OPEN and order.order_deadline is not None and now > order.order_deadline + _GRACE
+    if silent or over:
         return Decision(Action.REPORT_TIMED_OUT, "the order's time is up and its worker did not report")
     return Decision(Action.WAIT, f"the order is {order.status.value}")
+
+
+def _longest(order: OrderRow, since: datetime) -> datetime:
+    """Say until when a worker that began at ``since`` has reported if it lives."""
+    return since + timedelta(seconds=order.timeout + limits.WORKER_START_SECONDS) + _GRACE
 
 
 def decide_run(

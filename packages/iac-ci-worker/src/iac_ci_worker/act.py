@@ -88,7 +88,7 @@ class Worker:
             try:
                 package = open_package(work, place, ports.exchange, ports.sealer)
                 redactor = Redactor(package.secrets.values())
-                ran = self._run(work, place, package, redactor)
+                ran = self._run(work, claim.claimed_at, place, package, redactor)
             except Stopped:
                 ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was asked to end", failed=True))
             except IacCiError as error:
@@ -99,8 +99,8 @@ class Worker:
             self._report(work, place, ran, redactor, started)
             return ran.verdict.status
 
-    def _run(self, work: Work, place: Workspace, package: Package, redactor: Redactor) -> _Ran:
-        seconds = seconds_left(work, self._ports.clock.now())
+    def _run(self, work: Work, claimed_at: datetime, place: Workspace, package: Package, redactor: Redactor) -> _Ran:
+        seconds = seconds_left(work, claimed_at, self._ports.clock.now())
         if seconds <= 0:
             return _Ran(Verdict(OrderState.TIMED_OUT, "the worker came too late; nothing was run", failed=True))
         commands = Commands(package.manifest.cmds, package.folder, self._environment(work, place, package), seconds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from iac_ci_common.limits import LOG_TAIL_BYTES
+from iac_ci_common.limits import LOG_TAIL_BYTES, WORKER_START_SECONDS
 from iac_ci_common.states import OrderState
 
 if TYPE_CHECKING:
@@ -42,9 +42,13 @@ class Verdict:
     failed: bool
 
 
-def seconds_left(work: Work, now: datetime) -> float:
-    """Say how long the commands may take: the order's time-out, cut to the moment after which it is too late."""
-    return min(float(work.timeout), (work.not_after - now).total_seconds())
+def seconds_left(work: Work, claimed_at: datetime, now: datetime) -> float:
+    """Say how long the commands may take: the order's time-out, cut to the moment after which it is too late.
+
+    That is the order's deadline or, before it, the moment from which on whoever sees the claim believes us dead.
+    """
+    since_claim = work.timeout + WORKER_START_SECONDS - (now - claimed_at).total_seconds()
+    return min(float(work.timeout), since_claim, (work.not_after - now).total_seconds())
 
 
 def verdict(outcome: Outcome, allowed: float) -> Verdict:
