@@ -7,6 +7,7 @@ undone the next pass does.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -23,6 +24,7 @@ from iac_ci_orchestrator.commenting import Commenter, Told, no_link
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatching import Dispatcher
 from iac_ci_orchestrator.finishing import Finisher
+from iac_ci_orchestrator.pacing import in_rounds
 from iac_ci_orchestrator.results import read_results
 from iac_ci_orchestrator.telling import order_event, run_event
 
@@ -192,7 +194,9 @@ class Orchestrator:
         running ones by number.
         """
         ports = self._ports
-        answers = ports.parallel.run([partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches])
+        answers = in_rounds(
+            ports.parallel, [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches]
+        )
         moves: list[Move] = []
         now_running: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
@@ -220,8 +224,9 @@ class Orchestrator:
         if moves:
             # A row that has moved on meanwhile has ended, which says more than `running`.
             ports.runs.apply(moves)
-        for failure in failures:
-            ports.notes.warning("a dispatch failed and will be tried again", run_id=plan.run.run_id, error=str(failure))
+        for reason, number in Counter(str(failure) for failure in failures).items():
+            note = "a dispatch failed and will be tried again"
+            ports.notes.warning(note, run_id=plan.run.run_id, error=reason, orders=number)
         return tuple(failures), ended, now_running
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:

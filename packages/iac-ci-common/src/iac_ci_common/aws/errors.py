@@ -37,6 +37,9 @@ _THROTTLED: Final = frozenset(
         "InternalFailure",
         "ServiceException",
         "LimitExceededException",
+        "ExecutionLimitExceeded",
+        # A function that is being updated: it takes calls again in a moment.
+        "ResourceConflictException",
         "AccountLimitExceededException",
         "TransactionInProgressException",
         "TransactionConflictException",
