@@ -1,0 +1,74 @@
+"""Plays a run of three orders again and again, each time with another call that goes wrong."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+
+from faults.checks import broken_promises
+from faults.injection import Fault, Kind
+from faults.world import JOB_TIMEOUT, Services, World
+
+BOUND = timedelta(seconds=JOB_TIMEOUT + 600)
+"""Every accepted run has ended so long after it was sent."""
+
+STORIES = {
+    "all goes well": {},
+    "workers die": {"worker_dies": frozenset({"0001", "0003"})},
+    "there is no code": {"code": "missing.zip"},
+}
+KINDS = (
+    list(Kind)
+    if os.environ.get("IAC_CI_ALL_FAULTS")
+    else [Kind.UNREACHABLE, Kind.THROTTLED, Kind.ANSWER_LOST, Kind.DIES_AFTER]
+)
+"""The others are cousins of these: set IAC_CI_ALL_FAULTS=1 to play them too."""
+
+
+@contextmanager
+def mocked_services(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Services]:
+    """Bring up the services without any of this machine's own settings."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with mock_aws(config={"lambda": {"use_docker": False}}):
+        yield Services()
+
+
+def play(services: Services, fault: Fault, story: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    services.new_tables()
+    world = World(services, fault, **STORIES[story])  # type: ignore[arg-type]
+    with monkeypatch.context() as patched:
+        world.wire(patched)
+        world.watch()
+        try:
+            world.submit(f"key-{fault.function}-{fault.kind.name}-{fault.call}-{story.replace(' ', '-')}")
+            world.go_on(BOUND)
+        finally:
+            world.unwatch()
+    return world
+
+
+def broken_by_any_call(
+    services: Services, monkeypatch: pytest.MonkeyPatch, function: str, story: str, kind: Kind
+) -> tuple[list[str], int]:
+    """Let each call of a function go wrong, a run for each; give what broke, and how many calls there were."""
+    broken: list[str] = []
+    for call in count():
+        fault = Fault(function, kind, call)
+        world = play(services, fault, story, monkeypatch)
+        broken += [f"call {call}, {fault.hit}: {promise}" for promise in broken_promises(world)]
+        if fault.hit is None:
+            break
+    return broken, call

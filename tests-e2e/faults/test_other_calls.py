@@ -1,0 +1,35 @@
+"""Every AWS call of the door, the preparation, the worker and the watchdog goes wrong once, in every way."""
+
+from __future__ import annotations
+
+import pytest
+
+from faults import world
+from faults.injection import Kind
+from faults.sweep import KINDS, broken_by_any_call
+from faults.world import World
+
+SWEEPS = [
+    ("door", "all goes well", 6),
+    ("init", "all goes well", 10),
+    ("worker", "all goes well", 10),
+    ("watchdog", "all goes well", 3),
+    ("watchdog", "workers die", 8),
+    ("watchdog", "there is no code", 2),
+]
+"""Function, story, and the least number of calls that there are to go wrong."""
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.lower())
+@pytest.mark.parametrize(("function", "story", "least"), SWEEPS)
+def test_whatever_call_goes_wrong_the_promises_hold(services, monkeypatch, function, story, least, kind):
+    broken, calls = broken_by_any_call(services, monkeypatch, function, story, kind)
+    assert not broken, "\n".join(broken)
+    assert calls >= least, f"only {calls} calls of {function} could go wrong"
+
+
+def test_the_sweep_notices_a_run_that_nobody_looks_after(services, monkeypatch):
+    monkeypatch.setattr(World, "_poll", lambda world, name: None)
+    monkeypatch.setitem(world.RETRIES, "orchestrator", ())
+    broken, _ = broken_by_any_call(services, monkeypatch, "orchestrator", "all goes well", Kind.DIES_AFTER)
+    assert any("an accepted run ends" in promise for promise in broken)

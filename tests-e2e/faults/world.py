@@ -1,0 +1,346 @@
+"""AWS on moto, and around it what AWS does with the engine: events, asynchronous calls, retries, failure records.
+
+Time is virtual and functions run one after another: interleavings are the simulator's matter, this is about what each
+single call does to the real tables and buckets. The functions are entered by their own handlers.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import itertools
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+import iac_ci_init.handler
+import iac_ci_init.wiring
+import iac_ci_orchestrator.handler
+import iac_ci_orchestrator.wiring
+import iac_ci_watchdog.handler
+import iac_ci_watchdog.wiring
+import iac_ci_worker.handler
+import iac_ci_worker.wiring
+from faults.injection import Died, Fault
+from iac_ci_common import keys
+from iac_ci_common.aws.functions import LambdaPreparations
+from iac_ci_common.aws.locks import DynamoLocks
+from iac_ci_common.aws.objects import S3CodeStore, S3Objects
+from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.aws.secrets import AwsSecrets
+from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
+from iac_ci_common.aws.workers import AwsWorkers
+from iac_ci_common.signature import HEADER, sign
+from iac_ci_common.testing import FakeClock, MemoryNotes, MemoryReports, MemoryRepositories, MemorySealer, Sequential
+from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
+from iac_ci_init.settings import InitSettings
+from iac_ci_orchestrator.act import Orchestrator
+from iac_ci_orchestrator.act import Ports as OrchestratorPorts
+from iac_ci_watchdog.act import Ports as WatchdogPorts
+from iac_ci_watchdog.act import Watchdog
+from iac_ci_worker.act import Ports as WorkerPorts
+from iac_ci_worker.act import Worker
+from iac_ci_worker.decide import Ending, Outcome
+from iac_ci_worker.settings import WorkerSettings
+
+SECRET = "the webhook's secret"
+JOB_TIMEOUT = 900
+POLL_SECONDS = 60
+RETRIES = {"init": (60, 120), "orchestrator": (60, 120), "watchdog": (60, 120), "worker": ()}
+"""Waits before Lambda calls a function again whose asynchronous call failed (AWS Lambda Developer Guide, "How Lambda
+handles errors and retries with asynchronous invocation"); none for the worker."""
+
+
+class Services:
+    """Clients, tables and buckets; shared by the runs of one test, each of which has its own ids."""
+
+    def __init__(self) -> None:
+        self.s3 = boto3.client("s3", config=Config(signature_version="s3v4"))
+        self.dynamodb = boto3.client("dynamodb")
+        self.ssm = boto3.client("ssm")
+        self.functions = boto3.client("lambda")
+        self.states = boto3.client("stepfunctions")
+        for bucket in ("internal", "done", "theirs"):
+            self.s3.create_bucket(Bucket=bucket)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("main.tf", "# nothing")
+        self.s3.put_object(Bucket="theirs", Key="code.zip", Body=archive.getvalue())
+        self.new_tables()
+        self.ssm.put_parameter(Name="/iac-ci/webhook-secret", Value=SECRET, Type="SecureString")
+        self.ssm.put_parameter(Name="/iac-ci/jobs/token", Value="a-secret-value", Type="SecureString")
+        role = boto3.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        for name in ("init", "worker"):
+            self.functions.create_function(
+                FunctionName=name, Runtime="python3.11", Role=role, Handler="x.y", Code={"ZipFile": archive.getvalue()}
+            )
+        definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Succeed"}}})
+        self.machine = self.states.create_state_machine(name="watchdog", definition=definition, roleArn=role)[
+            "stateMachineArn"
+        ]
+        self.all = (self.s3, self.dynamodb, self.ssm, self.functions, self.states)
+
+    def new_tables(self) -> None:
+        """Begin with empty tables: moto copies whole tables in every transaction."""
+        there = self.dynamodb.list_tables()["TableNames"]
+        for name, names in {
+            "orders": ["run_id", "order_num"],
+            "events": ["trace_id", "sort_key"],
+            "locks": ["lock_key"],
+        }.items():
+            if name in there:
+                self.dynamodb.delete_table(TableName=name)
+            self.dynamodb.create_table(
+                TableName=name,
+                BillingMode="PAY_PER_REQUEST",
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": kind} for key, kind in zip(names, ("HASH", "RANGE"), strict=False)
+                ],
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in names],
+            )
+
+
+@dataclass
+class Due:
+    """Something that happens at a moment."""
+
+    at: datetime
+    number: int
+    do: Callable[[], None]
+
+    def __lt__(self, other: Due) -> bool:
+        return (self.at, self.number) < (other.at, other.number)
+
+
+class World:
+    """One run and what befalls it."""
+
+    def __init__(
+        self, services: Services, fault: Fault, *, worker_dies: frozenset[str] = frozenset(), code: str = "code.zip"
+    ) -> None:
+        self.services, self.fault = services, fault
+        self.clock = FakeClock(datetime.now(UTC).replace(microsecond=0))
+        self.started_at = self.clock.now()
+        self.worker_dies, self.code = worker_dies, code
+        self.command_starts: list[str] = []
+        self.run_ids: set[str] = set()
+        self.answers: list[int] = []
+        self.refusals: list[str] = []
+        self.done_markers: Counter[str] = Counter()
+        self.watching: dict[str, dict[str, Any]] = {}
+        self.errors: list[str] = []
+        self._due: list[Due] = []
+        self._numbers = itertools.count()
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._due, Due(self.clock.now() + timedelta(seconds=seconds), next(self._numbers), do))
+
+    def go_on(self, horizon: timedelta) -> None:
+        while self._due and self._due[0].at <= self.started_at + horizon:
+            due = heapq.heappop(self._due)
+            self.clock.advance(max(0.0, (due.at - self.clock.now()).total_seconds()))
+            due.do()
+
+    # -- what AWS does ------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Sit on the clients: what is written makes events, what is invoked runs; the fault comes after that."""
+        for client in self.services.all:
+            client.meta.events.register("before-parameter-build", self._note)
+            client.meta.events.register("after-call", self._happened)
+            self.fault.watch(client)
+
+    def unwatch(self) -> None:
+        for client in self.services.all:
+            client.meta.events.unregister("before-parameter-build", self._note)
+            client.meta.events.unregister("after-call", self._happened)
+            client.meta.events.unregister("before-call", self.fault._before)
+            client.meta.events.unregister("after-call", self.fault._after)
+
+    def _note(self, params: Any, context: Any, **_: Any) -> None:
+        context["iac_ci_request"] = dict(params)
+
+    def _happened(self, http_response: Any, model: Any, context: Any, parsed: Any, **_: Any) -> None:
+        if http_response.status_code >= 300:
+            return
+        request = context["iac_ci_request"]
+        if model.name == "PutObject":
+            key = request["Key"]
+            if request["Bucket"] == "done":
+                self.done_markers[key] += 1
+            elif key.startswith("tmp/callbacks/runs/") and key.endswith("result.json"):
+                event = {"Records": [{"s3": {"object": {"key": key}}}]}
+                self.after(0.2, lambda: self._asynchronous("orchestrator", event))
+        elif model.name == "Invoke":
+            payload = json.loads(request["Payload"])
+            self.after(0.1, lambda: self._asynchronous(request["FunctionName"], payload))
+        elif model.name == "StartExecution" and request["name"] not in self.watching:
+            self.watching[request["name"]] = json.loads(request["input"])
+            self.after(POLL_SECONDS, lambda: self._poll(request["name"]))
+
+    def _asynchronous(self, function: str, event: dict[str, Any], tries: int = 0) -> None:
+        try:
+            self._call(function, event)
+        except (Exception, Died) as error:  # noqa: BLE001 - whatever leaves a function, Lambda goes on
+            self.errors.append(f"{function}: {error!r}")
+            waits = RETRIES[function]
+            if tries < len(waits):
+                self.after(waits[tries], lambda: self._asynchronous(function, event, tries + 1))
+            elif function in {"worker", "init"}:
+                record = {
+                    "requestContext": {"condition": "RetriesExhausted"},
+                    "requestPayload": event,
+                    "responsePayload": {"errorMessage": str(error) or type(error).__name__},
+                }
+                self.after(1, lambda: self._asynchronous("watchdog", record))
+
+    def _poll(self, name: str) -> None:
+        try:
+            ended = self._call("watchdog", self.watching[name])["ended"]
+        except (Exception, Died):  # noqa: BLE001 - the state machine catches everything
+            ended = False
+        if ended:
+            del self.watching[name]
+        else:
+            self.after(POLL_SECONDS, lambda: self._poll(name))
+
+    def _call(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        handlers: dict[str, Callable[..., dict[str, Any]]] = {
+            "init": iac_ci_init.handler.handler,
+            "orchestrator": iac_ci_orchestrator.handler.handler,
+            "watchdog": iac_ci_watchdog.handler.handler,
+            "worker": iac_ci_worker.handler.handler,
+        }
+        place = "door" if function == "init" and "prepare" not in event else function
+        if function == "worker" and event["order_num"] in self.worker_dies:
+            self.worker_dies -= {event["order_num"]}
+            raise Died
+        with self.fault.inside(place):
+            return handlers[function](event, SimpleNamespace(aws_request_id=f"call-{next(self._numbers)}"))
+
+    # -- the caller ---------------------------------------------------------------------------------------------------
+
+    def submit(self, key: str) -> None:
+        """Send the job as a careful caller does: again under the same key until it is accepted."""
+        orders = [
+            {"cmds": ["one"], "timeout": 300, "ssm_paths": ["/iac-ci/jobs/token"]},
+            {"cmds": ["two"], "timeout": 300, "s3_location": f"s3://theirs/{self.code}", "dependencies": ["order-1"]},
+            {"cmds": ["three"], "timeout": 300},
+        ]
+        named = [{"order_name": f"order-{number}", **order} for number, order in enumerate(orders, 1)]
+        body = json.dumps({"username": "tests", "flow_label": key, "job_timeout": JOB_TIMEOUT, "orders": named})
+        headers = {HEADER: sign(SECRET, body.encode(), self.clock.now()), "Idempotency-Key": key}
+        try:
+            answer = self._call("init", {"body": body, "headers": headers})
+        except Died:
+            answer = {"statusCode": 502, "body": "{}"}
+        self.answers.append(answer["statusCode"])
+        if answer["statusCode"] == 202:
+            self.run_ids.add(json.loads(answer["body"])["run_id"])
+        elif len(self.answers) < 6:
+            self.refusals.append(answer["body"])
+            self.after(2, lambda: self.submit(key))
+
+    # -- the functions ------------------------------------------------------------------------------------------------
+
+    def wire(self, monkeypatch: Any) -> None:
+        """Build every function on the real adapters, as its own wiring does, with this world's clock."""
+        services, clock, notes = self.services, self.clock, MemoryNotes()
+        runs = DynamoRuns(services.dynamodb, "orders", "events")
+        locks = DynamoLocks(services.dynamodb, "locks")
+        internal, done = S3Objects(services.s3, "internal"), S3Objects(services.s3, "done")
+        secrets = AwsSecrets(lambda: services.ssm, lambda: services.ssm, lambda: services.ssm)
+        workers = AwsWorkers(lambda: services.functions, lambda: services.functions, "worker", "project")
+        watchdogs = StepFunctionWatchdogs(services.states, services.machine)
+        preparations = LambdaPreparations(services.functions, "init")
+        reports = MemoryReports()
+        settings = InitSettings(
+            internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
+            done_bucket="done", kms_key_arn="key", watchdog_arn=services.machine, init_function="init",
+            webhook_secrets=["ssm:/iac-ci/webhook-secret"],
+        )  # fmt: skip
+        door = Door(DoorPorts(clock, locks, internal, watchdogs, preparations, secrets, notes), settings)
+        preparer = Preparer(
+            PreparationPorts(
+                clock, runs, internal, S3CodeStore(services.s3), MemoryRepositories(), secrets, MemorySealer(),
+                reports, Sequential(), notes,
+            ),
+            100,
+        )  # fmt: skip
+        orchestrator = Orchestrator(
+            OrchestratorPorts(
+                clock, runs, locks, internal, done, workers, watchdogs, reports, Sequential(), notes,
+            )
+        )  # fmt: skip
+        watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, preparations, notes))
+        exchange = ClientExchange(internal)
+        worker = Worker(WorkerPorts(clock, exchange, MemorySealer(), self, notes), WorkerSettings())
+
+        def run(work: Any, *, call: str = "") -> Any:
+            exchange.place = (work.run_id, work.order_num)
+            self._now_running = f"{work.run_id}/{work.order_num}"
+            return worker_run(work, call=call)
+
+        worker_run = worker.run
+        monkeypatch.setattr(worker, "run", run)
+        for module, name, value in (
+            (iac_ci_init.wiring, "door", door),
+            (iac_ci_init.wiring, "preparer", preparer),
+            (iac_ci_init.wiring, "notes", notes),
+            (iac_ci_orchestrator.wiring, "orchestrator", orchestrator),
+            (iac_ci_watchdog.wiring, "watchdog", watchdog),
+            (iac_ci_worker.wiring, "worker", worker),
+        ):
+            monkeypatch.setattr(module, name, lambda value=value: value)
+
+    def run(self, commands: Any, log: Any, redactor: Any) -> Outcome:
+        """Run an order's commands: they take twenty seconds."""
+        self.command_starts.append(self._now_running)
+        self.clock.advance(20)
+        log.write_bytes(b"done\n")
+        return Outcome(Ending.EXITED, 0, len(commands.cmds) - 1, len(commands.cmds))
+
+
+class ClientExchange:
+    """The worker's requests, made by the client on which the fault sits."""
+
+    def __init__(self, objects: S3Objects) -> None:
+        self.objects, self.place = objects, ("", "")
+
+    def claim(self, urls: Any, claim: Any) -> bool:
+        from iac_ci_common.errors import AlreadyExists
+
+        key = keys.claim(*self.place)
+        try:
+            self.objects.create(key, claim.model_dump_json().encode())
+        except AlreadyExists:
+            return False
+        return True
+
+    def fetch(self, url: Any, path: Any) -> None:
+        key = keys.package(*self.place) if path.name == "exec.zip" else self._code(url)
+        path.write_bytes(self.objects.get(key))
+
+    def _code(self, url: str) -> str:
+        return url.partition("?")[0].partition("/internal/")[2] or url.partition("?")[0].partition(".com/")[2]
+
+    def store_log(self, urls: Any, path: Any) -> None:
+        self.objects.put(keys.log(*self.place), path.read_bytes())
+
+    def report(self, urls: Any, result: Any) -> None:
+        from iac_ci_common.errors import AlreadyExists
+
+        try:
+            self.objects.create(keys.result(*self.place), result.model_dump_json().encode())
+        except AlreadyExists:
+            return
