@@ -372,10 +372,10 @@ class WorkersService:
         self._world.invoke("worker", f"{work.run_id}/{work.order_num}", work.model_dump(mode="json"))
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Start a build; the same run and order gives the same one."""
+        """Start a build; the same dispatch gives the same one."""
         self._note(work)
         world = self._world
-        build_id = f"build:{work.run_id}-{work.order_num}"
+        build_id = f"build:{work.run_id}-{work.order_num}-{work.dispatch}"
         if build_id in world.builds:
             return build_id
         build = world.builds[build_id] = Build(work)

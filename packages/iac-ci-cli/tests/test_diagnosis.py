@@ -23,8 +23,8 @@ def lock(**fields):
     return Lock(run_id=RUN_ID, expires_at=at(90000), **fields)
 
 
-def claim(seconds, by=Reporter.WORKER):
-    return {"0001": Claim(run_id=RUN_ID, order_num="0001", claimed_by=by, claimed_at=at(seconds))}
+def claim(seconds, by=Reporter.WORKER, **fields):
+    return {"0001": Claim(run_id=RUN_ID, order_num="0001", claimed_by=by, claimed_at=at(seconds), **fields)}
 
 
 def result(seconds):
@@ -81,6 +81,12 @@ ENDED = run_row(status=RunState.SUCCEEDED, finished_at=START)
 HEALTHY = [
     ("it is being prepared", unprepared(60), "its preparation", set()),
     ("a command runs", seen(30, running(), claims=claim(1)), "order-1 to end", {"running"}),
+    (
+        "a build that came second left at once",
+        seen(30, build(), claims=claim(1, execution="dispatch:worker-2:random"), ended_builds={"worker:1"}),
+        "order-1 to end",
+        {"running"},
+    ),
     ("its worker comes", seen(10, running()), "order-1", {"waiting-for-worker"}),
     ("it is being dispatched", seen(10, dispatching()), "order-1", {"dispatching"}),
     ("a dispatch is made again", seen(60, dispatching()), "order-1", {"dispatching"}),
@@ -144,8 +150,8 @@ TROUBLE = [
     ("a build is gone", seen(200, build(), ended_builds={"worker:1"}), "worker-gone", "worker:1"),
     ("no function comes", seen(400, running()), "waiting-for-worker", "iac-ci-worker"),
     ("no build comes", seen(400, build()), "waiting-for-worker", "CodeBuild"),
-    ("a worker is silent", seen(200, running(), claims=claim(1)), "worker-silent", "/aws/lambda/iac-ci-worker"),
-    ("a build is silent", seen(200, build(), claims=claim(1)), "worker-silent", "worker:1"),
+    ("a worker is silent", seen(500, running(), claims=claim(1)), "worker-silent", "/aws/lambda/iac-ci-worker"),
+    ("a build is silent", seen(500, build(), claims=claim(1)), "worker-silent", "worker:1"),
     (
         "somebody died while ending an order",
         seen(200, running(), claims=claim(1, Reporter.WATCHDOG)),
@@ -168,7 +174,7 @@ TROUBLE = [
     ),
     ("a cancelled run goes on", seen(200, order_row(1), run=CANCELLED), "queued-not-ended", "nudge"),
     ("every order has ended", seen(200, done(1)), "run-not-ended", "nudge"),
-    ("its time is long up", seen(3900, running(timeout=3600), claims=claim(1000)), "deadline-passed", "nudge"),
+    ("its time is long up", seen(3900, running(timeout=3600), claims=claim(2000)), "deadline-passed", "nudge"),
     ("its finish is stuck", seen(200, done(1), run=ENDED), "finish-incomplete", "nudge"),
     ("nobody looks after it", seen(5, running(), watchdog=WatchdogState.ENDED), "watchdog-gone", "nudge"),
     ("nobody ever did", seen(5, running(), watchdog=WatchdogState.MISSING), "watchdog-gone", "nudge"),

@@ -165,6 +165,25 @@ def test_a_build_that_ended_without_a_word_failed():
     assert (world.result.status, world.result.reported_by) == (S.FAILED, Reporter.WATCHDOG)
 
 
+def test_a_build_that_came_second_says_nothing_about_the_one_that_runs():
+    world = World()
+    world.open(build_id="worker:2")
+    world.workers.ended.add("worker:2")
+    claimed_by(world, "dispatch:worker-1:random")
+    assert not world.check().ended
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+@pytest.mark.parametrize("claim", ["dispatch:worker-2:random", "dispatch::random", "random"])
+def test_a_build_that_took_the_order_and_left_nothing_failed(claim):
+    world = World()
+    world.open(build_id="worker:2")
+    world.workers.ended.add("worker:2")
+    claimed_by(world, claim)
+    world.check()
+    assert world.result.status is S.FAILED
+
+
 def test_a_worker_that_is_silent_past_its_time_timed_out_and_can_no_longer_start():
     world = World()
     world.open()

@@ -77,11 +77,12 @@ def _open(order: OrderRow, look: _Look) -> Finding:
     result = look.results.get(order.order_num)
     if result is not None:
         return _reported(order, result, look)
-    if order.build_id is not None and order.build_id in look.ended_builds:
+    claim = look.claims.get(order.order_num)
+    taken_by_another = claim is not None and order.build_id is not None and claim.is_of_another_build(order.build_id)
+    if order.build_id is not None and order.build_id in look.ended_builds and not taken_by_another:
         what = f"The build of {order.order_name} has ended and left no result: its worker is gone."
         then = f"Its watchdog reports it as failed within a minute. The build is {order.build_id}."
         return Finding("worker-gone", Level.TROUBLE, what, then, order.order_name)
-    claim = look.claims.get(order.order_num)
     if claim is not None:
         return _begun(order, claim, look)
     if order.status is OrderState.DISPATCHING:
@@ -106,11 +107,9 @@ def _begun(order: OrderRow, claim: Claim, look: _Look) -> Finding:
         level = Level.TROUBLE if late else Level.INFO
         return Finding("ending-from-outside", level, what, look.nudge if late else None, order.order_name)
     allowed = timedelta(seconds=order.timeout)
-    if age > allowed + timedelta(seconds=limits.WORKER_MARGIN_SECONDS) + _GRACE:
+    if age > allowed + timedelta(seconds=limits.WORKER_START_SECONDS) + _GRACE:
         what = f"The worker of {order.order_name} began {span(age)} ago, may take {span(allowed)} and is silent."
-        end = order.order_deadline + _GRACE if order.order_deadline is not None else look.run.deadline
-        left = f" {span(end - look.now)} from now at the latest" if end > look.now else ""
-        then = f"Its watchdog reports it as timed out{left}; its log is that of {_worker(order, look)}."
+        then = f"Its watchdog reports it as timed out within a minute. Its log is in {_worker(order, look)}."
         return Finding("worker-silent", Level.TROUBLE, what, then, order.order_name)
     what = f"{order.order_name} runs since {span(age)} and may take {span(allowed)}."
     return Finding("running", Level.INFO, what, order_name=order.order_name)

@@ -206,7 +206,7 @@ class Workers(Protocol):
         ...
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Start a CodeBuild build, idempotent by run and order; return the build's id."""
+        """Start a CodeBuild build, idempotent by run, order and dispatch; return the build's id."""
         ...
 
     def stop_build(self, build_id: str) -> None:

@@ -19,8 +19,6 @@ from iac_ci_common.stopping import end_from_outside
 from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared, is_late
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Clock, Locks, Notes, Objects, Preparations, Runs, Workers
     from iac_ci_watchdog.failures import WorkerDied
@@ -111,7 +109,13 @@ class Watchdog:
             and ports.objects.exists(keys.result(watch.run_id, watch.order_num))
         )
         now = ports.clock.now()
-        claimed_at = self._claimed_at(order) if order is not None and not has_result and is_late(order, now) else None
+        claim = None
+        if order is not None and not has_result and (build_ended or is_late(order, now)):
+            claim = self._claim(order)
+        if claim is not None and order is not None and order.build_id is not None:
+            # An order that was dispatched again has two builds: the one that came second ends at once and in silence.
+            build_ended = build_ended and not claim.is_of_another_build(order.build_id)
+        claimed_at = claim.claimed_at if claim is not None else None
         decision = decide_order(order, has_result=has_result, build_ended=build_ended, claimed_at=claimed_at, now=now)
         if decision.action is Action.NUDGE:
             self._nudge(watch.run_id)
@@ -121,11 +125,10 @@ class Watchdog:
             self._end(order, OrderState.TIMED_OUT, decision.seen)
         return decision
 
-    def _claimed_at(self, order: OrderRow) -> datetime | None:
-        """Read when somebody took the order; None if nobody has."""
+    def _claim(self, order: OrderRow) -> Claim | None:
+        """Read who took the order, and when; None if nobody has."""
         try:
-            claim = self._ports.objects.get(keys.claim(order.run_id, order.order_num))
-            return Claim.model_validate_json(claim).claimed_at
+            return Claim.model_validate_json(self._ports.objects.get(keys.claim(order.run_id, order.order_num)))
         except (NotFound, ValidationError):
             return None
 

@@ -40,15 +40,16 @@ class AwsWorkers:
             )
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Start a build; the same run and order within five minutes gives the same one.
+        """Start a build; the same dispatch within five minutes gives the same one.
 
-        The token's life is that of AWS CodeBuild API Reference, "StartBuild"; beyond it the claim protects.
+        A token may only be repeated with the very same request (AWS CodeBuild API Reference, "StartBuild"), and a
+        renewed dispatch carries new URLs: it gets a build of its own, and the claim decides which of them runs.
         """
         with aws_errors(f"starting a build of {self._project}"):
             answer = self._builds().start_build(
                 projectName=self._project,
                 timeoutInMinutesOverride=max(_MINIMUM_BUILD_MINUTES, -(-timeout_seconds // 60)),
-                idempotencyToken=execution_name(work.run_id, work.order_num),
+                idempotencyToken=f"{execution_name(work.run_id, work.order_num)}-{work.dispatch}",
                 environmentVariablesOverride=[
                     {
                         "name": WORK_VARIABLE,

@@ -32,6 +32,12 @@ class Claim(StoredShape):
         description="Which worker: its dispatch, its call of Lambda or its build, and a random part, between colons.",
     )
 
+    def is_of_another_build(self, build_id: str) -> bool:
+        """Say whether the worker of another build took the order; False where the claim does not tell."""
+        _, _, rest = (self.execution or "").partition(":")
+        build = rest.rpartition(":")[0]
+        return self.claimed_by is Reporter.WORKER and build not in {"", build_id.replace(":", "-")}
+
 
 class Result(StoredShape):
     """How an order ended. The first one written counts."""

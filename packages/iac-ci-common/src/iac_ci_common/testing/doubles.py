@@ -93,8 +93,8 @@ class MemoryWorkers:
         self.lambda_works.append(work)
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Note an order for CodeBuild; the same order gives the same build."""
-        build_id = f"build:{work.run_id}-{work.order_num}"
+        """Note an order for CodeBuild; the same dispatch gives the same build."""
+        build_id = f"build:{work.run_id}-{work.order_num}-{work.dispatch}"
         self.builds.setdefault(build_id, work)
         return build_id
 
