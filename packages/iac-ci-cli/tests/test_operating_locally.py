@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.local_cloud
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.local_cloud
 def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypatch):
     from iac_ci_cli import jobs
     from iac_ci_cli.connection import connect
+    from iac_ci_cli.main import app
     from iac_ci_local.cloud import LocalCloud
     from iac_ci_local.ministack import Speed
     from iac_ci_local.testing import wait_until
@@ -39,8 +41,9 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
         return done.returncode, (json.loads(done.stdout) if done.stdout else done.stderr)
 
     def kinds():
-        code, said = iac_ci("doctor", run)
-        return code, {finding["kind"] for finding in said["findings"]}
+        # In this process, because it is asked again and again.
+        done = CliRunner().invoke(app, ["doctor", run, "--local", "--json"])
+        return done.exit_code, {finding["kind"] for finding in json.loads(done.stdout)["findings"]}
 
     with LocalCloud(announced=True, speed=Speed(wait_scale=0.01, retry_seconds=0.1)):
         connection = connect("iac-ci", local=True)
@@ -54,7 +57,7 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
         assert "watchdog-gone" in found
 
         assert iac_ci("nudge", run)[1]["watchdog_started"]
-        assert kinds() == (0, {"running", "waiting-for-dependencies"})
+        wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), what="the orchestrator to be done")
 
         code, said = iac_ci("cancel", run, "--reason", "no longer wanted")
         assert (code, said["cancelled"], said["left_running"]) == (0, ["after"], ["slow"])
@@ -66,7 +69,8 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
             "slow": "succeeded",
             "after": "cancelled",
         }
-        wait_until(lambda: iac_ci("doctor", run)[1]["waits_for"].startswith("nothing"), what="the finish")
+        wait_until(lambda: kinds() == (0, set()), what="the finish")
+        assert iac_ci("doctor", run)[1]["waits_for"].startswith("nothing")
         code, said = iac_ci("nudge", run)
         assert code == 2
         assert "there is nothing to wake" in said
