@@ -16,6 +16,8 @@ resource "aws_codebuild_project" "project" {
   build_timeout  = each.value.timeout_minutes
   queued_timeout = each.value.queued_timeout_minutes
 
+  concurrent_build_limit = var.build_concurrency
+
   artifacts {
     type = "NO_ARTIFACTS"
   }

@@ -23,6 +23,9 @@ resource "aws_lambda_function" "function" {
     command = each.value.image_command
   }
 
+  # Only ever the worker's: the engine itself must not wait behind a limit of ours.
+  reserved_concurrent_executions = each.key == "worker" && var.worker_concurrency != null ? var.worker_concurrency : -1
+
   ephemeral_storage {
     size = each.value.ephemeral_storage_mb
   }

@@ -91,6 +91,29 @@ variable "max_parallel" {
   }
 }
 
+variable "worker_concurrency" {
+  description = "Most orders of all runs together that run in Lambda at once; what is over waits. It is reserved for them, so the account has so much less for others. Null reserves nothing and sets no limit but the account's."
+  type        = number
+  default     = null
+
+  validation {
+    # 0 would let no order ever run.
+    condition     = var.worker_concurrency == null || try(var.worker_concurrency >= 1 && floor(var.worker_concurrency) == var.worker_concurrency, false)
+    error_message = "At least one order runs at once."
+  }
+}
+
+variable "build_concurrency" {
+  description = "Most orders of all runs together that run in CodeBuild at once; what is over is tried again every minute or so. Null sets no limit but the account's."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.build_concurrency == null || try(var.build_concurrency >= 1 && floor(var.build_concurrency) == var.build_concurrency, false)
+    error_message = "At least one build runs at once."
+  }
+}
+
 variable "webhook_secret" {
   description = "Secret that signs jobs, at least 32 characters. Written when the stack is made and when webhook_secret_version rises, otherwise ignored; the state never holds it. Only a destroy goes without it."
   type        = string

@@ -163,6 +163,8 @@ run "everything_optional_can_be_on" {
     }
     manage_api_gateway_account = false
     architecture               = "arm64"
+    worker_concurrency         = 50
+    build_concurrency          = 5
   }
 
   assert {
@@ -192,6 +194,10 @@ run "everything_optional_can_be_on" {
   assert {
     condition     = aws_api_gateway_method_settings.webhook.settings[0].throttling_rate_limit > 0 && length(aws_wafv2_web_acl_association.webhook) == 1
     error_message = "The door is throttled, and the web ACL stands before it."
+  }
+  assert {
+    condition     = { for name, function in aws_lambda_function.function : name => function.reserved_concurrent_executions } == { "init-job" = -1, "orchestrator" = -1, "watchdog-check" = -1, "worker" = 50 } && aws_codebuild_project.project["worker"].concurrent_build_limit == 5
+    error_message = "Workers of both kinds are limited over all runs, the engine is not."
   }
   assert {
     condition     = length(aws_api_gateway_account.logs) == 0 && aws_codebuild_project.project["worker"].environment[0].type == "ARM_CONTAINER"
@@ -255,6 +261,8 @@ run "misspelt_choices_are_refused" {
     log_level                = "verbose"
     architecture             = "riscv"
     max_parallel             = 0
+    worker_concurrency       = 0
+    build_concurrency        = 1.5
     webhook_secret_version   = 0
     more_webhook_secrets     = ["github"]
     permissions_boundary_arn = "boundary"
@@ -262,7 +270,8 @@ run "misspelt_choices_are_refused" {
     alarm_emails             = ["platform"]
   }
   expect_failures = [
-    var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.webhook_secret_version,
+    var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.worker_concurrency,
+    var.build_concurrency, var.webhook_secret_version,
     var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
   ]
 }
