@@ -12,7 +12,6 @@ from bench import table, workloads
 from bench.bare import BareChain
 from bench.cloud import CountedCloud
 from bench.measuring import Measurement, Measuring
-from iac_ci_local.stack import default_parallel
 from iac_ci_local.stopping import ended_by_signals
 
 
@@ -22,14 +21,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure workloads on a local cloud.")
     parser.add_argument("workload", nargs="*", help=f"any of {', '.join(known)}; all where none is named")
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
-    parser.add_argument(
-        "--max-parallel", type=int, help="orders of a run open at once; a few for each core where none is given"
-    )
+    parser.add_argument("--max-parallel", type=int, help="orders of a run that are open at once")
+    parser.add_argument("--rounds", type=int, choices=(1, 2), default=2, help="2 measures again with warm processes")
     chosen = parser.parse_args()
     unknown = sorted(set(chosen.workload) - set(known))
     if unknown:
         parser.error(f"there is no workload {', '.join(unknown)}")
-    measured = [measure(known[name], chosen.max_parallel) for name in chosen.workload or known]
+    measured = [measure(known[name], chosen.max_parallel, chosen.rounds) for name in chosen.workload or known]
     if chosen.json:
         json.dump(table.as_json(measured), sys.stdout, indent=2)
         print()
@@ -39,15 +37,14 @@ def main() -> None:
             console.print(one)
 
 
-def measure(workload: workloads.Workload, parallel: int | None) -> Measurement:
+def measure(workload: workloads.Workload, parallel: int | None, rounds: int) -> Measurement:
     """Measure one workload in a cloud of its own, so that none inherits another's processes or memory."""
-    # Orders that end together must all be open at once.
-    parallel = parallel or (workload.orders if workload.together else default_parallel())
+    parallel = parallel or workload.parallel
     print(f"{workload.name} …", file=sys.stderr)
     with ended_by_signals(), CountedCloud(max_parallel=parallel) as cloud:
         measuring = Measuring(cloud, BareChain(cloud), parallel=parallel)
         measuring.warm_up(workloads.read()["single"])
-        return measuring.measure(workload)
+        return measuring.measure(workload, rounds=rounds)
 
 
 if __name__ == "__main__":

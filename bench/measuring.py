@@ -1,4 +1,8 @@
-"""Runs one workload and measures it, the bare chain before and after it."""
+"""Runs one workload and measures it, the bare chain beside it.
+
+Each round is the bare chain and then the workload. In the first, both start from processes that did one order: what is
+missing is started on the way, as on AWS when nobody used the stack for a while. In a second all processes are there.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ from iac_ci_local.testing import done_marker, submit, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from bench.bare import BareChain
     from bench.cloud import CountedCloud
@@ -32,8 +35,16 @@ _SECONDS: Final = 1800
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """One run of the bare chain and one of the workload."""
+
+    bare: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one workload cost. Times in seconds, memory in megabytes, money in dollars."""
+    """What one workload cost in its first round. Times in seconds, memory in megabytes, money in dollars."""
 
     workload: str
     orders: int
@@ -48,12 +59,19 @@ class Measurement:
     passes: int
     spent: dict[str, Spent]
     peaks: dict[str, float]
+    warm: Round | None
+    """Times of the second round, if there was one."""
     used: dict[str, float]
 
     @property
     def overhead(self) -> float:
         """Wall time over that of the bare chain."""
         return self.wall / self.bare
+
+    @property
+    def warm_overhead(self) -> float | None:
+        """The same once every process is there; None without a second round."""
+        return None if self.warm is None else self.warm.wall / self.warm.bare
 
     @property
     def calls_per_order(self) -> float:
@@ -98,33 +116,33 @@ class Measuring:
     def warm_up(self, workload: Workload) -> None:
         """Run once unmeasured, so that no process has to be started while it counts."""
         self._bare.run(1, lanes=1)
-        self._run(workload, None)
+        self._run(workload)
 
-    def measure(self, workload: Workload) -> Measurement:
-        """Measure one workload; raises ``AssertionError`` if a run does not succeed."""
+    def measure(self, workload: Workload, *, rounds: int) -> Measurement:
+        """Measure one workload, in one round or two; raises ``AssertionError`` if a run does not succeed."""
         lanes = workload.lanes(self._parallel)
-        before = self._bare.run(workload.all_orders, lanes=lanes)
-        gate = self._cloud.aws.folder / f"gate-{uuid.uuid4().hex}" if workload.together else None
+        bare = self._bare.run(workload.all_orders, lanes=lanes)
         self._cloud.calls()
         since = datetime.now(UTC)
-        run_ids, wall, finish = self._run(workload, gate)
+        run_ids, wall, finish = self._run(workload)
         calls = self._cloud.calls()
         functions = spent(self._cloud, since)
         peaks = memory.peaks(self._cloud)
-        after = self._bare.run(workload.all_orders, lanes=lanes)
+        warm = self._warm(workload, lanes) if rounds > 1 else None
         return Measurement(
             workload=workload.name,
             orders=workload.all_orders,
             runs=workload.runs,
             max_parallel=self._parallel,
             wall=wall,
-            bare=(before + after) / 2,
+            bare=bare,
             finish=finish,
             calls=calls,
             events=self._rings(run_ids),
             passes=_looks(calls),
             spent=functions,
             peaks=peaks,
+            warm=warm,
             used=quantities(
                 [row for row in calls if row["caller"] != "outside"],
                 functions,
@@ -133,14 +151,19 @@ class Measuring:
             ),
         )
 
-    def _run(self, workload: Workload, gate: Path | None) -> tuple[list[str], float, float | None]:
+    def _warm(self, workload: Workload, lanes: int) -> Round:
+        bare = self._bare.run(workload.all_orders, lanes=lanes)
+        return Round(bare, self._run(workload)[1])
+
+    def _run(self, workload: Workload) -> tuple[list[str], float, float | None]:
         """Give the runs' ids, the seconds until the last marker, and those since the gate was opened."""
+        gate = self._cloud.aws.folder / f"gate-{uuid.uuid4().hex}"
         job = workload.job(gate=gate)
         begun = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             run_ids = list(pool.map(lambda _: submit(self._cloud, job), range(workload.runs)))
         let_go = None
-        if gate is not None:
+        if workload.together:
             for run_id in run_ids:
                 wait_until(partial(self._all_started, run_id, workload.orders), seconds=_SECONDS, what="every claim")
             let_go = time.monotonic()

@@ -22,7 +22,7 @@ def tables(measurements: Sequence[Measurement]) -> list[Table]:
 def _overview(measurements: Sequence[Measurement]) -> Table:
     table = Table(title="Workloads")
     for name in (
-        "workload", "orders", "wall s", "bare s", "overhead", "calls/order", "events", "passes", "coalesced",
+        "workload", "orders", "wall s", "bare s", "overhead", "warm", "calls/order", "events", "passes", "coalesced",
         "rows written", "rows read", "KB written", "KB read", "S3 KB in", "S3 KB out", "USD",
     ):  # fmt: skip
         table.add_column(name, justify="left" if name == "workload" else "right")
@@ -33,6 +33,7 @@ def _overview(measurements: Sequence[Measurement]) -> Table:
             f"{one.wall:.1f}" + ("" if one.finish is None else f" ({one.finish:.1f})"),
             f"{one.bare:.1f}",
             f"{one.overhead:.2f}",
+            "" if one.warm_overhead is None else f"{one.warm_overhead:.2f}",
             f"{one.calls_per_order:.2f}",
             str(one.events),
             str(one.passes),
@@ -84,6 +85,7 @@ def as_json(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
             "bare_seconds": round(one.bare, 3),
             "finish_seconds": None if one.finish is None else round(one.finish, 3),
             "overhead": round(one.overhead, 3),
+            "warm": None if one.warm is None else {"wall_seconds": one.warm.wall, "bare_seconds": one.warm.bare},
             "calls_per_order": round(one.calls_per_order, 3),
             "calls": one.calls,
             "events": one.events,

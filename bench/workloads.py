@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 FILE = Path(__file__).with_name("workloads.json")
+PARALLEL = 16
+"""Enough for results to come together, as on AWS where a hundred are open; each worker is a process here."""
 ORDER_SECONDS = 300
 """Time-out of every order: generous, a benchmark is no test of time-outs."""
 
@@ -30,11 +32,16 @@ class Workload:
     together: bool = False
 
     @property
+    def parallel(self) -> int:
+        """Orders of a run that are open at once where nothing else is asked for: all where they must end together."""
+        return self.orders if self.together else PARALLEL
+
+    @property
     def all_orders(self) -> int:
         """Orders of all runs."""
         return self.orders * self.runs
 
-    def job(self, *, gate: Path | None = None) -> dict[str, Any]:
+    def job(self, *, gate: Path) -> dict[str, Any]:
         """Build one run's job; commands of a ``together`` workload wait until the file ``gate`` exists."""
         wait = f"until [ -e {shlex.quote(str(gate))} ]; do sleep 0.2; done"
         commands = [wait] if self.together else ["true"]
