@@ -1,0 +1,69 @@
+# The one image of every function and of the CodeBuild project.
+#
+#   docker build -t iac-ci .
+#   docker run iac-ci iac_ci_init.handler.handler     a function, against a Lambda runtime API
+#   docker run iac-ci iac-ci-worker run               the CodeBuild door
+#
+# OpenTofu in place of Terraform:
+#   --build-arg TERRAFORM_IMAGE=ghcr.io/opentofu/opentofu:1.10-minimal --build-arg TERRAFORM_BINARY=/usr/local/bin/tofu
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
+ARG TERRAFORM_IMAGE=hashicorp/terraform:1.11.4
+
+FROM ${UV_IMAGE} AS uv
+
+FROM ${TERRAFORM_IMAGE} AS terraform
+
+# The system: Python, git and ssh, without what only builds or installs need.
+FROM ${PYTHON_IMAGE} AS system
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bash ca-certificates git openssh-client >/dev/null \
+    && for package in python3-pip python3-venv python3-setuptools python3-wheel; do \
+         if dpkg -s "$package" >/dev/null 2>&1; then apt-get purge -y -qq --auto-remove "$package" >/dev/null; fi; \
+       done \
+    && rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/idlelib \
+         /usr/local/lib/python3*/test /usr/local/lib/python3*/turtledemo /usr/local/bin/pip* /usr/local/bin/idle* \
+         /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* /root/.cache /tmp/* \
+         /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale \
+    && useradd --uid 10001 --create-home --shell /bin/bash iac-ci
+
+# Third-party packages, from the lock alone: this layer stays while only our own code changes.
+FROM ${PYTHON_IMAGE} AS dependencies
+COPY --from=uv /uv /usr/local/bin/uv
+# Compiled, and never compared with the source again: a function's file system can only be read, so that what is not
+# compiled here would be compiled at every cold start.
+ENV UV_PROJECT_ENVIRONMENT=/opt/iac-ci UV_PYTHON=/usr/local/bin/python3 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy \
+    UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_NO_CACHE=1
+WORKDIR /source
+COPY pyproject.toml uv.lock ./
+RUN uv sync --quiet --frozen --only-group image --no-install-workspace \
+    && rm -f /opt/iac-ci/.lock /opt/iac-ci/.gitignore
+
+# Our own packages as wheels, and apart from the rest what they add to it.
+FROM dependencies AS packages
+COPY packages packages
+RUN uv sync --quiet --frozen --only-group image --no-editable \
+    && mkdir /own && cd /opt/iac-ci \
+    && tar -c bin/iac-ci-worker lib/python3*/site-packages/iac_ci_* | tar -x -C /own
+
+# From nothing, so that what was removed above is in no layer.
+FROM scratch
+COPY --from=system / /
+ARG TERRAFORM_BINARY=/bin/terraform
+COPY --from=terraform ${TERRAFORM_BINARY} /usr/local/bin/
+COPY --from=dependencies /opt/iac-ci /opt/iac-ci
+COPY --from=packages /own /opt/iac-ci
+ENV PATH=/opt/iac-ci/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    PYTHONUNBUFFERED=1
+# What the functions need of the standard library, compiled too; and each can be imported.
+RUN python -c 'import awslambdaric.bootstrap, iac_ci_init.wiring, iac_ci_init.handler, iac_ci_orchestrator.wiring, \
+iac_ci_orchestrator.handler, iac_ci_watchdog.wiring, iac_ci_watchdog.handler, iac_ci_worker.wiring, iac_ci_worker.handler'
+COPY --from=packages /source/uv.lock /usr/share/iac-ci/uv.lock
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="iac-ci" org.opencontainers.image.revision="${REVISION}"
+USER iac-ci
+# The runtime client imports from here first; so no place that a run can write to.
+WORKDIR /opt/iac-ci
+# A command that names a function goes to Lambda's runtime client; any other is run as it is.
+ENTRYPOINT ["/bin/sh", "-c", "case \"$1\" in iac_ci_*.handler.handler) exec python -m awslambdaric \"$@\" ;; *) exec \"$@\" ;; esac", "iac-ci"]
+CMD ["bash"]
