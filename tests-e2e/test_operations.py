@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from iac_ci_cli import jobs
 from iac_ci_cli.connection import connect
 from iac_ci_cli.main import app
+from iac_ci_common.limits import WORKER_WAIT_SECONDS
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.testing import wait_until
 
@@ -50,6 +51,14 @@ def test_every_finding_of_the_doctor_is_explained_and_no_other():
     explained = PAGE.split("| kind | means |", 1)[1].split("\n\n", 1)[0]
     named = re.findall(r"^\| (`[^|]*) \|", explained, re.MULTILINE)
     assert {name for cell in named for name in re.findall(r"`([^`]+)`", cell)} == kinds
+
+
+def test_an_order_may_wait_for_its_worker_as_long_as_both_queues_keep_it():
+    stack = ROOT / "terraform" / "deploy" / "stack"
+    worker = json.loads((stack / "functions.json").read_text("utf-8"))["functions"]["worker"]
+    project = json.loads((stack / "builds.json").read_text("utf-8"))["projects"]["worker"]
+    assert worker["asynchronous"]["maximum_event_age_seconds"] == WORKER_WAIT_SECONDS
+    assert project["queued_timeout_minutes"] * 60 == WORKER_WAIT_SECONDS
 
 
 @pytest.mark.local_cloud
