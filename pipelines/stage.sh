@@ -1,0 +1,111 @@
+# shellcheck shell=bash disable=SC2154 # settings.sh sets what this uses
+# Lays out one Terraform stage in .build/<stack>/<stage> with its generated backend and variables, and runs it there, so
+# that the source tree stays as it is. Sourced after settings.sh.
+
+# lay_out STAGE VARIABLES: copies the stage and writes what is generated; VARIABLES is a JSON object.
+lay_out() {
+  local stage="$1" folder="$work/$1"
+  mkdir -p "$folder"
+  # What Terraform keeps between runs stays: its providers, their hashes, bootstrap's state.
+  find "$folder" -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name 'terraform.tfstate*' -exec rm -rf {} +
+  (cd "$root/terraform/$stage" && find . -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name tests -exec cp -R {} "$folder/" \;)
+  (umask 077 && printf '%s\n' "$2" >"$folder/terraform.tfvars.json")
+  [ "$stage" = bootstrap ] || write_backend "$stage" >"$folder/backend.hcl"
+  [ -z "${AWS_ENDPOINT_URL:-}" ] || write_endpoint >"$folder/endpoint_override.tf"
+}
+
+write_backend() {
+  cat <<END
+bucket       = "$state_bucket"
+key          = "$1/terraform.tfstate"
+region       = "$region"
+encrypt      = true
+use_lockfile = true
+END
+  if [ -n "${AWS_ENDPOINT_URL:-}" ]; then
+    cat <<END
+
+# Another endpoint stands for AWS.
+endpoints                   = { s3 = "$AWS_ENDPOINT_URL" }
+use_path_style              = true
+skip_credentials_validation = true
+skip_requesting_account_id  = true
+skip_metadata_api_check     = true
+skip_region_validation      = true
+END
+  fi
+}
+
+write_endpoint() {
+  cat <<END
+# Another endpoint stands for AWS.
+provider "aws" {
+  s3_use_path_style           = true
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_region_validation      = true
+}
+END
+}
+
+# terraform_in STAGE ARGUMENT…: runs Terraform in the stage's folder, never asking anybody anything.
+terraform_in() {
+  local stage="$1"
+  shift
+  TF_IN_AUTOMATION=1 TF_INPUT=0 terraform -chdir="$work/$stage" "$@"
+}
+
+# Where there is no state bucket yet a plan is made against an empty state, and says so.
+initialise() {
+  local stage="$1"
+  if [ "$stage" = bootstrap ]; then
+    terraform_in bootstrap init -no-color >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
+  elif state exists "$state_bucket"; then
+    rm -f "$work/$stage/no_backend_override.tf"
+    terraform_in "$stage" init -no-color -reconfigure -backend-config=backend.hcl >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
+  elif [ -n "$plan_only" ]; then
+    say "The state bucket $state_bucket does not exist yet: $stage is planned as from nothing."
+    printf 'terraform {\n  backend "local" {\n    path = "planned-from-nothing.tfstate"\n  }\n}\n' >"$work/$stage/no_backend_override.tf"
+    terraform_in "$stage" init -no-color -reconfigure >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
+  else
+    say "$script: the state bucket $state_bucket does not exist. Run pipelines/bootstrap first; nothing was changed."
+    exit 4
+  fi
+}
+
+initialising_failed() {
+  sed 's/^/  /' "$work/$1.log" >&2
+  say "$script: Terraform could not be initialised in $work/$1; nothing was changed. It is safe to run this again."
+  exit 1
+}
+
+# plan_or_apply STAGE: shows the plan, and unless only the plan was asked for, does exactly that.
+plan_or_apply() {
+  local stage="$1" saved code=0
+  # A plan holds every variable, secret ones too: it lies in a folder of its own, for as long as it is needed.
+  saved="$(mktemp -d)"
+  terraform_in "$stage" plan -no-color -detailed-exitcode -out="$saved/plan" || code=$?
+  if [ "$code" -eq 2 ] && [ -z "$plan_only" ]; then
+    code=0
+    terraform_in "$stage" apply -no-color "$saved/plan" || code=1
+    changed=yes
+  elif [ "$code" -eq 2 ]; then
+    code=0
+    changed=planned
+  else
+    changed=""
+  fi
+  rm -rf "$saved"
+  if [ "$code" -ne 0 ]; then
+    say "$script: Terraform failed in $stage. What it had made by then is in the state; it is safe to run this again."
+    exit 1
+  fi
+}
+
+said() {
+  case "$changed" in
+    yes) say "$1 is as planned now." ;;
+    planned) say "$1: only planned, nothing was changed." ;;
+    *) say "$1 is as it should be; there was nothing to change." ;;
+  esac
+}

@@ -1,0 +1,70 @@
+"""What the pipeline scripts ask of AWS outside Terraform: who we are, and the objects of the state bucket."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+ABSENT: Final = 4
+"""Exit code where the bucket or object does not exist."""
+
+_MISSING: Final = {"404", "NoSuchBucket", "NoSuchKey", "NotFound"}
+
+
+def _storage() -> Any:
+    return boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+
+
+def account() -> None:
+    """Print the number of the account that the credentials belong to."""
+    sys.stdout.write(boto3.client("sts").get_caller_identity()["Account"] + "\n")
+
+
+def exists(bucket: str) -> None:
+    """End with 0 if the bucket exists."""
+    _storage().head_bucket(Bucket=bucket)
+
+
+def fetch(bucket: str, key: str, path: str) -> None:
+    """Download an object; a file that only its owner may read."""
+    body = _storage().get_object(Bucket=bucket, Key=key)["Body"].read()
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=0o600)
+    target.write_bytes(body)
+
+
+def store(bucket: str, key: str, path: str) -> None:
+    """Upload an object."""
+    _storage().put_object(Bucket=bucket, Key=key, Body=Path(path).read_bytes())
+
+
+def newest(bucket: str, prefix: str) -> None:
+    """Print the key of the newest object below a prefix."""
+    pages = _storage().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    found = [entry for page in pages for entry in page.get("Contents", [])]
+    if not found:
+        sys.exit(ABSENT)
+    sys.stdout.write(max(found, key=lambda entry: entry["LastModified"])["Key"] + "\n")
+
+
+def main() -> None:
+    """Do what the arguments say; errors are said in a line."""
+    commands = {"account": account, "exists": exists, "fetch": fetch, "store": store, "newest": newest}
+    try:
+        commands[sys.argv[1]](*sys.argv[2:])
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _MISSING:
+            sys.exit(ABSENT)
+        sys.exit(f"{sys.argv[1]}: {error}")
+    except BotoCoreError as error:
+        sys.exit(f"{sys.argv[1]}: {error}")
+
+
+if __name__ == "__main__":
+    main()

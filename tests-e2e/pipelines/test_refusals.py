@@ -1,0 +1,82 @@
+"""What goes wrong is said at once, all of it, in the operator's terms, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted(path.name for path in (ROOT / "pipelines").iterdir() if path.is_file() and os.access(path, os.X_OK))
+
+
+def run(script, *arguments, **environment):
+    return subprocess.run(
+        [ROOT / "pipelines" / script, *arguments],
+        env={"PATH": "/usr/bin:/bin"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_says_how_it_is_used(script):
+    done = run(script, "--help")
+    assert done.returncode == 0
+    assert f"pipelines/{script}" in done.stdout
+    assert "--plan" in done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_problem_is_said_at_once(script):
+    done = run(script, "--stack", "Bad_Name", "--region", "nowhere", "--what")
+    assert done.returncode == 2
+    for part in ("Bad_Name", "nowhere", "unknown argument: --what", "nothing was changed"):
+        assert part in done.stderr, done.stderr
+
+
+def test_missing_tools_are_named():
+    done = run("deploy", "--region", "eu-central-1")
+    assert done.returncode == 2
+    assert "terraform is not on PATH" in done.stderr
+    assert "uv is not on PATH" in done.stderr
+    assert "run pipelines/build" in done.stderr
+
+
+def test_a_flag_without_its_value_is_a_problem():
+    assert "--image wants a value" in run("deploy", "--region", "eu-central-1", "--image").stderr
+
+
+@pytest.mark.local_cloud
+def test_without_credentials_nothing_happens(operator):
+    done = operator.run("ecr", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_EC2_METADATA_DISABLED="true")
+    assert done.returncode == 3
+    assert "check your credentials. Nothing was changed." in done.stderr
+
+
+@pytest.mark.local_cloud
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{", "Expecting"),
+        ("[]", "holds no JSON object"),
+        ('{"stack": "x", "webhook_secret": "y"}', "stack is given by a flag; webhook_secret"),
+    ],
+)
+def test_a_wrong_file_of_variables_is_refused(operator, tmp_path, content, why):
+    path = tmp_path / "more.json"
+    path.write_text(content)
+    done = operator.run("deploy", "--variables", str(path))
+    assert done.returncode == 2
+    assert why in done.stderr
+
+
+def test_the_scripts_are_clean_to_shellcheck():
+    scripts = [ROOT / "pipelines" / name for name in SCRIPTS] + sorted((ROOT / "pipelines").glob("*.sh"))
+    scripts += [ROOT / ".ci" / name for name in ("run", "test", "alone", "iac-ci", "terraform", "setup")]
+    done = subprocess.run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
