@@ -1,0 +1,22 @@
+"""Which stack the system tests look at: a deployed one that ``--stack`` names, or a local cloud of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stack",
+        default=None,
+        metavar="NAME",
+        help="look at this deployed stack, with the AWS credentials and region of the environment; "
+        "without it, at a local cloud of the tests' own",
+    )
+
+
+@pytest.fixture(scope="session")
+def deployed_stack(request: pytest.FixtureRequest) -> str | None:
+    """Name of the deployed stack, or None for the local cloud."""
+    name: str | None = request.config.getoption("--stack")
+    return name

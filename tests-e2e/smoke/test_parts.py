@@ -1,0 +1,101 @@
+"""Every part is there, as the stack's files say, and answers."""
+
+from __future__ import annotations
+
+import pytest
+import urllib3
+
+from iac_ci_cli import jobs
+from iac_ci_common.errors import InputProblems
+from smoke.conftest import stack_file
+
+pytestmark = pytest.mark.local_cloud
+
+FUNCTIONS = stack_file("functions.json")["functions"]
+TABLES = stack_file("tables.json")["tables"]
+BUCKETS = {name: rules for name, rules in stack_file("buckets.json")["buckets"].items() if name != "state"}
+
+
+def test_the_api_refuses_who_does_not_sign(stack):
+    with urllib3.PoolManager(retries=False, timeout=30) as pool:
+        answer = pool.request("POST", stack.connection.names.webhook_url, body=b"{}")
+    assert answer.status == 401
+
+
+def test_the_api_names_every_problem_of_a_bad_job(stack):
+    with pytest.raises(InputProblems) as refused:
+        jobs.submit(stack.connection, b'{"username": "smoke", "orders": [{"cmds": [], "timeout": 0}], "what": 1}')
+    assert {problem.where for problem in refused.value.problems} >= {"orders[0].cmds", "orders[0].timeout", "what"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_as_its_file_says(stack, name):
+    told = FUNCTIONS[name]
+    found = stack.client("lambda").get_function_configuration(FunctionName=stack.function(name))
+    assert (found["Timeout"], found["MemorySize"]) == (told["timeout_seconds"], told["memory_mb"])
+    assert set(told["environment"]) <= set(found["Environment"]["Variables"])
+
+
+@pytest.mark.usefixtures("only_on_aws")
+def test_all_functions_run_one_image_by_its_digest(stack):
+    client = stack.client("lambda")
+    images = {client.get_function(FunctionName=stack.function(name))["Code"]["ResolvedImageUri"] for name in FUNCTIONS}
+    (image,) = images
+    assert "@sha256:" in image
+    repository, _, digest = image.partition("/")[2].partition("@")
+    found = stack.client("ecr").describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+    assert found["imageDetails"]
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "answer"),
+    [
+        ("init-job", {"body": "{}", "headers": {}}, "401"),
+        ("orchestrator", {"Records": []}, "runs"),
+        ("watchdog-check", {"run_id": "20000101T000000-000000000000", "order_num": "0001"}, "ended"),
+        ("worker", {"no": "work"}, "validation error"),
+    ],
+)
+def test_every_function_answers(stack, name, event, answer):
+    assert answer in str(stack.invoke(name, event))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_its_keys_its_index_and_forgets(stack, name):
+    told, client = TABLES[name], stack.client("dynamodb")
+    found = client.describe_table(TableName=f"{stack.name}-{name}")["Table"]
+    keys = [told["hash_key"]["name"], *([told["range_key"]["name"]] if told["range_key"] else [])]
+    assert [key["AttributeName"] for key in found["KeySchema"]] == keys
+    indexes = {index["IndexName"] for index in found.get("GlobalSecondaryIndexes", [])}
+    assert indexes == {index["name"] for index in told["indexes"]}
+    forgets = client.describe_time_to_live(TableName=f"{stack.name}-{name}")["TimeToLiveDescription"]
+    assert forgets["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
+    assert forgets["AttributeName"] == told["ttl_attribute"]
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_every_bucket_forgets_and_tells_whom_it_must(stack, name):
+    told, client = BUCKETS[name], stack.client("s3")
+    bucket = getattr(stack.connection.names, f"{name}_bucket")
+    rules = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert {rule["Expiration"]["Days"] for rule in rules if "Expiration" in rule} == {told["expire_days"]}
+    notified = client.get_bucket_notification_configuration(Bucket=bucket).get("LambdaFunctionConfigurations", [])
+    if told["notification"] is None:
+        assert notified == []
+        return
+    (one,) = notified
+    assert one["LambdaFunctionArn"].endswith(stack.function(told["notification"]["function"]))
+    filters = {rule["Name"].lower(): rule["Value"] for rule in one["Filter"]["Key"]["FilterRules"]}
+    assert filters == {"prefix": told["notification"]["prefix"], "suffix": told["notification"]["suffix"]}
+
+
+def test_the_watchdog_is_there(stack):
+    machines = stack.client("stepfunctions").list_state_machines()["stateMachines"]
+    assert f"{stack.name}-watchdog" in {machine["name"] for machine in machines}
+
+
+@pytest.mark.usefixtures("only_on_aws")
+def test_the_build_project_runs_the_same_image(stack):
+    (project,) = stack.client("codebuild").batch_get_projects(names=[f"{stack.name}-worker"])["projects"]
+    function = stack.client("lambda").get_function(FunctionName=stack.function("worker"))
+    assert project["environment"]["image"] == function["Code"]["ImageUri"]
