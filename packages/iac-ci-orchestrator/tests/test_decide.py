@@ -171,7 +171,7 @@ GRAPHS = st.integers(1, 14).flatmap(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(GRAPHS, st.integers(1, 4))
 def test_every_graph_ends_and_nothing_starts_before_its_time(graph, parallel):
     orders = tuple(
