@@ -18,13 +18,16 @@ FROM ${TERRAFORM_IMAGE} AS terraform
 FROM ${PYTHON_IMAGE} AS system
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bash ca-certificates git openssh-client >/dev/null \
-    && for package in python3-pip python3-venv python3-setuptools python3-wheel; do \
+    && for package in \
+         python3-pip python3-venv python3.11-venv python3-setuptools python3-wheel python3-pip-whl python3-setuptools-whl; do \
          if dpkg -s "$package" >/dev/null 2>&1; then apt-get purge -y -qq --auto-remove "$package" >/dev/null; fi; \
        done \
-    && rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/idlelib \
-         /usr/local/lib/python3*/test /usr/local/lib/python3*/turtledemo /usr/local/bin/pip* /usr/local/bin/idle* \
+    && rm -rf /usr/lib/python3*/ensurepip /usr/local/bin/pip* /usr/local/bin/idle* /usr/local/lib/python3*/site-packages/* \
+         /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/idlelib /usr/local/lib/python3*/turtledemo \
+         /usr/local/lib/python3*/test /usr/local/include \
          /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* /root/.cache /tmp/* \
-         /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale \
+         /usr/share/man /usr/share/info /usr/share/locale \
+    && find /usr/share/doc -type f ! -name copyright -delete \
     && useradd --uid 10001 --create-home --shell /bin/bash iac-ci
 
 # Third-party packages, from the lock alone: this layer stays while only our own code changes.

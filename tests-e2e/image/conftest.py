@@ -1,0 +1,102 @@
+"""The image of this checkout, built once, and its functions as Lambda runs them."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from contextlib import contextmanager
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from image.engine import ROOT, Engine, EngineMissing, find_engine
+from image.runtime import RuntimeApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+SECRET: Final = "the secret that requests are signed with"
+SECRET_NAME: Final = "/iac-ci/tested/webhook-secret"
+
+_VALUES: Final = {
+    "log_level": "INFO",
+    "max_parallel": "100",
+    "allow_file_repositories": "false",
+    "secret_allow_list": '{"*": ["*"]}',
+    "secrets_prefix": "/iac-ci/jobs/",
+    "webhook_secrets": json.dumps([f"ssm:{SECRET_NAME}"]),
+}
+"""What the placeholders of functions.json stand for where any name will not do."""
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    try:
+        return find_engine()
+    except EngineMissing as reason:
+        pytest.skip(f"no Docker engine: {reason}")
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> str:
+    """Build the image; the layers of an earlier build are used again."""
+    tag = "iac-ci:tested"
+    engine.build(tag)
+    return tag
+
+
+@pytest.fixture
+def function(engine: Engine, image: str) -> Callable[[str], AbstractContextManager[RuntimeApi]]:
+    """Give what starts a function by its name, with the command and the environment that it is deployed with.
+
+    Like on Lambda it runs as a user that the image does not know, and can write to /tmp alone.
+    """
+    functions = json.loads((ROOT / "terraform/deploy/stack/functions.json").read_text("utf-8"))["functions"]
+
+    @contextmanager
+    def start(name: str) -> Iterator[RuntimeApi]:
+        container = f"iac-ci-tested-{uuid.uuid4().hex[:12]}"
+        with RuntimeApi({SECRET_NAME: SECRET}) as api:
+            environment = {key: _value(text) for key, text in functions[name]["environment"].items()} | {
+                "AWS_LAMBDA_RUNTIME_API": api.address,
+                "AWS_LAMBDA_FUNCTION_NAME": f"tested-{name}",
+                "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(functions[name]["memory_mb"]),
+                "AWS_ENDPOINT_URL": f"http://{api.address}",
+                "AWS_REGION": "eu-central-1",
+                "AWS_DEFAULT_REGION": "eu-central-1",
+                "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+                "AWS_SECRET_ACCESS_KEY": "not a key",
+            }
+            flags = [
+                "--read-only",
+                "--tmpfs",
+                "/tmp:exec",
+                "--user",
+                "993:990",
+                "--network",
+                "host",
+                "--name",
+                container,
+            ]
+            for key, value in environment.items():
+                flags += ["--env", f"{key}={value}"]
+            engine.run("run", "--detach", *flags, image, *functions[name]["image_command"])
+            Thread(target=lambda: api.ended(engine.run("wait", container, seconds=280).stdout), daemon=True).start()
+            try:
+                yield api
+            except BaseException as error:
+                logs = engine.run("logs", container, check=False)
+                error.add_note(f"{logs.stdout[-3000:]}{logs.stderr[-3000:]}")
+                raise
+            finally:
+                engine.run("rm", "--force", container, check=False)
+
+    return start
+
+
+def _value(text: str) -> Any:
+    return re.sub(r"\$\{(\w+)\}", lambda found: _VALUES.get(found[1], f"tested-{found[1]}"), text)

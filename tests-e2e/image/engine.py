@@ -1,0 +1,68 @@
+"""A Docker engine: the one that runs, or one that can be started beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_BUILD_SECONDS: Final = 600
+
+
+class EngineMissing(Exception):
+    """There is no engine, and none can be started."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Runs ``docker`` with what it needs to find the engine and, for builds, the base images."""
+
+    environment: dict[str, str]
+    build_flags: tuple[str, ...]
+
+    def run(self, *arguments: str, seconds: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``docker``; fail with what it said."""
+        done = subprocess.run(
+            ["docker", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+        )
+        if check:
+            assert done.returncode == 0, f"docker {shlex.join(arguments)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done
+
+    def build(self, tag: str) -> None:
+        """Build the image of this checkout."""
+        self.run("build", *self.build_flags, "-t", tag, str(ROOT), seconds=_BUILD_SECONDS)
+
+    def inside(self, image: str, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container of the image, as its user and without a network."""
+        given = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+        return self.run("run", "--rm", "--network", "none", *given, image, *command, check=False)
+
+    def shell(self, image: str, script: str) -> str:
+        """Run a script in a container; give what it printed."""
+        done = self.inside(image, "bash", "-c", script)
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    def size(self, image: str) -> int:
+        """Give the bytes of an image with all its layers."""
+        return int(self.run("image", "inspect", "--format", "{{.Size}}", image).stdout)
+
+
+def find_engine() -> Engine:
+    """Find or start an engine; raises ``EngineMissing`` with the reason."""
+    done = subprocess.run([ROOT / ".ci/docker"], capture_output=True, text=True, timeout=280)
+    if done.returncode != 0:
+        raise EngineMissing(done.stderr.strip()[-500:])
+    told = dict(word.split("=", 1) for line in done.stdout.splitlines() for word in shlex.split(line) if "=" in word)
+    environment = dict(os.environ) | told
+    return Engine(environment, tuple(shlex.split(environment.get("DOCKER_BUILD_FLAGS", ""))))
