@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench import aws_calls, bill, workloads
 
 from iac_ci_common.models.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))
 
-from bench import aws_calls, bill, workloads  # noqa: E402 - found by the line before
 
 WORKLOADS = workloads.read()
 
