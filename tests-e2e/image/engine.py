@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _BUILD_SECONDS: Final = 600
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let the second of two test processes find what the first one has made: an engine, the layers of an image."""
+    with (ROOT / ".ci/docker").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class EngineMissing(Exception):
@@ -40,7 +51,8 @@ class Engine:
 
     def build(self, tag: str) -> None:
         """Build the image of this checkout."""
-        self.run("build", *self.build_flags, "-t", tag, str(ROOT), seconds=_BUILD_SECONDS)
+        with one_at_a_time():
+            self.run("build", *self.build_flags, "-t", tag, str(ROOT), seconds=_BUILD_SECONDS)
 
     def inside(self, image: str, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a container of the image, as its user and without a network."""
@@ -60,7 +72,8 @@ class Engine:
 
 def find_engine() -> Engine:
     """Find or start an engine; raises ``EngineMissing`` with the reason."""
-    done = subprocess.run([ROOT / ".ci/docker"], capture_output=True, text=True, timeout=280)
+    with one_at_a_time():
+        done = subprocess.run([ROOT / ".ci/docker"], capture_output=True, text=True, timeout=280)
     if done.returncode != 0:
         raise EngineMissing(done.stderr.strip()[-500:])
     told = dict(word.split("=", 1) for line in done.stdout.splitlines() for word in shlex.split(line) if "=" in word)

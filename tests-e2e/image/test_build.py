@@ -1,0 +1,237 @@
+"""pipelines/build: one image for each commit, pushed and recorded by digest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iac_ci_local.ministack import LocalAws
+from image.engine import ROOT, Engine
+
+pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(900)]
+
+SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "packages", "pipelines")
+
+
+@dataclass
+class Builder:
+    """Somebody with a checkout of their own and credentials."""
+
+    checkout: Path
+    environment: dict[str, str]
+    aws: LocalAws
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.checkout / "pipelines/build", *arguments],
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
+        done = subprocess.run(
+            ["git", *identity, "-C", self.checkout, *arguments], check=True, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout.strip()
+
+    @property
+    def record(self) -> Path:
+        return self.checkout / ".build/acme/image.json"
+
+    @property
+    def repository(self) -> str:
+        """Where Docker reaches the local cloud's registry."""
+        return f"{self.aws.endpoint.removeprefix('http://')}/acme"
+
+    def images(self) -> dict[str, str]:
+        """Give the digest of every tag in the repository."""
+        found: list[dict[str, Any]] = self.aws.client("ecr").describe_images(repositoryName="acme")["imageDetails"]
+        return {tag: image["imageDigest"] for image in found for tag in image.get("imageTags", [])}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    with LocalAws() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def builder(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    """Somebody who builds ``acme`` from a fresh checkout; whether there is Docker is left to the test."""
+    checkout = tmp_path_factory.mktemp("builder") / "checkout"
+    checkout.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        else:
+            shutil.copy(ROOT / name, checkout)
+    (checkout / ".gitignore").write_text(".build/\n")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environment = kept | {
+        "IAC_CI_STACK": "acme",
+        "AWS_REGION": aws.session["region_name"],
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_ACCESS_KEY_ID": aws.access_key,
+        "AWS_SECRET_ACCESS_KEY": aws.secret_key,
+        "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    made = Builder(checkout, environment, aws)
+    made.git("init", "-q")
+    made.git("add", ".")
+    made.git("commit", "-q", "-m", "all")
+    return made
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """Give a folder for stand-ins of programs, to be put first on PATH."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    return folder
+
+
+def stand_in(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_a_plan_before_there_is_a_repository_says_so_and_needs_no_docker(builder: Builder, tools: Path) -> None:
+    stand_in(tools, "docker", "exit 99")
+    done = builder.run("--plan", PATH=f"{tools}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert "does not exist yet" in done.stderr
+    assert "Next: pipelines/ecr --stack acme" in done.stderr
+    assert not builder.record.exists()
+
+
+def test_every_setting_is_checked_before_anything_is_touched(builder: Builder, tools: Path) -> None:
+    stand_in(tools, "docker", "exit 1")
+    path = f"{tools}:{os.environ['PATH']}"
+    done = builder.run("--repository", "acme:latest", "--architecture", "mips", PATH=path)
+    assert done.returncode == 2
+    for part in ("'acme:latest' is no address", "'mips' is neither", "no Docker engine answers", "nothing was changed"):
+        assert part in done.stderr, done.stderr
+
+
+def test_without_a_commit_there_is_nothing_to_name_the_image_after(builder: Builder, tmp_path: Path) -> None:
+    shutil.copytree(builder.checkout / "pipelines", tmp_path / "checkout/pipelines")
+    script = tmp_path / "checkout/pipelines/build"
+    environment = builder.environment | {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    done = subprocess.run([script, "--plan"], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "is no git checkout with a commit" in done.stderr
+
+
+def test_without_a_repository_nothing_is_built(builder: Builder, tools: Path) -> None:
+    stand_in(tools, "docker", "exit 0")
+    done = builder.run(PATH=f"{tools}:{os.environ['PATH']}")
+    assert done.returncode == 4
+    assert "Run pipelines/ecr first; nothing was changed." in done.stderr
+
+
+@pytest.fixture
+def repository(builder: Builder) -> Iterator[str]:
+    registry = builder.aws.client("ecr")
+    registry.create_repository(repositoryName="acme")
+    yield builder.repository
+    registry.delete_repository(repositoryName="acme", force=True)
+
+
+@pytest.mark.parametrize(
+    ("failing", "said"),
+    [("build", "could not be built; nothing was pushed."), ("push", "could not be pushed.")],
+)
+def test_a_failure_of_docker_ends_the_script_and_leaves_no_record(
+    builder: Builder, repository: str, tools: Path, failing: str, said: str
+) -> None:
+    stand_in(
+        tools, "docker", f'cat >/dev/null; [ "$1" = {failing} ] && exit 1; [ "$1" = version ] && echo amd64; exit 0'
+    )
+    done = builder.run("--repository", repository, PATH=f"{tools}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "It is safe to run this again." in done.stderr
+    assert not builder.record.exists()
+
+
+def test_logs_in_to_ecr_and_out_again(builder: Builder, repository: str, tools: Path, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    stand_in(
+        tools,
+        "docker",
+        f"""echo "$@" >>{calls}
+        case "$1" in version) echo amd64 ;; login) wc -c >>{calls} ;; push) exit 1 ;; build) cat >/dev/null ;; esac""",
+    )
+    host = f"{builder.aws.account}.dkr.ecr.us-east-1.amazonaws.com"
+    done = builder.run("--repository", f"{host}/acme", "--architecture", "arm64", PATH=f"{tools}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    said = calls.read_text().splitlines()
+    assert f"login --username AWS --password-stdin {host}" in said
+    # The password came on standard input, and is not empty.
+    assert int(said[said.index(f"login --username AWS --password-stdin {host}") + 1]) > 0
+    assert said[-1] == f"logout {host}"
+    assert any(call.startswith("build --platform linux/arm64 ") for call in said)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_an_image_is_built_pushed_and_recorded_once_for_each_commit(
+    engine: Engine, image: str, builder: Builder, repository: str
+) -> None:
+    """That ``image`` was built before only leaves layers that need not be built again."""
+    revision = builder.git("rev-parse", "HEAD")
+    older = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"})
+    builder.aws.client("ecr").put_image(repositoryName="acme", imageManifest=older, imageTag="latest")
+    environment = {
+        name: value for name, value in engine.environment.items() if name.startswith("DOCKER") or name == "PATH"
+    }
+
+    planned = builder.run("--repository", repository, "--plan", **environment)
+    assert planned.returncode == 0, planned.stderr
+    assert "would be built for x86_64" in planned.stderr
+    assert set(builder.images()) == {"latest"}
+
+    # What is not committed is not in the image.
+    (builder.checkout / "packages/iac-ci-worker/src/iac_ci_worker/uncommitted.py").write_text("")
+    done = builder.run("--repository", repository, **environment)
+    assert done.returncode == 0, done.stderr
+    images = builder.images()
+    assert set(images) == {revision, "latest"}
+    assert images[revision] == images["latest"]
+    record = json.loads(builder.record.read_text())
+    assert record == {
+        "image_uri": f"{repository}@{images[revision]}",
+        "repository": repository,
+        "digest": images[revision],
+        "revision": revision,
+        "architecture": "x86_64",
+    }
+    assert "Next: pipelines/deploy --stack acme" in done.stderr
+    label = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
+    assert engine.run("image", "inspect", "--format", label, f"{repository}:{revision}").stdout.strip() == revision
+    inside = engine.shell(f"{repository}:{revision}", "ls /opt/iac-ci/lib/python3*/site-packages/iac_ci_worker")
+    assert "handler.py" in inside
+    assert "uncommitted.py" not in inside
+
+    # A second time there is nothing to build, and what was lost is recorded again.
+    builder.record.unlink()
+    again = builder.run("--repository", repository, **environment)
+    assert again.returncode == 0, again.stderr
+    assert "it is not built again" in again.stderr
+    assert json.loads(builder.record.read_text()) == record
+    assert builder.images() == images
+    engine.run("image", "rm", f"{repository}:{revision}")
