@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Final
 
 from rich.console import Console
 
@@ -12,7 +13,12 @@ from bench import table, workloads
 from bench.bare import BareChain
 from bench.cloud import CountedCloud
 from bench.measuring import Measurement, Measuring
+from iac_ci_local.ministack import Speed
 from iac_ci_local.stopping import ended_by_signals
+
+_SPEED: Final = Speed(wait_scale=30)
+"""Watchdogs look after half an hour: on AWS none would look within the minute that most of these runs take there, and
+here each look is a process that would take the machine from the run."""
 
 
 def main() -> None:
@@ -41,7 +47,7 @@ def measure(workload: workloads.Workload, parallel: int | None, rounds: int) -> 
     """Measure one workload in a cloud of its own, so that none inherits another's processes or memory."""
     parallel = parallel or workload.parallel
     print(f"{workload.name} …", file=sys.stderr)
-    with ended_by_signals(), CountedCloud(max_parallel=parallel) as cloud:
+    with ended_by_signals(), CountedCloud(max_parallel=parallel, speed=_SPEED) as cloud:
         measuring = Measuring(cloud, BareChain(cloud), parallel=parallel)
         measuring.warm_up(workloads.read()["single"])
         return measuring.measure(workload, rounds=rounds)

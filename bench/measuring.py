@@ -112,6 +112,8 @@ class Measuring:
         self._cloud = cloud
         self._bare = bare
         self._parallel = parallel
+        self._s3 = cloud.aws.client("s3")
+        self._dynamodb = cloud.aws.client("dynamodb")
 
     def warm_up(self, workload: Workload) -> None:
         """Run once unmeasured, so that no process has to be started while it counts."""
@@ -200,10 +202,6 @@ class Measuring:
             for name in FUNCTIONS
         }
 
-    @property
-    def _s3(self) -> Any:
-        return self._cloud.aws.client("s3")
-
     def _rings(self, run_ids: Sequence[str]) -> int:
         """Count the events of runs: their doorbells read as many."""
         return sum(int(self._lock(run_id)["doorbell"]["N"]) for run_id in run_ids)
@@ -212,7 +210,7 @@ class Measuring:
         return bool(self._lock(run_id).get("completed", {}).get("BOOL"))
 
     def _lock(self, run_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._cloud.aws.client("dynamodb").get_item(
+        found: dict[str, Any] = self._dynamodb.get_item(
             TableName=self._cloud.stack.names.resource("locks"), Key={"lock_key": {"S": keys.run_lock(run_id)}}
         )["Item"]
         return found
