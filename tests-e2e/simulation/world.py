@@ -20,6 +20,7 @@ from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.work import Work
 from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.reporting import CommitStatus
 from iac_ci_common.testing import MemoryReports, MemorySealer, Sequential
 from simulation.faults import Fault, Faults
 from simulation.memory import RecordedLocks, RecordedObjects, RecordedRuns
@@ -453,6 +454,10 @@ class ReportsService:
     def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
         """Keep the comment."""
         self._world.reports.publish(target, run_id=run_id, body=body)
+
+    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
+        """Keep the status."""
+        self._world.reports.mark(target, status)
 
 
 __all__ = ["Port", "PreparationsService", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]

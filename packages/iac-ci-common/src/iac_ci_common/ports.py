@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_common.models.work import Work
+    from iac_ci_common.reporting import CommitStatus
 
 T = TypeVar("T")
 
@@ -251,10 +252,14 @@ class Sealer(Protocol):
 
 
 class Reports(Protocol):
-    """The comment on the pull request."""
+    """The comment on the pull request, and the status of its commit."""
 
     def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
         """Create the run's comment or edit the one there is; found by a hidden marker of the run."""
+        ...
+
+    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
+        """Set a status on a commit of the target's repository; setting it again is harmless."""
         ...
 
 

@@ -18,8 +18,8 @@ from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.models.watch import Watch
 from iac_ci_common.packing import write
+from iac_ci_common.publishing import publish
 from iac_ci_common.queueing import order_name, queue
-from iac_ci_common.reporting import render
 from iac_ci_common.sops import age_recipient
 from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.gathering import CodeSource, Gatherer, code_source, permanent
@@ -241,11 +241,8 @@ class Preparer:
         run = queued.run
         if run.report is None:
             return
-        try:
-            self._ports.reports.publish(run.report, run_id=run.run_id, body=render(run, queued.orders))
-        except IacCiError as error:
-            self._ports.notes.warning("the comment failed", run_id=run.run_id, error=str(error))
-            failed = queued.events[0].model_copy(
-                update={"kind": "comment_failed", "reason": error.message[:1024], "at": self._ports.clock.now()}
-            )
-            self._ports.runs.record([failed])
+        failures = publish(self._ports.reports, run, queued.orders, with_status=True)
+        for kind, error in failures.items():
+            self._ports.notes.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
+            told = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
+            self._ports.runs.record([queued.events[0].model_copy(update=told)])

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.result import Result
-from iac_ci_common.reporting import FailedLog, did_not_succeed, render
+from iac_ci_common.publishing import publish
+from iac_ci_common.reporting import FailedLog, did_not_succeed
 from iac_ci_orchestrator.results import read_result
 from iac_ci_orchestrator.telling import run_event
 
@@ -73,21 +73,22 @@ class Commenter:
         behind = told.behind or changed
         if not behind or not now_due(told, now):
             return Told(told.at, behind)
-        self.tell(run, orders)
+        self._tell(run, orders, with_status=False)
         # Also where it failed: the failure is recorded, and the next change or the end tries again.
         return Told(self._ports.clock.now(), behind=False)
 
-    def tell(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
-        """Write the comment as things are."""
+    def last(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Tell the end, whenever the edit before was, and set the commit's status."""
+        self._tell(run, orders, with_status=True)
+
+    def _tell(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> None:
         if run.report is None:
             return
         ports = self._ports
-        try:
-            body = render(run, orders, logs=self._logs(run, orders))
-            ports.reports.publish(run.report, run_id=run.run_id, body=body)
-        except IacCiError as error:
-            ports.notes.warning("the comment failed", run_id=run.run_id, error=str(error))
-            ports.runs.record([run_event(run, ports.clock.now(), kind="comment_failed", reason=error.message[:1024])])
+        failures = publish(ports.reports, run, orders, logs=self._logs(run, orders), with_status=with_status)
+        for kind, error in failures.items():
+            ports.notes.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
+            ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
 
     def _logs(self, run: RunRow, orders: Sequence[OrderRow]) -> list[FailedLog]:
         wanted = did_not_succeed(orders)[:MAX_LOGS]

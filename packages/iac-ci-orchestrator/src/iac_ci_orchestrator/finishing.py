@@ -47,7 +47,7 @@ class Finisher:
                 done_marker(run, orders).model_dump_json().encode(),
                 content_type="application/json",
             )
-        self._commenter.tell(run, orders)
+        self._commenter.last(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
         return True
 

@@ -11,7 +11,7 @@ class Event(StoredShape):
     """Something that happened to an order, or (``order_name`` is ``_job``) to the run.
 
     ``kind`` is the state entered, or for the run also ``accepted``, ``prepared``, ``preparation_failed``,
-    ``comment_failed``, ``nudged``.
+    ``comment_failed``, ``status_failed``, ``nudged``.
     """
 
     trace_id: TraceId

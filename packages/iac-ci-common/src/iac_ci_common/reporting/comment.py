@@ -71,21 +71,26 @@ def duration(order: OrderRow) -> str:
 
 
 def render(
-    run: RunRow, orders: Sequence[OrderRow], *, logs: Sequence[FailedLog] = (), limit: int = MAX_COMMENT_CHARS
+    run: RunRow,
+    orders: Sequence[OrderRow],
+    *,
+    logs: Sequence[FailedLog] = (),
+    status_error: str | None = None,
+    limit: int = MAX_COMMENT_CHARS,
 ) -> str:
     """Write the whole comment, of at most ``limit`` characters; whatever is left out for that is said.
 
     The table comes first, with the orders that need a look before the others where not all fit; the logs share what
-    room is left, each cut at a line.
+    room is left, each cut at a line. ``status_error`` is why the commit's status could not be set.
     """
     foot = f"\n\nFlow {code(run.flow_id)} · `iac-ci status {run.run_id}`"
-    head = _head(run)
+    head = _head(run, status_error)
     table = _table(orders, limit - len(head) - len(foot))
     text = head + table
     return text + _logs(run, orders, logs, limit - len(text) - len(foot)) + foot
 
 
-def _head(run: RunRow) -> str:
+def _head(run: RunRow, status_error: str | None) -> str:
     parts = [marker(run.run_id)]
     if run.report is not None and run.report.search_tag:
         parts.append(escape(run.report.search_tag[:_REASON_CHARS]))
@@ -93,6 +98,8 @@ def _head(run: RunRow) -> str:
     why = run.reason or run.preparation_error
     if why:
         parts.append(escape(why[:1024]))
+    if status_error:
+        parts.append(f"The commit's status could not be set: {escape(status_error[:_REASON_CHARS])}")
     return "\n\n".join(parts)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.work import Work
+    from iac_ci_common.reporting import CommitStatus
 
 T = TypeVar("T")
 
@@ -168,10 +169,15 @@ class MemoryReports:
     def __init__(self) -> None:
         """Start with none."""
         self.bodies: dict[str, str] = {}
+        self.statuses: list[CommitStatus] = []
 
     def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
         """Keep the run's comment."""
         self.bodies[run_id] = body
+
+    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
+        """Keep the status."""
+        self.statuses.append(status)
 
 
 class MemoryRepositories:

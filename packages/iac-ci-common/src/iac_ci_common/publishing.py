@@ -1,0 +1,41 @@
+"""Tells the pull request of a run: the commit's status and the comment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import IacCiError
+from iac_ci_common.reporting import commit_status, render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.ports import Reports
+    from iac_ci_common.reporting import FailedLog
+
+
+def publish(
+    reports: Reports, run: RunRow, orders: Sequence[OrderRow], *, logs: Sequence[FailedLog] = (), with_status: bool
+) -> dict[str, IacCiError]:
+    """Write the run's comment and, ``with_status``, its commit's status.
+
+    Gives what failed, by the kind of event that tells of it: a code host that fails never fails a run. A status that
+    could not be set is told in the comment.
+    """
+    failed: dict[str, IacCiError] = {}
+    if run.report is None:
+        return failed
+    status = commit_status(run, orders) if with_status else None
+    if status is not None:
+        try:
+            reports.mark(run.report, status)
+        except IacCiError as error:
+            failed["status_failed"] = error
+    unset = failed.get("status_failed")
+    try:
+        body = render(run, orders, logs=logs, status_error=unset.message if unset is not None else None)
+        reports.publish(run.report, run_id=run.run_id, body=body)
+    except IacCiError as error:
+        failed["comment_failed"] = error
+    return failed
