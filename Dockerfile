@@ -5,7 +5,7 @@
 #   docker run iac-ci iac-ci-worker run               the CodeBuild door
 #
 # OpenTofu in place of Terraform:
-#   --build-arg TERRAFORM_IMAGE=ghcr.io/opentofu/opentofu:1.10-minimal --build-arg TERRAFORM_BINARY=/usr/local/bin/tofu
+#   --build-arg TERRAFORM_IMAGE=ghcr.io/opentofu/opentofu:1.11.7-minimal --build-arg TERRAFORM_BINARY=/usr/local/bin/tofu
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
 ARG TERRAFORM_IMAGE=hashicorp/terraform:1.11.4
@@ -28,7 +28,10 @@ RUN apt-get update -qq \
          /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* /root/.cache /tmp/* \
          /usr/share/man /usr/share/info /usr/share/locale \
     && find /usr/share/doc -type f ! -name copyright -delete \
-    && useradd --uid 10001 --create-home --shell /bin/bash iac-ci
+    && useradd --uid 10001 --create-home --shell /bin/bash iac-ci \
+    # Lambda runs functions as its own user; ssh, which git calls, refuses a user that has no name.
+    && groupadd --gid 990 --non-unique lambda \
+    && useradd --uid 993 --non-unique --gid lambda --no-create-home --home-dir /nonexistent lambda
 
 # Third-party packages, from the lock alone: this layer stays while only our own code changes.
 FROM ${PYTHON_IMAGE} AS dependencies
@@ -58,9 +61,10 @@ COPY --from=dependencies /opt/iac-ci /opt/iac-ci
 COPY --from=packages /own /opt/iac-ci
 ENV PATH=/opt/iac-ci/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1
-# What the functions need of the standard library, compiled too; and each can be imported.
+# What the functions need of the standard library, compiled too; and each can be imported. Orders find the engine's sops.
 RUN python -c 'import awslambdaric.bootstrap, iac_ci_init.wiring, iac_ci_init.handler, iac_ci_orchestrator.wiring, \
-iac_ci_orchestrator.handler, iac_ci_watchdog.wiring, iac_ci_watchdog.handler, iac_ci_worker.wiring, iac_ci_worker.handler'
+iac_ci_orchestrator.handler, iac_ci_watchdog.wiring, iac_ci_watchdog.handler, iac_ci_worker.wiring, iac_ci_worker.handler' \
+    && ln -s /opt/iac-ci/bin/sops /usr/local/bin/sops
 COPY --from=packages /source/uv.lock /usr/share/iac-ci/uv.lock
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="iac-ci" org.opencontainers.image.revision="${REVISION}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from image.engine import ROOT, Engine, EngineMissing, find_engine
+from image.engine import LAMBDA_FLAGS, ROOT, Engine, EngineMissing, find_engine
 from image.runtime import RuntimeApi
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def image(engine: Engine) -> str:
 def function(engine: Engine, image: str) -> Callable[[str], AbstractContextManager[RuntimeApi]]:
     """Give what starts a function by its name, with the command and the environment that it is deployed with.
 
-    Like on Lambda it runs as a user that the image does not know, and can write to /tmp alone.
+    Like on Lambda it runs as Lambda's user and can write to /tmp alone.
     """
     functions = json.loads((ROOT / "terraform/deploy/stack/functions.json").read_text("utf-8"))["functions"]
 
@@ -71,17 +71,7 @@ def function(engine: Engine, image: str) -> Callable[[str], AbstractContextManag
                 "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
                 "AWS_SECRET_ACCESS_KEY": "not a key",
             }
-            flags = [
-                "--read-only",
-                "--tmpfs",
-                "/tmp:exec",
-                "--user",
-                "993:990",
-                "--network",
-                "host",
-                "--name",
-                container,
-            ]
+            flags = [*LAMBDA_FLAGS, "--network", "host", "--name", container]
             for key, value in environment.items():
                 flags += ["--env", f"{key}={value}"]
             engine.run("run", "--detach", *flags, image, *functions[name]["image_command"])

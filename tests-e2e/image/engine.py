@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+LAMBDA_FLAGS: Final = ("--read-only", "--tmpfs", "/tmp:exec", "--user", "993:990")
+"""Makes a container like Lambda's: a file system that can only be read but for /tmp, and a user of Lambda's own."""
+
 _BUILD_SECONDS: Final = 600
 
 
@@ -53,6 +56,12 @@ class Engine:
         """Build the image of this checkout."""
         with one_at_a_time():
             self.run("build", *self.build_flags, "-t", tag, str(ROOT), seconds=_BUILD_SECONDS)
+
+    def inside_as_lambda(self, image: str, script: str) -> str:
+        """Run a script as Lambda's user, where only /tmp can be written to; give everything that it said."""
+        flags = ("--rm", "--network", "none", *LAMBDA_FLAGS)
+        done = self.run("run", *flags, image, "bash", "-c", f"{{ {script}; }} 2>&1", check=False)
+        return done.stdout
 
     def inside(self, image: str, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a container of the image, as its user and without a network."""
