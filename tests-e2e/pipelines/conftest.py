@@ -74,9 +74,11 @@ def terraform_configuration() -> str:
 def copy_of_the_checkout(folder: Path) -> Path:
     """Copy what the scripts read; the environment of uv is this checkout's."""
     folder.mkdir()
-    for name in ("pipelines", "terraform"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    unneeded = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
+    for name in ("pipelines", "terraform", "tests-e2e/smoke"):
+        shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
+    for name in ("pyproject.toml", ".gitignore", "tests-e2e/conftest.py"):
+        shutil.copy(ROOT / name, folder / name)
     git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com", "-C", str(folder)]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *arguments], check=True, timeout=60)

@@ -17,10 +17,13 @@ pytestmark = pytest.mark.local_cloud
 
 
 def test_everything_can_be_planned_in_an_empty_account(operator):
-    for script in ("bootstrap", "ecr", "deploy"):
-        said = operator.succeeds(script, "--plan")
-        assert "only planned, nothing was changed" in said
-        assert "Next: pipelines/" in said
+    said = operator.succeeds("all", "--plan")
+    for part in ("bootstrap", "ecr", "build", "deploy", "smoke", "archive"):
+        assert f"── {part}: " in said
+    assert said.count("only planned, nothing was changed") == 3
+    assert "No image was built yet" in operator.succeeds("deploy", "--plan", IAC_CI_IMAGE="")
+    assert "test_a_job_of_two_orders_ends_succeeded" in said
+    assert "Only listed, nothing was stored." in said
     assert operator.bucket not in [entry["Name"] for entry in operator.aws.client("s3").list_buckets()["Buckets"]]
 
 
@@ -75,7 +78,7 @@ def test_deploying_again_changes_nothing_and_another_image_only_what_runs_it(ope
 def test_the_source_tree_stays_as_it_was(operator):
     git = ["git", "-C", operator.checkout, "status", "--porcelain", "--ignored"]
     changed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert [line for line in changed if ".build/" not in line] == []
+    assert [line for line in changed if ".build/" not in line and "__pycache__" not in line] == []
 
 
 def test_the_archive_holds_all_that_a_teardown_needs_and_no_state(operator):
