@@ -41,7 +41,7 @@ class Workload:
         """Orders of all runs."""
         return self.orders * self.runs
 
-    def job(self, *, gate: Path) -> dict[str, Any]:
+    def job(self, *, gate: Path, username: str = "bench") -> dict[str, Any]:
         """Build one run's job; commands of a ``together`` workload wait until the file ``gate`` exists."""
         wait = f"until [ -e {shlex.quote(str(gate))} ]; do sleep 0.2; done"
         commands = [wait] if self.together else ["true"]
@@ -49,7 +49,7 @@ class Workload:
             {"cmds": commands, "timeout": ORDER_SECONDS, "dependencies": self._dependencies(index)}
             for index in range(self.orders)
         ]
-        return {"username": "bench", "job_timeout": 3600, "orders": orders}
+        return {"username": username, "job_timeout": 3600, "orders": orders}
 
     def lanes(self, parallel: int) -> int:
         """Say how many orders can run side by side where at most ``parallel`` of a run may."""
