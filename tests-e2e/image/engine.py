@@ -52,10 +52,10 @@ class Engine:
             assert done.returncode == 0, f"docker {shlex.join(arguments)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done
 
-    def build(self, tag: str) -> None:
-        """Build the image of this checkout."""
+    def build(self, tag: str, *flags: str, source: Path = ROOT) -> None:
+        """Build the image of this checkout, or of another folder."""
         with one_at_a_time():
-            self.run("build", *self.build_flags, "-t", tag, str(ROOT), seconds=_BUILD_SECONDS)
+            self.run("build", *self.build_flags, *flags, "-t", tag, str(source), seconds=_BUILD_SECONDS)
 
     def inside_as_lambda(self, image: str, script: str) -> str:
         """Run a script as Lambda's user, where only /tmp can be written to; give everything that it said."""

@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iac_ci_common import signature
 from image.conftest import SECRET
-from image.engine import Engine
+from image.engine import ROOT, Engine
 from image.runtime import Answer, RuntimeApi
 
 # The first test builds the image, from nothing where no layer is left of an earlier build.
@@ -100,6 +101,35 @@ def test_our_packages_are_wheels_and_compiled(engine: Engine, image: str) -> Non
     for compiled in places[1:]:
         # The second word of its head says that it is never compared with its source (PEP 552).
         assert engine.shell(image, f"od -An -t u4 -j 4 -N 4 {compiled}") == "1"
+
+
+def test_opentofu_takes_the_place_of_terraform_by_argument(engine: Engine, image: str, tmp_path: Path) -> None:
+    """With a stand-in for OpenTofu's own minimal image, which holds the binary at the same place."""
+    (tmp_path / "tofu").write_text("#!/bin/sh\necho OpenTofu v1.0.0\n")
+    (tmp_path / "tofu").chmod(0o755)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY tofu /usr/local/bin/tofu\n")
+    engine.build("iac-ci:tested-tofu-alone", source=tmp_path)
+    # The comment in the Dockerfile says how; what it says is what is tried here.
+    argument = re.search(r"--build-arg (TERRAFORM_BINARY=\S+)", (ROOT / "Dockerfile").read_text("utf-8"))
+    assert argument
+    named = ("--build-arg", "TERRAFORM_IMAGE=iac-ci:tested-tofu-alone", "--build-arg", argument[1])
+    engine.build("iac-ci:tested-tofu", *named)
+    try:
+        assert engine.shell("iac-ci:tested-tofu", "tofu version; command -v terraform || true") == "OpenTofu v1.0.0"
+    finally:
+        engine.run("image", "rm", "iac-ci:tested-tofu", "iac-ci:tested-tofu-alone")
+
+
+def test_no_handler_loads_an_sdk_before_it_is_called(engine: Engine, image: str) -> None:
+    heavy = "{'boto3', 'botocore', 'requests', 'github', 'gitlab', 'pyrage', 'aws_lambda_powertools'}"
+    script = f"""
+        for door in init orchestrator watchdog worker; do
+          python -c "import sys, iac_ci_$door.handler; print('iac_ci_$door.handler', *({heavy} & set(sys.modules)))"
+        done
+    """
+    assert engine.shell(image, script).splitlines() == [
+        f"iac_ci_{door}.handler" for door in ("init", "orchestrator", "watchdog", "worker")
+    ]
 
 
 def test_says_how_long_each_handler_takes_to_import(
