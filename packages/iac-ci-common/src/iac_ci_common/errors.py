@@ -114,6 +114,22 @@ class ConditionFailed(PortFailed):
 
 
 class Throttled(PortFailed):
-    """The service asked for fewer requests; the same call may be repeated later."""
+    """The service asked for fewer requests; the same call may be repeated later.
+
+    ``retry_after`` are the seconds that it asked for, None where it named none.
+    """
 
     retry_is_safe = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        run_id: str | None = None,
+        order_num: str | None = None,
+        retry_is_safe: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Keep what was asked for beside what happened."""
+        super().__init__(message, run_id=run_id, order_num=order_num, retry_is_safe=retry_is_safe)
+        self.retry_after = retry_after

@@ -16,7 +16,7 @@ from iac_ci_common.notes import PowertoolsNotes
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
 from iac_ci_common.vcs.git import GitRepositories
-from iac_ci_common.vcs.github import GitHubReports
+from iac_ci_common.vcs.reports import CodeHostReports
 from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 
@@ -62,7 +62,7 @@ def preparer() -> Preparer:
             repositories=GitRepositories(allow_file=settings().allow_file_repositories),
             secrets=_secrets(),
             sealer=SopsSealer(settings().kms_key_arn),
-            reports=GitHubReports(_secrets()),
+            reports=CodeHostReports(_secrets()),
             parallel=Threads(),
             notes=notes(),
         ),

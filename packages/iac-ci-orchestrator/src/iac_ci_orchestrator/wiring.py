@@ -15,7 +15,7 @@ from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.notes import PowertoolsNotes
 from iac_ci_common.parallel import Threads
-from iac_ci_common.vcs.github import GitHubReports
+from iac_ci_common.vcs.reports import CodeHostReports
 from iac_ci_orchestrator.act import Orchestrator, Ports
 from iac_ci_orchestrator.settings import OrchestratorSettings
 
@@ -39,7 +39,7 @@ def orchestrator() -> Orchestrator:
                 settings.worker_project,
             ),
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings.watchdog_arn),
-            reports=GitHubReports(secrets),
+            reports=CodeHostReports(secrets),
             parallel=Threads(),
             notes=PowertoolsNotes("orchestrator", settings.log_level),
         ),

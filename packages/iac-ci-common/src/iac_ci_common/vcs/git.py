@@ -76,7 +76,9 @@ class GitRepositories:
             raise PreparationFailed(f"the repository {repository!r:.200} {problem}")
         if _COMMIT.fullmatch(commit) is None:
             raise PreparationFailed(f"{commit!r:.80} is not a full commit hash")
-        redactor = Redactor([secret for secret in (token, ssh_key, _credentials(token)) if secret])
+        redactor = Redactor(
+            [secret for secret in (token, token and token.rpartition(":")[2], ssh_key, _credentials(token)) if secret]
+        )
         with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
             environment = self._environment(Path(private), repository, token, ssh_key)
             steps = (
@@ -169,5 +171,11 @@ class GitRepositories:
 
 
 def _credentials(token: str | None) -> str | None:
-    """Write a token as HTTP's basic credentials; hosts of code take any name of a user with it."""
-    return base64.b64encode(f"x-access-token:{token}".encode()).decode() if token else None
+    """Write a token as HTTP's basic credentials, with the user's name before its colon (``Clone.git_token``).
+
+    Most hosts of code take any name of a user with a token; the others' tokens come with theirs.
+    """
+    if not token:
+        return None
+    named = token if ":" in token else f"x-access-token:{token}"
+    return base64.b64encode(named.encode()).decode()

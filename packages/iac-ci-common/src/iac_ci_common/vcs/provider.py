@@ -43,7 +43,7 @@ class Permission(IntEnum):
 class PullRequest:
     """A pull request (GitLab: merge request) as it is now.
 
-    ``head_repository`` is a full name (``owner/name``), None where the fork is gone; ``is_fork`` says that the head lies
+    ``head_repository`` is a full name (``owner/name``), None where the fork is gone; ``is_fork``: the head lies
     in another repository than the base, or that nobody can tell.
     """
 

@@ -1,4 +1,4 @@
-"""What GitHub is asked for, and what its refusals become. PyGithub is real, only the wire is not."""
+"""What GitHub is asked for, and what its refusals become. Only the wire is not real."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.reporting import CommitState, CommitStatus, marker
 from iac_ci_common.testing import MemorySecrets
 from iac_ci_common.testing.samples import RUN_ID
-from iac_ci_common.vcs.github import GitHubReports
+from iac_ci_common.vcs.reports import CodeHostReports
 
-API = "https://api.github.com:443"
+API = "https://api.github.com"
 REPOSITORY = f"{API}/repos/acme/infra"
 COMMENTS = f"{REPOSITORY}/issues/7/comments"
 TARGET = ReportTarget(repository="https://github.com/acme/infra.git", number=7, token_location="ssm:/token")
@@ -26,20 +26,22 @@ BODY = f"{marker(RUN_ID)}\nhello"
 
 @pytest.fixture
 def reports():
-    return GitHubReports(MemorySecrets({"ssm:/token": "t0ken-value"}))
+    return CodeHostReports(MemorySecrets({"ssm:/token": "t0ken-value"}))
 
 
 @pytest.fixture
 def wire(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
-        wire.get(f"{API}/user", json={"login": "engine"})
+        wire.get(f"{API}/user", json={"login": "engine", "id": 6})
         yield wire
 
 
 def comment(number: int, body: str, login: str = "engine") -> dict[str, object]:
-    url = f"{REPOSITORY}/issues/comments/{number}".replace(":443", "")
-    return {"id": number, "body": body, "user": {"login": login}, "url": url}
+    url = f"{REPOSITORY}/issues/comments/{number}"
+    moment = "2026-01-01T00:00:00Z"
+    user = {"login": login, "id": len(login)}
+    return {"id": number, "body": body, "user": user, "url": url, "created_at": moment, "updated_at": moment}
 
 
 def asked(wire) -> list[str]:
@@ -87,7 +89,7 @@ def test_the_token_stands_in_a_header_only(reports, wire):
 
 
 def test_an_enterprise_server_has_its_own_address(reports, wire):
-    place = "https://git.example.com:443/api/v3/repos/acme/infra"
+    place = "https://git.example.com/api/v3/repos/acme/infra"
     wire.post(f"{place}/statuses/{'a' * 40}", json={}, status=201)
     reports.mark(TARGET.model_copy(update={"repository": "git@git.example.com:acme/infra.git"}), STATUS)
     assert wire.calls[0].request.url.startswith(place)
