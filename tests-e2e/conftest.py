@@ -20,3 +20,12 @@ def deployed_stack(request: pytest.FixtureRequest) -> str | None:
     """Name of the deployed stack, or None for the local cloud."""
     name: str | None = request.config.getoption("--stack")
     return name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep only what looks at a deployed stack, where one is named."""
+    if config.getoption("--stack") is None:
+        return
+    kept = [item for item in items if "deployed_stack" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
