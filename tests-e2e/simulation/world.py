@@ -451,9 +451,9 @@ class ReportsService:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
+    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
         """Keep the comment."""
-        self._world.reports.publish(target, run_id=run_id, body=body)
+        self._world.reports.publish(target, run_id=run_id, write=write)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Keep the status."""

@@ -254,8 +254,11 @@ class Sealer(Protocol):
 class Reports(Protocol):
     """The comment on the pull request, and the status of its commit."""
 
-    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
-        """Create the run's comment or edit the one there is; found by a hidden marker of the run."""
+    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+        """Create the run's comment or edit the one there is; found by a hidden marker of the run.
+
+        ``write`` gives the comment for a longest length in characters: each host has its own.
+        """
         ...
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:

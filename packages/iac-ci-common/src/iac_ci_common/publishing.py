@@ -33,9 +33,13 @@ def publish(
         except IacCiError as error:
             failed["status_failed"] = error
     unset = failed.get("status_failed")
+
+    def write(limit: int) -> str:
+        status_error = unset.message if unset is not None else None
+        return render(run, orders, logs=logs, status_error=status_error, limit=limit)
+
     try:
-        body = render(run, orders, logs=logs, status_error=unset.message if unset is not None else None)
-        reports.publish(run.report, run_id=run.run_id, body=body)
+        reports.publish(run.report, run_id=run.run_id, write=write)
     except IacCiError as error:
         failed["comment_failed"] = error
     return failed

@@ -51,7 +51,7 @@ def asked(wire) -> list[str]:
 def test_the_first_comment_is_created(reports, wire):
     wire.get(COMMENTS, json=[comment(1, "something else"), comment(2, marker("20200101T000000-000000000000"))])
     wire.post(COMMENTS, json=comment(3, BODY), status=201)
-    reports.publish(TARGET, run_id=RUN_ID, body=BODY)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
     assert asked(wire)[-1] == "POST /repos/acme/infra/issues/7/comments"
     assert json.loads(wire.calls[-1].request.body) == {"body": BODY}
 
@@ -60,7 +60,7 @@ def test_our_own_comment_is_edited_and_nobody_elses(reports, wire):
     copied, ours = comment(1, f"{marker(RUN_ID)} stolen", "mallory"), comment(2, f"{marker(RUN_ID)} old")
     wire.get(COMMENTS, json=[copied, comment(9, f"> {marker(RUN_ID)}"), ours])
     wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
-    reports.publish(TARGET, run_id=RUN_ID, body=BODY)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
     assert [request for request in asked(wire) if not request.startswith("GET")] == [
         "PATCH /repos/acme/infra/issues/comments/2"
     ]
@@ -68,8 +68,15 @@ def test_our_own_comment_is_edited_and_nobody_elses(reports, wire):
 
 def test_a_comment_that_says_so_already_is_left_alone(reports, wire):
     wire.get(COMMENTS, json=[comment(2, BODY)])
-    reports.publish(TARGET, run_id=RUN_ID, body=BODY)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
     assert all(request.startswith("GET") for request in asked(wire))
+
+
+def test_a_comment_is_written_for_the_longest_that_the_host_takes(reports, wire):
+    wire.get(COMMENTS, json=[])
+    wire.post(COMMENTS, json=comment(3, BODY), status=201)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: f"{marker(RUN_ID)} {limit}")
+    assert json.loads(wire.calls[-1].request.body)["body"].endswith(" 65536")
 
 
 def test_a_status_is_set_in_one_request(reports, wire):

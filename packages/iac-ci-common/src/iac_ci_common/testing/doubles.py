@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from iac_ci_common.errors import IacCiError, NotFound, PreparationFailed, SealingFailed
 from iac_ci_common.locations import Location, parse_location
+from iac_ci_common.reporting.comment import MAX_COMMENT_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -171,9 +172,9 @@ class MemoryReports:
         self.bodies: dict[str, str] = {}
         self.statuses: list[CommitStatus] = []
 
-    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
-        """Keep the run's comment."""
-        self.bodies[run_id] = body
+    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+        """Keep the run's comment, as GitHub would."""
+        self.bodies[run_id] = write(MAX_COMMENT_CHARS)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Keep the status."""

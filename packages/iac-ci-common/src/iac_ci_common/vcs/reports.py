@@ -11,7 +11,7 @@ from iac_ci_common.reporting import marker
 from iac_ci_common.vcs.hosts import open_code_host, parse_address, parse_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.ports import Secrets
@@ -33,9 +33,10 @@ class CodeHostReports:
         self._hosts = hosts
         self._seconds = seconds
 
-    def publish(self, target: ReportTarget, *, run_id: str, body: str) -> None:
+    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
         """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` where the host asks for patience."""
         with self._open(target, "the comment") as host:
+            body = write(host.max_comment_chars)
             mine = host.find_comment(target.number, marker(run_id))
             if mine is None:
                 host.create_comment(target.number, body)
