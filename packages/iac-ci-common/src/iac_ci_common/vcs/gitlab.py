@@ -147,7 +147,11 @@ class GitLab:
         with self._doing("comments"):
             place = f"{self._here}/merge_requests/{number}/notes"
             for said in self._list(place, sort="asc", order_by="created_at"):
-                if said["body"].startswith(marker) and not said["system"] and _account(said["author"]) == self.me():
+                if (
+                    said["body"].startswith(marker)
+                    and not said["system"]
+                    and _account(said["author"]).id == self.me().id
+                ):
                     return _comment(said)
         return None
 
