@@ -49,21 +49,13 @@ class NamedStack(StackBuilder):
 class CountedCloud(LocalCloud):
     """A local cloud whose AWS calls are counted."""
 
-    def start(self) -> None:
-        """Start it; like the plain cloud's, with the two classes above."""
-        self.aws = CountedAws(speed=self.speed)
-        self.aws.start()
-        try:
-            self.stack = NamedStack(
-                self.aws,
-                stack=self.stack_name,
-                log_level=self.log_level,
-                max_parallel=self.max_parallel,
-                worker_environment={"IAC_CI_COMMAND_PATH": self._command_path()},
-            ).create()
-        except BaseException:
-            self.stop()
-            raise
+    def make_aws(self) -> LocalAws:
+        """Make the AWS of this cloud; not started yet."""
+        return CountedAws(speed=self.speed)
+
+    def builder(self) -> type[StackBuilder]:
+        """Let each function say its name."""
+        return NamedStack
 
     def calls(self) -> list[dict[str, Any]]:
         """Give all calls since the last time they were asked for, summed by caller, service and operation."""

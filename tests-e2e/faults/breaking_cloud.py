@@ -14,6 +14,7 @@ from bench.cloud import NamedStack
 from faults.breaking_server import PATH
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import LocalAws
+from iac_ci_local.stack import StackBuilder
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SERVER = (
@@ -37,21 +38,13 @@ class BreakingAws(LocalAws):
 class BreakingCloud(LocalCloud):
     """A local cloud whose functions say their names and whose calls can be made to fail."""
 
-    def start(self) -> None:
-        """Start it; like the plain cloud's, with another server and stack."""
-        self.aws = BreakingAws(speed=self.speed)
-        self.aws.start()
-        try:
-            self.stack = NamedStack(
-                self.aws,
-                stack=self.stack_name,
-                log_level=self.log_level,
-                max_parallel=self.max_parallel,
-                worker_environment={"IAC_CI_COMMAND_PATH": self._command_path()},
-            ).create()
-        except BaseException:
-            self.stop()
-            raise
+    def make_aws(self) -> LocalAws:
+        """Make the AWS of this cloud; not started yet."""
+        return BreakingAws(speed=self.speed)
+
+    def builder(self) -> type[StackBuilder]:
+        """Let each function say its name."""
+        return NamedStack
 
     def arm(self, caller: str = "", what: str = "", call: int = -1, kind: str = "") -> None:
         """Let the ``call``-th call from now go wrong that ``caller`` makes of the operation ``what``."""

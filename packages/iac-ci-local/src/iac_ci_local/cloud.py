@@ -49,10 +49,10 @@ class LocalCloud:
 
     def start(self) -> None:
         """Start MiniStack, create the stack and, if ``announced``, write the state file."""
-        self.aws = LocalAws(speed=self.speed)
+        self.aws = self.make_aws()
         self.aws.start()
         try:
-            self.stack = StackBuilder(
+            self.stack = self.builder()(
                 self.aws,
                 stack=self.stack_name,
                 log_level=self.log_level,
@@ -74,6 +74,14 @@ class LocalCloud:
         self.aws.stop()
         if self._state_file is not None:
             self._state_file.unlink(missing_ok=True)
+
+    def make_aws(self) -> LocalAws:
+        """Make the AWS of this cloud; not started yet."""
+        return LocalAws(speed=self.speed)
+
+    def builder(self) -> type[StackBuilder]:
+        """Say who builds the stack."""
+        return StackBuilder
 
     def state(self) -> dict[str, Any]:
         """Give what somebody else needs to reach this cloud."""
