@@ -172,7 +172,9 @@ class GitHub:
         what = "comments"
         with self._wire.doing(what):
             for said in self._pages(f"{self._here}/issues/{number}/comments", what):
-                if (said.get("body") or "").startswith(marker) and said["user"] and _account(said["user"]).id == self.me().id:
+                if not (said.get("body") or "").startswith(marker) or not said["user"]:
+                    continue
+                if _account(said["user"]).id == self.me().id:
                     return _comment(said)
         return None
 
