@@ -30,6 +30,11 @@ def job(run_id: str) -> str:
     return f"tmp/jobs/{check_run_id(run_id)}/job.json"
 
 
+def trigger_event(trigger_id: str) -> str:
+    """Key of a code host's verified event."""
+    return f"tmp/triggers/{check_run_id(trigger_id)}.json"
+
+
 def code(sha256: str) -> str:
     """Key of one distinct code tree, named by the digest of its archive."""
     if _SHA256.fullmatch(sha256) is None:
@@ -98,6 +103,16 @@ def delivery(provider: str, delivery_id: str) -> str:
     if _DELIVERY.fullmatch(delivery_id) is None:
         raise ValueError(f"{delivery_id!r:.80} is not a delivery id")
     return f"delivery:{provider}:{delivery_id}"
+
+
+def pull_request_ledger(repository: str, number: int) -> str:
+    """Key of what was started for a pull request; ``repository`` is ``host/path``, lower-case."""
+    return f"pull:{repository}#{number}"
+
+
+def branch_ledger(repository: str, branch: str) -> str:
+    """Key of what was started for a branch."""
+    return f"branch:{repository}#{branch}"
 
 
 def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:

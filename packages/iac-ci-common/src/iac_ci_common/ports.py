@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iac_ci_common.errors import IacCiError
     from iac_ci_common.locations import Location
     from iac_ci_common.models.event import Event
+    from iac_ci_common.models.ledger import Ledger
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_common.models.work import Work
@@ -191,11 +192,30 @@ class Locks(Protocol):
         ...
 
 
+class Ledgers(Protocol):
+    """What was started for pull requests and branches, in the table locks."""
+
+    def read(self, key: str) -> Ledger | None:
+        """Read a ledger, consistently; an expired one is gone."""
+        ...
+
+    def write(self, ledger: Ledger) -> Ledger:
+        """Write the successor of the ledger that was read (``version`` is still the one read) and return it.
+
+        Raises ``ConditionFailed``, safe to try again from reading, where somebody else wrote in between.
+        """
+        ...
+
+
 class Preparations(Protocol):
-    """The init function's second leg."""
+    """The init function's asynchronous legs."""
 
     def start(self, run_id: str) -> None:
         """Ask for the preparation of an accepted run, asynchronously; asking twice is harmless."""
+        ...
+
+    def trigger(self, trigger_id: str) -> None:
+        """Ask for a code host's stored event to be worked on, asynchronously; asking twice is harmless."""
         ...
 
 
@@ -305,6 +325,7 @@ class Notes(Protocol):
 __all__ = [
     "Clock",
     "CodeStore",
+    "Ledgers",
     "Locks",
     "Move",
     "Notes",

@@ -12,13 +12,14 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 
+from iac_ci_common.aws.ledgers import DynamoLedgers
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import Locks, Objects, Runs, Secrets
-from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns, MemorySecrets
+from iac_ci_common.ports import Ledgers, Locks, Objects, Runs, Secrets
+from iac_ci_common.testing import FakeClock, MemoryLedgers, MemoryLocks, MemoryObjects, MemoryRuns, MemorySecrets
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Adapters:
     runs: Runs
     locks: Locks
     secrets: Secrets
+    ledgers: Ledgers
+    clock: FakeClock
 
 
 def make_table(client: Any, name: str, hash_key: str, range_key: str | None = None) -> None:
@@ -44,8 +47,16 @@ def make_table(client: Any, name: str, hash_key: str, range_key: str | None = No
 @pytest.fixture(params=["memory", "aws"])
 def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
     values = {"ssm:/iac-ci/jobs/one": "plain", "secretsmanager:iac-ci/jobs/two": '{"key": "value"}'}
+    clock = FakeClock(datetime.now(UTC))
     if request.param == "memory":
-        yield Adapters(MemoryObjects(SystemClock()), MemoryRuns(), MemoryLocks(), MemorySecrets(values))
+        yield Adapters(
+            MemoryObjects(SystemClock()),
+            MemoryRuns(),
+            MemoryLocks(),
+            MemorySecrets(values),
+            MemoryLedgers(clock),
+            clock,
+        )
         return
     with mock_aws():
         s3 = boto3.client("s3", config=Config(signature_version="s3v4"))
@@ -62,6 +73,8 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoRuns(dynamodb, "orders", "events"),
             DynamoLocks(dynamodb, "locks"),
             AwsSecrets(lambda: ssm, lambda: secrets, lambda: boto3.client("sts")),
+            DynamoLedgers(dynamodb, "locks", clock),
+            clock,
         )
 
 

@@ -1,15 +1,15 @@
-"""The init function's second leg, called by the first and by the watchdog."""
+"""The init function's asynchronous legs, called by the door and by the watchdog."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.models.answer import Preparation
+from iac_ci_common.models.answer import Preparation, Triggering
 
 
 class LambdaPreparations:
-    """Invokes the init function asynchronously with a preparation."""
+    """Invokes the init function asynchronously with what one of its legs takes."""
 
     def __init__(self, client: Any, function_name: str) -> None:
         """Use a Lambda client and the function's name."""
@@ -18,9 +18,16 @@ class LambdaPreparations:
 
     def start(self, run_id: str) -> None:
         """Ask for the preparation of an accepted run."""
+        self._invoke(Preparation(prepare=run_id))
+
+    def trigger(self, trigger_id: str) -> None:
+        """Ask for a stored event to be worked on."""
+        self._invoke(Triggering(trigger=trigger_id))
+
+    def _invoke(self, payload: Preparation | Triggering) -> None:
         with aws_errors(f"invoking {self._function_name}"):
             self._client.invoke(
                 FunctionName=self._function_name,
                 InvocationType="Event",
-                Payload=Preparation(prepare=run_id).model_dump_json().encode(),
+                Payload=payload.model_dump_json().encode(),
             )

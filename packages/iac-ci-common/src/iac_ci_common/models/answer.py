@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
 from iac_ci_common.models.job import Job
 
@@ -25,9 +27,16 @@ class StoredJob(StoredShape):
     deadline: Moment
     source: str
     job: Job
+    ledger: str | None = Field(None, description="Key of the ledger in which the run stands, if an event started it.")
 
 
 class Preparation(StoredShape):
     """Event of the init function's second leg."""
 
     prepare: RunId
+
+
+class Triggering(StoredShape):
+    """Event of the init function's leg that works on what a code host told."""
+
+    trigger: RunId

@@ -13,6 +13,7 @@ from iac_ci_common.testing.doubles import (
     MemoryWorkers,
     Sequential,
 )
+from iac_ci_common.testing.ledgers import MemoryLedgers
 from iac_ci_common.testing.locks import MemoryLocks
 from iac_ci_common.testing.objects import MemoryObjects
 from iac_ci_common.testing.observed import Observed
@@ -21,6 +22,7 @@ from iac_ci_common.testing.runs import MemoryRuns
 __all__ = [
     "FakeClock",
     "MemoryCodeStore",
+    "MemoryLedgers",
     "MemoryLocks",
     "MemoryNotes",
     "MemoryObjects",

@@ -69,15 +69,20 @@ class MemoryCodeStore:
 
 
 class MemoryPreparations:
-    """Notes which preparations were asked for."""
+    """Notes which preparations, and which work on events, were asked for."""
 
     def __init__(self) -> None:
         """Start with none."""
         self.started: list[str] = []
+        self.triggered: list[str] = []
 
     def start(self, run_id: str) -> None:
         """Note one."""
         self.started.append(run_id)
+
+    def trigger(self, trigger_id: str) -> None:
+        """Note one."""
+        self.triggered.append(trigger_id)
 
 
 class MemoryWorkers:

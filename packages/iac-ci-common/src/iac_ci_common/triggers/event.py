@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from iac_ci_common.models.base import Shape, StoredShape
+from iac_ci_common.models.base import Moment, RunId, Shape, StoredShape
 from iac_ci_common.triggers.verification import Sender
 
 Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -63,6 +63,14 @@ class HostEvent(StoredShape):
     comment: Annotated[str, StringConstraints(max_length=262_144)] | None = None
 
 
+class StoredTrigger(StoredShape):
+    """A verified event, as it is kept until it is worked on."""
+
+    trigger_id: RunId
+    received_at: Moment
+    event: HostEvent
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """A genuine event that asks for nothing, and why."""
@@ -70,4 +78,4 @@ class Ignored:
     reason: str
 
 
-__all__ = ["CommitSha", "EventKind", "HostEvent", "Ignored", "Line", "Person"]
+__all__ = ["CommitSha", "EventKind", "HostEvent", "Ignored", "Line", "Person", "StoredTrigger"]
