@@ -4,6 +4,7 @@
 
     IacCiError                       anything the engine says went wrong
     ├── InputProblems                the caller's input is wrong: every problem at once   (retry: no)
+    │   └── ConfigurationProblems    a repository's own configuration is wrong            (retry: no)
     ├── SignatureRefused             the request did not prove who sent it                (retry: no)
     ├── IllegalMove                  a state change that the state table does not know    (retry: no)
     ├── PreparationFailed            code, a secret, a key or a bucket is missing         (retry: no)
@@ -71,6 +72,10 @@ class InputProblems(IacCiError):
         """Keep all ``problems``; there must be at least one."""
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{problem.where}: {problem.what}" for problem in problems))
+
+
+class ConfigurationProblems(InputProblems):
+    """A repository's ``.iac-ci.yml`` is wrong; each problem's ``where`` is ``line 12: jobs.plan.orders[0].timeout``."""
 
 
 class SignatureRefused(IacCiError):

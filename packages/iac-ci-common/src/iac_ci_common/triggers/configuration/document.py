@@ -1,0 +1,292 @@
+"""Reads YAML as it is written, with the line of everything, and nothing that two readers could read differently.
+
+The text comes from a repository, for pull requests from anybody's: it is taken event by event, so that neither depth
+nor aliases can cost more than the limits here say, and no tag is ever obeyed. Only ``true``, ``false``, ``null``,
+``~``, nothing at all and plain decimal numbers are more than text: YAML 1.1 would read ``on`` and ``no`` as booleans,
+``010`` as eight and ``1.10`` as a number that loses its zero.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import yaml
+
+MAX_BYTES: Final = 256 * 1024
+"""Largest configuration."""
+
+MAX_DEPTH: Final = 16
+"""Deepest nesting, aliases written out; the shape itself needs eight."""
+
+MAX_NODES: Final = 50_000
+"""Most values of a configuration, aliases written out."""
+
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_CONSTANTS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None, "": None}
+_UNREADABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+_NOT_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+Part = str | int
+"""A key of a mapping or an index of a list."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and the line it begins on; of a mapping also the lines of its keys.
+
+    ``size`` is the number of values in it, itself included, and ``height`` how deeply they are nested, aliases written
+    out.
+    """
+
+    line: int
+    value: dict[str, Node] | list[Node] | str | int | bool | None
+    key_lines: dict[str, int] = field(default_factory=dict)
+    size: int = 1
+    height: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing wrong: the line, the path to it as people write it, and what."""
+
+    line: int
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was read: ``root`` as far as it could be read, ``is_whole`` false where reading had to stop."""
+
+    root: Node | None
+    findings: tuple[Finding, ...]
+    is_whole: bool
+
+
+class _Stop(Exception):
+    def __init__(self, line: int, what: str) -> None:
+        self.line = line
+        self.what = what
+
+
+def shown_path(path: tuple[Part, ...]) -> str:
+    """Write a path as ``jobs.plan.orders[0].timeout``; keys that are no plain words are quoted and cut."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            shown = part if _PLAIN_KEY.fullmatch(part) else ascii(part[:64])
+            text += f".{shown}" if text else shown
+    return text
+
+
+def line_of(root: Node, path: tuple[Part, ...]) -> tuple[int, tuple[Part, ...]]:
+    """Give the line of what a path leads to, and as much of the path as there is; a missing field is its parent's."""
+    node, line = root, root.line
+    for depth, part in enumerate(path):
+        if isinstance(node.value, dict) and isinstance(part, str) and part in node.value:
+            node, line = node.value[part], node.key_lines[part]
+        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.line
+        else:
+            return line, path[:depth]
+    return line, path
+
+
+def plain(node: Node) -> object:
+    """Give a value without its lines; what is aliased is written out."""
+    if isinstance(node.value, dict):
+        return {key: plain(value) for key, value in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(value) for value in node.value]
+    return node.value
+
+
+def read_document(content: bytes) -> Document:
+    """Read one YAML document; never raises for anything that the bytes hold."""
+    findings: list[Finding] = []
+    try:
+        text = _text(content)
+        root = _Composer(findings).compose(text)
+    except _Stop as stop:
+        findings.append(Finding(stop.line, "", stop.what))
+        return Document(None, tuple(findings), is_whole=False)
+    return Document(root, tuple(findings), is_whole=True)
+
+
+def _text(content: bytes) -> str:
+    if len(content) > MAX_BYTES:
+        raise _Stop(1, f"the configuration is larger than {MAX_BYTES // 1024} KB")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Stop(content.count(b"\n", 0, error.start) + 1, "the configuration is not UTF-8 text") from None
+    if found := _UNREADABLE.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise _Stop(line, f"the configuration holds the character U+{ord(found[0]):04X}, which YAML does not allow")
+    return text
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mapping or a list that is being read."""
+
+    node: Node
+    anchor: str | None
+    path: tuple[Part, ...]
+    key: str | None = None
+    """The key whose value comes next; None where a key comes next."""
+    key_line: int = 0
+    keys: int = 0
+    skipped: bool = False
+    """The value that comes next belongs to a key that cannot be used."""
+
+
+class _Composer:
+    """Builds the tree from YAML's events, without recursion."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self._findings = findings
+        self._open: list[_Open] = []
+        self._anchors: dict[str, Node] = {}
+        self._root: Node | None = None
+
+    def compose(self, text: str) -> Node:
+        import yaml
+
+        documents = 0
+        for event in self._events(text):
+            line = (event.start_mark.line if event.start_mark else 0) + 1
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise _Stop(line, "there is more than one document; only one is read")
+            elif isinstance(event, yaml.AliasEvent):
+                self._alias(event, line)
+            elif isinstance(event, yaml.ScalarEvent):
+                self._scalar(event, line)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self._check_tag(event.tag, line)
+                value: dict[str, Node] | list[Node] = {} if isinstance(event, yaml.MappingStartEvent) else []
+                self._begin(Node(line, value), event.anchor)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._end()
+        if self._root is None:
+            raise _Stop(1, "the configuration is empty")
+        return self._root
+
+    def _events(self, text: str) -> Iterator[yaml.Event]:
+        import yaml
+
+        # The parser that is written in Python: it is always there, reads the same everywhere and cannot corrupt memory.
+        try:
+            yield from yaml.parse(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = error.problem or error.context or "cannot be read"
+            if "'\\t'" in what:
+                what = "indent with spaces: YAML does not allow tabs there"
+            raise _Stop((mark.line if mark else 0) + 1, f"is not YAML: {what:.300}") from None
+        except (yaml.YAMLError, ValueError, OverflowError):
+            # The parser stumbles over numbers in escapes and directives that are too large.
+            raise _Stop(1, "is not YAML: an escape or a directive cannot be read") from None
+
+    def _path(self) -> tuple[Part, ...]:
+        if not self._open:
+            return ()
+        above = self._open[-1]
+        if isinstance(above.node.value, list):
+            return (*above.path, len(above.node.value))
+        return above.path if above.key is None else (*above.path, above.key)
+
+    def _find(self, line: int, what: str) -> None:
+        self._findings.append(Finding(line, shown_path(self._path()), what))
+
+    def _check_tag(self, tag: str | None, line: int) -> None:
+        if tag is not None:
+            self._find(line, "tags (!…) are not read here")
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+        self._check_tag(event.tag, line)
+        text = event.value
+        if _NOT_TEXT.search(text):
+            self._find(line, "holds a character that is no text")
+            text = _NOT_TEXT.sub("", text)
+        value: str | int | bool | None = text
+        if event.style is None:
+            if text in _CONSTANTS:
+                value = _CONSTANTS[text]
+            elif _INTEGER.fullmatch(text):
+                value = int(text)
+        node = Node(line, value)
+        self._remember(event.anchor, node)
+        self._place(node)
+
+    def _alias(self, event: yaml.AliasEvent, line: int) -> None:
+        node = self._anchors.get(event.anchor or "")
+        if node is None:
+            # Not told more exactly: it may be unknown, or an alias to what it stands in.
+            raise _Stop(line, "an alias has nothing before it that it could stand for")
+        # The value is shared, so that this costs nothing; what it would be written out is counted.
+        self._place(Node(line, node.value, node.key_lines, node.size, node.height))
+
+    def _remember(self, anchor: str | None, node: Node) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = node
+
+    def _begin(self, node: Node, anchor: str | None) -> None:
+        if len(self._open) >= MAX_DEPTH:
+            raise _Stop(node.line, f"is nested more than {MAX_DEPTH} deep")
+        if anchor is not None:
+            self._anchors.pop(anchor, None)
+        self._open.append(_Open(node, anchor, self._path()))
+
+    def _end(self) -> None:
+        done = self._open.pop()
+        self._remember(done.anchor, done.node)
+        self._place(done.node)
+
+    def _place(self, node: Node) -> None:
+        if len(self._open) + node.height > MAX_DEPTH:
+            raise _Stop(node.line, f"is nested more than {MAX_DEPTH} deep")
+        if not self._open:
+            self._root = node
+            return
+        above = self._open[-1]
+        above.node.size += node.size
+        if above.node.size > MAX_NODES:
+            raise _Stop(node.line, f"holds more than {MAX_NODES} values, aliases written out")
+        above.node.height = max(above.node.height, node.height + 1)
+        if isinstance(above.node.value, list):
+            above.node.value.append(node)
+        elif above.key is None and not above.skipped:
+            self._take_key(above, node)
+        else:
+            if above.key is not None and isinstance(above.node.value, dict):
+                above.node.value[above.key] = node
+                above.node.key_lines[above.key] = above.key_line
+            above.key, above.skipped = None, False
+
+    def _take_key(self, above: _Open, node: Node) -> None:
+        above.keys += 1
+        if not isinstance(node.value, str):
+            compound = isinstance(node.value, list | dict)
+            what = "has a list or a mapping for a key" if compound else "has a key that is no text; put it in quotes"
+            self._find(node.line, what)
+            above.skipped = True
+        elif node.value == "<<":
+            self._find(node.line, "merge keys (<<) are not read here; use defaults")
+            above.skipped = True
+        elif isinstance(above.node.value, dict) and node.value in above.node.value:
+            self._find(node.line, f"has the key {node.value[:64]!a} a second time")
+            above.skipped = True
+        else:
+            above.key, above.key_line = node.value, node.line
