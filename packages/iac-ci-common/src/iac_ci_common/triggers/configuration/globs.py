@@ -9,6 +9,7 @@ Case counts, and a leading dot is a character like others. A pattern is for the 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -153,9 +154,26 @@ def matches(patterns: Sequence[str], path: str) -> bool:
     return False
 
 
-def matches_any(patterns: Sequence[str], paths: Iterable[str]) -> bool:
-    """Say whether at least one of the paths is meant."""
-    return any(matches(patterns, path) for path in paths)
+class Paths:
+    """Paths that many lists of patterns are asked about; sorted, so that a pattern looks only where its text begins."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        """Keep each path once."""
+        self._paths = sorted(set(paths))
+
+    def any_meant(self, patterns: Sequence[str]) -> bool:
+        """Say whether at least one of the paths is meant by the patterns."""
+        for pattern in patterns:
+            glob = compiled(pattern)
+            if glob.excludes:
+                continue
+            for index in range(bisect_left(self._paths, glob.prefix), len(self._paths)):
+                path = self._paths[index]
+                if not path.startswith(glob.prefix):
+                    break
+                if glob.matches(path) and matches(patterns, path):
+                    return True
+        return False
 
 
 def escape(text: str) -> str:

@@ -30,6 +30,9 @@ from iac_ci_common.triggers.configuration.wording import what
 FILE_NAME: Final = ".iac-ci.yml"
 """Where a repository keeps its configuration."""
 
+VERSION: Final = 1
+"""The version of the shape that is read."""
+
 DEFAULT_ORDER_SECONDS: Final = limits.MAX_LAMBDA_ORDER_SECONDS
 """An order's ``timeout`` where neither it nor ``defaults`` says: the longest that fits the quicker target."""
 
@@ -141,6 +144,15 @@ def _list_of_one(value: Any) -> Any:
 
 def _empty_if_nothing(value: Any) -> Any:
     return {} if value is None else value
+
+
+def _known_version(value: int) -> int:
+    if value != VERSION:
+        raise ValueError(f"is not known here: this engine reads version {VERSION}")
+    return value
+
+
+Version = Annotated[StrictInt, AfterValidator(_known_version), WithJsonSchema({"const": VERSION, "type": "integer"})]
 
 
 class Statuses(StrEnum):
@@ -264,9 +276,7 @@ class ConfiguredJob(Payload):
 class Configuration(Payload):
     """The whole file."""
 
-    version: Annotated[StrictInt, Field(ge=1, le=1), WithJsonSchema({"const": 1, "type": "integer"})] = Field(
-        description="Version of this shape."
-    )
+    version: Version = Field(description="Version of this shape.")
     defaults: Annotated[Settings, BeforeValidator(_empty_if_nothing)] = Field(
         default_factory=lambda: Settings.model_validate({}),
         description="For orders that do not say otherwise; mappings are merged.",

@@ -75,7 +75,7 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
             defaults, jobs = _sound_parts(cast("dict[str, Any]", content))
     if defaults is not None:
         for name, job in jobs.items():
-            for path, problem in job_findings(name, job, defaults):
+            for path, problem in job_findings(job, defaults):
                 findings.append(_located(root, ("jobs", name, *path), problem))
     return configuration
 

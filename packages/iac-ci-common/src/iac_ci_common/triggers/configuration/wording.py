@@ -23,6 +23,12 @@ _WORDS: Final = {
     "string_pattern_mismatch": "has a form that is not allowed",
 }
 
+_BOUNDS: Final = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+}
+
 
 def what(error: ErrorDetails) -> str:
     """Say one finding."""
@@ -40,9 +46,8 @@ def what(error: ErrorDetails) -> str:
     if kind in {"too_long", "string_too_long"}:
         unit = "characters" if kind == "string_too_long" else "entries"
         return f"has more than {context['max_length']} {unit}"
-    limits = {"greater_than": "gt", "greater_than_equal": "ge", "less_than_equal": "le"}
-    if kind in limits:
-        direction = {"gt": "more than", "ge": "at least", "le": "at most"}[limits[kind]]
-        return f"must be {direction} {context[limits[kind]]}"
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"must be {words} {context[bound]}"
     message = _WORDS.get(kind) or error["msg"]
     return message[0].lower() + message[1:]
