@@ -101,9 +101,16 @@ def _findings(error: ValidationError, root: Node) -> Iterator[Finding]:
     for entry in error.errors(include_url=False):
         path = tuple(part for part in entry["loc"] if part != "[key]")
         problem = what(entry)
-        if entry["type"] == "extra_forbidden" and (near := get_close_matches(str(path[-1])[:64], _FIELDS, 1, 0.75)):
-            problem += f"; is {near[0]} meant?"
+        if entry["type"] == "extra_forbidden":
+            problem += _hint(str(path[-1])[:64])
         yield _located(root, path, problem)
+
+
+def _hint(name: str) -> str:
+    near = get_close_matches(name, _FIELDS, 1, 0.75)
+    if not near:
+        return ""
+    return " here" if near[0] == name else f"; is {near[0]} meant?"
 
 
 def _located(root: Node, path: tuple[Part, ...], problem: str) -> Finding:
