@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.job import Job
 from iac_ci_common.models.result import Result
+from iac_ci_common.triggers.configuration import Configuration
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-MODELS: Final[dict[str, type[BaseModel]]] = {"job": Job, "result": Result, "done": DoneMarker}
+MODELS: Final[dict[str, type[BaseModel]]] = {
+    "configuration": Configuration,
+    "job": Job,
+    "result": Result,
+    "done": DoneMarker,
+}
 """The shapes that others send or read, by the name of their file."""
 
 

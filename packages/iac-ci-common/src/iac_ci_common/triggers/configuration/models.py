@@ -61,7 +61,8 @@ def _spelt(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-_SPELT_SCHEMA: Final = {"type": ["string", "integer", "boolean"]}
+# Other readers take 1.10 for a number; here it is the text that it looks like.
+_SPELT_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
 
 Value = Annotated[
     StrictStr,
