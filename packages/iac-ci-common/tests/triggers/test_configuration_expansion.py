@@ -231,6 +231,27 @@ def test_an_order_waits_for_what_a_left_out_one_would_have_waited_for():
     assert expanded(read, ["c/x"]).orders[-1].dependencies == ["c", "a"]
 
 
+@given(
+    st.lists(st.tuples(st.sets(st.integers(0, 7)), st.booleans()), min_size=8, max_size=8), st.permutations(range(8))
+)
+def test_who_waits_for_whom_is_the_same_with_and_without_those_left_out(drawn, places):
+    after = {n: {other for other in others if other < n} for n, (others, _) in enumerate(drawn)}
+    kept = {n for n, (_, keep) in enumerate(drawn) if keep}
+    nearest = {n: {far for other in after[n] for far in reached(other, after, kept)} for n in kept}
+    orders = [
+        order(f"a{n}", [f"a{other}" for other in sorted(after[n])], **({} if n in kept else {"paths": ["x"]}))
+        for n in places
+    ]
+    expansion = expanded(configuration(orders), [])
+    assert {made.order_name: set(made.dependencies) for made in expansion.orders} == {
+        f"a{n}": {f"a{other}" for other in others} for n, others in nearest.items()
+    }
+
+
+def reached(n: int, after: dict[int, set[int]], kept: set[int]) -> set[int]:
+    return {n} if n in kept else {far for other in after[n] for far in reached(other, after, kept)}
+
+
 @pytest.mark.parametrize(
     ("target", "running"),
     [

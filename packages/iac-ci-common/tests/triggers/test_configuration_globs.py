@@ -95,6 +95,8 @@ def test_a_pattern_matches_what_git_matches(tmp_path):
         (["a.c"], "abc", False),
         (["[]]"], "]", True),
         (["[^a]"], "b", True),
+        (["[!]a]"], "]", False),
+        (["[!]a]"], "b", True),
         (["[a-]"], "-", True),
         (["a/**/**/b"], "a/b", True),
         (["*a*b*"], "xxaxxbxx", True),
@@ -111,7 +113,7 @@ def test_the_last_pattern_that_matches_decides(patterns, path, meant):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["/a", "a/", "a//b", "./a", "a/../b", "a**", "**.tf", "[a", "a\\", "[z-a]", "", "!"]
+    "pattern", ["/a", "a/", "a//b", "./a", "a/../b", "a**", "**.tf", "[a", "[]", "[!]", "a\\", "[z-a]", "", "!"]
 )
 def test_a_pattern_that_no_path_could_match_or_that_others_read_otherwise_is_refused(pattern):
     with pytest.raises(ValueError):

@@ -233,6 +233,16 @@ def test_aliases_that_grow_without_end_are_refused_before_they_grow():
     assert "nested more than" in found("a: &a [x]\n" + nested)[0][1]
 
 
+def test_depth_and_number_are_taken_to_the_limit_and_no_further():
+    assert "nested" not in str(found("[" * 16 + "]" * 16))
+    assert "nested" in str(found("[" * 17 + "]" * 17))
+    # A key, fifteen lists below its mapping, and what is in the innermost.
+    assert "nested" not in str(found("a: &a " + "[" * 7 + "x" + "]" * 7 + "\nb: " + "[" * 7 + "*a" + "]" * 7))
+    assert "nested" in str(found("a: &a " + "[" * 7 + "x" + "]" * 7 + "\nb: " + "[" * 8 + "*a" + "]" * 8))
+    assert "more than 50000 values" not in str(found("[" + ",".join(["x"] * 49_999) + "]"))
+    assert "more than 50000 values" in str(found("[" + ",".join(["x"] * 50_000) + "]"))
+
+
 def test_very_many_problems_are_counted():
     problems = found("version: 1\njobs: {}\n" + "".join(f"k{number}: 1\n" for number in range(500)))
     assert len(problems) == 201
@@ -314,6 +324,43 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
 )
 def test_what_a_job_cannot_be_is_told(content, path, what):
     assert any(place.endswith(f": jobs.go.{path}") and what in told for place, told in found(content)), found(content)
+
+
+def test_templates_that_orders_take_from_the_defaults_are_checked_for_each():
+    defaults = "{ssm_paths: ['{{ matrix.d }}'], secrets: {A: '{{ matrix.d }}'}, sops_key: '{{ sha }}'}"
+    orders = "[{name: a, cmds: [x]}, {name: b, cmds: [x], ssm_paths: [], sops_key: 'ssm:/x'}]"
+    assert [where for where, _ in found(job(orders=orders) + f"defaults: {defaults}\n".encode())] == [
+        "line 6: jobs.go.orders[0].secrets.A",
+        "line 6: jobs.go.orders[0].sops_key",
+        "line 6: jobs.go.orders[0].ssm_paths[0]",
+        "line 6: jobs.go.orders[1].secrets.A",
+    ]
+
+
+def test_a_long_circle_is_shortened():
+    circle = [{"name": f"a{n}", "cmds": ["x"], "depends_on": [f"a{(n + 1) % 40}"]} for n in range(40)]
+    ((_, told),) = found(job(orders=json.dumps(circle)))
+    assert told.startswith("depend on each other in a circle: a0 → a1 → ")
+    assert "a9 → … 21 more … → a31 → " in told
+    assert told.endswith("→ a39 → a0")
+
+
+def test_choices_are_named():
+    assert found(job() + b"statuses: some\n") == [("line 7: statuses", "must be 'run' or 'orders'")]
+    assert found(order("execution_target: fast")) == [
+        ("line 6: jobs.go.orders[0].execution_target", "must be 'auto', 'lambda' or 'codebuild'")
+    ]
+
+
+def test_what_is_too_little_or_too_much_is_named():
+    assert found(order("timeout: 0") + b"    max_parallel: 1001\n") == [
+        ("line 6: jobs.go.orders[0].timeout", "must be more than 0"),
+        ("line 7: jobs.go.max_parallel", "must be at most 1000"),
+    ]
+    assert found(job(orders=f"[{{name: a, cmds: ['{'x' * 16385}', '']}}]")) == [
+        ("line 6: jobs.go.orders[0].cmds[0]", "has more than 16384 characters"),
+        ("line 6: jobs.go.orders[0].cmds[1]", "is empty"),
+    ]
 
 
 def test_braces_of_other_tools_may_stand_in_commands():

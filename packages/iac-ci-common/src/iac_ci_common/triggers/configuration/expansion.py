@@ -215,16 +215,22 @@ def _bridged(every: Mapping[str, Copy], left_out: Mapping[str, str]) -> dict[str
     bridged: dict[str, list[str]] = {}
     entered: set[str] = set()
     for start in every:
-        stack = [start]
+        if start in entered:
+            continue
+        entered.add(start)
+        stack = [(start, iter(every[start].dependencies))]
         while stack:
-            name = stack[-1]
-            direct = every[name].dependencies
-            first = [other for other in direct if other in left_out and other not in entered]
-            if first:
-                entered.update(first)
-                stack.extend(first)
+            name, direct = stack[-1]
+            deeper = next((other for other in direct if other in left_out and other not in entered), None)
+            if deeper is not None:
+                entered.add(deeper)
+                stack.append((deeper, iter(every[deeper].dependencies)))
                 continue
             stack.pop()
-            far = (other for near in direct for other in (bridged.get(near, ()) if near in left_out else (near,)))
+            far = (
+                other
+                for near in every[name].dependencies
+                for other in (bridged.get(near, ()) if near in left_out else (near,))
+            )
             bridged[name] = list(dict.fromkeys(far))
     return bridged
