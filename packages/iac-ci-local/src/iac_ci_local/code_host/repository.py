@@ -1,0 +1,237 @@
+"""A bare git repository below a folder: what the code host keeps of a project."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from iac_ci_common.errors import NotFound, PortFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_SECONDS: Final = 60
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_AUTHOR: Final = "demo <demo@localhost>"
+
+Status = Literal["added", "modified", "removed", "renamed"]
+_STATUSES: Final[Mapping[str, Status]] = {
+    "A": "added",
+    "M": "modified",
+    "T": "modified",
+    "D": "removed",
+    "R": "renamed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What two commits differ in: one file, with the lines that came and went; none are counted of binary files."""
+
+    path: str
+    status: Status
+    blob: str
+    additions: int
+    deletions: int
+    previous_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as a commit holds it."""
+
+    content: bytes
+    mode: Literal["100644", "100755", "120000"] = "100644"
+
+
+class HostedRepository:
+    """One bare repository. It may be read by several threads at once, but only one may write."""
+
+    def __init__(self, folder: Path) -> None:
+        """Work on the bare repository at ``folder``; ``create`` makes one."""
+        self.folder = folder
+        self._changes: dict[tuple[str, str], tuple[Change, ...]] = {}
+
+    @classmethod
+    def create(cls, folder: Path, *, default_branch: str = "main") -> HostedRepository:
+        """Make an empty bare repository, from which ``git http-backend`` may serve single commits."""
+        folder.mkdir(parents=True)
+        repository = cls(folder)
+        repository._git("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", ".")
+        # Hosts give any commit that a branch holds by its hash.
+        repository._git("config", "uploadpack.allowReachableSHA1InWant", "true")
+        return repository
+
+    def commit(
+        self,
+        branch: str,
+        files: Mapping[str, File | bytes | None],
+        message: str,
+        *,
+        start: str | None = None,
+        moment: int = 0,
+    ) -> str:
+        """Add a commit to ``branch``: each file's new content, None for one that goes. Gives the commit's hash.
+
+        A branch that there is not yet begins at ``start``, another branch, or with nothing. ``moment`` is in seconds
+        since 1970, so that equal calls make equal commits.
+        """
+        reference = f"refs/heads/{branch}"
+        parent = self._find(reference) or (None if start is None else self.head(start))
+        text = message.encode()
+        lines = [
+            f"commit {reference}\ncommitter {_AUTHOR} {moment} +0000\ndata {len(text)}\n".encode(),
+            text,
+            b"\n",
+        ]
+        if parent is not None:
+            lines.append(f"from {parent}\n".encode())
+        for path, given in files.items():
+            if given is None:
+                lines.append(f"D {_quoted(path)}\n".encode())
+                continue
+            file = given if isinstance(given, File) else File(given)
+            lines += [f"M {file.mode} inline {_quoted(path)}\ndata {len(file.content)}\n".encode(), file.content, b"\n"]
+        self._git("fast-import", "--quiet", "--done", "--date-format=raw", standard_input=b"".join([*lines, b"done\n"]))
+        return self.head(branch)
+
+    def head(self, branch: str) -> str:
+        """Give the commit that a branch ends in; ``NotFound`` if there is no such branch."""
+        found = self._find(f"refs/heads/{branch}")
+        if found is None:
+            raise NotFound(f"there is no branch {branch!r:.200}")
+        return found
+
+    def commit_of(self, ref: str) -> str:
+        """Give the commit of a full hash or branch; ``NotFound`` if there is neither."""
+        if _COMMIT.fullmatch(ref):
+            found = self._find(f"{ref}^{{commit}}")
+            if found is None:
+                raise NotFound(f"there is no commit {ref}")
+            return found
+        return self.head(ref)
+
+    def merge_base(self, base: str, head: str) -> str:
+        """Give the commit at which ``head`` left ``base``; both are commits."""
+        return self._git("merge-base", base, head).decode().strip()
+
+    def file(self, path: str, ref: str) -> tuple[bytes, str]:
+        """Give a file's bytes and its blob's hash at a commit or branch; ``NotFound`` if there is none."""
+        if any(part in {"", ".", ".."} for part in path.split("/")):
+            raise NotFound(f"{path!r:.200} names no file")
+        listed = self._git("ls-tree", "-z", self.commit_of(ref), "--", path).split(b"\x00")[0]
+        _, kind, blob = listed.partition(b"\t")[0].decode().split() if listed else ("", "", "")
+        if kind != "blob":
+            raise NotFound(f"there is no file {path!r:.200}")
+        return self._git("cat-file", "blob", blob), blob
+
+    def folder_names(self, path: str, ref: str) -> list[str]:
+        """List what a folder holds at a commit or branch; empty where there is no such folder."""
+        inside = f"{path.strip('/')}/" if path.strip("/") else "./"
+        listed = self._git("ls-tree", "-z", "--name-only", self.commit_of(ref), "--", inside)
+        return [name.decode() for name in listed.split(b"\x00") if name]
+
+    def changes(self, base: str, head: str) -> tuple[Change, ...]:
+        """List what ``head`` changed since it left ``base``; both are commits. Renames are told as such."""
+        found = self._changes.get((base, head))
+        if found is None:
+            found = self._changes[base, head] = self._compare(self.merge_base(base, head), head)
+        return found
+
+    def _compare(self, base: str, head: str) -> tuple[Change, ...]:
+        compare = ["diff", "-M", "-z", "--no-abbrev", "--no-ext-diff", "--no-textconv"]
+        counts = _counts(self._git(*compare, "--numstat", base, head))
+        parts = iter(self._git(*compare, "--raw", base, head).decode("utf-8", "surrogateescape").split("\x00"))
+        changes = []
+        for part in parts:
+            if not part:
+                continue
+            _, _, before, after, letter = part.split(" ")
+            previous = next(parts) if letter[0] in "RC" else None
+            path = next(parts)
+            status = _STATUSES.get(letter[0], "added")
+            added, removed = counts.get(path, (0, 0))
+            changes.append(Change(path, status, before if status == "removed" else after, added, removed, previous))
+        return tuple(changes)
+
+    def _find(self, name: str) -> str | None:
+        try:
+            return self._git("rev-parse", "--quiet", "--verify", "--end-of-options", name).decode().strip()
+        except PortFailed:
+            return None
+
+    def _git(self, *arguments: str, standard_input: bytes = b"") -> bytes:
+        try:
+            done = subprocess.run(  # noqa: S603 - a list, of our own making
+                ["git", "--literal-pathspecs", *arguments],  # noqa: S607 - found on the user's own PATH
+                cwd=self.folder,
+                env=git_environment(),
+                input=standard_input,
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise PortFailed(f"git {arguments[0]} could not be run: {type(error).__name__}") from error
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise PortFailed(f"git {arguments[0]} failed: {said[-1][:300] if said else 'it gave no reason'}")
+        return done.stdout
+
+
+def git_environment() -> dict[str, str]:
+    """Give git an environment with nothing of the machine's or the user's configuration."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.devnull,
+        "LANG": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+        "GIT_CONFIG_KEY_1": "core.hooksPath",
+        "GIT_CONFIG_VALUE_1": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def read_folder(folder: Path) -> dict[str, File]:
+    """Read a working folder's files as ``commit`` takes them, without what git keeps there of its own."""
+    files = {}
+    for place in sorted(folder.rglob("*")):
+        name = place.relative_to(folder)
+        if ".git" in name.parts:
+            continue
+        if place.is_symlink():
+            files[name.as_posix()] = File(os.fsencode(place.readlink()), "120000")
+        elif place.is_file():
+            files[name.as_posix()] = File(place.read_bytes(), "100755" if os.access(place, os.X_OK) else "100644")
+    return files
+
+
+def _counts(told: bytes) -> dict[str, tuple[int, int]]:
+    parts = iter(told.decode("utf-8", "surrogateescape").split("\x00"))
+    counts = {}
+    for part in parts:
+        if not part:
+            continue
+        added, removed, path = part.split("\t", 2)
+        if not path:
+            # A rename: both names follow.
+            next(parts)
+            path = next(parts)
+        counts[path] = (int(added) if added != "-" else 0, int(removed) if removed != "-" else 0)
+    return counts
+
+
+def _quoted(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+__all__ = ["Change", "File", "HostedRepository", "Status", "git_environment", "read_folder"]
