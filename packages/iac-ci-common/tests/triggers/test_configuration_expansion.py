@@ -231,6 +231,15 @@ def test_an_order_waits_for_what_a_left_out_one_would_have_waited_for():
     assert expanded(read, ["c/x"]).orders[-1].dependencies == ["c", "a"]
 
 
+def test_two_left_out_orders_of_which_one_waits_for_the_other_hide_nothing():
+    gone = {"paths": ["gone"]}
+    read = configuration(
+        [order("a", ["b", "c"]), order("x", ["c"]), order("c", ["b"], **gone), order("b", ["d"], **gone), order("d")]
+    )
+    waits = {made.order_name: made.dependencies for made in expanded(read, []).orders}
+    assert waits == {"a": ["d"], "x": ["d"], "d": []}
+
+
 @given(
     st.lists(st.tuples(st.sets(st.integers(0, 7)), st.booleans()), min_size=8, max_size=8), st.permutations(range(8))
 )
