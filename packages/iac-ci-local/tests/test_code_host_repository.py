@@ -50,7 +50,11 @@ def test_a_branch_goes_on_where_it_ended(repository):
     second = repository.commit("main", {"b": File(b"#!/bin/sh\n", "100755")}, "second")
     assert repository.head("main") == second != first
     assert repository.file("a", second) == repository.file("a", first) == repository.file("a", "main")
-    assert repository.folder_names("", "main") == ["a", "b"]
+    assert [(entry.path, entry.kind, entry.size) for entry in repository.entries("", "main")] == [
+        ("a", "blob", 1),
+        ("b", "blob", 10),
+    ]
+    assert repository.entries("nowhere", "main") == []
     with pytest.raises(NotFound):
         repository.file("b", first)
 

@@ -41,6 +41,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What a folder holds: a ``blob``, ``tree`` or ``commit`` (of a submodule); only blobs have a size, in bytes."""
+
+    path: str
+    kind: str
+    sha: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file as a commit holds it."""
 
@@ -129,11 +139,11 @@ class HostedRepository:
             raise NotFound(f"there is no file {path!r:.200}")
         return self._git("cat-file", "blob", blob), blob
 
-    def folder_names(self, path: str, ref: str) -> list[str]:
-        """List what a folder holds at a commit or branch; empty where there is no such folder."""
-        inside = f"{path.strip('/')}/" if path.strip("/") else "./"
-        listed = self._git("ls-tree", "-z", "--name-only", self.commit_of(ref), "--", inside)
-        return [name.decode() for name in listed.split(b"\x00") if name]
+    def entries(self, path: str, ref: str) -> list[Entry]:
+        """List what a folder holds at a commit or branch, the root for an empty path; empty where there is none."""
+        inside = ["--", f"{path.strip('/')}/"] if path.strip("/") else []
+        listed = self._git("ls-tree", "-z", "--long", self.commit_of(ref), *inside)
+        return [_entry(line) for line in listed.decode("utf-8", "surrogateescape").split("\x00") if line]
 
     def changes(self, base: str, head: str) -> tuple[Change, ...]:
         """List what ``head`` changed since it left ``base``; both are commits. Renames are told as such."""
@@ -229,9 +239,15 @@ def _counts(told: bytes) -> dict[str, tuple[int, int]]:
     return counts
 
 
+def _entry(line: str) -> Entry:
+    about, _, path = line.partition("\t")
+    _, kind, sha, size = about.split()
+    return Entry(path, kind, sha, int(size) if size != "-" else 0)
+
+
 def _quoted(path: str) -> str:
     escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
-__all__ = ["Change", "File", "HostedRepository", "Status", "git_environment", "read_folder"]
+__all__ = ["Change", "Entry", "File", "HostedRepository", "Status", "git_environment", "read_folder"]
