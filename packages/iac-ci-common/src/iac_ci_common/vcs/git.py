@@ -19,6 +19,8 @@ from iac_ci_common.redaction import Redactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iac_ci_common.vcs.provider import HostSettings
+
 _SECONDS: Final = 240
 """Longest fetch: the init function's time-out less the rest of the preparation."""
 
@@ -61,14 +63,25 @@ def repository_problem(repository: str, *, allow_file: bool = False) -> str | No
 class GitRepositories:
     """Fetches single commits."""
 
-    def __init__(self, *, allow_file: bool = False, seconds: float = _SECONDS) -> None:
-        """Allow ``file://`` on the local cloud only; ``seconds`` is the longest that one step of git may take."""
+    def __init__(
+        self,
+        *,
+        allow_file: bool = False,
+        hosts: Mapping[str, HostSettings] | None = None,
+        seconds: float = _SECONDS,
+    ) -> None:
+        """Allow ``file://`` on the local cloud only; ``seconds`` is the longest that one step of git may take.
+
+        ``hosts`` says how code hosts are spoken to whose names do not tell.
+        """
         self._allow_file = allow_file
+        self._hosts = hosts
         self._seconds = seconds
 
     def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
         """Put one commit's tree into the empty ``folder``: no history, no submodules, no LFS, no hooks.
 
+        ``token`` is the code host's secret as it is kept: a token, ``user:token``, or a GitHub app's key.
         Raises ``PreparationFailed`` with git's own last words, from which token and key are redacted; ``PortFailed``,
         safe to try again, where the host or the network failed.
         """
@@ -76,6 +89,8 @@ class GitRepositories:
             raise PreparationFailed(f"the repository {repository!r:.200} {problem}")
         if _COMMIT.fullmatch(commit) is None:
             raise PreparationFailed(f"{commit!r:.80} is not a full commit hash")
+        if token:
+            token = git_token(repository, token, self._hosts)
         redactor = Redactor(
             [secret for secret in (token, token and token.rpartition(":")[2], ssh_key, _credentials(token)) if secret]
         )
@@ -168,6 +183,27 @@ class GitRepositories:
             if _PASSING.search(text):
                 raise PortFailed(reason, retry_is_safe=True)
             raise PreparationFailed(reason)
+
+
+def git_token(repository: str, secret: str, hosts: Mapping[str, HostSettings] | None = None) -> str:
+    """Give git's user and token for a secret: the code host knows which user's name goes with it, and mints for an app.
+
+    A ``user:token`` is taken as it is, but for Bitbucket, whose API tokens are kept with the account's address.
+    """
+    # Not before it is needed: an order without code, or without a token, asks no code host.
+    from iac_ci_common.vcs.hosts import open_code_host, parse_address, parse_credentials, settings_for
+
+    address = parse_address(repository)
+    if address is None or not repository.startswith("https://"):
+        return secret
+    app = secret.lstrip().startswith("{")
+    if ":" in secret and not app and settings_for(address.host, hosts).kind != "bitbucket":
+        return secret
+    host = open_code_host(repository, parse_credentials(secret), hosts=hosts)
+    try:
+        return host.clone().git_token
+    finally:
+        host.close()
 
 
 def _credentials(token: str | None) -> str | None:
