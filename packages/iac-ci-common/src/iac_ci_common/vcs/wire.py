@@ -124,7 +124,8 @@ class Wire(requests.Session):
             named["timeout"] = min(_STEP_SECONDS, left)
             try:
                 response = super().request(method, url, *arguments, **named)
-            except (requests.ConnectionError, requests.Timeout):
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+                # The last one: an answer that broke off in its middle.
                 if not self._repeatable or attempt >= _ATTEMPTS:
                     raise
                 self._wait(_backoff(attempt), deadline)
