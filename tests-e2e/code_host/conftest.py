@@ -1,0 +1,61 @@
+"""A code host that behaves like GitHub, and the engine's own provider that speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from iac_ci_common.vcs import wire
+from iac_ci_common.vcs.hosts import open_code_host
+from iac_ci_common.vcs.provider import CodeHost, HostSettings, TokenCredentials
+from iac_ci_local.code_host.project import Person, Project
+from iac_ci_local.code_host.repository import HostedRepository
+from iac_ci_local.code_host.server import CodeHostServer
+
+ENGINE = Person(8, "engine")
+AUTHOR = Person(7, "author")
+STRANGER = Person(9, "stranger")
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """A project with one pull request that changes, adds, removes and renames."""
+    repository = HostedRepository.create(tmp_path / "bare.git")
+    long = b"".join(b"line %d\n" % number for number in range(20))
+    repository.commit("main", {"main.tf": b"# base\n", "old.tf": b"gone\n", "a name.tf": long}, "base")
+    changes = {"main.tf": b"# head\n", "old.tf": None, "a name.tf": None, "b/näme.tf": long, "new.tf": b"1\n"}
+    repository.commit("change", changes, "head", start="main")
+    tokens = {"engine-token": ENGINE, "author-token": AUTHOR, "stranger-token": STRANGER}
+    project = Project("demo", "pets", repository, tokens, {"engine": "write", "author": "admin", "stranger": "none"})
+    project.open_pull_request(title="A change", author=AUTHOR, head_branch="change", base_branch="main")
+    return project
+
+
+@pytest.fixture
+def host(project) -> Iterator[CodeHostServer]:
+    with CodeHostServer(project) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(host) -> Iterator[Callable[..., CodeHost]]:
+    """Opens the project with somebody's token, as the engine does."""
+    made = []
+
+    def make(token: str = "engine-token", *, seconds: float = 30) -> CodeHost:
+        hosts = {host.address: HostSettings("github", host.api_url)}
+        made.append(open_code_host(host.repository, TokenCredentials(token), hosts=hosts, seconds=seconds))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    """How long the provider wanted to wait; it never does."""
+    asked: list[float] = []
+    monkeypatch.setattr(wire, "pause", asked.append)
+    return asked
