@@ -5,8 +5,9 @@
 """
 
 from iac_ci_common.errors import ConfigurationProblems
+from iac_ci_common.triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_common.triggers.configuration.expansion import Expansion, LeftOut, expand
-from iac_ci_common.triggers.configuration.models import BUILT_IN_COMMANDS, FILE_NAME, Configuration, Statuses
+from iac_ci_common.triggers.configuration.models import FILE_NAME, Configuration, Statuses
 from iac_ci_common.triggers.configuration.reading import read_configuration
 from iac_ci_common.triggers.configuration.selection import (
     Selection,

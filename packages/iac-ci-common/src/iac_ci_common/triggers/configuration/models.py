@@ -24,6 +24,7 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 from iac_ci_common.models.job import Command, ExecutionTarget, Payload, RoleArn, Text
+from iac_ci_common.triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_common.triggers.configuration.globs import check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.triggers.configuration.wording import what
 
@@ -38,9 +39,6 @@ DEFAULT_ORDER_SECONDS: Final = limits.MAX_LAMBDA_ORDER_SECONDS
 
 ENGINE_PREFIX: Final = "IACCI_"
 """Variables that every order gets begin with this; a configuration cannot set them."""
-
-BUILT_IN_COMMANDS: Final = ("help", "cancel", "rerun-failed", "unlock", "approve")
-"""Words behind ``/iac-ci`` that mean something to the engine itself."""
 
 MAX_JOBS: Final = 100
 """Most jobs of a configuration."""
