@@ -1,0 +1,102 @@
+"""Whether the provider asks what GitHub describes, and whether the code host on this machine answers so."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+import requests
+
+from iac_ci_common.errors import NotFound, PortFailed
+from iac_ci_common.reporting import CommitState, CommitStatus
+from iac_ci_common.vcs.provider import Account
+from iac_ci_local.code_host.messages import Answer, Exchange, Request
+
+from .conftest import AUTHOR
+from .description import Description, Unreachable, fetch
+
+ROOT = "/api/v3"
+HERE = f"{ROOT}/repos/demo/pets"
+
+
+@pytest.fixture(scope="module")
+def description(tmp_path_factory) -> Description:
+    try:
+        return Description(fetch(tmp_path_factory.mktemp("description")))
+    except Unreachable as reason:
+        pytest.skip(f"GitHub's description was not checked: {reason}")
+
+
+def test_everything_asked_and_answered_is_as_github_describes(host, opened, project, description, waits):
+    many = {f"many/{number}": b"%d" % number for number in range(150)}
+    project.repository.commit("change", many, "many")
+    for number in range(120):
+        project.write_comment(1, AUTHOR, f"comment {number}")
+    project.open_pull_request(
+        title="Fork", author=AUTHOR, head_branch="change", base_branch="main", fork="stranger/pets"
+    )
+    github = opened()
+    github.me()
+    head = github.pull_request(1).head_sha
+    assert github.pull_request(2).is_fork
+    github.pull_request(1)
+    assert len(github.changed_files(1).files) == 154
+    github.file("main.tf", head)
+    with pytest.raises(NotFound):
+        github.file("many", head)
+    github.permission(Account("7", "author"))
+    github.permission(Account("1", "nobody"))
+    assert github.find_comment(1, "<!-- marker") is None
+    written = github.create_comment(1, "<!-- marker --> text")
+    assert github.find_comment(1, "<!-- marker") is not None
+    github.comment(1, github.edit_comment(1, written.id, "<!-- marker --> more").id)
+    github.set_status(CommitStatus(head, "iac-ci", CommitState.PENDING, "x" * 140), url="https://example.com")
+    github.set_status(CommitStatus(head, "iac-ci", CommitState.SUCCESS, ""))
+    with pytest.raises(PortFailed):
+        github.create_comment(1, "x" * 65_537)
+    host.fail_next(403, {"Retry-After": "1"}, message="You have exceeded a secondary rate limit")
+    github.pull_request(2)
+    with suppress(PortFailed):
+        opened("nobody's").me()
+
+    assert [problem for exchange in host.exchanges for problem in description.problems(exchange, ROOT)] == []
+    operations = {
+        found[0]["operationId"]
+        for exchange in host.exchanges
+        if (found := description.operation(exchange.request.method, exchange.request.target.partition("?")[0][7:]))
+    }
+    assert operations == {
+        "users/get-authenticated", "pulls/get", "pulls/list-files", "repos/get-content",
+        "repos/get-collaborator-permission-level", "issues/list-comments", "issues/create-comment",
+        "issues/get-comment", "issues/update-comment", "repos/create-commit-status",
+    }  # fmt: skip
+    assert {exchange.answer.status for exchange in host.exchanges if exchange.answer} >= {200, 201, 304, 401, 404, 422}
+
+
+@pytest.mark.parametrize("path", ["/repos/demo/pets", "/users/author", "/repos/demo/pets/contents/main.tf?ref=main"])
+def test_what_only_people_ask_for_is_answered_as_github_describes(host, description, path):
+    requests.get(f"{host.api_url}{path}", headers={"Authorization": "Bearer engine-token"}, timeout=20)
+    assert host.exchanges[0].answer.status == 200
+    assert description.problems(host.exchanges[0], ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "answer"),
+    [
+        ("GET", f"{HERE}/nothing", b"", None),
+        ("DELETE", f"{HERE}/pulls/1", b"", None),
+        ("GET", f"{HERE}/pulls/one", b"", None),
+        ("GET", f"{HERE}/pulls/1/files?page_size=100", b"", None),
+        ("GET", f"{HERE}/pulls/1/files?per_page=many", b"", None),
+        ("GET", f"{HERE}/pulls/1", b"{}", None),
+        ("POST", f"{HERE}/issues/1/comments", b"{}", None),
+        ("POST", f"{HERE}/issues/1/comments", b'{"body": "x", "text": "x"}', None),
+        ("POST", f"{HERE}/statuses/{'a' * 40}", b'{"state": "queued"}', None),
+        ("GET", f"{HERE}/pulls/1", b"", Answer.of_json(200, {"number": 1})),
+        ("GET", f"{HERE}/issues/1/comments", b"", Answer.of_json(200, [{"id": "1"}])),
+        ("GET", f"{HERE}/pulls/1", b"", Answer.of_json(418, {"message": 1})),
+        ("GET", f"{HERE}/pulls/1", b"", Answer.of_json(201, {})),
+    ],
+)
+def test_what_goes_against_the_description_is_found(description, method, target, body, answer):
+    assert description.problems(Exchange(Request(method, target, {}, body), answer), ROOT) != []
