@@ -122,7 +122,7 @@ def test_a_hundred_kilobytes_of_anything_end(piece):
 @given(st.text(alphabet=st.sampled_from(list("/iac-c plan\n>`~#*[]()<!-&;\\\t\u200b")) | st.characters(), max_size=200))
 def test_no_text_breaks_it_and_quoted_or_fenced_it_asks_for_nothing(text):
     find_commands(text)
-    lines = [line for line in text.replace("\r", "\n").split("\n")]
+    lines = text.replace("\r", "\n").split("\n")
     assert find_commands("\n".join(f"> {line}" for line in lines)).commands == ()
     fence = "`" * (max((len(run) for run in text.split("\n")), default=0) + 3)
     assert find_commands(f"{fence}\n{text}\n{fence}").commands == ()
