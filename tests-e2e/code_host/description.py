@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from iac_ci_local.code_host.messages import Exchange
@@ -32,7 +32,7 @@ def fetch(folder: Path) -> dict[str, Any]:
     npm = shutil.which("npm")
     if npm is None:
         raise Unreachable("npm is not installed")
-    command = [npm, "pack", PACKAGE, "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
+    command = [npm, "pack", PACKAGE, "--loglevel=error", "--ignore-scripts", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -68,7 +68,7 @@ class Description:
         # Only the schemas: parameters and answers are looked up as they are.
         schemas = as_json_schema(document["components"]["schemas"])
         self._components = document["components"]
-        resource = Resource(contents={"components": {"schemas": schemas}}, specification=DRAFT202012)
+        resource = DRAFT202012.create_resource({"components": {"schemas": schemas}})
         self._registry: Registry[Any] = Registry().with_resource("urn:github", resource)
         # A fixed segment wins over a variable one, and a path of files takes what is left.
         self._patterns = sorted(
@@ -121,15 +121,11 @@ class Description:
         said += [f"query lacks {name!r}" for name, told in known.items() if told.get("required") and name not in query]
         for name, text in query.items():
             if name in known:
-                said += [
-                    f"{name}: {problem}" for problem in self._wrong(known[name]["schema"], _typed(text, known[name]))
-                ]
+                said += self._wrong_parameter(known[name], text)
         for parameter in parameters:
             if parameter["in"] == "path":
                 given = values[parameter["name"].replace("-", "_")]
-                said += [
-                    f"{parameter['name']}: {one}" for one in self._wrong(parameter["schema"], _typed(given, parameter))
-                ]
+                said += self._wrong_parameter(parameter, given)
         body = operation.get("requestBody")
         if body is None:
             return said + (["it takes no body"] if exchange.request.body else [])

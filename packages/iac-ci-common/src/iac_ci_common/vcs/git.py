@@ -123,9 +123,16 @@ class GitRepositories:
         if self._allow_file:
             settings["protocol.file.allow"] = "always"
             settings["safe.directory"] = "*"
+        if self._speaks_http(repository):
+            host = urlsplit(repository).netloc
+            settings[f"url.http://{host}/.insteadOf"] = f"https://{host}/"
+            settings["protocol.http.allow"] = "always"
+            # Not even a redirect leads to http elsewhere.
+            settings["http.followRedirects"] = "false"
         if token and repository.startswith("https://"):
             # A header from the environment: a token in the address would stand in arguments, .git/config and errors.
-            settings[f"http.https://{urlsplit(repository).netloc}/.extraHeader"] = (
+            spoken = "http" if self._speaks_http(repository) else "https"
+            settings[f"http.{spoken}://{urlsplit(repository).netloc}/.extraHeader"] = (
                 f"Authorization: Basic {_credentials(token)}"
             )
         environment = {
@@ -155,6 +162,21 @@ class GitRepositories:
                 f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={private / 'known_hosts'}"
             )
         return environment
+
+    def _speaks_http(self, repository: str) -> bool:
+        """Say whether git asks a host by ``http`` whose address says ``https``.
+
+        Only the local cloud's, on this very machine, whose API is configured to be there by ``http``: it has no
+        certificate, and its address is written like every other's.
+        """
+        host = urlsplit(repository).netloc
+        known = (self._hosts or {}).get(host)
+        return (
+            self._allow_file
+            and repository.startswith("https://127.0.0.1:")
+            and known is not None
+            and (known.api_url or "").startswith(f"http://{host}/")
+        )
 
     def _git(self, arguments: list[str], environment: Mapping[str, str], redactor: Redactor, repository: str) -> None:
         try:

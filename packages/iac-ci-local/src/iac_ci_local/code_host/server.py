@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,9 @@ class CodeHostServer:
         self._exchanges: list[Exchange] = []
         self._lock = threading.Lock()
         self._backend = git_backend.backend()
+        # GitHub serves a repository with and without the suffix; git adds none.
+        name = re.escape(project.full_name)
+        self._git_path = re.compile(rf"/{name}(?:\.git)?(/info/refs|/git-[a-z-]+|/HEAD|/objects/.+)", re.IGNORECASE)
         host = self
 
         class Handler(_Handler):
@@ -139,11 +143,10 @@ class CodeHostServer:
         path = unquote(urlsplit(request.target).path)
         if path.startswith(f"{ROOT}/"):
             return with_limits(self._api.answer(request), spent=len(self._exchanges))
-        git = f"/{self.project.full_name}.git/"
-        if path.lower().startswith(git.lower()):
-            rest = path[len(git) - 1 :]
+        rest = self._git_path.fullmatch(path)
+        if rest is not None:
             return git_backend.serve(
-                self._backend, self.project.repository.folder, rest, request, self.project.tokens.keys()
+                self._backend, self.project.repository.folder, rest[1], request, self.project.tokens.keys()
             )
         answer = self._pages(request) if self._pages is not None else None
         return answer or Answer(404, b"not found", {"Content-Type": "text/plain"})
