@@ -1,0 +1,49 @@
+"""Reads single fields of a host's payload, which may hold anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+ZERO: Final = frozenset({"0" * 40, "0" * 64})
+"""What hosts write for no commit."""
+
+
+class FieldMissing(Exception):
+    """A field is not there, or not what the host's documentation says."""
+
+    def __init__(self, path: str) -> None:
+        """Keep the field's path in the payload."""
+        super().__init__(path)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A parsed payload, read by paths such as ``pull_request.head.sha``."""
+
+    content: Any
+
+    def get(self, path: str, kind: type[T]) -> T:
+        """Give a field of exactly that type; raise ``FieldMissing`` for any other."""
+        value = self.content
+        for step in path.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+        # A bool is an int to Python and none to a host.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise FieldMissing(path)
+        return value
+
+    def find(self, path: str, kind: type[T]) -> T | None:
+        """Give a field of that type, None for any other."""
+        try:
+            return self.get(path, kind)
+        except FieldMissing:
+            return None
+
+    def commit(self, path: str) -> str | None:
+        """Give a commit's full hash; None where the field tells none."""
+        sha = self.find(path, str)
+        return None if sha is None or sha in ZERO else sha
