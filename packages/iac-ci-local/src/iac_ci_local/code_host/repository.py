@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -59,11 +60,12 @@ class File:
 
 
 class HostedRepository:
-    """One bare repository. It may be read by several threads at once, but only one may write."""
+    """One bare repository. Safe for several threads at once."""
 
     def __init__(self, folder: Path) -> None:
         """Work on the bare repository at ``folder``; ``create`` makes one."""
         self.folder = folder
+        self._writing = threading.Lock()
         self._changes: dict[tuple[str, str], tuple[Change, ...]] = {}
 
     @classmethod
@@ -90,24 +92,31 @@ class HostedRepository:
         A branch that there is not yet begins at ``start``, another branch, or with nothing. ``moment`` is in seconds
         since 1970, so that equal calls make equal commits.
         """
-        reference = f"refs/heads/{branch}"
-        parent = self._find(reference) or (None if start is None else self.head(start))
-        text = message.encode()
-        lines = [
-            f"commit {reference}\ncommitter {_AUTHOR} {moment} +0000\ndata {len(text)}\n".encode(),
-            text,
-            b"\n",
-        ]
-        if parent is not None:
-            lines.append(f"from {parent}\n".encode())
-        for path, given in files.items():
-            if given is None:
-                lines.append(f"D {_quoted(path)}\n".encode())
-                continue
-            file = given if isinstance(given, File) else File(given)
-            lines += [f"M {file.mode} inline {_quoted(path)}\ndata {len(file.content)}\n".encode(), file.content, b"\n"]
-        self._git("fast-import", "--quiet", "--done", "--date-format=raw", standard_input=b"".join([*lines, b"done\n"]))
-        return self.head(branch)
+        with self._writing:
+            reference = f"refs/heads/{branch}"
+            parent = self._find(reference) or (None if start is None else self.head(start))
+            text = message.encode()
+            lines = [
+                f"commit {reference}\ncommitter {_AUTHOR} {moment} +0000\ndata {len(text)}\n".encode(),
+                text,
+                b"\n",
+            ]
+            if parent is not None:
+                lines.append(f"from {parent}\n".encode())
+            for path, given in files.items():
+                if given is None:
+                    lines.append(f"D {_quoted(path)}\n".encode())
+                    continue
+                file = given if isinstance(given, File) else File(given)
+                lines += [
+                    f"M {file.mode} inline {_quoted(path)}\ndata {len(file.content)}\n".encode(),
+                    file.content,
+                    b"\n",
+                ]
+            self._git(
+                "fast-import", "--quiet", "--done", "--date-format=raw", standard_input=b"".join([*lines, b"done\n"])
+            )
+            return self.head(branch)
 
     def head(self, branch: str) -> str:
         """Give the commit that a branch ends in; ``NotFound`` if there is no such branch."""

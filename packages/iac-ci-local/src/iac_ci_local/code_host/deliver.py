@@ -1,0 +1,117 @@
+"""Sends signed webhooks as GitHub does (GitHub Docs, "Webhook events and payloads")."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from iac_ci_common.errors import PortFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from http.client import HTTPMessage
+
+SECONDS: Final = 10
+"""How long GitHub waits for an answer (GitHub Docs, "Handling failed webhook deliveries")."""
+
+_MOST_ANSWERED: Final = 4096
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A delivery and what became of it. ``status`` is None where nobody answered; ``answer`` then says why."""
+
+    identity: str
+    event: str
+    action: str
+    status: int | None
+    answer: str
+    at: datetime
+
+
+class Deliveries:
+    """Sends one hook's deliveries and remembers them. Safe for several threads at once."""
+
+    def __init__(self, url: str, secret: str, *, seconds: float = SECONDS) -> None:
+        """Send to ``url`` (http or https), signed with ``secret``; an answer is awaited for ``seconds``."""
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise PortFailed("webhooks are sent to http:// and https:// only")
+        self._url = url
+        self._secret = secret
+        self._seconds = seconds
+        self._done: list[Delivered] = []
+        self._lock = threading.Lock()
+        # On this machine no proxy stands between, whatever the environment says; and GitHub follows no redirect.
+        proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in _LOOPBACK else []
+        self._opener = urllib.request.build_opener(_NoRedirect(), *proxies)
+
+    @property
+    def done(self) -> list[Delivered]:
+        """List what was sent, in the order in which it was answered."""
+        with self._lock:
+            return list(self._done)
+
+    def send(self, event: str, payload: Mapping[str, Any], *, identity: str | None = None) -> Delivered:
+        """Send an event; a new delivery unless ``identity`` names the one that is sent again. Never raises."""
+        body = json.dumps(payload, separators=(",", ":")).encode()
+        named = identity or str(uuid.uuid4())
+        request = urllib.request.Request(  # noqa: S310 - http and https only, see above
+            self._url, body, headers_of(event, named, body, self._secret), method="POST"
+        )
+        status: int | None
+        try:
+            with self._opener.open(request, timeout=self._seconds) as response:
+                status, answer = response.status, response.read(_MOST_ANSWERED)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                status, answer = refused.code, refused.read(_MOST_ANSWERED)
+        except OSError as error:
+            status, answer = None, f"no answer: {type(error).__name__}".encode()
+        said = Delivered(
+            named, event, str(payload.get("action", "")), status, answer.decode("utf-8", "replace"), datetime.now(UTC)
+        )
+        with self._lock:
+            self._done.append(said)
+        return said
+
+    def begin(self, event: str, payload: Mapping[str, Any]) -> Callable[[], None]:
+        """Send an event beside, as a host does; what is given back waits for its end."""
+        thread = threading.Thread(target=self.send, args=(event, payload), daemon=True)
+        thread.start()
+        return lambda: thread.join(self._seconds * 2)
+
+
+def headers_of(event: str, identity: str, body: bytes, secret: str) -> dict[str, str]:
+    """Write the headers of a delivery: both signatures, of which only that by SHA-256 proves anything."""
+    return {
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "User-Agent": f"GitHub-Hookshot/{hashlib.sha256(secret.encode()).hexdigest()[:7]}",
+        "X-GitHub-Delivery": identity,
+        "X-GitHub-Event": event,
+        "X-GitHub-Hook-ID": "1",
+        "X-GitHub-Hook-Installation-Target-ID": "1000",
+        "X-GitHub-Hook-Installation-Target-Type": "repository",
+        "X-Hub-Signature": f"sha1={hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()}",
+        "X-Hub-Signature-256": f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}",
+    }
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        """Take a redirect for the answer."""
+
+
+__all__ = ["SECONDS", "Delivered", "Deliveries", "headers_of"]
