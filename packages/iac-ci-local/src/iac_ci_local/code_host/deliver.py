@@ -50,7 +50,7 @@ class Deliveries:
         self._secret = secret
         self._seconds = seconds
         self._done: list[Delivered] = []
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         # On this machine no proxy stands between, whatever the environment says; and GitHub follows no redirect.
         proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in _LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirect(), *proxies)
@@ -58,7 +58,7 @@ class Deliveries:
     @property
     def done(self) -> list[Delivered]:
         """List what was sent, in the order in which it was answered."""
-        with self._lock:
+        with self._changed:
             return list(self._done)
 
     def send(self, event: str, payload: Mapping[str, Any], *, identity: str | None = None) -> Delivered:
@@ -80,9 +80,15 @@ class Deliveries:
         said = Delivered(
             named, event, str(payload.get("action", "")), status, answer.decode("utf-8", "replace"), datetime.now(UTC)
         )
-        with self._lock:
+        with self._changed:
             self._done.append(said)
+            self._changed.notify_all()
         return said
+
+    def wait_for(self, count: int, *, seconds: float) -> bool:
+        """Wait until so many deliveries were sent; False if that takes longer than ``seconds``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._done) >= count, seconds)
 
     def begin(self, event: str, payload: Mapping[str, Any]) -> Callable[[], None]:
         """Send an event beside, as a host does; what is given back waits for its end."""

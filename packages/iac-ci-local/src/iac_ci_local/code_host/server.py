@@ -7,7 +7,6 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import unquote, urlsplit
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_local.code_host import git_backend
@@ -29,7 +28,7 @@ _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
 class CodeHostServer:
     """A host of one project that behaves like GitHub: REST API, git, and room for pages.
 
-    Used as a context manager; what it was asked stays readable after its end.
+    Used as a context manager; what its API and git were asked stays readable after its end.
     """
 
     def __init__(
@@ -128,6 +127,10 @@ class CodeHostServer:
         if request.headers.get("host") not in {self.address, f"localhost:{self.address.partition(':')[2]}"}:
             # A page of somebody else's whose name was made to lead here must not speak for the user.
             return Answer(421, b"this host goes by another name", {"Content-Type": "text/plain"}), False
+        page = self._pages(request) if self._pages is not None else None
+        if page is not None:
+            # Not remembered: a browser asks for it every second.
+            return page, False
         failure = self.failures.next() if request.path.startswith(f"{ROOT}/") else None
         if failure is not None and failure.kind is FailureKind.ANSWER:
             answer = Answer.refusal(failure.status, failure.message or "failed on purpose", failure.headers)
@@ -140,7 +143,7 @@ class CodeHostServer:
         return answer, cut
 
     def _route(self, request: Request) -> Answer:
-        path = unquote(urlsplit(request.target).path)
+        path = request.path
         if path.startswith(f"{ROOT}/"):
             return with_limits(self._api.answer(request), spent=len(self._exchanges))
         rest = self._git_path.fullmatch(path)
@@ -148,8 +151,7 @@ class CodeHostServer:
             return git_backend.serve(
                 self._backend, self.project.repository.folder, rest[1], request, self.project.tokens.keys()
             )
-        answer = self._pages(request) if self._pages is not None else None
-        return answer or Answer(404, b"not found", {"Content-Type": "text/plain"})
+        return Answer(404, b"not found", {"Content-Type": "text/plain"})
 
     def _remember(self, exchange: Exchange) -> None:
         with self._lock:
