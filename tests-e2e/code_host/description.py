@@ -67,6 +67,7 @@ class Description:
         self._paths: dict[str, Any] = document["paths"]
         # Only the schemas: parameters and answers are looked up as they are.
         schemas = as_json_schema(document["components"]["schemas"])
+        self._webhooks: dict[str, Any] = document["x-webhooks"]
         self._components = document["components"]
         resource = DRAFT202012.create_resource({"components": {"schemas": schemas}})
         self._registry: Registry[Any] = Registry().with_resource("urn:github", resource)
@@ -103,6 +104,16 @@ class Description:
                 f"answer to {request.method} {path}: {problem}" for problem in self._in_answer(operation, exchange)
             ]
         return said
+
+    def webhook_problems(self, name: str, headers: Mapping[str, str], payload: object) -> list[str]:
+        """Say what is wrong with a webhook: headers (with names in lower case) and body."""
+        hook = self._webhooks[name]["post"]
+        said = [
+            f"there is no header {parameter['name']}"
+            for parameter in hook["parameters"]
+            if parameter["in"] == "header" and parameter["name"].lower() not in headers
+        ]
+        return said + self._wrong(hook["requestBody"]["content"]["application/json"]["schema"], payload)
 
     def operation(self, method: str, path: str) -> tuple[dict[str, Any], Mapping[str, str]] | None:
         """Find the operation, and the values of the variables in its path."""

@@ -10,6 +10,8 @@ import requests
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_common.reporting import CommitState, CommitStatus
 from iac_ci_common.vcs.provider import Account
+from iac_ci_local.code_host.activity import Activity
+from iac_ci_local.code_host.deliver import Deliveries, headers_of
 from iac_ci_local.code_host.messages import Answer, Exchange, Request
 
 from .conftest import AUTHOR
@@ -78,6 +80,22 @@ def test_what_only_people_ask_for_is_answered_as_github_describes(host, descript
     requests.get(f"{host.api_url}{path}", headers={"Authorization": "Bearer engine-token"}, timeout=20)
     assert host.exchanges[0].answer.status == 200
     assert description.problems(host.exchanges[0], ROOT) == []
+
+
+def test_webhooks_are_as_github_describes(host, project, description):
+    activity = Activity(project, host.url, Deliveries("http://127.0.0.1:1/", "secret"))
+    pull = project.pull_request(1)
+    opened = activity.payload_of_pull_request("opened", pull, AUTHOR)
+    pushed = {**activity.payload_of_pull_request("synchronize", pull, AUTHOR), "before": "a" * 40, "after": "b" * 40}
+    comment = activity.payload_of_comment(project.write_comment(1, AUTHOR, "/iac-ci plan"))
+    for name, event, payload in (
+        ("pull-request-opened", "pull_request", opened),
+        ("pull-request-synchronize", "pull_request", pushed),
+        ("issue-comment-created", "issue_comment", comment),
+    ):
+        headers = {header.lower(): value for header, value in headers_of(event, "id", b"{}", "secret").items()}
+        assert description.webhook_problems(name, headers, payload) == []
+        assert description.webhook_problems(name, {}, {**payload, "sender": {}, "repository": {}}) != []
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ class Shapes:
             "visibility": "public",
             "has_issues": True,
             "has_downloads": True,
+            "allow_forking": True,
+            "is_template": False,
+            "web_commit_signoff_required": False,
+            "topics": [],
             **{f"{key}_url": f"{place}/{key}{rest}" for key, rest in _REPOSITORY_PLACES.items()},
             **dict.fromkeys(zero, 0),
             **dict.fromkeys(no, False),
@@ -123,7 +127,9 @@ class Shapes:
             "commits": f"{place}/commits",
             "statuses": f"{self._here}/statuses/{head}",
         }
-        nothing = ("assignee", "milestone", "auto_merge", "merged_at", "merged_by", "closed_at")
+        nothing = (
+            "active_lock_reason", "assignee", "auto_merge", "closed_at", "merged_at", "merged_by", "milestone",
+        )  # fmt: skip
         return {
             "id": pull.number,
             "node_id": _node("PR", pull.number),
@@ -188,6 +194,7 @@ class Shapes:
             "labels_url": f"{place}/labels{{/name}}",
             "comments_url": f"{place}/comments",
             "events_url": f"{place}/events",
+            "reactions": self._reactions(place),
             "pull_request": {
                 "url": f"{self._here}/pulls/{pull.number}",
                 "html_url": page,
@@ -241,6 +248,7 @@ class Shapes:
             "created_at": _moment(comment.created_at),
             "updated_at": _moment(comment.updated_at),
             "performed_via_github_app": None,
+            "reactions": self._reactions(f"{self._here}/issues/comments/{comment.id}"),
         }
 
     def status(self, status: SetStatus) -> dict[str, Any]:
@@ -294,6 +302,11 @@ class Shapes:
             "download_url": f"{self._web}/{self._project.full_name}/raw/{ref}/{path}" if kind == "file" else None,
             "_links": {"self": place, "git": git, "html": page},
         }
+
+    @staticmethod
+    def _reactions(place: str) -> dict[str, Any]:
+        kinds = ("+1", "-1", "laugh", "confused", "heart", "hooray", "eyes", "rocket")
+        return {"url": f"{place}/reactions", "total_count": 0, **dict.fromkeys(kinds, 0)}
 
     def _end(self, branch: str, sha: str, *, fork: str | None = None) -> dict[str, Any]:
         owner = (fork or self._project.full_name).partition("/")[0]
