@@ -42,15 +42,24 @@ class Delivered:
 class Deliveries:
     """Sends one hook's deliveries and remembers them. Safe for several threads at once."""
 
-    def __init__(self, url: str, secret: str, *, seconds: float = SECONDS) -> None:
-        """Send to ``url`` (http or https), signed with ``secret``; an answer is awaited for ``seconds``."""
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise PortFailed("webhooks are sent to http:// and https:// only")
-        self._url = url
+    def __init__(self, url: str | None, secret: str, *, seconds: float = SECONDS) -> None:
+        """Send to ``url``, signed with ``secret``; an answer is awaited for ``seconds``.
+
+        Without a URL nobody is told before ``aim`` names one.
+        """
         self._secret = secret
         self._seconds = seconds
         self._done: list[Delivered] = []
         self._changed = threading.Condition()
+        self._url: str | None = None
+        if url is not None:
+            self.aim(url)
+
+    def aim(self, url: str) -> None:
+        """Send to this ``http://`` or ``https://`` address from now on."""
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise PortFailed("webhooks are sent to http:// and https:// only")
+        self._url = url
         # On this machine no proxy stands between, whatever the environment says; and GitHub follows no redirect.
         proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in _LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirect(), *proxies)
@@ -65,18 +74,9 @@ class Deliveries:
         """Send an event; a new delivery unless ``identity`` names the one that is sent again. Never raises."""
         body = json.dumps(payload, separators=(",", ":")).encode()
         named = identity or str(uuid.uuid4())
-        request = urllib.request.Request(  # noqa: S310 - http and https only, see above
-            self._url, body, headers_of(event, named, body, self._secret), method="POST"
+        status, answer = (
+            (None, b"no webhook is set") if self._url is None else self._post(self._url, event, named, body)
         )
-        status: int | None
-        try:
-            with self._opener.open(request, timeout=self._seconds) as response:
-                status, answer = response.status, response.read(_MOST_ANSWERED)
-        except urllib.error.HTTPError as refused:
-            with refused:
-                status, answer = refused.code, refused.read(_MOST_ANSWERED)
-        except OSError as error:
-            status, answer = None, f"no answer: {type(error).__name__}".encode()
         said = Delivered(
             named, event, str(payload.get("action", "")), status, answer.decode("utf-8", "replace"), datetime.now(UTC)
         )
@@ -84,6 +84,19 @@ class Deliveries:
             self._done.append(said)
             self._changed.notify_all()
         return said
+
+    def _post(self, url: str, event: str, named: str, body: bytes) -> tuple[int | None, bytes]:
+        request = urllib.request.Request(  # noqa: S310 - http and https only, see aim
+            url, body, headers_of(event, named, body, self._secret), method="POST"
+        )
+        try:
+            with self._opener.open(request, timeout=self._seconds) as response:
+                return response.status, response.read(_MOST_ANSWERED)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.read(_MOST_ANSWERED)
+        except OSError as error:
+            return None, f"no answer: {type(error).__name__}".encode()
 
     def wait_for(self, count: int, *, seconds: float) -> bool:
         """Wait until so many deliveries were sent; False if that takes longer than ``seconds``."""

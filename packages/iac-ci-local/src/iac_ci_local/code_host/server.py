@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from iac_ci_common.errors import PortFailed
+from iac_ci_common.errors import IacCiError, PortFailed
 from iac_ci_local.code_host import git_backend
 from iac_ci_local.code_host.api import ROOT, Api, with_limits
 from iac_ci_local.code_host.failures import Failure, FailureKind, Failures
@@ -137,7 +138,10 @@ class CodeHostServer:
         else:
             if failure is not None and failure.kind is FailureKind.HOLD:
                 self.failures.released.wait()
-            answer = self._route(request)
+            try:
+                answer = self._route(request)
+            except IacCiError as error:
+                answer = Answer.refusal(500, error.message)
         cut = failure is not None and failure.kind is FailureKind.CUT
         self._remember(Exchange(_without_secrets(request), None if cut else answer))
         return answer, cut
@@ -161,6 +165,11 @@ class CodeHostServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Leave out what a caller does who goes away early; anything else is a fault of this server's, and is shown."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
