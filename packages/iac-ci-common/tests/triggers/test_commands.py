@@ -29,6 +29,15 @@ PLAN = Command("plan")
         ("/iac-ci drift", Command("drift")),
         ("/iac-ci rerun-failed", Command("rerun-failed")),
         (f"/iac-ci approve {'a' * 40}", Command("approve", sha="a" * 40)),
+        (f"/iac-ci approve {'a' * 64}", Command("approve", sha="a" * 64)),
+        ("<p align=center>plan, please</p>\n\n/iac-ci plan", PLAN),
+        ("one<br>\n/iac-ci plan", PLAN),
+        ("<a name=\"x\"></a>\n\n<!-- note -->\n<DIV class='y'>1 < 2</div >\n\n/iac-ci plan", PLAN),
+        ("<img src=x>\n\n/iac-ci plan", PLAN),
+        ("<details>\n<summary>why</summary>\n\nbecause\n\n</details>\n\n/iac-ci plan", PLAN),
+        ("as told[^1]\n\n[^1]: a note\n\n/iac-ci plan", PLAN),
+        ("~~no~~ yes\n/iac-ci plan", PLAN),
+        ("\u05e9\u05dc\u05d5\u05dd \U0001f600\n/iac-ci plan", PLAN),
     ],
 )
 def test_a_line_of_its_own_is_a_command(text, command):
@@ -74,7 +83,14 @@ def test_a_line_of_its_own_is_a_command(text, command):
         "/iac-ci plan | x\n--- | ---\n/iac-ci plan | y",
         "<!-- iac-ci:20260101T000000-000000000000 -->\n/iac-ci plan",
         " \n<!-- iac-ci:notice -->\n\n/iac-ci plan",
-        "/iac\u200b-ci plan",
+        "~~a\n/iac-ci plan\nb~~",
+        "![a\n/iac-ci plan\n](x.png)",
+        "[^1]: note\n/iac-ci plan",
+        "[^note]: several words\n/iac-ci plan",
+        "x <!--\n/iac-ci plan\n-->",
+        "<?x\n/iac-ci plan\n?>",
+        "&#47;iac-ci plan\n\n    /iac-ci plan",
+        "x\u2028/iac-ci plan",
     ],
 )
 def test_what_a_reader_does_not_see_as_a_command_is_none(text):
@@ -96,7 +112,25 @@ def test_what_a_reader_does_not_see_as_a_command_is_none(text):
         (f"/iac-ci approve {'A' * 40}", "full hash"),
         ("/iac-ci\u00a0plan", "not what they look like"),
         ("\uff0fiac-ci plan", "not what they look like"),
+        ("\u00a0/iac-ci plan", "not what they look like"),
+        ("/iac\u200b-ci plan", "not what they look like"),
+        ("\u200f/iac-ci plan", "not what they look like"),
         ("\u202e/iac-ci plan", "not what they look like"),
+        ("/iac-ci plan\u202e", "order in which text is shown"),
+        ("\u2067before\n/iac-ci plan", "order in which text is shown"),
+        ("/iac-ci plan\nbehind\u202e", "order in which text is shown"),
+        ("/iac-ci plan\\\nx", "no command"),
+        ("<details>\n\n/iac-ci plan\n\n</details>", "inside HTML"),
+        ("<blockquote>\n\n/iac-ci plan\n\n</blockquote>", "inside HTML"),
+        ("<blockquote/>\n\n/iac-ci plan", "inside HTML"),
+        ("<div title='</div>'>\n\n/iac-ci plan", "inside HTML"),
+        ("<blockquote><p></blockquote>\n\n/iac-ci plan", "inside HTML"),
+        ("said <code>\n/iac-ci plan\n</code>", "inside HTML"),
+        ("<script></script>\n\n/iac-ci plan", "inside HTML"),
+        ("<div\n\n/iac-ci plan", "inside HTML"),
+        ("<!-- --!><div> -->\n\n/iac-ci plan", "inside HTML"),
+        ("Vec<String>\n/iac-ci plan", "inside HTML"),
+        ("> <blockquote>\n\n/iac-ci plan", "inside HTML"),
         ("/iac-ci pl\u200ban", "no command"),
     ],
 )
@@ -114,7 +148,9 @@ def test_several_commands_keep_their_order_up_to_a_limit():
     assert len(found.problems) == 1
 
 
-@pytest.mark.parametrize("piece", [">", "`", "[", "<", "*", "- ", "\n/iac-ci", "&#47;", "> > "])
+@pytest.mark.parametrize(
+    "piece", [">", "`", "[", "<", "*", "- ", "\n/iac-ci", "&#47;", "> > ", "<b>", "![", "[^1]: a\n"]
+)
 def test_a_hundred_kilobytes_of_anything_end(piece):
     assert len(find_commands(piece * (100_000 // len(piece)) + "\n/iac-ci plan").commands) <= MAX_COMMANDS
 
@@ -122,6 +158,7 @@ def test_a_hundred_kilobytes_of_anything_end(piece):
 @given(st.text(alphabet=st.sampled_from(list("/iac-c plan\n>`~#*[]()<!-&;\\\t\u200b")) | st.characters(), max_size=200))
 def test_no_text_breaks_it_and_quoted_or_fenced_it_asks_for_nothing(text):
     find_commands(text)
+    assert find_commands(f"<blockquote>\n\n{text.replace('</blockquote', '')}").commands == ()
     lines = text.replace("\r", "\n").split("\n")
     assert find_commands("\n".join(f"> {line}" for line in lines)).commands == ()
     fence = "`" * (max((len(run) for run in text.split("\n")), default=0) + 3)

@@ -9,13 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from markdown_it.token import Token
+from iac_ci_common.triggers.plain_lines import plain_lines
 
 PREFIX: Final = "/iac-ci"
 MAX_COMMANDS: Final = 10
@@ -53,15 +49,18 @@ class CommandsFound:
 
 def find_commands(text: str) -> CommandsFound:
     """Find the commands of a comment; none in the engine's own."""
-    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in unicodedata.normalize("NFKC", text):
+    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in _seen(text):
         return CommandsFound()
     commands: list[Command] = []
     problems: list[str] = []
-    for line in _plain_lines(text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")):
-        words = line.split(" ")
+    for line in plain_lines(text):
+        words = line.text.split(" ")
         if words[0] != PREFIX:
-            if _looks_like_one(line):
-                problems.append(f"{_shown(line)} holds characters that are not what they look like")
+            if _looks_like_one(line.text):
+                problems.append(f"{_shown(line.text)} holds characters that are not what they look like")
+            continue
+        if line.doubt is not None:
+            problems.append(f"{_shown(line.text)} {line.doubt}")
             continue
         given = _read([word for word in words[1:] if word])
         if isinstance(given, str):
@@ -81,7 +80,8 @@ def _read(words: list[str]) -> Command | str:
     if name == APPROVE:
         if len(rest) == 1 and _SHA.fullmatch(rest[0]) is not None:
             return Command(name, sha=rest[0])
-        return f"{PREFIX} {APPROVE} names one commit by its full hash; a shorter one can be forged"
+        given = _shown(" ".join([PREFIX, name, *rest]))
+        return f"{given}: {APPROVE} names one commit by its full hash in small letters; a shorter one can be forged"
     if len(rest) > (0 if name in BUILT_IN else 1):
         return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} takes"
     if not rest:
@@ -92,38 +92,15 @@ def _read(words: list[str]) -> Command | str:
     return Command(name, target=target)
 
 
-def _plain_lines(text: str) -> Iterator[str]:
-    """Give the lines of top-level paragraphs that are nothing but text, exactly as they were typed."""
-    # Not before a comment holds the prefix: most hold none, and the parser takes longer to load than to run.
-    from markdown_it import MarkdownIt
-
-    typed = {line.replace("\t", " ").strip(" ") for line in text.split("\n")}
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
-    for before, token in pairwise(tokens):
-        if before.type != "paragraph_open" or before.level != 0 or not token.children:
-            continue
-        # What an escape or a character reference shows was not typed, and may be meant to show, not to do.
-        yield from (line for line in _lines(token.children) if line in typed)
-
-
-def _lines(children: list[Token]) -> Iterator[str]:
-    line: list[str] | None = []
-    for child in children:
-        if child.type in {"softbreak", "hardbreak"} and child.level == 0:
-            if line is not None:
-                yield "".join(line).strip(" ")
-            line = []
-        elif child.type != "text" or child.level != 0:
-            line = None
-        elif line is not None:
-            line.append(child.content.replace("\t", " "))
-    if line is not None:
-        yield "".join(line).strip(" ")
-
-
 def _looks_like_one(line: str) -> bool:
-    seen = "".join(letter for letter in unicodedata.normalize("NFKC", line) if unicodedata.category(letter) != "Cf")
-    return not line.isascii() and re.match(rf"\s*{PREFIX}(\s|$)", seen) is not None
+    return not line.isascii() and re.match(rf"\s*{PREFIX}(\s|$)", _seen(line)) is not None
+
+
+def _seen(text: str) -> str:
+    """Give the text about as a person sees it: look-alikes made plain, and without what shows nothing."""
+    if text.isascii():
+        return text
+    return "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")
 
 
 def _shown(text: str) -> str:
