@@ -13,6 +13,8 @@ from iac_ci_local.code_host.project import Person, Project
 from iac_ci_local.code_host.repository import HostedRepository
 from iac_ci_local.code_host.server import CodeHostServer
 
+from .description import Description, Unreachable, fetch
+
 ENGINE = Person(8, "engine")
 AUTHOR = Person(7, "author")
 STRANGER = Person(9, "stranger")
@@ -59,3 +61,12 @@ def waits(monkeypatch) -> list[float]:
     asked: list[float] = []
     monkeypatch.setattr(wire, "pause", asked.append)
     return asked
+
+
+@pytest.fixture(scope="session")
+def description(tmp_path_factory) -> Description:
+    """GitHub's own description of its API and webhooks."""
+    try:
+        return Description(fetch(tmp_path_factory.mktemp("description")))
+    except Unreachable as reason:
+        pytest.skip(f"GitHub's description was not checked: {reason}")

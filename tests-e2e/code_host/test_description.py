@@ -15,18 +15,9 @@ from iac_ci_local.code_host.deliver import Deliveries, headers_of
 from iac_ci_local.code_host.messages import Answer, Exchange, Request
 
 from .conftest import AUTHOR
-from .description import Description, Unreachable, fetch
 
 ROOT = "/api/v3"
 HERE = f"{ROOT}/repos/demo/pets"
-
-
-@pytest.fixture(scope="module")
-def description(tmp_path_factory) -> Description:
-    try:
-        return Description(fetch(tmp_path_factory.mktemp("description")))
-    except Unreachable as reason:
-        pytest.skip(f"GitHub's description was not checked: {reason}")
 
 
 def test_everything_asked_and_answered_is_as_github_describes(host, opened, project, description, waits):

@@ -43,6 +43,7 @@ class Api:
         self._web = web
         self._shapes = Shapes(project, web)
         here = re.escape(f"/repos/{project.full_name}")
+        self._of_apps = re.compile(rf"/app|/app/installations/\d+/access_tokens|{here}/installation", re.IGNORECASE)
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             (method, re.compile(pattern, re.IGNORECASE), answer)
             for method, pattern, answer in (
@@ -64,10 +65,12 @@ class Api:
     def answer(self, request: Request) -> Answer:
         """Answer a request; one without a known token, or for something unknown, is refused as GitHub does."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
-        person = self._project.tokens.get(token) if kind.lower() in {"bearer", "token"} else None
+        path = request.path.removeprefix(ROOT)
+        if self._of_apps.fullmatch(path):
+            return self._apps(request.method, path, token, request)
+        person = self._project.speaker(token) if kind.lower() in {"bearer", "token"} else None
         if person is None:
             return Answer.refusal(401, "Bad credentials")
-        path = request.path.removeprefix(ROOT)
         for method, pattern, route in self._routes:
             if method == request.method and (match := pattern.fullmatch(path)):
                 try:
@@ -76,7 +79,26 @@ class Api:
                     break
         return Answer.refusal(404, "Not Found")
 
+    def _apps(self, method: str, path: str, assertion: str, request: Request) -> Answer:
+        """Answer what only an app itself may ask, which proves itself with its key."""
+        app = self._project.app
+        if app is None or not app.proves(assertion):
+            return Answer.refusal(401, "A JSON web token could not be decoded")
+        if method == "GET" and path == "/app":
+            return Answer.of_json(200, self._shapes.app(app))
+        if method == "GET" and path.endswith("/installation"):
+            return Answer.of_json(200, self._shapes.installation(app))
+        if method != "POST" or path != f"/app/installations/{app.installation_id}/access_tokens":
+            return Answer.refusal(404, "Not Found")
+        wanted = (_object(request) or {}).get("repositories", [])
+        if any(name != self._project.name for name in wanted):
+            return Answer.refusal(422, "There is at least one repository that does not exist or is not accessible")
+        token, ends = app.mint()
+        return Answer.of_json(201, self._shapes.installation_token(token, ends))
+
     def _me(self, request: Request, person: Person) -> Answer:
+        if self._project.app is not None and person == self._project.app_account(self._project.app):
+            return Answer.refusal(403, "Resource not accessible by integration")
         return Answer.of_json(200, self._shapes.profile(person))
 
     def _user(self, request: Request, person: Person, login: str) -> Answer:

@@ -14,7 +14,7 @@ from iac_ci_local.code_host.messages import Answer
 from iac_ci_local.code_host.repository import git_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable
 
     from iac_ci_local.code_host.messages import Request
 
@@ -41,12 +41,13 @@ def backend() -> Path:
     return place
 
 
-def serve(program: Path, folder: Path, rest: str, request: Request, tokens: Container[str]) -> Answer:
+def serve(program: Path, folder: Path, rest: str, request: Request, known: Callable[[str], bool]) -> Answer:
     """Answer one request for the bare repository at ``folder``; ``rest`` is the path below it, decoded.
 
-    The caller's token is the password of HTTP's basic credentials. Nothing can be pushed.
+    The caller's token is the password of HTTP's basic credentials, and ``known`` says whether it is good. Nothing can
+    be pushed.
     """
-    if _token(request) not in tokens:
+    if not known(_token(request)):
         return Answer(401, b"", {"WWW-Authenticate": 'Basic realm="GitHub"', "Content-Type": "text/plain"})
     environment = {
         **git_environment(),

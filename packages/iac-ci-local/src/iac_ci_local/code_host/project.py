@@ -13,12 +13,14 @@ from iac_ci_common.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from iac_ci_local.code_host.app import InstalledApp
     from iac_ci_local.code_host.repository import HostedRepository
 
 Right = Literal["admin", "write", "read", "none"]
 
 PROJECT_ID: Final = 1000
 FORK_ID: Final = 2000
+APP_ACCOUNT_ID: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class Project:
     rights: Mapping[str, Right]
     """What each login may do; everybody else is a stranger who may only read."""
 
+    app: InstalledApp | None = None
+    """The GitHub app that is installed, if one is; it acts as ``<slug>[bot]``."""
+
     now: Callable[[], datetime] = _now
     pull_requests: dict[int, OpenPullRequest] = field(default_factory=dict)
     _comments: dict[int, WrittenComment] = field(default_factory=dict)
@@ -99,9 +104,21 @@ class Project:
         """Give ``owner/name``."""
         return f"{self.owner}/{self.name}"
 
+    def speaker(self, token: str) -> Person | None:
+        """Say who speaks with a token; None where nobody does, or no longer."""
+        if self.app is not None and self.app.knows(token):
+            return self.app_account(self.app)
+        return self.tokens.get(token)
+
+    @staticmethod
+    def app_account(app: InstalledApp) -> Person:
+        """Give the account in whose name an app acts."""
+        return Person(APP_ACCOUNT_ID + app.id, f"{app.slug}[bot]")
+
     def person(self, login: str) -> Person | None:
         """Find a known person by login, which is told apart without regard to case."""
-        people = [*self.tokens.values(), *(pull.author for pull in self.pull_requests.values())]
+        apps = [] if self.app is None else [self.app_account(self.app)]
+        people = [*apps, *self.tokens.values(), *(pull.author for pull in self.pull_requests.values())]
         return next((person for person in people if person.login.lower() == login.lower()), None)
 
     def right(self, person: Person) -> Right:

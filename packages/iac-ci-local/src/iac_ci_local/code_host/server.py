@@ -152,8 +152,9 @@ class CodeHostServer:
             return with_limits(self._api.answer(request), spent=len(self._exchanges))
         rest = self._git_path.fullmatch(path)
         if rest is not None:
+            folder = self.project.repository.folder
             return git_backend.serve(
-                self._backend, self.project.repository.folder, rest[1], request, self.project.tokens.keys()
+                self._backend, folder, rest[1], request, lambda token: self.project.speaker(token) is not None
             )
         return Answer(404, b"not found", {"Content-Type": "text/plain"})
 

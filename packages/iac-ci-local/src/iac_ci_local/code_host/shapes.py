@@ -14,6 +14,7 @@ from iac_ci_local.code_host.project import FORK_ID, PROJECT_ID, Person
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_local.code_host.app import InstalledApp
     from iac_ci_local.code_host.project import OpenPullRequest, Project, SetStatus, WrittenComment
     from iac_ci_local.code_host.repository import Change, Entry
 
@@ -27,6 +28,7 @@ _REPOSITORY_PLACES: Final = {
     "pulls": "{/number}", "releases": "{/id}", "stargazers": "", "statuses": "{sha}", "subscribers": "",
     "subscription": "", "tags": "", "teams": "", "trees": "{/sha}",
 }  # fmt: skip
+_PERMISSIONS: Final = {"contents": "read", "pull_requests": "write", "statuses": "write", "metadata": "read"}
 _PERSON_PLACES: Final = (
     "events", "followers", "following", "gists", "organizations", "received_events", "repos", "starred",
     "subscriptions",
@@ -271,6 +273,56 @@ class Shapes:
         """Write what somebody may do."""
         right = self._project.right(person)
         return {"permission": right, "role_name": right, "user": {**self.person(person), "role_name": right}}
+
+    def app(self, app: InstalledApp) -> dict[str, Any]:
+        """Write the GitHub app."""
+        return {
+            "id": app.id,
+            "slug": app.slug,
+            "node_id": _node("A", app.id),
+            "owner": self._owner(self._project.owner),
+            "name": app.slug,
+            "description": None,
+            "external_url": self._web,
+            "html_url": f"{self._web}/apps/{app.slug}",
+            "created_at": "2020-01-01T00:00:00Z",
+            "updated_at": "2020-01-01T00:00:00Z",
+            "permissions": _PERMISSIONS,
+            "events": ["issue_comment", "pull_request"],
+        }
+
+    def installation(self, app: InstalledApp) -> dict[str, Any]:
+        """Write the app's installation on the project."""
+        owner = self._owner(self._project.owner)
+        return {
+            "id": app.installation_id,
+            "account": owner,
+            "app_id": app.id,
+            "app_slug": app.slug,
+            "target_id": owner["id"],
+            "target_type": "User",
+            "repository_selection": "selected",
+            "access_tokens_url": f"{self._api}/app/installations/{app.installation_id}/access_tokens",
+            "repositories_url": f"{self._api}/installation/repositories",
+            "html_url": f"{self._web}/settings/installations/{app.installation_id}",
+            "permissions": _PERMISSIONS,
+            "events": ["issue_comment", "pull_request"],
+            "single_file_name": None,
+            "suspended_at": None,
+            "suspended_by": None,
+            "created_at": "2020-01-01T00:00:00Z",
+            "updated_at": "2020-01-01T00:00:00Z",
+        }
+
+    def installation_token(self, token: str, ends: datetime) -> dict[str, Any]:
+        """Write a token that was minted."""
+        return {
+            "token": token,
+            "expires_at": _moment(ends),
+            "permissions": _PERMISSIONS,
+            "repository_selection": "selected",
+            "repositories": [self.repository()],
+        }
 
     def file(self, path: str, ref: str, blob: str, content: bytes) -> dict[str, Any]:
         """Write a file with its bytes."""
