@@ -25,6 +25,8 @@ _VALUES: Final = {
     "log_level": "INFO",
     "max_parallel": "100",
     "allow_file_repositories": "false",
+    "connections": "ssm:/iac-ci/tested/connections",
+    "code_hosts": "{}",
     "secret_allow_list": '{"*": ["*"]}',
     "secrets_prefix": "/iac-ci/jobs/",
     "webhook_secrets": json.dumps([f"ssm:{SECRET_NAME}"]),

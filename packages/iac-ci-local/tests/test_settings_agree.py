@@ -8,14 +8,20 @@ import inspect
 import pytest
 
 from iac_ci_common.settings import CommonSettings
+from iac_ci_common.vcs.provider import HostSettings
 from iac_ci_local.names import StackNames, placeholder_values
 from iac_ci_local.templates import StackFiles, stack_folder
 
+CODE_HOSTS = {
+    "git.example.com": HostSettings("gitlab"),
+    "code.example.com": HostSettings("github", "https://api.example.com"),
+}
 VALUES = placeholder_values(
     StackNames("demo", "123456789012"),
     kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/one",
     log_level="INFO",
     max_parallel=4,
+    code_hosts=CODE_HOSTS,
 )
 FUNCTIONS = StackFiles(stack_folder(), VALUES).read("functions.json")["functions"]
 
@@ -36,4 +42,6 @@ def test_settings_and_environment_agree(name: str, monkeypatch: pytest.MonkeyPat
     assert {f"IAC_CI_{field.upper()}" for field in declared} == set(environment)
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    assert settings().stack == "demo"
+    read = settings()
+    assert read.stack == "demo"
+    assert getattr(read, "code_hosts", CODE_HOSTS) == CODE_HOSTS

@@ -99,8 +99,21 @@ def test_init_forges_no_result_and_reads_only_the_jobs_secrets(cloud: LocalCloud
     cloud.aws.client("ssm").put_parameter(Name="/elsewhere", Value="x", Type="SecureString")
     assert denied(lambda: client("ssm").get_parameter(Name="/elsewhere", WithDecryption=True))
     assert client("ssm").get_parameter(Name=names.webhook_secret, WithDecryption=True)
+    assert client("ssm").get_parameter(Name=names.connections, WithDecryption=True)
     result = f"tmp/callbacks/runs/{RUN}/0001/result.json"
     assert denied(lambda: client("s3").put_object(Bucket=bucket, Key=result, Body=b"{}"))
+
+
+def test_no_repository_may_start_jobs_until_it_is_connected(cloud: LocalCloud) -> None:
+    def connected() -> tuple[str, str]:
+        found = cloud.aws.client("ssm").get_parameter(Name=f"/iac-ci/{cloud.stack_name}/connections")["Parameter"]
+        return found["Type"], found["Value"]
+
+    assert connected() == ("String", "[]")
+    cloud.connect('[{"repositories": []}]')
+    assert connected() == ("String", '[{"repositories": []}]')
+    cloud.connect("[]")
+    assert connected() == ("String", "[]")
 
 
 def test_the_functions_have_the_settings_of_the_shared_files(cloud: LocalCloud) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from iac_ci_common.vcs.provider import HostSettings
+
 _STATE_SUFFIX: Final = ".json"
 
 
@@ -31,6 +33,7 @@ class LocalCloud:
     speed: Speed = field(default_factory=Speed)
     max_parallel: int | None = None
     extra_environment: Mapping[str, str] = field(default_factory=dict)
+    code_hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     announced: bool = False
     aws: LocalAws = field(init=False)
     stack: LocalStack = field(init=False)
@@ -62,6 +65,7 @@ class LocalCloud:
                     "IAC_CI_COMMAND_ENVIRONMENT": json.dumps(self._command_environment()),
                 },
                 extra_environment=self.extra_environment,
+                code_hosts=self.code_hosts,
             ).create()
             if self.announced:
                 self._write_state()
@@ -74,6 +78,16 @@ class LocalCloud:
         self.aws.stop()
         if self._state_file is not None:
             self._state_file.unlink(missing_ok=True)
+
+    def connect(self, connections: str) -> None:
+        """Say which repositories may start jobs: a JSON list as ``iac_ci_common.triggers.connections`` describes it.
+
+        It replaces the list before it and is not checked here, so that the engine can be shown a wrong one. A function
+        that already runs may know the old list still.
+        """
+        self.aws.client("ssm").put_parameter(
+            Name=self.stack.names.connections, Value=connections, Type="String", Overwrite=True
+        )
 
     def make_aws(self) -> LocalAws:
         """Make the AWS of this cloud; not started yet."""

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_common.vcs.provider import HostSettings
 
 REGION = "us-east-1"
 """The one region of the local cloud."""
@@ -43,12 +49,24 @@ class StackNames:
         """Name of the parameter with the secret that signs jobs."""
         return f"/iac-ci/{self.stack}/webhook-secret"
 
+    @property
+    def connections(self) -> str:
+        """Name of the parameter with the repositories that may start jobs."""
+        return f"/iac-ci/{self.stack}/connections"
+
     def role_arn(self, name: str) -> str:
         """Build the ARN of a role from its short name."""
         return f"arn:aws:iam::{self.account}:role/{self.resource(name)}"
 
 
-def placeholder_values(names: StackNames, *, kms_key_arn: str, log_level: str, max_parallel: int) -> dict[str, str]:
+def placeholder_values(
+    names: StackNames,
+    *,
+    kms_key_arn: str,
+    log_level: str,
+    max_parallel: int,
+    code_hosts: Mapping[str, HostSettings] | None = None,
+) -> dict[str, str]:
     """Give the value of every placeholder that ``terraform/deploy/stack/README.md`` lists, for the local cloud."""
     return {
         "partition": "aws",
@@ -76,5 +94,7 @@ def placeholder_values(names: StackNames, *, kms_key_arn: str, log_level: str, m
         "secrets_manager_prefix": "iac-ci/jobs/",
         "secret_allow_list": json.dumps({"*": ["*"]}),
         "allow_file_repositories": "true",
+        "connections": f"ssm:{names.connections}",
+        "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from iac_ci_common.vcs.provider import HostSettings
     from iac_ci_local.ministack import LocalAws
 
 _THREADS: Final = 4
@@ -62,11 +63,13 @@ class StackBuilder:
         max_parallel: int | None = None,
         worker_environment: Mapping[str, str] | None = None,
         extra_environment: Mapping[str, str] | None = None,
+        code_hosts: Mapping[str, HostSettings] | None = None,
         files: Path | None = None,
     ) -> None:
         """Prepare to build ``stack`` in the cloud ``aws``.
 
         ``worker_environment`` goes to both kinds of worker, ``extra_environment`` to every function and build.
+        ``code_hosts`` says what hosts are whose name does not tell it.
         """
         self._aws = aws
         self.names = StackNames(stack, aws.account)
@@ -74,6 +77,7 @@ class StackBuilder:
         self._max_parallel = max_parallel or default_parallel()
         self._worker = dict(worker_environment or {})
         self._extra = dict(extra_environment or {})
+        self._code_hosts = dict(code_hosts or {})
         self._folder = files or stack_folder()
         self._clients: dict[str, Any] = {}
 
@@ -89,6 +93,7 @@ class StackBuilder:
                 kms_key_arn=key["KeyMetadata"]["Arn"],
                 log_level=self._log_level,
                 max_parallel=self._max_parallel,
+                code_hosts=self._code_hosts,
             ),
         )
         secret = secrets.token_urlsafe(32)
@@ -101,6 +106,7 @@ class StackBuilder:
                 *(self._later(self._table, name, table) for name, table in tables.items()),
                 *(self._later(self._bucket, name, bucket) for name, bucket in buckets.items()),
                 self._later(self._webhook_secret, secret),
+                self._later(self._connections),
                 self._later(self._queue),
             ]
         )
@@ -222,6 +228,10 @@ class StackBuilder:
 
     def _webhook_secret(self, secret: str) -> None:
         self._client("ssm").put_parameter(Name=self.names.webhook_secret, Value=secret, Type="SecureString")
+
+    def _connections(self) -> None:
+        """Write that no repository may start jobs yet."""
+        self._client("ssm").put_parameter(Name=self.names.connections, Value="[]", Type="String")
 
     def _outputs(self, stack: LocalStack) -> None:
         """Write what the command line reads of a deployed stack: how to reach it, in one parameter."""
