@@ -148,14 +148,62 @@ def test_several_commands_keep_their_order_up_to_a_limit():
     assert len(found.problems) == 1
 
 
+def test_many_problems_are_told_shortly_and_counted():
+    found = find_commands("\n".join(f"/iac-ci NO{number}" for number in range(MAX_COMMANDS + 5)))
+    assert len(found.problems) == MAX_COMMANDS + 1
+    assert found.problems[-1].startswith("5 more lines")
+
+
+@pytest.mark.parametrize("text", ["> - <pre>\n> ", "> | a | b |\n> |---|---|\n>", "> x\n>"])
+def test_a_comment_that_ends_within_a_quote_is_read(text):
+    assert find_commands(f"/iac-ci plan\n\n{text}").commands == (PLAN,)
+
+
 @pytest.mark.parametrize(
-    "piece", [">", "`", "[", "<", "*", "- ", "\n/iac-ci", "&#47;", "> > ", "<b>", "![", "[^1]: a\n"]
+    "piece",
+    [
+        ">",
+        "`",
+        "[",
+        "<",
+        "*",
+        "- ",
+        "\n/iac-ci",
+        "&#47;",
+        "> > ",
+        "<b>",
+        "![",
+        "[^1]: a\n",
+        "<div>\n<!-- ",
+        "<div>\n<![",
+    ],
 )
 def test_a_hundred_kilobytes_of_anything_end(piece):
     assert len(find_commands(piece * (100_000 // len(piece)) + "\n/iac-ci plan").commands) <= MAX_COMMANDS
 
 
-@given(st.text(alphabet=st.sampled_from(list("/iac-c plan\n>`~#*[]()<!-&;\\\t\u200b")) | st.characters(), max_size=200))
+MARKUP = ["/iac-ci plan", "\n", "\n\n", "\r\n", "> ", "```", "~~~", "`", "- ", "1. ", "    ", "\t", "<pre>", "</pre>"]
+MARKUP += [
+    "<!--",
+    "-->",
+    "<?",
+    "<![CDATA[",
+    "<div>",
+    "</div>",
+    "[",
+    "](x)",
+    "[a]: ",
+    "[^1]: ",
+    "'",
+    "*",
+    "~~",
+    "#",
+    "===",
+]
+MARKUP += ["---", "|", "\\", "&#47;", "\u202e", "\u200b", "\u00a0", "\x00", "\x0b", "\u2028", "x", " "]
+
+
+@given(st.lists(st.sampled_from(MARKUP) | st.characters(), max_size=40).map("".join))
 def test_no_text_breaks_it_and_quoted_or_fenced_it_asks_for_nothing(text):
     find_commands(text)
     assert find_commands(f"<blockquote>\n\n{text.replace('</blockquote', '')}").commands == ()

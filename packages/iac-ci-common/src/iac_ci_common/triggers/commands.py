@@ -15,7 +15,7 @@ from iac_ci_common.triggers.plain_lines import plain_lines
 
 PREFIX: Final = "/iac-ci"
 MAX_COMMANDS: Final = 10
-"""Most commands of one comment that are taken."""
+"""Most commands of one comment that are taken, and most problems of one that are told singly."""
 
 HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE = "help", "cancel", "rerun-failed", "unlock", "approve"
 BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE)
@@ -48,7 +48,10 @@ class CommandsFound:
 
 
 def find_commands(text: str) -> CommandsFound:
-    """Find the commands of a comment; none in the engine's own."""
+    """Find the commands of a comment, at most ``MAX_COMMANDS``; none in the engine's own. Never raises.
+
+    The time grows as the text's length does, whatever stands in it.
+    """
     if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in _seen(text):
         return CommandsFound()
     commands: list[Command] = []
@@ -69,7 +72,10 @@ def find_commands(text: str) -> CommandsFound:
             problems.append(f"a comment has at most {MAX_COMMANDS} commands; the others were left out")
         else:
             commands.append(given)
-    return CommandsFound(tuple(commands), tuple(dict.fromkeys(problems))[:MAX_COMMANDS])
+    told = list(dict.fromkeys(problems))
+    if len(told) > MAX_COMMANDS:
+        told[MAX_COMMANDS:] = [f"{len(told) - MAX_COMMANDS} more lines are no commands, or were left out"]
+    return CommandsFound(tuple(commands), tuple(told))
 
 
 def _read(words: list[str]) -> Command | str:

@@ -68,7 +68,9 @@ def plain_lines(text: str) -> Iterator[PlainLine]:
     # Joined, characters that were typed as they are and those written as an escape or reference look the same.
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("text_join")
     in_paragraph = False
-    for token in parser.parse(text):
+    # Without a line's end behind it, markdown-it-py 4.3 raises IndexError on some texts that end in a quote: it looks
+    # at the character behind the last, as its pull request 416 tells of two more rules.
+    for token in parser.parse(f"{text}\n"):
         if token.type == "html_block":
             html.read(token.content)
         if token.type != "inline":
