@@ -40,6 +40,11 @@ output "outputs_parameter" {
   value       = aws_ssm_parameter.outputs.name
 }
 
+output "connections_parameter" {
+  description = "Name of the parameter that lists the repositories that may start jobs."
+  value       = aws_ssm_parameter.connections.name
+}
+
 output "internal_bucket" {
   description = "Bucket of jobs, code, packages, callbacks and logs."
   value       = local.outputs.internal_bucket

@@ -15,6 +15,7 @@ locals {
   function_arns  = { for name, _ in local.functions : name => "arn:${format(local.arn_prefix, "lambda")}:function:${var.stack}-${name}" }
   queue_arn      = "arn:${format(local.arn_prefix, "sqs")}:${var.stack}-dead-letters"
   webhook_secret = "/iac-ci/${var.stack}/webhook-secret"
+  connections    = "/iac-ci/${var.stack}/connections"
 
   # An image outside of ECR, as in a local cloud, is taken for one of this account.
   image_repository = split("/", split("@", var.image_uri)[0])
@@ -55,6 +56,8 @@ locals {
     secrets_manager_prefix  = trimprefix(var.secrets_prefix, "/")
     secret_allow_list       = jsonencode(var.secret_allow_list)
     allow_file_repositories = "false"
+    connections             = "ssm:${local.connections}"
+    code_hosts              = jsonencode(var.code_hosts)
     max_parallel            = tostring(var.max_parallel)
   }
 

@@ -138,7 +138,7 @@ variable "webhook_secret_version" {
 }
 
 variable "more_webhook_secrets" {
-  description = "Further webhook secrets to accept, for code hosts and for rotation: names after /iac-ci/<stack>/webhook-secret, such as -github. Their parameters are made by the operator."
+  description = "Further secrets that jobs may be signed with, for more senders and for rotation: names after /iac-ci/<stack>/webhook-secret, such as -next. Their parameters are made by the operator."
   type        = set(string)
   default     = []
 
@@ -172,6 +172,96 @@ variable "secret_allow_list" {
   validation {
     condition     = length(var.secret_allow_list) > 0 && alltrue([for patterns in values(var.secret_allow_list) : length(patterns) > 0])
     error_message = "Each source in the allow-list has at least one pattern; leave a source out to refuse it."
+  }
+}
+
+variable "connections" {
+  description = "Repositories whose code host may start jobs, by address; the secrets that its events are signed with; the token to read and report with; the source that stands for them in secret_allow_list, host/path where none is given."
+  type = list(object({
+    repositories    = list(string)
+    webhook_secrets = list(string)
+    token_location  = string
+    source          = optional(string)
+  }))
+  default = []
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections : length(connection.repositories) > 0 && alltrue([
+        for repository in connection.repositories :
+        can(regex("^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9_.~-]+){2,}/?$", repository))
+      ])
+    ])
+    error_message = "Each connection names at least one repository, by its https address: https://host/owner/name."
+  }
+
+  validation {
+    # Code hosts hold names apart without regard to case, and git takes a name with and without .git.
+    condition = length(flatten(var.connections[*].repositories)) == length(distinct([
+      for repository in flatten(var.connections[*].repositories) : trimsuffix(trimsuffix(lower(repository), "/"), ".git")
+    ]))
+    error_message = "A repository stands in one connection only: otherwise nobody could say whose secrets count."
+  }
+
+  validation {
+    # No secret that signs jobs is among them: a code host that knew it could send any job.
+    condition = alltrue([
+      for connection in var.connections : length(connection.webhook_secrets) >= 1 && length(connection.webhook_secrets) <= 8 && alltrue([
+        for location in connection.webhook_secrets :
+        can(regex("^ssm:/iac-ci/${var.stack}/webhook-secret-[A-Za-z0-9_.-]+$", location)) &&
+        !contains([for suffix in var.more_webhook_secrets : "ssm:/iac-ci/${var.stack}/webhook-secret${suffix}"], location)
+      ])
+    ])
+    error_message = "Each connection names one to eight webhook secrets, ssm:/iac-ci/<stack>/webhook-secret-<name>, and none of more_webhook_secrets, which sign jobs."
+  }
+
+  validation {
+    # The orchestrator, which reports, reads nothing else.
+    condition = alltrue([
+      for connection in var.connections : anytrue([
+        for prefix in ["ssm:${var.secrets_prefix}tokens/", "secretsmanager:${trimprefix(var.secrets_prefix, "/")}tokens/"] :
+        startswith(connection.token_location, prefix) && length(connection.token_location) > length(prefix)
+      ]) && !strcontains(connection.token_location, "..")
+    ])
+    error_message = "A connection's token lies below tokens/ under secrets_prefix: ssm:/iac-ci/jobs/tokens/<name>, or in Secrets Manager secretsmanager:iac-ci/jobs/tokens/<name>."
+  }
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections :
+      connection.source == null || can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", connection.source))
+    ])
+    error_message = "A source's name has at most 256 letters, digits and _ . / : -, the first one a letter or digit."
+  }
+
+  validation {
+    condition     = length(jsonencode(var.connections)) <= 8192
+    error_message = "The connections fit into one parameter, 8,192 characters as JSON: let repositories share a connection."
+  }
+}
+
+variable "code_hosts" {
+  description = "Code hosts whose name does not tell what they are: from host name to the provider (github, gitlab, bitbucket or an installed plug-in's) and, where it does not follow from the name, the root of the API."
+  type = map(object({
+    kind    = string
+    api_url = optional(string)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for host in keys(var.code_hosts) : can(regex("^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?$", host))])
+    error_message = "A code host is named in lower case, without https:// and without a path."
+  }
+
+  validation {
+    condition     = alltrue([for host in values(var.code_hosts) : can(regex("^[a-z][a-z0-9_-]*$", host.kind))])
+    error_message = "A code host's kind is the name of its provider, such as gitlab."
+  }
+
+  validation {
+    # Tokens travel there.
+    condition     = alltrue([for host in values(var.code_hosts) : host.api_url == null || can(regex("^https://[^@?#\\s]+$", host.api_url))])
+    error_message = "A code host's API is reached by https, without a user, a query or a fragment."
   }
 }
 

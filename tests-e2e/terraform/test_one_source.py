@@ -21,15 +21,20 @@ from iac_ci_common.testing import (
     MemoryWorkers,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued
+from iac_ci_common.triggers.connections import read_connections
 from iac_ci_local.stack import without_encryption_context
 from iac_ci_local.templates import stack_folder
 from iac_ci_watchdog.act import Ports, Watchdog
 from iac_ci_watchdog.decide import Action
+from terraform.conftest import secrets
 from terraform.recording import KEY_ARN, Recording, record
 from terraform.stage import DIGEST, REGION, REPOSITORY, STACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from terraform.stage import Stage
 
 ACCOUNT = "123456789012"
 FUNCTIONS = {"init-job", "orchestrator", "watchdog-check", "worker"}
@@ -274,6 +279,38 @@ def test_the_command_line_finds_either(deployed: Mapping[str, Any], local: Recor
     secret = deployed["aws_ssm_parameter.webhook_secret"]
     assert (secret["name"], secret["type"]) == (f"/iac-ci/{STACK}/webhook-secret", "SecureString")
     assert parameters[secret["name"]]["Type"] == "SecureString"
+
+
+def test_nobody_is_connected_to_begin_with(deployed: Mapping[str, Any], local: Recording) -> None:
+    ours = deployed["aws_ssm_parameter.connections"]
+    theirs = local.of("put_parameter", "Name")[ours["name"]]
+    assert (ours["type"], ours["value"]) == (theirs["Type"], theirs["Value"]) == ("String", "[]")
+
+
+def test_the_connections_that_terraform_takes_are_those_that_init_reads(
+    stages: Mapping[str, Stage], tmp_path: Path
+) -> None:
+    repository, token = "https://git.example.com:8443/acme/sub/network.git", "ssm:/iac-ci/jobs/tokens/acme"
+    webhook_secret = f"ssm:/iac-ci/{STACK}/webhook-secret-acme"
+    connection = {"repositories": [repository], "webhook_secrets": [webhook_secret], "token_location": token}
+    plan = (
+        stages["deploy"]
+        .copy(tmp_path / "deploy")
+        .plan(
+            "-refresh=false",
+            connections=json.dumps([connection]),
+            code_hosts=json.dumps({"git.example.com:8443": {"kind": "gitlab"}}),
+            **secrets("deploy"),
+        )
+    )
+    planned = {change["address"]: change["change"]["after"] for change in plan["resource_changes"]}
+    found = read_connections(planned["aws_ssm_parameter.connections"]["value"]).find(repository)
+    assert found is not None
+    assert (found.webhook_secrets, found.token_location, found.source) == ((webhook_secret,), token, None)
+    (environment,) = planned['aws_lambda_function.function["orchestrator"]']["environment"]
+    assert json.loads(environment["variables"]["IAC_CI_CODE_HOSTS"]) == {
+        "git.example.com:8443": {"kind": "gitlab", "api_url": None}
+    }
 
 
 def test_the_alarm_for_stuck_runs_counts_what_the_watchdog_writes(

@@ -116,6 +116,12 @@ run "what_is_made_is_what_functions_and_the_command_line_read" {
     error_message = "file:// is for the local cloud."
   }
   assert {
+    condition = (
+      output.connections_parameter == "/iac-ci/acme/connections" && aws_ssm_parameter.connections.value == "[]"
+    )
+    error_message = "init looks for the connections where they are written; to begin with nobody is connected."
+  }
+  assert {
     condition     = aws_lambda_function.function["orchestrator"].environment[0].variables["IAC_CI_WATCHDOG_ARN"] == "arn:aws:states:eu-central-1:123456789012:stateMachine:acme-watchdog"
     error_message = "The name that is built is the state machine's."
   }
@@ -154,8 +160,22 @@ run "everything_optional_can_be_on" {
     code_buckets             = ["acme-code"]
     target_role_arns         = ["arn:aws:iam::210987654321:role/deployer"]
     secrets_key_arns         = ["arn:aws:kms:eu-central-1:123456789012:key/88888888-2222-3333-4444-555555555555"]
-    more_webhook_secrets     = ["-github"]
+    more_webhook_secrets     = ["-next"]
     alarm_emails             = ["platform@example.com"]
+    connections = [
+      {
+        repositories    = ["https://github.com/acme/network", "https://git.example.com:8443/acme/sub/dns.git"]
+        webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+        token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      },
+      {
+        repositories    = ["https://github.com/acme/accounts"]
+        webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-accounts"]
+        token_location  = "secretsmanager:iac-ci/jobs/tokens/accounts#token"
+        source          = "accounts"
+      },
+    ]
+    code_hosts = { "git.example.com:8443" = { kind = "gitlab", api_url = "https://git.example.com:8443/api/v4" } }
     worker_network = {
       vpc_id             = "vpc-1"
       subnet_ids         = ["subnet-1", "subnet-2"]
@@ -188,8 +208,19 @@ run "everything_optional_can_be_on" {
     error_message = "init may assume the one role."
   }
   assert {
-    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_WEBHOOK_SECRETS"]) == ["ssm:/iac-ci/acme/webhook-secret", "ssm:/iac-ci/acme/webhook-secret-github"]
+    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_WEBHOOK_SECRETS"]) == ["ssm:/iac-ci/acme/webhook-secret", "ssm:/iac-ci/acme/webhook-secret-next"]
     error_message = "Both secrets are accepted."
+  }
+  assert {
+    condition     = [for connection in jsondecode(aws_ssm_parameter.connections.value) : connection.token_location] == [for connection in var.connections : connection.token_location]
+    error_message = "The connections arrive as JSON."
+  }
+  assert {
+    condition = alltrue([
+      for name in ["orchestrator"] :
+      jsondecode(aws_lambda_function.function[name].environment[0].variables["IAC_CI_CODE_HOSTS"]) == { "git.example.com:8443" = { kind = "gitlab", api_url = "https://git.example.com:8443/api/v4" } }
+    ])
+    error_message = "Whoever reads from a code host, or reports to it, knows what it is."
   }
   assert {
     condition     = aws_api_gateway_method_settings.webhook.settings[0].throttling_rate_limit > 0 && length(aws_wafv2_web_acl_association.webhook) == 1
@@ -274,4 +305,115 @@ run "misspelt_choices_are_refused" {
     var.build_concurrency, var.webhook_secret_version,
     var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
   ]
+}
+
+run "a_repository_in_clear_text_is_no_connection" {
+  command = plan
+  variables {
+    connections = [{
+      repositories    = ["http://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "a_repository_in_two_connections_is_refused_however_it_is_spelt" {
+  command = plan
+  variables {
+    connections = [for repository in ["https://github.com/acme/network", "https://GitHub.com/Acme/network.git/"] : {
+      repositories    = [repository]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "a_code_host_never_shares_the_secret_that_signs_jobs" {
+  command = plan
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "a_code_host_never_shares_a_further_secret_that_signs_jobs" {
+  command = plan
+  variables {
+    more_webhook_secrets = ["-github"]
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "a_token_that_the_orchestrator_cannot_read_is_refused" {
+  command = plan
+  variables {
+    secrets_prefix = "/elsewhere/"
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "a_source_that_init_would_refuse_is_refused_here" {
+  command = plan
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      source          = "* or anything"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "more_connections_than_a_parameter_holds_are_refused" {
+  command = plan
+  variables {
+    connections = [{
+      repositories    = [for number in range(300) : "https://github.com/acme/repository-${number}"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  expect_failures = [var.connections]
+}
+
+run "a_code_host_by_address_is_refused" {
+  command = plan
+  variables {
+    code_hosts = { "https://git.example.com" = { kind = "gitlab" } }
+  }
+  expect_failures = [var.code_hosts]
+}
+
+run "a_code_host_of_no_provider_is_refused" {
+  command = plan
+  variables {
+    code_hosts = { "git.example.com" = { kind = "GitLab CE" } }
+  }
+  expect_failures = [var.code_hosts]
+}
+
+run "a_token_is_sent_to_no_api_in_clear_text" {
+  command = plan
+  variables {
+    code_hosts = { "git.example.com" = { kind = "gitlab", api_url = "http://git.example.com/api/v4" } }
+  }
+  expect_failures = [var.code_hosts]
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from iac_ci_common.settings import RunSettings
+from iac_ci_common.vcs.provider import HostSettings
 
 
 class OrchestratorSettings(RunSettings):
@@ -12,3 +15,6 @@ class OrchestratorSettings(RunSettings):
     watchdog_arn: str
     worker_function: str
     worker_project: str
+    code_hosts: dict[str, HostSettings] = Field(
+        default_factory=dict, description="Provider and API of hosts whose name does not tell them."
+    )

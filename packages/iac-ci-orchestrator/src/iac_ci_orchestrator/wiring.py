@@ -39,7 +39,7 @@ def orchestrator() -> Orchestrator:
                 settings.worker_project,
             ),
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings.watchdog_arn),
-            reports=CodeHostReports(secrets),
+            reports=CodeHostReports(secrets, hosts=settings.code_hosts),
             parallel=Threads(),
             notes=PowertoolsNotes("orchestrator", settings.log_level),
         ),
