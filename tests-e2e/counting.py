@@ -26,6 +26,7 @@ from iac_ci_common.signature import HEADER, sign
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     MemoryCodeStore,
+    MemoryLedgers,
     MemoryLocks,
     MemoryNotes,
     MemoryObjects,
@@ -70,8 +71,8 @@ class Engine:
         self.door = Door(DoorPorts(clock, locks, internal, watchdogs, preparations, secrets), settings)
         self.preparer = Preparer(
             PreparationPorts(
-                clock, runs, internal, code, MemoryRepositories(), secrets, MemorySealer(), MemoryReports(),
-                Sequential(), notes,
+                clock, runs, MemoryLedgers(clock), internal, code, MemoryRepositories(), secrets, MemorySealer(),
+                MemoryReports(), Sequential(), notes,
             ),
             100,
         )  # fmt: skip

@@ -39,7 +39,15 @@ from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_common.testing import FakeClock, MemoryNotes, MemoryReports, MemoryRepositories, MemorySealer, Sequential
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryLedgers,
+    MemoryNotes,
+    MemoryReports,
+    MemoryRepositories,
+    MemorySealer,
+    Sequential,
+)
 from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 from iac_ci_orchestrator.act import Orchestrator
@@ -272,8 +280,8 @@ class World:
         door = Door(DoorPorts(clock, locks, internal, watchdogs, preparations, secrets, notes), settings)
         preparer = Preparer(
             PreparationPorts(
-                clock, runs, internal, S3CodeStore(services.s3), MemoryRepositories(), secrets, MemorySealer(),
-                reports, Sequential(), notes,
+                clock, runs, MemoryLedgers(clock), internal, S3CodeStore(services.s3), MemoryRepositories(), secrets,
+                MemorySealer(), reports, Sequential(), notes,
             ),
             100,
         )  # fmt: skip

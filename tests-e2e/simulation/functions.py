@@ -15,7 +15,7 @@ import iac_ci_orchestrator.act
 import iac_ci_orchestrator.handler
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
-from iac_ci_common.testing import MemoryCodeStore, MemoryRepositories, MemorySecrets
+from iac_ci_common.testing import MemoryCodeStore, MemoryLedgers, MemoryRepositories, MemorySecrets
 from iac_ci_init.settings import InitSettings
 from simulation.client import SECRET
 from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
@@ -66,6 +66,7 @@ def preparer(world: World) -> iac_ci_init.act.Preparer:
         iac_ci_init.act.PreparationPorts(
             clock=world,
             runs=RunsPort(world, world.runs),
+            ledgers=MemoryLedgers(world),
             objects=world.port("objects", world.objects),
             code_store=world.port("code_store", MemoryCodeStore()),
             repositories=world.port("repositories", repositories),

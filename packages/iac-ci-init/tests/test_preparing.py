@@ -15,6 +15,7 @@ from iac_ci_common.states import RunState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryCodeStore,
+    MemoryLedgers,
     MemoryNotes,
     MemoryObjects,
     MemoryReports,
@@ -69,10 +70,12 @@ class World:
             return Observed(port, name=name, before=before, after=lambda call: self.after(call))  # noqa: PLW0108 - looked up late
 
         repositories = MemoryRepositories({(GIT["git_repo"], COMMIT): {"main.tf": b"content", "bin/run": b"x" * 5000}})
+        self.ledgers = MemoryLedgers(self.clock)
         self.preparer = Preparer(
             PreparationPorts(
                 clock=self.clock,
                 runs=watched(self.runs, "runs"),
+                ledgers=self.ledgers,
                 objects=watched(self.objects, "objects"),
                 code_store=watched(MemoryCodeStore(ARCHIVES), "code_store"),
                 repositories=watched(repositories, "repositories"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from iac_ci_common.errors import IacCiError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_common.models.work import Work
     from iac_ci_common.reporting import CommitStatus
+    from iac_ci_common.vcs.provider import CodeHost
 
 T = TypeVar("T")
 
@@ -131,7 +133,10 @@ class Runs(Protocol):
         ...
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set ``cancel_reason`` on a run that has none and has not ended; else ``ConditionFailed``."""
+        """Set ``cancel_reason`` on a run that has none and has not ended; else ``ConditionFailed``.
+
+        Raises ``NotFound`` for a run that has no rows, or none yet.
+        """
         ...
 
 
@@ -286,6 +291,14 @@ class Reports(Protocol):
         ...
 
 
+class CodeHosts(Protocol):
+    """Where pull requests are."""
+
+    def open(self, repository: str, token_location: str) -> AbstractContextManager[CodeHost]:
+        """Give a repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
+        ...
+
+
 class Repositories(Protocol):
     """Git."""
 
@@ -324,6 +337,7 @@ class Notes(Protocol):
 
 __all__ = [
     "Clock",
+    "CodeHosts",
     "CodeStore",
     "Ledgers",
     "Locks",

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
-from iac_ci_common.reporting import commit_status, render
+from iac_ci_common.reporting import commit_status, order_statuses, render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.ports import Reports
-    from iac_ci_common.reporting import FailedLog
+    from iac_ci_common.reporting import CommitStatus, FailedLog
 
 
 def publish(
     reports: Reports, run: RunRow, orders: Sequence[OrderRow], *, logs: Sequence[FailedLog] = (), with_status: bool
 ) -> dict[str, IacCiError]:
-    """Write the run's comment and, ``with_status``, its commit's status.
+    """Write the run's comment and, ``with_status``, its commit's status, and its orders' where the job asks for them.
 
     Gives what failed, by the kind of event that tells of it: a code host that fails never fails a run. A status that
     could not be set is told in the comment.
@@ -26,12 +26,15 @@ def publish(
     failed: dict[str, IacCiError] = {}
     if run.report is None:
         return failed
-    status = commit_status(run, orders) if with_status else None
-    if status is not None:
+    for status in _statuses(run, orders) if with_status else ():
         try:
             reports.mark(run.report, status)
         except IacCiError as error:
+            # The others would fail likewise, each after its own wait.
             failed["status_failed"] = error
+            break
+    if run.report.number is None:
+        return failed
     unset = failed.get("status_failed")
 
     def write(limit: int) -> str:
@@ -43,3 +46,11 @@ def publish(
     except IacCiError as error:
         failed["comment_failed"] = error
     return failed
+
+
+def _statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
+    """Give the run's status first: it is the one that is waited for."""
+    first = commit_status(run, orders)
+    if first is None or run.report is None:
+        return []
+    return [first, *(order_statuses(run, orders) if run.report.order_statuses else ())]

@@ -122,11 +122,12 @@ def _report(stored: StoredJob) -> ReportTarget | None:
     job = stored.job
     number = job.pr_number or job.issue_number
     repository = job.git_repo or next((order.git_repo for order in job.orders if order.git_repo), None)
-    if number is None or repository is None:
+    if repository is None or (number is None and not job.commit_status):
         return None
     return ReportTarget(
         repository=repository,
         number=number,
+        order_statuses=job.order_statuses,
         token_location=job.git_token_location,
         search_tag=job.pr_comment_search_tag,
     )

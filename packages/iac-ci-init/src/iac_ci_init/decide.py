@@ -73,12 +73,11 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
         location = getattr(job, where)
         if location is not None:
             yield from _location_problems(where, location, rules)
-    if job.git_token_location is not None and (job.pr_number or job.issue_number):
-        place = parse_location(job.git_token_location)
-        tokens = f"{_prefix(place, rules)}{TOKENS_FOLDER}"
+    if job.git_token_location is not None and (job.pr_number or job.issue_number or job.commit_status):
+        tokens = _tokens(job.git_token_location, rules)
         # The orchestrator writes the last comment, and its role reads tokens only: not every secret of every job.
-        if not place.name.startswith(tokens):
-            yield Problem("git_token_location", f"must lie below {tokens}, or the run's end could not be commented")
+        if not parse_location(job.git_token_location).name.startswith(tokens):
+            yield Problem("git_token_location", f"must lie below {tokens}, or the run's end could not be told")
     longest = max(order.timeout for order in job.orders)
     if job.job_timeout < longest:
         yield Problem("job_timeout", f"is shorter than the longest order, which may take {longest} seconds")
@@ -102,6 +101,9 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
     ]
     for where, location in named:
         yield from _location_problems(where, location, rules)
+        if rules.source != "api" and parse_location(location).name.startswith(_tokens(location, rules)):
+            # The base branch names secrets, and many may write to it: the engine's own rights are not among them.
+            yield Problem(where, "lies where this stack keeps its tokens for code hosts")
     yield from _variable_problems(here, order)
 
 
@@ -159,6 +161,10 @@ def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Prob
     patterns = [*rules.allow_list.get(rules.source, ()), *rules.allow_list.get("*", ())]
     if not any(fnmatchcase(place.name.removeprefix(prefix), pattern) for pattern in patterns):
         yield Problem(where, f"is not on the list of secrets that jobs from {rules.source} may name")
+
+
+def _tokens(location: str, rules: Rules) -> str:
+    return f"{_prefix(parse_location(location), rules)}{TOKENS_FOLDER}"
 
 
 def _prefix(place: Location, rules: Rules) -> str:

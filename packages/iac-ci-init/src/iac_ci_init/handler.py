@@ -1,4 +1,4 @@
-"""The two doors of the init function: an HTTP request, or an accepted run to prepare."""
+"""The doors of the init function: an HTTP request, an accepted run to prepare, or a received event to work on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import traceback
 from typing import Any
 
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.triggers.verification import sender
 from iac_ci_init.doors import NOT_ACCEPTED, answer, read_request, refusal
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer a request, or prepare a run and raise if that should be tried again."""
+    """Answer a request, or do what was asked for asynchronously and raise if that should be tried again."""
     del context
-    from iac_ci_init.wiring import door, notes, preparer
+    if "prepare" in event or "trigger" in event:
+        from iac_ci_init.legs import run
 
-    if "prepare" in event:
-        from iac_ci_common.models.answer import Preparation
+        return run(event)
+    from iac_ci_init.wiring import door, notes
 
-        run_id = Preparation.model_validate(event).prepare
-        preparer().prepare(run_id)
-        return {"prepared": run_id}
     try:
-        return answer(202, door().accept(read_request(event)))
+        request = read_request(event)
+        if (host := sender(request.headers)) is not None:
+            from iac_ci_init.wiring import event_door
+
+            return answer(*event_door().receive(host, request))
+        return answer(202, door().accept(request))
     except IacCiError as error:
         said = refusal(error)
         # A problem may repeat what the caller wrote, a secret in a wrong place too: it is the answer's, not the log's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.errors import IacCiError, PreparationFailed, SealingFailed
+from iac_ci_common.errors import ConditionFailed, IacCiError, PreparationFailed, SealingFailed
 from iac_ci_common.ids import order_num
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import (
         Clock,
         CodeStore,
+        Ledgers,
         Notes,
         Objects,
         Parallel,
@@ -52,6 +54,7 @@ class PreparationPorts:
 
     clock: Clock
     runs: Runs
+    ledgers: Ledgers
     objects: Objects
     code_store: CodeStore
     repositories: Repositories
@@ -102,13 +105,27 @@ class Preparer:
             else:
                 # Another attempt, or the watchdog that gave us up, was first.
                 run = ports.runs.read(run_id).run
-        if run is not None and run.status in RUN_TERMINAL:
+        if run is None or run.status not in RUN_TERMINAL:
+            self._heed_cancellation(stored)
+        else:
             # The run's end removed its packages; those that this attempt, or one before it, left since then remain.
             nums = [order_num(index) for index in range(len(stored.job.orders))]
             ports.objects.delete([keys.package(run_id, num) for num in nums])
         ports.objects.put(
             keys.trigger(run_id), Watch(run_id=run_id).model_dump_json().encode(), content_type="application/json"
         )
+
+    def _heed_cancellation(self, stored: StoredJob) -> None:
+        """Cancel what was superseded or cancelled before it had rows.
+
+        Whoever cancels writes the ledger first and looks for the rows then; here it is the other way round, so that one
+        of both sees the other.
+        """
+        ledger = self._ports.ledgers.read(stored.ledger) if stored.ledger is not None else None
+        entry = ledger.run(stored.run_id) if ledger is not None else None
+        if entry is not None and entry.cancel_reason is not None:
+            with contextlib.suppress(ConditionFailed):
+                self._ports.runs.request_cancel(stored.run_id, entry.cancel_reason)
 
     def _queue(self, stored: StoredJob) -> Queued:
         notes = self._ports.notes.bind(run_id=stored.run_id, trace_id=stored.trace_id)

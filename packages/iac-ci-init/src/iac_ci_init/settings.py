@@ -6,6 +6,7 @@ from pydantic import Field
 
 from iac_ci_common.limits import DEFAULT_MAX_PARALLEL
 from iac_ci_common.settings import RunSettings
+from iac_ci_common.vcs.provider import HostSettings
 
 
 class InitSettings(RunSettings):
@@ -21,4 +22,8 @@ class InitSettings(RunSettings):
         default_factory=lambda: {"*": ["*"]}, description="Patterns of locations that each source of jobs may name."
     )
     allow_file_repositories: bool = Field(False, description="file:// repositories: on the local cloud only.")
+    connections: str | None = Field(None, description="Location of the list of repositories that may start jobs.")
+    code_hosts: dict[str, HostSettings] = Field(
+        default_factory=dict, description="Provider and API of hosts whose name does not tell them."
+    )
     max_parallel: int = DEFAULT_MAX_PARALLEL

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.functions import LambdaPreparations
+from iac_ci_common.aws.ledgers import DynamoLedgers
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
@@ -17,8 +19,13 @@ from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
 from iac_ci_common.vcs.git import GitRepositories
 from iac_ci_common.vcs.reports import CodeHostReports
+from iac_ci_init.accepting import Acceptance
 from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+
+if TYPE_CHECKING:
+    from iac_ci_init.event_door import EventDoor
+    from iac_ci_init.triggering.act import Triggering
 
 
 @cache
@@ -40,7 +47,7 @@ def door() -> Door:
         DoorPorts(
             clock=SystemClock(),
             locks=DynamoLocks(client("dynamodb"), settings().locks_table),
-            objects=S3Objects(client("s3"), settings().internal_bucket),
+            objects=_internal(),
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
             preparations=LambdaPreparations(client("lambda"), settings().init_function),
             secrets=_secrets(),
@@ -51,23 +58,81 @@ def door() -> Door:
 
 
 @cache
+def event_door() -> EventDoor:
+    """Build the door for code hosts' events; loaded when one comes, for most requests are none."""
+    from iac_ci_init.event_door import EventDoor, EventDoorPorts
+
+    return EventDoor(
+        EventDoorPorts(
+            clock=SystemClock(),
+            locks=DynamoLocks(client("dynamodb"), settings().locks_table),
+            objects=_internal(),
+            preparations=LambdaPreparations(client("lambda"), settings().init_function),
+            secrets=_secrets(),
+            notes=notes(),
+        ),
+        settings(),
+    )
+
+
+@cache
+def triggering() -> Triggering:
+    """Build the leg that works on events, loaded when there is one."""
+    from iac_ci_common.vcs.opening import OpenedCodeHosts
+    from iac_ci_init.triggering.act import Triggering, TriggeringPorts
+
+    return Triggering(
+        TriggeringPorts(
+            clock=SystemClock(),
+            objects=_internal(),
+            runs=_runs(),
+            ledgers=_ledgers(),
+            code_hosts=OpenedCodeHosts(_secrets(), hosts=settings().code_hosts),
+            notes=notes(),
+        ),
+        Acceptance(
+            _internal(),
+            StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
+            LambdaPreparations(client("lambda"), settings().init_function),
+            notes(),
+            settings().done_bucket,
+        ),
+        event_door().connections,
+        settings(),
+    )
+
+
+@cache
 def preparer() -> Preparer:
     """Build the second leg."""
     return Preparer(
         PreparationPorts(
             clock=SystemClock(),
-            runs=DynamoRuns(client("dynamodb"), settings().orders_table, settings().events_table),
-            objects=S3Objects(client("s3"), settings().internal_bucket),
+            runs=_runs(),
+            ledgers=_ledgers(),
+            objects=_internal(),
             code_store=S3CodeStore(client("s3")),
-            repositories=GitRepositories(allow_file=settings().allow_file_repositories),
+            repositories=GitRepositories(allow_file=settings().allow_file_repositories, hosts=settings().code_hosts),
             secrets=_secrets(),
             sealer=SopsSealer(settings().kms_key_arn),
-            reports=CodeHostReports(_secrets()),
+            reports=CodeHostReports(_secrets(), hosts=settings().code_hosts),
             parallel=Threads(),
             notes=notes(),
         ),
         settings().max_parallel,
     )
+
+
+def _internal() -> S3Objects:
+    return S3Objects(client("s3"), settings().internal_bucket)
+
+
+def _runs() -> DynamoRuns:
+    return DynamoRuns(client("dynamodb"), settings().orders_table, settings().events_table)
+
+
+def _ledgers() -> DynamoLedgers:
+    return DynamoLedgers(client("dynamodb"), settings().locks_table, SystemClock())
 
 
 def _secrets() -> AwsSecrets:

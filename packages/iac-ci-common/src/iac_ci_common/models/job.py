@@ -122,6 +122,12 @@ class Job(Payload):
     pr_comment_search_tag: Text | None = Field(
         None, description="Text that the run's comment carries so that it can be found."
     )
+    commit_status: StrictBool = Field(
+        False, description="Set a status on commit_hash, also where there is no pull request to comment on."
+    )
+    order_statuses: StrictBool = Field(
+        False, description="Set a status per order too, pending at first and its end at last; for at most 50 orders."
+    )
     presign_expiry: Annotated[StrictInt, Field(gt=0, le=limits.MAX_PRESIGN_SECONDS)] | None = Field(
         None, description="Longest life of a presigned URL, seconds."
     )

@@ -14,10 +14,14 @@ from iac_ci_common.states import OrderState, RunState
 
 
 class ReportTarget(StoredShape):
-    """Where the run's comment goes: one pull request or issue of one repository."""
+    """Where the run's comment and statuses go: one pull request or issue of one repository.
+
+    Without a ``number`` there is no comment, only the commit's status.
+    """
 
     repository: str
-    number: int
+    number: int | None = None
+    order_statuses: bool = False
     token_location: str | None = None
     search_tag: str | None = None
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.reporting.markdown import plain
-from iac_ci_common.states import RunState
+from iac_ci_common.states import OrderState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,33 @@ _STATES: Final = {
 }
 
 
+MAX_ORDER_STATUSES: Final = 50
+"""Runs of more orders have none of their own: each is a request, at the run's beginning and at its end."""
+
+_ORDER_STATES: Final = {
+    OrderState.SUCCEEDED: CommitState.SUCCESS,
+    OrderState.FAILED: CommitState.FAILURE,
+    OrderState.TIMED_OUT: CommitState.ERROR,
+    OrderState.CANCELLED: CommitState.ERROR,
+    OrderState.SKIPPED: CommitState.ERROR,
+}
+
+
+def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
+    """Give a status for each order; none for a run about no commit, or of more than ``MAX_ORDER_STATUSES`` orders."""
+    if run.commit_hash is None or len(orders) > MAX_ORDER_STATUSES:
+        return []
+    return [
+        CommitStatus(
+            commit=run.commit_hash,
+            context=f"iac-ci/{_label(run)}/{order.order_name}",
+            state=_ORDER_STATES.get(order.status, CommitState.PENDING),
+            description=_cut(f"{order.status.value}{f': {plain(order.reason)}' if order.reason else ''}"),
+        )
+        for order in orders
+    ]
+
+
 def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
     """Give the run's status; None for a run that is about no commit.
 
@@ -62,10 +89,14 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
     why = run.reason or run.preparation_error
     if why:
         said += f" ({plain(why)})"
-    label = run.flow_id.rpartition(":")[2][_TRACE_ID_CHARS + 1 :]
     return CommitStatus(
-        commit=run.commit_hash,
-        context=f"iac-ci/{label}",
-        state=_STATES[run.status],
-        description=said if len(said) <= MAX_DESCRIPTION_CHARS else f"{said[: MAX_DESCRIPTION_CHARS - 1]}…",
+        commit=run.commit_hash, context=f"iac-ci/{_label(run)}", state=_STATES[run.status], description=_cut(said)
     )
+
+
+def _label(run: RunRow) -> str:
+    return run.flow_id.rpartition(":")[2][_TRACE_ID_CHARS + 1 :]
+
+
+def _cut(said: str) -> str:
+    return said if len(said) <= MAX_DESCRIPTION_CHARS else f"{said[: MAX_DESCRIPTION_CHARS - 1]}…"

@@ -1,5 +1,6 @@
 """In-memory ports that keep every promise of ``iac_ci_common.ports``, for tests and for the simulation."""
 
+from iac_ci_common.testing.code_host import MemoryCodeHost
 from iac_ci_common.testing.doubles import (
     FakeClock,
     MemoryCodeStore,
@@ -21,6 +22,7 @@ from iac_ci_common.testing.runs import MemoryRuns
 
 __all__ = [
     "FakeClock",
+    "MemoryCodeHost",
     "MemoryCodeStore",
     "MemoryLedgers",
     "MemoryLocks",

@@ -35,6 +35,8 @@ class CodeHostReports:
 
     def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
         """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` where the host asks for patience."""
+        if target.number is None:
+            raise PortFailed("the comment cannot be written: the run is about no pull request")
         with self._open(target, "the comment") as host:
             body = write(host.max_comment_chars)
             mine = host.find_comment(target.number, marker(run_id))

@@ -1,0 +1,22 @@
+"""The asynchronous legs: an accepted run is prepared, a received event is worked on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iac_ci_common.models.answer import Preparation, Triggering
+
+
+def run(event: dict[str, Any]) -> dict[str, Any]:
+    """Do what was asked for; raises if that should be tried again."""
+    if "prepare" in event:
+        from iac_ci_init.wiring import preparer
+
+        run_id = Preparation.model_validate(event).prepare
+        preparer().prepare(run_id)
+        return {"prepared": run_id}
+    from iac_ci_init.wiring import triggering
+
+    trigger_id = Triggering.model_validate(event).trigger
+    triggering().work(trigger_id)
+    return {"triggered": trigger_id}

@@ -1,0 +1,158 @@
+"""The whole way of an event on in-memory ports: the host's request in, runs and comments out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import replace
+
+from door import settings
+
+from iac_ci_common import keys
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryCodeHost,
+    MemoryLedgers,
+    MemoryLocks,
+    MemoryNotes,
+    MemoryObjects,
+    MemoryPreparations,
+    MemoryRuns,
+    MemorySecrets,
+    MemoryWatchdogs,
+)
+from iac_ci_common.testing.samples import START
+from iac_ci_common.triggers.verification import Sender
+from iac_ci_common.vcs.provider import Account, ChangedFile, ChangeKind, Permission, PullRequest
+from iac_ci_init.accepting import Acceptance
+from iac_ci_init.doors import Request
+from iac_ci_init.event_door import EventDoor, EventDoorPorts
+from iac_ci_init.triggering.act import Triggering, TriggeringPorts
+
+WRITER, STRANGER = Account("5", "ann"), Account("6", "mallory")
+REPOSITORY = "https://github.com/acme/infra"
+HEAD, NEXT = "a" * 40, "c" * 40
+SECRET = "webhook secret"
+CONNECTIONS = [
+    {
+        "repositories": [REPOSITORY],
+        "webhook_secrets": ["ssm:/iac-ci/iac-ci/webhook-secret-acme", "ssm:/iac-ci/iac-ci/webhook-secret-next"],
+        "token_location": "ssm:/iac-ci/jobs/tokens/acme",
+    }
+]
+CONFIGURATION = b"""
+version: 1
+jobs:
+  plan:
+    on: {pull_request: {paths: ["infra/**"]}, command: plan}
+    orders:
+      - name: network
+        secrets: {TOKEN: ssm:/iac-ci/jobs/one}
+        cmds: [terraform plan]
+  apply:
+    on: {command: apply}
+    matrix: {directory: [network, app]}
+    orders:
+      - name: "apply-{{ matrix.directory }}"
+        folder: "{{ matrix.directory }}"
+        cmds: [terraform apply]
+  deploy:
+    on: {push: {branches: [main]}}
+    orders: [{name: all, cmds: [./deploy]}]
+"""
+
+
+class Hosted:
+    """An engine and a code host with one pull request."""
+
+    def __init__(self, **fields):
+        self.clock = FakeClock(START)
+        self.locks, self.objects, self.runs = MemoryLocks(), MemoryObjects(self.clock), MemoryRuns()
+        self.ledgers, self.notes = MemoryLedgers(self.clock), MemoryNotes()
+        self.preparations, self.watchdogs = MemoryPreparations(), MemoryWatchdogs()
+        self.host = MemoryCodeHost()
+        self.secrets = MemorySecrets(
+            {
+                "ssm:/iac-ci/iac-ci/connections": json.dumps(CONNECTIONS),
+                "ssm:/iac-ci/iac-ci/webhook-secret-acme": SECRET,
+            }
+        )
+        chosen = settings(connections="ssm:/iac-ci/iac-ci/connections", **fields)
+        self.door = EventDoor(
+            EventDoorPorts(self.clock, self.locks, self.objects, self.preparations, self.secrets, self.notes), chosen
+        )
+        self.triggering = Triggering(
+            TriggeringPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.notes),
+            Acceptance(self.objects, self.watchdogs, self.preparations, self.notes, "done"),
+            self.door.connections,
+            chosen,
+        )
+        self.host.permissions = {WRITER.id: Permission.WRITE, STRANGER.id: Permission.READ}
+        self.host.files[".iac-ci.yml", "main"] = CONFIGURATION
+        self.host.pulls[7] = PullRequest(
+            7, "t", WRITER, True, HEAD, "change", "acme/infra", "b" * 40, "main", False, f"{REPOSITORY}/pull/7"
+        )
+        self.host.changes[7] = (ChangedFile("infra/main.tf", ChangeKind.MODIFIED),)
+        self._sent = 0
+
+    def change(self, **fields):
+        self.host.pulls[7] = replace(self.host.pulls[7], **fields)
+
+    def send(self, name, payload, *, secret=SECRET, headers=None, delivery=None):
+        """Deliver an event as GitHub does; return the answer, and work on it if it was taken in."""
+        self._sent += 1
+        body = json.dumps({"repository": {"html_url": REPOSITORY}, "nonce": self._sent} | payload).encode()
+        signature = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        given = {
+            "x-github-event": name,
+            "x-hub-signature-256": signature,
+            "x-github-delivery": delivery or f"delivery-{self._sent}",
+        } | (headers or {})
+        self.last = Request(body, {key: value for key, value in given.items() if value is not None})
+        return self.deliver(self.last)
+
+    def deliver(self, request):
+        before = len(self.preparations.triggered)
+        received = self.door.receive(Sender.GITHUB, request)
+        for trigger_id in self.preparations.triggered[before:]:
+            self.triggering.work(trigger_id)
+        return received
+
+    def pull_request(self, action="opened", sender=WRITER, **options):
+        payload = {
+            "action": action,
+            "pull_request": {"number": 7, "head": {"sha": self.host.pulls[7].head_sha}},
+            "sender": {"id": int(sender.id), "login": sender.login},
+        }
+        return self.send("pull_request", payload, **options)
+
+    def comment(self, text, author=WRITER, *, edited=False, **options):
+        comment = self.host.write(7, author, text, edited=edited)
+        payload = {
+            "action": "created",
+            "issue": {"number": 7, "pull_request": {}},
+            "comment": {"id": int(comment.id), "body": text},
+            "sender": {"id": int(author.id), "login": author.login},
+        }
+        return self.send("issue_comment", payload, **options)
+
+    def push(self, branch="main", sha=HEAD, **options):
+        sender = {"id": int(WRITER.id), "login": WRITER.login}
+        return self.send("push", {"ref": f"refs/heads/{branch}", "after": sha, "sender": sender}, **options)
+
+    @property
+    def jobs(self):
+        """Give the jobs that were accepted, in their order."""
+        found = dict.fromkeys(self.preparations.started)
+        return [StoredJob.model_validate_json(self.objects.get(keys.job(run_id))) for run_id in found]
+
+    @property
+    def notice(self):
+        found = self.host.find_comment(7, "<!-- iac-ci:notice -->")
+        return found.body if found is not None else None
+
+    @property
+    def untouched(self):
+        return not (self.objects.objects or self.locks.deliveries or self.host.opened)

