@@ -117,6 +117,7 @@ run "what_is_made_is_what_functions_and_the_command_line_read" {
   }
   assert {
     condition = (
+      aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_CONNECTIONS"] == "ssm:${aws_ssm_parameter.connections.name}" &&
       output.connections_parameter == "/iac-ci/acme/connections" && aws_ssm_parameter.connections.value == "[]"
     )
     error_message = "init looks for the connections where they are written; to begin with nobody is connected."
@@ -217,7 +218,7 @@ run "everything_optional_can_be_on" {
   }
   assert {
     condition = alltrue([
-      for name in ["orchestrator"] :
+      for name in ["init-job", "orchestrator"] :
       jsondecode(aws_lambda_function.function[name].environment[0].variables["IAC_CI_CODE_HOSTS"]) == { "git.example.com:8443" = { kind = "gitlab", api_url = "https://git.example.com:8443/api/v4" } }
     ])
     error_message = "Whoever reads from a code host, or reports to it, knows what it is."
