@@ -1,11 +1,12 @@
-"""The commands ``iac-ci local run`` and ``iac-ci local up``."""
+"""The commands ``iac-ci local run``, ``iac-ci local pr`` and ``iac-ci local up``."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import threading
-from pathlib import Path  # noqa: TC003 - typer reads annotations
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from iac_ci_cli.connection import local_connection
 from iac_ci_cli.main import watch_to_the_end
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.planting import plant, read_secrets
+from iac_ci_local.pull_request import opened_pull_request
 from iac_ci_local.stopping import ended_by_signals
 
 app = typer.Typer(no_args_is_help=True)
@@ -67,6 +69,37 @@ def run(
             typer.echo(_how_to_reach(cloud), err=True)
             with contextlib.suppress(KeyboardInterrupt):
                 _stay(cloud)
+    raise typer.Exit(ended)
+
+
+@app.command(name="pr")
+def pull_request(
+    example: Annotated[Path, typer.Argument(help="Folder with base/ (the branch main) and change/.")],
+    once: Annotated[bool, typer.Option("--once", help="End with the run that the pull request starts.")] = False,
+    stack: StackName = "iac-ci",
+    log_level: LogLevel = "WARNING",
+    as_json: AsJson = False,
+) -> None:
+    """Open a pull request on a code host on this machine, and let the engine take part in it.
+
+    Stays until Ctrl-C. With --once the exit code is 0 only if the run succeeded.
+    """
+    if not as_json:
+        typer.echo("Starting a local cloud and a code host …")
+    with (
+        ended_by_signals(),
+        tempfile.TemporaryDirectory(prefix="iac-ci-code-host-") as folder,
+        opened_pull_request(example, Path(folder), stack=stack, log_level=log_level) as opened,
+    ):
+        if not as_json:
+            typer.echo(f"The pull request: {opened.stand.page}")
+        run_id = opened.first_run()
+        connection = local_connection(opened.cloud.state())
+        ended = watch_to_the_end(connection, run_id, as_json=as_json, check=opened.cloud.aws.check_alive)
+        if not once:
+            typer.echo(f"It goes on at {opened.stand.page} until Ctrl-C.", err=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                _stay(opened.cloud)
     raise typer.Exit(ended)
 
 

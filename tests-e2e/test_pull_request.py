@@ -1,0 +1,71 @@
+"""A pull request from end to end on the local cloud: webhook, configuration, run, comment, commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iac_ci_local.code_host.stand import ENGINE, NUMBER, PERSON
+from iac_ci_local.pull_request import opened_pull_request
+from iac_ci_local.testing import wait_for_end, wait_until
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "pull-request"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("code-host")
+    with opened_pull_request(EXAMPLE, folder, stack="iac-ci", log_level="INFO") as opened:
+        yield opened
+
+
+def comments(opened):
+    """Give the engine's comments, oldest first."""
+    written = opened.stand.project.comments(NUMBER)
+    return [comment.body for comment in written if comment.author == ENGINE]
+
+
+def statuses(opened, sha):
+    return {status.context: status.state for status in opened.stand.project.statuses(sha)}
+
+
+def head(opened):
+    return opened.stand.project.repository.head("change")
+
+
+def test_the_pull_request_shows_what_it_will_do(opened):
+    run_id = opened.first_run()
+    rows = wait_for_end(opened.cloud, run_id)
+    assert [order.order_name for order in rows.orders] == ["plan-network"]
+    wait_until(lambda: "succeeded" in comments(opened)[0], what="the final comment")
+    (comment,) = comments(opened)
+    assert f"<!-- iac-ci:{run_id} -->" in comment
+    assert "an-example-token-that-opens-nothing" not in comment
+    assert statuses(opened, head(opened))["iac-ci/plan"] == "success"
+
+
+def test_a_command_applies_in_the_order_of_dependence(opened):
+    opened.first_run()
+    before = len(comments(opened))
+    opened.stand.activity.comment(NUMBER, PERSON, "Looks good.\n\n/iac-ci apply")
+    wait_until(lambda: len(comments(opened)) > before, seconds=60, what="the run's comment")
+    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", seconds=60, what="the end")
+    assert comments(opened)[-1].index("network") < comments(opened)[-1].index("app")
+
+
+def test_help_is_answered_and_a_quoted_command_is_not(opened):
+    opened.first_run()
+    opened.stand.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
+    opened.stand.activity.comment(NUMBER, PERSON, "/iac-ci help")()
+    wait_until(lambda: any("iac-ci:notice" in body for body in comments(opened)), seconds=60, what="the notice")
+    (notice,) = [body for body in comments(opened) if "iac-ci:notice" in body]
+    assert "cancel" in notice
+
+
+def test_another_commit_is_planned_anew(opened):
+    opened.first_run()
+    before = head(opened)
+    opened.stand.activity.push(NUMBER, opened.stand.next_commit(NUMBER))
+    assert head(opened) != before
+    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", seconds=60, what="the plan")
