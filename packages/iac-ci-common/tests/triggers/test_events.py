@@ -131,6 +131,18 @@ def test_what_may_start_something_is_told_in_one_shape(given, kind):
         (gitlab("note", object_attributes=NOTE | {"action": "update"}, merge_request={"iid": 7}), "only new"),
         (gitlab("note", object_attributes=NOTE | {"noteable_type": "Issue"}), "no merge request"),
         (gitlab("note", object_attributes=NOTE | {"system": True}, merge_request={"iid": 7}), "own notes"),
+        (
+            gitlab(
+                "note",
+                object_attributes={name: value for name, value in NOTE.items() if name != "action"},
+                merge_request={"iid": 7},
+            ),
+            "created_at",
+        ),
+        (gitlab("note", object_attributes=NOTE | {"action": 1}, merge_request={"iid": 7}), "action"),
+        (gitlab("note", object_attributes=NOTE | {"system": "true"}, merge_request={"iid": 7}), "own notes"),
+        (github("push", ref="refs/heads/", after=SHA), "branch"),
+        (github("pull_request", action="\x1b[31m\n@all", pull_request=PULL), "?[31m?@all"),
         (gitlab("push", ref="refs/heads/main", after="0" * 40), "deleted"),
         (gitlab("pipeline"), "start nothing"),
         (bitbucket("repo:push", push={"changes": [{"new": BRANCH}, {"new": BRANCH}]}), "several"),
@@ -154,7 +166,7 @@ def test_a_hostile_branch_is_text_and_nothing_else(branch):
 
 
 @pytest.mark.parametrize(
-    "address", [None, 5, "", "https://github.com", "file:///etc/passwd", "ext::sh -c id", "javascript:alert(1)"]
+    "address", [None, 5, "", "https://github.com", "file:///etc/passwd", "ext::sh -c id", "git@github.com:acme/infra"]
 )
 def test_what_names_no_repository_on_a_host_is_none(address):
     payload = {"repository": {"html_url": address}, **SENDER}
@@ -176,6 +188,8 @@ def test_a_form_is_read_like_json():
         (b"", "application/json"),
         (b"[]", "application/json"),
         (b"\xff", "application/json"),
+        (b'{"a": 1, "a": 2}', "application/json"),
+        (b'{"a": NaN}', "application/json"),
         (b"[" * 100_000, "application/json"),
         (b"payload={}&payload={}", "application/x-www-form-urlencoded"),
         (b"other={}", "application/x-www-form-urlencoded"),
@@ -192,7 +206,7 @@ def test_a_delivery_has_the_name_that_stays_when_it_is_sent_again():
     assert delivery_id(Sender.GITLAB, {"idempotency-key": "a-1", "x-gitlab-event-uuid": "b"}) == "a-1"
     assert delivery_id(Sender.GITLAB, {"idempotency-key": "a-1", "webhook-id": "signed"}) == "signed"
     assert delivery_id(Sender.BITBUCKET, {"x-request-uuid": "{a-1}"}) == "a-1"
-    for wrong in ("", "a b", "a\n", "x" * 500):
+    for wrong in ("", "{}", "a{b", "a b", "a\n", "x" * 500):
         assert delivery_id(Sender.GITHUB, {"x-github-delivery": wrong}) is None
 
 

@@ -58,7 +58,7 @@ class HostEvent(StoredShape):
     actor: Person
     number: Annotated[int, Field(gt=0)] | None = None
     sha: CommitSha | None = None
-    branch: Line | None = None
+    branch: Annotated[Line, Field(min_length=1)] | None = None
     comment_id: Line | None = None
     comment: Annotated[str, StringConstraints(max_length=262_144)] | None = None
 

@@ -65,12 +65,15 @@ def _asks_anew(payload: Payload) -> bool:
 def _note(payload: Payload) -> dict[str, Any] | Ignored:
     if payload.get("object_attributes.noteable_type", str) != "MergeRequest":
         return Ignored("a comment that is on no merge request starts nothing")
-    if payload.find("object_attributes.system", bool):
+    if payload.find("object_attributes.system", object):
         return Ignored("GitLab's own notes start nothing")
-    action = payload.find("object_attributes.action", str)
-    # Older versions name no action; what was edited has been updated after it was created.
-    edited = payload.find("object_attributes.created_at", str) != payload.find("object_attributes.updated_at", str)
-    if action not in {None, "create"} or (action is None and edited):
+    if payload.find("object_attributes.action", object) is not None:
+        is_new = payload.get("object_attributes.action", str) == "create"
+    else:
+        # Older versions name no action; what was edited has been updated after it was created.
+        created = payload.get("object_attributes.created_at", str)
+        is_new = created == payload.get("object_attributes.updated_at", str)
+    if not is_new:
         return Ignored("an edited comment starts nothing: only new ones do")
     return {
         "kind": EventKind.COMMENT,

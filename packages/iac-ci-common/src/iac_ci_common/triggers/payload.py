@@ -32,7 +32,7 @@ class Payload:
         for step in path.split("."):
             value = value.get(step) if isinstance(value, dict) else None
         # A bool is an int to Python and none to a host.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise FieldMissing(path)
         return value
 

@@ -28,7 +28,7 @@ _DELIVERY_HEADERS: Final = {
     Sender.GITLAB: ("webhook-id", "idempotency-key"),
     Sender.BITBUCKET: ("x-request-uuid",),
 }
-_DELIVERY: Final = re.compile(r"[A-Za-z0-9_.:=+/{}-]{1,200}")
+_DELIVERY: Final = re.compile(r"\{?([A-Za-z0-9_.:=+/-]{1,200})\}?")
 
 
 def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         if headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
             fields = parse_qs(text, strict_parsing=True, max_num_fields=8).get("payload", [])
             text = fields[0] if len(fields) == 1 else ""
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_members, parse_constant=_constant)
     except (ValueError, RecursionError):
         raise InputProblems([Problem("body", "is no JSON, and no form with JSON in its field payload")]) from None
     if not isinstance(content, dict):
@@ -49,10 +49,23 @@ def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     return content
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that comes twice: two readers could take it for two different things."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name comes twice in one object")
+    return content
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def claimed_repository(kind: Sender, payload: Mapping[str, Any]) -> str | None:
     """Give the address of the repository that a payload names; None where it names none."""
     named = _HOSTS[kind].repository(Payload(payload))
-    return named if named is not None and parse_address(named) is not None else None
+    is_one = named is not None and named.startswith("https://") and parse_address(named) is not None
+    return named if is_one else None
 
 
 def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, Any]) -> HostEvent | Ignored:
@@ -62,7 +75,8 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
     except FieldMissing as missing:
         return Ignored(f"the event's field {missing.path} is missing, or is not what this host documents")
     if isinstance(fields, Ignored):
-        return fields
+        # A reason may repeat the payload's own words.
+        return Ignored("".join(letter if letter.isprintable() else "?" for letter in fields.reason))
     repository = claimed_repository(kind, payload)
     if repository is None:
         return Ignored("the event names no repository")
@@ -78,7 +92,7 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
 def delivery_id(kind: Sender, headers: Mapping[str, str]) -> str | None:
     """Give the id by which a host names one delivery, the same when it is sent again; None where it gives none."""
     for name in _DELIVERY_HEADERS[kind]:
-        given = headers.get(name, "")
-        if _DELIVERY.fullmatch(given) is not None:
-            return given.strip("{}")
+        given = _DELIVERY.fullmatch(headers.get(name, ""))
+        if given is not None:
+            return given[1]
     return None
