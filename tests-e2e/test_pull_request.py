@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,8 @@ from iac_ci_local.code_host.stand import ENGINE, NUMBER, PERSON
 from iac_ci_local.pull_request import opened_pull_request
 from iac_ci_local.testing import wait_for_end, wait_until
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "pull-request"
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "pull-request"
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +75,46 @@ def test_another_commit_is_planned_anew(opened):
     opened.stand.activity.push(NUMBER, opened.stand.next_commit(NUMBER))
     assert head(opened) != before
     wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", seconds=60, what="the plan")
+
+
+def browse(page, *arguments):
+    """Open a page in headless Chromium, without any of its own traffic; give what it printed."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("Chromium is not installed; .ci/run installs it where it may")
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with tempfile.TemporaryDirectory() as profile:
+        done = subprocess.run(
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet,
+             f"--user-data-dir={profile}", "--virtual-time-budget=2000", *arguments, page],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-500:]
+    return done.stdout
+
+
+def test_the_page_shows_the_comment_in_a_browser(opened, tmp_path):
+    run_id = opened.first_run()
+    wait_for_end(opened.cloud, run_id)
+    wait_until(lambda: "succeeded" in comments(opened)[0], what="the final comment")
+    # Where the README's picture is to be taken anew, its place is named.
+    picture = Path(os.environ.get("IAC_CI_PICTURE", tmp_path / "page.png"))
+    browse(opened.stand.page, f"--screenshot={picture}", "--window-size=1000,920", "--hide-scrollbars")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    shown = browse(opened.stand.page, "--dump-dom")
+    assert "<table>" in shown
+    assert "plan-network" in shown
+    assert "&lt;table" not in shown
+
+
+def test_the_documented_command_stays_until_it_is_ended():
+    command = [str(ROOT / ".ci" / "iac-ci"), "local", "pr", "examples/pull-request"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "until Ctrl-C" in line:
+                process.send_signal(signal.SIGINT)
+        # As a shell tells that Ctrl-C ended it.
+        assert process.wait(60) == 130, "".join(said)
+    assert any("plan-network: succeeded" in line for line in said)
