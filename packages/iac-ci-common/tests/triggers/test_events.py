@@ -157,6 +157,28 @@ def test_what_asks_for_nothing_says_why(given, why):
     assert why in event.reason
 
 
+PUSHED = {"ref": "refs/heads/main", "before": "b" * 40, "after": SHA, "forced": False, "created": False}
+TOUCHED = {"added": ["a.tf"], "modified": ["b.tf"], "removed": ["c.tf", "a.tf"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        ({"commits": [TOUCHED, TOUCHED | {"added": ["d.tf"]}]}, ("a.tf", "b.tf", "c.tf", "d.tf")),
+        ({"commits": []}, None),
+        ({"commits": [TOUCHED], "forced": True}, None),
+        ({"commits": [TOUCHED], "created": True}, None),
+        ({"commits": [TOUCHED], "before": "0" * 40}, None),
+        ({"commits": [TOUCHED, {"added": [1]}]}, None),
+        ({"commits": [TOUCHED] * 2048}, None),
+        ({"commits": [{**TOUCHED, "added": [str(number) for number in range(20_000)]}]}, None),
+        ({}, None),
+    ],
+)
+def test_a_push_tells_all_that_it_changed_or_nothing(content, changed):
+    assert parse_event(*github("push", **PUSHED | content)).changed == changed
+
+
 @pytest.mark.parametrize(
     "branch",
     ["$(touch x)", "--upload-pack=touch x", "a b", "\N{RIGHT-TO-LEFT OVERRIDE}x", "\N{PILE OF POO}", "a" * 1000],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -19,6 +19,10 @@ Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\
 """A line without control characters."""
 
 CommitSha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+
+
+MAX_CHANGED: Final = 10_000
+"""Most changed paths that an event carries."""
 
 
 class EventKind(StrEnum):
@@ -49,7 +53,8 @@ class HostEvent(StoredShape):
 
     ``repository`` is its ``https://host/path`` address as the payload tells. ``number`` is the pull request's
     (GitLab: the merge request's ``iid``) for all kinds but pushes; ``sha`` the pull request's head, if the payload
-    tells it, or the commit that was pushed; ``branch`` the branch pushed to, without ``refs/heads/``.
+    tells it, or the commit that was pushed; ``branch`` the branch pushed to, without ``refs/heads/``. ``changed`` are a
+    push's changed paths; None where the payload does not tell all of them.
     """
 
     host: Sender
@@ -59,6 +64,7 @@ class HostEvent(StoredShape):
     number: Annotated[int, Field(gt=0)] | None = None
     sha: CommitSha | None = None
     branch: Annotated[Line, Field(min_length=1)] | None = None
+    changed: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED)] | None = None
     comment_id: Line | None = None
     comment: Annotated[str, StringConstraints(max_length=262_144)] | None = None
 
@@ -78,4 +84,4 @@ class Ignored:
     reason: str
 
 
-__all__ = ["CommitSha", "EventKind", "HostEvent", "Ignored", "Line", "Person", "StoredTrigger"]
+__all__ = ["MAX_CHANGED", "CommitSha", "EventKind", "HostEvent", "Ignored", "Line", "Person", "StoredTrigger"]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _STARTS: Final = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
 
+_MOST_COMMITS: Final = 2048
+"""GitHub tells no more of one push."""
+
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
     """Give the event's fields, or why it asks for nothing."""
@@ -76,9 +79,11 @@ def _push(payload: Payload) -> dict[str, Any] | Ignored:
     sha = payload.commit("after")
     if sha is None or payload.find("deleted", bool):
         return Ignored("a branch that is deleted starts nothing")
+    commits = payload.find("commits", list) or []
     return {
         "kind": EventKind.PUSH,
         "branch": reference.removeprefix("refs/heads/"),
         "sha": sha,
+        "changed": payload.pushed_paths(len(commits) if len(commits) < _MOST_COMMITS else None),
         "actor": _actor(payload),
     }

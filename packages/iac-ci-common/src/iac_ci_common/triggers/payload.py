@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from iac_ci_common.triggers.event import MAX_CHANGED
+
 T = TypeVar("T")
 
 ZERO: Final = frozenset({"0" * 40, "0" * 64})
@@ -42,6 +44,25 @@ class Payload:
             return self.get(path, kind)
         except FieldMissing:
             return None
+
+    def pushed_paths(self, total: int | None) -> tuple[str, ...] | None:
+        """Give what a push's commits touch, ``total`` of them; None where not all of it is told.
+
+        A push onto a new branch, or one that takes commits away, changes more than its commits say.
+        """
+        commits = self.find("commits", list)
+        before = self.find("before", str)
+        forced = self.find("forced", bool) or self.find("created", bool)
+        if not commits or before is None or before in ZERO or forced or total != len(commits):
+            return None
+        paths: dict[str, None] = {}
+        for commit in commits:
+            for kind in ("added", "modified", "removed"):
+                named = Payload(commit).find(kind, list)
+                if named is None or not all(isinstance(path, str) for path in named):
+                    return None
+                paths.update(dict.fromkeys(named))
+        return tuple(paths) if len(paths) <= MAX_CHANGED else None
 
     def commit(self, path: str) -> str | None:
         """Give a commit's full hash; None where the field tells none."""

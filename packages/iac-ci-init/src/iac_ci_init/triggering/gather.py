@@ -48,6 +48,7 @@ class Gathering:
                 configuration=self._configuration(event.sha or ""),
                 branch=event.branch or "",
                 sha=event.sha or "",
+                changed=event.changed,
             )
         if event.kind is EventKind.COMMENT:
             return self._of_comment(event, ledger, actor)
