@@ -79,6 +79,14 @@ def test_a_file_is_read_at_a_branch_and_at_a_commit(opened, project):
     assert github.file("b/näme.tf", "change").startswith(b"line 0\n")
 
 
+def test_a_branch_is_read_and_a_missing_one_is_not_found(opened, project):
+    github = opened()
+    assert github.branch_head("change") == project.repository.head("change")
+    for missing in ("other", "../pulls/1", "a/../b"):
+        with pytest.raises(NotFound):
+            github.branch_head(missing)
+
+
 @pytest.mark.parametrize("path", ["nothing.tf", "b", "old.tf", "../main.tf", "b/../main.tf", "/main.tf", ""])
 def test_what_is_no_file_is_not_found(opened, path):
     with pytest.raises(NotFound):

@@ -139,6 +139,7 @@ class Hosted:
         return self.send("issue_comment", payload, **options)
 
     def push(self, branch="main", sha=HEAD, **options):
+        self.host.heads.setdefault(branch, sha)
         sender = {"id": int(WRITER.id), "login": WRITER.login}
         return self.send("push", {"ref": f"refs/heads/{branch}", "after": sha, "sender": sender}, **options)
 

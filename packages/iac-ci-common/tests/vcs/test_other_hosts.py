@@ -213,6 +213,13 @@ def test_bitbucket_says_what_a_user_may_do(wire, bitbucket):
     assert bitbucket.permission(Account('" OR true', "eve")) is Permission.NONE
 
 
+def test_a_branch_is_read_as_it_is_now(wire, gitlab, bitbucket):
+    wire.get(f"{GITLAB}/repository/branches/a%2Fb", json={"commit": {"id": COMMIT}})
+    assert gitlab.branch_head("a/b") == COMMIT
+    wire.get(f"{BITBUCKET}/refs/branches/a%2Fb", json={"target": {"hash": COMMIT}})
+    assert bitbucket.branch_head("a/b") == COMMIT
+
+
 def test_files_are_read_whole_or_not_at_all(wire, gitlab, bitbucket):
     wire.get(f"{GITLAB}/repository/files/dir%2F.iac-ci.yml/raw", body=b"jobs: {}")
     assert gitlab.file("dir/.iac-ci.yml", "main") == b"jobs: {}"

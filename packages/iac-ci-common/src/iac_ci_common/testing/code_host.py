@@ -31,6 +31,7 @@ class MemoryCodeHost:
         self.pulls: dict[int, PullRequest] = {}
         self.changes: dict[int, tuple[ChangedFile, ...]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
+        self.heads: dict[str, str] = {}
         self.permissions: dict[str, Permission] = {}
         self.comments: dict[int, list[Comment]] = {}
         self.statuses: list[CommitStatus] = []
@@ -65,6 +66,12 @@ class MemoryCodeHost:
         if (path, ref) not in self.files:
             raise NotFound(f"there is no {path} at {ref}")
         return self.files[path, ref]
+
+    def branch_head(self, branch: str) -> str:
+        """Read a branch's commit."""
+        if branch not in self.heads:
+            raise NotFound(f"there is no branch {branch}")
+        return self.heads[branch]
 
     def permission(self, account: Account) -> Permission:
         """Say what somebody may do."""

@@ -127,6 +127,12 @@ class Bitbucket:
                 raise NotFound(f"{self._address.host} has no {what}: it is a folder")
             return read_bounded(self._wire.ask("GET", place, what, stream=True), what, max_bytes)
 
+    def branch_head(self, branch: str) -> str:
+        """Read a branch's commit."""
+        with self._wire.doing("branch"):
+            place = f"{self._here}/refs/branches/{quote(branch, safe='')}"
+            return str(self._get(place, "branch")["target"]["hash"])
+
     def permission(self, account: Account) -> Permission:
         """Ask for the user's highest right, groups and workspace included."""
         what = "user's permission"
@@ -200,7 +206,7 @@ class Bitbucket:
     def _commit_of(self, ref: str) -> str:
         if _FULL_HASH.fullmatch(ref):
             return ref
-        return str(self._get(f"{self._here}/refs/branches/{quote(ref, safe='')}", "branch")["target"]["hash"])
+        return self.branch_head(ref)
 
     def _get(self, url: str, what: str) -> dict[str, Any]:
         said: dict[str, Any] = json_of(self._wire.ask("GET", url, what))

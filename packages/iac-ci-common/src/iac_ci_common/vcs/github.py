@@ -146,6 +146,16 @@ class GitHub:
                 raise NotFound(f"{self._address.host} has no {what}: it is a folder")
             return body
 
+    def branch_head(self, branch: str) -> str:
+        """Read a branch's commit."""
+        what = "branch"
+        if any(part in {"", ".", ".."} for part in branch.split("/")):
+            raise NotFound(f"{branch!r:.200} names no branch")
+        with self._wire.doing(what):
+            said = self._get(f"{self._here}/git/ref/heads/{quote(branch)}", what)
+        sha: str = said["object"]["sha"]
+        return sha
+
     def permission(self, account: Account) -> Permission:
         """Ask for the user's highest right, teams and organisation included."""
         what = "user's permission"

@@ -118,6 +118,12 @@ class GitLab:
             place = f"{self._url}/repository/files/{quote(path, safe='')}/raw"
             return read_bounded(self._wire.ask("GET", place, what, params={"ref": ref}, stream=True), what, max_bytes)
 
+    def branch_head(self, branch: str) -> str:
+        """Read a branch's commit."""
+        with self._doing("branch"):
+            sha: str = self._get(f"{self._here}/repository/branches/{quote(branch, safe='')}")["commit"]["id"]
+        return sha
+
     def permission(self, account: Account) -> Permission:
         """Ask for the member's access level, groups included; developers may write."""
         with self._doing("user's permission"):

@@ -146,6 +146,10 @@ class CodeHost(Protocol):
         """Read a file at a commit or branch; ``NotFound`` if there is none, ``PortFailed`` if it is larger."""
         ...
 
+    def branch_head(self, branch: str) -> str:
+        """Give the full commit that a branch is at now; ``NotFound`` if there is no such branch."""
+        ...
+
     def permission(self, account: Account) -> Permission:
         """Say what a user may do; NONE for a stranger."""
         ...

@@ -46,6 +46,8 @@ _HELP: Final = (
 def decide_push(facts: Facts) -> list[Decision]:
     """Decide about a branch that moved."""
     configuration = facts.configuration
+    if not facts.sha:
+        return [Nothing("the branch is gone")]
     if configuration is None:
         return [Nothing(f"there is no {FILE_NAME} at {facts.sha}")]
     if isinstance(configuration, ConfigurationProblems):

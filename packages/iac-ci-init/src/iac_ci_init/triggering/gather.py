@@ -41,18 +41,27 @@ class Gathering:
         """Give everything that is to be known now; raises what the host raises."""
         actor = Account(event.actor.id, event.actor.login)
         if event.kind is EventKind.PUSH:
-            return Facts(
-                source=self.source,
-                ledger=ledger,
-                actor=actor,
-                configuration=self._configuration(event.sha or ""),
-                branch=event.branch or "",
-                sha=event.sha or "",
-                changed=event.changed,
-            )
+            return self._of_push(event, ledger, actor)
         if event.kind is EventKind.COMMENT:
             return self._of_comment(event, ledger, actor)
         return self._of_pull_request(event, ledger, actor, None)
+
+    def _of_push(self, event: HostEvent, ledger: Ledger, actor: Account) -> Facts:
+        """Look at the branch as it is: whoever knows the webhook's secret could name any commit, a fork's too."""
+        branch = event.branch or ""
+        try:
+            head = self.host.branch_head(branch)
+        except NotFound:
+            return Facts(source=self.source, ledger=ledger, actor=actor, configuration=None, branch=branch)
+        return Facts(
+            source=self.source,
+            ledger=ledger,
+            actor=actor,
+            configuration=self._configuration(head),
+            branch=branch,
+            sha=head,
+            changed=event.changed if head == event.sha else None,
+        )
 
     def _of_comment(self, event: HostEvent, ledger: Ledger, actor: Account) -> Facts:
         comment = self._comment(event)

@@ -53,6 +53,7 @@ class Api:
                 ("GET", here + r"/pulls/(\d+)", self._pull),
                 ("GET", here + r"/pulls/(\d+)/files", self._files),
                 ("GET", here + r"/contents/?(.*)", self._contents),
+                ("GET", here + r"/git/ref/heads/(.+)", self._branch),
                 ("GET", here + r"/collaborators/([^/]+)/permission", self._permission),
                 ("GET", here + r"/issues/(\d+)/comments", self._comments),
                 ("POST", here + r"/issues/(\d+)/comments", self._write_comment),
@@ -128,6 +129,9 @@ class Api:
         if "raw" in request.headers.get("accept", ""):
             return Answer(200, content, {"Content-Type": "application/vnd.github.raw+json; charset=utf-8"})
         return Answer.of_json(200, self._shapes.file(path, ref, blob, content))
+
+    def _branch(self, request: Request, person: Person, branch: str) -> Answer:
+        return Answer.of_json(200, self._shapes.branch(branch, self._project.repository.head(branch)))
 
     def _permission(self, request: Request, person: Person, login: str) -> Answer:
         if self._project.right(person) not in {"admin", "write"}:

@@ -332,6 +332,15 @@ class Shapes:
             "content": base64.encodebytes(content).decode(),
         }
 
+    def branch(self, branch: str, sha: str) -> dict[str, Any]:
+        """Write a branch as git's own reference."""
+        return {
+            "ref": f"refs/heads/{branch}",
+            "node_id": f"REF_{branch}",
+            "url": f"{self._here}/git/refs/heads/{branch}",
+            "object": {"type": "commit", "sha": sha, "url": f"{self._here}/git/commits/{sha}"},
+        }
+
     def listed(self, entry: Entry, ref: str) -> dict[str, Any]:
         """Write one entry of a folder."""
         kind = {"blob": "file", "tree": "dir"}.get(entry.kind, "submodule")
