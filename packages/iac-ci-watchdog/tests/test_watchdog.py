@@ -274,6 +274,9 @@ def test_lambdas_records_of_what_died_are_read():
     assert parse_failure({"run_id": RUN_ID, "order_num": "0001"}) is None
     with pytest.raises(ValueError, match="prepare"):
         parse_failure({"requestPayload": {"other": 1}})
+    # Raised, and so an alarm in the end: nobody else could tell.
+    with pytest.raises(ValueError, match=f"event '{RUN_ID}' could not be worked on: no answer"):
+        parse_failure({"requestPayload": {"trigger": RUN_ID}, "responsePayload": {"errorMessage": "no answer"}})
 
 
 def claimed_by(world, execution):

@@ -1,0 +1,111 @@
+"""Describes the door as OpenAPI: ``python -m iac_ci_init.openapi docs/schemas/openapi.json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from iac_ci_common.limits import MAX_BODY_BYTES
+from iac_ci_common.models.answer import Accepted
+from iac_ci_common.models.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REFUSED: Final[Mapping[str, str]] = {
+    "400": "The body is wrong: every problem with its place. Nothing was stored.",
+    "401": "Unsigned, forged, stale or sent before. Nothing was stored.",
+    "409": "The Idempotency-Key was used for another job.",
+    "413": f"The body is longer than {MAX_BODY_BYTES} bytes.",
+    "500": "Nothing was accepted; retry says whether to try again.",
+    "503": "Nothing was accepted; it may be sent again.",
+}
+
+
+def document() -> dict[str, Any]:
+    """Give the whole description, the same each time."""
+    _, schemas = models_json_schema(
+        [(Job, "validation"), (Accepted, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    components = schemas["$defs"]
+    components["Refused"] = _object(
+        {
+            "error": {"type": "string"},
+            "retry": {"type": "boolean"},
+            "problems": {
+                "type": "array",
+                "items": _object({"where": {"type": "string"}, "what": {"type": "string"}}, "where", "what"),
+            },
+        },
+        "error",
+    )
+    components["Received"] = _object(
+        {
+            "schema_version": {"const": 1},
+            "received": {"type": "boolean"},
+            "reason": {"type": "string"},
+            "trigger_id": {"type": "string"},
+        },
+        "schema_version",
+        "received",
+    )
+    refused = {status: _answer(said, {"$ref": "#/components/schemas/Refused"}) for status, said in _REFUSED.items()}
+    accepted = {"anyOf": [{"$ref": "#/components/schemas/Accepted"}, {"$ref": "#/components/schemas/Received"}]}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "iac-ci", "version": "1", "description": "Jobs, and the events of code hosts."},
+        "paths": {
+            "/webhook": {
+                "post": {
+                    "summary": "Send a job, or an event of a code host.",
+                    "description": "An event carries its host's own headers and proof, and the host's own body.",
+                    "parameters": [
+                        _header("X-IaC-CI-Signature", "t=<unix time>,v1=<hex hmac-sha256 of t.body>, for jobs."),
+                        _header("Idempotency-Key", "The same key and body get the first answer again."),
+                    ],
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}},
+                    },
+                    "responses": {
+                        "200": _answer(
+                            "The event asks for nothing: the reason.", {"$ref": "#/components/schemas/Received"}
+                        ),
+                        "202": _answer("The job is accepted, or the event is worked on.", accepted),
+                        **refused,
+                    },
+                }
+            }
+        },
+        "components": {"schemas": components},
+    }
+
+
+def _object(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _answer(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": dict(schema)}}}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+
+
+def text() -> str:
+    """Give the description as the text of its file."""
+    return json.dumps(document(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(text(), "utf-8")
