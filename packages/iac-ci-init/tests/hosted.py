@@ -37,7 +37,7 @@ HEAD, NEXT = "a" * 40, "c" * 40
 SECRET = "webhook secret"
 CONNECTIONS = [
     {
-        "repositories": [REPOSITORY],
+        "repositories": [REPOSITORY, "https://gitlab.com/acme/infra", "https://bitbucket.org/acme/infra"],
         "webhook_secrets": ["ssm:/iac-ci/iac-ci/webhook-secret-acme", "ssm:/iac-ci/iac-ci/webhook-secret-next"],
         "token_location": "ssm:/iac-ci/jobs/tokens/acme",
     }
@@ -113,9 +113,9 @@ class Hosted:
         self.last = Request(body, {key: value for key, value in given.items() if value is not None})
         return self.deliver(self.last)
 
-    def deliver(self, request):
+    def deliver(self, request, sender=Sender.GITHUB):
         before = len(self.preparations.triggered)
-        received = self.door.receive(Sender.GITHUB, request)
+        received = self.door.receive(sender, request)
         for trigger_id in self.preparations.triggered[before:]:
             self.triggering.work(trigger_id)
         return received

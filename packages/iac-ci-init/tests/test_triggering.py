@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,12 +15,26 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, SignatureRefused
 from iac_ci_common.locations import parse_location
+from iac_ci_common.models.ledger import Ledger
+from iac_ci_common.queueing import queue
 from iac_ci_common.reporting import CommitState
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing import (
+    MemoryCodeStore,
+    MemoryReports,
+    MemoryRepositories,
+    MemorySealer,
+    MemorySecrets,
+    Sequential,
+)
 from iac_ci_common.testing.code_host import ENGINE
+from iac_ci_common.triggers.verification import Sender
 from iac_ci_common.vcs.provider import ChangedFile, ChangeKind
+from iac_ci_init.act import PreparationPorts, Preparer
+from iac_ci_init.doors import Request
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hosted import CONFIGURATION, HEAD, NEXT, REPOSITORY, STRANGER, WRITER, Hosted
+from hosted import CONFIGURATION, HEAD, NEXT, REPOSITORY, SECRET, STRANGER, WRITER, Hosted
 
 
 @pytest.fixture
@@ -368,3 +386,88 @@ def test_who_cannot_be_told_is_no_reason_to_start_again(hosted, monkeypatch):
     hosted.pull_request()
     assert "approve" in hosted.notice
     assert any(level == "error" for level, _, _ in hosted.notes.lines)
+
+
+def test_gitlab_starts_jobs_too(hosted):
+    payload = {
+        "object_kind": "merge_request",
+        "project": {"web_url": "https://gitlab.com/acme/infra"},
+        "user": {"id": 5, "username": "ann"},
+        "object_attributes": {"iid": 7, "action": "open", "last_commit": {"id": HEAD}},
+    }
+    headers = {"x-gitlab-event": "Merge Request Hook", "x-gitlab-token": SECRET, "idempotency-key": "one"}
+    body = json.dumps(payload).encode()
+    assert hosted.deliver(Request(body, headers), Sender.GITLAB).status == 202
+    assert hosted.deliver(Request(body, headers), Sender.GITLAB).content["received"] is False
+    (stored,) = hosted.jobs
+    assert (stored.source, stored.job.git_repo) == ("gitlab.com/acme/infra", "https://gitlab.com/acme/infra.git")
+    with pytest.raises(SignatureRefused):
+        hosted.deliver(Request(body, headers | {"x-gitlab-token": "guessed"}), Sender.GITLAB)
+
+
+def test_bitbuckets_forks_have_their_code_in_the_fork(hosted):
+    hosted.host.kind = "bitbucket"
+    hosted.change(is_fork=True, head_repository="mallory/infra")
+    hosted.ledgers.write(
+        Ledger(
+            key=keys.pull_request_ledger("bitbucket.org/acme/infra", 7),
+            approved_sha=HEAD,
+            expires_at=hosted.clock.now() + timedelta(days=1),
+        )
+    )
+    payload = {
+        "repository": {"links": {"html": {"href": "https://bitbucket.org/acme/infra"}}},
+        "actor": {"uuid": "{5}", "nickname": "ann"},
+        "pullrequest": {"id": 7},
+    }
+    body = json.dumps(payload).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"x-event-key": "pullrequest:updated", "x-hub-signature": signature, "x-request-uuid": "one"}
+    assert hosted.deliver(Request(body, headers), Sender.BITBUCKET).status == 202
+    (stored,) = hosted.jobs
+    assert stored.job.git_repo == "https://bitbucket.org/acme/infra.git"
+    assert {(order.git_repo, order.commit_hash) for order in stored.job.orders} == {
+        ("https://bitbucket.org/mallory/infra.git", HEAD)
+    }
+
+
+def test_an_event_of_one_host_is_not_proven_by_anothers_header(hosted):
+    body = json.dumps({"repository": {"html_url": REPOSITORY}, "project": {"web_url": REPOSITORY}}).encode()
+    with pytest.raises(SignatureRefused):
+        hosted.deliver(Request(body, {"x-gitlab-event": "Push Hook", "x-gitlab-token": SECRET}), Sender.GITLAB)
+
+
+def test_what_failed_is_run_again_without_what_succeeded(hosted):
+    hosted.comment("/iac-ci apply")
+    (stored,) = hosted.jobs
+    queued = queue(stored, max_parallel=10)
+    ended = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
+    states = (OrderState.SUCCEEDED, OrderState.FAILED)
+    orders = [row.model_copy(update={"status": state}) for row, state in zip(queued.orders, states, strict=True)]
+    hosted.comment("/iac-ci rerun-failed")
+    assert "has not ended" in " ".join(hosted.notice.split())
+    hosted.runs.insert(queued.run.model_copy(update=ended), orders, queued.events)
+    hosted.comment("/iac-ci rerun-failed")
+    again = hosted.jobs[-1].job
+    assert [order.order_name for order in again.orders] == [stored.job.orders[1].order_name]
+    assert again.flow_label == "apply"
+    hosted.change(head_sha=NEXT)
+    hosted.comment("/iac-ci rerun-failed")
+    assert len(hosted.jobs) == 2
+
+
+def test_a_run_that_was_cancelled_before_it_had_rows_is_cancelled_by_its_preparation(hosted):
+    hosted.pull_request()
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    first, _ = hosted.jobs
+    entry = hosted.ledgers.read(first.ledger).run(first.run_id)
+    assert entry.cancel_reason == f"superseded by commit {NEXT[:12]}"
+    ports = PreparationPorts(
+        hosted.clock, hosted.runs, hosted.ledgers, hosted.objects, MemoryCodeStore(),
+        MemoryRepositories({(first.job.git_repo, HEAD): {"infra/main.tf": b""}}),
+        MemorySecrets({"ssm:/iac-ci/jobs/one": "x", "ssm:/iac-ci/jobs/tokens/acme": "t"}),
+        MemorySealer(), MemoryReports(), Sequential(), hosted.notes,
+    )  # fmt: skip
+    Preparer(ports, 10).prepare(first.run_id)
+    assert hosted.runs.read(first.run_id).run.cancel_reason == entry.cancel_reason

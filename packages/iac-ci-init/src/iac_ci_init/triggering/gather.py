@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from iac_ci_common import keys
 from iac_ci_common.errors import ConfigurationProblems, NotFound
@@ -12,6 +13,7 @@ from iac_ci_common.states import RUN_TERMINAL, OrderState
 from iac_ci_common.triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
 from iac_ci_common.triggers.configuration import FILE_NAME, read_configuration
 from iac_ci_common.triggers.event import EventKind
+from iac_ci_common.triggers.verification import Sender
 from iac_ci_common.vcs.provider import Account
 from iac_ci_init.triggering.facts import CommentFacts, Facts, Rerun
 
@@ -93,7 +95,7 @@ class Gathering:
         # Of a command it is told in the notice of the event; once is enough.
         told = head_problems if comment is None else None
         return Facts(
-            source=self.source,
+            source=self._source_of(pull),
             ledger=ledger,
             actor=actor,
             configuration=self._configuration(pull.base_branch),
@@ -104,6 +106,12 @@ class Gathering:
             changed=changed,
             reruns=self._reruns(ledger) if words is not None and RERUN_FAILED in words else (),
         )
+
+    def _source_of(self, pull: PullRequest) -> Source:
+        if self.host.kind != Sender.BITBUCKET or not pull.is_fork or pull.head_repository is None:
+            return self.source
+        beside = urlsplit(self.source.repository)
+        return replace(self.source, head_repository=f"https://{beside.netloc}/{pull.head_repository}.git")
 
     def _changes(self, pull: PullRequest) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
         found = self.host.changed_files(pull.number)
