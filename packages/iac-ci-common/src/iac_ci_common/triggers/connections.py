@@ -6,6 +6,7 @@ is not on the list starts anything, however genuine it looks.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Annotated, Final, Self
 
 from pydantic import Field, StrictStr, TypeAdapter, ValidationError, model_validator
@@ -30,12 +31,23 @@ class Connection(Shape):
         None, description="Name of its jobs' source in the list of allowed secrets; `host/path` where none is given."
     )
 
+    branches: tuple[Annotated[StrictStr, Field(min_length=1, max_length=255)], ...] | None = Field(
+        None,
+        description="Patterns of the branches whose configuration counts; all where none are given. Whoever may push to"
+        " such a branch decides what runs, so name those that are protected.",
+    )
+
     @model_validator(mode="after")
     def _addresses_are_whole(self) -> Self:
         for repository in self.repositories:
             if not repository.startswith("https://") or parse_address(repository) is None:
                 raise ValueError(f"{repository!r:.200} is not the https address of a repository")
         return self
+
+
+def branch_counts(connection: Connection, branch: str) -> bool:
+    """Say whether what a branch's configuration says is done."""
+    return connection.branches is None or any(fnmatchcase(branch, pattern) for pattern in connection.branches)
 
 
 def repository_key(repository: str) -> str | None:

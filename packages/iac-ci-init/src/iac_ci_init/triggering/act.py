@@ -105,6 +105,7 @@ class Triggering:
         return Source(
             repository=address.clone_url,
             token_location=connection.token_location,
+            connection=connection,
             rules=rules(self._settings, connection.source or repository_key(event.repository) or ""),
         )
 

@@ -48,6 +48,8 @@ def decide_push(facts: Facts) -> list[Decision]:
     configuration = facts.configuration
     if not facts.sha:
         return [Nothing("the branch is gone")]
+    if not facts.source.heeds(facts.branch):
+        return [Nothing(_unheeded(facts.branch))]
     if configuration is None:
         return [Nothing(f"there is no {FILE_NAME} at {facts.sha}")]
     if isinstance(configuration, ConfigurationProblems):
@@ -64,6 +66,8 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     pull = _pull(facts)
     if not pull.is_open:
         return [Nothing("the pull request is closed")]
+    if not facts.source.heeds(pull.base_branch):
+        return [Nothing(_unheeded(pull.base_branch))]
     outdated = [run.run_id for run in facts.ledger.runs if run.sha != pull.head_sha and run.cancel_reason is None]
     found: list[Decision] = []
     if outdated:
@@ -104,6 +108,8 @@ def _obey(facts: Facts, comment: CommentFacts, command: Command, intent: str) ->
         return _unlock(facts)
     if not _pull(facts).is_open:
         return [_say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
+    if not facts.source.heeds(_pull(facts).base_branch):
+        return [_say(f"{PREFIX} {command.name} starts nothing: {_unheeded(_pull(facts).base_branch)}.")]
     if command.name == APPROVE:
         return _approve(facts, comment, command)
     if not facts.trusted:
@@ -258,6 +264,10 @@ def _words(configuration: Configuration) -> tuple[str, ...]:
     return tuple(
         f"{PREFIX} {word} [target]: runs {', '.join(names)}" for word, names in commands(configuration).items()
     )
+
+
+def _unheeded(branch: str) -> str:
+    return f"{branch} is none of the branches whose configuration counts in this stack"
 
 
 def _say(title: str, *lines: str) -> Say:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from iac_ci_common.triggers.connections import branch_counts
+
 if TYPE_CHECKING:
     from iac_ci_common.errors import ConfigurationProblems
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.ledger import Ledger
     from iac_ci_common.triggers.commands import CommandsFound
     from iac_ci_common.triggers.configuration import Configuration
+    from iac_ci_common.triggers.connections import Connection
     from iac_ci_common.vcs.provider import Account, PullRequest
     from iac_ci_init.decide import Rules
 
@@ -27,6 +30,11 @@ class Source:
     token_location: str
     rules: Rules
     head_repository: str | None = None
+    connection: Connection | None = None
+
+    def heeds(self, branch: str) -> bool:
+        """Say whether the operator lets this branch's configuration count."""
+        return self.connection is None or branch_counts(self.connection, branch)
 
 
 @dataclass(frozen=True, slots=True)
