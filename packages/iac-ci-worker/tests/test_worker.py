@@ -347,3 +347,17 @@ def test_a_claim_names_its_execution():
     world.run()
     claim = Claim.model_validate_json(world.objects.get(keys.claim(*PLACE)))
     assert claim.execution.startswith("here:")
+
+
+def test_a_log_of_a_hundred_megabytes_is_kept_whole_its_end_shown_and_no_secret_in_it():
+    size = 100 * 1024 * 1024
+    line = f"{SECRET} and what else an order prints"
+    printing = f'(yes "$TOKEN and what else an order prints" || true) | head -c {size}'
+    world = World([printing, "echo; echo the end"], secrets={"TOKEN": SECRET}, timeout=120)
+    result = world.run()
+    assert result.status is OrderState.SUCCEEDED
+    assert result.log_truncated
+    assert result.log_tail.endswith("the end\n")
+    whole = world.objects.get(keys.log(*PLACE))
+    assert SECRET.encode() not in whole
+    assert whole.count(b"and what else an order prints\n") == size // (len(line) + 1)
