@@ -14,7 +14,7 @@ from bench.bare import BareChain
 from bench.cloud import CountedCloud
 from bench.measuring import Measurement, Measuring
 from iac_ci_local.ministack import Speed
-from iac_ci_local.stopping import ended_by_signals
+from iac_ci_local.signals import ended_by_signals
 
 _SPEED: Final = Speed(wait_scale=30)
 """Watchdogs look after half an hour: on AWS none would look within the minute that most of these runs take there, and

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 
 from iac_ci_common import keys
+from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
@@ -22,17 +23,16 @@ from iac_ci_common.models.answer import Accepted
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.models.work import Work
+from iac_ci_common.request import Request
 from iac_ci_common.signature import HEADER, sign
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     MemoryCodeStore,
-    MemoryLedgers,
+    MemoryDeliveries,
     MemoryLocks,
     MemoryNotes,
     MemoryObjects,
     MemoryPreparations,
-    MemoryReports,
-    MemoryRepositories,
     MemoryRuns,
     MemorySealer,
     MemorySecrets,
@@ -41,10 +41,13 @@ from iac_ci_common.testing import (
     Observed,
     Sequential,
 )
-from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
-from iac_ci_init.doors import Request
+from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
-from iac_ci_orchestrator.act import Orchestrator, Ports
+from iac_ci_orchestrator.act import Orchestrator
+from iac_ci_orchestrator.ports import Ports
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 
 PAGE = 1000
 """Keys that one call lists or deletes (Amazon S3 API Reference, "ListObjectsV2", "DeleteObjects")."""
@@ -56,7 +59,7 @@ _RINGS = {"dynamodb.ring", "dynamodb.UpdateItem"}
 class Engine:
     """Accepts a job and sees it through. A subclass says what the ports are; ``calls`` counts what they do to AWS."""
 
-    def __init__(self, runs: Any, locks: Any, internal: Any, done: Any, code: Any) -> None:
+    def __init__(self, runs: Any, locks: Any, deliveries: Any, internal: Any, done: Any, code: Any) -> None:
         self.calls: Counter[str] = Counter()
         self.internal, self.done = internal, done
         self.workers = MemoryWorkers()
@@ -68,7 +71,7 @@ class Engine:
             done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init",
             webhook_secrets=["ssm:/webhook"],
         )  # fmt: skip
-        self.door = Door(DoorPorts(clock, locks, internal, watchdogs, preparations, secrets), settings)
+        self.door = Door(DoorPorts(clock, deliveries, internal, watchdogs, preparations, secrets), settings)
         self.preparer = Preparer(
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, code, MemoryRepositories(), secrets, MemorySealer(),
@@ -168,6 +171,7 @@ class AwsEngine(Engine):
         super().__init__(
             DynamoRuns(dynamodb, "orders", "events"),
             DynamoLocks(dynamodb, "locks"),
+            DynamoDeliveries(dynamodb, "locks"),
             S3Objects(s3, "internal"),
             S3Objects(s3, "done"),
             S3CodeStore(s3),
@@ -189,6 +193,7 @@ class MemoryEngine(Engine):
         super().__init__(
             _Runs(self.count),
             self.counted(MemoryLocks(), "dynamodb"),
+            self.counted(MemoryDeliveries(), "dynamodb"),
             _Objects(clock, self.count),
             self.counted(MemoryObjects(clock), "s3"),
             MemoryCodeStore(),

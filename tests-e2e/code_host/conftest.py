@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from iac_ci_common.vcs import wire
-from iac_ci_common.vcs.hosts import open_code_host
-from iac_ci_common.vcs.provider import CodeHost, HostSettings, TokenCredentials
-from iac_ci_local.code_host.project import Person, Project
-from iac_ci_local.code_host.repository import HostedRepository
-from iac_ci_local.code_host.server import CodeHostServer
+from iac_ci_local.fake_github.project import Person, Project
+from iac_ci_local.fake_github.repository import HostedRepository
+from iac_ci_local.fake_github.server import CodeHostServer
+from iac_ci_vcs import http_session
+from iac_ci_vcs.hosts import open_code_host
+from iac_ci_vcs.provider import CodeHost, HostSettings, TokenCredentials
 
 from .description import Description, Unreachable, fetch
 
@@ -59,7 +59,7 @@ def opened(host) -> Iterator[Callable[..., CodeHost]]:
 def waits(monkeypatch) -> list[float]:
     """How long the provider wanted to wait; it never does."""
     asked: list[float] = []
-    monkeypatch.setattr(wire, "pause", asked.append)
+    monkeypatch.setattr(http_session, "pause", asked.append)
     return asked
 
 

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from iac_ci_local.code_host.messages import Exchange
+from iac_ci_local.fake_github.messages import Exchange
 
 PACKAGE = "@octokit/openapi@23"
 FILE = "package/generated/api.github.com.json"

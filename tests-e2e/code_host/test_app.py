@@ -9,11 +9,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_common.reporting import CommitState, CommitStatus
-from iac_ci_common.vcs.git import GitRepositories
-from iac_ci_common.vcs.hosts import open_code_host
-from iac_ci_common.vcs.provider import AppCredentials, HostSettings
-from iac_ci_local.code_host.app import InstalledApp
+from iac_ci_local.fake_github.app import InstalledApp
+from iac_ci_vcs.git import GitRepositories
+from iac_ci_vcs.hosts import open_code_host
+from iac_ci_vcs.provider import AppCredentials, CommitState, CommitStatus, HostSettings
 
 ROOT = "/api/v3"
 

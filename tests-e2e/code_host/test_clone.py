@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from iac_ci_common.errors import IacCiError, PreparationFailed
-from iac_ci_common.vcs.git import GitRepositories
-from iac_ci_common.vcs.provider import HostSettings
+from iac_ci_vcs.git import GitRepositories
+from iac_ci_vcs.provider import HostSettings
 
 
 def hosts(host, api_url=None):

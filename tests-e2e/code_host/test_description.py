@@ -8,11 +8,10 @@ import pytest
 import requests
 
 from iac_ci_common.errors import NotFound, PortFailed
-from iac_ci_common.reporting import CommitState, CommitStatus
-from iac_ci_common.vcs.provider import Account
-from iac_ci_local.code_host.activity import Activity
-from iac_ci_local.code_host.deliver import Deliveries, headers_of
-from iac_ci_local.code_host.messages import Answer, Exchange, Request
+from iac_ci_local.fake_github.activity import Activity
+from iac_ci_local.fake_github.messages import Answer, Exchange, Request
+from iac_ci_local.fake_github.webhooks import Deliveries, headers_of
+from iac_ci_vcs.provider import Account, CommitState, CommitStatus
 
 from .conftest import AUTHOR
 

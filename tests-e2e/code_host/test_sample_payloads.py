@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_common.triggers.event import EventKind, HostEvent
-from iac_ci_common.triggers.reading import claimed_repository, parse_event
-from iac_ci_common.triggers.verification import Sender
+from iac_ci_triggers.event import EventKind, HostEvent
+from iac_ci_triggers.event_parser import claimed_repository, parse_event
+from iac_ci_triggers.verification import Sender
 
 PACKAGE = "@octokit/webhooks-examples@7"
 

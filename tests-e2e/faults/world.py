@@ -31,6 +31,7 @@ import iac_ci_worker.handler
 import iac_ci_worker.wiring
 from faults.injection import Died, Fault
 from iac_ci_common import keys
+from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaPreparations
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
@@ -39,19 +40,14 @@ from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_common.testing import (
-    FakeClock,
-    MemoryLedgers,
-    MemoryNotes,
-    MemoryReports,
-    MemoryRepositories,
-    MemorySealer,
-    Sequential,
-)
-from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
+from iac_ci_common.testing import FakeClock, MemoryNotes, MemorySealer, Sequential
+from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.act import Ports as OrchestratorPorts
+from iac_ci_orchestrator.ports import Ports as OrchestratorPorts
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 from iac_ci_watchdog.act import Ports as WatchdogPorts
 from iac_ci_watchdog.act import Watchdog
 from iac_ci_worker.act import Ports as WorkerPorts
@@ -265,7 +261,7 @@ class World:
         """Build every function on the real adapters, as its own wiring does, with this world's clock."""
         services, clock, notes = self.services, self.clock, MemoryNotes()
         runs = DynamoRuns(services.dynamodb, "orders", "events")
-        locks = DynamoLocks(services.dynamodb, "locks")
+        locks, deliveries = DynamoLocks(services.dynamodb, "locks"), DynamoDeliveries(services.dynamodb, "locks")
         internal, done = S3Objects(services.s3, "internal"), S3Objects(services.s3, "done")
         secrets = AwsSecrets(lambda: services.ssm, lambda: services.ssm, lambda: services.ssm)
         workers = AwsWorkers(lambda: services.functions, lambda: services.functions, "worker", "project")
@@ -277,7 +273,7 @@ class World:
             done_bucket="done", kms_key_arn="key", watchdog_arn=services.machine, init_function="init",
             webhook_secrets=["ssm:/iac-ci/webhook-secret"],
         )  # fmt: skip
-        door = Door(DoorPorts(clock, locks, internal, watchdogs, preparations, secrets, notes), settings)
+        door = Door(DoorPorts(clock, deliveries, internal, watchdogs, preparations, secrets, notes), settings)
         preparer = Preparer(
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, S3CodeStore(services.s3), MemoryRepositories(), secrets,

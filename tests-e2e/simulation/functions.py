@@ -9,14 +9,18 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-import iac_ci_init.act
 import iac_ci_init.handler
+import iac_ci_init.job_intake
+import iac_ci_init.preparation
 import iac_ci_orchestrator.act
 import iac_ci_orchestrator.handler
+import iac_ci_orchestrator.ports
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
-from iac_ci_common.testing import MemoryCodeStore, MemoryLedgers, MemoryRepositories, MemorySecrets
+from iac_ci_common.testing import MemoryCodeStore, MemorySecrets
 from iac_ci_init.settings import InitSettings
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_vcs.testing import MemoryRepositories
 from simulation.client import SECRET
 from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
 from simulation.world import (
@@ -43,13 +47,13 @@ _SETTINGS = InitSettings(
 )
 
 
-def door(world: World) -> iac_ci_init.act.Door:
+def door(world: World) -> iac_ci_init.job_intake.Door:
     """Build init's first leg."""
     secrets = MemorySecrets({_SETTINGS.webhook_secrets[0]: SECRET})
-    return iac_ci_init.act.Door(
-        iac_ci_init.act.DoorPorts(
+    return iac_ci_init.job_intake.Door(
+        iac_ci_init.job_intake.DoorPorts(
             clock=world,
-            locks=world.port("locks", world.locks),
+            deliveries=world.port("deliveries", world.deliveries),
             objects=world.port("objects", world.objects),
             watchdogs=world.port("watchdogs", WatchdogsService(world)),
             preparations=world.port("preparations", PreparationsService(world)),
@@ -59,11 +63,11 @@ def door(world: World) -> iac_ci_init.act.Door:
     )
 
 
-def preparer(world: World) -> iac_ci_init.act.Preparer:
+def preparer(world: World) -> iac_ci_init.preparation.Preparer:
     """Build init's second leg."""
     repositories = MemoryRepositories({(REPOSITORY, COMMIT): {"main.tf": b"# nothing\n"}})
-    return iac_ci_init.act.Preparer(
-        iac_ci_init.act.PreparationPorts(
+    return iac_ci_init.preparation.Preparer(
+        iac_ci_init.preparation.PreparationPorts(
             clock=world,
             runs=RunsPort(world, world.runs),
             ledgers=MemoryLedgers(world),
@@ -83,7 +87,7 @@ def preparer(world: World) -> iac_ci_init.act.Preparer:
 def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
     """Build the orchestrator."""
     return iac_ci_orchestrator.act.Orchestrator(
-        iac_ci_orchestrator.act.Ports(
+        iac_ci_orchestrator.ports.Ports(
             clock=world,
             runs=RunsPort(world, world.runs),
             locks=world.port("locks", world.locks),

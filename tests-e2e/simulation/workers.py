@@ -12,8 +12,8 @@ from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled
 from iac_ci_common.redaction import Redactor
 from iac_ci_worker.act import Ports, Worker
 from iac_ci_worker.decide import Ending, Outcome
-from iac_ci_worker.exchange import HttpExchange
-from iac_ci_worker.execution import Commands
+from iac_ci_worker.presigned import HttpExchange
+from iac_ci_worker.runner import Commands
 from iac_ci_worker.settings import WorkerSettings
 from simulation.checks import Checks
 from simulation.graphs import Behaviour, Story

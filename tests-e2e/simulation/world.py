@@ -20,8 +20,9 @@ from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.work import Work
 from iac_ci_common.ports import Move, RunRows
-from iac_ci_common.reporting import CommitStatus
-from iac_ci_common.testing import MemoryReports, MemorySealer, Sequential
+from iac_ci_common.testing import MemoryDeliveries, MemorySealer, Sequential
+from iac_ci_vcs.provider import CommitStatus
+from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
 from simulation.memory import RecordedLocks, RecordedObjects, RecordedRuns
 from simulation.mutations import Mutation
@@ -35,7 +36,7 @@ LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.
 RETRIES = {"init": 2, "orchestrator": 2, "watchdog": 2, "worker": 0}
 POLL_SECONDS = 60.0
 _LOCAL = frozenset({"presign_get", "presign_put"})
-_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "locks.remember"})
+_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "deliveries.remember"})
 """DynamoDB transactions carry a token, so that botocore's own repetition of a lost call changes nothing."""
 
 
@@ -186,6 +187,7 @@ class World:
         self.row_written: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None] = lambda before, after: None
         self.runs = RecordedRuns(mutation, lambda before, after: self.row_written(before, after))
         self.locks = RecordedLocks(mutation)
+        self.deliveries = MemoryDeliveries()
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)
         self.reports = MemoryReports()

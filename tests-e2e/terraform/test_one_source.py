@@ -9,8 +9,8 @@ import pytest
 
 from iac_ci_cli.connection import Names
 from iac_ci_common import keys
+from iac_ci_common.logger import PowertoolsNotes
 from iac_ci_common.models.watch import Watch
-from iac_ci_common.notes import PowertoolsNotes
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
@@ -21,9 +21,9 @@ from iac_ci_common.testing import (
     MemoryWorkers,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued
-from iac_ci_common.triggers.connections import read_connections
 from iac_ci_local.stack import without_encryption_context
 from iac_ci_local.templates import stack_folder
+from iac_ci_triggers.connections import read_connections
 from iac_ci_watchdog.act import Ports, Watchdog
 from iac_ci_watchdog.decide import Action
 from terraform.conftest import secrets

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from iac_ci_cli import jobs
 from iac_ci_cli.code import files_of, pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.showing import plain, summary
+from iac_ci_cli.render import plain, summary
 from iac_ci_common.errors import InputProblems
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import START, order_row, run_row

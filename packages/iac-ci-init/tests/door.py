@@ -9,7 +9,7 @@ from iac_ci_common.errors import IacCiError
 from iac_ci_common.signature import sign
 from iac_ci_common.testing import (
     FakeClock,
-    MemoryLocks,
+    MemoryDeliveries,
     MemoryObjects,
     MemoryPreparations,
     MemorySecrets,
@@ -17,8 +17,8 @@ from iac_ci_common.testing import (
     Observed,
 )
 from iac_ci_common.testing.samples import START
-from iac_ci_init.act import Door, DoorPorts
-from iac_ci_init.doors import answer, read_request, refusal
+from iac_ci_init.http import answer, read_request, refusal
+from iac_ci_init.job_intake import Door, DoorPorts
 from iac_ci_init.settings import InitSettings
 
 JOB = {"username": "tests", "orders": [{"order_name": "one", "cmds": ["true"], "timeout": 60}]}
@@ -36,7 +36,7 @@ def settings(**fields):
 class Asked:
     def __init__(self, secret="secret", before=None, **fields):
         self.clock = FakeClock(START)
-        self.locks, self.objects = MemoryLocks(), MemoryObjects(self.clock)
+        self.deliveries, self.objects = MemoryDeliveries(), MemoryObjects(self.clock)
         self.watchdogs, self.preparations = MemoryWatchdogs(), MemoryPreparations()
         self.calls = []
 
@@ -51,7 +51,7 @@ class Asked:
         self.secrets = MemorySecrets({"ssm:/webhook": secret} if secret is not None else {})
         ports = DoorPorts(
             self.clock,
-            watched(self.locks, "locks"),
+            watched(self.deliveries, "deliveries"),
             watched(self.objects, "objects"),
             watched(self.watchdogs, "watchdogs"),
             watched(self.preparations, "preparations"),
@@ -75,5 +75,5 @@ class Asked:
     @property
     def untouched(self):
         return not (
-            self.objects.objects or self.locks.deliveries or self.watchdogs.started or self.preparations.started
+            self.objects.objects or self.deliveries.deliveries or self.watchdogs.started or self.preparations.started
         )

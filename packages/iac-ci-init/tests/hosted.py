@@ -10,12 +10,12 @@ from dataclasses import replace
 from door import settings
 
 from iac_ci_common import keys
+from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.request import Request
 from iac_ci_common.testing import (
     FakeClock,
-    MemoryCodeHost,
-    MemoryLedgers,
-    MemoryLocks,
+    MemoryDeliveries,
     MemoryNotes,
     MemoryObjects,
     MemoryPreparations,
@@ -24,12 +24,12 @@ from iac_ci_common.testing import (
     MemoryWatchdogs,
 )
 from iac_ci_common.testing.samples import START
-from iac_ci_common.triggers.verification import Sender
-from iac_ci_common.vcs.provider import Account, ChangedFile, ChangeKind, Permission, PullRequest
-from iac_ci_init.accepting import Acceptance
-from iac_ci_init.doors import Request
-from iac_ci_init.event_door import EventDoor, EventDoorPorts
-from iac_ci_init.triggering.act import Triggering, TriggeringPorts
+from iac_ci_triggers.act import Triggering, TriggeringPorts
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_triggers.verification import Sender
+from iac_ci_triggers.webhook import EventDoor, EventDoorPorts
+from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, Permission, PullRequest
+from iac_ci_vcs.testing import MemoryCodeHost
 
 WRITER, STRANGER = Account("5", "ann"), Account("6", "mallory")
 REPOSITORY = "https://github.com/acme/infra"
@@ -69,7 +69,7 @@ class Hosted:
 
     def __init__(self, **fields):
         self.clock = FakeClock(START)
-        self.locks, self.objects, self.runs = MemoryLocks(), MemoryObjects(self.clock), MemoryRuns()
+        self.deliveries, self.objects, self.runs = MemoryDeliveries(), MemoryObjects(self.clock), MemoryRuns()
         self.ledgers, self.notes = MemoryLedgers(self.clock), MemoryNotes()
         self.preparations, self.watchdogs = MemoryPreparations(), MemoryWatchdogs()
         self.host = MemoryCodeHost()
@@ -81,7 +81,8 @@ class Hosted:
         )
         chosen = settings(connections="ssm:/iac-ci/iac-ci/connections", **fields)
         self.door = EventDoor(
-            EventDoorPorts(self.clock, self.locks, self.objects, self.preparations, self.secrets, self.notes), chosen
+            EventDoorPorts(self.clock, self.deliveries, self.objects, self.preparations, self.secrets, self.notes),
+            chosen,
         )
         self.triggering = Triggering(
             TriggeringPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.notes),
@@ -156,4 +157,4 @@ class Hosted:
 
     @property
     def untouched(self):
-        return not (self.objects.objects or self.locks.deliveries or self.host.opened)
+        return not (self.objects.objects or self.deliveries.deliveries or self.host.opened)

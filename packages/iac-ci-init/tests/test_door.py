@@ -336,7 +336,7 @@ def test_a_secret_in_the_place_of_its_location_is_not_repeated():
     assert "planted" not in json.dumps(said)
 
 
-@pytest.mark.parametrize("failing", ["preparations.start", "locks.answer"])
+@pytest.mark.parametrize("failing", ["preparations.start", "deliveries.answer"])
 def test_once_the_watchdog_runs_the_job_is_accepted_whatever_fails(failing):
     def before(call):
         if call == failing and asked.failing:
@@ -351,7 +351,7 @@ def test_once_the_watchdog_runs_the_job_is_accepted_whatever_fails(failing):
     assert asked.post(JOB, key="one") == (202, said)
 
 
-@pytest.mark.parametrize("failing", ["locks.remember", "objects.create", "watchdogs.start"])
+@pytest.mark.parametrize("failing", ["deliveries.remember", "objects.create", "watchdogs.start"])
 def test_before_the_watchdog_runs_nothing_is_accepted(failing):
     def before(call):
         if call == failing:

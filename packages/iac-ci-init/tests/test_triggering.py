@@ -14,24 +14,17 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, SignatureRefused
+from iac_ci_common.initial_rows import queue
 from iac_ci_common.locations import parse_location
-from iac_ci_common.models.ledger import Ledger
-from iac_ci_common.queueing import queue
-from iac_ci_common.reporting import CommitState
+from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_common.testing import (
-    MemoryCodeStore,
-    MemoryReports,
-    MemoryRepositories,
-    MemorySealer,
-    MemorySecrets,
-    Sequential,
-)
-from iac_ci_common.testing.code_host import ENGINE
-from iac_ci_common.triggers.verification import Sender
-from iac_ci_common.vcs.provider import ChangedFile, ChangeKind
-from iac_ci_init.act import PreparationPorts, Preparer
-from iac_ci_init.doors import Request
+from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, Sequential
+from iac_ci_init.preparation import PreparationPorts, Preparer
+from iac_ci_triggers.ledger import Ledger
+from iac_ci_triggers.verification import Sender
+from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState
+from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
+from iac_ci_vcs.testing.code_host import ENGINE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hosted import CONFIGURATION, HEAD, NEXT, REPOSITORY, SECRET, STRANGER, WRITER, Hosted

@@ -12,7 +12,7 @@ import pytest
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
-from iac_ci_local.planting import plant, read_secrets
+from iac_ci_local.seed_secrets import plant, read_secrets
 from iac_ci_local.testing import done_marker, kill_function, post, runs, submit, wait_for_end, wait_until
 
 pytestmark = pytest.mark.local_cloud

@@ -8,9 +8,9 @@ import inspect
 import pytest
 
 from iac_ci_common.settings import CommonSettings
-from iac_ci_common.vcs.provider import HostSettings
 from iac_ci_local.names import StackNames, placeholder_values
 from iac_ci_local.templates import StackFiles, stack_folder
+from iac_ci_vcs.provider import HostSettings
 
 CODE_HOSTS = {
     "git.example.com": HostSettings("gitlab"),

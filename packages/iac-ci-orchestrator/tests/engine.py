@@ -13,7 +13,6 @@ from iac_ci_common.testing import (
     MemoryLocks,
     MemoryNotes,
     MemoryObjects,
-    MemoryReports,
     MemoryRuns,
     MemoryWatchdogs,
     MemoryWorkers,
@@ -21,7 +20,9 @@ from iac_ci_common.testing import (
     Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, queued
-from iac_ci_orchestrator.act import Orchestrator, Ports
+from iac_ci_orchestrator.act import Orchestrator
+from iac_ci_orchestrator.ports import Ports
+from iac_ci_vcs.testing import MemoryReports
 
 
 class Engine:

@@ -10,7 +10,7 @@ from iac_ci_common.errors import PortFailed, Throttled
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID
-from iac_ci_orchestrator.events import wake_ups
+from iac_ci_orchestrator.s3_events import wake_ups
 
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import Engine

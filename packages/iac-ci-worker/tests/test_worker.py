@@ -22,8 +22,8 @@ from iac_ci_common.testing import FakeClock, MemoryNotes, MemoryObjects, MemoryS
 from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_worker.act import Ports, Worker
 from iac_ci_worker.decide import Ending, Outcome, log_tail, seconds_left, verdict
-from iac_ci_worker.execution import BashRunner
 from iac_ci_worker.processes import descendants
+from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
 
 SECRET = "planted-worker-secret"

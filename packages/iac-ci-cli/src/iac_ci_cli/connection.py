@@ -24,7 +24,7 @@ from iac_ci_common.parallel import Threads
 
 if TYPE_CHECKING:
     from iac_ci_cli.executions import Executions
-    from iac_ci_common.ports import Clock, Locks, Objects, Parallel, Runs, Workers
+    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, Runs, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Connection:
         return DynamoRuns(self.client("dynamodb"), self.names.orders_table, self.names.events_table)
 
     @property
-    def locks(self) -> Locks:
+    def locks(self) -> LockReader:
         """The table of locks."""
         return DynamoLocks(self.client("dynamodb"), self.names.locks_table)
 

@@ -10,10 +10,10 @@ from iac_ci_cli.code import pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common import keys
 from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.job_validation.parser import read_job
+from iac_ci_common.job_validation.rules import Rules, problems
 from iac_ci_common.models.answer import Accepted
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_init.decide import Rules, problems
-from iac_ci_init.reading import read_job
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from iac_ci_cli import jobs, showing
+from iac_ci_cli import jobs, render
 from iac_ci_cli.connection import Connection, connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.lookup import find_run
-from iac_ci_cli.operating import operating
 from iac_ci_cli.options import AsJson, IsLocal, RunId, StackName  # noqa: TC001 - typer reads them when it runs
-from iac_ci_cli.watching import watch_run
+from iac_ci_cli.run_commands import operating
+from iac_ci_cli.watch import watch_run
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError, InputProblems, NotFound
 from iac_ci_common.models.result import Result
@@ -56,10 +56,10 @@ def submit(
         body = jobs.with_code(body, code, connection)
     accepted = jobs.submit(connection, body, idempotency_key=idempotency_key)
     if not wait:
-        showing.write(accepted.model_dump_json() if as_json else f"Accepted as run {accepted.run_id}")
+        render.write(accepted.model_dump_json() if as_json else f"Accepted as run {accepted.run_id}")
         if not as_json:
             place = " --local" if local else ""
-            showing.write(f"Follow it with: iac-ci status {accepted.run_id}{place}")
+            render.write(f"Follow it with: iac-ci status {accepted.run_id}{place}")
         return
     raise typer.Exit(watch_to_the_end(connection, accepted.run_id, as_json=as_json))
 
@@ -70,12 +70,12 @@ def status(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_j
     connection = connect(stack, local=local)
     rows = find_run(connection.runs, connection.internal, run)
     if as_json:
-        showing.write(rows_json(rows))
+        render.write(rows_json(rows))
         return
     console = Console()
-    console.print(showing.orders_table(rows))
+    console.print(render.orders_table(rows))
     if rows.run is not None:
-        console.print(Text(showing.summary(rows.run, rows.orders)), soft_wrap=True)
+        console.print(Text(render.summary(rows.run, rows.orders)), soft_wrap=True)
 
 
 @app.command()
@@ -94,12 +94,12 @@ def logs(
         raise CommandFailed(f"run {run} has no order {order}", exit_code=ExitCode.BAD_INPUT)
     found = {row.order_name: _log(connection, run, row.order_num) for row in chosen}
     if as_json:
-        showing.write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
+        render.write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
         return
     for name, text in found.items():
         if order is None:
-            showing.write(f"── {name}")
-        showing.write(showing.plain(text) if text is not None else "(no log yet)")
+            render.write(f"── {name}")
+        render.write(render.plain(text) if text is not None else "(no log yet)")
 
 
 @app.command()
@@ -109,11 +109,11 @@ def events(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_j
     rows = find_run(connection.runs, connection.internal, run)
     told = connection.runs.events(rows.run.trace_id) if rows.run is not None else []
     if as_json:
-        showing.write(json.dumps([event.model_dump(mode="json", exclude_none=True) for event in told]))
+        render.write(json.dumps([event.model_dump(mode="json", exclude_none=True) for event in told]))
         return
     for event in told:
-        why = f"  {showing.plain(event.reason)}" if event.reason else ""
-        showing.write(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{why}")
+        why = f"  {render.plain(event.reason)}" if event.reason else ""
+        render.write(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{why}")
 
 
 @app.command()
@@ -129,9 +129,9 @@ def validate(
     except InputProblems as error:
         if not as_json:
             raise
-        showing.write(json.dumps({"valid": False, "problems": _problems(error)}))
+        render.write(json.dumps({"valid": False, "problems": _problems(error)}))
         raise typer.Exit(ExitCode.BAD_INPUT) from None
-    showing.write(json.dumps({"valid": True, "problems": []}) if as_json else f"{job} is a valid job")
+    render.write(json.dumps({"valid": True, "problems": []}) if as_json else f"{job} is a valid job")
 
 
 def watch_to_the_end(connection: Connection, run_id: str, *, as_json: bool, **options: Any) -> ExitCode:
@@ -141,10 +141,10 @@ def watch_to_the_end(connection: Connection, run_id: str, *, as_json: bool, **op
     if rows.run is None:
         raise CommandFailed(f"run {run_id} is gone")
     if as_json:
-        showing.write(rows_json(rows))
+        render.write(rows_json(rows))
     else:
-        showing.failed_tails(console, connection.internal, rows.orders)
-        console.print(Text(showing.summary(rows.run, rows.orders)), soft_wrap=True)
+        render.failed_tails(console, connection.internal, rows.orders)
+        console.print(Text(render.summary(rows.run, rows.orders)), soft_wrap=True)
     return ExitCode.SUCCEEDED if rows.run.status is RunState.SUCCEEDED else ExitCode.RUN_FAILED
 
 
@@ -187,7 +187,7 @@ def main() -> None:
     except InputProblems as error:
         sys.stderr.write(f"The job has {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}:\n")
         for problem in error.problems:
-            sys.stderr.write(f"  {showing.plain(problem.where)}: {showing.plain(problem.what)}\n")
+            sys.stderr.write(f"  {render.plain(problem.where)}: {render.plain(problem.what)}\n")
         sys.exit(ExitCode.BAD_INPUT)
     except CommandFailed as error:
         _fail(error.message, error.hint, error.exit_code)
@@ -196,5 +196,5 @@ def main() -> None:
 
 
 def _fail(message: str, hint: str, code: ExitCode) -> None:
-    sys.stderr.write(f"iac-ci: {showing.plain(message)}\n" + (f"{hint}\n" if hint else ""))
+    sys.stderr.write(f"iac-ci: {render.plain(message)}\n" + (f"{hint}\n" if hint else ""))
     sys.exit(code)

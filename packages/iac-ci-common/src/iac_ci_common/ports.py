@@ -1,7 +1,7 @@
 """Everything the engine does to the world, as Protocols.
 
-Adapters live in ``iac_ci_common.aws`` and ``iac_ci_common.vcs``, in-memory ones in ``iac_ci_common.testing``; one
-contract suite holds both to what is written here. All of them raise ``iac_ci_common.errors`` only.
+Adapters live in ``iac_ci_common.aws``, in-memory ones in ``iac_ci_common.testing``; one contract suite holds both to
+what is written here. All of them raise ``iac_ci_common.errors`` only.
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from iac_ci_common.errors import IacCiError
     from iac_ci_common.locations import Location
     from iac_ci_common.models.event import Event
-    from iac_ci_common.models.ledger import Ledger
     from iac_ci_common.models.lock import Delivery, Lock
-    from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+    from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.work import Work
-    from iac_ci_common.reporting import CommitStatus
-    from iac_ci_common.vcs.provider import CodeHost
 
 T = TypeVar("T")
 
@@ -140,8 +136,8 @@ class Runs(Protocol):
         ...
 
 
-class Locks(Protocol):
-    """The table locks. Expiry is always compared here, TTL deletion being lazy."""
+class RunLocks(Protocol):
+    """The locks of runs, for the function that holds them. Expiry is compared here: TTL deletion is lazy."""
 
     def ring(
         self,
@@ -184,9 +180,17 @@ class Locks(Protocol):
         """Mark the run as finished for good; raise ``ConditionFailed`` if the token is no longer ours."""
         ...
 
+
+class LockReader(Protocol):
+    """The locks of runs, for those that only look."""
+
     def read(self, run_id: str) -> Lock | None:
         """Read a run's lock, consistently."""
         ...
+
+
+class Deliveries(Protocol):
+    """Requests that were received before, in the table locks. Expiry is compared here: TTL deletion is lazy."""
 
     def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
         """Remember all deliveries in one step; or none, and return the first that was seen before and is alive."""
@@ -194,21 +198,6 @@ class Locks(Protocol):
 
     def answer(self, key: str, answer: str) -> None:
         """Keep the answer that a remembered delivery got."""
-        ...
-
-
-class Ledgers(Protocol):
-    """What was started for pull requests and branches, in the table locks."""
-
-    def read(self, key: str) -> Ledger | None:
-        """Read a ledger, consistently; an expired one is gone."""
-        ...
-
-    def write(self, ledger: Ledger) -> Ledger:
-        """Write the successor of the ledger that was read (``version`` is still the one read) and return it.
-
-        Raises ``ConditionFailed``, safe to try again from reading, where somebody else wrote in between.
-        """
         ...
 
 
@@ -276,37 +265,6 @@ class Sealer(Protocol):
         ...
 
 
-class Reports(Protocol):
-    """The comment on the pull request, and the status of its commit."""
-
-    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
-        """Create the run's comment or edit the one there is; found by a hidden marker of the run.
-
-        ``write`` gives the comment for a longest length in characters: each host has its own.
-        """
-        ...
-
-    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
-        """Set a status on a commit of the target's repository; setting it again is harmless."""
-        ...
-
-
-class CodeHosts(Protocol):
-    """Where pull requests are."""
-
-    def open(self, repository: str, token_location: str) -> AbstractContextManager[CodeHost]:
-        """Give a repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
-        ...
-
-
-class Repositories(Protocol):
-    """Git."""
-
-    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
-        """Put the tree of ``commit``, a full hash, into the empty ``folder``, without ``.git``."""
-        ...
-
-
 class Parallel(Protocol):
     """Does independent calls side by side (threads on AWS, one after another in tests and the simulation)."""
 
@@ -337,17 +295,15 @@ class Notes(Protocol):
 
 __all__ = [
     "Clock",
-    "CodeHosts",
     "CodeStore",
-    "Ledgers",
-    "Locks",
+    "Deliveries",
+    "LockReader",
     "Move",
     "Notes",
     "Objects",
     "Parallel",
     "Preparations",
-    "Reports",
-    "Repositories",
+    "RunLocks",
     "RunRows",
     "Runs",
     "Sealer",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.job import Job
 from iac_ci_common.models.result import Result
-from iac_ci_common.triggers.configuration import Configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import BaseModel
 
 MODELS: Final[dict[str, type[BaseModel]]] = {
-    "configuration": Configuration,
     "job": Job,
     "result": Result,
     "done": DoneMarker,
@@ -24,17 +24,17 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
 """The shapes that others send or read, by the name of their file."""
 
 
-def schema(name: str) -> str:
-    """Give one schema as the text of its file."""
-    return json.dumps(MODELS[name].model_json_schema(), indent=2, sort_keys=True) + "\n"
+def schema(model: type[BaseModel]) -> str:
+    """Return a model's schema as the text of its file."""
+    return json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-def write(folder: Path) -> None:
-    """Write all schemas into a folder."""
+def write(folder: Path, models: Mapping[str, type[BaseModel]]) -> None:
+    """Write the schemas of ``models`` into a folder, each as ``<name>.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in MODELS:
-        (folder / f"{name}.json").write_text(schema(name), "utf-8")
+    for name, model in models.items():
+        (folder / f"{name}.json").write_text(schema(model), "utf-8")
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), MODELS)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -24,3 +25,13 @@ class RunSettings(CommonSettings):
     orders_table: str
     events_table: str
     locks_table: str
+
+
+class JobSettings(RunSettings):
+    """What jobs may name: for the functions that accept them."""
+
+    secrets_prefix: str = Field("/iac-ci/jobs/", description="Where the secrets that jobs may name must lie.")
+    secret_allow_list: dict[str, list[str]] = Field(
+        default_factory=lambda: {"*": ["*"]}, description="Patterns of locations that each source of jobs may name."
+    )
+    allow_file_repositories: bool = Field(False, description="file:// repositories: on the local cloud only.")

@@ -12,50 +12,36 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 
-from iac_ci_common.aws.ledgers import DynamoLedgers
+from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import Ledgers, Locks, Objects, Runs, Secrets
-from iac_ci_common.testing import FakeClock, MemoryLedgers, MemoryLocks, MemoryObjects, MemoryRuns, MemorySecrets
+from iac_ci_common.ports import Deliveries, Objects, Runs, Secrets
+from iac_ci_common.testing import MemoryDeliveries, MemoryLocks, MemoryObjects, MemoryRuns, MemorySecrets
+from iac_ci_common.testing.tables import make_table
 
 
 @dataclass
 class Adapters:
     objects: Objects
     runs: Runs
-    locks: Locks
+    locks: DynamoLocks | MemoryLocks
+    deliveries: Deliveries
     secrets: Secrets
-    ledgers: Ledgers
-    clock: FakeClock
-
-
-def make_table(client: Any, name: str, hash_key: str, range_key: str | None = None) -> None:
-    names = [hash_key, *([range_key] if range_key else [])]
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": key, "KeyType": kind} for key, kind in zip(names, ("HASH", "RANGE"), strict=False)
-        ],
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in names],
-    )
 
 
 @pytest.fixture(params=["memory", "aws"])
 def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
     values = {"ssm:/iac-ci/jobs/one": "plain", "secretsmanager:iac-ci/jobs/two": '{"key": "value"}'}
-    clock = FakeClock(datetime.now(UTC))
     if request.param == "memory":
         yield Adapters(
             MemoryObjects(SystemClock()),
             MemoryRuns(),
             MemoryLocks(),
+            MemoryDeliveries(),
             MemorySecrets(values),
-            MemoryLedgers(clock),
-            clock,
         )
         return
     with mock_aws():
@@ -72,9 +58,8 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             S3Objects(s3, "internal"),
             DynamoRuns(dynamodb, "orders", "events"),
             DynamoLocks(dynamodb, "locks"),
+            DynamoDeliveries(dynamodb, "locks"),
             AwsSecrets(lambda: ssm, lambda: secrets, lambda: boto3.client("sts")),
-            DynamoLedgers(dynamodb, "locks", clock),
-            clock,
         )
 
 

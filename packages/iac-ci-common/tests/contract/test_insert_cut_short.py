@@ -7,7 +7,7 @@ import pytest
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.errors import Throttled
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.queueing import queue
+from iac_ci_common.initial_rows import queue
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID, stored_job
 
 CODE = {"0001": "a" * 64, "0002": "b" * 64}

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from iac_ci_common.errors import ConditionFailed
-from iac_ci_common.models.lock import Delivery
 from iac_ci_common.testing.samples import RUN_ID
 
 
@@ -128,30 +127,3 @@ def test_a_completed_lock_is_final(adapters, now):
     assert rung.doorbell == mine.doorbell
     assert take(adapters.locks, now + timedelta(hours=1), "you") is None
     assert adapters.locks.read(RUN_ID).completed
-
-
-def delivery(key, now, **fields):
-    values = {"key": key, "run_id": RUN_ID, "body_sha256": "0" * 64, "expires_at": now + timedelta(minutes=10)}
-    return Delivery(**(values | fields))
-
-
-def test_deliveries_are_remembered_together_or_not_at_all(adapters, now):
-    one, two, three = (delivery(f"delivery:api:{name}", now) for name in ("one", "two", "three"))
-    assert adapters.locks.remember([one, two], now=now) is None
-    assert adapters.locks.remember([three, two], now=now) == two
-    assert adapters.locks.remember([three], now=now) is None
-
-
-def test_an_expired_delivery_counts_as_gone_though_it_still_stands(adapters, now):
-    one = delivery("delivery:api:one", now)
-    adapters.locks.remember([one], now=now)
-    assert adapters.locks.remember([one], now=now + timedelta(minutes=11)) is None
-
-
-def test_an_answer_is_kept_with_its_delivery(adapters, now):
-    one = delivery("delivery:api:one", now)
-    adapters.locks.remember([one], now=now)
-    adapters.locks.answer(one.key, "{}")
-    assert adapters.locks.remember([one], now=now).answer == "{}"
-    with pytest.raises(ConditionFailed):
-        adapters.locks.answer("delivery:api:none", "{}")

@@ -6,15 +6,15 @@ import traceback
 from typing import Any
 
 from iac_ci_common.errors import IacCiError
-from iac_ci_common.triggers.verification import sender
-from iac_ci_init.doors import NOT_ACCEPTED, answer, read_request, refusal
+from iac_ci_init.http import NOT_ACCEPTED, answer, read_request, refusal
+from iac_ci_triggers.verification import sender
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer a request, or do what was asked for asynchronously and raise if that should be tried again."""
     del context
     if "prepare" in event or "trigger" in event:
-        from iac_ci_init.legs import run
+        from iac_ci_init.tasks import run
 
         return run(event)
     from iac_ci_init.wiring import door, notes

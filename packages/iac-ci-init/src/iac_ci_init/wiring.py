@@ -5,27 +5,28 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.aws.clients import client
+from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaPreparations
-from iac_ci_common.aws.ledgers import DynamoLedgers
-from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsNotes
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
-from iac_ci_common.vcs.git import GitRepositories
-from iac_ci_common.vcs.reports import CodeHostReports
-from iac_ci_init.accepting import Acceptance
-from iac_ci_init.act import Door, DoorPorts, PreparationPorts, Preparer
+from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
+from iac_ci_vcs.git import GitRepositories
+from iac_ci_vcs.reports import CodeHostReports
 
 if TYPE_CHECKING:
-    from iac_ci_init.event_door import EventDoor
-    from iac_ci_init.triggering.act import Triggering
+    from iac_ci_triggers.act import Triggering
+    from iac_ci_triggers.webhook import EventDoor
 
 
 @cache
@@ -46,7 +47,7 @@ def door() -> Door:
     return Door(
         DoorPorts(
             clock=SystemClock(),
-            locks=DynamoLocks(client("dynamodb"), settings().locks_table),
+            deliveries=DynamoDeliveries(client("dynamodb"), settings().locks_table),
             objects=_internal(),
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
             preparations=LambdaPreparations(client("lambda"), settings().init_function),
@@ -60,12 +61,12 @@ def door() -> Door:
 @cache
 def event_door() -> EventDoor:
     """Build the door for code hosts' events; loaded when one comes, for most requests are none."""
-    from iac_ci_init.event_door import EventDoor, EventDoorPorts
+    from iac_ci_triggers.webhook import EventDoor, EventDoorPorts
 
     return EventDoor(
         EventDoorPorts(
             clock=SystemClock(),
-            locks=DynamoLocks(client("dynamodb"), settings().locks_table),
+            deliveries=DynamoDeliveries(client("dynamodb"), settings().locks_table),
             objects=_internal(),
             preparations=LambdaPreparations(client("lambda"), settings().init_function),
             secrets=_secrets(),
@@ -78,8 +79,8 @@ def event_door() -> EventDoor:
 @cache
 def triggering() -> Triggering:
     """Build the leg that works on events, loaded when there is one."""
-    from iac_ci_common.vcs.opening import OpenedCodeHosts
-    from iac_ci_init.triggering.act import Triggering, TriggeringPorts
+    from iac_ci_triggers.act import Triggering, TriggeringPorts
+    from iac_ci_vcs.hosts import OpenedCodeHosts
 
     return Triggering(
         TriggeringPorts(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from iac_ci_common.vcs.provider import HostSettings
+    from iac_ci_vcs.provider import HostSettings
 
 _STATE_SUFFIX: Final = ".json"
 
@@ -80,7 +80,7 @@ class LocalCloud:
             self._state_file.unlink(missing_ok=True)
 
     def connect(self, connections: str) -> None:
-        """Say which repositories may start jobs: a JSON list as ``iac_ci_common.triggers.connections`` describes it.
+        """Say which repositories may start jobs: a JSON list as ``iac_ci_triggers.connections`` describes it.
 
         It replaces the list before it and is not checked here, so that the engine can be shown a wrong one. A function
         that already runs may know the old list still.

@@ -15,9 +15,9 @@ from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.main import watch_to_the_end
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.planting import plant, read_secrets
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.stopping import ended_by_signals
+from iac_ci_local.seed_secrets import plant, read_secrets
+from iac_ci_local.signals import ended_by_signals
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iac_ci_common.vcs.provider import HostSettings
+    from iac_ci_vcs.provider import HostSettings
 
 REGION = "us-east-1"
 """The one region of the local cloud."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
-from iac_ci_common.aws.ledgers import DynamoLedgers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.locations import parse_location
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.code_host.stand import NUMBER, Stand
+from iac_ci_local.fake_github.demo import NUMBER, Stand
 from iac_ci_local.ministack import LocalCloudError
-from iac_ci_local.planting import Planted, plant, read_secrets
+from iac_ci_local.seed_secrets import Planted, plant, read_secrets
+from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from iac_ci_common.vcs.provider import HostSettings
     from iac_ci_local.ministack import LocalAws
+    from iac_ci_vcs.provider import HostSettings
 
 _THREADS: Final = 4
 _SHIM: Final = "from {module} import {name} as handler\n"

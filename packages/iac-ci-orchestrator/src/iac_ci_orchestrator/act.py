@@ -19,14 +19,14 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Move
 from iac_ci_common.states import OrderState
-from iac_ci_common.stopping import end_from_outside
-from iac_ci_orchestrator.commenting import Commenter, Told, no_link
+from iac_ci_common.termination import end_from_outside
+from iac_ci_orchestrator.batching import in_rounds
+from iac_ci_orchestrator.comments import Commenter, Told, no_link
+from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
-from iac_ci_orchestrator.dispatching import Dispatcher
-from iac_ci_orchestrator.finishing import Finisher
-from iac_ci_orchestrator.pacing import in_rounds
+from iac_ci_orchestrator.dispatch import Dispatcher
+from iac_ci_orchestrator.event_records import order_event, run_event
 from iac_ci_orchestrator.results import read_results
-from iac_ci_orchestrator.telling import order_event, run_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,40 +34,14 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.ports import (
-        Clock,
-        Locks,
-        Notes,
-        Objects,
-        Parallel,
-        Reports,
-        Runs,
-        Watchdogs,
-        Workers,
-    )
     from iac_ci_orchestrator.decide import Dispatch, Plan
+    from iac_ci_orchestrator.ports import Ports
 
 _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
 
 
 _LOOK_FOR_ALL: Final = "all-"
 """How news begins that names no order: a trigger, a nudge."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything the orchestrator does to the world."""
-
-    clock: Clock
-    runs: Runs
-    locks: Locks
-    objects: Objects
-    done: Objects
-    workers: Workers
-    watchdogs: Watchdogs
-    reports: Reports
-    parallel: Parallel
-    notes: Notes
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iac_ci_orchestrator.events import wake_ups
+from iac_ci_orchestrator.s3_events import wake_ups
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from iac_ci_common.settings import RunSettings
-from iac_ci_common.vcs.provider import HostSettings
+from iac_ci_vcs.provider import HostSettings
 
 
 class OrchestratorSettings(RunSettings):

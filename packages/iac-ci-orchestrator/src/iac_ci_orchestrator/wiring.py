@@ -13,11 +13,12 @@ from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsNotes
 from iac_ci_common.parallel import Threads
-from iac_ci_common.vcs.reports import CodeHostReports
-from iac_ci_orchestrator.act import Orchestrator, Ports
+from iac_ci_orchestrator.act import Orchestrator
+from iac_ci_orchestrator.ports import Ports
 from iac_ci_orchestrator.settings import OrchestratorSettings
+from iac_ci_vcs.reports import CodeHostReports
 
 
 @cache

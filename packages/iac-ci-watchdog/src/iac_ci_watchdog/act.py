@@ -10,17 +10,19 @@ from pydantic import ValidationError
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.initial_rows import queue
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.result import Claim, Reporter
-from iac_ci_common.models.watch import Watch, WatchAnswer
-from iac_ci_common.queueing import queue
+from iac_ci_common.models.watch import WatchAnswer
+from iac_ci_common.nudge import nudge
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
-from iac_ci_common.stopping import end_from_outside
+from iac_ci_common.termination import end_from_outside
 from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared, is_late
 
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.ports import Clock, Locks, Notes, Objects, Preparations, Runs, Workers
+    from iac_ci_common.models.watch import Watch
+    from iac_ci_common.ports import Clock, LockReader, Notes, Objects, Preparations, Runs, Workers
     from iac_ci_watchdog.failures import WorkerDied
 
 
@@ -30,7 +32,7 @@ class Ports:
 
     clock: Clock
     runs: Runs
-    locks: Locks
+    locks: LockReader
     objects: Objects
     workers: Workers
     preparations: Preparations
@@ -118,7 +120,7 @@ class Watchdog:
         claimed_at = claim.claimed_at if claim is not None else None
         decision = decide_order(order, has_result=has_result, build_ended=build_ended, claimed_at=claimed_at, now=now)
         if decision.action is Action.NUDGE:
-            self._nudge(watch.run_id)
+            nudge(self._ports.objects, watch.run_id)
         elif order is not None and decision.action is Action.REPORT_FAILED:
             self._end(order, OrderState.FAILED, decision.seen)
         elif order is not None and decision.action is Action.REPORT_TIMED_OUT:
@@ -144,7 +146,7 @@ class Watchdog:
             reported = {key.order_num for key in parsed if key is not None}
         decision = decide_run(rows.run, rows.orders, lock, reported, ports.clock.now())
         if decision.action is Action.NUDGE:
-            self._nudge(watch.run_id)
+            nudge(self._ports.objects, watch.run_id)
         return decision
 
     def _check_unprepared(self, run_id: str) -> Decision:
@@ -167,15 +169,11 @@ class Watchdog:
         """Insert the run all the same, as one that could not be prepared, so that it ends like every other."""
         queued = queue(self._job(run_id), max_parallel=1, preparation_error=reason)
         self._ports.runs.insert(queued.run, queued.orders, queued.events)
-        self._nudge(run_id)
+        nudge(self._ports.objects, run_id)
 
     def _order(self, run_id: str, order_num: str) -> OrderRow | None:
         rows = self._ports.runs.read(run_id)
         return next((order for order in rows.orders if order.order_num == order_num), None)
-
-    def _nudge(self, run_id: str) -> None:
-        body = Watch(run_id=run_id).model_dump_json().encode()
-        self._ports.objects.put(keys.trigger(run_id), body, content_type="application/json")
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
         ports = self._ports
@@ -184,4 +182,4 @@ class Watchdog:
         )
         if not written:
             # The worker was faster, and its event may have been the one that was lost.
-            self._nudge(order.run_id)
+            nudge(self._ports.objects, order.run_id)

@@ -11,7 +11,7 @@ from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsNotes
 from iac_ci_watchdog.act import Ports, Watchdog
 from iac_ci_watchdog.settings import WatchdogSettings
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.changes import ChangeCounter
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.limits import LOG_TAIL_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
-from iac_ci_worker.execution import Commands, Stopped
 from iac_ci_worker.packages import Package, open_package
+from iac_ci_worker.plan_summary import ChangeCounter
+from iac_ci_worker.runner import Commands, Stopped
 from iac_ci_worker.workspace import workspace
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from iac_ci_common.models.changes import Changes
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Clock, Notes, Sealer
-    from iac_ci_worker.exchange import Exchange
-    from iac_ci_worker.execution import Runner
+    from iac_ci_worker.presigned import Exchange
+    from iac_ci_worker.runner import Runner
     from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
 

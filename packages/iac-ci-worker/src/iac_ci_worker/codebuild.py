@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """Turn a request to end into the end of the commands and a result that says so."""
-    from iac_ci_worker.execution import Stopped
+    from iac_ci_worker.runner import Stopped
 
     del number, frame
     # Only once: what follows is the orderly end, which must not be broken off itself.

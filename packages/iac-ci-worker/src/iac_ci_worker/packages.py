@@ -16,7 +16,7 @@ from iac_ci_common.packing import unpack
 if TYPE_CHECKING:
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Sealer
-    from iac_ci_worker.exchange import Exchange
+    from iac_ci_worker.presigned import Exchange
     from iac_ci_worker.workspace import Workspace
 
 IDENTITY_FIELD = "identity"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.notes import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsNotes
 from iac_ci_common.sops import SopsSealer
 from iac_ci_worker.act import Ports, Worker
-from iac_ci_worker.exchange import HttpExchange
-from iac_ci_worker.execution import BashRunner
+from iac_ci_worker.presigned import HttpExchange
 from iac_ci_worker.processes import shield
+from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
 
 

@@ -1,4 +1,4 @@
-"""The table locks in DynamoDB."""
+"""Locks of runs in the table locks of DynamoDB."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import keys
-from iac_ci_common.aws import transactions
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.aws.rows import expiry_seconds, item, model
+from iac_ci_common.aws.rows import expiry_seconds, model
 from iac_ci_common.errors import ConditionFailed
-from iac_ci_common.models.lock import Delivery, Lock
+from iac_ci_common.models.lock import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -26,7 +25,7 @@ _NEW_LOCK: Final = (
 
 
 class DynamoLocks:
-    """Locks of runs and remembered deliveries."""
+    """Locks of runs: ``RunLocks`` and ``LockReader``."""
 
     def __init__(self, client: Any, table: str) -> None:
         """Use a DynamoDB client and the table's name."""
@@ -128,43 +127,6 @@ class DynamoLocks:
         with aws_errors(f"reading the lock of {run_id}"):
             answer = self._client.get_item(TableName=self._table, Key=_key(keys.run_lock(run_id)), ConsistentRead=True)
         return model(Lock, answer["Item"]) if "Item" in answer else None
-
-    def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
-        """Remember all deliveries in one transaction, or none and return the first that is alive."""
-        # TTL deletes late, so an expired row that still stands counts as gone.
-        new_or_expired = "attribute_not_exists(lock_key) OR expires_at <= :now"
-        group = [
-            {
-                "Put": {
-                    "TableName": self._table,
-                    "Item": item(delivery, lock_key=delivery.key),
-                    "ConditionExpression": new_or_expired,
-                    "ExpressionAttributeValues": {":now": {"N": str(int(now.timestamp()))}},
-                }
-            }
-            for delivery in deliveries
-        ]
-        if not transactions.write(self._client, [group]):
-            return None
-        for delivery in deliveries:
-            with aws_errors("reading a delivery"):
-                answer = self._client.get_item(TableName=self._table, Key=_key(delivery.key), ConsistentRead=True)
-            if "Item" in answer:
-                seen = model(Delivery, answer["Item"])
-                if seen.expires_at > now:
-                    return seen
-        raise ConditionFailed("a delivery was seen before and is gone now", retry_is_safe=True)
-
-    def answer(self, key: str, answer: str) -> None:
-        """Keep the answer that a remembered delivery got."""
-        with aws_errors("keeping an answer"):
-            self._client.update_item(
-                TableName=self._table,
-                Key=_key(key),
-                UpdateExpression="SET answer = :answer",
-                ConditionExpression="attribute_exists(lock_key)",
-                ExpressionAttributeValues={":answer": {"S": answer}},
-            )
 
     def _update_ours(self, lock: Lock, expression: str, values: Mapping[str, Any], *, extra: str = "") -> Lock:
         still_ours = "#owner = :owner AND #token = :token"

@@ -11,9 +11,9 @@ from iac_ci_common.errors import ConditionFailed, NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, RunRow
-from iac_ci_common.moves import check_move
 from iac_ci_common.ports import Move, RunRows
 from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_common.transitions import check_move
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The job as callers send it to ``POST /webhook``: the names are a contract with existing callers.
 
 The models check what one field or one order can show by itself; what needs the whole job (duplicates, dependencies,
-cycles, limits of a target) is checked by ``iac_ci_init.decide``.
+cycles, limits of a target) is checked by ``iac_ci_common.job_validation.rules``.
 """
 
 from __future__ import annotations

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from iac_ci_common.errors import IacCiError, NotFound, PreparationFailed, SealingFailed
 from iac_ci_common.locations import Location, parse_location
-from iac_ci_common.reporting.comment import MAX_COMMENT_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.work import Work
-    from iac_ci_common.reporting import CommitStatus
 
 T = TypeVar("T")
 
@@ -167,40 +163,6 @@ class MemorySealer:
         if content["run"] != run_id or (content["age"] is None) != (age_identity is None):
             raise SealingFailed("this was sealed for another run", run_id=run_id)
         return dict(content["values"])
-
-
-class MemoryReports:
-    """Comments by run."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.bodies: dict[str, str] = {}
-        self.statuses: list[CommitStatus] = []
-
-    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
-        """Keep the run's comment, as GitHub would."""
-        self.bodies[run_id] = write(MAX_COMMENT_CHARS)
-
-    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
-        """Keep the status."""
-        self.statuses.append(status)
-
-
-class MemoryRepositories:
-    """Trees by repository and commit."""
-
-    def __init__(self, trees: Mapping[tuple[str, str], Mapping[str, bytes]] | None = None) -> None:
-        """Hold files by path for each repository and commit."""
-        self.trees = dict(trees or {})
-
-    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
-        """Write the tree into the folder."""
-        if (repository, commit) not in self.trees:
-            raise PreparationFailed(f"{repository} has no commit {commit}")
-        for name, body in self.trees[(repository, commit)].items():
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(body)
 
 
 class MemoryNotes:

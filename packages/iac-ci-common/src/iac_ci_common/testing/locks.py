@@ -1,4 +1,4 @@
-"""The table locks in memory."""
+"""Locks of runs in memory."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import ConditionFailed
-from iac_ci_common.models.lock import Delivery, Lock
+from iac_ci_common.models.lock import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
 
 class MemoryLocks:
-    """Locks and deliveries as dictionaries of frozen models."""
+    """Locks as a dictionary of frozen models: ``RunLocks`` and ``LockReader``."""
 
     def __init__(self) -> None:
         """Start empty."""
         self.locks: dict[str, Lock] = {}
-        self.deliveries: dict[str, Delivery] = {}
 
     def ring(
         self,
@@ -82,22 +80,6 @@ class MemoryLocks:
     def read(self, run_id: str) -> Lock | None:
         """Read a run's lock."""
         return self.locks.get(run_id)
-
-    def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
-        """Remember all deliveries, or none and return the first that is alive."""
-        for delivery in deliveries:
-            seen = self.deliveries.get(delivery.key)
-            if seen is not None and seen.expires_at > now:
-                return seen
-        for delivery in deliveries:
-            self.deliveries[delivery.key] = delivery
-        return None
-
-    def answer(self, key: str, answer: str) -> None:
-        """Keep the answer that a remembered delivery got."""
-        if key not in self.deliveries:
-            raise ConditionFailed(f"{key} was not remembered")
-        self.deliveries[key] = self.deliveries[key].model_copy(update={"answer": answer})
 
     def _ours(self, lock: Lock) -> Lock:
         current = self.locks.get(lock.run_id)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import ConditionFailed, NotFound
-from iac_ci_common.moves import check_move, holds
 from iac_ci_common.ports import Move, RunRows
 from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_common.transitions import check_move, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from iac_ci_common.initial_rows import Queued, queue
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.job import ExecutionTarget, Job
 from iac_ci_common.models.rows import OrderRow, RunRow
-from iac_ci_common.queueing import Queued, queue
 from iac_ci_common.states import OrderState, RunState
 
 if TYPE_CHECKING:

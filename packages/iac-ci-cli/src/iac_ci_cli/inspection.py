@@ -1,0 +1,147 @@
+"""Gathers what a diagnosis needs, through ports: reads only, nothing is changed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from iac_ci_cli.diagnosis import Seen
+from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError, NotFound
+from iac_ci_common.limits import MAX_RESULT_BYTES
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.result import Claim, Result
+from iac_ci_common.states import OPEN, RUN_TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from iac_ci_cli.executions import Executions
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, RunRows, Runs, Workers
+
+
+T = TypeVar("T")
+
+
+class Stack(Protocol):
+    """The parts of a stack that operating a run needs."""
+
+    @property
+    def stack(self) -> str:
+        """Name of the stack."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
+
+    @property
+    def runs(self) -> Runs:
+        """Rows and events."""
+        ...
+
+    @property
+    def locks(self) -> LockReader:
+        """Locks."""
+        ...
+
+    @property
+    def internal(self) -> Objects:
+        """The internal bucket."""
+        ...
+
+    @property
+    def workers(self) -> Workers:
+        """Builds."""
+        ...
+
+    @property
+    def executions(self) -> Executions:
+        """Watchdogs."""
+        ...
+
+    @property
+    def parallel(self) -> Parallel:
+        """How to do many small reads."""
+        ...
+
+
+def examine(stack: Stack, run_id: str) -> Seen:
+    """Look at everything that tells what a run waits for."""
+    # The lock first: if it is free, the rows that are read after it hold what its last holder did.
+    lock = stack.locks.read(run_id)
+    rows = stack.runs.read(run_id)
+    watchdog = stack.executions.state(run_id)
+    if rows.run is None or rows.run.status in RUN_TERMINAL:
+        job = _job(stack, run_id) if rows.run is None else None
+        return Seen(run_id, stack.stack, stack.clock.now(), job, rows.run, rows.orders, lock, watchdog)
+    claims, results, ended_builds = _of_open_orders(stack, rows)
+    events = stack.runs.events(rows.run.trace_id)
+    return Seen(
+        run_id,
+        stack.stack,
+        stack.clock.now(),
+        None,
+        rows.run,
+        rows.orders,
+        lock,
+        watchdog,
+        claims=claims,
+        results=results,
+        ended_builds=ended_builds,
+        last_event=max((event.at for event in events), default=None),
+    )
+
+
+def _job(stack: Stack, run_id: str) -> StoredJob | None:
+    try:
+        return StoredJob.model_validate_json(stack.internal.get(keys.job(run_id)))
+    except NotFound:
+        return None
+
+
+def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict[str, Result], frozenset[str]]:
+    orders = [order for order in rows.orders if order.status in OPEN]
+    if not orders:
+        return {}, {}, frozenset()
+    # Before the results: a build leaves its result before it ends.
+    ended = frozenset(
+        order.build_id for order in orders if order.build_id and stack.workers.build_ended(order.build_id)
+    )
+    there = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
+    with_claim = [order for order in orders if keys.claim(order.run_id, order.order_num) in there]
+    with_result = [order for order in orders if keys.result(order.run_id, order.order_num) in there]
+    claims = _read(stack, with_claim, lambda order: _claim(stack, order))
+    results = _read(stack, with_result, lambda order: _result(stack, order))
+    return claims, results, ended
+
+
+def _read(stack: Stack, orders: Iterable[OrderRow], read: Callable[[OrderRow], T | None]) -> dict[str, T]:
+    chosen = list(orders)
+    found: dict[str, T] = {}
+    for order, answer in zip(chosen, stack.parallel.run([partial(read, order) for order in chosen]), strict=True):
+        if isinstance(answer, IacCiError):
+            raise answer
+        if answer is not None:
+            found[order.order_num] = answer
+    return found
+
+
+def _claim(stack: Stack, order: OrderRow) -> Claim | None:
+    try:
+        return Claim.model_validate_json(stack.internal.get(keys.claim(order.run_id, order.order_num)))
+    except ValidationError:
+        return None
+
+
+def _result(stack: Stack, order: OrderRow) -> Result | None:
+    body = stack.internal.get(keys.result(order.run_id, order.order_num), max_bytes=MAX_RESULT_BYTES)
+    try:
+        return Result.model_validate_json(body)
+    except ValidationError:
+        # Whatever lies there, the orchestrator takes it in as a failure.
+        return None

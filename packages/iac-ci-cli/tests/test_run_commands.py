@@ -1,0 +1,250 @@
+"""doctor, nudge and cancel on a stack in memory, and the watchdogs' executions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from iac_ci_cli import run_commands
+from iac_ci_cli.diagnosis import WatchdogState
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.executions import StepFunctionExecutions
+from iac_ci_cli.main import app
+from iac_ci_common import keys
+from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.ports import Move
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing import FakeClock, MemoryLocks, MemoryObjects, MemoryRuns, MemoryWorkers, Sequential
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
+
+
+@dataclass
+class MemoryExecutions:
+    newest: WatchdogState = WatchdogState.RUNNING
+
+    def state(self, run_id):
+        return self.newest
+
+    def start_again(self, run_id):
+        before, self.newest = self.newest, WatchdogState.RUNNING
+        return before is not WatchdogState.RUNNING
+
+
+@dataclass
+class MemoryStack:
+    stack: str = "iac-ci"
+    clock: FakeClock = field(default_factory=FakeClock)
+    runs: MemoryRuns = field(default_factory=MemoryRuns)
+    locks: MemoryLocks = field(default_factory=MemoryLocks)
+    workers: MemoryWorkers = field(default_factory=MemoryWorkers)
+    executions: MemoryExecutions = field(default_factory=MemoryExecutions)
+    parallel: Sequential = field(default_factory=Sequential)
+
+    def __post_init__(self):
+        self.internal = MemoryObjects(self.clock)
+
+    def prepared(self, *orders):
+        self.runs.insert(*queued(list(orders)))
+        return self
+
+    def order(self, num, status, **fields):
+        """Bring an order into this state, by the legal way."""
+        for step in (OrderState.DISPATCHING, OrderState.RUNNING, status):
+            before = next(row for row in self.runs.read(RUN_ID).orders if row.order_num == num)
+            if before.status is status:
+                return
+            assert not self.runs.apply([Move(before, before.model_copy(update={"status": step, **fields}))])
+
+    def ended(self):
+        self.order("0001", OrderState.SUCCEEDED, dispatched_at=START, ended_at=START)
+        run = self.runs.read(RUN_ID).run
+        ended = run.model_copy(update={"status": RunState.SUCCEEDED, "finished_at": START})
+        self.runs.apply([Move(run, ended)])
+        lock = self.locks.take(
+            RUN_ID, owner="it", now=START, lease_seconds=30, expires_at=START + timedelta(seconds=90000)
+        )
+        self.locks.complete(lock)
+        return self
+
+
+@pytest.fixture
+def stack(monkeypatch):
+    made = MemoryStack()
+    monkeypatch.setattr(run_commands, "connect", lambda name, *, local: made)
+    return made
+
+
+def iac_ci(*arguments):
+    return CliRunner().invoke(app, arguments)
+
+
+def refused(*arguments):
+    done = iac_ci(*arguments)
+    assert isinstance(done.exception, CommandFailed)
+    assert done.exception.exit_code is ExitCode.BAD_INPUT
+    return done.exception.message
+
+
+def triggered(stack):
+    return stack.internal.exists(keys.trigger(RUN_ID))
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_run_that_goes_on(stack):
+    stack.prepared({}, {"dependencies": ["order-0001"]})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=Reporter.WORKER, claimed_at=START)
+    stack.internal.create(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
+    done = iac_ci("doctor", RUN_ID)
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "waits for order-0001 to end (1 queued)" in done.stdout
+    assert "Nothing is wrong." in done.stdout
+
+
+def test_the_doctor_sees_a_result_that_nobody_took_in(stack):
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    result = Result(
+        run_id=RUN_ID,
+        order_num="0001",
+        status=OrderState.SUCCEEDED,
+        reported_by=Reporter.WORKER,
+        ended_at=START,
+    )
+    stack.internal.create(keys.result(RUN_ID, "0001"), result.model_dump_json().encode())
+    stack.clock.advance(100)
+    done = iac_ci("doctor", RUN_ID, "--json")
+    assert done.exit_code == ExitCode.TROUBLE
+    said = json.loads(done.stdout)
+    assert not said["healthy"]
+    assert [finding["kind"] for finding in said["findings"]] == ["result-unprocessed"]
+
+
+def test_the_doctor_sees_a_build_that_is_gone(stack):
+    stack.prepared({"execution_target": "codebuild"})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START, build_id="b", target=ExecutionTarget.CODEBUILD)
+    stack.workers.ended.add("b")
+    done = iac_ci("doctor", RUN_ID)
+    assert done.exit_code == ExitCode.TROUBLE
+    assert "its worker is gone" in done.stdout
+    assert "Something is wrong." in done.stdout
+
+
+def test_what_lies_there_and_cannot_be_read_stops_no_diagnosis(stack):
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    for key in (keys.claim(RUN_ID, "0001"), keys.result(RUN_ID, "0001")):
+        stack.internal.create(key, b"{")
+    assert iac_ci("doctor", RUN_ID).exit_code == ExitCode.SUCCEEDED
+
+
+def test_the_doctor_knows_runs_that_are_not_prepared_and_runs_that_ended(stack):
+    assert "there is no run" in refused("doctor", RUN_ID)
+    assert "not a valid run id" in refused("doctor", "../x")
+    stack.internal.put(keys.job(RUN_ID), stored_job([{}]).model_dump_json().encode())
+    assert "waits for its preparation" in iac_ci("doctor", RUN_ID).stdout
+    stack.prepared({}).ended()
+    done = iac_ci("doctor", RUN_ID)
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "nothing: the run succeeded" in done.stdout
+
+
+def test_a_nudge_wakes_the_run_and_is_told(stack):
+    stack.prepared({})
+    done = iac_ci("nudge", RUN_ID)
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "was woken" in done.stdout
+    assert "watchdog" not in done.stdout
+    assert triggered(stack)
+    assert "nudged" in [event.kind for event in stack.runs.events(TRACE_ID)]
+    assert iac_ci("nudge", RUN_ID).exit_code == ExitCode.SUCCEEDED
+
+
+@pytest.mark.parametrize("state", [WatchdogState.ENDED, WatchdogState.MISSING])
+def test_a_nudge_gives_a_run_the_watchdog_that_it_lost(stack, state):
+    stack.prepared({}).executions.newest = state
+    assert json.loads(iac_ci("nudge", RUN_ID, "--json").stdout)["watchdog_started"]
+    assert not json.loads(iac_ci("nudge", RUN_ID, "--json").stdout)["watchdog_started"]
+
+
+def test_a_run_that_is_not_prepared_gets_its_watchdog_too(stack):
+    stack.internal.put(keys.job(RUN_ID), stored_job([{}]).model_dump_json().encode())
+    stack.executions.newest = WatchdogState.ENDED
+    done = iac_ci("nudge", RUN_ID)
+    assert "one was started" in done.stdout
+    assert "still being prepared" in done.stdout
+    assert stack.executions.newest is WatchdogState.RUNNING
+    assert "being prepared" in refused("cancel", RUN_ID)
+
+
+def test_a_cancelled_run_says_what_is_cancelled_and_what_goes_on(stack):
+    stack.prepared({}, {"dependencies": ["order-0001"]})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    done = iac_ci("cancel", RUN_ID, "--reason", "wrong branch\x1b[2J")
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "cancelled: order-0002" in done.stdout
+    assert "left to end: order-0001" in done.stdout
+    assert stack.runs.read(RUN_ID).run.cancel_reason == "wrong branch"
+    assert triggered(stack)
+    assert "is cancelled already: wrong branch" in refused("cancel", RUN_ID)
+
+
+def test_a_reason_is_short_and_is_one(stack):
+    stack.prepared({})
+    for reason in ("", " ", "x" * 901):
+        assert "characters" in refused("cancel", RUN_ID, "--reason", reason)
+    assert stack.runs.read(RUN_ID).run.cancel_reason is None
+
+
+@pytest.mark.parametrize("command", ["nudge", "cancel"])
+def test_a_run_that_has_ended_is_left_alone(stack, command):
+    stack.prepared({}).ended()
+    assert f"there is nothing to {'wake' if command == 'nudge' else 'cancel'}" in refused(command, RUN_ID)
+    assert not triggered(stack)
+
+
+def test_a_run_that_ended_and_was_not_finished_with_can_be_woken(stack):
+    stack.prepared({}).ended()
+    stack.locks = MemoryLocks()
+    assert iac_ci("nudge", RUN_ID).exit_code == ExitCode.SUCCEEDED
+    assert triggered(stack)
+
+
+def test_a_run_that_ends_while_it_is_being_cancelled_says_so(stack, monkeypatch):
+    stack.prepared({})
+    ask = stack.runs.request_cancel
+
+    def too_late(run_id, reason):
+        stack.ended()
+        ask(run_id, reason)
+
+    monkeypatch.setattr(stack.runs, "request_cancel", too_late)
+    assert "has just ended" in refused("cancel", RUN_ID)
+
+
+def test_a_further_watchdog_gets_a_name_of_its_own(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        client = boto3.client("stepfunctions")
+        states = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}}
+        arn = client.create_state_machine(
+            name="iac-ci-watchdog", definition=json.dumps(states), roleArn="arn:aws:iam::123456789012:role/none"
+        )["stateMachineArn"]
+        executions = StepFunctionExecutions(lambda: client, arn)
+        assert executions.state(RUN_ID) is WatchdogState.MISSING
+        for number in (1, 2, 3):
+            assert executions.start_again(RUN_ID)
+            assert executions.state(RUN_ID) is WatchdogState.RUNNING
+            assert not executions.start_again(RUN_ID)
+            running = client.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]
+            assert [entry["name"] for entry in running] == [f"{RUN_ID}-0000" + (f"-{number}" if number > 1 else "")]
+            asked = client.describe_execution(executionArn=running[0]["executionArn"])["input"]
+            assert json.loads(asked)["run_id"] == RUN_ID
+            client.stop_execution(executionArn=running[0]["executionArn"])
+            assert executions.state(RUN_ID) is WatchdogState.ENDED

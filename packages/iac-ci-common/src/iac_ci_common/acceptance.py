@@ -1,0 +1,77 @@
+"""Accepts a job: stores it, starts its watchdog, asks for its preparation. Doing so again changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iac_ci_common import ids, keys
+from iac_ci_common.errors import AlreadyExists, IacCiError
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.job_validation.rules import Rules
+from iac_ci_common.models.answer import Accepted, StoredJob
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.job import Job
+    from iac_ci_common.ports import Notes, Objects, Preparations, Watchdogs
+    from iac_ci_common.settings import JobSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What accepting does to the world."""
+
+    objects: Objects
+    watchdogs: Watchdogs
+    preparations: Preparations
+    notes: Notes | None
+    done_bucket: str
+
+    def accept(self, job: Job, run_id: str, *, source: str, now: datetime, ledger: str | None = None) -> Accepted:
+        """Accept a checked job under ``run_id``; once this returns, the run is watched and will end.
+
+        A job that was stored under that id before counts, whatever ``job`` says. Raises ``PortFailed`` if the job was
+        not accepted.
+        """
+        trace_id = ids.new_trace_id()
+        stored = StoredJob(
+            run_id=run_id,
+            trace_id=trace_id,
+            flow_id=ids.flow_id(job.username, trace_id, job.flow_label),
+            accepted_at=now,
+            deadline=now + timedelta(seconds=job.job_timeout),
+            source=source,
+            job=job,
+            ledger=ledger,
+        )
+        try:
+            self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")
+        except AlreadyExists:
+            stored = StoredJob.model_validate_json(self.objects.get(keys.job(run_id)))
+        # The watchdog comes before the preparation: from here on something always looks again.
+        self.watchdogs.start(run_id, RUN_ORDER_NUM)
+        # So from here on the job is accepted, whatever fails: the watchdog starts a preparation that is missing.
+        try:
+            self.preparations.start(run_id)
+        except IacCiError as error:
+            if self.notes is not None:
+                self.notes.warning("a step after acceptance failed", run_id=run_id, error=error.message)
+        return Accepted(
+            run_id=run_id,
+            trace_id=stored.trace_id,
+            flow_id=stored.flow_id,
+            done_endpt=f"s3://{self.done_bucket}/{keys.done(run_id)}",
+        )
+
+
+def rules(settings: JobSettings, source: str) -> Rules:
+    """Give the stack's rules for jobs from ``source``."""
+    return Rules(
+        source=source,
+        secrets_prefix=settings.secrets_prefix,
+        allow_list=settings.secret_allow_list,
+        allow_file_repositories=settings.allow_file_repositories,
+    )

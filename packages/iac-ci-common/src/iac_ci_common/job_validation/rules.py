@@ -1,0 +1,229 @@
+"""Whether a job may be accepted: pure. The whole job and the stack's rules in, every problem out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import chain, islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import limits
+from iac_ci_common.errors import Problem
+from iac_ci_common.graph import find_cycle
+from iac_ci_common.ids import order_num
+from iac_ci_common.initial_rows import order_name, target
+from iac_ci_common.locations import SecretStore, parse_location
+from iac_ci_common.models.job import ExecutionTarget, Job, Order
+from iac_ci_vcs.git import repository_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from iac_ci_common.locations import Location
+
+MAX_FOUND: Final = 1000
+"""Most problems that are looked for."""
+
+UNKNOWN_DEPENDENCY: Final = "is no order of this job"
+
+CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables that ``assume_role`` sets."""
+
+_MAX_CYCLES: Final = 10
+
+TOKENS_FOLDER: Final = "tokens/"
+"""Folder below the prefix in which code hosts' tokens lie; ``policies/orchestrator.json`` names it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What this stack allows; ``source`` is where the job came from."""
+
+    source: str = "api"
+    secrets_prefix: str = "/iac-ci/jobs/"
+    allow_list: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"*": ["*"]})
+    allow_file_repositories: bool = False
+
+
+def problems(job: Job, rules: Rules) -> list[Problem]:
+    """Find everything that is wrong with a job: its own, each order's, and what orders do to each other.
+
+    At most ``MAX_FOUND``: a million wrong dependencies fit into a body, and not into a function's memory.
+    """
+    found = chain(
+        _job_problems(job, rules),
+        _name_problems(job),
+        _cycle_problems(job),
+        (problem for index, order in enumerate(job.orders) for problem in _order_problems(job, index, order, rules)),
+        _dependency_problems(job),
+    )
+    return list(islice(found, MAX_FOUND))
+
+
+def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
+    if job.git_repo is not None and (
+        wrong := repository_problem(job.git_repo, allow_file=rules.allow_file_repositories)
+    ):
+        yield Problem("git_repo", wrong)
+    if job.commit_hash is not None and job.git_repo is None:
+        yield Problem("commit_hash", "is given without a git_repo")
+    for where in ("git_token_location", "git_ssh_key_location"):
+        location = getattr(job, where)
+        if location is not None:
+            yield from _location_problems(where, location, rules)
+    if job.git_token_location is not None and (job.pr_number or job.issue_number or job.commit_status):
+        tokens = _tokens(job.git_token_location, rules)
+        # The orchestrator writes the last comment, and its role reads tokens only: not every secret of every job.
+        if not parse_location(job.git_token_location).name.startswith(tokens):
+            yield Problem("git_token_location", f"must lie below {tokens}, or the run's end could not be told")
+    longest = max(order.timeout for order in job.orders)
+    if job.job_timeout < longest:
+        yield Problem("job_timeout", f"is shorter than the longest order, which may take {longest} seconds")
+    needed = longest + limits.PRESIGN_MARGIN_SECONDS
+    if job.presign_expiry is not None and job.presign_expiry < needed:
+        yield Problem("presign_expiry", f"is shorter than the job needs: at least {needed} seconds")
+
+
+def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterator[Problem]:
+    here = f"orders[{index}]"
+    for number, command in enumerate(order.cmds):
+        if not command.strip():
+            yield Problem(f"{here}.cmds[{number}]", "is empty")
+    yield from _timeout_problems(here, order)
+    yield from _code_problems(here, job, order, rules)
+    named = [
+        *((f"{here}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
+        *((f"{here}.secret_manager_paths[{number}]", place) for number, place in enumerate(order.secret_manager_paths)),
+        *((f"{here}.secrets.{name}", location) for name, location in order.secrets.items()),
+        *([(f"{here}.sops_key", order.sops_key)] if order.sops_key is not None else []),
+    ]
+    for where, location in named:
+        yield from _location_problems(where, location, rules)
+        if rules.source != "api" and parse_location(location).name.startswith(_tokens(location, rules)):
+            # The base branch names secrets, and many may write to it: the engine's own rights are not among them.
+            yield Problem(where, "lies where this stack keeps its tokens for code hosts")
+    yield from _variable_problems(here, order)
+
+
+def _variable_problems(here: str, order: Order) -> Iterator[Problem]:
+    for name in sorted(set(order.env_vars) & set(order.secrets)):
+        yield Problem(f"{here}.secrets.{name}", "is set in env_vars too")
+    if order.assume_role is not None:
+        for name in CREDENTIALS:
+            for where, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+                if name in given:
+                    yield Problem(f"{here}.{where}.{name}", "is set by assume_role too")
+    for name, value in order.env_vars.items():
+        if "\0" in value or len(value) > limits.MAX_COMMAND_CHARS:
+            yield Problem(f"{here}.env_vars.{name}", f"holds a NUL or more than {limits.MAX_COMMAND_CHARS} characters")
+
+
+def _timeout_problems(here: str, order: Order) -> Iterator[Problem]:
+    limit = {
+        ExecutionTarget.LAMBDA: limits.MAX_LAMBDA_ORDER_SECONDS,
+        ExecutionTarget.CODEBUILD: limits.MAX_CODEBUILD_ORDER_SECONDS,
+    }[target(order)]
+    if order.timeout > limit:
+        yield Problem(f"{here}.timeout", f"is beyond the {limit} seconds that {target(order).value} allows")
+
+
+def _code_problems(here: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:
+    if order.git_repo is not None:
+        if wrong := repository_problem(order.git_repo, allow_file=rules.allow_file_repositories):
+            yield Problem(f"{here}.git_repo", wrong)
+        if order.s3_location is not None:
+            yield Problem(f"{here}.s3_location", "is given beside git_repo; an order has one source of code")
+    repository = order.git_repo or (job.git_repo if order.s3_location is None else None)
+    if order.commit_hash is not None and repository is None:
+        yield Problem(f"{here}.commit_hash", "is given without a git_repo")
+    # The job's commit is one of the job's repository, so it pins no other.
+    pinned = order.commit_hash or (job.commit_hash if repository == job.git_repo else None)
+    if repository is not None and pinned is None:
+        yield Problem(f"{here}.commit_hash", "is missing: code from git is pinned to a commit")
+    if order.git_folder is not None:
+        if repository is None and order.s3_location is None:
+            yield Problem(f"{here}.git_folder", "is given without a source of code")
+        folder = PurePosixPath(order.git_folder)
+        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
+            yield Problem(f"{here}.git_folder", "must be a relative path without ..")
+
+
+def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Problem]:
+    """Confine what a job may name: the stack's prefix first, then the list for its source."""
+    place = parse_location(location)
+    prefix = _prefix(place, rules)
+    # A full ARN would name another place than its text shows.
+    if not place.name.startswith(prefix):
+        yield Problem(where, f"lies outside {prefix}, where this stack keeps the secrets of jobs")
+        return
+    patterns = [*rules.allow_list.get(rules.source, ()), *rules.allow_list.get("*", ())]
+    if not any(fnmatchcase(place.name.removeprefix(prefix), pattern) for pattern in patterns):
+        yield Problem(where, f"is not on the list of secrets that jobs from {rules.source} may name")
+
+
+def _tokens(location: str, rules: Rules) -> str:
+    return f"{_prefix(parse_location(location), rules)}{TOKENS_FOLDER}"
+
+
+def _prefix(place: Location, rules: Rules) -> str:
+    return rules.secrets_prefix if place.store is SecretStore.SSM else rules.secrets_prefix.lstrip("/")
+
+
+def _name_problems(job: Job) -> Iterator[Problem]:
+    names = Counter(order_name(order, index) for index, order in enumerate(job.orders))
+    ids = Counter(order.queue_id for order in job.orders if order.queue_id is not None)
+    for index, order in enumerate(job.orders):
+        name = order_name(order, index)
+        if names[name] > 1:
+            yield Problem(f"orders[{index}].order_name", f"{name} is the name of more than one order")
+        if order.queue_id is None:
+            continue
+        if ids[order.queue_id] > 1:
+            yield Problem(f"orders[{index}].queue_id", f"{order.queue_id} is given to more than one order")
+        elif order.queue_id in names and order.queue_id != name:
+            yield Problem(f"orders[{index}].queue_id", f"{order.queue_id} is the name of another order")
+
+
+def _numbers(job: Job) -> dict[str, str]:
+    """Map every name that a dependency may use to the first order that has it; duplicates are told elsewhere."""
+    numbers: dict[str, str] = {}
+    for index, order in enumerate(job.orders):
+        for name in (order_name(order, index), order.queue_id):
+            if name is not None:
+                numbers.setdefault(name, order_num(index))
+    return numbers
+
+
+def _dependency_problems(job: Job) -> Iterator[Problem]:
+    numbers = _numbers(job)
+    for index, order in enumerate(job.orders):
+        for place, name in enumerate(order.dependencies):
+            where = f"orders[{index}].dependencies[{place}]"
+            if name not in numbers:
+                yield Problem(where, f"{name} {UNKNOWN_DEPENDENCY}")
+            elif numbers[name] == order_num(index):
+                yield Problem(where, "is the order itself")
+
+
+def _cycle_problems(job: Job) -> Iterator[Problem]:
+    """Show every circle that has no order in common with another; dependencies on oneself are told elsewhere."""
+    numbers = _numbers(job)
+    names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
+    edges = {
+        order_num(index): [
+            num for name in order.dependencies if (num := numbers.get(name)) not in {None, order_num(index)}
+        ]
+        for index, order in enumerate(job.orders)
+    }
+    for _ in range(_MAX_CYCLES):
+        cycle = find_cycle(edges)
+        if cycle is None:
+            return
+        shown = [names[num] for num in cycle]
+        if len(shown) > 20:
+            shown = [*shown[:10], f"… {len(shown) - 20} more …", *shown[-10:]]
+        yield Problem("orders", f"depend on each other in a circle: {' → '.join(shown)}")
+        for num in set(cycle):
+            del edges[num]

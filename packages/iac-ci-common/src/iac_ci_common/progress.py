@@ -1,0 +1,40 @@
+"""How far an order is, in words for people: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.states import TERMINAL, OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from iac_ci_common.models.rows import OrderRow
+
+
+def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
+    """Say in plain words what an order waits for or why it ended; empty if there is nothing to say."""
+    if order.status is not OrderState.QUEUED:
+        return order.reason or ""
+    if readiness(order, by_num)[0] is Readiness.READY:
+        return "a free worker"
+    unfinished = [by_num[num].order_name for num in order.dependencies if num in by_num and not by_num[num].ended_at]
+    return ", ".join(unfinished[:5]) + (f" and {len(unfinished) - 5} more" if len(unfinished) > 5 else "")
+
+
+def duration(order: OrderRow) -> str:
+    """Give how long an order ran, as a person says it; empty while unknown."""
+    if order.started_at is None or order.ended_at is None:
+        return ""
+    seconds = (order.ended_at - order.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def did_not_succeed(orders: Sequence[OrderRow]) -> list[OrderRow]:
+    """Give the orders whose logs a person will want: those that ran and did not succeed."""
+    return [
+        order
+        for order in orders
+        if order.status in TERMINAL and order.status is not OrderState.SUCCEEDED and order.started_at is not None
+    ]

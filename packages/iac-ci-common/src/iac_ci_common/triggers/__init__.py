@@ -1,1 +1,0 @@
-"""What code hosts tell the engine, and what it makes of it: pure."""

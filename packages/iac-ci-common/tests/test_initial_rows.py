@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing.samples import queued
+
+
+def test_orders_are_numbered_as_given_and_dependencies_follow_names_and_ids():
+    rows = queued([{"order_name": "a"}, {"queue_id": "second"}, {"dependencies": ["a", "second", "a"]}])
+    assert [row.order_name for row in rows.orders] == ["a", "order-0002", "order-0003"]
+    assert rows.orders[2].dependencies == ("0001", "0002")
+    assert {row.status for row in rows.orders} == {OrderState.QUEUED}
+    assert rows.run.order_count == 3
+
+
+@pytest.mark.parametrize(
+    ("order", "target"),
+    [
+        ({"timeout": 540}, ExecutionTarget.LAMBDA),
+        ({"timeout": 541}, ExecutionTarget.CODEBUILD),
+        ({"use_lambda": False}, ExecutionTarget.CODEBUILD),
+        ({"use_lambda": True}, ExecutionTarget.LAMBDA),
+        ({"execution_target": "codebuild"}, ExecutionTarget.CODEBUILD),
+    ],
+)
+def test_an_order_goes_where_it_fits_or_says(order, target):
+    assert queued([order]).orders[0].target is target
+
+
+def test_every_attempt_writes_the_same():
+    assert queued([{}, {}]) == queued([{}, {}])
+
+
+def test_a_run_that_cannot_be_prepared_is_inserted_all_the_same():
+    from iac_ci_common.initial_rows import queue
+    from iac_ci_common.testing.samples import stored_job
+
+    rows = queue(stored_job([{}]), max_parallel=1, preparation_error="no such secret")
+    assert (rows.run.status, rows.run.preparation_error) == (RunState.QUEUED, "no such secret")
+    assert [event.kind for event in rows.events] == ["accepted", "preparation_failed", "queued"]
+
+
+def test_a_job_may_ask_for_less_side_by_side_but_not_for_more():
+    assert queued([{}], max_parallel=10).run.max_parallel == 10
+    from iac_ci_common.initial_rows import queue
+    from iac_ci_common.testing.samples import stored_job
+
+    assert queue(stored_job([{}], max_parallel=3), max_parallel=10).run.max_parallel == 3
+    assert queue(stored_job([{}], max_parallel=30), max_parallel=10).run.max_parallel == 10

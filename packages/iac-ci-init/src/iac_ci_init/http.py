@@ -1,0 +1,64 @@
+"""HTTP in and out: the envelope of API Gateway, and the one place that turns errors into answers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_common.errors import AlreadyExists, IacCiError, InputProblems, Problem, SignatureRefused
+from iac_ci_common.limits import MAX_BODY_BYTES
+from iac_ci_common.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+NOT_ACCEPTED: Final = "the job was not accepted; sent again with the same Idempotency-Key it cannot run twice"
+
+
+class BodyTooLarge(IacCiError):
+    """The request's body is longer than any job."""
+
+
+class KeyReused(IacCiError):
+    """An Idempotency-Key came again with another body."""
+
+
+def read_request(event: Mapping[str, Any]) -> Request:
+    """Read API Gateway's proxy event; raise ``BodyTooLarge`` or ``InputProblems``."""
+    body = event.get("body") or ""
+    if len(body) > MAX_BODY_BYTES * 2:
+        raise BodyTooLarge(f"the body is longer than {MAX_BODY_BYTES} bytes")
+    try:
+        raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode("utf-8")
+    except (binascii.Error, UnicodeEncodeError):
+        raise InputProblems([Problem("body", "cannot be decoded")]) from None
+    if len(raw) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"the body is longer than {MAX_BODY_BYTES} bytes")
+    headers = {str(name).lower(): str(value) for name, value in (event.get("headers") or {}).items()}
+    return Request(raw, headers)
+
+
+def answer(status: int, content: Mapping[str, Any] | str) -> dict[str, Any]:
+    """Build API Gateway's proxy answer; a text is JSON already."""
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
+        "body": content if isinstance(content, str) else json.dumps(content),
+    }
+
+
+def refusal(error: IacCiError) -> dict[str, Any]:
+    """Turn an error into the answer that the caller gets."""
+    if isinstance(error, InputProblems):
+        found = [{"where": problem.where, "what": problem.what} for problem in error.problems]
+        return answer(400, {"error": "the job cannot be accepted", "problems": found})
+    status = 503 if error.retry_is_safe else 500
+    for kind, known in ((SignatureRefused, 401), (BodyTooLarge, 413), (KeyReused, 409), (AlreadyExists, 409)):
+        if isinstance(error, kind):
+            status = known
+    # What failed inside is for the log; the caller learns whether trying again may help.
+    message = error.message if status < 500 else NOT_ACCEPTED
+    return answer(status, {"error": message, "retry": error.retry_is_safe})

@@ -1,0 +1,77 @@
+"""Fetches the code of a job's orders, each distinct tree once."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import keys
+from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.locations import parse_location
+from iac_ci_common.packing import pack, unpack
+from iac_ci_init.code_source import CodeSource, permanent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from iac_ci_common.locations import Location
+    from iac_ci_common.models.job import Job
+    from iac_ci_common.ports import CodeStore, Objects
+    from iac_ci_vcs.ports import Repositories
+
+MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
+"""Largest archive of code: it passes through the memory of a 512 MB function."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCode:
+    """Fetches code for one run. Everything on disk is inside ``folder``, which the caller removes.
+
+    ``secret`` returns the text of a secret that was read before, or raises ``PreparationFailed``.
+    """
+
+    job: Job
+    objects: Objects
+    code_store: CodeStore
+    repositories: Repositories
+    secret: Callable[[Location], str]
+    folder: Path
+
+    def store(self, source: CodeSource) -> str:
+        """Fetch, pack and upload one tree; return the digest that names it.
+
+        Every archive is unpacked and packed again by our own rules, whatever made it: what workers get is safe, and
+        the same tree has the same name wherever it came from.
+        """
+        with tempfile.TemporaryDirectory(dir=self.folder) as place, permanent("the code could not be fetched"):
+            tree = Path(place, "tree")
+            tree.mkdir()
+            if source.s3_location:
+                self._from_bucket(source.s3_location, Path(place, "given.zip"), tree)
+            else:
+                token, ssh_key = self.job.git_token_location, self.job.git_ssh_key_location
+                self.repositories.checkout(
+                    source.repository,
+                    source.commit,
+                    str(tree),
+                    token=self.secret(parse_location(token)) if token else None,
+                    ssh_key=self.secret(parse_location(ssh_key)) if ssh_key else None,
+                )
+            archive = Path(place, "code.zip")
+            pack(tree, archive)
+            if archive.stat().st_size > MAX_ARCHIVE_BYTES:
+                raise PreparationFailed(f"the code is larger than {MAX_ARCHIVE_BYTES} bytes packed")
+            content = archive.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            # Written though it may exist: an archive of yesterday would expire in the middle of this run.
+            self.objects.put(keys.code(digest), content, content_type="application/zip")
+            return digest
+
+    def _from_bucket(self, location: str, archive: Path, tree: Path) -> None:
+        bucket, _, key = location.removeprefix("s3://").partition("/")
+        archive.touch(mode=0o600)
+        archive.write_bytes(self.code_store.fetch(bucket, key, max_bytes=MAX_ARCHIVE_BYTES))
+        unpack(archive, tree)

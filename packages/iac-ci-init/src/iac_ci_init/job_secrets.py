@@ -1,0 +1,162 @@
+"""Reads the secrets that a job names, each distinct one once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from iac_ci_common.environment import check_environment_name
+from iac_ci_common.errors import IacCiError, PreparationFailed
+from iac_ci_common.locations import Location, parse_location
+from iac_ci_init.code_source import code_source, permanent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from iac_ci_common.models.job import Job, Order
+    from iac_ci_common.ports import Parallel, Secrets
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class JobSecrets:
+    """Reads the secrets of one run; ``session_name`` names the sessions of roles that are assumed."""
+
+    job: Job
+    session_name: str
+    secrets: Secrets
+    parallel: Parallel
+    _read: dict[Location, str | PreparationFailed] = field(default_factory=dict, repr=False)
+    _assumed: dict[str, Mapping[str, str] | PreparationFailed] = field(default_factory=dict, repr=False)
+
+    def read(self) -> None:
+        """Read every secret that the job names and assume every role, each once, side by side.
+
+        What is missing is told by whoever asks for it; what another try may bring is raised.
+        """
+        job = self.job
+        named: set[str] = set()
+        for order in job.orders:
+            named |= {*order.ssm_paths, *order.secret_manager_paths, *order.secrets.values()}
+            if order.sops_key is not None:
+                named.add(order.sops_key)
+        if any((source := code_source(job, order)) is not None and source.repository for order in job.orders):
+            named |= {place for place in (job.git_token_location, job.git_ssh_key_location) if place is not None}
+        places = sorted({_whole(parse_location(text)) for text in named})
+        roles = sorted({order.assume_role for order in job.orders if order.assume_role is not None})
+        texts = self.parallel.run([partial(self._read_one, place) for place in places])
+        self._read = {place: _settled(text) for place, text in zip(places, texts, strict=True)}
+        credentials = self.parallel.run([partial(self._assume_one, role) for role in roles])
+        self._assumed = {role: _settled(given) for role, given in zip(roles, credentials, strict=True)}
+
+    def _read_one(self, place: Location) -> str:
+        with permanent(f"{place} could not be read"):
+            return self.secrets.read(place)
+
+    def _assume_one(self, role: str) -> Mapping[str, str]:
+        with permanent(f"{role} could not be assumed"):
+            return self.secrets.assume(role, session_name=self.session_name)
+
+    def values(self, order: Order, wrong: list[str]) -> dict[str, str]:
+        """Give every secret that an order names, by the variable it will stand in; add what is missing to ``wrong``.
+
+        A variable that two sources set to different values is wrong too: which one was meant cannot be told.
+        """
+        found = dict(order.env_vars)
+        origin = dict.fromkeys(found, "env_vars")
+        for source, call in self._parts(order):
+            try:
+                given = call()
+            except PreparationFailed as error:
+                wrong.append(error.message)
+                continue
+            for name, value in given.items():
+                if not _can_be_a_variable(value):
+                    wrong.append(f"{source}: the value for {name} holds what no variable can")
+                elif found.setdefault(name, value) != value:
+                    wrong.append(f"{name} is set by {origin[name]} and otherwise by {source}")
+                origin.setdefault(name, source)
+        return {name: value for name, value in found.items() if name not in order.env_vars}
+
+    def _parts(self, order: Order) -> Iterator[tuple[str, Callable[[], Mapping[str, str]]]]:
+        for text in [*order.ssm_paths, *order.secret_manager_paths]:
+            yield text, partial(self._spread, parse_location(text))
+        for name, text in order.secrets.items():
+            yield text, partial(self._named, name, parse_location(text))
+        if order.assume_role is not None:
+            yield order.assume_role, partial(self._credentials, order.assume_role)
+
+    def _spread(self, location: Location) -> dict[str, str]:
+        """Read a whole secret: one variable for each key of a JSON object, else one named like the end of its path."""
+        if location.key is not None:
+            return {self._name(location, location.key): self._one(location)}
+        text = self.text(location)
+        content = _json(text)
+        if not isinstance(content, dict):
+            return {self._name(location, location.name.rstrip("/").rpartition("/")[2]): text}
+        return {self._name(location, name): _text(value) for name, value in content.items()}
+
+    def _named(self, name: str, location: Location) -> dict[str, str]:
+        return {name: self._one(location)}
+
+    def _credentials(self, role: str) -> Mapping[str, str]:
+        given = self._assumed[role]
+        if isinstance(given, PreparationFailed):
+            raise given
+        return given
+
+    def _one(self, location: Location) -> str:
+        text = self.text(location)
+        if location.key is None:
+            return text
+        content = _json(text)
+        if not isinstance(content, dict) or location.key not in content:
+            raise PreparationFailed(f"{_whole(location)} holds no key {location.key}")
+        return _text(content[location.key])
+
+    def text(self, location: Location) -> str:
+        """Give a secret whole, its key aside; raise ``PreparationFailed`` if it could not be read."""
+        text = self._read[_whole(location)]
+        if isinstance(text, PreparationFailed):
+            raise text
+        return text
+
+    @staticmethod
+    def _name(location: Location, name: str) -> str:
+        variable = name.replace("-", "_").replace(".", "_")
+        try:
+            return check_environment_name(variable)
+        except ValueError as error:
+            raise PreparationFailed(f"{_whole(location)}: {error}") from None
+
+
+def _whole(location: Location) -> Location:
+    return Location(location.store, location.name)
+
+
+def _settled(answer: T | IacCiError) -> T | PreparationFailed:
+    """Keep a value or its lasting failure; raise what another try may bring."""
+    if isinstance(answer, IacCiError) and not isinstance(answer, PreparationFailed):
+        raise answer
+    return answer
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _can_be_a_variable(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False

@@ -1,0 +1,247 @@
+"""The second leg: fetch, resolve, seal, package, queue. Running it twice changes nothing that the first run did."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tempfile
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import ConditionFailed, IacCiError, PreparationFailed, SealingFailed
+from iac_ci_common.ids import order_num
+from iac_ci_common.initial_rows import order_name, queue
+from iac_ci_common.locations import parse_location
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.nudge import nudge
+from iac_ci_common.packing import write
+from iac_ci_common.sops import age_recipient
+from iac_ci_common.states import RUN_TERMINAL
+from iac_ci_init.code_source import CodeSource, code_source, permanent
+from iac_ci_init.job_code import JobCode
+from iac_ci_init.job_secrets import JobSecrets
+from iac_ci_vcs.reporting.publish import publish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_common.initial_rows import Queued
+    from iac_ci_common.models.job import Job, Order
+    from iac_ci_common.ports import Clock, CodeStore, Notes, Objects, Parallel, Runs, Sealer, Secrets
+    from iac_ci_triggers.ports import Ledgers
+    from iac_ci_vcs.ports import Reports, Repositories
+
+IDENTITY_FIELD = "identity"
+"""Name under which an age identity is sealed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationPorts:
+    """Everything the second leg does to the world."""
+
+    clock: Clock
+    runs: Runs
+    ledgers: Ledgers
+    objects: Objects
+    code_store: CodeStore
+    repositories: Repositories
+    secrets: Secrets
+    sealer: Sealer
+    reports: Reports
+    parallel: Parallel
+    notes: Notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """An age identity and the recipient that belongs to it."""
+
+    text: str = field(repr=False)
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """One distinct set of secrets, sealed."""
+
+    secrets: bytes
+    identity: bytes | None = None
+
+
+class Preparer:
+    """Prepares accepted runs."""
+
+    def __init__(self, ports: PreparationPorts, max_parallel: int) -> None:
+        """Work through ``ports``; ``max_parallel`` is the stack's limit of open orders per run."""
+        self._ports = ports
+        self._max_parallel = max_parallel
+
+    def prepare(self, run_id: str) -> None:
+        """Prepare a run and wake the orchestrator.
+
+        What another try would not change (missing code, secret, key or bucket) becomes the run's visible end. What it
+        may change is raised, so that Lambda tries again. A job that was never accepted raises ``NotFound``.
+        """
+        ports = self._ports
+        stored = StoredJob.model_validate_json(ports.objects.get(keys.job(run_id)))
+        run = ports.runs.read(run_id).run
+        if run is None:
+            queued = self._queue(stored)
+            if ports.runs.insert(queued.run, queued.orders, queued.events):
+                self._comment(queued)
+            else:
+                # Another attempt, or the watchdog that gave us up, was first.
+                run = ports.runs.read(run_id).run
+        if run is None or run.status not in RUN_TERMINAL:
+            self._heed_cancellation(stored)
+        else:
+            # The run's end removed its packages; those that this attempt, or one before it, left since then remain.
+            nums = [order_num(index) for index in range(len(stored.job.orders))]
+            ports.objects.delete([keys.package(run_id, num) for num in nums])
+        nudge(ports.objects, run_id)
+
+    def _heed_cancellation(self, stored: StoredJob) -> None:
+        """Cancel what was superseded or cancelled before it had rows.
+
+        Whoever cancels writes the ledger first and looks for the rows then; here it is the other way round, so that one
+        of both sees the other.
+        """
+        ledger = self._ports.ledgers.read(stored.ledger) if stored.ledger is not None else None
+        entry = ledger.run(stored.run_id) if ledger is not None else None
+        if entry is not None and entry.cancel_reason is not None:
+            with contextlib.suppress(ConditionFailed):
+                self._ports.runs.request_cancel(stored.run_id, entry.cancel_reason)
+
+    def _queue(self, stored: StoredJob) -> Queued:
+        notes = self._ports.notes.bind(run_id=stored.run_id, trace_id=stored.trace_id)
+        # Private, and gone afterwards: keys and code of one run must not lie about for the next.
+        with tempfile.TemporaryDirectory(prefix="iac-ci-prepare-") as folder:
+            try:
+                digests = self._package(stored, Path(folder))
+            except PreparationFailed as error:
+                notes.error("the run could not be prepared", error=error.message)
+                return queue(stored, max_parallel=self._max_parallel, preparation_error=error.message)
+        return queue(stored, max_parallel=self._max_parallel, code=digests)
+
+    def _package(self, stored: StoredJob, folder: Path) -> dict[str, str]:
+        """Fetch, seal and upload everything; return the digest of each order's code.
+
+        Every missing thing is named at once, as at the door.
+        """
+        ports = self._ports
+        job = stored.job
+        secrets = JobSecrets(job, stored.run_id, ports.secrets, ports.parallel)
+        secrets.read()
+        code = JobCode(job, ports.objects, ports.code_store, ports.repositories, secrets.text, folder)
+        wrong: list[str] = []
+        values = {index: secrets.values(order, wrong) for index, order in enumerate(job.orders)}
+        identities = self._identities(job, secrets, wrong)
+        trees = self._trees(job, code, wrong)
+        sealed = {} if wrong else self._seal(stored, values, identities, wrong)
+        if wrong:
+            raise PreparationFailed("; ".join(dict.fromkeys(wrong)), run_id=stored.run_id)
+        uploads = [
+            partial(self._upload, stored, index, order, sealed.get(index)) for index, order in enumerate(job.orders)
+        ]
+        with permanent("the packages could not be stored"):
+            for answer in ports.parallel.run(uploads):
+                if isinstance(answer, IacCiError):
+                    raise answer
+        sources = {order_num(index): code_source(job, order) for index, order in enumerate(job.orders)}
+        return {num: trees[source] for num, source in sources.items() if source is not None}
+
+    def _identities(self, job: Job, secrets: JobSecrets, wrong: list[str]) -> dict[str, _Identity]:
+        """Give the age identities by the locations that orders name."""
+        found: dict[str, _Identity] = {}
+        for place in sorted({order.sops_key for order in job.orders if order.sops_key is not None}):
+            try:
+                text = secrets.text(parse_location(place))
+                found[place] = _Identity(text, age_recipient(text))
+            except (PreparationFailed, SealingFailed) as error:
+                wrong.append(error.message if place in error.message else f"{place}: {error.message}")
+        return found
+
+    def _trees(self, job: Job, code: JobCode, wrong: list[str]) -> dict[CodeSource, str]:
+        sources = sorted({source for order in job.orders if (source := code_source(job, order)) is not None})
+        trees: dict[CodeSource, str] = {}
+        for source in sources:
+            try:
+                trees[source] = code.store(source)
+            except PreparationFailed as error:
+                wrong.append(error.message)
+        return trees
+
+    def _seal(
+        self,
+        stored: StoredJob,
+        values: Mapping[int, Mapping[str, str]],
+        identities: Mapping[str, _Identity],
+        wrong: list[str],
+    ) -> dict[int, _Sealed]:
+        """Seal each distinct set of secrets once, however many orders share it."""
+        by_set: dict[tuple[str, str | None], list[int]] = {}
+        for index, order in enumerate(stored.job.orders):
+            if values[index]:
+                by_set.setdefault((json.dumps(values[index], sort_keys=True), order.sops_key), []).append(index)
+        calls = [
+            partial(self._seal_one, stored.run_id, text, identities[key] if key is not None else None)
+            for text, key in by_set
+        ]
+        result: dict[int, _Sealed] = {}
+        for indexes, answer in zip(by_set.values(), self._ports.parallel.run(calls), strict=True):
+            if isinstance(answer, SealingFailed) and not answer.retry_is_safe:
+                wrong.append(answer.message)
+            elif isinstance(answer, IacCiError):
+                raise answer
+            else:
+                result |= dict.fromkeys(indexes, answer)
+        return result
+
+    def _seal_one(self, run_id: str, text: str, identity: _Identity | None) -> _Sealed:
+        sealer = self._ports.sealer
+        values: dict[str, str] = json.loads(text)
+        if identity is None:
+            return _Sealed(sealer.seal(values, run_id=run_id))
+        return _Sealed(
+            sealer.seal(values, run_id=run_id, age_recipient=identity.recipient),
+            # The worker gets the identity under the run's own seal: its role opens nothing else.
+            sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
+        )
+
+    def _upload(self, stored: StoredJob, index: int, order: Order, sealed: _Sealed | None) -> None:
+        num = order_num(index)
+        manifest = Manifest(
+            run_id=stored.run_id,
+            order_num=num,
+            order_name=order_name(order, index),
+            flow_id=stored.flow_id,
+            cmds=tuple(order.cmds),
+            folder=order.git_folder,
+            env_vars=order.env_vars,
+            sealed=sealed is not None,
+            sealed_with_age=sealed is not None and sealed.identity is not None,
+        )
+        files = {MANIFEST_NAME: manifest.model_dump_json().encode()}
+        if sealed is not None:
+            files[SEALED_NAME] = sealed.secrets
+            if sealed.identity is not None:
+                files[IDENTITY_NAME] = sealed.identity
+        archive = io.BytesIO()
+        write(archive, files)
+        self._ports.objects.put(keys.package(stored.run_id, num), archive.getvalue(), content_type="application/zip")
+
+    def _comment(self, queued: Queued) -> None:
+        """Publish the first comment; a code host that fails never fails the run, but is never silent either."""
+        run = queued.run
+        if run.report is None:
+            return
+        failures = publish(self._ports.reports, run, queued.orders, with_status=True)
+        for kind, error in failures.items():
+            self._ports.notes.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
+            told = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
+            self._ports.runs.record([queued.events[0].model_copy(update=told)])

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+
+import pyrage
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.errors import NotFound, PortFailed, SealingFailed, Throttled
+from iac_ci_common.models.manifest import MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.states import RunState
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryCodeStore,
+    MemoryNotes,
+    MemoryObjects,
+    MemoryRuns,
+    MemorySealer,
+    MemorySecrets,
+    Observed,
+    Sequential,
+)
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
+from iac_ci_init.preparation import PreparationPorts, Preparer
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
+
+COMMIT = "a" * 40
+GIT = {"git_repo": "https://example.com/a/b", "commit_hash": COMMIT}
+IDENTITY = str(pyrage.x25519.Identity.generate())
+SECRETS = {
+    "ssm:/iac-ci/jobs/token": "planted-token",
+    "secretsmanager:iac-ci/jobs/database": '{"user": "planted-user", "port": 5432}',
+    "ssm:/iac-ci/jobs/identity": IDENTITY,
+}
+
+
+class Crash(BaseException):
+    pass
+
+
+def archive(**files):
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, content)
+    return body.getvalue()
+
+
+ARCHIVES = {("bucket", "code.zip"): archive(a="1")}
+
+
+class World:
+    def __init__(self, orders, **fields):
+        self.clock = FakeClock(START)
+        self.runs, self.objects, self.reports = MemoryRuns(), MemoryObjects(self.clock), MemoryReports()
+        self.sealer, self.calls = MemorySealer(), []
+        self.before = self.after = lambda name: None
+        self.objects.put(keys.job(RUN_ID), stored_job(orders, **fields).model_dump_json().encode())
+
+        def watched(port, name):
+            def before(call):
+                self.calls.append(call)
+                self.before(call)
+
+            return Observed(port, name=name, before=before, after=lambda call: self.after(call))  # noqa: PLW0108 - looked up late
+
+        repositories = MemoryRepositories({(GIT["git_repo"], COMMIT): {"main.tf": b"content", "bin/run": b"x" * 5000}})
+        self.ledgers = MemoryLedgers(self.clock)
+        self.preparer = Preparer(
+            PreparationPorts(
+                clock=self.clock,
+                runs=watched(self.runs, "runs"),
+                ledgers=self.ledgers,
+                objects=watched(self.objects, "objects"),
+                code_store=watched(MemoryCodeStore(ARCHIVES), "code_store"),
+                repositories=watched(repositories, "repositories"),
+                secrets=watched(MemorySecrets(SECRETS), "secrets"),
+                sealer=watched(self.sealer, "sealer"),
+                reports=watched(self.reports, "reports"),
+                parallel=Sequential(),
+                notes=MemoryNotes(),
+            ),
+            100,
+        )
+
+    def prepare(self):
+        self.preparer.prepare(RUN_ID)
+        return self.runs.read(RUN_ID)
+
+    def package(self, num):
+        with zipfile.ZipFile(io.BytesIO(self.objects.get(keys.package(RUN_ID, num)))) as zipped:
+            return {name: zipped.read(name) for name in zipped.namelist()}
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert list(tmp_path.iterdir()) == [], "something of a run was left behind"
+
+
+def test_fifty_orders_of_one_tree_fetch_and_upload_it_once():
+    world = World([{} for _ in range(50)], **GIT)
+    rows = world.prepare()
+    (code,) = world.objects.list("tmp/code/")
+    assert {f"tmp/code/{row.code_sha256}.zip" for row in rows.orders} == {code}
+    assert world.calls.count("repositories.checkout") == 1
+    assert world.objects.exists(keys.trigger(RUN_ID))
+
+
+def test_an_archive_is_packed_again_by_our_rules():
+    rows = World([{"s3_location": "s3://bucket/code.zip"}]).prepare()
+    assert rows.run.preparation_error is None
+    assert rows.orders[0].code_sha256
+
+
+def test_identical_sets_of_secrets_are_sealed_once_and_open_to_their_values():
+    secrets = {"TOKEN": "ssm:/iac-ci/jobs/token"}
+    world = World([{"secrets": secrets}] * 3 + [{"secret_manager_paths": ["iac-ci/jobs/database"]}, {}])
+    world.prepare()
+    assert world.calls.count("sealer.seal") == 2
+    opened = [world.sealer.unseal(world.package(f"000{number}")[SEALED_NAME], run_id=RUN_ID) for number in (1, 4)]
+    assert opened == [{"TOKEN": "planted-token"}, {"user": "planted-user", "port": "5432"}]
+    assert not Manifest.model_validate_json(world.package("0005")[MANIFEST_NAME]).sealed
+    assert world.calls.count("secrets.read") == 2
+
+
+def test_no_secret_stands_anywhere_but_sealed():
+    world = World([{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}])
+    world.prepare()
+    everything = b"".join(world.objects.objects.values()) + repr(world.runs.event_rows).encode()
+    assert b"planted" not in everything
+
+
+def test_an_age_key_seals_and_travels_sealed_itself():
+    order = {"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}, "sops_key": "ssm:/iac-ci/jobs/identity"}
+    world = World([order])
+    world.prepare()
+    package = world.package("0001")
+    assert world.sealer.unseal(package["identity.sops.json"], run_id=RUN_ID) == {"identity": IDENTITY}
+    assert IDENTITY.encode() not in b"".join(package.values())
+
+
+def test_everything_that_is_missing_ends_the_run_with_all_reasons():
+    world = World(
+        [
+            {"secrets": {"A": "ssm:/iac-ci/jobs/none"}},
+            {"secrets": {"B": "secretsmanager:iac-ci/jobs/database#nothing"}},
+            {"s3_location": "s3://bucket/none.zip"},
+            {"git_repo": "https://example.com/none", "commit_hash": COMMIT},
+        ]
+    )
+    rows = world.prepare()
+    for part in ("ssm:/iac-ci/jobs/none", "no key nothing", "s3://bucket/none.zip", "https://example.com/none"):
+        assert part in rows.run.preparation_error
+    assert len(rows.orders) == 4
+    assert world.objects.exists(keys.trigger(RUN_ID))
+    assert world.objects.list("tmp/exec/") == []
+    assert "preparation_failed" in [event.kind for event in world.runs.events(TRACE_ID)]
+
+
+def test_what_may_pass_is_raised_for_another_try():
+    world = World([{"secrets": {"A": "ssm:/iac-ci/jobs/token"}}])
+    failing = [Throttled("slow down")]
+
+    def throttle(call):
+        if call == "secrets.read" and failing:
+            raise failing.pop()
+
+    world.before = throttle
+    with pytest.raises(Throttled):
+        world.prepare()
+    assert world.runs.read(RUN_ID).run is None
+    assert world.prepare().run.preparation_error is None
+
+
+def test_a_comment_that_fails_is_told_and_fails_nothing():
+    world = World([{}], **GIT, pr_number=1)
+
+    def refuse(call):
+        if call == "reports.publish":
+            raise PortFailed("the host is down")
+
+    world.before = refuse
+    assert world.prepare().run.preparation_error is None
+    assert "comment_failed" in [event.kind for event in world.runs.events(TRACE_ID)]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_dying_at_any_call_and_running_again_comes_to_the_same(where):
+    orders = [{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}, {"dependencies": ["order-0001"]}]
+    whole = World(orders, **GIT, pr_number=1)
+    expected = whole.prepare()
+    for number in range(1, len(whole.calls) + 1):
+        world = World(orders, **GIT, pr_number=1)
+        left = [number]
+
+        def die(call, left=left):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash(call)
+
+        setattr(world, where, die)
+        with pytest.raises(Crash):
+            world.prepare()
+        assert world.prepare() == expected
+        assert world.objects.exists(keys.trigger(RUN_ID))
+        assert set(world.objects.objects) == set(whole.objects.objects)
+        assert json.dumps(sorted(event.sort for event in world.runs.events(TRACE_ID))) == json.dumps(
+            sorted(event.sort for event in whole.runs.events(TRACE_ID))
+        )
+
+
+def error(*orders, **fields):
+    return World(list(orders), **fields).prepare().run.preparation_error
+
+
+def test_every_missing_thing_of_one_order_is_told():
+    said = error({"ssm_paths": ["/iac-ci/jobs/x", "/iac-ci/jobs/y"], "secrets": {"A": "secretsmanager:iac-ci/jobs/z"}})
+    for part in ("ssm:/iac-ci/jobs/x", "ssm:/iac-ci/jobs/y", "secretsmanager:iac-ci/jobs/z"):
+        assert part in said
+
+
+def test_a_thing_that_many_orders_miss_is_told_once():
+    said = error(*[{"secrets": {"A": "ssm:/iac-ci/jobs/none"}}] * 5)
+    assert said.count("ssm:/iac-ci/jobs/none could not be read") == 1
+
+
+def test_a_missing_token_ends_the_run():
+    assert "ssm:/iac-ci/jobs/none" in error({}, **GIT, git_token_location="ssm:/iac-ci/jobs/none")
+
+
+def test_a_token_of_a_job_without_code_from_git_is_not_read():
+    world = World([{"s3_location": "s3://bucket/code.zip"}], git_token_location="ssm:/iac-ci/jobs/none")
+    assert world.prepare().run.preparation_error is None
+    assert "secrets.read" not in world.calls
+
+
+def test_what_is_no_age_identity_ends_the_run_without_being_shown():
+    order = {"secrets": {"A": "ssm:/iac-ci/jobs/token"}, "sops_key": "ssm:/iac-ci/jobs/token"}
+    said = error(order)
+    assert "ssm:/iac-ci/jobs/token: the sops_key is not an age identity" in said
+    assert "planted" not in said
+
+
+def test_a_variable_that_two_secrets_set_differently_ends_the_run():
+    order = {
+        "secret_manager_paths": ["iac-ci/jobs/database"],
+        "secrets": {"user": "ssm:/iac-ci/jobs/token", "port": "secretsmanager:iac-ci/jobs/database#port"},
+    }
+    said = error(order)
+    assert "user is set by secretsmanager:iac-ci/jobs/database and otherwise by ssm:/iac-ci/jobs/token" in said
+    assert "port" not in said
+    assert "planted" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"LD_PRELOAD": "x"}', "LD_PRELOAD"),
+        ('{"a b": "x"}', "a b"),
+        ("a\0b", "no variable"),
+        ('{"A": "\\ud800"}', "no var"),
+    ],
+)
+def test_secrets_that_no_variable_can_hold_end_the_run(monkeypatch, text, reason):
+    monkeypatch.setitem(SECRETS, "ssm:/iac-ci/jobs/odd", text)
+    assert reason in error({"ssm_paths": ["/iac-ci/jobs/odd"]})
+
+
+def test_a_role_is_assumed_once_for_all_orders_and_sealed_once():
+    role = "arn:aws:iam::123456789012:role/deployer"
+    world = World([{"assume_role": role}] * 3)
+    world.prepare()
+    assert (world.calls.count("secrets.assume"), world.calls.count("sealer.seal")) == (1, 1)
+    opened = world.sealer.unseal(world.package("0003")[SEALED_NAME], run_id=RUN_ID)
+    assert opened["AWS_SESSION_TOKEN"] == f"token-of-{RUN_ID}"
+
+
+def test_an_archive_that_leaves_its_folder_ends_the_run(monkeypatch):
+    monkeypatch.setitem(ARCHIVES, ("bucket", "bad.zip"), archive(**{"../outside": "x"}))
+    assert "would leave the folder" in error({"s3_location": "s3://bucket/bad.zip"})
+
+
+def test_code_that_lies_there_already_is_written_again_so_that_it_lives_as_long_as_the_run():
+    world = World([{}], **GIT)
+    world.prepare()
+    (code,) = world.objects.list("tmp/code/")
+    again = World([{}], **GIT)
+    again.objects.put(code, b"stale")
+    again.prepare()
+    assert again.objects.get(code) == world.objects.get(code)
+
+
+def test_sealing_that_may_pass_is_raised_for_another_try():
+    world = World([{"secrets": {"A": "ssm:/iac-ci/jobs/token"}}])
+    failing = [SealingFailed("KMS is busy", retry_is_safe=True)]
+
+    def throttle(call):
+        if call == "sealer.seal" and failing:
+            raise failing.pop()
+
+    world.before = throttle
+    with pytest.raises(SealingFailed):
+        world.prepare()
+    assert world.runs.read(RUN_ID).run is None
+    assert world.prepare().run.preparation_error is None
+
+
+def test_sealing_that_is_refused_ends_the_run():
+    world = World([{"secrets": {"A": "ssm:/iac-ci/jobs/token"}}])
+
+    def refuse(call):
+        if call == "sealer.seal":
+            raise SealingFailed("AccessDenied")
+
+    world.before = refuse
+    assert "AccessDenied" in world.prepare().run.preparation_error
+
+
+def test_a_second_leg_that_comes_late_to_an_ended_run_leaves_no_package():
+    world = World([{}, {}])
+    ended = queued([{}, {}]).run.model_copy(update={"status": RunState.FAILED})
+
+    def give_up(call):
+        if call == "runs.insert":
+            world.runs.insert(ended, [], [])
+
+    world.before = give_up
+    world.prepare()
+    assert world.runs.read(RUN_ID).run == ended
+    assert world.objects.list("tmp/exec/") == []
+
+
+def test_a_job_that_was_never_accepted_is_an_error():
+    world = World([{}])
+    world.objects.delete([keys.job(RUN_ID)])
+    with pytest.raises(NotFound):
+        world.prepare()

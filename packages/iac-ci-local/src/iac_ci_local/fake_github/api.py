@@ -1,0 +1,260 @@
+"""The REST API below ``/api/v3``: what the engine's GitHub provider asks for, answered as GitHub does."""
+
+# ruff: noqa: ARG002 - all routes are called alike
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlencode
+
+from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_github.messages import Answer
+from iac_ci_local.fake_github.payloads import Shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from iac_ci_local.fake_github.messages import Request
+    from iac_ci_local.fake_github.project import Person, Project
+
+ROOT: Final = "/api/v3"
+
+_Item = TypeVar("_Item")
+
+_MOST_FILES: Final = 3000
+"""GitHub tells no more of a pull request's files (GitHub REST API, "List pull requests files")."""
+
+_MOST_CHARACTERS: Final = 65_536
+_MOST_STATUS_CHARACTERS: Final = 140
+_STATES: Final = frozenset({"error", "failure", "pending", "success"})
+_LIMIT: Final = 5000
+
+
+class Api:
+    """Answers for one project."""
+
+    def __init__(self, project: Project, web: str) -> None:
+        """Answer on the host at ``web``."""
+        self._project = project
+        self._web = web
+        self._shapes = Shapes(project, web)
+        here = re.escape(f"/repos/{project.full_name}")
+        self._of_apps = re.compile(rf"/app|/app/installations/\d+/access_tokens|{here}/installation", re.IGNORECASE)
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
+            (method, re.compile(pattern, re.IGNORECASE), answer)
+            for method, pattern, answer in (
+                ("GET", "/user", self._me),
+                ("GET", r"/users/([^/]+)", self._user),
+                ("GET", here, self._repository),
+                ("GET", here + r"/pulls/(\d+)", self._pull),
+                ("GET", here + r"/pulls/(\d+)/files", self._files),
+                ("GET", here + r"/contents/?(.*)", self._contents),
+                ("GET", here + r"/git/ref/heads/(.+)", self._branch),
+                ("GET", here + r"/collaborators/([^/]+)/permission", self._permission),
+                ("GET", here + r"/issues/(\d+)/comments", self._comments),
+                ("POST", here + r"/issues/(\d+)/comments", self._write_comment),
+                ("GET", here + r"/issues/comments/(\d+)", self._comment),
+                ("PATCH", here + r"/issues/comments/(\d+)", self._edit_comment),
+                ("POST", here + r"/statuses/([0-9a-f]{40})", self._set_status),
+            )
+        ]
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request; one without a known token, or for something unknown, is refused as GitHub does."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        path = request.path.removeprefix(ROOT)
+        if self._of_apps.fullmatch(path):
+            return self._apps(request.method, path, token, request)
+        person = self._project.speaker(token) if kind.lower() in {"bearer", "token"} else None
+        if person is None:
+            return Answer.refusal(401, "Bad credentials")
+        for method, pattern, route in self._routes:
+            if method == request.method and (match := pattern.fullmatch(path)):
+                try:
+                    return _conditional(request, route(request, person, *match.groups()))
+                except NotFound:
+                    break
+        return Answer.refusal(404, "Not Found")
+
+    def _apps(self, method: str, path: str, assertion: str, request: Request) -> Answer:
+        """Answer what only an app itself may ask, which proves itself with its key."""
+        app = self._project.app
+        if app is None or not app.proves(assertion):
+            return Answer.refusal(401, "A JSON web token could not be decoded")
+        if method == "GET" and path == "/app":
+            return Answer.of_json(200, self._shapes.app(app))
+        if method == "GET" and path.endswith("/installation"):
+            return Answer.of_json(200, self._shapes.installation(app))
+        if method != "POST" or path != f"/app/installations/{app.installation_id}/access_tokens":
+            return Answer.refusal(404, "Not Found")
+        wanted = (_object(request) or {}).get("repositories", [])
+        if any(name != self._project.name for name in wanted):
+            return Answer.refusal(422, "There is at least one repository that does not exist or is not accessible")
+        token, ends = app.mint()
+        return Answer.of_json(201, self._shapes.installation_token(token, ends))
+
+    def _me(self, request: Request, person: Person) -> Answer:
+        if self._project.app is not None and person == self._project.app_account(self._project.app):
+            return Answer.refusal(403, "Resource not accessible by integration")
+        return Answer.of_json(200, self._shapes.profile(person))
+
+    def _user(self, request: Request, person: Person, login: str) -> Answer:
+        return Answer.of_json(200, self._shapes.profile(self._known(login)))
+
+    def _repository(self, request: Request, person: Person) -> Answer:
+        return Answer.of_json(200, self._shapes.repository())
+
+    def _pull(self, request: Request, person: Person, number: str) -> Answer:
+        return Answer.of_json(200, self._shapes.pull_request(self._project.pull_request(int(number))))
+
+    def _files(self, request: Request, person: Person, number: str) -> Answer:
+        pull, git = self._project.pull_request(int(number)), self._project.repository
+        base, head = git.head(pull.base_branch), git.head(pull.head_branch)
+        changes = sorted(git.changes(base, head), key=lambda change: change.path)[:_MOST_FILES]
+        return self._page(request, changes, lambda change: self._shapes.changed_file(change, head))
+
+    def _contents(self, request: Request, person: Person, path: str) -> Answer:
+        git = self._project.repository
+        ref = request.query.get("ref", "main")
+        try:
+            content, blob = git.file(path, ref)
+        except NotFound:
+            if not (entries := git.entries(path, ref)):
+                raise
+            return Answer.of_json(200, [self._shapes.listed(entry, ref) for entry in entries])
+        if "raw" in request.headers.get("accept", ""):
+            return Answer(200, content, {"Content-Type": "application/vnd.github.raw+json; charset=utf-8"})
+        return Answer.of_json(200, self._shapes.file(path, ref, blob, content))
+
+    def _branch(self, request: Request, person: Person, branch: str) -> Answer:
+        return Answer.of_json(200, self._shapes.branch(branch, self._project.repository.head(branch)))
+
+    def _permission(self, request: Request, person: Person, login: str) -> Answer:
+        if self._project.right(person) not in {"admin", "write"}:
+            return Answer.refusal(403, "Must have push access to view collaborator permission.")
+        return Answer.of_json(200, self._shapes.permission(self._known(login)))
+
+    def _comments(self, request: Request, person: Person, number: str) -> Answer:
+        self._project.pull_request(int(number))
+        return self._page(request, self._project.comments(int(number)), self._shapes.comment)
+
+    def _write_comment(self, request: Request, person: Person, number: str) -> Answer:
+        self._project.pull_request(int(number))
+        body, problem = _body_of_comment(request)
+        if problem is not None:
+            return problem
+        return Answer.of_json(201, self._shapes.comment(self._project.write_comment(int(number), person, body)))
+
+    def _comment(self, request: Request, person: Person, identity: str) -> Answer:
+        return Answer.of_json(200, self._shapes.comment(self._project.comment(int(identity))))
+
+    def _edit_comment(self, request: Request, person: Person, identity: str) -> Answer:
+        before = self._project.comment(int(identity))
+        if before.author.id != person.id and self._project.right(person) not in {"admin", "write"}:
+            return Answer.refusal(403, "Must have admin rights to Repository.")
+        body, problem = _body_of_comment(request)
+        if problem is not None:
+            return problem
+        return Answer.of_json(200, self._shapes.comment(self._project.edit_comment(int(identity), body)))
+
+    def _set_status(self, request: Request, person: Person, sha: str) -> Answer:
+        if self._project.right(person) not in {"admin", "write"}:
+            raise NotFound("strangers are not told that there is something to set")
+        try:
+            self._project.repository.commit_of(sha)
+        except NotFound:
+            return Answer.refusal(422, f"No commit found for SHA: {sha}")
+        said = _object(request)
+        if said is None:
+            return Answer.refusal(400, "Problems parsing JSON")
+        description = said.get("description")
+        if said.get("state") not in _STATES:
+            return Answer.refusal(422, "Validation Failed: state is not included in the list")
+        if description is not None and len(description) > _MOST_STATUS_CHARACTERS:
+            return Answer.refusal(422, "Validation Failed: description is too long (maximum is 140 characters)")
+        status = self._project.set_status(
+            sha,
+            person,
+            state=said["state"],
+            context=said.get("context", "default"),
+            description=description,
+            target_url=said.get("target_url"),
+        )
+        return Answer.of_json(201, self._shapes.status(status))
+
+    def _known(self, login: str) -> Person:
+        person = self._project.person(login)
+        if person is None:
+            raise NotFound(f"there is no user {login!r:.100}")
+        return person
+
+    def _page(self, request: Request, items: Sequence[_Item], write: Callable[[_Item], Any]) -> Answer:
+        size = max(1, min(100, _number(request.query.get("per_page"), 30)))
+        page = max(1, _number(request.query.get("page"), 1))
+        last = max(1, -(-len(items) // size))
+        to = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
+        if page >= last:
+            del to["next"], to["last"]
+        if page == 1:
+            del to["prev"], to["first"]
+        place = f"{self._web}{request.target.partition('?')[0]}"
+        links = [
+            f'<{place}?{urlencode({**request.query, "page": number})}>; rel="{name}"' for name, number in to.items()
+        ]
+        found = [write(item) for item in items[(page - 1) * size : page * size]]
+        return Answer.of_json(200, found, {"Link": ", ".join(links)} if links else None)
+
+
+def with_limits(answer: Answer, *, spent: int) -> Answer:
+    """Add what GitHub tells with each answer of the caller's limit of requests."""
+    told = {
+        "X-GitHub-Media-Type": "github.v3; format=json",
+        "X-RateLimit-Limit": str(_LIMIT),
+        "X-RateLimit-Remaining": str(max(1, _LIMIT - spent)),
+        "X-RateLimit-Reset": str(int(time.time()) + 3600),
+        "X-RateLimit-Used": str(spent),
+        "X-RateLimit-Resource": "core",
+    }
+    return replace(answer, headers={**told, **answer.headers})
+
+
+def _conditional(request: Request, answer: Answer) -> Answer:
+    """Tag a good answer, and leave out what the caller has already."""
+    if request.method != "GET" or answer.status != 200:
+        return answer
+    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()}"'
+    headers = {**answer.headers, "ETag": tag, "Cache-Control": "private, max-age=60, s-maxage=60"}
+    if tag in [given.strip() for given in request.headers.get("if-none-match", "").split(",")]:
+        return Answer(304, b"", headers)
+    return replace(answer, headers=headers)
+
+
+def _object(request: Request) -> dict[str, Any] | None:
+    try:
+        said = request.json()
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _body_of_comment(request: Request) -> tuple[str, Answer | None]:
+    said = _object(request)
+    if said is None:
+        return "", Answer.refusal(400, "Problems parsing JSON")
+    body = said.get("body")
+    if not isinstance(body, str) or not body.strip():
+        return "", Answer.refusal(422, "Validation Failed: body can't be blank")
+    if len(body) > _MOST_CHARACTERS:
+        return "", Answer.refusal(422, "Validation Failed: body is too long (maximum is 65536 characters)")
+    return body, None
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else otherwise
+
+
+__all__ = ["ROOT", "Api", "with_limits"]

@@ -1,0 +1,107 @@
+"""A code host with one pull request, made of two folders: what a demonstration starts and tests look at."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final, Self
+
+from iac_ci_local.fake_github.activity import Activity
+from iac_ci_local.fake_github.page import PullRequestPages
+from iac_ci_local.fake_github.project import Person, Project
+from iac_ci_local.fake_github.repository import HostedRepository, read_folder
+from iac_ci_local.fake_github.server import CodeHostServer
+from iac_ci_local.fake_github.webhooks import Deliveries
+from iac_ci_vcs.provider import HostSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from iac_ci_local.fake_github.repository import File
+
+ENGINE: Final = Person(1, "iac-ci[bot]")
+PERSON: Final = Person(2, "you")
+NUMBER: Final = 1
+"""The pull request's."""
+
+_TAKE_COMMENTS: Final = (".tf", ".yml", ".yaml")
+
+
+class Stand:
+    """The whole host: repository, server, page and webhook. Used as a context manager.
+
+    It listens from the beginning, so that its address can be told to a local cloud that is started after it; the
+    webhook's address is told to it when that cloud is there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        base: Path,
+        change: Path,
+        full_name: str = "demo/infrastructure",
+        title: str = "Change the infrastructure",
+        branch: str = "change",
+        port: int = 0,
+    ) -> None:
+        """Keep the repository below ``folder``.
+
+        Its branch main is the folder ``base``; the pull request's branch has the files of ``change`` added or in place
+        of those. Raises ``PortFailed`` where the port is taken, or git is missing.
+        """
+        owner, _, name = full_name.partition("/")
+        repository = HostedRepository.create(folder / f"{name}.git")
+        repository.commit("main", read_folder(base), "Begin")
+        repository.commit(branch, read_folder(change), title, start="main")
+        self.token = secrets.token_urlsafe(24)
+        """The engine's, for the API and for git."""
+
+        self.webhook_secret = secrets.token_urlsafe(24)
+        tokens = {self.token: ENGINE, secrets.token_urlsafe(24): PERSON}
+        self.project = Project(owner, name, repository, tokens, {ENGINE.login: "write", PERSON.login: "admin"})
+        self.project.open_pull_request(title=title, author=PERSON, head_branch=branch, base_branch="main")
+        self.deliveries = Deliveries(None, self.webhook_secret)
+        self.host = CodeHostServer(self.project, port=port, pages=self._pages)
+        self.activity = Activity(self.project, self.host.url, self.deliveries)
+
+    def __enter__(self) -> Self:
+        """Begin to answer."""
+        self.host.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop answering; the folder stays."""
+        self.host.close()
+
+    @property
+    def code_hosts(self) -> Mapping[str, HostSettings]:
+        """Give what the engine has to know of this host beyond its name."""
+        return {self.host.address: HostSettings("github", self.host.api_url)}
+
+    @property
+    def page(self) -> str:
+        """Give the pull request's page."""
+        return f"{self.host.url}/{self.project.full_name}/pull/{NUMBER}"
+
+    def open_pull_request(self, webhook: str) -> Callable[[], None]:
+        """Tell the engine's door that the pull request was opened, and all that follows; gives what waits for it."""
+        self.deliveries.aim(webhook)
+        return self.activity.opened(NUMBER)
+
+    def _pages(self, host: CodeHostServer) -> PullRequestPages:
+        activity = Activity(self.project, host.url, self.deliveries)
+        return PullRequestPages(self.project, activity, self.deliveries, self.next_commit)
+
+    def next_commit(self, number: int) -> dict[str, File | bytes | None]:
+        """Give a small change more of what the pull request changes already."""
+        pull, git = self.project.pull_request(number), self.project.repository
+        changes = git.changes(git.head(pull.base_branch), git.head(pull.head_branch))
+        for change in changes:
+            if change.status != "removed" and change.path.endswith(_TAKE_COMMENTS):
+                content, _ = git.file(change.path, pull.head_branch)
+                return {change.path: content.rstrip(b"\n") + b"\n# pushed again\n"}
+        return {f"pushed-{git.head(pull.head_branch)[:8]}.txt": b"pushed again\n"}
+
+
+__all__ = ["ENGINE", "NUMBER", "PERSON", "Stand"]

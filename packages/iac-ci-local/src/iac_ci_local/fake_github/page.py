@@ -1,0 +1,194 @@
+"""The page that shows a pull request: what it changes, what the engine says on it, and what a person may answer.
+
+Everything that is shown is escaped or comes from ``rendering``; the policy lets the browser load and run only the two
+files that lie beside this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+from iac_ci_common.errors import NotFound, PortFailed
+from iac_ci_local.fake_github import rendering
+from iac_ci_local.fake_github.messages import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iac_ci_local.fake_github.activity import Activity
+    from iac_ci_local.fake_github.messages import Request
+    from iac_ci_local.fake_github.project import OpenPullRequest, Project, WrittenComment
+    from iac_ci_local.fake_github.repository import File
+    from iac_ci_local.fake_github.webhooks import Deliveries
+
+    NextCommit = Callable[[int], Mapping[str, File | bytes | None]]
+
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_FILES: Final = {"/-/page.css": "text/css; charset=utf-8", "/-/page.js": "text/javascript; charset=utf-8"}
+_MOST_FILES_SHOWN: Final = 300
+_MOST_DELIVERIES_SHOWN: Final = 10
+_MOST_ANSWER_SHOWN: Final = 300
+
+
+class PullRequestPages:
+    """Answers the browser for one project."""
+
+    def __init__(self, project: Project, activity: Activity, deliveries: Deliveries, next_commit: NextCommit) -> None:
+        """Write comments and push through ``activity``; ``next_commit`` gives the files of a pull request's next."""
+        self._project = project
+        self._activity = activity
+        self._deliveries = deliveries
+        self._next_commit = next_commit
+        # Pages of somebody else's can send a form here, but cannot read this out of ours.
+        self._proof = secrets.token_urlsafe(24)
+        name = re.escape(f"/{project.full_name}")
+        self._place = re.compile(rf"{name}/pull/([0-9]{{1,9}})(/conversation|/comments|/push)?", re.IGNORECASE)
+
+    def __call__(self, request: Request) -> Answer | None:
+        """Answer a request; None for what is no page."""
+        if request.path in _FILES and request.method == "GET":
+            content = files(__package__).joinpath("page_files", request.path.rpartition("/")[2]).read_bytes()
+            return Answer(200, content, {**_HEADERS, "Content-Type": _FILES[request.path]})
+        found = self._place.fullmatch(request.path)
+        if found is None:
+            return None
+        try:
+            pull = self._project.pull_request(int(found[1]))
+        except NotFound:
+            return None
+        if request.method == "POST" and found[2] in {"/comments", "/push"}:
+            return self._act(pull, found[2], request)
+        if request.method != "GET" or found[2] not in {None, "/conversation"}:
+            return _plain(405, "this cannot be asked for so")
+        conversation = self._conversation(pull)
+        version = hashlib.sha256(conversation.encode()).hexdigest()[:16]
+        if found[2] == "/conversation":
+            return Answer.of_json(200, {"version": version, "html": conversation}, _HEADERS)
+        page = self._page(pull, conversation, version)
+        return Answer(200, page.encode(), {**_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+
+    def _act(self, pull: OpenPullRequest, what: str, request: Request) -> Answer:
+        try:
+            form = {name: values[-1] for name, values in parse_qs(request.body.decode(), max_num_fields=8).items()}
+        except ValueError:
+            return _plain(400, "this is no form")
+        if not hmac.compare_digest(form.get("proof", "").encode(), self._proof.encode()):
+            return _plain(403, "the form is not one of this page's: load it again")
+        try:
+            if what == "/push":
+                self._activity.push(pull.number, self._next_commit(pull.number))
+            else:
+                self._comment(pull, form)
+        except (NotFound, PortFailed) as error:
+            return _plain(422, error.message)
+        place = f"/{self._project.full_name}/pull/{pull.number}"
+        return Answer(303, b"", {**_HEADERS, "Location": place, "Content-Type": "text/plain"})
+
+    def _comment(self, pull: OpenPullRequest, form: Mapping[str, str]) -> None:
+        person = self._project.person(form.get("person", ""))
+        text = form.get("text", "").replace("\r\n", "\n")
+        if person is None or not text.strip():
+            raise NotFound("a comment needs a text and somebody who writes it")
+        self._activity.comment(pull.number, person, text)
+
+    def _page(self, pull: OpenPullRequest, conversation: str, version: str) -> str:
+        place = f"/{self._project.full_name}/pull/{pull.number}"
+        proof = f'<input type="hidden" name="proof" value="{escape(self._proof)}">'
+        people = {person.login: None for person in (pull.author, *self._project.tokens.values())}
+        options = "".join(f"<option>{escape(login)}</option>" for login in people if not login.endswith("[bot]"))
+        return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{escape(pull.title)} · #{pull.number} · {escape(self._project.full_name)}</title>
+<link rel="stylesheet" href="/-/page.css">
+<noscript><meta http-equiv="refresh" content="3"></noscript>
+</head>
+<body>
+<p class="soft">{escape(self._project.full_name)} on a code host of this machine</p>
+<main id="conversation" data-version="{version}" data-source="{escape(place)}/conversation">{conversation}</main>
+<p id="state" role="status"></p>
+<form method="post" action="{escape(place)}/comments">{proof}
+<label>Comment<textarea name="text" required placeholder="/iac-ci plan"></textarea></label>
+<label>as <select name="person">{options}</select></label>
+<button>Comment</button>
+</form>
+<form method="post" action="{escape(place)}/push">{proof}<button>Push another commit</button></form>
+<script src="/-/page.js"></script>
+</body>
+</html>
+"""
+
+    def _conversation(self, pull: OpenPullRequest) -> str:
+        comments = "".join(map(self._written, self._project.comments(pull.number)))
+        return f"""
+<h1>{escape(pull.title)} <span class="number">#{pull.number}</span></h1>
+<p><span class="badge {"open" if pull.is_open else ""}">{"Open" if pull.is_open else "Closed"}</span>
+{escape(pull.author.login)} wants to merge <code>{escape(pull.head_branch)}</code>
+into <code>{escape(pull.base_branch)}</code></p>
+{self._changes(pull)}{self._statuses(pull)}
+<h2>Conversation</h2>{comments or '<p class="soft">Nobody has said anything yet.</p>'}
+{self._sent()}"""
+
+    def _changes(self, pull: OpenPullRequest) -> str:
+        git = self._project.repository
+        changes = git.changes(git.head(pull.base_branch), git.head(pull.head_branch))
+        lines = [
+            f"<li>{change.status} <code>{escape(change.previous_path + ' → ' if change.previous_path else '')}"
+            f'{escape(change.path)}</code> <span class="soft">+{change.additions} &minus;{change.deletions}</span></li>'
+            for change in changes[:_MOST_FILES_SHOWN]
+        ]
+        if len(changes) > _MOST_FILES_SHOWN:
+            lines.append(f"<li>and {len(changes) - _MOST_FILES_SHOWN} more</li>")
+        return f'<h2>{len(changes)} changed files</h2><ul class="plain">{"".join(lines)}</ul>'
+
+    def _statuses(self, pull: OpenPullRequest) -> str:
+        head = self._project.repository.head(pull.head_branch)
+        lines = "".join(
+            f'<li><span class="badge {escape(status.state)}">{escape(status.state)}</span> '
+            f"<strong>{escape(status.context)}</strong> {escape(status.description or '')}</li>"
+            for status in self._project.statuses(head)
+        )
+        none = '<li class="soft">none yet</li>'
+        return f'<h2>Statuses of <code>{head[:12]}</code></h2><ul class="plain" id="statuses">{lines or none}</ul>'
+
+    @staticmethod
+    def _written(comment: WrittenComment) -> str:
+        edited = "" if comment.updated_at == comment.created_at else " · edited"
+        return (
+            f'<article id="issuecomment-{comment.id}"><header><strong>{escape(comment.author.login)}</strong> '
+            f'<span class="soft">{comment.created_at:%Y-%m-%d %H:%M} UTC{edited}</span></header>'
+            f'<div class="text">{rendering.render(comment.body)}</div></article>'
+        )
+
+    def _sent(self) -> str:
+        lines = "".join(
+            f"<li><code>{escape(sent.event)} {escape(sent.action)}</code> → "
+            f'{sent.status or "no answer"} <span class="soft">{escape(sent.answer[:_MOST_ANSWER_SHOWN])}</span></li>'
+            for sent in self._deliveries.done[-_MOST_DELIVERIES_SHOWN:]
+        )
+        return f'<h2>Webhook deliveries</h2><ul class="plain">{lines or "<li>none yet</li>"}</ul>'
+
+
+def _plain(status: int, text: str) -> Answer:
+    return Answer(status, text.encode(), {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"})
+
+
+__all__ = ["PullRequestPages"]

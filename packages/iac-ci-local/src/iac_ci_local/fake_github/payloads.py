@@ -1,0 +1,398 @@
+"""What the host's REST API and its webhooks say, in GitHub's own shapes with every field that those require.
+
+Sources: GitHub's OpenAPI description of its REST API; GitHub Docs, "Webhook events and payloads".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_local.fake_github.project import FORK_ID, PROJECT_ID, Person
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_local.fake_github.app import InstalledApp
+    from iac_ci_local.fake_github.project import OpenPullRequest, Project, SetStatus, WrittenComment
+    from iac_ci_local.fake_github.repository import Change, Entry
+
+_REPOSITORY_PLACES: Final = {
+    "archive": "{archive_format}{/ref}", "assignees": "{/user}", "blobs": "{/sha}", "branches": "{/branch}",
+    "collaborators": "{/collaborator}", "comments": "{/number}", "commits": "{/sha}",
+    "compare": "{base}...{head}", "contents": "{+path}", "contributors": "", "deployments": "", "downloads": "",
+    "events": "", "forks": "", "git_commits": "{/sha}", "git_refs": "{/sha}", "git_tags": "{/sha}", "hooks": "",
+    "issue_comment": "{/number}", "issue_events": "{/number}", "issues": "{/number}", "keys": "{/key_id}",
+    "labels": "{/name}", "languages": "", "merges": "", "milestones": "{/number}", "notifications": "",
+    "pulls": "{/number}", "releases": "{/id}", "stargazers": "", "statuses": "{sha}", "subscribers": "",
+    "subscription": "", "tags": "", "teams": "", "trees": "{/sha}",
+}  # fmt: skip
+_PERMISSIONS: Final = {"contents": "read", "pull_requests": "write", "statuses": "write", "metadata": "read"}
+_PERSON_PLACES: Final = (
+    "events", "followers", "following", "gists", "organizations", "received_events", "repos", "starred",
+    "subscriptions",
+)  # fmt: skip
+
+
+class Shapes:
+    """Writes what one project's host says.
+
+    Below ``web`` (``http://127.0.0.1:8123``) are the pages and the API. A repository goes by its ``https`` address all
+    the same, since by that the engine knows it.
+    """
+
+    def __init__(self, project: Project, web: str) -> None:
+        """Write for ``project`` on the host at ``web``."""
+        self._project = project
+        self._web = web
+        self._api = f"{web}/api/v3"
+        self._here = f"{self._api}/repos/{project.full_name}"
+
+    def person(self, person: Person) -> dict[str, Any]:
+        """Write a user, short."""
+        place = f"{self._api}/users/{person.login}"
+        return {
+            "login": person.login,
+            "id": person.id,
+            "node_id": _node("U", person.id),
+            "avatar_url": f"{self._web}/avatars/{person.id}",
+            "gravatar_id": "",
+            "url": place,
+            "html_url": f"{self._web}/{person.login}",
+            **{f"{name}_url": f"{place}/{name}" for name in _PERSON_PLACES},
+            "type": "Bot" if person.login.endswith("[bot]") else "User",
+            "site_admin": False,
+        }
+
+    def profile(self, person: Person) -> dict[str, Any]:
+        """Write a user with the profile that everybody sees."""
+        unknown = dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio"))
+        counted = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+        moments = dict.fromkeys(("created_at", "updated_at"), "2020-01-01T00:00:00Z")
+        return {**self.person(person), "user_view_type": "public", **unknown, **counted, **moments}
+
+    def repository(self, *, fork: str | None = None) -> dict[str, Any]:
+        """Write the repository, or a fork of it."""
+        name = fork or self._project.full_name
+        place = f"{self._api}/repos/{name}"
+        address = f"https://{self._web.partition('//')[2]}/{name}"
+        owner, _, short = name.partition("/")
+        identity = PROJECT_ID if fork is None else FORK_ID
+        zero = ("forks", "forks_count", "open_issues", "open_issues_count", "size", "stargazers_count", "watchers",
+                "watchers_count", "network_count", "subscribers_count")  # fmt: skip
+        no = ("archived", "disabled", "private", "has_projects", "has_wiki", "has_pages", "has_discussions")
+        nothing = ("description", "homepage", "language", "license", "mirror_url")
+        return {
+            "id": identity,
+            "node_id": _node("R", identity),
+            "name": short,
+            "full_name": name,
+            "owner": self._owner(owner),
+            "html_url": address,
+            "clone_url": f"{address}.git",
+            "git_url": address.replace("https:", "git:") + ".git",
+            "ssh_url": f"git@{address.partition('//')[2].replace('/', ':', 1)}.git",
+            "svn_url": address,
+            "url": place,
+            "fork": fork is not None,
+            "default_branch": "main",
+            "visibility": "public",
+            "has_issues": True,
+            "has_downloads": True,
+            "allow_forking": True,
+            "is_template": False,
+            "web_commit_signoff_required": False,
+            "topics": [],
+            **{f"{key}_url": f"{place}/{key}{rest}" for key, rest in _REPOSITORY_PLACES.items()},
+            **dict.fromkeys(zero, 0),
+            **dict.fromkeys(no, False),
+            **dict.fromkeys(nothing),
+            **dict.fromkeys(("created_at", "updated_at", "pushed_at"), "2020-01-01T00:00:00Z"),
+        }
+
+    def pull_request(self, pull: OpenPullRequest) -> dict[str, Any]:
+        """Write a pull request in full."""
+        git = self._project.repository
+        base, head = git.head(pull.base_branch), git.head(pull.head_branch)
+        changes = git.changes(base, head)
+        place, issue = f"{self._here}/pulls/{pull.number}", f"{self._here}/issues/{pull.number}"
+        page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
+        moment = _moment(pull.created_at)
+        links = {
+            "self": place,
+            "html": page,
+            "issue": issue,
+            "comments": f"{issue}/comments",
+            "review_comments": f"{place}/comments",
+            "review_comment": f"{self._here}/pulls/comments{{/number}}",
+            "commits": f"{place}/commits",
+            "statuses": f"{self._here}/statuses/{head}",
+        }
+        nothing = (
+            "active_lock_reason", "assignee", "auto_merge", "closed_at", "merged_at", "merged_by", "milestone",
+        )  # fmt: skip
+        return {
+            "id": pull.number,
+            "node_id": _node("PR", pull.number),
+            "number": pull.number,
+            "state": "open" if pull.is_open else "closed",
+            "title": pull.title,
+            "body": pull.body,
+            "user": self.person(pull.author),
+            "url": place,
+            "html_url": page,
+            "diff_url": f"{page}.diff",
+            "patch_url": f"{page}.patch",
+            "issue_url": issue,
+            "comments_url": links["comments"],
+            "commits_url": links["commits"],
+            "review_comments_url": links["review_comments"],
+            "review_comment_url": links["review_comment"],
+            "statuses_url": links["statuses"],
+            "_links": {name: {"href": link} for name, link in links.items()},
+            "head": self._end(pull.head_branch, head, fork=pull.fork),
+            "base": self._end(pull.base_branch, base),
+            "labels": [],
+            "assignees": [],
+            "requested_reviewers": [],
+            "requested_teams": [],
+            "author_association": "CONTRIBUTOR",
+            "draft": False,
+            "locked": False,
+            "merged": False,
+            "mergeable": True,
+            "rebaseable": True,
+            "mergeable_state": "clean",
+            "maintainer_can_modify": False,
+            "merge_commit_sha": None,
+            "additions": sum(change.additions for change in changes),
+            "deletions": sum(change.deletions for change in changes),
+            "changed_files": len(changes),
+            "commits": 1,
+            "comments": len(self._project.comments(pull.number)),
+            "review_comments": 0,
+            "created_at": moment,
+            "updated_at": moment,
+            **dict.fromkeys(nothing),
+        }
+
+    def issue(self, pull: OpenPullRequest) -> dict[str, Any]:
+        """Write a pull request as the issue that its comments belong to."""
+        place = f"{self._here}/issues/{pull.number}"
+        page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
+        moment = _moment(pull.created_at)
+        return {
+            "id": pull.number,
+            "node_id": _node("I", pull.number),
+            "number": pull.number,
+            "state": "open" if pull.is_open else "closed",
+            "title": pull.title,
+            "body": pull.body,
+            "user": self.person(pull.author),
+            "url": place,
+            "html_url": page,
+            "repository_url": self._here,
+            "labels_url": f"{place}/labels{{/name}}",
+            "comments_url": f"{place}/comments",
+            "events_url": f"{place}/events",
+            "reactions": self._reactions(place),
+            "pull_request": {
+                "url": f"{self._here}/pulls/{pull.number}",
+                "html_url": page,
+                "diff_url": f"{page}.diff",
+                "patch_url": f"{page}.patch",
+                "merged_at": None,
+            },
+            "labels": [],
+            "assignee": None,
+            "assignees": [],
+            "milestone": None,
+            "locked": False,
+            "active_lock_reason": None,
+            "author_association": "CONTRIBUTOR",
+            "comments": len(self._project.comments(pull.number)),
+            "created_at": moment,
+            "updated_at": moment,
+            "closed_at": None,
+        }
+
+    def changed_file(self, change: Change, head: str) -> dict[str, Any]:
+        """Write one file of a pull request's."""
+        said: dict[str, Any] = {
+            "sha": change.blob,
+            "filename": change.path,
+            "status": change.status,
+            "additions": change.additions,
+            "deletions": change.deletions,
+            "changes": change.additions + change.deletions,
+            "blob_url": f"{self._web}/{self._project.full_name}/blob/{head}/{change.path}",
+            "raw_url": f"{self._web}/{self._project.full_name}/raw/{head}/{change.path}",
+            "contents_url": f"{self._here}/contents/{change.path}?ref={head}",
+        }
+        if change.previous_path is not None:
+            said["previous_filename"] = change.previous_path
+        return said
+
+    def comment(self, comment: WrittenComment) -> dict[str, Any]:
+        """Write a comment."""
+        page = f"{self._web}/{self._project.full_name}/pull/{comment.number}"
+        writes = self._project.right(comment.author) in {"admin", "write"}
+        return {
+            "id": comment.id,
+            "node_id": _node("IC", comment.id),
+            "url": f"{self._here}/issues/comments/{comment.id}",
+            "html_url": f"{page}#issuecomment-{comment.id}",
+            "issue_url": f"{self._here}/issues/{comment.number}",
+            "user": self.person(comment.author),
+            "body": comment.body,
+            "author_association": "COLLABORATOR" if writes else "NONE",
+            "created_at": _moment(comment.created_at),
+            "updated_at": _moment(comment.updated_at),
+            "performed_via_github_app": None,
+            "reactions": self._reactions(f"{self._here}/issues/comments/{comment.id}"),
+        }
+
+    def status(self, status: SetStatus) -> dict[str, Any]:
+        """Write a commit's status."""
+        return {
+            "id": status.id,
+            "node_id": _node("SC", status.id),
+            "url": f"{self._here}/statuses/{status.sha}",
+            "avatar_url": None,
+            "state": status.state,
+            "context": status.context,
+            "description": status.description,
+            "target_url": status.target_url,
+            "creator": self.person(status.creator),
+            "created_at": _moment(status.created_at),
+            "updated_at": _moment(status.created_at),
+        }
+
+    def permission(self, person: Person) -> dict[str, Any]:
+        """Write what somebody may do."""
+        right = self._project.right(person)
+        return {"permission": right, "role_name": right, "user": {**self.person(person), "role_name": right}}
+
+    def app(self, app: InstalledApp) -> dict[str, Any]:
+        """Write the GitHub app."""
+        return {
+            "id": app.id,
+            "slug": app.slug,
+            "node_id": _node("A", app.id),
+            "owner": self._owner(self._project.owner),
+            "name": app.slug,
+            "description": None,
+            "external_url": self._web,
+            "html_url": f"{self._web}/apps/{app.slug}",
+            "created_at": "2020-01-01T00:00:00Z",
+            "updated_at": "2020-01-01T00:00:00Z",
+            "permissions": _PERMISSIONS,
+            "events": ["issue_comment", "pull_request"],
+        }
+
+    def installation(self, app: InstalledApp) -> dict[str, Any]:
+        """Write the app's installation on the project."""
+        owner = self._owner(self._project.owner)
+        return {
+            "id": app.installation_id,
+            "account": owner,
+            "app_id": app.id,
+            "app_slug": app.slug,
+            "target_id": owner["id"],
+            "target_type": "User",
+            "repository_selection": "selected",
+            "access_tokens_url": f"{self._api}/app/installations/{app.installation_id}/access_tokens",
+            "repositories_url": f"{self._api}/installation/repositories",
+            "html_url": f"{self._web}/settings/installations/{app.installation_id}",
+            "permissions": _PERMISSIONS,
+            "events": ["issue_comment", "pull_request"],
+            "single_file_name": None,
+            "suspended_at": None,
+            "suspended_by": None,
+            "created_at": "2020-01-01T00:00:00Z",
+            "updated_at": "2020-01-01T00:00:00Z",
+        }
+
+    def installation_token(self, token: str, ends: datetime) -> dict[str, Any]:
+        """Write a token that was minted."""
+        return {
+            "token": token,
+            "expires_at": _moment(ends),
+            "permissions": _PERMISSIONS,
+            "repository_selection": "selected",
+            "repositories": [self.repository()],
+        }
+
+    def file(self, path: str, ref: str, blob: str, content: bytes) -> dict[str, Any]:
+        """Write a file with its bytes."""
+        return {
+            **self.entry(path, ref, kind="file", sha=blob, size=len(content)),
+            "encoding": "base64",
+            "content": base64.encodebytes(content).decode(),
+        }
+
+    def branch(self, branch: str, sha: str) -> dict[str, Any]:
+        """Write a branch as git's own reference."""
+        return {
+            "ref": f"refs/heads/{branch}",
+            "node_id": f"REF_{branch}",
+            "url": f"{self._here}/git/refs/heads/{branch}",
+            "object": {"type": "commit", "sha": sha, "url": f"{self._here}/git/commits/{sha}"},
+        }
+
+    def listed(self, entry: Entry, ref: str) -> dict[str, Any]:
+        """Write one entry of a folder."""
+        kind = {"blob": "file", "tree": "dir"}.get(entry.kind, "submodule")
+        return self.entry(entry.path, ref, kind=kind, sha=entry.sha, size=entry.size)
+
+    def entry(self, path: str, ref: str, *, kind: str, sha: str, size: int) -> dict[str, Any]:
+        """Write what files and folders have in common."""
+        place = f"{self._here}/contents/{path}?ref={ref}"
+        page = f"{self._web}/{self._project.full_name}/blob/{ref}/{path}"
+        git = f"{self._here}/git/blobs/{sha}"
+        return {
+            "type": kind,
+            "name": path.rpartition("/")[2],
+            "path": path,
+            "sha": sha,
+            "size": size,
+            "url": place,
+            "html_url": page,
+            "git_url": git,
+            "download_url": f"{self._web}/{self._project.full_name}/raw/{ref}/{path}" if kind == "file" else None,
+            "_links": {"self": place, "git": git, "html": page},
+        }
+
+    @staticmethod
+    def _reactions(place: str) -> dict[str, Any]:
+        kinds = ("+1", "-1", "laugh", "confused", "heart", "hooray", "eyes", "rocket")
+        return {"url": f"{place}/reactions", "total_count": 0, **dict.fromkeys(kinds, 0)}
+
+    def _end(self, branch: str, sha: str, *, fork: str | None = None) -> dict[str, Any]:
+        owner = (fork or self._project.full_name).partition("/")[0]
+        return {
+            "label": f"{owner}:{branch}",
+            "ref": branch,
+            "sha": sha,
+            "user": self._owner(owner),
+            "repo": self.repository(fork=fork),
+        }
+
+    def _owner(self, login: str) -> dict[str, Any]:
+        return self.person(self._project.person(login) or Person(_number(login), login))
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _node(kind: str, identity: int) -> str:
+    return f"{kind}_{identity:08x}"
+
+
+def _number(login: str) -> int:
+    return 100_000 + int.from_bytes(hashlib.sha256(login.lower().encode()).digest()[:2])
+
+
+__all__ = ["Shapes"]

@@ -1,0 +1,192 @@
+"""What the code host knows of one project beside its git: people, their rights, a pull request, comments, statuses."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+from iac_ci_common.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iac_ci_local.fake_github.app import InstalledApp
+    from iac_ci_local.fake_github.repository import HostedRepository
+
+Right = Literal["admin", "write", "read", "none"]
+
+PROJECT_ID: Final = 1000
+FORK_ID: Final = 2000
+APP_ACCOUNT_ID: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user of the host; ``login`` may change, ``id`` never does."""
+
+    id: int
+    login: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenComment:
+    """A comment on a pull request, with its moments in whole seconds as the host tells them."""
+
+    id: int
+    number: int
+    author: Person
+    body: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    """A status that somebody set on a commit; of two with one context the later counts."""
+
+    id: int
+    sha: str
+    state: str
+    context: str
+    description: str | None
+    target_url: str | None
+    creator: Person
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPullRequest:
+    """A pull request. ``fork`` is the other repository in which its head lies, by full name."""
+
+    number: int
+    title: str
+    body: str
+    author: Person
+    base_branch: str
+    head_branch: str
+    created_at: datetime
+    fork: str | None = None
+    is_open: bool = True
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Project:
+    """One project on the host. Safe for several threads at once."""
+
+    owner: str
+    name: str
+    repository: HostedRepository
+    tokens: Mapping[str, Person]
+    """Who speaks with which token."""
+
+    rights: Mapping[str, Right]
+    """What each login may do; everybody else is a stranger who may only read."""
+
+    app: InstalledApp | None = None
+    """The GitHub app that is installed, if one is; it acts as ``<slug>[bot]``."""
+
+    now: Callable[[], datetime] = _now
+    pull_requests: dict[int, OpenPullRequest] = field(default_factory=dict)
+    _comments: dict[int, WrittenComment] = field(default_factory=dict)
+    _statuses: list[SetStatus] = field(default_factory=list)
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def full_name(self) -> str:
+        """Give ``owner/name``."""
+        return f"{self.owner}/{self.name}"
+
+    def speaker(self, token: str) -> Person | None:
+        """Say who speaks with a token; None where nobody does, or no longer."""
+        if self.app is not None and self.app.knows(token):
+            return self.app_account(self.app)
+        return self.tokens.get(token)
+
+    @staticmethod
+    def app_account(app: InstalledApp) -> Person:
+        """Give the account in whose name an app acts."""
+        return Person(APP_ACCOUNT_ID + app.id, f"{app.slug}[bot]")
+
+    def person(self, login: str) -> Person | None:
+        """Find a known person by login, which is told apart without regard to case."""
+        apps = [] if self.app is None else [self.app_account(self.app)]
+        people = [*apps, *self.tokens.values(), *(pull.author for pull in self.pull_requests.values())]
+        return next((person for person in people if person.login.lower() == login.lower()), None)
+
+    def right(self, person: Person) -> Right:
+        """Say what somebody may do."""
+        return self.rights.get(person.login, "read")
+
+    def open_pull_request(
+        self, *, title: str, author: Person, head_branch: str, base_branch: str, body: str = "", fork: str | None = None
+    ) -> OpenPullRequest:
+        """Open a pull request; numbers count from 1."""
+        with self._lock:
+            number = len(self.pull_requests) + 1
+            made = OpenPullRequest(number, title, body, author, base_branch, head_branch, self._moment(), fork=fork)
+            self.pull_requests[number] = made
+            return made
+
+    def pull_request(self, number: int) -> OpenPullRequest:
+        """Give a pull request; ``NotFound`` if there is none of that number."""
+        if number not in self.pull_requests:
+            raise NotFound(f"there is no pull request {number}")
+        return self.pull_requests[number]
+
+    def comments(self, number: int) -> list[WrittenComment]:
+        """List a pull request's comments, oldest first."""
+        with self._lock:
+            return [comment for comment in self._comments.values() if comment.number == number]
+
+    def comment(self, identity: int) -> WrittenComment:
+        """Give a comment; ``NotFound`` if there is none."""
+        with self._lock:
+            if identity not in self._comments:
+                raise NotFound(f"there is no comment {identity}")
+            return self._comments[identity]
+
+    def write_comment(self, number: int, author: Person, body: str) -> WrittenComment:
+        """Add a comment."""
+        self.pull_request(number)
+        with self._lock:
+            moment = self._moment()
+            written = WrittenComment(next(self._ids), number, author, body, moment, moment)
+            self._comments[written.id] = written
+            return written
+
+    def edit_comment(self, identity: int, body: str) -> WrittenComment:
+        """Replace a comment's text."""
+        with self._lock:
+            before = self.comment(identity)
+            # Moments are told in whole seconds, and an edit within the first one has to show all the same.
+            moment = max(self._moment(), before.updated_at + timedelta(seconds=1))
+            edited = self._comments[identity] = replace(before, body=body, updated_at=moment)
+            return edited
+
+    def statuses(self, sha: str) -> list[SetStatus]:
+        """List the statuses that count on a commit, one per context."""
+        with self._lock:
+            return list({status.context: status for status in self._statuses if status.sha == sha}.values())
+
+    def set_status(
+        self, sha: str, creator: Person, *, state: str, context: str, description: str | None, target_url: str | None
+    ) -> SetStatus:
+        """Set a status on a commit."""
+        with self._lock:
+            status = SetStatus(next(self._ids), sha, state, context, description, target_url, creator, self._moment())
+            self._statuses.append(status)
+            return status
+
+    def _moment(self) -> datetime:
+        return self.now().replace(microsecond=0)
+
+
+__all__ = ["FORK_ID", "PROJECT_ID", "OpenPullRequest", "Person", "Project", "Right", "SetStatus", "WrittenComment"]

@@ -1,0 +1,76 @@
+"""The end of a run, each step of which may be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import AlreadyExists
+from iac_ci_common.models.done import DoneMarker, DoneOrder
+from iac_ci_common.ports import Move
+from iac_ci_orchestrator.event_records import run_event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_orchestrator.comments import Commenter
+    from iac_ci_orchestrator.decide import FinishRun
+    from iac_ci_orchestrator.ports import Ports
+
+
+class Finisher:
+    """Ends runs: the row, the done marker, the comment, the sealed packages."""
+
+    def __init__(self, ports: Ports, commenter: Commenter) -> None:
+        """Use these ports."""
+        self._ports = ports
+        self._commenter = commenter
+
+    def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> bool:
+        """Do all of it; False if the run's row had moved on, so that another look is due.
+
+        The row comes first, so that whoever sees the marker sees the end in the row too; the marker's content comes
+        from the rows alone, so that a repetition after a crash would write the same bytes.
+        """
+        ports = self._ports
+        run = finish.after
+        if finish.before.status is not run.status:
+            now = ports.clock.now()
+            if ports.runs.apply([Move(finish.before, run, run_event(run, now))]):
+                return False
+        with contextlib.suppress(AlreadyExists):
+            ports.done.create(
+                keys.done(run.run_id),
+                done_marker(run, orders).model_dump_json().encode(),
+                content_type="application/json",
+            )
+        self._commenter.last(run, orders)
+        ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
+        return True
+
+
+def done_marker(run: RunRow, orders: Sequence[OrderRow]) -> DoneMarker:
+    """Build the marker from the rows."""
+    return DoneMarker(
+        run_id=run.run_id,
+        trace_id=run.trace_id,
+        flow_id=run.flow_id,
+        status=run.status,
+        reason=run.reason,
+        summary=dict(sorted(Counter(order.status for order in orders).items())),
+        orders=tuple(
+            DoneOrder(
+                order_num=order.order_num,
+                order_name=order.order_name,
+                status=order.status,
+                exit_code=order.exit_code,
+                reason=order.reason,
+            )
+            for order in orders
+        ),
+        accepted_at=run.accepted_at,
+        finished_at=run.finished_at or run.deadline,
+    )

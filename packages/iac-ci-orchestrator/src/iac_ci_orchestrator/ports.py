@@ -1,0 +1,26 @@
+"""The ports that the orchestrator needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from iac_ci_common.ports import Clock, Notes, Objects, Parallel, RunLocks, Runs, Watchdogs, Workers
+    from iac_ci_vcs.ports import Reports
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything the orchestrator does to the world."""
+
+    clock: Clock
+    runs: Runs
+    locks: RunLocks
+    objects: Objects
+    done: Objects
+    workers: Workers
+    watchdogs: Watchdogs
+    reports: Reports
+    parallel: Parallel
+    notes: Notes

@@ -1,0 +1,182 @@
+"""AWS's limits slow a run down and do nothing else to it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
+from iac_ci_common.aws.workers import AwsWorkers
+from iac_ci_common.errors import IacCiError, PortFailed, Throttled
+from iac_ci_common.limits import LEASE_SECONDS
+from iac_ci_common.models.work import Work
+from iac_ci_common.testing import Sequential
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID
+from iac_ci_orchestrator.batching import ROUND, in_rounds
+
+sys.path.insert(0, str(Path(__file__).parent))
+from engine import Engine
+
+POLL_SECONDS = 60
+"""How often the run's watchdog looks."""
+
+
+class Limited:
+    """A service that takes so many calls, and refuses all others until it is given more."""
+
+    def __init__(self, engine, call):
+        self.takes = 0
+        self.asked = 0
+        self._call = call
+        for port in ("_workers", "_watchdogs"):
+            getattr(engine.orchestrator._dispatcher, port)._before = self
+
+    def __call__(self, name):
+        if name != self._call:
+            return
+        self.asked += 1
+        if self.takes == 0:
+            raise Throttled("Rate exceeded")
+        self.takes -= 1
+
+
+def wake(engine):
+    """Wake as an event or a watchdog does; whoever wakes may be told that something must be tried again."""
+    try:
+        engine.wake()
+    except Throttled:
+        return False
+    return True
+
+
+CALLS = [
+    ("watchdogs.start", "lambda"),
+    ("workers.start_lambda", "lambda"),
+    ("workers.start_build", "codebuild"),
+]
+
+
+@pytest.mark.parametrize(("call", "target"), CALLS)
+def test_a_long_throttle_only_slows_a_run(call, target):
+    engine = Engine([{"execution_target": target, "timeout": 60}] * 3, job_timeout=24 * 3600)
+    limited = Limited(engine, call)
+    assert not wake(engine)
+    for _ in range(3 * 60):
+        engine.clock.advance(POLL_SECONDS)
+        assert not wake(engine)
+    assert set(engine.states.values()) == {"dispatching"}
+    assert not engine.locks.read(RUN_ID).held(engine.clock.now())
+    limited.takes = 3
+    engine.clock.advance(POLL_SECONDS)
+    assert wake(engine)
+    assert set(engine.states.values()) == {"running"}
+    for num in engine.states:
+        engine.report(num)
+    wake(engine)
+    engine.assert_ended_well()
+
+
+def test_a_dispatch_is_made_again_within_the_lease_and_one_poll():
+    engine = Engine([{}])
+    limited = Limited(engine, "workers.start_lambda")
+    assert not wake(engine)
+    limited.takes = 1
+    waited = 0
+    while engine.states != {"0001": "running"}:
+        # The worst case: nobody but the run's watchdog ever wakes it.
+        engine.clock.advance(POLL_SECONDS)
+        waited += POLL_SECONDS
+        wake(engine)
+    assert waited <= LEASE_SECONDS + POLL_SECONDS
+
+
+def test_a_run_gets_on_as_fast_as_the_account_allows():
+    engine = Engine([{"timeout": 60}] * 100, job_timeout=24 * 3600)
+    limited = Limited(engine, "workers.start_lambda")
+    begun = set()
+    polls = 0
+    while len(begun) < 100:
+        limited.takes = 7
+        wake(engine)
+        begun |= (new := set(engine.handed_out()))
+        # More than the account allows at once never starts, and no order is started twice.
+        assert len(new) <= 7
+        for num in new:
+            engine.report(num)
+        engine.clock.advance(POLL_SECONDS)
+        polls += 1
+        assert polls <= 2 * 100 / 7
+    wake(engine)
+    engine.assert_ended_well()
+    assert set(engine.states.values()) == {"succeeded"}
+
+
+def test_who_is_refused_asks_no_further():
+    engine = Engine([{}] * 100)
+    limited = Limited(engine, "workers.start_lambda")
+    limited.takes = ROUND
+    assert not wake(engine)
+    assert limited.asked == 2 * ROUND
+    assert sum(state == "running" for state in engine.states.values()) == ROUND
+    notes = [fields for _, message, fields in engine.notes.lines if "will be tried again" in message]
+    assert sum(fields["orders"] for fields in notes) == 100 - ROUND
+    assert len(notes) == 2
+
+
+@pytest.mark.parametrize("number", [0, 1, ROUND, ROUND + 1, 3 * ROUND])
+def test_every_call_gets_its_own_answer(number):
+    assert in_rounds(Sequential(), [lambda index=index: index for index in range(number)]) == list(range(number))
+
+
+def test_what_is_refused_for_good_does_not_stop_the_others():
+    def refuse():
+        raise PortFailed("no")
+
+    answers = in_rounds(Sequential(), [refuse, *[lambda: 1] * (2 * ROUND)])
+    assert isinstance(answers[0], PortFailed)
+    assert answers[1:] == [1] * (2 * ROUND)
+
+
+WORK = Work.model_validate(
+    {
+        "run_id": RUN_ID,
+        "order_num": "0001",
+        "trace_id": TRACE_ID,
+        "dispatch": "one",
+        "timeout": 60,
+        "not_after": START,
+        "urls": {"package": "p", "claim": "c", "claim_check": "k", "log": "l", "result": "r"},
+    }
+)
+REFUSALS = [
+    ("lambda", "invoke", "TooManyRequestsException", 429),
+    ("lambda", "invoke", "ResourceConflictException", 409),
+    ("lambda", "invoke", "EC2ThrottledException", 502),
+    ("codebuild", "start_build", "AccountLimitExceededException", 400),
+    ("codebuild", "start_build", "ThrottlingException", 400),
+    ("stepfunctions", "start_execution", "ThrottlingException", 400),
+    ("stepfunctions", "start_execution", "ExecutionLimitExceeded", 400),
+]
+
+
+@pytest.mark.parametrize(("service", "operation", "code", "status"), REFUSALS)
+def test_what_aws_refuses_with_where_a_limit_is_reached_may_be_tried_again(service, operation, code, status):
+    client = boto3.client(
+        service, region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    workers = AwsWorkers(lambda: client, lambda: client, "worker", "worker")
+    calls = {
+        "invoke": lambda: workers.start_lambda(WORK),
+        "start_build": lambda: workers.start_build(WORK, timeout_seconds=60),
+        "start_execution": lambda: StepFunctionWatchdogs(client, "arn").start(RUN_ID, "0001"),
+    }
+    with Stubber(client) as stubber:
+        stubber.add_client_error(operation, code, http_status_code=status)
+        with pytest.raises(IacCiError) as refused:
+            calls[operation]()
+    assert isinstance(refused.value, Throttled)
+    assert refused.value.retry_is_safe

@@ -1,0 +1,1 @@
+"""What starts jobs from a code host: events, configuration, ledger and decision."""

@@ -1,0 +1,205 @@
+"""Works on one received event: gather, decide, enter into the ledger, and only then do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import ids, keys
+from iac_ci_common.acceptance import Acceptance, rules
+from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
+from iac_ci_common.nudge import nudge
+from iac_ci_triggers.connections import repository_key
+from iac_ci_triggers.decide import decide_comment, decide_pull_request, decide_push
+from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Wake
+from iac_ci_triggers.event import EventKind, StoredTrigger
+from iac_ci_triggers.facts import Source
+from iac_ci_triggers.gather import Gathering
+from iac_ci_triggers.ledger import Ledger
+from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
+from iac_ci_triggers.notice import NOTICE_MARKER, render_notice
+from iac_ci_vcs.hosts import parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from iac_ci_common.ports import Clock, Notes, Objects, Runs
+    from iac_ci_triggers.connections import Connection, Connections
+    from iac_ci_triggers.decisions import Decision
+    from iac_ci_triggers.event import HostEvent
+    from iac_ci_triggers.facts import Facts
+    from iac_ci_triggers.notice import Paragraph
+    from iac_ci_triggers.ports import Ledgers
+    from iac_ci_triggers.settings import TriggerSettings
+    from iac_ci_vcs.ports import CodeHosts
+    from iac_ci_vcs.provider import CodeHost
+
+_DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
+    EventKind.PULL_REQUEST: decide_pull_request,
+    EventKind.COMMENT: decide_comment,
+    EventKind.PUSH: decide_push,
+}
+
+_TRIES: Final = 5
+"""How often a decision is made anew because somebody else wrote the ledger meanwhile."""
+
+_OPEN: Final = timedelta(hours=25)
+"""A run older than this has ended: none may take longer than a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggeringPorts:
+    """Everything that working on an event does to the world."""
+
+    clock: Clock
+    objects: Objects
+    runs: Runs
+    ledgers: Ledgers
+    code_hosts: CodeHosts
+    notes: Notes
+
+
+class Triggering:
+    """Works on received events. Working on one twice starts, says and cancels nothing more."""
+
+    def __init__(
+        self,
+        ports: TriggeringPorts,
+        acceptance: Acceptance,
+        connections: Callable[[datetime], Connections],
+        settings: TriggerSettings,
+    ) -> None:
+        """Work through ``ports``; ``connections`` gives the operator's list as it is now."""
+        self._ports = ports
+        self._acceptance = acceptance
+        self._connections = connections
+        self._settings = settings
+
+    def work(self, trigger_id: str) -> None:
+        """Work on a received event.
+
+        Raises what failed, so that Lambda tries again, and hands over to the watchdog where that does not help either.
+        """
+        now = self._ports.clock.now()
+        stored = StoredTrigger.model_validate_json(self._ports.objects.get(keys.trigger_event(trigger_id)))
+        event = stored.event
+        notes = self._ports.notes.bind(trigger_id=trigger_id, repository=event.repository)
+        connection = self._connections(now).find(event.repository)
+        if connection is None:
+            notes.warning("the repository was taken off the list since the event came")
+            return
+        with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
+            source = self._source(event, connection)
+            decisions, planned = self._decide(host, event, source)
+            for decision in decisions:
+                if isinstance(decision, Nothing):
+                    notes.info("an event starts nothing", reason=decision.reason)
+            self._do(host, event, source, decisions, planned, now)
+        notes.info("an event was worked on", started=len(planned.accept), duplicates=planned.duplicates)
+
+    def _source(self, event: HostEvent, connection: Connection) -> Source:
+        address = parse_address(event.repository)
+        if address is None:
+            raise PortFailed(f"{event.repository!r:.200} is no repository on a code host")
+        return Source(
+            repository=address.clone_url,
+            token_location=connection.token_location,
+            connection=connection,
+            rules=rules(self._settings, connection.source or repository_key(event.repository) or ""),
+        )
+
+    def _decide(self, host: CodeHost, event: HostEvent, source: Source) -> tuple[list[Decision], Planned]:
+        """Decide, and enter it into the ledger; whoever writes it in between is heard first."""
+        ports = self._ports
+        gathering = Gathering(host, ports.runs, ports.objects, source)
+        for _ in range(_TRIES):
+            now = ports.clock.now()
+            ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
+            decisions = _DECIDE[event.kind](gathering.facts(event, ledger))
+            planned = plan(ledger, decisions, now, partial(ids.new_run_id, now))
+            try:
+                if planned.ledger.model_copy(update={"expires_at": ledger.expires_at}) != ledger:
+                    ports.ledgers.write(planned.ledger)
+            except ConditionFailed:
+                continue
+            return decisions, planned
+        raise PortFailed("other events of the same pull request kept coming in between", retry_is_safe=True)
+
+    def _do(
+        self,
+        host: CodeHost,
+        event: HostEvent,
+        source: Source,
+        decisions: Sequence[Decision],
+        planned: Planned,
+        now: datetime,
+    ) -> None:
+        for decision in decisions:
+            if isinstance(decision, Cancel):
+                self._cancel(planned.ledger, decision, now)
+            elif isinstance(decision, Wake):
+                self._wake([run_id for run_id in decision.run_ids if _may_be_open(planned.ledger, run_id, now)])
+        for run, start in planned.accept:
+            self._acceptance.accept(
+                start.job, run.run_id, source=source.rules.source, now=now, ledger=planned.ledger.key
+            )
+        told = [partial(host.set_status, decision.status) for decision in decisions if isinstance(decision, Mark)]
+        paragraphs = tuple(decision.paragraph for decision in decisions if isinstance(decision, Say))
+        if paragraphs and event.number is not None:
+            told.append(partial(_write_notice, host, event, paragraphs))
+        self._tell(told)
+
+    def _tell(self, told: Sequence[Callable[[], object]]) -> None:
+        """Tell the pull request; each thing though another could not be told. What another try may bring is raised."""
+        failed: list[IacCiError] = []
+        for say in told:
+            try:
+                say()
+            except IacCiError as error:
+                self._ports.notes.error("a pull request was not told", error=error.message)
+                failed.append(error)
+        passing = [error for error in failed if error.retry_is_safe]
+        if passing:
+            raise passing[0]
+
+    def _cancel(self, ledger: Ledger, cancel: Cancel, now: datetime) -> None:
+        asked = []
+        for run_id in cancel.run_ids:
+            if not _may_be_open(ledger, run_id, now):
+                continue
+            try:
+                self._ports.runs.request_cancel(run_id, cancel.reason)
+            except (ConditionFailed, NotFound):
+                # It has ended; or it is being prepared, and the preparation looks into the ledger.
+                continue
+            asked.append(run_id)
+        self._wake(asked)
+
+    def _wake(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            nudge(self._ports.objects, run_id)
+
+
+def _may_be_open(ledger: Ledger, run_id: str, now: datetime) -> bool:
+    run = ledger.run(run_id)
+    return run is not None and now - run.started_at < _OPEN
+
+
+def _ledger_key(event: HostEvent) -> str:
+    repository = repository_key(event.repository) or ""
+    if event.number is not None:
+        return keys.pull_request_ledger(repository, event.number)
+    return keys.branch_ledger(repository, event.branch or "")
+
+
+def _write_notice(host: CodeHost, event: HostEvent, paragraphs: tuple[Paragraph, ...]) -> None:
+    number = event.number or 0
+    body = render_notice(paragraphs, commit=event.sha, limit=host.max_comment_chars)
+    mine = host.find_comment(number, NOTICE_MARKER)
+    if mine is None:
+        host.create_comment(number, body)
+    elif mine.body != body:
+        host.edit_comment(number, mine.id, body)

@@ -1,0 +1,218 @@
+"""What only a whole job can show: pure. Findings come with their path below the job."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+from math import prod
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from iac_ci_common import limits
+from iac_ci_common.graph import find_cycle
+from iac_ci_common.initial_rows import target
+from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_triggers.configuration.expansion import copies, order_of
+from iac_ci_triggers.configuration.globs import check_path_pattern
+from iac_ci_triggers.configuration.messages import what
+from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
+from iac_ci_triggers.configuration.templates import (
+    MATRIX,
+    VARIABLES,
+    command_problems,
+    for_name,
+    matrix_values,
+    substitute,
+    template_problems,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iac_ci_common.models.job import Order
+    from iac_ci_triggers.configuration.expansion import Copy
+    from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings
+    from iac_ci_triggers.configuration.yaml_document import Part
+
+    Found = tuple[tuple[Part, ...], str]
+
+CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables that ``assume_role`` sets."""
+
+_NONE: Final[frozenset[str]] = frozenset()
+_ALL: Final = frozenset(VARIABLES)
+_OURS: Final = {"order_name": "name", "git_folder": "folder", "dependencies": "depends_on"}
+_MAX_CYCLES: Final = 10
+
+
+def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
+    """Find what is wrong with a job whose fields are each right."""
+    matrix = frozenset(matrix_values(dict.fromkeys(job.matrix, "")))
+    unfit = [
+        *_matrix_findings(job, defaults),
+        *(
+            ((*("orders", index), *path), problem)
+            for index, order in enumerate(job.orders)
+            for path, problem in _template_findings(order, defaults, matrix)
+        ),
+    ]
+    yield from unfit
+    yield from _trigger_findings(job)
+    for index, order in enumerate(job.orders):
+        for number, command in enumerate(order.cmds):
+            if not command.strip():
+                yield ("orders", index, "cmds", number), "is empty"
+            for problem in command_problems(command):
+                yield ("orders", index, "cmds", number), problem
+        for name in order.env_vars.keys() & order.secrets.keys():
+            yield ("orders", index, "secrets", name), "is set in env_vars too"
+    yield from _timeout_findings(job, defaults)
+    if not unfit:
+        yield from _expanded_findings(job, defaults)
+
+
+def _matrix_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
+    axes = Counter(axis.upper() for axis in job.matrix)
+    for axis, values in job.matrix.items():
+        if axes[axis.upper()] > 1:
+            yield ("matrix", axis), "differs from another axis only by case, and their variable would be the same"
+        for value, times in Counter(values).items():
+            if times > 1:
+                yield ("matrix", axis, values.index(value)), "stands there more than once"
+        for number, value in enumerate(values):
+            if "{{" in value:
+                yield ("matrix", axis, number), "cannot hold a template"
+    combinations = prod(map(len, job.matrix.values()))
+    if combinations * len(job.orders) > limits.MAX_ORDERS:
+        how = f"{combinations} combinations of {len(job.orders)} orders" if job.matrix else f"{len(job.orders)} orders"
+        yield ("matrix",), f"gives {how}; a job has at most {limits.MAX_ORDERS} orders"
+    size = sum(len(order.model_dump_json()) + len(defaults.model_dump_json()) for order in job.orders) * combinations
+    if size > limits.MAX_BODY_BYTES:
+        yield ("orders",), f"are larger than the {limits.MAX_BODY_BYTES} bytes of a job once they are copied"
+
+
+def _trigger_findings(job: ConfiguredJob) -> Iterator[Found]:
+    for name, trigger in (("pull_request", job.on.pull_request), ("push", job.on.push)):
+        if trigger is None:
+            continue
+        for field, patterns in (("branches", trigger.branches), ("paths", trigger.paths)):
+            for number, pattern in enumerate(patterns or ()):
+                if "{{" in pattern:
+                    yield ("on", name, field, number), "cannot hold a template"
+    for number, word in enumerate(job.on.command):
+        if word in job.on.command[:number]:
+            yield ("on", "command", number), f"{word} stands there more than once"
+
+
+def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: frozenset[str]) -> Iterator[Found]:
+    """Look at every text that may hold templates, the order's own and what it takes from ``defaults``."""
+    variables = ((("env_vars", name), text, _ALL) for name, text in (defaults.env_vars | order.env_vars).items())
+    others = ((path, text, _NONE) for path, text in _matrix_texts(order, defaults))
+    for path, text, allowed in chain(others, variables):
+        if "{{" in text:
+            for problem in template_problems(text, allowed, matrix):
+                yield path, problem
+
+
+def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]:
+    """Give the texts in which only the matrix's values may stand, each with its path."""
+    yield ("name",), order.name
+    for field in ("folder", "assume_role", "sops_key"):
+        text = getattr(order, field) or getattr(defaults, field, None)
+        if text is not None:
+            yield (field,), text
+    for field in ("paths", "depends_on", "ssm_paths", "secret_manager_paths"):
+        texts = getattr(order, field)
+        for number, text in enumerate((getattr(defaults, field, None) if texts is None else texts) or ()):
+            yield (field, number), text
+    for name, text in (defaults.secrets | order.secrets).items():
+        yield ("secrets", name), text
+
+
+def _timeout_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
+    for index, order in enumerate(job.orders):
+        seconds = order.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS
+        if seconds > job.job_timeout:
+            where: tuple[Part, ...] = ("orders", index, "timeout")
+            yield where, f"is {seconds} seconds, more than the {job.job_timeout} of job_timeout"
+
+
+def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
+    """Look at the orders as they will be; what is wrong in many copies is told of the first."""
+    every = list(copies(job))
+    first: dict[tuple[Part, ...], str] = {}
+    for path, problem in chain(_value_findings(every, defaults), _name_findings(every)):
+        first.setdefault(path, problem)
+    yield from first.items()
+    yield from _cycle_findings(every)
+
+
+def _value_findings(every: list[Copy], defaults: Settings) -> Iterator[Found]:
+    for copy in every:
+        here: tuple[Part, ...] = ("orders", copy.index)
+        for number, pattern in enumerate(copy.paths or ()):
+            try:
+                check_path_pattern(pattern)
+            except ValueError as error:
+                yield (*here, "paths", number), str(error) + _shown(copy)
+        try:
+            order = order_of(copy, defaults, dict.fromkeys(VARIABLES, ""), copy.dependencies)
+        except ValidationError as error:
+            for entry in error.errors(include_url=False):
+                field, *inner = (part for part in entry["loc"] if part != "[key]")
+                yield (*here, _OURS.get(str(field), field), *inner), what(entry) + _shown(copy)
+            continue
+        for path, problem in _order_findings(order):
+            yield (*here, *path), problem + _shown(copy)
+
+
+def _shown(copy: Copy) -> str:
+    if not copy.values:
+        return ""
+    pairs = ", ".join(f"{name.removeprefix(MATRIX)} {value[:40]!a}" for name, value in copy.values.items())
+    return f" (for {pairs})"
+
+
+def _order_findings(order: Order) -> Iterator[Found]:
+    if order.git_folder is not None:
+        folder = PurePosixPath(order.git_folder)
+        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
+            yield ("folder",), "must be a relative path without .."
+    chosen = target(order)
+    most = limits.MAX_LAMBDA_ORDER_SECONDS if chosen is ExecutionTarget.LAMBDA else limits.MAX_CODEBUILD_ORDER_SECONDS
+    if order.timeout > most:
+        yield ("timeout",), f"is beyond the {most} seconds that {chosen.value} allows"
+    if order.assume_role is not None:
+        for field, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+            for name in CREDENTIALS:
+                if name in given:
+                    yield (field, name), "is set by assume_role too"
+
+
+def _name_findings(every: list[Copy]) -> Iterator[Found]:
+    times = Counter(copy.name for copy in every)
+    for copy in every:
+        if times[copy.name] > 1:
+            hint = "; let its name hold the matrix's values" if copy.values else ""
+            yield ("orders", copy.index, "name"), f"{copy.name} is the name of more than one order{hint}"
+        if copy.name not in copy.dependencies and times.keys() >= set(copy.dependencies):
+            continue
+        for number, text in enumerate(copy.template.depends_on):
+            name = substitute(text, copy.values, for_name)
+            if name == copy.name or name not in times:
+                problem = "is the order itself" if name == copy.name else f"{name} is no order of this job"
+                yield ("orders", copy.index, "depends_on", number), problem + _shown(copy)
+
+
+def _cycle_findings(every: list[Copy]) -> Iterator[Found]:
+    edges = {copy.name: [name for name in copy.dependencies if name != copy.name] for copy in every}
+    for _ in range(_MAX_CYCLES):
+        cycle = find_cycle(edges)
+        if cycle is None:
+            return
+        shown = cycle if len(cycle) <= 20 else [*cycle[:10], f"… {len(cycle) - 20} more …", *cycle[-10:]]
+        yield ("orders",), f"depend on each other in a circle: {' → '.join(shown)}"
+        for name in set(cycle):
+            del edges[name]

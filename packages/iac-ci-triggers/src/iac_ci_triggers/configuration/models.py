@@ -1,0 +1,286 @@
+"""The shape of ``.iac-ci.yml``: what one field can show by itself; the rest is checked in ``checks``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from iac_ci_common import limits
+from iac_ci_common.environment import EnvironmentName
+from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
+from iac_ci_common.models.base import Name
+from iac_ci_common.models.job import Command, ExecutionTarget, Payload, RoleArn, Text
+from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
+from iac_ci_triggers.configuration.globs import check_path_pattern, check_pattern, check_something_can_match
+from iac_ci_triggers.configuration.messages import what
+
+FILE_NAME: Final = ".iac-ci.yml"
+"""Where a repository keeps its configuration."""
+
+VERSION: Final = 1
+"""The version of the shape that is read."""
+
+DEFAULT_ORDER_SECONDS: Final = limits.MAX_LAMBDA_ORDER_SECONDS
+"""An order's ``timeout`` where neither it nor ``defaults`` says: the longest that fits the quicker target."""
+
+ENGINE_PREFIX: Final = "IACCI_"
+"""Variables that every order gets begin with this; a configuration cannot set them."""
+
+MAX_JOBS: Final = 100
+"""Most jobs of a configuration."""
+
+MAX_VARIABLES: Final = 200
+"""Most variables of one mapping; what an order gets in all is bounded by ``Order.env_vars``."""
+
+MAX_PATTERNS: Final = 256
+"""Most patterns of one list."""
+
+TEMPLATE_START: Final = "{{"
+
+
+def _spelt(value: Any) -> Any:
+    """Give true, false and whole numbers as they were written: only spellings that lose nothing are read as such."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
+# Other readers take 1.10 for a number; here it is the text that it looks like.
+_SPELT_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
+
+Value = Annotated[
+    StrictStr,
+    StringConstraints(max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*$"),
+    BeforeValidator(_spelt),
+    WithJsonSchema(_SPELT_SCHEMA | {"maxLength": limits.MAX_COMMAND_CHARS}),
+]
+"""Text of a variable; may hold any template."""
+
+MatrixValue = Annotated[
+    StrictStr,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    BeforeValidator(_spelt),
+    WithJsonSchema(_SPELT_SCHEMA | {"minLength": 1, "maxLength": 256}),
+]
+
+CommandLine = Annotated[
+    Command,
+    BeforeValidator(_spelt),
+    WithJsonSchema(_SPELT_SCHEMA | {"minLength": 1, "maxLength": limits.MAX_COMMAND_CHARS}),
+]
+
+
+def _templated(kind: Any) -> AfterValidator:
+    """Hold text to ``kind`` unless it holds a template: then it is held to it for every combination of the matrix."""
+    adapter: TypeAdapter[str] = TypeAdapter(kind)
+
+    def check(value: str) -> str:
+        if TEMPLATE_START in value:
+            return value
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(what(error.errors(include_url=False)[0])) from None
+
+    return AfterValidator(check)
+
+
+NameTemplate = Annotated[Text, _templated(Name)]
+LocationTemplate = Annotated[Text, _templated(SecretLocation)]
+ParameterTemplate = Annotated[Text, _templated(ParameterLocation)]
+StoredSecretTemplate = Annotated[Text, _templated(StoredSecretLocation)]
+RoleTemplate = Annotated[Text, _templated(RoleArn)]
+
+
+def _own_name(value: str) -> str:
+    if value.upper().startswith(ENGINE_PREFIX):
+        raise ValueError(f"names that begin with {ENGINE_PREFIX} are set by the engine")
+    return value
+
+
+VariableName = Annotated[EnvironmentName, AfterValidator(_own_name)]
+
+PathPattern = Annotated[Text, AfterValidator(check_path_pattern)]
+PathPatterns = Annotated[
+    list[PathPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
+]
+BranchPattern = Annotated[Text, AfterValidator(check_pattern)]
+BranchPatterns = Annotated[
+    list[BranchPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
+]
+
+
+def _no_built_in(word: str) -> str:
+    if word in BUILT_IN_COMMANDS:
+        raise ValueError(f"{word} is a command of the engine itself")
+    return word
+
+
+CommandWord = Annotated[
+    StrictStr, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$"), AfterValidator(_no_built_in)
+]
+
+Axis = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+def _list_of_one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _empty_if_nothing(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _known_version(value: int) -> int:
+    if value != VERSION:
+        raise ValueError(f"is not known here: this engine reads version {VERSION}")
+    return value
+
+
+Version = Annotated[StrictInt, AfterValidator(_known_version), WithJsonSchema({"const": VERSION, "type": "integer"})]
+
+
+class Statuses(StrEnum):
+    """Which commit statuses are set."""
+
+    RUN = "run"
+    ORDERS = "orders"
+
+
+class Settings(Payload):
+    """What an order can say itself or leave to ``defaults``."""
+
+    timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_CODEBUILD_ORDER_SECONDS)] | None = Field(
+        None, description=f"Seconds that all commands together may take; {DEFAULT_ORDER_SECONDS} where nobody says."
+    )
+    execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` where nobody says.")
+    env_vars: dict[VariableName, Value] = Field(
+        default_factory=dict, max_length=MAX_VARIABLES, description="Plain environment variables; all templates."
+    )
+    secrets: dict[VariableName, LocationTemplate] = Field(
+        default_factory=dict,
+        max_length=MAX_VARIABLES,
+        description="One variable per entry, from `ssm:/path` or `secretsmanager:id#key`; templates of the matrix.",
+    )
+    ssm_paths: Annotated[list[ParameterTemplate], Field(max_length=64)] | None = Field(
+        None, description="Parameters, as in a job; templates of the matrix."
+    )
+    secret_manager_paths: Annotated[list[StoredSecretTemplate], Field(max_length=64)] | None = Field(
+        None, description="Secrets Manager secrets, as in a job; templates of the matrix."
+    )
+    assume_role: RoleTemplate | None = Field(
+        None, description="Role whose temporary credentials the commands get; templates of the matrix."
+    )
+    sops_key: LocationTemplate | None = Field(
+        None, description="Location of an age identity to seal with; templates of the matrix."
+    )
+    must_succeed: StrictBool | None = Field(
+        None, description="False: the run and the dependents go on though this order failed; true where nobody says."
+    )
+
+
+class ConfiguredOrder(Settings):
+    """An order, of which the matrix makes copies."""
+
+    name: NameTemplate = Field(description="Unique name; templates of the matrix.")
+    folder: Text | None = Field(
+        None, description="Folder of the repository in which the commands run; templates of the matrix."
+    )
+    paths: PathPatterns | None = Field(
+        None, description="Run only when one of these has changed; templates of the matrix."
+    )
+    cmds: list[CommandLine] = Field(
+        min_length=1, max_length=limits.MAX_COMMANDS, description="Shell commands, in order; no templates."
+    )
+    depends_on: list[NameTemplate] = Field(
+        default_factory=list,
+        max_length=limits.MAX_DEPENDENCIES,
+        description="Names of orders of this job that come first; templates of the matrix.",
+    )
+
+
+class PullRequestTrigger(Payload):
+    """Run when a pull request is opened or has new commits."""
+
+    branches: BranchPatterns | None = Field(None, description="Base branches; any where none is given.")
+    paths: PathPatterns | None = Field(None, description="Only when one of these has changed.")
+
+
+class PushTrigger(Payload):
+    """Run when a branch moves."""
+
+    branches: BranchPatterns | None = Field(None, description="Branches; any where none is given.")
+    paths: PathPatterns | None = Field(None, description="Only when one of these has changed.")
+
+
+def _or_nothing(model: type[Payload]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [model.model_json_schema(), {"type": "null"}]})
+
+
+class Triggers(Payload):
+    """What starts a job; at least one."""
+
+    pull_request: Annotated[
+        PullRequestTrigger | None, BeforeValidator(_empty_if_nothing), _or_nothing(PullRequestTrigger)
+    ] = Field(None, description="A pull request; nothing or `{}` means any.")
+    command: Annotated[
+        list[CommandWord],
+        Field(min_length=1, max_length=16),
+        BeforeValidator(_list_of_one),
+        WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1, "maxItems": 16}),
+    ] = Field(default_factory=list, description="A word or words: `/iac-ci <word> [target]` in a comment.")
+    push: Annotated[PushTrigger | None, BeforeValidator(_empty_if_nothing), _or_nothing(PushTrigger)] = Field(
+        None, description="A push; nothing or `{}` means to any branch."
+    )
+
+    @model_validator(mode="after")
+    def _starts_at_all(self) -> Self:
+        if self.pull_request is None and self.push is None and not self.command:
+            raise ValueError("names no trigger, so nothing starts the job: pull_request, command or push")
+        return self
+
+
+class ConfiguredJob(Payload):
+    """A job: what starts it and its orders."""
+
+    on: Triggers = Field(description="What starts it.")
+    matrix: dict[Axis, Annotated[list[MatrixValue], Field(min_length=1, max_length=limits.MAX_ORDERS)]] = Field(
+        default_factory=dict,
+        max_length=8,
+        description="Axes and their values; each order is copied once per combination.",
+    )
+    job_timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_JOB_SECONDS)] = Field(
+        limits.DEFAULT_JOB_SECONDS, description="Seconds after acceptance at which the run ends `timed_out`."
+    )
+    max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
+        None, description="Most orders open at once; the stack's limit where none is given."
+    )
+    orders: list[ConfiguredOrder] = Field(min_length=1, max_length=limits.MAX_ORDERS, description="The orders.")
+
+
+class Configuration(Payload):
+    """The whole file."""
+
+    version: Version = Field(description="Version of this shape.")
+    defaults: Annotated[Settings, BeforeValidator(_empty_if_nothing)] = Field(
+        default_factory=lambda: Settings.model_validate({}),
+        description="For orders that do not say otherwise; mappings are merged.",
+    )
+    statuses: Statuses = Field(Statuses.RUN, description="A commit status for the run, or one for each order too.")
+    jobs: dict[Name, ConfiguredJob] = Field(
+        min_length=1, max_length=MAX_JOBS, description="Jobs by name; the name is the run's flow label."
+    )

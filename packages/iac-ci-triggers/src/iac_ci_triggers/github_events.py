@@ -1,0 +1,89 @@
+"""GitHub's events (GitHub Docs, "Webhook events and payloads")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_triggers.event import EventKind, Ignored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_triggers.payload import Payload
+
+_STARTS: Final = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
+
+_MOST_COMMITS: Final = 2048
+"""GitHub tells no more of one push."""
+
+
+def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
+    """Give the event's fields, or why it asks for nothing."""
+    name = headers.get("x-github-event", "")
+    if name == "ping":
+        return Ignored("pong: the webhook reaches the engine")
+    if name == "pull_request":
+        return _pull_request(payload)
+    if name == "issue_comment":
+        return _comment(payload)
+    if name == "push":
+        return _push(payload)
+    return Ignored(f"{name[:80]} events start nothing")
+
+
+def repository(payload: Payload) -> str | None:
+    """Give the address of the repository that the payload is about."""
+    return payload.find("repository.html_url", str)
+
+
+def _actor(payload: Payload) -> dict[str, str]:
+    return {"id": str(payload.get("sender.id", int)), "login": payload.get("sender.login", str)}
+
+
+def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
+    action = payload.get("action", str)
+    aimed_elsewhere = action == "edited" and payload.find("changes.base", dict) is not None
+    if action == "closed":
+        kind = EventKind.CLOSED
+    elif action in _STARTS or aimed_elsewhere:
+        kind = EventKind.PULL_REQUEST
+    else:
+        return Ignored(f"a pull request that is {action[:80]} starts nothing")
+    return {
+        "kind": kind,
+        "number": payload.get("pull_request.number", int),
+        "sha": payload.get("pull_request.head.sha", str),
+        "actor": _actor(payload),
+    }
+
+
+def _comment(payload: Payload) -> dict[str, Any] | Ignored:
+    action = payload.get("action", str)
+    if action != "created":
+        return Ignored(f"a comment that is {action[:80]} starts nothing: only new ones do")
+    if payload.find("issue.pull_request", dict) is None:
+        return Ignored("a comment on an issue starts nothing")
+    return {
+        "kind": EventKind.COMMENT,
+        "number": payload.get("issue.number", int),
+        "comment_id": str(payload.get("comment.id", int)),
+        "comment": payload.find("comment.body", str) or "",
+        "actor": _actor(payload),
+    }
+
+
+def _push(payload: Payload) -> dict[str, Any] | Ignored:
+    reference = payload.get("ref", str)
+    if not reference.startswith("refs/heads/"):
+        return Ignored("only pushes to branches start anything")
+    sha = payload.commit("after")
+    if sha is None or payload.find("deleted", bool):
+        return Ignored("a branch that is deleted starts nothing")
+    commits = payload.find("commits", list) or []
+    return {
+        "kind": EventKind.PUSH,
+        "branch": reference.removeprefix("refs/heads/"),
+        "sha": sha,
+        "changed": payload.pushed_paths(len(commits) if len(commits) < _MOST_COMMITS else None),
+        "actor": _actor(payload),
+    }

@@ -1,0 +1,99 @@
+"""GitLab's events (GitLab Docs, "Webhook events")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_triggers.event import EventKind, Ignored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_triggers.payload import Payload
+
+_STARTS: Final = frozenset({"open", "reopen"})
+_ENDS: Final = frozenset({"close", "merge"})
+
+
+def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
+    """Give the event's fields, or why it asks for nothing."""
+    name = headers.get("x-gitlab-event", "")
+    kind = payload.find("object_kind", str)
+    if kind == "merge_request":
+        return _merge_request(payload)
+    if kind == "note":
+        return _note(payload)
+    if kind == "push":
+        return _push(payload)
+    return Ignored(f"{name[:80]} events start nothing")
+
+
+def repository(payload: Payload) -> str | None:
+    """Give the address of the project that the payload is about."""
+    return payload.find("project.web_url", str)
+
+
+def _actor(payload: Payload) -> dict[str, str]:
+    return {"id": str(payload.get("user.id", int)), "login": payload.get("user.username", str)}
+
+
+def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
+    action = payload.find("object_attributes.action", str) or "unknown"
+    if action in _ENDS:
+        kind = EventKind.CLOSED
+    elif action in _STARTS or (action == "update" and _asks_anew(payload)):
+        kind = EventKind.PULL_REQUEST
+    else:
+        return Ignored(f"a merge request's {action[:80]} without new commits starts nothing")
+    return {
+        "kind": kind,
+        "number": payload.get("object_attributes.iid", int),
+        "sha": payload.commit("object_attributes.last_commit.id"),
+        "actor": _actor(payload),
+    }
+
+
+def _asks_anew(payload: Payload) -> bool:
+    """Say whether an update has new commits (only then ``oldrev`` is given), another target, or ends a draft."""
+    return (
+        payload.find("object_attributes.oldrev", str) is not None
+        or payload.find("changes.target_branch", dict) is not None
+        or payload.find("changes.draft.current", bool) is False
+    )
+
+
+def _note(payload: Payload) -> dict[str, Any] | Ignored:
+    if payload.get("object_attributes.noteable_type", str) != "MergeRequest":
+        return Ignored("a comment that is on no merge request starts nothing")
+    if payload.find("object_attributes.system", object):
+        return Ignored("GitLab's own notes start nothing")
+    if payload.find("object_attributes.action", object) is not None:
+        is_new = payload.get("object_attributes.action", str) == "create"
+    else:
+        # Older versions name no action; what was edited has been updated after it was created.
+        created = payload.get("object_attributes.created_at", str)
+        is_new = created == payload.get("object_attributes.updated_at", str)
+    if not is_new:
+        return Ignored("an edited comment starts nothing: only new ones do")
+    return {
+        "kind": EventKind.COMMENT,
+        "number": payload.get("merge_request.iid", int),
+        "comment_id": str(payload.get("object_attributes.id", int)),
+        "comment": payload.find("object_attributes.note", str) or "",
+        "actor": _actor(payload),
+    }
+
+
+def _push(payload: Payload) -> dict[str, Any] | Ignored:
+    reference = payload.get("ref", str)
+    if not reference.startswith("refs/heads/"):
+        return Ignored("only pushes to branches start anything")
+    sha = payload.commit("after")
+    if sha is None:
+        return Ignored("a branch that is deleted starts nothing")
+    return {
+        "kind": EventKind.PUSH,
+        "branch": reference.removeprefix("refs/heads/"),
+        "sha": sha,
+        "actor": {"id": str(payload.get("user_id", int)), "login": payload.get("user_username", str)},
+    }

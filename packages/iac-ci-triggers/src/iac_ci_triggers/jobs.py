@@ -1,0 +1,96 @@
+"""Makes the job that a configured one stands for: pure. Checked like any job that comes through the door."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.job_validation.rules import problems
+from iac_ci_common.models.job import Job
+from iac_ci_triggers.configuration import Statuses, TemplateValues, expand
+
+if TYPE_CHECKING:
+    from iac_ci_common.models.job import Order
+    from iac_ci_triggers.configuration import Configuration, Expansion
+    from iac_ci_triggers.facts import Facts, Rerun
+    from iac_ci_vcs.provider import Account
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def configured(
+    facts: Facts, configuration: Configuration, name: str, *, command: str = "", target: str | None = None
+) -> tuple[Job | None, Expansion]:
+    """Make a configured job for what the facts are about; None where none of its orders is concerned.
+
+    Raises ``InputProblems`` where it cannot be made, or this stack would not accept it.
+    """
+    pull = facts.pull
+    values = TemplateValues(
+        pr_number=pull.number if pull is not None else None,
+        sha=_sha(facts),
+        branch=pull.head_branch if pull is not None else facts.branch,
+        base_branch=pull.base_branch if pull is not None else "",
+        actor=facts.actor.login,
+        command=command,
+        target=target or "",
+    )
+    expansion = expand(configuration, name, values, facts.changed, target)
+    if not expansion.orders:
+        return None, expansion
+    fields: dict[str, Any] = {
+        "flow_label": expansion.flow_label,
+        "job_timeout": expansion.job_timeout,
+        "max_parallel": expansion.max_parallel,
+        "order_statuses": configuration.statuses is Statuses.ORDERS,
+    }
+    return _checked(facts, fields, list(expansion.orders)), expansion
+
+
+def again(facts: Facts, rerun: Rerun) -> Job:
+    """Make the job of what did not succeed in a run; what succeeded is waited for no more."""
+    chosen = [order for order in rerun.job.orders if order.order_name in rerun.unsuccessful]
+    known = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
+    orders = [
+        order.model_copy(update={"dependencies": [name for name in order.dependencies if name in known]})
+        for order in chosen
+    ]
+    kept = {"flow_label", "job_timeout", "max_parallel", "order_statuses"}
+    return _checked(facts, rerun.job.model_dump(include=kept), orders)
+
+
+def _sha(facts: Facts) -> str:
+    return facts.pull.head_sha if facts.pull is not None else facts.sha
+
+
+def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
+    pull = facts.pull
+    if facts.source.head_repository is not None:
+        place = {"git_repo": facts.source.head_repository, "commit_hash": _sha(facts)}
+        orders = [order.model_copy(update=place) for order in orders]
+    try:
+        job = Job(
+            username=username(facts.actor),
+            git_repo=facts.source.repository,
+            commit_hash=_sha(facts),
+            git_token_location=facts.source.token_location,
+            pr_number=pull.number if pull is not None else None,
+            commit_status=True,
+            orders=orders,
+            **{name: value for name, value in fields.items() if value is not None},
+        )
+    except ValidationError as error:
+        found = [Problem(".".join(map(str, said["loc"])), said["msg"]) for said in error.errors(include_input=False)]
+        raise InputProblems(found) from None
+    found = problems(job, facts.source.rules)
+    if found:
+        raise InputProblems(found)
+    return job
+
+
+def username(account: Account) -> str:
+    """Give an account's name as a flow id can hold it."""
+    return _NOT_IN_NAMES.sub("-", account.login).strip("-_")[:100] or "somebody"

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iac_ci_triggers.commands import MAX_COMMANDS, Command, find_commands
+
+PLAN = Command("plan")
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("/iac-ci plan", PLAN),
+        ("/iac-ci", Command("help")),
+        ("/iac-ci help", Command("help")),
+        ("   /iac-ci plan  ", PLAN),
+        ("/iac-ci  plan", PLAN),
+        ("/iac-ci\tplan", PLAN),
+        ("looks good\n/iac-ci plan\nthanks", PLAN),
+        ("> said before\n\n/iac-ci plan", PLAN),
+        ("```\ncode\n```\n/iac-ci plan", PLAN),
+        ("\ufeff/iac-ci plan", PLAN),
+        ("one\r\n/iac-ci plan\r\ntwo", PLAN),
+        ("/iac-ci plan  \nthanks", PLAN),
+        ("/iac-ci apply envs/prod", Command("apply", target="envs/prod")),
+        ("/iac-ci apply a__b__c", Command("apply", target="a__b__c")),
+        ("/iac-ci drift", Command("drift")),
+        ("/iac-ci rerun-failed", Command("rerun-failed")),
+        (f"/iac-ci approve {'a' * 40}", Command("approve", sha="a" * 40)),
+        (f"/iac-ci approve {'a' * 64}", Command("approve", sha="a" * 64)),
+        ("<p align=center>plan, please</p>\n\n/iac-ci plan", PLAN),
+        ("one<br>\n/iac-ci plan", PLAN),
+        ("<a name=\"x\"></a>\n\n<!-- note -->\n<DIV class='y'>1 < 2</div >\n\n/iac-ci plan", PLAN),
+        ("<img src=x>\n\n/iac-ci plan", PLAN),
+        ("<details>\n<summary>why</summary>\n\nbecause\n\n</details>\n\n/iac-ci plan", PLAN),
+        ("as told[^1]\n\n[^1]: a note\n\n/iac-ci plan", PLAN),
+        ("~~no~~ yes\n/iac-ci plan", PLAN),
+        ("\u05e9\u05dc\u05d5\u05dd \U0001f600\n/iac-ci plan", PLAN),
+    ],
+)
+def test_a_line_of_its_own_is_a_command(text, command):
+    found = find_commands(text)
+    assert (found.commands, found.problems) == ((command,), ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "please /iac-ci plan",
+        "`/iac-ci plan`",
+        "> /iac-ci plan",
+        "> quoted\n/iac-ci plan",
+        ">> deep\n/iac-ci plan",
+        "```\n/iac-ci plan\n```",
+        "~~~~ sh\n~~~\n/iac-ci plan\n~~~~",
+        "```\n/iac-ci plan",
+        "````\n```\n/iac-ci plan\n````",
+        "    /iac-ci plan",
+        "\t/iac-ci plan",
+        "`code\n/iac-ci plan\ncode`",
+        "- /iac-ci plan",
+        "- item\n  /iac-ci plan",
+        "- item\n/iac-ci plan",
+        "1. /iac-ci plan",
+        "# /iac-ci plan",
+        "/iac-ci plan\n===",
+        "<!-- \n/iac-ci plan\n-->",
+        "<pre>\n/iac-ci plan\n</pre>",
+        "<details>\n/iac-ci plan\n</details>",
+        "**\n/iac-ci plan**",
+        "*x\n/iac-ci plan\nx*",
+        "[a\n/iac-ci plan\n](https://example.org)",
+        "[a]: https://example.org '\n/iac-ci plan\n'\n",
+        "\\/iac-ci plan",
+        "&#47;iac-ci plan",
+        "/iac-ci-plan",
+        "/iac-cix plan",
+        "//iac-ci plan",
+        "/IAC-CI plan",
+        "/iac-ci plan | x\n--- | ---\n/iac-ci plan | y",
+        "<!-- iac-ci:20260101T000000-000000000000 -->\n/iac-ci plan",
+        " \n<!-- iac-ci:notice -->\n\n/iac-ci plan",
+        "~~a\n/iac-ci plan\nb~~",
+        "![a\n/iac-ci plan\n](x.png)",
+        "[^1]: note\n/iac-ci plan",
+        "[^note]: several words\n/iac-ci plan",
+        "x <!--\n/iac-ci plan\n-->",
+        "<?x\n/iac-ci plan\n?>",
+        "&#47;iac-ci plan\n\n    /iac-ci plan",
+        "x\u2028/iac-ci plan",
+    ],
+)
+def test_what_a_reader_does_not_see_as_a_command_is_none(text):
+    assert find_commands(text).commands == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("/iac-ci Plan", "no command"),
+        ("/iac-ci plan; rm -rf /", "no command"),
+        ("/iac-ci $(touch x)", "no command"),
+        ("/iac-ci apply ../../etc", "no target"),
+        ("/iac-ci apply --all", "no target"),
+        ("/iac-ci apply a b", "more words"),
+        ("/iac-ci help me", "more words"),
+        ("/iac-ci approve abc1234", "forged"),
+        ("/iac-ci approve", "full hash"),
+        (f"/iac-ci approve {'A' * 40}", "full hash"),
+        ("/iac-ci\u00a0plan", "not what they look like"),
+        ("\uff0fiac-ci plan", "not what they look like"),
+        ("\u00a0/iac-ci plan", "not what they look like"),
+        ("/iac\u200b-ci plan", "not what they look like"),
+        ("\u200f/iac-ci plan", "not what they look like"),
+        ("\u202e/iac-ci plan", "not what they look like"),
+        ("/iac-ci plan\u202e", "order in which text is shown"),
+        ("\u2067before\n/iac-ci plan", "order in which text is shown"),
+        ("/iac-ci plan\nbehind\u202e", "order in which text is shown"),
+        ("/iac-ci plan\\\nx", "no command"),
+        ("<details>\n\n/iac-ci plan\n\n</details>", "inside HTML"),
+        ("<blockquote>\n\n/iac-ci plan\n\n</blockquote>", "inside HTML"),
+        ("<blockquote/>\n\n/iac-ci plan", "inside HTML"),
+        ("<div title='</div>'>\n\n/iac-ci plan", "inside HTML"),
+        ("<blockquote><p></blockquote>\n\n/iac-ci plan", "inside HTML"),
+        ("said <code>\n/iac-ci plan\n</code>", "inside HTML"),
+        ("<script></script>\n\n/iac-ci plan", "inside HTML"),
+        ("<div\n\n/iac-ci plan", "inside HTML"),
+        ("<!-- --!><div> -->\n\n/iac-ci plan", "inside HTML"),
+        ("Vec<String>\n/iac-ci plan", "inside HTML"),
+        ("> <blockquote>\n\n/iac-ci plan", "inside HTML"),
+        ("/iac-ci pl\u200ban", "no command"),
+    ],
+)
+def test_what_looks_like_a_command_and_is_none_is_told(text, said):
+    found = find_commands(text)
+    assert found.commands == ()
+    assert said in " ".join(found.problems)
+    assert all(problem.isprintable() and len(problem) < 200 for problem in found.problems)
+
+
+def test_several_commands_keep_their_order_up_to_a_limit():
+    assert find_commands("/iac-ci cancel\n/iac-ci plan").commands == (Command("cancel"), PLAN)
+    found = find_commands("\n".join(f"/iac-ci plan t{number}" for number in range(MAX_COMMANDS + 5)))
+    assert len(found.commands) == MAX_COMMANDS
+    assert len(found.problems) == 1
+
+
+def test_many_problems_are_told_shortly_and_counted():
+    found = find_commands("\n".join(f"/iac-ci NO{number}" for number in range(MAX_COMMANDS + 5)))
+    assert len(found.problems) == MAX_COMMANDS + 1
+    assert found.problems[-1].startswith("5 more lines")
+
+
+@pytest.mark.parametrize("text", ["> - <pre>\n> ", "> | a | b |\n> |---|---|\n>", "> x\n>"])
+def test_a_comment_that_ends_within_a_quote_is_read(text):
+    assert find_commands(f"/iac-ci plan\n\n{text}").commands == (PLAN,)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        ">",
+        "`",
+        "[",
+        "<",
+        "*",
+        "- ",
+        "\n/iac-ci",
+        "&#47;",
+        "> > ",
+        "<b>",
+        "![",
+        "[^1]: a\n",
+        "<div>\n<!-- ",
+        "<div>\n<![",
+    ],
+)
+def test_a_hundred_kilobytes_of_anything_end(piece):
+    assert len(find_commands(piece * (100_000 // len(piece)) + "\n/iac-ci plan").commands) <= MAX_COMMANDS
+
+
+MARKUP = ["/iac-ci plan", "\n", "\n\n", "\r\n", "> ", "```", "~~~", "`", "- ", "1. ", "    ", "\t", "<pre>", "</pre>"]
+MARKUP += [
+    "<!--",
+    "-->",
+    "<?",
+    "<![CDATA[",
+    "<div>",
+    "</div>",
+    "[",
+    "](x)",
+    "[a]: ",
+    "[^1]: ",
+    "'",
+    "*",
+    "~~",
+    "#",
+    "===",
+]
+MARKUP += ["---", "|", "\\", "&#47;", "\u202e", "\u200b", "\u00a0", "\x00", "\x0b", "\u2028", "x", " "]
+
+
+@given(st.lists(st.sampled_from(MARKUP) | st.characters(), max_size=40).map("".join))
+def test_no_text_breaks_it_and_quoted_or_fenced_it_asks_for_nothing(text):
+    find_commands(text)
+    assert find_commands(f"<blockquote>\n\n{text.replace('</blockquote', '')}").commands == ()
+    lines = text.replace("\r", "\n").split("\n")
+    assert find_commands("\n".join(f"> {line}" for line in lines)).commands == ()
+    fence = "`" * (max((len(run) for run in text.split("\n")), default=0) + 3)
+    assert find_commands(f"{fence}\n{text}\n{fence}").commands == ()

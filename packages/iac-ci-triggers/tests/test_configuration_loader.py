@@ -1,0 +1,437 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from iac_ci_common.errors import ConfigurationProblems, InputProblems
+from iac_ci_triggers.configuration import BUILT_IN_COMMANDS, Configuration, Statuses, read_configuration
+from iac_ci_triggers.configuration.yaml_document import MAX_BYTES
+
+
+def job(matrix: str = "{}", orders: str = "[{name: a, cmds: [x]}]", on: str = "{command: go}") -> bytes:
+    """Write a configuration of one job, with its matrix on line 4, triggers on 5 and orders on 6."""
+    return f"version: 1\njobs:\n  go:\n    matrix: {matrix}\n    on: {on}\n    orders: {orders}\n".encode()
+
+
+def found(content: bytes | str) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigurationProblems) as caught:
+        read_configuration(content if isinstance(content, bytes) else content.encode())
+    return [(problem.where, problem.what) for problem in caught.value.problems]
+
+
+def order(fields: str) -> bytes:
+    return job(orders=f"[{{name: a, cmds: [x], {fields}}}]")
+
+
+def test_what_is_given_is_what_is_read():
+    configuration = read_configuration(
+        b"""\
+version: 1
+defaults: {timeout: 30, must_succeed: false}
+statuses: orders
+jobs:
+  plan:
+    on:
+      pull_request: {branches: [main, "release/*"], paths: ["terraform/**", "!**/*.md"]}
+      command: plan
+      push:
+    matrix: {directory: [network, app]}
+    max_parallel: 2
+    orders:
+      - name: "plan-{{ matrix.directory }}"
+        cmds: [terraform plan]
+        secrets: {TOKEN: "aws:::ssm:/iac-ci/jobs/token"}
+"""
+    )
+    assert configuration.statuses is Statuses.ORDERS
+    assert configuration.defaults.timeout == 30
+    plan = configuration.jobs["plan"]
+    assert plan.on.pull_request.branches == ["main", "release/*"]
+    assert plan.on.command == ["plan"]
+    assert plan.on.push is not None
+    assert plan.on.push.branches is None
+    assert plan.orders[0].secrets == {"TOKEN": "ssm:/iac-ci/jobs/token"}
+    assert plan.max_parallel == 2
+
+
+def test_a_trigger_that_is_not_named_is_none():
+    assert read_configuration(job()).jobs["go"].on.push is None
+
+
+def test_every_problem_is_told_at_once_with_its_line():
+    assert found(
+        """\
+version: 2
+defaults: {timout: 5, env_vars: {IAC_CI_X: a, IACCI_SHA: b, OK: }}
+jobs:
+  "pl an":
+    on: {}
+    orders: []
+  apply:
+    on:
+      command: help
+    orders:
+      - name: x y
+        cmds: terraform
+        timeout: 010
+        must_succeed: no
+        secrets: {A: hunter2}
+      - cmds: [x]
+"""
+    ) == [
+        ("line 1: version", "is not known here: this engine reads version 1"),
+        ("line 2: defaults.env_vars.IACCI_SHA", "names that begin with IACCI_ are set by the engine"),
+        (
+            "line 2: defaults.env_vars.IAC_CI_X",
+            "IAC_CI_X belongs to the engine, the shell or the loader and cannot be set",
+        ),
+        ("line 2: defaults.env_vars.OK", "has no value"),
+        ("line 2: defaults.timout", "is not a known field; is timeout meant?"),
+        ("line 4: jobs.'pl an'", "'pl an' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
+        (
+            "line 5: jobs.'pl an'.on",
+            "names no trigger, so nothing starts the job: pull_request, command or push",
+        ),
+        ("line 6: jobs.'pl an'.orders", "is empty"),
+        ("line 9: jobs.apply.on.command[0]", "help is a command of the engine itself"),
+        ("line 11: jobs.apply.orders[0].name", "'x y' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
+        ("line 12: jobs.apply.orders[0].cmds", "must be a list"),
+        ("line 13: jobs.apply.orders[0].timeout", "must be a whole number, written plainly"),
+        ("line 14: jobs.apply.orders[0].must_succeed", "must be true or false"),
+        (
+            "line 15: jobs.apply.orders[0].secrets.A",
+            "is in no known scheme (ssm:/path or secretsmanager:id#key)",
+        ),
+        ("line 16: jobs.apply.orders[1].name", "is missing"),
+    ]
+
+
+def test_a_sound_job_is_checked_as_a_whole_though_another_is_not():
+    problems = found(
+        """\
+version: 1
+jobs:
+  broken: {}
+  circle:
+    on: {command: go}
+    orders:
+      - {name: a, cmds: [x], depends_on: [b]}
+      - {name: b, cmds: [x], depends_on: [a]}
+"""
+    )
+    assert ("line 6: jobs.circle.orders", "depend on each other in a circle: a → b → a") in problems
+    assert ("line 3: jobs.broken.on", "is missing") in problems
+
+
+def test_problems_are_input_problems_and_say_where_in_their_text():
+    with pytest.raises(InputProblems, match="line 1: the configuration is empty"):
+        read_configuration(b"# nothing\n")
+
+
+@pytest.mark.parametrize("word", BUILT_IN_COMMANDS)
+def test_the_engines_own_commands_cannot_be_taken(word):
+    assert found(job(on=f"{{command: [go, {word}]}}")) == [
+        ("line 5: jobs.go.on.command[1]", f"{word} is a command of the engine itself")
+    ]
+
+
+# What YAML 1.1 reads otherwise than people.
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no", "off", "y", "010", "0x1F", "1.10", "1e3", "1_000", "12:30:45", "2024-01-01", "True", ".inf", "-0", "1."],
+)
+def test_text_that_yaml_would_read_as_something_else_stays_as_it_is_written(text):
+    configuration = read_configuration(order(f"env_vars: {{A: {text}}}"))
+    assert configuration.jobs["go"].orders[0].env_vars == {"A": text}
+    assert "timeout" in str(found(order(f"timeout: {text}")))
+    assert "must be true or false" in str(found(order(f"must_succeed: {text}")))
+
+
+def test_numbers_and_booleans_are_text_where_text_is_meant():
+    configuration = read_configuration(
+        job("{n: [1, -2, true]}", '[{name: "a-{{ matrix.n }}", cmds: [true], env_vars: {A: 5, B: false}}]')
+    )
+    assert configuration.jobs["go"].matrix == {"n": ["1", "-2", "true"]}
+    assert configuration.jobs["go"].orders[0].cmds == ["true"]
+    assert configuration.jobs["go"].orders[0].env_vars == {"A": "5", "B": "false"}
+
+
+def test_a_quoted_number_is_no_number():
+    assert found(order('timeout: "30"')) == [
+        ("line 6: jobs.go.orders[0].timeout", "must be a whole number, written plainly")
+    ]
+
+
+def test_version_true_is_not_version_1():
+    assert ("line 1: version", "must be a whole number, written plainly") in found("version: true\njobs: {}")
+
+
+# What the document itself can have wrong.
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        (b"", "line 1", "is empty"),
+        (b"[]", "line 1", "must be a mapping"),
+        (b"version: 1\njobs: {\xff}", "line 2", "not UTF-8"),
+        (b"a:\n  b: \x07", "line 2", "U+0007"),
+        ("a: 1\nb: \u2028".encode(), "line 2", "U+2028"),
+        (b"a:\n\tb: 1", "line 2", "indent with spaces"),
+        (b"a: [1\nb: 2", "line 2", "is not YAML"),
+        (b"a: 1\n--- \nb: 1", "line 2", "more than one document"),
+        (b"a: *x", "line 1", "alias"),
+        (b"a: &x\n  b: *x", "line 2", "alias"),
+        (b"a: 1\na: 2", "line 2", "has the key 'a' a second time"),
+        (b"a: 1\n? [x]\n: 2", "line 2", "has a list or a mapping for a key"),
+        (b"a: 1\n2: 2", "line 2", "has a key that is no text"),
+        (b"a: 1\ntrue: 2", "line 2", "has a key that is no text"),
+        (b"<<: {a: 1}", "line 1", "merge keys"),
+        (b"a: !!python/object/apply:os.system [echo]", "line 1: a", "tags"),
+        (b"a: !!binary aGk=", "line 1: a", "tags"),
+        (b"a: !Ref x", "line 1: a", "tags"),
+        (b'a: "\\ud800"', "line 1: a", "no text"),
+        (b'a: "\\0"', "line 1: a", "no text"),
+        (b'a: "\\UFFFFFFFF"', "line 1", "cannot be read"),
+        (b"[" * 100_000, "line 1", "nested more than"),
+        (b"? " * 100_000, "line 1", "nested more than"),
+        (b"a: " + b"x" * MAX_BYTES, "line 1", "larger than 256 KB"),
+        (b"a: [" + b"x," * 60_000 + b"]", "line 1", "more than 50000 values"),
+    ],
+)
+def test_a_document_that_is_no_configuration_is_refused_with_the_line(text, where, what):
+    assert any(place == where and what in told for place, told in found(text)), found(text)
+
+
+def test_a_byte_order_mark_and_foreign_line_ends_are_nothing_wrong():
+    assert read_configuration(b"\xef\xbb\xbf" + job().replace(b"\n", b"\r\n")) == read_configuration(job())
+
+
+def test_what_is_named_once_can_be_used_again():
+    configuration = read_configuration(
+        b"""\
+version: 1
+jobs:
+  a: {on: {command: go}, orders: &orders [{name: a, cmds: [x]}]}
+  b: {on: {command: go}, orders: *orders}
+"""
+    )
+    assert configuration.jobs["a"].orders == configuration.jobs["b"].orders
+
+
+def test_aliases_that_grow_without_end_are_refused_before_they_grow():
+    laughs = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(20))
+    assert "more than 50000 values, aliases written out" in found("a: &a [x, x, x]\n" + laughs)[0][1]
+    nested = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}]\n" for n in range(20))
+    assert "nested more than" in found("a: &a [x]\n" + nested)[0][1]
+
+
+def test_depth_and_number_are_taken_to_the_limit_and_no_further():
+    assert "nested" not in str(found("[" * 16 + "]" * 16))
+    assert "nested" in str(found("[" * 17 + "]" * 17))
+    # A key, fifteen lists below its mapping, and what is in the innermost.
+    assert "nested" not in str(found("a: &a " + "[" * 7 + "x" + "]" * 7 + "\nb: " + "[" * 7 + "*a" + "]" * 7))
+    assert "nested" in str(found("a: &a " + "[" * 7 + "x" + "]" * 7 + "\nb: " + "[" * 8 + "*a" + "]" * 8))
+    assert "more than 50000 values" not in str(found("[" + ",".join(["x"] * 49_999) + "]"))
+    assert "more than 50000 values" in str(found("[" + ",".join(["x"] * 50_000) + "]"))
+
+
+def test_very_many_problems_are_counted():
+    problems = found("version: 1\njobs: {}\n" + "".join(f"k{number}: 1\n" for number in range(500)))
+    assert len(problems) == 201
+    assert problems[-1][1] == "and 301 more problems"
+
+
+def test_secrets_in_the_wrong_place_are_not_repeated():
+    secret = "AKIAIOSFODNN7EXAMPLE"
+    assert secret not in str(found(order(f"secrets: {{A: {secret}}}, timeout: {secret}, assume_role: {secret}")))
+
+
+# What only the whole job shows.
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "what"),
+    [
+        (order("depends_on: [b]"), "orders[0].depends_on[0]", "b is no order of this job"),
+        (order("depends_on: [a]"), "orders[0].depends_on[0]", "is the order itself"),
+        (order("timeout: 600, execution_target: lambda"), "orders[0].timeout", "is beyond the 540 seconds"),
+        (order("timeout: 3700"), "orders[0].timeout", "more than the 3600 of job_timeout"),
+        (order("folder: ../x"), "orders[0].folder", "must be a relative path without .."),
+        (order("folder: /x"), "orders[0].folder", "must be a relative path without .."),
+        (order("env_vars: {A: x}, secrets: {A: 'ssm:/x'}"), "orders[0].secrets.A", "is set in env_vars too"),
+        (
+            order("assume_role: 'arn:aws:iam::123456789012:role/x', env_vars: {AWS_SESSION_TOKEN: x}"),
+            "orders[0].env_vars.AWS_SESSION_TOKEN",
+            "is set by assume_role too",
+        ),
+        (job(orders="[{name: a, cmds: [' ']}]"), "orders[0].cmds[0]", "is empty"),
+        (job(orders="[{name: a, cmds: [x]}, {name: a, cmds: [x]}]"), "orders[1].name", "the name of more than one"),
+        (job("{d: [x, y]}"), "orders[0].name", "let its name hold the matrix's values"),
+        (job("{d: [x, x]}"), "matrix.d[0]", "stands there more than once"),
+        (job("{d: [x], D: [x]}"), "matrix.D", "only by case"),
+        (job("{d-e: [x]}"), "matrix.d-e", "has a form that is not allowed here"),
+        (job(f"{{d: [{','.join(map(str, range(501)))}], e: [1, 2]}}"), "matrix", "1002 combinations"),
+        (job(on="{command: [a, a]}"), "on.command[1]", "more than once"),
+        (job(on="{push: {branches: ['{{ branch }}']}}"), "on.push.branches[0]", "cannot hold a template"),
+        (order("env_vars: {A: '{{ nothing }}'}"), "orders[0].env_vars.A", "names nothing, which is unknown"),
+        (order("env_vars: {A: '{{ sha }'}"), "orders[0].env_vars.A", "has {{ that begins no template"),
+        (order("folder: '{{ sha }}'"), "orders[0].folder", "cannot hold sha"),
+        (order("folder: '{{ matrix.d }}'"), "orders[0].folder", "this job's matrix does not have; it has none"),
+        (
+            job(orders="[{name: a, cmds: ['echo {{ branch }}']}]"),
+            "orders[0].cmds[0]",
+            'commands get no templates, use "$IACCI_BRANCH" in its place',
+        ),
+        (
+            job(orders="[{name: a, cmds: ['echo ${{matrix.dir}}']}]"),
+            "orders[0].cmds[0]",
+            '"$IACCI_MATRIX_DIR"',
+        ),
+        (
+            job("{d: ['../x']}", "[{name: a, cmds: [x], folder: '{{ matrix.d }}'}]"),
+            "orders[0].folder",
+            "must be a relative path without .. (for d '../x')",
+        ),
+        (
+            job("{d: ['x/']}", "[{name: a, cmds: [x], paths: ['{{ matrix.d }}/**']}]"),
+            "orders[0].paths[0]",
+            "has an empty segment",
+        ),
+        (
+            job("{d: ['x y']}", "[{name: a, cmds: [x], secrets: {A: 'ssm:/{{ matrix.d }}'}}]"),
+            "orders[0].secrets.A",
+            "does not name a ssm entry (for d 'x y')",
+        ),
+        (
+            job("{d: ['.x']}", "[{name: '{{ matrix.d }}', cmds: [x]}]"),
+            "orders[0].name",
+            "'-x' is not a valid name",
+        ),
+        (
+            job(f"{{d: [{','.join(map(str, range(900)))}]}}", f"[{{name: a, cmds: [{'x' * 8000}]}}]"),
+            "orders",
+            "are larger than the 5242880 bytes of a job",
+        ),
+    ],
+)
+def test_what_a_job_cannot_be_is_told(content, path, what):
+    assert any(place.endswith(f": jobs.go.{path}") and what in told for place, told in found(content)), found(content)
+
+
+def test_templates_that_orders_take_from_the_defaults_are_checked_for_each():
+    defaults = "{ssm_paths: ['{{ matrix.d }}'], secrets: {A: '{{ matrix.d }}'}, sops_key: '{{ sha }}'}"
+    orders = "[{name: a, cmds: [x]}, {name: b, cmds: [x], ssm_paths: [], sops_key: 'ssm:/x'}]"
+    assert [where for where, _ in found(job(orders=orders) + f"defaults: {defaults}\n".encode())] == [
+        "line 6: jobs.go.orders[0].secrets.A",
+        "line 6: jobs.go.orders[0].sops_key",
+        "line 6: jobs.go.orders[0].ssm_paths[0]",
+        "line 6: jobs.go.orders[1].secrets.A",
+    ]
+
+
+def test_a_long_circle_is_shortened():
+    circle = [{"name": f"a{n}", "cmds": ["x"], "depends_on": [f"a{(n + 1) % 40}"]} for n in range(40)]
+    ((_, told),) = found(job(orders=json.dumps(circle)))
+    assert told.startswith("depend on each other in a circle: a0 → a1 → ")
+    assert "a9 → … 21 more … → a31 → " in told
+    assert told.endswith("→ a39 → a0")
+
+
+def test_choices_are_named():
+    assert found(job() + b"statuses: some\n") == [("line 7: statuses", "must be 'run' or 'orders'")]
+    assert found(order("execution_target: fast")) == [
+        ("line 6: jobs.go.orders[0].execution_target", "must be 'auto', 'lambda' or 'codebuild'")
+    ]
+
+
+def test_what_is_too_little_or_too_much_is_named():
+    assert found(order("timeout: 0") + b"    max_parallel: 1001\n") == [
+        ("line 6: jobs.go.orders[0].timeout", "must be more than 0"),
+        ("line 7: jobs.go.max_parallel", "must be at most 1000"),
+    ]
+    assert found(job(orders=f"[{{name: a, cmds: ['{'x' * 16385}', '']}}]")) == [
+        ("line 6: jobs.go.orders[0].cmds[0]", "has more than 16384 characters"),
+        ("line 6: jobs.go.orders[0].cmds[1]", "is empty"),
+    ]
+
+
+def test_braces_of_other_tools_may_stand_in_commands():
+    command = "docker ps --format '{{.Names}}' && helm template --set 'x={{ .Values.sha }}'"
+    configuration = read_configuration(job(orders=json.dumps([{"name": "a", "cmds": [command]}])))
+    assert configuration.jobs["go"].orders[0].cmds == [command]
+
+
+# Whatever comes.
+
+FIELDS = st.sampled_from(
+    [
+        *("version", "defaults", "statuses", "jobs", "on", "matrix", "orders", "name", "cmds", "folder", "paths"),
+        *("depends_on", "pull_request", "push", "command", "branches", "timeout", "job_timeout", "env_vars", "secrets"),
+        *("must_succeed", "assume_role", "max_parallel", "ssm_paths", "a", "b", "A"),
+    ]
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 700),
+    FIELDS,
+    st.text(max_size=12),
+    st.sampled_from(
+        ["{{ matrix.a }}", "{{ sha }}", "{{", "!a", "**/x", "[", "ssm:/x", "plan-{{matrix.b}}", "../x", "run"]
+    ),
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(FIELDS, inner, max_size=5), max_leaves=20
+)
+ORDERS = st.fixed_dictionaries(
+    {"name": SCALARS, "cmds": VALUES},
+    optional={"depends_on": VALUES, "folder": SCALARS, "paths": VALUES, "env_vars": VALUES, "timeout": SCALARS},
+)
+JOBS = st.fixed_dictionaries(
+    {"on": st.just({"command": "go"}) | VALUES, "orders": st.lists(ORDERS, max_size=3) | VALUES},
+    optional={"matrix": st.dictionaries(st.sampled_from("abA"), st.lists(SCALARS, max_size=3)) | VALUES},
+)
+CONFIGURATIONS = st.fixed_dictionaries(
+    {"version": st.just(1) | SCALARS, "jobs": st.dictionaries(FIELDS, JOBS, max_size=3) | VALUES},
+    optional={"defaults": VALUES},
+)
+
+
+def holds(content: bytes) -> None:
+    problems = None
+    try:
+        assert isinstance(read_configuration(content), Configuration)
+    except ConfigurationProblems as error:
+        problems = error.problems
+    assert problems is None or (problems and all(told.where.startswith("line ") and told.what for told in problems))
+
+
+@settings(deadline=None)
+@given(CONFIGURATIONS | VALUES)
+def test_whatever_is_written_is_read_or_refused(content):
+    holds(json.dumps(content).encode())
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | st.text("ab:-?[]{}&*!|>'\"%#@`\n\t \\x0<,.~", max_size=60).map(str.encode))
+@example(b"%YAML 1.99999999999999999999\n---\na: 1")
+@example(b"\xef\xbb\xbf\xef\xbb\xbf")
+@example(b"? ")
+@example(b"&a &b")
+@example(b"a: &a *a")
+@example(b"*a : 1")
+def test_any_bytes_are_read_or_refused(content):
+    holds(content)
+
+
+def test_reading_nothing_loads_no_yaml():
+    code = "import sys, iac_ci_triggers.configuration; sys.exit('yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from iac_ci_common.errors import PortFailed
+from iac_ci_triggers.connections import read_connections, repository_key
+
+ACME = {
+    "repositories": ["https://github.com/Acme/Infra", "https://github.com/acme/network.git"],
+    "webhook_secrets": ["ssm:/iac-ci/iac-ci/webhook-secret-acme"],
+    "token_location": "ssm:/iac-ci/jobs/tokens/acme",
+}
+
+
+def read(*entries):
+    return read_connections(json.dumps(entries))
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("https://github.com/acme/infra", True),
+        ("https://github.com/ACME/INFRA.git", True),
+        ("git@github.com:acme/infra.git", True),
+        ("https://github.com/acme/network", True),
+        ("https://github.com/acme/infra-other", False),
+        ("https://github.com/acme/infra/", True),
+        ("https://github.com/acme", False),
+        ("https://github.com.evil.example/acme/infra", False),
+        ("https://github.com@evil.example/acme/infra", False),
+        ("https://evil.example/github.com/acme/infra", False),
+        ("https://github.com/acme/../acme/infra", False),
+        ("https://github.com/acme/infra?x=1", False),
+        ("https://github.com/acme/infra\n", False),
+        ("http://github.com/acme/infra", False),
+        (None, False),
+    ],
+)
+def test_only_the_listed_repository_is_found(address, found):
+    assert (read(ACME).find(address) is not None) is found
+
+
+def test_the_kelvin_sign_is_no_k():
+    connections = read(ACME | {"repositories": ["https://github.com/acme/kit"]})
+    assert connections.find("https://github.com/acme/\N{KELVIN SIGN}it") is None
+    assert repository_key("https://github.com/acme/\N{KELVIN SIGN}it") is None
+
+
+def test_no_repository_stands_in_two_connections():
+    with pytest.raises(PortFailed, match=r"github.com/acme/infra twice"):
+        read(ACME, ACME | {"repositories": ["https://github.com/acme/INFRA"]})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"repositories": []},
+        {"repositories": ["acme/infra"]},
+        {"repositories": ["file:///etc"]},
+        {"webhook_secrets": []},
+        {"webhook_secrets": ["hunter2"]},
+        {"token_location": "hunter2"},
+        {"extra": 1},
+    ],
+)
+def test_a_broken_list_says_where_and_repeats_no_secret(broken):
+    with pytest.raises(PortFailed, match="cannot be read") as refused:
+        read(ACME | broken)
+    assert "hunter2" not in str(refused.value)
+    assert "[0]" in str(refused.value)
+
+
+def test_nothing_connected_is_an_empty_list():
+    assert read_connections("[]").find("https://github.com/acme/infra") is None

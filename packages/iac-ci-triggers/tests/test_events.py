@@ -1,0 +1,252 @@
+"""Every kind of event in each host's documented shape, and whatever may be wrong with it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iac_ci_common.errors import InputProblems
+from iac_ci_triggers.event import EventKind, HostEvent, Ignored
+from iac_ci_triggers.event_parser import claimed_repository, delivery_id, parse_event, read_payload
+from iac_ci_triggers.verification import Sender
+
+SHA = "a" * 40
+SENDER = {"sender": {"id": 5, "login": "ann"}}
+GITHUB = {"repository": {"html_url": "https://github.com/acme/infra"}, **SENDER}
+GITLAB = {"project": {"web_url": "https://gitlab.com/acme/sub/infra"}, "user": {"id": 5, "username": "ann"}}
+BITBUCKET = {
+    "repository": {"links": {"html": {"href": "https://bitbucket.org/acme/infra"}}},
+    "actor": {"uuid": "{0-1}", "nickname": "ann"},
+}
+
+
+def github(name, **content):
+    return Sender.GITHUB, {"x-github-event": name}, GITHUB | content
+
+
+def gitlab(kind, **content):
+    return Sender.GITLAB, {"x-gitlab-event": "Some Hook"}, GITLAB | {"object_kind": kind} | content
+
+
+def bitbucket(key, **content):
+    return Sender.BITBUCKET, {"x-event-key": key}, BITBUCKET | content
+
+
+PULL = {"number": 7, "head": {"sha": SHA}}
+NOTE = {"id": 9, "note": "/iac-ci plan", "noteable_type": "MergeRequest", "action": "create", "system": False}
+NOTED = {"created_at": "2026-01-01 00:00:00 UTC", "updated_at": "2026-01-01 00:00:00 UTC"}
+ISSUE = {"number": 7, "pull_request": {"url": "x"}}
+COMMENT = {"id": 9, "body": "/iac-ci plan"}
+BRANCH = {"type": "branch", "name": "main", "target": {"hash": SHA}}
+
+STARTING = [
+    *(
+        (github("pull_request", action=action, pull_request=PULL), EventKind.PULL_REQUEST)
+        for action in ("opened", "reopened", "synchronize", "ready_for_review")
+    ),
+    (github("pull_request", action="edited", changes={"base": {}}, pull_request=PULL), EventKind.PULL_REQUEST),
+    (github("pull_request", action="closed", pull_request=PULL), EventKind.CLOSED),
+    (github("issue_comment", action="created", issue=ISSUE, comment=COMMENT), EventKind.COMMENT),
+    (github("push", ref="refs/heads/main", after=SHA), EventKind.PUSH),
+    (
+        gitlab("merge_request", object_attributes={"iid": 7, "action": "open", "last_commit": {"id": SHA}}),
+        EventKind.PULL_REQUEST,
+    ),
+    (
+        gitlab("merge_request", object_attributes={"iid": 7, "action": "update", "oldrev": "b" * 40}),
+        EventKind.PULL_REQUEST,
+    ),
+    (
+        gitlab("merge_request", object_attributes={"iid": 7, "action": "update"}, changes={"target_branch": {}}),
+        EventKind.PULL_REQUEST,
+    ),
+    (
+        gitlab(
+            "merge_request", object_attributes={"iid": 7, "action": "update"}, changes={"draft": {"current": False}}
+        ),
+        EventKind.PULL_REQUEST,
+    ),
+    (gitlab("merge_request", object_attributes={"iid": 7, "action": "merge"}), EventKind.CLOSED),
+    (gitlab("note", object_attributes=NOTE, merge_request={"iid": 7}), EventKind.COMMENT),
+    (
+        gitlab(
+            "note", object_attributes={k: v for k, v in NOTE.items() if k != "action"} | NOTED, merge_request={"iid": 7}
+        ),
+        EventKind.COMMENT,
+    ),
+    (gitlab("push", ref="refs/heads/main", after=SHA, user_id=5, user_username="ann"), EventKind.PUSH),
+    (bitbucket("pullrequest:created", pullrequest={"id": 7}), EventKind.PULL_REQUEST),
+    (bitbucket("pullrequest:updated", pullrequest={"id": 7}), EventKind.PULL_REQUEST),
+    (bitbucket("pullrequest:fulfilled", pullrequest={"id": 7}), EventKind.CLOSED),
+    (bitbucket("pullrequest:rejected", pullrequest={"id": 7}), EventKind.CLOSED),
+    (
+        bitbucket(
+            "pullrequest:comment_created", pullrequest={"id": 7}, comment={"id": 9, "content": {"raw": "/iac-ci plan"}}
+        ),
+        EventKind.COMMENT,
+    ),
+    (bitbucket("repo:push", push={"changes": [{"new": BRANCH}, {"new": None}]}), EventKind.PUSH),
+]
+
+
+@pytest.mark.parametrize(("given", "kind"), STARTING)
+def test_what_may_start_something_is_told_in_one_shape(given, kind):
+    event = parse_event(*given)
+    assert isinstance(event, HostEvent), event
+    assert event.kind is kind
+    assert event.repository.endswith("acme/infra") or event.repository.endswith("acme/sub/infra")
+    assert event.actor.login == "ann"
+    if kind is EventKind.PUSH:
+        assert (event.branch, event.sha, event.number) == ("main", SHA, None)
+    else:
+        assert event.number == 7
+    if kind is EventKind.COMMENT:
+        assert (event.comment_id, event.comment) == ("9", "/iac-ci plan")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (github("ping", zen="x"), "pong"),
+        (github("star", action="created"), "star"),
+        (github("pull_request", action="labeled", pull_request=PULL), "labeled"),
+        (github("pull_request", action="edited", changes={"title": {}}, pull_request=PULL), "edited"),
+        (github("issue_comment", action="edited", issue=ISSUE, comment=COMMENT), "only new"),
+        (github("issue_comment", action="deleted", issue=ISSUE, comment=COMMENT), "only new"),
+        (github("issue_comment", action="created", issue={"number": 7}, comment=COMMENT), "issue"),
+        (github("push", ref="refs/tags/v1", after=SHA), "branches"),
+        (github("push", ref="refs/heads/main", after="0" * 40, deleted=True), "deleted"),
+        (github("pull_request", action="opened", pull_request=PULL | {"number": True}), "pull_request.number"),
+        (github("pull_request", action="opened", pull_request=PULL | {"number": -7}), "number"),
+        (github("pull_request", action="opened", pull_request={"number": 7, "head": {"sha": "HEAD"}}), "sha"),
+        (github("push", ref="refs/heads/a\nb", after=SHA), "branch"),
+        (github("push", ref="refs/heads/main", after=SHA, sender={"id": "5", "login": "ann"}), "sender.id"),
+        (gitlab("merge_request", object_attributes={"iid": 7, "action": "update"}), "update"),
+        (gitlab("merge_request", object_attributes={"iid": 7, "action": "approved"}), "approved"),
+        (gitlab("note", object_attributes=NOTE | {"action": "update"}, merge_request={"iid": 7}), "only new"),
+        (gitlab("note", object_attributes=NOTE | {"noteable_type": "Issue"}), "no merge request"),
+        (gitlab("note", object_attributes=NOTE | {"system": True}, merge_request={"iid": 7}), "own notes"),
+        (
+            gitlab(
+                "note",
+                object_attributes={name: value for name, value in NOTE.items() if name != "action"},
+                merge_request={"iid": 7},
+            ),
+            "created_at",
+        ),
+        (gitlab("note", object_attributes=NOTE | {"action": 1}, merge_request={"iid": 7}), "action"),
+        (gitlab("note", object_attributes=NOTE | {"system": "true"}, merge_request={"iid": 7}), "own notes"),
+        (github("push", ref="refs/heads/", after=SHA), "branch"),
+        (github("pull_request", action="\x1b[31m\n@all", pull_request=PULL), "?[31m?@all"),
+        (gitlab("push", ref="refs/heads/main", after="0" * 40), "deleted"),
+        (gitlab("pipeline"), "start nothing"),
+        (bitbucket("repo:push", push={"changes": [{"new": BRANCH}, {"new": BRANCH}]}), "several"),
+        (bitbucket("repo:push", push={"changes": [{"new": None}]}), "branches"),
+        (bitbucket("repo:push", push={"changes": ["x"]}), "branches"),
+        (bitbucket("pullrequest:approved", pullrequest={"id": 7}), "start nothing"),
+    ],
+)
+def test_what_asks_for_nothing_says_why(given, why):
+    event = parse_event(*given)
+    assert isinstance(event, Ignored)
+    assert why in event.reason
+
+
+PUSHED = {"ref": "refs/heads/main", "before": "b" * 40, "after": SHA, "forced": False, "created": False}
+TOUCHED = {"added": ["a.tf"], "modified": ["b.tf"], "removed": ["c.tf", "a.tf"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"),
+    [
+        ({"commits": [TOUCHED, TOUCHED | {"added": ["d.tf"]}]}, ("a.tf", "b.tf", "c.tf", "d.tf")),
+        ({"commits": []}, None),
+        ({"commits": [TOUCHED], "forced": True}, None),
+        ({"commits": [TOUCHED], "created": True}, None),
+        ({"commits": [TOUCHED], "before": "0" * 40}, None),
+        ({"commits": [TOUCHED, {"added": [1]}]}, None),
+        ({"commits": [TOUCHED] * 2048}, None),
+        ({"commits": [{**TOUCHED, "added": [str(number) for number in range(20_000)]}]}, None),
+        ({}, None),
+    ],
+)
+def test_a_push_tells_all_that_it_changed_or_nothing(content, changed):
+    assert parse_event(*github("push", **PUSHED | content)).changed == changed
+
+
+@pytest.mark.parametrize(
+    "branch",
+    ["$(touch x)", "--upload-pack=touch x", "a b", "\N{RIGHT-TO-LEFT OVERRIDE}x", "\N{PILE OF POO}", "a" * 1000],
+)
+def test_a_hostile_branch_is_text_and_nothing_else(branch):
+    assert parse_event(*github("push", ref=f"refs/heads/{branch}", after=SHA)).branch == branch
+
+
+@pytest.mark.parametrize(
+    "address", [None, 5, "", "https://github.com", "file:///etc/passwd", "ext::sh -c id", "git@github.com:acme/infra"]
+)
+def test_what_names_no_repository_on_a_host_is_none(address):
+    payload = {"repository": {"html_url": address}, **SENDER}
+    assert claimed_repository(Sender.GITHUB, payload) is None
+    event = parse_event(Sender.GITHUB, {"x-github-event": "push"}, payload | {"ref": "refs/heads/main", "after": SHA})
+    assert isinstance(event, Ignored)
+
+
+def test_a_form_is_read_like_json():
+    payload = json.dumps(GITHUB)
+    form = urlencode({"payload": payload}).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    assert read_payload(form, headers) == read_payload(payload.encode(), {"content-type": "application/json"}) == GITHUB
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", "application/json"),
+        (b"[]", "application/json"),
+        (b"\xff", "application/json"),
+        (b'{"a": 1, "a": 2}', "application/json"),
+        (b'{"a": NaN}', "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"payload={}&payload={}", "application/x-www-form-urlencoded"),
+        (b"other={}", "application/x-www-form-urlencoded"),
+        (b"x", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_body_that_is_no_payload_is_a_problem_in_plain_words(body, content_type):
+    with pytest.raises(InputProblems, match="body"):
+        read_payload(body, {"content-type": content_type})
+
+
+def test_a_delivery_has_the_name_that_stays_when_it_is_sent_again():
+    assert delivery_id(Sender.GITHUB, {"x-github-delivery": "72d3162e-cc78-11e3"}) == "72d3162e-cc78-11e3"
+    assert delivery_id(Sender.GITLAB, {"idempotency-key": "a-1", "x-gitlab-event-uuid": "b"}) == "a-1"
+    assert delivery_id(Sender.GITLAB, {"idempotency-key": "a-1", "webhook-id": "signed"}) == "signed"
+    assert delivery_id(Sender.BITBUCKET, {"x-request-uuid": "{a-1}"}) == "a-1"
+    for wrong in ("", "{}", "a{b", "a b", "a\n", "x" * 500):
+        assert delivery_id(Sender.GITHUB, {"x-github-delivery": wrong}) is None
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from([given for given, _ in STARTING]), st.data())
+def test_no_payload_breaks_it(given, data):
+    kind, headers, payload = copy.deepcopy(given)
+    place = payload
+    for _ in range(data.draw(st.integers(1, 4))):
+        key = data.draw(st.sampled_from(sorted(place)))
+        if not isinstance(place[key], dict) or not place[key]:
+            break
+        place = place[key]
+    place[data.draw(st.sampled_from(sorted(place)))] = data.draw(ANYTHING)
+    assert isinstance(parse_event(kind, headers, payload), HostEvent | Ignored)

@@ -1,0 +1,1 @@
+"""Code hosts, git, and what a run reports to its pull request."""

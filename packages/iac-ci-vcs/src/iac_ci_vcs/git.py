@@ -1,0 +1,239 @@
+"""Git, as a list of arguments, with nothing of the machine's or the user's configuration."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from iac_ci_common.errors import PortFailed, PreparationFailed
+from iac_ci_common.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_vcs.provider import HostSettings
+
+_SECONDS: Final = 240
+"""Longest fetch: the init function's time-out less the rest of the preparation."""
+
+_SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9~/][^\x00-\x1f\x7f ]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_PASSING = re.compile(
+    r"returned error: (429|5[0-9][0-9])|connection (reset|timed out)|early EOF|hung up unexpectedly|RPC failed"
+    r"|connection was (closed|reset)|operation timed out",
+    re.IGNORECASE,
+)
+"""What git says when the host or the network failed, not the request."""
+
+_URL_SCHEMES: Final = frozenset({"https", "ssh"})
+
+
+def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
+    """Say what is wrong with a repository's address; None if git may be given it.
+
+    ``https://``, ``ssh://`` and ``user@host:path`` are known, ``file://`` on the local cloud only. Credentials do not
+    belong into an address: it is shown and stored.
+    """
+    if _SCP.fullmatch(repository):
+        return None
+    try:
+        parts = urlsplit(repository)
+        host, password = parts.hostname, parts.password
+    except ValueError:
+        return "is not a repository's address"
+    if parts.scheme == "file":
+        return None if allow_file and parts.path.startswith("/") else "file:// works on the local cloud only"
+    if parts.scheme not in _URL_SCHEMES:
+        return "must be https://…, ssh://… or user@host:path"
+    if not host or host.startswith("-") or not parts.path.strip("/"):
+        return "names no host and path"
+    if password is not None or (parts.scheme == "https" and parts.username is not None):
+        return "carries credentials; put them where git_token_location says"
+    return None
+
+
+class GitRepositories:
+    """Fetches single commits."""
+
+    def __init__(
+        self,
+        *,
+        allow_file: bool = False,
+        hosts: Mapping[str, HostSettings] | None = None,
+        seconds: float = _SECONDS,
+    ) -> None:
+        """Allow ``file://`` on the local cloud only; ``seconds`` is the longest that one step of git may take.
+
+        ``hosts`` says how code hosts are spoken to whose names do not tell.
+        """
+        self._allow_file = allow_file
+        self._hosts = hosts
+        self._seconds = seconds
+
+    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+        """Put one commit's tree into the empty ``folder``: no history, no submodules, no LFS, no hooks.
+
+        ``token`` is the code host's secret as it is kept: a token, ``user:token``, or a GitHub app's key.
+        Raises ``PreparationFailed`` with git's own last words, from which token and key are redacted; ``PortFailed``,
+        safe to try again, where the host or the network failed.
+        """
+        if problem := repository_problem(repository, allow_file=self._allow_file):
+            raise PreparationFailed(f"the repository {repository!r:.200} {problem}")
+        if _COMMIT.fullmatch(commit) is None:
+            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash")
+        if token:
+            token = git_token(repository, token, self._hosts)
+        redactor = Redactor(
+            [secret for secret in (token, token and token.rpartition(":")[2], ssh_key, _credentials(token)) if secret]
+        )
+        with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
+            environment = self._environment(Path(private), repository, token, ssh_key)
+            steps = (
+                ["init", "--quiet", "--template=", folder],
+                ["-C", folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, commit],
+                ["-C", folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", "FETCH_HEAD"],
+            )
+            for step in steps:
+                self._git(step, environment, redactor, repository)
+        shutil.rmtree(Path(folder, ".git"))
+
+    def _environment(self, private: Path, repository: str, token: str | None, ssh_key: str | None) -> dict[str, str]:
+        settings = {
+            "core.hooksPath": os.devnull,
+            "core.symlinks": "true",
+            "core.fsmonitor": "false",
+            "protocol.allow": "never",
+            "protocol.https.allow": "always",
+            "protocol.ssh.allow": "always",
+            "fetch.fsckObjects": "true",
+            "filter.lfs.smudge": "cat",
+            "filter.lfs.required": "false",
+            "submodule.recurse": "false",
+            "credential.helper": "",
+            "http.followRedirects": "initial",
+        }
+        if self._allow_file:
+            settings["protocol.file.allow"] = "always"
+            settings["safe.directory"] = "*"
+        if self._speaks_http(repository):
+            host = urlsplit(repository).netloc
+            settings[f"url.http://{host}/.insteadOf"] = f"https://{host}/"
+            settings["protocol.http.allow"] = "always"
+            # Not even a redirect leads to http elsewhere.
+            settings["http.followRedirects"] = "false"
+        if token and repository.startswith("https://"):
+            # A header from the environment: a token in the address would stand in arguments, .git/config and errors.
+            spoken = "http" if self._speaks_http(repository) else "https"
+            settings[f"http.{spoken}://{urlsplit(repository).netloc}/.extraHeader"] = (
+                f"Authorization: Basic {_credentials(token)}"
+            )
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(private),
+            "LANG": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_CONFIG_COUNT": str(len(settings)),
+        }
+        for number, (name, value) in enumerate(settings.items()):
+            environment[f"GIT_CONFIG_KEY_{number}"] = name
+            environment[f"GIT_CONFIG_VALUE_{number}"] = value
+        for name in ("SSL_CERT_FILE", "GIT_SSL_CAINFO"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        if ssh_key:
+            key = private / "key"
+            descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(ssh_key.rstrip("\n") + "\n")
+            environment["GIT_SSH_COMMAND"] = (
+                f"ssh -F {os.devnull} -i {key} -o IdentitiesOnly=yes -o BatchMode=yes "
+                f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={private / 'known_hosts'}"
+            )
+        return environment
+
+    def _speaks_http(self, repository: str) -> bool:
+        """Say whether git asks a host by ``http`` whose address says ``https``.
+
+        Only the local cloud's, on this very machine, whose API is configured to be there by ``http``: it has no
+        certificate, and its address is written like every other's.
+        """
+        host = urlsplit(repository).netloc
+        known = (self._hosts or {}).get(host)
+        return (
+            self._allow_file
+            and repository.startswith("https://127.0.0.1:")
+            and known is not None
+            and (known.api_url or "").startswith(f"http://{host}/")
+        )
+
+    def _git(self, arguments: list[str], environment: Mapping[str, str], redactor: Redactor, repository: str) -> None:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - a list, of our own making
+                ["git", *arguments],  # noqa: S607 - found on the function's own PATH
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise PreparationFailed(f"git could not be started: {error.strerror}") from error
+        with process:
+            try:
+                _, stderr = process.communicate(timeout=self._seconds)
+            except BaseException as error:
+                # git's own children (ssh, git-remote-https) hold the pipe: all of them go, or reading would wait on.
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise PreparationFailed(f"fetching {repository} took more than {self._seconds} seconds") from None
+                raise
+        if process.returncode != 0:
+            text = redactor.text(stderr.decode("utf-8", "replace")).strip()
+            reason = f"fetching {repository} failed: {text.splitlines()[-1][:300] if text else 'git gave no reason'}"
+            if _PASSING.search(text):
+                raise PortFailed(reason, retry_is_safe=True)
+            raise PreparationFailed(reason)
+
+
+def git_token(repository: str, secret: str, hosts: Mapping[str, HostSettings] | None = None) -> str:
+    """Give git's user and token for a secret: the code host knows which user's name goes with it, and mints for an app.
+
+    A ``user:token`` is taken as it is, but for Bitbucket, whose API tokens are kept with the account's address.
+    """
+    # Not before it is needed: an order without code, or without a token, asks no code host.
+    from iac_ci_vcs.hosts import open_code_host, parse_address, parse_credentials, settings_for
+
+    address = parse_address(repository)
+    if address is None or not repository.startswith("https://"):
+        return secret
+    app = secret.lstrip().startswith("{")
+    if ":" in secret and not app and settings_for(address.host, hosts).kind != "bitbucket":
+        return secret
+    host = open_code_host(repository, parse_credentials(secret), hosts=hosts)
+    try:
+        return host.clone().git_token
+    finally:
+        host.close()
+
+
+def _credentials(token: str | None) -> str | None:
+    """Write a token as HTTP's basic credentials, with the user's name before its colon (``Clone.git_token``).
+
+    Most hosts of code take any name of a user with a token; the others' tokens come with theirs.
+    """
+    if not token:
+        return None
+    named = token if ":" in token else f"x-access-token:{token}"
+    return base64.b64encode(named.encode()).decode()

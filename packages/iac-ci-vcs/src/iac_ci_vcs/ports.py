@@ -1,0 +1,49 @@
+"""What the engine asks of code hosts and git, as Protocols.
+
+Adapters are beside this file, in-memory ones in ``iac_ci_vcs.testing``. All raise ``iac_ci_common.errors`` only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from iac_ci_common.models.rows import ReportTarget
+    from iac_ci_vcs.provider import CodeHost, CommitStatus
+
+
+class Reports(Protocol):
+    """The comment on the pull request, and the status of its commit."""
+
+    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+        """Create the run's comment or edit the one there is; found by a hidden marker of the run.
+
+        ``write`` gives the comment for a longest length in characters: each host has its own.
+        """
+        ...
+
+    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
+        """Set a status on a commit of the target's repository; setting it again is harmless."""
+        ...
+
+
+class CodeHosts(Protocol):
+    """Where pull requests are."""
+
+    def open(self, repository: str, token_location: str) -> AbstractContextManager[CodeHost]:
+        """Give a repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
+        ...
+
+
+class Repositories(Protocol):
+    """Git."""
+
+    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+        """Put the tree of ``commit``, a full hash, into the empty ``folder``, without ``.git``."""
+        ...
+
+
+__all__ = ["CodeHosts", "Reports", "Repositories"]

@@ -1,0 +1,7 @@
+"""What a run reports on its pull request: pure text from rows."""
+
+from iac_ci_vcs.reporting.comment import FailedLog, marker, render
+from iac_ci_vcs.reporting.commit_status import commit_status, order_statuses
+from iac_ci_vcs.reporting.markdown import escape
+
+__all__ = ["FailedLog", "commit_status", "escape", "marker", "order_statuses", "render"]

@@ -1,0 +1,82 @@
+"""The status that a run has on its commit: pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_vcs.provider import CommitState, CommitStatus
+from iac_ci_vcs.reporting.markdown import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+
+MAX_DESCRIPTION_CHARS: Final = 140
+"""What GitHub shows of a description (GitHub REST API, "Commit statuses")."""
+
+_TRACE_ID_CHARS: Final = 16
+
+
+_STATES: Final = {
+    RunState.QUEUED: CommitState.PENDING,
+    RunState.RUNNING: CommitState.PENDING,
+    RunState.SUCCEEDED: CommitState.SUCCESS,
+    RunState.FAILED: CommitState.FAILURE,
+    RunState.TIMED_OUT: CommitState.ERROR,
+    RunState.CANCELLED: CommitState.ERROR,
+}
+
+
+MAX_ORDER_STATUSES: Final = 50
+"""Runs of more orders have none of their own: each is a request, at the run's beginning and at its end."""
+
+_ORDER_STATES: Final = {
+    OrderState.SUCCEEDED: CommitState.SUCCESS,
+    OrderState.FAILED: CommitState.FAILURE,
+    OrderState.TIMED_OUT: CommitState.ERROR,
+    OrderState.CANCELLED: CommitState.ERROR,
+    OrderState.SKIPPED: CommitState.ERROR,
+}
+
+
+def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
+    """Give a status for each order; none for a run about no commit, or of more than ``MAX_ORDER_STATUSES`` orders."""
+    if run.commit_hash is None or len(orders) > MAX_ORDER_STATUSES:
+        return []
+    return [
+        CommitStatus(
+            commit=run.commit_hash,
+            context=f"iac-ci/{_label(run)}/{order.order_name}",
+            state=_ORDER_STATES.get(order.status, CommitState.PENDING),
+            description=_cut(f"{order.status.value}{f': {plain(order.reason)}' if order.reason else ''}"),
+        )
+        for order in orders
+    ]
+
+
+def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
+    """Give the run's status; None for a run that is about no commit.
+
+    The context bears the flow's label, so that a plan and an apply of one commit have a status each.
+    """
+    if run.report is None or run.commit_hash is None:
+        return None
+    counts = Counter(order.status for order in orders)
+    said = f"{run.run_id}: " + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
+    why = run.reason or run.preparation_error
+    if why:
+        said += f" ({plain(why)})"
+    return CommitStatus(
+        commit=run.commit_hash, context=f"iac-ci/{_label(run)}", state=_STATES[run.status], description=_cut(said)
+    )
+
+
+def _label(run: RunRow) -> str:
+    return run.flow_id.rpartition(":")[2][_TRACE_ID_CHARS + 1 :]
+
+
+def _cut(said: str) -> str:
+    return said if len(said) <= MAX_DESCRIPTION_CHARS else f"{said[: MAX_DESCRIPTION_CHARS - 1]}…"

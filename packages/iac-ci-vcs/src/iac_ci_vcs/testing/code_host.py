@@ -1,0 +1,114 @@
+"""A code host in memory: pull requests, files at commits, comments, statuses and rights as plain attributes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import NotFound
+from iac_ci_vcs.provider import Account, ChangedFiles, Clone, Comment, Permission, PullRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iac_ci_vcs.provider import ChangedFile, CommitStatus
+
+ENGINE = Account("1", "engine")
+_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryCodeHost:
+    """One repository. Is its own ``CodeHosts`` too: whatever is opened is this one."""
+
+    kind = "memory"
+    max_comment_chars = 65_536
+
+    def __init__(self) -> None:
+        """Start empty; nobody may do anything."""
+        self.pulls: dict[int, PullRequest] = {}
+        self.changes: dict[int, tuple[ChangedFile, ...]] = {}
+        self.files: dict[tuple[str, str], bytes] = {}
+        self.heads: dict[str, str] = {}
+        self.permissions: dict[str, Permission] = {}
+        self.comments: dict[int, list[Comment]] = {}
+        self.statuses: list[CommitStatus] = []
+        self.opened: list[tuple[str, str]] = []
+
+    @contextmanager
+    def open(self, repository: str, token_location: str) -> Iterator[MemoryCodeHost]:
+        """Give this host, and note what was asked for."""
+        self.opened.append((repository, token_location))
+        yield self
+
+    def me(self) -> Account:
+        """Give the engine's account."""
+        return ENGINE
+
+    def clone(self) -> Clone:
+        """Give an address that nobody reads."""
+        return Clone("https://memory.invalid/a/b.git", "engine", "token")
+
+    def pull_request(self, number: int) -> PullRequest:
+        """Read a pull request."""
+        if number not in self.pulls:
+            raise NotFound(f"there is no pull request {number}")
+        return self.pulls[number]
+
+    def changed_files(self, number: int) -> ChangedFiles:
+        """List its changes."""
+        return ChangedFiles(self.changes.get(number, ()))
+
+    def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
+        """Read a file at a commit or branch."""
+        if (path, ref) not in self.files:
+            raise NotFound(f"there is no {path} at {ref}")
+        return self.files[path, ref]
+
+    def branch_head(self, branch: str) -> str:
+        """Read a branch's commit."""
+        if branch not in self.heads:
+            raise NotFound(f"there is no branch {branch}")
+        return self.heads[branch]
+
+    def permission(self, account: Account) -> Permission:
+        """Say what somebody may do."""
+        return self.permissions.get(account.id, Permission.NONE)
+
+    def comment(self, number: int, comment_id: str) -> Comment:
+        """Read a comment."""
+        for comment in self.comments.get(number, []):
+            if comment.id == comment_id:
+                return comment
+        raise NotFound(f"there is no comment {comment_id}")
+
+    def find_comment(self, number: int, marker: str) -> Comment | None:
+        """Find our own."""
+        ours = (comment for comment in self.comments.get(number, []) if comment.author == ENGINE)
+        return next((comment for comment in ours if comment.body.startswith(marker)), None)
+
+    def create_comment(self, number: int, body: str) -> Comment:
+        """Write one of ours."""
+        return self.write(number, ENGINE, body)
+
+    def write(self, number: int, author: Account, body: str, *, edited: bool = False) -> Comment:
+        """Write anybody's comment."""
+        there = self.comments.setdefault(number, [])
+        comment = Comment(str(sum(map(len, self.comments.values())) + 1), author, body, _MOMENT, edited)
+        there.append(comment)
+        return comment
+
+    def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
+        """Replace a comment's text."""
+        comment = replace(self.comment(number, comment_id), body=body, edited=True)
+        there = self.comments[number]
+        there[[known.id for known in there].index(comment_id)] = comment
+        return comment
+
+    def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
+        """Keep a status."""
+        self.statuses.append(status)
+
+    def close(self) -> None:
+        """Nothing is held."""

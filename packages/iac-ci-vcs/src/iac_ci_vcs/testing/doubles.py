@@ -1,0 +1,49 @@
+"""Reports and git in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import PreparationFailed
+from iac_ci_vcs.reporting.comment import MAX_COMMENT_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from iac_ci_common.models.rows import ReportTarget
+    from iac_ci_vcs.provider import CommitStatus
+
+
+class MemoryReports:
+    """Comments by run."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.bodies: dict[str, str] = {}
+        self.statuses: list[CommitStatus] = []
+
+    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+        """Keep the run's comment, as GitHub would."""
+        self.bodies[run_id] = write(MAX_COMMENT_CHARS)
+
+    def mark(self, target: ReportTarget, status: CommitStatus) -> None:
+        """Keep the status."""
+        self.statuses.append(status)
+
+
+class MemoryRepositories:
+    """Trees by repository and commit."""
+
+    def __init__(self, trees: Mapping[tuple[str, str], Mapping[str, bytes]] | None = None) -> None:
+        """Hold files by path for each repository and commit."""
+        self.trees = dict(trees or {})
+
+    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+        """Write the tree into the folder."""
+        if (repository, commit) not in self.trees:
+            raise PreparationFailed(f"{repository} has no commit {commit}")
+        for name, body in self.trees[(repository, commit)].items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)

@@ -1,0 +1,156 @@
+"""GitHub as the engine asks it: pull requests, files, rights, and the tokens of an app."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+import responses
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from responses.matchers import query_param_matcher
+
+from iac_ci_common.errors import NotFound, PortFailed
+from iac_ci_vcs.hosts import open_code_host, parse_credentials
+from iac_ci_vcs.provider import Account, ChangeKind, Permission, TokenCredentials
+
+API = "https://api.github.com"
+HERE = f"{API}/repos/acme/infra"
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        yield wire
+
+
+@pytest.fixture
+def github():
+    return open_code_host("https://github.com/acme/infra.git", TokenCredentials("t0ken"))
+
+
+def pull(repository=1, changed=0):
+    repositories = {1: "acme/infra", 2: "mallory/infra"}
+    head = {"id": repository, "full_name": repositories[repository]} if repository else None
+    return {
+        "title": "t", "user": {"id": 3, "login": "ann"}, "state": "open", "html_url": "https://github.com/acme/infra/pull/7",
+        "head": {"sha": "a" * 40, "ref": "$(touch x)", "repo": head}, "changed_files": changed,
+        "base": {"sha": "b" * 40, "ref": "main", "repo": {"id": 1, "full_name": "acme/infra"}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("repository", "is_fork"), [(1, False), (2, True), (None, True)])
+def test_a_fork_is_known(wire, github, repository, is_fork):
+    wire.get(f"{HERE}/pulls/7", json=pull(repository))
+    found = github.pull_request(7)
+    assert (found.is_fork, found.head_sha, found.base_branch, found.is_open) == (is_fork, "a" * 40, "main", True)
+
+
+def test_three_thousand_changed_files_cost_thirty_one_requests(wire, github):
+    wire.get(f"{HERE}/pulls/7", json=pull(changed=3000))
+    place = f"{HERE}/pulls/7/files"
+    for page in range(1, 31):
+        files = [{"filename": f"modules/{page}/{number}.tf", "status": "modified"} for number in range(100)]
+        asked = {"per_page": "100"} | ({"page": str(page)} if page > 1 else {})
+        link = {"Link": f'<{place}?per_page=100&page={page + 1}>; rel="next"'} if page < 30 else {}
+        wire.get(place, json=files, headers=link, match=[query_param_matcher(asked)])
+    found = github.changed_files(7)
+    assert (len(found.files), found.complete) == (3000, True)
+    assert len(wire.calls) == 31
+
+
+def test_a_rename_counts_by_both_names_and_missing_files_are_told(wire, github):
+    wire.get(f"{HERE}/pulls/7", json=pull(changed=5000))
+    renamed = {"filename": "b", "previous_filename": "a", "status": "renamed"}
+    wire.get(f"{HERE}/pulls/7/files", json=[renamed])
+    found = github.changed_files(7)
+    assert [(one.kind, one.paths) for one in found.files] == [(ChangeKind.RENAMED, ("b", "a"))]
+    assert not found.complete
+
+
+@pytest.mark.parametrize(
+    ("answer", "permission"),
+    [
+        ({"json": {"permission": "admin", "user": {"id": 3}}}, Permission.ADMIN),
+        ({"json": {"permission": "write", "user": {"id": 3}}}, Permission.WRITE),
+        ({"json": {"permission": "read", "user": {"id": 3}}}, Permission.READ),
+        ({"json": {"permission": "admin", "user": {"id": 4}}}, Permission.NONE),
+        ({"json": {"message": "Not Found"}, "status": 404}, Permission.NONE),
+    ],
+)
+def test_what_a_user_may_do_is_asked_by_name_and_checked_by_number(wire, github, answer, permission):
+    wire.get(f"{HERE}/collaborators/ann/permission", **answer)
+    assert github.permission(Account("3", "ann")) is permission
+
+
+def test_a_file_is_read_and_a_folder_is_none(wire, github):
+    wire.get(f"{HERE}/contents/.iac-ci.yml", body=b"jobs: {}", content_type="application/vnd.github.raw")
+    wire.get(f"{HERE}/contents/modules", json=[])
+    assert github.file(".iac-ci.yml", "main") == b"jobs: {}"
+    with pytest.raises(PortFailed):
+        github.file(".iac-ci.yml", "main", max_bytes=3)
+    for path in ("modules", "../other", "a//b", ""):
+        with pytest.raises(NotFound):
+            github.file(path, "main")
+
+
+@pytest.fixture(scope="module")
+def key():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def app(key):
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    credentials = parse_credentials(json.dumps({"app_id": 12, "private_key": pem}))
+    return open_code_host("https://github.com/acme/infra", credentials)
+
+
+def minted(wire, token, minutes):
+    expires = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wire.post(f"{API}/app/installations/5/access_tokens", json={"token": token, "expires_at": expires}, status=201)
+
+
+def test_an_apps_token_is_minted_for_one_repository_and_used_until_it_is_old(wire, app, key):
+    wire.get(f"{HERE}/installation", json={"id": 5})
+    wire.get(f"{HERE}/pulls/7", json=pull())
+    minted(wire, "first", 60)
+    app.pull_request(7)
+    app.pull_request(7)
+    mints = [call for call in wire.calls if call.request.url.endswith("/access_tokens")]
+    assert len(mints) == 1
+    assert json.loads(mints[0].request.body) == {"repositories": ["infra"]}
+    assertion = mints[0].request.headers["Authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(assertion, key.public_key(), algorithms=["RS256"])
+    assert claims["iss"] == "12"
+    assert claims["exp"] - claims["iat"] <= 600
+    assert wire.calls[-1].request.headers["Authorization"] == "Bearer first"
+
+
+def test_a_token_that_is_nearly_over_is_minted_again(wire, app):
+    wire.get(f"{HERE}/installation", json={"id": 5})
+    wire.get(f"{HERE}/pulls/7", json=pull())
+    minted(wire, "old", 1)
+    minted(wire, "new", 60)
+    app.pull_request(7)
+    app.pull_request(7)
+    used = [call.request.headers["Authorization"] for call in wire.calls if call.request.url.endswith("/pulls/7")]
+    assert used == ["Bearer old", "Bearer new"]
+
+
+def test_a_key_that_is_none_is_refused_and_not_repeated(wire):
+    credentials = parse_credentials(json.dumps({"app_id": 12, "private_key": "s3cret-nonsense"}))
+    with pytest.raises(PortFailed) as raised:
+        open_code_host("https://github.com/acme/infra", credentials).pull_request(7)
+    assert "s3cret-nonsense" not in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", ["", "  ", "to\nken", "{", '{"app_id": 1}'])
+def test_credentials_that_are_none_are_refused(secret):
+    with pytest.raises(PortFailed):
+        parse_credentials(secret)

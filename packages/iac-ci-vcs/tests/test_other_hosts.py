@@ -1,0 +1,259 @@
+"""GitLab and Bitbucket as the engine asks them, in the shapes of their REST documentation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import responses
+from responses.matchers import query_param_matcher
+
+from iac_ci_common.errors import NotFound, PortFailed, Throttled
+from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.testing import MemorySecrets
+from iac_ci_common.testing.samples import RUN_ID
+from iac_ci_vcs.hosts import open_code_host
+from iac_ci_vcs.provider import Account, ChangeKind, CommitState, CommitStatus, Permission, TokenCredentials
+from iac_ci_vcs.reporting import marker
+from iac_ci_vcs.reports import CodeHostReports
+
+GITLAB = "https://gitlab.com/api/v4/projects/acme%2Fteam%2Finfra"
+BITBUCKET = "https://api.bitbucket.org/2.0/repositories/acme/infra"
+UUID, OTHER = "{11111111-2222-3333-4444-555555555555}", "{99999999-2222-3333-4444-555555555555}"
+COMMIT = "a" * 40
+STATUS = CommitStatus(COMMIT, "iac-ci/plan", CommitState.ERROR, "timed out")
+MOMENT = "2026-01-01T00:00:00.000Z"
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.get("https://gitlab.com/api/v4/user", json={"id": 6, "username": "engine"})
+        wire.get("https://api.bitbucket.org/2.0/user", json={"uuid": UUID, "nickname": "engine"})
+        yield wire
+
+
+@pytest.fixture
+def gitlab():
+    return open_code_host("https://gitlab.com/acme/team/infra.git", TokenCredentials("t0ken"))
+
+
+@pytest.fixture
+def bitbucket():
+    return open_code_host("git@bitbucket.org:acme/infra.git", TokenCredentials("t0ken"))
+
+
+def note(number, body, user=6):
+    author = {"id": user, "username": f"user-{user}"}
+    return {
+        "id": number, "body": body, "author": author, "system": False, "created_at": MOMENT, "updated_at": MOMENT,
+    }  # fmt: skip
+
+
+def comment(number, body, user=UUID):
+    return {
+        "id": number, "content": {"raw": body}, "user": {"uuid": user, "nickname": "x"}, "deleted": False,
+        "created_on": MOMENT, "updated_on": MOMENT,
+    }  # fmt: skip
+
+
+def written(wire):
+    return [
+        (call.request.method, call.request.url, json.loads(call.request.body))
+        for call in wire.calls
+        if call.request.method != "GET"
+    ]
+
+
+def publish(repository, body):
+    target = ReportTarget(repository=repository, number=7, token_location="ssm:/token")
+    limits = []
+
+    def write(limit):
+        limits.append(limit)
+        return body
+
+    CodeHostReports(MemorySecrets({"ssm:/token": "t0ken"})).publish(target, run_id=RUN_ID, write=write)
+    return limits
+
+
+def test_gitlab_gets_one_note_and_edits_only_its_own(wire):
+    place, body = f"{GITLAB}/merge_requests/7/notes", f"{marker(RUN_ID)}\nhello"
+    wire.get(place, json=[note(1, f"{marker(RUN_ID)} stolen", user=9)])
+    wire.post(place, json=note(2, body), status=201)
+    assert publish("https://gitlab.com/acme/team/infra", body) == [1_000_000]
+    wire.replace(responses.GET, place, json=[note(2, f"{marker(RUN_ID)} old")])
+    wire.put(f"{place}/2", json=note(2, body))
+    publish("https://gitlab.com/acme/team/infra", body)
+    assert written(wire) == [("POST", place, {"body": body}), ("PUT", f"{place}/2", {"body": body})]
+
+
+def test_bitbucket_gets_one_comment_and_edits_only_its_own(wire):
+    place, body = f"{BITBUCKET}/pullrequests/7/comments", f"{marker(RUN_ID)}\nhello"
+    wire.get(place, json={"values": [comment(1, f"{marker(RUN_ID)} stolen", OTHER)]})
+    wire.post(place, json=comment(2, body), status=201)
+    assert publish("https://bitbucket.org/acme/infra", body) == [32_768]
+    wire.replace(responses.GET, place, json={"values": [comment(2, f"{marker(RUN_ID)} old")]})
+    wire.put(f"{place}/2", json=comment(2, body))
+    publish("https://bitbucket.org/acme/infra", body)
+    sent = {"content": {"raw": body}}
+    assert written(wire) == [("POST", place, sent), ("PUT", f"{place}/2", sent)]
+
+
+def test_gitlab_sets_a_status_and_takes_one_that_stands_for_set(wire, gitlab):
+    wire.post(f"{GITLAB}/statuses/{COMMIT}", json={}, status=201)
+    gitlab.set_status(STATUS)
+    assert written(wire)[0][2] == {"state": "failed", "description": "timed out", "name": "iac-ci/plan"}
+    wire.replace(responses.POST, f"{GITLAB}/statuses/{COMMIT}", json={"message": "Cannot transition"}, status=400)
+    listed = f"{GITLAB}/repository/commits/{COMMIT}/statuses"
+    wire.get(listed, json=[{"name": "iac-ci/plan", "status": "failed"}])
+    gitlab.set_status(STATUS)
+    wire.replace(responses.GET, listed, json=[{"name": "iac-ci/plan", "status": "running"}])
+    with pytest.raises(PortFailed):
+        gitlab.set_status(STATUS)
+
+
+def test_bitbucket_sets_a_status_with_a_key_that_fits(wire, bitbucket):
+    place = f"{BITBUCKET}/commit/{COMMIT}/statuses/build"
+    wire.post(place, json={}, status=201)
+    bitbucket.set_status(STATUS)
+    bitbucket.set_status(CommitStatus(COMMIT, "iac-ci/" + "x" * 100, CommitState.PENDING, "queued"))
+    first, second = (sent for _, _, sent in written(wire))
+    assert (first["key"], first["state"]) == ("iac-ci/plan", "STOPPED")
+    assert first["url"] == f"https://bitbucket.org/acme/infra/commits/{COMMIT}"
+    assert len(second["key"]) <= 40
+    assert second["name"] == "iac-ci/" + "x" * 100
+
+
+@pytest.mark.parametrize(("source", "is_fork"), [(1, False), (2, True), (None, True)])
+def test_gitlab_knows_a_fork(wire, gitlab, source, is_fork):
+    said = {
+        "title": "t", "author": {"id": 3, "username": "ann"}, "state": "opened", "sha": COMMIT,
+        "source_branch": "$(touch x)", "target_branch": "main", "source_project_id": source, "target_project_id": 1,
+        "diff_refs": {"base_sha": "b" * 40}, "web_url": "https://gitlab.com/acme/team/infra/-/merge_requests/7",
+    }  # fmt: skip
+    wire.get(f"{GITLAB}/merge_requests/7", json=said)
+    wire.get("https://gitlab.com/api/v4/projects/2", json={"path_with_namespace": "mallory/infra"})
+    found = gitlab.pull_request(7)
+    assert (found.is_fork, found.head_sha, found.base_branch) == (is_fork, COMMIT, "main")
+    assert found.head_repository == {1: "acme/team/infra", 2: "mallory/infra", None: None}[source]
+
+
+@pytest.mark.parametrize(("repository", "is_fork"), [(UUID, False), (OTHER, True), (None, True)])
+def test_bitbucket_knows_a_fork_and_asks_for_whole_hashes(wire, bitbucket, repository, is_fork):
+    source = {"branch": {"name": "--upload-pack=x"}, "commit": {"hash": "a" * 12}}
+    source["repository"] = {"uuid": repository, "full_name": "some/infra"} if repository else None
+    here = {"uuid": UUID, "full_name": "acme/infra"}
+    target = {"branch": {"name": "main"}, "commit": {"hash": "b" * 12}, "repository": here}
+    said = {
+        "title": "t", "author": {"uuid": OTHER, "nickname": "ann"}, "state": "OPEN", "source": source,
+        "destination": target, "links": {"html": {"href": "https://bitbucket.org/acme/infra/pull-requests/7"}},
+    }  # fmt: skip
+    wire.get(f"{BITBUCKET}/pullrequests/7", json=said)
+    for letter in "ab":
+        wire.get(f"{BITBUCKET}/commit/{letter * 12}", json={"hash": letter * 40})
+    found = bitbucket.pull_request(7)
+    assert (found.is_fork, found.head_sha, found.base_sha) == (is_fork, "a" * 40, "b" * 40)
+
+
+def test_gitlab_tells_renames_and_whether_it_told_all(wire, gitlab):
+    plain = {"new_file": False, "deleted_file": False, "renamed_file": False}
+    told = [
+        {"old_path": "a", "new_path": "b", **plain, "renamed_file": True},
+        {"old_path": "c", "new_path": "c", **plain, "deleted_file": True},
+    ]
+    wire.get(f"{GITLAB}/merge_requests/7", json={"changes_count": "2"})
+    wire.get(f"{GITLAB}/merge_requests/7/diffs", json=told)
+    found = gitlab.changed_files(7)
+    assert found.complete
+    assert [(one.kind, one.paths) for one in found.files] == [
+        (ChangeKind.RENAMED, ("b", "a")),
+        (ChangeKind.REMOVED, ("c",)),
+    ]
+    wire.replace(responses.GET, f"{GITLAB}/merge_requests/7", json={"changes_count": "1000+"})
+    assert not gitlab.changed_files(7).complete
+
+
+def test_bitbucket_follows_its_pages_and_nobody_elses(wire, bitbucket):
+    place = f"{BITBUCKET}/pullrequests/7/diffstat"
+    renamed = {"status": "renamed", "old": {"path": "a"}, "new": {"path": "b"}}
+    added = {"status": "added", "old": None, "new": {"path": "c"}}
+    wire.get(
+        place, json={"values": [renamed], "next": f"{place}?page=2"}, match=[query_param_matcher({"pagelen": "500"})]
+    )
+    wire.get(place, json={"values": [added]}, match=[query_param_matcher({"page": "2"})])
+    assert [one.paths for one in bitbucket.changed_files(7).files] == [("b", "a"), ("c",)]
+    elsewhere = {"values": [], "next": "https://evil.example.com/2.0/repositories/acme/infra"}
+    wire.upsert(responses.GET, place, json=elsewhere, match=[query_param_matcher({"pagelen": "500"})])
+    with pytest.raises(PortFailed, match="elsewhere"):
+        bitbucket.changed_files(7)
+
+
+@pytest.mark.parametrize(
+    ("answer", "permission"),
+    [
+        ({"json": {"access_level": 40, "state": "active"}}, Permission.ADMIN),
+        ({"json": {"access_level": 30, "state": "active"}}, Permission.WRITE),
+        ({"json": {"access_level": 20, "state": "active"}}, Permission.READ),
+        ({"json": {"access_level": 40, "state": "blocked"}}, Permission.NONE),
+        ({"json": {"message": "404 Not found"}, "status": 404}, Permission.NONE),
+    ],
+)
+def test_gitlab_says_what_a_user_may_do(wire, gitlab, answer, permission):
+    wire.get(f"{GITLAB}/members/all/3", **answer)
+    assert gitlab.permission(Account("3", "ann")) is permission
+
+
+def test_bitbucket_says_what_a_user_may_do(wire, bitbucket):
+    place = "https://api.bitbucket.org/2.0/workspaces/acme/permissions/repositories/infra"
+    wire.get(place, json={"values": [{"permission": "write", "user": {"uuid": OTHER}}]})
+    assert bitbucket.permission(Account(OTHER, "ann")) is Permission.WRITE
+    assert bitbucket.permission(Account(UUID, "bob")) is Permission.NONE
+    assert bitbucket.permission(Account('" OR true', "eve")) is Permission.NONE
+
+
+def test_a_branch_is_read_as_it_is_now(wire, gitlab, bitbucket):
+    wire.get(f"{GITLAB}/repository/branches/a%2Fb", json={"commit": {"id": COMMIT}})
+    assert gitlab.branch_head("a/b") == COMMIT
+    wire.get(f"{BITBUCKET}/refs/branches/a%2Fb", json={"target": {"hash": COMMIT}})
+    assert bitbucket.branch_head("a/b") == COMMIT
+
+
+def test_files_are_read_whole_or_not_at_all(wire, gitlab, bitbucket):
+    wire.get(f"{GITLAB}/repository/files/dir%2F.iac-ci.yml/raw", body=b"jobs: {}")
+    assert gitlab.file("dir/.iac-ci.yml", "main") == b"jobs: {}"
+    with pytest.raises(PortFailed):
+        gitlab.file("dir/.iac-ci.yml", "main", max_bytes=3)
+    place = f"{BITBUCKET}/src/{COMMIT}/.iac-ci.yml"
+    wire.get(place, json={"type": "commit_file"}, match=[query_param_matcher({"format": "meta"})])
+    wire.get(place, body=b"jobs: {}", match=[query_param_matcher({})])
+    assert bitbucket.file(".iac-ci.yml", COMMIT) == b"jobs: {}"
+    with pytest.raises(NotFound):
+        bitbucket.file("../../other/secret", COMMIT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "safe"),
+    [
+        ({"status": 429, "headers": {"Retry-After": "3600"}, "json": {}}, Throttled, True),
+        ({"status": 403, "json": {"message": "forbidden"}}, PortFailed, False),
+        ({"status": 502, "body": "<html>"}, PortFailed, True),
+        ({"status": 200, "body": "<html>"}, PortFailed, True),
+    ],
+)
+def test_refusals_become_the_engines_errors(wire, gitlab, bitbucket, answer, error, safe):
+    wire.get(f"{GITLAB}/merge_requests/7", **answer)
+    wire.get(f"{BITBUCKET}/pullrequests/7", **answer)
+    for host in (gitlab, bitbucket):
+        with pytest.raises(error) as raised:
+            host.pull_request(7)
+        assert raised.value.retry_is_safe is safe
+        assert "t0ken" not in str(raised.value)
+
+
+def test_a_short_wait_is_waited_for(wire, gitlab):
+    place = f"{GITLAB}/merge_requests/7/notes/3"
+    wire.get(place, status=429, headers={"Retry-After": "1"}, json={})
+    wire.get(place, json=note(3, "hello"))
+    assert gitlab.comment(7, "3").body == "hello"

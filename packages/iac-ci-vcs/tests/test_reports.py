@@ -1,0 +1,137 @@
+"""What GitHub is asked for, and what its refusals become. Only the wire is not real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+import responses
+
+from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.testing import MemorySecrets
+from iac_ci_common.testing.samples import RUN_ID
+from iac_ci_vcs.provider import CommitState, CommitStatus
+from iac_ci_vcs.reporting import marker
+from iac_ci_vcs.reports import CodeHostReports
+
+API = "https://api.github.com"
+REPOSITORY = f"{API}/repos/acme/infra"
+COMMENTS = f"{REPOSITORY}/issues/7/comments"
+TARGET = ReportTarget(repository="https://github.com/acme/infra.git", number=7, token_location="ssm:/token")
+STATUS = CommitStatus("a" * 40, "iac-ci/plan", CommitState.SUCCESS, "2 succeeded")
+BODY = f"{marker(RUN_ID)}\nhello"
+
+
+@pytest.fixture
+def reports():
+    return CodeHostReports(MemorySecrets({"ssm:/token": "t0ken-value"}))
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        wire.get(f"{API}/user", json={"login": "engine", "id": 6})
+        yield wire
+
+
+def comment(number: int, body: str, login: str = "engine") -> dict[str, object]:
+    url = f"{REPOSITORY}/issues/comments/{number}"
+    moment = "2026-01-01T00:00:00Z"
+    user = {"login": login, "id": len(login)}
+    return {"id": number, "body": body, "user": user, "url": url, "created_at": moment, "updated_at": moment}
+
+
+def asked(wire) -> list[str]:
+    return [f"{call.request.method} {call.request.url.removeprefix(API)}" for call in wire.calls]
+
+
+def test_the_first_comment_is_created(reports, wire):
+    wire.get(COMMENTS, json=[comment(1, "something else"), comment(2, marker("20200101T000000-000000000000"))])
+    wire.post(COMMENTS, json=comment(3, BODY), status=201)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+    assert asked(wire)[-1] == "POST /repos/acme/infra/issues/7/comments"
+    assert json.loads(wire.calls[-1].request.body) == {"body": BODY}
+
+
+def test_our_own_comment_is_edited_and_nobody_elses(reports, wire):
+    copied, ours = comment(1, f"{marker(RUN_ID)} stolen", "mallory"), comment(2, f"{marker(RUN_ID)} old")
+    wire.get(COMMENTS, json=[copied, comment(9, f"> {marker(RUN_ID)}"), ours])
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+    assert [request for request in asked(wire) if not request.startswith("GET")] == [
+        "PATCH /repos/acme/infra/issues/comments/2"
+    ]
+
+
+def test_a_comment_that_says_so_already_is_left_alone(reports, wire):
+    wire.get(COMMENTS, json=[comment(2, BODY)])
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+    assert all(request.startswith("GET") for request in asked(wire))
+
+
+def test_a_comment_is_written_for_the_longest_that_the_host_takes(reports, wire):
+    wire.get(COMMENTS, json=[])
+    wire.post(COMMENTS, json=comment(3, BODY), status=201)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: f"{marker(RUN_ID)} {limit}")
+    assert json.loads(wire.calls[-1].request.body)["body"].endswith(" 65536")
+
+
+def test_a_status_is_set_in_one_request(reports, wire):
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={"state": "success"}, status=201)
+    reports.mark(TARGET, STATUS)
+    assert asked(wire) == [f"POST /repos/acme/infra/statuses/{'a' * 40}"]
+    sent = json.loads(wire.calls[0].request.body)
+    assert sent == {"state": "success", "description": "2 succeeded", "context": "iac-ci/plan"}
+
+
+def test_the_token_stands_in_a_header_only(reports, wire):
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={}, status=201)
+    reports.mark(TARGET, STATUS)
+    request = wire.calls[0].request
+    assert "t0ken-value" in request.headers["Authorization"]
+    assert "t0ken-value" not in f"{request.url}{request.body}"
+
+
+def test_an_enterprise_server_has_its_own_address(reports, wire):
+    place = "https://git.example.com/api/v3/repos/acme/infra"
+    wire.post(f"{place}/statuses/{'a' * 40}", json={}, status=201)
+    reports.mark(TARGET.model_copy(update={"repository": "git@git.example.com:acme/infra.git"}), STATUS)
+    assert wire.calls[0].request.url.startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "safe"),
+    [
+        ({"status": 403, "json": {"message": "API rate limit exceeded"}}, Throttled, True),
+        ({"status": 403, "json": {"message": "Resource not accessible by personal access token"}}, PortFailed, False),
+        ({"status": 422, "json": {"message": "Validation Failed"}}, PortFailed, False),
+        ({"status": 502, "json": {}}, PortFailed, True),
+        ({"body": requests.ConnectionError("no route")}, PortFailed, True),
+    ],
+)
+def test_refusals_become_the_engines_errors(reports, wire, answer, error, safe):
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", **answer)
+    with pytest.raises(error) as raised:
+        reports.mark(TARGET, STATUS)
+    assert raised.value.retry_is_safe is safe
+    assert "t0ken-value" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [({"repository": "file:///srv/infra"}, "is no repository"), ({"token_location": None}, "no git_token_location")],
+)
+def test_what_cannot_be_written_at_all_is_said(reports, change, why):
+    with pytest.raises(PortFailed, match=why):
+        reports.mark(TARGET.model_copy(update=change), STATUS)
+
+
+def test_nothing_is_kept_on_disk(reports, wire, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={}, status=201)
+    reports.mark(TARGET, STATUS)
+    assert list(Path(tmp_path).iterdir()) == []
