@@ -81,5 +81,5 @@ def test_the_flow_names_only_files_that_exist():
         if heading:
             section = heading.group(1)
         for name in re.findall(r"(?<![/\w])`(\w+\.py)`", line):
-            folder = ROOT / "packages" / (section or "iac-ci-init") / "src"
+            folder = ROOT / "packages" / section
             assert list(folder.rglob(name)), f"{section}: {name}"

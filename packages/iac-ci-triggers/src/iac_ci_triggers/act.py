@@ -20,7 +20,7 @@ from iac_ci_triggers.gather import Gathering
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
 from iac_ci_triggers.notice import NOTICE_MARKER, render_notice
-from iac_ci_vcs.hosts import parse_address
+from iac_ci_vcs.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

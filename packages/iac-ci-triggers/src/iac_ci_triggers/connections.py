@@ -14,7 +14,7 @@ from pydantic import Field, StrictStr, TypeAdapter, ValidationError, model_valid
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import SecretLocation
 from iac_ci_common.models.base import Shape
-from iac_ci_vcs.hosts import parse_address
+from iac_ci_vcs.address import parse_address
 
 MAX_CONNECTIONS: Final = 1000
 

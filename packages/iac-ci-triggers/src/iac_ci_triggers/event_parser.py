@@ -14,7 +14,7 @@ from iac_ci_triggers import bitbucket_events, github_events, gitlab_events
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored
 from iac_ci_triggers.payload import FieldMissing, Payload
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.hosts import parse_address
+from iac_ci_vcs.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from iac_ci_triggers.connections import Connections, read_connections, repositor
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored, StoredTrigger
 from iac_ci_triggers.event_parser import claimed_repository, delivery_id, parse_event, read_payload
 from iac_ci_triggers.verification import Sender, verify
-from iac_ci_vcs.hosts import settings_for
+from iac_ci_vcs.address import settings_for
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -213,7 +213,8 @@ def git_token(repository: str, secret: str, hosts: Mapping[str, HostSettings] | 
     A ``user:token`` is taken as it is, but for Bitbucket, whose API tokens are kept with the account's address.
     """
     # Not before it is needed: an order without code, or without a token, asks no code host.
-    from iac_ci_vcs.hosts import open_code_host, parse_address, parse_credentials, settings_for
+    from iac_ci_vcs.address import parse_address, settings_for
+    from iac_ci_vcs.hosts import open_code_host, parse_credentials
 
     address = parse_address(repository)
     if address is None or not repository.startswith("https://"):

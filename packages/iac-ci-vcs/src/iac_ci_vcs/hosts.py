@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, cast
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import parse_location
+from iac_ci_vcs.address import parse_address, settings_for
 from iac_ci_vcs.provider import (
     AppCredentials,
     CodeHost,
     Credentials,
     HostSettings,
     Provider,
-    RepositoryAddress,
     TokenCredentials,
 )
 
@@ -27,33 +26,6 @@ if TYPE_CHECKING:
 
 GROUP: Final = "iac_ci.code_hosts"
 """The entry point group in which providers are registered, each under its kind."""
-
-KNOWN_HOSTS: Final[Mapping[str, HostSettings]] = {
-    "github.com": HostSettings("github"),
-    "gitlab.com": HostSettings("gitlab"),
-    "bitbucket.org": HostSettings("bitbucket"),
-}
-
-_ADDRESS: Final = re.compile(
-    r"(?:https://|ssh://[A-Za-z0-9_.-]+@|[A-Za-z0-9_.-]+@)"
-    r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*(?::\d{1,5}(?=/))?)"
-    r"[/:](?P<path>[A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)+)/?"
-)
-
-
-def parse_address(repository: str) -> RepositoryAddress | None:
-    """Take an ``https://``, ``ssh://`` or ``user@host:path`` address apart; None where it is on no code host."""
-    match = _ADDRESS.fullmatch(repository)
-    if match is None:
-        return None
-    path = match["path"].removesuffix(".git")
-    if any(part.strip(".") == "" for part in path.split("/")):
-        return None
-    host = match["host"]
-    if not repository.startswith("https://"):
-        # The port is ssh's, not the API's.
-        host = host.partition(":")[0]
-    return RepositoryAddress(host.lower(), path)
 
 
 def parse_credentials(secret: str) -> Credentials:
@@ -76,14 +48,6 @@ def parse_credentials(secret: str) -> Credentials:
         )
     except (ValueError, KeyError):
         raise PortFailed("the code host's secret is neither a token nor a GitHub app's") from None
-
-
-def settings_for(host: str, hosts: Mapping[str, HostSettings] | None = None) -> HostSettings:
-    """Say how a host is spoken to: as configured, as known, by its name; else as GitHub Enterprise."""
-    known = {**KNOWN_HOSTS, **(hosts or {})}.get(host)
-    if known is not None:
-        return known
-    return HostSettings("gitlab" if "gitlab" in host.split(".") else "github")
 
 
 def open_code_host(
@@ -131,12 +95,4 @@ class OpenedCodeHosts:
             host.close()
 
 
-__all__ = [
-    "GROUP",
-    "KNOWN_HOSTS",
-    "OpenedCodeHosts",
-    "open_code_host",
-    "parse_address",
-    "parse_credentials",
-    "settings_for",
-]
+__all__ = ["GROUP", "OpenedCodeHosts", "open_code_host", "parse_credentials"]

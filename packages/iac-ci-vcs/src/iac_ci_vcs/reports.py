@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import parse_location
-from iac_ci_vcs.hosts import open_code_host, parse_address, parse_credentials
+from iac_ci_vcs.address import parse_address
+from iac_ci_vcs.hosts import open_code_host, parse_credentials
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
