@@ -120,8 +120,24 @@ def connect(stack: str, *, local: bool) -> Connection:
 
 
 def aws_connection(stack: str) -> Connection:
-    """Read how to reach a deployed stack from the one parameter that its deployment wrote."""
-    connection = Connection(stack, Names(*[""] * len(Names.__dataclass_fields__)))
+    """Reach the stack that was deployed under this name, in the AWS account and region of the environment."""
+    return _connection(stack, {})
+
+
+def local_connection(state: dict[str, Any]) -> Connection:
+    """Reach a local cloud; ``state`` is what it announces: its stack, endpoint, region and keys."""
+    session = {
+        "region_name": state["region"],
+        "endpoint_url": state["endpoint"],
+        "aws_access_key_id": state["access_key"],
+        "aws_secret_access_key": state["secret_key"],
+    }
+    return _connection(state["stack"], session)
+
+
+def _connection(stack: str, session: dict[str, str]) -> Connection:
+    """Read the names of a stack's parts from the one parameter that its deployment wrote."""
+    connection = Connection(stack, Names(*[""] * len(Names.__dataclass_fields__)), session)
     name = f"/iac-ci/{stack}/outputs"
     try:
         with aws_errors(f"reading {name}"):
@@ -130,31 +146,8 @@ def aws_connection(stack: str) -> Connection:
         hint = "Check --stack and the AWS account and region you are in, or use --local for a running local cloud."
         raise CommandFailed(f"there is no stack {stack} here: {name} does not exist", hint=hint) from error
     outputs = json.loads(answer["Parameter"]["Value"])
-    return Connection(stack, Names(**{name: outputs[name] for name in Names.__dataclass_fields__}))
-
-
-def local_connection(state: dict[str, Any]) -> Connection:
-    """Reach a local cloud by what it says of itself."""
-    stack, place = state["stack"], f"{state['account']}-{state['region']}"
-    return Connection(
-        stack,
-        Names(
-            webhook_url=state["webhook_url"],
-            webhook_secret_location=state["webhook_secret_location"],
-            internal_bucket=f"{stack}-internal-{place}",
-            done_bucket=f"{stack}-done-{place}",
-            orders_table=f"{stack}-orders",
-            events_table=f"{stack}-order-events",
-            locks_table=f"{stack}-locks",
-            watchdog_arn=f"arn:aws:states:{state['region']}:{state['account']}:stateMachine:{stack}-watchdog",
-        ),
-        {
-            "region_name": state["region"],
-            "endpoint_url": state["endpoint"],
-            "aws_access_key_id": state["access_key"],
-            "aws_secret_access_key": state["secret_key"],
-        },
-    )
+    connection.names = Names(**{field: outputs[field] for field in Names.__dataclass_fields__})
+    return connection
 
 
 def newest_local_cloud(stack: str) -> dict[str, Any]:

@@ -11,14 +11,14 @@ import secrets
 from datetime import UTC, datetime
 from typing import Final
 
+from iac_ci_common.limits import MAX_ORDERS
+
 RUN_ORDER_NUM: Final = "0000"
 """The order number of the run itself."""
 
 JOB_EVENT_NAME: Final = "_job"
 """The name under which events of the whole run are stored; order names cannot begin with an underscore."""
 
-MAX_ORDERS: Final = 1000
-"""Most orders in one run."""
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
 _TRACE_ID = re.compile(r"[0-9a-f]{16}")
@@ -39,11 +39,6 @@ def new_trace_id() -> str:
 def flow_id(username: str, trace_id: str, flow_label: str) -> str:
     """Build the flow id ``<username>:<trace_id>-<flow_label>`` from parts that are already checked."""
     return f"{check_name(username, 'username')}:{check_trace_id(trace_id)}-{check_name(flow_label, 'flow_label')}"
-
-
-def trace_leg(trace_id: str, now: datetime) -> str:
-    """Name one leg of a trace: ``<trace_id>:<epoch seconds>``."""
-    return f"{check_trace_id(trace_id)}:{int(now.timestamp())}"
 
 
 def order_num(index: int) -> str:

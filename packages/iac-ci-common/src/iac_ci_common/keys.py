@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
-from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id, check_trace_id
+from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id
 
 CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
 """Prefix that the bucket notification filters on."""
@@ -126,8 +126,3 @@ def execution_name(run_id: str, order_num: str) -> str:
     Names are limited to 80 characters (AWS Step Functions API Reference, "StartExecution").
     """
     return f"{check_run_id(run_id)}-{check_order_num(order_num)}"
-
-
-def trace_partition(trace_id: str) -> str:
-    """Partition key of a run's events."""
-    return check_trace_id(trace_id)

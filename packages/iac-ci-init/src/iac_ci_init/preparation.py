@@ -17,7 +17,7 @@ from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, queue
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
-from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
 from iac_ci_common.sops import age_recipient
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Clock, CodeStore, Notes, Objects, Parallel, Runs, Sealer, Secrets
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_vcs.ports import Reports, Repositories
-
-IDENTITY_FIELD = "identity"
-"""Name under which an age identity is sealed."""
 
 
 @dataclass(frozen=True, slots=True)

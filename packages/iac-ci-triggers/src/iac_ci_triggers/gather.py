@@ -11,7 +11,7 @@ from iac_ci_common.errors import ConfigurationProblems, NotFound
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, OrderState
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
-from iac_ci_triggers.configuration import FILE_NAME, read_configuration
+from iac_ci_triggers.configuration import FILE_NAME, MAX_BYTES, read_configuration
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun
 from iac_ci_triggers.verification import Sender
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import CodeHost, PullRequest
 
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
-_MAX_BYTES: Final = 256 * 1024
-"""Longest configuration that is read; a longer one is refused with its other problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class Gathering:
 
     def _configuration(self, reference: str) -> Configuration | ConfigurationProblems | None:
         try:
-            return read_configuration(self.host.file(FILE_NAME, reference, max_bytes=_MAX_BYTES))
+            return read_configuration(self.host.file(FILE_NAME, reference, max_bytes=MAX_BYTES))
         except NotFound:
             return None
         except ConfigurationProblems as problems:

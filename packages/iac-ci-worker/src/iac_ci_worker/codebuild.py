@@ -7,18 +7,15 @@ import base64
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from iac_ci_common.errors import IacCiError
-from iac_ci_common.models.work import Work
+from iac_ci_common.models.work import WORK_VARIABLE, Work
 
 if TYPE_CHECKING:
     from types import FrameType
-
-WORK_VARIABLE: Final = "IAC_CI_WORK"
-"""Environment variable that holds the work: base64 of its JSON."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from iac_ci_common.errors import PackageUnsafe
-from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.packing import unpack
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Sealer
     from iac_ci_worker.presigned import Exchange
     from iac_ci_worker.workspace import Workspace
-
-IDENTITY_FIELD = "identity"
-"""Name under which the age identity is sealed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.errors import NotFound
 from iac_ci_common.keys import execution_name
+from iac_ci_common.models.work import WORK_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iac_ci_common.models.work import Work
-
-WORK_VARIABLE: Final = "IAC_CI_WORK"
-"""Environment variable in which a build finds its work: base64 of the JSON."""
 
 _MINIMUM_BUILD_MINUTES: Final = 5
 

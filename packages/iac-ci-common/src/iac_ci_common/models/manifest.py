@@ -10,6 +10,9 @@ MANIFEST_NAME = "manifest.json"
 SEALED_NAME = "secrets.sops.json"
 IDENTITY_NAME = "identity.sops.json"
 
+IDENTITY_FIELD = "identity"
+"""Name under which an age identity is sealed."""
+
 
 class Manifest(StoredShape):
     """What a worker needs to know of an order, without a secret in it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
@@ -18,6 +20,10 @@ class WorkUrls(StoredShape):
     )
     log: str = Field(repr=False)
     result: str = Field(repr=False)
+
+
+WORK_VARIABLE: Final = "IAC_CI_WORK"
+"""Environment variable in which a build finds its work: base64 of the JSON."""
 
 
 class Work(StoredShape):

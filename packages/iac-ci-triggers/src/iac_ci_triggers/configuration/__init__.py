@@ -17,10 +17,12 @@ from iac_ci_triggers.configuration.selection import (
     jobs_for_push,
 )
 from iac_ci_triggers.configuration.templates import TemplateValues
+from iac_ci_triggers.configuration.yaml_document import MAX_BYTES
 
 __all__ = [
     "BUILT_IN_COMMANDS",
     "FILE_NAME",
+    "MAX_BYTES",
     "Configuration",
     "ConfigurationProblems",
     "Expansion",
