@@ -74,7 +74,7 @@ def _s3(method: str, path: str, arguments: Mapping[str, list[str]]) -> str:
 
 
 def rows(call: Call, request: bytes, answer: bytes) -> tuple[list[int], list[int]]:
-    """Give the sizes in bytes of the rows that a DynamoDB call wrote and read, as far as its bodies show them.
+    """Return the sizes in bytes of the rows that a DynamoDB call wrote and read, as far as its bodies show them.
 
     An update shows only what it changes, and its key.
     """

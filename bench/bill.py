@@ -21,7 +21,7 @@ _S3_LIKE_PUT: Final = frozenset({"PutObject", "ListObjectsV2"})
 def quantities(
     calls: Sequence[Mapping[str, Any]], spent: Mapping[str, Spent], memory_mb: Mapping[str, int], *, requests: int
 ) -> dict[str, float]:
-    """Give how much of everything that has a price was used; ``requests`` came in through the webhook."""
+    """Return how much of everything that has a price was used; ``requests`` came in through the webhook."""
 
     def total(field: str, service: str, operations: frozenset[str] | None = None) -> float:
         return sum(
@@ -47,6 +47,6 @@ def quantities(
 
 
 def bill(used: Mapping[str, float]) -> dict[str, float]:
-    """Give what each quantity costs, in dollars."""
+    """Return what each quantity costs, in dollars."""
     prices = json.loads(FILE.read_text("utf-8"))["prices"]
     return {name: amount * prices[name]["price"] / prices[name]["per"] for name, amount in used.items()}

@@ -38,7 +38,7 @@ class NamedStack(StackBuilder):
     """The stack, each of whose functions says its name in every request."""
 
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
-        """Give each function its short name as the SDK's application id."""
+        """Return each function its short name as the SDK's application id."""
         return [
             replace(definition, environment={**definition.environment, "AWS_SDK_UA_APP_ID": definition.name})
             for definition in super().function_definitions(files)
@@ -58,7 +58,7 @@ class CountedCloud(LocalCloud):
         return NamedStack
 
     def calls(self) -> list[dict[str, Any]]:
-        """Give all calls since the last time they were asked for, summed by caller, service and operation."""
+        """Return all calls since the last time they were asked for, summed by caller, service and operation."""
         with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=30) as answer:
             counts: list[dict[str, Any]] = json.load(answer)
         return counts

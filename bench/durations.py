@@ -24,7 +24,7 @@ class Spent:
 
 
 def spent(cloud: LocalCloud, since: datetime) -> dict[str, Spent]:
-    """Give what each function spent since a moment."""
+    """Return what each function spent since a moment."""
     logs = cloud.aws.client("logs")
     found: dict[str, Spent] = {}
     for name in FUNCTIONS:

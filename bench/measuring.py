@@ -95,7 +95,7 @@ class Measurement:
         )
 
     def by_operation(self) -> dict[str, float]:
-        """Give the calls of the counted functions by service and operation."""
+        """Return the calls of the counted functions by service and operation."""
         found: dict[str, float] = {}
         for row in self.calls:
             if row["caller"] in COUNTED:
@@ -158,7 +158,7 @@ class Measuring:
         return Round(bare, self._run(workload)[1])
 
     def _run(self, workload: Workload) -> tuple[list[str], float, float | None]:
-        """Give the runs' ids, the seconds until the last marker, and those since the gate was opened."""
+        """Return the runs' ids, the seconds until the last marker, and those since the gate was opened."""
         gate = self._cloud.aws.folder / f"gate-{uuid.uuid4().hex}"
         # One body signed twice in the same second is one request sent twice, which the door refuses.
         jobs = [workload.job(gate=gate, username=f"bench-{number}") for number in range(workload.runs)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def peaks(cloud: LocalCloud) -> dict[str, float]:
-    """Give the most megabytes that any living process of each function ever held, by the function's short name.
+    """Return the most megabytes that any living process of each function ever held, by the function's short name.
 
     The kernel keeps the peak as long as a process lives, and the local cloud keeps functions alive between calls.
     """

@@ -74,7 +74,7 @@ def _functions(measurements: Sequence[Measurement]) -> Table:
 
 
 def as_json(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Give everything that was measured as plain data."""
+    """Return everything that was measured as plain data."""
     return [
         {
             "workload": one.workload,

@@ -52,7 +52,7 @@ class Workload:
         return {"username": username, "job_timeout": 3600, "orders": orders}
 
     def lanes(self, parallel: int) -> int:
-        """Say how many orders can run side by side where at most ``parallel`` of a run may."""
+        """Return how many orders can run side by side where at most ``parallel`` of a run may."""
         width = {"independent": self.orders, "chain": 1, "layers": self.width}[self.shape]
         return max(1, min(width, parallel)) * self.runs
 

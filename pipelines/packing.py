@@ -37,7 +37,7 @@ then the image repository with its images. Run it again if it was cut short: it 
 
 
 def members(work: Path, stack: str, region: str, bucket: str) -> dict[str, bytes]:
-    """Give every file of the archive by its name there."""
+    """Return every file of the archive by its name there."""
     found: dict[str, bytes] = {}
     for stage in STAGES:
         for path in sorted((work / stage).rglob("*")):

@@ -12,7 +12,7 @@ REFUSED: Final = {"webhook_secret": "a file is no place for it: set TF_VAR_webho
 
 
 def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> dict[str, Any]:
-    """Give the variables; end with every problem of the file at once."""
+    """Return the variables; end with every problem of the file at once."""
     values: dict[str, Any] = {"stack": stack, "region": region, "image_uri": image_uri}
     if path is None:
         return values

@@ -27,12 +27,12 @@ from iac_ci_common.request import Request
 from iac_ci_common.signature import HEADER, sign
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
+    MemoryAsyncInvoker,
     MemoryCodeStore,
     MemoryDeliveries,
     MemoryLocks,
-    MemoryNotes,
+    MemoryLogger,
     MemoryObjects,
-    MemoryPreparations,
     MemoryRuns,
     MemorySealer,
     MemorySecrets,
@@ -41,11 +41,11 @@ from iac_ci_common.testing import (
     Observed,
     Sequential,
 )
-from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_init.job_intake import JobIntake, JobIntakePorts
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.ports import Ports
+from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 
@@ -63,26 +63,26 @@ class Engine:
         self.calls: Counter[str] = Counter()
         self.internal, self.done = internal, done
         self.workers = MemoryWorkers()
-        clock, notes = SystemClock(), MemoryNotes()
-        watchdogs, preparations = self.counted(MemoryWatchdogs(), "sfn"), self.counted(MemoryPreparations(), "lambda")
+        clock, logger = SystemClock(), MemoryLogger()
+        watchdogs, invoker = self.counted(MemoryWatchdogs(), "sfn"), self.counted(MemoryAsyncInvoker(), "lambda")
         secrets = MemorySecrets({"ssm:/webhook": "secret"})
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
             done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init",
             webhook_secrets=["ssm:/webhook"],
         )  # fmt: skip
-        self.door = Door(DoorPorts(clock, deliveries, internal, watchdogs, preparations, secrets), settings)
+        self.door = JobIntake(JobIntakePorts(clock, deliveries, internal, watchdogs, invoker, secrets), settings)
         self.preparer = Preparer(
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, code, MemoryRepositories(), secrets, MemorySealer(),
-                MemoryReports(), Sequential(), notes,
+                MemoryReports(), Sequential(), logger,
             ),
             100,
         )  # fmt: skip
         self.orchestrator = Orchestrator(
-            Ports(
+            OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                Sequential(), notes,
+                Sequential(), logger,
             )
         )  # fmt: skip
         self.pace = 0
@@ -214,15 +214,15 @@ class _Runs(MemoryRuns):
         self._count("dynamodb.TransactWriteItems", _pages(items, MAX_ITEMS) + 1)
         return super().insert(run, orders, events)
 
-    def apply(self, moves: Sequence[Any]) -> Any:
-        # A move and its event are in one transaction, whose last place may thus stay empty.
+    def apply(self, transitions: Sequence[Any]) -> Any:
+        # A transition and its event are in one transaction, whose last place may thus stay empty.
         calls, room = 0, 0
-        for size in (1 + (move.event is not None) for move in moves):
+        for size in (1 + (transition.event is not None) for transition in transitions):
             if size > room:
                 calls, room = calls + 1, MAX_ITEMS
             room -= size
         self._count("dynamodb.TransactWriteItems", calls)
-        return super().apply(moves)
+        return super().apply(transitions)
 
 
 class _Objects(MemoryObjects):

@@ -15,9 +15,8 @@ from iac_ci_common import keys
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_common.testing import MemoryNotes, MemorySealer
-from iac_ci_worker.act import Ports as WorkerPorts
-from iac_ci_worker.act import Worker
+from iac_ci_common.testing import MemoryLogger, MemorySealer
+from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.settings import WorkerSettings
 
@@ -56,7 +55,7 @@ class WorkedEngine(AwsEngine):
 
     def work(self, work):
         exchange = ClientExchange(self.internal, work.run_id, work.order_num)
-        ports = WorkerPorts(SystemClock(), exchange, MemorySealer(), InstantRunner(), MemoryNotes())
+        ports = WorkerPorts(SystemClock(), exchange, MemorySealer(), InstantRunner(), MemoryLogger())
         assert Worker(ports, WorkerSettings()).run(work) is OrderState.SUCCEEDED
 
 

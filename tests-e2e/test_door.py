@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_common.testing import MemoryNotes
+from iac_ci_common.testing import MemoryLogger
 from iac_ci_init import openapi, wiring
 from iac_ci_init.handler import handler
 
@@ -39,8 +39,8 @@ def application(environ, start_response):
         headers[HEADER.upper()] = sign("secret", body, asked.clock.now())
     event = {"headers": headers, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wiring, "door", lambda: asked.door)
-        patch.setattr(wiring, "notes", MemoryNotes)
+        patch.setattr(wiring, "job_intake", lambda: asked.door)
+        patch.setattr(wiring, "logger", MemoryLogger)
         said = handler(event, None)
     ANSWERED.append(said["statusCode"])
     start_response(f"{said['statusCode']} Answered", list(said["headers"].items()))

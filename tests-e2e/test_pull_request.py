@@ -27,7 +27,7 @@ def opened(tmp_path_factory):
 
 
 def comments(opened):
-    """Give the engine's comments, oldest first."""
+    """Return the engine's comments, oldest first."""
     written = opened.stand.project.comments(NUMBER)
     return [comment.body for comment in written if comment.author == ENGINE]
 

@@ -90,7 +90,7 @@ class Description:
         )
 
     def problems(self, exchange: Exchange, root: str) -> list[str]:
-        """Say what is wrong with an exchange: path, method, query, body, answer's status and content."""
+        """Return what is wrong with an exchange: path, method, query, body, answer's status and content."""
         request = exchange.request
         parts = urlsplit(request.target)
         path = parts.path.removeprefix(root)
@@ -106,7 +106,7 @@ class Description:
         return said
 
     def webhook_problems(self, name: str, headers: Mapping[str, str], payload: object) -> list[str]:
-        """Say what is wrong with a webhook: headers (with names in lower case) and body."""
+        """Return what is wrong with a webhook: headers (with names in lower case) and body."""
         hook = self._webhooks[name]["post"]
         said = [
             f"there is no header {parameter['name']}"

@@ -53,7 +53,7 @@ class BreakingCloud(LocalCloud):
         urllib.request.urlopen(request, timeout=30).close()
 
     def seen(self) -> dict[str, Any]:
-        """Give the calls since, and which one was hit."""
+        """Return the calls since, and which one was hit."""
         with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=30) as answer:
             found: dict[str, Any] = json.load(answer)
         return found

@@ -47,7 +47,7 @@ class Fault:
 
     @contextmanager
     def inside(self, function: str) -> Iterator[None]:
-        """Say which function's calls come now."""
+        """Return which function's calls come now."""
         self.running = function
         try:
             yield

@@ -32,7 +32,7 @@ import iac_ci_worker.wiring
 from faults.injection import Died, Fault
 from iac_ci_common import keys
 from iac_ci_common.aws.deliveries import DynamoDeliveries
-from iac_ci_common.aws.functions import LambdaPreparations
+from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
@@ -40,18 +40,16 @@ from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_common.testing import FakeClock, MemoryNotes, MemorySealer, Sequential
-from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_common.testing import FakeClock, MemoryLogger, MemorySealer, Sequential
+from iac_ci_init.job_intake import JobIntake, JobIntakePorts
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.ports import Ports as OrchestratorPorts
+from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
-from iac_ci_watchdog.act import Ports as WatchdogPorts
-from iac_ci_watchdog.act import Watchdog
-from iac_ci_worker.act import Ports as WorkerPorts
-from iac_ci_worker.act import Worker
+from iac_ci_watchdog.act import Watchdog, WatchdogPorts
+from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.settings import WorkerSettings
 
@@ -259,36 +257,36 @@ class World:
 
     def wire(self, monkeypatch: Any) -> None:
         """Build every function on the real adapters, as its own wiring does, with this world's clock."""
-        services, clock, notes = self.services, self.clock, MemoryNotes()
+        services, clock, logger = self.services, self.clock, MemoryLogger()
         runs = DynamoRuns(services.dynamodb, "orders", "events")
         locks, deliveries = DynamoLocks(services.dynamodb, "locks"), DynamoDeliveries(services.dynamodb, "locks")
         internal, done = S3Objects(services.s3, "internal"), S3Objects(services.s3, "done")
         secrets = AwsSecrets(lambda: services.ssm, lambda: services.ssm, lambda: services.ssm)
         workers = AwsWorkers(lambda: services.functions, lambda: services.functions, "worker", "project")
         watchdogs = StepFunctionWatchdogs(services.states, services.machine)
-        preparations = LambdaPreparations(services.functions, "init")
+        invoker = LambdaAsyncInvoker(services.functions, "init")
         reports = MemoryReports()
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
             done_bucket="done", kms_key_arn="key", watchdog_arn=services.machine, init_function="init",
             webhook_secrets=["ssm:/iac-ci/webhook-secret"],
         )  # fmt: skip
-        door = Door(DoorPorts(clock, deliveries, internal, watchdogs, preparations, secrets, notes), settings)
+        door = JobIntake(JobIntakePorts(clock, deliveries, internal, watchdogs, invoker, secrets, logger), settings)
         preparer = Preparer(
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, S3CodeStore(services.s3), MemoryRepositories(), secrets,
-                MemorySealer(), reports, Sequential(), notes,
+                MemorySealer(), reports, Sequential(), logger,
             ),
             100,
         )  # fmt: skip
         orchestrator = Orchestrator(
             OrchestratorPorts(
-                clock, runs, locks, internal, done, workers, watchdogs, reports, Sequential(), notes,
+                clock, runs, locks, internal, done, workers, watchdogs, reports, Sequential(), logger,
             )
         )  # fmt: skip
-        watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, preparations, notes))
+        watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, logger))
         exchange = ClientExchange(internal)
-        worker = Worker(WorkerPorts(clock, exchange, MemorySealer(), self, notes), WorkerSettings())
+        worker = Worker(WorkerPorts(clock, exchange, MemorySealer(), self, logger), WorkerSettings())
 
         def run(work: Any, *, call: str = "") -> Any:
             exchange.place = (work.run_id, work.order_num)
@@ -298,9 +296,9 @@ class World:
         worker_run = worker.run
         monkeypatch.setattr(worker, "run", run)
         for module, name, value in (
-            (iac_ci_init.wiring, "door", door),
+            (iac_ci_init.wiring, "job_intake", door),
             (iac_ci_init.wiring, "preparer", preparer),
-            (iac_ci_init.wiring, "notes", notes),
+            (iac_ci_init.wiring, "logger", logger),
             (iac_ci_orchestrator.wiring, "orchestrator", orchestrator),
             (iac_ci_watchdog.wiring, "watchdog", watchdog),
             (iac_ci_worker.wiring, "worker", worker),

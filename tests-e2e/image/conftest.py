@@ -52,7 +52,7 @@ def image(engine: Engine) -> str:
 
 @pytest.fixture
 def function(engine: Engine, image: str) -> Callable[[str], AbstractContextManager[RuntimeApi]]:
-    """Give what starts a function by its name, with the command and the environment that it is deployed with.
+    """Return what starts a function by its name, with the command and the environment that it is deployed with.
 
     Like on Lambda it runs as Lambda's user and can write to /tmp alone.
     """

@@ -75,7 +75,7 @@ class Engine:
         return done.stdout.strip()
 
     def size(self, image: str) -> int:
-        """Give the bytes of an image with all its layers."""
+        """Return the bytes of an image with all its layers."""
         return int(self.run("image", "inspect", "--format", "{{.Size}}", image).stdout)
 
 

@@ -56,7 +56,7 @@ class Builder:
         return f"{self.aws.endpoint.removeprefix('http://')}/acme"
 
     def images(self) -> dict[str, str]:
-        """Give the digest of every tag in the repository."""
+        """Return the digest of every tag in the repository."""
         found: list[dict[str, Any]] = self.aws.client("ecr").describe_images(repositoryName="acme")["imageDetails"]
         return {tag: image["imageDigest"] for image in found for tag in image.get("imageTags", [])}
 
@@ -97,7 +97,7 @@ def builder(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Builder:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """Give a folder for stand-ins of programs, to be put first on PATH."""
+    """Return a folder for stand-ins of programs, to be put first on PATH."""
     folder = tmp_path / "tools"
     folder.mkdir()
     return folder

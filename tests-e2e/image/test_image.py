@@ -152,7 +152,7 @@ def test_says_how_long_each_handler_takes_to_import(
 
 
 def request(body: bytes, **headers: str) -> dict[str, Any]:
-    """Give the part of API Gateway's proxy event that the function reads."""
+    """Return the part of API Gateway's proxy event that the function reads."""
     return {
         "httpMethod": "POST",
         "path": "/webhook",

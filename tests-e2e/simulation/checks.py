@@ -13,7 +13,7 @@ from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.limits import LEASE_SECONDS
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
-from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_move, check_run_move
+from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_transition, check_run_transition
 from iac_ci_worker.decide import Ending, Outcome
 from simulation import scheduler
 from simulation.scheduler import EPOCH, Process
@@ -54,7 +54,7 @@ class Checks:
         self._states: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
         self._command_starts: Counter[tuple[str, str]] = Counter()
         self._commands_running: Counter[tuple[str, str]] = Counter()
-        self._dispatch_moves: Counter[tuple[str, str]] = Counter()
+        self._dispatch_transitions: Counter[tuple[str, str]] = Counter()
         self._accepted: dict[str, Accepted] = {}
         self._by_key: dict[str, str] = {}
         self._said: dict[tuple[str, str], OrderState] = {}
@@ -77,13 +77,13 @@ class Checks:
             self._broken("terminal states never change", f"{key}: {before.status} became {after.status}")
         if isinstance(after, RunRow):
             if before.status is not after.status:
-                self._legal(key, lambda: check_run_move(before.status, after.status))  # type: ignore[arg-type]
+                self._legal(key, lambda: check_run_transition(before.status, after.status))  # type: ignore[arg-type]
             return
         if after.status is OrderState.DISPATCHING:
-            self._dispatch_moves[key] += 1
+            self._dispatch_transitions[key] += 1
             self._room(after)
         elif before.status is not after.status:
-            self._legal(key, lambda: check_order_move(before.status, after.status))  # type: ignore[arg-type]
+            self._legal(key, lambda: check_order_transition(before.status, after.status))  # type: ignore[arg-type]
 
     def accepted(self, accepted: Accepted, key: str | None) -> None:
         """Note what a caller was told."""
@@ -155,7 +155,7 @@ class Checks:
             self._broken("no lock is left active", f"{run_id}: nobody is at work and {lock.owner} holds the lock")
 
     def _ended_as(self, row: OrderRow) -> OrderState:
-        """Say how an order has ended: as its row says, or, where the row is behind, as its one result says."""
+        """Return how an order has ended: as its row says, or, where the row is behind, as its one result says."""
         body = self._world.objects.objects.get(keys.result(row.run_id, row.order_num))
         if row.status in OPEN and body is not None:
             return Result.model_validate_json(body).status
@@ -183,10 +183,12 @@ class Checks:
             self._broken("every accepted run ends", f"{run_id} has orders and no run")
         self._results()
         self._as_told()
-        for (run_id, num), moves in self._dispatch_moves.items():
+        for (run_id, num), transitions in self._dispatch_transitions.items():
             starters = {process for run, order, process in world.worker_starts if (run, order) == (run_id, num)}
-            if len(starters) > moves:
-                self._broken("an order is dispatched by one", f"{run_id}/{num}: {len(starters)} for {moves} moves")
+            if len(starters) > transitions:
+                self._broken(
+                    "an order is dispatched by one", f"{run_id}/{num}: {len(starters)} for {transitions} transitions"
+                )
         for name, ended in world.executions.items():
             if not ended:
                 self._broken("nothing waits for what never comes", f"the execution {name} has not ended")
@@ -292,7 +294,7 @@ class Checks:
         try:
             check()  # type: ignore[operator]
         except Exception as error:  # noqa: BLE001 - whatever the state table says
-            self._broken("only moves of the state table", f"{key}: {error}")
+            self._broken("only transitions of the state table", f"{key}: {error}")
 
     def _broken(self, check: str, what: str) -> None:
         self.violations.append(Violation(check, f"{what} (at {self._world.scheduler.time:.3f})"))

@@ -43,7 +43,7 @@ class Profile:
 
     @property
     def is_calm(self) -> bool:
-        """Say whether functions, calls and events all work: only their order and number are left to chance."""
+        """Return whether functions, calls and events all work: only their order and number are left to chance."""
         return (
             not any(
                 (

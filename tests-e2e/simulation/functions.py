@@ -24,7 +24,7 @@ from iac_ci_vcs.testing import MemoryRepositories
 from simulation.client import SECRET
 from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
 from simulation.world import (
-    PreparationsService,
+    AsyncInvokerService,
     ReportsService,
     RunsPort,
     Silent,
@@ -47,16 +47,16 @@ _SETTINGS = InitSettings(
 )
 
 
-def door(world: World) -> iac_ci_init.job_intake.Door:
+def job_intake(world: World) -> iac_ci_init.job_intake.JobIntake:
     """Build init's first leg."""
     secrets = MemorySecrets({_SETTINGS.webhook_secrets[0]: SECRET})
-    return iac_ci_init.job_intake.Door(
-        iac_ci_init.job_intake.DoorPorts(
+    return iac_ci_init.job_intake.JobIntake(
+        iac_ci_init.job_intake.JobIntakePorts(
             clock=world,
             deliveries=world.port("deliveries", world.deliveries),
             objects=world.port("objects", world.objects),
             watchdogs=world.port("watchdogs", WatchdogsService(world)),
-            preparations=world.port("preparations", PreparationsService(world)),
+            invoker=world.port("invoker", AsyncInvokerService(world)),
             secrets=world.port("secrets", secrets),
         ),
         _SETTINGS,
@@ -78,7 +78,7 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
             sealer=world.port("sealer", world.sealer),
             reports=world.port("reports", ReportsService(world)),
             parallel=Threads(world),
-            notes=Silent(),
+            logger=Silent(),
         ),
         max_parallel=100,
     )
@@ -87,7 +87,7 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
 def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
     """Build the orchestrator."""
     return iac_ci_orchestrator.act.Orchestrator(
-        iac_ci_orchestrator.ports.Ports(
+        iac_ci_orchestrator.ports.OrchestratorPorts(
             clock=world,
             runs=RunsPort(world, world.runs),
             locks=world.port("locks", world.locks),
@@ -97,7 +97,7 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
             watchdogs=world.port("watchdogs", WatchdogsService(world)),
             reports=world.port("reports", ReportsService(world)),
             parallel=Threads(world),
-            notes=Silent(),
+            logger=Silent(),
         )
     )
 
@@ -105,14 +105,14 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
 def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
     """Build the watchdog."""
     return iac_ci_watchdog.act.Watchdog(
-        iac_ci_watchdog.act.Ports(
+        iac_ci_watchdog.act.WatchdogPorts(
             clock=world,
             runs=RunsPort(world, world.runs),
             locks=world.port("locks", world.locks),
             objects=world.port("objects", world.objects),
             workers=world.port("workers", WorkersService(world)),
-            preparations=world.port("preparations", PreparationsService(world)),
-            notes=Silent(),
+            invoker=world.port("invoker", AsyncInvokerService(world)),
+            logger=Silent(),
         )
     )
 
@@ -121,7 +121,7 @@ def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
 def installed(world: World) -> Iterator[None]:
     """Let the real handlers find engines that work on the simulated world."""
     engines: dict[str, dict[str, Any]] = {
-        "iac_ci_init.wiring": {"door": door(world), "preparer": preparer(world), "notes": Silent()},
+        "iac_ci_init.wiring": {"job_intake": job_intake(world), "preparer": preparer(world), "logger": Silent()},
         "iac_ci_orchestrator.wiring": {"orchestrator": orchestrator(world)},
         "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
     }

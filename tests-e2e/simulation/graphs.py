@@ -31,7 +31,7 @@ class Story:
 
     @property
     def size(self) -> int:
-        """Give the number of orders."""
+        """Return the number of orders."""
         return len(self.job["orders"])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.rows import OrderRow, RunRow
-from iac_ci_common.ports import Move
+from iac_ci_common.ports import Transition
 from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class RecordedRuns(MemoryRuns):
         self.run_rows[run.run_id] = run
         return True
 
-    def _apply(self, move: Move) -> bool:
-        before = self._row(move.before)
-        if self._mutation == "conditional moves" and before is not None:
-            move = Move(before, move.after, move.event)
-        if not super()._apply(move):
+    def _apply(self, transition: Transition) -> bool:
+        before = self._row(transition.before)
+        if self._mutation == "conditional transitions" and before is not None:
+            transition = Transition(before, transition.after, transition.event)
+        if not super()._apply(transition):
             return False
-        self._watch(before, move.after)
+        self._watch(before, transition.after)
         return True
 
     def _row(self, row: OrderRow | RunRow) -> OrderRow | RunRow | None:

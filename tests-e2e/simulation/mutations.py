@@ -12,7 +12,7 @@ Mutation = Literal[
     "redo of dispatching",
     "run's watchdog",
     "idempotent second leg",
-    "conditional moves",
+    "conditional transitions",
     "own claims only",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)

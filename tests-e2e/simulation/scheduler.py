@@ -59,7 +59,7 @@ class Process:
 
     @property
     def root(self) -> Process:
-        """Give the process that this is a thread of: itself, if it is none."""
+        """Return the process that this is a thread of: itself, if it is none."""
         return self if self.parent is None else self.parent.root
 
 
@@ -77,12 +77,12 @@ class Scheduler:
         self._alive: dict[int, Process] = {}
 
     def now(self) -> datetime:
-        """Give the time as the running process's own clock shows it; outside of processes the true time."""
+        """Return the time as the running process's own clock shows it; outside of processes the true time."""
         skew = self.current.skew if self.current is not None else 0.0
         return EPOCH + timedelta(seconds=self.time + skew)
 
     def true_time(self) -> datetime:
-        """Give the time that the services keep."""
+        """Return the time that the services keep."""
         return EPOCH + timedelta(seconds=self.time)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:

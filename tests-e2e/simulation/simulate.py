@@ -113,8 +113,8 @@ def _switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "own claims only":
         with patch("iac_ci_watchdog.act.Watchdog._is_anothers", lambda watchdog, died: False):
             yield
-    elif mutation == "conditional moves":
-        with patch("iac_ci_common.testing.runs.holds", lambda move, current: True):
+    elif mutation == "conditional transitions":
+        with patch("iac_ci_common.testing.runs.holds", lambda transition, current: True):
             yield
     else:
         yield

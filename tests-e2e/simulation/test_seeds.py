@@ -23,7 +23,7 @@ CHUNK = 100
 
 
 def told(outcome: Outcome) -> str:
-    """Say what broke and how to see it again."""
+    """Return what broke and how to see it again."""
     replay = f"uv run python tests-e2e/simulate.py --seed {outcome.seed} --trace"
     return f"\n{outcome}\nsee it again: {replay}"
 

@@ -10,9 +10,9 @@ import urllib3
 
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled
 from iac_ci_common.redaction import Redactor
-from iac_ci_worker.act import Ports, Worker
+from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
-from iac_ci_worker.presigned import HttpExchange
+from iac_ci_worker.presigned import HttpPresignedObjects
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.settings import WorkerSettings
 from simulation.checks import Checks
@@ -28,7 +28,7 @@ class Answer:
         self.data = data
 
     def stream(self, size: int) -> Iterator[bytes]:
-        """Give the body in chunks."""
+        """Return the body in chunks."""
         for start in range(0, len(self.data), size):
             yield self.data[start : start + size]
 
@@ -99,14 +99,14 @@ class PretendedCommands:
 
 def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker:
     """Build the worker."""
-    exchange = HttpExchange(wait=world.scheduler.pause)
+    exchange = HttpPresignedObjects(wait=world.scheduler.pause)
     network: Any = Network(world)
     exchange._pool = network
-    ports = Ports(
+    ports = WorkerPorts(
         clock=world,
         exchange=exchange,
         sealer=world.port("sealer", world.sealer),
         runner=PretendedCommands(world, checks, stories),
-        notes=Silent(),
+        logger=Silent(),
     )
     return Worker(ports, WorkerSettings())

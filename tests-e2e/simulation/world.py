@@ -19,7 +19,7 @@ from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX, execution_name
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.work import Work
-from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.testing import MemoryDeliveries, MemorySealer, Sequential
 from iac_ci_vcs.provider import CommitStatus
 from iac_ci_vcs.testing import MemoryReports
@@ -89,11 +89,11 @@ class RunsPort:
         self._world.call("runs.insert", lambda: self._runs.record(events))
         return self._world.call("runs.insert", lambda: self._runs.insert_run(run))
 
-    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
+    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Apply in calls of fifty."""
-        refused: list[Move] = []
-        for start in range(0, len(moves), 50):
-            chunk = moves[start : start + 50]
+        refused: list[Transition] = []
+        for start in range(0, len(transitions), 50):
+            chunk = transitions[start : start + 50]
             refused += self._world.call("runs.apply", lambda chunk=chunk: self._runs.apply(chunk))
         return tuple(refused)
 
@@ -147,12 +147,12 @@ class TrueClock:
         self._scheduler = scheduler
 
     def now(self) -> datetime:
-        """Give the true time."""
+        """Return the true time."""
         return self._scheduler.true_time()
 
 
 class Silent:
-    """Notes that nobody reads."""
+    """Logger that nobody reads."""
 
     def bind(self, **context: str) -> Silent:
         """Stay silent."""
@@ -207,7 +207,7 @@ class World:
     # -- what processes see ------------------------------------------------------------------------------------------
 
     def port(self, name: str, port: object) -> Any:
-        """Give the port as processes see it."""
+        """Return the port as processes see it."""
         return Port(self, name, port)
 
     def call(self, name: str, effect: Callable[[], Any]) -> Any:
@@ -250,7 +250,7 @@ class World:
         return value
 
     def now(self) -> datetime:
-        """Give the running process's time (a ``Clock``)."""
+        """Return the running process's time (a ``Clock``)."""
         return self.scheduler.now()
 
     # -- S3 events ---------------------------------------------------------------------------------------------------
@@ -352,13 +352,13 @@ class World:
         self.invoke("init", run_id, {"schema_version": 1, "prepare": run_id})
 
 
-class PreparationsService:
-    """Lambda, as the port ``Preparations``."""
+class AsyncInvokerService:
+    """Lambda, as the port ``AsyncInvoker``."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def start(self, run_id: str) -> None:
+    def prepare(self, run_id: str) -> None:
         """Ask for a preparation."""
         self._world.preparations_start(run_id)
 
@@ -404,7 +404,7 @@ class WorkersService:
             self._world.scheduler.after(0.0, lambda: self._world.scheduler.kill(process))
 
     def build_ended(self, build_id: str) -> bool:
-        """Say whether a build has ended."""
+        """Return whether a build has ended."""
         return self._world.builds[build_id].ended
 
     def _note(self, work: Work) -> None:
@@ -462,4 +462,4 @@ class ReportsService:
         self._world.reports.mark(target, status)
 
 
-__all__ = ["Port", "PreparationsService", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]
+__all__ = ["AsyncInvokerService", "Port", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from iac_ci_cli.connection import Connection, aws_connection, local_connection
+from iac_ci_cli.connection import StackClient, aws_connection, local_connection
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
 
@@ -21,7 +21,7 @@ class Deployed:
     """The stack that is looked at."""
 
     name: str
-    connection: Connection
+    connection: StackClient
     on_aws: bool
 
     def client(self, service: str) -> Any:

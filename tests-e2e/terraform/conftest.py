@@ -39,7 +39,7 @@ def cli_configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def stages(cli_configuration: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
-    """Give all three stages, initialised with their state beside them. Not to be changed: tests copy them."""
+    """Return all three stages, initialised with their state beside them. Not to be changed: tests copy them."""
     made = {
         name: copy_of(name, tmp_path_factory.mktemp("stages", numbered=True) / name, cli_configuration)
         for name in STAGES
@@ -53,13 +53,13 @@ def stages(cli_configuration: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def plans(stages: Mapping[str, Stage]) -> Mapping[str, dict[str, Any]]:
-    """Give the plan of each stage as JSON."""
+    """Return the plan of each stage as JSON."""
     return {name: stage.plan(**secrets(name)) for name, stage in stages.items()}
 
 
 @pytest.fixture(scope="session")
 def applied(stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """Give the stage ``deploy`` with its plan applied. Not to be changed: tests copy it."""
+    """Return the stage ``deploy`` with its plan applied. Not to be changed: tests copy it."""
     stage = stages["deploy"].copy(tmp_path_factory.mktemp("applied") / "deploy")
     stage.run("apply", "plan.bin")
     return stage
@@ -67,11 +67,11 @@ def applied(stages: Mapping[str, Stage], plans: Mapping[str, Any], tmp_path_fact
 
 @pytest.fixture(scope="session")
 def deployed(applied: Stage) -> Mapping[str, dict[str, Any]]:
-    """Give every resource that was applied by its address, with the ARNs that only applying makes."""
+    """Return every resource that was applied by its address, with the ARNs that only applying makes."""
     resources = applied.state()["values"]["root_module"]["resources"]
     return {resource["address"]: resource["values"] for resource in resources}
 
 
 def secrets(stage: str) -> dict[str, str]:
-    """Give the variables that no file holds."""
+    """Return the variables that no file holds."""
     return {"webhook_secret": SECRET} if stage == "deploy" else {}

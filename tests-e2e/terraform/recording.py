@@ -46,7 +46,7 @@ class Recording:
         return answer
 
     def of(self, call: str, key: str) -> dict[str, dict[str, Any]]:
-        """Give the requests of one call by one of their fields."""
+        """Return the requests of one call by one of their fields."""
         return {request[key]: request for request in self.requests[call]}
 
 

@@ -73,7 +73,7 @@ class Stage:
         return plan
 
     def state(self) -> dict[str, Any]:
-        """Give the state as ``terraform show -json`` shows it."""
+        """Return the state as ``terraform show -json`` shows it."""
         state: dict[str, Any] = json.loads(self.run("show", "-json"))
         return state
 

@@ -9,14 +9,14 @@ import pytest
 
 from iac_ci_cli.connection import Names
 from iac_ci_common import keys
-from iac_ci_common.logger import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.models.watch import Watch
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryLocks,
     MemoryObjects,
-    MemoryPreparations,
     MemoryRuns,
     MemoryWorkers,
 )
@@ -24,7 +24,7 @@ from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued
 from iac_ci_local.stack import without_encryption_context
 from iac_ci_local.templates import stack_folder
 from iac_ci_triggers.connections import read_connections
-from iac_ci_watchdog.act import Ports, Watchdog
+from iac_ci_watchdog.act import Watchdog, WatchdogPorts
 from iac_ci_watchdog.decide import Action
 from terraform.conftest import secrets
 from terraform.recording import KEY_ARN, Recording, record
@@ -55,7 +55,7 @@ def key(deployed: Mapping[str, Any]) -> str:
 
 
 def of_type(deployed: Mapping[str, dict[str, Any]], address: str) -> dict[str, dict[str, Any]]:
-    """Give the instances of one resource by their short names."""
+    """Return the instances of one resource by their short names."""
     return {
         found.removeprefix(f'{address}["').removesuffix('"]'): values
         for found, values in deployed.items()
@@ -321,8 +321,8 @@ def test_the_alarm_for_stuck_runs_counts_what_the_watchdog_writes(
     runs.insert(*queued([{}]))
     runs.order_rows[RUN_ID]["0001"] = order_row(1, status=OrderState.RUNNING, dispatched_at=START, order_deadline=START)
     objects.put(keys.result(RUN_ID, "0001"), b"{}")
-    notes = PowertoolsNotes("watchdog-check")
-    ports = Ports(clock, runs, MemoryLocks(), objects, MemoryWorkers(), MemoryPreparations(), notes)
+    logger = PowertoolsLogger("watchdog-check")
+    ports = WatchdogPorts(clock, runs, MemoryLocks(), objects, MemoryWorkers(), MemoryAsyncInvoker(), logger)
     Watchdog(ports).check(Watch(run_id=RUN_ID, order_num="0001"))
     line = json.loads(capsys.readouterr().out)
     assert line["action"] == Action.NUDGE

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def blocks(stage: str, kind: str) -> Iterator[tuple[str, str]]:
-    """Give name and text of each top-level block of a kind."""
+    """Return name and text of each top-level block of a kind."""
     for path in sorted((SOURCE / stage).glob("*.tf")):
         for block in re.finditer(
             rf'^{kind} "([^"]+)" \{{\n(.*?)^\}}', path.read_text("utf-8"), re.MULTILINE | re.DOTALL
@@ -115,7 +115,7 @@ def test_everything_that_can_be_tagged_tells_its_stack(name: str, plans: Mapping
 
 
 def names(plan: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Give what must be unique in an account: type and name of everything that has a name of its own."""
+    """Return what must be unique in an account: type and name of everything that has a name of its own."""
     fields = ("name", "bucket", "function_name", "alarm_name")
     parts = {"aws_iam_role_policy", "aws_dynamodb_table_item"}  # named inside of what they belong to
     found = set()
@@ -144,7 +144,7 @@ def test_two_stacks_live_in_one_account(stages: Mapping[str, Stage], plans: Mapp
 
 
 def changed(plan: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Give what a plan does to each resource that does not stay as it is."""
+    """Return what a plan does to each resource that does not stay as it is."""
     return {
         change["address"]: change["change"]["actions"]
         for change in changes(plan)

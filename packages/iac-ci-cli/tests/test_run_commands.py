@@ -19,7 +19,7 @@ from iac_ci_cli.main import app
 from iac_ci_common import keys
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Claim, Reporter, Result
-from iac_ci_common.ports import Move
+from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import FakeClock, MemoryLocks, MemoryObjects, MemoryRuns, MemoryWorkers, Sequential
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
@@ -60,13 +60,13 @@ class MemoryStack:
             before = next(row for row in self.runs.read(RUN_ID).orders if row.order_num == num)
             if before.status is status:
                 return
-            assert not self.runs.apply([Move(before, before.model_copy(update={"status": step, **fields}))])
+            assert not self.runs.apply([Transition(before, before.model_copy(update={"status": step, **fields}))])
 
     def ended(self):
         self.order("0001", OrderState.SUCCEEDED, dispatched_at=START, ended_at=START)
         run = self.runs.read(RUN_ID).run
         ended = run.model_copy(update={"status": RunState.SUCCEEDED, "finished_at": START})
-        self.runs.apply([Move(run, ended)])
+        self.runs.apply([Transition(run, ended)])
         lock = self.locks.take(
             RUN_ID, owner="it", now=START, lease_seconds=30, expires_at=START + timedelta(seconds=90000)
         )

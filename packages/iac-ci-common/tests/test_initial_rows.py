@@ -34,18 +34,18 @@ def test_every_attempt_writes_the_same():
 
 
 def test_a_run_that_cannot_be_prepared_is_inserted_all_the_same():
-    from iac_ci_common.initial_rows import queue
+    from iac_ci_common.initial_rows import build_rows
     from iac_ci_common.testing.samples import stored_job
 
-    rows = queue(stored_job([{}]), max_parallel=1, preparation_error="no such secret")
+    rows = build_rows(stored_job([{}]), max_parallel=1, preparation_error="no such secret")
     assert (rows.run.status, rows.run.preparation_error) == (RunState.QUEUED, "no such secret")
     assert [event.kind for event in rows.events] == ["accepted", "preparation_failed", "queued"]
 
 
 def test_a_job_may_ask_for_less_side_by_side_but_not_for_more():
     assert queued([{}], max_parallel=10).run.max_parallel == 10
-    from iac_ci_common.initial_rows import queue
+    from iac_ci_common.initial_rows import build_rows
     from iac_ci_common.testing.samples import stored_job
 
-    assert queue(stored_job([{}], max_parallel=3), max_parallel=10).run.max_parallel == 3
-    assert queue(stored_job([{}], max_parallel=30), max_parallel=10).run.max_parallel == 10
+    assert build_rows(stored_job([{}], max_parallel=3), max_parallel=10).run.max_parallel == 3
+    assert build_rows(stored_job([{}], max_parallel=30), max_parallel=10).run.max_parallel == 10

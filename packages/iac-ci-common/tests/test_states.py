@@ -4,15 +4,15 @@ from itertools import product
 
 import pytest
 
-from iac_ci_common.errors import IllegalMove
+from iac_ci_common.errors import IllegalTransition
 from iac_ci_common.states import (
-    ORDER_MOVES,
+    ORDER_TRANSITIONS,
     RUN_TERMINAL,
     TERMINAL,
     OrderState,
     RunState,
-    check_order_move,
-    check_run_move,
+    check_order_transition,
+    check_run_transition,
 )
 
 LEGAL = {
@@ -24,14 +24,14 @@ LEGAL = {
 @pytest.mark.parametrize(("before", "after"), list(product(OrderState, OrderState)))
 def test_an_order_moves_as_the_table_says_and_no_other_way(before, after):
     if (before.value, after.value) in LEGAL:
-        check_order_move(before, after)
+        check_order_transition(before, after)
     else:
-        with pytest.raises(IllegalMove):
-            check_order_move(before, after)
+        with pytest.raises(IllegalTransition):
+            check_order_transition(before, after)
 
 
 def test_nothing_leaves_an_end():
-    assert {state for state, moves in ORDER_MOVES.items() if not moves} == TERMINAL
+    assert {state for state, transitions in ORDER_TRANSITIONS.items() if not transitions} == TERMINAL
     for before, after in product(RUN_TERMINAL, RunState):
-        with pytest.raises(IllegalMove):
-            check_run_move(before, after)
+        with pytest.raises(IllegalTransition):
+            check_run_transition(before, after)

@@ -9,16 +9,16 @@ from iac_ci_common.errors import IacCiError
 from iac_ci_common.signature import sign
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryDeliveries,
     MemoryObjects,
-    MemoryPreparations,
     MemorySecrets,
     MemoryWatchdogs,
     Observed,
 )
 from iac_ci_common.testing.samples import START
 from iac_ci_init.http import answer, read_request, refusal
-from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_init.job_intake import JobIntake, JobIntakePorts
 from iac_ci_init.settings import InitSettings
 
 JOB = {"username": "tests", "orders": [{"order_name": "one", "cmds": ["true"], "timeout": 60}]}
@@ -37,7 +37,7 @@ class Asked:
     def __init__(self, secret="secret", before=None, **fields):
         self.clock = FakeClock(START)
         self.deliveries, self.objects = MemoryDeliveries(), MemoryObjects(self.clock)
-        self.watchdogs, self.preparations = MemoryWatchdogs(), MemoryPreparations()
+        self.watchdogs, self.invoker = MemoryWatchdogs(), MemoryAsyncInvoker()
         self.calls = []
 
         def watched(port, name):
@@ -49,15 +49,15 @@ class Asked:
             return Observed(port, name=name, before=hook)
 
         self.secrets = MemorySecrets({"ssm:/webhook": secret} if secret is not None else {})
-        ports = DoorPorts(
+        ports = JobIntakePorts(
             self.clock,
             watched(self.deliveries, "deliveries"),
             watched(self.objects, "objects"),
             watched(self.watchdogs, "watchdogs"),
-            watched(self.preparations, "preparations"),
+            watched(self.invoker, "invoker"),
             self.secrets,
         )
-        self.door = Door(ports, settings(**fields))
+        self.door = JobIntake(ports, settings(**fields))
 
     def post(self, body, *, signature=None, key=None, encoded=False, header="X-IaC-CI-Signature"):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -75,5 +75,5 @@ class Asked:
     @property
     def untouched(self):
         return not (
-            self.objects.objects or self.deliveries.deliveries or self.watchdogs.started or self.preparations.started
+            self.objects.objects or self.deliveries.deliveries or self.watchdogs.started or self.invoker.started
         )

@@ -15,19 +15,19 @@ from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.request import Request
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryDeliveries,
-    MemoryNotes,
+    MemoryLogger,
     MemoryObjects,
-    MemoryPreparations,
     MemoryRuns,
     MemorySecrets,
     MemoryWatchdogs,
 )
 from iac_ci_common.testing.samples import START
-from iac_ci_triggers.act import Triggering, TriggeringPorts
+from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_triggers.verification import Sender
-from iac_ci_triggers.webhook import EventDoor, EventDoorPorts
+from iac_ci_triggers.webhook import WebhookReceiver, WebhookReceiverPorts
 from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, Permission, PullRequest
 from iac_ci_vcs.testing import MemoryCodeHost
 
@@ -70,8 +70,8 @@ class Hosted:
     def __init__(self, **fields):
         self.clock = FakeClock(START)
         self.deliveries, self.objects, self.runs = MemoryDeliveries(), MemoryObjects(self.clock), MemoryRuns()
-        self.ledgers, self.notes = MemoryLedgers(self.clock), MemoryNotes()
-        self.preparations, self.watchdogs = MemoryPreparations(), MemoryWatchdogs()
+        self.ledgers, self.logger = MemoryLedgers(self.clock), MemoryLogger()
+        self.invoker, self.watchdogs = MemoryAsyncInvoker(), MemoryWatchdogs()
         self.host = MemoryCodeHost()
         self.secrets = MemorySecrets(
             {
@@ -80,13 +80,13 @@ class Hosted:
             }
         )
         chosen = settings(connections="ssm:/iac-ci/iac-ci/connections", **fields)
-        self.door = EventDoor(
-            EventDoorPorts(self.clock, self.deliveries, self.objects, self.preparations, self.secrets, self.notes),
+        self.door = WebhookReceiver(
+            WebhookReceiverPorts(self.clock, self.deliveries, self.objects, self.invoker, self.secrets, self.logger),
             chosen,
         )
-        self.triggering = Triggering(
-            TriggeringPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.notes),
-            Acceptance(self.objects, self.watchdogs, self.preparations, self.notes, "done"),
+        self.triggering = EventProcessor(
+            EventProcessorPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.logger),
+            Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),
             self.door.connections,
             chosen,
         )
@@ -115,9 +115,9 @@ class Hosted:
         return self.deliver(self.last)
 
     def deliver(self, request, sender=Sender.GITHUB):
-        before = len(self.preparations.triggered)
+        before = len(self.invoker.triggered)
         received = self.door.receive(sender, request)
-        for trigger_id in self.preparations.triggered[before:]:
+        for trigger_id in self.invoker.triggered[before:]:
             self.triggering.work(trigger_id)
         return received
 
@@ -146,8 +146,8 @@ class Hosted:
 
     @property
     def jobs(self):
-        """Give the jobs that were accepted, in their order."""
-        found = dict.fromkeys(self.preparations.started)
+        """Return the jobs that were accepted, in their order."""
+        found = dict.fromkeys(self.invoker.started)
         return [StoredJob.model_validate_json(self.objects.get(keys.job(run_id))) for run_id in found]
 
     @property

@@ -37,8 +37,8 @@ HEADERS = st.sampled_from([(name, value) for name, values in EVENTS.items() for 
 @pytest.fixture
 def hosted(monkeypatch):
     hosted = Hosted()
-    monkeypatch.setattr(wiring, "event_door", lambda: hosted.door)
-    monkeypatch.setattr(wiring, "notes", lambda: hosted.notes)
+    monkeypatch.setattr(wiring, "webhook_receiver", lambda: hosted.door)
+    monkeypatch.setattr(wiring, "logger", lambda: hosted.logger)
     return hosted
 
 
@@ -57,8 +57,8 @@ def signatures(body):
 def test_no_signed_event_is_answered_as_our_failure(payload, header, delivery, encoded):
     with pytest.MonkeyPatch.context() as patch:
         hosted = Hosted()
-        patch.setattr(wiring, "event_door", lambda: hosted.door)
-        patch.setattr(wiring, "notes", lambda: hosted.notes)
+        patch.setattr(wiring, "webhook_receiver", lambda: hosted.door)
+        patch.setattr(wiring, "logger", lambda: hosted.logger)
         body = json.dumps({**payload, "repository": {"html_url": REPOSITORY}}).encode()
         headers = {header[0]: header[1], "X-GitHub-Delivery": delivery, **signatures(body)}
         assert handler(request(body, headers, encoded=encoded), None)["statusCode"] in {200, 202, 401}
@@ -69,8 +69,8 @@ def test_no_signed_event_is_answered_as_our_failure(payload, header, delivery, e
 def test_nothing_unsigned_gets_in(body, header, signature):
     with pytest.MonkeyPatch.context() as patch:
         hosted = Hosted()
-        patch.setattr(wiring, "event_door", lambda: hosted.door)
-        patch.setattr(wiring, "notes", lambda: hosted.notes)
+        patch.setattr(wiring, "webhook_receiver", lambda: hosted.door)
+        patch.setattr(wiring, "logger", lambda: hosted.logger)
         headers = {header[0]: header[1], "X-Hub-Signature-256": signature, "X-Gitlab-Token": signature}
         assert handler(request(body, headers, encoded=True), None)["statusCode"] == 401
         assert hosted.untouched

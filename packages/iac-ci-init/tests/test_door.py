@@ -174,9 +174,9 @@ def test_an_accepted_job_is_stored_watched_and_prepared_in_this_order():
     assert said["done_endpt"] == f"s3://done/{said['run_id']}/done"
     assert said["flow_id"] == f"tests:{said['trace_id']}-flow"
     assert asked.watchdogs.started == [(said["run_id"], "0000")]
-    assert asked.preparations.started == [said["run_id"]]
-    started = [call for call in asked.calls if call.endswith(".start")]
-    assert started == ["watchdogs.start", "preparations.start"]
+    assert asked.invoker.started == [said["run_id"]]
+    started = [call for call in asked.calls if call.endswith((".start", ".prepare"))]
+    assert started == ["watchdogs.start", "invoker.prepare"]
 
 
 @pytest.mark.parametrize("header", ["x-iac-ci-signature", "X-IAC-CI-SIGNATURE"])
@@ -188,7 +188,7 @@ def test_a_request_sent_again_gets_401_and_starts_nothing():
     asked = Asked()
     assert asked.post(JOB)[0] == 202
     assert asked.post(JOB)[0] == 401
-    assert len(asked.preparations.started) == 1
+    assert len(asked.invoker.started) == 1
 
 
 def test_a_stolen_request_does_not_start_under_a_new_key():
@@ -202,7 +202,7 @@ def test_the_same_key_gets_the_first_answer_again():
     first = asked.post(JOB, key="one")
     asked.clock.advance(60)
     assert asked.post(JOB, key="one") == first
-    assert len(asked.preparations.started) == 1
+    assert len(asked.invoker.started) == 1
     assert asked.post(job(flow_label="other"), key="one")[0] == 409
 
 
@@ -220,7 +220,7 @@ def test_a_request_that_died_before_its_answer_goes_on_under_the_same_run():
     status, said = asked.post(JOB, key="one")
     assert status == 202
     assert keys.job(said["run_id"]) == stored
-    assert asked.preparations.started == [said["run_id"]]
+    assert asked.invoker.started == [said["run_id"]]
 
 
 def test_a_malformed_key_is_a_problem():
@@ -336,7 +336,7 @@ def test_a_secret_in_the_place_of_its_location_is_not_repeated():
     assert "planted" not in json.dumps(said)
 
 
-@pytest.mark.parametrize("failing", ["preparations.start", "deliveries.answer"])
+@pytest.mark.parametrize("failing", ["invoker.prepare", "deliveries.answer"])
 def test_once_the_watchdog_runs_the_job_is_accepted_whatever_fails(failing):
     def before(call):
         if call == failing and asked.failing:
@@ -384,7 +384,7 @@ def test_a_first_leg_that_died_anywhere_is_taken_up_under_the_same_key():
         assert status == 202
         assert asked.objects.list("tmp/jobs/") == [keys.job(said["run_id"])]
         assert asked.watchdogs.started == [(said["run_id"], "0000")]
-        assert set(asked.preparations.started) == {said["run_id"]}
+        assert set(asked.invoker.started) == {said["run_id"]}
 
 
 def test_the_first_secret_that_is_set_counts_at_once():

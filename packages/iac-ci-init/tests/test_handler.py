@@ -11,7 +11,7 @@ import pytest
 
 from iac_ci_common.errors import Throttled
 from iac_ci_common.signature import sign
-from iac_ci_common.testing import MemoryNotes
+from iac_ci_common.testing import MemoryLogger
 from iac_ci_common.testing.samples import RUN_ID
 from iac_ci_init import wiring
 from iac_ci_init.handler import handler
@@ -23,9 +23,9 @@ from door import JOB, Asked
 @pytest.fixture
 def asked(monkeypatch):
     asked = Asked()
-    asked.notes = MemoryNotes()
-    monkeypatch.setattr(wiring, "door", lambda: asked.door)
-    monkeypatch.setattr(wiring, "notes", lambda: asked.notes)
+    asked.logger = MemoryLogger()
+    monkeypatch.setattr(wiring, "job_intake", lambda: asked.door)
+    monkeypatch.setattr(wiring, "logger", lambda: asked.logger)
     return asked
 
 
@@ -57,9 +57,9 @@ def test_an_empty_or_broken_event_is_refused(asked, event):
 def test_the_log_tells_of_a_refusal_without_what_the_caller_wrote(asked):
     wrong = {**JOB, "planted-field": 1, "username": "planted name", "orders": [{"secrets": {"planted": "planted"}}]}
     assert handler(request(asked, wrong), None)["statusCode"] == 400
-    ((level, _, fields),) = asked.notes.lines
+    ((level, _, fields),) = asked.logger.lines
     assert (level, fields["status"]) == ("warning", 400)
-    assert "planted" not in repr(asked.notes.lines)
+    assert "planted" not in repr(asked.logger.lines)
 
 
 def test_a_fault_of_the_engine_is_answered_and_logged_without_its_values(asked, monkeypatch):
@@ -71,8 +71,8 @@ def test_a_fault_of_the_engine_is_answered_and_logged_without_its_values(asked, 
     monkeypatch.setattr(asked.door, "accept", fault)
     said = handler(request(asked, JOB), None)
     assert said["statusCode"] == 500
-    assert asked.notes.lines[0][2]["error"] == "RuntimeError"
-    assert body not in said["body"] + repr(asked.notes.lines)
+    assert asked.logger.lines[0][2]["error"] == "RuntimeError"
+    assert body not in said["body"] + repr(asked.logger.lines)
 
 
 def test_a_preparation_raises_what_lambda_should_try_again(monkeypatch):

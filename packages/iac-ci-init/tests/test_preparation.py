@@ -15,7 +15,7 @@ from iac_ci_common.states import RunState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryCodeStore,
-    MemoryNotes,
+    MemoryLogger,
     MemoryObjects,
     MemoryRuns,
     MemorySealer,
@@ -82,7 +82,7 @@ class World:
                 sealer=watched(self.sealer, "sealer"),
                 reports=watched(self.reports, "reports"),
                 parallel=Sequential(),
-                notes=MemoryNotes(),
+                logger=MemoryLogger(),
             ),
             100,
         )

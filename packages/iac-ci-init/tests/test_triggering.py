@@ -14,7 +14,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, SignatureRefused
-from iac_ci_common.initial_rows import queue
+from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.locations import parse_location
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
@@ -80,9 +80,9 @@ def test_one_intent_runs_once_through_any_number_of_deliveries(hosted):
 def test_a_repeat_after_hours_is_a_duplicate_and_nothing_more(hosted):
     hosted.pull_request()
     hosted.clock.advance(3 * 3600)
-    started = len(hosted.preparations.started)
+    started = len(hosted.invoker.started)
     hosted.pull_request("reopened")
-    assert len(hosted.preparations.started) == started
+    assert len(hosted.invoker.started) == started
 
 
 def test_the_same_delivery_is_received_once(hosted):
@@ -91,7 +91,7 @@ def test_the_same_delivery_is_received_once(hosted):
     assert (again.status, again.content["received"]) == (200, False)
     forged_id = replace(hosted.last, headers={**hosted.last.headers, "x-github-delivery": "another"})
     assert hosted.deliver(forged_id).content["received"] is False
-    assert len(hosted.preparations.triggered) == 1
+    assert len(hosted.invoker.triggered) == 1
 
 
 def test_a_delivery_that_could_not_be_handed_on_is_taken_in_when_it_comes_again(hosted, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_delivery_that_could_not_be_handed_on_is_taken_in_when_it_comes_again(
         raise PortFailed("no", retry_is_safe=True)
 
     with monkeypatch.context() as broken:
-        broken.setattr(hosted.preparations, "trigger", fail)
+        broken.setattr(hosted.invoker, "process_event", fail)
         with pytest.raises(PortFailed):
             hosted.pull_request()
     assert hosted.deliver(hosted.last).status == 202
@@ -114,7 +114,7 @@ def test_a_leg_that_died_after_the_ledger_goes_on_under_the_same_run(hosted, mon
         broken.setattr(hosted.watchdogs, "start", fail)
         with pytest.raises(PortFailed):
             hosted.pull_request()
-    hosted.triggering.work(hosted.preparations.triggered[0])
+    hosted.triggering.work(hosted.invoker.triggered[0])
     (stored,) = hosted.jobs
     ledger = hosted.ledgers.read(keys.pull_request_ledger("github.com/acme/infra", 7))
     assert [run.run_id for run in ledger.runs] == [stored.run_id]
@@ -378,7 +378,7 @@ def test_who_cannot_be_told_is_no_reason_to_start_again(hosted, monkeypatch):
     monkeypatch.setattr(hosted.host, "set_status", fail)
     hosted.pull_request()
     assert "approve" in hosted.notice
-    assert any(level == "error" for level, _, _ in hosted.notes.lines)
+    assert any(level == "error" for level, _, _ in hosted.logger.lines)
 
 
 def test_gitlab_starts_jobs_too(hosted):
@@ -433,7 +433,7 @@ def test_an_event_of_one_host_is_not_proven_by_anothers_header(hosted):
 def test_what_failed_is_run_again_without_what_succeeded(hosted):
     hosted.comment("/iac-ci apply")
     (stored,) = hosted.jobs
-    queued = queue(stored, max_parallel=10)
+    queued = build_rows(stored, max_parallel=10)
     ended = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
     states = (OrderState.SUCCEEDED, OrderState.FAILED)
     orders = [row.model_copy(update={"status": state}) for row, state in zip(queued.orders, states, strict=True)]
@@ -460,7 +460,7 @@ def test_a_run_that_was_cancelled_before_it_had_rows_is_cancelled_by_its_prepara
         hosted.clock, hosted.runs, hosted.ledgers, hosted.objects, MemoryCodeStore(),
         MemoryRepositories({(first.job.git_repo, HEAD): {"infra/main.tf": b""}}),
         MemorySecrets({"ssm:/iac-ci/jobs/one": "x", "ssm:/iac-ci/jobs/tokens/acme": "t"}),
-        MemorySealer(), MemoryReports(), Sequential(), hosted.notes,
+        MemorySealer(), MemoryReports(), Sequential(), hosted.logger,
     )  # fmt: skip
     Preparer(ports, 10).prepare(first.run_id)
     assert hosted.runs.read(first.run_id).run.cancel_reason == entry.cancel_reason

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from iac_ci_local.fake_github.demo import ENGINE, PERSON, Stand
+from iac_ci_local.fake_github.demo import ENGINE, PERSON, Demo
 from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.hosts import open_code_host
 from iac_ci_vcs.provider import TokenCredentials
 
 
 @pytest.fixture
-def stand(tmp_path) -> Iterator[Stand]:
+def stand(tmp_path) -> Iterator[Demo]:
     base, change = tmp_path / "base", tmp_path / "change"
     (base / "app").mkdir(parents=True)
     (base / "app/main.tf").write_text("# base\n")
@@ -22,7 +22,7 @@ def stand(tmp_path) -> Iterator[Stand]:
     (base / "run.sh").chmod(0o755)
     (change / "app").mkdir(parents=True)
     (change / "app/main.tf").write_text("# head\n")
-    with Stand(tmp_path / "host", base=base, change=change) as running:
+    with Demo(tmp_path / "host", base=base, change=change) as running:
         yield running
 
 

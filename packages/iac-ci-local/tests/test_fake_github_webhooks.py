@@ -23,7 +23,7 @@ SECRET = "s3cret"
 WEB = "http://127.0.0.1:8123"
 
 
-class Door:
+class JobIntake:
     """Takes deliveries and answers all of them with one status."""
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class Door:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    made = Door()
+def door() -> Iterator[JobIntake]:
+    made = JobIntake()
     thread = threading.Thread(target=made.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield made

@@ -11,7 +11,7 @@ from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryLocks,
-    MemoryNotes,
+    MemoryLogger,
     MemoryObjects,
     MemoryRuns,
     MemoryWatchdogs,
@@ -21,7 +21,7 @@ from iac_ci_common.testing import (
 )
 from iac_ci_common.testing.samples import RUN_ID, START, queued
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.ports import Ports
+from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_vcs.testing import MemoryReports
 
 
@@ -30,7 +30,7 @@ class Engine:
         self.clock = FakeClock(START)
         self.runs, self.locks, self.workers = MemoryRuns(), MemoryLocks(), MemoryWorkers()
         self.objects, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
-        self.watchdogs, self.reports, self.notes = MemoryWatchdogs(), MemoryReports(), MemoryNotes()
+        self.watchdogs, self.reports, self.logger = MemoryWatchdogs(), MemoryReports(), MemoryLogger()
         self.calls: Counter[str] = Counter()
         self.log_tail, self.failed_command = "", None
         self.runs.insert(*queued(orders, **fields))
@@ -46,7 +46,7 @@ class Engine:
             return Observed(port, name=name, before=count, after=after)
 
         self.orchestrator = Orchestrator(
-            Ports(
+            OrchestratorPorts(
                 clock=self.clock,
                 runs=watched(self.runs, "runs"),
                 locks=watched(self.locks, "locks"),
@@ -56,7 +56,7 @@ class Engine:
                 watchdogs=watched(self.watchdogs, "watchdogs"),
                 reports=watched(self.reports, "reports"),
                 parallel=Sequential(),
-                notes=self.notes,
+                logger=self.logger,
             )
         )
 

@@ -122,9 +122,9 @@ def test_who_is_refused_asks_no_further():
     assert not wake(engine)
     assert limited.asked == 2 * ROUND
     assert sum(state == "running" for state in engine.states.values()) == ROUND
-    notes = [fields for _, message, fields in engine.notes.lines if "will be tried again" in message]
-    assert sum(fields["orders"] for fields in notes) == 100 - ROUND
-    assert len(notes) == 2
+    logger = [fields for _, message, fields in engine.logger.lines if "will be tried again" in message]
+    assert sum(fields["orders"] for fields in logger) == 100 - ROUND
+    assert len(logger) == 2
 
 
 @pytest.mark.parametrize("number", [0, 1, ROUND, ROUND + 1, 3 * ROUND])

@@ -12,15 +12,15 @@ from iac_ci_common.models.watch import Watch
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryLocks,
-    MemoryNotes,
+    MemoryLogger,
     MemoryObjects,
-    MemoryPreparations,
     MemoryRuns,
     MemoryWorkers,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, run_row, stored_job
-from iac_ci_watchdog.act import Ports, Watchdog
+from iac_ci_watchdog.act import Watchdog, WatchdogPorts
 from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared, is_late
 from iac_ci_watchdog.failures import PreparationDied, WorkerDied, parse_failure
 
@@ -126,11 +126,13 @@ class World:
     def __init__(self, orders=({},), inserted=True):
         self.clock = FakeClock(START)
         self.runs, self.locks, self.workers = MemoryRuns(), MemoryLocks(), MemoryWorkers()
-        self.objects, self.preparations = MemoryObjects(self.clock), MemoryPreparations()
+        self.objects, self.invoker = MemoryObjects(self.clock), MemoryAsyncInvoker()
         self.objects.put(keys.job(RUN_ID), stored_job(orders).model_dump_json().encode())
         if inserted:
             self.runs.insert(*queued(orders))
-        ports = Ports(self.clock, self.runs, self.locks, self.objects, self.workers, self.preparations, MemoryNotes())
+        ports = WatchdogPorts(
+            self.clock, self.runs, self.locks, self.objects, self.workers, self.invoker, MemoryLogger()
+        )
         self.watchdog = Watchdog(ports)
 
     def open(self, **fields):
@@ -234,10 +236,10 @@ def test_a_result_that_came_between_look_and_write_stays():
 def test_a_preparation_that_is_late_is_started_again_and_at_last_given_up():
     world = World(inserted=False)
     assert not world.check("0000").ended
-    assert world.preparations.started == []
+    assert world.invoker.started == []
     world.clock.advance(331)
     world.check("0000")
-    assert world.preparations.started == [RUN_ID]
+    assert world.invoker.started == [RUN_ID]
     world.clock.advance(700)
     world.check("0000")
     rows = world.runs.read(RUN_ID)

@@ -10,7 +10,7 @@ from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.work import WorkUrls
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START
-from iac_ci_worker.presigned import HttpExchange
+from iac_ci_worker.presigned import HttpPresignedObjects
 
 
 class Bucket(BaseHTTPRequestHandler):
@@ -84,7 +84,7 @@ def urls(bucket):
 
 @pytest.fixture
 def exchange():
-    return HttpExchange(wait=lambda seconds: None)
+    return HttpPresignedObjects(wait=lambda seconds: None)
 
 
 def claim(name="one"):

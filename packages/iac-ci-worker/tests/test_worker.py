@@ -18,9 +18,9 @@ from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.work import Work, WorkUrls
 from iac_ci_common.packing import write
 from iac_ci_common.states import OrderState
-from iac_ci_common.testing import FakeClock, MemoryNotes, MemoryObjects, MemorySealer
+from iac_ci_common.testing import FakeClock, MemoryLogger, MemoryObjects, MemorySealer
 from iac_ci_common.testing.samples import RUN_ID, START
-from iac_ci_worker.act import Ports, Worker
+from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome, log_tail, seconds_left, verdict
 from iac_ci_worker.processes import descendants
 from iac_ci_worker.runner import BashRunner
@@ -62,7 +62,7 @@ class World:
         self.objects = MemoryObjects(self.clock)
         self.sealer = MemorySealer()
         self.exchange = MemoryExchange(self.objects)
-        self.notes = MemoryNotes()
+        self.logger = MemoryLogger()
         files = {
             MANIFEST_NAME: Manifest(
                 run_id=RUN_ID, order_num="0001", order_name="order", flow_id="f", cmds=tuple(cmds), folder=folder,
@@ -76,7 +76,7 @@ class World:
         self.put_zip(keys.package(*PLACE), files)
         self.code = None
         self.timeout = timeout
-        ports = Ports(self.clock, self.exchange, self.sealer, BashRunner(grace_seconds=grace), self.notes)
+        ports = WorkerPorts(self.clock, self.exchange, self.sealer, BashRunner(grace_seconds=grace), self.logger)
         self.worker = Worker(ports, WorkerSettings(**({"command_path": os.environ["PATH"]} | (settings or {}))))
 
     def put_zip(self, key, files):
@@ -193,7 +193,7 @@ def test_secrets_reach_the_commands_and_nothing_else():
     import base64
 
     assert base64.b64encode(SECRET.encode())[:-4] not in everything
-    assert SECRET not in str(world.notes.lines)
+    assert SECRET not in str(world.logger.lines)
 
 
 def test_a_failing_command_that_holds_a_secret_is_redacted():

@@ -17,7 +17,7 @@ def as_list(value):
 
 
 def statements(step):
-    """Give every statement of what was found, with the address of its resource; a resource without any fails."""
+    """Return every statement of what was found, with the address of its resource; a resource without any fails."""
     for resource in step.context.stash:
         found = as_list((policy_of(resource) or {}).get("Statement", []))
         if not found:

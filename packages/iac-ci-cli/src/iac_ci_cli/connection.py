@@ -42,7 +42,7 @@ class Names:
 
 
 @dataclass(slots=True)
-class Connection:
+class StackClient:
     """A stack within reach. Clients are made when first used."""
 
     stack: str
@@ -51,7 +51,7 @@ class Connection:
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def client(self, service: str) -> Any:
-        """Give a client of the stack's account."""
+        """Return a client of the stack's account."""
         if service not in self._clients:
             import boto3
             from botocore.config import Config
@@ -114,17 +114,17 @@ class Connection:
         return value
 
 
-def connect(stack: str, *, local: bool) -> Connection:
+def connect(stack: str, *, local: bool) -> StackClient:
     """Find a stack: the newest running local cloud, or the one that was deployed under this name."""
     return local_connection(newest_local_cloud(stack)) if local else aws_connection(stack)
 
 
-def aws_connection(stack: str) -> Connection:
+def aws_connection(stack: str) -> StackClient:
     """Reach the stack that was deployed under this name, in the AWS account and region of the environment."""
     return _connection(stack, {})
 
 
-def local_connection(state: dict[str, Any]) -> Connection:
+def local_connection(state: dict[str, Any]) -> StackClient:
     """Reach a local cloud; ``state`` is what it announces: its stack, endpoint, region and keys."""
     session = {
         "region_name": state["region"],
@@ -135,9 +135,9 @@ def local_connection(state: dict[str, Any]) -> Connection:
     return _connection(state["stack"], session)
 
 
-def _connection(stack: str, session: dict[str, str]) -> Connection:
+def _connection(stack: str, session: dict[str, str]) -> StackClient:
     """Read the names of a stack's parts from the one parameter that its deployment wrote."""
-    connection = Connection(stack, Names(*[""] * len(Names.__dataclass_fields__)), session)
+    connection = StackClient(stack, Names(*[""] * len(Names.__dataclass_fields__)), session)
     name = f"/iac-ci/{stack}/outputs"
     try:
         with aws_errors(f"reading {name}"):

@@ -93,7 +93,7 @@ def _has_ended(run: RunRow, so: str) -> CommandFailed:
 
 
 def _refused(stack: Stack, run_id: str) -> CommandFailed:
-    """Say why a run could not be cancelled: by its row as it is now."""
+    """Return why a run could not be cancelled: by its row as it is now."""
     run = stack.runs.read(run_id).run
     if run is None or run.cancel_reason is None:
         return CommandFailed(f"run {run_id} has just ended: there is nothing to cancel", exit_code=ExitCode.BAD_INPUT)

@@ -62,7 +62,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Say whether nothing is wrong. How the run ended, or will, is not asked."""
+        """Return whether nothing is wrong. How the run ended, or will, is not asked."""
         return all(finding.level is Level.INFO for finding in self.findings)
 
 
@@ -70,7 +70,7 @@ _LATE_END: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS) + PATIENCE
 
 
 def diagnose(seen: Seen) -> Diagnosis:
-    """Say what a run waits for and what is wrong with it; what mends itself within moments is not called wrong."""
+    """Return what a run waits for and what is wrong with it; what mends itself within moments is not called wrong."""
     if seen.run is None:
         return _unprepared(seen)
     if seen.run.status in RUN_TERMINAL:

@@ -18,7 +18,7 @@ class Executions(Protocol):
     """The watchdogs of runs."""
 
     def state(self, run_id: str) -> WatchdogState:
-        """Say whether something looks after the run."""
+        """Return whether something looks after the run."""
         ...
 
     def start_again(self, run_id: str) -> bool:

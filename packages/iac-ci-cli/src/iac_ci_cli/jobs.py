@@ -18,7 +18,7 @@ from iac_ci_common.signature import HEADER, sign
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from iac_ci_cli.connection import Connection
+    from iac_ci_cli.connection import StackClient
 
 _ANSWER_SECONDS = 35
 
@@ -39,7 +39,7 @@ def check(body: bytes, *, local: bool = False) -> None:
         raise InputProblems(found)
 
 
-def with_code(body: bytes, folder: Path, connection: Connection) -> bytes:
+def with_code(body: bytes, folder: Path, connection: StackClient) -> bytes:
     """Upload a folder and name it as the code of every order that has none of its own.
 
     The archive's name is its content's digest, so the same tree is uploaded once.
@@ -66,7 +66,7 @@ def name_code(body: bytes, location: str) -> bytes:
     return json.dumps(job).encode()
 
 
-def submit(connection: Connection, body: bytes, *, idempotency_key: str | None = None) -> Accepted:
+def submit(connection: StackClient, body: bytes, *, idempotency_key: str | None = None) -> Accepted:
     """Sign and send a job; raise ``InputProblems`` where the door names problems, else ``CommandFailed``."""
     import urllib3
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from iac_ci_cli import jobs, render
-from iac_ci_cli.connection import Connection, connect
+from iac_ci_cli.connection import StackClient, connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.lookup import find_run
 from iac_ci_cli.options import AsJson, IsLocal, RunId, StackName  # noqa: TC001 - typer reads them when it runs
@@ -134,7 +134,7 @@ def validate(
     render.write(json.dumps({"valid": True, "problems": []}) if as_json else f"{job} is a valid job")
 
 
-def watch_to_the_end(connection: Connection, run_id: str, *, as_json: bool, **options: Any) -> ExitCode:
+def watch_to_the_end(connection: StackClient, run_id: str, *, as_json: bool, **options: Any) -> ExitCode:
     """Watch a run, print failed orders' log tails and a one-line summary; give the exit code that says how it ended."""
     console = Console()
     rows = watch_run(connection, run_id, console, quiet=as_json, **options)
@@ -159,7 +159,7 @@ def rows_json(rows: RunRows) -> str:
     )
 
 
-def _log(connection: Connection, run: str, order_num: str) -> str | None:
+def _log(connection: StackClient, run: str, order_num: str) -> str | None:
     """Read the whole log; where it could not be stored, the tail that the result holds."""
     try:
         return connection.internal.get(keys.log(run, order_num)).decode("utf-8", "replace")

@@ -31,7 +31,7 @@ _SHOWN = 20
 
 @operating.command()
 def doctor(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_json: AsJson = False) -> None:
-    """Say what a run waits for and whether anything is wrong. Changes nothing; exits with 4 where something is."""
+    """Return what a run waits for and whether anything is wrong. Changes nothing; exits with 4 where something is."""
     place = connect(stack, local=local)
     find_run(place.runs, place.internal, run)
     diagnosis = diagnose(examine(place, run))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from iac_ci_cli.connection import Connection
+    from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import RunRow
     from iac_ci_common.ports import RunRows
 
@@ -29,7 +29,7 @@ _SAY_SOMETHING_SECONDS: Final = 30.0
 
 
 def watch_run(
-    connection: Connection,
+    connection: StackClient,
     run_id: str,
     console: Console,
     *,
@@ -48,7 +48,7 @@ def watch_run(
 
 
 def _follow(
-    connection: Connection, run_id: str, show: Callable[[RunRows], None], check: Callable[[], None] | None
+    connection: StackClient, run_id: str, show: Callable[[RunRows], None], check: Callable[[], None] | None
 ) -> RunRows:
     runs, done = connection.runs, connection.done
     failures = 0
@@ -79,7 +79,7 @@ def _picture(rows: RunRows) -> RenderableType:
 
 
 class _Lines:
-    """A line whenever an order moves, and now and then a sign of life."""
+    """A line whenever an order transitions, and now and then a sign of life."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.job import Job
-    from iac_ci_common.ports import Notes, Objects, Preparations, Watchdogs
+    from iac_ci_common.ports import AsyncInvoker, Logger, Objects, Watchdogs
     from iac_ci_common.settings import JobSettings
 
 
@@ -26,8 +26,8 @@ class Acceptance:
 
     objects: Objects
     watchdogs: Watchdogs
-    preparations: Preparations
-    notes: Notes | None
+    invoker: AsyncInvoker
+    logger: Logger | None
     done_bucket: str
 
     def accept(self, job: Job, run_id: str, *, source: str, now: datetime, ledger: str | None = None) -> Accepted:
@@ -55,10 +55,10 @@ class Acceptance:
         self.watchdogs.start(run_id, RUN_ORDER_NUM)
         # So from here on the job is accepted, whatever fails: the watchdog starts a preparation that is missing.
         try:
-            self.preparations.start(run_id)
+            self.invoker.prepare(run_id)
         except IacCiError as error:
-            if self.notes is not None:
-                self.notes.warning("a step after acceptance failed", run_id=run_id, error=error.message)
+            if self.logger is not None:
+                self.logger.warning("a step after acceptance failed", run_id=run_id, error=error.message)
         return Accepted(
             run_id=run_id,
             trace_id=stored.trace_id,
@@ -68,7 +68,7 @@ class Acceptance:
 
 
 def rules(settings: JobSettings, source: str) -> Rules:
-    """Give the stack's rules for jobs from ``source``."""
+    """Return the stack's rules for jobs from ``source``."""
     return Rules(
         source=source,
         secrets_prefix=settings.secrets_prefix,

@@ -26,7 +26,7 @@ class SharedSecrets:
         self._read: dict[str, tuple[datetime, str]] = {}
 
     def values(self, locations: Iterable[str], now: datetime) -> list[str]:
-        """Give the secrets that are set; a missing one is no secret, and counts as soon as it is set."""
+        """Return the secrets that are set; a missing one is no secret, and counts as soon as it is set."""
         found: list[str] = []
         for location in locations:
             with contextlib.suppress(NotFound):
@@ -34,7 +34,7 @@ class SharedSecrets:
         return found
 
     def value(self, location: str, now: datetime) -> str:
-        """Give one secret; raise ``NotFound`` where none is set."""
+        """Return one secret; raise ``NotFound`` where none is set."""
         known = self._read.get(location)
         if known is None or (now - known[0]).total_seconds() > _SECONDS:
             known = (now, self._secrets.read(parse_location(location)))

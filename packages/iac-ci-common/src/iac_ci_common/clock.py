@@ -9,5 +9,5 @@ class SystemClock:
     """Time as the machine tells it."""
 
     def now(self) -> datetime:
-        """Give the time in UTC."""
+        """Return the time in UTC."""
         return datetime.now(UTC)

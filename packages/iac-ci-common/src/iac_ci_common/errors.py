@@ -6,7 +6,7 @@
     ├── InputProblems                the caller's input is wrong: every problem at once   (retry: no)
     │   └── ConfigurationProblems    a repository's own configuration is wrong            (retry: no)
     ├── SignatureRefused             the request did not prove who sent it                (retry: no)
-    ├── IllegalMove                  a state change that the state table does not know    (retry: no)
+    ├── IllegalTransition                  a state change that the state table does not know    (retry: no)
     ├── PreparationFailed            code, a secret, a key or a bucket is missing         (retry: no)
     ├── PackageUnsafe                an archive or tree that would leave its folder       (retry: no)
     ├── SealingFailed                SOPS could not seal or unseal                        (retry: no)
@@ -52,7 +52,7 @@ class IacCiError(Exception):
             self.retry_is_safe = retry_is_safe
 
     def __str__(self) -> str:
-        """Give the message, followed by the run and order where known."""
+        """Return the message, followed by the run and order where known."""
         place = "/".join(part for part in (self.run_id, self.order_num) if part)
         return f"{self.message} [{place}]" if place else self.message
 
@@ -82,8 +82,8 @@ class SignatureRefused(IacCiError):
     """The request is unsigned, forged, stale or replayed, or no secret is set to check it with."""
 
 
-class IllegalMove(IacCiError):
-    """A move that is not in the state table: a bug in the engine, never the user's doing."""
+class IllegalTransition(IacCiError):
+    """A transition that is not in the state table: a bug in the engine, never the user's doing."""
 
 
 class PreparationFailed(IacCiError):

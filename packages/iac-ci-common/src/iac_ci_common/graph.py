@@ -79,7 +79,7 @@ def in_order(orders: Iterable[OrderRow]) -> list[OrderRow]:
 
 
 def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readiness, str | None]:
-    """Say whether a queued order may start, must wait, or never can; with the reason where it never can.
+    """Return whether a queued order may start, must wait, or never can; with the reason where it never can.
 
     ``must_succeed`` is the dependency's own: an order that need not succeed lets its dependents go on when it failed
     or timed out. A dependency that is not in the run blocks: nothing may wait for ever.

@@ -42,7 +42,7 @@ def flow_id(username: str, trace_id: str, flow_label: str) -> str:
 
 
 def order_num(index: int) -> str:
-    """Give the number of the order at ``index`` (from 0) of the job: ``0001``, ``0002``, …"""
+    """Return the number of the order at ``index`` (from 0) of the job: ``0001``, ``0002``, …"""
     if not 0 <= index < MAX_ORDERS:
         raise ValueError(f"order index {index} is not within 0 and {MAX_ORDERS - 1}")
     return f"{index + 1:04d}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.answer import StoredJob
 
 
-class Queued(NamedTuple):
+class InitialRows(NamedTuple):
     """What is inserted for a job."""
 
     run: RunRow
@@ -27,7 +27,7 @@ class Queued(NamedTuple):
 
 
 def order_name(order: Order, index: int) -> str:
-    """Give an order's name: its own, else ``order-<order_num>``."""
+    """Return an order's name: its own, else ``order-<order_num>``."""
     return order.order_name or f"order-{order_num(index)}"
 
 
@@ -51,13 +51,13 @@ def dependency_numbers(orders: list[Order]) -> dict[str, str]:
     return numbers
 
 
-def queue(
+def build_rows(
     stored: StoredJob,
     *,
     max_parallel: int,
     code: Mapping[str, str] | None = None,
     preparation_error: str | None = None,
-) -> Queued:
+) -> InitialRows:
     """Build the run's row, its orders' and their first events.
 
     ``code`` maps order numbers to the digest of their code archive. With ``preparation_error`` the run is inserted
@@ -97,7 +97,7 @@ def queue(
         preparation_error=preparation_error[:4096] if preparation_error else None,
         expires_at=expires_at,
     )
-    return Queued(run, rows, _events(stored, rows, preparation_error))
+    return InitialRows(run, rows, _events(stored, rows, preparation_error))
 
 
 def _events(stored: StoredJob, rows: tuple[OrderRow, ...], preparation_error: str | None) -> tuple[Event, ...]:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 
-class PowertoolsNotes:
+class PowertoolsLogger:
     """Writes lines that all carry the service and what was bound: run_id, order_num, trace_id."""
 
     def __init__(self, service: str, level: str = "INFO", **context: str) -> None:
@@ -20,9 +20,9 @@ class PowertoolsNotes:
         self._context = context
         self._logger: Logger = Logger(service=service, level=level)
 
-    def bind(self, **context: str) -> PowertoolsNotes:
-        """Give notes that carry this context too."""
-        return PowertoolsNotes(self._service, self._level, **(self._context | context))
+    def bind(self, **context: str) -> PowertoolsLogger:
+        """Return a logger that adds this context too."""
+        return PowertoolsLogger(self._service, self._level, **(self._context | context))
 
     def info(self, message: str, **fields: object) -> None:
         """Write a line that a reader of a healthy run wants."""

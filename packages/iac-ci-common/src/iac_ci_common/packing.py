@@ -156,7 +156,7 @@ def _check_resolved(root: Path, name: str) -> None:
 
 
 def _is_text(name: str) -> bool:
-    """Say whether a name is UTF-8: the names in a zip are."""
+    """Return whether a name is UTF-8: the names in a zip are."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

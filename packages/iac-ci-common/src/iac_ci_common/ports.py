@@ -28,7 +28,7 @@ class Clock(Protocol):
     """Time, so that tests and the simulation own it."""
 
     def now(self) -> datetime:
-        """Give the time, with its zone (UTC)."""
+        """Return the time, with its zone (UTC)."""
         ...
 
 
@@ -48,7 +48,7 @@ class Objects(Protocol):
         ...
 
     def exists(self, key: str) -> bool:
-        """Say whether the object is there."""
+        """Return whether the object is there."""
         ...
 
     def list(self, prefix: str) -> list[str]:
@@ -85,7 +85,7 @@ class RunRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """Replace the row ``before`` by ``after`` if its status (and ``dispatched_at``) are still those of ``before``.
 
     ``event`` is written with it or not at all.
@@ -112,16 +112,16 @@ class Runs(Protocol):
         """
         ...
 
-    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
-        """Apply the moves, each wholly or not at all, a hundred items a call; return those that were refused.
+    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+        """Apply the transitions, each wholly or not at all, a hundred items a call; return those that were refused.
 
-        A move is refused when the row is no longer as ``before`` says. Illegal moves raise ``IllegalMove`` before
-        anything is written.
+        A transition is refused when the row is no longer as ``before`` says. An illegal one raises
+        ``IllegalTransition`` before anything is written.
         """
         ...
 
     def record(self, events: Sequence[Event]) -> None:
-        """Write events that go with no move."""
+        """Write events that go with no transition."""
         ...
 
     def events(self, trace_id: str) -> list[Event]:
@@ -201,14 +201,14 @@ class Deliveries(Protocol):
         ...
 
 
-class Preparations(Protocol):
+class AsyncInvoker(Protocol):
     """The init function's asynchronous legs."""
 
-    def start(self, run_id: str) -> None:
+    def prepare(self, run_id: str) -> None:
         """Ask for the preparation of an accepted run, asynchronously; asking twice is harmless."""
         ...
 
-    def trigger(self, trigger_id: str) -> None:
+    def process_event(self, trigger_id: str) -> None:
         """Ask for a code host's stored event to be worked on, asynchronously; asking twice is harmless."""
         ...
 
@@ -229,7 +229,7 @@ class Workers(Protocol):
         ...
 
     def build_ended(self, build_id: str) -> bool:
-        """Say whether a build has ended, however it did."""
+        """Return whether a build has ended, however it did."""
         ...
 
 
@@ -273,11 +273,11 @@ class Parallel(Protocol):
         ...
 
 
-class Notes(Protocol):
+class Logger(Protocol):
     """Structured log lines."""
 
-    def bind(self, **context: str) -> Notes:
-        """Give notes that carry this context (run_id, order_num, trace_id) on every line."""
+    def bind(self, **context: str) -> Logger:
+        """Return a logger that adds this context (run_id, order_num, trace_id) on every line."""
         ...
 
     def info(self, message: str, **fields: object) -> None:
@@ -294,20 +294,20 @@ class Notes(Protocol):
 
 
 __all__ = [
+    "AsyncInvoker",
     "Clock",
     "CodeStore",
     "Deliveries",
     "LockReader",
-    "Move",
-    "Notes",
+    "Logger",
     "Objects",
     "Parallel",
-    "Preparations",
     "RunLocks",
     "RunRows",
     "Runs",
     "Sealer",
     "Secrets",
+    "Transition",
     "Watchdogs",
     "Workers",
 ]

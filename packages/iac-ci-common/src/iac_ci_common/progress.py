@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
-    """Say in plain words what an order waits for or why it ended; empty if there is nothing to say."""
+    """Return in plain words what an order waits for or why it ended; empty if there is nothing to say."""
     if order.status is not OrderState.QUEUED:
         return order.reason or ""
     if readiness(order, by_num)[0] is Readiness.READY:
@@ -24,7 +24,7 @@ def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
 
 
 def duration(order: OrderRow) -> str:
-    """Give how long an order ran, as a person says it; empty while unknown."""
+    """Return how long an order ran, as a person says it; empty while unknown."""
     if order.started_at is None or order.ended_at is None:
         return ""
     seconds = (order.ended_at - order.started_at).total_seconds()
@@ -32,7 +32,7 @@ def duration(order: OrderRow) -> str:
 
 
 def did_not_succeed(orders: Sequence[OrderRow]) -> list[OrderRow]:
-    """Give the orders whose logs a person will want: those that ran and did not succeed."""
+    """Return the orders whose logs a person will want: those that ran and did not succeed."""
     return [
         order
         for order in orders

@@ -50,7 +50,7 @@ class Redactor:
         return self._mask(self._held + chunk, final=False)
 
     def finish(self) -> bytes:
-        """Give what was held back; the redactor may then begin another stream."""
+        """Return what was held back; the redactor may then begin another stream."""
         return self._mask(self._held, final=True)
 
     def text(self, text: str) -> str:
@@ -78,7 +78,7 @@ class Redactor:
 
 
 def forms_of(value: str) -> set[bytes]:
-    """Give every form in which a value is masked."""
+    """Return every form in which a value is masked."""
     forms: set[bytes] = set()
     for part in {value, value.strip(), *_lines(value)}:
         if len(part) >= MINIMUM_CHARS:
@@ -117,7 +117,7 @@ def _texts(value: str) -> Iterator[str]:
 
 
 def _base64(value: bytes) -> Iterator[bytes]:
-    """Give the characters that are the same whatever stands before and after the value, for each alignment."""
+    """Return the characters that are the same whatever stands before and after the value, for each alignment."""
     for before, skip in ((0, 0), (1, 2), (2, 3)):
         encoded = base64.b64encode(b"\0" * before + value)
         certain = encoded[skip : (before + len(value)) * 8 // 6]

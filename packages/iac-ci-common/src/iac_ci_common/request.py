@@ -17,5 +17,5 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """Give a header's value, whatever its case."""
+        """Return a header's value, whatever its case."""
         return self.headers.get(name.lower())

@@ -20,7 +20,7 @@ _FORM = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 
 
 def sign(secret: str, body: bytes, now: datetime) -> str:
-    """Give the header that signs ``body`` at ``now`` with the shared secret."""
+    """Return the header that signs ``body`` at ``now`` with the shared secret."""
     moment = str(int(now.timestamp()))
     return f"t={moment},v1={_digest(secret, moment, body)}"
 

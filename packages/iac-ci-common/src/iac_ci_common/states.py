@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from iac_ci_common.errors import IllegalMove
+from iac_ci_common.errors import IllegalTransition
 
 
 class OrderState(StrEnum):
@@ -52,7 +52,7 @@ REPORTABLE: Final = _ENDS
 RUN_TERMINAL: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED})
 """States that a run never leaves."""
 
-ORDER_MOVES: Final = MappingProxyType(
+ORDER_TRANSITIONS: Final = MappingProxyType(
     {
         OrderState.QUEUED: frozenset({OrderState.DISPATCHING, OrderState.SKIPPED, OrderState.CANCELLED}),
         OrderState.DISPATCHING: _ENDS | {OrderState.RUNNING},
@@ -64,9 +64,9 @@ ORDER_MOVES: Final = MappingProxyType(
         OrderState.SKIPPED: frozenset[OrderState](),
     }
 )
-"""The whole table of moves of an order."""
+"""The whole table of transitions of an order."""
 
-RUN_MOVES: Final = MappingProxyType(
+RUN_TRANSITIONS: Final = MappingProxyType(
     {
         RunState.QUEUED: RUN_TERMINAL | {RunState.RUNNING},
         RunState.RUNNING: RUN_TERMINAL,
@@ -76,16 +76,16 @@ RUN_MOVES: Final = MappingProxyType(
         RunState.CANCELLED: frozenset[RunState](),
     }
 )
-"""The whole table of moves of a run."""
+"""The whole table of transitions of a run."""
 
 
-def check_order_move(before: OrderState, after: OrderState) -> None:
-    """Raise ``IllegalMove`` unless an order may go from ``before`` to ``after``."""
-    if after not in ORDER_MOVES[before]:
-        raise IllegalMove(f"an order cannot move from {before} to {after}")
+def check_order_transition(before: OrderState, after: OrderState) -> None:
+    """Raise ``IllegalTransition`` unless an order may go from ``before`` to ``after``."""
+    if after not in ORDER_TRANSITIONS[before]:
+        raise IllegalTransition(f"an order cannot move from {before} to {after}")
 
 
-def check_run_move(before: RunState, after: RunState) -> None:
-    """Raise ``IllegalMove`` unless a run may go from ``before`` to ``after``."""
-    if after not in RUN_MOVES[before]:
-        raise IllegalMove(f"a run cannot move from {before} to {after}")
+def check_run_transition(before: RunState, after: RunState) -> None:
+    """Raise ``IllegalTransition`` unless a run may go from ``before`` to ``after``."""
+    if after not in RUN_TRANSITIONS[before]:
+        raise IllegalTransition(f"a run cannot move from {before} to {after}")

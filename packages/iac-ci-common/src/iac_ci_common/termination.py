@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from iac_ci_common.states import OrderState
 
 
-def end_from_outside(
+def force_end(
     objects: Objects,
     workers: Workers,
     order: OrderRow,

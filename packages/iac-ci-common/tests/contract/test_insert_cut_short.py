@@ -7,7 +7,7 @@ import pytest
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.errors import Throttled
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.initial_rows import queue
+from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID, stored_job
 
 CODE = {"0001": "a" * 64, "0002": "b" * 64}
@@ -29,11 +29,11 @@ class DyingClient:
 
 
 def prepared():
-    return queue(stored_job([{}, {}, {}]), max_parallel=10, code=CODE)
+    return build_rows(stored_job([{}, {}, {}]), max_parallel=10, code=CODE)
 
 
 def given_up():
-    return queue(stored_job([{}, {}, {}]), max_parallel=1, preparation_error="it took too long")
+    return build_rows(stored_job([{}, {}, {}]), max_parallel=1, preparation_error="it took too long")
 
 
 def cut_short(dynamodb, rows):

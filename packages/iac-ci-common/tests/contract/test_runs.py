@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from iac_ci_common.errors import ConditionFailed, IllegalMove, NotFound
+from iac_ci_common.errors import ConditionFailed, IllegalTransition, NotFound
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
-from iac_ci_common.ports import Move
+from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued
 
@@ -46,7 +46,7 @@ def test_a_second_insert_changes_nothing(adapters):
     rows = queued([{}, {}])
     adapters.runs.insert(*rows)
     first = adapters.runs.read(RUN_ID).orders[0]
-    adapters.runs.apply([Move(first, moved(first, OrderState.DISPATCHING, dispatched_at=START))])
+    adapters.runs.apply([Transition(first, moved(first, OrderState.DISPATCHING, dispatched_at=START))])
     before = adapters.runs.read(RUN_ID)
     assert not adapters.runs.insert(*rows)
     assert adapters.runs.read(RUN_ID) == before
@@ -62,9 +62,11 @@ def test_a_thousand_orders_are_inserted_and_read(adapters):
 def test_moves_are_applied_and_those_that_no_longer_fit_are_returned(adapters):
     rows = queued([{} for _ in range(5)])
     adapters.runs.insert(*rows)
-    moves = [Move(order, moved(order, OrderState.SKIPPED), event(order, "skipped")) for order in rows.orders]
-    assert adapters.runs.apply(moves[1:3]) == ()
-    assert set(adapters.runs.apply(moves)) == set(moves[1:3])
+    transitions = [
+        Transition(order, moved(order, OrderState.SKIPPED), event(order, "skipped")) for order in rows.orders
+    ]
+    assert adapters.runs.apply(transitions[1:3]) == ()
+    assert set(adapters.runs.apply(transitions)) == set(transitions[1:3])
     assert {order.status for order in adapters.runs.read(RUN_ID).orders} == {OrderState.SKIPPED}
 
 
@@ -75,7 +77,7 @@ def test_the_changes_of_an_order_are_kept(adapters):
     before = rows.orders[0]
     for status in (OrderState.DISPATCHING, OrderState.SUCCEEDED):
         after = moved(before, status).model_copy(update={"changes": changes})
-        assert adapters.runs.apply([Move(before, after, event(before, status.value))]) == ()
+        assert adapters.runs.apply([Transition(before, after, event(before, status.value))]) == ()
         before = after
     assert adapters.runs.read(RUN_ID).orders[0].changes == changes
 
@@ -84,8 +86,8 @@ def test_a_refused_move_writes_no_event(adapters):
     rows = queued([{}])
     adapters.runs.insert(*rows)
     order = rows.orders[0]
-    adapters.runs.apply([Move(order, moved(order, OrderState.SKIPPED), event(order, "skipped"))])
-    late = Move(order, moved(order, OrderState.CANCELLED), event(order, "cancelled", 2))
+    adapters.runs.apply([Transition(order, moved(order, OrderState.SKIPPED), event(order, "skipped"))])
+    late = Transition(order, moved(order, OrderState.CANCELLED), event(order, "cancelled", 2))
     assert adapters.runs.apply([late]) == (late,)
     assert [told.kind for told in adapters.runs.events(TRACE_ID)].count("cancelled") == 0
 
@@ -94,9 +96,9 @@ def test_an_illegal_move_writes_nothing(adapters):
     rows = queued([{}, {}])
     adapters.runs.insert(*rows)
     first, second = rows.orders
-    with pytest.raises(IllegalMove):
+    with pytest.raises(IllegalTransition):
         adapters.runs.apply(
-            [Move(first, moved(first, OrderState.SKIPPED)), Move(second, moved(second, OrderState.RUNNING))]
+            [Transition(first, moved(first, OrderState.SKIPPED)), Transition(second, moved(second, OrderState.RUNNING))]
         )
     assert adapters.runs.read(RUN_ID).orders == rows.orders
 
@@ -106,9 +108,9 @@ def test_a_dispatch_is_renewed_once_by_one_of_two(adapters):
     adapters.runs.insert(*rows)
     order = rows.orders[0]
     first = moved(order, OrderState.DISPATCHING, dispatched_at=START)
-    adapters.runs.apply([Move(order, first)])
-    again = Move(first, first.model_copy(update={"dispatched_at": START + timedelta(seconds=31)}))
-    other = Move(first, first.model_copy(update={"dispatched_at": START + timedelta(seconds=32)}))
+    adapters.runs.apply([Transition(order, first)])
+    again = Transition(first, first.model_copy(update={"dispatched_at": START + timedelta(seconds=31)}))
+    other = Transition(first, first.model_copy(update={"dispatched_at": START + timedelta(seconds=32)}))
     assert adapters.runs.apply([again]) == ()
     assert adapters.runs.apply([other]) == (other,)
 
@@ -117,7 +119,9 @@ def test_two_hundred_moves_with_events_go_through(adapters):
     rows = queued([{} for _ in range(200)])
     adapters.runs.insert(*rows)
     assert (
-        adapters.runs.apply([Move(row, moved(row, OrderState.SKIPPED), event(row, "skipped")) for row in rows.orders])
+        adapters.runs.apply(
+            [Transition(row, moved(row, OrderState.SKIPPED), event(row, "skipped")) for row in rows.orders]
+        )
         == ()
     )
     assert len(adapters.runs.events(TRACE_ID)) == 401
@@ -128,7 +132,7 @@ def test_a_run_moves_and_keeps_a_request_to_cancel(adapters):
     adapters.runs.insert(*rows)
     adapters.runs.request_cancel(RUN_ID, "not wanted")
     run = rows.run
-    assert adapters.runs.apply([Move(run, moved(run, RunState.RUNNING))]) == ()
+    assert adapters.runs.apply([Transition(run, moved(run, RunState.RUNNING))]) == ()
     read = adapters.runs.read(RUN_ID).run
     assert (read.status, read.cancel_reason) == (RunState.RUNNING, "not wanted")
 

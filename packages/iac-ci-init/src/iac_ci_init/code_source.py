@@ -24,7 +24,7 @@ class CodeSource:
 
 
 def code_source(job: Job, order: Order) -> CodeSource | None:
-    """Say where an order's code is; None if it has none."""
+    """Return where an order's code is; None if it has none."""
     if order.s3_location is not None:
         return CodeSource(s3_location=order.s3_location)
     repository = order.git_repo or job.git_repo

@@ -17,23 +17,23 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         from iac_ci_init.tasks import run
 
         return run(event)
-    from iac_ci_init.wiring import door, notes
+    from iac_ci_init.wiring import job_intake, logger
 
     try:
         request = read_request(event)
         if (host := sender(request.headers)) is not None:
-            from iac_ci_init.wiring import event_door
+            from iac_ci_init.wiring import webhook_receiver
 
-            return answer(*event_door().receive(host, request))
-        return answer(202, door().accept(request))
+            return answer(*webhook_receiver().receive(host, request))
+        return answer(202, job_intake().accept(request))
     except IacCiError as error:
         said = refusal(error)
         # A problem may repeat what the caller wrote, a secret in a wrong place too: it is the answer's, not the log's.
         reason = error.message if said["statusCode"] != 400 else "the job has problems"
-        notes().warning("a request was refused", status=said["statusCode"], error=reason[:1000])
+        logger().warning("a request was refused", status=said["statusCode"], error=reason[:1000])
         return said
     except Exception as error:  # noqa: BLE001 - an HTTP door answers; the log says what happened
-        notes().error(
+        logger().error(
             "the door failed", error=type(error).__name__, trace=traceback.format_tb(error.__traceback__)[-5:]
         )
         return answer(500, {"error": NOT_ACCEPTED, "retry": True})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.job import Job
-    from iac_ci_common.ports import Clock, Deliveries, Notes, Objects, Preparations, Secrets, Watchdogs
+    from iac_ci_common.ports import AsyncInvoker, Clock, Deliveries, Logger, Objects, Secrets, Watchdogs
     from iac_ci_common.request import Request
     from iac_ci_init.settings import InitSettings
 
@@ -29,29 +29,27 @@ _KEY_SECONDS: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class DoorPorts:
+class JobIntakePorts:
     """Everything the first leg does to the world."""
 
     clock: Clock
     deliveries: Deliveries
     objects: Objects
     watchdogs: Watchdogs
-    preparations: Preparations
+    invoker: AsyncInvoker
     secrets: Secrets
-    notes: Notes | None = None
+    logger: Logger | None = None
 
 
-class Door:
+class JobIntake:
     """Accepts jobs. Until everything is checked nothing is stored; once it answered, the run is watched."""
 
-    def __init__(self, ports: DoorPorts, settings: InitSettings) -> None:
+    def __init__(self, ports: JobIntakePorts, settings: InitSettings) -> None:
         """Work through ``ports``."""
         self._ports = ports
         self._settings = settings
         self._secrets = SharedSecrets(ports.secrets)
-        self._acceptance = Acceptance(
-            ports.objects, ports.watchdogs, ports.preparations, ports.notes, settings.done_bucket
-        )
+        self._acceptance = Acceptance(ports.objects, ports.watchdogs, ports.invoker, ports.logger, settings.done_bucket)
 
     def accept(self, request: Request) -> str:
         """Accept a signed job and give the JSON of the answer.
@@ -87,8 +85,8 @@ class Door:
             known.answer(deliveries[0].key, answer)
         except IacCiError as error:
             # A request without a kept answer is answered anew under the same run id.
-            if self._ports.notes is not None:
-                self._ports.notes.warning("an answer could not be kept", run_id=run_id, error=error.message)
+            if self._ports.logger is not None:
+                self._ports.logger.warning("an answer could not be kept", run_id=run_id, error=error.message)
         return answer
 
     def _deliveries(self, body: bytes, digest: str, key: str | None, now: datetime) -> list[Delivery]:

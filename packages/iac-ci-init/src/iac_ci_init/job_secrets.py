@@ -61,7 +61,7 @@ class JobSecrets:
             return self.secrets.assume(role, session_name=self.session_name)
 
     def values(self, order: Order, wrong: list[str]) -> dict[str, str]:
-        """Give every secret that an order names, by the variable it will stand in; add what is missing to ``wrong``.
+        """Return every secret that an order names, by the variable it will stand in; add what is missing to ``wrong``.
 
         A variable that two sources set to different values is wrong too: which one was meant cannot be told.
         """
@@ -118,7 +118,7 @@ class JobSecrets:
         return _text(content[location.key])
 
     def text(self, location: Location) -> str:
-        """Give a secret whole, its key aside; raise ``PreparationFailed`` if it could not be read."""
+        """Return a secret whole, its key aside; raise ``PreparationFailed`` if it could not be read."""
         text = self._read[_whole(location)]
         if isinstance(text, PreparationFailed):
             raise text

@@ -27,7 +27,7 @@ _REFUSED: Final[Mapping[str, str]] = {
 
 
 def document() -> dict[str, Any]:
-    """Give the whole description, the same each time."""
+    """Return the whole description, the same each time."""
     _, schemas = models_json_schema(
         [(Job, "validation"), (Accepted, "serialization")], ref_template="#/components/schemas/{model}"
     )
@@ -103,7 +103,7 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Give the description as the text of its file."""
+    """Return the description as the text of its file."""
     return json.dumps(document(), indent=2, sort_keys=True) + "\n"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, IacCiError, PreparationFailed, SealingFailed
 from iac_ci_common.ids import order_num
-from iac_ci_common.initial_rows import order_name, queue
+from iac_ci_common.initial_rows import build_rows, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
@@ -30,9 +30,9 @@ from iac_ci_vcs.reporting.publish import publish
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from iac_ci_common.initial_rows import Queued
+    from iac_ci_common.initial_rows import InitialRows
     from iac_ci_common.models.job import Job, Order
-    from iac_ci_common.ports import Clock, CodeStore, Notes, Objects, Parallel, Runs, Sealer, Secrets
+    from iac_ci_common.ports import Clock, CodeStore, Logger, Objects, Parallel, Runs, Sealer, Secrets
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_vcs.ports import Reports, Repositories
 
@@ -51,7 +51,7 @@ class PreparationPorts:
     sealer: Sealer
     reports: Reports
     parallel: Parallel
-    notes: Notes
+    logger: Logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +114,16 @@ class Preparer:
             with contextlib.suppress(ConditionFailed):
                 self._ports.runs.request_cancel(stored.run_id, entry.cancel_reason)
 
-    def _queue(self, stored: StoredJob) -> Queued:
-        notes = self._ports.notes.bind(run_id=stored.run_id, trace_id=stored.trace_id)
+    def _queue(self, stored: StoredJob) -> InitialRows:
+        logger = self._ports.logger.bind(run_id=stored.run_id, trace_id=stored.trace_id)
         # Private, and gone afterwards: keys and code of one run must not lie about for the next.
         with tempfile.TemporaryDirectory(prefix="iac-ci-prepare-") as folder:
             try:
                 digests = self._package(stored, Path(folder))
             except PreparationFailed as error:
-                notes.error("the run could not be prepared", error=error.message)
-                return queue(stored, max_parallel=self._max_parallel, preparation_error=error.message)
-        return queue(stored, max_parallel=self._max_parallel, code=digests)
+                logger.error("the run could not be prepared", error=error.message)
+                return build_rows(stored, max_parallel=self._max_parallel, preparation_error=error.message)
+        return build_rows(stored, max_parallel=self._max_parallel, code=digests)
 
     def _package(self, stored: StoredJob, folder: Path) -> dict[str, str]:
         """Fetch, seal and upload everything; return the digest of each order's code.
@@ -153,7 +153,7 @@ class Preparer:
         return {num: trees[source] for num, source in sources.items() if source is not None}
 
     def _identities(self, job: Job, secrets: JobSecrets, wrong: list[str]) -> dict[str, _Identity]:
-        """Give the age identities by the locations that orders name."""
+        """Return the age identities by the locations that orders name."""
         found: dict[str, _Identity] = {}
         for place in sorted({order.sops_key for order in job.orders if order.sops_key is not None}):
             try:
@@ -232,13 +232,13 @@ class Preparer:
         write(archive, files)
         self._ports.objects.put(keys.package(stored.run_id, num), archive.getvalue(), content_type="application/zip")
 
-    def _comment(self, queued: Queued) -> None:
+    def _comment(self, queued: InitialRows) -> None:
         """Publish the first comment; a code host that fails never fails the run, but is never silent either."""
         run = queued.run
         if run.report is None:
             return
         failures = publish(self._ports.reports, run, queued.orders, with_status=True)
         for kind, error in failures.items():
-            self._ports.notes.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
+            self._ports.logger.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
             told = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
             self._ports.runs.record([queued.events[0].model_copy(update=told)])

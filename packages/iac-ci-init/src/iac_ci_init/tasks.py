@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iac_ci_common.models.answer import Preparation, Triggering
+from iac_ci_common.models.answer import EventTask, PreparationTask
 
 
 def run(event: dict[str, Any]) -> dict[str, Any]:
@@ -12,11 +12,11 @@ def run(event: dict[str, Any]) -> dict[str, Any]:
     if "prepare" in event:
         from iac_ci_init.wiring import preparer
 
-        run_id = Preparation.model_validate(event).prepare
+        run_id = PreparationTask.model_validate(event).prepare
         preparer().prepare(run_id)
         return {"prepared": run_id}
-    from iac_ci_init.wiring import triggering
+    from iac_ci_init.wiring import event_processor
 
-    trigger_id = Triggering.model_validate(event).trigger
-    triggering().work(trigger_id)
+    trigger_id = EventTask.model_validate(event).trigger
+    event_processor().work(trigger_id)
     return {"triggered": trigger_id}

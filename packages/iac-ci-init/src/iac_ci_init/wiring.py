@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.deliveries import DynamoDeliveries
-from iac_ci_common.aws.functions import LambdaPreparations
+from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.logger import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
-from iac_ci_init.job_intake import Door, DoorPorts
+from iac_ci_init.job_intake import JobIntake, JobIntakePorts
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
@@ -25,8 +25,8 @@ from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.reports import CodeHostReports
 
 if TYPE_CHECKING:
-    from iac_ci_triggers.act import Triggering
-    from iac_ci_triggers.webhook import EventDoor
+    from iac_ci_triggers.act import EventProcessor
+    from iac_ci_triggers.webhook import WebhookReceiver
 
 
 @cache
@@ -36,69 +36,69 @@ def settings() -> InitSettings:
 
 
 @cache
-def notes() -> PowertoolsNotes:
+def logger() -> PowertoolsLogger:
     """Open the log."""
-    return PowertoolsNotes("init", settings().log_level)
+    return PowertoolsLogger("init", settings().log_level)
 
 
 @cache
-def door() -> Door:
+def job_intake() -> JobIntake:
     """Build the first leg."""
-    return Door(
-        DoorPorts(
+    return JobIntake(
+        JobIntakePorts(
             clock=SystemClock(),
             deliveries=DynamoDeliveries(client("dynamodb"), settings().locks_table),
             objects=_internal(),
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
-            preparations=LambdaPreparations(client("lambda"), settings().init_function),
+            invoker=LambdaAsyncInvoker(client("lambda"), settings().init_function),
             secrets=_secrets(),
-            notes=notes(),
+            logger=logger(),
         ),
         settings(),
     )
 
 
 @cache
-def event_door() -> EventDoor:
+def webhook_receiver() -> WebhookReceiver:
     """Build the door for code hosts' events; loaded when one comes, for most requests are none."""
-    from iac_ci_triggers.webhook import EventDoor, EventDoorPorts
+    from iac_ci_triggers.webhook import WebhookReceiver, WebhookReceiverPorts
 
-    return EventDoor(
-        EventDoorPorts(
+    return WebhookReceiver(
+        WebhookReceiverPorts(
             clock=SystemClock(),
             deliveries=DynamoDeliveries(client("dynamodb"), settings().locks_table),
             objects=_internal(),
-            preparations=LambdaPreparations(client("lambda"), settings().init_function),
+            invoker=LambdaAsyncInvoker(client("lambda"), settings().init_function),
             secrets=_secrets(),
-            notes=notes(),
+            logger=logger(),
         ),
         settings(),
     )
 
 
 @cache
-def triggering() -> Triggering:
+def event_processor() -> EventProcessor:
     """Build the leg that works on events, loaded when there is one."""
-    from iac_ci_triggers.act import Triggering, TriggeringPorts
+    from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
     from iac_ci_vcs.hosts import OpenedCodeHosts
 
-    return Triggering(
-        TriggeringPorts(
+    return EventProcessor(
+        EventProcessorPorts(
             clock=SystemClock(),
             objects=_internal(),
             runs=_runs(),
             ledgers=_ledgers(),
             code_hosts=OpenedCodeHosts(_secrets(), hosts=settings().code_hosts),
-            notes=notes(),
+            logger=logger(),
         ),
         Acceptance(
             _internal(),
             StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
-            LambdaPreparations(client("lambda"), settings().init_function),
-            notes(),
+            LambdaAsyncInvoker(client("lambda"), settings().init_function),
+            logger(),
             settings().done_bucket,
         ),
-        event_door().connections,
+        webhook_receiver().connections,
         settings(),
     )
 
@@ -118,7 +118,7 @@ def preparer() -> Preparer:
             sealer=SopsSealer(settings().kms_key_arn),
             reports=CodeHostReports(_secrets(), hosts=settings().code_hosts),
             parallel=Threads(),
-            notes=notes(),
+            logger=logger(),
         ),
         settings().max_parallel,
     )

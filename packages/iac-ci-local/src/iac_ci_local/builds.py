@@ -51,7 +51,7 @@ class Build:
     ended: float | None = None
 
     def shape(self) -> dict[str, Any]:
-        """Give the build as CodeBuild describes it."""
+        """Return the build as CodeBuild describes it."""
         shape: dict[str, Any] = {
             "id": self.identifier,
             "arn": self.arn,
@@ -207,7 +207,7 @@ def _handler(builds: Builds) -> type[BaseHTTPRequestHandler]:
         "LocalDefineProject": builds.project,
     }
 
-    class Door(BaseHTTPRequestHandler):
+    class JobIntake(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:  # the name that http.server calls
@@ -231,7 +231,7 @@ def _handler(builds: Builds) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Write nothing: the log is for what went wrong."""
 
-    return Door
+    return JobIntake
 
 
 def main() -> None:

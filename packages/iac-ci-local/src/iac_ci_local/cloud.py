@@ -80,7 +80,7 @@ class LocalCloud:
             self._state_file.unlink(missing_ok=True)
 
     def connect(self, connections: str) -> None:
-        """Say which repositories may start jobs: a JSON list as ``iac_ci_triggers.connections`` describes it.
+        """Return which repositories may start jobs: a JSON list as ``iac_ci_triggers.connections`` describes it.
 
         It replaces the list before it and is not checked here, so that the engine can be shown a wrong one. A function
         that already runs may know the old list still.
@@ -98,7 +98,7 @@ class LocalCloud:
         return StackBuilder
 
     def state(self) -> dict[str, Any]:
-        """Give what somebody else needs to reach this cloud."""
+        """Return what somebody else needs to reach this cloud."""
         return {
             "schema_version": 1,
             "pid": os.getpid(),
@@ -113,7 +113,7 @@ class LocalCloud:
         }
 
     def _command_environment(self) -> dict[str, str]:
-        """Give what every command needs for its own AWS calls to end up in this cloud and nowhere else."""
+        """Return what every command needs for its own AWS calls to end up in this cloud and nowhere else."""
         return {
             "AWS_ENDPOINT_URL": self.aws.endpoint,
             "AWS_REGION": REGION,
@@ -122,7 +122,7 @@ class LocalCloud:
         }
 
     def _command_path(self) -> str:
-        """Give the PATH of the orders' commands: the user's, with a Terraform where the machine has none."""
+        """Return the PATH of the orders' commands: the user's, with a Terraform where the machine has none."""
         path = os.environ.get("PATH", os.defpath)
         if terraform_on_path() is not None:
             return path
@@ -144,7 +144,7 @@ class LocalCloud:
 
 
 def runtime_folder() -> Path:
-    """Give the folder with one link for each announced cloud of this user; make it if there is none."""
+    """Return the folder with one link for each announced cloud of this user; make it if there is none."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

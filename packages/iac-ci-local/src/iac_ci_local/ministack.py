@@ -145,7 +145,7 @@ class LocalAws:
             raise LocalCloudError(f"the local cloud ended by itself; its log ends with:\n{self.log_tail()}")
 
     def log_tail(self, *, lines: int = 20) -> str:
-        """Give the end of what MiniStack and the builds endpoint wrote."""
+        """Return the end of what MiniStack and the builds endpoint wrote."""
         parts: list[str] = []
         for name in ("ministack.log", "builds.log"):
             with contextlib.suppress(OSError):
@@ -223,7 +223,7 @@ class LocalAws:
         }
 
     def clean_environment(self) -> dict[str, str]:
-        """Give the environment of every process of this cloud: nothing of the user's but where programs are.
+        """Return the environment of every process of this cloud: nothing of the user's but where programs are.
 
         MiniStack hands its own environment on to the functions, so the user's credentials must not be in it.
         """

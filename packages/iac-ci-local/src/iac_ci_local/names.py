@@ -67,7 +67,7 @@ def placeholder_values(
     max_parallel: int,
     code_hosts: Mapping[str, HostSettings] | None = None,
 ) -> dict[str, str]:
-    """Give the value of every placeholder that ``terraform/deploy/stack/README.md`` lists, for the local cloud."""
+    """Return the value of every placeholder that ``terraform/deploy/stack/README.md`` lists, for the local cloud."""
     return {
         "partition": "aws",
         "region": names.region,

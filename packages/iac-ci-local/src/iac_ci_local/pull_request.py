@@ -13,9 +13,9 @@ from iac_ci_common.clock import SystemClock
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.locations import parse_location
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.fake_github.demo import NUMBER, Stand
+from iac_ci_local.fake_github.demo import NUMBER, Demo
 from iac_ci_local.ministack import LocalCloudError
-from iac_ci_local.seed_secrets import Planted, plant, read_secrets
+from iac_ci_local.seed_secrets import SeededSecrets, plant, read_secrets
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OpenedPullRequest:
     """The running demonstration: the cloud, the code host, and the pull request on it."""
 
     cloud: LocalCloud
-    stand: Stand
+    stand: Demo
 
     def first_run(self) -> str:
         """Wait for the run that opening the pull request started, and give its id; raise ``LocalCloudError`` if none.
@@ -72,7 +72,7 @@ def opened_pull_request(example: Path, folder: Path, *, stack: str, log_level: s
         raise InputProblems(missing)
     secrets = read_secrets(example)
     with (
-        Stand(folder, base=example / BASE_FOLDER, change=example / CHANGE_FOLDER) as stand,
+        Demo(folder, base=example / BASE_FOLDER, change=example / CHANGE_FOLDER) as stand,
         LocalCloud(stack_name=stack, log_level=log_level, announced=True, code_hosts=stand.code_hosts) as cloud,
     ):
         webhook_secret = f"ssm:/iac-ci/{stack}/webhook-secret-demo"
@@ -80,8 +80,8 @@ def opened_pull_request(example: Path, folder: Path, *, stack: str, log_level: s
             cloud,
             [
                 *secrets,
-                Planted(parse_location(_TOKEN), False, stand.token),
-                Planted(parse_location(webhook_secret), False, stand.webhook_secret),
+                SeededSecrets(parse_location(_TOKEN), False, stand.token),
+                SeededSecrets(parse_location(webhook_secret), False, stand.webhook_secret),
             ],
         )
         repository = f"https://{stand.host.address}/{stand.project.full_name}"

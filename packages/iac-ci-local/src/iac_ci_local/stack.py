@@ -29,7 +29,7 @@ _RUNTIME: Final = "python3.12"
 
 
 def default_parallel() -> int:
-    """Say how many orders of one run are open at once: few, so that warm workers are used again."""
+    """Return how many orders of one run are open at once: few, so that warm workers are used again."""
     return max(4, 2 * (os.cpu_count() or 1))
 
 
@@ -125,7 +125,7 @@ class StackBuilder:
         return stack
 
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
-        """Give every function with its whole environment: the stack's own, and what only the local cloud needs."""
+        """Return every function with its whole environment: the stack's own, and what only the local cloud needs."""
         local = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
         return [
             FunctionDefinition(

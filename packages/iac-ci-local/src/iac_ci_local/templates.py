@@ -35,7 +35,7 @@ def stack_folder() -> Path:
 
 
 def placeholders(text: str) -> frozenset[str]:
-    """Give the names of all placeholders in ``text``."""
+    """Return the names of all placeholders in ``text``."""
     return frozenset(_PLACEHOLDER.findall(text))
 
 

@@ -89,7 +89,7 @@ def submit(cloud: LocalCloud, job: Mapping[str, Any]) -> str:
 
 
 def runs(cloud: LocalCloud) -> DynamoRuns:
-    """Give the tables of runs and events, as root."""
+    """Return the tables of runs and events, as root."""
     names = cloud.stack.names
     return DynamoRuns(cloud.aws.client("dynamodb"), names.resource("orders"), names.resource("order-events"))
 

@@ -17,11 +17,11 @@ from iac_ci_common import limits
 from iac_ci_common.errors import ConditionFailed, IacCiError
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.result import Reporter
-from iac_ci_common.ports import Move
+from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState
-from iac_ci_common.termination import end_from_outside
+from iac_ci_common.termination import force_end
 from iac_ci_orchestrator.batching import in_rounds
-from iac_ci_orchestrator.comments import Commenter, Told, no_link
+from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_orchestrator.decide import Dispatch, Plan
-    from iac_ci_orchestrator.ports import Ports
+    from iac_ci_orchestrator.ports import OrchestratorPorts
 
 _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
 
@@ -48,7 +48,7 @@ _LOOK_FOR_ALL: Final = "all-"
 class _Pass:
     """What one pass came to."""
 
-    told: Told
+    told: CommentState
     finished: bool = False
     look_again: bool = False
     failures: tuple[IacCiError, ...] = ()
@@ -57,7 +57,7 @@ class _Pass:
 class Orchestrator:
     """Moves runs on, one wake-up at a time."""
 
-    def __init__(self, ports: Ports, log_link: Callable[[str, str], str | None] = no_link) -> None:
+    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str], str | None] = no_link) -> None:
         """Work through ``ports``; ``log_link`` gives where people read the whole log of a run's order, if anywhere."""
         self._ports = ports
         self._commenter = Commenter(ports, log_link)
@@ -74,12 +74,12 @@ class Orchestrator:
         lock = self._take(run_id, order_nums)
         if lock is None:
             return
-        notes = ports.notes.bind(run_id=run_id)
+        logger = ports.logger.bind(run_id=run_id)
         try:
             failures = self._passes(lock)
         except ConditionFailed as error:
             # Our lease ran out and somebody else goes on; what we had planned was conditional.
-            notes.warning("the lock was lost", error=str(error))
+            logger.warning("the lock was lost", error=str(error))
             return
         if failures:
             raise failures[0]
@@ -102,7 +102,7 @@ class Orchestrator:
         return locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
 
     def _passes(self, lock: Lock) -> tuple[IacCiError, ...]:
-        told = Told.of(lock)
+        told = CommentState.of(lock)
         # What others rang before us counts too: whoever was too late to take the lock has left, and relies on us.
         named, seen = _named(lock.rung), lock.rung
         while True:
@@ -127,7 +127,7 @@ class Orchestrator:
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _pass(self, lock: Lock, named: AbstractSet[str] | None, told: Told) -> _Pass:
+    def _pass(self, lock: Lock, named: AbstractSet[str] | None, told: CommentState) -> _Pass:
         ports = self._ports
         rows = ports.runs.read(lock.run_id)
         if rows.run is None:
@@ -151,13 +151,13 @@ class Orchestrator:
     def _move(self, plan: Plan) -> frozenset[str]:
         """Write the ends and the dispatches together; return the numbers of rows that had moved on."""
         now = self._ports.clock.now()
-        moves = [Move(end.before, end.after, order_event(plan.run, end.after, now)) for end in plan.ends]
-        moves += [Move(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
+        transitions = [Transition(end.before, end.after, order_event(plan.run, end.after, now)) for end in plan.ends]
+        transitions += [Transition(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
         if plan.start is not None:
-            moves.append(Move(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
-        if not moves:
+            transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
+        if not transitions:
             return frozenset()
-        return frozenset(move.before.order_num for move in self._ports.runs.apply(moves))
+        return frozenset(transition.before.order_num for transition in self._ports.runs.apply(transitions))
 
     def _dispatch(
         self, plan: Plan, dispatches: list[Dispatch]
@@ -171,7 +171,7 @@ class Orchestrator:
         answers = in_rounds(
             ports.parallel, [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches]
         )
-        moves: list[Move] = []
+        transitions: list[Transition] = []
         now_running: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
         ended = False
@@ -186,8 +186,8 @@ class Orchestrator:
                     }
                 )
                 now_running[order.order_num] = running
-                moves.append(
-                    Move(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
+                transitions.append(
+                    Transition(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
                 )
             elif answer.retry_is_safe:
                 # It stays `dispatching`; a later pass sends it again.
@@ -195,17 +195,17 @@ class Orchestrator:
             else:
                 self._end(order, OrderState.FAILED, f"the order could not be dispatched: {answer.message}")
                 ended = True
-        if moves:
+        if transitions:
             # A row that has moved on meanwhile has ended, which says more than `running`.
-            ports.runs.apply(moves)
+            ports.runs.apply(transitions)
         for reason, number in Counter(str(failure) for failure in failures).items():
             note = "a dispatch failed and will be tried again"
-            ports.notes.warning(note, run_id=plan.run.run_id, error=reason, orders=number)
+            ports.logger.warning(note, run_id=plan.run.run_id, error=reason, orders=number)
         return tuple(failures), ended, now_running
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
         ports = self._ports
-        end_from_outside(
+        force_end(
             ports.objects,
             ports.workers,
             order,
@@ -217,5 +217,5 @@ class Orchestrator:
 
 
 def _named(news: AbstractSet[str]) -> AbstractSet[str] | None:
-    """Give the orders whose results news is of; None where it asks to look for all."""
+    """Return the orders whose results news is of; None where it asks to look for all."""
     return None if any(one.startswith(_LOOK_FOR_ALL) for one in news) else news

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_orchestrator.ports import Ports
+    from iac_ci_orchestrator.ports import OrchestratorPorts
 
 BETWEEN_EDITS: Final = timedelta(seconds=5)
 """Hosts slow down who edits more often, and people cannot read faster."""
@@ -30,53 +30,53 @@ MAX_LOGS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the pull request was told: when, and whether something has happened that it was not told yet."""
+class CommentState:
+    """When the comment was last updated, and whether it is out of date."""
 
-    at: datetime | None = None
-    behind: bool = False
+    updated_at: datetime | None = None
+    stale: bool = False
 
     @staticmethod
-    def of(lock: Lock) -> Told:
+    def of(lock: Lock) -> CommentState:
         """Take up where the last holder of the lock left."""
-        return Told(lock.reported_at, lock.comment_behind)
+        return CommentState(lock.reported_at, lock.comment_behind)
 
     def onto(self, lock: Lock) -> Lock:
         """Leave it to the next holder."""
-        return lock.model_copy(update={"reported_at": self.at, "comment_behind": self.behind})
+        return lock.model_copy(update={"reported_at": self.updated_at, "comment_behind": self.stale})
 
 
-def now_due(told: Told, now: datetime) -> bool:
-    """Say whether an edit may be made; the preparation's own comment counts as the one before the first."""
-    return told.at is not None and now - told.at >= BETWEEN_EDITS
+def now_due(state: CommentState, now: datetime) -> bool:
+    """Return whether an edit may be made; the preparation's own comment counts as the one before the first."""
+    return state.updated_at is not None and now - state.updated_at >= BETWEEN_EDITS
 
 
 def no_link(run_id: str, order_num: str) -> str | None:  # noqa: ARG001 - the shape of a link
-    """Give no address: there is no console to look at."""
+    """Return no address: there is no console to look at."""
     return None
 
 
 class Commenter:
     """Writes the run's comment. A code host that fails never fails the run, and is never passed over in silence."""
 
-    def __init__(self, ports: Ports, log_link: Callable[[str, str], str | None]) -> None:
+    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str], str | None]) -> None:
         """Use these ports; ``log_link`` gives where the whole log of a run's order is to be read."""
         self._ports = ports
         self._log_link = log_link
 
-    def between(self, run: RunRow, orders: Sequence[OrderRow], told: Told, *, changed: bool) -> Told:
+    def between(self, run: RunRow, orders: Sequence[OrderRow], state: CommentState, *, changed: bool) -> CommentState:
         """Tell what has changed, or leave it to a later pass: the run's watchdog wakes one if no other comes."""
         if run.report is None:
-            return told
+            return state
         now = self._ports.clock.now()
-        if told.at is None:
-            return Told(now, behind=changed)
-        behind = told.behind or changed
-        if not behind or not now_due(told, now):
-            return Told(told.at, behind)
+        if state.updated_at is None:
+            return CommentState(now, stale=changed)
+        stale = state.stale or changed
+        if not stale or not now_due(state, now):
+            return CommentState(state.updated_at, stale)
         self._tell(run, orders, with_status=False)
         # Also where it failed: the failure is recorded, and the next change or the end tries again.
-        return Told(self._ports.clock.now(), behind=False)
+        return CommentState(self._ports.clock.now(), stale=False)
 
     def last(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
         """Tell the end, whenever the edit before was, and set the commit's status."""
@@ -88,7 +88,7 @@ class Commenter:
         ports = self._ports
         failures = publish(ports.reports, run, orders, logs=self._logs(run, orders), with_status=with_status)
         for kind, error in failures.items():
-            ports.notes.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
+            ports.logger.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
             ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
 
     def _logs(self, run: RunRow, orders: Sequence[OrderRow]) -> list[FailedLog]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.models.done import DoneMarker, DoneOrder
-from iac_ci_common.ports import Move
+from iac_ci_common.ports import Transition
 from iac_ci_orchestrator.event_records import run_event
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_orchestrator.comments import Commenter
     from iac_ci_orchestrator.decide import FinishRun
-    from iac_ci_orchestrator.ports import Ports
+    from iac_ci_orchestrator.ports import OrchestratorPorts
 
 
 class Finisher:
     """Ends runs: the row, the done marker, the comment, the sealed packages."""
 
-    def __init__(self, ports: Ports, commenter: Commenter) -> None:
+    def __init__(self, ports: OrchestratorPorts, commenter: Commenter) -> None:
         """Use these ports."""
         self._ports = ports
         self._commenter = commenter
@@ -39,7 +39,7 @@ class Finisher:
         run = finish.after
         if finish.before.status is not run.status:
             now = ports.clock.now()
-            if ports.runs.apply([Move(finish.before, run, run_event(run, now))]):
+            if ports.runs.apply([Transition(finish.before, run, run_event(run, now))]):
                 return False
         with contextlib.suppress(AlreadyExists):
             ports.done.create(

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.graph import Readiness, in_order, readiness
 from iac_ci_common.limits import LEASE_SECONDS, STOP_GRACE_SECONDS, WORKER_WAIT_SECONDS
-from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, RunState, check_order_move, check_run_move
+from iac_ci_common.states import (
+    OPEN,
+    RUN_TERMINAL,
+    TERMINAL,
+    OrderState,
+    RunState,
+    check_order_transition,
+    check_run_transition,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +49,7 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
-class StopFromOutside:
+class ForceEnd:
     """Nobody reported in time: take the claim and leave the result in the worker's place."""
 
     order: OrderRow
@@ -72,7 +80,7 @@ class Plan:
     run: RunRow
     ends: tuple[EndOrder, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
-    stops: tuple[StopFromOutside, ...] = ()
+    stops: tuple[ForceEnd, ...] = ()
     start: StartRun | None = None
     finish: FinishRun | None = None
     orders: tuple[OrderRow, ...] = field(default=(), repr=False)
@@ -91,7 +99,7 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     """Decide what one look at a run asks for.
 
     ``results`` are the results that were found, by order number; those of orders that ended already are passed over.
-    The whole plan is checked against the state tables before it is returned: an illegal one raises ``IllegalMove``.
+    The whole plan is checked against the state tables before it is returned; raises ``IllegalTransition``.
     """
     if run.status in RUN_TERMINAL:
         return Plan(run, finish=FinishRun(run, run), orders=tuple(orders))
@@ -143,7 +151,7 @@ def _never_started(by_num: dict[str, OrderRow], stop_reason: str | None, now: da
 
 
 def _stop_reason(run: RunRow, now: datetime) -> str | None:
-    """Say why no further order may start; None while orders may."""
+    """Return why no further order may start; None while orders may."""
     if run.preparation_error is not None:
         return f"the run could not be prepared: {run.preparation_error}"[:1024]
     if run.cancel_reason is not None:
@@ -171,12 +179,12 @@ def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime
     return order.model_copy(update={"status": status, "ended_at": now, "reason": reason})
 
 
-def _stop(order: OrderRow, now: datetime) -> StopFromOutside | None:
+def _stop(order: OrderRow, now: datetime) -> ForceEnd | None:
     if order.status not in OPEN or order.order_deadline is None:
         return None
     if now <= order.order_deadline + timedelta(seconds=STOP_GRACE_SECONDS):
         return None
-    return StopFromOutside(order, OrderState.TIMED_OUT, "the order's time is up and its worker did not report")
+    return ForceEnd(order, OrderState.TIMED_OUT, "the order's time is up and its worker did not report")
 
 
 def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
@@ -208,7 +216,7 @@ def _first(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[D
 
 
 def _is_stale(order: OrderRow, now: datetime) -> bool:
-    """Say whether a dispatch may have died half-way; one that may still end in time is sent again."""
+    """Return whether a dispatch may have died half-way; one that may still end in time is sent again."""
     if order.status is not OrderState.DISPATCHING or order.dispatched_at is None or order.order_deadline is None:
         return False
     return now >= order.dispatched_at + timedelta(seconds=LEASE_SECONDS) and now < order.order_deadline
@@ -226,7 +234,7 @@ def _finish(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> FinishRun
 
 
 def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | None]:
-    """Say how a run whose orders have all ended ended itself, and why.
+    """Return how a run whose orders have all ended ended itself, and why.
 
     The first cause counts: of the must-succeed orders that did not succeed the one that ended first; ended several at
     the same moment, a failure counts before a time-out and that before a cancellation. Skipped orders are never a
@@ -247,17 +255,17 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
 
 
 def _came_too_late(run: RunRow, order: OrderRow) -> bool:
-    """Say whether an order was cancelled because the run's time was up: nothing else cancels what never started."""
+    """Return whether an order was cancelled because the run's time was up: nothing else cancels what never started."""
     return order.status is OrderState.CANCELLED and order.dispatched_at is None and run.cancel_reason is None
 
 
 def _check(plan: Plan) -> None:
     """Check every move before the first effect: a plan is sound as a whole or not carried out at all."""
     for end in plan.ends:
-        check_order_move(end.before.status, end.after.status)
+        check_order_transition(end.before.status, end.after.status)
     for dispatch in plan.dispatches:
         if not dispatch.again:
-            check_order_move(dispatch.before.status, dispatch.after.status)
+            check_order_transition(dispatch.before.status, dispatch.after.status)
     for change in (plan.start, plan.finish):
         if change is not None and change.before.status is not change.after.status:
-            check_run_move(change.before.status, change.after.status)
+            check_run_transition(change.before.status, change.after.status)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iac_ci_common.ports import Clock, Notes, Objects, Parallel, RunLocks, Runs, Watchdogs, Workers
+    from iac_ci_common.ports import Clock, Logger, Objects, Parallel, RunLocks, Runs, Watchdogs, Workers
     from iac_ci_vcs.ports import Reports
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class OrchestratorPorts:
     """Everything the orchestrator does to the world."""
 
     clock: Clock
@@ -23,4 +23,4 @@ class Ports:
     watchdogs: Watchdogs
     reports: Reports
     parallel: Parallel
-    notes: Notes
+    logger: Logger

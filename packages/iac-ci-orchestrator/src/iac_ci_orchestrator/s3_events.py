@@ -8,7 +8,7 @@ from iac_ci_common.keys import parse_result
 
 
 def wake_ups(event: dict[str, Any]) -> dict[str, frozenset[str]]:
-    """Give the order numbers announced for each run; test events and other keys give nothing.
+    """Return the order numbers announced for each run; test events and other keys give nothing.
 
     An event may carry several records, and its keys are URL-encoded (Amazon S3 User Guide, "Event message structure").
     """

@@ -13,10 +13,10 @@ from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.logger import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.parallel import Threads
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.ports import Ports
+from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_orchestrator.settings import OrchestratorSettings
 from iac_ci_vcs.reports import CodeHostReports
 
@@ -27,7 +27,7 @@ def orchestrator() -> Orchestrator:
     settings = OrchestratorSettings()
     secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"), partial(client, "sts"))
     return Orchestrator(
-        Ports(
+        OrchestratorPorts(
             clock=SystemClock(),
             runs=DynamoRuns(client("dynamodb"), settings.orders_table, settings.events_table),
             locks=DynamoLocks(client("dynamodb"), settings.locks_table),
@@ -42,7 +42,7 @@ def orchestrator() -> Orchestrator:
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings.watchdog_arn),
             reports=CodeHostReports(secrets, hosts=settings.code_hosts),
             parallel=Threads(),
-            notes=PowertoolsNotes("orchestrator", settings.log_level),
+            logger=PowertoolsLogger("orchestrator", settings.log_level),
         ),
         partial(log_address, settings.internal_bucket),
     )

@@ -16,7 +16,7 @@ from iac_ci_triggers.decide import decide_comment, decide_pull_request, decide_p
 from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Wake
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.facts import Source
-from iac_ci_triggers.gather import Gathering
+from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
 from iac_ci_triggers.notice import NOTICE_MARKER, render_notice
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from iac_ci_common.ports import Clock, Notes, Objects, Runs
+    from iac_ci_common.ports import Clock, Logger, Objects, Runs
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.event import HostEvent
@@ -51,7 +51,7 @@ _OPEN: Final = timedelta(hours=25)
 
 
 @dataclass(frozen=True, slots=True)
-class TriggeringPorts:
+class EventProcessorPorts:
     """Everything that working on an event does to the world."""
 
     clock: Clock
@@ -59,15 +59,15 @@ class TriggeringPorts:
     runs: Runs
     ledgers: Ledgers
     code_hosts: CodeHosts
-    notes: Notes
+    logger: Logger
 
 
-class Triggering:
+class EventProcessor:
     """Works on received events. Working on one twice starts, says and cancels nothing more."""
 
     def __init__(
         self,
-        ports: TriggeringPorts,
+        ports: EventProcessorPorts,
         acceptance: Acceptance,
         connections: Callable[[datetime], Connections],
         settings: TriggerSettings,
@@ -86,19 +86,19 @@ class Triggering:
         now = self._ports.clock.now()
         stored = StoredTrigger.model_validate_json(self._ports.objects.get(keys.trigger_event(trigger_id)))
         event = stored.event
-        notes = self._ports.notes.bind(trigger_id=trigger_id, repository=event.repository)
+        logger = self._ports.logger.bind(trigger_id=trigger_id, repository=event.repository)
         connection = self._connections(now).find(event.repository)
         if connection is None:
-            notes.warning("the repository was taken off the list since the event came")
+            logger.warning("the repository was taken off the list since the event came")
             return
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
             source = self._source(event, connection)
             decisions, planned = self._decide(host, event, source)
             for decision in decisions:
                 if isinstance(decision, Nothing):
-                    notes.info("an event starts nothing", reason=decision.reason)
+                    logger.info("an event starts nothing", reason=decision.reason)
             self._do(host, event, source, decisions, planned, now)
-        notes.info("an event was worked on", started=len(planned.accept), duplicates=planned.duplicates)
+        logger.info("an event was worked on", started=len(planned.accept), duplicates=planned.duplicates)
 
     def _source(self, event: HostEvent, connection: Connection) -> Source:
         address = parse_address(event.repository)
@@ -114,7 +114,7 @@ class Triggering:
     def _decide(self, host: CodeHost, event: HostEvent, source: Source) -> tuple[list[Decision], Planned]:
         """Decide, and enter it into the ledger; whoever writes it in between is heard first."""
         ports = self._ports
-        gathering = Gathering(host, ports.runs, ports.objects, source)
+        gathering = FactCollector(host, ports.runs, ports.objects, source)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
@@ -159,7 +159,7 @@ class Triggering:
             try:
                 say()
             except IacCiError as error:
-                self._ports.notes.error("a pull request was not told", error=error.message)
+                self._ports.logger.error("a pull request was not told", error=error.message)
                 failed.append(error)
         passing = [error for error in failed if error.retry_is_safe]
         if passing:

@@ -15,7 +15,7 @@ _ENDS: Final = frozenset({"pullrequest:fulfilled", "pullrequest:rejected"})
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Give the event's fields, or why it asks for nothing."""
+    """Return the event's fields, or why it asks for nothing."""
     name = headers.get("x-event-key", "")
     if name in _STARTS | _ENDS:
         # An update may be of the title alone: then nothing has changed since, and the ledger shows it.
@@ -38,12 +38,12 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
 
 
 def repository(payload: Payload) -> str | None:
-    """Give the address of the repository that the payload is about."""
+    """Return the address of the repository that the payload is about."""
     return payload.find("repository.links.html.href", str)
 
 
 def _actor(payload: Payload) -> dict[str, str]:
-    """Give the account by its UUID; an app's has no nickname."""
+    """Return the account by its UUID; an app's has no nickname."""
     name = payload.find("actor.nickname", str) or payload.find("actor.display_name", str) or "somebody"
     return {"id": payload.get("actor.uuid", str), "login": name}
 

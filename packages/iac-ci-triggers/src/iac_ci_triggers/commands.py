@@ -103,7 +103,7 @@ def _looks_like_one(line: str) -> bool:
 
 
 def _seen(text: str) -> str:
-    """Give the text about as a person sees it: look-alikes made plain, and without what shows nothing."""
+    """Return the text about as a person sees it: look-alikes made plain, and without what shows nothing."""
     if text.isascii():
         return text
     return "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")

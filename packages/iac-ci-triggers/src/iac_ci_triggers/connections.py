@@ -46,12 +46,12 @@ class Connection(Shape):
 
 
 def branch_counts(connection: Connection, branch: str) -> bool:
-    """Say whether what a branch's configuration says is done."""
+    """Return whether what a branch's configuration says is done."""
     return connection.branches is None or any(fnmatchcase(branch, pattern) for pattern in connection.branches)
 
 
 def repository_key(repository: str) -> str | None:
-    """Give ``host/path`` by which a repository is known, None where the address is none.
+    """Return ``host/path`` by which a repository is known, None where the address is none.
 
     GitHub, GitLab and Bitbucket hold names apart without regard to case, so two spellings are one repository.
     """
@@ -73,12 +73,12 @@ class Connections:
                 self._by_repository[key] = connection
 
     def find(self, repository: str | None) -> Connection | None:
-        """Give the connection of exactly this repository."""
+        """Return the connection of exactly this repository."""
         key = repository_key(repository) if repository is not None else None
         return self._by_repository.get(key) if key is not None else None
 
     def secrets_on(self, hosts: set[str]) -> tuple[str, ...]:
-        """Give the locations of all webhook secrets of repositories on these hosts."""
+        """Return the locations of all webhook secrets of repositories on these hosts."""
         found = {
             location
             for key, connection in self._by_repository.items()
@@ -89,7 +89,7 @@ class Connections:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Give the hosts that the repositories are on."""
+        """Return the hosts that the repositories are on."""
         return frozenset(key.partition("/")[0] for key in self._by_repository)
 
 

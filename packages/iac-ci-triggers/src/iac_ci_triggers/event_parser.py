@@ -62,14 +62,14 @@ def _constant(name: str) -> None:
 
 
 def claimed_repository(kind: Sender, payload: Mapping[str, Any]) -> str | None:
-    """Give the address of the repository that a payload names; None where it names none."""
+    """Return the address of the repository that a payload names; None where it names none."""
     named = _HOSTS[kind].repository(Payload(payload))
     is_one = named is not None and named.startswith("https://") and parse_address(named) is not None
     return named if is_one else None
 
 
 def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, Any]) -> HostEvent | Ignored:
-    """Say what a payload tells; what cannot be understood asks for nothing, and the reason names the field."""
+    """Return what a payload tells; what cannot be understood asks for nothing, and the reason names the field."""
     try:
         fields = _HOSTS[kind].read(headers, Payload(payload))
     except FieldMissing as missing:
@@ -90,7 +90,7 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
 
 
 def delivery_id(kind: Sender, headers: Mapping[str, str]) -> str | None:
-    """Give the id by which a host names one delivery, the same when it is sent again; None where it gives none."""
+    """Return the id by which a host names one delivery, the same when it is sent again; None where it gives none."""
     for name in _DELIVERY_HEADERS[kind]:
         given = _DELIVERY.fullmatch(headers.get(name, ""))
         if given is not None:

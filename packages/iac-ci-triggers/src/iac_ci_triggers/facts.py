@@ -33,7 +33,7 @@ class Source:
     connection: Connection | None = None
 
     def heeds(self, branch: str) -> bool:
-        """Say whether the operator lets this branch's configuration count."""
+        """Return whether the operator lets this branch's configuration count."""
         return self.connection is None or branch_counts(self.connection, branch)
 
 
@@ -86,14 +86,14 @@ class Facts:
 
     @property
     def trusted(self) -> bool:
-        """Say whether this very commit may run: by who wrote it and where it lies, or by an approval of it alone."""
+        """Return whether this very commit may run: by who wrote it and where it lies, or by an approval of it alone."""
         if self.pull is None:
             return True
         written_by_us = self.author_may_write and not self.pull.is_fork
         return written_by_us or self.ledger.approved_sha == self.pull.head_sha
 
     def approved_by(self, login: str) -> Facts:
-        """Give the same facts with the commit approved."""
+        """Return the same facts with the commit approved."""
         sha = self.pull.head_sha if self.pull is not None else None
         ledger = self.ledger.model_copy(update={"approved_sha": sha, "approved_by": login})
         return replace(self, ledger=ledger)

@@ -29,7 +29,7 @@ _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
+class FactCollector:
     """Gathers the facts of one event from one repository's host."""
 
     host: CodeHost
@@ -38,7 +38,7 @@ class Gathering:
     source: Source
 
     def facts(self, event: HostEvent, ledger: Ledger) -> Facts:
-        """Give everything that is to be known now; raises what the host raises."""
+        """Return everything that is to be known now; raises what the host raises."""
         actor = Account(event.actor.id, event.actor.login)
         if event.kind is EventKind.PUSH:
             return self._of_push(event, ledger, actor)

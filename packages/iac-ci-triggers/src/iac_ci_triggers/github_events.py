@@ -18,7 +18,7 @@ _MOST_COMMITS: Final = 2048
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Give the event's fields, or why it asks for nothing."""
+    """Return the event's fields, or why it asks for nothing."""
     name = headers.get("x-github-event", "")
     if name == "ping":
         return Ignored("pong: the webhook reaches the engine")
@@ -32,7 +32,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
 
 
 def repository(payload: Payload) -> str | None:
-    """Give the address of the repository that the payload is about."""
+    """Return the address of the repository that the payload is about."""
     return payload.find("repository.html_url", str)
 
 

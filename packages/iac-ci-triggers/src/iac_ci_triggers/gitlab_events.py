@@ -16,7 +16,7 @@ _ENDS: Final = frozenset({"close", "merge"})
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Give the event's fields, or why it asks for nothing."""
+    """Return the event's fields, or why it asks for nothing."""
     name = headers.get("x-gitlab-event", "")
     kind = payload.find("object_kind", str)
     if kind == "merge_request":
@@ -29,7 +29,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
 
 
 def repository(payload: Payload) -> str | None:
-    """Give the address of the project that the payload is about."""
+    """Return the address of the project that the payload is about."""
     return payload.find("project.web_url", str)
 
 
@@ -54,7 +54,7 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
 
 
 def _asks_anew(payload: Payload) -> bool:
-    """Say whether an update has new commits (only then ``oldrev`` is given), another target, or ends a draft."""
+    """Return whether an update has new commits (only then ``oldrev`` is given), another target, or ends a draft."""
     return (
         payload.find("object_attributes.oldrev", str) is not None
         or payload.find("changes.target_branch", dict) is not None

@@ -92,5 +92,5 @@ def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
 
 
 def username(account: Account) -> str:
-    """Give an account's name as a flow id can hold it."""
+    """Return an account's name as a flow id can hold it."""
     return _NOT_IN_NAMES.sub("-", account.login).strip("-_")[:100] or "somebody"

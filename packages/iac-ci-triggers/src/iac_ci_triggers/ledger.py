@@ -40,5 +40,5 @@ class Ledger(StoredShape):
     expires_at: Moment
 
     def run(self, run_id: str) -> StartedRun | None:
-        """Give the entry of a run."""
+        """Return the entry of a run."""
         return next((run for run in self.runs if run.run_id == run_id), None)

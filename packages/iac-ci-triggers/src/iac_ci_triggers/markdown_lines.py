@@ -52,7 +52,7 @@ class PlainLine:
 
 
 def plain_lines(text: str) -> Iterator[PlainLine]:
-    """Give the lines of top-level paragraphs that are nothing but text, exactly as they were typed.
+    """Return the lines of top-level paragraphs that are nothing but text, exactly as they were typed.
 
     No line of a quote, a list, a table, a footnote, code or a heading is given, nor one with any markup in it. Inside
     HTML, ``<details>`` as well, lines are given with a doubt: a ``<blockquote>`` quotes as ``>`` does.
@@ -90,7 +90,7 @@ def plain_lines(text: str) -> Iterator[PlainLine]:
 
 
 def _lines(children: list[Token], html: _OpenElements) -> Iterator[PlainLine | None]:
-    """Give each line of a paragraph: None for one with any markup in it."""
+    """Return each line of a paragraph: None for one with any markup in it."""
     parts: list[str] | None = []
     doubt = IN_HTML if html.open else None
     for child in children:

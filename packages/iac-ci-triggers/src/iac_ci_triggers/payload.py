@@ -29,7 +29,7 @@ class Payload:
     content: Any
 
     def get(self, path: str, kind: type[T]) -> T:
-        """Give a field of exactly that type; raise ``FieldMissing`` for any other."""
+        """Return a field of exactly that type; raise ``FieldMissing`` for any other."""
         value = self.content
         for step in path.split("."):
             value = value.get(step) if isinstance(value, dict) else None
@@ -39,14 +39,14 @@ class Payload:
         return value
 
     def find(self, path: str, kind: type[T]) -> T | None:
-        """Give a field of that type, None for any other."""
+        """Return a field of that type, None for any other."""
         try:
             return self.get(path, kind)
         except FieldMissing:
             return None
 
     def pushed_paths(self, total: int | None) -> tuple[str, ...] | None:
-        """Give what a push's commits touch, ``total`` of them; None where not all of it is told.
+        """Return what a push's commits touch, ``total`` of them; None where not all of it is told.
 
         A push onto a new branch, or one that takes commits away, changes more than its commits say.
         """
@@ -65,6 +65,6 @@ class Payload:
         return tuple(paths) if len(paths) <= MAX_CHANGED else None
 
     def commit(self, path: str) -> str | None:
-        """Give a commit's full hash; None where the field tells none."""
+        """Return a commit's full hash; None where the field tells none."""
         sha = self.find(path, str)
         return None if sha is None or sha in ZERO else sha

@@ -24,7 +24,7 @@ from iac_ci_vcs.address import settings_for
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iac_ci_common.ports import Clock, Deliveries, Notes, Objects, Preparations, Secrets
+    from iac_ci_common.ports import AsyncInvoker, Clock, Deliveries, Logger, Objects, Secrets
     from iac_ci_common.request import Request
     from iac_ci_triggers.settings import TriggerSettings
 
@@ -35,15 +35,15 @@ DUPLICATE: Final = "this delivery was received before"
 
 
 @dataclass(frozen=True, slots=True)
-class EventDoorPorts:
+class WebhookReceiverPorts:
     """Everything that receiving an event does to the world."""
 
     clock: Clock
     deliveries: Deliveries
     objects: Objects
-    preparations: Preparations
+    invoker: AsyncInvoker
     secrets: Secrets
-    notes: Notes
+    logger: Logger
 
 
 class Received(NamedTuple):
@@ -53,10 +53,10 @@ class Received(NamedTuple):
     content: dict[str, Any]
 
 
-class EventDoor:
+class WebhookReceiver:
     """Receives events. Until one is verified nothing is stored."""
 
-    def __init__(self, ports: EventDoorPorts, settings: TriggerSettings) -> None:
+    def __init__(self, ports: WebhookReceiverPorts, settings: TriggerSettings) -> None:
         """Work through ``ports``."""
         self._ports = ports
         self._settings = settings
@@ -92,7 +92,7 @@ class EventDoor:
         return self._take_in(kind, request, event, now)
 
     def _locations(self, kind: Sender, claimed: str | None, now: datetime) -> tuple[str, ...]:
-        """Give the places of the secrets that may have signed the event.
+        """Return the places of the secrets that may have signed the event.
 
         An organisation's ping and an app's own events name no repository: any secret of that kind of host proves them,
         and they can start nothing.
@@ -124,13 +124,13 @@ class EventDoor:
         ports.objects.put(
             keys.trigger_event(trigger_id), stored.model_dump_json().encode(), content_type="application/json"
         )
-        ports.preparations.trigger(trigger_id)
+        ports.invoker.process_event(trigger_id)
         for delivery in deliveries if seen is None else [seen]:
             try:
                 ports.deliveries.answer(delivery.key, trigger_id)
             except IacCiError as error:
                 # Should it come again it is worked on again, and finds what it started in the ledger.
-                ports.notes.warning("a delivery could not be marked as received", error=error.message)
+                ports.logger.warning("a delivery could not be marked as received", error=error.message)
         return Received(202, {"schema_version": 1, "received": True, "trigger_id": trigger_id})
 
     def _deliveries(self, kind: Sender, request: Request, now: datetime) -> list[Delivery]:

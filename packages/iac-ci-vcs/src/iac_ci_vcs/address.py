@@ -39,7 +39,7 @@ def parse_address(repository: str) -> RepositoryAddress | None:
 
 
 def settings_for(host: str, hosts: Mapping[str, HostSettings] | None = None) -> HostSettings:
-    """Say how a host is spoken to: as configured, as known, by its name; else as GitHub Enterprise."""
+    """Return how a host is spoken to: as configured, as known, by its name; else as GitHub Enterprise."""
     known = {**KNOWN_HOSTS, **(hosts or {})}.get(host)
     if known is not None:
         return known

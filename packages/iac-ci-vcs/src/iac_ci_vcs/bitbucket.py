@@ -11,7 +11,7 @@ from urllib.parse import quote
 from requests.auth import HTTPBasicAuth
 
 from iac_ci_common.errors import NotFound, PortFailed
-from iac_ci_vcs.http_session import BearerAuth, Wire, json_of, read_bounded
+from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
     Account,
     AppCredentials,
@@ -72,18 +72,18 @@ class Bitbucket:
         self._secret = secret
         self._git_user = "x-bitbucket-api-token-auth" if colon else "x-token-auth"
         auth = HTTPBasicAuth(user, secret) if colon else BearerAuth(lambda: secret)
-        self._wire = Wire(address.host, auth, seconds=seconds)
+        self._wire = HostSession(address.host, auth, seconds=seconds)
         self._me: Account | None = None
 
     def me(self) -> Account:
-        """Give the token's account; of a repository's token its bot."""
+        """Return the token's account; of a repository's token its bot."""
         if self._me is None:
             with self._wire.doing("engine's own account"):
                 self._me = _account(self._get(f"{self._root}/user", "engine's own account"))
         return self._me
 
     def clone(self) -> Clone:
-        """Give the address and the token."""
+        """Return the address and the token."""
         return Clone(self._address.clone_url, self._git_user, self._secret)
 
     def pull_request(self, number: int) -> PullRequest:

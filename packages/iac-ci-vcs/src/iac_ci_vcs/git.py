@@ -37,7 +37,7 @@ _URL_SCHEMES: Final = frozenset({"https", "ssh"})
 
 
 def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
-    """Say what is wrong with a repository's address; None if git may be given it.
+    """Return what is wrong with a repository's address; None if git may be given it.
 
     ``https://``, ``ssh://`` and ``user@host:path`` are known, ``file://`` on the local cloud only. Credentials do not
     belong into an address: it is shown and stored.
@@ -164,7 +164,7 @@ class GitRepositories:
         return environment
 
     def _speaks_http(self, repository: str) -> bool:
-        """Say whether git asks a host by ``http`` whose address says ``https``.
+        """Return whether git asks a host by ``http`` whose address says ``https``.
 
         Only the local cloud's, on this very machine, whose API is configured to be there by ``http``: it has no
         certificate, and its address is written like every other's.
@@ -208,7 +208,7 @@ class GitRepositories:
 
 
 def git_token(repository: str, secret: str, hosts: Mapping[str, HostSettings] | None = None) -> str:
-    """Give git's user and token for a secret: the code host knows which user's name goes with it, and mints for an app.
+    """Return git's user and token for a secret: the code host knows the user's name, and mints a token for an app.
 
     A ``user:token`` is taken as it is, but for Bitbucket, whose API tokens are kept with the account's address.
     """

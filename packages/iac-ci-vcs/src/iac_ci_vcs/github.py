@@ -13,7 +13,7 @@ import requests
 
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.github_app import InstallationTokens
-from iac_ci_vcs.http_session import BearerAuth, Wire, json_of, read_bounded
+from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
     Account,
     AppCredentials,
@@ -77,10 +77,10 @@ class GitHub:
         else:
             fixed = credentials.token
             self._token = lambda: fixed
-        self._wire = Wire(address.host, BearerAuth(self._token), seconds=seconds)
+        self._wire = HostSession(address.host, BearerAuth(self._token), seconds=seconds)
 
     def me(self) -> Account:
-        """Give the token's account, or the app's."""
+        """Return the token's account, or the app's."""
         if self._me is None:
             what = "engine's own account"
             # A bot's token may not ask for /user.
@@ -90,7 +90,7 @@ class GitHub:
         return self._me
 
     def clone(self) -> Clone:
-        """Give the address and a token."""
+        """Return the address and a token."""
         return Clone(self._address.clone_url, "x-access-token", self._token())
 
     def pull_request(self, number: int) -> PullRequest:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_vcs.http_session import BearerAuth, Wire, json_of
+from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of
 
 if TYPE_CHECKING:
     from iac_ci_vcs.provider import AppCredentials
@@ -29,13 +29,13 @@ class InstallationTokens:
         self._credentials = credentials
         self._root = root
         self._repository = repository
-        self._wire = Wire(host, BearerAuth(self._assertion), seconds=seconds)
+        self._wire = HostSession(host, BearerAuth(self._assertion), seconds=seconds)
         self._token = ""
         self._expires_at = datetime.min.replace(tzinfo=UTC)
         self._installation = credentials.installation_id
 
     def token(self) -> str:
-        """Give a token that lives for some minutes yet."""
+        """Return a token that lives for some minutes yet."""
         if datetime.now(UTC) + _SPARE >= self._expires_at:
             self._mint()
         return self._token
@@ -45,7 +45,7 @@ class InstallationTokens:
         self._expires_at = datetime.min.replace(tzinfo=UTC)
 
     def slug(self) -> str:
-        """Give the app's name in addresses; its account is ``<slug>[bot]``."""
+        """Return the app's name in addresses; its account is ``<slug>[bot]``."""
         what = "GitHub app"
         with self._wire.doing(what):
             return str(json_of(self._wire.ask("GET", f"{self._root}/app", what))["slug"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_vcs.http_session import BearerAuth, Wire, read_bounded, refusal
+from iac_ci_vcs.http_session import BearerAuth, HostSession, read_bounded, refusal
 from iac_ci_vcs.provider import (
     Account,
     AppCredentials,
@@ -62,7 +62,7 @@ class GitLab:
         self._address = address
         self._token = credentials.token
         # As a bearer: requests takes only the header Authorization away where an answer leads to another host.
-        self._wire = Wire(address.host, BearerAuth(lambda: self._token), seconds=seconds)
+        self._wire = HostSession(address.host, BearerAuth(lambda: self._token), seconds=seconds)
         root = (api_url or f"https://{address.host}").rstrip("/").removesuffix("/api/v4")
         self._api = gitlab.Gitlab(root, session=self._wire, per_page=_PAGE, user_agent="iac-ci")
         self._here = f"/projects/{quote(address.path, safe='')}"
@@ -71,14 +71,14 @@ class GitLab:
         self._me: Account | None = None
 
     def me(self) -> Account:
-        """Give the token's account; of a project's token its bot."""
+        """Return the token's account; of a project's token its bot."""
         if self._me is None:
             with self._doing("engine's own account"):
                 self._me = _account(self._get("/user"))
         return self._me
 
     def clone(self) -> Clone:
-        """Give the address and the token."""
+        """Return the address and the token."""
         return Clone(self._address.clone_url, "oauth2", self._token)
 
     def pull_request(self, number: int) -> PullRequest:

@@ -86,7 +86,7 @@ class OpenedCodeHosts:
 
     @contextmanager
     def open(self, repository: str, token_location: str) -> Iterator[CodeHost]:
-        """Give the repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
+        """Return the repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
         credentials = parse_credentials(self._secrets.read(parse_location(token_location)))
         host = open_code_host(repository, credentials, hosts=self._hosts, seconds=self._seconds)
         try:

@@ -48,7 +48,7 @@ class BearerAuth(AuthBase):
         return request
 
 
-class Wire(requests.Session):
+class HostSession(requests.Session):
     """A session with one host. Not for several threads at once."""
 
     def __init__(self, host: str, auth: AuthBase, *, seconds: float) -> None:
@@ -87,7 +87,7 @@ class Wire(requests.Session):
         return self.good(self.request(method, url, allow_redirects=method == "GET", **arguments), what)
 
     def good(self, response: requests.Response, what: str) -> requests.Response:
-        """Give a good answer back; raise ``NotFound`` or ``PortFailed`` with the host's reason for any other."""
+        """Return a good answer back; raise ``NotFound`` or ``PortFailed`` with the host's reason for any other."""
         if response.status_code < 300:
             return response
         raise refusal(self.host, what, response.status_code, _reason(response))
@@ -151,7 +151,7 @@ def pause(seconds: float) -> None:
 
 
 def refusal(host: str, what: str, status: int, reason: str) -> PortFailed:
-    """Give the error for a refused request, with the host's own reason, shortened."""
+    """Return the error for a refused request, with the host's own reason, shortened."""
     said = f": {reason[:_REASON_CHARS]}" if reason else ""
     if status in {404, 410}:
         return NotFound(f"{host} has no {what}: HTTP {status}{said}")
@@ -177,7 +177,7 @@ def _backoff(attempt: int) -> float:
 
 
 def _asked_to_wait(response: requests.Response) -> float | None:
-    """Say how long the host asks us to wait; None where it does not."""
+    """Return how long the host asks us to wait; None where it does not."""
     headers = response.headers
     unavailable = response.status_code == requests.codes.service_unavailable and "Retry-After" in headers
     if response.status_code == requests.codes.forbidden:
@@ -212,7 +212,7 @@ def _seconds_until(value: str | None) -> float | None:
 
 
 def json_of(response: requests.Response) -> Any:
-    """Give an answer's JSON; a page of a proxy in its place is the host's failure."""
+    """Return an answer's JSON; a page of a proxy in its place is the host's failure."""
     try:
         return response.json()
     except requests.JSONDecodeError as error:
@@ -230,4 +230,4 @@ def read_bounded(response: requests.Response, what: str, max_bytes: int) -> byte
     return bytes(body)
 
 
-__all__ = ["BearerAuth", "Wire", "json_of", "pause", "read_bounded", "refusal"]
+__all__ = ["BearerAuth", "HostSession", "json_of", "pause", "read_bounded", "refusal"]

@@ -34,7 +34,7 @@ class CodeHosts(Protocol):
     """Where pull requests are."""
 
     def open(self, repository: str, token_location: str) -> AbstractContextManager[CodeHost]:
-        """Give a repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
+        """Return a repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
         ...
 
 

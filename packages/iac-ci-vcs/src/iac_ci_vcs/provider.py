@@ -33,7 +33,7 @@ class Permission(IntEnum):
 
     @property
     def can_write(self) -> bool:
-        """Say whether the user's commands and approvals count."""
+        """Return whether the user's commands and approvals count."""
         return self >= Permission.WRITE
 
 
@@ -77,7 +77,7 @@ class ChangedFile:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Give every name that the change touches."""
+        """Return every name that the change touches."""
         return (self.path,) if self.previous_path is None else (self.path, self.previous_path)
 
 
@@ -130,7 +130,7 @@ class Clone:
 
     @property
     def git_token(self) -> str:
-        """Give what ``Repositories.checkout`` takes as its token: the user's name and the token."""
+        """Return what ``Repositories.checkout`` takes as its token: the user's name and the token."""
         return f"{self.username}:{self.token}"
 
 
@@ -144,11 +144,11 @@ class CodeHost(Protocol):
     """Longest comment that the host takes, in characters."""
 
     def me(self) -> Account:
-        """Give the engine's own account; asked once."""
+        """Return the engine's own account; asked once."""
         ...
 
     def clone(self) -> Clone:
-        """Give address and credentials for git; a token that expires is fresh."""
+        """Return address and credentials for git; a token that expires is fresh."""
         ...
 
     def pull_request(self, number: int) -> PullRequest:
@@ -164,11 +164,11 @@ class CodeHost(Protocol):
         ...
 
     def branch_head(self, branch: str) -> str:
-        """Give the full commit that a branch is at now; ``NotFound`` if there is no such branch."""
+        """Return the full commit that a branch is at now; ``NotFound`` if there is no such branch."""
         ...
 
     def permission(self, account: Account) -> Permission:
-        """Say what a user may do; NONE for a stranger."""
+        """Return what a user may do; NONE for a stranger."""
         ...
 
     def comment(self, number: int, comment_id: str) -> Comment:

@@ -10,24 +10,24 @@ from pydantic import ValidationError
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.initial_rows import queue
+from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.watch import WatchAnswer
 from iac_ci_common.nudge import nudge
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
-from iac_ci_common.termination import end_from_outside
+from iac_ci_common.termination import force_end
 from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared, is_late
 
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.models.watch import Watch
-    from iac_ci_common.ports import Clock, LockReader, Notes, Objects, Preparations, Runs, Workers
+    from iac_ci_common.ports import AsyncInvoker, Clock, LockReader, Logger, Objects, Runs, Workers
     from iac_ci_watchdog.failures import WorkerDied
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class WatchdogPorts:
     """Everything the watchdog does to the world."""
 
     clock: Clock
@@ -35,14 +35,14 @@ class Ports:
     locks: LockReader
     objects: Objects
     workers: Workers
-    preparations: Preparations
-    notes: Notes
+    invoker: AsyncInvoker
+    logger: Logger
 
 
 class Watchdog:
     """The safety net: whatever died or was missed is noticed by it within a poll."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: WatchdogPorts) -> None:
         """Work through ``ports``."""
         self._ports = ports
 
@@ -50,8 +50,8 @@ class Watchdog:
         """Take one look for one execution and say whether it may end."""
         decision = self._check_run(watch) if watch.order_num == RUN_ORDER_NUM else self._check_order(watch)
         if decision.action not in {Action.WAIT, Action.END}:
-            notes = self._ports.notes.bind(run_id=watch.run_id, order_num=watch.order_num)
-            notes.warning("the watchdog acts", action=decision.action.value, seen=decision.seen)
+            logger = self._ports.logger.bind(run_id=watch.run_id, order_num=watch.order_num)
+            logger.warning("the watchdog acts", action=decision.action.value, seen=decision.seen)
         return WatchAnswer(
             run_id=watch.run_id,
             order_num=watch.order_num,
@@ -157,7 +157,7 @@ class Watchdog:
             return Decision(Action.END, "there is no such job")
         decision = decide_unprepared(job.accepted_at, job.deadline, ports.clock.now())
         if decision.action is Action.PREPARE_AGAIN:
-            ports.preparations.start(run_id)
+            ports.invoker.prepare(run_id)
         elif decision.action is Action.GIVE_UP:
             self._give_up(run_id, decision.seen)
         return decision
@@ -167,7 +167,7 @@ class Watchdog:
 
     def _give_up(self, run_id: str, reason: str) -> None:
         """Insert the run all the same, as one that could not be prepared, so that it ends like every other."""
-        queued = queue(self._job(run_id), max_parallel=1, preparation_error=reason)
+        queued = build_rows(self._job(run_id), max_parallel=1, preparation_error=reason)
         self._ports.runs.insert(queued.run, queued.orders, queued.events)
         nudge(self._ports.objects, run_id)
 
@@ -177,7 +177,7 @@ class Watchdog:
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
         ports = self._ports
-        written = end_from_outside(
+        written = force_end(
             ports.objects, ports.workers, order, status, reason, reporter=Reporter.WATCHDOG, now=ports.clock.now()
         )
         if not written:

@@ -47,7 +47,7 @@ _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
 
 
 def is_late(order: OrderRow, now: datetime) -> bool:
-    """Say whether an order would have ended by now if its worker had come at once: then its claim is worth a look."""
+    """Return whether an order would have ended by now if its worker had started at once: then its claim is read."""
     return order.status in OPEN and order.dispatched_at is not None and now > _longest(order, order.dispatched_at)
 
 
@@ -95,7 +95,7 @@ def decide_run(
 
 
 def _undone(run: RunRow, orders: Sequence[OrderRow], reported: AbstractSet[str], now: datetime) -> str | None:
-    """Say what the orchestrator should have done by now; None if all is well."""
+    """Return what the orchestrator should have done by now; None if all is well."""
     if run.status in RUN_TERMINAL:
         return "the run ended and its finish is not complete"
     if all(order.status in TERMINAL for order in orders):

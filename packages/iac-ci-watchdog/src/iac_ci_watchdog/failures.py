@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iac_ci_common.models.answer import Preparation
+from iac_ci_common.models.answer import PreparationTask
 from iac_ci_common.models.work import Work
 
 
@@ -47,6 +47,6 @@ def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
         if isinstance(payload, dict) and "trigger" in payload:
             # Nothing but the code host could tell the pull request, and that is what failed: people hear of it.
             raise ValueError(f"the event {payload['trigger']!r:.60} could not be worked on: {reason[:500]}") from None
-        return PreparationDied(Preparation.model_validate(payload).prepare, reason[:500])
+        return PreparationDied(PreparationTask.model_validate(payload).prepare, reason[:500])
     call = str(event.get("requestContext", {}).get("requestId") or "")
     return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call)

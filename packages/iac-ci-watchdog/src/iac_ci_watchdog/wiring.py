@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import cache, partial
 
 from iac_ci_common.aws.clients import client
-from iac_ci_common.aws.functions import LambdaPreparations
+from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.logger import PowertoolsNotes
-from iac_ci_watchdog.act import Ports, Watchdog
+from iac_ci_common.logger import PowertoolsLogger
+from iac_ci_watchdog.act import Watchdog, WatchdogPorts
 from iac_ci_watchdog.settings import WatchdogSettings
 
 
@@ -21,14 +21,14 @@ def watchdog() -> Watchdog:
     """Build the watchdog from the environment; raises pydantic's error where a setting is missing."""
     settings = WatchdogSettings()
     return Watchdog(
-        Ports(
+        WatchdogPorts(
             clock=SystemClock(),
             runs=DynamoRuns(client("dynamodb"), settings.orders_table, settings.events_table),
             locks=DynamoLocks(client("dynamodb"), settings.locks_table),
             objects=S3Objects(client("s3"), settings.internal_bucket),
             # The watchdog looks at builds and stops them; it starts no worker.
             workers=AwsWorkers(partial(client, "lambda"), partial(client, "codebuild"), "", settings.worker_project),
-            preparations=LambdaPreparations(client("lambda"), settings.init_function),
-            notes=PowertoolsNotes("watchdog", settings.log_level),
+            invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function),
+            logger=PowertoolsLogger("watchdog", settings.log_level),
         )
     )

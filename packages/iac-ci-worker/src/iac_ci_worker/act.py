@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.changes import Changes
     from iac_ci_common.models.work import Work
-    from iac_ci_common.ports import Clock, Notes, Sealer
-    from iac_ci_worker.presigned import Exchange
+    from iac_ci_common.ports import Clock, Logger, Sealer
+    from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.runner import Runner
     from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
@@ -36,14 +36,14 @@ _CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class WorkerPorts:
     """Everything the worker does to the world."""
 
     clock: Clock
-    exchange: Exchange
+    exchange: PresignedObjects
     sealer: Sealer
     runner: Runner
-    notes: Notes
+    logger: Logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class _Ran:
 class Worker:
     """Runs orders, one at a time."""
 
-    def __init__(self, ports: Ports, settings: WorkerSettings) -> None:
+    def __init__(self, ports: WorkerPorts, settings: WorkerSettings) -> None:
         """Work through ``ports``."""
         self._ports = ports
         self._settings = settings
@@ -70,7 +70,7 @@ class Worker:
         left; the watchdog reports in our place.
         """
         ports = self._ports
-        notes = ports.notes.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
+        logger = ports.logger.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
         claim = Claim(
             run_id=work.run_id,
             order_num=work.order_num,
@@ -80,7 +80,7 @@ class Worker:
             execution=f"{work.dispatch}:{call.replace(':', '-')}:{secrets.token_hex(8)}",
         )
         if not ports.exchange.claim(work.urls, claim):
-            notes.info("the order is taken already")
+            logger.info("the order is taken already")
             return None
         with workspace() as place:
             started = ports.clock.now()
@@ -94,7 +94,7 @@ class Worker:
             except IacCiError as error:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
             except Exception as error:  # noqa: BLE001 - whatever happens, a result must be left
-                notes.error("the worker failed", error=redactor.text(repr(error)))
+                logger.error("the worker failed", error=redactor.text(repr(error)))
                 ran = _Ran(Verdict(OrderState.FAILED, f"the worker failed: {type(error).__name__}", failed=True))
             self._report(work, place, ran, redactor, started)
             return ran.verdict.status
@@ -137,7 +137,7 @@ class Worker:
                 ports.exchange.store_log(work.urls, place.log)
                 stored = True
             except IacCiError as error:
-                ports.notes.warning("the log could not be stored", run_id=work.run_id, error=error.message)
+                ports.logger.warning("the log could not be stored", run_id=work.run_id, error=error.message)
                 reason = f"{reason + '; ' if reason else ''}the full log could not be stored"
         tail, truncated = log_tail(_end_of(place.log, size), whole=size)
         ended = ports.clock.now()

@@ -43,7 +43,7 @@ class Verdict:
 
 
 def seconds_left(work: Work, claimed_at: datetime, now: datetime) -> float:
-    """Say how long the commands may take: the order's time-out, cut to the moment after which it is too late.
+    """Return how long the commands may take: the order's time-out, cut to the moment after which it is too late.
 
     That is the order's deadline or, before it, the moment from which on whoever sees the claim believes us dead.
     """

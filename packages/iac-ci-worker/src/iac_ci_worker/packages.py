@@ -16,7 +16,7 @@ from iac_ci_common.packing import unpack
 if TYPE_CHECKING:
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Sealer
-    from iac_ci_worker.presigned import Exchange
+    from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.workspace import Workspace
 
 
@@ -29,7 +29,7 @@ class Package:
     folder: Path
 
 
-def open_package(work: Work, place: Workspace, exchange: Exchange, sealer: Sealer) -> Package:
+def open_package(work: Work, place: Workspace, exchange: PresignedObjects, sealer: Sealer) -> Package:
     """Fetch and open an order's package and code; secrets stay in memory.
 
     Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound`` or ``PortFailed``.

@@ -21,7 +21,7 @@ _FIRST_WAIT_SECONDS: Final = 0.2
 _CHUNK: Final = 1024 * 1024
 
 
-class Exchange(Protocol):
+class PresignedObjects(Protocol):
     """How a worker talks to the engine."""
 
     def claim(self, urls: WorkUrls, claim: Claim) -> bool:
@@ -41,7 +41,7 @@ class Exchange(Protocol):
         ...
 
 
-class HttpExchange:
+class HttpPresignedObjects:
     """The exchange over HTTP. URLs never appear in what it raises: each is a capability."""
 
     def __init__(self, *, wait: Callable[[float], None] = time.sleep) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.logger import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.sops import SopsSealer
-from iac_ci_worker.act import Ports, Worker
-from iac_ci_worker.presigned import HttpExchange
+from iac_ci_worker.act import Worker, WorkerPorts
+from iac_ci_worker.presigned import HttpPresignedObjects
 from iac_ci_worker.processes import shield
 from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
@@ -19,5 +19,5 @@ def worker() -> Worker:
     """Build the worker and shield its process from the commands."""
     shield()
     settings = WorkerSettings()
-    notes = PowertoolsNotes("worker", settings.log_level)
-    return Worker(Ports(SystemClock(), HttpExchange(), SopsSealer(), BashRunner(), notes), settings)
+    logger = PowertoolsLogger("worker", settings.log_level)
+    return Worker(WorkerPorts(SystemClock(), HttpPresignedObjects(), SopsSealer(), BashRunner(), logger), settings)

@@ -11,7 +11,7 @@ _making: Final = Lock()
 
 
 def client(service: str) -> Any:
-    """Give the one client of a service.
+    """Return the one client of a service.
 
     Several threads may ask at once for a first time. boto3's default session, which makes clients, must not be used by
     two at a time (Boto3 documentation, "Session"), so they are made one after another.

@@ -162,7 +162,7 @@ class DynamoLocks:
 
 
 def _seen(error: ConditionFailed) -> Lock | None:
-    """Give the lock as it was when the condition failed: the refusal itself shows it, which saves a read."""
+    """Return the lock as it was when the condition failed: the refusal itself shows it, which saves a read."""
     refusal: Any = getattr(error.__cause__, "response", {})
     return model(Lock, refusal["Item"]) if "Item" in refusal else None
 

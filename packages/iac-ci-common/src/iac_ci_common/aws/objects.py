@@ -58,7 +58,7 @@ class S3Objects:
             return content
 
     def exists(self, key: str) -> bool:
-        """Say whether the object is there."""
+        """Return whether the object is there."""
         try:
             with aws_errors(f"looking for {key}"):
                 self._client.head_object(Bucket=self._bucket, Key=key)

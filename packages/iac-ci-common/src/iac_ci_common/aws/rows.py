@@ -61,5 +61,5 @@ def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
 
 
 def expiry_seconds(moment: datetime) -> int:
-    """Give the epoch second from which a row may be deleted."""
+    """Return the epoch second from which a row may be deleted."""
     return int(-(-moment.timestamp() // 1))

@@ -11,9 +11,9 @@ from iac_ci_common.errors import ConditionFailed, NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, RunRow
-from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.states import RUN_TERMINAL, OrderState
-from iac_ci_common.transitions import check_move
+from iac_ci_common.transitions import check_transition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,17 +64,18 @@ class DynamoRuns:
         commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
         return not transactions.write(self._client, [commit])
 
-    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
-        """Apply the moves that still fit; return the others."""
-        for move in moves:
-            check_move(move)
+    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+        """Apply the transitions that still fit; return the others."""
+        for transition in transitions:
+            check_transition(transition)
         groups = [
-            [self._update(move), *([self._put_event(move.event)] if move.event is not None else [])] for move in moves
+            [self._update(transition), *([self._put_event(transition.event)] if transition.event is not None else [])]
+            for transition in transitions
         ]
-        return tuple(moves[index] for index in transactions.write(self._client, groups))
+        return tuple(transitions[index] for index in transactions.write(self._client, groups))
 
     def record(self, events: Sequence[Event]) -> None:
-        """Write events that go with no move."""
+        """Write events that go with no transition."""
         transactions.write(self._client, [[self._put_event(event)] for event in events])
 
     def events(self, trace_id: str) -> list[Event]:
@@ -134,9 +135,9 @@ class DynamoRuns:
     def _put_event(self, event: Event) -> dict[str, Any]:
         return {"Put": {"TableName": self._events, "Item": item(event, sort_key=event.sort, epoch_ms=event.epoch_ms)}}
 
-    def _update(self, move: Move) -> dict[str, Any]:
-        """Write only what changed, on condition that the row is still as the move was planned for."""
-        before, after = item(move.before), item(move.after)
+    def _update(self, transition: Transition) -> dict[str, Any]:
+        """Write only what changed, on condition that the row is still as the transition was planned for."""
+        before, after = item(transition.before), item(transition.after)
         changed = {name: value for name, value in after.items() if before.get(name) != value}
         gone = sorted(set(before) - set(after))
         names = {f"#{name}": name for name in [*changed, *gone, "status"]}
@@ -144,7 +145,7 @@ class DynamoRuns:
         still_there = "#status = :before_status"
         values[":before_status"] = before["status"]
         condition = still_there
-        if isinstance(move.before, OrderRow):
+        if isinstance(transition.before, OrderRow):
             names["#dispatched_at"] = "dispatched_at"
             if "dispatched_at" in before:
                 values[":before_dispatched_at"] = before["dispatched_at"]

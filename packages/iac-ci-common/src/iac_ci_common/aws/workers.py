@@ -68,7 +68,7 @@ class AwsWorkers:
             return
 
     def build_ended(self, build_id: str) -> bool:
-        """Say whether a build has ended; one that CodeBuild no longer knows has."""
+        """Return whether a build has ended; one that CodeBuild no longer knows has."""
         with aws_errors(f"looking at {build_id}"):
             builds = self._builds().batch_get_builds(ids=[build_id])["builds"]
         return not builds or builds[0]["buildStatus"] != "IN_PROGRESS"

@@ -29,7 +29,7 @@ def check_job(body: bytes, rules: Rules, also: Sequence[Problem] = ()) -> Job:
 
 
 def _is_real(problem: Problem, draft: Draft) -> bool:
-    """Say whether a problem of the whole is the caller's, not one of a stand-in."""
+    """Return whether a problem of the whole is the caller's, not one of a stand-in."""
     if draft.nameless and problem.what.endswith(UNKNOWN_DEPENDENCY):
         return False
     where = ""

@@ -30,13 +30,13 @@ class StoredJob(StoredShape):
     ledger: str | None = Field(None, description="Key of the ledger in which the run stands, if an event started it.")
 
 
-class Preparation(StoredShape):
+class PreparationTask(StoredShape):
     """Event of the init function's second leg."""
 
     prepare: RunId
 
 
-class Triggering(StoredShape):
+class EventTask(StoredShape):
     """Event of the init function's leg that works on what a code host told."""
 
     trigger: RunId

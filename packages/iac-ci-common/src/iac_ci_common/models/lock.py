@@ -28,7 +28,7 @@ class Lock(StoredShape):
     expires_at: Moment
 
     def held(self, now: Moment) -> bool:
-        """Say whether somebody's lease is alive; an expired one counts as none, whatever the table still shows."""
+        """Return whether somebody's lease is alive; an expired one counts as none, whatever the table still shows."""
         return self.owner is not None and self.lease_until is not None and self.lease_until > now
 
 

@@ -33,7 +33,7 @@ class Claim(StoredShape):
     )
 
     def is_of_another_build(self, build_id: str) -> bool:
-        """Say whether the worker of another build took the order; False where the claim does not tell."""
+        """Return whether the worker of another build took the order; False where the claim does not tell."""
         _, _, rest = (self.execution or "").partition(":")
         build = rest.rpartition(":")[0]
         return self.claimed_by is Reporter.WORKER and build not in {"", build_id.replace(":", "-")}

@@ -3,9 +3,9 @@
 from iac_ci_common.testing.deliveries import MemoryDeliveries
 from iac_ci_common.testing.doubles import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryCodeStore,
-    MemoryNotes,
-    MemoryPreparations,
+    MemoryLogger,
     MemorySealer,
     MemorySecrets,
     MemoryWatchdogs,
@@ -19,12 +19,12 @@ from iac_ci_common.testing.runs import MemoryRuns
 
 __all__ = [
     "FakeClock",
+    "MemoryAsyncInvoker",
     "MemoryCodeStore",
     "MemoryDeliveries",
     "MemoryLocks",
-    "MemoryNotes",
+    "MemoryLogger",
     "MemoryObjects",
-    "MemoryPreparations",
     "MemoryRuns",
     "MemorySealer",
     "MemorySecrets",

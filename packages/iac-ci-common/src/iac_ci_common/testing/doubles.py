@@ -25,7 +25,7 @@ class FakeClock:
         self._now = start
 
     def now(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return self._now
 
     def advance(self, seconds: float) -> None:
@@ -64,25 +64,25 @@ class MemoryCodeStore:
         return body
 
 
-class MemoryPreparations:
-    """Notes which preparations, and which work on events, were asked for."""
+class MemoryAsyncInvoker:
+    """Record which preparations, and which work on events, were asked for."""
 
     def __init__(self) -> None:
         """Start with none."""
         self.started: list[str] = []
         self.triggered: list[str] = []
 
-    def start(self, run_id: str) -> None:
-        """Note one."""
+    def prepare(self, run_id: str) -> None:
+        """Record one."""
         self.started.append(run_id)
 
-    def trigger(self, trigger_id: str) -> None:
-        """Note one."""
+    def process_event(self, trigger_id: str) -> None:
+        """Record one."""
         self.triggered.append(trigger_id)
 
 
 class MemoryWorkers:
-    """Notes what was handed to workers."""
+    """Record what was handed to workers."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -107,12 +107,12 @@ class MemoryWorkers:
         self.ended.add(build_id)
 
     def build_ended(self, build_id: str) -> bool:
-        """Say whether a test has marked the build as ended."""
+        """Return whether a test has marked the build as ended."""
         return build_id in self.ended
 
 
 class MemoryWatchdogs:
-    """Notes which watchdogs run."""
+    """Logger which watchdogs run."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -139,7 +139,7 @@ class MemorySecrets:
         return self.values[whole]
 
     def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
-        """Give credentials that name the role."""
+        """Return credentials that name the role."""
         return {
             "AWS_ACCESS_KEY_ID": "ASIAMEMORY",
             "AWS_SECRET_ACCESS_KEY": f"secret-of-{role_arn}",
@@ -165,17 +165,17 @@ class MemorySealer:
         return dict(content["values"])
 
 
-class MemoryNotes:
+class MemoryLogger:
     """Log lines as tuples of level, message and fields."""
 
     def __init__(self, lines: list[tuple[str, str, dict[str, object]]] | None = None, **context: str) -> None:
-        """Share ``lines`` with the notes that were bound from these."""
+        """Share ``lines`` with the logger that were bound from these."""
         self.lines = [] if lines is None else lines
         self._context = context
 
-    def bind(self, **context: str) -> MemoryNotes:
-        """Give notes that carry this context too."""
-        return MemoryNotes(self.lines, **(self._context | context))
+    def bind(self, **context: str) -> MemoryLogger:
+        """Return a logger that adds this context too."""
+        return MemoryLogger(self.lines, **(self._context | context))
 
     def info(self, message: str, **fields: object) -> None:
         """Keep a line."""

@@ -43,7 +43,7 @@ class MemoryObjects:
         return body if max_bytes is None else body[: max_bytes + 1]
 
     def exists(self, key: str) -> bool:
-        """Say whether the object is there."""
+        """Return whether the object is there."""
         return key in self.objects
 
     def list(self, prefix: str) -> list[str]:

@@ -30,7 +30,7 @@ class Observed:
         self._after = after
 
     def __getattr__(self, method: str) -> Any:
-        """Give the port's method, or its plain attribute."""
+        """Return the port's method, or its plain attribute."""
         value = getattr(self._port, method)
         if not callable(value):
             return value

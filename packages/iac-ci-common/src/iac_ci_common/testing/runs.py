@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import ConditionFailed, NotFound
-from iac_ci_common.ports import Move, RunRows
+from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.states import RUN_TERMINAL, OrderState
-from iac_ci_common.transitions import check_move, holds
+from iac_ci_common.transitions import check_transition, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +43,14 @@ class MemoryRuns:
         self.run_rows[run.run_id] = run
         return True
 
-    def apply(self, moves: Sequence[Move]) -> tuple[Move, ...]:
-        """Apply the moves that still fit; return the others."""
-        for move in moves:
-            check_move(move)
-        return tuple(move for move in moves if not self._apply(move))
+    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+        """Apply the transitions that still fit; return the others."""
+        for transition in transitions:
+            check_transition(transition)
+        return tuple(transition for transition in transitions if not self._apply(transition))
 
     def record(self, events: Sequence[Event]) -> None:
-        """Write events that go with no move."""
+        """Write events that go with no transition."""
         for event in events:
             self.event_rows[(event.trace_id, event.sort)] = event
 
@@ -70,19 +70,19 @@ class MemoryRuns:
             raise ConditionFailed("the run has ended or is being cancelled already", run_id=run_id)
         self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
 
-    def _apply(self, move: Move) -> bool:
-        if move.before.order_num == "0000":
-            run = self.run_rows.get(move.before.run_id)
-            if run is None or not holds(move, run):
+    def _apply(self, transition: Transition) -> bool:
+        if transition.before.order_num == "0000":
+            run = self.run_rows.get(transition.before.run_id)
+            if run is None or not holds(transition, run):
                 return False
             # A request to cancel may have come since the look; it stays.
-            self.run_rows[run.run_id] = move.after.model_copy(update={"cancel_reason": run.cancel_reason})  # type: ignore[assignment]
+            self.run_rows[run.run_id] = transition.after.model_copy(update={"cancel_reason": run.cancel_reason})  # type: ignore[assignment]
         else:
-            rows = self.order_rows.get(move.before.run_id, {})
-            order = rows.get(move.before.order_num)
-            if order is None or not holds(move, order):
+            rows = self.order_rows.get(transition.before.run_id, {})
+            order = rows.get(transition.before.order_num)
+            if order is None or not holds(transition, order):
                 return False
-            rows[order.order_num] = move.after  # type: ignore[assignment]
-        if move.event is not None:
-            self.record([move.event])
+            rows[order.order_num] = transition.after  # type: ignore[assignment]
+        if transition.event is not None:
+            self.record([transition.event])
         return True

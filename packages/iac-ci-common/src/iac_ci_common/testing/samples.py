@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from iac_ci_common.initial_rows import Queued, queue
+from iac_ci_common.initial_rows import InitialRows, build_rows
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.job import ExecutionTarget, Job
 from iac_ci_common.models.rows import OrderRow, RunRow
@@ -67,6 +67,6 @@ def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
     )
 
 
-def queued(orders: Sequence[dict[str, Any]], *, max_parallel: int = 100, **fields: Any) -> Queued:
+def queued(orders: Sequence[dict[str, Any]], *, max_parallel: int = 100, **fields: Any) -> InitialRows:
     """Make the rows and events of such a job."""
-    return queue(stored_job(orders, **fields), max_parallel=max_parallel)
+    return build_rows(stored_job(orders, **fields), max_parallel=max_parallel)

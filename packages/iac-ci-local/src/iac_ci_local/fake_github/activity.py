@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from iac_ci_local.fake_github.payloads import Shapes
+from iac_ci_local.fake_github.payloads import Payloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ class Activity:
     def __init__(self, project: Project, web: str, deliveries: Deliveries) -> None:
         """Act on the host at ``web``."""
         self._project = project
-        self._shapes = Shapes(project, web)
+        self._shapes = Payloads(project, web)
         self._deliveries = deliveries
 
     def opened(self, number: int) -> Callable[[], None]:

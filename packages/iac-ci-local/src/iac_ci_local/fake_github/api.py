@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from iac_ci_common.errors import NotFound
 from iac_ci_local.fake_github.messages import Answer
-from iac_ci_local.fake_github.payloads import Shapes
+from iac_ci_local.fake_github.payloads import Payloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Api:
         """Answer on the host at ``web``."""
         self._project = project
         self._web = web
-        self._shapes = Shapes(project, web)
+        self._shapes = Payloads(project, web)
         here = re.escape(f"/repos/{project.full_name}")
         self._of_apps = re.compile(rf"/app|/app/installations/\d+/access_tokens|{here}/installation", re.IGNORECASE)
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [

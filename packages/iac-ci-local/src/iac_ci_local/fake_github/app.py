@@ -37,7 +37,7 @@ class InstalledApp:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def proves(self, assertion: str) -> bool:
-        """Say whether a JWT was signed with the app's key, names it, and lives for ten minutes at most."""
+        """Return whether a JWT was signed with the app's key, names it, and lives for ten minutes at most."""
         import jwt
 
         try:
@@ -50,7 +50,7 @@ class InstalledApp:
         return str(claims["iss"]) == str(self.id) and lasts <= _LONGEST_PROOF
 
     def mint(self) -> tuple[str, datetime]:
-        """Give a new token and the moment at which it ends."""
+        """Return a new token and the moment at which it ends."""
         token = f"ghs_{secrets.token_hex(18)}"
         ends = (self.now() + _LIFETIME).replace(microsecond=0)
         with self._lock:
@@ -58,7 +58,7 @@ class InstalledApp:
         return token, ends
 
     def knows(self, token: str) -> bool:
-        """Say whether a token was minted and still lives."""
+        """Return whether a token was minted and still lives."""
         with self._lock:
             return self._minted.get(token, datetime.min.replace(tzinfo=UTC)) > self.now()
 

@@ -27,7 +27,7 @@ NUMBER: Final = 1
 _TAKE_COMMENTS: Final = (".tf", ".yml", ".yaml")
 
 
-class Stand:
+class Demo:
     """The whole host: repository, server, page and webhook. Used as a context manager.
 
     It listens from the beginning, so that its address can be told to a local cloud that is started after it; the
@@ -76,12 +76,12 @@ class Stand:
 
     @property
     def code_hosts(self) -> Mapping[str, HostSettings]:
-        """Give what the engine has to know of this host beyond its name."""
+        """Return what the engine has to know of this host beyond its name."""
         return {self.host.address: HostSettings("github", self.host.api_url)}
 
     @property
     def page(self) -> str:
-        """Give the pull request's page."""
+        """Return the pull request's page."""
         return f"{self.host.url}/{self.project.full_name}/pull/{NUMBER}"
 
     def open_pull_request(self, webhook: str) -> Callable[[], None]:
@@ -94,7 +94,7 @@ class Stand:
         return PullRequestPages(self.project, activity, self.deliveries, self.next_commit)
 
     def next_commit(self, number: int) -> dict[str, File | bytes | None]:
-        """Give a small change more of what the pull request changes already."""
+        """Return a small change more of what the pull request changes already."""
         pull, git = self.project.pull_request(number), self.project.repository
         changes = git.changes(git.head(pull.base_branch), git.head(pull.head_branch))
         for change in changes:
@@ -104,4 +104,4 @@ class Stand:
         return {f"pushed-{git.head(pull.head_branch)[:8]}.txt": b"pushed again\n"}
 
 
-__all__ = ["ENGINE", "NUMBER", "PERSON", "Stand"]
+__all__ = ["ENGINE", "NUMBER", "PERSON", "Demo"]

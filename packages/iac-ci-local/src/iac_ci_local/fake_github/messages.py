@@ -22,16 +22,16 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Give the path, decoded."""
+        """Return the path, decoded."""
         return unquote(urlsplit(self.target).path)
 
     @property
     def query(self) -> dict[str, str]:
-        """Give the query's parameters, the last of each name."""
+        """Return the query's parameters, the last of each name."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     def json(self) -> Any:
-        """Give the body's JSON; ``ValueError`` if it is none."""
+        """Return the body's JSON; ``ValueError`` if it is none."""
         return json.loads(self.body)
 
 

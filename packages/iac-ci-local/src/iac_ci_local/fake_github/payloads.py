@@ -35,7 +35,7 @@ _PERSON_PLACES: Final = (
 )  # fmt: skip
 
 
-class Shapes:
+class Payloads:
     """Writes what one project's host says.
 
     Below ``web`` (``http://127.0.0.1:8123``) are the pages and the API. A repository goes by its ``https`` address all
@@ -395,4 +395,4 @@ def _number(login: str) -> int:
     return 100_000 + int.from_bytes(hashlib.sha256(login.lower().encode()).digest()[:2])
 
 
-__all__ = ["Shapes"]
+__all__ = ["Payloads"]

@@ -101,7 +101,7 @@ class Project:
 
     @property
     def full_name(self) -> str:
-        """Give ``owner/name``."""
+        """Return ``owner/name``."""
         return f"{self.owner}/{self.name}"
 
     def speaker(self, token: str) -> Person | None:
@@ -112,7 +112,7 @@ class Project:
 
     @staticmethod
     def app_account(app: InstalledApp) -> Person:
-        """Give the account in whose name an app acts."""
+        """Return the account in whose name an app acts."""
         return Person(APP_ACCOUNT_ID + app.id, f"{app.slug}[bot]")
 
     def person(self, login: str) -> Person | None:
@@ -122,7 +122,7 @@ class Project:
         return next((person for person in people if person.login.lower() == login.lower()), None)
 
     def right(self, person: Person) -> Right:
-        """Say what somebody may do."""
+        """Return what somebody may do."""
         return self.rights.get(person.login, "read")
 
     def open_pull_request(
@@ -136,7 +136,7 @@ class Project:
             return made
 
     def pull_request(self, number: int) -> OpenPullRequest:
-        """Give a pull request; ``NotFound`` if there is none of that number."""
+        """Return a pull request; ``NotFound`` if there is none of that number."""
         if number not in self.pull_requests:
             raise NotFound(f"there is no pull request {number}")
         return self.pull_requests[number]
@@ -147,7 +147,7 @@ class Project:
             return [comment for comment in self._comments.values() if comment.number == number]
 
     def comment(self, identity: int) -> WrittenComment:
-        """Give a comment; ``NotFound`` if there is none."""
+        """Return a comment; ``NotFound`` if there is none."""
         with self._lock:
             if identity not in self._comments:
                 raise NotFound(f"there is no comment {identity}")

@@ -63,7 +63,7 @@ _MARKDOWN: Final = MarkdownIt("commonmark", {"html": True, "linkify": False}, re
 
 
 def render(text: str) -> str:
-    """Give a comment's HTML."""
+    """Return a comment's HTML."""
     return str(_MARKDOWN.render(text, {"opened": []}))
 
 

@@ -119,14 +119,14 @@ class HostedRepository:
             return self.head(branch)
 
     def head(self, branch: str) -> str:
-        """Give the commit that a branch ends in; ``NotFound`` if there is no such branch."""
+        """Return the commit that a branch ends in; ``NotFound`` if there is no such branch."""
         found = self._find(f"refs/heads/{branch}")
         if found is None:
             raise NotFound(f"there is no branch {branch!r:.200}")
         return found
 
     def commit_of(self, ref: str) -> str:
-        """Give the commit of a full hash or branch; ``NotFound`` if there is neither."""
+        """Return the commit of a full hash or branch; ``NotFound`` if there is neither."""
         if _COMMIT.fullmatch(ref):
             found = self._find(f"{ref}^{{commit}}")
             if found is None:
@@ -135,11 +135,11 @@ class HostedRepository:
         return self.head(ref)
 
     def merge_base(self, base: str, head: str) -> str:
-        """Give the commit at which ``head`` left ``base``; both are commits."""
+        """Return the commit at which ``head`` left ``base``; both are commits."""
         return self._git("merge-base", base, head).decode().strip()
 
     def file(self, path: str, ref: str) -> tuple[bytes, str]:
-        """Give a file's bytes and its blob's hash at a commit or branch; ``NotFound`` if there is none."""
+        """Return a file's bytes and its blob's hash at a commit or branch; ``NotFound`` if there is none."""
         if any(part in {"", ".", ".."} for part in path.split("/")):
             raise NotFound(f"{path!r:.200} names no file")
         listed = self._git("ls-tree", "-z", self.commit_of(ref), "--", path).split(b"\x00")[0]
@@ -203,7 +203,7 @@ class HostedRepository:
 
 
 def git_environment() -> dict[str, str]:
-    """Give git an environment with nothing of the machine's or the user's configuration."""
+    """Return git an environment with nothing of the machine's or the user's configuration."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.devnull,

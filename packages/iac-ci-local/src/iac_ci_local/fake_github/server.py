@@ -76,22 +76,22 @@ class CodeHostServer:
 
     @property
     def address(self) -> str:
-        """Give host and port, by which the engine's list of code hosts names it."""
+        """Return host and port, by which the engine's list of code hosts names it."""
         return f"{_ADDRESS}:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
-        """Give where its pages are."""
+        """Return where its pages are."""
         return f"http://{self.address}"
 
     @property
     def api_url(self) -> str:
-        """Give where its API is."""
+        """Return where its API is."""
         return f"{self.url}{ROOT}"
 
     @property
     def repository(self) -> str:
-        """Give the repository's address as the engine knows it; ``https`` by name only."""
+        """Return the repository's address as the engine knows it; ``https`` by name only."""
         return f"https://{self.address}/{self.project.full_name}"
 
     @property

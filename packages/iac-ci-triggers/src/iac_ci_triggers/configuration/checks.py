@@ -117,7 +117,7 @@ def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: froze
 
 
 def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]:
-    """Give the texts in which only the matrix's values may stand, each with its path."""
+    """Return the texts in which only the matrix's values may stand, each with its path."""
     yield ("name",), order.name
     for field in ("folder", "assume_role", "sops_key"):
         text = getattr(order, field) or getattr(defaults, field, None)

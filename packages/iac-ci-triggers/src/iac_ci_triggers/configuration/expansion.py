@@ -122,7 +122,7 @@ def _each(put: Callable[[str], str], texts: list[str] | None) -> list[str] | Non
 
 
 def concerned(copy: Copy, changed: Paths | None) -> bool:
-    """Say whether an order's paths have changed; none given means always, unknown changes mean yes."""
+    """Return whether an order's paths have changed; none given means always, unknown changes mean yes."""
     return copy.paths is None or changed is None or changed.any_meant(copy.paths)
 
 
@@ -133,7 +133,7 @@ def expand(
     changed: Sequence[str] | None,
     target: str | None,
 ) -> Expansion:
-    """Give what a job runs; the same in gives the same out.
+    """Return what a job runs; the same in gives the same out.
 
     ``changed`` are the changed paths, old and new names of what was moved; None means unknown, and then every order
     runs. A ``target`` is the name of an order or a value of the matrix: what it names runs, and what that depends on,
@@ -209,7 +209,7 @@ def _with_dependencies(every: Mapping[str, Copy], names: list[str]) -> set[str]:
 
 
 def _bridged(every: Mapping[str, Copy], left_out: Mapping[str, str]) -> dict[str, list[str]]:
-    """Give each order's dependencies with those of left-out orders in their place, in the order they are named."""
+    """Return each order's dependencies with those of left-out orders in their place, in the order they are named."""
     if not left_out:
         return {name: list(copy.dependencies) for name, copy in every.items()}
     bridged: dict[str, list[str]] = {}

@@ -30,7 +30,7 @@ class Glob:
     """Segments between ``**``; the first is bound to the beginning, the last to the end, each may be empty."""
 
     def matches(self, path: str) -> bool:
-        """Say whether the pattern matches, whichever way it counts."""
+        """Return whether the pattern matches, whichever way it counts."""
         if not path.startswith(self.prefix):
             return False
         segments = path.split("/")
@@ -146,7 +146,7 @@ def _set(segment: str, at: int) -> tuple[str, int]:
 
 
 def matches(patterns: Sequence[str], path: str) -> bool:
-    """Say whether a path or branch is meant by the patterns: the last that matches decides, none means no."""
+    """Return whether a path or branch is meant by the patterns: the last that matches decides, none means no."""
     for pattern in reversed(patterns):
         glob = compiled(pattern)
         if glob.matches(path):
@@ -162,7 +162,7 @@ class Paths:
         self._paths = sorted(set(paths))
 
     def any_meant(self, patterns: Sequence[str]) -> bool:
-        """Say whether at least one of the paths is meant by the patterns."""
+        """Return whether at least one of the paths is meant by the patterns."""
         for pattern in patterns:
             glob = compiled(pattern)
             if glob.excludes:

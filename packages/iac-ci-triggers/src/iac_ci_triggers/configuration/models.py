@@ -53,7 +53,7 @@ TEMPLATE_START: Final = "{{"
 
 
 def _spelt(value: Any) -> Any:
-    """Give true, false and whole numbers as they were written: only spellings that lose nothing are read as such."""
+    """Return true, false and whole numbers as they were written: only spellings that lose nothing are read as such."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else value
@@ -221,7 +221,7 @@ class PullRequestTrigger(Payload):
 
 
 class PushTrigger(Payload):
-    """Run when a branch moves."""
+    """Run when a branch transitions."""
 
     branches: BranchPatterns | None = Field(None, description="Branches; any where none is given.")
     paths: PathPatterns | None = Field(None, description="Only when one of these has changed.")

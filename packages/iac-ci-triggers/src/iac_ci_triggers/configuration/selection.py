@@ -67,7 +67,7 @@ def jobs_for_command(configuration: Configuration, word: str) -> Selection:
 
 
 def commands(configuration: Configuration) -> dict[str, tuple[str, ...]]:
-    """Give every command word of a configuration with the jobs it starts, sorted by word."""
+    """Return every command word of a configuration with the jobs it starts, sorted by word."""
     words = sorted({word for job in configuration.jobs.values() for word in job.on.command})
     return {word: jobs_for_command(configuration, word).jobs for word in words}
 

@@ -48,7 +48,7 @@ class TemplateValues(Shape):
     target: Line = ""
 
     def named(self, job: str) -> dict[str, str]:
-        """Give every value by its template's name, with the job that starts."""
+        """Return every value by its template's name, with the job that starts."""
         return {
             "pr.number": "" if self.pr_number is None else str(self.pr_number),
             "sha": self.sha,
@@ -62,19 +62,19 @@ class TemplateValues(Shape):
 
 
 def matrix_values(combination: Mapping[str, str]) -> dict[str, str]:
-    """Give a combination's values by their templates' names."""
+    """Return a combination's values by their templates' names."""
     return {f"{MATRIX}{axis}": value for axis, value in combination.items()}
 
 
 def variable(name: str) -> str:
-    """Give the environment variable that holds what a template stands for."""
+    """Return the environment variable that holds what a template stands for."""
     if name.startswith(MATRIX):
         return f"{ENGINE_PREFIX}MATRIX_{name.removeprefix(MATRIX).upper()}"
     return f"{ENGINE_PREFIX}{VARIABLES[name]}"
 
 
 def template_problems(text: str, allowed: frozenset[str], matrix: frozenset[str]) -> Iterator[str]:
-    """Say what is wrong with the templates of a text; ``matrix`` are the names that the job's matrix gives.
+    """Return what is wrong with the templates of a text; ``matrix`` are the names that the job's matrix gives.
 
     ``allowed`` are the others that may stand there.
     """
@@ -95,7 +95,7 @@ def template_problems(text: str, allowed: frozenset[str], matrix: frozenset[str]
 
 
 def command_problems(command: str) -> Iterator[str]:
-    """Say which templates stand in a command, where a shell would read their values as commands."""
+    """Return which templates stand in a command, where a shell would read their values as commands."""
     for name in dict.fromkeys(_TEMPLATE.findall(command)):
         if name in VARIABLES or name.startswith(MATRIX):
             yield f'holds the template {name}; commands get no templates, use "${variable(name)}" in its place'

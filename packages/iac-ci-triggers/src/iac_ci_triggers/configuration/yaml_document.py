@@ -88,7 +88,7 @@ def shown_path(path: tuple[Part, ...]) -> str:
 
 
 def line_of(root: Node, path: tuple[Part, ...]) -> tuple[int, tuple[Part, ...]]:
-    """Give the line of what a path leads to, and as much of the path as there is; a missing field is its parent's."""
+    """Return the line of what a path leads to, and as much of the path as there is; a missing field is its parent's."""
     node, line = root, root.line
     for depth, part in enumerate(path):
         if isinstance(node.value, dict) and isinstance(part, str) and part in node.value:
@@ -102,7 +102,7 @@ def line_of(root: Node, path: tuple[Part, ...]) -> tuple[int, tuple[Part, ...]]:
 
 
 def plain(node: Node) -> object:
-    """Give a value without its lines; what is aliased is written out."""
+    """Return a value without its lines; what is aliased is written out."""
     if isinstance(node.value, dict):
         return {key: plain(value) for key, value in node.value.items()}
     if isinstance(node.value, list):

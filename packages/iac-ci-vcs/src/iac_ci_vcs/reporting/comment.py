@@ -48,7 +48,7 @@ class FailedLog:
 
 
 def marker(run_id: str) -> str:
-    """Give the hidden text by which the run's comment is found again; the comment begins with it."""
+    """Return the hidden text by which the run's comment is found again; the comment begins with it."""
     return f"<!-- iac-ci:{run_id} -->"
 
 

@@ -43,7 +43,7 @@ _ORDER_STATES: Final = {
 
 
 def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
-    """Give a status for each order; none for a run about no commit, or of more than ``MAX_ORDER_STATUSES`` orders."""
+    """Return a status for each order; none for a run about no commit, or of more than ``MAX_ORDER_STATUSES`` orders."""
     if run.commit_hash is None or len(orders) > MAX_ORDER_STATUSES:
         return []
     return [
@@ -58,7 +58,7 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
 
 
 def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
-    """Give the run's status; None for a run that is about no commit.
+    """Return the run's status; None for a run that is about no commit.
 
     The context bears the flow's label, so that a plan and an apply of one commit have a status each.
     """

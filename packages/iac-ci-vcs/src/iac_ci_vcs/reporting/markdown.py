@@ -17,7 +17,7 @@ _BACKTICKS: Final = re.compile(r"`+")
 
 
 def escape(text: str) -> str:
-    """Give a text that stays in its line and cell as it reads: no markup, mention, address, or reversed writing."""
+    """Return a text that stays in its line and cell as it reads: no markup, mention, address, or reversed writing."""
     flat = _INVISIBLE.sub(" ", _ESCAPE_SEQUENCE.sub("", text)).replace("\n", " ").replace("\t", " ")
     # A character without width keeps hosts from finding a person to tell, or an address to link, behind the escape.
     quiet = _ADDRESS.sub(lambda match: "\u200b".join(part for part in match.groups() if part), flat)
@@ -25,7 +25,7 @@ def escape(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Give what a terminal would leave to read: no colours, no carriage returns, nothing invisible."""
+    """Return what a terminal would leave to read: no colours, no carriage returns, nothing invisible."""
     without = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _INVISIBLE.sub("\ufffd", without)
 

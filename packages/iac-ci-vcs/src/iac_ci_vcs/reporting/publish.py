@@ -50,7 +50,7 @@ def publish(
 
 
 def _statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
-    """Give the run's status first: it is the one that is waited for."""
+    """Return the run's status first: it is the one that is waited for."""
     first = commit_status(run, orders)
     if first is None or run.report is None:
         return []

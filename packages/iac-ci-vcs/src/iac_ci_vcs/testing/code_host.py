@@ -38,16 +38,16 @@ class MemoryCodeHost:
 
     @contextmanager
     def open(self, repository: str, token_location: str) -> Iterator[MemoryCodeHost]:
-        """Give this host, and note what was asked for."""
+        """Return this host, and note what was asked for."""
         self.opened.append((repository, token_location))
         yield self
 
     def me(self) -> Account:
-        """Give the engine's account."""
+        """Return the engine's account."""
         return ENGINE
 
     def clone(self) -> Clone:
-        """Give an address that nobody reads."""
+        """Return an address that nobody reads."""
         return Clone("https://memory.invalid/a/b.git", "engine", "token")
 
     def pull_request(self, number: int) -> PullRequest:
@@ -73,7 +73,7 @@ class MemoryCodeHost:
         return self.heads[branch]
 
     def permission(self, account: Account) -> Permission:
-        """Say what somebody may do."""
+        """Return what somebody may do."""
         return self.permissions.get(account.id, Permission.NONE)
 
     def comment(self, number: int, comment_id: str) -> Comment:
