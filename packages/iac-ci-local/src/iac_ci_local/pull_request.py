@@ -15,7 +15,7 @@ from iac_ci_common.locations import parse_location
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.fake_github.demo import NUMBER, Demo
 from iac_ci_local.ministack import LocalCloudError
-from iac_ci_local.seed_secrets import SeededSecrets, plant, read_secrets
+from iac_ci_local.seed_secrets import SeedSecret, plant, read_secrets
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def opened_pull_request(example: Path, folder: Path, *, stack: str, log_level: s
             cloud,
             [
                 *secrets,
-                SeededSecrets(parse_location(_TOKEN), False, stand.token),
-                SeededSecrets(parse_location(webhook_secret), False, stand.webhook_secret),
+                SeedSecret(parse_location(_TOKEN), False, stand.token),
+                SeedSecret(parse_location(webhook_secret), False, stand.webhook_secret),
             ],
         )
         repository = f"https://{stand.host.address}/{stand.project.full_name}"

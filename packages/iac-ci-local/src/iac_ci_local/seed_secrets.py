@@ -29,7 +29,7 @@ SECRETS_FILE: Final = "local-secrets.json"
 
 
 @dataclass(frozen=True, slots=True)
-class SeededSecrets:
+class SeedSecret:
     """A secret to plant: where, and its value, with placeholders if it comes from the file."""
 
     location: Location
@@ -42,7 +42,7 @@ class SeededSecrets:
         return value if isinstance(value, str) else json.dumps(value)
 
 
-def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeededSecrets]:
+def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeedSecret]:
     """Read the secrets in a job's folder and those given as ``location=value``; raise ``InputProblems``.
 
     What is given replaces what the file says of the same location.
@@ -57,7 +57,7 @@ def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeededSecrets]
         else:
             # The entry may be a secret typed in the wrong place: it is not repeated.
             problems.append(Problem("--secret", "must be written location=value"))
-    found: dict[Location, SeededSecrets] = {}
+    found: dict[Location, SeedSecret] = {}
     for name, value, template in entries:
         where = SECRETS_FILE if template else "--secret"
         try:
@@ -69,13 +69,13 @@ def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeededSecrets]
             problems.append(Problem(where, f"{name}: name the whole secret, with its keys as a JSON object"))
         unknown = placeholders(json.dumps(value)) - STATE_NAMES if template else frozenset()
         problems.extend(Problem(where, f"{name}: unknown placeholder {one}") for one in sorted(unknown))
-        found[location] = SeededSecrets(location, template, value)
+        found[location] = SeedSecret(location, template, value)
     if problems:
         raise InputProblems(problems)
     return list(found.values())
 
 
-def plant(cloud: LocalCloud, secrets: Sequence[SeededSecrets]) -> None:
+def plant(cloud: LocalCloud, secrets: Sequence[SeedSecret]) -> None:
     """Create the parameters (as SecureString) and secrets in a local cloud, or write them anew."""
     used = any(placeholders(json.dumps(secret.value)) for secret in secrets if secret.template)
     values = make_state_access(cloud) if used else {}
