@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common.errors import PortFailed, PreparationFailed
-from iac_ci_vcs.git import GitRepositories, repository_problem
+from iac_ci_vcs.git import GitRepositories
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -82,16 +82,8 @@ def test_hooks_and_submodules_do_not_run(repository, tmp_path):
     ],
 )  # fmt: skip
 def test_addresses_that_git_must_not_see_are_refused(address, tmp_path):
-    assert repository_problem(address) is not None
     with pytest.raises(PreparationFailed):
         GitRepositories().checkout(address, "a" * 40, str(tmp_path), token=None, ssh_key=None)
-
-
-@pytest.mark.parametrize(
-    "address", ["https://example.com/a/b.git", "ssh://git@example.com/a/b", "git@example.com:a/b.git"]
-)
-def test_usual_addresses_are_known(address):
-    assert repository_problem(address) is None
 
 
 def test_a_failure_shows_no_token(tmp_path):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from iac_ci_common.errors import PortFailed, PreparationFailed
 from iac_ci_common.redaction import Redactor
+from iac_ci_common.repository_url import repository_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _SECONDS: Final = 240
 """Longest fetch: the init function's time-out less the rest of the preparation."""
 
-_SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9~/][^\x00-\x1f\x7f ]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _PASSING = re.compile(
     r"returned error: (429|5[0-9][0-9])|connection (reset|timed out)|early EOF|hung up unexpectedly|RPC failed"
@@ -32,32 +32,6 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 """What git says when the host or the network failed, not the request."""
-
-_URL_SCHEMES: Final = frozenset({"https", "ssh"})
-
-
-def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
-    """Return what is wrong with a repository's address; None if git may be given it.
-
-    ``https://``, ``ssh://`` and ``user@host:path`` are known, ``file://`` on the local cloud only. Credentials do not
-    belong into an address: it is shown and stored.
-    """
-    if _SCP.fullmatch(repository):
-        return None
-    try:
-        parts = urlsplit(repository)
-        host, password = parts.hostname, parts.password
-    except ValueError:
-        return "is not a repository's address"
-    if parts.scheme == "file":
-        return None if allow_file and parts.path.startswith("/") else "file:// works on the local cloud only"
-    if parts.scheme not in _URL_SCHEMES:
-        return "must be https://…, ssh://… or user@host:path"
-    if not host or host.startswith("-") or not parts.path.strip("/"):
-        return "names no host and path"
-    if password is not None or (parts.scheme == "https" and parts.username is not None):
-        return "carries credentials; put them where git_token_location says"
-    return None
 
 
 class GitRepositories:

@@ -1,0 +1,34 @@
+"""Which addresses of repositories git may be given."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+_SCP: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9~/][^\x00-\x1f\x7f ]*")
+_URL_SCHEMES: Final = frozenset({"https", "ssh"})
+
+
+def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
+    """Return what is wrong with a repository's address; None if git may be given it.
+
+    Accepted are ``https://``, ``ssh://`` and ``user@host:path``; ``file://`` only with ``allow_file``, which the local
+    cloud sets. An address must not hold credentials, because it is shown and stored.
+    """
+    if _SCP.fullmatch(repository):
+        return None
+    try:
+        parts = urlsplit(repository)
+        host, password = parts.hostname, parts.password
+    except ValueError:
+        return "is not the address of a repository"
+    if parts.scheme == "file":
+        return None if allow_file and parts.path.startswith("/") else "file:// works on the local cloud only"
+    if parts.scheme not in _URL_SCHEMES:
+        return "must be https://…, ssh://… or user@host:path"
+    if not host or host.startswith("-") or not parts.path.strip("/"):
+        return "names no host and path"
+    if password is not None or (parts.scheme == "https" and parts.username is not None):
+        return "carries credentials; put them where git_token_location says"
+    return None
