@@ -16,6 +16,7 @@ from iac_ci_cli import jobs
 from iac_ci_cli.code import files_of, pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.render import plain, summary
+from iac_ci_cli.validation import Kind, kind_of
 from iac_ci_common.errors import InputProblems
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import START, order_row, run_row
@@ -103,11 +104,153 @@ def test_a_valid_job_and_a_bad_one(tmp_path: Path):
     assert iac_ci("validate", str(good)).returncode == ExitCode.SUCCEEDED
     refused = iac_ci("validate", str(bad))
     assert refused.returncode == ExitCode.BAD_INPUT
-    assert "x: is no field" in refused.stderr
+    assert "x: unknown field 'x'" in refused.stderr
     assert "Traceback" not in refused.stderr
     answer = json.loads(iac_ci("validate", "--json", str(bad)).stdout)
     assert not answer["valid"]
     assert answer["problems"][0]["where"] == "x"
+
+
+CONFIGURATION = "version: 1\njobs: {go: {on: {command: go}, orders: [{name: a, cmds: [x], dependencies: [b]}]}}\n"
+
+
+@pytest.mark.parametrize("name", [".iac-ci.yml", ".iac-ci.yaml", "other.yml", "no-suffix"])
+def test_a_configuration_is_known_by_its_name_or_by_what_it_holds(tmp_path, name):
+    (tmp_path / name).write_text(CONFIGURATION)
+    done = iac_ci("validate", "--json", str(tmp_path / name))
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["kind"]) == (ExitCode.BAD_INPUT, "configuration")
+    assert report["problems"] == [
+        {
+            "where": "line 2: jobs.go.orders[0].dependencies",
+            "what": "unknown field 'dependencies'; did you mean 'depends_on'?",
+        },
+        {"where": "line 2: jobs.go.orders[0].dependencies[0]", "what": "unknown order 'b'"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "kind"),
+    [
+        (".iac-ci.yml", b"", Kind.CONFIGURATION),
+        ("x.yaml", b"{}", Kind.CONFIGURATION),
+        ("job.json", b"version: 1", Kind.JOB),
+        ("-", b"\xef\xbb\xbf \n{", Kind.JOB),
+        ("-", b"[1]", Kind.JOB),
+        ("-", b"# ours\nversion: 1\n", Kind.CONFIGURATION),
+        ("-", b"jobs:\n", Kind.CONFIGURATION),
+        ("-", b"", Kind.JOB),
+        ("-", b"hello", Kind.JOB),
+    ],
+)
+def test_jobs_and_configurations_are_told_apart(name, body, kind):
+    assert kind_of(name, body) is kind
+
+
+def test_a_configuration_under_a_name_that_the_engine_does_not_read_says_so(tmp_path):
+    (tmp_path / ".iac-ci.yaml").write_text(CONFIGURATION.replace("dependencies: [b]", "depends_on: []"))
+    done = iac_ci("validate", str(tmp_path))
+    assert done.returncode == ExitCode.SUCCEEDED
+    assert "rename .iac-ci.yaml" in done.stderr
+    assert "Not checked: " in done.stdout
+
+
+def test_a_folder_with_code_is_checked_as_it_is_sent(tmp_path):
+    (tmp_path / "code").mkdir()
+    order = {"cmds": ["true"], "timeout": 60, "git_folder": "network"}
+    (tmp_path / "job.json").write_text(json.dumps({"username": "tests", "orders": [order]}))
+    done = iac_ci("validate", str(tmp_path))
+    assert done.returncode == ExitCode.SUCCEEDED, done.stderr
+    assert f"Filled in when it is sent: orders[0].s3_location, from the folder {tmp_path / 'code'}" in done.stdout
+    assert "Not checked: the settings of a stack" in done.stdout
+    alone = iac_ci("validate", str(tmp_path / "job.json"))
+    assert alone.returncode == ExitCode.BAD_INPUT
+    assert "orders[0].git_folder: is given without a source of code" in alone.stderr
+    assert f"Name the folder {tmp_path}" in alone.stderr
+    assert iac_ci("validate", str(tmp_path / "job.json"), "--code", str(tmp_path / "code")).returncode == 0
+    assert iac_ci("validate", str(tmp_path), "--code", "/nothing").returncode == ExitCode.BAD_INPUT
+
+
+def test_code_never_hides_that_a_job_is_ambiguous():
+    twice = b'{"username": "a", "username": "b", "orders": [{"cmds": [], "timeout": 1}]}'
+    with pytest.raises(InputProblems) as caught:
+        jobs.name_code(twice, jobs.PACKED)
+    assert [problem.where for problem in caught.value.problems] == ["body", "orders[0].cmds"]
+
+
+class Stack:
+    """As much of a connection as sending code needs."""
+
+    class Internal(dict):
+        def exists(self, key):
+            return key in self
+
+        def put(self, key, content, content_type):
+            self[key] = content
+
+    class names:  # noqa: N801 - stands for an attribute
+        internal_bucket = "internal"
+
+    def __init__(self):
+        self.internal = self.Internal()
+
+
+def test_code_is_sent_where_an_order_needs_it_and_only_there(tree):
+    stack = Stack()
+    own = {**JOB, "orders": [{**JOB["orders"][0], "s3_location": "s3://own/key"}]}
+    jobs.with_code(json.dumps(own).encode(), tree, stack)
+    assert not stack.internal
+    sent = json.loads(jobs.with_code(json.dumps(JOB).encode(), tree, stack))
+    (key,) = stack.internal
+    assert sent["orders"][0]["s3_location"] == f"s3://internal/{key}"
+
+
+def test_a_folders_own_code_is_sent_with_it(tmp_path):
+    assert jobs.code_folder(tmp_path, None) is None
+    (tmp_path / "code").mkdir()
+    assert jobs.code_folder(tmp_path, None) == tmp_path / "code"
+    assert jobs.code_folder(tmp_path, tmp_path) == tmp_path
+
+
+ODD = {
+    "binary": bytes(range(256)),
+    "empty": b"",
+    "huge": b" " * (5 * 1024 * 1024 + 1),
+    "deep": b"[" * 100_000,
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "fields twice and NaN": b'{"a": NaN, "a": 1}',
+    "lone surrogates": b'{"\\ud800": "\\ud800"}',
+    "deep YAML": b"version: " + b"[" * 100_000,
+    "huge YAML": b"version: 1\n" + b"#" * 300_000,
+    "binary YAML": b"version: \xff\x00",
+}
+
+
+def test_no_file_brings_a_traceback(tmp_path):
+    names = []
+    for number, content in enumerate(ODD.values()):
+        names.append(str(tmp_path / f"{number}"))
+        Path(names[-1]).write_bytes(content)
+    done = iac_ci("validate", "--json", *names)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "Traceback" not in done.stderr
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [bool(report["problems"]) for report in reports] == [True] * len(ODD)
+
+
+@pytest.mark.parametrize("name", ["", "missing.json", "a\udcff.json"])
+def test_what_cannot_be_read_is_said_plainly_in_any_locale(tmp_path, name):
+    program = "from iac_ci_cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "validate", str(tmp_path / name)],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert done.stderr.startswith(f"iac-ci: {tmp_path}")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_that_is_not_there_is_said_plainly():

@@ -115,11 +115,11 @@ def test_a_cycle_is_shown():
     assert "a → c → b → a" in said["problems"][0]["what"]
 
 
-def test_a_circle_of_a_thousand_needs_no_recursion():
+def test_a_cycle_of_a_thousand_needs_no_recursion():
     body = orders(*({"dependencies": [f"order-{(number + 1) % 1000 + 1:04d}"]} for number in range(1000)))
     status, said = Asked().post(body)
     assert status == 400
-    assert "circle" in said["problems"][-1]["what"]
+    assert "dependency cycle" in said["problems"][-1]["what"]
 
 
 def test_every_problem_is_told_at_once():

@@ -240,6 +240,7 @@ def test_two_left_out_orders_of_which_one_waits_for_the_other_hide_nothing():
     assert waits == {"a": ["d"], "x": ["d"], "d": []}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sets(st.integers(0, 7)), st.booleans()), min_size=8, max_size=8), st.permutations(range(8))
 )
@@ -328,6 +329,7 @@ def test_a_long_chain_needs_no_recursion():
     assert len(expanded(read, [], "z").orders) == 1000
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_values_are_put_in_once(before, value):
     assume("{{" not in before and "{" not in before[-1:])
@@ -351,6 +353,7 @@ ORDERS = st.lists(
 MATRICES = st.fixed_dictionaries({}, optional={"x": st.sampled_from([["1"], ["1", "p"]]), "y": st.just(["u"])})
 
 
+@settings(deadline=None)
 @given(
     ORDERS,
     MATRICES,

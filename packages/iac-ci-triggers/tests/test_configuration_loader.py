@@ -9,8 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
+from iac_ci_common.partial_reading import read_partially
 from iac_ci_triggers.configuration import BUILT_IN_COMMANDS, Configuration, Statuses, read_configuration
-from iac_ci_triggers.configuration.yaml_document import MAX_BYTES
+from iac_ci_triggers.configuration.stand_ins import stand_in
+from iac_ci_triggers.configuration.yaml_document import MAX_BYTES, plain, read_document
 
 
 def job(matrix: str = "{}", orders: str = "[{name: a, cmds: [x]}]", on: str = "{command: go}") -> bytes:
@@ -91,7 +93,7 @@ jobs:
             "IAC_CI_X belongs to the engine, the shell or the loader and cannot be set",
         ),
         ("line 2: defaults.env_vars.OK", "has no value"),
-        ("line 2: defaults.timout", "is not a known field; is timeout meant?"),
+        ("line 2: defaults.timout", "unknown field 'timout'; did you mean 'timeout'?"),
         ("line 4: jobs.'pl an'", "'pl an' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
         (
             "line 5: jobs.'pl an'.on",
@@ -124,7 +126,7 @@ jobs:
       - {name: b, cmds: [x], depends_on: [a]}
 """
     )
-    assert ("line 6: jobs.circle.orders", "depend on each other in a circle: a → b → a") in problems
+    assert ("line 6: jobs.circle.orders", "dependency cycle: a → b → a") in problems
     assert ("line 3: jobs.broken.on", "is missing") in problems
 
 
@@ -260,7 +262,7 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
 @pytest.mark.parametrize(
     ("content", "path", "what"),
     [
-        (order("depends_on: [b]"), "orders[0].depends_on[0]", "b is no order of this job"),
+        (order("depends_on: [b]"), "orders[0].depends_on[0]", "unknown order 'b'"),
         (order("depends_on: [a]"), "orders[0].depends_on[0]", "is the order itself"),
         (order("timeout: 600, execution_target: lambda"), "orders[0].timeout", "is beyond the 540 seconds"),
         (order("timeout: 3700"), "orders[0].timeout", "more than the 3600 of job_timeout"),
@@ -337,10 +339,10 @@ def test_templates_that_orders_take_from_the_defaults_are_checked_for_each():
     ]
 
 
-def test_a_long_circle_is_shortened():
+def test_a_long_cycle_is_shortened():
     circle = [{"name": f"a{n}", "cmds": ["x"], "depends_on": [f"a{(n + 1) % 40}"]} for n in range(40)]
     ((_, told),) = found(job(orders=json.dumps(circle)))
-    assert told.startswith("depend on each other in a circle: a0 → a1 → ")
+    assert told.startswith("dependency cycle: a0 → a1 → ")
     assert "a9 → … 21 more … → a31 → " in told
     assert told.endswith("→ a39 → a0")
 
@@ -435,3 +437,105 @@ def test_any_bytes_are_read_or_refused(content):
 def test_reading_nothing_loads_no_yaml():
     code = "import sys, iac_ci_triggers.configuration; sys.exit('yaml' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# A fault in one place hides none in another.
+
+
+def test_unsound_defaults_hide_nothing():
+    assert found(
+        """\
+version: 1
+defaults: {timeout: soon, env_var: {A: b}, secrets: [x]}
+jobs:
+  go:
+    on: {command: go}
+    orders:
+      - {name: a, cmds: [x], depends_on: [b], timeout: 600, execution_target: lambda}
+      - {name: b, cmds: [x], depends_on: [a, nope]}
+"""
+    ) == [
+        ("line 2: defaults.env_var", "unknown field 'env_var'; did you mean 'env_vars'?"),
+        ("line 2: defaults.secrets", "must be a mapping"),
+        ("line 2: defaults.timeout", "must be a whole number, written plainly"),
+        ("line 6: jobs.go.orders", "dependency cycle: a → b → a"),
+        ("line 7: jobs.go.orders[0].timeout", "is beyond the 540 seconds that lambda allows"),
+        ("line 8: jobs.go.orders[1].depends_on[1]", "unknown order 'nope'"),
+    ]
+
+
+def test_a_fault_of_one_order_hides_none_of_the_others():
+    assert found(
+        """\
+version: 1
+jobs:
+  go:
+    on: {push: 5}
+    job_timeout: long
+    matrix: {d: [x, x]}
+    orders:
+      - {name: "a-{{ matrix.d }}", cmds: x, depends_on: ["b-{{ matrix.d }}"], folder: "{{ sha }}"}
+      - {name: "b-{{ matrix.d }}", cmds: [x], depends_on: ["a-{{ matrix.d }}"], timeout: -1}
+      - {name: c, cmds: [x], folder: ../x, timeout: 600, execution_target: lambda}
+"""
+    ) == [
+        ("line 4: jobs.go.on.push", "must be a mapping"),
+        ("line 5: jobs.go.job_timeout", "must be a whole number, written plainly"),
+        ("line 6: jobs.go.matrix.d[0]", "stands there more than once"),
+        ("line 7: jobs.go.orders", "dependency cycle: a-x → b-x → a-x"),
+        ("line 8: jobs.go.orders[0].cmds", "must be a list"),
+        (
+            "line 8: jobs.go.orders[0].folder",
+            "cannot hold sha, which comes from the pull request; only matrix values stand here",
+        ),
+        ("line 9: jobs.go.orders[1].timeout", "must be more than 0"),
+        ("line 10: jobs.go.orders[2].folder", "must be a relative path without .. (for d 'x')"),
+        ("line 10: jobs.go.orders[2].timeout", "is beyond the 540 seconds that lambda allows (for d 'x')"),
+    ]
+
+
+def test_the_words_of_a_job_are_read_on_and_reported_where_they_stand():
+    assert found(job(orders="[{order_name: a, cmds: [x], dependencies: [b], git_folder: ../x}]")) == [
+        ("line 6: jobs.go.orders[0].dependencies", "unknown field 'dependencies'; did you mean 'depends_on'?"),
+        ("line 6: jobs.go.orders[0].dependencies[0]", "unknown order 'b'"),
+        ("line 6: jobs.go.orders[0].git_folder", "must be a relative path without .."),
+        ("line 6: jobs.go.orders[0].git_folder", "unknown field 'git_folder'; did you mean 'folder'?"),
+        ("line 6: jobs.go.orders[0].order_name", "unknown field 'order_name'; did you mean 'name'?"),
+    ]
+
+
+def test_an_order_that_could_not_be_read_is_not_missed():
+    assert found(job(orders="[{name: a, cmds: [x], depends_on: [b]}, {name: 5, cmds: [x]}, x]")) == [
+        ("line 6: jobs.go.orders[1].name", "must be text"),
+        ("line 6: jobs.go.orders[2]", "must be a mapping"),
+    ]
+    assert found(job("{d: x}", "[{name: 'a-{{ matrix.d }}', cmds: [x], depends_on: [a-y]}]")) == [
+        ("line 4: jobs.go.matrix.d", "must be a list")
+    ]
+    assert found(job("x", "[{name: 'a-{{ matrix.d }}', cmds: [x]}]")) == [
+        ("line 4: jobs.go.matrix", "must be a mapping")
+    ]
+
+
+def test_a_job_with_a_wrong_name_is_checked_under_it():
+    content = job(orders="[{name: a, cmds: [x], depends_on: [b]}]").replace(b"  go:", b"  g o:")
+    assert found(content) == [
+        ("line 3: jobs.'g o'", "'g o' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
+        ("line 6: jobs.'g o'.orders[0].depends_on[0]", "unknown order 'b'"),
+    ]
+
+
+@settings(deadline=None)
+@given(CONFIGURATIONS)
+def test_a_mapping_is_always_read_so_far_that_the_whole_can_be_checked(content):
+    root = read_document(json.dumps(content).encode()).root
+    draft = read_partially(Configuration, plain(root), stand_in)
+    assert draft.value is not None, draft.findings
+
+
+@settings(deadline=None)
+@given(st.text("ab:-?[]{}&*!|>'\"%#@`\n\t \\x0<,.~", max_size=40))
+def test_no_words_of_the_yaml_library_reach_the_user(text):
+    theirs = ("while ", "expected", "found", "could not", "<block", "not allowed here")
+    for finding in read_document(text.encode()).findings:
+        assert not any(words in finding.what for words in theirs)

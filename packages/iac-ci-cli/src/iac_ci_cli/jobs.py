@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.code import pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common import keys
 from iac_ci_common.errors import InputProblems, Problem
-from iac_ci_common.job_validation.parser import read_job
-from iac_ci_common.job_validation.rules import Rules, problems
+from iac_ci_common.job_validation.check import check_job, fill_code
+from iac_ci_common.job_validation.json_body import parse_body
+from iac_ci_common.job_validation.rules import Rules
+from iac_ci_common.limits import MAX_BODY_BYTES
 from iac_ci_common.models.answer import Accepted
 from iac_ci_common.signature import HEADER, sign
 
@@ -22,28 +25,64 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 35
 
+PACKED: Final = "s3://packed/code.zip"
+"""Stands for the location of a folder that is not uploaded yet."""
+
+
+def is_standard_input(path: Path) -> bool:
+    """Return whether a path is ``-``, which stands for standard input."""
+    return str(path) == "-"
+
 
 def read_file(path: Path) -> bytes:
-    """Read a job file as it will be sent: ``job.json`` of a folder, or the file itself."""
+    """Read a job as it will be sent: ``job.json`` of a folder, the file itself, or standard input for ``-``.
+
+    At most one byte more than the webhook endpoint takes is read, so that a device does not fill the memory. Raises
+    ``CommandFailed`` where it cannot be read.
+    """
+    most = MAX_BODY_BYTES + 1
+    if is_standard_input(path):
+        if sys.stdin is None:
+            raise CommandFailed("standard input is closed", exit_code=ExitCode.BAD_INPUT)
+        return sys.stdin.buffer.read(most)
     file = path / "job.json" if path.is_dir() else path
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(most)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}", exit_code=ExitCode.BAD_INPUT) from error
 
 
-def check(body: bytes, *, local: bool = False) -> None:
-    """Check a job as the door does, as far as that needs no stack; raise ``InputProblems``."""
-    found = problems(read_job(body), Rules(allow_file_repositories=local))
-    if found:
-        raise InputProblems(found)
+def code_folder(job: Path, code: Path | None) -> Path | None:
+    """Return the folder that is sent as the code of orders that name none: ``code``, else ``code/`` in a job's folder.
+
+    Raises ``CommandFailed`` where ``code`` is not a folder.
+    """
+    if code is not None:
+        if not code.is_dir():
+            raise CommandFailed(f"{code} is not a folder", exit_code=ExitCode.BAD_INPUT)
+        return code
+    return job / "code" if (job / "code").is_dir() else None
+
+
+def check(body: bytes, rules: Rules, *, code: str | None = None) -> None:
+    """Check a job as the webhook endpoint does; raise ``InputProblems``.
+
+    ``code`` is the location that orders without code will get.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise InputProblems([Problem("body", f"is longer than {MAX_BODY_BYTES} bytes")])
+    check_job(body, rules, code=code)
 
 
 def with_code(body: bytes, folder: Path, connection: StackClient) -> bytes:
     """Upload a folder and name it as the code of every order that has none of its own.
 
-    The archive's name is its content's digest, so the same tree is uploaded once.
+    The archive's name is its content's digest, so the same tree is uploaded once. Raises ``InputProblems`` where the
+    body is no JSON object that means one thing only.
     """
+    if name_code(body, PACKED) is body:
+        return body
     archive, digest = pack_code(folder)
     key = keys.code(digest)
     if not connection.internal.exists(key):
@@ -52,18 +91,26 @@ def with_code(body: bytes, folder: Path, connection: StackClient) -> bytes:
 
 
 def name_code(body: bytes, location: str) -> bytes:
-    """Set ``s3_location`` in every order that names no code."""
-    try:
-        job: Any = json.loads(body)
-        orders = [order for order in job["orders"] if isinstance(order, dict)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputProblems([Problem("body", "is not a job")]) from error
-    if "git_repo" in job:
+    """Set ``s3_location`` in every order that names no code; raise ``InputProblems`` where the body is ambiguous.
+
+    An ambiguous body (a field twice, NaN) would lose its fault on the way; whatever else is wrong stays in it, for the
+    webhook endpoint to refuse. A body in which every order has code is returned as it is.
+    """
+    content, ambiguous = parse_body(body)
+    if ambiguous:
+        check_job(body, Rules(), code=location)
+    if not fill_code(content, location):
         return body
-    for order in orders:
-        if "git_repo" not in order:
-            order.setdefault("s3_location", location)
-    return json.dumps(job).encode()
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def places_without_code(body: bytes) -> list[str]:
+    """Return the fields that ``name_code`` fills in; none where the body cannot be read."""
+    try:
+        content, _ = parse_body(body)
+    except InputProblems:
+        return []
+    return [f"orders[{index}].s3_location" for index in fill_code(content, PACKED)]
 
 
 def submit(connection: StackClient, body: bytes, *, idempotency_key: str | None = None) -> Accepted:

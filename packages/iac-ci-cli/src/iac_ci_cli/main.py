@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from importlib.metadata import entry_points
@@ -18,13 +19,20 @@ from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.lookup import find_run
 from iac_ci_cli.options import AsJson, IsLocal, RunId, StackName  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.run_commands import operating
+from iac_ci_cli.validation import Kind, Report
+from iac_ci_cli.validation import validate as check_file
 from iac_ci_cli.watch import watch_run
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError, InputProblems, NotFound
+from iac_ci_common.job_validation.rules import DEFAULT_SECRETS_PREFIX, Rules
 from iac_ci_common.models.result import Result
 from iac_ci_common.states import RunState
+from iac_ci_triggers.configuration import FILE_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.errors import Problem
     from iac_ci_common.ports import RunRows
 
 app = typer.Typer(
@@ -33,8 +41,13 @@ app = typer.Typer(
     help="Run infrastructure as code: submit jobs, watch and understand their runs.",
 )
 
-JobFile = Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")]
-CodeFolder = Annotated[Path | None, typer.Option("--code", help="Folder to send as the code of orders that name none.")]
+JobFile = Annotated[
+    Path, typer.Argument(help="The job: a JSON file, a folder with a job.json, or - for standard input.")
+]
+CodeFolder = Annotated[
+    Path | None,
+    typer.Option("--code", help="Folder to send as the code of orders that name none; by default the job's code/."),
+]
 
 
 @app.command()
@@ -51,9 +64,12 @@ def submit(
 ) -> None:
     """Send a job to a stack."""
     body = jobs.read_file(job)
+    folder = jobs.code_folder(job, code)
     connection = connect(stack, local=local)
-    if code is not None:
-        body = jobs.with_code(body, code, connection)
+    if folder is not None:
+        if not as_json:
+            render.write(_filled_in(folder, jobs.places_without_code(body)))
+        body = jobs.with_code(body, folder, connection)
     accepted = jobs.submit(connection, body, idempotency_key=idempotency_key)
     if not wait:
         render.write(accepted.model_dump_json() if as_json else f"Accepted as run {accepted.run_id}")
@@ -118,20 +134,60 @@ def events(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_j
 
 @app.command()
 def validate(
-    job: JobFile,
-    local: Annotated[bool, typer.Option("--local", help="Judge as a local cloud does (file:// is allowed).")] = False,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help=f"Jobs, or repositories' {FILE_NAME}: files, folders with job.json or {FILE_NAME}, or - for"
+            " standard input."
+        ),
+    ],
+    code: CodeFolder = None,
+    kind: Annotated[
+        Kind | None, typer.Option(help="What the file holds, where neither its name nor its content says.")
+    ] = None,
+    secrets_prefix: Annotated[
+        str, typer.Option(help="Where the stack keeps the secrets of jobs.")
+    ] = DEFAULT_SECRETS_PREFIX,
+    allow_secret: Annotated[
+        list[str] | None, typer.Option(help="Pattern of secrets below the prefix that jobs may name; all without it.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Check as a local cloud does (file:// is allowed).")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a job file without sending it. What depends on a stack's own limits is checked when it is sent."""
-    body = jobs.read_file(job)
-    try:
-        jobs.check(body, local=local)
-    except InputProblems as error:
-        if not as_json:
-            raise
-        render.write(json.dumps({"valid": False, "problems": _problems(error)}))
-        raise typer.Exit(ExitCode.BAD_INPUT) from None
-    render.write(json.dumps({"valid": True, "problems": []}) if as_json else f"{job} is a valid job")
+    """Check jobs and repositories' configurations as the engine does, without sending them.
+
+    Exit codes: 0 all are valid, 2 one is not, or cannot be read.
+    """
+    rules = Rules(secrets_prefix=secrets_prefix, allow_list={"*": allow_secret or ["*"]}, allow_file_repositories=local)
+    reports = [check_file(file, rules, kind=kind, code=code) for file in files]
+    for report in reports:
+        if as_json:
+            render.write(json.dumps(report.as_json()))
+        else:
+            _show(report)
+    if any(report.problems for report in reports):
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
+def _show(report: Report) -> None:
+    if report.problems:
+        _write_problems(f"{report.label}: the {report.kind}", report.problems)
+    else:
+        render.write(render.plain(f"{report.label} is a valid {report.kind}"))
+        if report.code is not None:
+            render.write(_filled_in(report.code, report.filled_in))
+        for what in report.not_checked:
+            render.write(f"Not checked: {what}.")
+    if report.hint:
+        sys.stderr.write(render.plain(report.hint) + "\n")
+
+
+def _filled_in(folder: Path, places: list[str]) -> str:
+    named = render.plain(str(folder))
+    if not places:
+        return f"{named} is not sent: every order names its own code"
+    listed = ", ".join(places[:5]) + (f" and {len(places) - 5} more" if len(places) > 5 else "")
+    return f"Filled in when it is sent: {listed}, from the folder {named}"
 
 
 def watch_to_the_end(connection: StackClient, run_id: str, *, as_json: bool, **options: Any) -> ExitCode:
@@ -171,28 +227,32 @@ def _log(connection: StackClient, run: str, order_num: str) -> str | None:
         return None
 
 
-def _problems(error: InputProblems) -> list[dict[str, str]]:
-    return [{"where": problem.where, "what": problem.what} for problem in error.problems]
-
-
 app.add_typer(operating)
 
 
 def main() -> None:
     """Run the command line: plain errors, no stack traces, exit codes that mean something."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a pipe that cannot write a character shows its number; it ends nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for entry in entry_points(group="iac_ci.commands"):
         app.add_typer(entry.load(), name=entry.name)
     try:
         app()
     except InputProblems as error:
-        sys.stderr.write(f"The job has {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}:\n")
-        for problem in error.problems:
-            sys.stderr.write(f"  {render.plain(problem.where)}: {render.plain(problem.what)}\n")
+        _write_problems("The job", error.problems)
         sys.exit(ExitCode.BAD_INPUT)
     except CommandFailed as error:
         _fail(error.message, error.hint, error.exit_code)
     except IacCiError as error:
         _fail(str(error), "", ExitCode.UNREACHABLE)
+
+
+def _write_problems(subject: str, problems: Sequence[Problem]) -> None:
+    number = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+    lines = [f"{subject} has {number}:", *(f"  {problem.where}: {problem.what}" for problem in problems)]
+    sys.stderr.write("".join(f"{render.plain(line)}\n" for line in lines))
 
 
 def _fail(message: str, hint: str, code: ExitCode) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from iac_ci_common.job_validation.rules import DEFAULT_SECRETS_PREFIX
+
 
 class CommonSettings(BaseSettings):
     """What every function knows of its stack."""
@@ -30,7 +32,7 @@ class RunSettings(CommonSettings):
 class JobSettings(RunSettings):
     """What jobs may name: for the functions that accept them."""
 
-    secrets_prefix: str = Field("/iac-ci/jobs/", description="Where the secrets that jobs may name must lie.")
+    secrets_prefix: str = Field(DEFAULT_SECRETS_PREFIX, description="Where the secrets that jobs may name must lie.")
     secret_allow_list: dict[str, list[str]] = Field(
         default_factory=lambda: {"*": ["*"]}, description="Patterns of locations that each source of jobs may name."
     )

@@ -14,6 +14,7 @@ import typer
 from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.main import watch_to_the_end
+from iac_ci_common.job_validation.rules import Rules
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.pull_request import opened_pull_request
 from iac_ci_local.seed_secrets import plant, read_secrets
@@ -49,10 +50,10 @@ def run(
     """
     # A folder is a whole example: job.json, local-secrets.json, and in code/ what orders run that name no code.
     example = job if job.is_dir() else job.parent
-    folder = job / "code" if code is None and (job / "code").is_dir() else code
+    folder = jobs.code_folder(job, code)
     body = jobs.read_file(job)
     # Checked before anything is started, with a stand-in for where the code will be.
-    jobs.check(body if folder is None else jobs.name_code(body, "s3://packed/code.zip"), local=True)
+    jobs.check(body, Rules(allow_file_repositories=True), code=None if folder is None else jobs.PACKED)
     secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")

@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
-from iac_ci_common.errors import InputProblems, Problem
-from iac_ci_common.job_validation.rules import problems
-from iac_ci_common.models.job import Job
+from iac_ci_common.job_validation.check import check_fields
 from iac_ci_triggers.configuration import Statuses, TemplateValues, expand
 
 if TYPE_CHECKING:
-    from iac_ci_common.models.job import Order
+    from iac_ci_common.models.job import Job, Order
     from iac_ci_triggers.configuration import Configuration, Expansion
     from iac_ci_triggers.facts import Facts, Rerun
     from iac_ci_vcs.provider import Account
@@ -71,24 +67,17 @@ def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
     if facts.source.head_repository is not None:
         place = {"git_repo": facts.source.head_repository, "commit_hash": _sha(facts)}
         orders = [order.model_copy(update=place) for order in orders]
-    try:
-        job = Job(
-            username=username(facts.actor),
-            git_repo=facts.source.repository,
-            commit_hash=_sha(facts),
-            git_token_location=facts.source.token_location,
-            pr_number=pull.number if pull is not None else None,
-            commit_status=True,
-            orders=orders,
-            **{name: value for name, value in fields.items() if value is not None},
-        )
-    except ValidationError as error:
-        found = [Problem(".".join(map(str, said["loc"])), said["msg"]) for said in error.errors(include_input=False)]
-        raise InputProblems(found) from None
-    found = problems(job, facts.source.rules)
-    if found:
-        raise InputProblems(found)
-    return job
+    whole = {
+        "username": username(facts.actor),
+        "git_repo": facts.source.repository,
+        "commit_hash": _sha(facts),
+        "git_token_location": facts.source.token_location,
+        "pr_number": pull.number if pull is not None else None,
+        "commit_status": True,
+        "orders": orders,
+        **fields,
+    }
+    return check_fields({name: value for name, value in whole.items() if value is not None}, facts.source.rules)
 
 
 def username(account: Account) -> str:

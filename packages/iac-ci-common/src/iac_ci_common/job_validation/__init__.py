@@ -1,1 +1,1 @@
-"""Whether a request is a job that this stack accepts: read and checked in one place for all callers."""
+"""The one check of a job, for the webhook endpoint, the triggers and the command line: pure, no AWS, no host."""

@@ -1,4 +1,4 @@
-"""Whether a job may be accepted: pure. The whole job and the stack's rules in, every problem out."""
+"""What a whole job must keep to: pure. The job and the stack's rules in, every problem out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, target
 from iac_ci_common.locations import SecretStore, parse_location
 from iac_ci_common.models.job import ExecutionTarget, Job, Order
-from iac_ci_vcs.git import repository_problem
+from iac_ci_common.repository_url import repository_problem
+from iac_ci_common.validation_messages import cycle as cycle_message
+from iac_ci_common.validation_messages import unknown_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 MAX_FOUND: Final = 1000
 """Most problems that are looked for."""
 
-UNKNOWN_DEPENDENCY: Final = "is no order of this job"
-
 CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables that ``assume_role`` sets."""
 
@@ -36,13 +36,16 @@ _MAX_CYCLES: Final = 10
 TOKENS_FOLDER: Final = "tokens/"
 """Folder below the prefix in which code hosts' tokens lie; ``policies/orchestrator.json`` names it too."""
 
+DEFAULT_SECRETS_PREFIX: Final = "/iac-ci/jobs/"
+"""Where the secrets that jobs may name lie, unless a stack says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What this stack allows; ``source`` is where the job came from."""
 
     source: str = "api"
-    secrets_prefix: str = "/iac-ci/jobs/"
+    secrets_prefix: str = DEFAULT_SECRETS_PREFIX
     allow_list: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"*": ["*"]})
     allow_file_repositories: bool = False
 
@@ -77,7 +80,7 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
         tokens = _tokens(job.git_token_location, rules)
         # The orchestrator writes the last comment, and its role reads tokens only: not every secret of every job.
         if not parse_location(job.git_token_location).name.startswith(tokens):
-            yield Problem("git_token_location", f"must lie below {tokens}, or the run's end could not be told")
+            yield Problem("git_token_location", f"must lie below {tokens}, or the end of the run could not be reported")
     longest = max(order.timeout for order in job.orders)
     if job.job_timeout < longest:
         yield Problem("job_timeout", f"is shorter than the longest order, which may take {longest} seconds")
@@ -91,7 +94,8 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
     for number, command in enumerate(order.cmds):
         if not command.strip():
             yield Problem(f"{here}.cmds[{number}]", "is empty")
-    yield from _timeout_problems(here, order)
+    for path, what in order_findings(order):
+        yield Problem(".".join((here, *path)), what)
     yield from _code_problems(here, job, order, rules)
     named = [
         *((f"{here}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
@@ -110,23 +114,29 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
 def _variable_problems(here: str, order: Order) -> Iterator[Problem]:
     for name in sorted(set(order.env_vars) & set(order.secrets)):
         yield Problem(f"{here}.secrets.{name}", "is set in env_vars too")
-    if order.assume_role is not None:
-        for name in CREDENTIALS:
-            for where, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
-                if name in given:
-                    yield Problem(f"{here}.{where}.{name}", "is set by assume_role too")
     for name, value in order.env_vars.items():
         if "\0" in value or len(value) > limits.MAX_COMMAND_CHARS:
             yield Problem(f"{here}.env_vars.{name}", f"holds a NUL or more than {limits.MAX_COMMAND_CHARS} characters")
 
 
-def _timeout_problems(here: str, order: Order) -> Iterator[Problem]:
-    limit = {
+def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Find what an order shows by itself, wherever it comes from; each with the way to it below the order."""
+    chosen = target(order)
+    longest = {
         ExecutionTarget.LAMBDA: limits.MAX_LAMBDA_ORDER_SECONDS,
         ExecutionTarget.CODEBUILD: limits.MAX_CODEBUILD_ORDER_SECONDS,
-    }[target(order)]
-    if order.timeout > limit:
-        yield Problem(f"{here}.timeout", f"is beyond the {limit} seconds that {target(order).value} allows")
+    }[chosen]
+    if order.timeout > longest:
+        yield ("timeout",), f"is beyond the {longest} seconds that {chosen.value} allows"
+    if order.git_folder is not None:
+        folder = PurePosixPath(order.git_folder)
+        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
+            yield ("git_folder",), "must be a relative path without .."
+    if order.assume_role is not None:
+        for field_name, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+            for name in CREDENTIALS:
+                if name in given:
+                    yield (field_name, name), "is set by assume_role too"
 
 
 def _code_problems(here: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:
@@ -142,12 +152,8 @@ def _code_problems(here: str, job: Job, order: Order, rules: Rules) -> Iterator[
     pinned = order.commit_hash or (job.commit_hash if repository == job.git_repo else None)
     if repository is not None and pinned is None:
         yield Problem(f"{here}.commit_hash", "is missing: code from git is pinned to a commit")
-    if order.git_folder is not None:
-        if repository is None and order.s3_location is None:
-            yield Problem(f"{here}.git_folder", "is given without a source of code")
-        folder = PurePosixPath(order.git_folder)
-        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
-            yield Problem(f"{here}.git_folder", "must be a relative path without ..")
+    if order.git_folder is not None and repository is None and order.s3_location is None:
+        yield Problem(f"{here}.git_folder", "is given without a source of code")
 
 
 def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Problem]:
@@ -187,7 +193,7 @@ def _name_problems(job: Job) -> Iterator[Problem]:
 
 
 def _numbers(job: Job) -> dict[str, str]:
-    """Map every name that a dependency may use to the first order that has it; duplicates are told elsewhere."""
+    """Map every name that a dependency may use to the first order that has it."""
     numbers: dict[str, str] = {}
     for index, order in enumerate(job.orders):
         for name in (order_name(order, index), order.queue_id):
@@ -202,13 +208,13 @@ def _dependency_problems(job: Job) -> Iterator[Problem]:
         for place, name in enumerate(order.dependencies):
             where = f"orders[{index}].dependencies[{place}]"
             if name not in numbers:
-                yield Problem(where, f"{name} {UNKNOWN_DEPENDENCY}")
+                yield Problem(where, unknown_order(name))
             elif numbers[name] == order_num(index):
                 yield Problem(where, "is the order itself")
 
 
 def _cycle_problems(job: Job) -> Iterator[Problem]:
-    """Show every circle that has no order in common with another; dependencies on oneself are told elsewhere."""
+    """Find every cycle that has no order in common with another; a dependency on oneself is another problem."""
     numbers = _numbers(job)
     names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
     edges = {
@@ -221,9 +227,6 @@ def _cycle_problems(job: Job) -> Iterator[Problem]:
         cycle = find_cycle(edges)
         if cycle is None:
             return
-        shown = [names[num] for num in cycle]
-        if len(shown) > 20:
-            shown = [*shown[:10], f"… {len(shown) - 20} more …", *shown[-10:]]
-        yield Problem("orders", f"depend on each other in a circle: {' → '.join(shown)}")
+        yield Problem("orders", cycle_message([names[num] for num in cycle]))
         for num in set(cycle):
             del edges[num]

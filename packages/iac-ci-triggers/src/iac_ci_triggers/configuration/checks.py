@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from itertools import chain
 from math import prod
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
-
-from pydantic import ValidationError
 
 from iac_ci_common import limits
 from iac_ci_common.graph import find_cycle
-from iac_ci_common.initial_rows import target
-from iac_ci_common.models.job import ExecutionTarget
-from iac_ci_triggers.configuration.expansion import copies, order_of
+from iac_ci_common.job_validation.parser import read_order_draft
+from iac_ci_common.job_validation.rules import order_findings
+from iac_ci_common.validation_messages import UNKNOWN_ORDER, unknown_order
+from iac_ci_common.validation_messages import cycle as cycle_message
+from iac_ci_triggers.configuration.expansion import copies, order_fields
 from iac_ci_triggers.configuration.globs import check_path_pattern
-from iac_ci_triggers.configuration.messages import what
 from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
 from iac_ci_triggers.configuration.templates import (
     MATRIX,
@@ -31,34 +29,33 @@ from iac_ci_triggers.configuration.templates import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iac_ci_common.models.job import Order
+    from iac_ci_common.partial_reading import Location
     from iac_ci_triggers.configuration.expansion import Copy
     from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings
     from iac_ci_triggers.configuration.yaml_document import Part
 
     Found = tuple[tuple[Part, ...], str]
 
-CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-"""Variables that ``assume_role`` sets."""
-
 _NONE: Final[frozenset[str]] = frozenset()
 _ALL: Final = frozenset(VARIABLES)
-_OURS: Final = {"order_name": "name", "git_folder": "folder", "dependencies": "depends_on"}
+_OURS: Final[dict[str | int, str]] = {"order_name": "name", "git_folder": "folder", "dependencies": "depends_on"}
 _MAX_CYCLES: Final = 10
 
 
 def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
-    """Find what is wrong with a job whose fields are each right."""
+    """Find what is wrong with a job whose fields are each right.
+
+    A fault of the matrix or of a template hides nothing else: the orders are looked at with what is sound of them.
+    """
     matrix = frozenset(matrix_values(dict.fromkeys(job.matrix, "")))
-    unfit = [
-        *_matrix_findings(job, defaults),
-        *(
-            ((*("orders", index), *path), problem)
-            for index, order in enumerate(job.orders)
-            for path, problem in _template_findings(order, defaults, matrix)
-        ),
+    unfit = list(_matrix_findings(job, defaults))
+    templates = [
+        ((*("orders", index), *path), problem)
+        for index, order in enumerate(job.orders)
+        for path, problem in _template_findings(order, defaults, matrix)
     ]
     yield from unfit
+    yield from templates
     yield from _trigger_findings(job)
     for index, order in enumerate(job.orders):
         for number, command in enumerate(order.cmds):
@@ -69,8 +66,19 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
         for name in order.env_vars.keys() & order.secrets.keys():
             yield ("orders", index, "secrets", name), "is set in env_vars too"
     yield from _timeout_findings(job, defaults)
-    if not unfit:
-        yield from _expanded_findings(job, defaults)
+    at_fault = {path for path, _ in templates}
+    uncertain = bool(unfit) or any(path[2:] == ("name",) for path in at_fault)
+    for path, problem in _expanded_findings(_with_sound_matrix(job) if unfit else job, defaults):
+        if path not in at_fault and not (uncertain and problem.startswith(UNKNOWN_ORDER)):
+            yield path, problem
+
+
+def _with_sound_matrix(job: ConfiguredJob) -> ConfiguredJob:
+    """Return a job with the first value of each axis that may stand there, so that its orders can be looked at."""
+    axes = {
+        axis: [next((value for value in values if "{{" not in value), "none")] for axis, values in job.matrix.items()
+    }
+    return job.model_copy(update={"matrix": axes})
 
 
 def _matrix_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
@@ -157,15 +165,17 @@ def _value_findings(every: list[Copy], defaults: Settings) -> Iterator[Found]:
                 check_path_pattern(pattern)
             except ValueError as error:
                 yield (*here, "paths", number), str(error) + _shown(copy)
-        try:
-            order = order_of(copy, defaults, dict.fromkeys(VARIABLES, ""), copy.dependencies)
-        except ValidationError as error:
-            for entry in error.errors(include_url=False):
-                field, *inner = (part for part in entry["loc"] if part != "[key]")
-                yield (*here, _OURS.get(str(field), field), *inner), what(entry) + _shown(copy)
-            continue
-        for path, problem in _order_findings(order):
-            yield (*here, *path), problem + _shown(copy)
+        draft = read_order_draft(order_fields(copy, defaults, dict.fromkeys(VARIABLES, ""), copy.dependencies))
+        for location, problem in draft.findings:
+            yield (*here, *_ours(location)), problem + _shown(copy)
+        for path, problem in order_findings(draft.value) if draft.value is not None else ():
+            if not draft.is_about_a_stand_in(path):
+                yield (*here, *_ours(path)), problem + _shown(copy)
+
+
+def _ours(location: Location) -> Location:
+    """Return a location of a job's order in the words of the configuration."""
+    return (_OURS.get(location[0], location[0]), *location[1:]) if location else location
 
 
 def _shown(copy: Copy) -> str:
@@ -173,22 +183,6 @@ def _shown(copy: Copy) -> str:
         return ""
     pairs = ", ".join(f"{name.removeprefix(MATRIX)} {value[:40]!a}" for name, value in copy.values.items())
     return f" (for {pairs})"
-
-
-def _order_findings(order: Order) -> Iterator[Found]:
-    if order.git_folder is not None:
-        folder = PurePosixPath(order.git_folder)
-        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
-            yield ("folder",), "must be a relative path without .."
-    chosen = target(order)
-    most = limits.MAX_LAMBDA_ORDER_SECONDS if chosen is ExecutionTarget.LAMBDA else limits.MAX_CODEBUILD_ORDER_SECONDS
-    if order.timeout > most:
-        yield ("timeout",), f"is beyond the {most} seconds that {chosen.value} allows"
-    if order.assume_role is not None:
-        for field, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
-            for name in CREDENTIALS:
-                if name in given:
-                    yield (field, name), "is set by assume_role too"
 
 
 def _name_findings(every: list[Copy]) -> Iterator[Found]:
@@ -202,7 +196,7 @@ def _name_findings(every: list[Copy]) -> Iterator[Found]:
         for number, text in enumerate(copy.template.depends_on):
             name = substitute(text, copy.values, for_name)
             if name == copy.name or name not in times:
-                problem = "is the order itself" if name == copy.name else f"{name} is no order of this job"
+                problem = "is the order itself" if name == copy.name else unknown_order(name)
                 yield ("orders", copy.index, "depends_on", number), problem + _shown(copy)
 
 
@@ -212,7 +206,6 @@ def _cycle_findings(every: list[Copy]) -> Iterator[Found]:
         cycle = find_cycle(edges)
         if cycle is None:
             return
-        shown = cycle if len(cycle) <= 20 else [*cycle[:10], f"… {len(cycle) - 20} more …", *cycle[-10:]]
-        yield ("orders",), f"depend on each other in a circle: {' → '.join(shown)}"
+        yield ("orders",), cycle_message(cycle)
         for name in set(cycle):
             del edges[name]

@@ -80,6 +80,13 @@ def order_of(copy: Copy, defaults: Settings, known: Mapping[str, str], dependenc
 
     Raises pydantic's ``ValidationError`` where a value does not fit its field once it is put in.
     """
+    return Order.model_validate(order_fields(copy, defaults, known, dependencies))
+
+
+def order_fields(
+    copy: Copy, defaults: Settings, known: Mapping[str, str], dependencies: Sequence[str]
+) -> dict[str, Any]:
+    """Return the fields of the order that ``order_of`` makes, with the values put in and not yet checked."""
     template = copy.template
     everything = {**known, **copy.values}
 
@@ -106,7 +113,7 @@ def order_of(copy: Copy, defaults: Settings, known: Mapping[str, str], dependenc
         "must_succeed": _first(template.must_succeed, defaults.must_succeed),
         "dependencies": list(dependencies),
     }
-    return Order.model_validate({name: value for name, value in fields.items() if value is not None})
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _first(*values: Any) -> Any:

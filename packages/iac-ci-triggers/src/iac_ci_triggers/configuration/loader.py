@@ -1,49 +1,24 @@
-"""Reads ``.iac-ci.yml`` and tells everything that is wrong with it at once, each with its line."""
+"""Reads ``.iac-ci.yml`` and reports everything that is wrong with it at once, each with its line."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, Problem
+from iac_ci_common.partial_reading import Draft, read_partially
+from iac_ci_common.validation_messages import UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import job_findings
-from iac_ci_triggers.configuration.messages import what
-from iac_ci_triggers.configuration.models import (
-    Configuration,
-    ConfiguredJob,
-    ConfiguredOrder,
-    PullRequestTrigger,
-    PushTrigger,
-    Settings,
-    Triggers,
-)
+from iac_ci_triggers.configuration.models import Configuration
+from iac_ci_triggers.configuration.stand_ins import stand_in
+from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
 from iac_ci_triggers.configuration.yaml_document import Finding, line_of, plain, read_document, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from iac_ci_common.partial_reading import Location
     from iac_ci_triggers.configuration.yaml_document import Node, Part
 
 MAX_PROBLEMS: Final = 200
 """Most problems that are listed; that there are more is said."""
-
-_FIELDS: Final = sorted(
-    {
-        name
-        for model in (
-            Configuration,
-            Settings,
-            ConfiguredOrder,
-            ConfiguredJob,
-            Triggers,
-            PullRequestTrigger,
-            PushTrigger,
-        )
-        for name in model.model_fields
-    }
-)
 
 
 def read_configuration(text: bytes) -> Configuration:
@@ -62,55 +37,33 @@ def read_configuration(text: bytes) -> Configuration:
 
 
 def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
-    content = plain(root)
-    configuration = None
-    defaults: Settings | None = None
-    jobs: dict[str, ConfiguredJob] = {}
-    try:
-        configuration = Configuration.model_validate(content)
-        defaults, jobs = configuration.defaults, configuration.jobs
-    except ValidationError as error:
-        findings.extend(_findings(error, root))
-        if isinstance(content, dict):
-            defaults, jobs = _sound_parts(cast("dict[str, Any]", content))
-    if defaults is not None:
-        for name, job in jobs.items():
-            for path, problem in job_findings(job, defaults):
-                findings.append(_located(root, ("jobs", name, *path), problem))
-    return configuration
+    draft = read_partially(Configuration, plain(root), stand_in)
+    findings.extend(_located(root, path, problem) for path, problem in draft.findings)
+    if draft.value is None:
+        return None
+    for name, job in draft.value.jobs.items():
+        uncertain = _uncertain(draft, name)
+        for path, problem in job_findings(job, draft.value.defaults):
+            location: Location = ("jobs", name, *path)
+            if not (draft.is_about_a_stand_in(location) or problem.startswith(uncertain)):
+                findings.append(_located(root, draft.written(location), problem))
+    return draft.value
 
 
-def _sound_parts(content: dict[str, Any]) -> tuple[Settings | None, dict[str, ConfiguredJob]]:
-    """Read what can be read of a configuration that is wrong elsewhere, so that it can be checked all the same."""
-    jobs: dict[str, ConfiguredJob] = {}
-    try:
-        given = content.get("defaults")
-        defaults = Settings.model_validate({} if given is None else given)
-    except ValidationError:
-        return None, jobs
-    candidates = content.get("jobs")
-    for name, job in candidates.items() if isinstance(candidates, dict) else ():
-        try:
-            jobs[name] = ConfiguredJob.model_validate(job)
-        except ValidationError:
-            continue  # told already
-    return defaults, jobs
-
-
-def _findings(error: ValidationError, root: Node) -> Iterator[Finding]:
-    for entry in error.errors(include_url=False):
-        path = tuple(part for part in entry["loc"] if part != "[key]")
-        problem = what(entry)
-        if entry["type"] == "extra_forbidden":
-            problem += _hint(str(path[-1])[:64])
-        yield _located(root, path, problem)
-
-
-def _hint(name: str) -> str:
-    near = get_close_matches(name, _FIELDS, 1, 0.75)
-    if not near:
-        return ""
-    return " here" if near[0] == name else f"; is {near[0]} meant?"
+def _uncertain(draft: Draft[Configuration], job: str) -> tuple[str, ...]:
+    """Return how findings begin that a stand-in in this job may have caused elsewhere in it."""
+    uncertain: set[str] = set()
+    for location in (*draft.mended, *draft.cut):
+        match location:
+            case ("jobs",):
+                uncertain.add(UNKNOWN_ORDER)
+            case ("jobs", name) | ("jobs", name, "orders") | ("jobs", name, "orders", _) if name == job:
+                uncertain.add(UNKNOWN_ORDER)
+            case ("jobs", name, "orders", _, "name") if name == job:
+                uncertain.add(UNKNOWN_ORDER)
+            case ("jobs", name, "matrix", *_) if name == job:
+                uncertain |= {UNKNOWN_ORDER, UNKNOWN_AXIS}
+    return tuple(uncertain)
 
 
 def _located(root: Node, path: tuple[Part, ...], problem: str) -> Finding:

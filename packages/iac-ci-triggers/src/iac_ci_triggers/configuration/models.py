@@ -24,9 +24,9 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 from iac_ci_common.models.job import Command, ExecutionTarget, Payload, RoleArn, Text
+from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.globs import check_path_pattern, check_pattern, check_something_can_match
-from iac_ci_triggers.configuration.messages import what
 
 FILE_NAME: Final = ".iac-ci.yml"
 """Where a repository keeps its configuration."""
@@ -94,7 +94,7 @@ def _templated(kind: Any) -> AfterValidator:
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
-            raise ValueError(what(error.errors(include_url=False)[0])) from None
+            raise ValueError(message(error.errors(include_url=False)[0])) from None
 
     return AfterValidator(check)
 

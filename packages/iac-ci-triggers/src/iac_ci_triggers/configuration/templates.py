@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MATRIX: Final = "matrix."
 
+UNKNOWN_AXIS: Final = f"names {MATRIX}"
+"""How the problem of a template begins whose axis the matrix does not have."""
+
 VARIABLES: Final = {
     "pr.number": "PR_NUMBER",
     "sha": "SHA",
@@ -85,7 +88,7 @@ def template_problems(text: str, allowed: frozenset[str], matrix: frozenset[str]
         told.add(name)
         if name.startswith(MATRIX):
             axes = ", ".join(sorted(matrix)) or "none"
-            yield f"names {name}, which this job's matrix does not have; it has {axes}"
+            yield f"{UNKNOWN_AXIS}{name.removeprefix(MATRIX)}, which this job's matrix does not have; it has {axes}"
         elif name in VARIABLES:
             yield f"cannot hold {name}, which comes from the pull request; only matrix values stand here"
         else:

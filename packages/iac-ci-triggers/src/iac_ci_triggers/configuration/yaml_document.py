@@ -32,6 +32,30 @@ _UNREADABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u20
 _NOT_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
+_SYNTAX: Final = (
+    ("'\\t'", "indent with spaces: YAML does not allow tabs there"),
+    ("quoted scalar", "a quoted text has no closing quote, or an escape that is unknown"),
+    ("flow sequence", "a list in [ ] lacks a comma or its closing bracket"),
+    ("flow mapping", "a mapping in { } lacks a comma or its closing brace"),
+    ("mapping values are not allowed", "a colon stands where no key can; put a text that holds one in quotes"),
+    ("simple key", "a colon behind a key is missing, or the indentation is wrong"),
+    ("mapping keys are not allowed", "a key stands where none can; the indentation is wrong"),
+    ("sequence entries are not allowed", "an entry of a list (-) stands where none can; the indentation is wrong"),
+    ("block mapping", "the indentation does not fit that of the keys before"),
+    ("block collection", "the indentation does not fit that of the entries before"),
+    ("block sequence", "the indentation does not fit that of the entries before"),
+    ("block scalar", "the text behind | or > is not indented as its first line says"),
+    ("cannot start any token", "a text begins with a character that YAML keeps for itself; put it in quotes"),
+    ("node content", "a value is missing"),
+    ("anchor", "the name of an anchor (&) is missing or wrong"),
+    ("alias", "the name of an alias (*) is missing or wrong; put a text that begins with * in quotes"),
+    ("tag", "a tag (!) cannot be read; put a text that begins with ! in quotes"),
+    ("directive", "a line that begins with % cannot be read; put a text that begins so in quotes"),
+    ("document start", "something stands before the document, or two documents are not separated"),
+    ("invalid indentation", "the indentation is wrong, or a bracket is not closed"),
+)
+"""What PyYAML's reader finds, in words of our own; the first that fits counts."""
+
 Part = str | int
 """A key of a mapping or an index of a list."""
 
@@ -191,10 +215,9 @@ class _Composer:
             yield from yaml.parse(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            what = error.problem or error.context or "cannot be read"
-            if "'\\t'" in what:
-                what = "indent with spaces: YAML does not allow tabs there"
-            raise _Stop((mark.line if mark else 0) + 1, f"is not YAML: {what:.300}") from None
+            found = f"{error.context or ''} {error.problem or ''}"
+            what = next((ours for theirs, ours in _SYNTAX if theirs in found), "this cannot be read")
+            raise _Stop((mark.line if mark else 0) + 1, f"is not YAML: {what}") from None
         except (yaml.YAMLError, ValueError, OverflowError):
             # The parser stumbles over numbers in escapes and directives that are too large.
             raise _Stop(1, "is not YAML: an escape or a directive cannot be read") from None

@@ -1,0 +1,127 @@
+"""The command ``iac-ci validate``: a job or a configuration checked as the engine checks it, without a stack."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_cli import jobs
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_common.errors import ConfigurationProblems, InputProblems
+from iac_ci_triggers.configuration import FILE_NAME, read_configuration
+
+if TYPE_CHECKING:
+    from iac_ci_common.errors import Problem
+    from iac_ci_common.job_validation.rules import Rules
+
+_OTHER_NAME: Final = ".iac-ci.yaml"
+_YAML: Final = frozenset({".yml", ".yaml"})
+_CONFIGURATION: Final = re.compile(rb"^(version|defaults|statuses|jobs)[ \t]*:", re.MULTILINE)
+
+
+class Kind(StrEnum):
+    """What a file holds."""
+
+    JOB = "job"
+    CONFIGURATION = "configuration"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found.
+
+    ``filled_in`` are the fields that are not in the file and that ``submit`` and ``local run`` fill in, ``not_checked``
+    what only a stack can know, in words for the user.
+    """
+
+    kind: Kind
+    label: str
+    problems: tuple[Problem, ...] = ()
+    filled_in: list[str] = field(default_factory=list)
+    code: Path | None = None
+    not_checked: list[str] = field(default_factory=list)
+    hint: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for machines."""
+        return {
+            "file": self.label,
+            "valid": not self.problems,
+            "kind": self.kind.value,
+            "problems": [{"where": problem.where, "what": problem.what} for problem in self.problems],
+            "code": None if self.code is None else str(self.code),
+            "filled_in": self.filled_in,
+            "not_checked": self.not_checked,
+        }
+
+
+def validate(path: Path, rules: Rules, *, kind: Kind | None = None, code: Path | None = None) -> Report:
+    """Check a file, a folder or standard input (``-``).
+
+    Raises ``CommandFailed`` where it cannot be read, and where ``code`` is not a folder.
+    """
+    file = _file_in(path)
+    body = jobs.read_file(file)
+    found = kind or kind_of(file.name, body)
+    label = "standard input" if jobs.is_standard_input(path) else str(file)
+    if found is Kind.CONFIGURATION:
+        return _check_configuration(body, label, file.name)
+    return _check_job(body, label, rules, path, jobs.code_folder(path, code))
+
+
+def kind_of(name: str, body: bytes) -> Kind:
+    """Tell a job from a configuration: by the file's name where it says so, else by what it begins with."""
+    suffix = Path(name).suffix
+    if name in {FILE_NAME, _OTHER_NAME} or suffix in _YAML:
+        return Kind.CONFIGURATION
+    begins = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if suffix == ".json" or begins in {b"{", b"["}:
+        return Kind.JOB
+    return Kind.CONFIGURATION if _CONFIGURATION.search(body) else Kind.JOB
+
+
+def _file_in(path: Path) -> Path:
+    """Return the file that a folder stands for: its ``job.json``, else its configuration."""
+    if jobs.is_standard_input(path) or not path.is_dir():
+        return path
+    for name in ("job.json", FILE_NAME, _OTHER_NAME):
+        if (path / name).exists():
+            return path / name
+    raise CommandFailed(f"{path} holds no job.json and no {FILE_NAME}", exit_code=ExitCode.BAD_INPUT)
+
+
+def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path | None) -> Report:
+    report = Report(Kind.JOB, label, code=folder)
+    patterns = rules.allow_list.get("*", ())
+    named = "every secret" if "*" in patterns else f"the secrets {', '.join(patterns)}"
+    report.not_checked = [
+        f"the settings of a stack; assumed here: its jobs may name {named} below {rules.secrets_prefix}",
+        "whether the secrets, roles, repositories, commits and archives that the job names exist",
+    ]
+    if folder is not None:
+        report.filled_in = jobs.places_without_code(body)
+    try:
+        jobs.check(body, rules, code=None if folder is None else jobs.PACKED)
+    except InputProblems as error:
+        report.problems = error.problems
+        if folder is None and not jobs.is_standard_input(path) and (path.parent / "code").is_dir() and path.is_file():
+            report.hint = f"Name the folder {path.parent} to send its folder code with the job, or use --code."
+    return report
+
+
+def _check_configuration(body: bytes, label: str, name: str) -> Report:
+    report = Report(Kind.CONFIGURATION, label)
+    report.not_checked = [
+        "which secrets a stack allows the repository's jobs to name",
+        "whether the secrets, roles and folders that the configuration names exist",
+    ]
+    if name == _OTHER_NAME:
+        report.hint = f"The engine reads {FILE_NAME} only: rename {_OTHER_NAME}."
+    try:
+        read_configuration(body)
+    except ConfigurationProblems as error:
+        report.problems = error.problems
+    return report

@@ -1,0 +1,259 @@
+"""Reads content into a model as far as possible, so that a fault in one place hides none in another.
+
+A field under another word or nearly its spelling is read as the field that it stands for; whatever else is wrong gets
+a stand-in. The value that comes out holds them, and ``Draft`` says where, so that a check of the whole can leave out
+what it finds about a stand-in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from iac_ci_common.validation_messages import meant, message, shown, unknown_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pydantic_core import ErrorDetails
+
+Location = tuple[str | int, ...]
+"""The way to a value: names of fields, keys of mappings and indexes of lists."""
+
+M = TypeVar("M", bound=BaseModel)
+
+MISSING: Final = object()
+"""Original value of a field that was not given."""
+
+REMOVE: Final = object()
+"""Stand-in for what may be left out."""
+
+_PASSES: Final = 5
+"""How often content is repaired and read again: some faults show only when others are gone."""
+
+_MOST_GUESSES: Final = 50
+"""For how many unknown fields a known one is looked for, which takes a millisecond each."""
+
+_KEY: Final = "[key]"
+"""What pydantic puts behind a key of a mapping that is wrong itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """Stand-in for a mapping of which only the combination of ``fields`` is wrong: all of them are left out."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Draft(Generic[M]):
+    """What could be read.
+
+    ``value`` is None where no stand-in helps. ``findings`` are at the locations that the input itself uses; ``mended``
+    holds the locations of the stand-ins, as the model names them, with what stood there before; ``cut`` those of lists
+    and mappings of which only the allowed number is kept.
+    """
+
+    value: M | None = None
+    findings: list[tuple[Location, str]] = field(default_factory=list)
+    mended: dict[Location, Any] = field(default_factory=dict)
+    cut: set[Location] = field(default_factory=set)
+    renamed: dict[Location, str | int] = field(default_factory=dict)
+
+    def written(self, location: Location) -> Location:
+        """Return a location of the model in the words of the input."""
+        return tuple(
+            self.renamed.get(location[: depth + 1], part) if self.renamed else part
+            for depth, part in enumerate(location)
+        )
+
+    def is_about_a_stand_in(self, location: Location) -> bool:
+        """Return whether a stand-in is at this location or above it."""
+        return any(location[:depth] in self.mended for depth in range(len(location) + 1))
+
+
+def read_partially(model: type[M], content: Any, stand_in: Callable[[Location], Any]) -> Draft[M]:
+    """Read ``content``, which is changed, into ``model``.
+
+    ``stand_in`` returns what takes the place of a wrong value at a location: a new value, ``REMOVE`` or ``Without``.
+    """
+    draft: Draft[M] = Draft()
+    _rename_fields(model, content, (), draft)
+    for _ in range(_PASSES):
+        repaired = len(draft.mended) + len(draft.cut) + len(draft.renamed)
+        try:
+            draft.value = model.model_validate(content)
+        except ValidationError as error:
+            _repair(model, content, error, stand_in, draft)
+            if len(draft.mended) + len(draft.cut) + len(draft.renamed) == repaired:
+                break
+        else:
+            break
+    return draft
+
+
+def _rename_fields(annotation: Any, content: Any, location: Location, draft: Draft[M]) -> None:
+    """Read fields whose name stands for another one that is not given under that one, and keep what was written."""
+    model = _model_of(annotation)
+    if model is not None and isinstance(content, dict):
+        _rename_in(model, content, location, draft)
+        for name, info in model.model_fields.items():
+            if name in content:
+                _rename_fields(info.annotation, content[name], (*location, name), draft)
+        return
+    for inner in _inner(annotation):
+        origin = get_origin(inner)
+        if origin is list and isinstance(content, list):
+            for index, item in enumerate(content):
+                _rename_fields(get_args(inner)[0], item, (*location, index), draft)
+        elif origin is dict and isinstance(content, dict):
+            for key, value in content.items():
+                _rename_fields(get_args(inner)[1], value, (*location, key), draft)
+
+
+def _rename_in(model: type[BaseModel], content: dict[str, Any], location: Location, draft: Draft[M]) -> None:
+    for name in [name for name in content if name not in model.model_fields][:_MOST_GUESSES]:
+        known = meant(name, model.model_fields)
+        if known is not None and known not in content:
+            draft.findings.append((draft.written((*location, name)), unknown_field(name, model.model_fields)))
+            draft.renamed[*location, known] = name
+            content[known] = content.pop(name)
+
+
+def _inner(annotation: Any) -> Iterator[Any]:
+    """Return the types that an annotation allows, without what is noted beside them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _inner(get_args(annotation)[0])
+    elif origin in {Union, UnionType}:
+        for choice in get_args(annotation):
+            yield from _inner(choice)
+    else:
+        yield annotation
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    for inner in _inner(annotation):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return inner
+    return None
+
+
+def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
+    """Return the model that the value at a location is read into."""
+    annotation: Any = model
+    for part in location:
+        here = _model_of(annotation)
+        if here is not None:
+            info = here.model_fields.get(str(part))
+            annotation = None if info is None else info.annotation
+            continue
+        inside = [inner for inner in _inner(annotation) if get_origin(inner) in {list, dict}]
+        annotation = get_args(inside[0])[-1] if inside else None
+    return _model_of(annotation)
+
+
+def _repair(
+    model: type[M], content: Any, error: ValidationError, stand_in: Callable[[Location], Any], draft: Draft[M]
+) -> None:
+    entries = error.errors(include_url=False)
+    unknown = [entry["loc"] for entry in entries if entry["type"] == "extra_forbidden"]
+    guessed = set(unknown[:_MOST_GUESSES])
+    moved: dict[Location, str] = {}
+    for entry in entries:
+        if entry["loc"][-1:] == (_KEY,):
+            _replace_key(content, entry, stand_in, draft, moved)
+    for entry in entries:
+        if entry["loc"][-1:] != (_KEY,):
+            original = entry["loc"]
+            location = tuple(moved.get(original[: depth + 1], part) for depth, part in enumerate(original))
+            guess = original in guessed
+            draft.findings.append((draft.written(location), _words(model, location, entry, guess=guess)))
+            _replace(content, location, entry, stand_in, draft)
+
+
+def _words(model: type[BaseModel], location: Location, entry: ErrorDetails, *, guess: bool) -> str:
+    if entry["type"] != "extra_forbidden":
+        return message(entry)
+    name, here = str(location[-1]), _model_at(model, location[:-1])
+    if here is None or not guess:
+        return f"unknown field {shown(name)}"
+    return unknown_field(name, here.model_fields, _owner(here, name))
+
+
+def _owner(model: type[BaseModel], name: str) -> str | None:
+    """Return where below a model a field would belong that the model itself does not have."""
+    for outer, info in model.model_fields.items():
+        for inner in _inner(info.annotation):
+            origin = get_origin(inner)
+            found = _model_of(get_args(inner)[-1] if origin in {list, dict} else inner)
+            if found is not None and name in found.model_fields:
+                return f"it is a field of each of {outer!r}" if origin in {list, dict} else f"it belongs into {outer!r}"
+    return None
+
+
+def _replace_key(
+    content: Any,
+    entry: ErrorDetails,
+    stand_in: Callable[[Location], Any],
+    draft: Draft[M],
+    moved: dict[Location, str],
+) -> None:
+    """Give a value whose key is wrong another key where it is needed, so that what it holds is still looked at."""
+    location = entry["loc"][:-1]
+    draft.findings.append((draft.written(location), message(entry)))
+    parent = _at(content, location[:-1])
+    key = location[-1]
+    if not isinstance(parent, dict) or key not in parent:
+        return
+    if stand_in(location) is REMOVE:
+        parent.pop(key)
+        draft.mended[location] = MISSING
+        return
+    other = next(name for number in range(len(parent) + 1) if (name := f"stand-in-{number}") not in parent)
+    parent[other] = parent.pop(key)
+    moved[location] = other
+    draft.renamed[*location[:-1], other] = key
+
+
+def _replace(
+    content: Any, location: Location, entry: ErrorDetails, stand_in: Callable[[Location], Any], draft: Draft[M]
+) -> None:
+    value = _at(content, location)
+    if entry["type"] == "too_long" and isinstance(value, list | dict):
+        most = entry["ctx"]["max_length"]
+        for key in list(value)[most:] if isinstance(value, dict) else ():
+            value.pop(key)
+        if isinstance(value, list):
+            del value[most:]
+        draft.cut.add(location)
+        return
+    new = REMOVE if entry["type"] == "extra_forbidden" else stand_in(location)
+    if isinstance(new, Without):
+        for name in new.fields:
+            if isinstance(value, dict) and name in value:
+                draft.mended[*location, name] = value.pop(name)
+        return
+    draft.mended[location] = value
+    parent = _at(content, location[:-1]) if location else MISSING
+    if isinstance(parent, dict):
+        if new is REMOVE:
+            parent.pop(location[-1], None)
+        else:
+            parent[location[-1]] = new
+    elif isinstance(parent, list) and new is not REMOVE and isinstance(location[-1], int):
+        parent[location[-1]] = new
+
+
+def _at(content: Any, location: Location) -> Any:
+    for part in location:
+        if isinstance(content, dict):
+            content = content.get(part, MISSING)
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            content = content[part]
+        else:
+            return MISSING
+    return content

@@ -1,0 +1,191 @@
+"""What the models refuse, in the words of iac-ci: the one translator for jobs, the configuration and the command line.
+
+No message of a library reaches a user, and no message repeats a value: it may be a secret in a wrong place.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic_core import ErrorDetails
+
+MAX_MESSAGE_CHARS: Final = 400
+"""Longest message."""
+
+UNKNOWN_ORDER: Final = "unknown order"
+
+NO_VALUE: Final = "has no value"
+
+HALF_CHARACTER: Final = "must be text; it holds half of a character (a lone surrogate)"
+
+_DEFAULT: Final = "has a value that is not allowed here"
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "unknown field",
+    "invalid_key": "has a key that is not text",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "mapping_type": "must be a mapping",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "set_type": "must be a list",
+    "frozen_set_type": "must be a list",
+    "iterable_type": "must be a list",
+    "string_type": "must be text",
+    "string_unicode": HALF_CHARACTER,
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number, written plainly",
+    "int_parsing": "must be a whole number, written plainly",
+    "int_from_float": "must be a whole number, written plainly",
+    "int_parsing_size": "is too large a number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "date_type": "must be a date",
+    "date_parsing": "must be a date",
+    "datetime_type": "must be a date and a time",
+    "datetime_parsing": "must be a date and a time",
+    "datetime_from_date_parsing": "must be a date and a time",
+    "timezone_aware": "must be a time with its zone",
+    "url_type": "must be an address (URL)",
+    "url_parsing": "must be an address (URL)",
+    "recursion_loop": "is nested too deeply",
+    "recursion_depth_exceeded": "is nested too deeply",
+}
+
+_BOUNDS: Final = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+_FORMS: Final = {
+    r"^[^\x00-\x1f\x7f]*$": "it must be one line without control characters",
+    r"^[^\x00]*$": "it must not hold a NUL character",
+    r"^[0-9a-f]{40}([0-9a-f]{24})?$": "it must be a full commit hash: 40 or 64 hexadecimal digits in lower case",
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,1024}$": "it must be s3://bucket/key",
+    r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}$": (
+        "it must be the ARN of a role: arn:aws:iam::123456789012:role/name"
+    ),
+    r"^[a-z0-9][a-z0-9-]{0,31}$": (
+        "it must be a word of 1 to 32 lower-case letters, digits or -, beginning with a letter or digit"
+    ),
+    r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": (
+        "it must be 1 to 64 letters, digits or _, beginning with a letter or _: it becomes part of a variable's name"
+    ),
+}
+"""What each pattern of the models asks for; a test holds this list to the models."""
+
+_SAME: Final = (
+    ("order_name", "name", "job_name", "id"),
+    ("git_folder", "folder", "directory", "dir", "working_directory", "workdir", "cwd", "path"),
+    ("dependencies", "depends_on", "needs", "requires"),
+    ("cmds", "commands", "command", "run", "script", "steps"),
+    ("env_vars", "env", "environment", "variables", "vars"),
+    ("git_repo", "repo", "repository", "git_url"),
+    ("commit_hash", "commit", "sha", "ref", "revision"),
+    ("flow_label", "label", "flow"),
+    ("username", "user", "actor"),
+    ("pr_number", "pr", "pull_request_number"),
+    ("issue_number", "issue"),
+    ("execution_target", "target", "runs_on"),
+    ("assume_role", "role", "role_arn"),
+    ("max_parallel", "parallel", "concurrency", "max_concurrency"),
+    ("timeout", "timeout_seconds", "seconds"),
+    ("job_timeout", "timeout", "timeout_seconds"),
+    ("on", "triggers", "trigger", "when"),
+    ("pull_request", "pull_requests", "merge_request", "pr"),
+    ("branches", "branch"),
+    ("paths", "path"),
+    ("matrix", "strategy"),
+    ("ssm_paths", "ssm", "parameters"),
+    ("secret_manager_paths", "secrets_manager_paths", "secretsmanager", "secret_manager"),
+    ("sops_key", "age_key"),
+    ("version", "schema_version"),
+)
+"""Words for one thing: those of jobs, of the configuration, and of other CI systems. Earlier rows count first."""
+
+_NEAR: Final = 0.75
+"""Least likeness of a misspelt word; below it the guess is wrong more often than it helps."""
+
+_NEAR_ANOTHER: Final = 0.85
+"""The same for another word of a field, of which there are many."""
+
+
+def message(error: ErrorDetails) -> str:
+    """Return what is wrong, for one of pydantic's findings; fields that are unknown need ``unknown_field``."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in {"value_error", "assertion_error"}:
+        # Raised by the models' own validators, whose words are ours.
+        text = str(context.get("error", "")) or _DEFAULT
+    elif error.get("input", ...) is None and (kind.endswith("_type") or kind in {"enum", "literal_error"}):
+        text = NO_VALUE
+    elif kind in {"enum", "literal_error"}:
+        text = f"must be {context['expected']}"
+    elif kind == "string_pattern_mismatch":
+        text = "has a form that is not allowed here"
+        if form := _FORMS.get(str(context["pattern"])):
+            text += f"; {form}"
+    elif kind in {"too_short", "string_too_short", "bytes_too_short"}:
+        least = context["min_length"]
+        text = "is empty" if least == 1 else f"has fewer than {least} {_unit(kind)}"
+    elif kind in {"too_long", "string_too_long", "bytes_too_long"}:
+        text = f"has more than {context['max_length']} {_unit(kind)}"
+    elif kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        text = f"must be {words} {context[bound]}"
+    else:
+        text = _WORDS.get(kind, _DEFAULT)
+    return text[:MAX_MESSAGE_CHARS]
+
+
+def _unit(kind: str) -> str:
+    return "entries" if kind.startswith("too_") else "characters" if kind.startswith("string_") else "bytes"
+
+
+def unknown_field(name: str, fields: Iterable[str], elsewhere: str | None = None) -> str:
+    """Return what is wrong with a field that is not among ``fields``; ``elsewhere`` says where it would belong."""
+    near = meant(name, fields)
+    if near is not None:
+        return f"unknown field {shown(name)}; did you mean {near!r}?"
+    return f"unknown field {shown(name)}" + (f" here; {elsewhere}" if elsewhere else "")
+
+
+def unknown_order(name: str) -> str:
+    """Return what is wrong with a dependency on an order that the job does not have."""
+    return f"{UNKNOWN_ORDER} {name!r}"
+
+
+def cycle(names: list[str]) -> str:
+    """Return the message for a dependency cycle; the first name is repeated at its end, long ones are shortened."""
+    listed = names if len(names) <= 20 else [*names[:10], f"… {len(names) - 20} more …", *names[-10:]]
+    return f"dependency cycle: {' → '.join(listed)}"
+
+
+def meant(name: str, fields: Iterable[str]) -> str | None:
+    """Return the field of ``fields`` that an unknown one stands for: another word for it, or nearly its spelling."""
+    known = sorted(set(fields))
+    word = name.lower().replace("-", "_")
+    if word in known:
+        return word
+    # The spelling before the meaning where both fit, and a misspelt synonym last.
+    others = {other: field for row in reversed(_SAME) for field in row[:2] if field in known for other in row}
+    if word in others:
+        return others[word]
+    if near := get_close_matches(word[:64], known, 1, _NEAR):
+        return near[0]
+    near = get_close_matches(word[:64], sorted(others), 1, _NEAR_ANOTHER)
+    return others[near[0]] if near else None
+
+
+def shown(name: str) -> str:
+    """Return a name in quotes, cut, without anything that a terminal would obey."""
+    return f"{name[:64]!r}"

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from iac_ci_common.errors import InputProblems
+from iac_ci_common.job_validation.check import check_fields, check_job
+from iac_ci_common.job_validation.json_body import parse_body
+from iac_ci_common.job_validation.rules import Rules
+from iac_ci_common.models.job import Order
+
+ORDER = {"cmds": ["true"], "timeout": 60}
+
+
+def found(job, **options) -> list[tuple[str, str]]:
+    body = job if isinstance(job, bytes) else json.dumps(job).encode()
+    with pytest.raises(InputProblems) as caught:
+        check_job(body, Rules(), **options)
+    return [(problem.where, problem.what) for problem in caught.value.problems]
+
+
+def orders(*several):
+    return {"username": "tests", "orders": [{**ORDER, **one} for one in several]}
+
+
+def test_a_field_under_another_word_is_read_on_and_reported_under_that_word():
+    assert found(orders({"name": "a", "depends_on": ["b"]}, {"order_name": "b", "dependencies": ["a", "x"]})) == [
+        ("orders", "dependency cycle: a → b → a"),
+        ("orders[0].name", "unknown field 'name'; did you mean 'order_name'?"),
+        ("orders[0].depends_on", "unknown field 'depends_on'; did you mean 'dependencies'?"),
+        ("orders[1].dependencies[1]", "unknown order 'x'"),
+    ]
+
+
+def test_a_field_that_is_given_under_both_words_counts_under_ours():
+    assert found(orders({"order_name": "a", "name": "b"}, {"dependencies": ["b"]})) == [
+        ("orders[0].name", "unknown field 'name'; did you mean 'order_name'?"),
+        ("orders[1].dependencies[0]", "unknown order 'b'"),
+    ]
+
+
+def test_orders_under_another_word_are_checked_too():
+    assert found({"username": "tests", "order": [{**ORDER, "timeout": 541, "use_lambda": True}]}) == [
+        ("order", "unknown field 'order'; did you mean 'orders'?"),
+        ("order[0].timeout", "is beyond the 540 seconds that lambda allows"),
+    ]
+
+
+@pytest.mark.parametrize("given", [{}, {"orders": []}, {"orders": "all"}])
+def test_without_orders_the_job_around_them_is_still_checked(given):
+    assert ("git_repo", "file:// works on the local cloud only") in found(
+        {"username": "tests", "git_repo": "file:///x", "commit_hash": "a" * 40, **given}
+    )
+
+
+def test_problems_come_job_first_and_then_order_by_order():
+    places = [where for where, _ in found(orders({"timeout": 0}, {"x": 1}, {"git_folder": "../x"}) | {"pr_number": 0})]
+    assert places == ["pr_number", "orders[0].timeout", "orders[1].x", "orders[2].git_folder", "orders[2].git_folder"]
+
+
+def test_code_that_is_sent_with_the_job_is_the_code_of_orders_without_one():
+    job = orders({"git_folder": "x"}, {"s3_location": "s3://own/code.zip"})
+    assert ("orders[0].git_folder", "is given without a source of code") in found(job)
+    checked = check_job(json.dumps(job).encode(), Rules(), code="s3://packed/code.zip")
+    assert [order.s3_location for order in checked.orders] == ["s3://packed/code.zip", "s3://own/code.zip"]
+
+
+def test_fields_that_the_engine_put_together_are_checked_alike():
+    with pytest.raises(InputProblems) as caught:
+        check_fields({"username": "a b", "orders": [Order(cmds=["true"], timeout=541, use_lambda=True)]}, Rules())
+    assert [problem.where for problem in caught.value.problems] == ["username", "orders[0].timeout"]
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b'{"a": 1,}', "is not JSON: nothing stands behind a comma at line 1, column 8"),
+        (b'{"a": [1,\n]}', "is not JSON: nothing stands behind a comma at line 1, column 9"),
+        (b"\xef\xbb\xbf{}", "begins with a byte order mark; save it as UTF-8 without one"),
+        (b"[" * 33, "is nested too deeply: more than 32 levels"),
+        (b'{"a": "' + b"[" * 33 + b'"', "is not JSON: the text ends too early at line 1, column 42"),
+        (b"", "is empty"),
+    ],
+)
+def test_what_is_no_json_is_said_in_words_of_our_own(body, what):
+    with pytest.raises(InputProblems) as caught:
+        parse_body(body)
+    assert [problem.what for problem in caught.value.problems] == [what]
+
+
+def test_a_text_that_could_not_be_stored_is_refused_wherever_it_stands():
+    job = b'{"username": "tests", "orders": [{"cmds": ["true"], "timeout": 1, "env_vars": {"A": "\\ud800"}}]}'
+    assert found(job) == [("orders[0].env_vars.A", "must be text; it holds half of a character (a lone surrogate)")]
+    whole = b'{"username": "tests", "orders": [{"cmds": ["\\ud83d\\ude00"], "timeout": 1}]}'
+    assert check_job(whole, Rules()).orders[0].cmds == ["😀"]

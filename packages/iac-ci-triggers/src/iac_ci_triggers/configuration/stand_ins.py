@@ -1,0 +1,81 @@
+"""What takes the place of a wrong part of a configuration while the rest of it is checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iac_ci_common import limits
+from iac_ci_common.partial_reading import REMOVE
+from iac_ci_triggers.configuration.models import VERSION
+
+if TYPE_CHECKING:
+    from iac_ci_common.partial_reading import Location
+
+
+def stand_in(location: Location) -> Any:
+    """Return a new value for a location of ``Configuration``, or ``REMOVE``."""
+    match location:
+        case ("version",):
+            return VERSION
+        case ("jobs",):
+            return {"stand-in": _job()}
+        case ("jobs", str()):
+            return _job()
+        case ("jobs", str(), "orders", int(index), *inner) if inner:
+            return _of_order(index, tuple(inner))
+        case ("jobs", str(), *inner):
+            return _of_job(tuple(inner))
+        case ("defaults", "timeout"):
+            return 1
+    return _of_item(location)
+
+
+def _of_job(location: Location) -> Any:
+    match location:
+        case ("on",):
+            return {"command": ["stand-in"]}
+        case ("on", "command") | ("matrix", str()):
+            return ["stand-in"]
+        case ("on", "pull_request" | "push"):
+            return {}
+        case ("matrix", str(), int(index)):
+            return f"stand-in-{index}"
+        case ("job_timeout",):
+            return limits.MAX_JOB_SECONDS
+        case ("orders",):
+            return [_order(0)]
+        case ("orders", int(index)):
+            return _order(index)
+    return _of_item(location)
+
+
+def _of_order(index: int, location: Location) -> Any:
+    match location:
+        case ("name",):
+            return f"stand-in-{index}"
+        case ("cmds",):
+            return ["true"]
+        case ("timeout",):
+            return 1
+    return _of_item(location)
+
+
+def _of_item(location: Location) -> Any:
+    match location[-2:]:
+        case ("paths" | "branches", int()):
+            return "**"
+        case ("cmds", int()):
+            return "true"
+        case ("ssm_paths", int()):
+            return "/stand-in"
+        case ("depends_on" | "secret_manager_paths" | "command", int(index)):
+            return f"stand-in-{index}"
+    return REMOVE
+
+
+def _order(index: int) -> dict[str, Any]:
+    return {"name": f"stand-in-{index}", "cmds": ["true"]}
+
+
+def _job() -> dict[str, Any]:
+    return {"on": {"command": ["stand-in"]}, "orders": [_order(0)]}

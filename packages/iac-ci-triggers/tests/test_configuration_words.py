@@ -1,0 +1,40 @@
+"""The translator of common, held to the models of the configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from iac_ci_common.validation_messages import meant, message, unknown_field
+from iac_ci_triggers.configuration.models import Configuration, ConfiguredJob, ConfiguredOrder, Settings, Triggers
+
+
+def patterns(schema) -> set[str]:
+    if isinstance(schema, dict):
+        own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+        return own.union(*(patterns(value) for value in schema.values()))
+    return set().union(*(patterns(value) for value in schema)) if isinstance(schema, list) else set()
+
+
+@pytest.mark.parametrize("pattern", sorted(patterns(Configuration.model_json_schema())))
+def test_every_pattern_of_the_models_is_explained(pattern):
+    said = message({"type": "string_pattern_mismatch", "loc": (), "msg": "", "input": "", "ctx": {"pattern": pattern}})
+    assert said.startswith("has a form that is not allowed here; it must ")
+    assert pattern not in said
+
+
+@pytest.mark.parametrize(
+    ("model", "word", "field"),
+    [
+        (ConfiguredOrder, "dependencies", "depends_on"),
+        (ConfiguredOrder, "order_name", "name"),
+        (ConfiguredOrder, "git_folder", "folder"),
+        (Settings, "env", "env_vars"),
+        (ConfiguredJob, "trigger", "on"),
+        (Triggers, "merge_request", "pull_request"),
+        (ConfiguredOrder, "git_repo", None),
+    ],
+)
+def test_what_a_word_stands_for(model, word, field):
+    assert meant(word, model.model_fields) == field
+    said = unknown_field(word, model.model_fields)
+    assert said == f"unknown field {word!r}" + (f"; did you mean {field!r}?" if field else "")
