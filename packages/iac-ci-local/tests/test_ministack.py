@@ -80,7 +80,7 @@ def test_a_killed_parent_leaves_no_process_and_no_file(sent: signal.Signals) -> 
     wait_until(lambda: not folder.exists(), what="the end of the folder")
 
 
-def test_a_killed_guardian_takes_its_children_with_it_and_its_folder_is_removed_by_the_next_start() -> None:
+def test_a_killed_supervisor_takes_its_children_with_it_and_its_folder_is_removed_by_the_next_start() -> None:
     first = LocalAws()
     first.start()
     os.kill(first.pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_a_killed_guardian_takes_its_children_with_it_and_its_folder_is_removed_
     assert first.folder.exists()
     with pytest.raises(LocalCloudError):
         first.check_alive()
-    first._guardian.wait()
+    first._supervisor.wait()
     with LocalAws():
         assert not first.folder.exists()
     first.stop()

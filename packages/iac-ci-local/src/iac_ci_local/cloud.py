@@ -132,7 +132,7 @@ class LocalCloud:
         return f"{tools}{os.pathsep}{path}"
 
     def _write_state(self) -> None:
-        """Write the state into the cloud's own folder, which the guardian removes, and link to it."""
+        """Write the state into the cloud's own folder, which the supervisor removes, and link to it."""
         written = self.aws.folder / "cloud.json"
         with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(self.state(), file)

@@ -60,7 +60,7 @@ class LocalAws:
     folder: Path = field(init=False)
     endpoint: str = field(init=False, default="")
     builds_endpoint: str = field(init=False, default="")
-    _guardian: subprocess.Popen[str] | None = field(init=False, default=None)
+    _supervisor: subprocess.Popen[str] | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -85,10 +85,10 @@ class LocalAws:
 
     @property
     def pid(self) -> int:
-        """Process id of the guardian, below which everything of this cloud lives."""
-        if self._guardian is None:
+        """Process id of the supervisor, below which everything of this cloud lives."""
+        if self._supervisor is None:
             raise LocalCloudError("the local cloud is not running")
-        return self._guardian.pid
+        return self._supervisor.pid
 
     @property
     def session(self) -> dict[str, str]:
@@ -127,15 +127,15 @@ class LocalAws:
 
     def stop(self) -> None:
         """End every process of this cloud and remove its folder; stopping twice is no error."""
-        guardian, self._guardian = self._guardian, None
-        if guardian is None:
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
             return
-        if guardian.stdin is not None:
+        if supervisor.stdin is not None:
             with contextlib.suppress(OSError):
-                guardian.stdin.close()
-        guardian.wait()
-        if guardian.stdout is not None:
-            guardian.stdout.close()
+                supervisor.stdin.close()
+        supervisor.wait()
+        if supervisor.stdout is not None:
+            supervisor.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def check_alive(self) -> None:
@@ -160,27 +160,27 @@ class LocalAws:
         self.endpoint = f"http://127.0.0.1:{port}"
         with socket.create_server(("127.0.0.1", 0)) as builds:
             self.builds_endpoint = f"http://127.0.0.1:{builds.getsockname()[1]}"
-            self._start_guardian(port, builds)
+            self._start_supervisor(port, builds)
         self._wait_until_ready()
 
-    def _start_guardian(self, port: int, builds: socket.socket) -> None:
-        guardian = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))],
+    def _start_supervisor(self, port: int, builds: socket.socket) -> None:
+        supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             pass_fds=(builds.fileno(),),
             start_new_session=True,
         )
-        self._guardian = guardian
-        if guardian.stdin is None:
-            raise LocalCloudError("the guardian has no standard input")
+        self._supervisor = supervisor
+        if supervisor.stdin is None:
+            raise LocalCloudError("the supervisor has no standard input")
         # Its life is bound to this pipe: whatever happens to us, the kernel closes our end.
-        (self.folder / "guardian.pid").write_text(str(guardian.pid), "utf-8")
-        guardian.stdin.write(json.dumps(self._children(port, builds.fileno())) + "\n")
-        guardian.stdin.flush()
+        (self.folder / "supervisor.pid").write_text(str(supervisor.pid), "utf-8")
+        supervisor.stdin.write(json.dumps(self._children(port, builds.fileno())) + "\n")
+        supervisor.stdin.flush()
         if "started" not in (self._said(timeout=READY_SECONDS) or {}):
-            raise LocalCloudError("the guardian of the local cloud did not start")
+            raise LocalCloudError("the supervisor of the local cloud did not start")
 
     def _children(self, port: int, builds: int) -> dict[str, Any]:
         clean = self.clean_environment()
@@ -258,26 +258,26 @@ class LocalAws:
         return True
 
     def _said(self, *, timeout: float) -> dict[str, Any] | None:
-        """Read one line of the guardian's; None if it says nothing in time, ``ended`` if it is gone."""
-        if self._guardian is None or self._guardian.stdout is None:
-            return {"ended": "guardian"}
+        """Read one line of the supervisor's; None if it says nothing in time, ``ended`` if it is gone."""
+        if self._supervisor is None or self._supervisor.stdout is None:
+            return {"ended": "supervisor"}
         with selectors.DefaultSelector() as selector:
-            selector.register(self._guardian.stdout, selectors.EVENT_READ)
+            selector.register(self._supervisor.stdout, selectors.EVENT_READ)
             if not selector.select(timeout):
                 return None
-        line = self._guardian.stdout.readline()
-        return json.loads(line) if line else {"ended": "guardian"}
+        line = self._supervisor.stdout.readline()
+        return json.loads(line) if line else {"ended": "supervisor"}
 
 
 def remove_abandoned_folders() -> None:
-    """Remove folders of clouds whose guardian was itself killed, the one case in which nobody else does."""
+    """Remove folders of clouds whose supervisor was itself killed, the one case in which nobody else does."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
         with contextlib.suppress(OSError, ValueError):
             if folder.stat().st_uid != os.getuid():
                 continue
-            guardian = int((folder / "guardian.pid").read_text("utf-8"))
+            supervisor = int((folder / "supervisor.pid").read_text("utf-8"))
             try:
-                os.kill(guardian, 0)
+                os.kill(supervisor, 0)
             except ProcessLookupError:
                 shutil.rmtree(folder, ignore_errors=True)
 

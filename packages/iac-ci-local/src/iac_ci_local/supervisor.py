@@ -33,7 +33,7 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _dies_with_guardian() -> None:
+def _dies_with_supervisor() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -54,7 +54,7 @@ def _start(child: dict[str, Any]) -> subprocess.Popen[bytes]:
             stderr=log,
             pass_fds=child.get("descriptors", ()),
             start_new_session=True,
-            preexec_fn=_dies_with_guardian if _LINUX else None,  # noqa: PLW1509
+            preexec_fn=_dies_with_supervisor if _LINUX else None,  # noqa: PLW1509
         )
 
 
