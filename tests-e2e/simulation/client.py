@@ -11,7 +11,7 @@ from typing import Any
 from iac_ci_common import keys, signature
 from iac_ci_common.errors import ConditionFailed, NotFound
 from simulation.checks import Accepted, Checks
-from simulation.graphs import Story
+from simulation.generator import Submission
 from simulation.scheduler import Ending, Process
 from simulation.world import RunsPort, World
 
@@ -21,17 +21,16 @@ GATEWAY_SECONDS = 29.0
 
 
 class Client:
-    """Submits one story."""
+    """Sends one job."""
 
-    def __init__(self, world: World, checks: Checks, story: Story, random: Random, name: str) -> None:
+    def __init__(self, world: World, checks: Checks, submission: Submission, random: Random, name: str) -> None:
         self._world = world
         self._checks = checks
         self._random = random
-        self._key = f"key-of-{name}" if random.random() < 0.7 else None
-        self._body = json.dumps(story.job | {"flow_label": name})
+        self._key = f"key-of-{name}" if submission.has_key else None
+        self._body = json.dumps(submission.story.job | {"flow_label": name})
         self._tries = 0
         self._answered = False
-        self.run_ids: list[str] = []
 
     def submit(self) -> None:
         """Send the job, at first or again."""

@@ -98,6 +98,19 @@ _SINGLE_FAULTS = (
 )
 
 
+@dataclass(frozen=True)
+class SingleFault:
+    """The only fault of a world: at the call with this number, counted from 0."""
+
+    call: int
+    kind: Fault
+
+
+def draw_single_fault(random: Random, orders: int) -> SingleFault:
+    """Draw the only fault of a run with so many orders; a few positions are behind its last call."""
+    return SingleFault(random.randrange(12 + 20 * orders), random.choice(_SINGLE_FAULTS))
+
+
 def draw_profile(random: Random, deadline: float, *, name: str | None = None) -> Profile:
     """Draw the weather, unless it has a ``name``, and how long it lasts."""
     names = list(PROFILES)
@@ -109,11 +122,11 @@ def draw_profile(random: Random, deadline: float, *, name: str | None = None) ->
 class Faults:
     """Draws what happens at each call and delivery."""
 
-    def __init__(self, random: Random, profile: Profile, orders: int) -> None:
+    def __init__(self, random: Random, profile: Profile, single_fault: SingleFault | None) -> None:
         self._random = random
         self.profile = profile
         self._calls = 0
-        self._single_at = random.randrange(12 + 20 * orders) if profile.single else -1
+        self._single = single_fault
         rates = {
             Fault.CRASH_BEFORE: profile.crash / 2,
             Fault.CRASH_AFTER: profile.crash / 2,
@@ -134,8 +147,8 @@ class Faults:
         """Draw what happens at a port call."""
         self._calls += 1
         fault = Fault.NONE
-        if self._calls - 1 == self._single_at:
-            fault = self._random.choice(_SINGLE_FAULTS)
+        if self._single is not None and self._calls - 1 == self._single.call:
+            fault = self._single.kind
         elif self._any and time < self.profile.until and self._random.random() < self._any:
             fault = self._random.choices(self._kinds, self._rates)[0]
         if fault is not Fault.NONE:

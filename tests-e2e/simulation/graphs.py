@@ -35,12 +35,17 @@ class Story:
         return len(self.job["orders"])
 
 
+def happens(random: Random, rate: float) -> bool:
+    """Draw whether something with this probability happens; the lowest draw means that it does not."""
+    return random.random() >= 1.0 - rate
+
+
 def draw_story(random: Random, *, size: int | None = None) -> Story:
-    """Draw a job with its behaviours."""
+    """Draw a job with its behaviours; ``generator`` draws the world around it."""
     count = size or _size(random)
-    parents = _SHAPES[random.choice(sorted(_SHAPES))](random, count)
+    parents = _SHAPES[random.choice(list(_SHAPES))](random, count)
     names = list(range(count))
-    if random.random() < 0.3:
+    if happens(random, 0.3):
         random.shuffle(names)  # order numbers need not follow the dependencies
     deadline = random.choice(DEADLINES)
     timeouts = [seconds for seconds in (5, 30, 60, 120, 300) if seconds <= deadline]
@@ -49,7 +54,7 @@ def draw_story(random: Random, *, size: int | None = None) -> Story:
     trouble = random.choice((0.0, 0.0, 0.05, 0.2, 0.5))
     builds = random.choice((0.0, 0.0, 0.2, 1.0))
     secret = random.choice((None, None, TOKEN_LOCATION))
-    if random.random() < 0.02:
+    if happens(random, 0.02):
         secret = "ssm:/iac-ci/jobs/missing"
     for index, name in enumerate(names):
         timeout = random.choice(timeouts)
@@ -60,18 +65,18 @@ def draw_story(random: Random, *, size: int | None = None) -> Story:
             "dependencies": sorted(f"order-{parent}" for parent in parents[name]),
             "env_vars": {"SIMULATED": "yes"},
         }
-        if random.random() < 0.25:
+        if happens(random, 0.25):
             order["must_succeed"] = False
-        if random.random() < builds:
+        if happens(random, builds):
             order["execution_target"] = "codebuild"
         if secret:
             order["secrets"] = {"TOKEN": secret}
         orders.append(order)
         behaviours[f"{index + 1:04d}"] = _behaviour(random, timeout, trouble)
     job: dict[str, Any] = {"username": "simulation", "job_timeout": deadline, "orders": orders}
-    if random.random() < 0.3:
+    if happens(random, 0.3):
         job["max_parallel"] = random.randint(1, 8)
-    if random.random() < 0.2:
+    if happens(random, 0.2):
         job |= {"git_repo": REPOSITORY, "commit_hash": COMMIT, "pr_number": 7}
     return Story(job, behaviours)
 
@@ -87,7 +92,7 @@ def _size(random: Random) -> int:
 
 def _behaviour(random: Random, timeout: int, trouble: float) -> Behaviour:
     seconds = random.choice((0.05, random.uniform(0.1, 5.0), random.uniform(0.2, 0.9) * timeout))
-    if random.random() >= trouble:
+    if not happens(random, trouble):
         return Behaviour(seconds)
     return random.choice(
         (
@@ -120,7 +125,7 @@ def _layers(random: Random, count: int) -> list[set[int]]:
 def _any(random: Random, count: int) -> list[set[int]]:
     density = random.choice((0.5, 1.5, 3.0))
     return [
-        {random.randrange(index) for _ in range(int(random.expovariate(1 / density)))} if index else set()
+        {random.randrange(index) for _ in range(int(min(20.0, random.expovariate(1 / density))))} if index else set()
         for index in range(count)
     ]
 
@@ -136,10 +141,10 @@ def _fan_out(random: Random, count: int) -> list[set[int]]:
 
 
 _SHAPES = {
-    "any": _any,
+    "independent": _independent,
     "chain": _chain,
     "fan_in": _fan_in,
     "fan_out": _fan_out,
-    "independent": _independent,
     "layers": _layers,
+    "any": _any,
 }

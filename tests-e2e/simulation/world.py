@@ -6,11 +6,11 @@ and asynchronous calls arrive by ``Faults.deliveries``: late, out of order, seve
 
 from __future__ import annotations
 
-import random as random_module
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from random import Random
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -67,7 +67,7 @@ class RunsPort:
     def __init__(self, world: World, runs: RecordedRuns) -> None:
         self._world = world
         self._runs = runs
-        self._random = random_module.Random(world.random.random())
+        self._random = Random(world.random.random())
 
     def read(self, run_id: str) -> RunRows:
         """Read a run; a query is no transaction: rows may change between the first and the last."""
@@ -177,8 +177,8 @@ class Build:
 class World:
     """The services. ``doors`` are the engine's handlers, put in by ``functions``."""
 
-    def __init__(self, seed: int, faults: Faults, scheduler: Scheduler, mutation: Mutation | None) -> None:
-        self.random = random_module.Random(f"world {seed}")
+    def __init__(self, random: Random, faults: Faults, scheduler: Scheduler, mutation: Mutation | None) -> None:
+        self.random = random
         self.faults = faults
         self.scheduler = scheduler
         self.mutation: Mutation | None = mutation

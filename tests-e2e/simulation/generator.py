@@ -1,0 +1,86 @@
+"""Draws a whole simulated world from one source of randomness.
+
+``draw_world`` is the only generator: seeds call it with ``random.Random``, hypothesis with its own ``Random`` (which it
+can shrink), and ``size`` and ``profile`` are the constraints that both accept.
+
+A new rule of the engine joins the simulation in four places:
+
+1. **Its input** becomes a field of ``WorldPlan`` (or of ``Story``, if it belongs to a job) and is drawn at the end of
+   ``draw_world`` (or of ``draw_story``), so that a seed still draws what it drew before. Draw with ``happens`` and put
+   the plain value first in ``random.choice``: hypothesis shrinks to the lowest draw, and that must be the uneventful
+   one.
+2. **Its effect** on the play goes where the plan is played: ``simulate.play``, ``world`` or ``workers``. What can only
+   be decided during the play (a latency, a fault at one call) is drawn there from ``plan.stream(name)``.
+3. **Its promise** becomes a named check in ``checks``: after a step, or in ``Checks.at_end``.
+4. **Its mutation** gets a name and the first seed that notices it in ``mutations``; ``test_mutations`` then requires
+   that the simulator notices when the rule is switched off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
+from simulation.graphs import Story, draw_story, happens
+
+_SMALL_ORDERS = 10
+"""A world with several runs has no run of this many orders or more, because the runs multiply the steps."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One job and how its client sends it: ``delay`` seconds after the start, with an idempotency key or without."""
+
+    story: Story
+    delay: float
+    has_key: bool
+
+
+@dataclass(frozen=True)
+class WorldPlan:
+    """Everything that is decided before the play begins.
+
+    ``submissions`` are by flow label. ``cancel_at`` is when every run is cancelled (seconds), or None. ``chance`` is
+    the seed of what is decided during the play.
+    """
+
+    submissions: Mapping[str, Submission]
+    profile: Profile
+    single_fault: SingleFault | None
+    cancel_at: float | None
+    chance: int
+
+    @property
+    def orders(self) -> int:
+        """Return the number of orders of all jobs."""
+        return sum(submission.story.size for submission in self.submissions.values())
+
+    @property
+    def last_deadline(self) -> float:
+        """Return the longest time that a job has (seconds)."""
+        return max(float(submission.story.job["job_timeout"]) for submission in self.submissions.values())
+
+    def stream(self, name: str) -> Random:
+        """Return the source of one part's decisions during the play; parts do not influence each other's draws."""
+        return Random(f"{name} {self.chance}")
+
+
+def draw_world(random: Random, *, size: int | None = None, profile: str | None = None) -> WorldPlan:
+    """Draw a world; ``size`` (orders of its only run) and ``profile`` (a name) are drawn unless they are given."""
+    chance = random.getrandbits(64)
+    submissions = {"run1": _submission(random, draw_story(random, size=size))}
+    story = submissions["run1"].story
+    deadline = float(story.job["job_timeout"])
+    weather = draw_profile(random, deadline, name=profile)
+    single_fault = draw_single_fault(random, story.size) if weather.single else None
+    cancel_at = random.uniform(0.0, deadline) if happens(random, 0.1) else None
+    if size is None and story.size < _SMALL_ORDERS and happens(random, 0.1):
+        for number in (2, 3):
+            submissions[f"run{number}"] = _submission(random, draw_story(random, size=random.randint(1, 6)))
+    return WorldPlan(submissions, weather, single_fault, cancel_at, chance)
+
+
+def _submission(random: Random, story: Story) -> Submission:
+    return Submission(story, delay=random.uniform(0.0, 5.0), has_key=not happens(random, 0.3))
