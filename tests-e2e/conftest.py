@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from slowest import Slowest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,6 +14,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="look at this deployed stack, with the AWS credentials and region of the environment; "
         "without it, at a local cloud of the tests' own",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch every test of the run, not only those beside this file."""
+    config.pluginmanager.register(Slowest())
 
 
 @pytest.fixture(scope="session")
