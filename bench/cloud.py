@@ -59,6 +59,6 @@ class CountedCloud(LocalCloud):
 
     def calls(self) -> list[dict[str, Any]]:
         """Return all calls since the last time they were asked for, summed by caller, service and operation."""
-        with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=300) as answer:
             counts: list[dict[str, Any]] = json.load(answer)
         return counts

@@ -55,8 +55,8 @@ def test_a_command_applies_in_the_order_of_dependence(opened):
     opened.first_run()
     before = len(comments(opened))
     opened.stand.activity.comment(NUMBER, PERSON, "Looks good.\n\n/iac-ci apply")
-    wait_until(lambda: len(comments(opened)) > before, seconds=60, what="the run's comment")
-    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", seconds=60, what="the end")
+    wait_until(lambda: len(comments(opened)) > before, what="the run's comment")
+    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", what="the end")
     assert comments(opened)[-1].index("network") < comments(opened)[-1].index("app")
 
 
@@ -64,7 +64,7 @@ def test_help_is_answered_and_a_quoted_command_is_not(opened):
     opened.first_run()
     opened.stand.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
     opened.stand.activity.comment(NUMBER, PERSON, "/iac-ci help")()
-    wait_until(lambda: any("iac-ci:notice" in body for body in comments(opened)), seconds=60, what="the notice")
+    wait_until(lambda: any("iac-ci:notice" in body for body in comments(opened)), what="the notice")
     (notice,) = [body for body in comments(opened) if "iac-ci:notice" in body]
     assert "cancel" in notice
 
@@ -74,7 +74,7 @@ def test_another_commit_is_planned_anew(opened):
     before = head(opened)
     opened.stand.activity.push(NUMBER, opened.stand.next_commit(NUMBER))
     assert head(opened) != before
-    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", seconds=60, what="the plan")
+    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", what="the plan")
 
 
 def browse(page, *arguments):
@@ -87,7 +87,7 @@ def browse(page, *arguments):
         done = subprocess.run(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", *quiet,
              f"--user-data-dir={profile}", "--virtual-time-budget=2000", *arguments, page],
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=300,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-500:]
     return done.stdout

@@ -45,7 +45,7 @@ def opened(host) -> Iterator[Callable[..., CodeHost]]:
     """Opens the project with somebody's token, as the engine does."""
     made = []
 
-    def make(token: str = "engine-token", *, seconds: float = 30) -> CodeHost:
+    def make(token: str = "engine-token", *, seconds: float = 300) -> CodeHost:
         hosts = {host.address: HostSettings("github", host.api_url)}
         made.append(open_code_host(host.repository, TokenCredentials(token), hosts=hosts, seconds=seconds))
         return made[-1]

@@ -20,7 +20,7 @@ from iac_ci_local.fake_github.messages import Exchange
 
 PACKAGE = "@octokit/openapi@23"
 FILE = "package/generated/api.github.com.json"
-SECONDS = 120
+SECONDS = 300
 
 
 class Unreachable(Exception):

@@ -40,7 +40,7 @@ def app(project, key) -> InstalledApp:
 def github(host, app, key):
     credentials = AppCredentials(str(app.id), pem(key))
     made = open_code_host(
-        host.repository, credentials, hosts={host.address: HostSettings("github", host.api_url)}, seconds=30
+        host.repository, credentials, hosts={host.address: HostSettings("github", host.api_url)}, seconds=300
     )
     yield made
     made.close()
@@ -88,7 +88,7 @@ def test_another_key_or_app_is_refused(host, app, key, wrong):
     credentials = AppCredentials("13" if wrong == "app" else "12", pem(other if wrong == "key" else key))
     hosts = {host.address: HostSettings("github", host.api_url)}
     with pytest.raises(PortFailed) as refused:
-        open_code_host(host.repository, credentials, hosts=hosts, seconds=30).pull_request(1)
+        open_code_host(host.repository, credentials, hosts=hosts, seconds=300).pull_request(1)
     assert "could not be decoded" in refused.value.message
 
 

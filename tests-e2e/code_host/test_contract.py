@@ -194,13 +194,13 @@ def test_what_has_not_changed_is_not_sent_twice(host, opened, project):
 
 
 def test_a_used_up_limit_is_waited_for(host, opened, waits):
-    reset = int(time.time()) + 5
+    reset = int(time.time()) + 60
     host.fail_next(
         403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}, message="API rate limit exceeded"
     )
     assert opened().pull_request(1).number == 1
     assert len(waits) == 1
-    assert 0 <= waits[0] <= 7
+    assert 0 <= waits[0] <= 62
 
 
 def test_a_secondary_limit_names_its_time(host, opened, waits):

@@ -67,7 +67,7 @@ def test_everything_asked_and_answered_is_as_github_describes(host, opened, proj
 
 @pytest.mark.parametrize("path", ["/repos/demo/pets", "/users/author", "/repos/demo/pets/contents/main.tf?ref=main"])
 def test_what_only_people_ask_for_is_answered_as_github_describes(host, description, path):
-    requests.get(f"{host.api_url}{path}", headers={"Authorization": "Bearer engine-token"}, timeout=20)
+    requests.get(f"{host.api_url}{path}", headers={"Authorization": "Bearer engine-token"}, timeout=120)
     assert host.exchanges[0].answer.status == 200
     assert description.problems(host.exchanges[0], ROOT) == []
 

@@ -32,7 +32,7 @@ def samples(tmp_path_factory):
         pytest.skip("npm is not installed, and GitHub's sample payloads are fetched with it")
     folder = tmp_path_factory.mktemp("samples")
     command = [npm, "pack", PACKAGE, "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode != 0:
         pytest.skip(f"npm could not fetch GitHub's sample payloads: {done.stderr.strip()[-200:]}")
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:

@@ -50,10 +50,10 @@ class BreakingCloud(LocalCloud):
         """Let the ``call``-th call from now go wrong that ``caller`` makes of the operation ``what``."""
         body = json.dumps({"caller": caller, "what": what, "call": call, "kind": kind}).encode()
         request = urllib.request.Request(f"{self.aws.endpoint}{PATH}", data=body, method="PUT")
-        urllib.request.urlopen(request, timeout=30).close()
+        urllib.request.urlopen(request, timeout=300).close()
 
     def seen(self) -> dict[str, Any]:
         """Return the calls since, and which one was hit."""
-        with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=300) as answer:
             found: dict[str, Any] = json.load(answer)
         return found

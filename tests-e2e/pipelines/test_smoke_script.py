@@ -33,7 +33,7 @@ def smoke(cloud, stack):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         stdin=subprocess.DEVNULL,
     )
 

@@ -126,7 +126,7 @@ def teardown(operator, folder: Path, *arguments: str) -> subprocess.CompletedPro
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
         stdin=subprocess.DEVNULL,
     )
 

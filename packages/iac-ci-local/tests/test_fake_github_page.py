@@ -17,7 +17,7 @@ from iac_ci_local.fake_github.webhooks import Deliveries
 
 AUTHOR = Person(7, "author")
 ENGINE = Person(8, "engine[bot]")
-SECONDS = 20
+SECONDS = 120
 EVIL = "<script>alert(1)</script>"
 
 

@@ -15,7 +15,7 @@ from iac_ci_local.fake_github.server import CodeHostServer
 
 AUTHOR = Person(7, "author")
 ENGINE = Person(8, "engine")
-SECONDS = 20
+SECONDS = 120
 
 
 @pytest.fixture

@@ -161,8 +161,11 @@ def test_a_failing_host_is_worth_another_try_and_a_refusal_is_not(tmp_path, stat
 
 
 def test_a_host_that_says_nothing_is_left_with_all_processes(tmp_path):
-    with Host(200, silent=True) as host, pytest.raises(PreparationFailed, match="took more than"):
-        ask(host, tmp_path, seconds=1)
+    for seconds in (1, 10, 100):  # the first that lets git ask, however busy the machine is
+        with Host(200, silent=True) as host, pytest.raises(PreparationFailed, match="took more than"):
+            ask(host, tmp_path, seconds=seconds)
+        if host.asked:
+            break
     assert host.asked
 
 

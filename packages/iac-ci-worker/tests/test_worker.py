@@ -57,7 +57,7 @@ class MemoryExchange:
 
 
 class World:
-    def __init__(self, cmds, *, env=None, secrets=None, age=False, folder=None, timeout=30, settings=None, grace=0.3):
+    def __init__(self, cmds, *, env=None, secrets=None, age=False, folder=None, timeout=300, settings=None, grace=0.3):
         self.clock = FakeClock(START)
         self.objects = MemoryObjects(self.clock)
         self.sealer = MemorySealer()
@@ -227,17 +227,22 @@ def test_the_time_out_ends_the_whole_family():
 
 
 def test_a_polite_command_may_clean_up():
-    result = World(["trap 'echo cleaned; exit 1' TERM; sleep 300 & wait"], timeout=1, grace=5).run()
+    for timeout in (1, 10, 100):  # the first that lets bash set its trap, however busy the machine is
+        result = World(
+            ["trap 'echo cleaned; exit 1' TERM; echo ready; sleep 300 & wait"], timeout=timeout, grace=60
+        ).run()
+        if "\nready" in result.log_tail:
+            break
     assert result.status is OrderState.TIMED_OUT
     assert "cleaned" in result.log_tail
 
 
 def test_background_children_neither_hang_nor_outlive_the_order():
     began = time.monotonic()
-    result = World(["setsid nohup sleep 300 >/dev/null 2>&1 & echo done", "sleep 300 & echo more"]).run()
+    result = World(["setsid nohup sleep 3000 >/dev/null 2>&1 & echo done", "sleep 3000 & echo more"]).run()
     assert result.status is OrderState.SUCCEEDED
     assert descendants() == []
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
 
 
 def test_a_log_that_cannot_be_stored_changes_nothing_about_the_end():
@@ -314,16 +319,15 @@ def test_a_worker_that_was_slow_to_begin_ends_before_it_is_believed_dead():
 
 def test_a_stopped_build_reports_that_it_was_cancelled(temporary):
     program = (
-        "import os, signal, threading, sys\n"
+        "import signal, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from test_worker import World\n"
         "from iac_ci_worker.codebuild import _stop\n"
         "signal.signal(signal.SIGTERM, _stop)\n"
-        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
-        "print(World(['echo begun; sleep 300']).run().status)\n"
+        "print(World(['kill -TERM $PPID; sleep 300']).run().status)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(Path(__file__).parent)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, str(Path(__file__).parent)], capture_output=True, text=True, timeout=300
     )
     assert done.stdout.strip() == "cancelled", done.stderr
 
@@ -353,7 +357,7 @@ def test_a_log_of_a_hundred_megabytes_is_kept_whole_its_end_shown_and_no_secret_
     size = 100 * 1024 * 1024
     line = f"{SECRET} and what else an order prints"
     printing = f'(yes "$TOKEN and what else an order prints" || true) | head -c {size}'
-    world = World([printing, "echo; echo the end"], secrets={"TOKEN": SECRET}, timeout=120)
+    world = World([printing, "echo; echo the end"], secrets={"TOKEN": SECRET}, timeout=500)
     result = world.run()
     assert result.status is OrderState.SUCCEEDED
     assert result.log_truncated

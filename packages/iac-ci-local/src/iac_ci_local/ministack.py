@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 120.0
 """How long MiniStack may take to answer."""
 
 _ATTEMPTS: Final = 3

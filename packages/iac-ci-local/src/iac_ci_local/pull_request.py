@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BASE_FOLDER: Final = "base"
 CHANGE_FOLDER: Final = "change"
 _TOKEN: Final = "ssm:/iac-ci/jobs/tokens/demo"  # noqa: S105 - a place, not a token
-_STARTED_SECONDS: Final = 60
+_STARTED_SECONDS: Final = 300
 _LOOK_SECONDS: Final = 0.1
 
 

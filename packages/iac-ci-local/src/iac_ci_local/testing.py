@@ -12,7 +12,7 @@ import urllib.request
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from iac_ci_common import keys, states
 from iac_ci_common.aws.runs import DynamoRuns
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from iac_ci_local.cloud import LocalCloud
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 30, what: str = "the condition") -> None:
+HANGS_SECONDS: Final = 300.0
+"""After so long something hangs, even on a machine that is busy with other work."""
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = HANGS_SECONDS, what: str = "the condition") -> None:
     """Wait until ``condition`` holds; raise ``AssertionError`` naming ``what`` if it does not within ``seconds``."""
     until = time.monotonic() + seconds
     while not condition():
@@ -73,7 +77,7 @@ def post(cloud: LocalCloud, body: bytes, *, headers: Mapping[str, str] | None = 
         headers={"Content-Type": "application/json", **(signed if headers is None else headers)},
     )
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own loopback
+        with urllib.request.urlopen(request, timeout=HANGS_SECONDS) as answer:  # noqa: S310 - our own loopback
             return Answered(answer.status, json.loads(answer.read()))
     except urllib.error.HTTPError as refused:
         return Answered(refused.code, json.loads(refused.read()))
@@ -94,7 +98,7 @@ def runs(cloud: LocalCloud) -> DynamoRuns:
     return DynamoRuns(cloud.aws.client("dynamodb"), names.resource("orders"), names.resource("order-events"))
 
 
-def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = 60) -> RunRows:
+def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = HANGS_SECONDS) -> RunRows:
     """Wait until a run has ended and left its done marker; return its rows."""
     table = runs(cloud)
 
