@@ -14,7 +14,7 @@ from simulation.faults import PROFILES
 from simulation.mutations import FIRST_NOTICED, MUTATIONS, Mutation
 from simulation.simulate import simulate
 
-CHUNK = 50
+CHUNK = 20
 """Seeds that a process plays before it reports."""
 
 TOO_MANY = 5

@@ -21,7 +21,7 @@ def test_many_seeds_end_with_one_line():
 
 
 def test_broken_seeds_are_printed_and_end_the_play():
-    done = run("--count", "5000", "--processes", "1", "--mutation", "claim")
+    done = run("--count", "5000", "--processes", "1", "--mutation", "claim", "--size", "3")
     assert done.returncode == 1, done.stderr
     *reports, last = done.stdout.splitlines()
     assert sum(line.startswith("seed ") for line in reports) >= 5
