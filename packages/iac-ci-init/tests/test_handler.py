@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_common.errors import Throttled
+from iac_ci_common.errors import StoredUnreadable, Throttled
 from iac_ci_common.signature import sign
 from iac_ci_common.testing import MemoryLogger
 from iac_ci_common.testing.samples import RUN_ID
@@ -87,7 +87,7 @@ def test_a_preparation_raises_what_lambda_should_try_again(monkeypatch):
 
 @pytest.mark.parametrize("run_id", ["../x", "", None, "a" * 200])
 def test_a_preparation_of_no_run_raises(run_id):
-    with pytest.raises(ValueError):
+    with pytest.raises(StoredUnreadable):
         handler({"prepare": run_id}, None)
 
 

@@ -317,3 +317,12 @@ def test_a_preparation_that_failed_for_good_ends_the_run_visibly():
     world.watchdog.preparation_died(RUN_ID, "out of memory")
     assert "out of memory" in world.runs.read(RUN_ID).run.preparation_error
     assert world.nudged
+
+
+def test_a_claim_of_a_part_that_only_a_newer_version_knows_is_left_to_that_part():
+    world = World()
+    world.open()
+    stored = Claim(run_id=RUN_ID, order_num="0001", claimed_by=Reporter.WORKER, claimed_at=START).model_dump_json()
+    world.objects.put(keys.claim(RUN_ID, "0001"), stored.replace('"worker"', '"broker"').encode())
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "one", "call"))
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))

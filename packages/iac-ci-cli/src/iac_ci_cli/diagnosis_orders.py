@@ -102,7 +102,7 @@ def _reported(order: OrderRow, result: Result, look: _Look) -> Finding:
 def _begun(order: OrderRow, claim: Claim, look: _Look) -> Finding:
     age = look.now - claim.claimed_at
     if claim.claimed_by is not Reporter.WORKER:
-        what = f"{order.order_name} is being ended from outside by the {claim.claimed_by.value} since {span(age)}."
+        what = f"{order.order_name} is being ended from outside by the {claim.claimed_by} since {span(age)}."
         late = age > PATIENCE
         level = Level.TROUBLE if late else Level.INFO
         return Finding("ending-from-outside", level, what, look.nudge if late else None, order.order_name)

@@ -99,7 +99,7 @@ def examine(stack: Stack, run_id: str) -> Seen:
 
 def _job(stack: Stack, run_id: str) -> StoredJob | None:
     try:
-        return StoredJob.model_validate_json(stack.internal.get(keys.job(run_id)))
+        return StoredJob.from_stored(stack.internal.get(keys.job(run_id)))
     except NotFound:
         return None
 

@@ -132,7 +132,7 @@ def submit(connection: StackClient, body: bytes, *, idempotency_key: str | None 
             hint="Send the job again with --idempotency-key, so that it cannot start twice.",
         ) from error
     if answer.status == 202:
-        return Accepted.model_validate_json(answer.data)
+        return Accepted.from_stored(answer.data)
     raise _refused(answer.status, answer.data)
 
 

@@ -222,7 +222,7 @@ def _log(connection: StackClient, run: str, order_num: str) -> str | None:
     except NotFound:
         pass
     try:
-        return Result.model_validate_json(connection.internal.get(keys.result(run, order_num))).log_tail
+        return Result.from_stored(connection.internal.get(keys.result(run, order_num))).log_tail
     except (NotFound, ValueError):
         return None
 

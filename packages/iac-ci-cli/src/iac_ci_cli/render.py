@@ -102,7 +102,7 @@ def failed_tails(console: Console, internal: Objects, orders: Sequence[OrderRow]
         if order.status not in {OrderState.FAILED, OrderState.TIMED_OUT} or order.dispatched_at is None:
             continue
         try:
-            result = Result.model_validate_json(internal.get(keys.result(order.run_id, order.order_num)))
+            result = Result.from_stored(internal.get(keys.result(order.run_id, order.order_num)))
         except (IacCiError, ValueError):
             continue
         console.print(Text(f"\n{order.order_name} {word(order.status)}: {plain(order.reason or 'no reason')}", "bold"))

@@ -50,7 +50,7 @@ class Acceptance:
         try:
             self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")
         except AlreadyExists:
-            stored = StoredJob.model_validate_json(self.objects.get(keys.job(run_id)))
+            stored = StoredJob.from_stored(self.objects.get(keys.job(run_id)))
         # The watchdog comes before the preparation: from here on something always looks again.
         self.watchdogs.start(run_id, RUN_ORDER_NUM)
         # So from here on the job is accepted, whatever fails: the watchdog starts a preparation that is missing.

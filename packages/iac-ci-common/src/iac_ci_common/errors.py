@@ -11,6 +11,7 @@
     ├── PackageUnsafe                an archive or tree that would leave its folder       (retry: no)
     ├── SealingFailed                SOPS could not seal or unseal                        (retry: no)
     ├── ResultUnreadable             a result that is not what a worker may write         (retry: no)
+    ├── StoredUnreadable             a row or object that this version cannot read        (retry: yes)
     └── PortFailed                   a service did not do what was asked                  (retry: see ``retry_is_safe``)
         ├── NotFound                 the thing asked for is not there
         ├── AlreadyExists            a create-once write found somebody else's first
@@ -100,6 +101,15 @@ class SealingFailed(IacCiError):
 
 class ResultUnreadable(IacCiError):
     """A result object is malformed, oversized or not a terminal status."""
+
+
+class StoredUnreadable(IacCiError):
+    """A stored row or object holds what this version does not know; the version that wrote it can read it.
+
+    Trying again is safe, and succeeds once that version is deployed again.
+    """
+
+    retry_is_safe = True
 
 
 class PortFailed(IacCiError):

@@ -13,7 +13,7 @@ from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.states import OrderState, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iac_ci_common.models.answer import StoredJob
 
@@ -41,7 +41,7 @@ def target(order: Order) -> ExecutionTarget:
     return ExecutionTarget.LAMBDA if fits else ExecutionTarget.CODEBUILD
 
 
-def dependency_numbers(orders: list[Order]) -> dict[str, str]:
+def dependency_numbers(orders: Sequence[Order]) -> dict[str, str]:
     """Map every name that a dependency may use (order name or queue id) to its order number."""
     numbers: dict[str, str] = {}
     for index, order in enumerate(orders):

@@ -85,7 +85,7 @@ class Preparer:
         may change is raised, so that Lambda tries again. A job that was never accepted raises ``NotFound``.
         """
         ports = self._ports
-        stored = StoredJob.model_validate_json(ports.objects.get(keys.job(run_id)))
+        stored = StoredJob.from_stored(ports.objects.get(keys.job(run_id)))
         run = ports.runs.read(run_id).run
         if run is None:
             queued = self._queue(stored)

@@ -12,11 +12,11 @@ def run(event: dict[str, Any]) -> dict[str, Any]:
     if "prepare" in event:
         from iac_ci_init.wiring import preparer
 
-        run_id = PreparationTask.model_validate(event).prepare
+        run_id = PreparationTask.from_stored(event).prepare
         preparer().prepare(run_id)
         return {"prepared": run_id}
     from iac_ci_init.wiring import event_processor
 
-    trigger_id = EventTask.model_validate(event).trigger
+    trigger_id = EventTask.from_stored(event).trigger
     event_processor().work(trigger_id)
     return {"triggered": trigger_id}

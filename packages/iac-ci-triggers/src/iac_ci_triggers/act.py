@@ -84,7 +84,7 @@ class EventProcessor:
         Raises what failed, so that Lambda tries again, and hands over to the watchdog where that does not help either.
         """
         now = self._ports.clock.now()
-        stored = StoredTrigger.model_validate_json(self._ports.objects.get(keys.trigger_event(trigger_id)))
+        stored = StoredTrigger.from_stored(self._ports.objects.get(keys.trigger_event(trigger_id)))
         event = stored.event
         logger = self._ports.logger.bind(trigger_id=trigger_id, repository=event.repository)
         connection = self._connections(now).find(event.repository)

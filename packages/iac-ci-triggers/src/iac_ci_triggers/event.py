@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from iac_ci_common.models.base import Moment, RunId, Shape, StoredShape
+from iac_ci_common.models.base import Moment, RunId, StoredShape
 from iac_ci_triggers.verification import Sender
 
 Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -41,7 +41,7 @@ class EventKind(StrEnum):
     """A branch moved."""
 
 
-class Person(Shape):
+class Person(StoredShape):
     """The account that acted: the host's unchanging ``id``, and the name it goes by."""
 
     id: Line

@@ -140,7 +140,7 @@ class FactCollector:
 
     def _rerun(self, started: StartedRun) -> Rerun | None:
         try:
-            stored = StoredJob.model_validate_json(self.objects.get(keys.job(started.run_id)))
+            stored = StoredJob.from_stored(self.objects.get(keys.job(started.run_id)))
         except NotFound:
             return None
         rows = self.runs.read(started.run_id)

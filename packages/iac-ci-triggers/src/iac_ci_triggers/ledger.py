@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from iac_ci_common.models.base import Moment, Name, RunId, Shape, StoredShape
+from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
 
 MAX_RUNS: Final = 50
 """Most runs that are remembered, the newest."""
 
 
-class StartedRun(Shape):
+class StartedRun(StoredShape):
     """A run that an event started: ``job`` of the configuration, at commit ``sha``.
 
     ``intent`` is what asked for it, so that it is not started again by another delivery of the same: ``event``, or the

@@ -78,11 +78,14 @@ class Watchdog:
         try:
             ports.objects.create(key, own.model_dump_json().encode(), content_type="application/json")
         except AlreadyExists:
-            claim = Claim.model_validate_json(ports.objects.get(key))
+            claim = Claim.from_stored(ports.objects.get(key))
         else:
             return False
-        if claim.claimed_by is not Reporter.WORKER:
+        if claim.claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}:
             return False
+        if claim.claimed_by is not Reporter.WORKER:
+            # A newer version let another part of the engine take it: that part ends it.
+            return True
         dispatch, _, rest = (claim.execution or "").partition(":")
         call = rest.partition(":")[0]
         return dispatch != died.dispatch or bool(call and died.call and call != died.call)
@@ -163,7 +166,7 @@ class Watchdog:
         return decision
 
     def _job(self, run_id: str) -> StoredJob:
-        return StoredJob.model_validate_json(self._ports.objects.get(keys.job(run_id)))
+        return StoredJob.from_stored(self._ports.objects.get(keys.job(run_id)))
 
     def _give_up(self, run_id: str, reason: str) -> None:
         """Insert the run all the same, as one that could not be prepared, so that it ends like every other."""

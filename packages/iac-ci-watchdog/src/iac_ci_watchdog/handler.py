@@ -15,7 +15,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
     failure = parse_failure(event)
     if failure is None:
-        return watchdog().check(Watch.model_validate(event)).model_dump(mode="json")
+        return watchdog().check(Watch.from_stored(event)).model_dump(mode="json")
     if isinstance(failure, WorkerDied):
         watchdog().worker_died(failure)
     else:

@@ -15,6 +15,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:
     """
     from iac_ci_worker.wiring import worker
 
-    work = Work.model_validate(event)
+    work = Work.from_stored(event)
     status = worker().run(work, call=str(getattr(context, "aws_request_id", "")))
     return {"run_id": work.run_id, "order_num": work.order_num, "status": status.value if status else None}

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-M = TypeVar("M", bound="BaseModel")
+    from iac_ci_common.models.base import StoredShape
+
+M = TypeVar("M", bound="StoredShape")
 
 EXPIRY: Final = "expires_at"
 
@@ -39,7 +41,10 @@ def item(model: BaseModel, **keys: str | int) -> dict[str, Any]:
 
 
 def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
-    """Read a model back; attributes that are not its fields (keys of the table) are passed over."""
+    """Read a model back; attributes that are not its fields (keys of the table, a newer version's) are passed over.
+
+    They stay in the table, because rows are changed attribute by attribute. Raises ``StoredUnreadable``.
+    """
     from boto3.dynamodb.types import TypeDeserializer
 
     deserialise = TypeDeserializer().deserialize
@@ -57,7 +62,7 @@ def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
         elif isinstance(plain, list):
             plain = [int(entry) if isinstance(entry, Decimal) else entry for entry in plain]
         fields[name] = plain
-    return kind.model_validate(fields)
+    return kind.from_stored(fields)
 
 
 def expiry_seconds(moment: datetime) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
-from iac_ci_common.models.job import Job
+from iac_ci_common.models.job import Job, Order
 
 
 class Accepted(StoredShape):
@@ -17,6 +19,20 @@ class Accepted(StoredShape):
     done_endpt: str
 
 
+class AcceptedOrder(Order):
+    """An order that was checked at the endpoint, with whatever fields a newer version accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class AcceptedJob(Job):
+    """A job that was checked at the endpoint, with whatever fields a newer version accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    orders: list[AcceptedOrder] = Field(min_length=1)  # type: ignore[assignment] # frozen: none is ever put in
+
+
 class StoredJob(StoredShape):
     """``job.json``: the accepted job with everything that was decided at the door."""
 
@@ -26,8 +42,13 @@ class StoredJob(StoredShape):
     accepted_at: Moment
     deadline: Moment
     source: str
-    job: Job
+    job: AcceptedJob
     ledger: str | None = Field(None, description="Key of the ledger in which the run stands, if an event started it.")
+
+    @field_validator("job", mode="before")
+    @classmethod
+    def _as_accepted(cls, job: Any) -> Any:
+        return job.model_dump() if isinstance(job, Job) else job
 
 
 class PreparationTask(StoredShape):

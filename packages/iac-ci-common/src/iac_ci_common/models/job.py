@@ -103,7 +103,8 @@ class Order(Payload):
 
     @model_validator(mode="after")
     def _target_named_once(self) -> Self:
-        if self.use_lambda is not None and "execution_target" in self.model_fields_set:
+        # `auto` names no target, and stands in every stored order.
+        if self.use_lambda is not None and self.execution_target is not ExecutionTarget.AUTO:
             raise ValueError("name the target by use_lambda or by execution_target, not by both")
         return self
 

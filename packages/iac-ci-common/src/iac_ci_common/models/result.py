@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -20,12 +21,16 @@ class Reporter(StrEnum):
     ORCHESTRATOR = "orchestrator"
 
 
+AnyReporter = Annotated[Reporter | str, Field(union_mode="left_to_right")]
+"""A reporter; a text where a newer version knows one that this version does not."""
+
+
 class Claim(StoredShape):
     """Whoever creates this object may run, or has forbidden to run, the order's commands."""
 
     run_id: RunId
     order_num: OrderNum
-    claimed_by: Reporter
+    claimed_by: AnyReporter
     claimed_at: Moment
     execution: str | None = Field(
         None,
@@ -45,7 +50,7 @@ class Result(StoredShape):
     run_id: RunId
     order_num: OrderNum
     status: OrderState
-    reported_by: Reporter
+    reported_by: AnyReporter
     exit_code: int | None = None
     failed_command: str | None = Field(
         None, max_length=512, description="The command that failed, redacted and shortened."

@@ -75,14 +75,19 @@ class MemoryRuns:
             run = self.run_rows.get(transition.before.run_id)
             if run is None or not holds(transition, run):
                 return False
-            # A request to cancel may have come since the look; it stays.
-            self.run_rows[run.run_id] = transition.after.model_copy(update={"cancel_reason": run.cancel_reason})  # type: ignore[assignment]
+            self.run_rows[run.run_id] = run.model_copy(update=_changed(transition))
         else:
             rows = self.order_rows.get(transition.before.run_id, {})
             order = rows.get(transition.before.order_num)
             if order is None or not holds(transition, order):
                 return False
-            rows[order.order_num] = transition.after  # type: ignore[assignment]
+            rows[order.order_num] = order.model_copy(update=_changed(transition))
         if transition.event is not None:
             self.record([transition.event])
         return True
+
+
+def _changed(transition: Transition) -> dict[str, object]:
+    """Return only what the transition changes: the rest may have been written since the row was read, and stays."""
+    before, after = dict(transition.before), dict(transition.after)
+    return {name: value for name, value in after.items() if name not in before or before[name] != value}

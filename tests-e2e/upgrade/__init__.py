@@ -1,0 +1,1 @@
+"""Open runs of recorded versions, played to their end under this one."""
