@@ -7,18 +7,19 @@ from datetime import timedelta
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.aws.ledgers import DynamoLedgers
+from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.models.changes import Changes, Operation
-from iac_ci_common.models.ledger import Ledger
 from iac_ci_common.models.lock import Delivery
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.ports import Move
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import FakeClock, MemoryRuns
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
+from iac_ci_triggers.ledger import Ledger
 from upgrade.cloud import Cloud
 
 FUTURE = {
@@ -87,9 +88,10 @@ def test_locks_and_deliveries_keep_them(client):
     locks.complete(lock)
     assert future_of(client, "locks", lock_key=keys.run_lock(RUN_ID)) == FUTURE
     key = keys.delivery("api", "key/one")
-    locks.remember([Delivery(key=key, run_id=RUN_ID, body_sha256="f" * 64, expires_at=later)], now=START)
+    deliveries = DynamoDeliveries(client, "locks")
+    deliveries.remember([Delivery(key=key, run_id=RUN_ID, body_sha256="f" * 64, expires_at=later)], now=START)
     add_future(client, "locks", lock_key=key)
-    locks.answer(key, "{}")
+    deliveries.answer(key, "{}")
     assert future_of(client, "locks", lock_key=key) == FUTURE
 
 
