@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from iac_ci_common.ids import JOB_EVENT_NAME
 from iac_ci_common.keys import event_sort
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
+from iac_ci_common.states import RunState
+
+JOB_KINDS: Final = frozenset(
+    {"accepted", "preparation_failed", "comment_failed", "status_failed", "nudged"}
+    | {state.value for state in RunState}
+)
+"""What may happen to a run as a whole."""
 
 
 class Event(StoredShape):
     """Something that happened to an order, or (``order_name`` is ``_job``) to the run.
 
-    ``kind`` is the state entered, or for the run also ``accepted``, ``prepared``, ``preparation_failed``,
-    ``comment_failed``, ``status_failed``, ``nudged``.
+    ``kind`` is the state that the order entered, or of the run one of ``JOB_KINDS``. A newer version may write others.
     """
 
     trace_id: TraceId
