@@ -15,6 +15,7 @@ locals {
     dead_letter_queue       = aws_sqs_queue.dead_letters.name
     alarm_topic_arn         = aws_sns_topic.alarms.arn
     image_uri               = var.image_uri
+    stack_level             = local.stack_level
   }
 }
 
@@ -83,6 +84,11 @@ output "kms_key_arn" {
 output "alarm_topic_arn" {
   description = "Topic that alarms go to."
   value       = local.outputs.alarm_topic_arn
+}
+
+output "stack_level" {
+  description = "Level of the deployed version: pipelines/deploy goes below it only while no open run needs it."
+  value       = local.stack_level
 }
 
 output "image_uri" {

@@ -26,6 +26,9 @@ locals {
   buckets   = jsondecode(file("${path.module}/stack/buckets.json")).buckets
   functions = jsondecode(file("${path.module}/stack/functions.json")).functions
 
+  # Kept in one place, where functions and pipelines/levels.py find it too.
+  stack_level = tonumber(local.functions["init-job"].environment.IAC_CI_STACK_LEVEL)
+
   # A key that is still to be made has no ARN yet, and a file with one unknown word is unknown as a whole. So this one
   # placeholder stays as it is in what is rendered, and is filled where it stands: a first plan shows everything else.
   key_mark = "$${kms_key_arn}"

@@ -29,6 +29,23 @@ def test_an_order_goes_where_it_fits_or_says(order, target):
     assert queued([order]).orders[0].target is target
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_stored_job_that_names_its_target_the_older_way_is_read_again(wanted):
+    from iac_ci_common.models.answer import StoredJob
+    from iac_ci_common.testing.samples import stored_job
+
+    stored = stored_job([{"use_lambda": wanted}])
+    assert StoredJob.from_stored(stored.model_dump_json()) == stored
+
+
+def test_a_run_holds_the_level_that_its_job_was_accepted_under():
+    from iac_ci_common.initial_rows import queue
+    from iac_ci_common.testing.samples import stored_job
+
+    stored = stored_job([{}]).model_copy(update={"stack_level": 7})
+    assert queue(stored, max_parallel=1).run.stack_level == 7
+
+
 def test_every_attempt_writes_the_same():
     assert queued([{}, {}]) == queued([{}, {}])
 

@@ -29,6 +29,7 @@ class Acceptance:
     invoker: AsyncInvoker
     logger: Logger | None
     done_bucket: str
+    stack_level: int = 1
 
     def accept(self, job: Job, run_id: str, *, source: str, now: datetime, ledger: str | None = None) -> Accepted:
         """Accept a checked job under ``run_id``; once this returns, the run is watched and will end.
@@ -45,6 +46,7 @@ class Acceptance:
             deadline=now + timedelta(seconds=job.job_timeout),
             source=source,
             job=job,
+            stack_level=self.stack_level,
             ledger=ledger,
         )
         try:

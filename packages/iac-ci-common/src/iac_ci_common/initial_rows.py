@@ -88,6 +88,7 @@ def build_rows(
         flow_id=stored.flow_id,
         username=job.username,
         order_count=len(rows),
+        stack_level=stored.stack_level,
         accepted_at=stored.accepted_at,
         deadline=stored.deadline,
         max_parallel=min(job.max_parallel or max_parallel, max_parallel),

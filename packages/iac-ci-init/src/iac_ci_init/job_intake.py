@@ -49,7 +49,9 @@ class JobIntake:
         self._ports = ports
         self._settings = settings
         self._secrets = SharedSecrets(ports.secrets)
-        self._acceptance = Acceptance(ports.objects, ports.watchdogs, ports.invoker, ports.logger, settings.done_bucket)
+        self._acceptance = Acceptance(
+            ports.objects, ports.watchdogs, ports.invoker, ports.logger, settings.done_bucket, settings.stack_level
+        )
 
     def accept(self, request: Request) -> str:
         """Accept a signed job and give the JSON of the answer.

@@ -17,3 +17,4 @@ class InitSettings(TriggerSettings):
     init_function: str
     webhook_secrets: list[str] = Field(description="Locations of the secrets that requests may be signed with.")
     max_parallel: int = DEFAULT_MAX_PARALLEL
+    stack_level: int = Field(1, ge=1, description="Level that jobs are accepted under; see docs/upgrades.md.")

@@ -97,6 +97,7 @@ def event_processor() -> EventProcessor:
             LambdaAsyncInvoker(client("lambda"), settings().init_function),
             logger(),
             settings().done_bucket,
+            settings().stack_level,
         ),
         webhook_receiver().connections,
         settings(),

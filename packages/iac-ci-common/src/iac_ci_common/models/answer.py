@@ -43,6 +43,7 @@ class StoredJob(StoredShape):
     deadline: Moment
     source: str
     job: AcceptedJob
+    stack_level: int = Field(1, ge=1, description="Level of the version that accepted the job.")
     ledger: str | None = Field(None, description="Key of the ledger in which the run stands, if an event started it.")
 
     @field_validator("job", mode="before")

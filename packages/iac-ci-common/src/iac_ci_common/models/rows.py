@@ -36,6 +36,9 @@ class RunRow(StoredShape):
     flow_id: str
     username: Name
     order_count: int
+    stack_level: int = Field(
+        1, ge=1, description="Level that the run was accepted under: what a version before may not be able to end."
+    )
     accepted_at: Moment
     deadline: Moment
     max_parallel: int

@@ -1,0 +1,149 @@
+"""Whether this version can end the runs that are open: run before anything is deployed.
+
+A version whose open runs the version before cannot end has a higher ``stack_level``: the variable
+``IAC_CI_STACK_LEVEL`` of init-job in ``terraform/deploy/stack/functions.json``. Every accepted job and every run's row
+holds the level that it was accepted under, and the stack's parameter of outputs the level that is deployed. Only where
+the deployed level is above this version's are runs looked for: one scan of the orders table, a read unit for every 4 KB
+of it, and a listing of the accepted jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIRST_LEVEL: Final = 1
+"""Level of what was written before levels were."""
+
+REFUSED: Final = 5
+"""Exit code where runs are open that this version may not be able to end."""
+
+FUNCTIONS: Final = Path(__file__).resolve().parents[1] / "terraform" / "deploy" / "stack" / "functions.json"
+_OPEN: Final = ("queued", "running")
+_JOBS: Final = "tmp/jobs/"
+_MAX_LISTED: Final = 100
+
+
+class OpenRun(NamedTuple):
+    """A run that has not ended."""
+
+    run_id: str
+    level: int
+    state: str
+    accepted_at: str
+    deadline: str
+
+
+def own_level() -> int:
+    """Return the level of the version that this checkout is."""
+    functions = json.loads(FUNCTIONS.read_text("utf-8"))["functions"]
+    return int(functions["init-job"]["environment"]["IAC_CI_STACK_LEVEL"])
+
+
+def deployed(stack: str) -> dict[str, Any] | None:
+    """Read the outputs of the deployed stack; None where there is none."""
+    try:
+        answer = boto3.client("ssm").get_parameter(Name=f"/iac-ci/{stack}/outputs")
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") == "ParameterNotFound":
+            return None
+        raise
+    found: dict[str, Any] = json.loads(answer["Parameter"]["Value"])
+    return found
+
+
+def open_runs(outputs: dict[str, Any], above: int) -> list[OpenRun]:
+    """Find the open runs that were accepted at a level above ``above``, oldest first."""
+    prepared, found = _prepared(outputs["orders_table"])
+    found += _unprepared(outputs["internal_bucket"], prepared)
+    return sorted(run for run in found if run.level > above)
+
+
+def _prepared(table: str) -> tuple[set[str], list[OpenRun]]:
+    """Return the ids of all runs that have rows, and those that are open."""
+    pages = (
+        boto3.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=table,
+            FilterExpression="order_num = :run",
+            ProjectionExpression="run_id, stack_level, #status, accepted_at, deadline",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":run": {"S": "0000"}},
+            ConsistentRead=True,
+        )
+    )
+    known: set[str] = set()
+    found: list[OpenRun] = []
+    for row in (row for page in pages for row in page["Items"]):
+        run_id, state = row["run_id"]["S"], row["status"]["S"]
+        known.add(run_id)
+        if state in _OPEN:
+            level = int(row.get("stack_level", {}).get("N", FIRST_LEVEL))
+            found.append(OpenRun(run_id, level, state, row["accepted_at"]["S"], row["deadline"]["S"]))
+    return known, found
+
+
+def _unprepared(bucket: str, prepared: set[str]) -> Iterator[OpenRun]:
+    """Find accepted jobs without rows."""
+    storage = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    for page in storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_JOBS):
+        for key in (entry["Key"] for entry in page.get("Contents", [])):
+            run_id = key.removeprefix(_JOBS).partition("/")[0]
+            if run_id not in prepared:
+                job = json.loads(storage.get_object(Bucket=bucket, Key=key)["Body"].read())
+                level = int(job.get("stack_level", FIRST_LEVEL))
+                yield OpenRun(run_id, level, "accepted", job["accepted_at"], job["deadline"])
+
+
+def check(stack: str) -> None:
+    """End with 0 if this version may be deployed, with ``REFUSED`` and the list of the runs if not."""
+    outputs = deployed(stack)
+    own = own_level()
+    level = int((outputs or {}).get("stack_level", FIRST_LEVEL))
+    if outputs is None or level <= own:
+        return
+    found = open_runs(outputs, own)
+    if not found:
+        sys.stdout.write(
+            f"The stack goes back from level {level} to {own}: no run is open that needs the higher one.\n"
+        )
+        return
+    listed = [
+        f"  {run.run_id}  {run.state}, level {run.level}, since {run.accepted_at}, ends by {run.deadline}"
+        for run in found[:_MAX_LISTED]
+    ]
+    more = [f"  and {len(found) - _MAX_LISTED} more"] if len(found) > _MAX_LISTED else []
+    runs = "1 run is" if len(found) == 1 else f"{len(found)} runs are"
+    lines = [
+        f"deploy: the stack {stack} is at level {level}, and this version ends runs up to level {own}.",
+        f"{runs} open that may never end under it:",
+        *listed,
+        *more,
+        "Let them end, or cancel them with `iac-ci cancel`, or deploy a version of the higher level.",
+        "Nothing was changed; it is safe to run this again.",
+    ]
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.exit(REFUSED)
+
+
+def main() -> None:
+    """Check the stack that the argument names; what AWS refuses is said in a line."""
+    try:
+        check(sys.argv[1])
+    except (ClientError, BotoCoreError) as error:
+        sys.stderr.write(f"deploy: the open runs could not be looked for: {error}. Nothing was changed.\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
