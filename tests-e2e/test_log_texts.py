@@ -10,7 +10,7 @@ import pytest
 from terraform.log_patterns import matches
 
 from iac_ci_common.errors import Throttled
-from iac_ci_common.logger import PowertoolsNotes
+from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.testing import (
     FakeClock,
     MemoryLocks,
@@ -21,7 +21,8 @@ from iac_ci_common.testing import (
     Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, queued
-from iac_ci_orchestrator.act import Orchestrator, Ports
+from iac_ci_orchestrator.act import Orchestrator
+from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_vcs.testing import MemoryReports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,10 +62,10 @@ def test_a_dispatch_that_failed_is_told_in_the_words_that_the_documents_quote(ca
     clock, runs = FakeClock(START), MemoryRuns()
     runs.insert(*queued([{}]))
     objects = MemoryObjects(clock)
-    notes = PowertoolsNotes("orchestrator")
-    ports = Ports(
+    logger = PowertoolsLogger("orchestrator")
+    ports = OrchestratorPorts(
         clock, runs, MemoryLocks(), objects, MemoryObjects(clock), Busy(), MemoryWatchdogs(), MemoryReports(),
-        Sequential(), notes,
+        Sequential(), logger,
     )  # fmt: skip
     with pytest.raises(Throttled):
         Orchestrator(ports).wake(RUN_ID)

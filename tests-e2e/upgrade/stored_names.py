@@ -149,10 +149,30 @@ def flat(names: Any, place: str = "") -> set[str]:
     return set()
 
 
+def under_present_names(recorded: dict[str, list[str]], now: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Give recorded shapes the names that their classes have now: a class may be renamed, for its name is not stored.
+
+    A class that is gone is taken for the new one that has all its fields; where there is none, it stays gone.
+    """
+    found: dict[str, list[str]] = {}
+    for name, names in recorded.items():
+        successors = [kind for kind in now if kind not in recorded and set(names) <= set(now[kind])]
+        found[name if name in now or not successors else successors[0]] = names
+    return found
+
+
+def recorded_names(now: dict[str, Any]) -> dict[str, Any]:
+    """Read what is recorded, under the present names of classes."""
+    before: dict[str, Any] = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
+    for group in ("fields of stored shapes", "values of stored fields"):
+        before[group] = under_present_names(before.get(group, {}), now[group])
+    return before
+
+
 def main() -> None:
     """Write the names, and keep every one that was there before."""
-    before = json.loads(RECORDED.read_text("utf-8")) if RECORDED.exists() else {}
     now = stored_names()
+    before = recorded_names(now)
     gone = flat(before) - flat(now)
     if gone:
         sys.exit("these names were stored by a version before and may not go:\n  " + "\n  ".join(sorted(gone)))

@@ -14,7 +14,7 @@ from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.lock import Delivery
 from iac_ci_common.models.rows import ReportTarget
-from iac_ci_common.ports import Move
+from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import FakeClock, MemoryRuns
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
@@ -67,11 +67,11 @@ def test_orders_and_runs_keep_them_through_every_kind_of_write(client):
     (order,) = rows.orders
     sent = order.model_copy(update={"status": OrderState.DISPATCHING, "dispatched_at": START, "order_deadline": START})
     running = rows.run.model_copy(update={"status": RunState.RUNNING})
-    assert runs.apply([Move(order, sent), Move(rows.run, running)]) == ()
+    assert runs.apply([Transition(order, sent), Transition(rows.run, running)]) == ()
     runs.request_cancel(RUN_ID, "wrong branch")
     changes = Changes(operation=Operation.PLANNED, add=1)
     ended = sent.model_copy(update={"status": OrderState.SUCCEEDED, "changes": changes, "order_deadline": None})
-    assert runs.apply([Move(sent, ended)]) == ()
+    assert runs.apply([Transition(sent, ended)]) == ()
     assert not runs.insert(run_row(), [order_row(1, code_sha256="f" * 64)], [])
     for num in ("0000", "0001"):
         assert future_of(client, "orders", run_id=RUN_ID, order_num=num) == FUTURE
@@ -145,6 +145,6 @@ def test_runs_in_memory_keep_what_was_written_since_as_the_table_does():
     newer = type(read).from_stored(read.model_dump() | {"future": 1})
     runs.order_rows[RUN_ID]["0001"] = newer
     sent = read.model_copy(update={"status": OrderState.DISPATCHING, "dispatched_at": START})
-    assert runs.apply([Move(read, sent)]) == ()
+    assert runs.apply([Transition(read, sent)]) == ()
     (kept,) = runs.read(RUN_ID).orders
     assert (kept.model_extra, kept.status) == ({"future": 1}, OrderState.DISPATCHING)
