@@ -39,11 +39,11 @@ def test_a_stored_job_that_names_its_target_the_older_way_is_read_again(wanted):
 
 
 def test_a_run_holds_the_level_that_its_job_was_accepted_under():
-    from iac_ci_common.initial_rows import queue
+    from iac_ci_common.initial_rows import build_rows
     from iac_ci_common.testing.samples import stored_job
 
     stored = stored_job([{}]).model_copy(update={"stack_level": 7})
-    assert queue(stored, max_parallel=1).run.stack_level == 7
+    assert build_rows(stored, max_parallel=1).run.stack_level == 7
 
 
 def test_every_attempt_writes_the_same():
