@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from architecture.locked import ROOT, distributions, packages
 
@@ -16,6 +20,8 @@ RECORDED = json.loads(Path(__file__).with_name("distributions.json").read_text("
 RECORD = "python tests-e2e/architecture/measure.py --record"
 HEAVY = {"python-gitlab", "pyyaml", "markdown-it-py", "pyjwt", "cryptography", "requests"}
 """Libraries of code hosts and configurations: no business of a function that reads no pull request."""
+COMES_WITH = {"botocore": {"boto3"}, "pydantic_core": {"pydantic"}}
+"""Modules of a distribution that another one pins, and is the one to declare."""
 
 
 @pytest.mark.parametrize("package", packages())
@@ -58,3 +64,35 @@ def test_imports_keep_the_contracts():
         timeout=280,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("package", packages())
+def test_a_package_declares_what_it_imports(package):
+    declared, imported = _declared(package), _imported(package)
+    missing = {name for name in imported if not imported[name] & declared}
+    assert not missing, f"{package} imports {sorted(missing)} and does not declare them"
+
+
+def _declared(package: str) -> set[str]:
+    project = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project.get("optional-dependencies", {})
+    needs = project["dependencies"] + [need for extra in extras.values() for need in extra]
+    return {Requirement(need).name for need in needs} | {package}
+
+
+def _imported(package: str) -> dict[str, set[str]]:
+    """Return the top-level modules that a package imports at run time, with the distributions that hold each."""
+    holders = packages_distributions()
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "packages" / package / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
+                found[top] = {canonicalize_name(holder) for holder in holders.get(top, [top])} | COMES_WITH.get(
+                    top, set()
+                )
+    return found
