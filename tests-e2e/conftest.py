@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
+from offline import program, surroundings
 from slowest import Slowest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,8 +23,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch every test of the run, not only those beside this file."""
+    """Have a ``terraform`` on PATH, and report which tests were slowest and what all of them ran with."""
+    program.put_on_path()
     config.pluginmanager.register(Slowest())
+    config.pluginmanager.register(surroundings.Plugin())
+
+
+@pytest.fixture(scope="session")
+def terraform(request: pytest.FixtureRequest) -> None:
+    """Say which Terraform runs."""
+    surroundings.note(request.config, f"Terraform: {program.describe()}")
+
+
+@pytest.fixture(scope="session")
+def provider(request: pytest.FixtureRequest, terraform: None) -> str:
+    """CLI configuration for the real provider where its registry answers, and for the stand-in otherwise.
+
+    Empty where Terraform needs none.
+    """
+    return _cli_configuration(request)
+
+
+@pytest.fixture(scope="session")
+def stand_in_provider(request: pytest.FixtureRequest, terraform: None) -> str:
+    """CLI configuration for the stand-in, which makes no call to a cloud."""
+    return _cli_configuration(request, "--stand-in")
+
+
+def _cli_configuration(request: pytest.FixtureRequest, *arguments: str) -> str:
+    done = subprocess.run([ROOT / ".ci/terraform", *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    surroundings.note(request.config, done.stderr.strip())
+    return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")

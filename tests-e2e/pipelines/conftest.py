@@ -1,4 +1,4 @@
-"""An AWS on loopback for the scripts' states and archives, and Terraform with whichever provider can be had."""
+"""An AWS on loopback for the scripts' states and archives, and Terraform with the stand-in for its provider."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Operator:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             stdin=subprocess.DEVNULL,
         )
 
@@ -61,21 +61,11 @@ class Operator:
         self.aws.client("s3").create_bucket(Bucket=self.bucket, **place)
 
 
-@pytest.fixture(scope="session")
-def terraform_configuration() -> str:
-    if shutil.which("terraform") is None:
-        if os.environ.get("CI"):
-            pytest.fail("terraform is not on PATH, and CI must not pass without it")
-        pytest.skip("terraform is not on PATH")
-    done = subprocess.run([ROOT / ".ci/terraform"], capture_output=True, text=True, check=True, timeout=300)
-    return done.stdout.strip()
-
-
 def copy_of_the_checkout(folder: Path) -> Path:
     """Copy what the scripts read; the environment of uv is this checkout's."""
     folder.mkdir()
     unneeded = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
-    for name in ("pipelines", "terraform", "tests-e2e/smoke"):
+    for name in ("pipelines", "terraform", "tests-e2e/offline", "tests-e2e/smoke"):
         shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
     for name in ("pyproject.toml", ".gitignore", "tests-e2e/conftest.py"):
         shutil.copy(ROOT / name, folder / name)
@@ -92,7 +82,7 @@ def aws() -> Iterator[LocalAws]:
 
 
 @pytest.fixture(scope="module")
-def operator(aws: LocalAws, terraform_configuration: str, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+def operator(aws: LocalAws, stand_in_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """Somebody who deploys ``acme`` from a fresh checkout."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment = kept | {
@@ -103,7 +93,6 @@ def operator(aws: LocalAws, terraform_configuration: str, tmp_path_factory: pyte
         "AWS_SECRET_ACCESS_KEY": aws.secret_key,
         "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
         "IAC_CI_IMAGE": f"{aws.account}.dkr.ecr.us-east-1.amazonaws.com/acme@{DIGEST}",
+        "TF_CLI_CONFIG_FILE": stand_in_provider,
     }
-    if terraform_configuration:
-        environment["TF_CLI_CONFIG_FILE"] = terraform_configuration
     return Operator(copy_of_the_checkout(tmp_path_factory.mktemp("operator") / "checkout"), environment, aws)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -59,16 +60,15 @@ def test_no_state_and_no_generated_file_holds_the_webhook_secret(operator):
     storage = operator.aws.client("s3")
     kept = [storage.get_object(Bucket=operator.bucket, Key=key)["Body"].read() for key in operator.stored()]
     kept += [path.read_bytes() for path in (operator.checkout / ".build").rglob("*") if path.is_file()]
-    # The offline provider knows no write-only arguments and keeps this one, where the real one gives nothing back.
-    write_only = f'"value_wo": "{SECRET}"'.encode()
-    assert not [text for text in kept if SECRET.encode() in text.replace(write_only, b"")]
+    assert len(kept) > 10
+    assert not [text for text in kept if SECRET.encode() in text]
 
 
 def test_deploying_again_changes_nothing_and_another_image_only_what_runs_it(operator):
-    # The secret is the same only for the offline provider, to which it is an argument like others.
-    assert "there was nothing to change" in operator.succeeds("deploy", TF_VAR_webhook_secret=SECRET)
+    # Each time another secret is made up, which is written to nothing while its version stays.
+    assert "there was nothing to change" in operator.succeeds("deploy")
     another = operator.environment["IAC_CI_IMAGE"].replace("aa", "bb")
-    said = operator.succeeds("deploy", "--plan", "--image", another, TF_VAR_webhook_secret=SECRET)
+    said = operator.succeeds("deploy", "--plan", "--image", another)
     changed = set(re.findall(r"# (\S+?)(?:\[.*\])? will be updated in-place", said))
     assert changed == {"aws_lambda_function.function", "aws_codebuild_project.project", "aws_ssm_parameter.outputs"}
     assert "0 to add" in said
@@ -117,7 +117,9 @@ def unpacked(operator, folder: Path) -> Path:
 
 def teardown(operator, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the archive's own script, with nothing of the checkout within reach."""
-    environment = operator.environment | {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    terraform = shutil.which("terraform")
+    assert terraform is not None
+    environment = operator.environment | {"PATH": f"{Path(terraform).parent}:/usr/local/bin:/usr/bin:/bin"}
     for name in ("IAC_CI_STACK", "IAC_CI_IMAGE", "UV_PROJECT_ENVIRONMENT"):
         environment.pop(name)
     return subprocess.run(

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from terraform.stage import ROOT, SECRET, STAGES, Stage, copy_of
+from terraform.stage import SECRET, STAGES, Stage, copy_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 @pytest.fixture(scope="session")
-def cli_configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Which CLI configuration Terraform is to use; empty for its own."""
-    if shutil.which("terraform") is None:
-        if os.environ.get("CI"):
-            pytest.fail("terraform is not on PATH, and CI must not pass without it")
-        pytest.skip("terraform is not on PATH")
-    # One process asks: what is laid out must not change under the feet of another that already runs.
-    base = tmp_path_factory.getbasetemp()
-    answer = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "terraform-cli-configuration"
-    with answer.open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        known = file.read()
-        if not known:
-            done = subprocess.run([ROOT / ".ci/terraform"], capture_output=True, text=True, check=True, timeout=300)
-            known = f"{done.stdout.strip()}\n"
-            file.write(known)
-    return known.strip()
+def stages(stand_in_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
+    """Return all three stages, initialised with their state beside them. Not to be changed: tests copy them.
 
-
-@pytest.fixture(scope="session")
-def stages(cli_configuration: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
-    """Return all three stages, initialised with their state beside them. Not to be changed: tests copy them."""
+    They are planned and applied with the stand-in for the provider: the real one would want an account.
+    """
     made = {
-        name: copy_of(name, tmp_path_factory.mktemp("stages", numbered=True) / name, cli_configuration)
+        name: copy_of(name, tmp_path_factory.mktemp("stages", numbered=True) / name, stand_in_provider)
         for name in STAGES
     }
     for stage in made.values():
         stage.keep_state_here()
     # With its key made first, as at a second deployment, a plan knows every policy to the letter.
     made["deploy"].run("apply", "-auto-approve", "-target=aws_kms_key.runs", webhook_secret=SECRET)
+    return made
+
+
+@pytest.fixture(scope="session")
+def written(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stage]:
+    """Return all three stages as they are written, with the real provider where its registry answers."""
+    cache = {}
+    if not provider:
+        # The provider is downloaded once.
+        folder = str(tmp_path_factory.mktemp("providers"))
+        cache = {"TF_PLUGIN_CACHE_DIR": folder, "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"}
+    made = {
+        name: copy_of(name, tmp_path_factory.mktemp("written", numbered=True) / name, provider, cache)
+        for name in STAGES
+    }
+    for stage in made.values():
+        stage.run("init", "-backend=false")
     return made
 
 

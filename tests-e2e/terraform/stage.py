@@ -90,8 +90,8 @@ class Stage:
         path.write_text(text.replace(old, new), "utf-8")
 
 
-def copy_of(name: str, folder: Path, cli_configuration: str) -> Stage:
-    """Copy a stage's source into ``folder``; it is not initialised yet."""
+def copy_of(name: str, folder: Path, cli_configuration: str, more: Mapping[str, str] | None = None) -> Stage:
+    """Copy a stage's source into ``folder``; it is not initialised yet. ``more`` is added to its environment."""
     shutil.copytree(SOURCE / name, folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.auto.tfvars*"))
     (folder / "test.auto.tfvars.json").write_text(json.dumps(_VARIABLES[name]), "utf-8")
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "AWS_"))}
@@ -105,5 +105,6 @@ def copy_of(name: str, folder: Path, cli_configuration: str) -> Stage:
             "TF_CLI_ARGS": "-no-color",
             "CHECKPOINT_DISABLE": "1",
             **({"TF_CLI_CONFIG_FILE": cli_configuration} if cli_configuration else {}),
+            **(more or {}),
         },
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from terraform.conftest import secrets
-from terraform.stage import DIGEST, SOURCE, STACK, STAGES, Stage, TerraformFailed, copy_of
+from terraform.stage import DIGEST, SOURCE, STACK, STAGES, Stage, TerraformFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,21 +30,19 @@ def changes(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_is_formatted_and_valid_as_it_is_written(name: str, cli_configuration: str, tmp_path: Path) -> None:
-    stage = copy_of(name, tmp_path / name, cli_configuration)
-    stage.run("fmt", "-check", "-recursive", "-diff")
-    stage.run("init", "-backend=false")
-    verdict = json.loads(stage.run("validate", "-json"))
+def test_is_formatted_and_valid_as_it_is_written(name: str, written: Mapping[str, Stage]) -> None:
+    written[name].run("fmt", "-check", "-recursive", "-diff")
+    verdict = json.loads(written[name].run("validate", "-json"))
     assert verdict["valid"]
     assert verdict["diagnostics"] == []
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_passes_its_own_tests(name: str, stages: Mapping[str, Stage]) -> None:
+def test_passes_its_own_tests(name: str, written: Mapping[str, Stage]) -> None:
     runs = len(
         re.findall(r"^run ", next((SOURCE / name / "tests").glob("*.tftest.hcl")).read_text("utf-8"), re.MULTILINE)
     )
-    assert f"Success! {runs} passed, 0 failed." in stages[name].run("test")
+    assert f"Success! {runs} passed, 0 failed." in written[name].run("test")
 
 
 @pytest.mark.parametrize("name", STAGES)

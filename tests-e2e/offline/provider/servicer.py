@@ -1,0 +1,134 @@
+"""Answers Terraform's calls, as of version 6 of its plugin protocol."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from tf.gen import tfplugin_pb2 as pb
+from tf.gen import tfplugin_pb2_grpc as rpc
+
+from offline.provider.invented import looked_up, made_by_aws
+from offline.provider.schema import Attribute, Block, Schema
+from offline.provider.values import UNKNOWN, change, decode, empty, encode, is_open, without_write_only
+
+_NESTING: Final = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
+# ``bool write_only = 11`` of Schema.Attribute, as it is on the wire: the package's protocol is older than that field,
+# and protobuf passes fields on that it does not know.
+_WRITE_ONLY: Final = b"\x58\x01"
+
+
+class Servicer(rpc.ProviderServicer):
+    """Calls no cloud: a plan leaves open what AWS would find, an apply makes it up, a data source has constants."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    def GetMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 the protocol's names
+        return pb.GetMetadata.Response(
+            resources=[pb.GetMetadata.ResourceMetadata(type_name=name) for name in self._schema.resources],
+            data_sources=[pb.GetMetadata.DataSourceMetadata(type_name=name) for name in self._schema.data],
+        )
+
+    def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.GetProviderSchema.Response(
+            provider=_schema_message(self._schema.provider),
+            resource_schemas={name: _schema_message(block) for name, block in self._schema.resources.items()},
+            data_source_schemas={name: _schema_message(block) for name, block in self._schema.data.items()},
+        )
+
+    def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ValidateProviderConfig.Response()
+
+    def ValidateResourceConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ValidateResourceConfig.Response()
+
+    def ValidateDataResourceConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ValidateDataResourceConfig.Response()
+
+    def ConfigureProvider(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ConfigureProvider.Response()
+
+    def UpgradeResourceState(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.UpgradeResourceState.Response(upgraded_state=_value(json.loads(request.raw_state.json)))
+
+    def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ReadResource.Response(new_state=request.current_state, private=request.private)
+
+    def PlanResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
+        proposed, prior = decode(request.proposed_new_state), decode(request.prior_state)
+        if proposed is None or proposed == prior:
+            return pb.PlanResourceChange.Response(planned_state=request.proposed_new_state)
+        block = self._schema.resources[request.type_name]
+        planned = change(block, change(block, proposed, without_write_only), _leave_open)
+        return pb.PlanResourceChange.Response(planned_state=_value(planned), legacy_type_system=True)
+
+    def ApplyResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = decode(request.planned_state)
+        if planned is None:
+            return pb.ApplyResourceChange.Response(new_state=request.planned_state)
+        block = self._schema.resources[request.type_name]
+        made = change(block, planned, made_by_aws(request.type_name, planned))
+        return pb.ApplyResourceChange.Response(
+            new_state=_value(change(block, made, without_write_only)), legacy_type_system=True
+        )
+
+    def ReadDataSource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        config = decode(request.config)
+        found = change(self._schema.data[request.type_name], config, made_by_aws(request.type_name, config))
+        results = looked_up(request.type_name, config)
+        return pb.ReadDataSource.Response(
+            state=_value(found | {name: value for name, value in results.items() if name in found})
+        )
+
+    def ImportResourceState(self, request: Any, context: Any) -> Any:  # noqa: N802
+        state = empty(self._schema.resources[request.type_name]) | {"id": request.id}
+        imported = pb.ImportResourceState.ImportedResource(type_name=request.type_name, state=_value(state))
+        return pb.ImportResourceState.Response(imported_resources=[imported])
+
+    def GetFunctions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.GetFunctions.Response()
+
+    def StopProvider(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.StopProvider.Response()
+
+
+def _leave_open(_name: str, attribute: Attribute, value: Any) -> Any:
+    return UNKNOWN if is_open(attribute, value) else value
+
+
+def _value(value: Any) -> Any:
+    return pb.DynamicValue(msgpack=encode(value))
+
+
+def _schema_message(block: Block) -> Any:
+    return pb.Schema(version=0, block=_block_message(block))
+
+
+def _block_message(block: Block) -> Any:
+    return pb.Schema.Block(
+        attributes=[_attribute_message(name, attribute) for name, attribute in block.attributes.items()],
+        block_types=[
+            pb.Schema.NestedBlock(
+                type_name=name,
+                block=_block_message(nested.block),
+                nesting=_NESTING[nested.nesting],
+                min_items=nested.min_items,
+                max_items=nested.max_items,
+            )
+            for name, nested in block.blocks.items()
+        ],
+    )
+
+
+def _attribute_message(name: str, attribute: Attribute) -> Any:
+    message = pb.Schema.Attribute(
+        name=name,
+        type=json.dumps(attribute.type).encode(),
+        required=attribute.required,
+        optional=attribute.optional,
+        computed=attribute.computed,
+    )
+    if attribute.write_only:
+        message.MergeFromString(_WRITE_ONLY)
+    return message
