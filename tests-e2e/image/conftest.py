@@ -10,6 +10,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from offline import surroundings
+from offline.place import digest_of
 
 from image.engine import LAMBDA_FLAGS, ROOT, Engine, EngineMissing, find_engine
 from image.runtime import RuntimeApi
@@ -35,19 +37,23 @@ _VALUES: Final = {
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def engine(request: pytest.FixtureRequest) -> Engine:
     try:
-        return find_engine()
+        found = find_engine()
     except EngineMissing as reason:
-        pytest.skip(f"no Docker engine: {reason}")
+        surroundings.note(request.config, f"Docker engine: none ({reason}), so that no image was built")
+        pytest.skip(str(reason))
+    surroundings.note(request.config, found.description)
+    return found
 
 
 @pytest.fixture(scope="session")
 def image(engine: Engine) -> str:
-    """Build the image; the layers of an earlier build are used again."""
-    tag = "iac-ci:tested"
-    engine.build(tag)
-    return tag
+    """Build the image and return its id; the layers of an earlier build are used again.
+
+    Its tag is this checkout's own: several may share one engine.
+    """
+    return engine.build(f"iac-ci-tested:{digest_of(str(ROOT))}")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A Docker engine: the one that runs, or one that can be started beside the checkout."""
+"""A Docker engine: the one that runs, or one that ``.ci/docker`` starts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 LAMBDA_FLAGS: Final = ("--read-only", "--tmpfs", "/tmp:exec", "--user", "993:990")
 """Makes a container like Lambda's: a file system that can only be read but for /tmp, and a user of Lambda's own."""
 
-_BUILD_SECONDS: Final = 600
+_ENGINE_SECONDS: Final = 2100
+_BUILD_SECONDS: Final = 1200
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Let the second of two test processes find what the first one has made: an engine, the layers of an image."""
-    with (ROOT / ".ci/docker").open() as file:
+    """Let the second of two test processes find the layers of an image that the first one has made."""
+    with (ROOT / "Dockerfile").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -37,6 +39,7 @@ class Engine:
 
     environment: dict[str, str]
     build_flags: tuple[str, ...]
+    description: str
 
     def run(self, *arguments: str, seconds: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``docker``; fail with what it said."""
@@ -52,10 +55,13 @@ class Engine:
             assert done.returncode == 0, f"docker {shlex.join(arguments)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done
 
-    def build(self, tag: str, *flags: str, source: Path = ROOT) -> None:
-        """Build the image of this checkout, or of another folder."""
-        with one_at_a_time():
-            self.run("build", *self.build_flags, *flags, "-t", tag, str(source), seconds=_BUILD_SECONDS)
+    def build(self, tag: str, *flags: str, source: Path = ROOT) -> str:
+        """Build the image of this checkout, or of another folder; return its id, which no later build changes."""
+        with one_at_a_time(), tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "id"
+            flags = (*self.build_flags, *flags, "--iidfile", str(written), "-t", tag)
+            self.run("build", *flags, str(source), seconds=_BUILD_SECONDS)
+            return written.read_text("utf-8").strip()
 
     def inside_as_lambda(self, image: str, script: str) -> str:
         """Run a script as Lambda's user, where only /tmp can be written to; give everything that it said."""
@@ -81,10 +87,10 @@ class Engine:
 
 def find_engine() -> Engine:
     """Find or start an engine; raises ``EngineMissing`` with the reason."""
-    with one_at_a_time():
-        done = subprocess.run([ROOT / ".ci/docker"], capture_output=True, text=True, timeout=280)
-    if done.returncode != 0:
+    done = subprocess.run([ROOT / ".ci/docker"], capture_output=True, text=True, timeout=_ENGINE_SECONDS)
+    if done.returncode == 3:
         raise EngineMissing(done.stderr.strip()[-500:])
+    assert done.returncode == 0, done.stderr
     told = dict(word.split("=", 1) for line in done.stdout.splitlines() for word in shlex.split(line) if "=" in word)
     environment = dict(os.environ) | told
-    return Engine(environment, tuple(shlex.split(environment.get("DOCKER_BUILD_FLAGS", ""))))
+    return Engine(environment, tuple(shlex.split(environment.get("DOCKER_BUILD_FLAGS", ""))), done.stderr.strip())

@@ -16,7 +16,7 @@ import pytest
 from iac_ci_local.ministack import LocalAws
 from image.engine import ROOT, Engine
 
-pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(3600)]
 
 SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "packages", "pipelines")
 
@@ -35,7 +35,7 @@ class Builder:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,
             stdin=subprocess.DEVNULL,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from image.engine import ROOT, Engine
 from image.runtime import Answer, RuntimeApi
 
 # The first test builds the image, from nothing where no layer is left of an earlier build.
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 Start = Callable[[str], AbstractContextManager[RuntimeApi]]
 
@@ -108,16 +109,17 @@ def test_opentofu_takes_the_place_of_terraform_by_argument(engine: Engine, image
     (tmp_path / "tofu").write_text("#!/bin/sh\necho OpenTofu v1.0.0\n")
     (tmp_path / "tofu").chmod(0o755)
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY tofu /usr/local/bin/tofu\n")
-    engine.build("iac-ci:tested-tofu-alone", source=tmp_path)
+    alone, tag = (f"iac-ci-tested:{name}-{uuid.uuid4().hex[:12]}" for name in ("tofu-alone", "tofu"))
+    engine.build(alone, source=tmp_path)
     # The comment in the Dockerfile says how; what it says is what is tried here.
     argument = re.search(r"--build-arg (TERRAFORM_BINARY=\S+)", (ROOT / "Dockerfile").read_text("utf-8"))
     assert argument
-    named = ("--build-arg", "TERRAFORM_IMAGE=iac-ci:tested-tofu-alone", "--build-arg", argument[1])
-    engine.build("iac-ci:tested-tofu", *named)
+    named = ("--build-arg", f"TERRAFORM_IMAGE={alone}", "--build-arg", argument[1])
+    engine.build(tag, *named)
     try:
-        assert engine.shell("iac-ci:tested-tofu", "tofu version; command -v terraform || true") == "OpenTofu v1.0.0"
+        assert engine.shell(tag, "tofu version; command -v terraform || true") == "OpenTofu v1.0.0"
     finally:
-        engine.run("image", "rm", "iac-ci:tested-tofu", "iac-ci:tested-tofu-alone")
+        engine.run("image", "rm", tag, alone)
 
 
 def test_no_handler_loads_an_sdk_before_it_is_called(engine: Engine, image: str) -> None:

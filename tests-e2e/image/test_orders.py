@@ -21,7 +21,7 @@ from iac_ci_local.ministack import LocalAws
 from image.engine import Engine
 from image.runtime import RuntimeApi
 
-pytestmark = [pytest.mark.docker, pytest.mark.local_cloud, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.local_cloud, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CODE = "a" * 64
 COMMANDS = (
