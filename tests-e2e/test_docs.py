@@ -16,7 +16,14 @@ from iac_ci_triggers import schemas as trigger_schemas
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "packages/*/*.md", "terraform/deploy/stack/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "examples/*/*.md",
+        "packages/*/*.md",
+        "terraform/deploy/stack/*.md",
+        "tests-e2e/*/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 # The suite itself cannot be run from within the suite; `.ci/run` runs it by this very command.
