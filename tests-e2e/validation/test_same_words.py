@@ -201,16 +201,16 @@ def test_whatever_becomes_of_a_job_both_say_the_same(mutations):
 
 
 FAULTS = [
-    ({"timeout": "60"}, ("{}.timeout", "must be a whole number, written plainly")),
-    ({"timeout": 541, "use_lambda": True}, ("{}.timeout", "is beyond the 540 seconds that lambda allows")),
+    ({"timeout": "60"}, ("{}.timeout", "must be a whole number without quotes, point or exponent")),
+    ({"timeout": 541, "use_lambda": True}, ("{}.timeout", "is more than the 540 seconds that lambda allows")),
     ({"cmds": [" "]}, ("{}.cmds[0]", "is empty")),
     ({"colour": 1}, ("{}.colour", "unknown field 'colour'")),
     ({"depends_on": ["nope"]}, ("{}.depends_on[0]", "unknown order 'nope'")),
     ({"dependencies": ["nope"]}, ("{}.dependencies[0]", "unknown order 'nope'")),
-    ({"git_folder": "x"}, ("{}.git_folder", "is given without a source of code")),
-    ({"env_vars": {"LD_PRELOAD": "x"}}, ("{}.env_vars.LD_PRELOAD", "LD_PRELOAD belongs to the engine, ")),
-    ({"ssm_paths": ["/prod/x"]}, ("{}.ssm_paths[0]", "lies outside /iac-ci/jobs/, ")),
-    ({"git_repo": "file:///x"}, ("{}.git_repo", "file:// works on the local cloud only")),
+    ({"git_folder": "x"}, ("{}.git_folder", "needs a git_repo or an s3_location")),
+    ({"env_vars": {"LD_PRELOAD": "x"}}, ("{}.env_vars.LD_PRELOAD", "LD_PRELOAD is reserved for the engine, ")),
+    ({"ssm_paths": ["/prod/x"]}, ("{}.ssm_paths[0]", "does not begin with /iac-ci/jobs/, ")),
+    ({"git_repo": "file:///x"}, ("{}.git_repo", "is file://, which works on the local cloud only")),
     ({"secrets": []}, ("{}.secrets", "must be a mapping")),
     ({"must_succeed": None}, ("{}.must_succeed", "has no value")),
 ]

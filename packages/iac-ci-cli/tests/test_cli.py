@@ -165,7 +165,7 @@ def test_a_folder_with_code_is_checked_as_it_is_sent(tmp_path):
     assert "Not checked: the settings of a stack" in done.stdout
     alone = iac_ci("validate", str(tmp_path / "job.json"))
     assert alone.returncode == ExitCode.BAD_INPUT
-    assert "orders[0].git_folder: is given without a source of code" in alone.stderr
+    assert "orders[0].git_folder: needs a git_repo or an s3_location" in alone.stderr
     assert f"Name the folder {tmp_path}" in alone.stderr
     assert iac_ci("validate", str(tmp_path / "job.json"), "--code", str(tmp_path / "code")).returncode == 0
     assert iac_ci("validate", str(tmp_path), "--code", "/nothing").returncode == ExitCode.BAD_INPUT

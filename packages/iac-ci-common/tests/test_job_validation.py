@@ -43,13 +43,13 @@ def test_a_field_that_is_given_under_both_words_counts_under_ours():
 def test_orders_under_another_word_are_checked_too():
     assert found({"username": "tests", "order": [{**ORDER, "timeout": 541, "use_lambda": True}]}) == [
         ("order", "unknown field 'order'; did you mean 'orders'?"),
-        ("order[0].timeout", "is beyond the 540 seconds that lambda allows"),
+        ("order[0].timeout", "is more than the 540 seconds that lambda allows"),
     ]
 
 
 @pytest.mark.parametrize("given", [{}, {"orders": []}, {"orders": "all"}])
 def test_without_orders_the_job_around_them_is_still_checked(given):
-    assert ("git_repo", "file:// works on the local cloud only") in found(
+    assert ("git_repo", "is file://, which works on the local cloud only") in found(
         {"username": "tests", "git_repo": "file:///x", "commit_hash": "a" * 40, **given}
     )
 
@@ -61,7 +61,7 @@ def test_problems_come_job_first_and_then_order_by_order():
 
 def test_code_that_is_sent_with_the_job_is_the_code_of_orders_without_one():
     job = orders({"git_folder": "x"}, {"s3_location": "s3://own/code.zip"})
-    assert ("orders[0].git_folder", "is given without a source of code") in found(job)
+    assert ("orders[0].git_folder", "needs a git_repo or an s3_location") in found(job)
     checked = check_job(json.dumps(job).encode(), Rules(), code="s3://packed/code.zip")
     assert [order.s3_location for order in checked.orders] == ["s3://packed/code.zip", "s3://own/code.zip"]
 
@@ -75,8 +75,8 @@ def test_fields_that_the_engine_put_together_are_checked_alike():
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        (b'{"a": 1,}', "is not JSON: nothing stands behind a comma at line 1, column 8"),
-        (b'{"a": [1,\n]}', "is not JSON: nothing stands behind a comma at line 1, column 9"),
+        (b'{"a": 1,}', "is not JSON: a comma has nothing after it at line 1, column 8"),
+        (b'{"a": [1,\n]}', "is not JSON: a comma has nothing after it at line 1, column 9"),
         (b"\xef\xbb\xbf{}", "begins with a byte order mark; save it as UTF-8 without one"),
         (b"[" * 33, "is nested too deeply: more than 32 levels"),
         (b'{"a": "' + b"[" * 33 + b'"', "is not JSON: the text ends too early at line 1, column 42"),
@@ -91,6 +91,6 @@ def test_what_is_no_json_is_said_in_words_of_our_own(body, what):
 
 def test_a_text_that_could_not_be_stored_is_refused_wherever_it_stands():
     job = b'{"username": "tests", "orders": [{"cmds": ["true"], "timeout": 1, "env_vars": {"A": "\\ud800"}}]}'
-    assert found(job) == [("orders[0].env_vars.A", "must be text; it holds half of a character (a lone surrogate)")]
+    assert found(job) == [("orders[0].env_vars.A", "must be text without a lone surrogate (half of a character)")]
     whole = b'{"username": "tests", "orders": [{"cmds": ["\\ud83d\\ude00"], "timeout": 1}]}'
     assert check_job(whole, Rules()).orders[0].cmds == ["😀"]

@@ -52,7 +52,7 @@ def test_flow_ids_are_built_of_checked_parts():
 def test_order_numbers_count_from_one_and_end_at_a_thousand():
     assert ids.order_num(0) == "0001"
     assert ids.order_num(999) == "1000"
-    with pytest.raises(ValueError, match="not within"):
+    with pytest.raises(ValueError, match="not between"):
         ids.order_num(1000)
     with pytest.raises(ValueError, match="above"):
         ids.check_order_num("1001")

@@ -81,7 +81,7 @@ def test_nothing_is_written_through_a_link(tmp_path):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
         zipped.writestr(*link_entry("a", "."))
         zipped.writestr("a/file", b"x")
-    with pytest.raises(PackageUnsafe, match="behind a link"):
+    with pytest.raises(PackageUnsafe, match="below a symbolic link"):
         unpacked(tmp_path, tmp_path / "bad.zip")
 
 
@@ -146,14 +146,14 @@ def test_a_file_behind_a_link_is_not_packed_under_its_name(tree, tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret").write_text("x")
     (tree / "door").symlink_to(tmp_path / "outside")
-    with pytest.raises(PackageUnsafe, match="behind a link"):
+    with pytest.raises(PackageUnsafe, match="below a symbolic link"):
         pack(tree, tmp_path / "a.zip", paths=["door/secret"])
 
 
 def test_a_bomb_in_a_link_is_not_read_whole(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr(*link_entry("a", "x" * 5_000_000))
-    with pytest.raises(PackageUnsafe, match="too long"):
+    with pytest.raises(PackageUnsafe, match="of more than 4096"):
         unpacked(tmp_path, tmp_path / "bomb.zip")
 
 
@@ -181,7 +181,7 @@ def test_damaged_content_is_refused(tmp_path):
 def test_only_usual_compressions_are_unpacked(tmp_path, method):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w", method) as zipped:
         zipped.writestr("x", b"x")
-    with pytest.raises(PackageUnsafe, match="neither"):
+    with pytest.raises(PackageUnsafe, match="another method"):
         unpacked(tmp_path, tmp_path / "bad.zip")
 
 
@@ -203,5 +203,5 @@ def test_entries_of_other_kinds_are_refused(tmp_path, kind):
     entry.external_attr = (kind | 0o666) << 16
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
         zipped.writestr(entry, b"x")
-    with pytest.raises(PackageUnsafe, match="no file"):
+    with pytest.raises(PackageUnsafe, match="not a file"):
         unpacked(tmp_path, tmp_path / "bad.zip")

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
-from iac_ci_common.partial_reading import read_partially
+from iac_ci_common.draft import read_partially
 from iac_ci_triggers.configuration import BUILT_IN_COMMANDS, Configuration, Statuses, read_configuration
 from iac_ci_triggers.configuration.stand_ins import stand_in
 from iac_ci_triggers.configuration.yaml_document import MAX_BYTES, plain, read_document
@@ -90,7 +90,7 @@ jobs:
         ("line 2: defaults.env_vars.IACCI_SHA", "names that begin with IACCI_ are set by the engine"),
         (
             "line 2: defaults.env_vars.IAC_CI_X",
-            "IAC_CI_X belongs to the engine, the shell or the loader and cannot be set",
+            "IAC_CI_X is reserved for the engine, the shell or the loader; use another name",
         ),
         ("line 2: defaults.env_vars.OK", "has no value"),
         ("line 2: defaults.timout", "unknown field 'timout'; did you mean 'timeout'?"),
@@ -103,11 +103,11 @@ jobs:
         ("line 9: jobs.apply.on.command[0]", "help is a command of the engine itself"),
         ("line 11: jobs.apply.orders[0].name", "'x y' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
         ("line 12: jobs.apply.orders[0].cmds", "must be a list"),
-        ("line 13: jobs.apply.orders[0].timeout", "must be a whole number, written plainly"),
+        ("line 13: jobs.apply.orders[0].timeout", "must be a whole number without quotes, point or exponent"),
         ("line 14: jobs.apply.orders[0].must_succeed", "must be true or false"),
         (
             "line 15: jobs.apply.orders[0].secrets.A",
-            "is in no known scheme (ssm:/path or secretsmanager:id#key)",
+            "is not a secret's location (ssm:/path or secretsmanager:id#key)",
         ),
         ("line 16: jobs.apply.orders[1].name", "is missing"),
     ]
@@ -167,12 +167,12 @@ def test_numbers_and_booleans_are_text_where_text_is_meant():
 
 def test_a_quoted_number_is_no_number():
     assert found(order('timeout: "30"')) == [
-        ("line 6: jobs.go.orders[0].timeout", "must be a whole number, written plainly")
+        ("line 6: jobs.go.orders[0].timeout", "must be a whole number without quotes, point or exponent")
     ]
 
 
 def test_version_true_is_not_version_1():
-    assert ("line 1: version", "must be a whole number, written plainly") in found("version: true\njobs: {}")
+    assert ("line 1: version", "must be a whole number without quotes, point or exponent") in found("version: true\njobs: {}")
 
 
 # What the document itself can have wrong.
@@ -263,23 +263,23 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
     ("content", "path", "what"),
     [
         (order("depends_on: [b]"), "orders[0].depends_on[0]", "unknown order 'b'"),
-        (order("depends_on: [a]"), "orders[0].depends_on[0]", "is the order itself"),
-        (order("timeout: 600, execution_target: lambda"), "orders[0].timeout", "is beyond the 540 seconds"),
+        (order("depends_on: [a]"), "orders[0].depends_on[0]", "is the order itself; an order cannot depend on itself"),
+        (order("timeout: 600, execution_target: lambda"), "orders[0].timeout", "is more than the 540 seconds"),
         (order("timeout: 3700"), "orders[0].timeout", "more than the 3600 of job_timeout"),
         (order("folder: ../x"), "orders[0].folder", "must be a relative path without .."),
         (order("folder: /x"), "orders[0].folder", "must be a relative path without .."),
-        (order("env_vars: {A: x}, secrets: {A: 'ssm:/x'}"), "orders[0].secrets.A", "is set in env_vars too"),
+        (order("env_vars: {A: x}, secrets: {A: 'ssm:/x'}"), "orders[0].secrets.A", "is also set in env_vars; remove one of the two"),
         (
             order("assume_role: 'arn:aws:iam::123456789012:role/x', env_vars: {AWS_SESSION_TOKEN: x}"),
             "orders[0].env_vars.AWS_SESSION_TOKEN",
-            "is set by assume_role too",
+            "is also set by assume_role; remove one of the two",
         ),
         (job(orders="[{name: a, cmds: [' ']}]"), "orders[0].cmds[0]", "is empty"),
         (job(orders="[{name: a, cmds: [x]}, {name: a, cmds: [x]}]"), "orders[1].name", "the name of more than one"),
         (job("{d: [x, y]}"), "orders[0].name", "let its name hold the matrix's values"),
         (job("{d: [x, x]}"), "matrix.d[0]", "stands there more than once"),
         (job("{d: [x], D: [x]}"), "matrix.D", "only by case"),
-        (job("{d-e: [x]}"), "matrix.d-e", "has a form that is not allowed here"),
+        (job("{d-e: [x]}"), "matrix.d-e", "has a form that is not allowed"),
         (job(f"{{d: [{','.join(map(str, range(501)))}], e: [1, 2]}}"), "matrix", "1002 combinations"),
         (job(on="{command: [a, a]}"), "on.command[1]", "more than once"),
         (job(on="{push: {branches: ['{{ branch }}']}}"), "on.push.branches[0]", "cannot hold a template"),
@@ -310,7 +310,7 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         (
             job("{d: ['x y']}", "[{name: a, cmds: [x], secrets: {A: 'ssm:/{{ matrix.d }}'}}]"),
             "orders[0].secrets.A",
-            "does not name a ssm entry (for d 'x y')",
+            "is not a valid name of a secret in ssm (for d 'x y')",
         ),
         (
             job("{d: ['.x']}", "[{name: '{{ matrix.d }}', cmds: [x]}]"),
@@ -457,9 +457,9 @@ jobs:
     ) == [
         ("line 2: defaults.env_var", "unknown field 'env_var'; did you mean 'env_vars'?"),
         ("line 2: defaults.secrets", "must be a mapping"),
-        ("line 2: defaults.timeout", "must be a whole number, written plainly"),
+        ("line 2: defaults.timeout", "must be a whole number without quotes, point or exponent"),
         ("line 6: jobs.go.orders", "dependency cycle: a → b → a"),
-        ("line 7: jobs.go.orders[0].timeout", "is beyond the 540 seconds that lambda allows"),
+        ("line 7: jobs.go.orders[0].timeout", "is more than the 540 seconds that lambda allows"),
         ("line 8: jobs.go.orders[1].depends_on[1]", "unknown order 'nope'"),
     ]
 
@@ -480,7 +480,7 @@ jobs:
 """
     ) == [
         ("line 4: jobs.go.on.push", "must be a mapping"),
-        ("line 5: jobs.go.job_timeout", "must be a whole number, written plainly"),
+        ("line 5: jobs.go.job_timeout", "must be a whole number without quotes, point or exponent"),
         ("line 6: jobs.go.matrix.d[0]", "stands there more than once"),
         ("line 7: jobs.go.orders", "dependency cycle: a-x → b-x → a-x"),
         ("line 8: jobs.go.orders[0].cmds", "must be a list"),
@@ -490,7 +490,7 @@ jobs:
         ),
         ("line 9: jobs.go.orders[1].timeout", "must be more than 0"),
         ("line 10: jobs.go.orders[2].folder", "must be a relative path without .. (for d 'x')"),
-        ("line 10: jobs.go.orders[2].timeout", "is beyond the 540 seconds that lambda allows (for d 'x')"),
+        ("line 10: jobs.go.orders[2].timeout", "is more than the 540 seconds that lambda allows (for d 'x')"),
     ]
 
 

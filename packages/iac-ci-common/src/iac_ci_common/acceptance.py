@@ -1,4 +1,4 @@
-"""Accepts a job: stores it, starts its watchdog, asks for its preparation. Doing so again changes nothing."""
+"""Accepts a job: stores it, starts its watchdog, invokes its preparation. Repeating it changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What accepting does to the world."""
+    """The ports for accepting a job."""
 
     objects: Objects
     watchdogs: Watchdogs
@@ -32,9 +32,9 @@ class Acceptance:
     stack_level: int = 1
 
     def accept(self, job: Job, run_id: str, *, source: str, now: datetime, ledger: str | None = None) -> Accepted:
-        """Accept a checked job under ``run_id``; once this returns, the run is watched and will end.
+        """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
-        A job that was stored under that id before counts, whatever ``job`` says. Raises ``PortFailed`` if the job was
+        If a job is already stored under that id, it is used instead of ``job``. Raises ``PortFailed`` if the job was
         not accepted.
         """
         trace_id = ids.new_trace_id()
@@ -53,14 +53,14 @@ class Acceptance:
             self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")
         except AlreadyExists:
             stored = StoredJob.from_stored(self.objects.get(keys.job(run_id)))
-        # The watchdog comes before the preparation: from here on something always looks again.
+        # The watchdog is started before the preparation, so that it repairs every later failure.
         self.watchdogs.start(run_id, RUN_ORDER_NUM)
-        # So from here on the job is accepted, whatever fails: the watchdog starts a preparation that is missing.
+        # The job is accepted now, also if the next call fails: the watchdog invokes a missing preparation.
         try:
             self.invoker.prepare(run_id)
         except IacCiError as error:
             if self.logger is not None:
-                self.logger.warning("a step after acceptance failed", run_id=run_id, error=error.message)
+                self.logger.warning("preparation not invoked; the watchdog retries", run_id=run_id, error=error.message)
         return Accepted(
             run_id=run_id,
             trace_id=stored.trace_id,
@@ -70,7 +70,7 @@ class Acceptance:
 
 
 def rules(settings: JobSettings, source: str) -> Rules:
-    """Return the stack's rules for jobs from ``source``."""
+    """Return the stack's rules for jobs from ``source`` (``api`` or a repository)."""
     return Rules(
         source=source,
         secrets_prefix=settings.secrets_prefix,

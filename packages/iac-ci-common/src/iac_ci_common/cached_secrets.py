@@ -1,4 +1,4 @@
-"""The secrets that requests prove themselves with, read at most every five minutes."""
+"""The shared secrets that authenticate requests, read at most every five minutes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS: Final = 300
 
 
 class SharedSecrets:
-    """Remembers what was read; a process lives for hours and a request is answered in milliseconds."""
+    """Caches secrets, because a process lives for hours and must answer each request in milliseconds."""
 
     def __init__(self, secrets: Secrets) -> None:
         """Read from ``secrets``."""
@@ -26,7 +26,7 @@ class SharedSecrets:
         self._read: dict[str, tuple[datetime, str]] = {}
 
     def values(self, locations: Iterable[str], now: datetime) -> list[str]:
-        """Return the secrets that are set; a missing one is no secret, and counts as soon as it is set."""
+        """Return the secrets that exist. A missing one is skipped and used as soon as it is set."""
         found: list[str] = []
         for location in locations:
             with contextlib.suppress(NotFound):
@@ -34,9 +34,9 @@ class SharedSecrets:
         return found
 
     def value(self, location: str, now: datetime) -> str:
-        """Return one secret; raise ``NotFound`` where none is set."""
-        known = self._read.get(location)
-        if known is None or (now - known[0]).total_seconds() > _SECONDS:
-            known = (now, self._secrets.read(parse_location(location)))
-            self._read[location] = known
-        return known[1]
+        """Return one secret. Raise ``NotFound`` if it is not set."""
+        cached = self._read.get(location)
+        if cached is None or (now - cached[0]).total_seconds() > _SECONDS:
+            cached = (now, self._secrets.read(parse_location(location)))
+            self._read[location] = cached
+        return cached[1]

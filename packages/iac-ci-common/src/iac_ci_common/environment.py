@@ -43,14 +43,14 @@ _RESERVED_PREFIXES: Final = (
 def check_environment_name(value: str) -> str:
     """Return ``value`` if an order may set a variable of that name, else raise ``ValueError``.
 
-    Refused are names that a shell cannot hold, those with which the dynamic loader or the shell would run other code
-    than the order's commands, and those that belong to the engine or to the runtime it runs in. ``PATH`` may be set:
-    it decides only which programs the order's own commands find, the worker finds its own by full path.
+    Refused are names that a shell does not accept, names that make the dynamic loader or the shell run other code
+    than the order's commands, and names of the engine and of its runtime. ``PATH`` may be set: it only affects the
+    order's own commands, because the worker starts programs by their full path.
     """
     if _NAME.fullmatch(value) is None:
-        raise ValueError(f"{value!r:.80} is not a name of an environment variable")
+        raise ValueError(f"{value!r:.80} is not a valid name of a variable (letters, digits, _)")
     if value in _RESERVED or value.startswith(_RESERVED_PREFIXES):
-        raise ValueError(f"{value} belongs to the engine, the shell or the loader and cannot be set")
+        raise ValueError(f"{value} is reserved for the engine, the shell or the loader; use another name")
     return value
 
 

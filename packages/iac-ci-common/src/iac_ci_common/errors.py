@@ -2,24 +2,23 @@
 
 ::
 
-    IacCiError                       anything the engine says went wrong
-    ├── InputProblems                the caller's input is wrong: every problem at once   (retry: no)
-    │   └── ConfigurationProblems    a repository's own configuration is wrong            (retry: no)
-    ├── SignatureRefused             the request did not prove who sent it                (retry: no)
-    ├── IllegalTransition                  a state change that the state table does not know    (retry: no)
+    IacCiError                       an error that the engine names                       (retry: no)
+    ├── InputProblems                the caller's input is not valid: every problem       (retry: no)
+    │   └── ConfigurationProblems    a repository's configuration is not valid            (retry: no)
+    ├── SignatureRefused             the request is not authenticated                     (retry: no)
+    ├── IllegalTransition            a state change that the state table does not allow   (retry: no)
     ├── PreparationFailed            code, a secret, a key or a bucket is missing         (retry: no)
-    ├── PackageUnsafe                an archive or tree that would leave its folder       (retry: no)
-    ├── SealingFailed                SOPS could not seal or unseal                        (retry: no)
-    ├── ResultUnreadable             a result that is not what a worker may write         (retry: no)
-    ├── StoredUnreadable             a row or object that this version cannot read        (retry: yes)
-    └── PortFailed                   a service did not do what was asked                  (retry: see ``retry_is_safe``)
-        ├── NotFound                 the thing asked for is not there
-        ├── AlreadyExists            a create-once write found somebody else's first
+    ├── PackageUnsafe                an archive or a folder has an entry that is refused  (retry: no)
+    ├── SealingFailed                SOPS could not seal or unseal                        (retry: ``retry_is_safe``)
+    ├── ResultUnreadable             a result is not one that a worker may write          (retry: no)
+    ├── StoredUnreadable             this version cannot read a stored row or object      (retry: yes)
+    └── PortFailed                   a call of a service failed                           (retry: ``retry_is_safe``)
+        ├── NotFound                 the object, row, parameter or secret does not exist
+        ├── AlreadyExists            a create-once write found an existing object
         ├── ConditionFailed          a conditional write found another state
-        └── Throttled                the service asked for patience                       (retry: yes)
+        └── Throttled                the service is busy or failed for a moment           (retry: yes)
 
-Every error carries what happened, the run and order it happened to (where there is one), and whether doing the
-same thing again is safe.
+Every error has a message, the run and order (if there is one), and whether the same call may safely be repeated.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from dataclasses import dataclass
 
 
 class IacCiError(Exception):
-    """Root of the tree: something the engine can name went wrong.
+    """Root of the tree: an error that the engine names.
 
-    ``run_id`` and ``order_num`` say to which run and order, ``retry_is_safe`` whether the same call may be repeated
+    ``run_id`` and ``order_num`` name the run and the order; ``retry_is_safe`` is true if the same call may be repeated
     without doing anything twice.
     """
 
@@ -44,7 +43,7 @@ class IacCiError(Exception):
         order_num: str | None = None,
         retry_is_safe: bool | None = None,
     ) -> None:
-        """Keep the plain-words ``message`` and where it happened."""
+        """Keep the ``message`` (plain words, for people) and the run and order that it is about."""
         super().__init__(message)
         self.message = message
         self.run_id = run_id
@@ -53,21 +52,21 @@ class IacCiError(Exception):
             self.retry_is_safe = retry_is_safe
 
     def __str__(self) -> str:
-        """Return the message, followed by the run and order where known."""
-        place = "/".join(part for part in (self.run_id, self.order_num) if part)
-        return f"{self.message} [{place}]" if place else self.message
+        """Return the message, followed by the run and order if known."""
+        subject = "/".join(part for part in (self.run_id, self.order_num) if part)
+        return f"{self.message} [{subject}]" if subject else self.message
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with the caller's input: ``where`` in the caller's own terms (``orders[2].timeout``)."""
+    """One problem in the caller's input: ``where`` is the path in the input (``orders[2].timeout``)."""
 
     where: str
     what: str
 
 
 class InputProblems(IacCiError):
-    """The input is wrong; ``problems`` holds every problem found, in the order of the input. Nothing was changed."""
+    """The input is not valid. ``problems`` has every problem, in the order of the input. Nothing was changed."""
 
     def __init__(self, problems: list[Problem]) -> None:
         """Keep all ``problems``; there must be at least one."""
@@ -76,7 +75,7 @@ class InputProblems(IacCiError):
 
 
 class ConfigurationProblems(InputProblems):
-    """A repository's ``.iac-ci.yml`` is wrong; each problem's ``where`` is ``line 12: jobs.plan.orders[0].timeout``."""
+    """A repository's ``.iac-ci.yml`` is not valid; ``where`` is like ``line 12: jobs.plan.orders[0].timeout``."""
 
 
 class SignatureRefused(IacCiError):
@@ -84,54 +83,54 @@ class SignatureRefused(IacCiError):
 
 
 class IllegalTransition(IacCiError):
-    """A transition that is not in the state table: a bug in the engine, never the user's doing."""
+    """A transition that is not in the state table. It is a bug in the engine, never caused by the user."""
 
 
 class PreparationFailed(IacCiError):
-    """The run was accepted and cannot be prepared: its code, a secret, a key or a bucket is missing or refused."""
+    """The accepted run cannot be prepared: its code, a secret, a key or a bucket is missing or refused."""
 
 
 class PackageUnsafe(IacCiError):
-    """A tree or an archive holds an entry that would leave its folder, or that is no file, folder or inner link."""
+    """A folder or archive has an entry that points outside it or is not a file, a folder or a link inside it."""
 
 
 class SealingFailed(IacCiError):
-    """SOPS did not seal or unseal; no plain text was left behind."""
+    """SOPS did not seal or unseal. No plain text was written to disk."""
 
 
 class ResultUnreadable(IacCiError):
-    """A result object is malformed, oversized or not a terminal status."""
+    """A result object is malformed, too large, or its status is not terminal."""
 
 
 class StoredUnreadable(IacCiError):
-    """A stored row or object holds what this version does not know; the version that wrote it can read it.
+    """This version cannot read a stored row or object; the version that wrote it can.
 
-    Trying again is safe, and succeeds once that version is deployed again.
+    A retry is safe and succeeds after that version is deployed again.
     """
 
     retry_is_safe = True
 
 
 class PortFailed(IacCiError):
-    """A service (S3, DynamoDB, Lambda, a code host, …) failed or refused."""
+    """A service (S3, DynamoDB, Lambda, a code host, …) failed or refused the call."""
 
 
 class NotFound(PortFailed):
-    """The object, row, parameter or secret asked for does not exist."""
+    """The requested object, row, parameter or secret does not exist."""
 
 
 class AlreadyExists(PortFailed):
-    """A create-once write lost: the first one counts and stays."""
+    """A create-once write found an existing object, which stays as it is."""
 
 
 class ConditionFailed(PortFailed):
-    """A conditional write found another state than the one it was planned for."""
+    """A conditional write found another state than the expected one."""
 
 
 class Throttled(PortFailed):
-    """The service asked for fewer requests; the same call may be repeated later.
+    """The service refused the call for now; the same call may be repeated later.
 
-    ``retry_after`` are the seconds that it asked for, None where it named none.
+    ``retry_after`` is the wait in seconds that the service requested, None if it requested none.
     """
 
     retry_is_safe = True
@@ -145,6 +144,6 @@ class Throttled(PortFailed):
         retry_is_safe: bool | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Keep what was asked for beside what happened."""
+        """Keep the requested wait beside the message."""
         super().__init__(message, run_id=run_id, order_num=order_num, retry_is_safe=retry_is_safe)
         self.retry_after = retry_after

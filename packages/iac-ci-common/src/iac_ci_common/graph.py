@@ -1,4 +1,4 @@
-"""The dependency graph of a run: cycles and readiness, without recursion, in time linear to orders and edges."""
+"""The dependency graph of a run: cycles and readiness, without recursion, in time linear in orders and edges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORGIVEN: Final = frozenset({OrderState.FAILED, OrderState.TIMED_OUT})
 
 
 class Readiness(StrEnum):
-    """What the dependencies of a queued order mean for it."""
+    """Whether the dependencies of a queued order let it start."""
 
     READY = "ready"
     WAITING = "waiting"
@@ -24,9 +24,9 @@ class Readiness(StrEnum):
 
 
 def find_cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
-    """Find one cycle in ``node → what it depends on``; the first node is repeated at its end. None without one.
+    """Return a cycle in ``node → its dependencies`` with its first node repeated at the end; None if there is none.
 
-    Names that are not nodes themselves are passed over: an unknown dependency is another problem.
+    Dependencies that are not nodes are ignored: unknown dependencies are reported as another problem.
     """
     finished: set[str] = set()
     for start in edges:
@@ -54,9 +54,9 @@ def find_cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
 
 
 def in_order(orders: Iterable[OrderRow]) -> list[OrderRow]:
-    """Sort orders so that each comes after its dependencies; ties by order number.
+    """Return the orders sorted so that each comes after its dependencies, then by order number.
 
-    The graph was checked at the door, so a cycle here is damaged data: its orders come last, in their own order.
+    Acceptance refuses cycles, so a cycle here means damaged data: its orders come last, by order number.
     """
     rows = sorted(orders, key=lambda row: row.order_num)
     by_num = {row.order_num: row for row in rows}
@@ -79,10 +79,10 @@ def in_order(orders: Iterable[OrderRow]) -> list[OrderRow]:
 
 
 def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readiness, str | None]:
-    """Return whether a queued order may start, must wait, or never can; with the reason where it never can.
+    """Return whether a queued order may start, must wait, or can never start, with the reason if it never can.
 
-    ``must_succeed`` is the dependency's own: an order that need not succeed lets its dependents go on when it failed
-    or timed out. A dependency that is not in the run blocks: nothing may wait for ever.
+    ``must_succeed`` of the dependency decides: if it is false, the dependents start although the dependency failed or
+    timed out. A dependency that is not in the run blocks, so that no order waits for ever.
     """
     waiting = False
     for num in order.dependencies:

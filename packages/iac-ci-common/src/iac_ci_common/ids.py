@@ -1,7 +1,7 @@
-"""The four identifiers of the engine: made, checked and parsed here and nowhere else.
+"""The four identifiers of the engine: only this module makes, checks and parses them.
 
-All of them end up in object keys, table keys, resource names and log lines, so whatever enters from outside passes
-through the ``check_*`` functions, which refuse anything with a slash, a dot where none belongs, or a control character.
+All of them become part of object keys, table keys, resource names and log lines, so values from outside go
+through the ``check_*`` functions, which refuse slashes, dots and control characters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RUN_ORDER_NUM: Final = "0000"
 """The order number of the run itself."""
 
 JOB_EVENT_NAME: Final = "_job"
-"""The name under which events of the whole run are stored; order names cannot begin with an underscore."""
+"""The ``order_name`` of events of the whole run; names of orders cannot begin with an underscore."""
 
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
@@ -27,24 +27,24 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
 def new_run_id(now: datetime) -> str:
-    """Make a sortable, unguessable run id: UTC second, then 48 random bits."""
+    """Return a new run id: sortable and unguessable, the UTC second and 48 random bits."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
 
 
 def new_trace_id() -> str:
-    """Make a trace id: 64 random bits in hex, the same for the whole run."""
+    """Return a new trace id: 64 random bits in hexadecimal, one for the whole run."""
     return secrets.token_hex(8)
 
 
 def flow_id(username: str, trace_id: str, flow_label: str) -> str:
-    """Build the flow id ``<username>:<trace_id>-<flow_label>`` from parts that are already checked."""
+    """Return the flow id ``<username>:<trace_id>-<flow_label>``. Raise ``ValueError`` for a part that is not valid."""
     return f"{check_name(username, 'username')}:{check_trace_id(trace_id)}-{check_name(flow_label, 'flow_label')}"
 
 
 def order_num(index: int) -> str:
-    """Return the number of the order at ``index`` (from 0) of the job: ``0001``, ``0002``, …"""
+    """Return the number of the order at ``index`` (from 0) of the job: ``0001``, ``0002``, … Raise ``ValueError``."""
     if not 0 <= index < MAX_ORDERS:
-        raise ValueError(f"order index {index} is not within 0 and {MAX_ORDERS - 1}")
+        raise ValueError(f"order index {index} is not between 0 and {MAX_ORDERS - 1}")
     return f"{index + 1:04d}"
 
 
@@ -66,13 +66,16 @@ def check_order_num(value: str) -> str:
     return value
 
 
-def check_name(value: str, what: str = "name") -> str:
-    """Return ``value`` if it is a name: 1 to 128 letters, digits, ``_`` or ``-``, beginning with a letter or digit."""
-    return _check(_NAME, value, what)
+def check_name(value: str, field: str = "name") -> str:
+    """Return ``value`` if it is a name: 1 to 128 letters, digits, ``_`` or ``-``, the first a letter or digit.
+
+    ``field`` names the value in the error. Raises ``ValueError`` otherwise.
+    """
+    return _check(_NAME, value, field)
 
 
-def _check(pattern: re.Pattern[str], value: str, what: str) -> str:
+def _check(pattern: re.Pattern[str], value: str, kind: str) -> str:
     # fullmatch: `$` would accept a trailing newline.
     if not isinstance(value, str) or pattern.fullmatch(value) is None:
-        raise ValueError(f"{value!r:.80} is not a valid {what} ({pattern.pattern})")
+        raise ValueError(f"{value!r:.80} is not a valid {kind} ({pattern.pattern})")
     return value

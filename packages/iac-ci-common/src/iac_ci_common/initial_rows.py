@@ -1,4 +1,4 @@
-"""The rows and first events of an accepted job: pure, so that every attempt writes the same."""
+"""Builds the rows and first events of an accepted job: pure, so that every attempt writes the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class InitialRows(NamedTuple):
-    """What is inserted for a job."""
+    """The rows and events that are inserted for a job."""
 
     run: RunRow
     orders: tuple[OrderRow, ...]
@@ -27,12 +27,12 @@ class InitialRows(NamedTuple):
 
 
 def order_name(order: Order, index: int) -> str:
-    """Return an order's name: its own, else ``order-<order_num>``."""
+    """Return an order's name, or ``order-<order_num>`` if it has none."""
     return order.order_name or f"order-{order_num(index)}"
 
 
 def target(order: Order) -> ExecutionTarget:
-    """Choose where an order runs: where it says, else Lambda if its time-out fits there."""
+    """Return where an order runs: its own target, or else Lambda if its time-out fits there, or else CodeBuild."""
     if order.use_lambda is not None:
         return ExecutionTarget.LAMBDA if order.use_lambda else ExecutionTarget.CODEBUILD
     if order.execution_target is not ExecutionTarget.AUTO:
@@ -42,7 +42,7 @@ def target(order: Order) -> ExecutionTarget:
 
 
 def dependency_numbers(orders: Sequence[Order]) -> dict[str, str]:
-    """Map every name that a dependency may use (order name or queue id) to its order number."""
+    """Return the order number of every name that a dependency may use (order name or queue id)."""
     numbers: dict[str, str] = {}
     for index, order in enumerate(orders):
         numbers[order_name(order, index)] = order_num(index)
@@ -58,10 +58,10 @@ def build_rows(
     code: Mapping[str, str] | None = None,
     preparation_error: str | None = None,
 ) -> InitialRows:
-    """Build the run's row, its orders' and their first events.
+    """Return the run's row, the orders' rows and their first events.
 
-    ``code`` maps order numbers to the digest of their code archive. With ``preparation_error`` the run is inserted
-    all the same, so that it ends where everybody looks: the orchestrator cancels its orders with that reason.
+    ``code`` maps order numbers to the digest of their code archive. A run with a ``preparation_error`` is inserted too,
+    so that it ends like every other run: the orchestrator cancels its orders with that reason.
     """
     job = stored.job
     expires_at = stored.deadline + timedelta(seconds=limits.RETENTION_SECONDS)
@@ -105,18 +105,18 @@ def _events(stored: StoredJob, rows: tuple[OrderRow, ...], preparation_error: st
     common = {
         "trace_id": stored.trace_id,
         "run_id": stored.run_id,
-        # The moment of acceptance, not of this attempt: a second attempt writes the same events on the same keys.
+        # The time of acceptance, not of this attempt, so that a second attempt writes the same events to the same keys.
         "at": stored.accepted_at,
         "expires_at": stored.accepted_at + timedelta(seconds=limits.EVENT_RETENTION_SECONDS),
     }
-    told = Event(order_num=RUN_ORDER_NUM, kind="accepted", **common)
-    prepared = (
+    accepted = Event(order_num=RUN_ORDER_NUM, kind="accepted", **common)
+    failed = (
         [Event(order_num=RUN_ORDER_NUM, kind="preparation_failed", reason=preparation_error[:4096], **common)]
         if preparation_error
         else []
     )
     queued = [Event(order_num=row.order_num, order_name=row.order_name, kind="queued", **common) for row in rows]
-    return (told, *prepared, *queued)
+    return (accepted, *failed, *queued)
 
 
 def _report(stored: StoredJob) -> ReportTarget | None:

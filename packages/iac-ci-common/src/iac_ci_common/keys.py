@@ -1,4 +1,4 @@
-"""Every object key and table key, built and parsed in this one place."""
+"""Builds and parses every object key and table key."""
 
 from __future__ import annotations
 
@@ -19,69 +19,69 @@ _DELIVERY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,256}")
 
 
 class ResultKey(NamedTuple):
-    """The run and order that a ``result.json`` belongs to; order ``0000`` is a nudge of the run itself."""
+    """The run and order of a ``result.json``; order ``0000`` is a nudge of the run."""
 
     run_id: str
     order_num: str
 
 
 def job(run_id: str) -> str:
-    """Key of the accepted job."""
+    """Return the key of the accepted job."""
     return f"tmp/jobs/{check_run_id(run_id)}/job.json"
 
 
 def trigger_event(trigger_id: str) -> str:
-    """Key of a code host's verified event."""
+    """Return the key of a code host's verified event."""
     return f"tmp/triggers/{check_run_id(trigger_id)}.json"
 
 
 def code(sha256: str) -> str:
-    """Key of one distinct code tree, named by the digest of its archive."""
+    """Return the key of a code archive, named by its digest; raise ``ValueError`` for another text."""
     if _SHA256.fullmatch(sha256) is None:
         raise ValueError(f"{sha256!r:.80} is not a sha256 digest")
     return f"tmp/code/{sha256}.zip"
 
 
 def package(run_id: str, order_num: str) -> str:
-    """Key of an order's ``exec.zip``: manifest and sealed secrets."""
+    """Return the key of an order's ``exec.zip``: manifest and sealed secrets."""
     return f"tmp/exec/{check_run_id(run_id)}/{check_order_num(order_num)}/exec.zip"
 
 
 def callbacks(run_id: str) -> str:
-    """Prefix of all claims and results of a run."""
+    """Return the prefix of all claims and results of a run."""
     return f"{CALLBACK_PREFIX}{check_run_id(run_id)}/"
 
 
 def claim(run_id: str, order_num: str) -> str:
-    """Key of the create-once claim that makes commands run at most once."""
+    """Return the key of the create-once claim, which ensures that commands run at most once."""
     return f"{callbacks(run_id)}{check_order_num(order_num)}/claim.json"
 
 
 def result(run_id: str, order_num: str) -> str:
-    """Key of the create-once result."""
+    """Return the key of the create-once result."""
     return f"{callbacks(run_id)}{check_order_num(order_num)}/{RESULT_SUFFIX}"
 
 
 def trigger(run_id: str) -> str:
-    """Key whose (re)writing wakes the orchestrator for the whole run."""
+    """Return the key whose (re)writing starts the orchestrator for the whole run."""
     return result(run_id, RUN_ORDER_NUM)
 
 
 def log(run_id: str, order_num: str) -> str:
-    """Key of an order's full, redacted log."""
+    """Return the key of an order's whole, redacted log."""
     return f"tmp/logs/{check_run_id(run_id)}/{check_order_num(order_num)}.log"
 
 
 def done(run_id: str) -> str:
-    """Key of the done marker, in the done bucket."""
+    """Return the key of the done marker, in the done bucket."""
     return f"{check_run_id(run_id)}/done"
 
 
 def parse_result(key: str, *, url_encoded: bool = False) -> ResultKey | None:
-    """Read run and order from a result's key; None for any other key.
+    """Return the run and order of a result's key; None for any other key.
 
     Keys in S3 event records are URL-encoded with ``+`` for a space (Amazon S3 User Guide, "Event message structure"):
-    pass ``url_encoded=True`` for those.
+    use ``url_encoded=True`` for those.
     """
     plain = unquote_plus(key) if url_encoded else key
     parts = plain.removeprefix(CALLBACK_PREFIX).split("/")
@@ -94,34 +94,34 @@ def parse_result(key: str, *, url_encoded: bool = False) -> ResultKey | None:
 
 
 def run_lock(run_id: str) -> str:
-    """Key of a run's lock in the locks table."""
+    """Return the key of a run's lock in the locks table."""
     return f"lock:{check_run_id(run_id)}"
 
 
 def delivery(provider: str, delivery_id: str) -> str:
-    """Key under which one webhook delivery is remembered in the locks table."""
+    """Return the key of a webhook delivery in the locks table; raise ``ValueError`` for an id with other characters."""
     if _DELIVERY.fullmatch(delivery_id) is None:
-        raise ValueError(f"{delivery_id!r:.80} is not a delivery id")
+        raise ValueError(f"{delivery_id!r:.80} is not a valid delivery id")
     return f"delivery:{provider}:{delivery_id}"
 
 
 def pull_request_ledger(repository: str, number: int) -> str:
-    """Key of what was started for a pull request; ``repository`` is ``host/path``, lower-case."""
+    """Return the key of a pull request's ledger; ``repository`` is ``host/path``, lower-case."""
     return f"pull:{repository}#{number}"
 
 
 def branch_ledger(repository: str, branch: str) -> str:
-    """Key of what was started for a branch."""
+    """Return the key of a branch's ledger."""
     return f"branch:{repository}#{branch}"
 
 
 def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:
-    """Sort key of an event: no two events of a run share name, millisecond and kind."""
+    """Return an event's sort key: no two events of a run have the same name, millisecond and kind."""
     return f"{order_name}:{epoch_ms:013d}:{kind}"
 
 
 def execution_name(run_id: str, order_num: str) -> str:
-    """Name of a watchdog's execution: the same for every attempt to start it, so that starting twice starts one.
+    """Return the name of a watchdog's execution: equal for every attempt, so that a second start starts no other.
 
     Names are limited to 80 characters (AWS Step Functions API Reference, "StartExecution").
     """

@@ -1,12 +1,12 @@
-"""The numbers the engine promises or is bound by, each with its source."""
+"""The engine's limits, each with its unit and, where another system sets it, its source."""
 
 from __future__ import annotations
 
 from typing import Final
 
 MAX_BODY_BYTES: Final = 5 * 1024 * 1024
-"""Largest accepted request body. Lambda takes 6 MB in a synchronous call (AWS Lambda Developer Guide, "Lambda quotas")
-and API Gateway base64-encodes binary bodies, so 5 MB of JSON is what always fits."""
+"""Largest accepted request body. Lambda accepts 6 MB in a synchronous call (AWS Lambda Developer Guide, "Lambda
+quotas") and API Gateway base64-encodes binary bodies, so 5 MB of JSON always fit."""
 
 MAX_ORDERS: Final = 1000
 """Most orders in a job."""
@@ -15,7 +15,7 @@ MAX_COMMANDS: Final = 100
 """Most commands in an order."""
 
 MAX_COMMAND_CHARS: Final = 16_384
-"""Longest single command. The kernel refuses one argument over 128 KiB (execve(2), MAX_ARG_STRLEN)."""
+"""Longest single command, in characters. The kernel refuses one argument over 128 KiB (execve(2), MAX_ARG_STRLEN)."""
 
 MAX_DEPENDENCIES: Final = 1000
 """Most dependencies of one order."""
@@ -24,7 +24,7 @@ WORKER_LAMBDA_SECONDS: Final = 600
 """Time-out of the worker function."""
 
 WORKER_MARGIN_SECONDS: Final = 60
-"""What a worker needs around the commands: claim, fetch, unseal, ten seconds' grace, upload, report."""
+"""Time that a worker needs around the commands: claim, fetch, unseal, ten seconds' grace, upload, report."""
 
 MAX_LAMBDA_ORDER_SECONDS: Final = WORKER_LAMBDA_SECONDS - WORKER_MARGIN_SECONDS
 """Longest order that fits a Lambda worker."""
@@ -36,51 +36,51 @@ MAX_JOB_SECONDS: Final = 24 * 3600
 """Longest ``job_timeout``: working data lives for a day."""
 
 DEFAULT_JOB_SECONDS: Final = 3600
-"""``job_timeout`` where the job names none."""
+"""``job_timeout`` if the job sets none."""
 
 MAX_PRESIGN_SECONDS: Final = 7 * 24 * 3600
 """Longest life of a SigV4 presigned URL (Amazon S3 User Guide, "Sharing objects with presigned URLs")."""
 
 PRESIGN_MARGIN_SECONDS: Final = 300
-"""Life that a callback URL has beyond its order's time-out: the wait for a worker and the report itself."""
+"""Lifetime of a callback URL beyond its order's time-out: for the wait for a worker and for the report."""
 
 WORKER_WAIT_SECONDS: Final = 6 * 3600
-"""How long an order that was handed over may wait for its worker: as long as Lambda keeps an asynchronous event while
+"""How long a dispatched order may wait for its worker: as long as Lambda keeps an asynchronous event while
 no concurrency is free (AWS Lambda Developer Guide, "Configuring error handling settings for asynchronous
-invocations"). The run's deadline may come before."""
+invocations"). The run's deadline may end the wait earlier."""
 
 WORKER_START_SECONDS: Final = 300
-"""What a worker may take between its claim and its first command: fetching package and code."""
+"""Longest time between a worker's claim and its first command, in which it fetches package and code."""
 
 KILL_GRACE_SECONDS: Final = 10
-"""Between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 
 LOG_TAIL_BYTES: Final = 256 * 1024
 """Most bytes of log kept inside a result."""
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
-"""Most bytes of a result that are read: JSON escaping may lengthen the tail, beyond this it is not a worker's."""
+"""Most bytes of a result that are read. JSON escaping may lengthen the log tail; a worker's result is never larger."""
 
 LEASE_SECONDS: Final = 30
-"""Life of a run's lock without renewal, and age after which an order that is still ``dispatching`` is sent again."""
+"""Lifetime of a run's lock without renewal, and age after which an order in ``dispatching`` is dispatched again."""
 
 STOP_GRACE_SECONDS: Final = 60
-"""How long after its deadline a running order may still report before it is ended from outside."""
+"""How long after its deadline a running order may still report before the engine forces its end."""
 
 RETENTION_SECONDS: Final = 24 * 3600
-"""How long working rows outlive their run's deadline."""
+"""How long working rows are kept after their run's deadline."""
 
 EVENT_RETENTION_SECONDS: Final = 90 * 24 * 3600
 """How long events are kept."""
 
 SIGNATURE_TOLERANCE_SECONDS: Final = 300
-"""How far a signature's time may lie from ours."""
+"""Largest difference between a signature's time and the current time."""
 
 DEFAULT_MAX_PARALLEL: Final = 100
-"""Most orders of one run that are open at once."""
+"""Most orders of one run that are dispatched or running at once."""
 
 PREPARATION_SECONDS: Final = 330
-"""After this long without rows a run's preparation is started again: the init function's time-out and half a minute."""
+"""A run that has no rows after this time is prepared again: the init function's time-out and 30 seconds."""
 
 PREPARATION_ATTEMPTS: Final = 3
-"""How often the watchdog starts a preparation again before it gives the run up."""
+"""How often the watchdog starts a preparation again before it ends the run."""

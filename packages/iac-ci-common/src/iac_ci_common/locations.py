@@ -1,7 +1,7 @@
-"""Where a secret lives: ``ssm:/path`` or ``secretsmanager:id#key``.
+"""Locations of secrets: ``ssm:/path`` or ``secretsmanager:id#key``.
 
-``aws:::ssm:<path>`` and ``aws:::secretd:<path>`` are older names of the same two; a bare ``/path`` in ``ssm_paths`` and
-a bare id in ``secret_manager_paths`` are read in the scheme that the field implies.
+``aws:::ssm:<path>`` and ``aws:::secretd:<path>`` are older forms of the same two. A ``/path`` without scheme in
+``ssm_paths`` and an id without scheme in ``secret_manager_paths`` get the field's scheme.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEY = re.compile(r"[^\x00-\x1f\x7f#]{1,256}")
 
 
 class SecretStore(StrEnum):
-    """The service that holds a secret."""
+    """The service that stores a secret."""
 
     SSM = "ssm"
     SECRETS_MANAGER = "secretsmanager"
@@ -32,21 +32,21 @@ class SecretStore(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
-    """One secret: the store, the name in it, and the key inside a JSON secret if one is meant."""
+    """One secret: its store, its name, and optionally a key inside a JSON secret."""
 
     store: SecretStore
     name: str
     key: str | None = None
 
     def __str__(self) -> str:
-        """Write the location in its canonical form."""
+        """Return the location in its canonical form."""
         return f"{self.store}:{self.name}" + (f"#{self.key}" if self.key else "")
 
 
 def parse_location(value: str) -> Location:
-    """Read a location; raise ``ValueError`` where it is in no known scheme or names nothing.
+    """Return a parsed location; raise ``ValueError`` for an unknown scheme or a name that is not valid.
 
-    The error does not repeat what was given: it may be a secret in the place of its location.
+    The error does not repeat the value, because it may be a secret instead of a location.
     """
     for alias, scheme in _ALIASES.items():
         if value.startswith(alias):
@@ -55,13 +55,13 @@ def parse_location(value: str) -> Location:
     scheme, separator, rest = value.partition(":")
     name, hash_sign, key = rest.partition("#")
     if not separator or scheme not in {store.value for store in SecretStore}:
-        raise ValueError("is in no known scheme (ssm:/path or secretsmanager:id#key)")
+        raise ValueError("is not a secret's location (ssm:/path or secretsmanager:id#key)")
     store = SecretStore(scheme)
     pattern = _SSM if store is SecretStore.SSM else _SECRET
     if pattern.fullmatch(name) is None or ".." in name.split("/"):
-        raise ValueError(f"does not name a {store} entry")
+        raise ValueError(f"is not a valid name of a secret in {store}")
     if hash_sign and _KEY.fullmatch(key) is None:
-        raise ValueError("has no key behind #")
+        raise ValueError("has no valid key after #")
     return Location(store, name, key or None)
 
 
@@ -70,7 +70,7 @@ def _canonical(value: str) -> str:
 
 
 SecretLocation = Annotated[StrictStr, AfterValidator(_canonical)]
-"""A location, kept in its canonical form."""
+"""A location, converted to its canonical form."""
 
 
 def _parameter(value: str) -> str:
@@ -82,7 +82,7 @@ def _secret(value: str) -> str:
 
 
 ParameterLocation = Annotated[StrictStr, AfterValidator(_parameter)]
-"""A location of which a bare path is one of Parameter Store."""
+"""A location; a path without scheme is a parameter of Parameter Store."""
 
 StoredSecretLocation = Annotated[StrictStr, AfterValidator(_secret)]
-"""A location of which a bare id is one of Secrets Manager."""
+"""A location; an id without scheme is a secret of Secrets Manager."""

@@ -1,4 +1,4 @@
-"""Structured log lines, one JSON object each, by aws-lambda-powertools."""
+"""Structured log lines by aws-lambda-powertools: each is a JSON object."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class PowertoolsLogger:
-    """Writes lines that all carry the service and what was bound: run_id, order_num, trace_id."""
+    """Writes log lines with the service and the bound context: run_id, order_num, trace_id."""
 
     def __init__(self, service: str, level: str = "INFO", **context: str) -> None:
-        """Open the log of one service at one level."""
+        """Create the logger of a service; it writes lines of ``level`` and above."""
         from aws_lambda_powertools import Logger
 
         self._service = service
@@ -21,17 +21,17 @@ class PowertoolsLogger:
         self._logger: Logger = Logger(service=service, level=level)
 
     def bind(self, **context: str) -> PowertoolsLogger:
-        """Return a logger that adds this context too."""
+        """Return a logger that also adds this context."""
         return PowertoolsLogger(self._service, self._level, **(self._context | context))
 
     def info(self, message: str, **fields: object) -> None:
-        """Write a line that a reader of a healthy run wants."""
+        """Log progress of a run without problems."""
         self._logger.info(message, extra=self._context | fields)
 
     def warning(self, message: str, **fields: object) -> None:
-        """Write a line about something that went wrong and was dealt with."""
+        """Log a problem that the engine handled."""
         self._logger.warning(message, extra=self._context | fields)
 
     def error(self, message: str, **fields: object) -> None:
-        """Write a line about something that a person should see."""
+        """Log a problem that a person should see."""
         self._logger.error(message, extra=self._context | fields)

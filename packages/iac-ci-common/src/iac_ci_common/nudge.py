@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def nudge(objects: Objects, run_id: str) -> None:
-    """Rewrite the run's ``0000/result.json``, so that S3 tells the orchestrator to look at the whole run.
+    """Rewrite the run's ``0000/result.json``, so that S3 notifies the orchestrator, which checks the whole run.
 
-    Safe at any time and any number of times. ``objects`` is the internal bucket; raises what it raises.
+    It is safe at any time and any number of times. ``objects`` is the internal bucket; its errors are raised.
     """
     body = Watch(run_id=run_id).model_dump_json().encode()
     objects.put(keys.trigger(run_id), body, content_type="application/json")

@@ -1,4 +1,4 @@
-"""Archives of code and packages: the same tree gives the same bytes, and nothing in one leaves its folder."""
+"""Zip archives of code and packages: equal folders give equal bytes, and no entry points outside its folder."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_TREE_BYTES: Final = 1024 * 1024 * 1024
-"""Most bytes of an unpacked tree: two of them and a repository's objects fit the functions' ephemeral storage."""
+"""Most bytes of an unpacked folder: two folders and a repository's objects fit the functions' ephemeral storage."""
 
 MAX_ENTRIES: Final = 100_000
-"""Most files, folders and links of a tree."""
+"""Most files, folders and links in an archive."""
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-"""Earliest time that a zip can hold: every entry gets it, so that archives differ only if their content does."""
+"""Earliest time in the zip format. Every entry has it, so that archives differ only if their content does."""
 
 _CHUNK: Final = 1024 * 1024
 
 _LINK_CHARS: Final = 4096
-"""Longest target of a link that the kernel takes (path_resolution(7), PATH_MAX)."""
+"""Longest target of a link that the kernel accepts, in characters (path_resolution(7), PATH_MAX)."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_UNNAMEABLE: Final = frozenset({errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ})
+_INVALID_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ})
 
 
 def pack(folder: Path, archive: Path, *, paths: Iterable[str] | None = None) -> None:
     """Pack a folder, or only ``paths`` of it, into a zip with mode 0600.
 
-    Execute bits and symbolic links that stay inside are kept. Raises ``PackageUnsafe`` for links that leave the
-    folder, for devices, sockets and pipes, for names that ``unpack`` refuses, and beyond the limits; ``OSError`` for
-    what cannot be read.
+    Execute bits and symbolic links inside the folder are kept. Raises ``PackageUnsafe`` for links to the outside,
+    devices, sockets and pipes, for names that ``unpack`` refuses, and beyond the limits; ``OSError`` for files that
+    cannot be read.
     """
     root = folder.resolve(strict=True)
     names = sorted(paths) if paths is not None else sorted(_walk(root))
     if len(names) > MAX_ENTRIES:
-        raise PackageUnsafe(f"the tree holds more than {MAX_ENTRIES} entries")
+        raise PackageUnsafe(f"the folder has more than {MAX_ENTRIES} entries; remove some or use a smaller folder")
     total = 0
     descriptor = os.open(archive, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as zipped:
@@ -53,11 +53,11 @@ def pack(folder: Path, archive: Path, *, paths: Iterable[str] | None = None) -> 
             mode = path.lstat().st_mode
             total += _add(zipped, root, name, path, mode)
             if total > MAX_TREE_BYTES:
-                raise PackageUnsafe(f"the tree holds more than {MAX_TREE_BYTES} bytes")
+                raise PackageUnsafe(f"the folder has more than {MAX_TREE_BYTES} bytes; remove large files")
 
 
 def write(archive: BinaryIO, files: Mapping[str, bytes]) -> None:
-    """Pack a few files that are in memory, as ``pack`` would."""
+    """Pack files from memory, with mode 0600 and without their times."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, body in sorted(files.items()):
             zipped.writestr(_entry(name, stat.S_IFREG | 0o600), body)
@@ -66,50 +66,50 @@ def write(archive: BinaryIO, files: Mapping[str, bytes]) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip into an existing, empty folder.
 
-    Raises ``PackageUnsafe`` for anything that is no zip, for absolute paths and ``..``, links that leave the folder,
-    entries of other kinds, names that occur twice, and beyond the limits: sizes are counted as they are unpacked, not
-    as the archive claims them.
+    Raises ``PackageUnsafe`` for a file that is not a zip, for absolute paths and ``..``, links to the outside, entries
+    of other types, duplicate names, and beyond the limits. Sizes are counted while unpacking, not read from the
+    archive's headers.
     """
     root = folder.resolve(strict=True)
     try:
         with zipfile.ZipFile(archive) as zipped:
             entries = zipped.infolist()
             _check_names(entries)
-            room = MAX_TREE_BYTES
-            # Links last: nothing is ever written through one.
+            free = MAX_TREE_BYTES
+            # Links are created last, so that nothing is written through one.
             for entry in sorted(entries, key=_is_link):
-                room -= _extract(zipped, entry, root, room)
-                if room < 0:
+                free -= _extract(zipped, entry, root, free)
+                if free < 0:
                     raise PackageUnsafe(f"the archive unpacks to more than {MAX_TREE_BYTES} bytes")
             for entry in filter(_is_link, entries):
                 _check_resolved(root, entry.filename)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise PackageUnsafe(f"this is not a zip that can be unpacked: {error}") from error
+        raise PackageUnsafe(f"not a valid zip archive: {error}") from error
     except OSError as error:
-        # One entry is a file where another needs a folder, or a name is one that no disk holds.
-        if error.errno not in _UNNAMEABLE:
+        # One entry is a file where another needs a folder, or the file system refuses a name.
+        if error.errno not in _INVALID_NAME:
             raise
-        raise PackageUnsafe(f"this is not a zip that can be unpacked: {error.strerror}") from error
+        raise PackageUnsafe(f"an entry of the zip archive cannot be unpacked: {error.strerror}") from error
 
 
 def _walk(root: Path) -> Iterable[str]:
     def fail(error: OSError) -> None:
-        raise error  # os.walk would pass over a folder that it cannot read: half a tree would look whole
+        raise error  # os.walk skips a folder that it cannot read, and the archive would be incomplete
 
     for current, folders, files in os.walk(root, onerror=fail):
-        here = Path(current)
-        linked = [name for name in folders if (here / name).is_symlink()]
+        folder = Path(current)
+        linked = [name for name in folders if (folder / name).is_symlink()]
         for name in [*files, *linked]:
-            yield (here / name).relative_to(root).as_posix()
-        if here != root and not files and not folders:
-            yield here.relative_to(root).as_posix()
+            yield (folder / name).relative_to(root).as_posix()
+        if folder != root and not files and not folders:
+            yield folder.relative_to(root).as_posix()
 
 
 def _add(zipped: zipfile.ZipFile, root: Path, name: str, path: Path, mode: int) -> int:
     _check_name(name)
-    # A parent that is a link could lead out of the tree under a harmless name.
+    # A parent folder that is a link could point outside the folder.
     if path.parent.resolve() != (root / name).parent:
-        raise PackageUnsafe(f"{name} lies behind a link or outside the folder")
+        raise PackageUnsafe(f"{name!r:.80} is below a symbolic link or outside the folder")
     if stat.S_ISLNK(mode):
         target = str(path.readlink())
         _check_link(name, target)
@@ -120,7 +120,7 @@ def _add(zipped: zipfile.ZipFile, root: Path, name: str, path: Path, mode: int) 
         zipped.writestr(_entry(name + "/", stat.S_IFDIR | 0o755), b"")
         return 0
     if not stat.S_ISREG(mode):
-        raise PackageUnsafe(f"{name} is no file, folder or link")
+        raise PackageUnsafe(f"{name!r:.80} is not a file, a folder or a symbolic link")
     entry = _entry(name, stat.S_IFREG | (0o755 if mode & stat.S_IXUSR else 0o644))
     size = 0
     with path.open("rb") as source, zipped.open(entry, "w") as sink:
@@ -139,24 +139,24 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _check_link(name: str, target: str) -> None:
-    """Refuse a link whose target, read as text from where the link stands, is outside."""
+    """Raise ``PackageUnsafe`` for a link whose target, resolved as text, is outside the folder."""
     if not target or target.startswith("/") or "\0" in target or not _is_text(target):
-        raise PackageUnsafe(f"{name} links to {target!r:.80}, outside the folder")
+        raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, outside the folder")
     depth = len(PurePosixPath(name).parent.parts)
     for part in PurePosixPath(target).parts:
         depth += -1 if part == ".." else 1
         if depth < 0:
-            raise PackageUnsafe(f"{name} links to {target!r:.80}, outside the folder")
+            raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, outside the folder")
 
 
 def _check_resolved(root: Path, name: str) -> None:
-    """Refuse a link that leaves the folder by way of other links: ``a → b/..`` where ``b → .`` reads as harmless."""
+    """Raise ``PackageUnsafe`` for a link that points outside by other links: ``a → b/..`` with ``b → .``."""
     if not Path(os.path.realpath(root / name)).is_relative_to(root):
-        raise PackageUnsafe(f"{name!r:.80} links to a place outside the folder")
+        raise PackageUnsafe(f"{name!r:.80} links to a path outside the folder")
 
 
 def _is_text(name: str) -> bool:
-    """Return whether a name is UTF-8: the names in a zip are."""
+    """Return whether a name is valid UTF-8, as names in a zip must be."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -165,44 +165,45 @@ def _is_text(name: str) -> bool:
 
 
 def _check_name(name: str) -> tuple[str, ...]:
-    """Refuse a name that would leave the folder, here or where the archive is unpacked; return its parts."""
+    """Return a name's parts; raise ``PackageUnsafe`` for a name that is outside the folder on any system."""
     parts = PurePosixPath(name).parts
-    if (
-        not parts
-        or name.startswith("/")
-        or "\\" in name
-        or "\0" in name
-        or ".." in parts
-        or _DRIVE.match(name)
-        or not _is_text(name)
-    ):
-        raise PackageUnsafe(f"{name!r:.80} would leave the folder")
+    problems = (
+        (not parts, "is empty"),
+        (name.startswith("/") or _DRIVE.match(name), "is an absolute path"),
+        (".." in parts, "contains '..'"),
+        ("\\" in name, "contains a backslash"),
+        ("\0" in name, "contains a NUL character"),
+        (not _is_text(name), "is not valid UTF-8"),
+    )
+    for found, problem in problems:
+        if found:
+            raise PackageUnsafe(f"the file name {name!r:.80} {problem}; rename it")
     return parts
 
 
 def _check_names(entries: list[zipfile.ZipInfo]) -> None:
     if len(entries) > MAX_ENTRIES:
-        raise PackageUnsafe(f"the archive holds more than {MAX_ENTRIES} entries")
+        raise PackageUnsafe(f"the archive has more than {MAX_ENTRIES} entries")
     seen: set[str] = set()
     links = {entry.filename.rstrip("/") for entry in entries if _is_link(entry)}
     for entry in entries:
         name = entry.filename
         parts = _check_name(name)
         if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise PackageUnsafe(f"{name!r:.80} is neither stored nor deflated")
+            raise PackageUnsafe(f"{name!r:.80} is compressed with another method than deflate")
         plain = "/".join(parts)
         if plain in seen:
-            raise PackageUnsafe(f"{name!r:.80} occurs twice")
+            raise PackageUnsafe(f"{name!r:.80} is in the archive twice")
         seen.add(plain)
         if any("/".join(parts[:depth]) in links for depth in range(1, len(parts))):
-            raise PackageUnsafe(f"{name!r:.80} lies behind a link")
+            raise PackageUnsafe(f"{name!r:.80} is below a symbolic link")
 
 
 def _is_link(entry: zipfile.ZipInfo) -> bool:
     return stat.S_ISLNK(entry.external_attr >> 16)
 
 
-def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, room: int) -> int:
+def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, free: int) -> int:
     mode = entry.external_attr >> 16
     path = root / entry.filename
     if entry.is_dir():
@@ -213,19 +214,19 @@ def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, room: 
         with zipped.open(entry) as source:
             target = source.read(_LINK_CHARS + 1).decode()
         if len(target) > _LINK_CHARS:
-            raise PackageUnsafe(f"{entry.filename!r:.80} links to a name that is too long")
+            raise PackageUnsafe(f"{entry.filename!r:.80} links to a path of more than {_LINK_CHARS} characters")
         _check_link(entry.filename, target)
         path.symlink_to(target)
         return 0
     if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
-        raise PackageUnsafe(f"{entry.filename!r:.80} is no file, folder or link")
+        raise PackageUnsafe(f"{entry.filename!r:.80} is not a file, a folder or a symbolic link")
     size = 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o755 if mode & stat.S_IXUSR else 0o644)
     with os.fdopen(descriptor, "wb") as sink, zipped.open(entry) as source:
         while chunk := source.read(_CHUNK):
             size += len(chunk)
-            if size > room:
+            if size > free:
                 break
             sink.write(chunk)
     return size

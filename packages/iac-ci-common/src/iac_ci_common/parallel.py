@@ -1,4 +1,4 @@
-"""Independent calls side by side in threads."""
+"""Independent calls in threads."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs calls in up to ``workers`` threads; a single call stays in the caller's."""
+    """Runs calls in up to ``workers`` threads; a single call runs in the caller's thread."""
 
     def __init__(self, workers: int = 16) -> None:
-        """Keep the number of threads; none is started before it is needed."""
+        """Set the largest number of threads; ``run`` starts them."""
         self._workers = workers
 
     def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
-        """Do all calls and give each one's value or its error, in the order given."""
+        """Do all calls and return each one's value or ``IacCiError``, in their order. Other exceptions are raised."""
         if len(calls) < 2:
             return [_caught(call) for call in calls]
         with ThreadPoolExecutor(min(self._workers, len(calls))) as pool:

@@ -1,7 +1,7 @@
-"""Everything the engine does to the world, as Protocols.
+"""Every effect of the engine, as Protocols.
 
-Adapters live in ``iac_ci_common.aws``, in-memory ones in ``iac_ci_common.testing``; one contract suite holds both to
-what is written here. All of them raise ``iac_ci_common.errors`` only.
+Adapters are in ``iac_ci_common.aws``, in-memory ones in ``iac_ci_common.testing``; one contract test suite checks both
+against these docstrings. They raise errors of ``iac_ci_common.errors`` only.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Time, so that tests and the simulation own it."""
+    """The time, which tests and the simulation replace."""
 
     def now(self) -> datetime:
-        """Return the time, with its zone (UTC)."""
+        """Return the current time in UTC."""
         ...
 
 
@@ -40,45 +40,45 @@ class Objects(Protocol):
         ...
 
     def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
-        """Write an object that must not exist; raise ``AlreadyExists`` if it does (``If-None-Match: *``)."""
+        """Write an object that does not exist yet (``If-None-Match: *``); raise ``AlreadyExists`` if it does."""
         ...
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
-        """Read an object, at most ``max_bytes`` + 1 of it; raise ``NotFound`` if it is not there."""
+        """Return an object's bytes, at most ``max_bytes`` + 1 of them; raise ``NotFound`` if it does not exist."""
         ...
 
     def exists(self, key: str) -> bool:
-        """Return whether the object is there."""
+        """Return whether the object exists."""
         ...
 
     def list(self, prefix: str) -> list[str]:
-        """List all keys that begin with ``prefix``, sorted."""
+        """Return all keys that begin with ``prefix``, sorted."""
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects, a thousand a call; a missing one is no error."""
+        """Delete objects, a thousand in a call; a missing one is not an error."""
         ...
 
     def presign_get(self, key: str, *, seconds: int) -> str:
-        """Make a URL that reads the object for so long; no service is called."""
+        """Return a URL that reads the object and is valid for ``seconds``; no service is called."""
         ...
 
     def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
-        """Make a URL that writes the object; with ``create_once`` ``If-None-Match: *`` is part of what is signed."""
+        """Return a URL that writes the object; with ``create_once`` the signature covers ``If-None-Match: *``."""
         ...
 
 
 class CodeStore(Protocol):
-    """Reads archives from buckets that are the caller's, not the engine's."""
+    """Reads archives from the caller's buckets, not the engine's."""
 
     def fetch(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
-        """Read an object; raise ``NotFound`` or, beyond ``max_bytes``, ``PreparationFailed``."""
+        """Return an object's bytes; raise ``NotFound``, or ``PreparationFailed`` beyond ``max_bytes``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunRows:
-    """One consistent look at a run. ``run`` is None while the run is not prepared."""
+    """A run's rows, read at one moment. ``run`` is None while the run is not prepared."""
 
     run: RunRow | None
     orders: tuple[OrderRow, ...]
@@ -86,9 +86,9 @@ class RunRows:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Replace the row ``before`` by ``after`` if its status (and ``dispatched_at``) are still those of ``before``.
+    """Replaces the row ``before`` by ``after`` if its status (and ``dispatched_at``) are still those of ``before``.
 
-    ``event`` is written with it or not at all.
+    ``event`` is written together with the row, or neither is.
     """
 
     before: OrderRow | RunRow
@@ -100,144 +100,145 @@ class Runs(Protocol):
     """The tables orders and order_events."""
 
     def read(self, run_id: str) -> RunRows:
-        """Read the run and all its orders: one strongly consistent query per megabyte."""
+        """Return the rows of the run and all its orders: one strongly consistent query per megabyte."""
         ...
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
-        """Insert orders, events and, last and as the commit point, the run; rows that exist are left alone.
+        """Insert orders, events and, last and as the commit point, the run; existing rows are not changed.
 
-        Only the digest of its code is added to a queued order that has none: an attempt that gave the run up may have
-        died before it committed. The run's own events are written with its row or not at all. Returns False if the
-        run's row was there before. Safe to repeat, and for several at once.
+        One exception: a queued order without a code digest gets it, because an attempt whose preparation failed may
+        have died before it committed the run. The run's own events are written together with its row, or neither is.
+        Returns False if the run's row existed already. Repeated and concurrent calls are safe.
         """
         ...
 
     def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
-        """Apply the transitions, each wholly or not at all, a hundred items a call; return those that were refused.
+        """Apply each transition wholly or not at all, a hundred items in a call; return the refused ones.
 
-        A transition is refused when the row is no longer as ``before`` says. An illegal one raises
-        ``IllegalTransition`` before anything is written.
+        A transition is refused if the row no longer matches ``before``. Raises ``IllegalTransition`` for one that the
+        state table does not allow, before anything is written.
         """
         ...
 
     def record(self, events: Sequence[Event]) -> None:
-        """Write events that go with no transition."""
+        """Write events that belong to no transition."""
         ...
 
     def events(self, trace_id: str) -> list[Event]:
-        """Read a run's events in the order of time."""
+        """Return a run's events in the order of time."""
         ...
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set ``cancel_reason`` on a run that has none and has not ended; else ``ConditionFailed``.
+        """Set ``cancel_reason`` on a run that has none and has not ended; else raise ``ConditionFailed``.
 
-        Raises ``NotFound`` for a run that has no rows, or none yet.
+        Raises ``NotFound`` for a run that has no rows (yet).
         """
         ...
 
 
 class RunLocks(Protocol):
-    """The locks of runs, for the function that holds them. Expiry is compared here: TTL deletion is lazy."""
+    """The locks of runs, for the function that takes them. Adapters check expiry, because TTL deletes rows late."""
 
     def ring(
         self,
         run_id: str,
-        news: AbstractSet[str],
+        pending: AbstractSet[str],
         *,
         owner: str,
         now: datetime,
         lease_seconds: int,
         expires_at: datetime,
     ) -> Lock:
-        """Count one more event on the run's doorbell and, in the same step, take the lock if it is free.
+        """Add an event to the run's doorbell and, in the same write, take the lock if it is free.
 
-        ``news``, never empty, is what the event told: it stays in the lock's ``rung`` until a holder lets go of it.
-        Returns the lock as it is now, created if there was none: whose ``owner`` it names has it. One whose lease ran
-        out still has it here; ``take`` takes it over. A completed lock is returned unchanged.
+        ``pending``, never empty, are the order numbers of the event; they stay in the lock's attribute ``rung`` until
+        an owner releases the lock. Returns the current lock, created if there was none; its ``owner`` holds it. An
+        owner whose lease has expired still holds it here; ``take`` replaces that owner. A completed lock is returned
+        unchanged.
         """
         ...
 
     def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock | None:
-        """Take a lock that nobody holds alive and that is not completed, creating it if there is none; else None.
+        """Take a lock that has no valid lease and is not completed, created if there is none; else return None.
 
-        Taking counts as a ring: of a holder who dies, the doorbell still tells that his event was not answered.
+        Taking increments the doorbell: if the owner dies, the doorbell shows that its event was not processed.
         """
         ...
 
     def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
-        """Prolong our lease; raise ``ConditionFailed`` if the token is no longer ours."""
+        """Extend the owner's lease; raise ``ConditionFailed`` if the lock has another owner or token."""
         ...
 
     def release(self, lock: Lock) -> Lock | None:
-        """Let go (None) if the doorbell still reads ``lock.doorbell``; else return the lock as it is now, still held.
+        """Release the lock and return None if the doorbell is still ``lock.doorbell``; else return the lock, held.
 
-        What ``lock`` says of the comment is kept for the next holder where it is let go.
-        Raises ``ConditionFailed`` if the token is no longer ours.
+        On release, ``reported_at`` and ``comment_behind`` of ``lock`` are saved for the next owner.
+        Raises ``ConditionFailed`` if the lock has another owner or token.
         """
         ...
 
     def complete(self, lock: Lock) -> None:
-        """Mark the run as finished for good; raise ``ConditionFailed`` if the token is no longer ours."""
+        """Mark the run as completed for ever; raise ``ConditionFailed`` if the lock has another owner or token."""
         ...
 
 
 class LockReader(Protocol):
-    """The locks of runs, for those that only look."""
+    """The locks of runs, for functions that only read them."""
 
     def read(self, run_id: str) -> Lock | None:
-        """Read a run's lock, consistently."""
+        """Return a run's lock by a consistent read, None if there is none."""
         ...
 
 
 class Deliveries(Protocol):
-    """Requests that were received before, in the table locks. Expiry is compared here: TTL deletion is lazy."""
+    """Received deliveries, in the table locks. Adapters check expiry, because TTL deletes rows late."""
 
     def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
-        """Remember all deliveries in one step; or none, and return the first that was seen before and is alive."""
+        """Remember all deliveries in one write; or none, and return the first that is remembered already."""
         ...
 
     def answer(self, key: str, answer: str) -> None:
-        """Keep the answer that a remembered delivery got."""
+        """Save the answer to a remembered delivery."""
         ...
 
 
 class AsyncInvoker(Protocol):
-    """The init function's asynchronous legs."""
+    """Asynchronous invocations of the init function."""
 
     def prepare(self, run_id: str) -> None:
-        """Ask for the preparation of an accepted run, asynchronously; asking twice is harmless."""
+        """Invoke the preparation of an accepted run; a second invocation changes nothing."""
         ...
 
     def process_event(self, trigger_id: str) -> None:
-        """Ask for a code host's stored event to be worked on, asynchronously; asking twice is harmless."""
+        """Invoke the processing of a code host's stored event; a second invocation changes nothing."""
         ...
 
 
 class Workers(Protocol):
-    """Where orders run."""
+    """The worker function and the builds that run orders."""
 
     def start_lambda(self, work: Work) -> None:
-        """Hand an order to the worker function, asynchronously."""
+        """Invoke the worker function asynchronously for an order."""
         ...
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Start a CodeBuild build, idempotent by run, order and dispatch; return the build's id."""
+        """Start a CodeBuild build, idempotent by run, order and dispatch, and return its id."""
         ...
 
     def stop_build(self, build_id: str) -> None:
-        """Stop a build; one that has ended is no error."""
+        """Stop a build. A build that has ended is not an error."""
         ...
 
     def build_ended(self, build_id: str) -> bool:
-        """Return whether a build has ended, however it did."""
+        """Return whether a build has ended, with any status."""
         ...
 
 
 class Watchdogs(Protocol):
-    """The Step Function."""
+    """The watchdog's Step Functions state machine."""
 
     def start(self, run_id: str, order_num: str) -> None:
-        """Start the watchdog of an order, or with ``0000`` of the run; starting it again is no error."""
+        """Start the watchdog of an order, or of the run (``0000``). A second start changes nothing."""
         ...
 
 
@@ -245,11 +246,11 @@ class Secrets(Protocol):
     """Parameter Store, Secrets Manager and STS."""
 
     def read(self, location: Location) -> str:
-        """Read one secret whole (its ``key`` is the caller's affair); raise ``NotFound`` or ``PortFailed``."""
+        """Return one secret, whole (the caller selects the ``key``); raise ``NotFound`` or ``PortFailed``."""
         ...
 
     def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
-        """Assume a role; return the three ``AWS_*`` credential variables. Role chaining limits them to one hour."""
+        """Assume a role and return the three ``AWS_*`` credential variables, valid for one hour (role chaining)."""
         ...
 
 
@@ -257,19 +258,19 @@ class Sealer(Protocol):
     """SOPS."""
 
     def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
-        """Seal values under the stack's KMS key with the run as encryption context, or for an age recipient."""
+        """Return the sealed values: under the KMS key with the run as encryption context, or for an age recipient."""
         ...
 
     def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:
-        """Open a sealed file, in memory; raise ``SealingFailed``."""
+        """Return a sealed file's values, unsealed in memory; raise ``SealingFailed``."""
         ...
 
 
 class Parallel(Protocol):
-    """Does independent calls side by side (threads on AWS, one after another in tests and the simulation)."""
+    """Does independent calls concurrently (in threads on AWS, one after another in tests and the simulation)."""
 
     def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
-        """Do all calls; give each one's value or its error, in the order given. Other exceptions are raised."""
+        """Do all calls and return each one's value or ``IacCiError``, in their order. Other exceptions are raised."""
         ...
 
 
@@ -277,19 +278,19 @@ class Logger(Protocol):
     """Structured log lines."""
 
     def bind(self, **context: str) -> Logger:
-        """Return a logger that adds this context (run_id, order_num, trace_id) on every line."""
+        """Return a logger that adds this context (run_id, order_num, trace_id) to every line."""
         ...
 
     def info(self, message: str, **fields: object) -> None:
-        """Write a line that a reader of a healthy run wants."""
+        """Log progress of a run without problems."""
         ...
 
     def warning(self, message: str, **fields: object) -> None:
-        """Write a line about something that went wrong and was dealt with."""
+        """Log a problem that the engine handled."""
         ...
 
     def error(self, message: str, **fields: object) -> None:
-        """Write a line about something that a person should see."""
+        """Log a problem that a person should see."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How far an order is, in words for people: pure."""
+"""Texts about an order's progress, for people: pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
-    """Return in plain words what an order waits for or why it ended; empty if there is nothing to say."""
+    """Return what an order waits for or why it ended; empty if there is no reason."""
     if order.status is not OrderState.QUEUED:
         return order.reason or ""
     if readiness(order, by_num)[0] is Readiness.READY:
@@ -24,7 +24,7 @@ def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
 
 
 def duration(order: OrderRow) -> str:
-    """Return how long an order ran, as a person says it; empty while unknown."""
+    """Return how long an order ran, as ``4.2 s`` or ``3 min 5 s``; empty if it has no start or no end."""
     if order.started_at is None or order.ended_at is None:
         return ""
     seconds = (order.ended_at - order.started_at).total_seconds()
@@ -32,7 +32,7 @@ def duration(order: OrderRow) -> str:
 
 
 def did_not_succeed(orders: Sequence[OrderRow]) -> list[OrderRow]:
-    """Return the orders whose logs a person will want: those that ran and did not succeed."""
+    """Return the orders that ran and did not succeed: their logs are shown."""
     return [
         order
         for order in orders

@@ -1,4 +1,4 @@
-"""Which addresses of repositories git may be given."""
+"""Checks URLs of repositories before git gets them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _URL_SCHEMES: Final = frozenset({"https", "ssh"})
 
 
 def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
-    """Return what is wrong with a repository's address; None if git may be given it.
+    """Return the problem with a repository's URL, None if git may use it.
 
     Accepted are ``https://``, ``ssh://`` and ``user@host:path``; ``file://`` only with ``allow_file``, which the local
-    cloud sets. An address must not hold credentials, because it is shown and stored.
+    cloud sets. A URL must not contain credentials, because it is shown and stored.
     """
     if _SCP.fullmatch(repository):
         return None
@@ -22,13 +22,13 @@ def repository_problem(repository: str, *, allow_file: bool = False) -> str | No
         parts = urlsplit(repository)
         host, password = parts.hostname, parts.password
     except ValueError:
-        return "is not the address of a repository"
+        return "is not the URL of a repository (example: https://github.com/owner/name)"
     if parts.scheme == "file":
-        return None if allow_file and parts.path.startswith("/") else "file:// works on the local cloud only"
+        return None if allow_file and parts.path.startswith("/") else "is file://, which works on the local cloud only"
     if parts.scheme not in _URL_SCHEMES:
         return "must be https://…, ssh://… or user@host:path"
     if not host or host.startswith("-") or not parts.path.strip("/"):
-        return "names no host and path"
+        return "has no host or no path"
     if password is not None or (parts.scheme == "https" and parts.username is not None):
-        return "carries credentials; put them where git_token_location says"
+        return "contains credentials; remove them and store the token at git_token_location"
     return None

@@ -1,4 +1,4 @@
-"""A request as it reached the webhook endpoint."""
+"""A request to the webhook endpoint."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it was sent: raw bytes, and headers by lower-case name."""
+    """A request: its raw body, and its headers by lower-case name."""
 
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """Return a header's value, whatever its case."""
+        """Return a header's value, None if it is missing; the name's case is ignored."""
         return self.headers.get(name.lower())

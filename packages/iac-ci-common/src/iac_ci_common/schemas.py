@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas of what crosses the engine's border: ``python -m iac_ci_common.schemas docs/schemas``."""
+"""Writes the JSON Schemas of the public formats: ``python -m iac_ci_common.schemas docs/schemas``."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "result": Result,
     "done": DoneMarker,
 }
-"""The shapes that others send or read, by the name of their file."""
+"""The models that callers send or read, by the name of their schema's file."""
 
 
 def schema(model: type[BaseModel]) -> str:
-    """Return a model's schema as the text of its file."""
+    """Return the text of a model's schema file."""
     return json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
 def write(folder: Path, models: Mapping[str, type[BaseModel]]) -> None:
-    """Write the schemas of ``models`` into a folder, each as ``<name>.json``."""
+    """Write each schema of ``models`` as ``<name>.json`` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, model in models.items():
         (folder / f"{name}.json").write_text(schema(model), "utf-8")

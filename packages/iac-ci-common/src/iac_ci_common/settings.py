@@ -1,6 +1,6 @@
 """Settings that every function reads from its environment, all under the prefix ``IAC_CI_``.
 
-``terraform/deploy/stack/functions.json`` gives each function exactly the ones its own settings class declares.
+``terraform/deploy/stack/functions.json`` sets exactly the variables that each function's settings class declares.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from iac_ci_common.job_validation.rules import DEFAULT_SECRETS_PREFIX
 
 
 class CommonSettings(BaseSettings):
-    """What every function knows of its stack."""
+    """Settings of every function."""
 
     model_config = SettingsConfigDict(env_prefix="IAC_CI_", frozen=True, extra="ignore")
 
@@ -21,7 +21,7 @@ class CommonSettings(BaseSettings):
 
 
 class RunSettings(CommonSettings):
-    """Where runs are kept: for the functions that read and move them."""
+    """Names of bucket and tables, for the functions that read and change runs."""
 
     internal_bucket: str
     orders_table: str
@@ -30,10 +30,10 @@ class RunSettings(CommonSettings):
 
 
 class JobSettings(RunSettings):
-    """What jobs may name: for the functions that accept them."""
+    """Limits of what jobs may name, for the functions that accept jobs."""
 
-    secrets_prefix: str = Field(DEFAULT_SECRETS_PREFIX, description="Where the secrets that jobs may name must lie.")
+    secrets_prefix: str = Field(DEFAULT_SECRETS_PREFIX, description="Prefix of the secrets that jobs may name.")
     secret_allow_list: dict[str, list[str]] = Field(
-        default_factory=lambda: {"*": ["*"]}, description="Patterns of locations that each source of jobs may name."
+        default_factory=lambda: {"*": ["*"]}, description="Patterns of secret names that each source of jobs may name."
     )
-    allow_file_repositories: bool = Field(False, description="file:// repositories: on the local cloud only.")
+    allow_file_repositories: bool = Field(False, description="Accept file:// repositories: on the local cloud only.")

@@ -1,4 +1,4 @@
-"""``X-IaC-CI-Signature: t=<unix>,v1=<hex hmac-sha256 of "t.body">``: how an API caller proves who it is."""
+"""``X-IaC-CI-Signature: t=<unix>,v1=<hex hmac-sha256 of "t.body">`` authenticates an API caller."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _FORM = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 
 def sign(secret: str, body: bytes, now: datetime) -> str:
     """Return the header that signs ``body`` at ``now`` with the shared secret."""
-    moment = str(int(now.timestamp()))
-    return f"t={moment},v1={_digest(secret, moment, body)}"
+    timestamp = str(int(now.timestamp()))
+    return f"t={timestamp},v1={_digest(secret, timestamp, body)}"
 
 
 def verify(header: str | None, body: bytes, secrets: Sequence[str], now: datetime) -> str:
     """Return the signature's digest if one of the secrets made it within five minutes of ``now``.
 
-    Several secrets are accepted while one replaces another. Raises ``SignatureRefused`` otherwise, also where no
-    secret is set: an engine without a secret refuses everything.
+    Several secrets are accepted, so that a secret can be rotated. Raises ``SignatureRefused`` otherwise, also if no
+    secret is set: without a secret every request is refused.
     """
     usable = [secret for secret in secrets if secret]
     if not usable:
@@ -39,15 +39,15 @@ def verify(header: str | None, body: bytes, secrets: Sequence[str], now: datetim
     match = _FORM.fullmatch(header.strip())
     if match is None:
         raise SignatureRefused(f"{HEADER} is not of the form t=<unix time>,v1=<64 hex digits>")
-    moment, given = match.groups()
-    # Every secret is compared, in constant time, so that timing tells nothing about which one came close.
-    matches = [hmac.compare_digest(_digest(secret, moment, body), given) for secret in usable]
+    timestamp, digest = match.groups()
+    # Every secret is compared, in constant time, so that the duration shows nothing about the secrets.
+    matches = [hmac.compare_digest(_digest(secret, timestamp, body), digest) for secret in usable]
     if not any(matches):
-        raise SignatureRefused("the signature does not fit the body")
-    if abs(now.timestamp() - int(moment)) > SIGNATURE_TOLERANCE_SECONDS:
-        raise SignatureRefused(f"the signature is more than {SIGNATURE_TOLERANCE_SECONDS} seconds old or ahead")
-    return given
+        raise SignatureRefused("the signature does not match the body and any of the stack's webhook secrets")
+    if abs(now.timestamp() - int(timestamp)) > SIGNATURE_TOLERANCE_SECONDS:
+        raise SignatureRefused(f"the signature's time is more than {SIGNATURE_TOLERANCE_SECONDS} seconds from now")
+    return digest
 
 
-def _digest(secret: str, moment: str, body: bytes) -> str:
-    return hmac.new(secret.encode(), moment.encode() + b"." + body, hashlib.sha256).hexdigest()
+def _digest(secret: str, timestamp: str, body: bytes) -> str:
+    return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()

@@ -1,8 +1,8 @@
 """The state machine of orders and runs: pure tables, nothing else.
 
 ``queued → dispatching → running → succeeded | failed | timed_out | cancelled`` and ``queued → skipped | cancelled``.
-A result may overtake the row's move to ``running`` (the worker can be done before the orchestrator notes that it
-started it), so ``dispatching`` may also move straight to an end.
+A result may arrive before the row shows ``running`` (the worker can finish before the orchestrator records that it
+started it), so ``dispatching`` may also change directly to a terminal state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from iac_ci_common.errors import IllegalTransition
 
 
 class OrderState(StrEnum):
-    """Where an order is on its way."""
+    """The state of an order."""
 
     QUEUED = "queued"
     DISPATCHING = "dispatching"
@@ -28,7 +28,7 @@ class OrderState(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a run is on its way."""
+    """The state of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -80,12 +80,12 @@ RUN_TRANSITIONS: Final = MappingProxyType(
 
 
 def check_order_transition(before: OrderState, after: OrderState) -> None:
-    """Raise ``IllegalTransition`` unless an order may go from ``before`` to ``after``."""
+    """Raise ``IllegalTransition`` unless an order may change from ``before`` to ``after``."""
     if after not in ORDER_TRANSITIONS[before]:
-        raise IllegalTransition(f"an order cannot move from {before} to {after}")
+        raise IllegalTransition(f"an order cannot change from {before} to {after}")
 
 
 def check_run_transition(before: RunState, after: RunState) -> None:
-    """Raise ``IllegalTransition`` unless a run may go from ``before`` to ``after``."""
+    """Raise ``IllegalTransition`` unless a run may change from ``before`` to ``after``."""
     if after not in RUN_TRANSITIONS[before]:
-        raise IllegalTransition(f"a run cannot move from {before} to {after}")
+        raise IllegalTransition(f"a run cannot change from {before} to {after}")

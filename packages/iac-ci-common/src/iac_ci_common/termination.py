@@ -1,4 +1,4 @@
-"""Ends an order from outside: for whoever finds that its worker will not report."""
+"""Ends an order whose worker will not report."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def force_end(
     reporter: Reporter,
     now: datetime,
 ) -> bool:
-    """Take the claim so that the commands can no longer start, leave the result, and stop the build if there is one.
+    """Create the claim, so that the commands cannot start any more, and the result; stop the build if there is one.
 
-    Returns False if a result was there before: the first one counts, whoever wrote it.
+    Returns False if a result existed already, which then counts. Raises what the ports raise.
     """
     claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
     with contextlib.suppress(AlreadyExists):

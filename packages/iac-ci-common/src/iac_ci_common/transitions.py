@@ -1,4 +1,4 @@
-"""When a planned transition is legal, and when it still fits: the same rule for every adapter."""
+"""Checks of planned transitions, common to every adapter."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def check_transition(transition: Transition) -> None:
-    """Raise ``IllegalTransition`` unless the state table knows the transition and it stays on one row.
+    """Raise ``IllegalTransition`` unless the state table allows the transition and both rows are the same order.
 
-    The one transition that keeps its state is the renewed dispatch of an order that stayed ``dispatching``.
+    One transition keeps its state: the repeated dispatch of an order that stayed ``dispatching``.
     """
     before, after = transition.before, transition.after
     if (before.run_id, before.order_num) != (after.run_id, after.order_num):
-        raise IllegalTransition("a transition cannot change rows", run_id=before.run_id, order_num=before.order_num)
+        raise IllegalTransition("a transition cannot change the row", run_id=before.run_id, order_num=before.order_num)
     if isinstance(before, RunRow) and isinstance(after, RunRow):
         check_run_transition(before.status, after.status)
     elif isinstance(before, OrderRow) and isinstance(after, OrderRow):
@@ -28,12 +28,12 @@ def check_transition(transition: Transition) -> None:
         check_order_transition(before.status, after.status)
     else:
         raise IllegalTransition(
-            "a transition cannot turn a run into an order", run_id=before.run_id, order_num=before.order_num
+            "a transition cannot change a run into an order", run_id=before.run_id, order_num=before.order_num
         )
 
 
 def holds(transition: Transition, current: OrderRow | RunRow) -> bool:
-    """Return whether the row is as the plan saw it: the same status and, of orders, the same dispatch."""
+    """Return whether the row has the status and, for an order, the dispatch of ``transition.before``."""
     if isinstance(transition.before, OrderRow) and isinstance(current, OrderRow):
         return current.status is transition.before.status and current.dispatched_at == transition.before.dispatched_at
     return current.status == transition.before.status

@@ -1,6 +1,6 @@
-"""What the models refuse, in the words of iac-ci: the one translator for jobs, the configuration and the command line.
+"""Messages for input that the models refuse: jobs, the configuration and arguments of the command line.
 
-No message of a library reaches a user, and no message repeats a value: it may be a secret in a wrong place.
+Users never see messages of a library. No message repeats a value, because it may be a secret in the wrong field.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MAX_MESSAGE_CHARS: Final = 400
-"""Longest message."""
+"""Longest message, in characters."""
 
 UNKNOWN_ORDER: Final = "unknown order"
 
 NO_VALUE: Final = "has no value"
 
-HALF_CHARACTER: Final = "must be text; it holds half of a character (a lone surrogate)"
+HALF_CHARACTER: Final = "must be text without a lone surrogate (half of a character)"
 
-_DEFAULT: Final = "has a value that is not allowed here"
+_DEFAULT: Final = "has a value that is not allowed"
 
 _WORDS: Final = {
     "missing": "is missing",
@@ -41,10 +41,10 @@ _WORDS: Final = {
     "string_unicode": HALF_CHARACTER,
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number, written plainly",
-    "int_parsing": "must be a whole number, written plainly",
-    "int_from_float": "must be a whole number, written plainly",
-    "int_parsing_size": "is too large a number",
+    "int_type": "must be a whole number without quotes, point or exponent",
+    "int_parsing": "must be a whole number without quotes, point or exponent",
+    "int_from_float": "must be a whole number without quotes, point or exponent",
+    "int_parsing_size": "is a number that is too large",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "finite_number": "must be a finite number",
@@ -53,9 +53,9 @@ _WORDS: Final = {
     "datetime_type": "must be a date and a time",
     "datetime_parsing": "must be a date and a time",
     "datetime_from_date_parsing": "must be a date and a time",
-    "timezone_aware": "must be a time with its zone",
-    "url_type": "must be an address (URL)",
-    "url_parsing": "must be an address (URL)",
+    "timezone_aware": "must be a time with a time zone",
+    "url_type": "must be a URL",
+    "url_parsing": "must be a URL",
     "recursion_loop": "is nested too deeply",
     "recursion_depth_exceeded": "is nested too deeply",
 }
@@ -69,20 +69,20 @@ _BOUNDS: Final = {
 
 _FORMS: Final = {
     r"^[^\x00-\x1f\x7f]*$": "it must be one line without control characters",
-    r"^[^\x00]*$": "it must not hold a NUL character",
+    r"^[^\x00]*$": "it must not contain a NUL character",
     r"^[0-9a-f]{40}([0-9a-f]{24})?$": "it must be a full commit hash: 40 or 64 hexadecimal digits in lower case",
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,1024}$": "it must be s3://bucket/key",
     r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}$": (
         "it must be the ARN of a role: arn:aws:iam::123456789012:role/name"
     ),
     r"^[a-z0-9][a-z0-9-]{0,31}$": (
-        "it must be a word of 1 to 32 lower-case letters, digits or -, beginning with a letter or digit"
+        "it must be 1 to 32 lower-case letters, digits or -, beginning with a letter or digit"
     ),
     r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": (
-        "it must be 1 to 64 letters, digits or _, beginning with a letter or _: it becomes part of a variable's name"
+        "it must be 1 to 64 letters, digits or _, beginning with a letter or _ (part of a variable's name)"
     ),
 }
-"""What each pattern of the models asks for; a test holds this list to the models."""
+"""What each pattern of the models requires; a test compares this list with the models."""
 
 _SAME: Final = (
     ("order_name", "name", "job_name", "id"),
@@ -111,27 +111,27 @@ _SAME: Final = (
     ("sops_key", "age_key"),
     ("version", "schema_version"),
 )
-"""Words for one thing: those of jobs, of the configuration, and of other CI systems. Earlier rows count first."""
+"""Synonyms: names in jobs, in the configuration, and in other CI systems. Earlier rows have precedence."""
 
 _NEAR: Final = 0.75
-"""Least likeness of a misspelt word; below it the guess is wrong more often than it helps."""
+"""Smallest similarity (0 to 1) of a misspelt word; below it most guesses are wrong."""
 
 _NEAR_ANOTHER: Final = 0.85
-"""The same for another word of a field, of which there are many."""
+"""The same for synonyms, which are many."""
 
 
 def message(error: ErrorDetails) -> str:
-    """Return what is wrong, for one of pydantic's findings; fields that are unknown need ``unknown_field``."""
+    """Return the message for one of pydantic's errors; ``unknown_field`` is for unknown fields."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in {"value_error", "assertion_error"}:
-        # Raised by the models' own validators, whose words are ours.
+        # The models' own validators raise these, with messages of iac-ci.
         text = str(context.get("error", "")) or _DEFAULT
     elif error.get("input", ...) is None and (kind.endswith("_type") or kind in {"enum", "literal_error"}):
         text = NO_VALUE
     elif kind in {"enum", "literal_error"}:
         text = f"must be {context['expected']}"
     elif kind == "string_pattern_mismatch":
-        text = "has a form that is not allowed here"
+        text = "has a form that is not allowed"
         if form := _FORMS.get(str(context["pattern"])):
             text += f"; {form}"
     elif kind in {"too_short", "string_too_short", "bytes_too_short"}:
@@ -152,31 +152,31 @@ def _unit(kind: str) -> str:
 
 
 def unknown_field(name: str, fields: Iterable[str], elsewhere: str | None = None) -> str:
-    """Return what is wrong with a field that is not among ``fields``; ``elsewhere`` says where it would belong."""
+    """Return the message for a field that is not in ``fields``; ``elsewhere`` names the object that has it."""
     near = meant(name, fields)
     if near is not None:
         return f"unknown field {shown(name)}; did you mean {near!r}?"
-    return f"unknown field {shown(name)}" + (f" here; {elsewhere}" if elsewhere else "")
+    return f"unknown field {shown(name)}" + (f"; {elsewhere}" if elsewhere else "")
 
 
 def unknown_order(name: str) -> str:
-    """Return what is wrong with a dependency on an order that the job does not have."""
+    """Return the message for a dependency on an order that the job does not have."""
     return f"{UNKNOWN_ORDER} {name!r}"
 
 
 def cycle(names: list[str]) -> str:
-    """Return the message for a dependency cycle; the first name is repeated at its end, long ones are shortened."""
-    listed = names if len(names) <= 20 else [*names[:10], f"… {len(names) - 20} more …", *names[-10:]]
-    return f"dependency cycle: {' → '.join(listed)}"
+    """Return the message for a dependency cycle, whose last name repeats the first; long cycles are shortened."""
+    shortened = names if len(names) <= 20 else [*names[:10], f"… {len(names) - 20} more …", *names[-10:]]
+    return f"dependency cycle: {' → '.join(shortened)}"
 
 
 def meant(name: str, fields: Iterable[str]) -> str | None:
-    """Return the field of ``fields`` that an unknown one stands for: another word for it, or nearly its spelling."""
+    """Return the field of ``fields`` that an unknown name means by synonym or spelling; None if there is none."""
     known = sorted(set(fields))
     word = name.lower().replace("-", "_")
     if word in known:
         return word
-    # The spelling before the meaning where both fit, and a misspelt synonym last.
+    # Exact synonyms come first, then similar spellings, then similar spellings of synonyms.
     others = {other: field for row in reversed(_SAME) for field in row[:2] if field in known for other in row}
     if word in others:
         return others[word]
@@ -187,5 +187,5 @@ def meant(name: str, fields: Iterable[str]) -> str | None:
 
 
 def shown(name: str) -> str:
-    """Return a name in quotes, cut, without anything that a terminal would obey."""
+    """Return a name in quotes, at most 64 characters, without control characters."""
     return f"{name[:64]!r}"

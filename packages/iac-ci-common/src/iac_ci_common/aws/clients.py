@@ -1,4 +1,4 @@
-"""Clients, made once per process and only when needed."""
+"""The clients of AWS services: each is made once per process, at its first use."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _making: Final = Lock()
 
 
 def client(service: str) -> Any:
-    """Return the one client of a service.
+    """Return the process's client of a service.
 
-    Several threads may ask at once for a first time. boto3's default session, which makes clients, must not be used by
-    two at a time (Boto3 documentation, "Session"), so they are made one after another.
+    Several threads may call this at once. boto3's default session, which makes clients, is not thread-safe
+    (Boto3 documentation, "Session"), so clients are made one after another.
 
-    S3 signs with SigV4 (the default presigns with an older scheme, which role sessions cannot use) and speaks by
-    paths where another endpoint stands for AWS, because host names of buckets do not resolve there. Retries are
+    S3 signs with SigV4 (the default presigns with an older scheme, which role sessions cannot use). With an endpoint
+    other than AWS it uses path-style addresses, because host names of buckets do not resolve there. Retries are
     botocore's standard ones, with jitter (AWS SDKs Reference Guide, "Retry behavior").
     """
-    found = _clients.get(service)
-    if found is None:
+    cached = _clients.get(service)
+    if cached is None:
         with _making:
-            found = _clients.get(service)
-            if found is None:
-                found = _clients[service] = _make(service)
-    return found
+            cached = _clients.get(service)
+            if cached is None:
+                cached = _clients[service] = _make(service)
+    return cached
 
 
 def _make(service: str) -> Any:

@@ -1,4 +1,4 @@
-"""Addresses in the AWS console, for people: who opens one needs the rights to see what is there."""
+"""URLs in the AWS console, for people who have the rights to open them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from iac_ci_common import keys
 
 
 def object_address(region: str, bucket: str, key: str) -> str:
-    """Return the console's page of an object."""
+    """Return the URL of an object's page in the console."""
     domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
     return f"https://{region}.console.{domain}/s3/object/{quote(bucket)}?region={quote(region)}&prefix={quote(key)}"
 
 
 def log_address(bucket: str, run_id: str, order_num: str) -> str | None:
-    """Return the console's page of an order's whole log; None where another endpoint stands for AWS."""
+    """Return the URL of the page of an order's whole log; None with an endpoint other than AWS."""
     region = os.environ.get("AWS_REGION")
     if not region or "AWS_ENDPOINT_URL" in os.environ:
         return None

@@ -1,4 +1,4 @@
-"""Deliveries in the table locks of DynamoDB."""
+"""Webhook deliveries in the DynamoDB table locks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DynamoDeliveries:
-    """Requests that were received before."""
+    """Deliveries that the engine has received."""
 
     def __init__(self, client: Any, table: str) -> None:
         """Use a DynamoDB client and the table's name."""
@@ -24,8 +24,8 @@ class DynamoDeliveries:
         self._table = table
 
     def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
-        """Remember all deliveries in one transaction, or none and return the first that is alive."""
-        # TTL deletes late, so an expired row that still stands counts as gone.
+        """Remember all deliveries in one transaction; or none, and return the first that is remembered already."""
+        # DynamoDB deletes expired rows late, so an expired row counts as missing.
         new_or_expired = "attribute_not_exists(lock_key) OR expires_at <= :now"
         group = [
             {
@@ -47,11 +47,11 @@ class DynamoDeliveries:
                 seen = model(Delivery, answer["Item"])
                 if seen.expires_at > now:
                     return seen
-        raise ConditionFailed("a delivery was seen before and is gone now", retry_is_safe=True)
+        raise ConditionFailed("a delivery was remembered and has expired since", retry_is_safe=True)
 
     def answer(self, key: str, answer: str) -> None:
-        """Keep the answer that a remembered delivery got."""
-        with aws_errors("keeping an answer"):
+        """Save the answer to a remembered delivery."""
+        with aws_errors("saving an answer"):
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(key),

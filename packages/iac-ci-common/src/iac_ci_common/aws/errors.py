@@ -1,4 +1,4 @@
-"""Turns what boto3 raises into the engine's own errors."""
+"""Turns boto3's exceptions into the engine's errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _THROTTLED: Final = frozenset(
         "ServiceException",
         "LimitExceededException",
         "ExecutionLimitExceeded",
-        # A function that is being updated: it takes calls again in a moment.
+        # The function is being updated and accepts calls again in a moment.
         "ResourceConflictException",
         "AccountLimitExceededException",
         "TransactionInProgressException",
@@ -48,10 +48,10 @@ _THROTTLED: Final = frozenset(
 
 
 @contextmanager
-def aws_errors(what: str) -> Iterator[None]:
-    """Raise ``what`` went wrong as one of our errors: AWS's own code is named, its message kept.
+def aws_errors(action: str) -> Iterator[None]:
+    """Raise the engine's error for an exception of boto3; its message is ``action`` and AWS's code and message.
 
-    Failures of the connection, throttling and faults of the service may be retried; refusals may not.
+    ``retry_is_safe`` is true for failed connections, throttling and faults of the service, false for refusals.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -59,7 +59,7 @@ def aws_errors(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "Unknown"))
-        message = f"{what}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+        message = f"{action}: {code}: {error.response.get('Error', {}).get('Message', '')}"
         if code == "PreconditionFailed":
             raise AlreadyExists(message) from error
         if code in {"ConditionalCheckFailedException", "ConditionalRequestConflict"}:
@@ -71,4 +71,4 @@ def aws_errors(what: str) -> Iterator[None]:
             raise Throttled(message) from error
         raise PortFailed(message) from error
     except BotoCoreError as error:
-        raise PortFailed(f"{what}: {error}", retry_is_safe=True) from error
+        raise PortFailed(f"{action}: {error}", retry_is_safe=True) from error

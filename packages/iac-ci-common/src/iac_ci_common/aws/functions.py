@@ -1,4 +1,4 @@
-"""The init function's asynchronous legs, called by the door and by the watchdog."""
+"""Asynchronous invocations of the init function, by the webhook handler and the watchdog."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from iac_ci_common.models.answer import EventTask, PreparationTask
 
 
 class LambdaAsyncInvoker:
-    """Invokes the init function asynchronously with what one of its legs takes."""
+    """Invokes the init function asynchronously with a task."""
 
     def __init__(self, client: Any, function_name: str) -> None:
-        """Use a Lambda client and the function's name."""
+        """Use a Lambda client and the name of the function."""
         self._client = client
         self._function_name = function_name
 
     def prepare(self, run_id: str) -> None:
-        """Ask for the preparation of an accepted run."""
+        """Invoke the preparation of an accepted run."""
         self._invoke(PreparationTask(prepare=run_id))
 
     def process_event(self, trigger_id: str) -> None:
-        """Ask for a stored event to be worked on."""
+        """Invoke the processing of a stored event."""
         self._invoke(EventTask(trigger=trigger_id))
 
-    def _invoke(self, payload: PreparationTask | EventTask) -> None:
+    def _invoke(self, task: PreparationTask | EventTask) -> None:
         with aws_errors(f"invoking {self._function_name}"):
             self._client.invoke(
                 FunctionName=self._function_name,
                 InvocationType="Event",
-                Payload=payload.model_dump_json().encode(),
+                Payload=task.model_dump_json().encode(),
             )

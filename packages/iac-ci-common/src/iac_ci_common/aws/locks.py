@@ -1,4 +1,4 @@
-"""Locks of runs in the table locks of DynamoDB."""
+"""Locks of runs in the DynamoDB table locks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-# Only where the lock is new, so that ringing never changes who holds it.
+# These attributes are set only if the lock is new, so that an event never changes the owner.
 _NEW_LOCK: Final = (
     "SET run_id = :run, expires_at = if_not_exists(expires_at, :expires), "
     "schema_version = if_not_exists(schema_version, :one)"
@@ -35,29 +35,29 @@ class DynamoLocks:
     def ring(
         self,
         run_id: str,
-        news: AbstractSet[str],
+        pending: AbstractSet[str],
         *,
         owner: str,
         now: datetime,
         lease_seconds: int,
         expires_at: datetime,
     ) -> Lock:
-        """Count one more event and take the lock if it is free; a completed lock stays as it is."""
+        """Add an event to the doorbell and take the lock if it is free. A completed lock stays as it is."""
         not_completed = "attribute_not_exists(completed) OR completed = :false"
-        # Owner and lease come and go together, so that both are taken or neither is.
+        # Owner and lease are always set and removed together, so both are taken or neither is.
         if_free = "#owner = if_not_exists(#owner, :owner), lease_until = if_not_exists(lease_until, :until)"
         values = {
             **_new_lock(run_id, expires_at),
             ":owner": {"S": owner},
             ":until": {"S": _moment(now + timedelta(seconds=lease_seconds))},
             ":zero": {"N": "0"},
-            ":news": {"SS": sorted(news)},
+            ":pending": {"SS": sorted(pending)},
             ":false": {"BOOL": False},
         }
         try:
             return self._update(
                 run_id,
-                f"{_NEW_LOCK}, #token = if_not_exists(#token, :zero), {if_free} ADD doorbell :one, rung :news",
+                f"{_NEW_LOCK}, #token = if_not_exists(#token, :zero), {if_free} ADD doorbell :one, rung :pending",
                 not_completed,
                 values,
                 {"#owner": "owner", "#token": "token"},
@@ -69,16 +69,16 @@ class DynamoLocks:
             return lock
 
     def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock | None:
-        """Take a lock that nobody holds alive and that is not completed."""
+        """Take a lock that has no valid lease and is not completed; return None if it cannot be taken."""
         not_completed = "(attribute_not_exists(completed) OR completed = :false)"
         not_held = "(attribute_not_exists(#owner) OR lease_until <= :now)"
-        # botocore asks again where an answer was lost: then the holder who is in the way may be ourselves.
-        ours_already = "(#owner = :owner AND lease_until = :until)"
+        # botocore repeats a call whose answer was lost; then the lock may already have this owner.
+        already_owned = "(#owner = :owner AND lease_until = :until)"
         try:
             return self._update(
                 run_id,
                 f"{_NEW_LOCK}, #owner = :owner, lease_until = :until ADD #token :one, doorbell :one",
-                f"{not_completed} AND ({not_held} OR {ours_already})",
+                f"{not_completed} AND ({not_held} OR {already_owned})",
                 {
                     **_new_lock(run_id, expires_at),
                     ":owner": {"S": owner},
@@ -92,25 +92,25 @@ class DynamoLocks:
             return None
 
     def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
-        """Prolong our lease."""
+        """Extend the owner's lease."""
         until = {":until": {"S": _moment(now + timedelta(seconds=lease_seconds))}}
-        renewed = self._update_ours(lock, "SET lease_until = :until", until)
-        # The doorbell stays the one that the holder last looked at: a renewal must not swallow a ring.
+        renewed = self._update_owned(lock, "SET lease_until = :until", until)
+        # The doorbell keeps the value that the owner read last: a renewal must not hide a later event.
         return renewed.model_copy(update={"doorbell": lock.doorbell, "rung": lock.rung})
 
     def release(self, lock: Lock) -> Lock | None:
-        """Let go unless it rang."""
-        nobody_rang = " AND doorbell = :doorbell"
-        kept = "SET answered = :doorbell, comment_behind = :behind"
+        """Release the lock unless an event came after ``lock`` was read."""
+        no_event = " AND doorbell = :doorbell"
+        update = "SET answered = :doorbell, comment_behind = :behind"
         values: dict[str, Any] = {
             ":doorbell": {"N": str(lock.doorbell)},
             ":behind": {"BOOL": lock.comment_behind},
         }
         if lock.reported_at is not None:
-            kept += ", reported_at = :reported"
+            update += ", reported_at = :reported"
             values[":reported"] = {"S": _moment(lock.reported_at)}
         try:
-            self._update_ours(lock, f"{kept} REMOVE #owner, lease_until, rung", values, extra=nobody_rang)
+            self._update_owned(lock, f"{update} REMOVE #owner, lease_until, rung", values, extra=no_event)
         except ConditionFailed as error:
             current = _seen(error) or self.read(lock.run_id)
             if current is None or current.owner != lock.owner or current.token != lock.token:
@@ -119,21 +119,21 @@ class DynamoLocks:
         return None
 
     def complete(self, lock: Lock) -> None:
-        """Mark the run as finished for good."""
-        self._update_ours(lock, "SET completed = :true REMOVE #owner, lease_until", {":true": {"BOOL": True}})
+        """Mark the run as completed for ever."""
+        self._update_owned(lock, "SET completed = :true REMOVE #owner, lease_until", {":true": {"BOOL": True}})
 
     def read(self, run_id: str) -> Lock | None:
-        """Read a run's lock, consistently."""
+        """Return a run's lock by a consistent read."""
         with aws_errors(f"reading the lock of {run_id}"):
             answer = self._client.get_item(TableName=self._table, Key=_key(keys.run_lock(run_id)), ConsistentRead=True)
         return model(Lock, answer["Item"]) if "Item" in answer else None
 
-    def _update_ours(self, lock: Lock, expression: str, values: Mapping[str, Any], *, extra: str = "") -> Lock:
-        still_ours = "#owner = :owner AND #token = :token"
+    def _update_owned(self, lock: Lock, expression: str, values: Mapping[str, Any], *, extra: str = "") -> Lock:
+        still_owned = "#owner = :owner AND #token = :token"
         return self._update(
             lock.run_id,
             expression,
-            still_ours + extra,
+            still_owned + extra,
             {":owner": {"S": lock.owner or ""}, ":token": {"N": str(lock.token)}, **values},
             {"#owner": "owner", "#token": "token"},
         )
@@ -157,12 +157,12 @@ class DynamoLocks:
         }
         if names:
             request["ExpressionAttributeNames"] = dict(names)
-        with aws_errors(f"the lock of {run_id}"):
+        with aws_errors(f"updating the lock of {run_id}"):
             return model(Lock, self._client.update_item(**request)["Attributes"])
 
 
 def _seen(error: ConditionFailed) -> Lock | None:
-    """Return the lock as it was when the condition failed: the refusal itself shows it, which saves a read."""
+    """Return the lock as it was when the condition failed. DynamoDB's refusal contains it, which saves a read."""
     refusal: Any = getattr(error.__cause__, "response", {})
     return model(Lock, refusal["Item"]) if "Item" in refusal else None
 
@@ -176,5 +176,5 @@ def _key(lock_key: str) -> dict[str, dict[str, str]]:
 
 
 def _moment(value: datetime) -> str:
-    # Fixed width, so that the table compares moments as it compares text.
+    # The width is fixed, so that comparing the texts compares the times.
     return value.isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""Buckets in S3."""
+"""S3 buckets."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class S3Objects:
     def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Write an object that must not exist.
 
-        Of several that write at once S3 answers some with 409 (Amazon S3 User Guide, "How to prevent object
-        overwrites with conditional writes"): those are asked again, and then meet the winner's object.
+        S3 answers some of several concurrent writes with 409 (Amazon S3 User Guide, "How to prevent object
+        overwrites with conditional writes"). They are sent again and then find the object of the first.
         """
         for attempt in range(_CONFLICT_ATTEMPTS):
             try:
@@ -46,7 +46,7 @@ class S3Objects:
                 return
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
-        """Read an object, at most ``max_bytes`` + 1 of it."""
+        """Return an object's bytes, at most ``max_bytes`` + 1 of them."""
         with aws_errors(f"reading {key}"):
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
             try:
@@ -58,16 +58,16 @@ class S3Objects:
             return content
 
     def exists(self, key: str) -> bool:
-        """Return whether the object is there."""
+        """Return whether the object exists."""
         try:
-            with aws_errors(f"looking for {key}"):
+            with aws_errors(f"checking {key}"):
                 self._client.head_object(Bucket=self._bucket, Key=key)
         except NotFound:
             return False
         return True
 
     def list(self, prefix: str) -> list[str]:
-        """List all keys with a prefix, sorted; a thousand a call."""
+        """Return all keys with a prefix, sorted; a call lists a thousand."""
         keys: list[str] = []
         with aws_errors(f"listing {prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
@@ -75,7 +75,7 @@ class S3Objects:
         return sorted(keys)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects, a thousand a call."""
+        """Delete objects, a thousand in a call."""
         for start in range(0, len(keys), _DELETE_BATCH):
             batch = keys[start : start + _DELETE_BATCH]
             with aws_errors(f"deleting {len(batch)} objects"):
@@ -87,11 +87,11 @@ class S3Objects:
                 raise PortFailed(f"deleting {first.get('Key')}: {first.get('Code')}", retry_is_safe=True)
 
     def presign_get(self, key: str, *, seconds: int) -> str:
-        """Make a URL that reads the object for so long."""
+        """Return a URL that reads the object and is valid for ``seconds``."""
         return self._presign("get_object", {"Bucket": self._bucket, "Key": key}, seconds)
 
     def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
-        """Make a URL that writes the object for so long."""
+        """Return a URL that writes the object and is valid for ``seconds``."""
         parameters = {"Bucket": self._bucket, "Key": key} | ({"IfNoneMatch": "*"} if create_once else {})
         return self._presign("put_object", parameters, seconds)
 
@@ -102,19 +102,19 @@ class S3Objects:
 
 
 class S3CodeStore:
-    """Archives in buckets that are the caller's."""
+    """Archives in the callers' buckets."""
 
     def __init__(self, client: Any) -> None:
         """Use an S3 client."""
         self._client = client
 
     def fetch(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
-        """Read an archive; one that is too large is refused before it is read."""
+        """Return an archive's bytes; raise ``PreparationFailed`` before reading one larger than ``max_bytes``."""
         with aws_errors(f"reading s3://{bucket}/{key}"):
             answer = self._client.get_object(Bucket=bucket, Key=key)
             try:
                 if int(answer["ContentLength"]) > max_bytes:
-                    raise PreparationFailed(f"s3://{bucket}/{key} is larger than {max_bytes} bytes")
+                    raise PreparationFailed(f"s3://{bucket}/{key} is larger than the allowed {max_bytes} bytes")
                 content: bytes = answer["Body"].read()
             finally:
                 answer["Body"].close()

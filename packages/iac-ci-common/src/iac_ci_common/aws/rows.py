@@ -1,4 +1,4 @@
-"""How models stand in DynamoDB: one attribute per field, readable in the console, None left out."""
+"""Converts models to DynamoDB items: one attribute per field, readable in the console, without None."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ M = TypeVar("M", bound="StoredShape")
 EXPIRY: Final = "expires_at"
 
 _NESTED: Final = frozenset({"report", "changes"})
-"""Fields that hold a model of their own."""
+"""Fields whose value is a model."""
 
 
 def item(model: BaseModel, **keys: str | int) -> dict[str, Any]:
-    """Turn a model into a low-level item; ``keys`` are attributes beside its fields.
+    """Return a model as a low-level item; ``keys`` are attributes beside its fields.
 
-    ``expires_at`` becomes epoch seconds, rounded up, as TTL wants it (Amazon DynamoDB Developer Guide, "Using time to
+    ``expires_at`` becomes epoch seconds, rounded up, as TTL needs it (Amazon DynamoDB Developer Guide, "Using time to
     live"); nested models become JSON text.
     """
     from boto3.dynamodb.types import TypeSerializer
@@ -41,7 +41,7 @@ def item(model: BaseModel, **keys: str | int) -> dict[str, Any]:
 
 
 def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
-    """Read a model back; attributes that are not its fields (keys of the table, a newer version's) are passed over.
+    """Return the model of an item; attributes that are not its fields (table keys, a newer version's) are ignored.
 
     They stay in the table, because rows are changed attribute by attribute. Raises ``StoredUnreadable``.
     """
@@ -66,5 +66,5 @@ def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
 
 
 def expiry_seconds(moment: datetime) -> int:
-    """Return the epoch second from which a row may be deleted."""
+    """Return the epoch second after which DynamoDB may delete a row."""
     return int(-(-moment.timestamp() // 1))

@@ -1,4 +1,4 @@
-"""The tables orders and order_events in DynamoDB."""
+"""The DynamoDB tables orders and order_events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DynamoRuns:
         self._events = events_table
 
     def read(self, run_id: str) -> RunRows:
-        """Read a run with one strongly consistent query per megabyte."""
+        """Return a run's rows, by one strongly consistent query per megabyte."""
         run: RunRow | None = None
         orders: list[OrderRow] = []
         with aws_errors(f"reading run {run_id}"):
@@ -50,22 +50,22 @@ class DynamoRuns:
         return RunRows(run, tuple(orders))
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
-        """Insert what is not there yet, a hundred rows a call; the run last."""
-        # Rows carry a condition each: a second preparation that runs late must not set rows back that have moved on.
+        """Insert the rows that do not exist yet, a hundred in a call; the run's row last."""
+        # Each row has a condition: a second preparation that runs late must not reset rows that have changed since.
         rows = [[self._put_new(order)] for order in orders]
-        told = [[self._put_event(event)] for event in events if event.order_num != RUN_ORDER_NUM]
-        there_before = [index for index in transactions.write(self._client, [*rows, *told]) if index < len(rows)]
-        # Rows left by an attempt that gave the run up and died name no code: without it the commands would run in an
-        # empty folder. Code is only ever added, so that whichever attempt commits the run finds its own or another's.
-        with_code = [orders[index] for index in there_before if orders[index].code_sha256 is not None]
+        order_events = [[self._put_event(event)] for event in events if event.order_num != RUN_ORDER_NUM]
+        refused = transactions.write(self._client, [*rows, *order_events])
+        # An attempt that failed the preparation and then died leaves rows without code, whose commands would run in an
+        # empty folder. Code is only added, so the attempt that commits the run finds its own digest or another's.
+        with_code = [orders[i] for i in refused if i < len(rows) and orders[i].code_sha256 is not None]
         transactions.write(self._client, [[self._add_code(order)] for order in with_code])
-        # The run must come after every row, also where they need several calls, so that its presence means all. Its
-        # events go with it: who comes second has no say in what is told of the run.
+        # The run's row comes after all others, also if they need several calls, so that its presence means that all
+        # exist. Its events are written with it, so that only the attempt that commits the run writes them.
         commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
         return not transactions.write(self._client, [commit])
 
     def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
-        """Apply the transitions that still fit; return the others."""
+        """Apply the transitions whose row is still as planned; return the others."""
         for transition in transitions:
             check_transition(transition)
         groups = [
@@ -75,12 +75,12 @@ class DynamoRuns:
         return tuple(transitions[index] for index in transactions.write(self._client, groups))
 
     def record(self, events: Sequence[Event]) -> None:
-        """Write events that go with no transition."""
+        """Write events that belong to no transition."""
         transactions.write(self._client, [[self._put_event(event)] for event in events])
 
     def events(self, trace_id: str) -> list[Event]:
-        """Read a run's events in the order of time."""
-        found: list[Event] = []
+        """Return a run's events in the order of time."""
+        rows: list[Event] = []
         with aws_errors(f"reading events of {trace_id}"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._events,
@@ -89,11 +89,11 @@ class DynamoRuns:
                 ConsistentRead=True,
             )
             for page in pages:
-                found += [model(Event, row) for row in page["Items"]]
-        return sorted(found, key=lambda event: (event.epoch_ms, event.sort))
+                rows += [model(Event, row) for row in page["Items"]]
+        return sorted(rows, key=lambda event: (event.epoch_ms, event.sort))
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set the reason to cancel on a run that has none and has not ended."""
+        """Set ``cancel_reason`` on a run that has none and has not ended."""
         ended = {f":ended{index}": {"S": state.value} for index, state in enumerate(sorted(RUN_TERMINAL))}
         not_cancelled = "attribute_not_exists(cancel_reason)"
         not_ended = f"NOT (#status IN ({', '.join(ended)}))"
@@ -109,7 +109,7 @@ class DynamoRuns:
                 )
         except ConditionFailed as error:
             if self.read(run_id).run is None:
-                raise NotFound(f"there is no run {run_id}", run_id=run_id) from error
+                raise NotFound(f"run {run_id} does not exist", run_id=run_id) from error
             raise
 
     def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
@@ -136,15 +136,15 @@ class DynamoRuns:
         return {"Put": {"TableName": self._events, "Item": item(event, sort_key=event.sort, epoch_ms=event.epoch_ms)}}
 
     def _update(self, transition: Transition) -> dict[str, Any]:
-        """Write only what changed, on condition that the row is still as the transition was planned for."""
+        """Write the changed attributes, on condition that the row's status and dispatch are those of ``before``."""
         before, after = item(transition.before), item(transition.after)
         changed = {name: value for name, value in after.items() if before.get(name) != value}
-        gone = sorted(set(before) - set(after))
-        names = {f"#{name}": name for name in [*changed, *gone, "status"]}
+        removed = sorted(set(before) - set(after))
+        names = {f"#{name}": name for name in [*changed, *removed, "status"]}
         values = {f":{name}": value for name, value in changed.items()}
-        still_there = "#status = :before_status"
+        same_status = "#status = :before_status"
         values[":before_status"] = before["status"]
-        condition = still_there
+        condition = same_status
         if isinstance(transition.before, OrderRow):
             names["#dispatched_at"] = "dispatched_at"
             if "dispatched_at" in before:
@@ -152,10 +152,10 @@ class DynamoRuns:
                 same_dispatch = "#dispatched_at = :before_dispatched_at"
             else:
                 same_dispatch = "attribute_not_exists(#dispatched_at)"
-            condition = f"{still_there} AND {same_dispatch}"
+            condition = f"{same_status} AND {same_dispatch}"
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changed) if changed else ""
-        if gone:
-            expression += " REMOVE " + ", ".join(f"#{name}" for name in gone)
+        if removed:
+            expression += " REMOVE " + ", ".join(f"#{name}" for name in removed)
         return {
             "Update": {
                 "TableName": self._orders,

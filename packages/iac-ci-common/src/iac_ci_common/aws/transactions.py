@@ -1,4 +1,4 @@
-"""TransactWriteItems, a hundred items a call, in which an item that no longer fits does not hold up the others."""
+"""TransactWriteItems in calls of a hundred items, in which a failed condition of one group does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_ITEMS: Final = 100
-"""Items in one transaction (Amazon DynamoDB Developer Guide, "TransactWriteItems")."""
+"""Most items in one transaction (Amazon DynamoDB Developer Guide, "TransactWriteItems")."""
 
-_PASSING: Final = frozenset(
+_TRANSIENT: Final = frozenset(
     {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
 )
-"""Reasons that pass by themselves; all others (an item too large, a value of the wrong kind) come back every time
+"""Reasons after which a retry can succeed; all others (an item too large, a value of the wrong type) repeat
 (Amazon DynamoDB API Reference, "TransactWriteItems")."""
 
 _ATTEMPTS: Final = 8
@@ -29,11 +29,11 @@ Group = list[dict[str, Any]]
 
 
 def write(client: Any, groups: Sequence[Group], *, wait: Callable[[float], None] = time.sleep) -> list[int]:
-    """Write all groups, as many as fit in one call together; return the indexes of those whose condition failed.
+    """Write all groups, as many as fit into one call; return the indexes of the groups whose condition failed.
 
-    A transaction is cancelled as a whole when one condition fails, so the refused groups are taken out and the rest is
-    written again. Items that another transaction holds at this moment are waited for, with jitter; ``Throttled`` is
-    raised when that does not end, and ``PortFailed`` where waiting cannot help.
+    DynamoDB cancels the whole transaction if one condition fails, so the refused groups are removed and the others are
+    written again. If another transaction holds an item, the call waits and retries, with jitter. Raises ``Throttled``
+    after the last retry, and ``PortFailed`` if a retry cannot succeed.
     """
     refused: list[int] = []
     for batch in _batches(groups):
@@ -43,13 +43,13 @@ def write(client: Any, groups: Sequence[Group], *, wait: Callable[[float], None]
 
 def _batches(groups: Sequence[Group]) -> list[list[int]]:
     batches: list[list[int]] = []
-    room = 0
+    free = 0
     for index, group in enumerate(groups):
-        if len(group) > room:
+        if len(group) > free:
             batches.append([])
-            room = MAX_ITEMS
+            free = MAX_ITEMS
         batches[-1].append(index)
-        room -= len(group)
+        free -= len(group)
     return batches
 
 
@@ -66,9 +66,9 @@ def _write_batch(client: Any, groups: Sequence[Group], batch: list[int], wait: C
             refused += failed
             left = [index for index in left if index not in failed]
             continue
-        lasting = sorted(set(reasons) - _PASSING)
-        if lasting:
-            raise PortFailed(f"a transaction of {len(left)} writes was refused: {', '.join(lasting)}")
+        permanent = sorted(set(reasons) - _TRANSIENT)
+        if permanent:
+            raise PortFailed(f"a transaction of {len(left)} writes was refused: {', '.join(permanent)}")
         attempt += 1
         if attempt == _ATTEMPTS:
             raise Throttled(
@@ -79,13 +79,13 @@ def _write_batch(client: Any, groups: Sequence[Group], batch: list[int], wait: C
 
 
 def _try(client: Any, entries: Group) -> list[str] | None:
-    """Write one transaction; None if it was written, else the reason for each entry."""
+    """Write one transaction; return None if it was written, else the reason for each entry."""
     from botocore.exceptions import ClientError
 
     with aws_errors(f"writing {len(entries)} items together"):
         try:
-            # botocore sends the same ClientRequestToken with each of its own retries, so an answer that was lost
-            # does not turn into a failed condition.
+            # botocore sends the same ClientRequestToken with each of its retries, so a lost answer does not become
+            # a failed condition.
             client.transact_write_items(TransactItems=entries)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "TransactionCanceledException":

@@ -1,4 +1,4 @@
-"""The watchdog's Step Function."""
+"""The watchdog's Step Functions state machine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from iac_ci_common.models.watch import Watch
 
 
 class StepFunctionWatchdogs:
-    """Starts executions under names that make starting twice start one."""
+    """Starts executions whose names make a repeated start harmless."""
 
     def __init__(self, client: Any, state_machine_arn: str) -> None:
-        """Use a Step Functions client and the machine's ARN."""
+        """Use a Step Functions client and the ARN of the state machine."""
         self._client = client
         self._arn = state_machine_arn
 
     def start(self, run_id: str, order_num: str) -> None:
-        """Start the watchdog of an order, or with ``0000`` of the run.
+        """Start the watchdog of an order, or of the run if ``order_num`` is ``0000``.
 
-        AWS answers a second start with the same name and input with the first one's success while it runs, and with
-        ``ExecutionAlreadyExists`` after it ended (AWS Step Functions API Reference, "StartExecution"): both are what
-        we want.
+        AWS answers a second start with the same name and input like the first while the execution runs, and with
+        ``ExecutionAlreadyExists`` after it ended (AWS Step Functions API Reference, "StartExecution"). Neither is an
+        error here.
         """
         from botocore.exceptions import ClientError
 

@@ -1,4 +1,4 @@
-"""Where orders run: the worker function and the CodeBuild project."""
+"""The worker function and the CodeBuild project, which run orders."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _MINIMUM_BUILD_MINUTES: Final = 5
 
 
 class AwsWorkers:
-    """Starts and stops workers. Clients are made when first used: most runs never need CodeBuild's."""
+    """Starts and stops workers. Clients are made at their first use, because most runs never need CodeBuild's."""
 
     def __init__(
         self, functions: Callable[[], Any], builds: Callable[[], Any], function_name: str, project: str
     ) -> None:
-        """Take makers of the Lambda and CodeBuild clients, and the names of function and project."""
+        """Take functions that make the Lambda and CodeBuild clients, and the names of function and project."""
         self._functions = functions
         self._builds = builds
         self._function_name = function_name
         self._project = project
 
     def start_lambda(self, work: Work) -> None:
-        """Hand an order to the worker function, asynchronously."""
+        """Invoke the worker function asynchronously for an order."""
         with aws_errors(f"invoking {self._function_name}"):
             self._functions().invoke(
                 FunctionName=self._function_name, InvocationType="Event", Payload=work.model_dump_json().encode()
             )
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Start a build; the same dispatch within five minutes gives the same one.
+        """Start a build and return its id; the same dispatch within five minutes returns the same build.
 
-        A token may only be repeated with the very same request (AWS CodeBuild API Reference, "StartBuild"), and a
-        renewed dispatch carries new URLs: it gets a build of its own, and the claim decides which of them runs.
+        A token may only be repeated with an identical request (AWS CodeBuild API Reference, "StartBuild"). A repeated
+        dispatch has new URLs, so it starts another build, and the claim decides which of the two runs the commands.
         """
         with aws_errors(f"starting a build of {self._project}"):
             answer = self._builds().start_build(
@@ -60,7 +60,7 @@ class AwsWorkers:
         return build_id
 
     def stop_build(self, build_id: str) -> None:
-        """Stop a build; one that has ended or is gone is no error."""
+        """Stop a build. A build that has ended or no longer exists is not an error."""
         try:
             with aws_errors(f"stopping {build_id}"):
                 self._builds().stop_build(id=build_id)
@@ -68,7 +68,7 @@ class AwsWorkers:
             return
 
     def build_ended(self, build_id: str) -> bool:
-        """Return whether a build has ended; one that CodeBuild no longer knows has."""
-        with aws_errors(f"looking at {build_id}"):
+        """Return whether a build has ended; true if CodeBuild no longer has it."""
+        with aws_errors(f"reading {build_id}"):
             builds = self._builds().batch_get_builds(ids=[build_id])["builds"]
         return not builds or builds[0]["buildStatus"] != "IN_PROGRESS"

@@ -1,4 +1,4 @@
-"""Whether a job is one that a stack accepts: pure. Everything that is wrong is reported at once, in one order."""
+"""Checks whether a stack accepts a job: pure. All problems are reported at once, in a fixed order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.parser import JobDraft, limited, read_job_draft
-from iac_ci_common.job_validation.places import places
+from iac_ci_common.job_validation.problem_paths import enclosing_paths
 from iac_ci_common.job_validation.rules import problems
 from iac_ci_common.validation_messages import UNKNOWN_ORDER
 
@@ -24,9 +24,9 @@ _ORDER = re.compile(r"[^\[\].]+\[([0-9]+)\]")
 def check_job(body: bytes, rules: Rules, also: Sequence[Problem] = (), *, code: str | None = None) -> Job:
     """Return the job of a request's body.
 
-    ``also`` are problems of the request around it; ``code`` is the ``s3_location`` of orders that name no code, where
-    a folder is sent with the job. Raises ``InputProblems`` with everything that is wrong in the body, its parts and
-    the whole: what concerns the job first, then order by order.
+    ``also`` are problems of the rest of the request. ``code`` is the ``s3_location`` for orders that name no code, if
+    a folder is sent with the job. Raises ``InputProblems`` with all problems of the body, its fields and the whole job:
+    first the job's, then each order's.
     """
     content, found = parse_body(body)
     if code is not None:
@@ -35,7 +35,7 @@ def check_job(body: bytes, rules: Rules, also: Sequence[Problem] = (), *, code: 
 
 
 def check_fields(fields: Mapping[str, Any], rules: Rules) -> Job:
-    """Return the job of fields that the engine itself put together; ``orders`` may hold ``Order``.
+    """Return the job of fields that the engine built; ``orders`` may contain ``Order``.
 
     Raises ``InputProblems`` as ``check_job`` does.
     """
@@ -43,7 +43,7 @@ def check_fields(fields: Mapping[str, Any], rules: Rules) -> Job:
 
 
 def fill_code(content: dict[str, Any], location: str) -> list[int]:
-    """Set ``s3_location`` in every order that has no code of its own, unless the job names a repository.
+    """Set ``s3_location`` in every order that names no code, unless the job names a repository.
 
     Returns the indexes of those orders.
     """
@@ -71,21 +71,21 @@ def _checked(content: dict[str, Any], rules: Rules, found: list[Problem]) -> Job
 
 
 def _order_of(problem: Problem) -> int:
-    """Return the index of the order that a problem is about, -1 for the job's own; the sort keeps what is equal."""
-    found = _ORDER.match(problem.where)
-    return int(found[1]) if found else -1
+    """Return the index of the order that a problem is about, -1 for problems of the job."""
+    match = _ORDER.match(problem.where)
+    return int(match[1]) if match else -1
 
 
 def _is_real(problem: Problem, draft: JobDraft) -> bool:
-    """Return whether a problem of the whole is the sender's, not one of a stand-in."""
-    if draft.nameless and problem.what.startswith(UNKNOWN_ORDER):
+    """Return whether the input has a problem of the whole job, not a stand-in that replaces an unreadable value."""
+    if draft.has_unknown_names and problem.what.startswith(UNKNOWN_ORDER):
         return False
-    return not any(place in draft.mended for place in places(problem.where))
+    return not any(path in draft.replaced for path in enclosing_paths(problem.where))
 
 
 def _as_written(problem: Problem, draft: JobDraft) -> Problem:
-    """Return a problem at the place that the sender wrote, who may have used another word for a field."""
-    for place in reversed(places(problem.where)):
-        if place in draft.renamed:
-            return Problem(draft.renamed[place] + problem.where[len(place) :], problem.what)
+    """Return a problem with its path in the input, which may use a synonym for a field's name."""
+    for path in reversed(enclosing_paths(problem.where)):
+        if path in draft.renamed:
+            return Problem(draft.renamed[path] + problem.where[len(path) :], problem.what)
     return problem

@@ -1,4 +1,4 @@
-"""Reads the fields of a job: strictly, and as far as possible, so that every problem is reported at once."""
+"""Parses the fields of a job strictly, and as far as possible, so that all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -6,68 +6,68 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import limits
+from iac_ci_common.draft import REMOVE, Draft, Without, read_partially
 from iac_ci_common.errors import Problem
 from iac_ci_common.job_validation.json_body import MAX_PROBLEMS
-from iac_ci_common.job_validation.places import where
+from iac_ci_common.job_validation.problem_paths import problem_path
 from iac_ci_common.models.job import Job, Order
-from iac_ci_common.partial_reading import REMOVE, Draft, Without, read_partially
 from iac_ci_common.validation_messages import meant
 
 if TYPE_CHECKING:
-    from iac_ci_common.partial_reading import Location
+    from iac_ci_common.draft import Location
 
 
 @dataclass(slots=True)
 class JobDraft:
-    """A job as far as it could be read.
+    """A job as far as it can be parsed.
 
-    ``problems`` are those that its parts show by themselves. ``job`` holds stand-ins in the places of ``mended``, so
-    that the whole can be checked too; it is None where there are too many problems to go on. ``renamed`` maps places
-    as the model names them to what was written. ``nameless`` says that the name of an order could not be read.
+    ``problems`` are those of single fields. ``job`` has stand-ins at the paths in ``replaced``, so that the whole
+    job can be checked; it is None if there are too many problems to continue. ``renamed`` maps paths of the model to
+    paths of the input. ``has_unknown_names`` is true if the name of an order could not be parsed.
     """
 
     job: Job | None = None
     problems: list[Problem] = field(default_factory=list)
-    mended: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
-    nameless: bool = False
+    has_unknown_names: bool = False
 
 
 def read_job_draft(content: dict[str, Any], problems: list[Problem]) -> JobDraft:
-    """Read a job as far as possible; ``content`` is changed, and ``problems`` are those of the body itself.
+    """Return the draft of a job. ``content`` is changed; ``problems`` are those of the body.
 
-    Order after order is read, so that no more problems are kept than are reported, and then the job around them.
+    Orders are parsed one after another, so that no more problems are kept than are reported; then the job itself.
     """
     draft = JobDraft(problems=list(problems))
     key = _key_of_orders(content)
-    given = content.get(key)
-    if isinstance(given, list) and given:
+    entries = content.get(key)
+    if isinstance(entries, list) and entries:
         orders: list[Order] = []
-        for index, order in enumerate(given[: limits.MAX_ORDERS]):
+        for index, order in enumerate(entries[: limits.MAX_ORDERS]):
             orders.append(_read_order(order, index, key, draft))
             if len(draft.problems) > MAX_PROBLEMS:
                 return draft
-        draft.nameless |= len(given) > limits.MAX_ORDERS
-        # One more is enough for the model to refuse so many.
-        content[key] = [*orders, *orders[:1]] if len(given) > limits.MAX_ORDERS else orders
+        draft.has_unknown_names |= len(entries) > limits.MAX_ORDERS
+        # One order beyond the limit is enough for the model to refuse the number.
+        content[key] = [*orders, *orders[:1]] if len(entries) > limits.MAX_ORDERS else orders
     part = read_partially(Job, content, _job_stand_in)
     _add(draft, part, (), ())
-    draft.nameless |= ("orders",) in part.mended
+    draft.has_unknown_names |= ("orders",) in part.replaced
     draft.job = part.value
     return draft
 
 
 def read_order_draft(content: Any) -> Draft[Order]:
-    """Read an order as far as possible; ``content`` is changed."""
+    """Return the draft of an order; ``content`` is changed."""
     return read_partially(Order, content, _order_stand_in)
 
 
 def limited(problems: list[Problem]) -> list[Problem]:
-    """Return the problems without repetition, at most ``MAX_PROBLEMS`` and one that says that there are more."""
+    """Return the distinct problems, at most ``MAX_PROBLEMS`` and one more if there are others."""
     found = list(dict.fromkeys(problems))
     if len(found) <= MAX_PROBLEMS:
         return found
-    return [*found[:MAX_PROBLEMS], Problem("job", f"has more problems; these are the first {MAX_PROBLEMS}")]
+    return [*found[:MAX_PROBLEMS], Problem("job", f"has more problems; this list has the first {MAX_PROBLEMS}")]
 
 
 def _read_order(content: Any, index: int, key: str, draft: JobDraft) -> Order:
@@ -75,11 +75,11 @@ def _read_order(content: Any, index: int, key: str, draft: JobDraft) -> Order:
         return content
     part = read_order_draft(content)
     _add(draft, part, ("orders", index), (key, index))
-    draft.nameless |= ("order_name",) in part.mended or ("queue_id",) in part.mended
+    draft.has_unknown_names |= ("order_name",) in part.replaced or ("queue_id",) in part.replaced
     if part.value is not None:
         return part.value
-    draft.mended.add(where(("orders", index)))
-    draft.nameless = True
+    draft.replaced.add(problem_path(("orders", index)))
+    draft.has_unknown_names = True
     return Order.model_validate(_ORDER)
 
 
@@ -91,11 +91,11 @@ def _key_of_orders(content: dict[str, Any]) -> str:
 
 
 def _add(draft: JobDraft, part: Draft[Any], prefix: Location, written: Location) -> None:
-    """Add what was found below ``prefix``, which the input calls ``written``."""
-    draft.problems += [Problem(where((*written, *location)), what) for location, what in part.findings]
-    draft.mended |= {where((*prefix, *location)) for location in part.mended}
+    """Add the problems of a part below ``prefix``, whose path in the input is ``written``."""
+    draft.problems += [Problem(problem_path((*written, *location)), message) for location, message in part.findings]
+    draft.replaced |= {problem_path((*prefix, *location)) for location in part.replaced}
     for location, name in part.renamed.items():
-        draft.renamed[where((*prefix, *location))] = where((*written, *location[:-1], name))
+        draft.renamed[problem_path((*prefix, *location))] = problem_path((*written, *location[:-1], name))
 
 
 _ORDER: Final = {"cmds": ["true"], "timeout": 1}

@@ -1,4 +1,4 @@
-"""What a whole job must keep to: pure. The job and the stack's rules in, every problem out."""
+"""Checks the whole job against the stack's rules and returns every problem: pure."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from iac_ci_common.locations import Location
 
 MAX_FOUND: Final = 1000
-"""Most problems that are looked for."""
+"""Most problems that are searched."""
 
 CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-"""Variables that ``assume_role`` sets."""
+"""Environment variables that ``assume_role`` sets."""
 
 _MAX_CYCLES: Final = 10
 
 TOKENS_FOLDER: Final = "tokens/"
-"""Folder below the prefix in which code hosts' tokens lie; ``policies/orchestrator.json`` names it too."""
+"""Folder below the prefix with the code hosts' tokens; ``policies/orchestrator.json`` names it too."""
 
 DEFAULT_SECRETS_PREFIX: Final = "/iac-ci/jobs/"
-"""Where the secrets that jobs may name lie, unless a stack says otherwise."""
+"""Prefix of the secrets that jobs may name, unless the stack sets another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What this stack allows; ``source`` is where the job came from."""
+    """Limits of this stack; ``source`` is the origin of the job: ``api`` or a code host's repository."""
 
     source: str = "api"
     secrets_prefix: str = DEFAULT_SECRETS_PREFIX
@@ -51,9 +51,9 @@ class Rules:
 
 
 def problems(job: Job, rules: Rules) -> list[Problem]:
-    """Find everything that is wrong with a job: its own, each order's, and what orders do to each other.
+    """Return every problem of a job: its own, each order's, and those between orders.
 
-    At most ``MAX_FOUND``: a million wrong dependencies fit into a body, and not into a function's memory.
+    The list is limited to ``MAX_FOUND``: a body can have a million problems, which do not fit into a function's memory.
     """
     found = chain(
         _job_problems(job, rules),
@@ -67,114 +67,123 @@ def problems(job: Job, rules: Rules) -> list[Problem]:
 
 def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
     if job.git_repo is not None and (
-        wrong := repository_problem(job.git_repo, allow_file=rules.allow_file_repositories)
+        problem := repository_problem(job.git_repo, allow_file=rules.allow_file_repositories)
     ):
-        yield Problem("git_repo", wrong)
+        yield Problem("git_repo", problem)
     if job.commit_hash is not None and job.git_repo is None:
-        yield Problem("commit_hash", "is given without a git_repo")
+        yield Problem("commit_hash", "needs a git_repo")
     for where in ("git_token_location", "git_ssh_key_location"):
         location = getattr(job, where)
         if location is not None:
             yield from _location_problems(where, location, rules)
     if job.git_token_location is not None and (job.pr_number or job.issue_number or job.commit_status):
         tokens = _tokens(job.git_token_location, rules)
-        # The orchestrator writes the last comment, and its role reads tokens only: not every secret of every job.
+        # The orchestrator writes the run's last comment, and its role may only read secrets below the tokens' folder.
         if not parse_location(job.git_token_location).name.startswith(tokens):
-            yield Problem("git_token_location", f"must lie below {tokens}, or the end of the run could not be reported")
+            yield Problem(
+                "git_token_location",
+                f"must begin with {tokens}, because the orchestrator reads no others",
+            )
     longest = max(order.timeout for order in job.orders)
     if job.job_timeout < longest:
-        yield Problem("job_timeout", f"is shorter than the longest order, which may take {longest} seconds")
+        yield Problem("job_timeout", f"is shorter than the longest order's timeout; set at least {longest} seconds")
     needed = longest + limits.PRESIGN_MARGIN_SECONDS
     if job.presign_expiry is not None and job.presign_expiry < needed:
-        yield Problem("presign_expiry", f"is shorter than the job needs: at least {needed} seconds")
+        yield Problem("presign_expiry", f"is shorter than the longest order needs; set at least {needed} seconds")
 
 
 def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterator[Problem]:
-    here = f"orders[{index}]"
+    path = f"orders[{index}]"
     for number, command in enumerate(order.cmds):
         if not command.strip():
-            yield Problem(f"{here}.cmds[{number}]", "is empty")
-    for path, what in order_findings(order):
-        yield Problem(".".join((here, *path)), what)
-    yield from _code_problems(here, job, order, rules)
+            yield Problem(f"{path}.cmds[{number}]", "is empty")
+    for fields, message in order_findings(order):
+        yield Problem(".".join((path, *fields)), message)
+    yield from _code_problems(path, job, order, rules)
     named = [
-        *((f"{here}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
-        *((f"{here}.secret_manager_paths[{number}]", place) for number, place in enumerate(order.secret_manager_paths)),
-        *((f"{here}.secrets.{name}", location) for name, location in order.secrets.items()),
-        *([(f"{here}.sops_key", order.sops_key)] if order.sops_key is not None else []),
+        *((f"{path}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
+        *((f"{path}.secret_manager_paths[{number}]", entry) for number, entry in enumerate(order.secret_manager_paths)),
+        *((f"{path}.secrets.{name}", location) for name, location in order.secrets.items()),
+        *([(f"{path}.sops_key", order.sops_key)] if order.sops_key is not None else []),
     ]
     for where, location in named:
         yield from _location_problems(where, location, rules)
         if rules.source != "api" and parse_location(location).name.startswith(_tokens(location, rules)):
-            # The base branch names secrets, and many may write to it: the engine's own rights are not among them.
-            yield Problem(where, "lies where this stack keeps its tokens for code hosts")
-    yield from _variable_problems(here, order)
+            # The base branch names the secrets, and many people may write to it: they must not get the engine's tokens.
+            yield Problem(where, "is one of this stack's code host tokens, which a repository's jobs may not read")
+    yield from _variable_problems(path, order)
 
 
-def _variable_problems(here: str, order: Order) -> Iterator[Problem]:
+def _variable_problems(path: str, order: Order) -> Iterator[Problem]:
     for name in sorted(set(order.env_vars) & set(order.secrets)):
-        yield Problem(f"{here}.secrets.{name}", "is set in env_vars too")
+        yield Problem(f"{path}.secrets.{name}", "is also set in env_vars; remove one of the two")
     for name, value in order.env_vars.items():
         if "\0" in value or len(value) > limits.MAX_COMMAND_CHARS:
-            yield Problem(f"{here}.env_vars.{name}", f"holds a NUL or more than {limits.MAX_COMMAND_CHARS} characters")
+            yield Problem(
+                f"{path}.env_vars.{name}",
+                f"contains a NUL or more than {limits.MAX_COMMAND_CHARS} characters",
+            )
 
 
 def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Find what an order shows by itself, wherever it comes from; each with the way to it below the order."""
+    """Yield the problems of a single order, from a job or a configuration, each with its path below the order."""
     chosen = target(order)
     longest = {
         ExecutionTarget.LAMBDA: limits.MAX_LAMBDA_ORDER_SECONDS,
         ExecutionTarget.CODEBUILD: limits.MAX_CODEBUILD_ORDER_SECONDS,
     }[chosen]
     if order.timeout > longest:
-        yield ("timeout",), f"is beyond the {longest} seconds that {chosen.value} allows"
+        yield ("timeout",), f"is more than the {longest} seconds that {chosen.value} allows"
     if order.git_folder is not None:
         folder = PurePosixPath(order.git_folder)
         if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
             yield ("git_folder",), "must be a relative path without .."
     if order.assume_role is not None:
-        for field_name, given in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+        for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
             for name in CREDENTIALS:
-                if name in given:
-                    yield (field_name, name), "is set by assume_role too"
+                if name in variables:
+                    yield (field_name, name), "is also set by assume_role; remove one of the two"
 
 
-def _code_problems(here: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:
+def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:
     if order.git_repo is not None:
-        if wrong := repository_problem(order.git_repo, allow_file=rules.allow_file_repositories):
-            yield Problem(f"{here}.git_repo", wrong)
+        if problem := repository_problem(order.git_repo, allow_file=rules.allow_file_repositories):
+            yield Problem(f"{path}.git_repo", problem)
         if order.s3_location is not None:
-            yield Problem(f"{here}.s3_location", "is given beside git_repo; an order has one source of code")
+            yield Problem(
+                f"{path}.s3_location",
+                "is set together with git_repo; remove one of the two",
+            )
     repository = order.git_repo or (job.git_repo if order.s3_location is None else None)
     if order.commit_hash is not None and repository is None:
-        yield Problem(f"{here}.commit_hash", "is given without a git_repo")
-    # The job's commit is one of the job's repository, so it pins no other.
+        yield Problem(f"{path}.commit_hash", "needs a git_repo")
+    # The job's commit belongs to the job's repository, so it does not pin another one.
     pinned = order.commit_hash or (job.commit_hash if repository == job.git_repo else None)
     if repository is not None and pinned is None:
-        yield Problem(f"{here}.commit_hash", "is missing: code from git is pinned to a commit")
+        yield Problem(f"{path}.commit_hash", "is missing; code from git needs a full commit hash")
     if order.git_folder is not None and repository is None and order.s3_location is None:
-        yield Problem(f"{here}.git_folder", "is given without a source of code")
+        yield Problem(f"{path}.git_folder", "needs a git_repo or an s3_location")
 
 
 def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Problem]:
-    """Confine what a job may name: the stack's prefix first, then the list for its source."""
-    place = parse_location(location)
-    prefix = _prefix(place, rules)
-    # A full ARN would name another place than its text shows.
-    if not place.name.startswith(prefix):
-        yield Problem(where, f"lies outside {prefix}, where this stack keeps the secrets of jobs")
+    """Check that a job may name a secret: by the stack's prefix, then by the list for the job's source."""
+    secret = parse_location(location)
+    prefix = _prefix(secret, rules)
+    # A full ARN is refused too, because its name does not begin with the prefix.
+    if not secret.name.startswith(prefix):
+        yield Problem(where, f"does not begin with {prefix}, the prefix of this stack's secrets for jobs")
         return
     patterns = [*rules.allow_list.get(rules.source, ()), *rules.allow_list.get("*", ())]
-    if not any(fnmatchcase(place.name.removeprefix(prefix), pattern) for pattern in patterns):
-        yield Problem(where, f"is not on the list of secrets that jobs from {rules.source} may name")
+    if not any(fnmatchcase(secret.name.removeprefix(prefix), pattern) for pattern in patterns):
+        yield Problem(where, f"is not on this stack's list of secrets that jobs from {rules.source} may name")
 
 
 def _tokens(location: str, rules: Rules) -> str:
     return f"{_prefix(parse_location(location), rules)}{TOKENS_FOLDER}"
 
 
-def _prefix(place: Location, rules: Rules) -> str:
-    return rules.secrets_prefix if place.store is SecretStore.SSM else rules.secrets_prefix.lstrip("/")
+def _prefix(location: Location, rules: Rules) -> str:
+    return rules.secrets_prefix if location.store is SecretStore.SSM else rules.secrets_prefix.lstrip("/")
 
 
 def _name_problems(job: Job) -> Iterator[Problem]:
@@ -183,17 +192,17 @@ def _name_problems(job: Job) -> Iterator[Problem]:
     for index, order in enumerate(job.orders):
         name = order_name(order, index)
         if names[name] > 1:
-            yield Problem(f"orders[{index}].order_name", f"{name} is the name of more than one order")
+            yield Problem(f"orders[{index}].order_name", f"{name!r} is the name of more than one order")
         if order.queue_id is None:
             continue
         if ids[order.queue_id] > 1:
-            yield Problem(f"orders[{index}].queue_id", f"{order.queue_id} is given to more than one order")
+            yield Problem(f"orders[{index}].queue_id", f"{order.queue_id!r} is the queue_id of more than one order")
         elif order.queue_id in names and order.queue_id != name:
-            yield Problem(f"orders[{index}].queue_id", f"{order.queue_id} is the name of another order")
+            yield Problem(f"orders[{index}].queue_id", f"{order.queue_id!r} is the name of another order")
 
 
 def _numbers(job: Job) -> dict[str, str]:
-    """Map every name that a dependency may use to the first order that has it."""
+    """Return the number of the first order for every name that a dependency may use."""
     numbers: dict[str, str] = {}
     for index, order in enumerate(job.orders):
         for name in (order_name(order, index), order.queue_id):
@@ -205,16 +214,16 @@ def _numbers(job: Job) -> dict[str, str]:
 def _dependency_problems(job: Job) -> Iterator[Problem]:
     numbers = _numbers(job)
     for index, order in enumerate(job.orders):
-        for place, name in enumerate(order.dependencies):
-            where = f"orders[{index}].dependencies[{place}]"
+        for position, name in enumerate(order.dependencies):
+            where = f"orders[{index}].dependencies[{position}]"
             if name not in numbers:
                 yield Problem(where, unknown_order(name))
             elif numbers[name] == order_num(index):
-                yield Problem(where, "is the order itself")
+                yield Problem(where, "is the order itself; an order cannot depend on itself")
 
 
 def _cycle_problems(job: Job) -> Iterator[Problem]:
-    """Find every cycle that has no order in common with another; a dependency on oneself is another problem."""
+    """Yield cycles that share no order; an order's dependency on itself is reported as another problem."""
     numbers = _numbers(job)
     names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
     edges = {

@@ -1,1 +1,1 @@
-"""The shapes that are stored or sent, one file each."""
+"""The models that are stored or sent, one file each."""

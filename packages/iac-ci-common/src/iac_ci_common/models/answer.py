@@ -1,4 +1,4 @@
-"""What ``POST /webhook`` answers, and what its asynchronous second leg is called with."""
+"""The answer of ``POST /webhook``, the stored job, and the tasks of the init function's asynchronous invocations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iac_ci_common.models.job import Job, Order
 
 
 class Accepted(StoredShape):
-    """202: the job is stored, watched and on its way."""
+    """Answer 202: the job is stored and its watchdog is running."""
 
     run_id: RunId
     trace_id: TraceId
@@ -20,21 +20,21 @@ class Accepted(StoredShape):
 
 
 class AcceptedOrder(Order):
-    """An order that was checked at the endpoint, with whatever fields a newer version accepted."""
+    """An order that was checked at acceptance, with fields that a newer version may have added."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class AcceptedJob(Job):
-    """A job that was checked at the endpoint, with whatever fields a newer version accepted."""
+    """A job that was checked at acceptance, with fields that a newer version may have added."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    orders: list[AcceptedOrder] = Field(min_length=1)  # type: ignore[assignment] # frozen: none is ever put in
+    orders: list[AcceptedOrder] = Field(min_length=1)  # type: ignore[assignment] # frozen: nothing is assigned
 
 
 class StoredJob(StoredShape):
-    """``job.json``: the accepted job with everything that was decided at the door."""
+    """``job.json``: the accepted job with its identifiers, deadline and source."""
 
     run_id: RunId
     trace_id: TraceId
@@ -44,7 +44,7 @@ class StoredJob(StoredShape):
     source: str
     job: AcceptedJob
     stack_level: int = Field(1, ge=1, description="Level of the version that accepted the job.")
-    ledger: str | None = Field(None, description="Key of the ledger in which the run stands, if an event started it.")
+    ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
 
     @field_validator("job", mode="before")
     @classmethod
@@ -53,12 +53,12 @@ class StoredJob(StoredShape):
 
 
 class PreparationTask(StoredShape):
-    """Event of the init function's second leg."""
+    """Event that makes the init function prepare an accepted run."""
 
     prepare: RunId
 
 
 class EventTask(StoredShape):
-    """Event of the init function's leg that works on what a code host told."""
+    """Event that makes the init function process a code host's stored event."""
 
     trigger: RunId

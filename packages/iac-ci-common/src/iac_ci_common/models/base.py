@@ -1,4 +1,4 @@
-"""What every stored or sent shape has in common."""
+"""Base classes and types of the stored or sent models."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ TraceId = Annotated[str, AfterValidator(ids.check_trace_id)]
 OrderNum = Annotated[str, AfterValidator(ids.check_order_num)]
 Name = Annotated[str, AfterValidator(ids.check_name)]
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
-"""A point in time, always with a zone and kept in UTC."""
+"""A point in time with a time zone, converted to UTC."""
 
 
 class Shape(BaseModel):
-    """A frozen shape that people write and that refuses unknown fields."""
+    """A frozen model that people write and that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StoredShape(BaseModel):
-    """A frozen shape that is stored or sent by one function and read by another, perhaps of another version.
+    """A frozen model that one function stores or sends and another reads, perhaps of another version.
 
-    Fields that this version does not know are kept: they take part in nothing but equality and are written again with
-    the others, so that a version before the one that wrote them loses nothing. ``schema_version`` is the version that
-    the shape was written under.
+    Unknown fields are kept: they only affect equality and are written again with the others, so that an older version
+    does not lose them. ``schema_version`` is the version of the model when it was written.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -46,22 +45,22 @@ class StoredShape(BaseModel):
 
     @classmethod
     def from_stored(cls, stored: str | bytes | Mapping[str, Any]) -> Self:
-        """Read JSON, or what was read from it; raise ``StoredUnreadable``, which repeats no value."""
+        """Return the model of JSON or of parsed JSON. Raise ``StoredUnreadable``, which repeats no value."""
         try:
             if isinstance(stored, str | bytes):
                 return cls.model_validate_json(stored)
             return cls.model_validate(stored)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False, include_input=False)
-            wrong = "; ".join(_problem(entry) for entry in found)
+            entries = error.errors(include_url=False, include_context=False, include_input=False)
+            problems = "; ".join(_problem(entry) for entry in entries)
             raise StoredUnreadable(
-                f"this version of iac-ci cannot read a stored {cls.__name__} ({wrong[:500]}): a newer version wrote it "
-                "or it is damaged. Nothing was changed; deploy the newer version again, and it goes on by itself"
+                f"this version of iac-ci cannot read a stored {cls.__name__} ({problems[:500]}): a newer version wrote "
+                "it or it is damaged. Nothing was changed; deploy the newer version again and the run continues"
             ) from None
 
 
 def _problem(entry: Any) -> str:
-    """Return what is wrong where, without a value: the texts of our own checks and the place of a key repeat it."""
-    place = entry["loc"][:-2] if entry["loc"][-1:] == ("[key]",) else entry["loc"]
-    what = "is not valid" if entry["type"] in {"value_error", "assertion_error"} else entry["msg"]
-    return f"{'.'.join(map(str, place)) or 'all of it'}: {what}"
+    """Return a problem's path and message, without values: messages of validators and paths of keys contain them."""
+    path = entry["loc"][:-2] if entry["loc"][-1:] == ("[key]",) else entry["loc"]
+    message = "is not valid" if entry["type"] in {"value_error", "assertion_error"} else entry["msg"]
+    return f"{'.'.join(map(str, path)) or 'the whole value'}: {message}"

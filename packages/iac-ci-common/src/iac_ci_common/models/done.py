@@ -1,4 +1,4 @@
-"""The done marker: the one object that says a run has ended."""
+"""The done marker: the object whose presence means that a run has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from iac_ci_common.states import OrderState, RunState
 
 
 class DoneOrder(StoredShape):
-    """How one order ended."""
+    """The end of one order."""
 
     order_num: OrderNum
     order_name: Name

@@ -1,4 +1,4 @@
-"""One line of a run's story."""
+"""An event of a run's history."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ JOB_KINDS: Final = frozenset(
 
 
 class Event(StoredShape):
-    """Something that happened to an order, or (``order_name`` is ``_job``) to the run.
+    """An event of an order, or of the run (``order_name`` is ``_job``).
 
-    ``kind`` is the state that the order entered, or of the run one of ``JOB_KINDS``. A newer version may write others.
+    ``kind`` is the state that the order entered, or for the run one of ``JOB_KINDS``. A newer version may write others.
     """
 
     trace_id: TraceId
@@ -33,10 +33,10 @@ class Event(StoredShape):
 
     @property
     def epoch_ms(self) -> int:
-        """Milliseconds since 1970, the index's sort key."""
+        """Return the milliseconds since 1970, the index's sort key."""
         return int(self.at.timestamp() * 1000)
 
     @property
     def sort(self) -> str:
-        """The event's sort key."""
+        """Return the event's sort key."""
         return event_sort(self.order_name, self.epoch_ms, self.kind)

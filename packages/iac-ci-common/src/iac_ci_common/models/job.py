@@ -1,7 +1,7 @@
-"""The job as callers send it to ``POST /webhook``: the names are a contract with existing callers.
+"""The job as callers send it to ``POST /webhook``; existing callers depend on the names.
 
-The models check what one field or one order can show by itself; what needs the whole job (duplicates, dependencies,
-cycles, limits of a target) is checked by ``iac_ci_common.job_validation.rules``.
+The models check single fields and single orders; ``iac_ci_common.job_validation.rules`` checks what needs the whole job
+(duplicates, dependencies, cycles, limits of a target).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 
-# Patterns are read by Rust's regex crate, where `$` is the very end: a trailing newline does not pass.
+# pydantic uses Rust's regex crate, where `$` matches only the end of the text: a trailing newline does not match.
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A short line without control characters."""
 
@@ -33,7 +33,7 @@ RoleArn = Annotated[
 
 
 class ExecutionTarget(StrEnum):
-    """Where an order asks to run; ``auto`` takes Lambda where the time-out fits, else CodeBuild."""
+    """Where an order runs; ``auto`` is Lambda if the time-out fits there, else CodeBuild."""
 
     AUTO = "auto"
     LAMBDA = "lambda"
@@ -41,7 +41,7 @@ class ExecutionTarget(StrEnum):
 
 
 class Payload(BaseModel):
-    """What comes from outside: strict, unknown fields refused."""
+    """A frozen model of input from callers: types are strict and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,26 +49,26 @@ class Payload(BaseModel):
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
-    order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` where none is given.")
+    order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
     cmds: list[Command] = Field(
         min_length=1,
         max_length=limits.MAX_COMMANDS,
-        description="Shell commands, in order; the first that fails ends the order.",
+        description="Shell commands, run in sequence; the first that fails ends the order.",
     )
     timeout: StrictInt = Field(gt=0, description="Seconds that all commands together may take.")
     execution_target: ExecutionTarget = Field(ExecutionTarget.AUTO, description="Where to run.")
     use_lambda: StrictBool | None = Field(None, description="Older name: true is `lambda`, false is `codebuild`.")
     git_repo: Text | None = Field(
         None,
-        description="Repository to clone, by https or ssh (file:// on the local cloud); the job's where none is given.",
+        description="Repository to clone, by https or ssh (file:// on the local cloud); the job's if none is given.",
     )
     git_folder: Text | None = Field(
         None, description="Folder of the code in which the commands run, relative, without `..`."
     )
-    commit_hash: CommitHash | None = Field(None, description="Full commit to check out; the job's where none is given.")
+    commit_hash: CommitHash | None = Field(None, description="Full commit to check out; the job's if none is given.")
     s3_location: S3Location | None = Field(
-        None, description="`s3://bucket/key` of a zip with the code, instead of git."
+        None, description="`s3://bucket/key` of a zip archive with the code, instead of git."
     )
     env_vars: dict[EnvironmentName, StrictStr] = Field(
         default_factory=dict, max_length=256, description="Plain environment variables."
@@ -76,7 +76,7 @@ class Order(Payload):
     ssm_paths: list[ParameterLocation] = Field(
         default_factory=list,
         max_length=64,
-        description="Parameters; a JSON object gives a variable per key, plain text one named like the path's end.",
+        description="Parameters; a JSON object sets a variable per key, plain text one named after the path's end.",
     )
     secret_manager_paths: list[StoredSecretLocation] = Field(
         default_factory=list, max_length=64, description="Secrets Manager secrets, read like ssm_paths."
@@ -87,7 +87,7 @@ class Order(Payload):
         description="One variable per entry, from `ssm:/path` or `secretsmanager:id#key`.",
     )
     assume_role: RoleArn | None = Field(
-        None, description="Role whose temporary credentials (at most one hour) the commands get."
+        None, description="Role whose temporary credentials (valid for one hour) the commands get."
     )
     sops_key: SecretLocation | None = Field(
         None, description="Location of an age identity to seal with, instead of the stack's KMS key."
@@ -95,49 +95,49 @@ class Order(Payload):
     dependencies: list[Name] = Field(
         default_factory=list,
         max_length=limits.MAX_DEPENDENCIES,
-        description="Names or queue ids of orders that come first.",
+        description="Names or queue ids of orders that must end before this one starts.",
     )
     must_succeed: StrictBool = Field(
-        True, description="False: the run and the dependents go on though this order failed."
+        True, description="False: the run and the dependents continue if this order fails."
     )
 
     @model_validator(mode="after")
     def _target_named_once(self) -> Self:
-        # `auto` names no target, and stands in every stored order.
+        # `auto` names no target and is in every stored order.
         if self.use_lambda is not None and self.execution_target is not ExecutionTarget.AUTO:
-            raise ValueError("name the target by use_lambda or by execution_target, not by both")
+            raise ValueError("has use_lambda and execution_target; remove one of them")
         return self
 
 
 class Job(Payload):
-    """A list of orders and what they share."""
+    """A list of orders and their common fields."""
 
-    username: Name = Field(description="Who asks; part of the flow id.")
+    username: Name = Field(description="Name of the caller; part of the flow id.")
     flow_label: Name = Field("flow", description="Label of the flow; part of the flow id.")
-    git_repo: Text | None = Field(None, description="Repository for orders that name no code of their own.")
+    git_repo: Text | None = Field(None, description="Repository for orders that name no code themselves.")
     commit_hash: CommitHash | None = Field(None, description="Full commit of git_repo.")
-    git_token_location: SecretLocation | None = Field(None, description="Where the code host's token is.")
-    git_ssh_key_location: SecretLocation | None = Field(None, description="Where the ssh deploy key is.")
+    git_token_location: SecretLocation | None = Field(None, description="Location of the code host's token.")
+    git_ssh_key_location: SecretLocation | None = Field(None, description="Location of the SSH deploy key.")
     pr_number: Annotated[StrictInt, Field(gt=0)] | None = Field(None, description="Pull request to report to.")
     issue_number: Annotated[StrictInt, Field(gt=0)] | None = Field(None, description="Issue to report to.")
     pr_comment_search_tag: Text | None = Field(
-        None, description="Text that the run's comment carries so that it can be found."
+        None, description="Text that the run's comment contains, to find it again."
     )
     commit_status: StrictBool = Field(
-        False, description="Set a status on commit_hash, also where there is no pull request to comment on."
+        False, description="Set a status on commit_hash, also if there is no pull request to comment on."
     )
     order_statuses: StrictBool = Field(
-        False, description="Set a status per order too, pending at first and its end at last; for at most 50 orders."
+        False, description="Set a status per order too, first `pending`, then how it ended; for at most 50 orders."
     )
     presign_expiry: Annotated[StrictInt, Field(gt=0, le=limits.MAX_PRESIGN_SECONDS)] | None = Field(
-        None, description="Longest life of a presigned URL, seconds."
+        None, description="Longest lifetime of a presigned URL, in seconds."
     )
     job_timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_JOB_SECONDS)] = Field(
         limits.DEFAULT_JOB_SECONDS, description="Seconds after acceptance at which the run ends `timed_out`."
     )
     max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
-        None, description="Most orders open at once; the stack's limit where none is given."
+        None, description="Most orders running at once; the stack's limit if none is given."
     )
     orders: list[Order] = Field(
-        min_length=1, max_length=limits.MAX_ORDERS, description="The orders, numbered `0001`, … as given."
+        min_length=1, max_length=limits.MAX_ORDERS, description="The orders, numbered `0001`, … in this sequence."
     )

@@ -1,4 +1,4 @@
-"""The run's lock and the remembered deliveries: rows of the locks table."""
+"""Rows of the locks table: the run's lock and the remembered deliveries."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from iac_ci_common.models.base import Moment, RunId, StoredShape
 
 
 class Lock(StoredShape):
-    """A lease on a run. ``doorbell`` grows with every event, ``token`` whenever somebody takes over.
+    """A lease on a run. Every event increments ``doorbell``; every change of the owner increments ``token``.
 
-    ``rung`` collects what the events told since the lock was last let go: numbers of orders whose results came, and
-    wishes to look for all. ``answered`` is what the doorbell read then, for whoever looks why a run waits. An owner's
-    name is his own for this once, so that name and token together tell one holder from every other. ``reported_at`` and
-    ``comment_behind`` tell the next holder when the pull request was last told of the run, and whether something has
-    happened since.
+    ``rung`` has the order numbers of the events since the last release: the orders whose results came, and ``0000`` for
+    the whole run. ``answered`` is the doorbell at the last release, to find out why a run waits. Each invocation has a
+    new owner's name, so name and token together identify one owner. ``reported_at`` is when the run's comment was last
+    updated, ``comment_behind`` whether the run has changed since.
     """
 
     run_id: RunId
@@ -28,12 +27,12 @@ class Lock(StoredShape):
     expires_at: Moment
 
     def held(self, now: Moment) -> bool:
-        """Return whether somebody's lease is alive; an expired one counts as none, whatever the table still shows."""
+        """Return whether the lock has a lease that has not expired at ``now``."""
         return self.owner is not None and self.lease_until is not None and self.lease_until > now
 
 
 class Delivery(StoredShape):
-    """A request that was seen before, and the answer it got."""
+    """A received delivery and the answer to it."""
 
     key: str
     run_id: RunId

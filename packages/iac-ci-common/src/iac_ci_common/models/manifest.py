@@ -11,14 +11,14 @@ SEALED_NAME = "secrets.sops.json"
 IDENTITY_NAME = "identity.sops.json"
 
 IDENTITY_FIELD = "identity"
-"""Name under which an age identity is sealed."""
+"""Name of the value that holds the sealed age identity."""
 
 
 class Manifest(StoredShape):
-    """What a worker needs to know of an order, without a secret in it.
+    """The order as the worker needs it, without secrets.
 
-    Beside it lie ``secrets.sops.json`` (present if ``sealed``) and, where the order names an age key,
-    ``identity.sops.json``: that key, itself sealed under the stack's KMS key with the run as encryption context.
+    The archive also has ``secrets.sops.json`` (if ``sealed``) and, if the order names an age key,
+    ``identity.sops.json``: that key, sealed under the stack's KMS key with the run as encryption context.
     """
 
     run_id: RunId

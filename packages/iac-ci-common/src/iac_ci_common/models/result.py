@@ -1,4 +1,4 @@
-"""What a worker (or, in its place, the watchdog) leaves behind, each written once."""
+"""The claim and the result that a worker or, in its place, the watchdog writes once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iac_ci_common.states import REPORTABLE, OrderState
 
 
 class Reporter(StrEnum):
-    """Who wrote a claim or a result."""
+    """The function that wrote a claim or a result."""
 
     WORKER = "worker"
     WATCHDOG = "watchdog"
@@ -26,7 +26,7 @@ AnyReporter = Annotated[Reporter | str, Field(union_mode="left_to_right")]
 
 
 class Claim(StoredShape):
-    """Whoever creates this object may run, or has forbidden to run, the order's commands."""
+    """The right to run an order's commands: the worker that creates this object may run them, no other worker may."""
 
     run_id: RunId
     order_num: OrderNum
@@ -34,18 +34,18 @@ class Claim(StoredShape):
     claimed_at: Moment
     execution: str | None = Field(
         None,
-        description="Which worker: its dispatch, its call of Lambda or its build, and a random part, between colons.",
+        description="The worker's dispatch, its Lambda request or build, and a random part, separated by colons.",
     )
 
     def is_of_another_build(self, build_id: str) -> bool:
-        """Return whether the worker of another build took the order; False where the claim does not tell."""
+        """Return whether the worker of another build made the claim; False if the claim names no build."""
         _, _, rest = (self.execution or "").partition(":")
         build = rest.rpartition(":")[0]
         return self.claimed_by is Reporter.WORKER and build not in {"", build_id.replace(":", "-")}
 
 
 class Result(StoredShape):
-    """How an order ended. The first one written counts."""
+    """The end of an order. The first result that is written counts."""
 
     run_id: RunId
     order_num: OrderNum
@@ -59,22 +59,22 @@ class Result(StoredShape):
     started_at: Moment | None = None
     ended_at: Moment
     duration_ms: int = Field(0, ge=0)
-    changes: Changes | None = Field(None, description="What Terraform said it would change or has changed.")
-    log_tail: str = Field("", description="The end of the log, cut at a line.")
-    log_truncated: bool = Field(False, description="True where the tail is not the whole log.")
-    log_bytes: int = Field(0, ge=0, description="Length of the whole log.")
-    log_stored: bool = Field(False, description="True where the whole log is in the bucket.")
+    changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
+    log_tail: str = Field("", description="The last lines of the log.")
+    log_truncated: bool = Field(False, description="True if log_tail is not the whole log.")
+    log_bytes: int = Field(0, ge=0, description="Length of the whole log in bytes.")
+    log_stored: bool = Field(False, description="True if the whole log is in the bucket.")
 
     @field_validator("status")
     @classmethod
     def _terminal(cls, status: OrderState) -> OrderState:
         if status not in REPORTABLE:
-            raise ValueError(f"a result cannot report {status}")
+            raise ValueError(f"{status} is not a status that a result can have")
         return status
 
     @field_validator("log_tail")
     @classmethod
     def _short(cls, tail: str) -> str:
         if len(tail.encode("utf-8", "replace")) > limits.LOG_TAIL_BYTES:
-            raise ValueError("the log tail is too long")
+            raise ValueError(f"the log tail has more than {limits.LOG_TAIL_BYTES} bytes")
         return tail

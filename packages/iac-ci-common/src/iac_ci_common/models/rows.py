@@ -14,9 +14,9 @@ from iac_ci_common.states import OrderState, RunState
 
 
 class ReportTarget(StoredShape):
-    """Where the run's comment and statuses go: one pull request or issue of one repository.
+    """The pull request or issue for the run's comment and statuses.
 
-    Without a ``number`` there is no comment, only the commit's status.
+    Without a ``number`` the run has no comment, only a status of the commit.
     """
 
     repository: str
@@ -27,7 +27,7 @@ class ReportTarget(StoredShape):
 
 
 class RunRow(StoredShape):
-    """The run itself. Its presence is the commit point of the preparation: without it no order is ever dispatched."""
+    """The run itself. Its presence commits the preparation: without it no order is dispatched."""
 
     run_id: RunId
     order_num: Literal["0000"] = RUN_ORDER_NUM
@@ -48,14 +48,14 @@ class RunRow(StoredShape):
     preparation_error: str | None = Field(
         None, description="Why the run could not be prepared; its orders are cancelled."
     )
-    cancel_reason: str | None = Field(None, description="Set when somebody asked for the run to end.")
-    reason: str | None = Field(None, description="Why the run ended as it did, in plain words.")
+    cancel_reason: str | None = Field(None, description="Set if the run was cancelled by request.")
+    reason: str | None = Field(None, description="Why the run ended with its status, in plain words.")
     finished_at: Moment | None = None
     expires_at: Moment
 
 
 class OrderRow(StoredShape):
-    """One order. Kept small: a run of a thousand is read in one query."""
+    """One order. The row is small, because one query reads a run of a thousand orders."""
 
     run_id: RunId
     order_num: OrderNum
@@ -65,13 +65,13 @@ class OrderRow(StoredShape):
     timeout: int
     dependencies: tuple[OrderNum, ...] = ()
     must_succeed: bool = True
-    code_sha256: str | None = Field(None, description="Digest of the code archive, None where the order has no code.")
+    code_sha256: str | None = Field(None, description="Digest of the code archive, None if the order has no code.")
     dispatched_at: Moment | None = None
     started_at: Moment | None = None
     ended_at: Moment | None = None
     order_deadline: Moment | None = Field(None, description="When the commands must have ended; set at dispatch.")
     build_id: str | None = Field(None, description="CodeBuild build of a running order.")
     exit_code: int | None = None
-    changes: Changes | None = Field(None, description="What Terraform said it would change or has changed.")
+    changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     reason: str | None = Field(None, max_length=1024)
     expires_at: Moment

@@ -1,4 +1,4 @@
-"""What a watchdog's execution carries from poll to poll."""
+"""Input and output of the watchdog's polls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from iac_ci_common.models.base import OrderNum, RunId, StoredShape
 
 
 class Watch(StoredShape):
-    """Input of ``watchdog_check``: order ``0000`` watches the run itself."""
+    """Input of ``watchdog_check``; order ``0000`` is the run itself."""
 
     run_id: RunId
     order_num: OrderNum = RUN_ORDER_NUM

@@ -1,4 +1,4 @@
-"""What the orchestrator hands to a worker."""
+"""The message from the orchestrator to a worker."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, Trac
 
 
 class WorkUrls(StoredShape):
-    """Presigned URLs, minted at dispatch; each is a capability for one object and never reaches the commands."""
+    """Presigned URLs, made at dispatch. Each gives access to one object; the commands never get them."""
 
     package: str = Field(repr=False)
     code: str | None = Field(None, repr=False)
     claim: str = Field(repr=False)
     claim_check: str = Field(
-        repr=False, description="Reads the claim back, for a worker that lost the answer to its own."
+        repr=False, description="Reads the claim, for a worker that did not get the answer to its own write."
     )
     log: str = Field(repr=False)
     result: str = Field(repr=False)
 
 
 WORK_VARIABLE: Final = "IAC_CI_WORK"
-"""Environment variable in which a build finds its work: base64 of the JSON."""
+"""Environment variable of a build with its work: base64 of the JSON."""
 
 
 class Work(StoredShape):
@@ -32,7 +32,7 @@ class Work(StoredShape):
     run_id: RunId
     order_num: OrderNum
     trace_id: TraceId
-    dispatch: str = Field(description="Which handing out of the order this is; a worker's claim repeats it.")
-    timeout: int = Field(gt=0, description="Seconds the commands may take, already cut to the run's deadline.")
-    not_after: Moment = Field(description="A worker that comes later than this must not start the commands.")
+    dispatch: str = Field(description="Identifier of this dispatch of the order; a worker's claim repeats it.")
+    timeout: int = Field(gt=0, description="Seconds that the commands may take, limited by the run's deadline.")
+    not_after: Moment = Field(description="Time after which a worker must not start the commands.")
     urls: WorkUrls

@@ -1,4 +1,4 @@
-"""In-memory ports that keep every promise of ``iac_ci_common.ports``, for tests and for the simulation."""
+"""In-memory ports that behave as ``iac_ci_common.ports`` describes, for tests and for the simulation."""
 
 from iac_ci_common.testing.deliveries import MemoryDeliveries
 from iac_ci_common.testing.doubles import (

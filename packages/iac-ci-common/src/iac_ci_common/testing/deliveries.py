@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class MemoryDeliveries:
-    """Requests that were received before, as a dictionary of frozen models."""
+    """Received deliveries as a dictionary of frozen models."""
 
     def __init__(self) -> None:
         """Start empty."""
         self.deliveries: dict[str, Delivery] = {}
 
     def remember(self, deliveries: Sequence[Delivery], *, now: datetime) -> Delivery | None:
-        """Remember all deliveries, or none and return the first that is alive."""
+        """Remember all deliveries; or none, and return the first that is remembered already."""
         for delivery in deliveries:
             seen = self.deliveries.get(delivery.key)
             if seen is not None and seen.expires_at > now:
@@ -31,7 +31,7 @@ class MemoryDeliveries:
         return None
 
     def answer(self, key: str, answer: str) -> None:
-        """Keep the answer that a remembered delivery got."""
+        """Save the answer to a remembered delivery."""
         if key not in self.deliveries:
-            raise ConditionFailed(f"{key} was not remembered")
+            raise ConditionFailed(f"{key} is not remembered")
         self.deliveries[key] = self.deliveries[key].model_copy(update={"answer": answer})

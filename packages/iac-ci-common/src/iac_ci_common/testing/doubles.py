@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 
 class FakeClock:
-    """A clock that stands until it is told to go on."""
+    """A clock that only ``advance`` moves."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        """Begin at ``start``."""
+        """Set the time to ``start``."""
         self._now = start
 
     def now(self) -> datetime:
-        """Return the time."""
+        """Return the current time."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Add ``seconds`` to the time."""
         self._now += timedelta(seconds=seconds)
 
 
@@ -37,7 +37,7 @@ class Sequential:
     """Does independent calls one after another."""
 
     def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
-        """Do all calls and give each one's value or its error."""
+        """Do all calls and return each one's value or ``IacCiError``, in their order."""
         results: list[T | IacCiError] = []
         for call in calls:
             try:
@@ -48,24 +48,24 @@ class Sequential:
 
 
 class MemoryCodeStore:
-    """The callers' buckets."""
+    """The callers' buckets in memory."""
 
     def __init__(self, archives: Mapping[tuple[str, str], bytes] | None = None) -> None:
-        """Hold archives by bucket and key."""
+        """Keep archives by bucket and key."""
         self.archives = dict(archives or {})
 
     def fetch(self, bucket: str, key: str, *, max_bytes: int) -> bytes:
-        """Read an archive."""
+        """Return an archive's bytes; raise ``PreparationFailed`` beyond ``max_bytes``."""
         if (bucket, key) not in self.archives:
             raise NotFound(f"s3://{bucket}/{key} does not exist")
         body = self.archives[(bucket, key)]
         if len(body) > max_bytes:
-            raise PreparationFailed(f"s3://{bucket}/{key} is larger than {max_bytes} bytes")
+            raise PreparationFailed(f"s3://{bucket}/{key} is larger than the allowed {max_bytes} bytes")
         return body
 
 
 class MemoryAsyncInvoker:
-    """Record which preparations, and which work on events, were asked for."""
+    """Records the invocations of preparations and of the processing of events."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -82,7 +82,7 @@ class MemoryAsyncInvoker:
 
 
 class MemoryWorkers:
-    """Record what was handed to workers."""
+    """Records the work of started workers."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -92,17 +92,17 @@ class MemoryWorkers:
         self.ended: set[str] = set()
 
     def start_lambda(self, work: Work) -> None:
-        """Note an order for Lambda."""
+        """Record an order for Lambda."""
         self.lambda_works.append(work)
 
     def start_build(self, work: Work, *, timeout_seconds: int) -> str:
-        """Note an order for CodeBuild; the same dispatch gives the same build."""
+        """Record an order for CodeBuild and return the build's id; the same dispatch returns the same build."""
         build_id = f"build:{work.run_id}-{work.order_num}-{work.dispatch}"
         self.builds.setdefault(build_id, work)
         return build_id
 
     def stop_build(self, build_id: str) -> None:
-        """Note that a build was stopped."""
+        """Record that a build was stopped."""
         self.stopped.append(build_id)
         self.ended.add(build_id)
 
@@ -112,14 +112,14 @@ class MemoryWorkers:
 
 
 class MemoryWatchdogs:
-    """Logger which watchdogs run."""
+    """Records the started watchdogs."""
 
     def __init__(self) -> None:
         """Start with none."""
         self.started: list[tuple[str, str]] = []
 
     def start(self, run_id: str, order_num: str) -> None:
-        """Note one; starting it again changes nothing."""
+        """Record one; a second start changes nothing."""
         if (run_id, order_num) not in self.started:
             self.started.append((run_id, order_num))
 
@@ -128,18 +128,18 @@ class MemorySecrets:
     """Secrets by location."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        """Hold values by location without ``#key``."""
+        """Keep values by location without ``#key``."""
         self.values = {parse_location(name): value for name, value in (values or {}).items()}
 
     def read(self, location: Location) -> str:
-        """Read one secret whole."""
+        """Return one secret, whole."""
         whole = Location(location.store, location.name)
         if whole not in self.values:
             raise NotFound(f"{whole} does not exist")
         return self.values[whole]
 
     def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
-        """Return credentials that name the role."""
+        """Return credentials that contain the role's name."""
         return {
             "AWS_ACCESS_KEY_ID": "ASIAMEMORY",
             "AWS_SECRET_ACCESS_KEY": f"secret-of-{role_arn}",
@@ -148,20 +148,20 @@ class MemorySecrets:
 
 
 class MemorySealer:
-    """Marks values as sealed for one run; no cryptography."""
+    """Marks values as sealed for one run, without cryptography."""
 
     def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
-        """Seal values so that only the same run (and identity) opens them."""
+        """Return values that only the same run (and an identity, if there was a recipient) unseals."""
         return json.dumps({"run": run_id, "age": age_recipient, "values": dict(values)}).encode().hex().encode()
 
     def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:
-        """Open what was sealed for this run."""
+        """Return the values that were sealed for this run; raise ``SealingFailed``."""
         try:
             content = json.loads(bytes.fromhex(sealed.decode()))
         except ValueError as error:
-            raise SealingFailed("this is not a sealed file", run_id=run_id) from error
+            raise SealingFailed("the file is not sealed", run_id=run_id) from error
         if content["run"] != run_id or (content["age"] is None) != (age_identity is None):
-            raise SealingFailed("this was sealed for another run", run_id=run_id)
+            raise SealingFailed("the file was sealed for another run", run_id=run_id)
         return dict(content["values"])
 
 
@@ -169,22 +169,22 @@ class MemoryLogger:
     """Log lines as tuples of level, message and fields."""
 
     def __init__(self, lines: list[tuple[str, str, dict[str, object]]] | None = None, **context: str) -> None:
-        """Share ``lines`` with the logger that were bound from these."""
+        """Share ``lines`` with the loggers that ``bind`` returned."""
         self.lines = [] if lines is None else lines
         self._context = context
 
     def bind(self, **context: str) -> MemoryLogger:
-        """Return a logger that adds this context too."""
+        """Return a logger that also adds this context."""
         return MemoryLogger(self.lines, **(self._context | context))
 
     def info(self, message: str, **fields: object) -> None:
-        """Keep a line."""
+        """Record a line."""
         self.lines.append(("info", message, self._context | fields))
 
     def warning(self, message: str, **fields: object) -> None:
-        """Keep a line."""
+        """Record a line."""
         self.lines.append(("warning", message, self._context | fields))
 
     def error(self, message: str, **fields: object) -> None:
-        """Keep a line."""
+        """Record a line."""
         self.lines.append(("error", message, self._context | fields))

@@ -22,17 +22,17 @@ class MemoryLocks:
     def ring(
         self,
         run_id: str,
-        news: AbstractSet[str],
+        pending: AbstractSet[str],
         *,
         owner: str,
         now: datetime,
         lease_seconds: int,
         expires_at: datetime,
     ) -> Lock:
-        """Count one more event and take the lock if it is free; a completed lock stays as it is."""
+        """Add an event to the doorbell and take the lock if it is free. A completed lock stays as it is."""
         lock = self.locks.get(run_id) or Lock(run_id=run_id, expires_at=expires_at)
         if not lock.completed:
-            lock = lock.model_copy(update={"doorbell": lock.doorbell + 1, "rung": lock.rung | news})
+            lock = lock.model_copy(update={"doorbell": lock.doorbell + 1, "rung": lock.rung | pending})
             if lock.owner is None:
                 until = now + timedelta(seconds=lease_seconds)
                 lock = lock.model_copy(update={"owner": owner, "lease_until": until})
@@ -40,7 +40,7 @@ class MemoryLocks:
         return lock
 
     def take(self, run_id: str, *, owner: str, now: datetime, lease_seconds: int, expires_at: datetime) -> Lock | None:
-        """Take a lock that nobody holds alive and that is not completed."""
+        """Take a lock that has no valid lease and is not completed; return None if it cannot be taken."""
         lock = self.locks.get(run_id) or Lock(run_id=run_id, expires_at=expires_at)
         if lock.completed or lock.held(now):
             return None
@@ -50,18 +50,18 @@ class MemoryLocks:
         return self.locks[run_id]
 
     def renew(self, lock: Lock, *, now: datetime, lease_seconds: int) -> Lock:
-        """Prolong our lease."""
-        current = self._ours(lock)
+        """Extend the owner's lease."""
+        current = self._owned(lock)
         self.locks[lock.run_id] = current.model_copy(update={"lease_until": now + timedelta(seconds=lease_seconds)})
-        # The doorbell stays the one that the holder last looked at: a renewal must not swallow a ring.
+        # The doorbell keeps the value that the owner read last: a renewal must not hide a later event.
         return self.locks[lock.run_id].model_copy(update={"doorbell": lock.doorbell, "rung": lock.rung})
 
     def release(self, lock: Lock) -> Lock | None:
-        """Let go unless it rang."""
-        current = self._ours(lock)
+        """Release the lock unless an event came after ``lock`` was read."""
+        current = self._owned(lock)
         if current.doorbell != lock.doorbell:
             return current
-        let_go: dict[str, object] = {
+        released: dict[str, object] = {
             "owner": None,
             "lease_until": None,
             "answered": lock.doorbell,
@@ -69,20 +69,20 @@ class MemoryLocks:
             "reported_at": lock.reported_at,
             "comment_behind": lock.comment_behind,
         }
-        self.locks[lock.run_id] = current.model_copy(update=let_go)
+        self.locks[lock.run_id] = current.model_copy(update=released)
         return None
 
     def complete(self, lock: Lock) -> None:
-        """Mark the run as finished for good."""
-        current = self._ours(lock)
+        """Mark the run as completed for ever."""
+        current = self._owned(lock)
         self.locks[lock.run_id] = current.model_copy(update={"owner": None, "lease_until": None, "completed": True})
 
     def read(self, run_id: str) -> Lock | None:
-        """Read a run's lock."""
+        """Return a run's lock, None if there is none."""
         return self.locks.get(run_id)
 
-    def _ours(self, lock: Lock) -> Lock:
+    def _owned(self, lock: Lock) -> Lock:
         current = self.locks.get(lock.run_id)
         if current is None or current.completed or current.owner != lock.owner or current.token != lock.token:
-            raise ConditionFailed("the lock is no longer ours", run_id=lock.run_id)
+            raise ConditionFailed("the lock has another owner", run_id=lock.run_id)
         return current

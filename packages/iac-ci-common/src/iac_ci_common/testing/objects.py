@@ -18,7 +18,7 @@ class MemoryObjects:
     """A bucket whose presigned URLs (``memory://put/<key>?…``) work through ``use_url``."""
 
     def __init__(self, clock: Clock, on_create: Callable[[str], None] | None = None) -> None:
-        """Start empty; ``on_create`` is told each key that is written, as a bucket notification would."""
+        """Start empty; ``on_create`` is called with each written key, like a bucket notification."""
         self._clock = clock
         self._on_create = on_create
         self.objects: dict[str, bytes] = {}
@@ -36,35 +36,35 @@ class MemoryObjects:
         self.put(key, body, content_type=content_type)
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
-        """Read an object, at most ``max_bytes`` + 1 of it."""
+        """Return an object's bytes, at most ``max_bytes`` + 1 of them."""
         if key not in self.objects:
             raise NotFound(f"{key} does not exist")
         body = self.objects[key]
         return body if max_bytes is None else body[: max_bytes + 1]
 
     def exists(self, key: str) -> bool:
-        """Return whether the object is there."""
+        """Return whether the object exists."""
         return key in self.objects
 
     def list(self, prefix: str) -> list[str]:
-        """List all keys with a prefix, sorted."""
+        """Return all keys with a prefix, sorted."""
         return sorted(key for key in self.objects if key.startswith(prefix))
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects; a missing one is no error."""
+        """Delete objects; a missing one is not an error."""
         for key in keys:
             self.objects.pop(key, None)
 
     def presign_get(self, key: str, *, seconds: int) -> str:
-        """Make a URL that reads the object for so long."""
+        """Return a URL that reads the object and is valid for ``seconds``."""
         return self._url("get", key, seconds)
 
     def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
-        """Make a URL that writes the object for so long."""
+        """Return a URL that writes the object and is valid for ``seconds``."""
         return self._url("create" if create_once else "put", key, seconds)
 
     def use_url(self, url: str, body: bytes | None = None) -> bytes | None:
-        """Do what a presigned URL allows: write ``body``, or read; an expired one raises ``PortFailed``."""
+        """Write ``body`` to, or read from, a presigned URL; raise ``PortFailed`` if it has expired."""
         parts = urlsplit(url)
         key = unquote(parts.path.removeprefix("/"))
         until = datetime.fromisoformat(parse_qs(parts.query)["until"][0])

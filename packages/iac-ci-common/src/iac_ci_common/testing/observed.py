@@ -1,4 +1,4 @@
-"""A wrapper that sees every call of a port before and after it happens."""
+"""A wrapper that observes every call of a port, before and after it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class Observed:
-    """Stands for a port; calls ``before(name)`` and ``after(name)`` around each of its methods.
+    """Wraps a port and calls ``before(name)`` and ``after(name)`` around each of its methods.
 
-    Either may raise: before it, the call never happened; after it, the call happened and its answer was lost. That is
-    all a simulation needs to crash a function, delay it, or make a service fail at any point.
+    Either may raise: then the call did not happen (``before``), or it happened and its answer was lost (``after``).
+    With these a simulation can crash a function, delay it, or make a service fail at any call.
     """
 
     def __init__(

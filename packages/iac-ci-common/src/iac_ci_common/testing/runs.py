@@ -1,4 +1,4 @@
-"""The tables orders and order_events in memory."""
+"""The tables orders and order_events, in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MemoryRuns:
-    """Rows and events as dictionaries; rows are frozen, so nothing is shared by reference."""
+    """Rows and events as dictionaries of frozen models."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -26,12 +26,12 @@ class MemoryRuns:
         self.event_rows: dict[tuple[str, str], Event] = {}
 
     def read(self, run_id: str) -> RunRows:
-        """Read the run and all its orders at one moment."""
+        """Return the rows of the run and all its orders."""
         orders = self.order_rows.get(run_id, {})
         return RunRows(self.run_rows.get(run_id), tuple(orders[num] for num in sorted(orders)))
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
-        """Insert what is not there yet; the run last."""
+        """Insert the rows that do not exist yet; the run's row last."""
         if run.run_id in self.run_rows:
             return False
         rows = self.order_rows.setdefault(run.run_id, {})
@@ -44,30 +44,30 @@ class MemoryRuns:
         return True
 
     def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
-        """Apply the transitions that still fit; return the others."""
+        """Apply the transitions whose row is still as planned; return the others."""
         for transition in transitions:
             check_transition(transition)
         return tuple(transition for transition in transitions if not self._apply(transition))
 
     def record(self, events: Sequence[Event]) -> None:
-        """Write events that go with no transition."""
+        """Write events that belong to no transition."""
         for event in events:
             self.event_rows[(event.trace_id, event.sort)] = event
 
     def events(self, trace_id: str) -> list[Event]:
-        """Read a run's events in the order of time."""
+        """Return a run's events in the order of time."""
         return sorted(
             (event for (trace, _), event in self.event_rows.items() if trace == trace_id),
             key=lambda event: (event.epoch_ms, event.sort),
         )
 
     def request_cancel(self, run_id: str, reason: str) -> None:
-        """Set the reason to cancel on a run that has none and has not ended."""
+        """Set ``cancel_reason`` on a run that has none and has not ended."""
         run = self.run_rows.get(run_id)
         if run is None:
-            raise NotFound(f"there is no run {run_id}", run_id=run_id)
+            raise NotFound(f"run {run_id} does not exist", run_id=run_id)
         if run.cancel_reason is not None or run.status in RUN_TERMINAL:
-            raise ConditionFailed("the run has ended or is being cancelled already", run_id=run_id)
+            raise ConditionFailed("the run has ended or is already being cancelled", run_id=run_id)
         self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
 
     def _apply(self, transition: Transition) -> bool:

@@ -1,4 +1,4 @@
-"""Small, valid runs to test with."""
+"""Small, valid runs for tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def run_row(**fields: Any) -> RunRow:
-    """Make a run that was accepted at ``START`` and may take an hour."""
+    """Return a run that was accepted at ``START`` and may take an hour."""
     values: dict[str, Any] = {
         "run_id": RUN_ID,
         "status": RunState.RUNNING,
@@ -37,7 +37,7 @@ def run_row(**fields: Any) -> RunRow:
 
 
 def order_row(num: int, **fields: Any) -> OrderRow:
-    """Make the order with this number, queued and for Lambda; ``after`` are the numbers of its dependencies."""
+    """Return the order with this number, queued and for Lambda; ``after`` are the numbers of its dependencies."""
     after: Sequence[int] = fields.pop("after", ())
     values: dict[str, Any] = {
         "run_id": RUN_ID,
@@ -53,9 +53,9 @@ def order_row(num: int, **fields: Any) -> OrderRow:
 
 
 def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
-    """Make an accepted job of these orders."""
-    whole = [{"cmds": ["true"], "timeout": 60, **order} for order in orders]
-    job = Job.model_validate({"username": "tests", "orders": whole, **fields})
+    """Return an accepted job of these orders."""
+    completed = [{"cmds": ["true"], "timeout": 60, **order} for order in orders]
+    job = Job.model_validate({"username": "tests", "orders": completed, **fields})
     return StoredJob(
         run_id=RUN_ID,
         trace_id=TRACE_ID,
@@ -68,5 +68,5 @@ def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
 
 
 def queued(orders: Sequence[dict[str, Any]], *, max_parallel: int = 100, **fields: Any) -> InitialRows:
-    """Make the rows and events of such a job."""
+    """Return the rows and events of such a job."""
     return build_rows(stored_job(orders, **fields), max_parallel=max_parallel)

@@ -1,4 +1,4 @@
-"""Makes tables in a stand-in for DynamoDB."""
+"""Creates tables in an emulator of DynamoDB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def make_table(client: Any, name: str, hash_key: str, range_key: str | None = None) -> None:
-    """Make a table whose keys are text; ``client`` is a DynamoDB client of a stand-in, never of an account."""
+    """Create a table whose keys are text; ``client`` is a DynamoDB client of an emulator, never of an AWS account."""
     names = [hash_key, *([range_key] if range_key else [])]
     client.create_table(
         TableName=name,

@@ -29,7 +29,7 @@ from iac_ci_triggers.configuration.templates import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iac_ci_common.partial_reading import Location
+    from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.expansion import Copy
     from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings
     from iac_ci_triggers.configuration.yaml_document import Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, Problem
-from iac_ci_common.partial_reading import Draft, read_partially
+from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.validation_messages import UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import job_findings
 from iac_ci_triggers.configuration.models import Configuration
@@ -14,7 +14,7 @@ from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
 from iac_ci_triggers.configuration.yaml_document import Finding, line_of, plain, read_document, shown_path
 
 if TYPE_CHECKING:
-    from iac_ci_common.partial_reading import Location
+    from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.yaml_document import Node, Part
 
 MAX_PROBLEMS: Final = 200

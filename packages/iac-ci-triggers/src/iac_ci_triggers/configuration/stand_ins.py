@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import limits
-from iac_ci_common.partial_reading import REMOVE
+from iac_ci_common.draft import REMOVE
 from iac_ci_triggers.configuration.models import VERSION
 
 if TYPE_CHECKING:
-    from iac_ci_common.partial_reading import Location
+    from iac_ci_common.draft import Location
 
 
 def stand_in(location: Location) -> Any:

@@ -1,8 +1,7 @@
-"""Reads content into a model as far as possible, so that a fault in one place hides none in another.
+"""Parses content into a model as far as possible, so that one problem does not hide another.
 
-A field under another word or nearly its spelling is read as the field that it stands for; whatever else is wrong gets
-a stand-in. The value that comes out holds them, and ``Draft`` says where, so that a check of the whole can leave out
-what it finds about a stand-in.
+A field under a synonym or a similar spelling is parsed as the field that it means; a stand-in replaces every other
+value with a problem. ``Draft`` lists the stand-ins, so that later checks can ignore problems about them.
 """
 
 from __future__ import annotations
@@ -21,74 +20,74 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Location = tuple[str | int, ...]
-"""The way to a value: names of fields, keys of mappings and indexes of lists."""
+"""The path to a value: names of fields, keys of mappings and indexes of lists."""
 
 M = TypeVar("M", bound=BaseModel)
 
 MISSING: Final = object()
-"""Original value of a field that was not given."""
+"""Original value of a missing field."""
 
 REMOVE: Final = object()
-"""Stand-in for what may be left out."""
+"""Stand-in for a value that may be rerenamed_keys."""
 
 _PASSES: Final = 5
-"""How often content is repaired and read again: some faults show only when others are gone."""
+"""How often content is repaired and parsed again: some problems show only after others are repaired."""
 
 _MOST_GUESSES: Final = 50
-"""For how many unknown fields a known one is looked for, which takes a millisecond each."""
+"""Number of unknown fields for which similar known fields are searched, which takes a millisecond each."""
 
 _KEY: Final = "[key]"
-"""What pydantic puts behind a key of a mapping that is wrong itself."""
+"""Last part of pydantic's location of an error in a key of a mapping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """Stand-in for a mapping of which only the combination of ``fields`` is wrong: all of them are left out."""
+    """Stand-in for a mapping in which the combination of ``fields`` is not allowed: all of them are rerenamed_keys."""
 
     fields: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Draft(Generic[M]):
-    """What could be read.
+    """The result of parsing as far as possible.
 
-    ``value`` is None where no stand-in helps. ``findings`` are at the locations that the input itself uses; ``mended``
-    holds the locations of the stand-ins, as the model names them, with what stood there before; ``cut`` those of lists
-    and mappings of which only the allowed number is kept.
+    ``value`` is None if no stand-in makes it valid. ``findings`` have locations and names of the input. ``replaced``
+    maps the model's locations of the stand-ins to the original values. ``cut`` has the locations of lists and mappings
+    that were cut to the allowed length. ``renamed`` maps the model's locations to names in the input.
     """
 
     value: M | None = None
     findings: list[tuple[Location, str]] = field(default_factory=list)
-    mended: dict[Location, Any] = field(default_factory=dict)
+    replaced: dict[Location, Any] = field(default_factory=dict)
     cut: set[Location] = field(default_factory=set)
     renamed: dict[Location, str | int] = field(default_factory=dict)
 
     def written(self, location: Location) -> Location:
-        """Return a location of the model in the words of the input."""
+        """Return a location of the model with the names of the input."""
         return tuple(
             self.renamed.get(location[: depth + 1], part) if self.renamed else part
             for depth, part in enumerate(location)
         )
 
     def is_about_a_stand_in(self, location: Location) -> bool:
-        """Return whether a stand-in is at this location or above it."""
-        return any(location[:depth] in self.mended for depth in range(len(location) + 1))
+        """Return whether the value at this location is, or is inside, a stand-in."""
+        return any(location[:depth] in self.replaced for depth in range(len(location) + 1))
 
 
 def read_partially(model: type[M], content: Any, stand_in: Callable[[Location], Any]) -> Draft[M]:
-    """Read ``content``, which is changed, into ``model``.
+    """Return the draft of ``model`` from ``content``, which is changed.
 
-    ``stand_in`` returns what takes the place of a wrong value at a location: a new value, ``REMOVE`` or ``Without``.
+    ``stand_in`` returns the replacement for the value at a location: a new value, ``REMOVE`` or ``Without``.
     """
     draft: Draft[M] = Draft()
     _rename_fields(model, content, (), draft)
     for _ in range(_PASSES):
-        repaired = len(draft.mended) + len(draft.cut) + len(draft.renamed)
+        repaired = len(draft.replaced) + len(draft.cut) + len(draft.renamed)
         try:
             draft.value = model.model_validate(content)
         except ValidationError as error:
             _repair(model, content, error, stand_in, draft)
-            if len(draft.mended) + len(draft.cut) + len(draft.renamed) == repaired:
+            if len(draft.replaced) + len(draft.cut) + len(draft.renamed) == repaired:
                 break
         else:
             break
@@ -96,7 +95,7 @@ def read_partially(model: type[M], content: Any, stand_in: Callable[[Location], 
 
 
 def _rename_fields(annotation: Any, content: Any, location: Location, draft: Draft[M]) -> None:
-    """Read fields whose name stands for another one that is not given under that one, and keep what was written."""
+    """Rename fields that a synonym or a similar spelling names, unless the field itself is present."""
     model = _model_of(annotation)
     if model is not None and isinstance(content, dict):
         _rename_in(model, content, location, draft)
@@ -124,7 +123,7 @@ def _rename_in(model: type[BaseModel], content: dict[str, Any], location: Locati
 
 
 def _inner(annotation: Any) -> Iterator[Any]:
-    """Return the types that an annotation allows, without what is noted beside them."""
+    """Yield the types that an annotation allows, without its metadata."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _inner(get_args(annotation)[0])
@@ -143,12 +142,12 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | None:
-    """Return the model that the value at a location is read into."""
+    """Return the model of the value at a location, None if it is not a model."""
     annotation: Any = model
     for part in location:
-        here = _model_of(annotation)
-        if here is not None:
-            info = here.model_fields.get(str(part))
+        outer = _model_of(annotation)
+        if outer is not None:
+            info = outer.model_fields.get(str(part))
             annotation = None if info is None else info.annotation
             continue
         inside = [inner for inner in _inner(annotation) if get_origin(inner) in {list, dict}]
@@ -162,36 +161,38 @@ def _repair(
     entries = error.errors(include_url=False)
     unknown = [entry["loc"] for entry in entries if entry["type"] == "extra_forbidden"]
     guessed = set(unknown[:_MOST_GUESSES])
-    moved: dict[Location, str] = {}
+    renamed_keys: dict[Location, str] = {}
     for entry in entries:
         if entry["loc"][-1:] == (_KEY,):
-            _replace_key(content, entry, stand_in, draft, moved)
+            _replace_key(content, entry, stand_in, draft, renamed_keys)
     for entry in entries:
         if entry["loc"][-1:] != (_KEY,):
             original = entry["loc"]
-            location = tuple(moved.get(original[: depth + 1], part) for depth, part in enumerate(original))
+            location = tuple(renamed_keys.get(original[: depth + 1], part) for depth, part in enumerate(original))
             guess = original in guessed
-            draft.findings.append((draft.written(location), _words(model, location, entry, guess=guess)))
+            draft.findings.append((draft.written(location), _message(model, location, entry, guess=guess)))
             _replace(content, location, entry, stand_in, draft)
 
 
-def _words(model: type[BaseModel], location: Location, entry: ErrorDetails, *, guess: bool) -> str:
+def _message(model: type[BaseModel], location: Location, entry: ErrorDetails, *, guess: bool) -> str:
     if entry["type"] != "extra_forbidden":
         return message(entry)
-    name, here = str(location[-1]), _model_at(model, location[:-1])
-    if here is None or not guess:
+    name, parent = str(location[-1]), _model_at(model, location[:-1])
+    if parent is None or not guess:
         return f"unknown field {shown(name)}"
-    return unknown_field(name, here.model_fields, _owner(here, name))
+    return unknown_field(name, parent.model_fields, _owner(parent, name))
 
 
 def _owner(model: type[BaseModel], name: str) -> str | None:
-    """Return where below a model a field would belong that the model itself does not have."""
+    """Return a hint for a field that one of the model's inner models has."""
     for outer, info in model.model_fields.items():
         for inner in _inner(info.annotation):
             origin = get_origin(inner)
-            found = _model_of(get_args(inner)[-1] if origin in {list, dict} else inner)
-            if found is not None and name in found.model_fields:
-                return f"it is a field of each of {outer!r}" if origin in {list, dict} else f"it belongs into {outer!r}"
+            inner_model = _model_of(get_args(inner)[-1] if origin in {list, dict} else inner)
+            if inner_model is not None and name in inner_model.model_fields:
+                return (
+                    f"it is a field of each of {outer!r}" if origin in {list, dict} else f"it is a field of {outer!r}"
+                )
     return None
 
 
@@ -200,9 +201,9 @@ def _replace_key(
     entry: ErrorDetails,
     stand_in: Callable[[Location], Any],
     draft: Draft[M],
-    moved: dict[Location, str],
+    renamed_keys: dict[Location, str],
 ) -> None:
-    """Give a value whose key is wrong another key where it is needed, so that what it holds is still looked at."""
+    """Replace a key that is not valid by a stand-in, so that its value is checked too."""
     location = entry["loc"][:-1]
     draft.findings.append((draft.written(location), message(entry)))
     parent = _at(content, location[:-1])
@@ -211,11 +212,11 @@ def _replace_key(
         return
     if stand_in(location) is REMOVE:
         parent.pop(key)
-        draft.mended[location] = MISSING
+        draft.replaced[location] = MISSING
         return
     other = next(name for number in range(len(parent) + 1) if (name := f"stand-in-{number}") not in parent)
     parent[other] = parent.pop(key)
-    moved[location] = other
+    renamed_keys[location] = other
     draft.renamed[*location[:-1], other] = key
 
 
@@ -235,9 +236,9 @@ def _replace(
     if isinstance(new, Without):
         for name in new.fields:
             if isinstance(value, dict) and name in value:
-                draft.mended[*location, name] = value.pop(name)
+                draft.replaced[*location, name] = value.pop(name)
         return
-    draft.mended[location] = value
+    draft.replaced[location] = value
     parent = _at(content, location[:-1]) if location else MISSING
     if isinstance(parent, dict):
         if new is REMOVE:
