@@ -109,7 +109,7 @@ def test_a_pattern_matches_what_git_matches(tmp_path):
 )
 def test_the_last_pattern_that_matches_decides(patterns, path, meant):
     assert matches(patterns, path) is meant
-    assert Paths([path, "zzz"]).any_meant([*patterns, "!zzz"]) is meant
+    assert Paths([path, "zzz"]).any_included([*patterns, "!zzz"]) is meant
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_matching_means_what_the_slow_way_means(pattern, path):
 @given(st.lists(WORDS, min_size=1, max_size=3), st.lists(st.text("ab/.", min_size=1, max_size=6), max_size=6))
 def test_many_paths_are_found_as_one_by_one(patterns, paths):
     patterns = [pattern for pattern in patterns if "**" not in pattern] or ["a"]
-    assert Paths(paths).any_meant(patterns) is any(matches(patterns, path) for path in paths)
+    assert Paths(paths).any_included(patterns) is any(matches(patterns, path) for path in paths)
 
 
 @given(st.text(min_size=1).filter(lambda text: "/" not in text))

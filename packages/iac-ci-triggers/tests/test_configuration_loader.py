@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_common.draft import read_partially
+from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.configuration import BUILT_IN_COMMANDS, Configuration, Statuses, read_configuration
 from iac_ci_triggers.configuration.stand_ins import stand_in
 from iac_ci_triggers.configuration.yaml_document import MAX_BYTES, plain, read_document
@@ -172,7 +172,9 @@ def test_a_quoted_number_is_no_number():
 
 
 def test_version_true_is_not_version_1():
-    assert ("line 1: version", "must be a whole number without quotes, point or exponent") in found("version: true\njobs: {}")
+    assert ("line 1: version", "must be a whole number without quotes, point or exponent") in found(
+        "version: true\njobs: {}"
+    )
 
 
 # What the document itself can have wrong.
@@ -268,7 +270,11 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         (order("timeout: 3700"), "orders[0].timeout", "more than the 3600 of job_timeout"),
         (order("folder: ../x"), "orders[0].folder", "must be a relative path without .."),
         (order("folder: /x"), "orders[0].folder", "must be a relative path without .."),
-        (order("env_vars: {A: x}, secrets: {A: 'ssm:/x'}"), "orders[0].secrets.A", "is also set in env_vars; remove one of the two"),
+        (
+            order("env_vars: {A: x}, secrets: {A: 'ssm:/x'}"),
+            "orders[0].secrets.A",
+            "is also set in env_vars; remove one of the two",
+        ),
         (
             order("assume_role: 'arn:aws:iam::123456789012:role/x', env_vars: {AWS_SESSION_TOKEN: x}"),
             "orders[0].env_vars.AWS_SESSION_TOKEN",

@@ -151,8 +151,8 @@ class RunLocks(Protocol):
     ) -> Lock:
         """Add an event to the run's doorbell and, in the same write, take the lock if it is free.
 
-        ``pending``, never empty, are the order numbers of the event; they stay in the lock's attribute ``rung`` until
-        an owner releases the lock. Returns the current lock, created if there was none; its ``owner`` holds it. An
+        ``pending``, never empty, describes the event and stays in the lock's attribute ``rung`` until an owner releases
+        the lock. Returns the current lock, created if there was none; its ``owner`` holds it. An
         owner whose lease has expired still holds it here; ``take`` replaces that owner. A completed lock is returned
         unchanged.
         """

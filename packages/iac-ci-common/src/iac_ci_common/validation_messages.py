@@ -18,6 +18,8 @@ MAX_MESSAGE_CHARS: Final = 400
 
 UNKNOWN_ORDER: Final = "unknown order"
 
+OWN_DEPENDENCY: Final = "is the order itself; an order cannot depend on itself"
+
 NO_VALUE: Final = "has no value"
 
 HALF_CHARACTER: Final = "must be text without a lone surrogate (half of a character)"

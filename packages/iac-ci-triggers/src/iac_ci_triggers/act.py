@@ -1,4 +1,4 @@
-"""Works on one received event: gather, decide, enter into the ledger, and only then do."""
+"""Processes one received event: collects facts, decides, writes the ledger, and then acts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from iac_ci_vcs.address import parse_address
 
 from iac_ci_common import ids, keys
 from iac_ci_common.acceptance import Acceptance, rules
@@ -20,7 +22,6 @@ from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
 from iac_ci_triggers.notice import NOTICE_MARKER, render_notice
-from iac_ci_vcs.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,15 +45,15 @@ _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
 }
 
 _TRIES: Final = 5
-"""How often a decision is made anew because somebody else wrote the ledger meanwhile."""
+"""Most decisions about one event: each time another event has changed the ledger, the decision is repeated."""
 
 _OPEN: Final = timedelta(hours=25)
-"""A run older than this has ended: none may take longer than a day."""
+"""Age after which a run has certainly ended: no run takes longer than a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventProcessorPorts:
-    """Everything that working on an event does to the world."""
+    """The ports for processing an event."""
 
     clock: Clock
     objects: Objects
@@ -63,7 +64,7 @@ class EventProcessorPorts:
 
 
 class EventProcessor:
-    """Works on received events. Working on one twice starts, says and cancels nothing more."""
+    """Processes received events. Processing an event again starts, comments and cancels nothing more."""
 
     def __init__(
         self,
@@ -72,16 +73,17 @@ class EventProcessor:
         connections: Callable[[datetime], Connections],
         settings: TriggerSettings,
     ) -> None:
-        """Work through ``ports``; ``connections`` gives the operator's list as it is now."""
+        """Use ``ports``; ``connections`` returns the operator's current list."""
         self._ports = ports
         self._acceptance = acceptance
         self._connections = connections
         self._settings = settings
 
-    def work(self, trigger_id: str) -> None:
-        """Work on a received event.
+    def process(self, trigger_id: str) -> None:
+        """Process a received event.
 
-        Raises what failed, so that Lambda tries again, and hands over to the watchdog where that does not help either.
+        Raises the error of a failed call, so that Lambda invokes the function again and, after its last attempt, the
+        watchdog.
         """
         now = self._ports.clock.now()
         stored = StoredTrigger.from_stored(self._ports.objects.get(keys.trigger_event(trigger_id)))
@@ -89,36 +91,36 @@ class EventProcessor:
         logger = self._ports.logger.bind(trigger_id=trigger_id, repository=event.repository)
         connection = self._connections(now).find(event.repository)
         if connection is None:
-            logger.warning("the repository was taken off the list since the event came")
+            logger.warning("repository no longer connected; event ignored")
             return
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
             source = self._source(event, connection)
             decisions, planned = self._decide(host, event, source)
             for decision in decisions:
                 if isinstance(decision, Nothing):
-                    logger.info("an event starts nothing", reason=decision.reason)
-            self._do(host, event, source, decisions, planned, now)
-        logger.info("an event was worked on", started=len(planned.accept), duplicates=planned.duplicates)
+                    logger.info("event starts nothing", reason=decision.reason)
+            self._apply(host, event, source, decisions, planned, now)
+        logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
 
     def _source(self, event: HostEvent, connection: Connection) -> Source:
-        address = parse_address(event.repository)
-        if address is None:
-            raise PortFailed(f"{event.repository!r:.200} is no repository on a code host")
+        url = parse_address(event.repository)
+        if url is None:
+            raise PortFailed(f"{event.repository!r:.200} is not the URL of a repository on a code host")
         return Source(
-            repository=address.clone_url,
+            repository=url.clone_url,
             token_location=connection.token_location,
             connection=connection,
             rules=rules(self._settings, connection.source or repository_key(event.repository) or ""),
         )
 
     def _decide(self, host: CodeHost, event: HostEvent, source: Source) -> tuple[list[Decision], Planned]:
-        """Decide, and enter it into the ledger; whoever writes it in between is heard first."""
+        """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports = self._ports
-        gathering = FactCollector(host, ports.runs, ports.objects, source)
+        collector = FactCollector(host, ports.runs, ports.objects, source)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
-            decisions = _DECIDE[event.kind](gathering.facts(event, ledger))
+            decisions = _DECIDE[event.kind](collector.facts(event, ledger))
             planned = plan(ledger, decisions, now, partial(ids.new_run_id, now))
             try:
                 if planned.ledger.model_copy(update={"expires_at": ledger.expires_at}) != ledger:
@@ -126,9 +128,9 @@ class EventProcessor:
             except ConditionFailed:
                 continue
             return decisions, planned
-        raise PortFailed("other events of the same pull request kept coming in between", retry_is_safe=True)
+        raise PortFailed("other events changed the ledger at every attempt", retry_is_safe=True)
 
-    def _do(
+    def _apply(
         self,
         host: CodeHost,
         event: HostEvent,
@@ -146,37 +148,37 @@ class EventProcessor:
             self._acceptance.accept(
                 start.job, run.run_id, source=source.rules.source, now=now, ledger=planned.ledger.key
             )
-        told = [partial(host.set_status, decision.status) for decision in decisions if isinstance(decision, Mark)]
+        reports = [partial(host.set_status, decision.status) for decision in decisions if isinstance(decision, Mark)]
         paragraphs = tuple(decision.paragraph for decision in decisions if isinstance(decision, Say))
         if paragraphs and event.number is not None:
-            told.append(partial(_write_notice, host, event, paragraphs))
-        self._tell(told)
+            reports.append(partial(_write_notice, host, event, paragraphs))
+        self._report(reports)
 
-    def _tell(self, told: Sequence[Callable[[], object]]) -> None:
-        """Tell the pull request; each thing though another could not be told. What another try may bring is raised."""
+    def _report(self, reports: Sequence[Callable[[], object]]) -> None:
+        """Write statuses and the notice, all of them although one fails. Raise a failure that a retry may repair."""
         failed: list[IacCiError] = []
-        for say in told:
+        for report in reports:
             try:
-                say()
+                report()
             except IacCiError as error:
-                self._ports.logger.error("a pull request was not told", error=error.message)
+                self._ports.logger.error("pull request comment or status failed", error=error.message)
                 failed.append(error)
-        passing = [error for error in failed if error.retry_is_safe]
-        if passing:
-            raise passing[0]
+        transient = [error for error in failed if error.retry_is_safe]
+        if transient:
+            raise transient[0]
 
     def _cancel(self, ledger: Ledger, cancel: Cancel, now: datetime) -> None:
-        asked = []
+        cancelled = []
         for run_id in cancel.run_ids:
             if not _may_be_open(ledger, run_id, now):
                 continue
             try:
                 self._ports.runs.request_cancel(run_id, cancel.reason)
             except (ConditionFailed, NotFound):
-                # It has ended; or it is being prepared, and the preparation looks into the ledger.
+                # The run has ended, or it is being prepared and the preparation reads the ledger.
                 continue
-            asked.append(run_id)
-        self._wake(asked)
+            cancelled.append(run_id)
+        self._wake(cancelled)
 
     def _wake(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
@@ -198,8 +200,8 @@ def _ledger_key(event: HostEvent) -> str:
 def _write_notice(host: CodeHost, event: HostEvent, paragraphs: tuple[Paragraph, ...]) -> None:
     number = event.number or 0
     body = render_notice(paragraphs, commit=event.sha, limit=host.max_comment_chars)
-    mine = host.find_comment(number, NOTICE_MARKER)
-    if mine is None:
+    notice = host.find_comment(number, NOTICE_MARKER)
+    if notice is None:
         host.create_comment(number, body)
-    elif mine.body != body:
-        host.edit_comment(number, mine.id, body)
+    elif notice.body != body:
+        host.edit_comment(number, notice.id, body)

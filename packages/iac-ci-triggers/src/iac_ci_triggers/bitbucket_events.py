@@ -15,10 +15,10 @@ _ENDS: Final = frozenset({"pullrequest:fulfilled", "pullrequest:rejected"})
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Return the event's fields, or why it asks for nothing."""
+    """Return the event's fields, or the reason why it starts nothing."""
     name = headers.get("x-event-key", "")
     if name in _STARTS | _ENDS:
-        # An update may be of the title alone: then nothing has changed since, and the ledger shows it.
+        # An update may only change the title: then the commit is the same, and the ledger prevents a second start.
         return {
             "kind": EventKind.CLOSED if name in _ENDS else EventKind.PULL_REQUEST,
             "number": payload.get("pullrequest.id", int),
@@ -38,27 +38,27 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
 
 
 def repository(payload: Payload) -> str | None:
-    """Return the address of the repository that the payload is about."""
+    """Return the URL of the payload's repository."""
     return payload.find("repository.links.html.href", str)
 
 
 def _actor(payload: Payload) -> dict[str, str]:
-    """Return the account by its UUID; an app's has no nickname."""
-    name = payload.find("actor.nickname", str) or payload.find("actor.display_name", str) or "somebody"
+    """Return the account by its UUID; an app's account has no nickname."""
+    name = payload.find("actor.nickname", str) or payload.find("actor.display_name", str) or "unknown"
     return {"id": payload.get("actor.uuid", str), "login": name}
 
 
 def _push(payload: Payload) -> dict[str, Any] | Ignored:
-    """Read the one branch that moved; a push of several at once is more than one event can say."""
+    """Return the pushed branch; an event has only one, so a push of several branches is ignored."""
     changes = [Payload(change) for change in payload.get("push.changes", list)]
-    moved = [change for change in changes if change.find("new.type", str) == "branch"]
-    if not moved:
-        return Ignored("only pushes to branches start anything, and none that delete them")
-    if len(moved) > 1:
-        return Ignored("a push of several branches at once starts nothing: push them one by one")
+    pushed = [change for change in changes if change.find("new.type", str) == "branch"]
+    if not pushed:
+        return Ignored("a push that is not to a branch, or deletes one, starts nothing")
+    if len(pushed) > 1:
+        return Ignored("a push of several branches starts nothing; push them one by one")
     return {
         "kind": EventKind.PUSH,
-        "branch": moved[0].get("new.name", str),
-        "sha": moved[0].commit("new.target.hash"),
+        "branch": pushed[0].get("new.name", str),
+        "sha": pushed[0].commit("new.target.hash"),
         "actor": _actor(payload),
     }

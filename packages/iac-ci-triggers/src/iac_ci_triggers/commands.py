@@ -1,7 +1,7 @@
 """Finds the commands in a comment on a pull request: pure.
 
-A command is a line of its own in plain text, as a reader sees it: never in a quote, a list, code, HTML or any other
-markup. What only looks like one is told to who wrote it, and does nothing.
+A command is a whole line of plain text: never in a quote, a list, code, HTML or other markup. A line that only looks
+like a command does nothing, and the engine comments why.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-from iac_ci_triggers.markdown_lines import plain_lines
+from iac_ci_triggers.markdown_lines import find_plain_lines
 
 PREFIX: Final = "/iac-ci"
 MAX_COMMANDS: Final = 10
-"""Most commands of one comment that are taken, and most problems of one that are told singly."""
+"""Most commands of one comment that are run, and most problems that are listed."""
 
 HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE = "help", "cancel", "rerun-failed", "unlock", "approve"
 BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE)
-"""The engine's own; every other word is one that a repository's configuration may give a meaning."""
+"""The engine's commands; a repository's configuration may define others."""
 
 OWN_MARKER: Final = "<!-- iac-ci:"
-"""What the engine's own comments begin with."""
+"""Text at the beginning of the engine's comments."""
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TARGET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
@@ -32,7 +32,7 @@ _SHOWN: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its word, and the target or the full commit that it names."""
+    """One command: its name, and its target or its full commit."""
 
     name: str
     target: str | None = None
@@ -41,60 +41,60 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandsFound:
-    """The commands in their order, and what looked like one and is none, in plain words for who wrote it."""
+    """The commands in their order, and messages about lines that look like commands and are not."""
 
     commands: tuple[Command, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def find_commands(text: str) -> CommandsFound:
-    """Find the commands of a comment, at most ``MAX_COMMANDS``; none in the engine's own. Never raises.
+    """Return the commands of a comment, at most ``MAX_COMMANDS``; none for the engine's comments. Never raises.
 
-    The time grows as the text's length does, whatever stands in it.
+    The time is linear in the length of the text.
     """
     if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in _seen(text):
         return CommandsFound()
     commands: list[Command] = []
     problems: list[str] = []
-    for line in plain_lines(text):
+    for line in find_plain_lines(text):
         words = line.text.split(" ")
         if words[0] != PREFIX:
             if _looks_like_one(line.text):
-                problems.append(f"{_shown(line.text)} holds characters that are not what they look like")
+                problems.append(f"{_shown(line.text)} contains look-alike characters; type it again")
             continue
         if line.doubt is not None:
             problems.append(f"{_shown(line.text)} {line.doubt}")
             continue
-        given = _read([word for word in words[1:] if word])
-        if isinstance(given, str):
-            problems.append(given)
+        parsed = _parse([word for word in words[1:] if word])
+        if isinstance(parsed, str):
+            problems.append(parsed)
         elif len(commands) == MAX_COMMANDS:
-            problems.append(f"a comment has at most {MAX_COMMANDS} commands; the others were left out")
+            problems.append(f"a comment has at most {MAX_COMMANDS} commands; the others were not run")
         else:
-            commands.append(given)
-    told = list(dict.fromkeys(problems))
-    if len(told) > MAX_COMMANDS:
-        told[MAX_COMMANDS:] = [f"{len(told) - MAX_COMMANDS} more lines are no commands, or were left out"]
-    return CommandsFound(tuple(commands), tuple(told))
+            commands.append(parsed)
+    distinct = list(dict.fromkeys(problems))
+    if len(distinct) > MAX_COMMANDS:
+        distinct[MAX_COMMANDS:] = [f"{len(distinct) - MAX_COMMANDS} more lines are not commands or were not run"]
+    return CommandsFound(tuple(commands), tuple(distinct))
 
 
-def _read(words: list[str]) -> Command | str:
-    """Read what follows the prefix; a text is what is wrong with it."""
+def _parse(words: list[str]) -> Command | str:
+    """Return the command of the words after the prefix, or the message about its problem."""
     name, rest = (words[0], words[1:]) if words else (HELP, [])
     if _WORD.fullmatch(name) is None:
-        return f"{_shown(name)} is no command; {PREFIX} help lists them"
+        return f"{_shown(name)} is not a command; {PREFIX} help lists the commands"
     if name == APPROVE:
         if len(rest) == 1 and _SHA.fullmatch(rest[0]) is not None:
             return Command(name, sha=rest[0])
-        given = _shown(" ".join([PREFIX, name, *rest]))
-        return f"{given}: {APPROVE} names one commit by its full hash in small letters; a shorter one can be forged"
+        line = _shown(" ".join([PREFIX, name, *rest]))
+        return f"{line}: {APPROVE} needs one full commit hash in lower case, because a shorter one can be forged"
     if len(rest) > (0 if name in BUILT_IN else 1):
-        return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} takes"
+        return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} accepts"
     if not rest:
         return Command(name)
     target = rest[0]
     if _TARGET.fullmatch(target) is None or ".." in target:
-        return f"{_shown(target)} is no target: letters, digits and . _ / - name one"
+        return f"{_shown(target)} is not a target: use letters, digits and . _ / - only"
     return Command(name, target=target)
 
 
@@ -103,7 +103,7 @@ def _looks_like_one(line: str) -> bool:
 
 
 def _seen(text: str) -> str:
-    """Return the text about as a person sees it: look-alikes made plain, and without what shows nothing."""
+    """Return the text as it looks: with ASCII for look-alike characters and without invisible ones."""
     if text.isascii():
         return text
     return "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")

@@ -1,7 +1,7 @@
-"""What an event starts: pure. Facts in, a list of frozen decisions out; the same in gives the same out.
+"""Decides what an event starts: pure. Equal facts give an equal list of frozen decisions.
 
-What is privileged is the base branch's: its configuration says what runs, with which secrets and roles. The pull
-request gives the code, and that only where somebody who may write has written it, or has approved that very commit.
+The base branch's configuration decides what runs, with which secrets and roles. The pull request only gives the code,
+and only if its author may write to the repository or a person who may write has approved that commit.
 """
 
 from __future__ import annotations
@@ -29,77 +29,77 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import PullRequest
 
 CONTEXT: Final = "iac-ci"
-"""Context of the status of what is no run: an approval that is missing, a configuration that cannot be read."""
+"""Context of statuses without a run: a missing approval, a configuration with problems."""
 
 BY_EVENT: Final = "event"
-"""Intent of what no comment asked for: once for a commit."""
+"""Intent of a start without a command: a job starts once per commit."""
 
 _HELP: Final = (
-    f"{PREFIX} {CANCEL}: cancels what has not started of this pull request's runs; what runs is left to end",
-    f"{PREFIX} {RERUN_FAILED}: runs again what did not succeed of the newest run",
-    f"{PREFIX} {UNLOCK}: has this pull request's runs looked at again, should one be stuck",
-    f"{PREFIX} {APPROVE} <full commit>: lets that one commit of somebody who may not write run",
-    f"{PREFIX} {HELP}: shows this",
+    f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
+    f"{PREFIX} {RERUN_FAILED}: runs the orders of the newest run again that did not succeed",
+    f"{PREFIX} {UNLOCK}: makes the engine check this pull request's runs again, if one is stuck",
+    f"{PREFIX} {APPROVE} <full commit>: lets this one commit of a person without write permission run",
+    f"{PREFIX} {HELP}: shows this list",
 )
 
 
 def decide_push(facts: Facts) -> list[Decision]:
-    """Decide about a branch that moved."""
+    """Return the decisions about a push to a branch."""
     configuration = facts.configuration
     if not facts.sha:
-        return [Nothing("the branch is gone")]
-    if not facts.source.heeds(facts.branch):
-        return [Nothing(_unheeded(facts.branch))]
+        return [Nothing("the branch does not exist any more")]
+    if not facts.source.uses(facts.branch):
+        return [Nothing(_unused_branch(facts.branch))]
     if configuration is None:
-        return [Nothing(f"there is no {FILE_NAME} at {facts.sha}")]
+        return [Nothing(f"{FILE_NAME} does not exist at {facts.sha}")]
     if isinstance(configuration, ConfigurationProblems):
         return [Mark(_status(facts.sha, CommitState.FAILURE, f"{FILE_NAME} has problems: {configuration.message}"))]
     chosen = jobs_for_push(configuration, facts.branch, facts.changed)
     found: list[Decision] = []
     for name in chosen.jobs:
         found += _start(facts, configuration, name, BY_EVENT)
-    return found or [Nothing("no job is started by a push to this branch")]
+    return found or [Nothing("a push to this branch starts no job")]
 
 
 def decide_pull_request(facts: Facts) -> list[Decision]:
-    """Decide about a pull request that was opened or has changed."""
+    """Return the decisions about a pull request that was opened or has changed."""
     pull = _pull(facts)
     if not pull.is_open:
         return [Nothing("the pull request is closed")]
-    if not facts.source.heeds(pull.base_branch):
-        return [Nothing(_unheeded(pull.base_branch))]
+    if not facts.source.uses(pull.base_branch):
+        return [Nothing(_unused_branch(pull.base_branch))]
     outdated = [run.run_id for run in facts.ledger.runs if run.sha != pull.head_sha and run.cancel_reason is None]
     found: list[Decision] = []
     if outdated:
         found.append(Cancel(tuple(outdated), f"superseded by commit {pull.head_sha[:12]}"))
     found += _changed_configuration(facts)
     found += _for_this_commit(facts)
-    return found or [Nothing("no job is started by this pull request")]
+    return found or [Nothing("this pull request starts no job")]
 
 
 def decide_comment(facts: Facts) -> list[Decision]:
-    """Decide about the commands of a comment, in their order."""
+    """Return the decisions about the commands of a comment, in their order."""
     comment = facts.comment
     if comment is None:
-        return [Nothing("the comment is gone")]
+        return [Nothing("the comment was deleted")]
     if comment.is_ours:
-        return [Nothing("the comment is the engine's own")]
+        return [Nothing("the engine wrote the comment")]
     if not comment.found.commands and not comment.found.problems:
-        return [Nothing("the comment holds no command")]
+        return [Nothing("the comment has no command")]
     by = comment.author.login
     if not comment.may_write:
-        return [_say(f"{by} may not write to this repository, so the commands of that comment were not followed.")]
+        return [_say(f"{by} may not write to this repository, so the commands of the comment were not run.")]
     if comment.edited:
-        return [_say(f"{by}'s comment was edited, so its commands were not followed: write a new one.")]
+        return [_say(f"{by}'s comment was edited, so its commands were not run. Write a new comment.")]
     found: list[Decision] = []
     if comment.found.problems:
-        found.append(_say("Not understood:", *comment.found.problems))
-    for place, command in enumerate(comment.found.commands):
-        found += _obey(facts, comment, command, f"comment:{comment.id}:{place}")
+        found.append(_say("These lines are not commands:", *comment.found.problems))
+    for index, command in enumerate(comment.found.commands):
+        found += _run_command(facts, comment, command, f"comment:{comment.id}:{index}")
     return found
 
 
-def _obey(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> list[Decision]:
+def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> list[Decision]:
     if command.name == HELP:
         return [_help(facts)]
     if command.name == CANCEL:
@@ -108,8 +108,8 @@ def _obey(facts: Facts, comment: CommentFacts, command: Command, intent: str) ->
         return _unlock(facts)
     if not _pull(facts).is_open:
         return [_say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
-    if not facts.source.heeds(_pull(facts).base_branch):
-        return [_say(f"{PREFIX} {command.name} starts nothing: {_unheeded(_pull(facts).base_branch)}.")]
+    if not facts.source.uses(_pull(facts).base_branch):
+        return [_say(f"{PREFIX} {command.name} starts nothing: {_unused_branch(_pull(facts).base_branch)}.")]
     if command.name == APPROVE:
         return _approve(facts, comment, command)
     if not facts.trusted:
@@ -128,7 +128,7 @@ def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
         return _unreadable(pull, configuration)
     chosen = jobs_for_command(configuration, command.name)
     if not chosen.jobs:
-        return [_say(f"No job is started by {PREFIX} {command.name}.", *_words(configuration))]
+        return [_say(f"{PREFIX} {command.name} starts no job. Commands that do:", *_words(configuration))]
     found: list[Decision] = []
     for name in chosen.jobs:
         found += _start(facts, configuration, name, intent, command=command.name, target=command.target)
@@ -142,21 +142,21 @@ def _start(
     try:
         job, expansion = configured(facts, configuration, name, command=command, target=target)
     except InputProblems as error:
-        why = f"could not start: {error.message}"
+        reason = f"could not start: {error.message}"
         return [
             Say(Paragraph(f"The job {name} could not start:", problems=error.problems)),
-            Mark(_status(sha, CommitState.FAILURE, why, f"{CONTEXT}/{name}")),
+            Mark(_status(sha, CommitState.FAILURE, reason, f"{CONTEXT}/{name}")),
         ]
     if job is None:
         if not command:
             return []
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
-        return [_say(f"The job {name} has nothing to run:", *left_out)]
+        return [_say(f"The job {name} has no order to run:", *left_out)]
     return [Start(name, sha, intent, job)]
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
-    """Decide what runs for the pull request as it is, without anybody's command."""
+    """Return the decisions about the pull request's current commit, without a command."""
     pull, configuration = _pull(facts), facts.configuration
     if configuration is None:
         return []
@@ -174,65 +174,65 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
 def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Decision]:
     pull = _pull(facts)
     if command.sha != pull.head_sha:
-        return [_say(f"{command.sha} was not approved: the pull request is at {pull.head_sha} now. Read that first.")]
+        return [_say(f"{command.sha} was not approved: the newest commit is {pull.head_sha}. Review that one.")]
     by = comment.author.login
     approved = facts.approved_by(by)
     status = _status(pull.head_sha, CommitState.SUCCESS, f"approved by {by}")
     return [
         Approve(pull.head_sha, by),
         Mark(status),
-        _say(f"{by} approved {pull.head_sha}: it may run. Another commit needs another approval."),
+        _say(f"{by} approved {pull.head_sha}. It may run. A newer commit needs a new approval."),
         *_for_this_commit(approved),
     ]
 
 
 def _ask_for_approval(pull: PullRequest) -> list[Decision]:
-    whose = "comes from a fork" if pull.is_fork else f"is {pull.author.login}'s, who may not write to this repository"
+    origin = "comes from a fork" if pull.is_fork else f"is by {pull.author.login}, who may not write to this repository"
     return [
         Say(
             Paragraph(
-                f"Nothing runs, and no secret is read: this pull request {whose}. Somebody who may write can let"
-                " this one commit run, once they have read all of it, by the comment",
+                f"Nothing runs and no secret is read, because this pull request {origin}. A person who may write to the"
+                " repository can review the whole commit and let it run with the comment",
                 command=f"{PREFIX} {APPROVE} {pull.head_sha}",
             )
         ),
-        Mark(_status(pull.head_sha, CommitState.PENDING, "waits for an approval of this commit")),
+        Mark(_status(pull.head_sha, CommitState.PENDING, "waiting for an approval of this commit")),
     ]
 
 
 def _changed_configuration(facts: Facts) -> list[Decision]:
     if facts.head_problems is None:
         return []
-    says = f"This pull request changes {FILE_NAME}. What it says there counts once it is merged."
+    text = f"This pull request changes {FILE_NAME}. The change takes effect after merge."
     if facts.head_problems:
-        says += " It could not be read as it is:"
-    return [_say(says, *facts.head_problems)]
+        text += " The changed file has problems:"
+    return [_say(text, *facts.head_problems)]
 
 
 def _unreadable(pull: PullRequest, problems: ConfigurationProblems) -> list[Decision]:
-    said = f"Nothing was started: {FILE_NAME} on the branch {pull.base_branch} has problems."
+    text = f"Nothing was started: {FILE_NAME} on the branch {pull.base_branch} has problems."
     status = _status(pull.head_sha, CommitState.FAILURE, f"{FILE_NAME} on {pull.base_branch} has problems")
-    return [Say(Paragraph(said, problems=problems.problems)), Mark(status)]
+    return [Say(Paragraph(text, problems=problems.problems)), Mark(status)]
 
 
 def _cancel(facts: Facts, comment: CommentFacts) -> list[Decision]:
     runs = tuple(run.run_id for run in facts.ledger.runs if run.cancel_reason is None)
     if not runs:
-        return [_say("There is no run of this pull request to cancel.")]
-    said = "What has not started of this pull request's runs is cancelled; what runs is left to end."
-    return [Cancel(runs, f"cancelled by {comment.author.login}"), _say(said)]
+        return [_say("This pull request has no run to cancel.")]
+    text = "The queued orders of this pull request's runs are cancelled. Running orders finish."
+    return [Cancel(runs, f"cancelled by {comment.author.login}"), _say(text)]
 
 
 def _unlock(facts: Facts) -> list[Decision]:
     runs = tuple(run.run_id for run in facts.ledger.runs)
-    said = (
-        "The runs of this pull request are looked at again; a lock that a dead process held is taken over by that."
+    text = (
+        "The engine checks this pull request's runs again and takes over a lock whose owner died."
         if runs
-        else "There is no run of this pull request."
+        else "This pull request has no run."
     )
     return [
         *([Wake(runs)] if runs else []),
-        _say(f"{said} A lock of Terraform's state is Terraform's own: terraform force-unlock removes it."),
+        _say(f"{text} It does not remove locks of a Terraform state: use terraform force-unlock for those."),
     ]
 
 
@@ -241,23 +241,23 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
     found: list[Decision] = []
     for rerun in facts.reruns:
         if rerun.sha != pull.head_sha:
-            found.append(_say(f"{rerun.run_id} was about another commit than the newest; nothing was run again."))
+            found.append(_say(f"Nothing was run again: {rerun.run_id} was for an older commit."))
         elif not rerun.has_ended:
-            found.append(_say(f"{rerun.run_id} has not ended yet; nothing was run again."))
+            found.append(_say(f"Nothing was run again: {rerun.run_id} has not ended yet."))
         elif not rerun.unsuccessful:
-            found.append(_say(f"All orders of {rerun.run_id} succeeded; nothing was run again."))
+            found.append(_say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
         else:
             try:
                 found.append(Start(rerun.job_name, pull.head_sha, intent, again(facts, rerun)))
             except InputProblems as error:
                 found.append(Say(Paragraph(f"{rerun.run_id} could not be run again:", problems=error.problems)))
-    return found or [_say("There is no run of this pull request to run again; a day after its end it is forgotten.")]
+    return found or [_say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]
 
 
 def _help(facts: Facts) -> Decision:
     configuration = facts.configuration
     own = () if configuration is None or isinstance(configuration, ConfigurationProblems) else _words(configuration)
-    return _say("Commands, each on a line of its own in a new comment:", *own, *_HELP)
+    return _say("Commands, each on its own line in a new comment:", *own, *_HELP)
 
 
 def _words(configuration: Configuration) -> tuple[str, ...]:
@@ -266,19 +266,19 @@ def _words(configuration: Configuration) -> tuple[str, ...]:
     )
 
 
-def _unheeded(branch: str) -> str:
-    return f"{branch} is none of the branches whose configuration counts in this stack"
+def _unused_branch(branch: str) -> str:
+    return f"this stack does not use the configuration of the branch {branch}"
 
 
 def _say(title: str, *lines: str) -> Say:
     return Say(Paragraph(title, tuple(lines)))
 
 
-def _status(sha: str, state: CommitState, said: str, context: str = CONTEXT) -> CommitStatus:
-    return CommitStatus(commit=sha, context=context, state=state, description=said[:140])
+def _status(sha: str, state: CommitState, description: str, context: str = CONTEXT) -> CommitStatus:
+    return CommitStatus(commit=sha, context=context, state=state, description=description[:140])
 
 
 def _pull(facts: Facts) -> PullRequest:
     if facts.pull is None:
-        raise ValueError("a decision about a pull request needs one")
+        raise ValueError("the facts have no pull request")
     return facts.pull

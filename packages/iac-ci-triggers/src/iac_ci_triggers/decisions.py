@@ -1,4 +1,4 @@
-"""What can be decided about an event: frozen data, printed and compared."""
+"""Decisions about an event: frozen data that can be printed and compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a job for a commit, once for an ``intent``."""
+    """Start a job for a commit, once per ``intent``."""
 
     job_name: str
     sha: str
@@ -23,7 +23,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask runs to end: what has not started never will, what runs is left alone."""
+    """Cancel the queued orders of runs; running orders finish."""
 
     run_ids: tuple[str, ...]
     reason: str
@@ -39,28 +39,28 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Have runs looked at again."""
+    """Make the orchestrator check runs again."""
 
     run_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say something in the pull request's notice."""
+    """Write a paragraph in the pull request's notice."""
 
     paragraph: Paragraph
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Set a status on a commit: for what is no run, or not yet one."""
+    """Set a status on a commit that has no run (yet)."""
 
     status: CommitStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Do nothing, and why: for the log."""
+    """Do nothing; the reason is logged."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Ledgers in the table locks: one row each, written on condition of what was read."""
+"""Ledgers in the DynamoDB table locks: one row each, with conditional writes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class DynamoLedgers:
     """The rows ``pull:…`` and ``branch:…``."""
 
     def __init__(self, client: Any, table: str, clock: Clock) -> None:
-        """Use a DynamoDB client and the table's name; the clock tells which rows TTL has yet to delete."""
+        """Use a DynamoDB client and the table's name; ``clock`` decides which rows have expired."""
         self._client = client
         self._table = table
         self._clock = clock
 
     def read(self, key: str) -> Ledger | None:
-        """Read a ledger, consistently."""
-        with aws_errors("reading what was started"):
+        """Return a ledger by a consistent read, None if there is none or it has expired."""
+        with aws_errors("reading a ledger"):
             answer = self._client.get_item(TableName=self._table, Key={"lock_key": {"S": key}}, ConsistentRead=True)
         if "Item" not in answer:
             return None
@@ -33,23 +33,23 @@ class DynamoLedgers:
         return ledger if ledger.expires_at > self._clock.now() else None
 
     def write(self, ledger: Ledger) -> Ledger:
-        """Write the successor of what was read."""
+        """Write the next version of a ledger."""
         written = ledger.model_copy(update={"version": ledger.version + 1})
         try:
-            with aws_errors("writing what was started"):
+            with aws_errors("writing a ledger"):
                 if ledger.version:
                     self._change(ledger.version, written)
                 else:
                     self._create(written)
         except ConditionFailed:
-            # botocore asks again where an answer was lost: then what stands there is our own.
+            # botocore repeats a call whose answer was lost; then the table already has this version.
             if self.read(ledger.key) == written:
                 return written
-            raise ConditionFailed("somebody else wrote what was started in between", retry_is_safe=True) from None
+            raise ConditionFailed("another event changed the ledger", retry_is_safe=True) from None
         return written
 
     def _create(self, ledger: Ledger) -> None:
-        """Write the first one; of an expired one that still stands nothing is kept."""
+        """Write the first version of a ledger; an expired ledger is replaced."""
         new_or_expired = "attribute_not_exists(lock_key) OR expires_at <= :now"
         self._client.put_item(
             TableName=self._table,
@@ -59,7 +59,7 @@ class DynamoLedgers:
         )
 
     def _change(self, version_read: int, ledger: Ledger) -> None:
-        """Set our attributes alone: others are a newer version's."""
+        """Update only the attributes that this version of the engine writes, and keep others."""
         unchanged = "version = :version_read"
         attributes = _attributes(ledger)
         self._client.update_item(

@@ -1,7 +1,7 @@
-"""What a code host told, in the engine's words, whichever host it was.
+"""Events of code hosts, in one model for all hosts.
 
-An event is a hint, never a fact to act upon: it says where to look. What a pull request, a comment or a person's rights
-are is asked of the host when the event is worked on, for by then they may have changed.
+An event only says what to check. When it is processed, the engine reads the pull request, the comment and the person's
+permissions from the host, because they may have changed.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ CommitSha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24
 
 
 MAX_CHANGED: Final = 10_000
-"""Most changed paths that an event carries."""
+"""Most changed paths in an event."""
 
 
 class EventKind(StrEnum):
-    """What happened."""
+    """The kind of an event."""
 
     PULL_REQUEST = "pull_request"
-    """A pull request was opened, reopened, marked ready, aimed at another branch, or has new commits."""
+    """A pull request was opened, reopened, marked ready, got another base branch, or has new commits."""
 
     CLOSED = "closed"
     """A pull request was merged or declined."""
 
     COMMENT = "comment"
-    """Somebody wrote a new comment on a pull request; edits and deletions are no events."""
+    """A new comment on a pull request; edits and deletions are not events."""
 
     PUSH = "push"
-    """A branch moved."""
+    """A push to a branch."""
 
 
 class Person(StoredShape):
-    """The account that acted: the host's unchanging ``id``, and the name it goes by."""
+    """The account of the event: the host's permanent ``id``, and its login name."""
 
     id: Line
     login: Line
@@ -51,10 +51,10 @@ class Person(StoredShape):
 class HostEvent(StoredShape):
     """A verified event that may start something.
 
-    ``repository`` is its ``https://host/path`` address as the payload tells. ``number`` is the pull request's
-    (GitLab: the merge request's ``iid``) for all kinds but pushes; ``sha`` the pull request's head, if the payload
-    tells it, or the commit that was pushed; ``branch`` the branch pushed to, without ``refs/heads/``. ``changed`` are a
-    push's changed paths; None where the payload does not tell all of them.
+    ``repository`` is the URL ``https://host/path`` in the payload. ``number`` is the pull request's (GitLab: the merge
+    request's ``iid``), None for pushes. ``sha`` is the pull request's head, if the payload has it, or the pushed
+    commit. ``branch`` is the pushed branch, without ``refs/heads/``. ``changed`` are a push's changed paths, None if
+    the payload does not have all of them.
     """
 
     host: Sender
@@ -70,7 +70,7 @@ class HostEvent(StoredShape):
 
 
 class StoredTrigger(StoredShape):
-    """A verified event, as it is kept until it is worked on."""
+    """A verified event, stored until it is processed."""
 
     trigger_id: RunId
     received_at: Moment
@@ -79,7 +79,7 @@ class StoredTrigger(StoredShape):
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A genuine event that asks for nothing, and why."""
+    """A verified event that starts nothing, with the reason."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Reads a code host's request: its body, the repository it speaks of, and what it tells."""
+"""Parses a code host's request: its body, its repository, and its event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOSTS: Final = {Sender.GITHUB: github_events, Sender.GITLAB: gitlab_events, Sen
 
 _DELIVERY_HEADERS: Final = {
     Sender.GITHUB: ("x-github-delivery",),
-    # The first is signed where the webhook has a signing token. GitLab's other UUIDs name the webhook, or the cause of
+    # The first is signed if the webhook has a signing token. GitLab's other UUIDs identify the webhook, or the cause of
     # several events.
     Sender.GITLAB: ("webhook-id", "idempotency-key"),
     Sender.BITBUCKET: ("x-request-uuid",),
@@ -32,9 +32,9 @@ _DELIVERY: Final = re.compile(r"\{?([A-Za-z0-9_.:=+/-]{1,200})\}?")
 
 
 def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Read a body: JSON, or a form with the JSON in its field ``payload``, as GitHub sends if told to.
+    """Return the JSON object of a body: JSON, or a form with JSON in its field ``payload`` (an option of GitHub).
 
-    Raises ``InputProblems`` where it is neither, or no object.
+    Raises ``InputProblems`` for anything else.
     """
     try:
         text = body.decode("utf-8")
@@ -43,39 +43,39 @@ def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
             text = fields[0] if len(fields) == 1 else ""
         content = json.loads(text, object_pairs_hook=_members, parse_constant=_constant)
     except (ValueError, RecursionError):
-        raise InputProblems([Problem("body", "is no JSON, and no form with JSON in its field payload")]) from None
+        raise InputProblems([Problem("body", "is neither JSON nor a form with JSON in its field payload")]) from None
     if not isinstance(content, dict):
-        raise InputProblems([Problem("body", "is no JSON object")])
+        raise InputProblems([Problem("body", "is not a JSON object")])
     return content
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that comes twice: two readers could take it for two different things."""
+    """Raise ``ValueError`` for a duplicate name, which parsers read differently."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise ValueError("a name comes twice in one object")
+        raise ValueError("an object has a name twice")
     return content
 
 
 def _constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def claimed_repository(kind: Sender, payload: Mapping[str, Any]) -> str | None:
-    """Return the address of the repository that a payload names; None where it names none."""
-    named = _HOSTS[kind].repository(Payload(payload))
-    is_one = named is not None and named.startswith("https://") and parse_address(named) is not None
-    return named if is_one else None
+    """Return the URL of a payload's repository, None if it has none."""
+    url = _HOSTS[kind].repository(Payload(payload))
+    is_valid = url is not None and url.startswith("https://") and parse_address(url) is not None
+    return url if is_valid else None
 
 
 def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, Any]) -> HostEvent | Ignored:
-    """Return what a payload tells; what cannot be understood asks for nothing, and the reason names the field."""
+    """Return the event of a payload; an event that cannot be parsed is ignored, with the field's name in the reason."""
     try:
         fields = _HOSTS[kind].read(headers, Payload(payload))
     except FieldMissing as missing:
-        return Ignored(f"the event's field {missing.path} is missing, or is not what this host documents")
+        return Ignored(f"the event's field {missing.path} is missing or differs from the host's documentation")
     if isinstance(fields, Ignored):
-        # A reason may repeat the payload's own words.
+        # A reason may contain text of the payload.
         return Ignored("".join(letter if letter.isprintable() else "?" for letter in fields.reason))
     repository = claimed_repository(kind, payload)
     if repository is None:
@@ -85,14 +85,14 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
     try:
         return HostEvent(host=kind, repository=repository, **fields)
     except ValidationError as error:
-        wrong = ", ".join(sorted({".".join(map(str, said["loc"])) for said in error.errors(include_input=False)}))
-        return Ignored(f"the event's {wrong} is not what this host documents")
+        names = ", ".join(sorted({".".join(map(str, entry["loc"])) for entry in error.errors(include_input=False)}))
+        return Ignored(f"fields of the event differ from the host's documentation: {names}")
 
 
 def delivery_id(kind: Sender, headers: Mapping[str, str]) -> str | None:
-    """Return the id by which a host names one delivery, the same when it is sent again; None where it gives none."""
+    """Return the host's id of a delivery, equal when it is sent again; None if there is none."""
     for name in _DELIVERY_HEADERS[kind]:
-        given = _DELIVERY.fullmatch(headers.get(name, ""))
-        if given is not None:
-            return given[1]
+        match = _DELIVERY.fullmatch(headers.get(name, ""))
+        if match is not None:
+            return match[1]
     return None

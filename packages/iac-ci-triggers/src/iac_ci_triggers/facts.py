@@ -1,11 +1,11 @@
-"""Everything that a decision about an event looks at, as it was when the event was worked on."""
+"""The facts for a decision about an event, as they are when the event is processed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from iac_ci_triggers.connections import branch_counts
+from iac_ci_triggers.connections import uses_branch
 
 if TYPE_CHECKING:
     from iac_ci_common.errors import ConfigurationProblems
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The repository as jobs name it: its address for git, the token's place, and what its jobs may name.
+    """The repository for jobs: its URL for git, the token's location, and the rules for its jobs.
 
-    ``head_repository`` is where the code lies if not there: Bitbucket has a fork's commits in the fork alone, while the
-    others have those of every pull request.
+    ``head_repository`` is the URL of the code's repository if it is another one: Bitbucket has a fork's commits only in
+    the fork, the other hosts have the commits of every pull request in its target repository.
     """
 
     repository: str
@@ -32,14 +32,14 @@ class Source:
     head_repository: str | None = None
     connection: Connection | None = None
 
-    def heeds(self, branch: str) -> bool:
-        """Return whether the operator lets this branch's configuration count."""
-        return self.connection is None or branch_counts(self.connection, branch)
+    def uses(self, branch: str) -> bool:
+        """Return whether the operator allows this branch's configuration."""
+        return self.connection is None or uses_branch(self.connection, branch)
 
 
 @dataclass(frozen=True, slots=True)
 class CommentFacts:
-    """The comment as it stands now. ``is_ours``: the engine wrote it; ``may_write``: its author may command."""
+    """The comment as it is now. ``is_ours``: the engine wrote it. ``may_write``: its author has write access."""
 
     id: str
     author: Account
@@ -51,7 +51,7 @@ class CommentFacts:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """The newest run of this pull request that ended otherwise than well: its job, and what did not succeed of it."""
+    """The newest run of a job of this pull request, and the orders in it that did not succeed."""
 
     run_id: str
     job_name: str
@@ -64,11 +64,11 @@ class Rerun:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One event's facts.
+    """The facts about one event.
 
-    ``configuration`` is the base branch's (of a push: the pushed commit's): None if there is none, its problems if it
-    cannot be read. ``head_problems`` is None where the pull request leaves the configuration alone, else what is wrong
-    with the changed one. ``changed`` is None where the changed paths are unknown.
+    ``configuration`` is the base branch's (for a push: the pushed commit's): None if there is none, its problems if it
+    is not valid. ``head_problems`` is None if the pull request does not change the configuration, else the problems of
+    the changed one. ``changed`` is None if the changed paths are unknown.
     """
 
     source: Source
@@ -86,11 +86,11 @@ class Facts:
 
     @property
     def trusted(self) -> bool:
-        """Return whether this very commit may run: by who wrote it and where it lies, or by an approval of it alone."""
+        """Return whether this commit may run: its author may write and it is not in a fork, or it is approved."""
         if self.pull is None:
             return True
-        written_by_us = self.author_may_write and not self.pull.is_fork
-        return written_by_us or self.ledger.approved_sha == self.pull.head_sha
+        by_a_writer = self.author_may_write and not self.pull.is_fork
+        return by_a_writer or self.ledger.approved_sha == self.pull.head_sha
 
     def approved_by(self, login: str) -> Facts:
         """Return the same facts with the commit approved."""

@@ -1,4 +1,4 @@
-"""Asks the code host and the engine's own tables for what a decision needs, and for no more."""
+"""Reads the facts that a decision needs from the code host and the engine's tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
 @dataclass(frozen=True, slots=True)
 class FactCollector:
-    """Gathers the facts of one event from one repository's host."""
+    """Collects the facts about one event from the repository's host."""
 
     host: CodeHost
     runs: Runs
@@ -38,7 +38,7 @@ class FactCollector:
     source: Source
 
     def facts(self, event: HostEvent, ledger: Ledger) -> Facts:
-        """Return everything that is to be known now; raises what the host raises."""
+        """Return the facts about an event as they are now. Raises the errors of the host."""
         actor = Account(event.actor.id, event.actor.login)
         if event.kind is EventKind.PUSH:
             return self._of_push(event, ledger, actor)
@@ -47,7 +47,7 @@ class FactCollector:
         return self._of_pull_request(event, ledger, actor, None)
 
     def _of_push(self, event: HostEvent, ledger: Ledger, actor: Account) -> Facts:
-        """Look at the branch as it is: whoever knows the webhook's secret could name any commit, a fork's too."""
+        """Read the branch's head from the host: a sender with the webhook's secret could name any commit."""
         branch = event.branch or ""
         try:
             head = self.host.branch_head(branch)
@@ -66,7 +66,7 @@ class FactCollector:
     def _of_comment(self, event: HostEvent, ledger: Ledger, actor: Account) -> Facts:
         comment = self._comment(event)
         if comment is None or comment.is_ours or comment.edited or not comment.may_write:
-            # Such a comment is not followed, whatever the rest is.
+            # The commands of such a comment are not run, so the other facts are not needed.
             return Facts(source=self.source, ledger=ledger, actor=actor, configuration=None, comment=comment)
         return self._of_pull_request(event, ledger, comment.author, comment)
 
@@ -90,8 +90,8 @@ class FactCollector:
         pull = self.host.pull_request(event.number or 0)
         starts = pull.is_open if words is None else bool(words - _START_NOTHING)
         changed, head_problems = self._changes(pull) if starts else (None, None)
-        # Of a command it is told in the notice of the event; once is enough.
-        told = head_problems if comment is None else None
+        # The notice of the pull request's own event has these problems, so a command's notice does not repeat them.
+        reported = head_problems if comment is None else None
         return Facts(
             source=self._source_of(pull),
             ledger=ledger,
@@ -100,7 +100,7 @@ class FactCollector:
             pull=pull,
             author_may_write=starts and not pull.is_fork and self.host.permission(pull.author).can_write,
             comment=comment,
-            head_problems=told,
+            head_problems=reported,
             changed=changed,
             reruns=self._reruns(ledger) if words is not None and RERUN_FAILED in words else (),
         )
@@ -108,8 +108,8 @@ class FactCollector:
     def _source_of(self, pull: PullRequest) -> Source:
         if self.host.kind != Sender.BITBUCKET or not pull.is_fork or pull.head_repository is None:
             return self.source
-        beside = urlsplit(self.source.repository)
-        return replace(self.source, head_repository=f"https://{beside.netloc}/{pull.head_repository}.git")
+        base = urlsplit(self.source.repository)
+        return replace(self.source, head_repository=f"https://{base.netloc}/{pull.head_repository}.git")
 
     def _changes(self, pull: PullRequest) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
         found = self.host.changed_files(pull.number)
@@ -133,7 +133,7 @@ class FactCollector:
             return problems
 
     def _reruns(self, ledger: Ledger) -> tuple[Rerun, ...]:
-        """Look at the newest run of each job; one that has expired cannot be run again."""
+        """Return the newest run of each job, without expired runs, which cannot be run again."""
         newest = {run.job: run for run in ledger.runs}
         found = [self._rerun(run) for run in newest.values()]
         return tuple(rerun for rerun in found if rerun is not None)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _STARTS: Final = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
 
 _MOST_COMMITS: Final = 2048
-"""GitHub tells no more of one push."""
+"""Most commits that GitHub sends for one push."""
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Return the event's fields, or why it asks for nothing."""
+    """Return the event's fields, or the reason why it starts nothing."""
     name = headers.get("x-github-event", "")
     if name == "ping":
-        return Ignored("pong: the webhook reaches the engine")
+        return Ignored("pong: the webhook works")
     if name == "pull_request":
         return _pull_request(payload)
     if name == "issue_comment":
@@ -32,7 +32,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
 
 
 def repository(payload: Payload) -> str | None:
-    """Return the address of the repository that the payload is about."""
+    """Return the URL of the payload's repository."""
     return payload.find("repository.html_url", str)
 
 
@@ -42,10 +42,10 @@ def _actor(payload: Payload) -> dict[str, str]:
 
 def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
     action = payload.get("action", str)
-    aimed_elsewhere = action == "edited" and payload.find("changes.base", dict) is not None
+    has_new_base = action == "edited" and payload.find("changes.base", dict) is not None
     if action == "closed":
         kind = EventKind.CLOSED
-    elif action in _STARTS or aimed_elsewhere:
+    elif action in _STARTS or has_new_base:
         kind = EventKind.PULL_REQUEST
     else:
         return Ignored(f"a pull request that is {action[:80]} starts nothing")
@@ -60,7 +60,7 @@ def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
 def _comment(payload: Payload) -> dict[str, Any] | Ignored:
     action = payload.get("action", str)
     if action != "created":
-        return Ignored(f"a comment that is {action[:80]} starts nothing: only new ones do")
+        return Ignored(f"a comment that is {action[:80]} starts nothing; write a new one")
     if payload.find("issue.pull_request", dict) is None:
         return Ignored("a comment on an issue starts nothing")
     return {
@@ -75,10 +75,10 @@ def _comment(payload: Payload) -> dict[str, Any] | Ignored:
 def _push(payload: Payload) -> dict[str, Any] | Ignored:
     reference = payload.get("ref", str)
     if not reference.startswith("refs/heads/"):
-        return Ignored("only pushes to branches start anything")
+        return Ignored("a push that is not to a branch starts nothing")
     sha = payload.commit("after")
     if sha is None or payload.find("deleted", bool):
-        return Ignored("a branch that is deleted starts nothing")
+        return Ignored("a deleted branch starts nothing")
     commits = payload.find("commits", list) or []
     return {
         "kind": EventKind.PUSH,

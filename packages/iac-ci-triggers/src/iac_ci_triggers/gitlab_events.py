@@ -16,7 +16,7 @@ _ENDS: Final = frozenset({"close", "merge"})
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Return the event's fields, or why it asks for nothing."""
+    """Return the event's fields, or the reason why it starts nothing."""
     name = headers.get("x-gitlab-event", "")
     kind = payload.find("object_kind", str)
     if kind == "merge_request":
@@ -29,7 +29,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
 
 
 def repository(payload: Payload) -> str | None:
-    """Return the address of the project that the payload is about."""
+    """Return the URL of the payload's project."""
     return payload.find("project.web_url", str)
 
 
@@ -41,7 +41,7 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
     action = payload.find("object_attributes.action", str) or "unknown"
     if action in _ENDS:
         kind = EventKind.CLOSED
-    elif action in _STARTS or (action == "update" and _asks_anew(payload)):
+    elif action in _STARTS or (action == "update" and _is_relevant_update(payload)):
         kind = EventKind.PULL_REQUEST
     else:
         return Ignored(f"a merge request's {action[:80]} without new commits starts nothing")
@@ -53,8 +53,8 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
     }
 
 
-def _asks_anew(payload: Payload) -> bool:
-    """Return whether an update has new commits (only then ``oldrev`` is given), another target, or ends a draft."""
+def _is_relevant_update(payload: Payload) -> bool:
+    """Return whether an update has new commits (then it has ``oldrev``), another target branch, or ends a draft."""
     return (
         payload.find("object_attributes.oldrev", str) is not None
         or payload.find("changes.target_branch", dict) is not None
@@ -64,17 +64,17 @@ def _asks_anew(payload: Payload) -> bool:
 
 def _note(payload: Payload) -> dict[str, Any] | Ignored:
     if payload.get("object_attributes.noteable_type", str) != "MergeRequest":
-        return Ignored("a comment that is on no merge request starts nothing")
+        return Ignored("a comment that is not on a merge request starts nothing")
     if payload.find("object_attributes.system", object):
         return Ignored("GitLab's own notes start nothing")
     if payload.find("object_attributes.action", object) is not None:
         is_new = payload.get("object_attributes.action", str) == "create"
     else:
-        # Older versions name no action; what was edited has been updated after it was created.
+        # Older versions have no action; an edited comment has a later time of update.
         created = payload.get("object_attributes.created_at", str)
         is_new = created == payload.get("object_attributes.updated_at", str)
     if not is_new:
-        return Ignored("an edited comment starts nothing: only new ones do")
+        return Ignored("an edited comment starts nothing; write a new one")
     return {
         "kind": EventKind.COMMENT,
         "number": payload.get("merge_request.iid", int),
@@ -87,10 +87,10 @@ def _note(payload: Payload) -> dict[str, Any] | Ignored:
 def _push(payload: Payload) -> dict[str, Any] | Ignored:
     reference = payload.get("ref", str)
     if not reference.startswith("refs/heads/"):
-        return Ignored("only pushes to branches start anything")
+        return Ignored("a push that is not to a branch starts nothing")
     sha = payload.commit("after")
     if sha is None:
-        return Ignored("a branch that is deleted starts nothing")
+        return Ignored("a deleted branch starts nothing")
     return {
         "kind": EventKind.PUSH,
         "branch": reference.removeprefix("refs/heads/"),

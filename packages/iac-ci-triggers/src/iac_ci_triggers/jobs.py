@@ -1,4 +1,4 @@
-"""Makes the job that a configured one stands for: pure. Checked like any job that comes through the door."""
+"""Makes jobs from configured jobs: pure. They pass the same check as jobs sent to the webhook endpoint."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 def configured(
     facts: Facts, configuration: Configuration, name: str, *, command: str = "", target: str | None = None
 ) -> tuple[Job | None, Expansion]:
-    """Make a configured job for what the facts are about; None where none of its orders is concerned.
+    """Return the job for the event and its expansion; the job is None if it has no order to run.
 
-    Raises ``InputProblems`` where it cannot be made, or this stack would not accept it.
+    Raises ``InputProblems`` if it cannot be made or this stack does not accept it.
     """
     pull = facts.pull
     values = TemplateValues(
@@ -47,15 +47,15 @@ def configured(
 
 
 def again(facts: Facts, rerun: Rerun) -> Job:
-    """Make the job of what did not succeed in a run; what succeeded is waited for no more."""
+    """Return a job of the orders of a run that did not succeed, without dependencies on the others."""
     chosen = [order for order in rerun.job.orders if order.order_name in rerun.unsuccessful]
-    known = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
+    names = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
     orders = [
-        order.model_copy(update={"dependencies": [name for name in order.dependencies if name in known]})
+        order.model_copy(update={"dependencies": [name for name in order.dependencies if name in names]})
         for order in chosen
     ]
-    kept = {"flow_label", "job_timeout", "max_parallel", "order_statuses"}
-    return _checked(facts, rerun.job.model_dump(include=kept), orders)
+    fields = {"flow_label", "job_timeout", "max_parallel", "order_statuses"}
+    return _checked(facts, rerun.job.model_dump(include=fields), orders)
 
 
 def _sha(facts: Facts) -> str:
@@ -65,8 +65,8 @@ def _sha(facts: Facts) -> str:
 def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
     pull = facts.pull
     if facts.source.head_repository is not None:
-        place = {"git_repo": facts.source.head_repository, "commit_hash": _sha(facts)}
-        orders = [order.model_copy(update=place) for order in orders]
+        code = {"git_repo": facts.source.head_repository, "commit_hash": _sha(facts)}
+        orders = [order.model_copy(update=code) for order in orders]
     whole = {
         "username": username(facts.actor),
         "git_repo": facts.source.repository,
@@ -81,5 +81,5 @@ def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
 
 
 def username(account: Account) -> str:
-    """Return an account's name as a flow id can hold it."""
-    return _NOT_IN_NAMES.sub("-", account.login).strip("-_")[:100] or "somebody"
+    """Return an account's name with the characters that a flow id allows, at most 100."""
+    return _NOT_IN_NAMES.sub("-", account.login).strip("-_")[:100] or "unknown"

@@ -1,4 +1,4 @@
-"""What the engine remembers of one pull request or branch: which runs it started there, and what was approved."""
+"""The ledger of a pull request or branch: the runs that the engine started for it, and the approved commit."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final
 from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
 
 MAX_RUNS: Final = 50
-"""Most runs that are remembered, the newest."""
+"""Most runs in a ledger; older ones are removed."""
 
 
 class StartedRun(StoredShape):
     """A run that an event started: ``job`` of the configuration, at commit ``sha``.
 
-    ``intent`` is what asked for it, so that it is not started again by another delivery of the same: ``event``, or the
-    comment's id and the place of the command in it. ``cancel_reason``: somebody wants it to end; the preparation looks
-    here too, for a run that has no rows yet cannot be told otherwise.
+    ``intent`` identifies the request, so that a repeated delivery does not start the run again: ``event``, or the
+    comment's id and the index of the command in it. ``cancel_reason`` is set when the run is cancelled; the preparation
+    reads it here, because a run that is not prepared has no rows.
     """
 
     run_id: RunId
@@ -27,9 +27,9 @@ class StartedRun(StoredShape):
 
 
 class Ledger(StoredShape):
-    """One pull request or branch. ``version`` counts the writes; every write is conditional on the one that was read.
+    """The ledger of one pull request or branch. ``version`` counts the writes and is the condition of each write.
 
-    ``approved_sha`` is the one commit of an untrusted pull request that may run; another commit is another decision.
+    ``approved_sha`` is the one commit of an untrusted pull request that may run; each commit needs its own approval.
     """
 
     key: str
@@ -40,5 +40,5 @@ class Ledger(StoredShape):
     expires_at: Moment
 
     def run(self, run_id: str) -> StartedRun | None:
-        """Return the entry of a run."""
+        """Return the entry of a run, None if there is none."""
         return next((run for run in self.runs if run.run_id == run_id), None)

@@ -1,4 +1,4 @@
-"""What decisions make of a ledger: pure. It is written before anything is done, so that nothing is done twice."""
+"""Plans the new ledger for decisions: pure. It is written before any effect, so that no effect happens twice."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from iac_ci_triggers.ledger import Ledger
 
 KEPT: Final = timedelta(days=90)
-"""How long a pull request may lie still before what was started there is forgotten."""
+"""How long a ledger is kept after its last change."""
 
 REPEATED: Final = timedelta(hours=2)
-"""How long a start is done again under the same run: Lambda tries an event again for an hour, and what the run stored
-lives for a day. Beyond that the same intent is a duplicate and nothing more."""
+"""How long a repeated start continues the same run: Lambda retries an event for an hour, and the run's stored job is
+kept for a day. Later the same intent is only a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The ledger as it will be, and the runs to accept: new ones, and those whose acceptance may have been cut off."""
+    """The new ledger, and the runs to accept: new ones, and recent ones whose acceptance may have been interrupted."""
 
     ledger: Ledger
     accept: tuple[tuple[StartedRun, Start], ...]
@@ -35,7 +35,7 @@ class Planned:
 
 
 def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_id: Callable[[], str]) -> Planned:
-    """Enter decisions into a ledger."""
+    """Return the ledger with the decisions, the runs to accept, and the number of duplicates."""
     runs = list(ledger.runs)
     accept: list[tuple[StartedRun, Start]] = []
     duplicates = 0
@@ -49,19 +49,19 @@ def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_i
         elif isinstance(decision, Approve):
             ledger = ledger.model_copy(update={"approved_sha": decision.sha, "approved_by": decision.by})
         elif isinstance(decision, Start):
-            known = _same(runs, decision)
-            if known is None:
-                known = StartedRun(
+            started = _same(runs, decision)
+            if started is None:
+                started = StartedRun(
                     run_id=new_run_id(),
                     job=decision.job_name,
                     sha=decision.sha,
                     intent=decision.intent,
                     started_at=now,
                 )
-                runs.append(known)
-                accept.append((known, decision))
-            elif now - known.started_at < REPEATED:
-                accept.append((known, decision))
+                runs.append(started)
+                accept.append((started, decision))
+            elif now - started.started_at < REPEATED:
+                accept.append((started, decision))
             else:
                 duplicates += 1
     entered = ledger.model_copy(update={"runs": tuple(runs[-MAX_RUNS:]), "expires_at": now + KEPT})
@@ -69,11 +69,11 @@ def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_i
 
 
 def _same(runs: Sequence[StartedRun], start: Start) -> StartedRun | None:
-    """Find the run that this very intent started before.
+    """Return the run that the same intent started before, None if there is none.
 
-    An event asks for a commit anew once another commit has been in between: a branch that is turned back runs again.
+    An event starts a commit again if another commit came in between: a branch that was reset to it runs again.
     """
-    alike = [run for run in runs if run.job == start.job_name and run.intent == start.intent]
+    equal = [run for run in runs if run.job == start.job_name and run.intent == start.intent]
     if start.intent == BY_EVENT:
-        alike = [run for run in alike[-1:] if run.sha == start.sha]
-    return alike[-1] if alike else None
+        equal = [run for run in equal[-1:] if run.sha == start.sha]
+    return equal[-1] if equal else None

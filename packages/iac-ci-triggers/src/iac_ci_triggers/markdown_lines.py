@@ -1,7 +1,7 @@
-"""Finds the lines of a comment that its readers see as plain text of its writer: pure.
+"""Finds the lines of a comment that readers see as plain text by its author: pure.
 
-The comment is read as CommonMark, with the tables, struck-out text and footnotes that code hosts add (GitHub Flavored
-Markdown Spec; GitHub Docs, "Basic writing and formatting syntax"). Where hosts differ, fewer lines are plain.
+The comment is parsed as CommonMark, with the tables, struck-out text and footnotes that code hosts add (GitHub Flavored
+Markdown Spec; GitHub Docs, "Basic writing and formatting syntax"). If hosts differ, the stricter rule applies.
 """
 
 from __future__ import annotations
@@ -15,61 +15,61 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
-IN_HTML: Final = "stands inside HTML that is not closed before it"
-REORDERED: Final = "stands in a paragraph with characters that change the order in which text is shown"
+IN_HTML: Final = "is inside HTML that is not closed before it"
+REORDERED: Final = "is in a paragraph with characters that change the direction of the text"
 
 _REORDERING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""Embeddings, overrides and isolates: they last beyond their line (Unicode Annex 9, "Unicode Bidirectional Algorithm").
+"""Embeddings, overrides and isolates: they affect later lines too (Unicode Annex 9, "Unicode Bidirectional Algorithm").
 
-Marks that act on one line only are no part of a command's words, so that they spoil it there."""
+Marks that affect one line only are not allowed in a command's words, so such a line is not a command."""
 
 _FOOTNOTE: Final = re.compile(r"^( {0,3})\[\^[^\]\s`<>]+\]:", re.MULTILINE)
 
 _WITHOUT_END: Final = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 )
-"""Elements that hold nothing (HTML Living Standard, "Void elements")."""
+"""Elements without content (HTML Living Standard, "Void elements")."""
 
 _RAW_TEXT: Final = frozenset(
     {"iframe", "noembed", "noframes", "noscript", "plaintext", "script", "style", "textarea", "title", "xmp"}
 )
-"""Elements in which tags are text (HTML Living Standard, "Parsing HTML fragments")."""
+"""Elements whose tags are text (HTML Living Standard, "Parsing HTML fragments")."""
 
 _TAG: Final = re.compile(
     r"""<(?P<end>/?)(?P<name>[A-Za-z][A-Za-z0-9-]*+)(?:[\s/](?:[^<>"']|"[^"<>]*+"|'[^'<>]*+')*+)?>"""
 )
 _BEGINS_MARKUP: Final = frozenset("/!?abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _UNCLEAR: Final = ""
-"""Stands for an element that no tag closes."""
+"""An element that no tag closes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainLine:
-    """A line as it was typed, without the spaces around it; ``doubt`` says why readers may see it otherwise."""
+    """A typed line without the spaces around it; ``doubt`` is the reason why readers may see something else."""
 
     text: str
     doubt: str | None = None
 
 
-def plain_lines(text: str) -> Iterator[PlainLine]:
-    """Return the lines of top-level paragraphs that are nothing but text, exactly as they were typed.
+def find_plain_lines(text: str) -> Iterator[PlainLine]:
+    """Yield the lines of top-level paragraphs that are only text, exactly as they were typed.
 
-    No line of a quote, a list, a table, a footnote, code or a heading is given, nor one with any markup in it. Inside
-    HTML, ``<details>`` as well, lines are given with a doubt: a ``<blockquote>`` quotes as ``>`` does.
+    Lines of quotes, lists, tables, footnotes, code and headings are skipped, and lines with markup. Lines inside HTML,
+    also ``<details>``, have a doubt, because a ``<blockquote>`` quotes like ``>``.
     """
-    # Not before a comment may hold a command: most hold none, and the parser takes longer to load than to run.
+    # The import is late because most comments have no command, and loading the parser takes longer than running it.
     from markdown_it import MarkdownIt
 
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    # CommonMark knows no footnotes; like a quote, one goes on over the lines behind it.
+    # CommonMark has no footnotes. Like a quote, a footnote includes the lines after it.
     text = _FOOTNOTE.sub(r"\1> ", text)
     typed = text.split("\n")
     html = _OpenElements()
-    # Joined, characters that were typed as they are and those written as an escape or reference look the same.
+    # The rule text_join makes typed characters and those from an escape or a reference equal, so it is disabled.
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("text_join")
     in_paragraph = False
-    # Without a line's end behind it, markdown-it-py 4.3 raises IndexError on some texts that end in a quote: it looks
-    # at the character behind the last, as its pull request 416 tells of two more rules.
+    # Without a final line break markdown-it-py 4.3 raises IndexError for some texts that end in a quote, because it
+    # reads the character after the last; its pull request 416 fixes two other rules with the same fault.
     for token in parser.parse(f"{text}\n"):
         if token.type == "html_block":
             html.read(token.content)
@@ -81,7 +81,7 @@ def plain_lines(text: str) -> Iterator[PlainLine]:
             continue
         first, end = token.map
         reordered = _REORDERING.search("\n".join(typed[first:end])) is not None
-        # The parser drops more kinds of space around a paragraph than a person can tell from other characters.
+        # The parser removes more kinds of space around a paragraph than the ASCII space, so the typed line is used.
         if lines and lines[0] is not None and lines[0].text:
             lines[0] = PlainLine(_trimmed(typed[first]), lines[0].doubt)
         for line in lines:
@@ -90,7 +90,7 @@ def plain_lines(text: str) -> Iterator[PlainLine]:
 
 
 def _lines(children: list[Token], html: _OpenElements) -> Iterator[PlainLine | None]:
-    """Return each line of a paragraph: None for one with any markup in it."""
+    """Yield each line of a paragraph, None for a line with markup."""
     parts: list[str] | None = []
     doubt = IN_HTML if html.open else None
     for child in children:
@@ -112,18 +112,18 @@ def _trimmed(line: str) -> str:
 
 
 class _OpenElements:
-    """The elements that are open, from the outermost.
+    """The open HTML elements, the outermost first.
 
-    It reads with less leniency than browsers do, so that it never takes for closed what they show as open: an end tag
-    out of turn closes none, and what is no simple tag or comment is as if something stayed open. (Python's own
-    ``html.parser`` takes quadratic time over unfinished comments, and raises on some declarations.)
+    It is stricter than browsers, so that no element counts as closed that a browser shows as open: an end tag that does
+    not match the last start tag closes nothing, and anything that is not a simple tag or comment counts as an open
+    element. (Python's ``html.parser`` takes quadratic time for unfinished comments and raises for some declarations.)
     """
 
     def __init__(self) -> None:
         self.open: list[str] = []
 
     def read(self, html: str) -> None:
-        """Read one whole piece of HTML, in time that grows as its length does."""
+        """Parse one whole piece of HTML, in linear time."""
         position = html.find("<")
         while position >= 0:
             if html.startswith("<!--", position):
@@ -144,11 +144,11 @@ class _OpenElements:
         name = found["name"].lower()
         if not found["end"]:
             if name not in _WITHOUT_END:
-                # The slash of <p/> closes nothing, in browsers neither.
+                # The slash of <p/> closes nothing, as in browsers.
                 self.open.append(_UNCLEAR if name in _RAW_TEXT else name)
         elif self.open and self.open[-1] == name:
             self.open.pop()
         return found.end()
 
 
-__all__ = ["IN_HTML", "REORDERED", "PlainLine", "plain_lines"]
+__all__ = ["IN_HTML", "REORDERED", "PlainLine", "find_plain_lines"]

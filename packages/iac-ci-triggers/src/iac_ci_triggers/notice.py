@@ -1,4 +1,4 @@
-"""What the engine says on a pull request outside of any run: pure Markdown, one notice each, edited in place."""
+"""Renders the engine's notice on a pull request, which is not about a run: pure. It is one comment, edited in place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from iac_ci_common.errors import Problem
 
 NOTICE_MARKER: Final = "<!-- iac-ci:notice -->"
-"""The hidden text by which the notice is found again; it begins with it."""
+"""Hidden text at the beginning of the notice, by which the engine finds it again."""
 
 _SHOWN: Final = 50
 _TEXT_CHARS: Final = 600
@@ -19,9 +19,9 @@ _TEXT_CHARS: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One thing to say: a ``title`` in plain words, ``lines`` below it, and a ``command`` to copy, if there is one.
+    """A paragraph of the notice: a ``title``, ``lines`` below it, and optionally a ``command`` to copy.
 
-    ``problems`` are listed with their places. Everything is escaped: it may hold anybody's words.
+    ``problems`` are listed with their paths. Everything is escaped, because any user may have written parts of it.
     """
 
     title: str
@@ -31,14 +31,14 @@ class Paragraph:
 
 
 def render_notice(paragraphs: tuple[Paragraph, ...], *, commit: str | None, limit: int) -> str:
-    """Write the notice, at most ``limit`` characters long; what does not fit is counted."""
+    """Return the notice, at most ``limit`` characters; paragraphs that do not fit are counted."""
     head = f"{NOTICE_MARKER}\n**iac-ci**"
     if commit is not None:
         head += f" at {code(commit[:12])}"
     whole = head
     for number, paragraph in enumerate(paragraphs):
         part = "\n\n" + _paragraph(paragraph)
-        left = f"\n\n… and {len(paragraphs) - number} more that did not fit here."
+        left = f"\n\n… and {len(paragraphs) - number} more paragraphs that do not fit here."
         if len(whole) + len(part) + len(left) > limit:
             return whole + left
         whole += part

@@ -1,4 +1,4 @@
-"""Reads single fields of a host's payload, which may hold anything."""
+"""Reads single fields of a host's payload, whose content is not trusted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from iac_ci_triggers.event import MAX_CHANGED
 T = TypeVar("T")
 
 ZERO: Final = frozenset({"0" * 40, "0" * 64})
-"""What hosts write for no commit."""
+"""Hashes that hosts send for a missing commit."""
 
 
 class FieldMissing(Exception):
-    """A field is not there, or not what the host's documentation says."""
+    """A field is missing or has another type than the host documents."""
 
     def __init__(self, path: str) -> None:
         """Keep the field's path in the payload."""
@@ -33,22 +33,22 @@ class Payload:
         value = self.content
         for step in path.split("."):
             value = value.get(step) if isinstance(value, dict) else None
-        # A bool is an int to Python and none to a host.
+        # In Python a bool is an int, but not in a host's payload.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise FieldMissing(path)
         return value
 
     def find(self, path: str, kind: type[T]) -> T | None:
-        """Return a field of that type, None for any other."""
+        """Return a field of that type, None if it is missing or has another type."""
         try:
             return self.get(path, kind)
         except FieldMissing:
             return None
 
     def pushed_paths(self, total: int | None) -> tuple[str, ...] | None:
-        """Return what a push's commits touch, ``total`` of them; None where not all of it is told.
+        """Return the paths that a push's ``total`` commits change, None if the payload does not have all of them.
 
-        A push onto a new branch, or one that takes commits away, changes more than its commits say.
+        A push to a new branch, or a push that removes commits, changes more paths than its commits list.
         """
         commits = self.find("commits", list)
         before = self.find("before", str)
@@ -58,13 +58,13 @@ class Payload:
         paths: dict[str, None] = {}
         for commit in commits:
             for kind in ("added", "modified", "removed"):
-                named = Payload(commit).find(kind, list)
-                if named is None or not all(isinstance(path, str) for path in named):
+                listed = Payload(commit).find(kind, list)
+                if listed is None or not all(isinstance(path, str) for path in listed):
                     return None
-                paths.update(dict.fromkeys(named))
+                paths.update(dict.fromkeys(listed))
         return tuple(paths) if len(paths) <= MAX_CHANGED else None
 
     def commit(self, path: str) -> str | None:
-        """Return a commit's full hash; None where the field tells none."""
+        """Return a commit's full hash, None if the field has none."""
         sha = self.find(path, str)
         return None if sha is None or sha in ZERO else sha

@@ -1,7 +1,7 @@
-"""What triggers store, as a Protocol.
+"""The store of ledgers, as a Protocol.
 
-The adapter is ``dynamo_ledgers.DynamoLedgers``, the one in memory ``testing.MemoryLedgers``; one contract suite holds
-both to what is written here.
+Adapters are ``dynamo_ledgers.DynamoLedgers`` and, in memory, ``testing.MemoryLedgers``; one contract test suite checks
+both against these docstrings.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class Ledgers(Protocol):
-    """What was started for pull requests and branches, in the table locks."""
+    """Ledgers of pull requests and branches, in the table locks."""
 
     def read(self, key: str) -> Ledger | None:
-        """Read a ledger, consistently; an expired one is gone."""
+        """Return a ledger by a consistent read, None if there is none or it has expired."""
         ...
 
     def write(self, ledger: Ledger) -> Ledger:
-        """Write the successor of the ledger that was read (``version`` is still the one read) and return it.
+        """Write the next version of the ledger that was read (``version`` is the one that was read) and return it.
 
-        Raises ``ConditionFailed``, safe to try again from reading, where somebody else wrote in between.
+        Raises ``ConditionFailed`` if another event has written it since; read it again and repeat.
         """
         ...
 

@@ -10,7 +10,7 @@ from iac_ci_common.schemas import write
 from iac_ci_triggers.configuration import Configuration
 
 MODELS: Final = {"configuration": Configuration}
-"""The shape that repositories write, by the name of its file."""
+"""The model that repositories write, by the name of its schema's file."""
 
 if __name__ == "__main__":
     write(Path(sys.argv[1]), MODELS)

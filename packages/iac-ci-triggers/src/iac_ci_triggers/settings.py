@@ -1,4 +1,4 @@
-"""Settings that code hosts' events need."""
+"""Settings for code hosts' events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from iac_ci_vcs.provider import HostSettings
 
 
 class TriggerSettings(JobSettings):
-    """Which repositories may start jobs, and how their hosts are reached."""
+    """The repositories that may start jobs, and the APIs of their hosts."""
 
     connections: str | None = Field(None, description="Location of the list of repositories that may start jobs.")
     code_hosts: dict[str, HostSettings] = Field(

@@ -15,20 +15,20 @@ class MemoryLedgers:
     """A dictionary of frozen ledgers."""
 
     def __init__(self, clock: Clock) -> None:
-        """Start empty; the clock tells what has expired."""
+        """Start empty; ``clock`` decides which ledgers have expired."""
         self.ledgers: dict[str, Ledger] = {}
         self._clock = clock
 
     def read(self, key: str) -> Ledger | None:
-        """Read a ledger that has not expired."""
+        """Return a ledger, None if there is none or it has expired."""
         ledger = self.ledgers.get(key)
         return ledger if ledger is not None and ledger.expires_at > self._clock.now() else None
 
     def write(self, ledger: Ledger) -> Ledger:
-        """Write the successor of what was read."""
+        """Write the next version of a ledger."""
         current = self.read(ledger.key)
         if (current.version if current is not None else 0) != ledger.version:
-            raise ConditionFailed("somebody else wrote what was started in between", retry_is_safe=True)
+            raise ConditionFailed("another event changed the ledger", retry_is_safe=True)
         written = ledger.model_copy(update={"version": ledger.version + 1})
         self.ledgers[ledger.key] = written
         return written

@@ -1,8 +1,8 @@
-"""Whether a code host sent a webhook: each host's own proof, over the raw bytes, in constant time.
+"""Verifies that a code host sent a webhook: by each host's signature, over the raw bytes, in constant time.
 
 GitHub signs with ``X-Hub-Signature-256`` (GitHub Docs, "Validating webhook deliveries"); its older ``X-Hub-Signature``
-is SHA-1 and never enough. Bitbucket Cloud signs with ``X-Hub-Signature: sha256=…`` (Atlassian Support, "Manage
-webhooks"). GitLab sends its secret token itself in ``X-Gitlab-Token`` or, where the webhook has a signing token
+is SHA-1 and is not accepted. Bitbucket Cloud signs with ``X-Hub-Signature: sha256=…`` (Atlassian Support, "Manage
+webhooks"). GitLab sends its secret token itself in ``X-Gitlab-Token`` or, if the webhook has a signing token
 (``whsec_…``), signs by Standard Webhooks: ``webhook-signature`` over ``id.timestamp.body`` (GitLab Docs, "Webhooks").
 """
 
@@ -30,7 +30,7 @@ _UNIX_TIME: Final = re.compile(r"[0-9]{1,12}")
 
 
 class Sender(StrEnum):
-    """The kinds of host whose webhooks are understood; the names are those of the code hosts' providers."""
+    """The kinds of code host whose webhooks are supported; the names are those of the providers."""
 
     GITHUB = "github"
     GITLAB = "gitlab"
@@ -45,21 +45,21 @@ _EVENT_HEADERS: Final = {
 
 
 def sender(headers: Mapping[str, str]) -> Sender | None:
-    """Say who a request claims to come from, by the header that names the event; None where it is no webhook.
+    """Return the kind of host that a request claims to come from, by its event header; None if it is not a webhook.
 
-    Header names are lower-case. Raises ``SignatureRefused`` where a request claims two senders: it could be verified
-    as one and read as the other.
+    Header names are lower-case. Raises ``SignatureRefused`` if a request claims two senders, because it could be
+    verified as one and parsed as the other.
     """
     claimed = {kind for name, kind in _EVENT_HEADERS.items() if name in headers}
     if len(claimed) > 1:
-        raise SignatureRefused("the request carries the event headers of more than one code host")
+        raise SignatureRefused("the request has the event headers of more than one code host")
     return next(iter(claimed), None)
 
 
 def verify(kind: Sender, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    """Return if the request was made with one of ``secrets`` (several while one replaces another).
+    """Verify that the request was made with one of ``secrets`` (several during a rotation).
 
-    ``body`` is what was sent, byte for byte. Raises ``SignatureRefused`` otherwise, also where no secret is set.
+    ``body`` is the raw body. Raises ``SignatureRefused`` otherwise, also if no secret is set.
     """
     usable = [secret for secret in secrets if secret]
     if not usable:
@@ -73,7 +73,7 @@ def verify(kind: Sender, headers: Mapping[str, str], body: bytes, secrets: Seque
 
 
 def _verify_gitlab(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    """Take the signature where there is one; else the secret itself, but never a signing token as such a secret."""
+    """Verify the signature if there is one, else the secret itself; a signing token is not accepted as a secret."""
     signing = [secret for secret in secrets if secret.startswith(_SIGNING_PREFIX)]
     if signing and "webhook-signature" in headers:
         _verify_standard(headers, body, signing, now)
@@ -81,26 +81,26 @@ def _verify_gitlab(headers: Mapping[str, str], body: bytes, secrets: Sequence[st
     plain = [secret for secret in secrets if not secret.startswith(_SIGNING_PREFIX)]
     if not plain:
         raise SignatureRefused("the event has no webhook-signature header")
-    given = headers.get("x-gitlab-token")
-    if not given:
+    token = headers.get("x-gitlab-token")
+    if not token:
         raise SignatureRefused("the event has no X-Gitlab-Token header")
-    # Digests are compared, so that not even the token's length shows.
-    told = _sha256(given)
-    if not _any_equal([(_sha256(secret), told) for secret in plain]):
-        raise SignatureRefused("the event's token is not this repository's")
+    # Digests are compared, so that the duration does not show the token's length.
+    digest = _sha256(token)
+    if not _any_equal([(_sha256(secret), digest) for secret in plain]):
+        raise SignatureRefused("the event's X-Gitlab-Token is not one of this repository's webhook secrets")
 
 
 def _verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    identity, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not identity or _UNIX_TIME.fullmatch(moment) is None:
+    identity, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not identity or _UNIX_TIME.fullmatch(timestamp) is None:
         raise SignatureRefused("the event has no webhook-id, or no webhook-timestamp in seconds")
-    signed = b".".join((identity.encode("utf-8", "surrogateescape"), moment.encode(), body))
-    made = [hmac.new(_signing_key(secret), signed, hashlib.sha256).digest() for secret in secrets]
-    given = [_signature(part) for part in headers["webhook-signature"].split(" ")[:_MOST_SIGNATURES]]
-    if not _any_equal([(digest, told) for digest in made for told in given]):
-        raise SignatureRefused("the event's signature does not fit its body")
-    if abs(now.timestamp() - int(moment)) > SIGNATURE_TOLERANCE_SECONDS:
-        raise SignatureRefused(f"the signature is more than {SIGNATURE_TOLERANCE_SECONDS} seconds old or ahead")
+    signed = b".".join((identity.encode("utf-8", "surrogateescape"), timestamp.encode(), body))
+    expected = [hmac.new(_signing_key(secret), signed, hashlib.sha256).digest() for secret in secrets]
+    signatures = [_signature(part) for part in headers["webhook-signature"].split(" ")[:_MOST_SIGNATURES]]
+    if not _any_equal([(digest, signature) for digest in expected for signature in signatures]):
+        raise SignatureRefused("the event's signature does not match its body and a webhook secret")
+    if abs(now.timestamp() - int(timestamp)) > SIGNATURE_TOLERANCE_SECONDS:
+        raise SignatureRefused(f"the signature's time is more than {SIGNATURE_TOLERANCE_SECONDS} seconds from now")
 
 
 def _signing_key(secret: str) -> bytes:
@@ -109,8 +109,8 @@ def _signing_key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key:
-        # Anybody can sign with an empty key.
-        raise SignatureRefused("a signing token is set that is not whsec_ and base64")
+        # Everyone can sign with an empty key.
+        raise SignatureRefused("a signing token of this repository is not whsec_ followed by base64")
     return key
 
 
@@ -129,14 +129,14 @@ def _verify_digest(name: str, headers: Mapping[str, str], body: bytes, secrets: 
     match = _SHA256.fullmatch(header)
     if match is None:
         raise SignatureRefused(f"{name} is not of the form sha256=<64 hex digits>")
-    given = match[1]
-    made = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
-    if not _any_equal([(digest.encode(), given.encode()) for digest in made]):
-        raise SignatureRefused("the event's signature does not fit its body")
+    signature = match[1]
+    expected = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
+    if not _any_equal([(digest.encode(), signature.encode()) for digest in expected]):
+        raise SignatureRefused("the event's signature does not match its body and a webhook secret")
 
 
 def _any_equal(pairs: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Compare every pair in constant time, whatever the others said, so that timing names no secret."""
+    """Return whether a pair is equal. Every pair is compared in constant time, so that the duration shows nothing."""
     return sum(hmac.compare_digest(one, other) for one, other in pairs) > 0
 
 

@@ -1,6 +1,6 @@
-"""The door for code hosts' events: verify, remember, store, and answer before anything is asked of the host.
+"""Receives code hosts' events: verifies, remembers, stores, and answers before any call of the host.
 
-Hosts wait ten seconds and few ever send again, so nothing here waits for them: a leg of its own works on the event.
+Hosts wait ten seconds for the answer and few send an event again, so an asynchronous invocation processes the event.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from iac_ci_triggers.settings import TriggerSettings
 
 _REMEMBERED: Final = timedelta(days=3)
-"""How long GitHub lets a person send a delivery again (GitHub Docs, "Redelivering webhooks")."""
+"""How long a person can send a delivery again on GitHub (GitHub Docs, "Redelivering webhooks")."""
 
-DUPLICATE: Final = "this delivery was received before"
+DUPLICATE: Final = "this delivery was already received"
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookReceiverPorts:
-    """Everything that receiving an event does to the world."""
+    """The ports for receiving an event."""
 
     clock: Clock
     deliveries: Deliveries
@@ -47,55 +47,55 @@ class WebhookReceiverPorts:
 
 
 class Received(NamedTuple):
-    """What a host is answered: 202 where the event is worked on, 200 with the reason where it asks for nothing."""
+    """The answer to a host: 202 if the event will be processed, 200 with the reason if it starts nothing."""
 
     status: int
     content: dict[str, Any]
 
 
 class WebhookReceiver:
-    """Receives events. Until one is verified nothing is stored."""
+    """Receives events. Nothing of an event is stored before it is verified."""
 
     def __init__(self, ports: WebhookReceiverPorts, settings: TriggerSettings) -> None:
-        """Work through ``ports``."""
+        """Use ``ports``."""
         self._ports = ports
         self._settings = settings
         self._secrets = SharedSecrets(ports.secrets)
 
     def receive(self, kind: Sender, request: Request) -> Received:
-        """Verify an event and have it worked on.
+        """Verify and store an event and invoke its processing.
 
-        Raises ``SignatureRefused`` for what is not proven, ``InputProblems`` for a proven event that cannot be read,
-        and ``PortFailed`` where it was not taken in: sent again, it is.
+        Raises ``SignatureRefused`` for an event that is not authentic, ``InputProblems`` for an authentic event that
+        cannot be parsed, and ``PortFailed`` if the event was not stored; the host may send it again.
         """
         now = self._ports.clock.now()
-        # Unverified, and only read to find the secret that must have signed it.
+        # The payload is not verified yet and only used to find the secret for its signature.
         try:
             payload = read_payload(request.body, request.headers)
-            unreadable = None
+            problems = None
         except InputProblems as error:
-            payload, unreadable = {}, error
+            payload, problems = {}, error
         claimed = claimed_repository(kind, payload)
         secrets = self._secrets.values(self._locations(kind, claimed, now), now)
         verify(kind, request.headers, request.body, secrets, now)
-        if unreadable is not None:
-            raise unreadable
+        if problems is not None:
+            raise problems
         event = parse_event(kind, request.headers, payload)
         if isinstance(event, Ignored):
             return _nothing(event.reason)
         if repository_key(event.repository) != repository_key(claimed or ""):
             raise SignatureRefused("the event is about another repository than the one whose secret signed it")
         if event.kind is EventKind.CLOSED:
-            return _nothing("a closed pull request starts nothing; what it started goes on to its end")
-        if event.kind is EventKind.COMMENT and not _asks(event):
-            return _nothing("the comment holds no command")
-        return self._take_in(kind, request, event, now)
+            return _nothing("a closed pull request starts nothing; its running orders finish")
+        if event.kind is EventKind.COMMENT and not _has_command(event):
+            return _nothing("the comment has no command")
+        return self._store(kind, request, event, now)
 
     def _locations(self, kind: Sender, claimed: str | None, now: datetime) -> tuple[str, ...]:
-        """Return the places of the secrets that may have signed the event.
+        """Return the locations of the secrets that may have signed the event.
 
-        An organisation's ping and an app's own events name no repository: any secret of that kind of host proves them,
-        and they can start nothing.
+        An organisation's ping and an app's own events name no repository: any secret of that kind of host verifies
+        them, and they start nothing.
         """
         connections = self.connections(now)
         hosts = {host for host in connections.hosts if settings_for(host, self._settings.code_hosts).kind == kind.value}
@@ -107,18 +107,18 @@ class WebhookReceiver:
         return connection.webhook_secrets
 
     def connections(self, now: datetime) -> Connections:
-        """Read which repositories may start jobs; none where no list is set."""
+        """Return the operator's list of repositories that may start jobs; empty if none is set."""
         if self._settings.connections is None:
             return Connections(())
         return read_connections("\n".join(self._secrets.values([self._settings.connections], now)) or "[]")
 
-    def _take_in(self, kind: Sender, request: Request, event: HostEvent, now: datetime) -> Received:
+    def _store(self, kind: Sender, request: Request, event: HostEvent, now: datetime) -> Received:
         ports = self._ports
         deliveries = self._deliveries(kind, request, now)
         seen = ports.deliveries.remember(deliveries, now=now)
         if seen is not None and seen.answer is not None:
             return _nothing(DUPLICATE)
-        # One that was seen but not answered died on the way: go on in its place, under its id.
+        # An earlier invocation remembered the delivery and died before its answer: continue under its id.
         trigger_id = deliveries[0].run_id if seen is None else seen.run_id
         stored = StoredTrigger(trigger_id=trigger_id, received_at=now, event=event)
         ports.objects.put(
@@ -129,20 +129,20 @@ class WebhookReceiver:
             try:
                 ports.deliveries.answer(delivery.key, trigger_id)
             except IacCiError as error:
-                # Should it come again it is worked on again, and finds what it started in the ledger.
-                ports.logger.warning("a delivery could not be marked as received", error=error.message)
+                # If the delivery comes again, it is processed again, and the ledger prevents a second start.
+                ports.logger.warning("delivery not marked as received", error=error.message)
         return Received(202, {"schema_version": 1, "received": True, "trigger_id": trigger_id})
 
     def _deliveries(self, kind: Sender, request: Request, now: datetime) -> list[Delivery]:
-        """Name what must not come twice: the delivery and, where only they are signed, the very bytes.
+        """Return the rows that detect duplicates: by the delivery's id and, if that is not signed, by the body's hash.
 
-        GitHub's and Bitbucket's signatures cover no delivery id: without the bytes' own row a recorded event could be
-        sent again under a new one. GitLab's cover the id, or nothing; and two of its pushes may be the same bytes.
+        GitHub's and Bitbucket's signatures do not cover the delivery id: without the body's row a recorded event could
+        be sent again with another id. GitLab's signatures cover the id, or nothing; two pushes may have the same body.
         """
         body_sha256 = hashlib.sha256(request.body).hexdigest()
-        given = delivery_id(kind, request.headers)
-        names = [f"id/{given}"] if given is not None else []
-        if given is None or kind is not Sender.GITLAB:
+        host_id = delivery_id(kind, request.headers)
+        names = [f"id/{host_id}"] if host_id is not None else []
+        if host_id is None or kind is not Sender.GITLAB:
             names.append(f"body/{body_sha256}")
         trigger_id = ids.new_run_id(now)
         return [
@@ -156,7 +156,7 @@ class WebhookReceiver:
         ]
 
 
-def _asks(event: HostEvent) -> bool:
+def _has_command(event: HostEvent) -> bool:
     found = find_commands(event.comment or "")
     return bool(found.commands or found.problems)
 

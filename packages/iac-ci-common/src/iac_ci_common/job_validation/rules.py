@@ -17,8 +17,8 @@ from iac_ci_common.initial_rows import order_name, target
 from iac_ci_common.locations import SecretStore, parse_location
 from iac_ci_common.models.job import ExecutionTarget, Job, Order
 from iac_ci_common.repository_url import repository_problem
+from iac_ci_common.validation_messages import OWN_DEPENDENCY, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
-from iac_ci_common.validation_messages import unknown_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -219,7 +219,7 @@ def _dependency_problems(job: Job) -> Iterator[Problem]:
             if name not in numbers:
                 yield Problem(where, unknown_order(name))
             elif numbers[name] == order_num(index):
-                yield Problem(where, "is the order itself; an order cannot depend on itself")
+                yield Problem(where, OWN_DEPENDENCY)
 
 
 def _cycle_problems(job: Job) -> Iterator[Problem]:

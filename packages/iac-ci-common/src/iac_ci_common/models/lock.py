@@ -8,8 +8,8 @@ from iac_ci_common.models.base import Moment, RunId, StoredShape
 class Lock(StoredShape):
     """A lease on a run. Every event increments ``doorbell``; every change of the owner increments ``token``.
 
-    ``rung`` has the order numbers of the events since the last release: the orders whose results came, and ``0000`` for
-    the whole run. ``answered`` is the doorbell at the last release, to find out why a run waits. Each invocation has a
+    ``rung`` lists the events since the last release: the numbers of orders with new results, and entries ``all-…`` that
+    ask to check all orders. ``answered`` is the doorbell at the last release, for diagnosis. Each invocation has a
     new owner's name, so name and token together identify one owner. ``reported_at`` is when the run's comment was last
     updated, ``comment_behind`` whether the run has changed since.
     """

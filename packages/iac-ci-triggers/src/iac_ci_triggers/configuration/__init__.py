@@ -1,7 +1,7 @@
-"""The repository's own configuration, ``.iac-ci.yml``: read, checked, and made into the orders of a job.
+"""The repository's configuration, ``.iac-ci.yml``: parsing, checks, and expansion into the orders of a job.
 
-``read_configuration`` gives a ``Configuration`` or every problem; ``jobs_for_…`` choose what an event starts;
-``expand`` gives a chosen job's orders. All of it is pure: no host, no clock, no AWS.
+``read_configuration`` returns a ``Configuration`` or raises every problem; ``jobs_for_…`` select the jobs that an event
+starts; ``expand`` returns a job's orders. All of it is pure: without code host, clock or AWS.
 """
 
 from iac_ci_common.errors import ConfigurationProblems

@@ -1,4 +1,4 @@
-"""What only a whole job can show: pure. Findings come with their path below the job."""
+"""Checks of a whole configured job: pure. Findings have their path below the job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iac_ci_common import limits
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import order_findings
-from iac_ci_common.validation_messages import UNKNOWN_ORDER, unknown_order
+from iac_ci_common.validation_messages import OWN_DEPENDENCY, UNKNOWN_ORDER, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 from iac_ci_triggers.configuration.expansion import copies, order_fields
 from iac_ci_triggers.configuration.globs import check_path_pattern
@@ -38,23 +38,27 @@ if TYPE_CHECKING:
 
 _NONE: Final[frozenset[str]] = frozenset()
 _ALL: Final = frozenset(VARIABLES)
-_OURS: Final[dict[str | int, str]] = {"order_name": "name", "git_folder": "folder", "dependencies": "depends_on"}
+_CONFIGURATION_NAMES: Final[dict[str | int, str]] = {
+    "order_name": "name",
+    "git_folder": "folder",
+    "dependencies": "depends_on",
+}
 _MAX_CYCLES: Final = 10
 
 
 def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
-    """Find what is wrong with a job whose fields are each right.
+    """Yield the problems of a job whose single fields are valid.
 
-    A fault of the matrix or of a template hides nothing else: the orders are looked at with what is sound of them.
+    A problem of the matrix or of a template hides no others: the orders are checked with the valid values.
     """
     matrix = frozenset(matrix_values(dict.fromkeys(job.matrix, "")))
-    unfit = list(_matrix_findings(job, defaults))
+    matrix_problems = list(_matrix_findings(job, defaults))
     templates = [
         ((*("orders", index), *path), problem)
         for index, order in enumerate(job.orders)
         for path, problem in _template_findings(order, defaults, matrix)
     ]
-    yield from unfit
+    yield from matrix_problems
     yield from templates
     yield from _trigger_findings(job)
     for index, order in enumerate(job.orders):
@@ -64,17 +68,17 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
             for problem in command_problems(command):
                 yield ("orders", index, "cmds", number), problem
         for name in order.env_vars.keys() & order.secrets.keys():
-            yield ("orders", index, "secrets", name), "is set in env_vars too"
+            yield ("orders", index, "secrets", name), "is also set in env_vars; remove one of the two"
     yield from _timeout_findings(job, defaults)
-    at_fault = {path for path, _ in templates}
-    uncertain = bool(unfit) or any(path[2:] == ("name",) for path in at_fault)
-    for path, problem in _expanded_findings(_with_sound_matrix(job) if unfit else job, defaults):
-        if path not in at_fault and not (uncertain and problem.startswith(UNKNOWN_ORDER)):
+    with_problems = {path for path, _ in templates}
+    uncertain = bool(matrix_problems) or any(path[2:] == ("name",) for path in with_problems)
+    for path, problem in _expanded_findings(_with_valid_matrix(job) if matrix_problems else job, defaults):
+        if path not in with_problems and not (uncertain and problem.startswith(UNKNOWN_ORDER)):
             yield path, problem
 
 
-def _with_sound_matrix(job: ConfiguredJob) -> ConfiguredJob:
-    """Return a job with the first value of each axis that may stand there, so that its orders can be looked at."""
+def _with_valid_matrix(job: ConfiguredJob) -> ConfiguredJob:
+    """Return a job with the first valid value of each axis, so that its orders can be checked."""
     axes = {
         axis: [next((value for value in values if "{{" not in value), "none")] for axis, values in job.matrix.items()
     }
@@ -85,20 +89,20 @@ def _matrix_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     axes = Counter(axis.upper() for axis in job.matrix)
     for axis, values in job.matrix.items():
         if axes[axis.upper()] > 1:
-            yield ("matrix", axis), "differs from another axis only by case, and their variable would be the same"
+            yield ("matrix", axis), "differs from another axis only in case, and both set the same variable; rename one"
         for value, times in Counter(values).items():
             if times > 1:
-                yield ("matrix", axis, values.index(value)), "stands there more than once"
+                yield ("matrix", axis, values.index(value)), "is in the list more than once; remove one"
         for number, value in enumerate(values):
             if "{{" in value:
-                yield ("matrix", axis, number), "cannot hold a template"
+                yield ("matrix", axis, number), "cannot contain a template"
     combinations = prod(map(len, job.matrix.values()))
     if combinations * len(job.orders) > limits.MAX_ORDERS:
-        how = f"{combinations} combinations of {len(job.orders)} orders" if job.matrix else f"{len(job.orders)} orders"
-        yield ("matrix",), f"gives {how}; a job has at most {limits.MAX_ORDERS} orders"
+        copied = f"{combinations} combinations of " if job.matrix else ""
+        yield ("matrix",), f"gives {copied}{len(job.orders)} orders; a job has at most {limits.MAX_ORDERS} orders"
     size = sum(len(order.model_dump_json()) + len(defaults.model_dump_json()) for order in job.orders) * combinations
     if size > limits.MAX_BODY_BYTES:
-        yield ("orders",), f"are larger than the {limits.MAX_BODY_BYTES} bytes of a job once they are copied"
+        yield ("orders",), f"have more than {limits.MAX_BODY_BYTES} bytes with all combinations of the matrix"
 
 
 def _trigger_findings(job: ConfiguredJob) -> Iterator[Found]:
@@ -108,14 +112,14 @@ def _trigger_findings(job: ConfiguredJob) -> Iterator[Found]:
         for field, patterns in (("branches", trigger.branches), ("paths", trigger.paths)):
             for number, pattern in enumerate(patterns or ()):
                 if "{{" in pattern:
-                    yield ("on", name, field, number), "cannot hold a template"
+                    yield ("on", name, field, number), "cannot contain a template"
     for number, word in enumerate(job.on.command):
         if word in job.on.command[:number]:
-            yield ("on", "command", number), f"{word} stands there more than once"
+            yield ("on", "command", number), f"{word} is in the list more than once; remove one"
 
 
 def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: frozenset[str]) -> Iterator[Found]:
-    """Look at every text that may hold templates, the order's own and what it takes from ``defaults``."""
+    """Yield the problems of templates in the order's texts and in those it takes from ``defaults``."""
     variables = ((("env_vars", name), text, _ALL) for name, text in (defaults.env_vars | order.env_vars).items())
     others = ((path, text, _NONE) for path, text in _matrix_texts(order, defaults))
     for path, text, allowed in chain(others, variables):
@@ -125,7 +129,7 @@ def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: froze
 
 
 def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]:
-    """Return the texts in which only the matrix's values may stand, each with its path."""
+    """Yield the texts that may contain templates of the matrix only, each with its path."""
     yield ("name",), order.name
     for field in ("folder", "assume_role", "sops_key"):
         text = getattr(order, field) or getattr(defaults, field, None)
@@ -144,38 +148,38 @@ def _timeout_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]
         seconds = order.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS
         if seconds > job.job_timeout:
             where: tuple[Part, ...] = ("orders", index, "timeout")
-            yield where, f"is {seconds} seconds, more than the {job.job_timeout} of job_timeout"
+            yield where, f"is {seconds} seconds, more than the {job.job_timeout} seconds of job_timeout"
 
 
 def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
-    """Look at the orders as they will be; what is wrong in many copies is told of the first."""
-    every = list(copies(job))
+    """Yield the problems of the expanded orders; a problem of several copies is reported for the first."""
+    all_copies = list(copies(job))
     first: dict[tuple[Part, ...], str] = {}
-    for path, problem in chain(_value_findings(every, defaults), _name_findings(every)):
+    for path, problem in chain(_value_findings(all_copies, defaults), _name_findings(all_copies)):
         first.setdefault(path, problem)
     yield from first.items()
-    yield from _cycle_findings(every)
+    yield from _cycle_findings(all_copies)
 
 
-def _value_findings(every: list[Copy], defaults: Settings) -> Iterator[Found]:
-    for copy in every:
-        here: tuple[Part, ...] = ("orders", copy.index)
+def _value_findings(all_copies: list[Copy], defaults: Settings) -> Iterator[Found]:
+    for copy in all_copies:
+        order_path: tuple[Part, ...] = ("orders", copy.index)
         for number, pattern in enumerate(copy.paths or ()):
             try:
                 check_path_pattern(pattern)
             except ValueError as error:
-                yield (*here, "paths", number), str(error) + _shown(copy)
+                yield (*order_path, "paths", number), str(error) + _shown(copy)
         draft = read_order_draft(order_fields(copy, defaults, dict.fromkeys(VARIABLES, ""), copy.dependencies))
         for location, problem in draft.findings:
-            yield (*here, *_ours(location)), problem + _shown(copy)
+            yield (*order_path, *_in_configuration(location)), problem + _shown(copy)
         for path, problem in order_findings(draft.value) if draft.value is not None else ():
             if not draft.is_about_a_stand_in(path):
-                yield (*here, *_ours(path)), problem + _shown(copy)
+                yield (*order_path, *_in_configuration(path)), problem + _shown(copy)
 
 
-def _ours(location: Location) -> Location:
-    """Return a location of a job's order in the words of the configuration."""
-    return (_OURS.get(location[0], location[0]), *location[1:]) if location else location
+def _in_configuration(location: Location) -> Location:
+    """Return a location in an order of a job with the configuration's names of the fields."""
+    return (_CONFIGURATION_NAMES.get(location[0], location[0]), *location[1:]) if location else location
 
 
 def _shown(copy: Copy) -> str:
@@ -185,23 +189,23 @@ def _shown(copy: Copy) -> str:
     return f" (for {pairs})"
 
 
-def _name_findings(every: list[Copy]) -> Iterator[Found]:
-    times = Counter(copy.name for copy in every)
-    for copy in every:
+def _name_findings(all_copies: list[Copy]) -> Iterator[Found]:
+    times = Counter(copy.name for copy in all_copies)
+    for copy in all_copies:
         if times[copy.name] > 1:
-            hint = "; let its name hold the matrix's values" if copy.values else ""
-            yield ("orders", copy.index, "name"), f"{copy.name} is the name of more than one order{hint}"
+            hint = "; add the matrix's values to the name" if copy.values else ""
+            yield ("orders", copy.index, "name"), f"{copy.name!r} is the name of more than one order{hint}"
         if copy.name not in copy.dependencies and times.keys() >= set(copy.dependencies):
             continue
         for number, text in enumerate(copy.template.depends_on):
             name = substitute(text, copy.values, for_name)
             if name == copy.name or name not in times:
-                problem = "is the order itself" if name == copy.name else unknown_order(name)
+                problem = OWN_DEPENDENCY if name == copy.name else unknown_order(name)
                 yield ("orders", copy.index, "depends_on", number), problem + _shown(copy)
 
 
-def _cycle_findings(every: list[Copy]) -> Iterator[Found]:
-    edges = {copy.name: [name for name in copy.dependencies if name != copy.name] for copy in every}
+def _cycle_findings(all_copies: list[Copy]) -> Iterator[Found]:
+    edges = {copy.name: [name for name in copy.dependencies if name != copy.name] for copy in all_copies}
     for _ in range(_MAX_CYCLES):
         cycle = find_cycle(edges)
         if cycle is None:

@@ -1,4 +1,4 @@
-"""Makes the orders of a job from its configuration: pure. The matrix, templates, changed paths and a target."""
+"""Expands a configured job into orders: pure. It applies matrix, templates, changed paths and a target."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_NAMES = 50
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A job or an order that does not run, and why, in words for the user."""
+    """A job or an order that does not run, with the reason for the user."""
 
     name: str
     reason: str
@@ -37,7 +37,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What a configured job gives to a ``Job``: fields of the same names. ``orders`` may be empty: see ``left_out``."""
+    """The expanded fields of a ``Job``, with the same names. ``orders`` may be empty; ``left_out`` has the reasons."""
 
     flow_label: str
     job_timeout: int
@@ -48,19 +48,19 @@ class Expansion:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A configured order for one combination of the matrix, before the pull request is looked at."""
+    """A configured order for one combination of the matrix, independent of the pull request."""
 
     index: int
     template: ConfiguredOrder
     values: Mapping[str, str]
-    """The combination, by the names of its templates."""
+    """The combination's values by their templates' names."""
     name: str
     paths: tuple[str, ...] | None
     dependencies: tuple[str, ...]
 
 
 def copies(job: ConfiguredJob) -> Iterator[Copy]:
-    """Copy every order for every combination: all orders of the first combination first."""
+    """Yield every order for every combination: first all orders of the first combination."""
     for combination in product(*job.matrix.values()):
         values = matrix_values(dict(zip(job.matrix, combination, strict=True)))
         for index, template in enumerate(job.orders):
@@ -76,9 +76,9 @@ def copies(job: ConfiguredJob) -> Iterator[Copy]:
 
 
 def order_of(copy: Copy, defaults: Settings, known: Mapping[str, str], dependencies: Sequence[str]) -> Order:
-    """Make the order; ``known`` are all values but the matrix's, by the names of their templates.
+    """Return the order; ``known`` are all values except the matrix's, by their templates' names.
 
-    Raises pydantic's ``ValidationError`` where a value does not fit its field once it is put in.
+    Raises pydantic's ``ValidationError`` if a value is not valid for its field after substitution.
     """
     return Order.model_validate(order_fields(copy, defaults, known, dependencies))
 
@@ -86,7 +86,7 @@ def order_of(copy: Copy, defaults: Settings, known: Mapping[str, str], dependenc
 def order_fields(
     copy: Copy, defaults: Settings, known: Mapping[str, str], dependencies: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the fields of the order that ``order_of`` makes, with the values put in and not yet checked."""
+    """Return the fields of the order that ``order_of`` returns, after substitution and before the check."""
     template = copy.template
     everything = {**known, **copy.values}
 
@@ -94,7 +94,7 @@ def order_fields(
         return substitute(text, copy.values)
 
     env_vars = {name: value for name, value in defaults.env_vars.items() if name not in template.secrets}
-    secrets = {name: place for name, place in defaults.secrets.items() if name not in template.env_vars}
+    secrets = {name: location for name, location in defaults.secrets.items() if name not in template.env_vars}
     fields: dict[str, Any] = {
         "order_name": copy.name,
         "cmds": template.cmds,
@@ -105,7 +105,7 @@ def order_fields(
             **{name: substitute(value, everything) for name, value in (env_vars | template.env_vars).items()},
             **{variable(name): value for name, value in everything.items()},
         },
-        "secrets": {name: put(place) for name, place in (secrets | template.secrets).items()},
+        "secrets": {name: put(location) for name, location in (secrets | template.secrets).items()},
         "ssm_paths": _each(put, _first(template.ssm_paths, defaults.ssm_paths)),
         "secret_manager_paths": _each(put, _first(template.secret_manager_paths, defaults.secret_manager_paths)),
         "assume_role": _put_if(put, _first(template.assume_role, defaults.assume_role)),
@@ -129,8 +129,8 @@ def _each(put: Callable[[str], str], texts: list[str] | None) -> list[str] | Non
 
 
 def concerned(copy: Copy, changed: Paths | None) -> bool:
-    """Return whether an order's paths have changed; none given means always, unknown changes mean yes."""
-    return copy.paths is None or changed is None or changed.any_meant(copy.paths)
+    """Return whether an order's paths have changed; true if it has no paths or the changes are unknown."""
+    return copy.paths is None or changed is None or changed.any_included(copy.paths)
 
 
 def expand(
@@ -140,38 +140,39 @@ def expand(
     changed: Sequence[str] | None,
     target: str | None,
 ) -> Expansion:
-    """Return what a job runs; the same in gives the same out.
+    """Return the orders that a job runs; equal arguments give an equal result.
 
-    ``changed`` are the changed paths, old and new names of what was moved; None means unknown, and then every order
-    runs. A ``target`` is the name of an order or a value of the matrix: what it names runs, and what that depends on,
-    whatever has changed. An order that waits for one that is left out waits for what that one would have waited for.
+    ``changed`` are the changed paths, with old and new names of moved files; None means unknown, and then every order
+    runs. A ``target`` is the name of an order or a value of the matrix: the orders that it names and their dependencies
+    run, whatever has changed. An order that depends on an order that does not run depends on that order's dependencies
+    instead.
 
-    Raises ``InputProblems`` for a job or target that is unknown (with those there are), and where values make the job
-    larger than a job may be.
+    Raises ``InputProblems`` for an unknown job or target (with the known ones), and if the values make the job too
+    large.
     """
     job = configuration.jobs.get(job_name)
     if job is None:
-        raise InputProblems([Problem("job", f"{job_name[:80]!a} is none of {_names(configuration.jobs)}")])
-    every = {copy.name: copy for copy in copies(job)}
+        raise InputProblems([Problem("job", f"unknown job {job_name[:80]!a}; known are {_names(configuration.jobs)}")])
+    by_name = {copy.name: copy for copy in copies(job)}
     left_out: dict[str, str]
     if target:
-        chosen = _with_dependencies(every, _targeted(every, job_name, target))
-        left_out = {name: f"is not part of the target {target[:80]}" for name in every if name not in chosen}
+        chosen = _with_dependencies(by_name, _targeted(by_name, job_name, target))
+        left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
         paths = None if changed is None else Paths(changed)
-        left_out = {name: "none of its paths have changed" for name in every if not concerned(every[name], paths)}
-    bridged = _bridged(every, left_out)
+        left_out = {name: "none of its paths have changed" for name in by_name if not concerned(by_name[name], paths)}
+    bridged = _bridged(by_name, left_out)
     known = values.named(job_name) | ({"target": target} if target else {})
     orders: list[Order] = []
     size = 0
-    for name, copy in every.items():
+    for name, copy in by_name.items():
         if name in left_out:
             continue
         order = order_of(copy, configuration.defaults, known, bridged[name])
         _check_variables(order)
         size += sum(map(len, order.env_vars.values()))
         if size > limits.MAX_BODY_BYTES:
-            raise InputProblems([Problem("env_vars", f"hold more than {limits.MAX_BODY_BYTES} characters in all")])
+            raise InputProblems([Problem("env_vars", f"have more than {limits.MAX_BODY_BYTES} characters in total")])
         orders.append(order)
     return Expansion(
         job_name,
@@ -185,16 +186,16 @@ def expand(
 def _check_variables(order: Order) -> None:
     for name, value in order.env_vars.items():
         if len(value) > limits.MAX_COMMAND_CHARS:
-            what = f"of {order.order_name} holds more than {limits.MAX_COMMAND_CHARS} characters"
-            raise InputProblems([Problem(f"env_vars.{name}", what)])
+            message = f"of {order.order_name} has more than {limits.MAX_COMMAND_CHARS} characters"
+            raise InputProblems([Problem(f"env_vars.{name}", message)])
 
 
-def _targeted(every: Mapping[str, Copy], job_name: str, target: str) -> list[str]:
-    found = [name for name, copy in every.items() if target == name or target in copy.values.values()]
+def _targeted(by_name: Mapping[str, Copy], job_name: str, target: str) -> list[str]:
+    found = [name for name, copy in by_name.items() if target == name or target in copy.values.values()]
     if not found:
-        there = dict.fromkeys([*every, *(value for copy in every.values() for value in copy.values.values())])
-        what = f"{target[:80]!a} is no order or matrix value of the job {job_name}; there are {_names(there)}"
-        raise InputProblems([Problem("target", what)])
+        known = dict.fromkeys([*by_name, *(value for copy in by_name.values() for value in copy.values.values())])
+        message = f"unknown order or matrix value {target[:80]!a} of the job {job_name}; known are {_names(known)}"
+        raise InputProblems([Problem("target", message)])
     return found
 
 
@@ -204,39 +205,39 @@ def _names(names: Mapping[str, object]) -> str:
     return ", ".join(shown) + more
 
 
-def _with_dependencies(every: Mapping[str, Copy], names: list[str]) -> set[str]:
+def _with_dependencies(by_name: Mapping[str, Copy], names: list[str]) -> set[str]:
     chosen = set(names)
     waiting = list(names)
     while waiting:
-        for name in every[waiting.pop()].dependencies:
+        for name in by_name[waiting.pop()].dependencies:
             if name not in chosen:
                 chosen.add(name)
                 waiting.append(name)
     return chosen
 
 
-def _bridged(every: Mapping[str, Copy], left_out: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return each order's dependencies with those of left-out orders in their place, in the order they are named."""
+def _bridged(by_name: Mapping[str, Copy], left_out: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return each order's dependencies; a dependency that does not run is replaced by its own dependencies."""
     if not left_out:
-        return {name: list(copy.dependencies) for name, copy in every.items()}
+        return {name: list(copy.dependencies) for name, copy in by_name.items()}
     bridged: dict[str, list[str]] = {}
     entered: set[str] = set()
-    for start in every:
+    for start in by_name:
         if start in entered:
             continue
         entered.add(start)
-        stack = [(start, iter(every[start].dependencies))]
+        stack = [(start, iter(by_name[start].dependencies))]
         while stack:
             name, direct = stack[-1]
             deeper = next((other for other in direct if other in left_out and other not in entered), None)
             if deeper is not None:
                 entered.add(deeper)
-                stack.append((deeper, iter(every[deeper].dependencies)))
+                stack.append((deeper, iter(by_name[deeper].dependencies)))
                 continue
             stack.pop()
             far = (
                 other
-                for near in every[name].dependencies
+                for near in by_name[name].dependencies
                 for other in (bridged.get(near, ()) if near in left_out else (near,))
             )
             bridged[name] = list(dict.fromkeys(far))

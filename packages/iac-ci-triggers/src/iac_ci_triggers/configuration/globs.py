@@ -1,9 +1,9 @@
-"""Patterns of paths and branches, as in ``.gitignore`` and GitHub Actions, in time linear to the path.
+"""Patterns of paths and branches, as in ``.gitignore`` and GitHub Actions, matched in time linear in the path.
 
-``*`` stands for anything within a segment, ``?`` for one character of it, ``[a-z]`` and ``[!a-z]`` for one of a set,
-``**`` between slashes for any number of segments (at the end: at least one). A backslash takes the next character as it
-is. A pattern that begins with ``!`` takes back what patterns before it matched: the last one that matches decides.
-Case counts, and a leading dot is a character like others. A pattern is for the whole path from the root.
+``*`` matches anything within a segment, ``?`` one character of it, ``[a-z]`` and ``[!a-z]`` one character of a set,
+``**`` between slashes any number of segments (at the end: at least one). A backslash escapes the next character.
+A pattern that begins with ``!`` excludes what earlier patterns matched: the last pattern that matches decides.
+Case matters, and a leading dot is an ordinary character. A pattern matches the whole path from the root.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ _SPECIAL: Final = frozenset("*?[]\\!")
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern made ready. ``prefix`` is the text that every match begins with, for telling most paths off at once."""
+    """A compiled pattern. ``prefix`` is the text at the beginning of every match, to exclude most paths quickly."""
 
     excludes: bool
     prefix: str
     chunks: tuple[tuple[re.Pattern[str], ...], ...]
-    """Segments between ``**``; the first is bound to the beginning, the last to the end, each may be empty."""
+    """Segments between ``**``; the first matches at the beginning, the last at the end; each may be empty."""
 
     def matches(self, path: str) -> bool:
-        """Return whether the pattern matches, whichever way it counts."""
+        """Return whether the pattern matches, whether it excludes or not."""
         if not path.startswith(self.prefix):
             return False
         segments = path.split("/")
         first, last = self.chunks[0], self.chunks[-1]
         if len(self.chunks) == 1:
             return len(segments) == len(first) and _fits(first, segments, 0)
-        # `**` at the end needs a segment to stand for; elsewhere it may stand for none.
+        # `**` at the end matches at least one segment; elsewhere it may match none.
         end = len(segments) - (len(last) or 1)
         if end < len(first) or not _fits(first, segments, 0):
             return False
         if last and not _fits(last, segments, end):
             return False
-        # Between two `**` the first place that fits is as good as any later one: what follows has most room.
+        # Between two `**` the first position that matches is best: it leaves the most segments for the rest.
         at = len(first)
         limit = end
         for chunk in self.chunks[1:-1]:
@@ -61,7 +61,7 @@ def _fits(chunk: tuple[re.Pattern[str], ...], segments: list[str], at: int) -> b
 
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> Glob:
-    """Read a pattern; raises ``ValueError`` with what is wrong with it."""
+    """Return a compiled pattern; raise ``ValueError`` with the problem of one that is not valid."""
     excludes = pattern.startswith("!")
     body = pattern[1:] if excludes else pattern
     if not body:
@@ -75,7 +75,7 @@ def compiled(pattern: str) -> Glob:
         else:
             chunk.append(_segment(segment))
     chunks.append(tuple(chunk))
-    # Several `**` in a row say no more than one, but for the segment that one at the end needs.
+    # Several `**` in a row equal one, except for the segment that one at the end needs.
     inner = [part for part in chunks[1:-1] if part]
     return Glob(excludes, _prefix(body), (chunks[0], *inner, chunks[-1]) if len(chunks) > 1 else (chunks[0],))
 
@@ -88,13 +88,13 @@ def _prefix(body: str) -> str:
 
 
 def _segment(segment: str) -> re.Pattern[str]:
-    """Translate what stands between two slashes.
+    """Return the regular expression of a segment.
 
-    Every part between stars has a fixed length, so the first place where it fits is as good as any later one: atomic
-    groups take it and never come back, which is what keeps this from growing with every further star.
+    Every part between stars has a fixed length, so the first position where it matches is best. Atomic groups never
+    backtrack from it, so the time does not grow exponentially with the number of stars.
     """
     if "**" in segment.replace("\\\\", "").replace("\\*", ""):
-        raise ValueError("has ** beside other characters: ** stands alone between slashes, as in **/*.tf")
+        raise ValueError("has ** next to other characters; ** must be alone between slashes, as in **/*.tf")
     parts: list[list[str]] = [[]]
     at = 0
     while at < len(segment):
@@ -122,31 +122,31 @@ def _segment(segment: str) -> re.Pattern[str]:
 
 
 def _set(segment: str, at: int) -> tuple[str, int]:
-    """Translate what stands behind ``[``; give it and the place behind ``]``."""
+    """Return the regular expression of the set after ``[``, and the index after its ``]``."""
     end = segment.find("]", at + (2 if segment[at : at + 1] in {"!", "^"} else 1))
     if end == -1:
-        raise ValueError("has a [ without its ] in the same segment; write \\[ for the character")
+        raise ValueError("has a [ without a ] in the same segment; write \\[ for the character")
     content = segment[at:end]
     negated = content[0] in "!^"
     content = content[1:] if negated else content
     ranges = ""
-    place = 0
-    while place < len(content):
-        low = content[place]
-        if content[place + 1 : place + 2] == "-" and place + 2 < len(content):
-            high = content[place + 2]
+    index = 0
+    while index < len(content):
+        low = content[index]
+        if content[index + 1 : index + 2] == "-" and index + 2 < len(content):
+            high = content[index + 2]
             if high < low:
                 raise ValueError(f"has the empty range {low}-{high}")
             ranges += f"{re.escape(low)}-{re.escape(high)}"
-            place += 3
+            index += 3
         else:
             ranges += re.escape(low)
-            place += 1
+            index += 1
     return f"[{'^' if negated else ''}{ranges}]", end + 1
 
 
 def matches(patterns: Sequence[str], path: str) -> bool:
-    """Return whether a path or branch is meant by the patterns: the last that matches decides, none means no."""
+    """Return whether the patterns include a path or branch: the last pattern that matches decides; none means no."""
     for pattern in reversed(patterns):
         glob = compiled(pattern)
         if glob.matches(path):
@@ -155,14 +155,14 @@ def matches(patterns: Sequence[str], path: str) -> bool:
 
 
 class Paths:
-    """Paths that many lists of patterns are asked about; sorted, so that a pattern looks only where its text begins."""
+    """Paths to match with many lists of patterns; sorted, so that only paths with the pattern's prefix are compared."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        """Keep each path once."""
+        """Keep the distinct paths."""
         self._paths = sorted(set(paths))
 
-    def any_meant(self, patterns: Sequence[str]) -> bool:
-        """Return whether at least one of the paths is meant by the patterns."""
+    def any_included(self, patterns: Sequence[str]) -> bool:
+        """Return whether the patterns include at least one of the paths."""
         for pattern in patterns:
             glob = compiled(pattern)
             if glob.excludes:
@@ -177,12 +177,12 @@ class Paths:
 
 
 def escape(text: str) -> str:
-    """Write text so that a pattern takes every character of it as it is."""
+    """Return text with every special character of patterns escaped."""
     return "".join(f"\\{character}" if character in _SPECIAL else character for character in text)
 
 
 def check_pattern(pattern: str) -> str:
-    """Return a pattern that can be read, else raise ``ValueError``."""
+    """Return a valid pattern, else raise ``ValueError``."""
     compiled(pattern)
     return pattern
 
@@ -192,16 +192,16 @@ def check_path_pattern(pattern: str) -> str:
     segments = pattern.removeprefix("!").split("/")
     if len(segments) > 1:
         if segments[0] == "":
-            raise ValueError("begins with a slash; paths begin at the repository's root without one")
+            raise ValueError("begins with a slash; write paths from the repository's root without one")
         if segments[-1] == "":
-            raise ValueError("ends with a slash; put ** behind it for all that lies below")
+            raise ValueError("ends with a slash; append ** to match everything below")
         if {".", "..", ""} & set(segments):
-            raise ValueError("has an empty segment, . or .., which no path has")
+            raise ValueError("has an empty segment, . or .., which never matches")
     return check_pattern(pattern)
 
 
 def check_something_can_match(patterns: list[str]) -> list[str]:
-    """Return patterns of which one is no exclusion, else raise ``ValueError``."""
+    """Return patterns if one of them is not an exclusion, else raise ``ValueError``."""
     if all(pattern.startswith("!") for pattern in patterns):
-        raise ValueError("holds exclusions only, so nothing could match; put '**' before them")
+        raise ValueError("has exclusions only and matches nothing; add '**' before them")
     return patterns

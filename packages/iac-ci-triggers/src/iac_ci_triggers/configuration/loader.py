@@ -1,11 +1,11 @@
-"""Reads ``.iac-ci.yml`` and reports everything that is wrong with it at once, each with its line."""
+"""Parses ``.iac-ci.yml`` and reports all its problems at once, each with its line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.draft import Draft, read_partially
+from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.validation_messages import UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import job_findings
 from iac_ci_triggers.configuration.models import Configuration
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from iac_ci_triggers.configuration.yaml_document import Node, Part
 
 MAX_PROBLEMS: Final = 200
-"""Most problems that are listed; that there are more is said."""
+"""Most problems that are listed; one more states how many there are."""
 
 
 def read_configuration(text: bytes) -> Configuration:
-    """Read a configuration; raises ``ConfigurationProblems`` with every problem, in the order of their lines.
+    """Return a configuration; raise ``ConfigurationProblems`` with every problem, sorted by line.
 
-    Nothing is asked of anybody: whether a secret exists or a role may be taken shows when a run is prepared.
+    No service is called: a missing secret or a role that cannot be assumed is found when a run is prepared.
     """
     document = read_document(text)
     findings = list(document.findings)
@@ -51,9 +51,9 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
 
 
 def _uncertain(draft: Draft[Configuration], job: str) -> tuple[str, ...]:
-    """Return how findings begin that a stand-in in this job may have caused elsewhere in it."""
+    """Return the beginnings of findings that a stand-in in this job may have caused."""
     uncertain: set[str] = set()
-    for location in (*draft.mended, *draft.cut):
+    for location in (*draft.replaced, *draft.cut):
         match location:
             case ("jobs",):
                 uncertain.add(UNKNOWN_ORDER)
@@ -74,7 +74,7 @@ def _located(root: Node, path: tuple[Part, ...], problem: str) -> Finding:
 def _listed(findings: list[Finding]) -> list[Problem]:
     found = sorted(set(findings))
     problems = [
-        Problem(f"line {entry.line}" + (f": {entry.path}" if entry.path else ""), entry.what)
+        Problem(f"line {entry.line}" + (f": {entry.path}" if entry.path else ""), entry.message)
         for entry in found[:MAX_PROBLEMS]
     ]
     if len(found) > MAX_PROBLEMS:

@@ -1,4 +1,4 @@
-"""The shape of ``.iac-ci.yml``: what one field can show by itself; the rest is checked in ``checks``."""
+"""The models of ``.iac-ci.yml``, which check single fields; ``checks`` checks the rest."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.globs import check_path_pattern, check_pattern, check_something_can_match
 
 FILE_NAME: Final = ".iac-ci.yml"
-"""Where a repository keeps its configuration."""
+"""Path of the configuration in a repository."""
 
 VERSION: Final = 1
-"""The version of the shape that is read."""
+"""The supported version of the configuration."""
 
 DEFAULT_ORDER_SECONDS: Final = limits.MAX_LAMBDA_ORDER_SECONDS
-"""An order's ``timeout`` where neither it nor ``defaults`` says: the longest that fits the quicker target."""
+"""An order's ``timeout``, in seconds, if neither it nor ``defaults`` sets one: the longest that Lambda allows."""
 
 ENGINE_PREFIX: Final = "IACCI_"
-"""Variables that every order gets begin with this; a configuration cannot set them."""
+"""Prefix of the variables that the engine sets in every order; a configuration cannot set them."""
 
 MAX_JOBS: Final = 100
 """Most jobs of a configuration."""
 
 MAX_VARIABLES: Final = 200
-"""Most variables of one mapping; what an order gets in all is bounded by ``Order.env_vars``."""
+"""Most variables of one mapping; ``Order.env_vars`` limits the total of an order."""
 
 MAX_PATTERNS: Final = 256
 """Most patterns of one list."""
@@ -53,13 +53,13 @@ TEMPLATE_START: Final = "{{"
 
 
 def _spelt(value: Any) -> Any:
-    """Return true, false and whole numbers as they were written: only spellings that lose nothing are read as such."""
+    """Return true, false and whole numbers as text; the parser only reads spellings that keep their text."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else value
 
 
-# Other readers take 1.10 for a number; here it is the text that it looks like.
+# Other parsers read 1.10 as a number; here it is text.
 _SPELT_SCHEMA: Final = {"type": ["string", "number", "boolean"]}
 
 Value = Annotated[
@@ -68,7 +68,7 @@ Value = Annotated[
     BeforeValidator(_spelt),
     WithJsonSchema(_SPELT_SCHEMA | {"maxLength": limits.MAX_COMMAND_CHARS}),
 ]
-"""Text of a variable; may hold any template."""
+"""Text of a variable; it may contain any template."""
 
 MatrixValue = Annotated[
     StrictStr,
@@ -85,7 +85,7 @@ CommandLine = Annotated[
 
 
 def _templated(kind: Any) -> AfterValidator:
-    """Hold text to ``kind`` unless it holds a template: then it is held to it for every combination of the matrix."""
+    """Check text by ``kind`` unless it has a template, which is checked after substitution for every combination."""
     adapter: TypeAdapter[str] = TypeAdapter(kind)
 
     def check(value: str) -> str:
@@ -106,13 +106,13 @@ StoredSecretTemplate = Annotated[Text, _templated(StoredSecretLocation)]
 RoleTemplate = Annotated[Text, _templated(RoleArn)]
 
 
-def _own_name(value: str) -> str:
+def _not_reserved(value: str) -> str:
     if value.upper().startswith(ENGINE_PREFIX):
-        raise ValueError(f"names that begin with {ENGINE_PREFIX} are set by the engine")
+        raise ValueError(f"the engine sets the names that begin with {ENGINE_PREFIX}; use another name")
     return value
 
 
-VariableName = Annotated[EnvironmentName, AfterValidator(_own_name)]
+VariableName = Annotated[EnvironmentName, AfterValidator(_not_reserved)]
 
 PathPattern = Annotated[Text, AfterValidator(check_path_pattern)]
 PathPatterns = Annotated[
@@ -126,7 +126,7 @@ BranchPatterns = Annotated[
 
 def _no_built_in(word: str) -> str:
     if word in BUILT_IN_COMMANDS:
-        raise ValueError(f"{word} is a command of the engine itself")
+        raise ValueError(f"{word} is a command of the engine; use another word")
     return word
 
 
@@ -147,7 +147,7 @@ def _empty_if_nothing(value: Any) -> Any:
 
 def _known_version(value: int) -> int:
     if value != VERSION:
-        raise ValueError(f"is not known here: this engine reads version {VERSION}")
+        raise ValueError(f"is not supported; this engine supports version {VERSION}")
     return value
 
 
@@ -155,19 +155,19 @@ Version = Annotated[StrictInt, AfterValidator(_known_version), WithJsonSchema({"
 
 
 class Statuses(StrEnum):
-    """Which commit statuses are set."""
+    """The commit statuses that the engine sets."""
 
     RUN = "run"
     ORDERS = "orders"
 
 
 class Settings(Payload):
-    """What an order can say itself or leave to ``defaults``."""
+    """Fields that an order can set itself or take from ``defaults``."""
 
     timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_CODEBUILD_ORDER_SECONDS)] | None = Field(
-        None, description=f"Seconds that all commands together may take; {DEFAULT_ORDER_SECONDS} where nobody says."
+        None, description=f"Seconds that all commands together may take; {DEFAULT_ORDER_SECONDS} by default."
     )
-    execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` where nobody says.")
+    execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` by default.")
     env_vars: dict[VariableName, Value] = Field(
         default_factory=dict, max_length=MAX_VARIABLES, description="Plain environment variables; all templates."
     )
@@ -189,42 +189,42 @@ class Settings(Payload):
         None, description="Location of an age identity to seal with; templates of the matrix."
     )
     must_succeed: StrictBool | None = Field(
-        None, description="False: the run and the dependents go on though this order failed; true where nobody says."
+        None, description="False: the run and the dependents continue if this order fails; true by default."
     )
 
 
 class ConfiguredOrder(Settings):
-    """An order, of which the matrix makes copies."""
+    """An order, which the matrix copies."""
 
     name: NameTemplate = Field(description="Unique name; templates of the matrix.")
     folder: Text | None = Field(
         None, description="Folder of the repository in which the commands run; templates of the matrix."
     )
     paths: PathPatterns | None = Field(
-        None, description="Run only when one of these has changed; templates of the matrix."
+        None, description="Run only if one of these has changed; templates of the matrix."
     )
     cmds: list[CommandLine] = Field(
-        min_length=1, max_length=limits.MAX_COMMANDS, description="Shell commands, in order; no templates."
+        min_length=1, max_length=limits.MAX_COMMANDS, description="Shell commands, run in sequence; no templates."
     )
     depends_on: list[NameTemplate] = Field(
         default_factory=list,
         max_length=limits.MAX_DEPENDENCIES,
-        description="Names of orders of this job that come first; templates of the matrix.",
+        description="Names of orders of this job that must end before this one starts; templates of the matrix.",
     )
 
 
 class PullRequestTrigger(Payload):
-    """Run when a pull request is opened or has new commits."""
+    """Runs the job if a pull request is opened or has new commits."""
 
-    branches: BranchPatterns | None = Field(None, description="Base branches; any where none is given.")
-    paths: PathPatterns | None = Field(None, description="Only when one of these has changed.")
+    branches: BranchPatterns | None = Field(None, description="Base branches; any if none is given.")
+    paths: PathPatterns | None = Field(None, description="Only if one of these has changed.")
 
 
 class PushTrigger(Payload):
-    """Run when a branch transitions."""
+    """Runs the job after a push to a branch."""
 
-    branches: BranchPatterns | None = Field(None, description="Branches; any where none is given.")
-    paths: PathPatterns | None = Field(None, description="Only when one of these has changed.")
+    branches: BranchPatterns | None = Field(None, description="Branches; any if none is given.")
+    paths: PathPatterns | None = Field(None, description="Only if one of these has changed.")
 
 
 def _or_nothing(model: type[Payload]) -> WithJsonSchema:
@@ -232,32 +232,32 @@ def _or_nothing(model: type[Payload]) -> WithJsonSchema:
 
 
 class Triggers(Payload):
-    """What starts a job; at least one."""
+    """The triggers of a job; at least one is needed."""
 
     pull_request: Annotated[
         PullRequestTrigger | None, BeforeValidator(_empty_if_nothing), _or_nothing(PullRequestTrigger)
-    ] = Field(None, description="A pull request; nothing or `{}` means any.")
+    ] = Field(None, description="A pull request; no value or `{}` means any.")
     command: Annotated[
         list[CommandWord],
         Field(min_length=1, max_length=16),
         BeforeValidator(_list_of_one),
         WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1, "maxItems": 16}),
-    ] = Field(default_factory=list, description="A word or words: `/iac-ci <word> [target]` in a comment.")
+    ] = Field(default_factory=list, description="One or several words: `/iac-ci <word> [target]` in a comment.")
     push: Annotated[PushTrigger | None, BeforeValidator(_empty_if_nothing), _or_nothing(PushTrigger)] = Field(
-        None, description="A push; nothing or `{}` means to any branch."
+        None, description="A push; no value or `{}` means to any branch."
     )
 
     @model_validator(mode="after")
     def _starts_at_all(self) -> Self:
         if self.pull_request is None and self.push is None and not self.command:
-            raise ValueError("names no trigger, so nothing starts the job: pull_request, command or push")
+            raise ValueError("has no trigger, so nothing starts the job; add pull_request, command or push")
         return self
 
 
 class ConfiguredJob(Payload):
-    """A job: what starts it and its orders."""
+    """A job: its triggers and its orders."""
 
-    on: Triggers = Field(description="What starts it.")
+    on: Triggers = Field(description="The triggers of the job.")
     matrix: dict[Axis, Annotated[list[MatrixValue], Field(min_length=1, max_length=limits.MAX_ORDERS)]] = Field(
         default_factory=dict,
         max_length=8,
@@ -267,7 +267,7 @@ class ConfiguredJob(Payload):
         limits.DEFAULT_JOB_SECONDS, description="Seconds after acceptance at which the run ends `timed_out`."
     )
     max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
-        None, description="Most orders open at once; the stack's limit where none is given."
+        None, description="Most orders running at once; the stack's limit if none is given."
     )
     orders: list[ConfiguredOrder] = Field(min_length=1, max_length=limits.MAX_ORDERS, description="The orders.")
 
@@ -275,10 +275,10 @@ class ConfiguredJob(Payload):
 class Configuration(Payload):
     """The whole file."""
 
-    version: Version = Field(description="Version of this shape.")
+    version: Version = Field(description="Version of the configuration's format.")
     defaults: Annotated[Settings, BeforeValidator(_empty_if_nothing)] = Field(
         default_factory=lambda: Settings.model_validate({}),
-        description="For orders that do not say otherwise; mappings are merged.",
+        description="Values for orders that do not set them; mappings are merged.",
     )
     statuses: Statuses = Field(Statuses.RUN, description="A commit status for the run, or one for each order too.")
     jobs: dict[Name, ConfiguredJob] = Field(

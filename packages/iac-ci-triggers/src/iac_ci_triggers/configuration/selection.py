@@ -1,4 +1,4 @@
-"""Chooses the jobs that an event starts: pure. Tells of every other job why it is left out."""
+"""Selects the jobs that an event starts, with a reason for every other job: pure."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The names of the jobs that start, in the configuration's order, and those that do not."""
+    """The names of the jobs that start, in the configuration's order, and the jobs that do not start."""
 
     jobs: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
 
 def jobs_for_pull_request(configuration: Configuration, base_branch: str, changed: Sequence[str] | None) -> Selection:
-    """Choose what a pull request starts that aims at ``base_branch``.
+    """Return the jobs that a pull request with the base branch ``base_branch`` starts.
 
-    ``changed`` are the changed paths, old and new names of what was moved; None means unknown, and matches all.
+    ``changed`` are the changed paths, with old and new names of moved files; None means unknown and matches all.
     """
     paths = None if changed is None else Paths(changed)
 
     def reason(job: ConfiguredJob) -> str | None:
         if job.on.pull_request is None:
-            return "is not started by pull requests"
+            return "has no trigger for pull requests"
         return _reason(job, job.on.pull_request, f"the base branch {base_branch[:80]}", base_branch, paths)
 
     return _selected(configuration, reason)
 
 
 def jobs_for_push(configuration: Configuration, branch: str, changed: Sequence[str] | None) -> Selection:
-    """Choose what a push to ``branch`` starts; ``changed`` as for a pull request."""
+    """Return the jobs that a push to ``branch`` starts; ``changed`` is as for a pull request."""
     paths = None if changed is None else Paths(changed)
 
     def reason(job: ConfiguredJob) -> str | None:
         if job.on.push is None:
-            return "is not started by pushes"
+            return "has no trigger for pushes"
         return _reason(job, job.on.push, f"the branch {branch[:80]}", branch, paths)
 
     return _selected(configuration, reason)
 
 
 def jobs_for_command(configuration: Configuration, word: str) -> Selection:
-    """Choose what ``/iac-ci <word>`` starts; ``commands`` tells the words that there are."""
+    """Return the jobs that ``/iac-ci <word>`` starts; ``commands`` returns all words."""
 
     def reason(job: ConfiguredJob) -> str | None:
         if not job.on.command:
-            return "is not started by comments"
+            return "has no trigger for comments"
         words = " or ".join(f"/iac-ci {known}" for known in job.on.command)
-        return None if word in job.on.command else f"is started by {words}"
+        return None if word in job.on.command else f"starts with {words}"
 
     return _selected(configuration, reason)
 
@@ -75,17 +75,17 @@ def commands(configuration: Configuration) -> dict[str, tuple[str, ...]]:
 def _selected(configuration: Configuration, reason: Callable[[ConfiguredJob], str | None]) -> Selection:
     reasons = {name: reason(job) for name, job in configuration.jobs.items()}
     return Selection(
-        tuple(name for name, why in reasons.items() if why is None),
-        tuple(LeftOut(name, why) for name, why in reasons.items() if why is not None),
+        tuple(name for name, text in reasons.items() if text is None),
+        tuple(LeftOut(name, text) for name, text in reasons.items() if text is not None),
     )
 
 
 def _reason(
-    job: ConfiguredJob, trigger: PullRequestTrigger | PushTrigger, place: str, branch: str, paths: Paths | None
+    job: ConfiguredJob, trigger: PullRequestTrigger | PushTrigger, shown_branch: str, branch: str, paths: Paths | None
 ) -> str | None:
     if trigger.branches is not None and not matches(trigger.branches, branch):
-        return f"{place} is none of its branches"
-    if paths is not None and trigger.paths is not None and not paths.any_meant(trigger.paths):
+        return f"{shown_branch} does not match its branches"
+    if paths is not None and trigger.paths is not None and not paths.any_included(trigger.paths):
         return "none of its paths have changed"
     if not any(concerned(copy, paths) for copy in copies(job)):
         return "none of the paths of its orders have changed"

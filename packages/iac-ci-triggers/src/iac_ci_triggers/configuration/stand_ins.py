@@ -1,4 +1,4 @@
-"""What takes the place of a wrong part of a configuration while the rest of it is checked."""
+"""Stand-ins for values of a configuration with problems, so that the rest can be checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def stand_in(location: Location) -> Any:
-    """Return a new value for a location of ``Configuration``, or ``REMOVE``."""
+    """Return the stand-in for a location of ``Configuration``, or ``REMOVE``."""
     match location:
         case ("version",):
             return VERSION

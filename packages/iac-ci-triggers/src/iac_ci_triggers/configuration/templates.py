@@ -1,7 +1,7 @@
-"""Replaces ``{{ … }}`` by values: names from one list, text for text, and nothing is ever evaluated.
+"""Replaces templates ``{{ name }}`` by values: names are from a fixed list, values are text, nothing is evaluated.
 
-Values come from whoever opened the pull request. They are put in once, so that a value that looks like a template
-stays as it is, and only where no shell reads them: into environment variables. Commands read those.
+The author of a pull request chooses the values. They are substituted once, so that a value that looks like a template
+is not replaced, and only in environment variables, which no shell parses. Commands use these variables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MATRIX: Final = "matrix."
 
 UNKNOWN_AXIS: Final = f"names {MATRIX}"
-"""How the problem of a template begins whose axis the matrix does not have."""
+"""Beginning of the message about a template with an unknown axis of the matrix."""
 
 VARIABLES: Final = {
     "pr.number": "PR_NUMBER",
@@ -33,14 +33,14 @@ VARIABLES: Final = {
     "target": "TARGET",
     "job": "JOB",
 }
-"""Every template but the matrix's, and the variable that holds the same; see ``variable``."""
+"""Every template except the matrix's, and its environment variable; see ``variable``."""
 
 _TEMPLATE: Final = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]{0,127})[ \t]*\}\}")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class TemplateValues(Shape):
-    """What is known when a job starts; what does not apply (the pull request of a push) is empty text."""
+    """The templates' values for a start of a job; values that do not apply (a push's pull request) are empty."""
 
     pr_number: Annotated[int, Field(gt=0)] | None = None
     sha: Line = ""
@@ -51,7 +51,7 @@ class TemplateValues(Shape):
     target: Line = ""
 
     def named(self, job: str) -> dict[str, str]:
-        """Return every value by its template's name, with the job that starts."""
+        """Return every value, and the name of the job, by the template's name."""
         return {
             "pr.number": "" if self.pr_number is None else str(self.pr_number),
             "sha": self.sha,
@@ -70,42 +70,42 @@ def matrix_values(combination: Mapping[str, str]) -> dict[str, str]:
 
 
 def variable(name: str) -> str:
-    """Return the environment variable that holds what a template stands for."""
+    """Return the environment variable with a template's value."""
     if name.startswith(MATRIX):
         return f"{ENGINE_PREFIX}MATRIX_{name.removeprefix(MATRIX).upper()}"
     return f"{ENGINE_PREFIX}{VARIABLES[name]}"
 
 
 def template_problems(text: str, allowed: frozenset[str], matrix: frozenset[str]) -> Iterator[str]:
-    """Return what is wrong with the templates of a text; ``matrix`` are the names that the job's matrix gives.
+    """Yield the problems of a text's templates; ``matrix`` are the names of the job's matrix.
 
-    ``allowed`` are the others that may stand there.
+    ``allowed`` are the other names that the text may contain.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     for name in _TEMPLATE.findall(text):
-        if name in told or name in matrix or name in allowed:
+        if name in reported or name in matrix or name in allowed:
             continue
-        told.add(name)
+        reported.add(name)
         if name.startswith(MATRIX):
             axes = ", ".join(sorted(matrix)) or "none"
             yield f"{UNKNOWN_AXIS}{name.removeprefix(MATRIX)}, which this job's matrix does not have; it has {axes}"
         elif name in VARIABLES:
-            yield f"cannot hold {name}, which comes from the pull request; only matrix values stand here"
+            yield f"cannot contain {name}, which comes from the pull request; only matrix values are allowed"
         else:
-            yield f"names {name}, which is unknown; known are {', '.join((*VARIABLES, *sorted(matrix)))}"
+            yield f"names {name}, which is unknown; known names are {', '.join((*VARIABLES, *sorted(matrix)))}"
     if "{{" in _TEMPLATE.sub("", text):
-        yield "has {{ that begins no template: write {{ name }}"
+        yield "has {{ without a template; write {{ name }}"
 
 
 def command_problems(command: str) -> Iterator[str]:
-    """Return which templates stand in a command, where a shell would read their values as commands."""
+    """Yield the problems of templates in a command, where a shell would run their values."""
     for name in dict.fromkeys(_TEMPLATE.findall(command)):
         if name in VARIABLES or name.startswith(MATRIX):
-            yield f'holds the template {name}; commands get no templates, use "${variable(name)}" in its place'
+            yield f'contains the template {name}, which commands do not support; use "${variable(name)}" instead'
 
 
 def substitute(text: str, values: Mapping[str, str], change: Callable[[str], str] = str) -> str:
-    """Put values in place of templates, each as ``change`` gives it; names without a value stay."""
+    """Return text with templates replaced by ``change(value)``; names without a value stay."""
 
     def value(found: re.Match[str]) -> str:
         return change(values[found[1]]) if found[1] in values else found[0]
@@ -114,5 +114,5 @@ def substitute(text: str, values: Mapping[str, str], change: Callable[[str], str
 
 
 def for_name(value: str) -> str:
-    """Make text fit for a name: what names cannot hold becomes ``-``."""
+    """Return text as part of a name: other characters than letters, digits, ``_`` and ``-`` become ``-``."""
     return _NOT_IN_NAMES.sub("-", value)
