@@ -24,7 +24,7 @@ from iac_ci_init.handler import handler
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "packages" / "iac-ci-init" / "tests"))
-from door import Asked  # noqa: E402
+from job_requests import Asked  # noqa: E402
 
 ENTRIES = json.loads(Path(__file__).with_name("bad_jobs.json").read_text("utf-8"))
 IAC_CI = [sys.executable, "-c", "from iac_ci_cli.main import main; main()"]
@@ -46,7 +46,7 @@ def post(body: bytes, **fields):
         "isBase64Encoded": True,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wiring, "job_intake", lambda: asked.door)
+        patch.setattr(wiring, "job_intake", lambda: asked.intake)
         patch.setattr(wiring, "logger", MemoryLogger)
         answer = handler(event, None)
     assert answer["statusCode"] == 202 or asked.untouched

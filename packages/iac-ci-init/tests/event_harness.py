@@ -1,4 +1,4 @@
-"""The whole way of an event on in-memory ports: the host's request in, runs and comments out."""
+"""An event from the request of the code host to runs and comments, on in-memory ports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 import json
 from dataclasses import replace
 
-from door import settings
+from job_requests import settings
 
 from iac_ci_common import keys
 from iac_ci_common.acceptance import Acceptance
@@ -80,14 +80,14 @@ class Hosted:
             }
         )
         chosen = settings(connections="ssm:/iac-ci/iac-ci/connections", **fields)
-        self.door = WebhookReceiver(
+        self.receiver = WebhookReceiver(
             WebhookReceiverPorts(self.clock, self.deliveries, self.objects, self.invoker, self.secrets, self.logger),
             chosen,
         )
-        self.triggering = EventProcessor(
+        self.processor = EventProcessor(
             EventProcessorPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.logger),
             Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),
-            self.door.connections,
+            self.receiver.connections,
             chosen,
         )
         self.host.permissions = {WRITER.id: Permission.WRITE, STRANGER.id: Permission.READ}
@@ -116,9 +116,9 @@ class Hosted:
 
     def deliver(self, request, sender=Sender.GITHUB):
         before = len(self.invoker.triggered)
-        received = self.door.receive(sender, request)
+        received = self.receiver.receive(sender, request)
         for trigger_id in self.invoker.triggered[before:]:
-            self.triggering.work(trigger_id)
+            self.processor.work(trigger_id)
         return received
 
     def pull_request(self, action="opened", sender=WRITER, **options):

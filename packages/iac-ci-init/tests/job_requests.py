@@ -1,4 +1,4 @@
-"""The first leg on in-memory ports, asked as API Gateway asks."""
+"""Requests for jobs on in-memory ports, as API Gateway sends them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Asked:
             watched(self.invoker, "invoker"),
             self.secrets,
         )
-        self.door = JobIntake(ports, settings(**fields))
+        self.intake = JobIntake(ports, settings(**fields))
 
     def post(self, body, *, signature=None, key=None, encoded=False, header="X-IaC-CI-Signature"):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -67,7 +67,7 @@ class Asked:
         text = base64.b64encode(raw).decode() if encoded else raw.decode("utf-8", "surrogateescape")
         event = {"body": text, "isBase64Encoded": encoded, "headers": headers}
         try:
-            said = answer(202, self.door.accept(read_request(event)))
+            said = answer(202, self.intake.accept(read_request(event)))
         except IacCiError as error:
             said = refusal(error)
         return said["statusCode"], json.loads(said["body"])

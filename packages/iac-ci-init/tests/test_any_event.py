@@ -1,4 +1,4 @@
-"""Whatever comes through the door for events, signed or not: an answer below 500, and no job that nobody asked for."""
+"""Any request to the endpoint for events, signed or not: an answer below 500, and no job without a valid event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iac_ci_init import wiring
 from iac_ci_init.handler import handler
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hosted import REPOSITORY, SECRET, Hosted
+from event_harness import REPOSITORY, SECRET, Hosted
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -37,7 +37,7 @@ HEADERS = st.sampled_from([(name, value) for name, values in EVENTS.items() for 
 @pytest.fixture
 def hosted(monkeypatch):
     hosted = Hosted()
-    monkeypatch.setattr(wiring, "webhook_receiver", lambda: hosted.door)
+    monkeypatch.setattr(wiring, "webhook_receiver", lambda: hosted.receiver)
     monkeypatch.setattr(wiring, "logger", lambda: hosted.logger)
     return hosted
 
@@ -57,7 +57,7 @@ def signatures(body):
 def test_no_signed_event_is_answered_as_our_failure(payload, header, delivery, encoded):
     with pytest.MonkeyPatch.context() as patch:
         hosted = Hosted()
-        patch.setattr(wiring, "webhook_receiver", lambda: hosted.door)
+        patch.setattr(wiring, "webhook_receiver", lambda: hosted.receiver)
         patch.setattr(wiring, "logger", lambda: hosted.logger)
         body = json.dumps({**payload, "repository": {"html_url": REPOSITORY}}).encode()
         headers = {header[0]: header[1], "X-GitHub-Delivery": delivery, **signatures(body)}
@@ -69,7 +69,7 @@ def test_no_signed_event_is_answered_as_our_failure(payload, header, delivery, e
 def test_nothing_unsigned_gets_in(body, header, signature):
     with pytest.MonkeyPatch.context() as patch:
         hosted = Hosted()
-        patch.setattr(wiring, "webhook_receiver", lambda: hosted.door)
+        patch.setattr(wiring, "webhook_receiver", lambda: hosted.receiver)
         patch.setattr(wiring, "logger", lambda: hosted.logger)
         headers = {header[0]: header[1], "X-Hub-Signature-256": signature, "X-Gitlab-Token": signature}
         assert handler(request(body, headers, encoded=True), None)["statusCode"] == 401

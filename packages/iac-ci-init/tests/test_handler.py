@@ -1,4 +1,4 @@
-"""The Lambda function's two doors as AWS calls them."""
+"""The Lambda function's HTTP and asynchronous invocations, as AWS makes them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from iac_ci_init import wiring
 from iac_ci_init.handler import handler
 
 sys.path.insert(0, str(Path(__file__).parent))
-from door import JOB, Asked
+from job_requests import JOB, Asked
 
 
 @pytest.fixture
 def asked(monkeypatch):
     asked = Asked()
     asked.logger = MemoryLogger()
-    monkeypatch.setattr(wiring, "job_intake", lambda: asked.door)
+    monkeypatch.setattr(wiring, "job_intake", lambda: asked.intake)
     monkeypatch.setattr(wiring, "logger", lambda: asked.logger)
     return asked
 
@@ -68,7 +68,7 @@ def test_a_fault_of_the_engine_is_answered_and_logged_without_its_values(asked, 
     def fault(event):
         raise RuntimeError(body)
 
-    monkeypatch.setattr(asked.door, "accept", fault)
+    monkeypatch.setattr(asked.intake, "accept", fault)
     said = handler(request(asked, JOB), None)
     assert said["statusCode"] == 500
     assert asked.logger.lines[0][2]["error"] == "RuntimeError"
@@ -91,7 +91,7 @@ def test_a_preparation_of_no_run_raises(run_id):
         handler({"prepare": run_id}, None)
 
 
-def test_the_door_opens_without_what_only_the_work_needs():
+def test_requests_load_no_module_that_only_tasks_need():
     code = "import sys, iac_ci_init.handler; print({'boto3', 'github', 'pyrage'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"

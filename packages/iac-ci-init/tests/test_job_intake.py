@@ -16,7 +16,7 @@ from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.signature import sign
 
 sys.path.insert(0, str(Path(__file__).parent))
-from door import JOB, Asked
+from job_requests import JOB, Asked
 
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 

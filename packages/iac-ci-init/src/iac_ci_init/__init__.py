@@ -1,1 +1,1 @@
-"""The door and the packer: verifies, validates, packages and queues a job."""
+"""The webhook endpoint and the preparation: verifies, checks, packages and queues jobs."""

@@ -1,4 +1,4 @@
-"""Where an order's code is, and which of its failures are final."""
+"""The source of an order's code, and its permanent failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class CodeSource:
-    """Where a tree of code is: a commit of a repository, or an archive in a bucket."""
+    """The source of code: a commit of a repository, or an archive in a bucket."""
 
     repository: str = ""
     commit: str = ""
@@ -24,7 +24,7 @@ class CodeSource:
 
 
 def code_source(job: Job, order: Order) -> CodeSource | None:
-    """Return where an order's code is; None if it has none."""
+    """Return the source of an order's code, None if it has none."""
     if order.s3_location is not None:
         return CodeSource(s3_location=order.s3_location)
     repository = order.git_repo or job.git_repo
@@ -34,8 +34,8 @@ def code_source(job: Job, order: Order) -> CodeSource | None:
 
 
 @contextmanager
-def permanent(what: str) -> Iterator[None]:
-    """Turn a failure that another try would not change into ``PreparationFailed``; others pass as they are."""
+def permanent(message: str) -> Iterator[None]:
+    """Raise ``PreparationFailed`` for a failure that a retry cannot repair; other errors are raised unchanged."""
     try:
         yield
     except PreparationFailed:
@@ -43,4 +43,4 @@ def permanent(what: str) -> Iterator[None]:
     except IacCiError as error:
         if error.retry_is_safe:
             raise
-        raise PreparationFailed(f"{what}: {error.message}") from error
+        raise PreparationFailed(f"{message}: {error.message}") from error

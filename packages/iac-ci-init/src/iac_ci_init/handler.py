@@ -1,4 +1,4 @@
-"""The doors of the init function: an HTTP request, an accepted run to prepare, or a received event to work on."""
+"""The handler of the init function: an HTTP request, an accepted run to prepare, or a stored event to process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iac_ci_triggers.verification import sender
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer a request, or do what was asked for asynchronously and raise if that should be tried again."""
+    """Answer an HTTP request, or run an asynchronous task, whose error is raised so that Lambda retries it."""
     del context
     if "prepare" in event or "trigger" in event:
         from iac_ci_init.tasks import run
@@ -27,13 +27,13 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
             return answer(*webhook_receiver().receive(host, request))
         return answer(202, job_intake().accept(request))
     except IacCiError as error:
-        said = refusal(error)
-        # A problem may repeat what the caller wrote, a secret in a wrong place too: it is the answer's, not the log's.
-        reason = error.message if said["statusCode"] != 400 else "the job has problems"
-        logger().warning("a request was refused", status=said["statusCode"], error=reason[:1000])
-        return said
-    except Exception as error:  # noqa: BLE001 - an HTTP door answers; the log says what happened
+        response = refusal(error)
+        # A problem may repeat the caller's text, also a secret in the wrong field, so the log does not contain it.
+        reason = error.message if response["statusCode"] != 400 else "the job has problems"
+        logger().warning("request refused", status=response["statusCode"], error=reason[:1000])
+        return response
+    except Exception as error:  # noqa: BLE001 - every request gets an answer; the log has the error
         logger().error(
-            "the door failed", error=type(error).__name__, trace=traceback.format_tb(error.__traceback__)[-5:]
+            "webhook handler failed", error=type(error).__name__, trace=traceback.format_tb(error.__traceback__)[-5:]
         )
         return answer(500, {"error": NOT_ACCEPTED, "retry": True})

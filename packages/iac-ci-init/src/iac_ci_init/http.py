@@ -1,4 +1,4 @@
-"""HTTP in and out: the envelope of API Gateway, and the one place that turns errors into answers."""
+"""API Gateway's requests and answers, and the mapping of errors to HTTP status codes."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-NOT_ACCEPTED: Final = "the job was not accepted; sent again with the same Idempotency-Key it cannot run twice"
+NOT_ACCEPTED: Final = "the job was not accepted; send it again with the same Idempotency-Key, so that it runs once"
 
 
 class BodyTooLarge(IacCiError):
-    """The request's body is longer than any job."""
+    """The request's body is larger than the limit."""
 
 
 class KeyReused(IacCiError):
-    """An Idempotency-Key came again with another body."""
+    """An Idempotency-Key was sent before with another body."""
 
 
 def read_request(event: Mapping[str, Any]) -> Request:
-    """Read API Gateway's proxy event; raise ``BodyTooLarge`` or ``InputProblems``."""
+    """Return the request of API Gateway's proxy event; raise ``BodyTooLarge`` or ``InputProblems``."""
     body = event.get("body") or ""
     if len(body) > MAX_BODY_BYTES * 2:
-        raise BodyTooLarge(f"the body is longer than {MAX_BODY_BYTES} bytes")
+        raise BodyTooLarge(f"the body has more than the allowed {MAX_BODY_BYTES} bytes")
     try:
         raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode("utf-8")
     except (binascii.Error, UnicodeEncodeError):
-        raise InputProblems([Problem("body", "cannot be decoded")]) from None
+        raise InputProblems([Problem("body", "is not valid base64 or UTF-8")]) from None
     if len(raw) > MAX_BODY_BYTES:
-        raise BodyTooLarge(f"the body is longer than {MAX_BODY_BYTES} bytes")
+        raise BodyTooLarge(f"the body has more than the allowed {MAX_BODY_BYTES} bytes")
     headers = {str(name).lower(): str(value) for name, value in (event.get("headers") or {}).items()}
     return Request(raw, headers)
 
 
 def answer(status: int, content: Mapping[str, Any] | str) -> dict[str, Any]:
-    """Build API Gateway's proxy answer; a text is JSON already."""
+    """Return API Gateway's proxy answer; ``content`` as text must be JSON."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -51,14 +51,14 @@ def answer(status: int, content: Mapping[str, Any] | str) -> dict[str, Any]:
 
 
 def refusal(error: IacCiError) -> dict[str, Any]:
-    """Turn an error into the answer that the caller gets."""
+    """Return the answer for an error."""
     if isinstance(error, InputProblems):
-        found = [{"where": problem.where, "what": problem.what} for problem in error.problems]
-        return answer(400, {"error": "the job cannot be accepted", "problems": found})
+        problems = [{"where": problem.where, "what": problem.what} for problem in error.problems]
+        return answer(400, {"error": "the job cannot be accepted", "problems": problems})
     status = 503 if error.retry_is_safe else 500
     for kind, known in ((SignatureRefused, 401), (BodyTooLarge, 413), (KeyReused, 409), (AlreadyExists, 409)):
         if isinstance(error, kind):
             status = known
-    # What failed inside is for the log; the caller learns whether trying again may help.
+    # Internal errors are only logged; the caller gets whether a retry may succeed.
     message = error.message if status < 500 else NOT_ACCEPTED
     return answer(status, {"error": message, "retry": error.retry_is_safe})

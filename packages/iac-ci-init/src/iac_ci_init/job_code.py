@@ -1,4 +1,4 @@
-"""Fetches the code of a job's orders, each distinct tree once."""
+"""Fetches the code of a job's orders, each distinct source once."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from iac_ci_vcs.ports import Repositories
 
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
-"""Largest archive of code: it passes through the memory of a 512 MB function."""
+"""Largest archive of code, in bytes: it must fit into the memory of a 512 MB function."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobCode:
-    """Fetches code for one run. Everything on disk is inside ``folder``, which the caller removes.
+    """Fetches code for one run. All files are inside ``folder``, which the caller removes.
 
-    ``secret`` returns the text of a secret that was read before, or raises ``PreparationFailed``.
+    ``secret`` returns the text of an already read secret, or raises ``PreparationFailed``.
     """
 
     job: Job
@@ -41,16 +41,16 @@ class JobCode:
     folder: Path
 
     def store(self, source: CodeSource) -> str:
-        """Fetch, pack and upload one tree; return the digest that names it.
+        """Fetch, pack and upload the code of a source; return the archive's SHA-256 digest.
 
-        Every archive is unpacked and packed again by our own rules, whatever made it: what workers get is safe, and
-        the same tree has the same name wherever it came from.
+        Every archive is unpacked and packed again, so that workers get only checked entries and equal code has an equal
+        digest. Raises ``PreparationFailed`` for a permanent failure.
         """
-        with tempfile.TemporaryDirectory(dir=self.folder) as place, permanent("the code could not be fetched"):
-            tree = Path(place, "tree")
+        with tempfile.TemporaryDirectory(dir=self.folder) as workspace, permanent("the code could not be fetched"):
+            tree = Path(workspace, "tree")
             tree.mkdir()
             if source.s3_location:
-                self._from_bucket(source.s3_location, Path(place, "given.zip"), tree)
+                self._from_bucket(source.s3_location, Path(workspace, "source.zip"), tree)
             else:
                 token, ssh_key = self.job.git_token_location, self.job.git_ssh_key_location
                 self.repositories.checkout(
@@ -60,13 +60,13 @@ class JobCode:
                     token=self.secret(parse_location(token)) if token else None,
                     ssh_key=self.secret(parse_location(ssh_key)) if ssh_key else None,
                 )
-            archive = Path(place, "code.zip")
+            archive = Path(workspace, "code.zip")
             pack(tree, archive)
             if archive.stat().st_size > MAX_ARCHIVE_BYTES:
-                raise PreparationFailed(f"the code is larger than {MAX_ARCHIVE_BYTES} bytes packed")
+                raise PreparationFailed(f"the packed code has more than {MAX_ARCHIVE_BYTES} bytes; remove large files")
             content = archive.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            # Written though it may exist: an archive of yesterday would expire in the middle of this run.
+            # The archive is written also if it exists, because an older one could expire during this run.
             self.objects.put(keys.code(digest), content, content_type="application/zip")
             return digest
 

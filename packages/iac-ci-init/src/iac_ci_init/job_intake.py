@@ -1,4 +1,4 @@
-"""The door for jobs: verify, validate, remember, accept, and answer."""
+"""Accepts jobs from HTTP requests: verifies, checks, remembers, accepts, and answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEY_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class JobIntakePorts:
-    """Everything the first leg does to the world."""
+    """The ports for accepting jobs."""
 
     clock: Clock
     deliveries: Deliveries
@@ -42,10 +42,10 @@ class JobIntakePorts:
 
 
 class JobIntake:
-    """Accepts jobs. Until everything is checked nothing is stored; once it answered, the run is watched."""
+    """Accepts jobs. Nothing is stored before all checks succeed; after the answer a watchdog watches the run."""
 
     def __init__(self, ports: JobIntakePorts, settings: InitSettings) -> None:
-        """Work through ``ports``."""
+        """Use ``ports``."""
         self._ports = ports
         self._settings = settings
         self._secrets = SharedSecrets(ports.secrets)
@@ -54,7 +54,7 @@ class JobIntake:
         )
 
     def accept(self, request: Request) -> str:
-        """Accept a signed job and give the JSON of the answer.
+        """Accept a signed job and return the JSON of the answer.
 
         Raises ``SignatureRefused``, ``InputProblems``, ``KeyReused``, or ``PortFailed`` if the job was not accepted.
         """
@@ -62,39 +62,39 @@ class JobIntake:
         secrets = self._secrets.values(self._settings.webhook_secrets, now)
         digest = signature.verify(request.header(signature.HEADER), request.body, secrets, now)
         key = request.header("Idempotency-Key")
-        wrong = (
+        problems = (
             [Problem("Idempotency-Key", "must be 1 to 200 letters, digits or _.:=+/-")]
             if key is not None and _KEY.fullmatch(key) is None
             else []
         )
-        job = check_job(request.body, rules(self._settings, "api"), also=wrong)
+        job = check_job(request.body, rules(self._settings, "api"), also=problems)
         return self._accept(job, self._deliveries(request.body, digest, key, now), now)
 
     def _accept(self, job: Job, deliveries: list[Delivery], now: datetime) -> str:
-        known = self._ports.deliveries
-        seen = known.remember(deliveries, now=now)
+        remembered = self._ports.deliveries
+        seen = remembered.remember(deliveries, now=now)
         if seen is not None:
             if seen.key != deliveries[0].key or len(deliveries) == 1:
-                raise SignatureRefused("this very request was sent before; sign a new one, or send an Idempotency-Key")
+                raise SignatureRefused("this request was already sent; sign a new one, or send an Idempotency-Key")
             if seen.body_sha256 != deliveries[0].body_sha256:
                 raise KeyReused("this Idempotency-Key was used for another job")
             if seen.answer is not None:
                 return seen.answer
-            # The first request with this key died on the way: go on in its place, under its run id.
+            # An earlier invocation remembered this key and died before its answer: continue under its run id.
         run_id = deliveries[0].run_id if seen is None else seen.run_id
         answer = self._acceptance.accept(job, run_id, source="api", now=now).model_dump_json()
         try:
-            known.answer(deliveries[0].key, answer)
+            remembered.answer(deliveries[0].key, answer)
         except IacCiError as error:
-            # A request without a kept answer is answered anew under the same run id.
+            # A repeated request without a saved answer is answered again under the same run id.
             if self._ports.logger is not None:
-                self._ports.logger.warning("an answer could not be kept", run_id=run_id, error=error.message)
+                self._ports.logger.warning("answer not saved", run_id=run_id, error=error.message)
         return answer
 
     def _deliveries(self, body: bytes, digest: str, key: str | None, now: datetime) -> list[Delivery]:
-        """Name what must not come twice: the key, if there is one, and the signature in any case.
+        """Return the rows that detect duplicates: one for the key, if there is one, and one for the signature.
 
-        The key is not signed, so without the signature's own row a stolen request could be sent again under a new key.
+        The key is not signed, so without the signature's row a recorded request could be sent again with another key.
         """
         names = [(keys.delivery("api", f"key/{key}"), _KEY_SECONDS)] if key is not None else []
         names.append((keys.delivery("api", f"signature/{digest}"), 2 * limits.SIGNATURE_TOLERANCE_SECONDS + 60))

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class JobSecrets:
-    """Reads the secrets of one run; ``session_name`` names the sessions of roles that are assumed."""
+    """Reads the secrets of one run; ``session_name`` is the name of assumed roles' sessions."""
 
     job: Job
     session_name: str
@@ -33,9 +33,9 @@ class JobSecrets:
     _assumed: dict[str, Mapping[str, str] | PreparationFailed] = field(default_factory=dict, repr=False)
 
     def read(self) -> None:
-        """Read every secret that the job names and assume every role, each once, side by side.
+        """Read every secret and assume every role that the job names, each once, concurrently.
 
-        What is missing is told by whoever asks for it; what another try may bring is raised.
+        Permanent failures are kept for ``text`` and ``values``; failures that a retry may repair are raised.
         """
         job = self.job
         named: set[str] = set()
@@ -44,40 +44,40 @@ class JobSecrets:
             if order.sops_key is not None:
                 named.add(order.sops_key)
         if any((source := code_source(job, order)) is not None and source.repository for order in job.orders):
-            named |= {place for place in (job.git_token_location, job.git_ssh_key_location) if place is not None}
-        places = sorted({_whole(parse_location(text)) for text in named})
+            named |= {text for text in (job.git_token_location, job.git_ssh_key_location) if text is not None}
+            locations = sorted({_whole(parse_location(text)) for text in named})
         roles = sorted({order.assume_role for order in job.orders if order.assume_role is not None})
-        texts = self.parallel.run([partial(self._read_one, place) for place in places])
-        self._read = {place: _settled(text) for place, text in zip(places, texts, strict=True)}
+        texts = self.parallel.run([partial(self._read_one, location) for location in locations])
+        self._read = {location: _final(text) for location, text in zip(locations, texts, strict=True)}
         credentials = self.parallel.run([partial(self._assume_one, role) for role in roles])
-        self._assumed = {role: _settled(given) for role, given in zip(roles, credentials, strict=True)}
+        self._assumed = {role: _final(outcome) for role, outcome in zip(roles, credentials, strict=True)}
 
-    def _read_one(self, place: Location) -> str:
-        with permanent(f"{place} could not be read"):
-            return self.secrets.read(place)
+    def _read_one(self, location: Location) -> str:
+        with permanent(f"{location} could not be read"):
+            return self.secrets.read(location)
 
     def _assume_one(self, role: str) -> Mapping[str, str]:
         with permanent(f"{role} could not be assumed"):
             return self.secrets.assume(role, session_name=self.session_name)
 
-    def values(self, order: Order, wrong: list[str]) -> dict[str, str]:
-        """Return every secret that an order names, by the variable it will stand in; add what is missing to ``wrong``.
+    def values(self, order: Order, problems: list[str]) -> dict[str, str]:
+        """Return the values of an order's secrets by their environment variables; add problems to ``problems``.
 
-        A variable that two sources set to different values is wrong too: which one was meant cannot be told.
+        It is also a problem if two sources set a variable to different values.
         """
         found = dict(order.env_vars)
         origin = dict.fromkeys(found, "env_vars")
         for source, call in self._parts(order):
             try:
-                given = call()
+                values = call()
             except PreparationFailed as error:
-                wrong.append(error.message)
+                problems.append(error.message)
                 continue
-            for name, value in given.items():
+            for name, value in values.items():
                 if not _can_be_a_variable(value):
-                    wrong.append(f"{source}: the value for {name} holds what no variable can")
+                    problems.append(f"{source}: the value of {name} contains a NUL character or is not valid UTF-8")
                 elif found.setdefault(name, value) != value:
-                    wrong.append(f"{name} is set by {origin[name]} and otherwise by {source}")
+                    problems.append(f"{name} has different values in {origin[name]} and {source}; remove one")
                 origin.setdefault(name, source)
         return {name: value for name, value in found.items() if name not in order.env_vars}
 
@@ -90,7 +90,7 @@ class JobSecrets:
             yield order.assume_role, partial(self._credentials, order.assume_role)
 
     def _spread(self, location: Location) -> dict[str, str]:
-        """Read a whole secret: one variable for each key of a JSON object, else one named like the end of its path."""
+        """Return a whole secret: one variable per key of a JSON object, else one named after the end of its path."""
         if location.key is not None:
             return {self._name(location, location.key): self._one(location)}
         text = self.text(location)
@@ -103,10 +103,10 @@ class JobSecrets:
         return {name: self._one(location)}
 
     def _credentials(self, role: str) -> Mapping[str, str]:
-        given = self._assumed[role]
-        if isinstance(given, PreparationFailed):
-            raise given
-        return given
+        credentials = self._assumed[role]
+        if isinstance(credentials, PreparationFailed):
+            raise credentials
+        return credentials
 
     def _one(self, location: Location) -> str:
         text = self.text(location)
@@ -114,11 +114,11 @@ class JobSecrets:
             return text
         content = _json(text)
         if not isinstance(content, dict) or location.key not in content:
-            raise PreparationFailed(f"{_whole(location)} holds no key {location.key}")
+            raise PreparationFailed(f"{_whole(location)} is not a JSON object with the key {location.key}")
         return _text(content[location.key])
 
     def text(self, location: Location) -> str:
-        """Return a secret whole, its key aside; raise ``PreparationFailed`` if it could not be read."""
+        """Return a whole secret, without selecting the key; raise ``PreparationFailed`` if it could not be read."""
         text = self._read[_whole(location)]
         if isinstance(text, PreparationFailed):
             raise text
@@ -137,8 +137,8 @@ def _whole(location: Location) -> Location:
     return Location(location.store, location.name)
 
 
-def _settled(answer: T | IacCiError) -> T | PreparationFailed:
-    """Keep a value or its lasting failure; raise what another try may bring."""
+def _final(answer: T | IacCiError) -> T | PreparationFailed:
+    """Return a value or its permanent failure; raise a failure that a retry may repair."""
     if isinstance(answer, IacCiError) and not isinstance(answer, PreparationFailed):
         raise answer
     return answer

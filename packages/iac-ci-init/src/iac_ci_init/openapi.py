@@ -1,4 +1,4 @@
-"""Describes the door as OpenAPI: ``python -m iac_ci_init.openapi docs/schemas/openapi.json``."""
+"""Describes the webhook endpoint as OpenAPI: ``python -m iac_ci_init.openapi docs/schemas/openapi.json``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _REFUSED: Final[Mapping[str, str]] = {
-    "400": "The body is wrong: every problem with its place. Nothing was stored.",
-    "401": "Unsigned, forged, stale or sent before. Nothing was stored.",
+    "400": "The body is not valid; problems lists every problem with its path. Nothing was stored.",
+    "401": "The signature is missing, not valid, too old or was already used. Nothing was stored.",
     "409": "The Idempotency-Key was used for another job.",
-    "413": f"The body is longer than {MAX_BODY_BYTES} bytes.",
-    "500": "Nothing was accepted; retry says whether to try again.",
+    "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
+    "500": "Nothing was accepted; retry is true if it may be sent again.",
     "503": "Nothing was accepted; it may be sent again.",
 }
 
 
 def document() -> dict[str, Any]:
-    """Return the whole description, the same each time."""
+    """Return the whole OpenAPI document."""
     _, schemas = models_json_schema(
         [(Job, "validation"), (Accepted, "serialization")], ref_template="#/components/schemas/{model}"
     )
@@ -53,7 +53,8 @@ def document() -> dict[str, Any]:
         "schema_version",
         "received",
     )
-    refused = {status: _answer(said, {"$ref": "#/components/schemas/Refused"}) for status, said in _REFUSED.items()}
+    schema = {"$ref": "#/components/schemas/Refused"}
+    refused = {status: _answer(description, schema) for status, description in _REFUSED.items()}
     accepted = {"anyOf": [{"$ref": "#/components/schemas/Accepted"}, {"$ref": "#/components/schemas/Received"}]}
     return {
         "openapi": "3.1.0",
@@ -62,10 +63,12 @@ def document() -> dict[str, Any]:
             "/webhook": {
                 "post": {
                     "summary": "Send a job, or an event of a code host.",
-                    "description": "An event carries its host's own headers and proof, and the host's own body.",
+                    "description": "An event has the headers, the signature and the body of its code host.",
                     "parameters": [
                         _header("X-IaC-CI-Signature", "t=<unix time>,v1=<hex hmac-sha256 of t.body>, for jobs."),
-                        _header("Idempotency-Key", "The same key and body get the first answer again."),
+                        _header(
+                            "Idempotency-Key", "A repeated request with the same key and body gets the first answer."
+                        ),
                     ],
                     "requestBody": {
                         "required": True,
@@ -73,9 +76,9 @@ def document() -> dict[str, Any]:
                     },
                     "responses": {
                         "200": _answer(
-                            "The event asks for nothing: the reason.", {"$ref": "#/components/schemas/Received"}
+                            "The event starts nothing, with the reason.", {"$ref": "#/components/schemas/Received"}
                         ),
-                        "202": _answer("The job is accepted, or the event is worked on.", accepted),
+                        "202": _answer("The job is accepted, or the event will be processed.", accepted),
                         **refused,
                     },
                 }
@@ -103,7 +106,7 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the description as the text of its file."""
+    """Return the document as the text of its file."""
     return json.dumps(document(), indent=2, sort_keys=True) + "\n"
 
 

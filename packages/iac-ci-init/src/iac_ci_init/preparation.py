@@ -1,4 +1,4 @@
-"""The second leg: fetch, resolve, seal, package, queue. Running it twice changes nothing that the first run did."""
+"""Prepares accepted runs: fetches, reads secrets, seals, packages, queues. Repeating it changes nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparationPorts:
-    """Everything the second leg does to the world."""
+    """The ports for preparing a run."""
 
     clock: Clock
     runs: Runs
@@ -56,7 +56,7 @@ class PreparationPorts:
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """An age identity and the recipient that belongs to it."""
+    """An age identity and its recipient."""
 
     text: str = field(repr=False)
     recipient: str
@@ -64,7 +64,7 @@ class _Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """One distinct set of secrets, sealed."""
+    """One distinct, sealed set of secrets."""
 
     secrets: bytes
     identity: bytes | None = None
@@ -74,39 +74,39 @@ class Preparer:
     """Prepares accepted runs."""
 
     def __init__(self, ports: PreparationPorts, max_parallel: int) -> None:
-        """Work through ``ports``; ``max_parallel`` is the stack's limit of open orders per run."""
+        """Use ``ports``; ``max_parallel`` is the stack's limit of running orders per run."""
         self._ports = ports
         self._max_parallel = max_parallel
 
     def prepare(self, run_id: str) -> None:
-        """Prepare a run and wake the orchestrator.
+        """Prepare a run and notify the orchestrator.
 
-        What another try would not change (missing code, secret, key or bucket) becomes the run's visible end. What it
-        may change is raised, so that Lambda tries again. A job that was never accepted raises ``NotFound``.
+        A permanent failure (missing code, secret, key or bucket) ends the run with that reason. A failure that a retry
+        may repair is raised, so that Lambda retries. Raises ``NotFound`` for a job that was not accepted.
         """
         ports = self._ports
         stored = StoredJob.from_stored(ports.objects.get(keys.job(run_id)))
         run = ports.runs.read(run_id).run
         if run is None:
-            queued = self._queue(stored)
+            queued = self._build_rows(stored)
             if ports.runs.insert(queued.run, queued.orders, queued.events):
                 self._comment(queued)
             else:
-                # Another attempt, or the watchdog that gave us up, was first.
+                # Another attempt, or the watchdog after too long a preparation, has inserted the rows first.
                 run = ports.runs.read(run_id).run
         if run is None or run.status not in RUN_TERMINAL:
-            self._heed_cancellation(stored)
+            self._apply_cancellation(stored)
         else:
-            # The run's end removed its packages; those that this attempt, or one before it, left since then remain.
+            # The run's end has deleted its packages; this deletes the ones that this or an earlier attempt wrote later.
             nums = [order_num(index) for index in range(len(stored.job.orders))]
             ports.objects.delete([keys.package(run_id, num) for num in nums])
         nudge(ports.objects, run_id)
 
-    def _heed_cancellation(self, stored: StoredJob) -> None:
-        """Cancel what was superseded or cancelled before it had rows.
+    def _apply_cancellation(self, stored: StoredJob) -> None:
+        """Cancel a run that was superseded or cancelled before it had rows.
 
-        Whoever cancels writes the ledger first and looks for the rows then; here it is the other way round, so that one
-        of both sees the other.
+        The canceller writes the ledger and then reads the rows; the preparation writes the rows and then reads the
+        ledger. So at least one of them sees the other's write.
         """
         ledger = self._ports.ledgers.read(stored.ledger) if stored.ledger is not None else None
         entry = ledger.run(stored.run_id) if ledger is not None else None
@@ -114,34 +114,34 @@ class Preparer:
             with contextlib.suppress(ConditionFailed):
                 self._ports.runs.request_cancel(stored.run_id, entry.cancel_reason)
 
-    def _queue(self, stored: StoredJob) -> InitialRows:
+    def _build_rows(self, stored: StoredJob) -> InitialRows:
         logger = self._ports.logger.bind(run_id=stored.run_id, trace_id=stored.trace_id)
-        # Private, and gone afterwards: keys and code of one run must not lie about for the next.
+        # The folder is private and removed afterwards, so that keys and code of one run do not stay for the next.
         with tempfile.TemporaryDirectory(prefix="iac-ci-prepare-") as folder:
             try:
                 digests = self._package(stored, Path(folder))
             except PreparationFailed as error:
-                logger.error("the run could not be prepared", error=error.message)
+                logger.error("preparation failed", error=error.message)
                 return build_rows(stored, max_parallel=self._max_parallel, preparation_error=error.message)
         return build_rows(stored, max_parallel=self._max_parallel, code=digests)
 
     def _package(self, stored: StoredJob, folder: Path) -> dict[str, str]:
-        """Fetch, seal and upload everything; return the digest of each order's code.
+        """Fetch, seal and upload code and secrets; return the digest of each order's code.
 
-        Every missing thing is named at once, as at the door.
+        Raises ``PreparationFailed`` with every permanent problem.
         """
         ports = self._ports
         job = stored.job
         secrets = JobSecrets(job, stored.run_id, ports.secrets, ports.parallel)
         secrets.read()
         code = JobCode(job, ports.objects, ports.code_store, ports.repositories, secrets.text, folder)
-        wrong: list[str] = []
-        values = {index: secrets.values(order, wrong) for index, order in enumerate(job.orders)}
-        identities = self._identities(job, secrets, wrong)
-        trees = self._trees(job, code, wrong)
-        sealed = {} if wrong else self._seal(stored, values, identities, wrong)
-        if wrong:
-            raise PreparationFailed("; ".join(dict.fromkeys(wrong)), run_id=stored.run_id)
+        problems: list[str] = []
+        values = {index: secrets.values(order, problems) for index, order in enumerate(job.orders)}
+        identities = self._identities(job, secrets, problems)
+        trees = self._trees(job, code, problems)
+        sealed = {} if problems else self._seal(stored, values, identities, problems)
+        if problems:
+            raise PreparationFailed("; ".join(dict.fromkeys(problems)), run_id=stored.run_id)
         uploads = [
             partial(self._upload, stored, index, order, sealed.get(index)) for index, order in enumerate(job.orders)
         ]
@@ -152,25 +152,25 @@ class Preparer:
         sources = {order_num(index): code_source(job, order) for index, order in enumerate(job.orders)}
         return {num: trees[source] for num, source in sources.items() if source is not None}
 
-    def _identities(self, job: Job, secrets: JobSecrets, wrong: list[str]) -> dict[str, _Identity]:
+    def _identities(self, job: Job, secrets: JobSecrets, problems: list[str]) -> dict[str, _Identity]:
         """Return the age identities by the locations that orders name."""
         found: dict[str, _Identity] = {}
-        for place in sorted({order.sops_key for order in job.orders if order.sops_key is not None}):
+        for location in sorted({order.sops_key for order in job.orders if order.sops_key is not None}):
             try:
-                text = secrets.text(parse_location(place))
-                found[place] = _Identity(text, age_recipient(text))
+                text = secrets.text(parse_location(location))
+                found[location] = _Identity(text, age_recipient(text))
             except (PreparationFailed, SealingFailed) as error:
-                wrong.append(error.message if place in error.message else f"{place}: {error.message}")
+                problems.append(error.message if location in error.message else f"{location}: {error.message}")
         return found
 
-    def _trees(self, job: Job, code: JobCode, wrong: list[str]) -> dict[CodeSource, str]:
+    def _trees(self, job: Job, code: JobCode, problems: list[str]) -> dict[CodeSource, str]:
         sources = sorted({source for order in job.orders if (source := code_source(job, order)) is not None})
         trees: dict[CodeSource, str] = {}
         for source in sources:
             try:
                 trees[source] = code.store(source)
             except PreparationFailed as error:
-                wrong.append(error.message)
+                problems.append(error.message)
         return trees
 
     def _seal(
@@ -178,9 +178,9 @@ class Preparer:
         stored: StoredJob,
         values: Mapping[int, Mapping[str, str]],
         identities: Mapping[str, _Identity],
-        wrong: list[str],
+        problems: list[str],
     ) -> dict[int, _Sealed]:
-        """Seal each distinct set of secrets once, however many orders share it."""
+        """Seal each distinct set of secrets once; return the sealed sets by the orders' indexes."""
         by_set: dict[tuple[str, str | None], list[int]] = {}
         for index, order in enumerate(stored.job.orders):
             if values[index]:
@@ -192,7 +192,7 @@ class Preparer:
         result: dict[int, _Sealed] = {}
         for indexes, answer in zip(by_set.values(), self._ports.parallel.run(calls), strict=True):
             if isinstance(answer, SealingFailed) and not answer.retry_is_safe:
-                wrong.append(answer.message)
+                problems.append(answer.message)
             elif isinstance(answer, IacCiError):
                 raise answer
             else:
@@ -206,7 +206,7 @@ class Preparer:
             return _Sealed(sealer.seal(values, run_id=run_id))
         return _Sealed(
             sealer.seal(values, run_id=run_id, age_recipient=identity.recipient),
-            # The worker gets the identity under the run's own seal: its role opens nothing else.
+            # The identity is sealed for the run, because the worker's role can unseal nothing else.
             sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
         )
 
@@ -233,12 +233,12 @@ class Preparer:
         self._ports.objects.put(keys.package(stored.run_id, num), archive.getvalue(), content_type="application/zip")
 
     def _comment(self, queued: InitialRows) -> None:
-        """Publish the first comment; a code host that fails never fails the run, but is never silent either."""
+        """Publish the first comment. A failure of the code host is logged and recorded, but does not fail the run."""
         run = queued.run
         if run.report is None:
             return
         failures = publish(self._ports.reports, run, queued.orders, with_status=True)
         for kind, error in failures.items():
-            self._ports.logger.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
-            told = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
-            self._ports.runs.record([queued.events[0].model_copy(update=told)])
+            self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
+            failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
+            self._ports.runs.record([queued.events[0].model_copy(update=failure)])

@@ -9,12 +9,12 @@ from iac_ci_triggers.settings import TriggerSettings
 
 
 class InitSettings(TriggerSettings):
-    """What the init function reads from its environment."""
+    """Settings that the init function reads from its environment."""
 
     done_bucket: str
     kms_key_arn: str
     watchdog_arn: str
     init_function: str
-    webhook_secrets: list[str] = Field(description="Locations of the secrets that requests may be signed with.")
+    webhook_secrets: list[str] = Field(description="Locations of the secrets that may sign requests.")
     max_parallel: int = DEFAULT_MAX_PARALLEL
     stack_level: int = Field(1, ge=1, description="Level that jobs are accepted under; see docs/upgrades.md.")

@@ -1,4 +1,4 @@
-"""The asynchronous legs: an accepted run is prepared, a received event is worked on."""
+"""The asynchronous tasks: the preparation of an accepted run and the processing of a stored event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from iac_ci_common.models.answer import EventTask, PreparationTask
 
 
 def run(event: dict[str, Any]) -> dict[str, Any]:
-    """Do what was asked for; raises if that should be tried again."""
+    """Run a task and return its id. Raises errors, so that Lambda retries the task."""
     if "prepare" in event:
         from iac_ci_init.wiring import preparer
 
@@ -18,5 +18,5 @@ def run(event: dict[str, Any]) -> dict[str, Any]:
     from iac_ci_init.wiring import event_processor
 
     trigger_id = EventTask.from_stored(event).trigger
-    event_processor().work(trigger_id)
+    event_processor().process(trigger_id)
     return {"triggered": trigger_id}

@@ -1,4 +1,4 @@
-"""The init function on AWS: each leg built once per process, when it is first needed."""
+"""Builds the parts of the init function on AWS: each once per process, at its first use."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 @cache
 def settings() -> InitSettings:
-    """Read the settings; raises pydantic's error where one is missing."""
+    """Return the settings; raise pydantic's ``ValidationError`` if one is missing."""
     return InitSettings()
 
 
 @cache
 def logger() -> PowertoolsLogger:
-    """Open the log."""
+    """Return the logger."""
     return PowertoolsLogger("init", settings().log_level)
 
 
 @cache
 def job_intake() -> JobIntake:
-    """Build the first leg."""
+    """Return the part that accepts jobs."""
     return JobIntake(
         JobIntakePorts(
             clock=SystemClock(),
@@ -60,7 +60,7 @@ def job_intake() -> JobIntake:
 
 @cache
 def webhook_receiver() -> WebhookReceiver:
-    """Build the door for code hosts' events; loaded when one comes, for most requests are none."""
+    """Return the part that receives code hosts' events; it is only loaded for these."""
     from iac_ci_triggers.webhook import WebhookReceiver, WebhookReceiverPorts
 
     return WebhookReceiver(
@@ -78,7 +78,7 @@ def webhook_receiver() -> WebhookReceiver:
 
 @cache
 def event_processor() -> EventProcessor:
-    """Build the leg that works on events, loaded when there is one."""
+    """Return the part that processes stored events."""
     from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
     from iac_ci_vcs.hosts import OpenedCodeHosts
 
@@ -106,7 +106,7 @@ def event_processor() -> EventProcessor:
 
 @cache
 def preparer() -> Preparer:
-    """Build the second leg."""
+    """Return the part that prepares runs."""
     return Preparer(
         PreparationPorts(
             clock=SystemClock(),
