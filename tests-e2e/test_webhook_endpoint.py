@@ -1,4 +1,4 @@
-"""The door against its own description: schemathesis sends what the description allows, and what it forbids."""
+"""The webhook endpoint against its OpenAPI description: schemathesis sends what the description allows, and what it forbids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from iac_ci_init import openapi, wiring
 from iac_ci_init.handler import handler
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "packages" / "iac-ci-init" / "tests"))
-from door import Asked
+from job_requests import Asked
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,7 +39,7 @@ def application(environ, start_response):
         headers[HEADER.upper()] = sign("secret", body, asked.clock.now())
     event = {"headers": headers, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wiring, "job_intake", lambda: asked.door)
+        patch.setattr(wiring, "job_intake", lambda: asked.intake)
         patch.setattr(wiring, "logger", MemoryLogger)
         said = handler(event, None)
     ANSWERED.append(said["statusCode"])
@@ -68,5 +68,5 @@ def test_both_good_and_bad_jobs_were_among_them():
     assert {202, 400, 401} <= set(ANSWERED)
 
 
-def test_the_committed_description_is_the_doors():
+def test_the_committed_description_is_the_endpoints():
     assert (ROOT / "docs" / "schemas" / "openapi.json").read_text("utf-8") == openapi.text()
