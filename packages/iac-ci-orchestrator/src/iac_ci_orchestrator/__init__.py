@@ -1,1 +1,1 @@
-"""The dependency graph: decides what runs next and dispatches it."""
+"""The orchestrator: decides from the dependency graph which orders run next and dispatches them."""

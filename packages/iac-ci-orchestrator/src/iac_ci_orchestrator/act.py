@@ -1,7 +1,7 @@
-"""Wakes for a run: lock, look, decide, apply, look again while the doorbell rings, let go.
+"""Processes a run: takes its lock, reads, decides, applies, repeats while events come, and releases the lock.
 
-Every step may be the last one that happens: each is either conditional or harmless to repeat, and what a crash leaves
-undone the next pass does.
+The process may die after any step: each step is conditional or may be repeated, and the next pass completes what a
+crash left.
 """
 
 from __future__ import annotations
@@ -40,35 +40,35 @@ if TYPE_CHECKING:
 _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
 
 
-_LOOK_FOR_ALL: Final = "all-"
-"""How news begins that names no order: a trigger, a nudge."""
+_CHECK_ALL: Final = "all-"
+"""Prefix of pending events that name no order: a trigger, a nudge."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """What one pass came to."""
+    """The outcome of one pass."""
 
-    told: CommentState
+    comment: CommentState
     finished: bool = False
-    look_again: bool = False
+    repeat: bool = False
     failures: tuple[IacCiError, ...] = ()
 
 
 class Orchestrator:
-    """Moves runs on, one wake-up at a time."""
+    """Advances runs, one invocation at a time."""
 
     def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str], str | None] = no_link) -> None:
-        """Work through ``ports``; ``log_link`` gives where people read the whole log of a run's order, if anywhere."""
+        """Use ``ports``; ``log_link`` returns the URL of an order's whole log, or None."""
         self._ports = ports
         self._commenter = Commenter(ports, log_link)
         self._dispatcher = Dispatcher(ports.clock, ports.objects, ports.watchdogs, ports.workers)
         self._finisher = Finisher(ports, self._commenter)
 
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
-        """Do all there is to do for a run, or ring so that whoever is at it does.
+        """Process a run, or add the event to its doorbell if another invocation is processing it.
 
-        ``order_nums`` are the orders whose results the event announced; ``0000`` or none means to look for all.
-        Raises the first failure that is worth another try, after everything else was done and the lock let go.
+        ``order_nums`` are the orders whose results the event announced; ``0000`` or none means all orders.
+        Raises the first failure that a retry may repair, after everything else is done and the lock is released.
         """
         ports = self._ports
         lock = self._take(run_id, order_nums)
@@ -78,66 +78,66 @@ class Orchestrator:
         try:
             failures = self._passes(lock)
         except ConditionFailed as error:
-            # Our lease ran out and somebody else goes on; what we had planned was conditional.
-            logger.warning("the lock was lost", error=str(error))
+            # The lease has expired and another invocation owns the lock; the planned writes are conditional.
+            logger.warning("orchestrator lost the lock", error=str(error))
             return
         if failures:
             raise failures[0]
 
     def _take(self, run_id: str, order_nums: AbstractSet[str]) -> Lock | None:
-        """Ring and take the lock; None if the run is in other hands, whose holder then looks again."""
+        """Add the event and take the lock; return None if another invocation owns it, which then makes another pass."""
         locks = self._ports.locks
         now = self._ports.clock.now()
         owner = secrets.token_hex(8)
         lease, expires_at = limits.LEASE_SECONDS, now + _LOCK_LIFE
-        # Each wish to look for all is news of its own: a holder who has looked already must look again.
+        # Each request to check all orders is a separate entry, so that an owner that has checked them checks again.
         for_all = RUN_ORDER_NUM in order_nums or not order_nums
-        news = {f"{_LOOK_FOR_ALL}{owner}"} if for_all else order_nums
-        lock = locks.ring(run_id, news, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
+        pending = {f"{_CHECK_ALL}{owner}"} if for_all else order_nums
+        lock = locks.ring(run_id, pending, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
         if lock.owner == owner:
             return lock
         if lock.completed or lock.held(self._ports.clock.now()):
             return None
-        # Its holder died. Who is quicker than we are takes it after our ring, and knows of it.
+        # The owner died. If another invocation takes the lock first, it does so after this event and sees it.
         return locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
 
     def _passes(self, lock: Lock) -> tuple[IacCiError, ...]:
-        told = CommentState.of(lock)
-        # What others rang before us counts too: whoever was too late to take the lock has left, and relies on us.
+        comment = CommentState.of(lock)
+        # Earlier events count too: their invocations could not take the lock and exited.
         named, seen = _named(lock.rung), lock.rung
         while True:
-            done = self._pass(lock, named, told)
-            told = done.told
+            done = self._pass(lock, named, comment)
+            comment = done.comment
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
-            if done.look_again:
+            if done.repeat:
                 lock, named = self._renew(lock), None
                 continue
-            rang = self._ports.locks.release(told.onto(lock))
-            if rang is None:
+            current = self._ports.locks.release(comment.onto(lock))
+            if current is None:
                 return done.failures
-            lock, named = self._renew(rang), _named(rang.rung - seen)
-            seen |= rang.rung
+            lock, named = self._renew(current), _named(current.rung - seen)
+            seen |= current.rung
 
     def _renew(self, lock: Lock) -> Lock:
-        """Prolong the lease once half of it is over."""
+        """Extend the lease if half of it is over."""
         now = self._ports.clock.now()
         if lock.held(now + timedelta(seconds=limits.LEASE_SECONDS / 2)):
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _pass(self, lock: Lock, named: AbstractSet[str] | None, told: CommentState) -> _Pass:
+    def _pass(self, lock: Lock, named: AbstractSet[str] | None, comment: CommentState) -> _Pass:
         ports = self._ports
         rows = ports.runs.read(lock.run_id)
         if rows.run is None:
-            # Not prepared yet: the preparation's own trigger comes when it is.
-            return _Pass(told=told)
+            # The run is not prepared yet; the preparation notifies the orchestrator at its end.
+            return _Pass(comment=comment)
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
         plan = decide(rows.run, rows.orders, results, ports.clock.now())
-        refused = self._move(plan)
+        refused = self._apply(plan)
         if plan.finish is not None and not refused:
-            return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), look_again=True, told=told)
+            return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
         dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         failures, ended, running = self._dispatch(plan, dispatches)
         for stop in plan.stops:
@@ -145,11 +145,11 @@ class Orchestrator:
         orders = [running.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.dispatches)
-        told = self._commenter.between(run, orders, told, changed=changed)
-        return _Pass(look_again=bool(refused or ended or plan.stops), failures=failures, told=told)
+        comment = self._commenter.update(run, orders, comment, changed=changed)
+        return _Pass(repeat=bool(refused or ended or plan.stops), failures=failures, comment=comment)
 
-    def _move(self, plan: Plan) -> frozenset[str]:
-        """Write the ends and the dispatches together; return the numbers of rows that had moved on."""
+    def _apply(self, plan: Plan) -> frozenset[str]:
+        """Write the plan's transitions together; return the numbers of rows that have changed since they were read."""
         now = self._ports.clock.now()
         transitions = [Transition(end.before, end.after, order_event(plan.run, end.after, now)) for end in plan.ends]
         transitions += [Transition(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
@@ -162,10 +162,10 @@ class Orchestrator:
     def _dispatch(
         self, plan: Plan, dispatches: list[Dispatch]
     ) -> tuple[tuple[IacCiError, ...], bool, dict[str, OrderRow]]:
-        """Start workers side by side, then note them as running.
+        """Start workers concurrently, then write their orders as running.
 
-        Returns the failures that another try may mend, whether orders were ended because theirs cannot be, and the
-        running ones by number.
+        Returns the failures that a retry may repair, whether an order ended by a permanent failure, and the running
+        orders by number.
         """
         ports = self._ports
         answers = in_rounds(
@@ -190,17 +190,17 @@ class Orchestrator:
                     Transition(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
                 )
             elif answer.retry_is_safe:
-                # It stays `dispatching`; a later pass sends it again.
+                # The order stays `dispatching`; a later pass dispatches it again.
                 failures.append(answer)
             else:
                 self._end(order, OrderState.FAILED, f"the order could not be dispatched: {answer.message}")
                 ended = True
         if transitions:
-            # A row that has moved on meanwhile has ended, which says more than `running`.
+            # A row that has changed since then has ended, so it is not written as `running`.
             ports.runs.apply(transitions)
         for reason, number in Counter(str(failure) for failure in failures).items():
-            note = "a dispatch failed and will be tried again"
-            ports.logger.warning(note, run_id=plan.run.run_id, error=reason, orders=number)
+            message = "dispatch failed and will be retried"
+            ports.logger.warning(message, run_id=plan.run.run_id, error=reason, orders=number)
         return tuple(failures), ended, now_running
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
@@ -216,6 +216,6 @@ class Orchestrator:
         )
 
 
-def _named(news: AbstractSet[str]) -> AbstractSet[str] | None:
-    """Return the orders whose results news is of; None where it asks to look for all."""
-    return None if any(one.startswith(_LOOK_FOR_ALL) for one in news) else news
+def _named(pending: AbstractSet[str]) -> AbstractSet[str] | None:
+    """Return the orders of pending events, None if one of them asks to check all orders."""
+    return None if any(entry.startswith(_CHECK_ALL) for entry in pending) else pending

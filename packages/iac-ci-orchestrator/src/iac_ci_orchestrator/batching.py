@@ -1,4 +1,4 @@
-"""Hands orders over as fast as AWS takes them, and no faster."""
+"""Makes calls in rounds, so that a dispatch does not exceed AWS's request rates."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROUND: Final = 16
-"""Calls made side by side before their answers are looked at: as many as there are threads."""
+"""Calls in one round: as many as there are threads."""
 
 
 def in_rounds(parallel: Parallel, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
-    """Do the calls in rounds; once AWS asks for fewer requests, the rounds that are left are not made now.
+    """Do the calls in rounds and return their answers; after a throttled call the remaining rounds are not made.
 
-    Each call has by then been repeated with jitter by the AWS client, over some seconds. To go on would only add to
-    what AWS is refusing, here and for every other run, and hold the run's lock beyond its lease. The calls that were
-    not made are answered with ``Throttled``, as if they had been refused too.
+    The AWS client has already repeated a throttled call with jitter, for some seconds. More calls would increase the
+    load that AWS refuses, also for other runs, and hold the run's lock beyond its lease. The answer of a call that was
+    not made is ``Throttled``.
     """
     answers: list[T | IacCiError] = []
     for begin in range(0, len(calls), ROUND):
         answers += parallel.run(calls[begin : begin + ROUND])
         if any(isinstance(answer, Throttled) for answer in answers):
             left = len(calls) - len(answers)
-            answers += [Throttled("not tried: AWS asked for fewer requests")] * left
+            answers += [Throttled("not tried, because AWS throttles requests; the orchestrator retries")] * left
             break
     return answers

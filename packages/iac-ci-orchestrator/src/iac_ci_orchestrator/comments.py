@@ -1,4 +1,4 @@
-"""Keeps the comment on the pull request up to date: not too often, and the last word always."""
+"""Updates the comment on the pull request: at most every five seconds, and always at the run's end."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
 BETWEEN_EDITS: Final = timedelta(seconds=5)
-"""Hosts slow down who edits more often, and people cannot read faster."""
+"""Shortest time between two edits, because code hosts throttle more frequent ones."""
 
 MAX_LOGS: Final = 10
-"""Logs of failed orders in one comment: each costs a read, and more than these nobody opens."""
+"""Most logs of failed orders in one comment; each costs a read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +38,34 @@ class CommentState:
 
     @staticmethod
     def of(lock: Lock) -> CommentState:
-        """Take up where the last holder of the lock left."""
+        """Return the state that the lock's last owner saved."""
         return CommentState(lock.reported_at, lock.comment_behind)
 
     def onto(self, lock: Lock) -> Lock:
-        """Leave it to the next holder."""
+        """Return the lock with this state, for the next owner."""
         return lock.model_copy(update={"reported_at": self.updated_at, "comment_behind": self.stale})
 
 
 def now_due(state: CommentState, now: datetime) -> bool:
-    """Return whether an edit may be made; the preparation's own comment counts as the one before the first."""
+    """Return whether an edit is allowed now; the preparation's comment counts as the first."""
     return state.updated_at is not None and now - state.updated_at >= BETWEEN_EDITS
 
 
-def no_link(run_id: str, order_num: str) -> str | None:  # noqa: ARG001 - the shape of a link
-    """Return no address: there is no console to look at."""
+def no_link(run_id: str, order_num: str) -> str | None:  # noqa: ARG001 - the signature of log_link
+    """Return None: there is no page of the log."""
     return None
 
 
 class Commenter:
-    """Writes the run's comment. A code host that fails never fails the run, and is never passed over in silence."""
+    """Writes the run's comment. A failure of the code host is logged and recorded, but does not fail the run."""
 
     def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str], str | None]) -> None:
-        """Use these ports; ``log_link`` gives where the whole log of a run's order is to be read."""
+        """Use these ports; ``log_link`` returns the URL of an order's whole log, or None."""
         self._ports = ports
         self._log_link = log_link
 
-    def between(self, run: RunRow, orders: Sequence[OrderRow], state: CommentState, *, changed: bool) -> CommentState:
-        """Tell what has changed, or leave it to a later pass: the run's watchdog wakes one if no other comes."""
+    def update(self, run: RunRow, orders: Sequence[OrderRow], state: CommentState, *, changed: bool) -> CommentState:
+        """Edit the comment if it is stale and an edit is allowed; else a later pass, or the watchdog's nudge, does."""
         if run.report is None:
             return state
         now = self._ports.clock.now()
@@ -74,21 +74,21 @@ class Commenter:
         stale = state.stale or changed
         if not stale or not now_due(state, now):
             return CommentState(state.updated_at, stale)
-        self._tell(run, orders, with_status=False)
-        # Also where it failed: the failure is recorded, and the next change or the end tries again.
+        self._publish(run, orders, with_status=False)
+        # This holds also after a failure: it is recorded, and the next change or the run's end edits again.
         return CommentState(self._ports.clock.now(), stale=False)
 
-    def last(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
-        """Tell the end, whenever the edit before was, and set the commit's status."""
-        self._tell(run, orders, with_status=True)
+    def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Write the run's last comment, without waiting, and set the commit's status."""
+        self._publish(run, orders, with_status=True)
 
-    def _tell(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> None:
+    def _publish(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> None:
         if run.report is None:
             return
         ports = self._ports
         failures = publish(ports.reports, run, orders, logs=self._logs(run, orders), with_status=with_status)
         for kind, error in failures.items():
-            ports.logger.warning("the pull request was not told", run_id=run.run_id, kind=kind, error=str(error))
+            ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
 
     def _logs(self, run: RunRow, orders: Sequence[OrderRow]) -> list[FailedLog]:

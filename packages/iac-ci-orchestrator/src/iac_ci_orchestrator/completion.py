@@ -1,4 +1,4 @@
-"""The end of a run, each step of which may be repeated."""
+"""The end of a run, in steps that may be repeated."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Finisher:
         self._commenter = commenter
 
     def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> bool:
-        """Do all of it; False if the run's row had moved on, so that another look is due.
+        """End a run; return False if its row has changed, so that another pass is needed.
 
-        The row comes first, so that whoever sees the marker sees the end in the row too; the marker's content comes
-        from the rows alone, so that a repetition after a crash would write the same bytes.
+        The row is written before the marker, so that readers of the marker also see the end in the row. The marker is
+        built from the rows only, so that a repetition after a crash writes the same bytes.
         """
         ports = self._ports
         run = finish.after
@@ -47,13 +47,13 @@ class Finisher:
                 done_marker(run, orders).model_dump_json().encode(),
                 content_type="application/json",
             )
-        self._commenter.last(run, orders)
+        self._commenter.finish(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
         return True
 
 
 def done_marker(run: RunRow, orders: Sequence[OrderRow]) -> DoneMarker:
-    """Build the marker from the rows."""
+    """Return the done marker of a run, built from its rows."""
     return DoneMarker(
         run_id=run.run_id,
         trace_id=run.trace_id,

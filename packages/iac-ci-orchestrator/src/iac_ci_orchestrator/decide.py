@@ -1,7 +1,7 @@
-"""What a look at a run means: pure. State and time in, a plan of frozen decisions out.
+"""Decides what to do for a run: pure. Returns a plan of frozen decisions for rows, results and time.
 
-A plan is made in one go: orders that ended have their consequences (skips, starts, the end of the run) in the same
-plan, so that one pass does all there is to do. Deciding takes time linear to orders and dependencies.
+The plan also contains the consequences of ended orders (skips, starts, the end of the run), so that one pass does all
+of it. The time is linear in orders and dependencies.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EndOrder:
-    """An order ends: by its result, or without ever having started."""
+    """An order ends, by its result or without a start."""
 
     before: OrderRow
     after: OrderRow
@@ -40,7 +40,7 @@ class EndOrder:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """An order is to be started; ``again`` when an earlier dispatch may have died half-way."""
+    """An order is dispatched; ``again`` is true if an earlier dispatch may have been interrupted."""
 
     before: OrderRow
     after: OrderRow
@@ -50,7 +50,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class ForceEnd:
-    """Nobody reported in time: take the claim and leave the result in the worker's place."""
+    """An order without a report in time: create its claim and its result instead of the worker."""
 
     order: OrderRow
     status: OrderState
@@ -59,7 +59,7 @@ class ForceEnd:
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """The run's first orders are about to start."""
+    """The run starts with its first orders."""
 
     before: RunRow
     after: RunRow
@@ -67,7 +67,7 @@ class StartRun:
 
 @dataclass(frozen=True, slots=True)
 class FinishRun:
-    """Every order has ended. ``before`` equals ``after`` where only the rest of the finish is missing."""
+    """Every order has ended. ``before`` equals ``after`` if only later steps of the run's end are missing."""
 
     before: RunRow
     after: RunRow
@@ -75,7 +75,7 @@ class FinishRun:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything one look asks for, in the order in which it is done."""
+    """All decisions of one pass, in the order of their effects."""
 
     run: RunRow
     ends: tuple[EndOrder, ...] = ()
@@ -84,7 +84,7 @@ class Plan:
     start: StartRun | None = None
     finish: FinishRun | None = None
     orders: tuple[OrderRow, ...] = field(default=(), repr=False)
-    """All orders as they are once the plan is applied."""
+    """All orders as they are after the plan is applied."""
 
 
 _SEVERITY: Final = (OrderState.FAILED, OrderState.TIMED_OUT, OrderState.CANCELLED)
@@ -96,9 +96,9 @@ _RUN_STATE: Final = {
 
 
 def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result], now: datetime) -> Plan:
-    """Decide what one look at a run asks for.
+    """Return the plan for one pass of a run.
 
-    ``results`` are the results that were found, by order number; those of orders that ended already are passed over.
+    ``results`` are the results by order number; those of ended orders are ignored.
     The whole plan is checked against the state tables before it is returned; raises ``IllegalTransition``.
     """
     if run.status in RUN_TERMINAL:
@@ -107,7 +107,7 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     stop_reason = _stop_reason(run, now)
     ends = (*_reported(by_num, results), *_never_started(by_num, stop_reason, now))
     stops = tuple(stop for order in orders if (stop := _stop(by_num[order.order_num], now)) is not None)
-    # An order whose dispatch died half-way may be running: it is seen through also where no other may start.
+    # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     dispatches = (*_again(run, by_num, now), *(_first(run, by_num, now) if stop_reason is None else ()))
     for dispatch in dispatches:
         by_num[dispatch.after.order_num] = dispatch.after
@@ -122,7 +122,7 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
 
 
 def _reported(by_num: dict[str, OrderRow], results: Mapping[str, Result]) -> tuple[EndOrder, ...]:
-    """End the open orders that results speak of, in ``by_num`` too; a queued order has no worker that could report."""
+    """Return the ends of open orders with results and update ``by_num``; a queued order has no worker to report."""
     ends = []
     for num, result in sorted(results.items()):
         before = by_num.get(num)
@@ -133,16 +133,16 @@ def _reported(by_num: dict[str, OrderRow], results: Mapping[str, Result]) -> tup
 
 
 def _never_started(by_num: dict[str, OrderRow], stop_reason: str | None, now: datetime) -> tuple[EndOrder, ...]:
-    """End the queued orders that can no longer start, dependencies first, in ``by_num`` too."""
+    """Return the ends of queued orders that can never start, dependencies first, and update ``by_num``."""
     ends = []
     for order in in_order(by_num.values()):
         if order.status is not OrderState.QUEUED:
             continue
-        ready, why = readiness(order, by_num)
+        ready, reason = readiness(order, by_num)
         if stop_reason is not None:
             after = _not_started(order, OrderState.CANCELLED, stop_reason, now)
         elif ready is Readiness.BLOCKED:
-            after = _not_started(order, OrderState.SKIPPED, why or "a dependency did not succeed", now)
+            after = _not_started(order, OrderState.SKIPPED, reason or "a dependency did not succeed", now)
         else:
             continue
         by_num[order.order_num] = after
@@ -151,14 +151,14 @@ def _never_started(by_num: dict[str, OrderRow], stop_reason: str | None, now: da
 
 
 def _stop_reason(run: RunRow, now: datetime) -> str | None:
-    """Return why no further order may start; None while orders may."""
+    """Return the reason why no further order may start, None if orders may start."""
     if run.preparation_error is not None:
         return f"the run could not be prepared: {run.preparation_error}"[:1024]
     if run.cancel_reason is not None:
         return f"the run was cancelled: {run.cancel_reason}"[:1024]
-    # Less than a second is no time to run anything in.
+    # Less than a second is too short to run an order.
     if run.deadline - now < timedelta(seconds=1):
-        return "the run's time is up"
+        return "the run reached its job_timeout"
     return None
 
 
@@ -184,7 +184,7 @@ def _stop(order: OrderRow, now: datetime) -> ForceEnd | None:
         return None
     if now <= order.order_deadline + timedelta(seconds=STOP_GRACE_SECONDS):
         return None
-    return ForceEnd(order, OrderState.TIMED_OUT, "the order's time is up and its worker did not report")
+    return ForceEnd(order, OrderState.TIMED_OUT, "the order reached its time-out and its worker did not report")
 
 
 def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
@@ -196,27 +196,27 @@ def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[D
 
 
 def _first(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
-    room = run.max_parallel - sum(order.status in OPEN for order in by_num.values())
+    free = run.max_parallel - sum(order.status in OPEN for order in by_num.values())
     first: list[Dispatch] = []
     for order in sorted(by_num.values(), key=lambda row: row.order_num):
-        if room <= 0:
+        if free <= 0:
             break
         if order.status is not OrderState.QUEUED or readiness(order, by_num)[0] is not Readiness.READY:
             continue
         timeout = _timeout(order, run, now)
-        # A worker may come late where the account's limits are used up: that must only slow the run, so the deadline
-        # leaves room for the wait, but never beyond the run's own.
+        # A worker may start late if the account's limits are reached. That must only delay the run, so the order's
+        # deadline includes the wait, up to the run's deadline.
         order_deadline = min(run.deadline, now + timedelta(seconds=timeout + WORKER_WAIT_SECONDS))
         after = order.model_copy(
             update={"status": OrderState.DISPATCHING, "dispatched_at": now, "order_deadline": order_deadline}
         )
         first.append(Dispatch(order, after, timeout))
-        room -= 1
+        free -= 1
     return first
 
 
 def _is_stale(order: OrderRow, now: datetime) -> bool:
-    """Return whether a dispatch may have died half-way; one that may still end in time is sent again."""
+    """Return whether a dispatch may have been interrupted and the order can still end in time."""
     if order.status is not OrderState.DISPATCHING or order.dispatched_at is None or order.order_deadline is None:
         return False
     return now >= order.dispatched_at + timedelta(seconds=LEASE_SECONDS) and now < order.order_deadline
@@ -234,11 +234,11 @@ def _finish(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> FinishRun
 
 
 def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | None]:
-    """Return how a run whose orders have all ended ended itself, and why.
+    """Return the final state of a run whose orders have all ended, and its reason.
 
-    The first cause counts: of the must-succeed orders that did not succeed the one that ended first; ended several at
-    the same moment, a failure counts before a time-out and that before a cancellation. Skipped orders are never a
-    cause, somebody else's end is why they were skipped.
+    The cause is the must-succeed order that did not succeed and ended first; at the same time, a failure is before a
+    time-out and a time-out before a cancellation. Skipped orders are never the cause, because another order's end is
+    the reason why they were skipped.
     """
     if run.preparation_error is not None:
         return RunState.FAILED, run.preparation_error[:1024]
@@ -250,17 +250,17 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
     if run.cancel_reason is not None and any(order.status is OrderState.CANCELLED for order in orders):
         return RunState.CANCELLED, run.cancel_reason[:1024]
     if any(_came_too_late(run, order) for order in orders):
-        return RunState.TIMED_OUT, "the run's time is up"
+        return RunState.TIMED_OUT, "the run reached its job_timeout"
     return RunState.SUCCEEDED, None
 
 
 def _came_too_late(run: RunRow, order: OrderRow) -> bool:
-    """Return whether an order was cancelled because the run's time was up: nothing else cancels what never started."""
+    """Return whether an order was cancelled because the run timed out, the only cause besides a cancelled run."""
     return order.status is OrderState.CANCELLED and order.dispatched_at is None and run.cancel_reason is None
 
 
 def _check(plan: Plan) -> None:
-    """Check every move before the first effect: a plan is sound as a whole or not carried out at all."""
+    """Raise ``IllegalTransition`` unless every transition of the plan is allowed, before its first effect."""
     for end in plan.ends:
         check_order_transition(end.before.status, end.after.status)
     for dispatch in plan.dispatches:

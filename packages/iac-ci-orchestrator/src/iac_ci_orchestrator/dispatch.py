@@ -1,4 +1,4 @@
-"""Hands an order to a worker, with a watchdog beside it."""
+"""Starts an order's worker and its watchdog."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker was asked for; ``build_id`` is known where it is a build."""
+    """A started worker; ``build_id`` is set if it is a build."""
 
     build_id: str | None = None
 
 
 class Dispatcher:
-    """Starts workers. Doing it twice is harmless: the watchdog's name and the worker's claim see to that."""
+    """Starts workers. A repeated start is harmless, because of the watchdog's name and the worker's claim."""
 
     def __init__(self, clock: Clock, objects: Objects, watchdogs: Watchdogs, workers: Workers) -> None:
         """Use these ports."""
@@ -34,7 +34,7 @@ class Dispatcher:
         self._workers = workers
 
     def start(self, run: RunRow, dispatch: Dispatch) -> Started:
-        """Start the watchdog, then the worker: a worker that nobody watches must not exist."""
+        """Start the watchdog, then the worker, so that no worker runs without a watchdog."""
         order = dispatch.after
         work = self._work(run, order, dispatch.timeout)
         self._watchdogs.start(order.run_id, order.order_num)
@@ -44,12 +44,12 @@ class Dispatcher:
         return Started()
 
     def _work(self, run: RunRow, order: OrderRow, timeout: int) -> Work:
-        """Mint the worker's URLs now, so that they are fresh however long the order waited; that calls no service."""
+        """Return the worker's message with URLs that are presigned now, without a call of a service."""
         now = self._clock.now()
         not_after = order.order_deadline or run.deadline
         life = int((not_after - now).total_seconds()) + STOP_GRACE_SECONDS + PRESIGN_MARGIN_SECONDS
         life = max(1, min(life, run.presign_expiry or MAX_PRESIGN_SECONDS, MAX_PRESIGN_SECONDS))
-        place = (order.run_id, order.order_num)
+        order_key = (order.run_id, order.order_num)
         read, write = self._objects.presign_get, self._objects.presign_put
         return Work(
             run_id=order.run_id,
@@ -59,11 +59,11 @@ class Dispatcher:
             timeout=timeout,
             not_after=not_after,
             urls=WorkUrls(
-                package=read(keys.package(*place), seconds=life),
+                package=read(keys.package(*order_key), seconds=life),
                 code=read(keys.code(order.code_sha256), seconds=life) if order.code_sha256 else None,
-                claim=write(keys.claim(*place), seconds=life, create_once=True),
-                claim_check=read(keys.claim(*place), seconds=life),
-                log=write(keys.log(*place), seconds=life, create_once=False),
-                result=write(keys.result(*place), seconds=life, create_once=True),
+                claim=write(keys.claim(*order_key), seconds=life, create_once=True),
+                claim_check=read(keys.claim(*order_key), seconds=life),
+                log=write(keys.log(*order_key), seconds=life, create_once=False),
+                result=write(keys.result(*order_key), seconds=life, create_once=True),
             ),
         )

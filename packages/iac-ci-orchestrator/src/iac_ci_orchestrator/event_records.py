@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
-    """Tell which state an order has entered."""
+    """Return the event that an order entered its state at ``at``."""
     return Event(
         trace_id=run.trace_id,
         run_id=run.run_id,
@@ -30,7 +30,7 @@ def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
 
 
 def run_event(run: RunRow, at: datetime, *, kind: str | None = None, reason: str | None = None) -> Event:
-    """Tell which state a run has entered, or of another ``kind`` of thing that happened to it."""
+    """Return the event that a run entered its state at ``at``, or an event of another ``kind``."""
     return Event(
         trace_id=run.trace_id,
         run_id=run.run_id,

@@ -1,4 +1,4 @@
-"""The door: S3 says that results were written."""
+"""The Lambda handler: S3 notifies it of results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from iac_ci_orchestrator.s3_events import wake_ups
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:
-    """Wake every run that the event's records name; raises so that Lambda retries what failed."""
+    """Process every run of the event's records. Raises an ``ExceptionGroup`` of failures, so that Lambda retries."""
     del context
     wakes = wake_ups(event)
     if not wakes:
@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     for run_id, order_nums in wakes.items():
         try:
             engine.wake(run_id, order_nums)
-        except Exception as error:  # noqa: BLE001 - one run's failure must not keep the others waiting; raised below
+        except Exception as error:  # noqa: BLE001 - one run's failure must not delay the others; raised below
             failures.append(error)
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(wakes)} runs failed", failures)

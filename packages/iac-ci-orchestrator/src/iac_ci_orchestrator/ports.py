@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorPorts:
-    """Everything the orchestrator does to the world."""
+    """The ports of the orchestrator."""
 
     clock: Clock
     runs: Runs

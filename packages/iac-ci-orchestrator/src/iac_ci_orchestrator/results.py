@@ -1,4 +1,4 @@
-"""Reads the results that workers and watchdogs left."""
+"""Reads the results that workers and watchdogs wrote."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def read_results(
     objects: Objects, parallel: Parallel, orders: Sequence[OrderRow], named: AbstractSet[str] | None, now: datetime
 ) -> dict[str, Result]:
-    """Read the results of open orders: those ``named``, or for None all that a listing of its callbacks shows.
+    """Return the results of open orders by number: of the orders ``named``, or for None of all orders that have one.
 
-    A result that is not what a worker may write ends its own order as failed and never holds up the run. Raises what
-    the bucket raises otherwise.
+    A result that is not valid becomes a failed result of its order, so that it does not block the run. Raises the
+    bucket's other errors.
     """
     wanted = [order for order in orders if order.status in OPEN]
     if not wanted:
@@ -54,19 +54,19 @@ def read_results(
 
 
 def read_result(objects: Objects, order: OrderRow) -> Result:
-    """Read one order's result; raises ``NotFound``, or ``ResultUnreadable`` where it is not what a worker may write."""
+    """Return an order's result; raise ``NotFound``, or ``ResultUnreadable`` if it is not valid."""
     run_id, order_num = order.run_id, order.order_num
     body = objects.get(keys.result(run_id, order_num), max_bytes=MAX_RESULT_BYTES)
     if len(body) > MAX_RESULT_BYTES:
-        what = f"the result is longer than {MAX_RESULT_BYTES} bytes"
-        raise ResultUnreadable(what, run_id=run_id, order_num=order_num)
+        message = f"the worker's result has more than {MAX_RESULT_BYTES} bytes"
+        raise ResultUnreadable(message, run_id=run_id, order_num=order_num)
     try:
         result = Result.model_validate_json(body)
     except ValidationError as error:
-        what = f"the result is not one: {error.error_count()} problems"
-        raise ResultUnreadable(what, run_id=run_id, order_num=order_num) from error
+        message = f"the worker's result is not valid: {error.error_count()} problems"
+        raise ResultUnreadable(message, run_id=run_id, order_num=order_num) from error
     if (result.run_id, result.order_num) != (run_id, order_num):
-        raise ResultUnreadable("the result is another order's", run_id=run_id, order_num=order_num)
+        raise ResultUnreadable("the worker's result belongs to another order", run_id=run_id, order_num=order_num)
     return result
 
 

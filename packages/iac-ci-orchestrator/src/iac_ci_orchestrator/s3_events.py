@@ -1,4 +1,4 @@
-"""Reads which runs an S3 event is about."""
+"""Parses S3 events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from iac_ci_common.keys import parse_result
 
 
 def wake_ups(event: dict[str, Any]) -> dict[str, frozenset[str]]:
-    """Return the order numbers announced for each run; test events and other keys give nothing.
+    """Return the order numbers of an S3 event by run; test events and other keys are ignored.
 
-    An event may carry several records, and its keys are URL-encoded (Amazon S3 User Guide, "Event message structure").
+    An event may have several records, and its keys are URL-encoded (Amazon S3 User Guide, "Event message structure").
     """
     found: dict[str, set[str]] = {}
     for record in event.get("Records", []):

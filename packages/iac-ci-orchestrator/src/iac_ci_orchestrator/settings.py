@@ -9,12 +9,12 @@ from iac_ci_vcs.provider import HostSettings
 
 
 class OrchestratorSettings(RunSettings):
-    """What the orchestrator reads from its environment."""
+    """Settings that the orchestrator reads from its environment."""
 
     done_bucket: str
     watchdog_arn: str
     worker_function: str
     worker_project: str
     code_hosts: dict[str, HostSettings] = Field(
-        default_factory=dict, description="Provider and API of hosts whose name does not tell them."
+        default_factory=dict, description="Provider and API of hosts whose name does not identify them."
     )

@@ -1,4 +1,4 @@
-"""The orchestrator on AWS: built once per process."""
+"""Builds the orchestrator on AWS, once per process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from iac_ci_vcs.reports import CodeHostReports
 
 @cache
 def orchestrator() -> Orchestrator:
-    """Build the orchestrator from the environment; raises pydantic's error where a setting is missing."""
+    """Return the orchestrator; raise pydantic's ``ValidationError`` if a setting is missing."""
     settings = OrchestratorSettings()
     secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"), partial(client, "sts"))
     return Orchestrator(
