@@ -91,7 +91,7 @@ locals {
 resource "aws_cloudwatch_log_metric_filter" "repairs" {
   name           = "${var.stack}-watchdog-repairs"
   log_group_name = aws_cloudwatch_log_group.function["watchdog-check"].name
-  pattern        = "{ ($.message = \"the watchdog acts\") && (($.action = \"nudge\") || ($.action = \"prepare_again\")) }"
+  pattern        = "{ ($.message = \"watchdog repaired run\") && (($.action = \"nudge\") || ($.action = \"prepare_again\")) }"
 
   metric_transformation {
     name          = local.repairs_metric

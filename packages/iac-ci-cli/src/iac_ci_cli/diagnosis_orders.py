@@ -122,7 +122,7 @@ def _dispatching(order: OrderRow, age: timedelta, look: _Look) -> Finding:
     what += ": the attempt died or AWS asked for fewer requests"
     if age <= _REDO + PATIENCE:
         return Finding("dispatching", Level.INFO, f"{what}; it is made again.", order_name=order.order_name)
-    then = f"{look.nudge} Why it failed is in /aws/lambda/{look.stack}-orchestrator, as `a dispatch failed`."
+    then = f"{look.nudge} Why it failed is in /aws/lambda/{look.stack}-orchestrator, as `dispatch failed`."
     return Finding("dispatching-long", Level.TROUBLE, f"{what}, and nobody made it again.", then, order.order_name)
 
 

@@ -1,1 +1,1 @@
-"""The safety net: notices what died, timed out or was missed, and wakes the orchestrator."""
+"""The watchdog: finds workers that died, time-outs and missed events, and notifies the orchestrator."""

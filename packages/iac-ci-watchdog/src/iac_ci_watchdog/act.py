@@ -1,4 +1,4 @@
-"""Looks at an order or a run and does what that asks for."""
+"""Checks an order or a run and applies the decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WatchdogPorts:
-    """Everything the watchdog does to the world."""
+    """The ports of the watchdog."""
 
     clock: Clock
     runs: Runs
@@ -40,18 +40,18 @@ class WatchdogPorts:
 
 
 class Watchdog:
-    """The safety net: whatever died or was missed is noticed by it within a poll."""
+    """Finds workers that died and missed events, within one poll."""
 
     def __init__(self, ports: WatchdogPorts) -> None:
-        """Work through ``ports``."""
+        """Use ``ports``."""
         self._ports = ports
 
     def check(self, watch: Watch) -> WatchAnswer:
-        """Take one look for one execution and say whether it may end."""
+        """Check once for one execution and return whether the execution may end."""
         decision = self._check_run(watch) if watch.order_num == RUN_ORDER_NUM else self._check_order(watch)
         if decision.action not in {Action.WAIT, Action.END}:
             logger = self._ports.logger.bind(run_id=watch.run_id, order_num=watch.order_num)
-            logger.warning("the watchdog acts", action=decision.action.value, seen=decision.seen)
+            logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
         return WatchAnswer(
             run_id=watch.run_id,
             order_num=watch.order_num,
@@ -60,17 +60,17 @@ class Watchdog:
         )
 
     def worker_died(self, died: WorkerDied) -> None:
-        """Report an order failed whose worker ended without a word, unless its result is there.
+        """Report an order as failed whose worker ended without a result.
 
-        An order may have been handed out twice, and one handing out delivered twice. Where another worker holds the
-        claim, that one lives, or its own failure will be told.
+        An order may be dispatched twice, and a dispatch may be delivered twice. If another worker has the claim, that
+        worker is running, or Lambda reports its failure too.
         """
         order = self._order(died.run_id, died.order_num)
-        if order is not None and order.status in OPEN and not self._is_anothers(died):
-            self._end(order, OrderState.FAILED, f"the worker died: {died.reason}")
+        if order is not None and order.status in OPEN and not self._is_claimed_by_another(died):
+            self._end(order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 
-    def _is_anothers(self, died: WorkerDied) -> bool:
-        """Take the claim, so that no other worker can come by it any more, and say whether one has it already."""
+    def _is_claimed_by_another(self, died: WorkerDied) -> bool:
+        """Create the claim, so that no other worker can, and return whether another worker has it already."""
         ports = self._ports
         now = ports.clock.now()
         own = Claim(run_id=died.run_id, order_num=died.order_num, claimed_by=Reporter.WATCHDOG, claimed_at=now)
@@ -91,12 +91,12 @@ class Watchdog:
         return dispatch != died.dispatch or bool(call and died.call and call != died.call)
 
     def preparation_died(self, run_id: str, reason: str) -> None:
-        """Give up a run whose preparation failed as often as it may."""
+        """End a run whose preparation failed at every attempt."""
         rows = self._ports.runs.read(run_id)
         if rows.run is None:
-            self._give_up(run_id, f"the preparation of the run failed: {reason}")
+            self._end_unprepared(run_id, f"the preparation of the run failed: {reason}")
         elif rows.run.status in RUN_TERMINAL:
-            # The run's end removed its packages; what the dead attempt stored after that would remain.
+            # The run's end has deleted its packages; this deletes the ones that the failed attempt wrote later.
             self._ports.objects.delete([keys.package(run_id, order.order_num) for order in rows.orders])
 
     def _check_order(self, watch: Watch) -> Decision:
@@ -118,7 +118,7 @@ class Watchdog:
         if order is not None and not has_result and (build_ended or is_late(order, now)):
             claim = self._claim(order)
         if claim is not None and order is not None and order.build_id is not None:
-            # An order that was dispatched again has two builds: the one that came second ends at once and in silence.
+            # An order that was dispatched again has two builds: the second ends at once, without a result.
             build_ended = build_ended and not claim.is_of_another_build(order.build_id)
         claimed_at = claim.claimed_at if claim is not None else None
         decision = decide_order(order, has_result=has_result, build_ended=build_ended, claimed_at=claimed_at, now=now)
@@ -131,7 +131,7 @@ class Watchdog:
         return decision
 
     def _claim(self, order: OrderRow) -> Claim | None:
-        """Read who took the order, and when; None if nobody has."""
+        """Return the order's claim, None if there is none."""
         try:
             return Claim.model_validate_json(self._ports.objects.get(keys.claim(order.run_id, order.order_num)))
         except (NotFound, ValidationError):
@@ -157,21 +157,21 @@ class Watchdog:
         try:
             job = self._job(run_id)
         except NotFound:
-            return Decision(Action.END, "there is no such job")
+            return Decision(Action.END, "the job does not exist")
         decision = decide_unprepared(job.accepted_at, job.deadline, ports.clock.now())
         if decision.action is Action.PREPARE_AGAIN:
             ports.invoker.prepare(run_id)
         elif decision.action is Action.GIVE_UP:
-            self._give_up(run_id, decision.seen)
+            self._end_unprepared(run_id, decision.seen)
         return decision
 
     def _job(self, run_id: str) -> StoredJob:
         return StoredJob.from_stored(self._ports.objects.get(keys.job(run_id)))
 
-    def _give_up(self, run_id: str, reason: str) -> None:
-        """Insert the run all the same, as one that could not be prepared, so that it ends like every other."""
-        queued = build_rows(self._job(run_id), max_parallel=1, preparation_error=reason)
-        self._ports.runs.insert(queued.run, queued.orders, queued.events)
+    def _end_unprepared(self, run_id: str, reason: str) -> None:
+        """Insert the run with a preparation error, so that it ends like every other run."""
+        rows = build_rows(self._job(run_id), max_parallel=1, preparation_error=reason)
+        self._ports.runs.insert(rows.run, rows.orders, rows.events)
         nudge(self._ports.objects, run_id)
 
     def _order(self, run_id: str, order_num: str) -> OrderRow | None:
@@ -184,5 +184,5 @@ class Watchdog:
             ports.objects, ports.workers, order, status, reason, reporter=Reporter.WATCHDOG, now=ports.clock.now()
         )
         if not written:
-            # The worker was faster, and its event may have been the one that was lost.
+            # The worker has written its result, and its event may be lost.
             nudge(self._ports.objects, order.run_id)

@@ -1,4 +1,4 @@
-"""Reads what Lambda sends when an asynchronous call of another function has failed for good."""
+"""Parses Lambda's records of asynchronous invocations that failed at every attempt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iac_ci_common.models.work import Work
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker ended without reporting; ``dispatch`` and ``call`` (empty if Lambda does not tell) say which one."""
+    """A worker ended without a result; ``dispatch`` and ``call`` (empty if the record has none) identify it."""
 
     run_id: str
     order_num: str
@@ -24,29 +24,29 @@ class WorkerDied:
 
 @dataclass(frozen=True, slots=True)
 class PreparationDied:
-    """The init function's second leg failed as often as Lambda tries."""
+    """The preparation of a run failed at every attempt of Lambda."""
 
     run_id: str
     reason: str
 
 
 def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
-    """Read a failure record; None if the event is none.
+    """Return a failure record, None if the event is not one.
 
-    Raises ``ValueError`` for a record about a call that is neither a worker's nor a preparation's.
-    The form is that of AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations".
+    Raises ``ValueError`` for a record about an invocation of neither a worker nor a preparation.
+    The format is documented in AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations".
     """
     if "requestPayload" not in event:
         return None
     payload = event["requestPayload"]
     answer = event.get("responsePayload") or {}
-    reason = str(answer.get("errorMessage") or event.get("requestContext", {}).get("condition") or "no reason given")
+    reason = str(answer.get("errorMessage") or event.get("requestContext", {}).get("condition") or "no reason")
     try:
         work = Work.model_validate(payload)
     except ValidationError:
         if isinstance(payload, dict) and "trigger" in payload:
-            # Nothing but the code host could tell the pull request, and that is what failed: people hear of it.
-            raise ValueError(f"the event {payload['trigger']!r:.60} could not be worked on: {reason[:500]}") from None
+            # The pull request gets no comment; the error makes this invocation fail, which raises an alarm.
+            raise ValueError(f"the event {payload['trigger']!r:.60} could not be processed: {reason[:500]}") from None
         return PreparationDied(PreparationTask.model_validate(payload).prepare, reason[:500])
     call = str(event.get("requestContext", {}).get("requestId") or "")
     return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call)

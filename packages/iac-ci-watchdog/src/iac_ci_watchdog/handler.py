@@ -1,4 +1,4 @@
-"""The door: a poll of the state machine, or the record of a call that failed for good."""
+"""The Lambda handler: a poll by the state machine, or the record of a failed asynchronous invocation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from iac_ci_watchdog.failures import WorkerDied, parse_failure
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Take one look, or report what died; raises so that the state machine or Lambda tries again."""
+    """Check an order or a run, or report a failed one. Errors are raised, so that AWS retries."""
     del context
     from iac_ci_watchdog.wiring import watchdog
 

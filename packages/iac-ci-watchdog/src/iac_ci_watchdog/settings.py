@@ -6,7 +6,7 @@ from iac_ci_common.settings import RunSettings
 
 
 class WatchdogSettings(RunSettings):
-    """What the watchdog reads from its environment."""
+    """Settings that the watchdog reads from its environment."""
 
     init_function: str
     worker_project: str

@@ -1,4 +1,4 @@
-"""The watchdog on AWS: built once per process."""
+"""Builds the watchdog on AWS, once per process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from iac_ci_watchdog.settings import WatchdogSettings
 
 @cache
 def watchdog() -> Watchdog:
-    """Build the watchdog from the environment; raises pydantic's error where a setting is missing."""
+    """Return the watchdog; raise pydantic's ``ValidationError`` if a setting is missing."""
     settings = WatchdogSettings()
     return Watchdog(
         WatchdogPorts(
@@ -26,7 +26,7 @@ def watchdog() -> Watchdog:
             runs=DynamoRuns(client("dynamodb"), settings.orders_table, settings.events_table),
             locks=DynamoLocks(client("dynamodb"), settings.locks_table),
             objects=S3Objects(client("s3"), settings.internal_bucket),
-            # The watchdog looks at builds and stops them; it starts no worker.
+            # The watchdog reads and stops builds; it starts no worker.
             workers=AwsWorkers(partial(client, "lambda"), partial(client, "codebuild"), "", settings.worker_project),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function),
             logger=PowertoolsLogger("watchdog", settings.log_level),
