@@ -1,1 +1,1 @@
-"""Runs an order's commands once, redacts what they print and calls back."""
+"""The worker: runs an order's commands once, redacts their output and reports the result."""

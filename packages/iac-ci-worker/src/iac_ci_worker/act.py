@@ -1,4 +1,4 @@
-"""Runs one order: claim, fetch, unseal, run, report. Whatever happens after the claim, a result is left."""
+"""Runs one order: claims, fetches, unseals, runs, reports. After the claim it always writes a result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
 from iac_ci_worker.packages import Package, open_package
 from iac_ci_worker.plan_summary import ChangeCounter
 from iac_ci_worker.runner import Commands, Stopped
-from iac_ci_worker.workspace import workspace
+from iac_ci_worker.workspace import open_workspace
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,10 +37,10 @@ _CHUNK_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WorkerPorts:
-    """Everything the worker does to the world."""
+    """The ports of the worker."""
 
     clock: Clock
-    exchange: PresignedObjects
+    objects: PresignedObjects
     sealer: Sealer
     runner: Runner
     logger: Logger
@@ -48,7 +48,7 @@ class WorkerPorts:
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
-    """What came of the commands."""
+    """The outcome of the commands."""
 
     verdict: Verdict
     exit_code: int | None = None
@@ -59,15 +59,15 @@ class Worker:
     """Runs orders, one at a time."""
 
     def __init__(self, ports: WorkerPorts, settings: WorkerSettings) -> None:
-        """Work through ``ports``."""
+        """Use ``ports``."""
         self._ports = ports
         self._settings = settings
 
     def run(self, work: Work, *, call: str = "") -> OrderState | None:
-        """Run an order and report; None if somebody else has taken it, and nothing was run.
+        """Run an order and return its state; return None, without running it, if another worker has the claim.
 
-        Raises ``PortFailed`` if the claim could not be settled (then nothing was run either) or the result could not be
-        left; the watchdog reports in our place.
+        Raises ``PortFailed`` if the claim could not be decided (then nothing was run) or the result could not be
+        written; then the watchdog reports the order.
         """
         ports = self._ports
         logger = ports.logger.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
@@ -76,47 +76,49 @@ class Worker:
             order_num=work.order_num,
             claimed_by=Reporter.WORKER,
             claimed_at=ports.clock.now(),
-            # Random, so that a claim whose answer was lost can be told from another worker's.
+            # The random part distinguishes a claim whose answer was lost from another worker's claim.
             execution=f"{work.dispatch}:{call.replace(':', '-')}:{secrets.token_hex(8)}",
         )
-        if not ports.exchange.claim(work.urls, claim):
-            logger.info("the order is taken already")
+        if not ports.objects.claim(work.urls, claim):
+            logger.info("order already claimed")
             return None
-        with workspace() as place:
+        with open_workspace() as workspace:
             started = ports.clock.now()
             redactor = Redactor([])
             try:
-                package = open_package(work, place, ports.exchange, ports.sealer)
+                package = open_package(work, workspace, ports.objects, ports.sealer)
                 redactor = Redactor(package.secrets.values())
-                ran = self._run(work, claim.claimed_at, place, package, redactor)
+                ran = self._run(work, claim.claimed_at, workspace, package, redactor)
             except Stopped:
-                ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was asked to end", failed=True))
+                ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was stopped", failed=True))
             except IacCiError as error:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
-            except Exception as error:  # noqa: BLE001 - whatever happens, a result must be left
-                logger.error("the worker failed", error=redactor.text(repr(error)))
+            except Exception as error:  # noqa: BLE001 - every outcome must be reported
+                logger.error("worker failed", error=redactor.text(repr(error)))
                 ran = _Ran(Verdict(OrderState.FAILED, f"the worker failed: {type(error).__name__}", failed=True))
-            self._report(work, place, ran, redactor, started)
+            self._report(work, workspace, ran, redactor, started)
             return ran.verdict.status
 
-    def _run(self, work: Work, claimed_at: datetime, place: Workspace, package: Package, redactor: Redactor) -> _Ran:
+    def _run(
+        self, work: Work, claimed_at: datetime, workspace: Workspace, package: Package, redactor: Redactor
+    ) -> _Ran:
         seconds = seconds_left(work, claimed_at, self._ports.clock.now())
         if seconds <= 0:
-            return _Ran(Verdict(OrderState.TIMED_OUT, "the worker came too late; nothing was run", failed=True))
-        commands = Commands(package.manifest.cmds, package.folder, self._environment(work, place, package), seconds)
-        outcome = self._ports.runner.run(commands, place.log, redactor)
+            return _Ran(Verdict(OrderState.TIMED_OUT, "the worker started too late; nothing was run", failed=True))
+        commands = Commands(package.manifest.cmds, package.folder, self._environment(work, workspace, package), seconds)
+        outcome = self._ports.runner.run(commands, workspace.log, redactor)
         judged = verdict(outcome, seconds)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         return _Ran(judged, outcome.exit_code, failed)
 
-    def _environment(self, work: Work, place: Workspace, package: Package) -> dict[str, str]:
-        """Build the commands' environment from nothing: what is not named here they do not get."""
+    def _environment(self, work: Work, workspace: Workspace, package: Package) -> dict[str, str]:
+        """Return the commands' environment. It contains only the variables that are named here."""
         manifest = package.manifest
         region = {name: os.environ[name] for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if name in os.environ}
         own = {
             "PATH": self._settings.command_path,
-            "HOME": str(place.home),
-            "TMPDIR": str(place.temporary),
+            "HOME": str(workspace.home),
+            "TMPDIR": str(workspace.temporary),
             "LANG": "C.UTF-8",
             "CI": "true",
             "IAC_CI_RUN_ID": work.run_id,
@@ -126,22 +128,22 @@ class Worker:
         }
         return region | self._settings.command_environment | own | manifest.env_vars | package.secrets
 
-    def _report(self, work: Work, place: Workspace, ran: _Ran, redactor: Redactor, started: datetime) -> None:
-        """Upload the log and leave the result; a log that cannot be uploaded changes nothing about how it ended."""
+    def _report(self, work: Work, workspace: Workspace, ran: _Ran, redactor: Redactor, started: datetime) -> None:
+        """Upload the log and write the result. A failed upload of the log does not change the order's state."""
         ports = self._ports
         reason = redactor.text(ran.verdict.reason) if ran.verdict.reason else None
-        size = place.log.stat().st_size if place.log.exists() else 0
+        size = workspace.log.stat().st_size if workspace.log.exists() else 0
         stored = False
         if size:
             try:
-                ports.exchange.store_log(work.urls, place.log)
+                ports.objects.store_log(work.urls, workspace.log)
                 stored = True
             except IacCiError as error:
-                ports.logger.warning("the log could not be stored", run_id=work.run_id, error=error.message)
-                reason = f"{reason + '; ' if reason else ''}the full log could not be stored"
-        tail, truncated = log_tail(_end_of(place.log, size), whole=size)
+                ports.logger.warning("log upload failed", run_id=work.run_id, error=error.message)
+                reason = f"{reason + '; ' if reason else ''}the whole log could not be stored"
+        tail, truncated = log_tail(_end_of(workspace.log, size), whole=size)
         ended = ports.clock.now()
-        ports.exchange.report(
+        ports.objects.report(
             work.urls,
             Result(
                 run_id=work.run_id,
@@ -154,7 +156,7 @@ class Worker:
                 started_at=started,
                 ended_at=ended,
                 duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
-                changes=_changes(place.log),
+                changes=_changes(workspace.log),
                 log_tail=tail,
                 log_truncated=truncated,
                 log_bytes=size,

@@ -1,4 +1,4 @@
-"""The CodeBuild door: ``iac-ci-worker run``."""
+"""The command ``iac-ci-worker run``, which CodeBuild runs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the order named by ``--work`` or the environment.
+    """Run the order of ``--work`` or of the environment.
 
-    Exit codes: 0 a result was left (however the order ended) or somebody else has the order, 1 none could be left,
-    2 there is no readable work.
+    Exit codes: 0 if a result was written (with any state) or another worker has the order, 1 if no result could be
+    written, 2 if the work is missing or not valid.
     """
     parser = argparse.ArgumentParser(prog="iac-ci-worker", description="Runs one order of iac-ci.")
     parser.add_argument("action", choices=["run"])
@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         work = Work.model_validate_json(base64.b64decode(options.work, validate=True))
     except (ValueError, ValidationError):
-        # Its text would show the URLs in it.
-        sys.stderr.write("iac-ci-worker: there is no readable work\n")
+        # The error's text would show the URLs in the work.
+        sys.stderr.write("iac-ci-worker: the work is missing or not valid; set --work or IAC_CI_WORK\n")
         return 2
     from iac_ci_worker.wiring import worker
 
@@ -46,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Turn a request to end into the end of the commands and a result that says so."""
+    """Raise ``Stopped``, which ends the commands and reports the order as cancelled."""
     from iac_ci_worker.runner import Stopped
 
     del number, frame
-    # Only once: what follows is the orderly end, which must not be broken off itself.
+    # Further signals are ignored, so that they do not interrupt the orderly end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stopped
 

@@ -1,4 +1,4 @@
-"""What a worker makes of what it saw: pure."""
+"""Decides an order's result from the outcome of its commands: pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Ending(StrEnum):
-    """Why the commands are no longer running."""
+    """The reason why the commands ended."""
 
     EXITED = "exited"
     TIMED_OUT = "timed_out"
@@ -25,7 +25,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the commands ended. ``command`` counts from 0 and is the last one that was started."""
+    """The end of the commands. ``command`` is the index (from 0) of the last one that was started."""
 
     ending: Ending
     exit_code: int | None
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the result will say."""
+    """The state and reason for the result."""
 
     status: OrderState
     reason: str | None
@@ -43,21 +43,21 @@ class Verdict:
 
 
 def seconds_left(work: Work, claimed_at: datetime, now: datetime) -> float:
-    """Return how long the commands may take: the order's time-out, cut to the moment after which it is too late.
+    """Return how many seconds the commands may take: the order's time-out, limited by its last possible end.
 
-    That is the order's deadline or, before it, the moment from which on whoever sees the claim believes us dead.
+    That is the order's deadline or, if earlier, the time at which the watchdog takes a worker with this claim for dead.
     """
     since_claim = work.timeout + WORKER_START_SECONDS - (now - claimed_at).total_seconds()
     return min(float(work.timeout), since_claim, (work.not_after - now).total_seconds())
 
 
 def verdict(outcome: Outcome, allowed: float) -> Verdict:
-    """Judge how the commands ended."""
+    """Return the verdict about the end of the commands; ``allowed`` are the seconds that they had."""
     which = f"command {outcome.command + 1} of {outcome.commands}"
     if outcome.ending is Ending.TIMED_OUT:
-        return Verdict(OrderState.TIMED_OUT, f"{which} was stopped: {allowed:.0f} seconds were over", failed=True)
+        return Verdict(OrderState.TIMED_OUT, f"{which} was stopped after {allowed:.0f} seconds", failed=True)
     if outcome.ending is Ending.STOPPED:
-        return Verdict(OrderState.CANCELLED, f"{which} was stopped: the worker was asked to end", failed=True)
+        return Verdict(OrderState.CANCELLED, f"{which} was stopped, because the worker was stopped", failed=True)
     if outcome.exit_code == 0:
         return Verdict(OrderState.SUCCEEDED, None, failed=False)
     if outcome.exit_code is not None and outcome.exit_code < 0:
@@ -66,9 +66,9 @@ def verdict(outcome: Outcome, allowed: float) -> Verdict:
 
 
 def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:
-    """Cut the end of a log to what a result holds, at a line; say whether something was left out.
+    """Return the end of a log for a result, cut at a line, and whether it is cut.
 
-    ``log`` may itself be only the end of a log of ``whole`` bytes.
+    ``log`` may be only the end of a log of ``whole`` bytes.
     """
     cut = len(log) < whole
     tail = log
@@ -81,6 +81,6 @@ def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:
         text = tail.decode("utf-8", "replace")
         if len(text.encode()) <= LOG_TAIL_BYTES:
             return text, cut
-        # Bytes that are no UTF-8 grow to three each.
+        # Each byte that is not UTF-8 becomes three bytes.
         cut = True
         tail = tail[len(tail) // 3 :]

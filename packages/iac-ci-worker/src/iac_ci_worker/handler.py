@@ -1,4 +1,4 @@
-"""The Lambda door."""
+"""The Lambda handler."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from iac_ci_common.models.work import Work
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:
-    """Run the order that the event is.
+    """Run the order of the event.
 
-    That an order fails is a result, not an error. Raises where no result could be left, so that Lambda's failure
-    destination tells the watchdog.
+    A failed order is a result, not an error. Raises if no result could be written, so that Lambda's failure destination
+    invokes the watchdog.
     """
     from iac_ci_worker.wiring import worker
 

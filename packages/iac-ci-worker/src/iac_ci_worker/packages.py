@@ -1,4 +1,4 @@
-"""Reads an order's package: manifest, secrets, and the folder of code."""
+"""Reads an order's package: manifest, secrets, and code."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """An order ready to run."""
+    """An order that is ready to run."""
 
     manifest: Manifest
     secrets: dict[str, str] = field(repr=False)
     folder: Path
 
 
-def open_package(work: Work, place: Workspace, exchange: PresignedObjects, sealer: Sealer) -> Package:
-    """Fetch and open an order's package and code; secrets stay in memory.
+def open_package(work: Work, workspace: Workspace, objects: PresignedObjects, sealer: Sealer) -> Package:
+    """Fetch and unpack an order's package and code; the unsealed secrets stay in memory.
 
     Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound`` or ``PortFailed``.
     """
-    archive = place.engine / "exec.zip"
-    exchange.fetch(work.urls.package, archive)
-    opened = place.engine / "package"
-    opened.mkdir(mode=0o700)
-    unpack(archive, opened)
-    manifest = _manifest(work, opened)
-    secrets = _secrets(manifest, opened, sealer)
+    archive = workspace.engine / "exec.zip"
+    objects.fetch(work.urls.package, archive)
+    folder = workspace.engine / "package"
+    folder.mkdir(mode=0o700)
+    unpack(archive, folder)
+    manifest = _manifest(work, folder)
+    secrets = _secrets(manifest, folder, sealer)
     if work.urls.code is not None:
-        code = place.engine / "code.zip"
-        exchange.fetch(work.urls.code, code)
-        unpack(code, place.code)
+        code = workspace.engine / "code.zip"
+        objects.fetch(work.urls.code, code)
+        unpack(code, workspace.code)
         code.unlink()
-    return Package(manifest, secrets, _folder(manifest, place.code))
+    return Package(manifest, secrets, _folder(manifest, workspace.code))
 
 
-def _manifest(work: Work, opened: Path) -> Manifest:
+def _manifest(work: Work, folder: Path) -> Manifest:
     try:
-        manifest = Manifest.model_validate_json((opened / MANIFEST_NAME).read_bytes())
+        manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     except (OSError, ValidationError) as error:
-        raise PackageUnsafe(f"the package has no readable {MANIFEST_NAME}") from error
+        raise PackageUnsafe(f"the package has no valid {MANIFEST_NAME}") from error
     if (manifest.run_id, manifest.order_num) != (work.run_id, work.order_num):
-        raise PackageUnsafe("the package is another order's")
+        raise PackageUnsafe("the package belongs to another order")
     return manifest
 
 
-def _secrets(manifest: Manifest, opened: Path, sealer: Sealer) -> dict[str, str]:
+def _secrets(manifest: Manifest, folder: Path, sealer: Sealer) -> dict[str, str]:
     if not manifest.sealed:
         return {}
     try:
         identity = None
         if manifest.sealed_with_age:
-            sealed_identity = (opened / IDENTITY_NAME).read_bytes()
+            sealed_identity = (folder / IDENTITY_NAME).read_bytes()
             identity = sealer.unseal(sealed_identity, run_id=manifest.run_id)[IDENTITY_FIELD]
-        return sealer.unseal((opened / SEALED_NAME).read_bytes(), run_id=manifest.run_id, age_identity=identity)
+        return sealer.unseal((folder / SEALED_NAME).read_bytes(), run_id=manifest.run_id, age_identity=identity)
     except (OSError, KeyError) as error:
-        raise PackageUnsafe("the package lacks its sealed secrets") from error
+        raise PackageUnsafe("the sealed secrets are missing from the package") from error
 
 
 def _folder(manifest: Manifest, code: Path) -> Path:
@@ -77,5 +77,5 @@ def _folder(manifest: Manifest, code: Path) -> Path:
         return code
     folder = Path(os.path.realpath(code / PurePosixPath(manifest.folder)))
     if not folder.is_relative_to(code.resolve()) or not folder.is_dir():
-        raise PackageUnsafe(f"the code has no folder {manifest.folder!r:.200}")
+        raise PackageUnsafe(f"the code has no folder {manifest.folder!r:.200}; correct git_folder")
     return folder

@@ -1,9 +1,9 @@
-"""Counts the changes that Terraform and OpenTofu announce in their output, line by line as it comes.
+"""Counts the changes that Terraform and OpenTofu print, line by line.
 
-Three forms are understood: the sentences for people ("Plan: 1 to add, 0 to change, 0 to destroy."), the records of
+Three formats are supported: the sentences for people ("Plan: 1 to add, 0 to change, 0 to destroy."), the records of
 ``-json`` runs (type ``change_summary``; Terraform, "Machine-Readable UI"), and the document that ``show -json`` prints
-on one line (Terraform, "JSON Output Format"). The commands' output is not to be trusted: whatever cannot be read is
-passed over, and a line that is too long is not looked at.
+on one line (Terraform, "JSON Output Format"). The commands' output is not trusted: lines that cannot be parsed and
+lines that are too long are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from iac_ci_common.models.changes import Changes, Operation
 
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
-"""A plan document of a few thousand resources; a longer line is no plan."""
+"""Longest line that is parsed, in bytes: a plan document of a few thousand resources."""
 
 _MAX_COUNT: Final = 1_000_000
 _ESCAPE: Final = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
@@ -36,33 +36,33 @@ _INTERESTING: Final = re.compile(
 
 
 class ChangeCounter:
-    """Reads a log as it is written. Memory is bounded by the longest line, at most ``MAX_LINE_BYTES``."""
+    """Parses a log in chunks. Memory is limited by the longest line, at most ``MAX_LINE_BYTES``."""
 
     def __init__(self) -> None:
-        """Begin with a log of which nothing was read."""
+        """Start with an empty log."""
         self._line = bytearray()
         self._skipping = False
-        self._sums: dict[str, list[Changes]] = {"applied": [], "told": [], "document": []}
+        self._sums: dict[str, list[Changes]] = {"applied": [], "printed": [], "document": []}
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece of the log."""
+        """Parse the next chunk of the log."""
         first, last = chunk.find(b"\n"), chunk.rfind(b"\n")
         if first < 0:
             self._hold(chunk)
             return
         self._hold(chunk[:first])
         self._end_line()
-        # Nearly every piece ends here: the rest costs something only where a plan is announced.
+        # Most chunks have no plan and are not split into lines.
         if _INTERESTING.search(chunk, first, last):
             for line in chunk[first + 1 : last].split(b"\n"):
-                self._look(line)
+                self._parse_line(line)
         self._hold(chunk[last + 1 :])
 
     def result(self) -> Changes | None:
-        """Add up what was found; None where no plan was printed.
+        """Return the sum of the changes, None if no plan was printed.
 
-        What was applied says more than what was planned before it, and a plan told in words or records is the same
-        plan as the document made of it.
+        Applied changes have precedence over planned ones, and a plan that is printed as text or as records has
+        precedence over its document, which is the same plan.
         """
         self._end_line()
         for found in self._sums.values():
@@ -87,11 +87,11 @@ class ChangeCounter:
 
     def _end_line(self) -> None:
         if not self._skipping:
-            self._look(bytes(self._line))
+            self._parse_line(bytes(self._line))
         self._line.clear()
         self._skipping = False
 
-    def _look(self, line: bytes) -> None:
+    def _parse_line(self, line: bytes) -> None:
         if not _INTERESTING.search(line):
             return
         bare = _ESCAPE.sub(b"", line).strip()
@@ -100,9 +100,9 @@ class ChangeCounter:
         elif (match := _APPLIED.match(bare)) or (match := _DESTROYED.match(bare)):
             self._add("applied", Operation.APPLIED, match.groupdict())
         elif match := _PLAN.match(bare):
-            self._add("told", Operation.PLANNED, match.groupdict())
+            self._add("printed", Operation.PLANNED, match.groupdict())
         elif _NOTHING.match(bare):
-            self._add("told", Operation.PLANNED, {})
+            self._add("printed", Operation.PLANNED, {})
 
     def _record(self, line: bytes) -> None:
         try:
@@ -118,7 +118,7 @@ class ChangeCounter:
             if applied:
                 self._add("applied", Operation.APPLIED, counts)
             else:
-                self._add("told", Operation.PLANNED, counts)
+                self._add("printed", Operation.PLANNED, counts)
         elif isinstance(record.get("resource_changes"), list):
             self._add("document", Operation.PLANNED, _counts(record["resource_changes"]))
 
@@ -134,7 +134,7 @@ _RECORD_KEYS: Final = {"add": "add", "change": "change", "destroy": "remove", "b
 
 
 def _counts(resource_changes: list[Any]) -> dict[str, int]:
-    """Count the actions of a plan document; a replacement is a destruction and an addition, as Terraform counts it."""
+    """Return the counts of a plan document; a replacement counts as a destruction and an addition, as in Terraform."""
     counts = {"add": 0, "change": 0, "destroy": 0, "bring_in": 0}
     for resource in resource_changes:
         change = resource.get("change") if isinstance(resource, dict) else None

@@ -1,4 +1,4 @@
-"""What a worker fetches and sends, all of it by presigned URLs."""
+"""The worker's objects, which it reads and writes by presigned URLs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CHUNK: Final = 1024 * 1024
 
 
 class PresignedObjects(Protocol):
-    """How a worker talks to the engine."""
+    """The objects that a worker reads and writes."""
 
     def claim(self, urls: WorkUrls, claim: Claim) -> bool:
-        """Take the order; False if somebody else did. Raises ``PortFailed`` if that cannot be found out."""
+        """Create the claim and return True; return False if another worker has it. Raise ``PortFailed`` if unknown."""
         ...
 
     def fetch(self, url: str, path: Path) -> None:
@@ -37,38 +37,38 @@ class PresignedObjects(Protocol):
         ...
 
     def report(self, urls: WorkUrls, result: Result) -> None:
-        """Leave the result; that another one was first is no error."""
+        """Create the result; an existing one is not an error."""
         ...
 
 
 class HttpPresignedObjects:
-    """The exchange over HTTP. URLs never appear in what it raises: each is a capability."""
+    """Objects over HTTP. Errors never contain URLs, because each URL gives access to an object."""
 
     def __init__(self, *, wait: Callable[[float], None] = time.sleep) -> None:
-        """Open no connection yet."""
+        """Create the connection pool, without a connection."""
         import urllib3
 
         self._wait = wait
-        # Retries are ours: only we know which request may be repeated after an answer was lost.
+        # urllib3 does not retry, because only this class knows which request may be repeated after a lost answer.
         self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=60))
 
     def claim(self, urls: WorkUrls, claim: Claim) -> bool:
-        """Create the claim; where an answer was lost, read whose it is."""
+        """Create the claim; if an answer was lost, read the claim and compare it."""
         body = claim.model_dump_json().encode()
         try:
             self._create(urls.claim, body, "the claim")
         except AlreadyExists as error:
             if not error.retry_is_safe:
                 return False
-            kept = self._request("GET", urls.claim_check, what="the claim")
-            return Claim.model_validate_json(kept.data) == claim
+            stored = self._request("GET", urls.claim_check, subject="the claim")
+            return Claim.model_validate_json(stored.data) == claim
         return True
 
     def fetch(self, url: str, path: Path) -> None:
         """Download into a file of mode 0600."""
         import urllib3
 
-        answer = self._request("GET", url, what=path.name, stream=True)
+        answer = self._request("GET", url, subject=path.name, stream=True)
         path.touch(mode=0o600)
         try:
             with path.open("wb") as file:
@@ -83,49 +83,49 @@ class HttpPresignedObjects:
         """Upload the log from its file."""
         with path.open("rb") as file:
             headers = {"Content-Length": str(path.stat().st_size)}
-            self._request("PUT", urls.log, what="the log", body=file, headers=headers)
+            self._request("PUT", urls.log, subject="the log", body=file, headers=headers)
 
     def report(self, urls: WorkUrls, result: Result) -> None:
         """Create the result."""
         try:
             self._create(urls.result, result.model_dump_json().encode(), "the result")
         except AlreadyExists:
-            # The first one counts: the watchdog's, or our own whose answer was lost.
+            # The first result counts: the watchdog's, or this worker's own, whose answer was lost.
             return
 
-    def _create(self, url: str, body: bytes, what: str) -> None:
+    def _create(self, url: str, body: bytes, subject: str) -> None:
         """Create an object.
 
-        Raises ``AlreadyExists``, with ``retry_is_safe`` set if it may be our own first try that exists.
+        Raises ``AlreadyExists``, with ``retry_is_safe`` set if an earlier try of this call may have created it.
         """
-        tries = _Tries(what)
+        tries = _Tries(subject)
         for _ in tries.all(self._wait):
-            answer = tries.ask(self._pool, "PUT", url, body=body, headers={"If-None-Match": "*"})
+            answer = tries.send(self._pool, "PUT", url, body=body, headers={"If-None-Match": "*"})
             if answer is None:
                 continue
             if answer.status == 412:
-                raise AlreadyExists(f"{what} exists", retry_is_safe=tries.answer_was_lost)
+                raise AlreadyExists(f"{subject} exists", retry_is_safe=tries.answer_was_lost)
             if tries.succeeded(answer):
                 return
         raise tries.failure()
 
-    def _request(self, method: str, url: str, *, what: str, stream: bool = False, **options: Any) -> Any:
-        tries = _Tries(what)
+    def _request(self, method: str, url: str, *, subject: str, stream: bool = False, **options: Any) -> Any:
+        tries = _Tries(subject)
         for _ in tries.all(self._wait):
             if "body" in options:
                 options["body"].seek(0)
-            answer = tries.ask(self._pool, method, url, preload_content=not stream, **options)
+            answer = tries.send(self._pool, method, url, preload_content=not stream, **options)
             if answer is not None and tries.succeeded(answer):
                 return answer
         raise tries.failure()
 
 
 class _Tries:
-    """The tries of one request: which may be repeated, and what to say when none succeeded."""
+    """The tries of one request, and the error if none succeeded."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._said = "no answer"
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._problem = "no answer"
         self.answer_was_lost = False
 
     def all(self, wait: Callable[[float], None]) -> Iterator[int]:
@@ -134,30 +134,30 @@ class _Tries:
                 wait(_FIRST_WAIT_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter
             yield attempt
 
-    def ask(self, pool: Any, method: str, url: str, **options: Any) -> Any:
-        """Send the request; None if no answer came."""
+    def send(self, pool: Any, method: str, url: str, **options: Any) -> Any:
+        """Send the request and return the answer, None if there was none."""
         import urllib3
 
         try:
             return pool.request(method, url, **options)
         except urllib3.exceptions.HTTPError as error:
-            self._said = type(error).__name__
+            self._problem = type(error).__name__
             self.answer_was_lost = True
             return None
 
     def succeeded(self, answer: Any) -> bool:
-        """Judge an answer; raises for one that another try would not change."""
+        """Return whether the request succeeded; raise ``PortFailed`` for an answer that a retry cannot change."""
         if answer.status < 300:
             return True
-        self._said = f"HTTP {answer.status}"
+        self._problem = f"HTTP {answer.status}"
         answer.drain_conn()
         if answer.status == 404:
-            raise NotFound(f"{self._what} does not exist")
-        # 409: S3 saw two conditional writes at once and asks for another try.
+            raise NotFound(f"{self._subject} does not exist")
+        # 409: S3 received two conditional writes at once; the request must be repeated.
         if answer.status < 500 and answer.status not in {408, 409, 429}:
-            raise PortFailed(f"{self._what}: {self._said}")
+            raise PortFailed(f"{self._subject}: {self._problem}")
         self.answer_was_lost = self.answer_was_lost or answer.status >= 500
         return False
 
     def failure(self) -> PortFailed:
-        return PortFailed(f"{self._what}: {self._said}, {_ATTEMPTS} times", retry_is_safe=True)
+        return PortFailed(f"{self._subject}: {self._problem}, {_ATTEMPTS} times", retry_is_safe=True)

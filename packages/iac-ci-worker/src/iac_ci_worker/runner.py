@@ -30,7 +30,7 @@ _DRAIN_SECONDS: Final = 5.0
 
 
 class Stopped(BaseException):
-    """The worker itself was asked to end. Not an ``Exception``: nothing on the way may take it for a failure."""
+    """The worker was stopped. It is not an ``Exception``, so that no handler treats it as a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Commands:
 
 
 class Runner(Protocol):
-    """Something that runs commands."""
+    """Runs commands."""
 
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
         """Run the commands into a log; return how they ended, with none of their processes left."""

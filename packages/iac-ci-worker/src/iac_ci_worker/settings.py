@@ -8,11 +8,11 @@ from iac_ci_common.settings import CommonSettings
 
 
 class WorkerSettings(CommonSettings):
-    """What the worker reads from its environment."""
+    """Settings that the worker reads from its environment."""
 
     command_path: str = Field(
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the commands."
     )
     command_environment: dict[str, str] = Field(
-        default_factory=dict, description="Further variables that the stack gives every command, as JSON."
+        default_factory=dict, description="Variables that the stack sets for every command, as JSON."
     )

@@ -1,4 +1,4 @@
-"""The worker as it runs on Lambda and CodeBuild alike: built once per process."""
+"""Builds the worker for Lambda and CodeBuild, once per process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from iac_ci_worker.settings import WorkerSettings
 
 @cache
 def worker() -> Worker:
-    """Build the worker and shield its process from the commands."""
+    """Return the worker, after hiding its process's environment from the commands."""
     shield()
     settings = WorkerSettings()
     logger = PowertoolsLogger("worker", settings.log_level)

@@ -1,4 +1,4 @@
-"""The folder of one order: fresh, private, and gone afterwards."""
+"""The temporary, private folder of one order."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where an order's things are. ``code``, ``home`` and ``temporary`` are the commands', the rest is ours."""
+    """The folders of an order. The commands use ``code``, ``home`` and ``temporary``, the worker the others."""
 
     root: Path
 
     @property
     def code(self) -> Path:
-        """The unpacked code, in which the commands run."""
+        """Return the folder of the unpacked code, in which the commands run."""
         return self.root / "code"
 
     @property
     def home(self) -> Path:
-        """``HOME`` of the commands."""
+        """Return ``HOME`` of the commands."""
         return self.root / "home"
 
     @property
     def temporary(self) -> Path:
-        """``TMPDIR`` of the commands."""
+        """Return ``TMPDIR`` of the commands."""
         return self.root / "tmp"
 
     @property
     def engine(self) -> Path:
-        """Archives and the log."""
+        """Return the folder of the archives and the log."""
         return self.root / "engine"
 
     @property
     def log(self) -> Path:
-        """The redacted log."""
+        """Return the path of the redacted log."""
         return self.engine / "order.log"
 
 
 @contextlib.contextmanager
-def workspace() -> Iterator[Workspace]:
-    """Make a workspace that is readable by us alone, and remove it whatever happens."""
+def open_workspace() -> Iterator[Workspace]:
+    """Create a workspace that only this user can read, and remove it at the end."""
     root = Path(tempfile.mkdtemp(prefix="iac-ci-order-")).resolve()
-    place = Workspace(root)
+    workspace = Workspace(root)
     try:
-        for folder in (place.code, place.home, place.temporary, place.engine):
+        for folder in (workspace.code, workspace.home, workspace.temporary, workspace.engine):
             folder.mkdir(mode=0o700)
-        yield place
+        yield workspace
     finally:
         shutil.rmtree(root, onerror=_open_and_retry)
 
 
 def _open_and_retry(remove: Callable[[str], Any], path: str, error: object) -> None:
-    """Remove what the commands made read-only; what still stays is left to the end of the sandbox."""
+    """Remove files that the commands made read-only; files that cannot be removed stay until the sandbox ends."""
     del error
     with contextlib.suppress(OSError):
         for part in (Path(path).parent, Path(path)):
