@@ -1,4 +1,4 @@
-"""The webhook endpoint against its OpenAPI description: schemathesis sends what the description allows, and what it forbids."""
+"""The webhook endpoint against its OpenAPI description: schemathesis sends what it allows and what it forbids."""
 
 from __future__ import annotations
 

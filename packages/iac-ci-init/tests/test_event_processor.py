@@ -216,7 +216,7 @@ def test_help_cancel_and_unlock_answer(hosted, monkeypatch):
     hosted.comment("/iac-ci help")
     assert "rerun\\-failed" in hosted.notice
     hosted.comment("/iac-ci unlock")
-    assert "looked at again" in hosted.notice
+    assert "engine checks this pull request" in hosted.notice
     hosted.comment("/iac-ci cancel")
     assert asked == ["cancelled by ann"]
     hosted.comment("/iac-ci cancel")
@@ -230,11 +230,11 @@ def test_a_change_of_the_configuration_is_shown_and_not_obeyed(hosted):
     hosted.host.changes[7] += (ChangedFile(".iac-ci.yml", ChangeKind.MODIFIED),)
     hosted.pull_request()
     assert hosted.jobs[0].job.orders[0].cmds == ["terraform plan"]
-    assert "counts once it is merged" in hosted.notice
+    assert "takes effect after merge" in hosted.notice
     hosted.host.files[".iac-ci.yml", HEAD] = b"version: 2\n"
     hosted.change(head_sha=HEAD)
     hosted.pull_request("reopened")
-    assert "could not be read" in hosted.notice
+    assert "changed file has problems" in hosted.notice
 
 
 def test_a_configuration_with_problems_is_a_failure_that_everybody_sees(hosted):
@@ -477,7 +477,7 @@ def test_only_branches_that_the_operator_names_say_what_runs(hosted):
     hosted.comment("/iac-ci plan")
     hosted.push("evil")
     assert hosted.jobs == []
-    assert "none of the branches" in hosted.notice
+    assert "does not use the configuration" in hosted.notice
     hosted.change(base_branch="main")
     hosted.pull_request("edited_base")
     hosted.pull_request("synchronize")

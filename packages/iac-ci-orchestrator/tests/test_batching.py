@@ -122,7 +122,7 @@ def test_who_is_refused_asks_no_further():
     assert not wake(engine)
     assert limited.asked == 2 * ROUND
     assert sum(state == "running" for state in engine.states.values()) == ROUND
-    logger = [fields for _, message, fields in engine.logger.lines if "will be tried again" in message]
+    logger = [fields for _, message, fields in engine.logger.lines if "will be retried" in message]
     assert sum(fields["orders"] for fields in logger) == 100 - ROUND
     assert len(logger) == 2
 

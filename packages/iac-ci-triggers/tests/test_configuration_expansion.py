@@ -284,24 +284,24 @@ def test_an_unknown_target_is_told_with_those_there_are(target):
     (problem,) = caught.value.problems
     assert problem.where == "target"
     assert problem.what.endswith(
-        "there are plan-network, apply-network, plan-envs-app, apply-envs-app, network, envs/app"
+        "known are plan-network, apply-network, plan-envs-app, apply-envs-app, network, envs/app"
     )
     assert problem.what.isprintable()
     assert len(problem.what) < 400
 
 
 def test_an_unknown_job_is_told_with_those_there_are():
-    with pytest.raises(InputProblems, match="'apply' is none of plan"):
+    with pytest.raises(InputProblems, match="unknown job 'apply'; known are plan"):
         expand(STEPS, "apply", VALUES, None, None)
 
 
 def test_values_cannot_make_a_job_larger_than_jobs_are():
     long = VALUES.model_copy(update={"branch": "b" * 1024})
-    with pytest.raises(InputProblems, match="holds more than 16384 characters"):
+    with pytest.raises(InputProblems, match="has more than 16384 characters"):
         expanded(configuration([order("a", env_vars={"A": "{{ branch }}" * 20})]), values=long)
     many = {f"A{number}": "{{ branch }}" * 15 for number in range(200)}
     read = configuration([order(f"a{number}") for number in range(3)], defaults={"env_vars": many})
-    with pytest.raises(InputProblems, match="hold more than 5242880 characters in all"):
+    with pytest.raises(InputProblems, match="have more than 5242880 characters in total"):
         expanded(read, values=long)
     assert len(expanded(read).orders) == 3
 

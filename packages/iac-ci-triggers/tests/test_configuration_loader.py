@@ -86,8 +86,8 @@ jobs:
       - cmds: [x]
 """
     ) == [
-        ("line 1: version", "is not known here: this engine reads version 1"),
-        ("line 2: defaults.env_vars.IACCI_SHA", "names that begin with IACCI_ are set by the engine"),
+        ("line 1: version", "is not supported; this engine supports version 1"),
+        ("line 2: defaults.env_vars.IACCI_SHA", "the engine sets the names that begin with IACCI_; use another name"),
         (
             "line 2: defaults.env_vars.IAC_CI_X",
             "IAC_CI_X is reserved for the engine, the shell or the loader; use another name",
@@ -97,10 +97,10 @@ jobs:
         ("line 4: jobs.'pl an'", "'pl an' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
         (
             "line 5: jobs.'pl an'.on",
-            "names no trigger, so nothing starts the job: pull_request, command or push",
+            "has no trigger, so nothing starts the job; add pull_request, command or push",
         ),
         ("line 6: jobs.'pl an'.orders", "is empty"),
-        ("line 9: jobs.apply.on.command[0]", "help is a command of the engine itself"),
+        ("line 9: jobs.apply.on.command[0]", "help is a command of the engine; use another word"),
         ("line 11: jobs.apply.orders[0].name", "'x y' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
         ("line 12: jobs.apply.orders[0].cmds", "must be a list"),
         ("line 13: jobs.apply.orders[0].timeout", "must be a whole number without quotes, point or exponent"),
@@ -138,7 +138,7 @@ def test_problems_are_input_problems_and_say_where_in_their_text():
 @pytest.mark.parametrize("word", BUILT_IN_COMMANDS)
 def test_the_engines_own_commands_cannot_be_taken(word):
     assert found(job(on=f"{{command: [go, {word}]}}")) == [
-        ("line 5: jobs.go.on.command[1]", f"{word} is a command of the engine itself")
+        ("line 5: jobs.go.on.command[1]", f"{word} is a command of the engine; use another word")
     ]
 
 
@@ -193,20 +193,20 @@ def test_version_true_is_not_version_1():
         (b"a: 1\n--- \nb: 1", "line 2", "more than one document"),
         (b"a: *x", "line 1", "alias"),
         (b"a: &x\n  b: *x", "line 2", "alias"),
-        (b"a: 1\na: 2", "line 2", "has the key 'a' a second time"),
-        (b"a: 1\n? [x]\n: 2", "line 2", "has a list or a mapping for a key"),
-        (b"a: 1\n2: 2", "line 2", "has a key that is no text"),
-        (b"a: 1\ntrue: 2", "line 2", "has a key that is no text"),
-        (b"<<: {a: 1}", "line 1", "merge keys"),
-        (b"a: !!python/object/apply:os.system [echo]", "line 1: a", "tags"),
-        (b"a: !!binary aGk=", "line 1: a", "tags"),
-        (b"a: !Ref x", "line 1: a", "tags"),
-        (b'a: "\\ud800"', "line 1: a", "no text"),
-        (b'a: "\\0"', "line 1: a", "no text"),
-        (b'a: "\\UFFFFFFFF"', "line 1", "cannot be read"),
+        (b"a: 1\na: 2", "line 2", "has the key 'a' more than once"),
+        (b"a: 1\n? [x]\n: 2", "line 2", "has a list or a mapping as a key"),
+        (b"a: 1\n2: 2", "line 2", "has a key that is not text"),
+        (b"a: 1\ntrue: 2", "line 2", "has a key that is not text"),
+        (b"<<: {a: 1}", "line 1", "merge key"),
+        (b"a: !!python/object/apply:os.system [echo]", "line 1: a", "has a tag"),
+        (b"a: !!binary aGk=", "line 1: a", "has a tag"),
+        (b"a: !Ref x", "line 1: a", "has a tag"),
+        (b'a: "\\ud800"', "line 1: a", "not text"),
+        (b'a: "\\0"', "line 1: a", "not text"),
+        (b'a: "\\UFFFFFFFF"', "line 1", "an escape or a directive is not valid"),
         (b"[" * 100_000, "line 1", "nested more than"),
         (b"? " * 100_000, "line 1", "nested more than"),
-        (b"a: " + b"x" * MAX_BYTES, "line 1", "larger than 256 KB"),
+        (b"a: " + b"x" * MAX_BYTES, "line 1", "more than 256 KiB"),
         (b"a: [" + b"x," * 60_000 + b"]", "line 1", "more than 50000 values"),
     ],
 )
@@ -232,7 +232,7 @@ jobs:
 
 def test_aliases_that_grow_without_end_are_refused_before_they_grow():
     laughs = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(20))
-    assert "more than 50000 values, aliases written out" in found("a: &a [x, x, x]\n" + laughs)[0][1]
+    assert "more than 50000 values with aliases expanded" in found("a: &a [x, x, x]\n" + laughs)[0][1]
     nested = "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}]\n" for n in range(20))
     assert "nested more than" in found("a: &a [x]\n" + nested)[0][1]
 
@@ -267,7 +267,7 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         (order("depends_on: [b]"), "orders[0].depends_on[0]", "unknown order 'b'"),
         (order("depends_on: [a]"), "orders[0].depends_on[0]", "is the order itself; an order cannot depend on itself"),
         (order("timeout: 600, execution_target: lambda"), "orders[0].timeout", "is more than the 540 seconds"),
-        (order("timeout: 3700"), "orders[0].timeout", "more than the 3600 of job_timeout"),
+        (order("timeout: 3700"), "orders[0].timeout", "more than the 3600 seconds of job_timeout"),
         (order("folder: ../x"), "orders[0].folder", "must be a relative path without .."),
         (order("folder: /x"), "orders[0].folder", "must be a relative path without .."),
         (
@@ -282,21 +282,21 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         ),
         (job(orders="[{name: a, cmds: [' ']}]"), "orders[0].cmds[0]", "is empty"),
         (job(orders="[{name: a, cmds: [x]}, {name: a, cmds: [x]}]"), "orders[1].name", "the name of more than one"),
-        (job("{d: [x, y]}"), "orders[0].name", "let its name hold the matrix's values"),
-        (job("{d: [x, x]}"), "matrix.d[0]", "stands there more than once"),
-        (job("{d: [x], D: [x]}"), "matrix.D", "only by case"),
+        (job("{d: [x, y]}"), "orders[0].name", "add the matrix's values to the name"),
+        (job("{d: [x, x]}"), "matrix.d[0]", "is in the list more than once; remove one"),
+        (job("{d: [x], D: [x]}"), "matrix.D", "only in case"),
         (job("{d-e: [x]}"), "matrix.d-e", "has a form that is not allowed"),
         (job(f"{{d: [{','.join(map(str, range(501)))}], e: [1, 2]}}"), "matrix", "1002 combinations"),
         (job(on="{command: [a, a]}"), "on.command[1]", "more than once"),
-        (job(on="{push: {branches: ['{{ branch }}']}}"), "on.push.branches[0]", "cannot hold a template"),
+        (job(on="{push: {branches: ['{{ branch }}']}}"), "on.push.branches[0]", "cannot contain a template"),
         (order("env_vars: {A: '{{ nothing }}'}"), "orders[0].env_vars.A", "names nothing, which is unknown"),
-        (order("env_vars: {A: '{{ sha }'}"), "orders[0].env_vars.A", "has {{ that begins no template"),
-        (order("folder: '{{ sha }}'"), "orders[0].folder", "cannot hold sha"),
+        (order("env_vars: {A: '{{ sha }'}"), "orders[0].env_vars.A", "has {{ without a template"),
+        (order("folder: '{{ sha }}'"), "orders[0].folder", "cannot contain sha"),
         (order("folder: '{{ matrix.d }}'"), "orders[0].folder", "this job's matrix does not have; it has none"),
         (
             job(orders="[{name: a, cmds: ['echo {{ branch }}']}]"),
             "orders[0].cmds[0]",
-            'commands get no templates, use "$IACCI_BRANCH" in its place',
+            'which commands do not support; use "$IACCI_BRANCH" instead',
         ),
         (
             job(orders="[{name: a, cmds: ['echo ${{matrix.dir}}']}]"),
@@ -326,7 +326,7 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         (
             job(f"{{d: [{','.join(map(str, range(900)))}]}}", f"[{{name: a, cmds: [{'x' * 8000}]}}]"),
             "orders",
-            "are larger than the 5242880 bytes of a job",
+            "have more than 5242880 bytes with all combinations",
         ),
     ],
 )
@@ -487,12 +487,12 @@ jobs:
     ) == [
         ("line 4: jobs.go.on.push", "must be a mapping"),
         ("line 5: jobs.go.job_timeout", "must be a whole number without quotes, point or exponent"),
-        ("line 6: jobs.go.matrix.d[0]", "stands there more than once"),
+        ("line 6: jobs.go.matrix.d[0]", "is in the list more than once; remove one"),
         ("line 7: jobs.go.orders", "dependency cycle: a-x → b-x → a-x"),
         ("line 8: jobs.go.orders[0].cmds", "must be a list"),
         (
             "line 8: jobs.go.orders[0].folder",
-            "cannot hold sha, which comes from the pull request; only matrix values stand here",
+            "cannot contain sha, which comes from the pull request; only matrix values are allowed",
         ),
         ("line 9: jobs.go.orders[1].timeout", "must be more than 0"),
         ("line 10: jobs.go.orders[2].folder", "must be a relative path without .. (for d 'x')"),
@@ -544,4 +544,4 @@ def test_a_mapping_is_always_read_so_far_that_the_whole_can_be_checked(content):
 def test_no_words_of_the_yaml_library_reach_the_user(text):
     theirs = ("while ", "expected", "found", "could not", "<block", "not allowed here")
     for finding in read_document(text.encode()).findings:
-        assert not any(words in finding.what for words in theirs)
+        assert not any(words in finding.message for words in theirs)

@@ -59,15 +59,15 @@ def test_a_pull_request_starts_what_asks_for_it(base, changed, jobs):
 
 def test_of_every_other_job_it_is_told_why():
     assert reasons(jobs_for_pull_request(CONFIGURATION, "dev", ["x"])) == {
-        "plan": "the base branch dev is none of its branches",
-        "apply": "is not started by pull requests",
+        "plan": "the base branch dev does not match its branches",
+        "apply": "has no trigger for pull requests",
         "teams": "none of the paths of its orders have changed",
     }
     assert reasons(jobs_for_pull_request(CONFIGURATION, "main", ["x"]))["plan"] == "none of its paths have changed"
     assert reasons(jobs_for_push(CONFIGURATION, "dev", ["blue/x"])) == {
-        "lint": "is not started by pushes",
-        "plan": "is not started by pushes",
-        "apply": "the branch dev is none of its branches",
+        "lint": "has no trigger for pushes",
+        "plan": "has no trigger for pushes",
+        "apply": "the branch dev does not match its branches",
     }
 
 
@@ -92,9 +92,9 @@ def test_a_command_starts_what_asks_for_it(word, jobs):
 
 def test_a_word_that_starts_nothing_is_answered_with_those_that_do():
     assert reasons(jobs_for_command(CONFIGURATION, "destroy")) == {
-        "lint": "is not started by comments",
-        "plan": "is started by /iac-ci plan",
-        "apply": "is started by /iac-ci apply or /iac-ci deploy",
-        "teams": "is started by /iac-ci plan",
+        "lint": "has no trigger for comments",
+        "plan": "starts with /iac-ci plan",
+        "apply": "starts with /iac-ci apply or /iac-ci deploy",
+        "teams": "starts with /iac-ci plan",
     }
     assert commands(CONFIGURATION) == {"apply": ("apply",), "deploy": ("apply",), "plan": ("plan", "teams")}

@@ -277,7 +277,7 @@ def test_lambdas_records_of_what_died_are_read():
     with pytest.raises(ValueError, match="prepare"):
         parse_failure({"requestPayload": {"other": 1}})
     # Raised, and so an alarm in the end: nobody else could tell.
-    with pytest.raises(ValueError, match=f"event '{RUN_ID}' could not be worked on: no answer"):
+    with pytest.raises(ValueError, match=f"event '{RUN_ID}' could not be processed: no answer"):
         parse_failure({"requestPayload": {"trigger": RUN_ID}, "responsePayload": {"errorMessage": "no answer"}})
 
 

@@ -7,8 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_vcs.address import parse_address
-
 from iac_ci_common import ids, keys
 from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
@@ -22,6 +20,7 @@ from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
 from iac_ci_triggers.notice import NOTICE_MARKER, render_notice
+from iac_ci_vcs.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
