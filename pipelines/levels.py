@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -28,8 +29,14 @@ REFUSED: Final = 5
 """Exit code where runs are open that this version may not be able to end."""
 
 FUNCTIONS: Final = Path(__file__).resolve().parents[1] / "terraform" / "deploy" / "stack" / "functions.json"
-_OPEN: Final = ("queued", "running")
+_ENDED: Final = ("succeeded", "failed", "timed_out", "cancelled")
+"""States of a run that has ended; a state that only a later version knows is none of them."""
+
+_KEPT: Final = timedelta(days=1)
+"""How long a run's rows outlive its deadline; afterwards the rows are gone and only the accepted job may be left."""
+
 _JOBS: Final = "tmp/jobs/"
+_JOB: Final = "/job.json"
 _MAX_LISTED: Final = 100
 
 
@@ -62,10 +69,14 @@ def deployed(stack: str) -> dict[str, Any] | None:
 
 
 def open_runs(outputs: dict[str, Any], above: int) -> list[OpenRun]:
-    """Find the open runs that were accepted at a level above ``above``, oldest first."""
+    """Find the open runs that were accepted at a level above ``above``, oldest first.
+
+    A run whose rows have expired cannot be ended by any version and is not among them.
+    """
     prepared, found = _prepared(outputs["orders_table"])
     found += _unprepared(outputs["internal_bucket"], prepared)
-    return sorted(run for run in found if run.level > above)
+    now = datetime.now(UTC)
+    return sorted(run for run in found if run.level > above and datetime.fromisoformat(run.deadline) + _KEPT > now)
 
 
 def _prepared(table: str) -> tuple[set[str], list[OpenRun]]:
@@ -87,8 +98,8 @@ def _prepared(table: str) -> tuple[set[str], list[OpenRun]]:
     for row in (row for page in pages for row in page["Items"]):
         run_id, state = row["run_id"]["S"], row["status"]["S"]
         known.add(run_id)
-        if state in _OPEN:
-            level = int(row.get("stack_level", {}).get("N", FIRST_LEVEL))
+        if state not in _ENDED:
+            level = int(row["stack_level"]["N"]) if "stack_level" in row else FIRST_LEVEL
             found.append(OpenRun(run_id, level, state, row["accepted_at"]["S"], row["deadline"]["S"]))
     return known, found
 
@@ -98,11 +109,16 @@ def _unprepared(bucket: str, prepared: set[str]) -> Iterator[OpenRun]:
     storage = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
     for page in storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_JOBS):
         for key in (entry["Key"] for entry in page.get("Contents", [])):
-            run_id = key.removeprefix(_JOBS).partition("/")[0]
-            if run_id not in prepared:
+            run_id = key.removeprefix(_JOBS).removesuffix(_JOB)
+            if not key.endswith(_JOB) or run_id in prepared:
+                continue
+            try:
                 job = json.loads(storage.get_object(Bucket=bucket, Key=key)["Body"].read())
-                level = int(job.get("stack_level", FIRST_LEVEL))
-                yield OpenRun(run_id, level, "accepted", job["accepted_at"], job["deadline"])
+            except storage.exceptions.NoSuchKey:
+                # It expired since it was listed.
+                continue
+            level = int(job.get("stack_level", FIRST_LEVEL))
+            yield OpenRun(run_id, level, "accepted", job["accepted_at"], job["deadline"])
 
 
 def check(stack: str) -> None:
@@ -137,11 +153,18 @@ def check(stack: str) -> None:
 
 
 def main() -> None:
-    """Check the stack that the argument names; what AWS refuses is said in a line."""
+    """Check the stack that the argument names; what AWS refuses or cannot be read is reported in a line."""
     try:
         check(sys.argv[1])
     except (ClientError, BotoCoreError) as error:
         sys.stderr.write(f"deploy: the open runs could not be looked for: {error}. Nothing was changed.\n")
+        sys.exit(1)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        sys.stderr.write(
+            f"deploy: the stack's outputs or one of its runs cannot be read ({type(error).__name__}: {error!s:.200}), "
+            "so it is not known which runs are open. Nothing was changed; deploy the version that the stack has, and "
+            "repair or remove what it cannot read.\n"
+        )
         sys.exit(1)
 
 

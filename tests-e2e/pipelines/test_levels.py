@@ -8,17 +8,21 @@ import pytest
 
 pytestmark = pytest.mark.local_cloud
 
-RUN, ENDED, OLDER, UNPREPARED = (f"20260101T00000{number}-0123456789ab" for number in range(4))
+RUN, ENDED, OLDER, UNPREPARED, PAUSED, FORGOTTEN, ABANDONED = (
+    f"20260101T00000{number}-0123456789ab" for number in range(7)
+)
+ACCEPTED, DEADLINE = "2026-01-01T00:00:00Z", "2126-01-01T01:00:00Z"
+LONG_AGO = "2026-01-01T01:00:00Z"
 
 
-def row(run_id, status, level=None):
+def row(run_id, status, level=None, deadline=DEADLINE):
     """The row of a run as functions write it; without a level, as those wrote it that knew of none."""
     texts = {
         "run_id": run_id,
         "order_num": "0000",
         "status": status,
-        "accepted_at": "2026-01-01T00:00:00Z",
-        "deadline": "2026-01-01T01:00:00Z",
+        "accepted_at": ACCEPTED,
+        "deadline": deadline,
     }
     item = {name: {"S": value} for name, value in texts.items()}
     return item | ({"stack_level": {"N": str(level)}} if level else {})
@@ -42,12 +46,18 @@ def deployed(operator):
         row(RUN, "queued", 2) | {"order_num": {"S": "0001"}},
         row(ENDED, "succeeded", 2),
         row(OLDER, "running"),
+        # A state that only the later version knows, and a row that DynamoDB has not yet deleted.
+        row(PAUSED, "paused", 2),
+        row(ABANDONED, "running", 2, LONG_AGO),
     ):
         dynamodb.put_item(TableName="acme-orders", Item=item)
     storage.create_bucket(Bucket="acme-internal")
-    for run_id in (RUN, ENDED, OLDER, UNPREPARED):
-        job = {"stack_level": 2, "accepted_at": "2026-01-01T00:00:03Z", "deadline": "2026-01-01T01:00:03Z"}
+    for run_id in (RUN, ENDED, OLDER, UNPREPARED, FORGOTTEN):
+        # S3 deletes at midnight: the job of a run that ended may outlive the run's rows.
+        deadline = LONG_AGO if run_id == FORGOTTEN else DEADLINE
+        job = {"stack_level": 2, "accepted_at": ACCEPTED, "deadline": deadline}
         storage.put_object(Bucket="acme-internal", Key=f"tmp/jobs/{run_id}/job.json", Body=json.dumps(job).encode())
+    storage.put_object(Bucket="acme-internal", Key=f"tmp/jobs/{RUN}/other.json", Body=b"[]")
     yield operator
     aws.client("ssm").delete_parameter(Name="/iac-ci/acme/outputs")
 
@@ -64,19 +74,33 @@ def goes_on(operator) -> str:
 def test_it_refuses_and_lists_the_open_runs_that_need_the_higher_level(deployed):
     done = deployed.run("deploy")
     assert done.returncode == 5, done.stderr
-    assert "the stack acme is at level 2, and this version ends runs up to level 1.\n2 runs are open" in done.stderr
+    assert "the stack acme is at level 2, and this version ends runs up to level 1.\n3 runs are open" in done.stderr
     listed = [line.strip() for line in done.stderr.splitlines() if line.startswith("  2026")]
     assert listed == [
-        f"{RUN}  running, level 2, since 2026-01-01T00:00:00Z, ends by 2026-01-01T01:00:00Z",
-        f"{UNPREPARED}  accepted, level 2, since 2026-01-01T00:00:03Z, ends by 2026-01-01T01:00:03Z",
+        f"{RUN}  running, level 2, since {ACCEPTED}, ends by {DEADLINE}",
+        f"{UNPREPARED}  accepted, level 2, since {ACCEPTED}, ends by {DEADLINE}",
+        f"{PAUSED}  paused, level 2, since {ACCEPTED}, ends by {DEADLINE}",
     ]
     assert "Nothing was changed" in done.stderr
     assert not (deployed.checkout / ".build" / "acme" / "deploy").exists()
 
 
+def test_it_refuses_where_a_run_cannot_be_read(deployed):
+    storage = deployed.aws.client("s3")
+    place = {"Bucket": "acme-internal", "Key": f"tmp/jobs/{FORGOTTEN}/job.json"}
+    sound = storage.get_object(**place)["Body"].read()
+    storage.put_object(**place, Body=b'{"stack_level": "two"}')
+    done = deployed.run("deploy")
+    storage.put_object(**place, Body=sound)
+    assert done.returncode == 1
+    assert "cannot be read (ValueError" in done.stderr
+    assert "Nothing was changed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_it_goes_back_once_they_have_ended(deployed):
     dynamodb = deployed.aws.client("dynamodb")
-    for run_id in (RUN, UNPREPARED):
+    for run_id in (RUN, UNPREPARED, PAUSED):
         dynamodb.put_item(TableName="acme-orders", Item=row(run_id, "cancelled", 2))
     said = goes_on(deployed)
     assert "The stack goes back from level 2 to 1: no run is open that needs the higher one." in said
