@@ -238,7 +238,7 @@ def test_no_file_brings_a_traceback(tmp_path):
     assert [bool(report["problems"]) for report in reports] == [True] * len(ODD)
 
 
-@pytest.mark.parametrize("name", ["", "missing.json", "a\udcff.json"])
+@pytest.mark.parametrize("name", ["", "missing.json", "a\udcff.json", "x" * 300])
 def test_what_cannot_be_read_is_said_plainly_in_any_locale(tmp_path, name):
     program = "from iac_ci_cli.main import main; main()"
     done = subprocess.run(

@@ -34,6 +34,14 @@ def is_standard_input(path: Path) -> bool:
     return str(path) == "-"
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder; False where that cannot be seen, so that opening it says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def read_file(path: Path) -> bytes:
     """Read a job as it will be sent: ``job.json`` of a folder, the file itself, or standard input for ``-``.
 
@@ -45,7 +53,7 @@ def read_file(path: Path) -> bytes:
         if sys.stdin is None:
             raise CommandFailed("standard input is closed", exit_code=ExitCode.BAD_INPUT)
         return sys.stdin.buffer.read(most)
-    file = path / "job.json" if path.is_dir() else path
+    file = path / "job.json" if is_folder(path) else path
     try:
         with file.open("rb") as opened:
             return opened.read(most)
@@ -59,10 +67,10 @@ def code_folder(job: Path, code: Path | None) -> Path | None:
     Raises ``CommandFailed`` where ``code`` is not a folder.
     """
     if code is not None:
-        if not code.is_dir():
+        if not is_folder(code):
             raise CommandFailed(f"{code} is not a folder", exit_code=ExitCode.BAD_INPUT)
         return code
-    return job / "code" if (job / "code").is_dir() else None
+    return job / "code" if is_folder(job / "code") else None
 
 
 def check(body: bytes, rules: Rules, *, code: str | None = None) -> None:

@@ -85,7 +85,7 @@ def kind_of(name: str, body: bytes) -> Kind:
 
 def _file_in(path: Path) -> Path:
     """Return the file that a folder stands for: its ``job.json``, else its configuration."""
-    if jobs.is_standard_input(path) or not path.is_dir():
+    if jobs.is_standard_input(path) or not jobs.is_folder(path):
         return path
     for name in ("job.json", FILE_NAME, _OTHER_NAME):
         if (path / name).exists():
@@ -107,7 +107,12 @@ def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path |
         jobs.check(body, rules, code=None if folder is None else jobs.PACKED)
     except InputProblems as error:
         report.problems = error.problems
-        if folder is None and not jobs.is_standard_input(path) and (path.parent / "code").is_dir() and path.is_file():
+        if (
+            folder is None
+            and not jobs.is_standard_input(path)
+            and jobs.is_folder(path.parent / "code")
+            and path.is_file()
+        ):
             report.hint = f"Name the folder {path.parent} to send its folder code with the job, or use --code."
     return report
 
