@@ -9,11 +9,12 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.locks import DynamoLocks
+from iac_ci_common.aws.rows import item, model
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.lock import Delivery
-from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.models.rows import ReportTarget, RunRow
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import FakeClock, MemoryRuns
@@ -148,3 +149,18 @@ def test_runs_in_memory_keep_what_was_written_since_as_the_table_does():
     assert runs.apply([Transition(read, sent)]) == ()
     (kept,) = runs.read(RUN_ID).orders
     assert (kept.model_extra, kept.status) == ({"future": 1}, OrderState.DISPATCHING)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("expires_at", {"S": "soon"}),
+        ("expires_at", {"N": "1767225600000"}),
+        ("report", {"M": {"repository": {"S": "x"}}}),
+        ("report", {"S": "{"}),
+    ],
+)
+def test_an_attribute_of_another_form_cannot_be_read_and_is_named(name, value):
+    with pytest.raises(StoredUnreadable, match=f"stored RunRow .{name}") as refused:
+        model(RunRow, {**item(run_row()), name: value})
+    assert refused.value.retry_is_safe

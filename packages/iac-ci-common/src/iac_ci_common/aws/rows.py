@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from iac_ci_common.errors import StoredUnreadable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -52,17 +54,27 @@ def model(kind: type[M], low_level: Mapping[str, Any]) -> M:
     for name, value in low_level.items():
         if name not in kind.model_fields:
             continue
-        plain = deserialise(value)
-        if isinstance(plain, Decimal):
-            plain = int(plain)
-        if name == EXPIRY:
-            plain = datetime.fromtimestamp(plain, UTC)
-        elif name in _NESTED:
-            plain = json.loads(plain)
-        elif isinstance(plain, list):
-            plain = [int(entry) if isinstance(entry, Decimal) else entry for entry in plain]
-        fields[name] = plain
+        try:
+            fields[name] = _plain(name, deserialise(value))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StoredUnreadable(
+                f"this version of iac-ci cannot read a stored {kind.__name__} ({name} has another form): a newer "
+                "version wrote it or it is damaged. Nothing was changed; deploy the newer version again, and it goes "
+                "on by itself"
+            ) from error
     return kind.from_stored(fields)
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, Decimal):
+        value = int(value)
+    if name == EXPIRY:
+        return datetime.fromtimestamp(value, UTC)
+    if name in _NESTED:
+        return json.loads(value)
+    if isinstance(value, list):
+        return [int(entry) if isinstance(entry, Decimal) else entry for entry in value]
+    return value
 
 
 def expiry_seconds(moment: datetime) -> int:
