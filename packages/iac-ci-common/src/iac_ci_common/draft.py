@@ -105,6 +105,9 @@ def _rename_fields(annotation: Any, content: Any, location: Location, draft: Dra
         return
     for inner in _inner(annotation):
         origin = get_origin(inner)
+        if origin not in {list, dict} or not _holds_model(get_args(inner)[-1]):
+            # A job may hold half a million names of dependencies; a look at each would take most of the time.
+            continue
         if origin is list and isinstance(content, list):
             for index, item in enumerate(content):
                 _rename_fields(get_args(inner)[0], item, (*location, index), draft)
@@ -132,6 +135,13 @@ def _inner(annotation: Any) -> Iterator[Any]:
             yield from _inner(choice)
     else:
         yield annotation
+
+
+def _holds_model(annotation: Any) -> bool:
+    """Return whether a value of this type may hold fields, itself or at any depth."""
+    return _model_of(annotation) is not None or any(
+        _holds_model(get_args(inner)[-1]) for inner in _inner(annotation) if get_origin(inner) in {list, dict}
+    )
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
