@@ -10,7 +10,9 @@ from iac_ci_common.repository_url import repository_problem
     [
         "ext::sh -c touch", "--upload-pack=touch x", "-oProxyCommand=x", "http://example.com/a", "file:///etc", "git://x/y",
         "https://user:token@example.com/a", "https://token@example.com/a", "https://-x/a", "https://example.com", "",
-        "a b", "ssh://-oProxyCommand=touch/x", "-x@example.com:a",
+        "a b", "ssh://-oProxyCommand=touch/x", "-x@example.com:a", "ssh://-oProxyCommand=touch@example.com/a",
+        "https://exam ple.com/a/b", "https://example.com/a/\u202eb", "https://example.com:99999/a", "https://example.com:x/a",
+        "git@example.com:a/\u202eb",
     ],
 )  # fmt: skip
 def test_addresses_that_git_must_not_see_are_refused(address):

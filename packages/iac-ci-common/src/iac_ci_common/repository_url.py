@@ -16,18 +16,21 @@ def repository_problem(repository: str, *, allow_file: bool = False) -> str | No
     Accepted are ``https://``, ``ssh://`` and ``user@host:path``; ``file://`` only with ``allow_file``, which the local
     cloud sets. A URL must not contain credentials, because it is shown and stored.
     """
-    if _SCP.fullmatch(repository):
+    is_plain = repository.isprintable() and " " not in repository
+    if _SCP.fullmatch(repository) and is_plain:
         return None
     try:
         parts = urlsplit(repository)
-        host, password = parts.hostname, parts.password
+        host, password, port = parts.hostname, parts.password, parts.port
     except ValueError:
         return "is not the URL of a repository (example: https://github.com/owner/name)"
     if parts.scheme == "file":
         return None if allow_file and parts.path.startswith("/") else "is file://, which works on the local cloud only"
     if parts.scheme not in _URL_SCHEMES:
         return "must be https://…, ssh://… or user@host:path"
-    if not host or host.startswith("-") or not parts.path.strip("/"):
+    if port == 0 or not is_plain:
+        return "is not the address of a repository"
+    if not host or host.startswith("-") or (parts.username or "").startswith("-") or not parts.path.strip("/"):
         return "has no host or no path"
     if password is not None or (parts.scheme == "https" and parts.username is not None):
         return "contains credentials; remove them and store the token at git_token_location"
