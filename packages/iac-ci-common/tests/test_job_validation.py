@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from iac_ci_common import partial_reading
 from iac_ci_common.errors import InputProblems
 from iac_ci_common.job_validation.check import check_fields, check_job
 from iac_ci_common.job_validation.json_body import parse_body
+from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.job import Order
 
@@ -94,3 +96,19 @@ def test_a_text_that_could_not_be_stored_is_refused_wherever_it_stands():
     assert found(job) == [("orders[0].env_vars.A", "must be text without a lone surrogate (half of a character)")]
     whole = b'{"username": "tests", "orders": [{"cmds": ["\\ud83d\\ude00"], "timeout": 1}]}'
     assert check_job(whole, Rules()).orders[0].cmds == ["😀"]
+
+
+def test_lists_of_text_are_not_searched_for_fields(monkeypatch):
+    looks = []
+    rename = partial_reading._rename_fields
+    monkeypatch.setattr(partial_reading, "_rename_fields", lambda *given: (looks.append(1), rename(*given)))
+    read_order_draft({"cmds": ["true"], "timeout": 1, "dependencies": [f"n{number}" for number in range(1000)]})
+    assert len(looks) < 50
+
+
+def test_a_time_out_of_thousands_of_digits_is_not_repeated():
+    body = json.dumps({"username": "tests", "orders": [{"cmds": ["true"], "timeout": 10**4000}]}).encode()
+    with pytest.raises(InputProblems) as caught:
+        check_job(body, Rules())
+    assert [problem.where for problem in caught.value.problems] == ["job_timeout", "orders[0].timeout"]
+    assert all(len(problem.what) < 100 for problem in caught.value.problems)

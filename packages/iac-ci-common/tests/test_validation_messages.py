@@ -123,3 +123,17 @@ def test_orders_and_cycles():
     assert unknown_order("nope") == "unknown order 'nope'"
     assert cycle(["a", "b", "a"]) == "dependency cycle: a → b → a"
     assert "… 1 more …" in cycle([str(number) for number in range(21)])
+
+
+def test_a_letter_that_looks_like_another_is_seen():
+    assert unknown_field("tim\u0435out", Order.model_fields) == (
+        "unknown field 'tim\\u0435out'; did you mean 'timeout'?"
+    )
+
+
+@pytest.mark.parametrize("field", ["username", "flow_label"])
+def test_what_stands_in_the_place_of_a_name_is_not_repeated(field):
+    with pytest.raises(ValidationError) as caught:
+        Job.model_validate({"username": "a", "orders": [{"cmds": ["x"], "timeout": 1}], field: "https://a:hunter2@b"})
+    (entry,) = caught.value.errors()
+    assert message(entry) == "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit"

@@ -94,14 +94,17 @@ jobs:
         ),
         ("line 2: defaults.env_vars.OK", "has no value"),
         ("line 2: defaults.timout", "unknown field 'timout'; did you mean 'timeout'?"),
-        ("line 4: jobs.'pl an'", "'pl an' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
+        ("line 4: jobs.'pl an'", "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit"),
         (
             "line 5: jobs.'pl an'.on",
             "has no trigger, so nothing starts the job; add pull_request, command or push",
         ),
         ("line 6: jobs.'pl an'.orders", "is empty"),
         ("line 9: jobs.apply.on.command[0]", "help is a command of the engine; use another word"),
-        ("line 11: jobs.apply.orders[0].name", "'x y' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
+        (
+            "line 11: jobs.apply.orders[0].name",
+            "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit",
+        ),
         ("line 12: jobs.apply.orders[0].cmds", "must be a list"),
         ("line 13: jobs.apply.orders[0].timeout", "must be a whole number without quotes, point or exponent"),
         ("line 14: jobs.apply.orders[0].must_succeed", "must be true or false"),
@@ -321,7 +324,7 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         (
             job("{d: ['.x']}", "[{name: '{{ matrix.d }}', cmds: [x]}]"),
             "orders[0].name",
-            "'-x' is not a valid name",
+            "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit",
         ),
         (
             job(f"{{d: [{','.join(map(str, range(900)))}]}}", f"[{{name: a, cmds: [{'x' * 8000}]}}]"),
@@ -526,7 +529,7 @@ def test_an_order_that_could_not_be_read_is_not_missed():
 def test_a_job_with_a_wrong_name_is_checked_under_it():
     content = job(orders="[{name: a, cmds: [x], depends_on: [b]}]").replace(b"  go:", b"  g o:")
     assert found(content) == [
-        ("line 3: jobs.'g o'", "'g o' is not a valid name ([A-Za-z0-9][A-Za-z0-9_-]{0,127})"),
+        ("line 3: jobs.'g o'", "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit"),
         ("line 6: jobs.'g o'.orders[0].depends_on[0]", "unknown order 'b'"),
     ]
 

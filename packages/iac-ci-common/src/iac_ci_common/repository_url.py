@@ -29,7 +29,7 @@ def repository_problem(repository: str, *, allow_file: bool = False) -> str | No
     if parts.scheme not in _URL_SCHEMES:
         return "must be https://…, ssh://… or user@host:path"
     if port == 0 or not is_plain:
-        return "is not the address of a repository"
+        return "is not the URL of a repository (example: https://github.com/owner/name)"
     if not host or host.startswith("-") or (parts.username or "").startswith("-") or not parts.path.strip("/"):
         return "has no host or no path"
     if password is not None or (parts.scheme == "https" and parts.username is not None):

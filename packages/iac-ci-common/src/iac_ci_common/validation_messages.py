@@ -189,5 +189,5 @@ def meant(name: str, fields: Iterable[str]) -> str | None:
 
 
 def shown(name: str) -> str:
-    """Return a name in quotes, at most 64 characters, without control characters."""
-    return f"{name[:64]!r}"
+    """Return a name in quotes, at most 64 characters, in ASCII: a letter that looks like another is seen."""
+    return ascii(name[:64])

@@ -84,7 +84,8 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
                 "git_token_location",
                 f"must begin with {tokens}, because the orchestrator reads no others",
             )
-    longest = max(order.timeout for order in job.orders)
+    # A longer one is a problem of its order.
+    longest = min(max(order.timeout for order in job.orders), limits.MAX_JOB_SECONDS)
     if job.job_timeout < longest:
         yield Problem("job_timeout", f"is shorter than the longest order's timeout; set at least {longest} seconds")
     needed = longest + limits.PRESIGN_MARGIN_SECONDS

@@ -18,10 +18,18 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def _name(value: str) -> str:
+    try:
+        return ids.check_name(value)
+    except ValueError:
+        # The value is not repeated: people have put addresses with their passwords here.
+        raise ValueError("must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit") from None
+
+
 RunId = Annotated[str, AfterValidator(ids.check_run_id)]
 TraceId = Annotated[str, AfterValidator(ids.check_trace_id)]
 OrderNum = Annotated[str, AfterValidator(ids.check_order_num)]
-Name = Annotated[str, AfterValidator(ids.check_name)]
+Name = Annotated[str, AfterValidator(_name)]
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 """A point in time with a time zone, converted to UTC."""
 
