@@ -278,3 +278,10 @@ def test_without_a_local_cloud_the_next_step_is_named(tmp_path, monkeypatch):
 )
 def test_refusals_are_told_apart(status, body, kind):
     assert isinstance(jobs._refused(status, body), kind)
+
+
+def test_a_job_does_not_grow_when_its_code_is_named():
+    body = json.dumps(
+        {"username": "tests", "orders": [{"cmds": ["echo " + "é" * 5000], "timeout": 60}]}, ensure_ascii=False
+    ).encode()
+    assert len(jobs.name_code(body, "s3://bucket/key")) < len(body) + 50

@@ -109,7 +109,8 @@ def name_code(body: bytes, location: str) -> bytes:
         check_job(body, Rules(), code=location)
     if not fill_code(content, location):
         return body
-    return json.dumps(content, separators=(",", ":")).encode()
+    # In UTF-8 as it came: escaped, a letter beyond ASCII takes up to three times its bytes, which the endpoint counts.
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def places_without_code(body: bytes) -> list[str]:
