@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from iac_ci_common import partial_reading
+from iac_ci_common import draft
 from iac_ci_common.errors import InputProblems
 from iac_ci_common.job_validation.check import check_fields, check_job
 from iac_ci_common.job_validation.json_body import parse_body
@@ -100,8 +100,8 @@ def test_a_text_that_could_not_be_stored_is_refused_wherever_it_stands():
 
 def test_lists_of_text_are_not_searched_for_fields(monkeypatch):
     looks = []
-    rename = partial_reading._rename_fields
-    monkeypatch.setattr(partial_reading, "_rename_fields", lambda *given: (looks.append(1), rename(*given)))
+    rename = draft._rename_fields
+    monkeypatch.setattr(draft, "_rename_fields", lambda *given: (looks.append(1), rename(*given)))
     read_order_draft({"cmds": ["true"], "timeout": 1, "dependencies": [f"n{number}" for number in range(1000)]})
     assert len(looks) < 50
 
