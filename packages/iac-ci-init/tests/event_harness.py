@@ -118,7 +118,7 @@ class Hosted:
         before = len(self.invoker.triggered)
         received = self.receiver.receive(sender, request)
         for trigger_id in self.invoker.triggered[before:]:
-            self.processor.work(trigger_id)
+            self.processor.process(trigger_id)
         return received
 
     def pull_request(self, action="opened", sender=WRITER, **options):

@@ -114,7 +114,7 @@ def test_a_leg_that_died_after_the_ledger_goes_on_under_the_same_run(hosted, mon
         broken.setattr(hosted.watchdogs, "start", fail)
         with pytest.raises(PortFailed):
             hosted.pull_request()
-    hosted.processor.work(hosted.invoker.triggered[0])
+    hosted.processor.process(hosted.invoker.triggered[0])
     (stored,) = hosted.jobs
     ledger = hosted.ledgers.read(keys.pull_request_ledger("github.com/acme/infra", 7))
     assert [run.run_id for run in ledger.runs] == [stored.run_id]

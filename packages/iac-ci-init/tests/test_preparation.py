@@ -155,7 +155,7 @@ def test_everything_that_is_missing_ends_the_run_with_all_reasons():
         ]
     )
     rows = world.prepare()
-    for part in ("ssm:/iac-ci/jobs/none", "no key nothing", "s3://bucket/none.zip", "https://example.com/none"):
+    for part in ("ssm:/iac-ci/jobs/none", "key nothing", "s3://bucket/none.zip", "https://example.com/none"):
         assert part in rows.run.preparation_error
     assert len(rows.orders) == 4
     assert world.objects.exists(keys.trigger(RUN_ID))

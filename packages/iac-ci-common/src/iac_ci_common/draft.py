@@ -28,7 +28,7 @@ MISSING: Final = object()
 """Original value of a missing field."""
 
 REMOVE: Final = object()
-"""Stand-in for a value that may be rerenamed_keys."""
+"""Stand-in for a value that may be removed."""
 
 _PASSES: Final = 5
 """How often content is repaired and parsed again: some problems show only after others are repaired."""
@@ -42,7 +42,7 @@ _KEY: Final = "[key]"
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """Stand-in for a mapping in which the combination of ``fields`` is not allowed: all of them are rerenamed_keys."""
+    """Stand-in for a mapping in which the combination of ``fields`` is not allowed: all of them are removed."""
 
     fields: tuple[str, ...]
 

@@ -178,7 +178,7 @@ class RunLocks(Protocol):
         ...
 
     def complete(self, lock: Lock) -> None:
-        """Mark the run as completed for ever; raise ``ConditionFailed`` if the lock has another owner or token."""
+        """Mark the run as completed; raise ``ConditionFailed`` if the lock has another owner or token."""
         ...
 
 

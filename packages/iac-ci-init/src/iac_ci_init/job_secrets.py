@@ -45,7 +45,7 @@ class JobSecrets:
                 named.add(order.sops_key)
         if any((source := code_source(job, order)) is not None and source.repository for order in job.orders):
             named |= {text for text in (job.git_token_location, job.git_ssh_key_location) if text is not None}
-            locations = sorted({_whole(parse_location(text)) for text in named})
+        locations = sorted({_whole(parse_location(text)) for text in named})
         roles = sorted({order.assume_role for order in job.orders if order.assume_role is not None})
         texts = self.parallel.run([partial(self._read_one, location) for location in locations])
         self._read = {location: _final(text) for location, text in zip(locations, texts, strict=True)}

@@ -84,7 +84,7 @@ class Watchdog:
         if claim.claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}:
             return False
         if claim.claimed_by is not Reporter.WORKER:
-            # A newer version let another part of the engine take it: that part ends it.
+            # A newer version's function, which this version does not know, has the claim and ends the order.
             return True
         dispatch, _, rest = (claim.execution or "").partition(":")
         call = rest.partition(":")[0]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from iac_ci_common.redaction import Redactor
 
 MAX_LOG_BYTES: Final = 512 * 1024 * 1024
-"""Most bytes of log that are kept; the commands may print on."""
+"""Most bytes of the log that are stored; the commands may print more."""
 
 _CHUNK: Final = 64 * 1024
 _DRAIN_SECONDS: Final = 5.0
@@ -35,7 +35,7 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What is to be run, where, with what, and for how long at the most."""
+    """The commands, their folder and environment, and the most seconds that they may take."""
 
     cmds: Sequence[str]
     folder: Path
@@ -60,7 +60,7 @@ class BashRunner:
         self._bash = shutil.which("bash", path=os.defpath) or "/bin/bash"
 
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
-        """Run the commands until one fails, the time is up, or we are asked to end."""
+        """Run the commands until one fails, they reach their time-out, or the worker is stopped."""
         reading, writing = os.pipe()
         writer = _LogWriter(reading, log, redactor)
         writer.start()
@@ -99,7 +99,7 @@ class BashRunner:
         return Outcome(Ending.EXITED, code, number, len(commands.cmds))
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Ask the whole group to end, wait, and then do not ask."""
+        """Stop the process group with SIGTERM and, after the grace, with SIGKILL."""
         end_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired, Stopped):
             process.wait(self._grace)
@@ -108,7 +108,7 @@ class BashRunner:
 
 
 class _LogWriter(threading.Thread):
-    """Reads what the commands print, redacts it and writes it, as it comes."""
+    """Reads the commands' output, redacts it and writes it to the log, in chunks."""
 
     def __init__(self, reading: int, log: Path, redactor: Redactor) -> None:
         super().__init__(name="log", daemon=True)
@@ -131,7 +131,7 @@ class _LogWriter(threading.Thread):
         if len(data) > room:
             data = (
                 data[:room]
-                + f"\n[iac-ci] the log is longer than {MAX_LOG_BYTES} bytes; the rest is not kept\n".encode()
+                + f"\n[iac-ci] the log has more than {MAX_LOG_BYTES} bytes; the rest is not stored\n".encode()
             )
         self._written += len(data)
         write(data)  # type: ignore[operator]

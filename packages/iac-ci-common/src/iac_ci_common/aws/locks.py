@@ -119,7 +119,7 @@ class DynamoLocks:
         return None
 
     def complete(self, lock: Lock) -> None:
-        """Mark the run as completed for ever."""
+        """Mark the run as completed; it is never taken again."""
         self._update_owned(lock, "SET completed = :true REMOVE #owner, lease_until", {":true": {"BOOL": True}})
 
     def read(self, run_id: str) -> Lock | None:

@@ -13,7 +13,7 @@ JOB_KINDS: Final = frozenset(
     {"accepted", "preparation_failed", "comment_failed", "status_failed", "nudged"}
     | {state.value for state in RunState}
 )
-"""What may happen to a run as a whole."""
+"""Kinds of events of the whole run."""
 
 
 class Event(StoredShape):

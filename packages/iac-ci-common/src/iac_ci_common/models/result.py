@@ -22,7 +22,7 @@ class Reporter(StrEnum):
 
 
 AnyReporter = Annotated[Reporter | str, Field(union_mode="left_to_right")]
-"""A reporter; a text where a newer version knows one that this version does not."""
+"""A reporter; a text if a newer version wrote one that this version does not know."""
 
 
 class Claim(StoredShape):

@@ -73,7 +73,7 @@ class MemoryLocks:
         return None
 
     def complete(self, lock: Lock) -> None:
-        """Mark the run as completed for ever."""
+        """Mark the run as completed; it is never taken again."""
         current = self._owned(lock)
         self.locks[lock.run_id] = current.model_copy(update={"owner": None, "lease_until": None, "completed": True})
 
