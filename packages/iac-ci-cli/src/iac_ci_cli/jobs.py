@@ -79,7 +79,7 @@ def check(body: bytes, rules: Rules, *, code: str | None = None) -> None:
     ``code`` is the location that orders without code will get.
     """
     if len(body) > MAX_BODY_BYTES:
-        raise InputProblems([Problem("body", f"is longer than {MAX_BODY_BYTES} bytes")])
+        raise InputProblems([Problem("body", f"has more than the allowed {MAX_BODY_BYTES} bytes")])
     check_job(body, rules, code=code)
 
 
