@@ -190,4 +190,8 @@ def test_refuses_an_event_that_is_none(function: Start, name: str) -> None:
 def test_the_door_of_codebuild_refuses_what_it_cannot_read(engine: Engine, image: str) -> None:
     for work in ("", "no base64", base64.b64encode(b'{"schema_version": 1}').decode()):
         done = engine.inside(image, "iac-ci-worker", "run", IAC_CI_WORK=work)
-        assert (done.returncode, done.stdout, done.stderr) == (2, "", "iac-ci-worker: the work is missing or not valid; set --work or IAC_CI_WORK\n")
+        assert (done.returncode, done.stdout, done.stderr) == (
+            2,
+            "",
+            "iac-ci-worker: the work is missing or not valid; set --work or IAC_CI_WORK\n",
+        )
