@@ -1,0 +1,102 @@
+"""Lists where the system differs from its first picture, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iac_ci_common import limits
+
+if TYPE_CHECKING:
+    from docs.architecture_diagram.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """One difference. ``name`` is what boxes and messages refer to; texts may hold `code`."""
+
+    name: str
+    before: str
+    now: str
+    reason: str
+
+
+def departures(stack: Stack) -> list[Departure]:
+    """Return all differences in the order of a run; their index in the list is their number."""
+    seconds = stack.api["integration_timeout_ms"] // 1000
+    days = limits.RETENTION_SECONDS // 86400
+    return [
+        Departure(
+            "two-invocations",
+            "init_job does everything within the request.",
+            "The request is verified, validated, stored and answered with 202. init_job invokes itself for the rest.",
+            f"GitHub waits 10 s for an answer and API Gateway {seconds} s; fetching and packing code can take longer.",
+        ),
+        Departure(
+            "run-watchdog",
+            "The orchestrator starts a watchdog when it dispatches an order.",
+            "init_job also starts one for the run when it accepts the job. It ends with the run.",
+            "A run is watched from acceptance on, even if its preparation or an orchestrator dies.",
+        ),
+        Departure(
+            "fresh-urls",
+            "init_job generates the presigned callback URLs.",
+            "The orchestrator generates them when it dispatches the order.",
+            "A presigned URL ends with the credentials that signed it, and an order can wait for hours.",
+        ),
+        Departure(
+            "sealing-key",
+            "No key is drawn; SOPS encrypts the secrets.",
+            "SOPS seals secrets under a KMS key of the stack, with the run as encryption context.",
+            "Only roles of the stack can open them, and AWS compares the run that each request names.",
+        ),
+        Departure(
+            "order-key",
+            "Table orders: partition key `run_id:order_num`, kept for 1 day.",
+            f"Partition key `run_id`, sort key `order_num`, kept for {days} day after the run's deadline.",
+            "One strongly consistent query reads a whole run, and no row expires while its run is open.",
+        ),
+        Departure(
+            "lease",
+            "A lock is acquired with a conditional put and released at the end.",
+            f"A lock is a lease of {limits.LEASE_SECONDS} s with a counter of events, its doorbell. Conditional writes "
+            "protect the rows, not the lock.",
+            "An event that finds the lock held is not lost, and an orchestrator that dies blocks its run for seconds.",
+        ),
+        Departure(
+            "claim",
+            "The worker unpacks its order and runs the commands.",
+            "The worker first creates `claim.json`, which can be created only once. A worker that comes second exits.",
+            "Lambda delivers asynchronous events at least once. Commands must run at most once.",
+        ),
+        Departure(
+            "failure-record",
+            "Only the state machine calls watchdog_check.",
+            "Lambda also calls it when an invocation of init_job or of the worker failed for good.",
+            "A worker that crashed is reported at once instead of at its time-out.",
+        ),
+        Departure(
+            "dead-letters",
+            "Failed events, alarms and log retention are not drawn.",
+            "A queue keeps events that failed for good. Alarms report to a topic. Log groups expire.",
+            "Nothing fails silently, and nothing is kept without a limit.",
+        ),
+        Departure(
+            "bootstrap-state",
+            "The state of bootstrap is local.",
+            "After the first run it is in the bucket that bootstrap created.",
+            "Any machine can run bootstrap again.",
+        ),
+        Departure(
+            "digest",
+            "The image is tagged with the commit's hash and `latest`.",
+            "Both tags exist, but functions and builds use the image by its digest.",
+            "The image that was tested is the image that runs.",
+        ),
+        Departure(
+            "smoke-job",
+            "Smoke tests verify that the parts exist.",
+            "They also run a job of two orders to its end.",
+            "Parts that exist can still lack a right or a route between them.",
+        ),
+    ]
