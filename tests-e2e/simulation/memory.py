@@ -83,7 +83,7 @@ class RecordedLocks(MemoryLocks):
     def ring(
         self,
         run_id: str,
-        news: AbstractSet[str],
+        pending: AbstractSet[str],
         *,
         owner: str,
         now: datetime,
@@ -92,7 +92,7 @@ class RecordedLocks(MemoryLocks):
     ) -> Lock:
         """Count one more event."""
         before = self.locks.get(run_id)
-        lock = super().ring(run_id, news, owner=owner, now=now, lease_seconds=lease_seconds, expires_at=expires_at)
+        lock = super().ring(run_id, pending, owner=owner, now=now, lease_seconds=lease_seconds, expires_at=expires_at)
         if self._mutation == "doorbell" and before is not None and before.owner is not None:
             self.locks[run_id] = lock = before
         return lock
@@ -100,7 +100,7 @@ class RecordedLocks(MemoryLocks):
     def release(self, lock: Lock) -> Lock | None:
         """Let go unless it rang."""
         if self._mutation == "conditional release":
-            lock = lock.model_copy(update={"doorbell": self._ours(lock).doorbell})
+            lock = lock.model_copy(update={"doorbell": self._owned(lock).doorbell})
         return super().release(lock)
 
 

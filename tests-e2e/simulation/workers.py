@@ -104,7 +104,7 @@ def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker
     exchange._pool = network
     ports = WorkerPorts(
         clock=world,
-        exchange=exchange,
+        objects=exchange,
         sealer=world.port("sealer", world.sealer),
         runner=PretendedCommands(world, checks, stories),
         logger=Silent(),
