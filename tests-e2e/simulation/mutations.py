@@ -49,7 +49,7 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         with patch("iac_ci_orchestrator.decide._is_stale", lambda order, now: False):
             yield
     elif mutation == "own claims only":
-        with patch("iac_ci_watchdog.act.Watchdog._is_anothers", lambda watchdog, died: False):
+        with patch("iac_ci_watchdog.act.Watchdog._is_claimed_by_another", lambda watchdog, died: False):
             yield
     elif mutation == "conditional transitions":
         with patch("iac_ci_common.testing.runs.holds", lambda transition, current: True):
