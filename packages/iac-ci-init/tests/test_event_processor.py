@@ -24,7 +24,7 @@ from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
-from iac_ci_vcs.testing.code_host import ENGINE
+from iac_ci_vcs.testing.memory_code_host import ENGINE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from event_harness import CONFIGURATION, HEAD, NEXT, REPOSITORY, SECRET, STRANGER, WRITER, Hosted

@@ -1,4 +1,4 @@
-"""The pull request is told, and what could not be told is told elsewhere."""
+"""A run reports to its pull request; what the code host refuses becomes an event."""
 
 from __future__ import annotations
 

@@ -123,9 +123,12 @@ def test_refusals_become_the_engines_errors(reports, wire, answer, error, safe):
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [({"repository": "file:///srv/infra"}, "is no repository"), ({"token_location": None}, "no git_token_location")],
+    [
+        ({"repository": "file:///srv/infra"}, "is not the address of a repository"),
+        ({"token_location": None}, "no git_token_location"),
+    ],
 )
-def test_what_cannot_be_written_at_all_is_said(reports, change, why):
+def test_a_report_without_host_or_token_is_refused(reports, change, why):
     with pytest.raises(PortFailed, match=why):
         reports.mark(TARGET.model_copy(update=change), STATUS)
 

@@ -1,4 +1,4 @@
-"""Addresses of repositories, and which provider their host takes: pure."""
+"""Parses addresses of repositories and chooses the provider for a host. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADDRESS: Final = re.compile(
 
 
 def parse_address(repository: str) -> RepositoryAddress | None:
-    """Take an ``https://``, ``ssh://`` or ``user@host:path`` address apart; None where it is on no code host."""
+    """Parse an ``https://``, ``ssh://`` or ``user@host:path`` address; return None for any other."""
     match = _ADDRESS.fullmatch(repository)
     if match is None:
         return None
@@ -33,13 +33,13 @@ def parse_address(repository: str) -> RepositoryAddress | None:
         return None
     host = match["host"]
     if not repository.startswith("https://"):
-        # The port is ssh's, not the API's.
+        # The port belongs to ssh, not to the API.
         host = host.partition(":")[0]
     return RepositoryAddress(host.lower(), path)
 
 
 def settings_for(host: str, hosts: Mapping[str, HostSettings] | None = None) -> HostSettings:
-    """Return how a host is spoken to: as configured, as known, by its name; else as GitHub Enterprise."""
+    """Return a host's provider: as configured, as known, as its name says; otherwise GitHub Enterprise."""
     known = {**KNOWN_HOSTS, **(hosts or {})}.get(host)
     if known is not None:
         return known

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 _FULL_HASH: Final = re.compile(r"[0-9a-f]{40}")
 _KEY_CHARS: Final = 40
-"""Longest key of a build status (Bitbucket Cloud REST API, "Commit statuses")."""
+"""Longest key of a build status, in characters (Bitbucket Cloud REST API, "Commit statuses")."""
 
-_FILES_A_PAGE: Final = 500
-_COMMENTS_A_PAGE: Final = 100
+_FILES_PER_PAGE: Final = 500
+_COMMENTS_PER_PAGE: Final = 100
 _PERMISSIONS: Final = {"admin": Permission.ADMIN, "write": Permission.WRITE, "read": Permission.READ}
 _STATES: Final = {
     CommitState.PENDING: "INPROGRESS",
@@ -59,26 +59,27 @@ class Bitbucket:
         api_url: str | None = None,
         seconds: float = 60,
     ) -> None:
-        """Open the repository; see ``Provider``.
+        """Open the repository without a request; see ``Provider``.
 
-        The token is an access token of repository or workspace, or ``<e-mail>:<token>`` for a user's API token.
+        The token is an access token of a repository or workspace, or ``<e-mail>:<token>`` for a user's API token.
+        Raises ``PortFailed`` for the credentials of a GitHub app.
         """
         if isinstance(credentials, AppCredentials):
-            raise PortFailed("Bitbucket knows no GitHub apps: give an access token")
+            raise PortFailed("Bitbucket has no GitHub apps: store an access token instead")
         self._address = address
         self._root = (api_url or "https://api.bitbucket.org/2.0").rstrip("/")
-        self._here = f"{self._root}/repositories/{quote(address.path)}"
+        self._repository_url = f"{self._root}/repositories/{quote(address.path)}"
         user, colon, secret = credentials.token.rpartition(":")
         self._secret = secret
         self._git_user = "x-bitbucket-api-token-auth" if colon else "x-token-auth"
         auth = HTTPBasicAuth(user, secret) if colon else BearerAuth(lambda: secret)
-        self._wire = HostSession(address.host, auth, seconds=seconds)
+        self._session = HostSession(address.host, auth, seconds=seconds)
         self._me: Account | None = None
 
     def me(self) -> Account:
-        """Return the token's account; of a repository's token its bot."""
+        """Return the token's account; a repository access token has a bot account."""
         if self._me is None:
-            with self._wire.doing("engine's own account"):
+            with self._session.doing("engine's own account"):
                 self._me = _account(self._get(f"{self._root}/user", "engine's own account"))
         return self._me
 
@@ -87,98 +88,98 @@ class Bitbucket:
         return Clone(self._address.clone_url, self._git_user, self._secret)
 
     def pull_request(self, number: int) -> PullRequest:
-        """Read a pull request; its commits are told in short and are asked for in full."""
-        with self._wire.doing("pull request"):
-            said = self._get(f"{self._here}/pullrequests/{number}", "pull request")
-            source, target = said["source"], said["destination"]
+        """Return a pull request. Bitbucket answers short hashes of commits; the full ones take two more requests."""
+        with self._session.doing("pull request"):
+            payload = self._get(f"{self._repository_url}/pullrequests/{number}", "pull request")
+            source, target = payload["source"], payload["destination"]
             head, base = (self._commit(side["commit"]["hash"]) for side in (source, target))
         repository = source.get("repository")
         return PullRequest(
             number=number,
-            title=said["title"],
-            author=_account(said["author"]),
-            is_open=said["state"] == "OPEN",
+            title=payload["title"],
+            author=_account(payload["author"]),
+            is_open=payload["state"] == "OPEN",
             head_sha=head,
             head_branch=source["branch"]["name"],
             head_repository=repository["full_name"] if repository else None,
             base_sha=base,
             base_branch=target["branch"]["name"],
             is_fork=not repository or repository["uuid"] != target["repository"]["uuid"],
-            url=said["links"]["html"]["href"],
+            url=payload["links"]["html"]["href"],
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """List the changed files, five hundred a request."""
-        what = "pull request's files"
-        with self._wire.doing(what):
-            place = f"{self._here}/pullrequests/{number}/diffstat"
-            return ChangedFiles(tuple(_changed(said) for said in self._pages(place, what, _FILES_A_PAGE)))
+        """Return the changed files, 500 per request."""
+        subject = "pull request's files"
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/pullrequests/{number}/diffstat"
+            return ChangedFiles(tuple(_changed(payload) for payload in self._pages(url, subject, _FILES_PER_PAGE)))
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
-        """Read a file's bytes, after asking what it is: a folder is answered with its listing."""
-        what = f"file {path:.200}"
+        """Return a file's bytes. A first request reads the type: Bitbucket answers a folder with its listing."""
+        subject = f"file {path:.200}"
         if any(part in {"", ".", ".."} for part in path.split("/")):
-            raise NotFound(f"{path!r:.200} names no file of a repository")
-        with self._wire.doing(what):
-            place = f"{self._here}/src/{self._commit_of(ref)}/{quote(path)}"
-            known = json_of(self._wire.ask("GET", place, what, params={"format": "meta"}))
+            raise NotFound(f"{path!r:.200} is not the path of a file in a repository")
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/src/{self._commit_of(ref)}/{quote(path)}"
+            known = json_of(self._session.ask("GET", url, subject, params={"format": "meta"}))
             if known["type"] != "commit_file":
-                raise NotFound(f"{self._address.host} has no {what}: it is a folder")
-            return read_bounded(self._wire.ask("GET", place, what, stream=True), what, max_bytes)
+                raise NotFound(f"{self._address.host} has no {subject}: it is a folder")
+            return read_bounded(self._session.ask("GET", url, subject, stream=True), subject, max_bytes)
 
     def branch_head(self, branch: str) -> str:
-        """Read a branch's commit."""
-        with self._wire.doing("branch"):
-            place = f"{self._here}/refs/branches/{quote(branch, safe='')}"
-            return str(self._get(place, "branch")["target"]["hash"])
+        """Return a branch's commit."""
+        with self._session.doing("branch"):
+            url = f"{self._repository_url}/refs/branches/{quote(branch, safe='')}"
+            return str(self._get(url, "branch")["target"]["hash"])
 
     def permission(self, account: Account) -> Permission:
-        """Ask for the user's highest right, groups and workspace included."""
-        what = "user's permission"
+        """Return the user's highest permission; groups and the workspace count."""
+        subject = "user's permission"
         if not re.fullmatch(r"\{[0-9a-fA-F-]{36}\}", account.id):
             return Permission.NONE
         workspace, _, name = self._address.path.partition("/")
-        place = f"{self._root}/workspaces/{quote(workspace)}/permissions/repositories/{quote(name)}"
-        with self._wire.doing(what):
-            said = json_of(self._wire.ask("GET", place, what, params={"q": f'user.uuid="{account.id}"'}))
-        mine = [entry["permission"] for entry in said["values"] if entry["user"]["uuid"] == account.id]
+        url = f"{self._root}/workspaces/{quote(workspace)}/permissions/repositories/{quote(name)}"
+        with self._session.doing(subject):
+            payload = json_of(self._session.ask("GET", url, subject, params={"q": f'user.uuid="{account.id}"'}))
+        mine = [entry["permission"] for entry in payload["values"] if entry["user"]["uuid"] == account.id]
         return max((_PERMISSIONS.get(right, Permission.NONE) for right in mine), default=Permission.NONE)
 
     def comment(self, number: int, comment_id: str) -> Comment:
-        """Read one comment."""
-        with self._wire.doing("comment"):
-            said = self._get(f"{self._here}/pullrequests/{number}/comments/{int(comment_id)}", "comment")
-        if said.get("deleted"):
+        """Return one comment; raise ``NotFound`` if it was deleted."""
+        with self._session.doing("comment"):
+            payload = self._get(f"{self._repository_url}/pullrequests/{number}/comments/{int(comment_id)}", "comment")
+        if payload.get("deleted"):
             raise NotFound(f"comment {comment_id} of #{number} was deleted")
-        return _comment(said)
+        return _comment(payload)
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
-        """Look for our own comment."""
-        with self._wire.doing("comments"):
-            place = f"{self._here}/pullrequests/{number}/comments"
-            for said in self._pages(place, "comments", _COMMENTS_A_PAGE):
+        """Return the engine's own comment that begins with ``marker``; None if there is none."""
+        with self._session.doing("comments"):
+            url = f"{self._repository_url}/pullrequests/{number}/comments"
+            for payload in self._pages(url, "comments", _COMMENTS_PER_PAGE):
                 if (
-                    said["content"]["raw"].startswith(marker)
-                    and not said.get("deleted")
-                    and _account(said["user"]).id == self.me().id
+                    payload["content"]["raw"].startswith(marker)
+                    and not payload.get("deleted")
+                    and _account(payload["user"]).id == self.me().id
                 ):
-                    return _comment(said)
+                    return _comment(payload)
         return None
 
     def create_comment(self, number: int, body: str) -> Comment:
-        """Write a comment."""
-        with self._wire.doing("comment", repeatable=False):
-            place = f"{self._here}/pullrequests/{number}/comments"
-            return _comment(json_of(self._wire.ask("POST", place, "comment", json={"content": {"raw": body}})))
+        """Create a comment."""
+        with self._session.doing("comment", repeatable=False):
+            url = f"{self._repository_url}/pullrequests/{number}/comments"
+            return _comment(json_of(self._session.ask("POST", url, "comment", json={"content": {"raw": body}})))
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
         """Replace a comment's text."""
-        with self._wire.doing("comment"):
-            place = f"{self._here}/pullrequests/{number}/comments/{int(comment_id)}"
-            return _comment(json_of(self._wire.ask("PUT", place, "comment", json={"content": {"raw": body}})))
+        with self._session.doing("comment"):
+            url = f"{self._repository_url}/pullrequests/{number}/comments/{int(comment_id)}"
+            return _comment(json_of(self._session.ask("PUT", url, "comment", json={"content": {"raw": body}})))
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
-        """Set a commit's build status; Bitbucket wants a link, so the commit's page stands where none is given."""
+        """Set a commit's build status. Bitbucket requires a link: without ``url`` it is the commit's page."""
         key = status.context
         if len(key) > _KEY_CHARS:
             key = hashlib.sha256(key.encode()).hexdigest()[:_KEY_CHARS]
@@ -189,45 +190,47 @@ class Bitbucket:
             "description": status.description,
             "url": url or f"https://{self._address.host}/{self._address.path}/commits/{status.commit}",
         }
-        with self._wire.doing("commit's status"):
-            place = f"{self._here}/commit/{quote(status.commit)}/statuses/build"
-            self._wire.ask("POST", place, "commit's status", json=sent)
+        with self._session.doing("commit's status"):
+            url = f"{self._repository_url}/commit/{quote(status.commit)}/statuses/build"
+            self._session.ask("POST", url, "commit's status", json=sent)
 
     def close(self) -> None:
-        """Let the connections go."""
-        self._wire.close()
+        """Close the connections."""
+        self._session.close()
 
     def _commit(self, short: str) -> str:
         if _FULL_HASH.fullmatch(short):
             return short
-        return str(self._get(f"{self._here}/commit/{quote(short)}", "commit")["hash"])
+        return str(self._get(f"{self._repository_url}/commit/{quote(short)}", "commit")["hash"])
 
     def _commit_of(self, ref: str) -> str:
         if _FULL_HASH.fullmatch(ref):
             return ref
         return self.branch_head(ref)
 
-    def _get(self, url: str, what: str) -> dict[str, Any]:
-        said: dict[str, Any] = json_of(self._wire.ask("GET", url, what))
-        return said
+    def _get(self, url: str, subject: str) -> dict[str, Any]:
+        payload: dict[str, Any] = json_of(self._session.ask("GET", url, subject))
+        return payload
 
-    def _pages(self, url: str, what: str, size: int) -> Iterator[dict[str, Any]]:
-        said = json_of(self._wire.ask("GET", url, what, params={"pagelen": size}))
-        yield from said["values"]
-        while place := said.get("next"):
-            if not place.startswith(f"{self._root}/"):
-                raise PortFailed(f"{self._address.host} sent us elsewhere for more {what}")
-            said = json_of(self._wire.ask("GET", place, what))
-            yield from said["values"]
-
-
-def _account(said: dict[str, Any]) -> Account:
-    return Account(said["uuid"], said.get("nickname") or said.get("display_name") or "")
+    def _pages(self, url: str, subject: str, size: int) -> Iterator[dict[str, Any]]:
+        payload = json_of(self._session.ask("GET", url, subject, params={"pagelen": size}))
+        yield from payload["values"]
+        while page := payload.get("next"):
+            if not page.startswith(f"{self._root}/"):
+                raise PortFailed(
+                    f"the next page of {subject} is not below {self._root}/: {self._address.host} is not trusted"
+                )
+            payload = json_of(self._session.ask("GET", page, subject))
+            yield from payload["values"]
 
 
-def _changed(said: dict[str, Any]) -> ChangedFile:
-    old, new = ((said.get(side) or {}).get("path") for side in ("old", "new"))
-    status = said["status"]
+def _account(payload: dict[str, Any]) -> Account:
+    return Account(payload["uuid"], payload.get("nickname") or payload.get("display_name") or "")
+
+
+def _changed(payload: dict[str, Any]) -> ChangedFile:
+    old, new = ((payload.get(side) or {}).get("path") for side in ("old", "new"))
+    status = payload["status"]
     if status == "renamed" and old and new:
         return ChangedFile(new, ChangeKind.RENAMED, old)
     if status in {"added", "removed"}:
@@ -235,12 +238,12 @@ def _changed(said: dict[str, Any]) -> ChangedFile:
     return ChangedFile(new or old or "", ChangeKind.MODIFIED)
 
 
-def _comment(said: dict[str, Any]) -> Comment:
+def _comment(payload: dict[str, Any]) -> Comment:
     return Comment(
-        id=str(said["id"]),
-        author=_account(said["user"]),
-        body=said["content"]["raw"],
-        created_at=datetime.fromisoformat(said["created_on"]),
-        edited=said["updated_on"] != said["created_on"],
-        url=((said.get("links") or {}).get("html") or {}).get("href"),
+        id=str(payload["id"]),
+        author=_account(payload["user"]),
+        body=payload["content"]["raw"],
+        created_at=datetime.fromisoformat(payload["created_on"]),
+        edited=payload["updated_on"] != payload["created_on"],
+        url=((payload.get("links") or {}).get("html") or {}).get("href"),
     )

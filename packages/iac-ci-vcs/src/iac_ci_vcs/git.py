@@ -1,4 +1,4 @@
-"""Git, as a list of arguments, with nothing of the machine's or the user's configuration."""
+"""Runs git with lists of arguments and without the configuration of the machine or the user."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import HostSettings
 
 _SECONDS: Final = 240
-"""Longest fetch: the init function's time-out less the rest of the preparation."""
+"""Longest run of one git command, in seconds: the init function's time-out less the rest of the preparation."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_PASSING = re.compile(
+_TEMPORARY_FAILURE = re.compile(
     r"returned error: (429|5[0-9][0-9])|connection (reset|timed out)|early EOF|hung up unexpectedly|RPC failed"
     r"|connection was (closed|reset)|operation timed out",
     re.IGNORECASE,
 )
-"""What git says when the host or the network failed, not the request."""
+"""Git's messages when the host or the network failed, not the request."""
 
 
 class GitRepositories:
-    """Fetches single commits."""
+    """Fetches single commits with git."""
 
     def __init__(
         self,
@@ -44,25 +44,25 @@ class GitRepositories:
         hosts: Mapping[str, HostSettings] | None = None,
         seconds: float = _SECONDS,
     ) -> None:
-        """Allow ``file://`` on the local cloud only; ``seconds`` is the longest that one step of git may take.
+        """Limit each git command to ``seconds``; set ``allow_file`` in the local cloud only.
 
-        ``hosts`` says how code hosts are spoken to whose names do not tell.
+        ``hosts`` has the provider of each code host whose name does not show it.
         """
         self._allow_file = allow_file
         self._hosts = hosts
         self._seconds = seconds
 
     def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
-        """Put one commit's tree into the empty ``folder``: no history, no submodules, no LFS, no hooks.
+        """Write one commit's tree into the empty ``folder``: no history, no submodules, no LFS, no hooks.
 
-        ``token`` is the code host's secret as it is kept: a token, ``user:token``, or a GitHub app's key.
-        Raises ``PreparationFailed`` with git's own last words, from which token and key are redacted; ``PortFailed``,
-        safe to try again, where the host or the network failed.
+        ``token`` is the code host's secret as it is stored: a token, ``user:token``, or a GitHub app's key. Raises
+        ``PreparationFailed`` with the last line of git's error output, redacted, and ``PortFailed``, safe to retry,
+        if the host or the network failed.
         """
         if problem := repository_problem(repository, allow_file=self._allow_file):
-            raise PreparationFailed(f"the repository {repository!r:.200} {problem}")
+            raise PreparationFailed(f"repository {repository!r:.200} {problem}")
         if _COMMIT.fullmatch(commit) is None:
-            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash")
+            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash (40 or 64 hexadecimal digits)")
         if token:
             token = git_token(repository, token, self._hosts)
         redactor = Redactor(
@@ -97,16 +97,16 @@ class GitRepositories:
         if self._allow_file:
             settings["protocol.file.allow"] = "always"
             settings["safe.directory"] = "*"
-        if self._speaks_http(repository):
+        if self._uses_http(repository):
             host = urlsplit(repository).netloc
             settings[f"url.http://{host}/.insteadOf"] = f"https://{host}/"
             settings["protocol.http.allow"] = "always"
-            # Not even a redirect leads to http elsewhere.
+            # No redirect may lead to another host by http.
             settings["http.followRedirects"] = "false"
         if token and repository.startswith("https://"):
-            # A header from the environment: a token in the address would stand in arguments, .git/config and errors.
-            spoken = "http" if self._speaks_http(repository) else "https"
-            settings[f"http.{spoken}://{urlsplit(repository).netloc}/.extraHeader"] = (
+            # In a header, from the environment: a token in the URL would appear in arguments, .git/config and errors.
+            scheme = "http" if self._uses_http(repository) else "https"
+            settings[f"http.{scheme}://{urlsplit(repository).netloc}/.extraHeader"] = (
                 f"Authorization: Basic {_credentials(token)}"
             )
         environment = {
@@ -137,11 +137,11 @@ class GitRepositories:
             )
         return environment
 
-    def _speaks_http(self, repository: str) -> bool:
-        """Return whether git asks a host by ``http`` whose address says ``https``.
+    def _uses_http(self, repository: str) -> bool:
+        """Return whether git uses ``http`` for a host whose address starts with ``https``.
 
-        Only the local cloud's, on this very machine, whose API is configured to be there by ``http``: it has no
-        certificate, and its address is written like every other's.
+        This holds only for the code host of the local cloud: on 127.0.0.1, with an API configured at the same address
+        by ``http``. It has no certificate, and its address is written like any other.
         """
         host = urlsplit(repository).netloc
         known = (self._hosts or {}).get(host)
@@ -163,30 +163,31 @@ class GitRepositories:
                 start_new_session=True,
             )
         except OSError as error:
-            raise PreparationFailed(f"git could not be started: {error.strerror}") from error
+            raise PreparationFailed(f"git did not start ({error.strerror}): is it installed?") from error
         with process:
             try:
                 _, stderr = process.communicate(timeout=self._seconds)
             except BaseException as error:
-                # git's own children (ssh, git-remote-https) hold the pipe: all of them go, or reading would wait on.
+                # Children of git (ssh, git-remote-https) hold the pipe too: end the whole group, or the read blocks.
                 os.killpg(process.pid, signal.SIGKILL)
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise PreparationFailed(f"fetching {repository} took more than {self._seconds} seconds") from None
                 raise
         if process.returncode != 0:
             text = redactor.text(stderr.decode("utf-8", "replace")).strip()
-            reason = f"fetching {repository} failed: {text.splitlines()[-1][:300] if text else 'git gave no reason'}"
-            if _PASSING.search(text):
+            reason = f"fetching {repository} failed: {text.splitlines()[-1][:300] if text else 'git printed no reason'}"
+            if _TEMPORARY_FAILURE.search(text):
                 raise PortFailed(reason, retry_is_safe=True)
             raise PreparationFailed(reason)
 
 
 def git_token(repository: str, secret: str, hosts: Mapping[str, HostSettings] | None = None) -> str:
-    """Return git's user and token for a secret: the code host knows the user's name, and mints a token for an app.
+    """Return git's ``user:token`` for a secret; the code host's provider knows the user, and creates an app's token.
 
-    A ``user:token`` is taken as it is, but for Bitbucket, whose API tokens are kept with the account's address.
+    A secret ``user:token`` is returned unchanged, except for Bitbucket, whose API tokens are stored with the account's
+    e-mail address. Raises ``PortFailed`` if the secret is unusable or the host refuses it.
     """
-    # Not before it is needed: an order without code, or without a token, asks no code host.
+    # Imported late: an order without code or without a token needs no code host.
     from iac_ci_vcs.address import parse_address, settings_for
     from iac_ci_vcs.hosts import open_code_host, parse_credentials
 
@@ -204,9 +205,9 @@ def git_token(repository: str, secret: str, hosts: Mapping[str, HostSettings] | 
 
 
 def _credentials(token: str | None) -> str | None:
-    """Write a token as HTTP's basic credentials, with the user's name before its colon (``Clone.git_token``).
+    """Return a token as HTTP basic credentials: base64 of ``user:token`` (``Clone.git_token``).
 
-    Most hosts of code take any name of a user with a token; the others' tokens come with theirs.
+    Most code hosts accept any user name with a token; for the others the token already has its user.
     """
     if not token:
         return None

@@ -1,6 +1,6 @@
 """GitHub and GitHub Enterprise, over their REST API.
 
-PyGithub is not used: it knows no conditional requests, and waits for limits without a deadline.
+PyGithub is not used: it does not send conditional requests, and its waits for rate limits have no deadline.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _JSON: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version":
 _RAW: Final = {**_JSON, "Accept": "application/vnd.github.raw+json"}
 _PAGE: Final = 100
 _PAGES_OF_FILES: Final = 30
-"""GitHub tells at most 3,000 files (GitHub REST API, "List pull requests files")."""
+"""GitHub lists at most 3,000 files (GitHub REST API, "List pull requests files")."""
 
 _PERMISSIONS: Final = {"admin": Permission.ADMIN, "write": Permission.WRITE, "read": Permission.READ}
 _KINDS: Final = {
@@ -60,13 +60,13 @@ class GitHub:
         api_url: str | None = None,
         seconds: float = 60,
     ) -> None:
-        """Open the repository; see ``Provider``."""
+        """Open the repository without a request; see ``Provider``."""
         root = api_url or (
             "https://api.github.com" if address.host == "github.com" else f"https://{address.host}/api/v3"
         )
         self._root = root.rstrip("/")
         self._address = address
-        self._here = f"{self._root}/repos/{quote(address.path)}"
+        self._repository_url = f"{self._root}/repos/{quote(address.path)}"
         self._me: Account | None = None
         self._app: InstallationTokens | None = None
         if isinstance(credentials, AppCredentials):
@@ -77,184 +77,194 @@ class GitHub:
         else:
             fixed = credentials.token
             self._token = lambda: fixed
-        self._wire = HostSession(address.host, BearerAuth(self._token), seconds=seconds)
+        self._session = HostSession(address.host, BearerAuth(self._token), seconds=seconds)
 
     def me(self) -> Account:
         """Return the token's account, or the app's."""
         if self._me is None:
-            what = "engine's own account"
-            # A bot's token may not ask for /user.
-            place = "user" if self._app is None else f"users/{quote(self._app.slug() + '[bot]')}"
-            with self._wire.doing(what):
-                self._me = _account(self._get(f"{self._root}/{place}", what))
+            subject = "engine's own account"
+            # An installation token may not request /user.
+            path = "user" if self._app is None else f"users/{quote(self._app.slug() + '[bot]')}"
+            with self._session.doing(subject):
+                self._me = _account(self._get(f"{self._root}/{path}", subject))
         return self._me
 
     def clone(self) -> Clone:
-        """Return the address and a token."""
+        """Return the address and a token; a token of a GitHub app lives for at least five minutes."""
         return Clone(self._address.clone_url, "x-access-token", self._token())
 
     def pull_request(self, number: int) -> PullRequest:
-        """Read a pull request."""
-        with self._wire.doing("pull request"):
-            said = self._pull(number)
-        head, base = said["head"], said["base"]
+        """Return a pull request."""
+        with self._session.doing("pull request"):
+            payload = self._pull(number)
+        head, base = payload["head"], payload["base"]
         return PullRequest(
             number=number,
-            title=said["title"],
-            author=_account(said["user"]),
-            is_open=said["state"] == "open",
+            title=payload["title"],
+            author=_account(payload["user"]),
+            is_open=payload["state"] == "open",
             head_sha=head["sha"],
             head_branch=head["ref"],
             head_repository=head["repo"]["full_name"] if head["repo"] else None,
             base_sha=base["sha"],
             base_branch=base["ref"],
             is_fork=head["repo"] is None or head["repo"]["id"] != base["repo"]["id"],
-            url=said["html_url"],
+            url=payload["html_url"],
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """List the changed files, a hundred a request; GitHub tells the first 3,000."""
-        what = "pull request's files"
-        with self._wire.doing(what):
+        """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000."""
+        subject = "pull request's files"
+        with self._session.doing(subject):
             count = self._pull(number)["changed_files"]
             files = tuple(
                 ChangedFile(
-                    said["filename"], _KINDS.get(said["status"], ChangeKind.MODIFIED), said.get("previous_filename")
+                    payload["filename"],
+                    _KINDS.get(payload["status"], ChangeKind.MODIFIED),
+                    payload.get("previous_filename"),
                 )
-                for said in self._pages(f"{self._here}/pulls/{number}/files", what, pages=_PAGES_OF_FILES)
+                for payload in self._pages(
+                    f"{self._repository_url}/pulls/{number}/files", subject, pages=_PAGES_OF_FILES
+                )
             )
         return ChangedFiles(files, complete=len(files) >= count)
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
-        """Read a file's bytes."""
-        what = f"file {path:.200}"
+        """Return a file's bytes."""
+        subject = f"file {path:.200}"
         if any(part in {"", ".", ".."} for part in path.split("/")):
-            raise NotFound(f"{path!r:.200} names no file of a repository")
-        with self._wire.doing(what):
+            raise NotFound(f"{path!r:.200} is not the path of a file in a repository")
+        with self._session.doing(subject):
             response = self._ask(
                 "GET",
-                f"{self._here}/contents/{quote(path)}",
-                what,
+                f"{self._repository_url}/contents/{quote(path)}",
+                subject,
                 headers=_RAW,
                 params={"ref": ref},
                 stream=True,
             )
-            body = read_bounded(response, what, max_bytes)
+            body = read_bounded(response, subject, max_bytes)
             if response.headers.get("Content-Type", "").startswith("application/json"):
-                # A folder is listed as JSON whatever was asked for; a file never is.
-                raise NotFound(f"{self._address.host} has no {what}: it is a folder")
+                # GitHub answers JSON for a folder, whatever the Accept header says, and never for a file.
+                raise NotFound(f"{self._address.host} has no {subject}: it is a folder")
             return body
 
     def branch_head(self, branch: str) -> str:
-        """Read a branch's commit."""
-        what = "branch"
+        """Return a branch's commit."""
+        subject = "branch"
         if any(part in {"", ".", ".."} for part in branch.split("/")):
-            raise NotFound(f"{branch!r:.200} names no branch")
-        with self._wire.doing(what):
-            said = self._get(f"{self._here}/git/ref/heads/{quote(branch)}", what)
-        sha: str = said["object"]["sha"]
+            raise NotFound(f"{branch!r:.200} is not the name of a branch")
+        with self._session.doing(subject):
+            payload = self._get(f"{self._repository_url}/git/ref/heads/{quote(branch)}", subject)
+        sha: str = payload["object"]["sha"]
         return sha
 
     def permission(self, account: Account) -> Permission:
-        """Ask for the user's highest right, teams and organisation included."""
-        what = "user's permission"
-        with self._wire.doing(what):
+        """Return the user's highest permission; teams and the organisation count."""
+        subject = "user's permission"
+        with self._session.doing(subject):
             try:
-                said = self._get(f"{self._here}/collaborators/{quote(account.login, safe='')}/permission", what)
+                payload = self._get(
+                    f"{self._repository_url}/collaborators/{quote(account.login, safe='')}/permission", subject
+                )
             except NotFound:
                 return Permission.NONE
-        # A login can be given up and taken by somebody else.
-        same = not account.id or str((said.get("user") or {}).get("id")) == account.id
-        return _PERMISSIONS.get(said["permission"], Permission.NONE) if same else Permission.NONE
+        # Another account can take a login that its owner gave up.
+        same = not account.id or str((payload.get("user") or {}).get("id")) == account.id
+        return _PERMISSIONS.get(payload["permission"], Permission.NONE) if same else Permission.NONE
 
     def comment(self, number: int, comment_id: str) -> Comment:
-        """Read one comment."""
-        what = "comment"
-        with self._wire.doing(what):
-            said = self._get(f"{self._here}/issues/comments/{int(comment_id)}", what)
-        if not said["issue_url"].endswith(f"/issues/{number}"):
-            raise NotFound(f"comment {comment_id} is not one of #{number}")
-        return _comment(said)
+        """Return one comment."""
+        subject = "comment"
+        with self._session.doing(subject):
+            payload = self._get(f"{self._repository_url}/issues/comments/{int(comment_id)}", subject)
+        if not payload["issue_url"].endswith(f"/issues/{number}"):
+            raise NotFound(f"comment {comment_id} does not belong to #{number}")
+        return _comment(payload)
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
-        """Look for our own comment."""
-        what = "comments"
-        with self._wire.doing(what):
-            for said in self._pages(f"{self._here}/issues/{number}/comments", what):
-                if not (said.get("body") or "").startswith(marker) or not said["user"]:
+        """Return the engine's own comment that begins with ``marker``; None if there is none."""
+        subject = "comments"
+        with self._session.doing(subject):
+            for payload in self._pages(f"{self._repository_url}/issues/{number}/comments", subject):
+                if not (payload.get("body") or "").startswith(marker) or not payload["user"]:
                     continue
-                if _account(said["user"]).id == self.me().id:
-                    return _comment(said)
+                if _account(payload["user"]).id == self.me().id:
+                    return _comment(payload)
         return None
 
     def create_comment(self, number: int, body: str) -> Comment:
-        """Write a comment."""
-        what = "comment"
-        with self._wire.doing(what, repeatable=False):
-            place = f"{self._here}/issues/{number}/comments"
-            return _comment(json_of(self._ask("POST", place, what, headers=_JSON, json={"body": body})))
+        """Create a comment."""
+        subject = "comment"
+        with self._session.doing(subject, repeatable=False):
+            url = f"{self._repository_url}/issues/{number}/comments"
+            return _comment(json_of(self._ask("POST", url, subject, headers=_JSON, json={"body": body})))
 
-    def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:  # noqa: ARG002 - others need it
+    def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:  # noqa: ARG002 - other providers need it
         """Replace a comment's text."""
-        what = "comment"
-        with self._wire.doing(what):
-            place = f"{self._here}/issues/comments/{int(comment_id)}"
-            return _comment(json_of(self._ask("PATCH", place, what, headers=_JSON, json={"body": body})))
+        subject = "comment"
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/issues/comments/{int(comment_id)}"
+            return _comment(json_of(self._ask("PATCH", url, subject, headers=_JSON, json={"body": body})))
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status."""
-        what = "commit's status"
+        subject = "commit's status"
         sent = {"state": status.state.value, "description": status.description, "context": status.context}
         if url is not None:
             sent["target_url"] = url
-        with self._wire.doing(what):
-            self._ask("POST", f"{self._here}/statuses/{quote(status.commit)}", what, headers=_JSON, json=sent)
+        with self._session.doing(subject):
+            self._ask(
+                "POST", f"{self._repository_url}/statuses/{quote(status.commit)}", subject, headers=_JSON, json=sent
+            )
 
     def close(self) -> None:
-        """Let the connections go."""
-        self._wire.close()
+        """Close the connections."""
+        self._session.close()
         if self._app is not None:
             self._app.close()
 
     def _pull(self, number: int) -> dict[str, Any]:
-        return self._get(f"{self._here}/pulls/{number}", "pull request")
+        return self._get(f"{self._repository_url}/pulls/{number}", "pull request")
 
-    def _get(self, url: str, what: str) -> dict[str, Any]:
-        said: dict[str, Any] = json_of(self._ask("GET", url, what, headers=_JSON))
-        return said
+    def _get(self, url: str, subject: str) -> dict[str, Any]:
+        payload: dict[str, Any] = json_of(self._ask("GET", url, subject, headers=_JSON))
+        return payload
 
-    def _pages(self, url: str, what: str, *, pages: int | None = None) -> Iterator[dict[str, Any]]:
-        place: str | None = url
+    def _pages(self, url: str, subject: str, *, pages: int | None = None) -> Iterator[dict[str, Any]]:
+        page: str | None = url
         parameters: dict[str, int] | None = {"per_page": _PAGE}
         read = 0
-        while place is not None and (pages is None or read < pages):
-            response = self._ask("GET", place, what, headers=_JSON, params=parameters)
+        while page is not None and (pages is None or read < pages):
+            response = self._ask("GET", page, subject, headers=_JSON, params=parameters)
             yield from json_of(response)
             read += 1
-            place, parameters = response.links.get("next", {}).get("url"), None
-            if place is not None and not place.startswith(f"{self._root}/"):
-                raise PortFailed(f"{self._address.host} sent us elsewhere for more {what}")
+            page, parameters = response.links.get("next", {}).get("url"), None
+            if page is not None and not page.startswith(f"{self._root}/"):
+                raise PortFailed(
+                    f"the next page of {subject} is not below {self._root}/: {self._address.host} is not trusted"
+                )
 
-    def _ask(self, method: str, url: str, what: str, **arguments: Any) -> requests.Response:
+    def _ask(self, method: str, url: str, subject: str, **arguments: Any) -> requests.Response:
         if self._app is not None:
-            response = self._wire.request(method, url, allow_redirects=method == "GET", **arguments)
+            response = self._session.request(method, url, allow_redirects=method == "GET", **arguments)
             if response.status_code != requests.codes.unauthorized:
-                return self._wire.good(response, what)
-            # Taken back before its time: once more with a new one.
+                return self._session.good(response, subject)
+            # The token was revoked before its expiry: repeat once with a new one.
             self._app.forget()
-        return self._wire.ask(method, url, what, **arguments)
+        return self._session.ask(method, url, subject, **arguments)
 
 
-def _account(said: dict[str, Any]) -> Account:
-    return Account(str(said["id"]), said["login"])
+def _account(payload: dict[str, Any]) -> Account:
+    return Account(str(payload["id"]), payload["login"])
 
 
-def _comment(said: dict[str, Any]) -> Comment:
+def _comment(payload: dict[str, Any]) -> Comment:
     return Comment(
-        id=str(said["id"]),
-        author=_account(said["user"]) if said["user"] else Account("", "ghost"),
-        body=said.get("body") or "",
-        created_at=datetime.fromisoformat(said["created_at"]),
-        edited=said["updated_at"] != said["created_at"],
-        url=said.get("html_url"),
+        id=str(payload["id"]),
+        author=_account(payload["user"]) if payload["user"] else Account("", "ghost"),
+        body=payload.get("body") or "",
+        created_at=datetime.fromisoformat(payload["created_at"]),
+        edited=payload["updated_at"] != payload["created_at"],
+        url=payload.get("html_url"),
     )

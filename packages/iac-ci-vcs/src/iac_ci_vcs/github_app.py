@@ -1,4 +1,4 @@
-"""The token of a GitHub app: minted when needed, minted anew before it expires."""
+"""Installation tokens of a GitHub app: created when needed, replaced before they expire."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import AppCredentials
 
 _SPARE: Final = timedelta(minutes=5)
-"""A token is not used in its last minutes: git may take that long."""
+"""A token is replaced this long before it expires: one fetch by git may take as long."""
 
 _JWT_SECONDS: Final = 540
-"""GitHub takes ten minutes at most (GitHub Apps, "Generating a JSON Web Token (JWT) for a GitHub App")."""
+"""Lifetime of the JWT. GitHub accepts 600 seconds (GitHub Apps, "Generating a JSON Web Token for a GitHub App")."""
 
 _CLOCK_DRIFT_SECONDS: Final = 60
 
 
 class InstallationTokens:
-    """Gives a token of the app's installation, for one repository only."""
+    """Creates tokens of the app's installation, each for one repository only."""
 
     def __init__(self, credentials: AppCredentials, *, host: str, root: str, repository: str, seconds: float) -> None:
-        """Keep what minting takes; nothing is asked yet. ``repository`` is ``owner/name``."""
+        """Keep the credentials; send no request yet. ``repository`` is ``owner/name``."""
         self._credentials = credentials
         self._root = root
         self._repository = repository
-        self._wire = HostSession(host, BearerAuth(self._assertion), seconds=seconds)
+        self._session = HostSession(host, BearerAuth(self._assertion), seconds=seconds)
         self._token = ""
         self._expires_at = datetime.min.replace(tzinfo=UTC)
         self._installation = credentials.installation_id
 
     def token(self) -> str:
-        """Return a token that lives for some minutes yet."""
+        """Return a token that lives for at least five more minutes; raise ``PortFailed`` if there is none to be had."""
         if datetime.now(UTC) + _SPARE >= self._expires_at:
             self._mint()
         return self._token
 
     def forget(self) -> None:
-        """Mint at the next need: the host has refused the token."""
+        """Drop the token, because the host refused it; the next use creates another."""
         self._expires_at = datetime.min.replace(tzinfo=UTC)
 
     def slug(self) -> str:
-        """Return the app's name in addresses; its account is ``<slug>[bot]``."""
-        what = "GitHub app"
-        with self._wire.doing(what):
-            return str(json_of(self._wire.ask("GET", f"{self._root}/app", what))["slug"])
+        """Return the app's name in URLs; its account is ``<slug>[bot]``."""
+        subject = "GitHub app"
+        with self._session.doing(subject):
+            return str(json_of(self._session.ask("GET", f"{self._root}/app", subject))["slug"])
 
     def close(self) -> None:
-        """Let the connections go."""
-        self._wire.close()
+        """Close the connections."""
+        self._session.close()
 
     def _mint(self) -> None:
-        what = "installation of the GitHub app"
-        with self._wire.doing(what):
+        subject = "installation of the GitHub app"
+        with self._session.doing(subject):
             if self._installation is None:
-                found = self._wire.ask("GET", f"{self._root}/repos/{self._repository}/installation", what)
+                found = self._session.ask("GET", f"{self._root}/repos/{self._repository}/installation", subject)
                 self._installation = str(json_of(found)["id"])
             answer: dict[str, Any] = json_of(
-                self._wire.ask(
+                self._session.ask(
                     "POST",
                     f"{self._root}/app/installations/{self._installation}/access_tokens",
-                    what,
+                    subject,
                     json={"repositories": [self._repository.rpartition("/")[2]]},
                 )
             )
@@ -83,5 +83,7 @@ class InstallationTokens:
         try:
             return jwt.encode(claims, self._credentials.private_key, algorithm="RS256")
         except (jwt.PyJWTError, ValueError, TypeError) as error:
-            # Without the cause: its text may repeat the key.
-            raise PortFailed(f"the GitHub app's private key is of no use: {type(error).__name__}") from None
+            # The cause is left out, because its text may repeat the key.
+            raise PortFailed(
+                f"the GitHub app's private key cannot sign (PEM with an RSA key is expected): {type(error).__name__}"
+            ) from None

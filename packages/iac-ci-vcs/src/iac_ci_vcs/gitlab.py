@@ -1,4 +1,4 @@
-"""GitLab, self-managed or not, with python-gitlab over the engine's own session."""
+"""GitLab.com and self-managed GitLab: python-gitlab over the engine's own session."""
 
 from __future__ import annotations
 
@@ -54,24 +54,27 @@ class GitLab:
         api_url: str | None = None,
         seconds: float = 60,
     ) -> None:
-        """Open the project; see ``Provider``. ``api_url`` ends with ``/api/v4`` or stands before it."""
+        """Open the project without a request; see ``Provider``. ``api_url`` may end with ``/api/v4``.
+
+        Raises ``PortFailed`` for the credentials of a GitHub app.
+        """
         import gitlab
 
         if isinstance(credentials, AppCredentials):
-            raise PortFailed("GitLab knows no GitHub apps: give an access token")
+            raise PortFailed("GitLab has no GitHub apps: store an access token instead")
         self._address = address
         self._token = credentials.token
-        # As a bearer: requests takes only the header Authorization away where an answer leads to another host.
-        self._wire = HostSession(address.host, BearerAuth(lambda: self._token), seconds=seconds)
+        # A bearer token, because requests removes only the header Authorization when a redirect leads to another host.
+        self._session = HostSession(address.host, BearerAuth(lambda: self._token), seconds=seconds)
         root = (api_url or f"https://{address.host}").rstrip("/").removesuffix("/api/v4")
-        self._api = gitlab.Gitlab(root, session=self._wire, per_page=_PAGE, user_agent="iac-ci")
-        self._here = f"/projects/{quote(address.path, safe='')}"
-        self._url = f"{root}/api/v4{self._here}"
+        self._api = gitlab.Gitlab(root, session=self._session, per_page=_PAGE, user_agent="iac-ci")
+        self._project_path = f"/projects/{quote(address.path, safe='')}"
+        self._url = f"{root}/api/v4{self._project_path}"
         self._failed = gitlab.GitlabError
         self._me: Account | None = None
 
     def me(self) -> Account:
-        """Return the token's account; of a project's token its bot."""
+        """Return the token's account; a project access token has a bot account."""
         if self._me is None:
             with self._doing("engine's own account"):
                 self._me = _account(self._get("/user"))
@@ -82,60 +85,66 @@ class GitLab:
         return Clone(self._address.clone_url, "oauth2", self._token)
 
     def pull_request(self, number: int) -> PullRequest:
-        """Read a merge request."""
+        """Return a merge request."""
         with self._doing("merge request"):
-            said = self._get(f"{self._here}/merge_requests/{number}")
-            is_fork = said["source_project_id"] is None or said["source_project_id"] != said["target_project_id"]
+            payload = self._get(f"{self._project_path}/merge_requests/{number}")
+            is_fork = (
+                payload["source_project_id"] is None or payload["source_project_id"] != payload["target_project_id"]
+            )
             head_repository: str | None = self._address.path
             if is_fork:
-                head_repository = self._path_of(said["source_project_id"])
+                head_repository = self._path_of(payload["source_project_id"])
         return PullRequest(
             number=number,
-            title=said["title"],
-            author=_account(said["author"]),
-            is_open=said["state"] == "opened",
-            head_sha=said["sha"],
-            head_branch=said["source_branch"],
+            title=payload["title"],
+            author=_account(payload["author"]),
+            is_open=payload["state"] == "opened",
+            head_sha=payload["sha"],
+            head_branch=payload["source_branch"],
             head_repository=head_repository,
-            base_sha=(said.get("diff_refs") or {}).get("base_sha") or "",
-            base_branch=said["target_branch"],
+            base_sha=(payload.get("diff_refs") or {}).get("base_sha") or "",
+            base_branch=payload["target_branch"],
             is_fork=is_fork,
-            url=said["web_url"],
+            url=payload["web_url"],
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """List the changed files, a hundred a request, as far as the instance's limits let it tell."""
+        """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list."""
         with self._doing("merge request's files"):
-            count = str(self._get(f"{self._here}/merge_requests/{number}").get("changes_count") or "0")
-            files = tuple(_changed(said) for said in self._list(f"{self._here}/merge_requests/{number}/diffs"))
+            count = str(self._get(f"{self._project_path}/merge_requests/{number}").get("changes_count") or "0")
+            files = tuple(
+                _changed(payload) for payload in self._list(f"{self._project_path}/merge_requests/{number}/diffs")
+            )
         return ChangedFiles(files, complete=count.isdigit() and len(files) >= int(count))
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
-        """Read a file's bytes."""
-        what = f"file {path:.200}"
-        with self._wire.doing(what):
-            place = f"{self._url}/repository/files/{quote(path, safe='')}/raw"
-            return read_bounded(self._wire.ask("GET", place, what, params={"ref": ref}, stream=True), what, max_bytes)
+        """Return a file's bytes."""
+        subject = f"file {path:.200}"
+        with self._session.doing(subject):
+            path = f"{self._url}/repository/files/{quote(path, safe='')}/raw"
+            return read_bounded(
+                self._session.ask("GET", path, subject, params={"ref": ref}, stream=True), subject, max_bytes
+            )
 
     def branch_head(self, branch: str) -> str:
-        """Read a branch's commit."""
+        """Return a branch's commit."""
         with self._doing("branch"):
-            sha: str = self._get(f"{self._here}/repository/branches/{quote(branch, safe='')}")["commit"]["id"]
+            sha: str = self._get(f"{self._project_path}/repository/branches/{quote(branch, safe='')}")["commit"]["id"]
         return sha
 
     def permission(self, account: Account) -> Permission:
-        """Ask for the member's access level, groups included; developers may write."""
+        """Return the member's permission; groups count. Developers may write, maintainers are administrators."""
         with self._doing("user's permission"):
             number = account.id or self._id_of(account.login)
             if number is None:
                 return Permission.NONE
             try:
-                said = self._get(f"{self._here}/members/all/{int(number)}")
+                payload = self._get(f"{self._project_path}/members/all/{int(number)}")
             except self._failed as error:
                 if error.response_code == 404:
                     return Permission.NONE
                 raise
-        level = said["access_level"] if said.get("state", "active") == "active" else 0
+        level = payload["access_level"] if payload.get("state", "active") == "active" else 0
         if level >= _MAINTAINER:
             return Permission.ADMIN
         if level >= _DEVELOPER:
@@ -143,34 +152,34 @@ class GitLab:
         return Permission.READ if level >= _GUEST else Permission.NONE
 
     def comment(self, number: int, comment_id: str) -> Comment:
-        """Read one note."""
+        """Return one note."""
         with self._doing("comment"):
-            return _comment(self._get(f"{self._here}/merge_requests/{number}/notes/{int(comment_id)}"))
+            return _comment(self._get(f"{self._project_path}/merge_requests/{number}/notes/{int(comment_id)}"))
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
-        """Look for our own note."""
+        """Return the engine's own note that begins with ``marker``; None if there is none."""
         with self._doing("comments"):
-            place = f"{self._here}/merge_requests/{number}/notes"
-            for said in self._list(place, sort="asc", order_by="created_at"):
+            path = f"{self._project_path}/merge_requests/{number}/notes"
+            for payload in self._list(path, sort="asc", order_by="created_at"):
                 if (
-                    said["body"].startswith(marker)
-                    and not said["system"]
-                    and _account(said["author"]).id == self.me().id
+                    payload["body"].startswith(marker)
+                    and not payload["system"]
+                    and _account(payload["author"]).id == self.me().id
                 ):
-                    return _comment(said)
+                    return _comment(payload)
         return None
 
     def create_comment(self, number: int, body: str) -> Comment:
-        """Write a note."""
+        """Create a note."""
         with self._doing("comment", repeatable=False):
-            place = f"{self._here}/merge_requests/{number}/notes"
-            return _comment(_shape(self._api.http_post(place, post_data={"body": body})))
+            path = f"{self._project_path}/merge_requests/{number}/notes"
+            return _comment(_object(self._api.http_post(path, post_data={"body": body})))
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
         """Replace a note's text."""
         with self._doing("comment"):
-            place = f"{self._here}/merge_requests/{number}/notes/{int(comment_id)}"
-            return _comment(_shape(self._api.http_put(place, post_data={"body": body})))
+            path = f"{self._project_path}/merge_requests/{number}/notes/{int(comment_id)}"
+            return _comment(_object(self._api.http_put(path, post_data={"body": body})))
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status."""
@@ -181,19 +190,19 @@ class GitLab:
         commit = quote(status.commit)
         with self._doing("commit's status"):
             try:
-                self._api.http_post(f"{self._here}/statuses/{commit}", post_data=sent)
+                self._api.http_post(f"{self._project_path}/statuses/{commit}", post_data=sent)
             except self._failed as error:
-                # GitLab refuses to move a status to where it stands already.
+                # GitLab refuses to set the state that a status already has.
                 if error.response_code != _BAD_REQUEST or state not in self._states(commit, status.context):
                     raise
 
     def close(self) -> None:
-        """Let the connections go."""
-        self._wire.close()
+        """Close the connections."""
+        self._session.close()
 
     def _states(self, commit: str, context: str) -> set[str]:
-        listed = self._list(f"{self._here}/repository/commits/{commit}/statuses", name=context)
-        return {said["status"] for said in listed if said["name"] == context}
+        listed = self._list(f"{self._project_path}/repository/commits/{commit}/statuses", name=context)
+        return {payload["status"] for payload in listed if payload["name"] == context}
 
     def _path_of(self, project: int | None) -> str | None:
         if project is None:
@@ -206,48 +215,50 @@ class GitLab:
             raise
 
     def _id_of(self, login: str) -> str | None:
-        for said in self._list("/users", username=login):
-            return str(said["id"])
+        for payload in self._list("/users", username=login):
+            return str(payload["id"])
         return None
 
     def _get(self, path: str) -> dict[str, Any]:
-        return _shape(self._api.http_get(path))
+        return _object(self._api.http_get(path))
 
     def _list(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         yield from self._api.http_list(path, query_data=dict(query), iterator=True)
 
     @contextmanager
-    def _doing(self, what: str, *, repeatable: bool = True) -> Iterator[None]:
-        with self._wire.doing(what, repeatable=repeatable):
+    def _doing(self, subject: str, *, repeatable: bool = True) -> Iterator[None]:
+        with self._session.doing(subject, repeatable=repeatable):
             try:
                 yield
             except self._failed as error:
-                raise refusal(self._address.host, what, error.response_code or 0, str(error.error_message)) from None
+                raise refusal(self._address.host, subject, error.response_code or 0, str(error.error_message)) from None
 
 
-def _shape(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict):
-        raise PortFailed("GitLab answered with something that is no JSON", retry_is_safe=True)
-    return said
+def _object(payload: Any) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise PortFailed(
+            "GitLab did not answer with a JSON object: check api_url in the code hosts", retry_is_safe=True
+        )
+    return payload
 
 
-def _account(said: dict[str, Any]) -> Account:
-    return Account(str(said["id"]), said["username"])
+def _account(payload: dict[str, Any]) -> Account:
+    return Account(str(payload["id"]), payload["username"])
 
 
-def _changed(said: dict[str, Any]) -> ChangedFile:
-    if said["renamed_file"]:
-        return ChangedFile(said["new_path"], ChangeKind.RENAMED, said["old_path"])
-    if said["new_file"]:
-        return ChangedFile(said["new_path"], ChangeKind.ADDED)
-    return ChangedFile(said["new_path"], ChangeKind.REMOVED if said["deleted_file"] else ChangeKind.MODIFIED)
+def _changed(payload: dict[str, Any]) -> ChangedFile:
+    if payload["renamed_file"]:
+        return ChangedFile(payload["new_path"], ChangeKind.RENAMED, payload["old_path"])
+    if payload["new_file"]:
+        return ChangedFile(payload["new_path"], ChangeKind.ADDED)
+    return ChangedFile(payload["new_path"], ChangeKind.REMOVED if payload["deleted_file"] else ChangeKind.MODIFIED)
 
 
-def _comment(said: dict[str, Any]) -> Comment:
+def _comment(payload: dict[str, Any]) -> Comment:
     return Comment(
-        id=str(said["id"]),
-        author=_account(said["author"]),
-        body=said["body"],
-        created_at=datetime.fromisoformat(said["created_at"]),
-        edited=said["updated_at"] != said["created_at"],
+        id=str(payload["id"]),
+        author=_account(payload["author"]),
+        body=payload["body"],
+        created_at=datetime.fromisoformat(payload["created_at"]),
+        edited=payload["updated_at"] != payload["created_at"],
     )

@@ -1,4 +1,4 @@
-"""Finds the provider for a repository's address and opens it."""
+"""Chooses the provider for a repository's address and opens the repository with it."""
 
 from __future__ import annotations
 
@@ -25,29 +25,33 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Secrets
 
 GROUP: Final = "iac_ci.code_hosts"
-"""The entry point group in which providers are registered, each under its kind."""
+"""The entry point group of providers; each is registered under its kind."""
 
 
 def parse_credentials(secret: str) -> Credentials:
-    """Read a secret: a token as it is, or ``{"app_id": …, "private_key": …, "installation_id": …}`` of a GitHub app.
+    """Parse a secret: a token, or ``{"app_id": …, "private_key": …, "installation_id": …}`` of a GitHub app.
 
-    The error never repeats what was given.
+    Raises ``PortFailed``; its message never repeats the secret.
     """
     if not secret.lstrip().startswith("{"):
         token = secret.strip()
         if not token or not token.isascii() or not token.isprintable():
-            raise PortFailed("the code host's token is empty or holds what no header may hold")
+            raise PortFailed(
+                "the code host's token is empty or has characters that no HTTP header allows: store it again"
+            )
         return TokenCredentials(token)
     try:
-        said = json.loads(secret)
-        installation = said.get("installation_id")
+        parsed = json.loads(secret)
+        installation = parsed.get("installation_id")
         return AppCredentials(
-            app_id=str(said["app_id"]),
-            private_key=str(said["private_key"]),
+            app_id=str(parsed["app_id"]),
+            private_key=str(parsed["private_key"]),
             installation_id=None if installation is None else str(installation),
         )
     except (ValueError, KeyError):
-        raise PortFailed("the code host's secret is neither a token nor a GitHub app's") from None
+        raise PortFailed(
+            "the code host's secret is neither a token nor JSON with app_id and private_key of a GitHub app"
+        ) from None
 
 
 def open_code_host(
@@ -59,34 +63,39 @@ def open_code_host(
 ) -> CodeHost:
     """Open a repository with the provider registered for its host; only that provider is imported.
 
-    ``hosts`` says for self-managed ones what their name does not tell. Raises ``PortFailed`` where the address is on no
-    code host or nobody is registered for it.
+    ``hosts`` has the providers of self-managed hosts whose names do not show them; ``seconds`` limits each call with
+    its pages, retries and waits. Raises ``PortFailed`` if the address is not one of a code host or its provider is not
+    installed.
     """
     address = parse_address(repository)
     if address is None:
-        raise PortFailed(f"{repository!r:.200} is no repository on a code host")
+        raise PortFailed(
+            f"{repository!r:.200} is not the address of a repository (example: https://github.com/owner/name)"
+        )
     settings = settings_for(address.host, hosts)
     registered = entry_points(group=GROUP, name=settings.kind)
     if not registered:
-        raise PortFailed(f"no code host of the kind {settings.kind!r} is installed")
+        raise PortFailed(
+            f"no provider for code hosts of kind {settings.kind!r} is installed (entry point group {GROUP})"
+        )
     provider = cast("Provider", next(iter(registered)).load())
     return provider(address, credentials, api_url=settings.api_url, seconds=seconds)
 
 
 class OpenedCodeHosts:
-    """Code hosts by address; the secret is read each time, for it may have been replaced."""
+    """Opens code hosts by address; reads the secret each time, because it may have been replaced."""
 
     def __init__(
         self, secrets: Secrets, *, hosts: Mapping[str, HostSettings] | None = None, seconds: float = 60
     ) -> None:
-        """``seconds`` bounds each call to a host with its pages, retries and waits."""
+        """Limit each call to a host to ``seconds``, with its pages, retries and waits."""
         self._secrets = secrets
         self._hosts = hosts
         self._seconds = seconds
 
     @contextmanager
     def open(self, repository: str, token_location: str) -> Iterator[CodeHost]:
-        """Return the repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
+        """Open the repository's host and close it afterwards; raise ``PortFailed`` if it or its secret is unusable."""
         credentials = parse_credentials(self._secrets.read(parse_location(token_location)))
         host = open_code_host(repository, credentials, hosts=self._hosts, seconds=self._seconds)
         try:

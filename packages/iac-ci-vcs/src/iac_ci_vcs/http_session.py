@@ -1,7 +1,7 @@
-"""HTTP to a code host: patient with its limits, bounded by a deadline, asking again only for what has changed.
+"""HTTP to a code host, with rate limits, retries, a deadline and conditional requests.
 
-Every provider speaks through this session, the client libraries included: what they know of waiting has no deadline,
-and they know no conditional requests.
+Every provider and client library uses this session: the libraries' own waits have no deadline, and they send no
+conditional requests.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _STEP_SECONDS: Final = 10
-"""Longest wait for a connection and for each piece of an answer: hosts promise to answer within ten seconds (GitHub
-REST API, "Troubleshooting the REST API")."""
+"""Longest wait for a connection and for each part of a response: GitHub ends requests after ten seconds (GitHub REST
+API, "Troubleshooting the REST API")."""
 
 _SECONDARY_SECONDS: Final = 60
-"""What GitHub asks for where it names no time (GitHub REST API, "Rate limits for the REST API")."""
+"""Wait after a secondary rate limit without a named time (GitHub REST API, "Rate limits for the REST API")."""
 
 _ATTEMPTS: Final = 4
 _REMEMBERED: Final = 128
@@ -36,23 +36,23 @@ _FAILED_HOST: Final = frozenset({500, 502, 503, 504})
 
 
 class BearerAuth(AuthBase):
-    """Writes the token into each request's header; a token that expires is minted when it is needed."""
+    """Adds the token to each request's header; the source is called for every request, so that tokens may expire."""
 
     def __init__(self, token: Callable[[], str]) -> None:
         """Keep the source of the token."""
         self.token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header. Having an ``auth`` also keeps ``requests`` from looking into ``~/.netrc``."""
+        """Add the header. An ``auth`` object also keeps ``requests`` from reading ``~/.netrc``."""
         request.headers["Authorization"] = f"Bearer {self.token()}"
         return request
 
 
 class HostSession(requests.Session):
-    """A session with one host. Not for several threads at once."""
+    """A session with one host. Use it from one thread at a time."""
 
     def __init__(self, host: str, auth: AuthBase, *, seconds: float) -> None:
-        """``seconds`` bounds each use of ``doing`` with all its requests, retries and waits."""
+        """Limit each use of ``doing`` to ``seconds``, with all its requests, retries and waits."""
         super().__init__()
         self.host = host
         self.auth = auth
@@ -63,10 +63,10 @@ class HostSession(requests.Session):
         self._remembered: OrderedDict[tuple[str, str], requests.Response] = OrderedDict()
 
     @contextmanager
-    def doing(self, what: str, *, repeatable: bool = True) -> Iterator[None]:
-        """Start the deadline of one call and turn what goes wrong in it into the engine's errors.
+    def doing(self, subject: str, *, repeatable: bool = True) -> Iterator[None]:
+        """Start the deadline of one call and raise its failures as ``PortFailed``; ``subject`` names it in messages.
 
-        ``repeatable`` False keeps a request that the host may have carried out from being sent again.
+        With ``repeatable`` False, a request that the host may have carried out is not sent again.
         """
         outer = self._deadline, self._repeatable
         if self._deadline is None:
@@ -75,31 +75,34 @@ class HostSession(requests.Session):
         try:
             yield
         except requests.RequestException as error:
-            # The error's own text may hold a URL with a query; its name is enough.
+            # The error's own text may hold a URL with a secret query, so only its name is shown.
             raise PortFailed(
-                f"{self.host} did not answer for {what}: {type(error).__name__}", retry_is_safe=True
+                f"{self.host} did not answer for {subject}: {type(error).__name__}", retry_is_safe=True
             ) from None
         finally:
             self._deadline, self._repeatable = outer
 
-    def ask(self, method: str, url: str, what: str, **arguments: Any) -> requests.Response:
-        """Send a request and give its good answer; raise ``NotFound`` or ``PortFailed`` with the host's reason."""
-        return self.good(self.request(method, url, allow_redirects=method == "GET", **arguments), what)
+    def ask(self, method: str, url: str, subject: str, **arguments: Any) -> requests.Response:
+        """Send a request and return the response; raise ``NotFound`` or ``PortFailed`` with the host's reason."""
+        return self.good(self.request(method, url, allow_redirects=method == "GET", **arguments), subject)
 
-    def good(self, response: requests.Response, what: str) -> requests.Response:
-        """Return a good answer back; raise ``NotFound`` or ``PortFailed`` with the host's reason for any other."""
+    def good(self, response: requests.Response, subject: str) -> requests.Response:
+        """Return a response below 300; raise ``NotFound`` or ``PortFailed`` with the host's reason for any other."""
         if response.status_code < 300:
             return response
-        raise refusal(self.host, what, response.status_code, _reason(response))
+        raise refusal(self.host, subject, response.status_code, _reason(response))
 
     def request(self, method: str, url: str, *arguments: Any, **named: Any) -> requests.Response:  # type: ignore[override]
-        """Send a request, wait where the host asks for it, try again where it failed."""
-        asked = requests.Request(method, url, params=named.get("params")).prepare().url or url
-        key = (asked, (named.get("headers") or {}).get("Accept", ""))
+        """Send a request; wait when the host asks for it, retry when the host or the network failed.
+
+        Raises ``Throttled`` if the requested wait exceeds the deadline, ``PortFailed`` once the deadline has passed.
+        """
+        full_url = requests.Request(method, url, params=named.get("params")).prepare().url or url
+        key = (full_url, (named.get("headers") or {}).get("Accept", ""))
         known = self._remembered.get(key) if method.upper() == "GET" and not named.get("stream") else None
         if known is not None:
             named["headers"] = {**(named.get("headers") or {}), "If-None-Match": known.headers["ETag"]}
-        response = self._patiently(method, url, *arguments, **named)
+        response = self._send_with_retries(method, url, *arguments, **named)
         if known is not None and response.status_code == requests.codes.not_modified:
             self._remembered.move_to_end(key)
             return known
@@ -113,7 +116,7 @@ class HostSession(requests.Session):
             while len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
 
-    def _patiently(self, method: str, url: str, *arguments: Any, **named: Any) -> requests.Response:
+    def _send_with_retries(self, method: str, url: str, *arguments: Any, **named: Any) -> requests.Response:
         deadline = self._deadline if self._deadline is not None else time.monotonic() + self._seconds
         attempt = 0
         while True:
@@ -125,16 +128,16 @@ class HostSession(requests.Session):
             try:
                 response = super().request(method, url, *arguments, **named)
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-                # The last one: an answer that broke off in its middle.
+                # ChunkedEncodingError: the response broke off.
                 if not self._repeatable or attempt >= _ATTEMPTS:
                     raise
                 self._wait(_backoff(attempt), deadline)
                 continue
-            asked = _asked_to_wait(response)
-            if asked is not None:
-                if asked > deadline - time.monotonic() or attempt > _ATTEMPTS:
-                    raise Throttled(f"{self.host} asks for fewer requests", retry_after=asked)
-                pause(asked + random.uniform(0, min(1.0, asked / 10 + 0.1)))  # noqa: S311 - no secret
+            wait = _requested_wait(response)
+            if wait is not None:
+                if wait > deadline - time.monotonic() or attempt > _ATTEMPTS:
+                    raise Throttled(f"{self.host} limits our requests", retry_after=wait)
+                pause(wait + random.uniform(0, min(1.0, wait / 10 + 0.1)))  # noqa: S311 - no secret
                 continue
             if response.status_code not in _FAILED_HOST or not self._repeatable or attempt >= _ATTEMPTS:
                 return response
@@ -146,38 +149,38 @@ class HostSession(requests.Session):
 
 
 def pause(seconds: float) -> None:
-    """Wait; the one place where this package does."""
+    """Sleep for ``seconds``. Every wait of this package goes through here, so that tests can replace it."""
     time.sleep(seconds)
 
 
-def refusal(host: str, what: str, status: int, reason: str) -> PortFailed:
-    """Return the error for a refused request, with the host's own reason, shortened."""
-    said = f": {reason[:_REASON_CHARS]}" if reason else ""
+def refusal(host: str, subject: str, status: int, reason: str) -> PortFailed:
+    """Return the error for a refused request, with at most 200 characters of the host's own reason."""
+    detail = f": {reason[:_REASON_CHARS]}" if reason else ""
     if status in {404, 410}:
-        return NotFound(f"{host} has no {what}: HTTP {status}{said}")
-    return PortFailed(f"{host} refused {what}: HTTP {status}{said}", retry_is_safe=status >= 500)
+        return NotFound(f"{host} has no {subject}: HTTP {status}{detail}")
+    return PortFailed(f"{host} refused {subject}: HTTP {status}{detail}", retry_is_safe=status >= 500)
 
 
 def _reason(response: requests.Response) -> str:
     try:
-        said = response.json()
+        payload = response.json()
     except requests.JSONDecodeError:
         return ""
-    if not isinstance(said, dict):
+    if not isinstance(payload, dict):
         return ""
-    reason = said.get("message") or said.get("error") or ""
+    reason = payload.get("message") or payload.get("error") or ""
     if isinstance(reason, dict):
         reason = reason.get("message") or ""
     return reason if isinstance(reason, str) else str(reason)
 
 
 def _backoff(attempt: int) -> float:
-    # Full jitter: many functions that failed together do not come back together.
+    # Full jitter: functions that failed together do not all retry together.
     return random.uniform(0.1, 0.5 * 2**attempt)  # noqa: S311 - no secret
 
 
-def _asked_to_wait(response: requests.Response) -> float | None:
-    """Return how long the host asks us to wait; None where it does not."""
+def _requested_wait(response: requests.Response) -> float | None:
+    """Return the seconds that the host asks us to wait; None if it does not."""
     headers = response.headers
     unavailable = response.status_code == requests.codes.service_unavailable and "Retry-After" in headers
     if response.status_code == requests.codes.forbidden:
@@ -190,7 +193,7 @@ def _asked_to_wait(response: requests.Response) -> float | None:
             return None
     elif response.status_code != requests.codes.too_many_requests and not unavailable:
         return None
-    # The time of the reset counts where the limit by the hour is used up; a secondary limit lies beside it.
+    # The reset time counts only when the hourly limit is used up, not for a secondary limit.
     spent = headers.get("X-RateLimit-Remaining", headers.get("RateLimit-Remaining", "0")) == "0"
     for name in ("Retry-After", *(("X-RateLimit-Reset", "RateLimit-Reset") if spent else ())):
         if (seconds := _seconds_until(headers.get(name))) is not None:
@@ -203,7 +206,7 @@ def _seconds_until(value: str | None) -> float | None:
         return None
     if value.strip().isdigit():
         number = float(value)
-        # A moment (seconds since 1970) or a time from now: nobody is asked to wait for thirty years.
+        # A large number is a moment (seconds since 1970), a small one a number of seconds.
         return max(0.0, number - time.time()) if number > 1e9 else number
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
@@ -212,21 +215,23 @@ def _seconds_until(value: str | None) -> float | None:
 
 
 def json_of(response: requests.Response) -> Any:
-    """Return an answer's JSON; a page of a proxy in its place is the host's failure."""
+    """Return a response's JSON; raise ``PortFailed``, safe to retry, for anything else, such as a proxy's page."""
     try:
         return response.json()
     except requests.JSONDecodeError as error:
-        raise PortFailed("the code host answered with something that is no JSON", retry_is_safe=True) from error
+        raise PortFailed(
+            "the code host did not answer with JSON: check its API address and any proxy", retry_is_safe=True
+        ) from error
 
 
-def read_bounded(response: requests.Response, what: str, max_bytes: int) -> bytes:
-    """Read a streamed answer of at most so many bytes."""
+def read_bounded(response: requests.Response, subject: str, max_bytes: int) -> bytes:
+    """Return the body of a streamed response; raise ``PortFailed`` if it has more than ``max_bytes``."""
     body = bytearray()
     with response:
         for chunk in response.iter_content(64 * 1024):
             body += chunk
             if len(body) > max_bytes:
-                raise PortFailed(f"{what} is larger than {max_bytes} bytes")
+                raise PortFailed(f"{subject} is larger than {max_bytes} bytes")
     return bytes(body)
 
 

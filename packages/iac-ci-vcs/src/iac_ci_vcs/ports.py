@@ -1,6 +1,6 @@
-"""What the engine asks of code hosts and git, as Protocols.
+"""The ports to code hosts and git, as Protocols.
 
-Adapters are beside this file, in-memory ones in ``iac_ci_vcs.testing``. All raise ``iac_ci_common.errors`` only.
+The adapters are in this package, in-memory ones in ``iac_ci_vcs.testing``. All raise ``iac_ci_common.errors`` only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Reports(Protocol):
     """The comment on the pull request, and the status of its commit."""
 
     def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
-        """Create the run's comment or edit the one there is; found by a hidden marker of the run.
+        """Create the run's comment, or edit it if one with the run's hidden marker exists.
 
-        ``write`` gives the comment for a longest length in characters: each host has its own.
+        ``write`` returns the comment for a given limit in characters: each host has its own.
         """
         ...
 
@@ -31,18 +31,18 @@ class Reports(Protocol):
 
 
 class CodeHosts(Protocol):
-    """Where pull requests are."""
+    """Opens repositories on code hosts."""
 
     def open(self, repository: str, token_location: str) -> AbstractContextManager[CodeHost]:
-        """Return a repository's host for a while; raise ``PortFailed`` where it or its secret cannot be had."""
+        """Open a repository's host and close it afterwards; raise ``PortFailed`` if it or its secret is unusable."""
         ...
 
 
 class Repositories(Protocol):
-    """Git."""
+    """Fetches commits with git."""
 
     def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
-        """Put the tree of ``commit``, a full hash, into the empty ``folder``, without ``.git``."""
+        """Write the tree of ``commit``, a full hash, into the empty ``folder``, without ``.git``."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""What the engine asks of a code host: one Protocol, whatever the host's name.
+"""The port to a code host: one Protocol for every provider.
 
-A ``CodeHost`` speaks for one repository with one set of credentials. Every method raises ``iac_ci_common.errors`` only:
-``NotFound`` (no such pull request, file, comment), ``Throttled`` with ``retry_after`` (the host asked for more patience
-than there was time), ``PortFailed`` (refused, or with ``retry_is_safe`` the host or the network failed).
+A ``CodeHost`` is one repository opened with one set of credentials. Its methods raise ``iac_ci_common.errors`` only:
+``NotFound`` (no such pull request, file or comment), ``Throttled`` with ``retry_after`` (the host asked for a longer
+wait than the deadline allows), ``PortFailed`` (refused; with ``retry_is_safe`` the host or the network failed).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Account:
 
 
 class Permission(IntEnum):
-    """What a user may do with the repository, least first."""
+    """A user's permission on the repository, lowest first."""
 
     NONE = 0
     READ = 1
@@ -33,7 +33,7 @@ class Permission(IntEnum):
 
     @property
     def can_write(self) -> bool:
-        """Return whether the user's commands and approvals count."""
+        """Whether the user's commands and approvals count."""
         return self >= Permission.WRITE
 
 
@@ -41,8 +41,8 @@ class Permission(IntEnum):
 class PullRequest:
     """A pull request (GitLab: merge request) as it is now.
 
-    ``head_repository`` is a full name (``owner/name``), None where the fork is gone; ``is_fork``: the head lies
-    in another repository than the base, or that nobody can tell.
+    ``head_repository`` is a full name (``owner/name``), None if the fork was deleted. ``is_fork`` is True if the head
+    is in another repository than the base, or if that is unknown.
     """
 
     number: int
@@ -59,7 +59,7 @@ class PullRequest:
 
 
 class ChangeKind(StrEnum):
-    """What a pull request does to a file."""
+    """How a pull request changes a file."""
 
     ADDED = "added"
     MODIFIED = "modified"
@@ -69,7 +69,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
-    """One changed file; of a rename (or copy) both names count for path filters."""
+    """One changed file. Path filters apply to both names of a rename or copy."""
 
     path: str
     kind: ChangeKind
@@ -77,13 +77,13 @@ class ChangedFile:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Return every name that the change touches."""
+        """Every path that the change touches."""
         return (self.path,) if self.previous_path is None else (self.path, self.previous_path)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedFiles:
-    """The changed files. ``complete`` is False where the host tells only the first of them: then any path may match."""
+    """The changed files. ``complete`` is False if the host lists only the first of them: then any path may match."""
 
     files: tuple[ChangedFile, ...]
     complete: bool = True
@@ -91,7 +91,7 @@ class ChangedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment on a pull request. ``edited`` says that its text is not, or may not be, what was first written."""
+    """A comment on a pull request. ``edited`` is True if its text differs, or may differ, from the first version."""
 
     id: str
     author: Account
@@ -102,7 +102,7 @@ class Comment:
 
 
 class CommitState(StrEnum):
-    """What a code host shows beside a commit."""
+    """The state of a commit status."""
 
     PENDING = "pending"
     SUCCESS = "success"
@@ -112,7 +112,7 @@ class CommitState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CommitStatus:
-    """One status. Of two with the same ``context`` on one commit the later one counts."""
+    """One commit status. A later one with the same ``context`` replaces the earlier one."""
 
     commit: str
     context: str
@@ -122,7 +122,7 @@ class CommitStatus:
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """How git gets at the repository. The token is given to git beside the URL, never in it."""
+    """The URL and credentials for git. The token is passed beside the URL, never in it."""
 
     url: str
     username: str
@@ -130,7 +130,7 @@ class Clone:
 
     @property
     def git_token(self) -> str:
-        """Return what ``Repositories.checkout`` takes as its token: the user's name and the token."""
+        """The token for ``Repositories.checkout``: ``user:token``."""
         return f"{self.username}:{self.token}"
 
 
@@ -141,49 +141,49 @@ class CodeHost(Protocol):
     """The provider's registered name: ``github``, ``gitlab``, ``bitbucket``."""
 
     max_comment_chars: int
-    """Longest comment that the host takes, in characters."""
+    """The host's limit for a comment, in characters."""
 
     def me(self) -> Account:
-        """Return the engine's own account; asked once."""
+        """Return the engine's own account; only the first call sends a request."""
         ...
 
     def clone(self) -> Clone:
-        """Return address and credentials for git; a token that expires is fresh."""
+        """Return URL and credentials for git; a token that expires lives for at least five minutes."""
         ...
 
     def pull_request(self, number: int) -> PullRequest:
-        """Read a pull request."""
+        """Return a pull request as it is now."""
         ...
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """List what a pull request changes, all pages: at most 31 requests for 3,000 files."""
+        """Return the files that a pull request changes, from all pages: at most 31 requests for 3,000 files."""
         ...
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
-        """Read a file at a commit or branch; ``NotFound`` if there is none, ``PortFailed`` if it is larger."""
+        """Return a file's bytes at a commit or branch; raise ``NotFound``, or ``PortFailed`` beyond ``max_bytes``."""
         ...
 
     def branch_head(self, branch: str) -> str:
-        """Return the full commit that a branch is at now; ``NotFound`` if there is no such branch."""
+        """Return the full hash of a branch's newest commit; raise ``NotFound`` if there is no such branch."""
         ...
 
     def permission(self, account: Account) -> Permission:
-        """Return what a user may do; NONE for a stranger."""
+        """Return a user's permission; NONE for an unknown user."""
         ...
 
     def comment(self, number: int, comment_id: str) -> Comment:
-        """Read one comment of a pull request as it is now."""
+        """Return one comment of a pull request as it is now; raise ``NotFound`` if there is none."""
         ...
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
-        """Find the first comment that begins with the hidden ``marker`` and that our own account wrote.
+        """Return the first comment of the engine's own account that begins with the hidden ``marker``; None if none.
 
-        Anybody may write a marker; a comment of somebody else's is never found.
+        Comments of other accounts are ignored, because any user can write a marker.
         """
         ...
 
     def create_comment(self, number: int, body: str) -> Comment:
-        """Write a comment; never repeated by itself where the host may have taken it."""
+        """Create a comment. A request that the host may have carried out is not repeated."""
         ...
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
@@ -191,11 +191,11 @@ class CodeHost(Protocol):
         ...
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
-        """Set a status (one per context: a run's, an order's) on a commit; setting it again is harmless."""
+        """Set a commit's status (one per context: a run's, an order's); setting it again is harmless."""
         ...
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         ...
 
 
@@ -208,7 +208,7 @@ class TokenCredentials:
 
 @dataclass(frozen=True, slots=True)
 class AppCredentials:
-    """A GitHub app: its key mints tokens of an hour. Without ``installation_id`` the repository's is asked for."""
+    """A GitHub app; its tokens last an hour. Without ``installation_id``, the repository's is looked up."""
 
     app_id: str
     private_key: str = field(repr=False)
@@ -220,7 +220,7 @@ Credentials = TokenCredentials | AppCredentials
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """What is known of a host beyond its name: the provider that speaks to it and where its API is."""
+    """A host's provider (``kind``) and the URL of its API, if its name does not show them."""
 
     kind: str
     api_url: str | None = None
@@ -228,20 +228,20 @@ class HostSettings:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryAddress:
-    """A repository's address taken apart: ``git.example.com`` and ``group/sub/name``."""
+    """The parts of a repository's address: ``git.example.com`` and ``group/sub/name``."""
 
     host: str
     path: str
 
     @property
     def clone_url(self) -> str:
-        """Write the address as git takes it over HTTPS."""
+        """The repository's URL for git over HTTPS."""
         return f"https://{self.host}/{self.path}.git"
 
 
 @runtime_checkable
 class Provider(Protocol):
-    """What the entry point group ``iac_ci.code_hosts`` registers under the provider's name."""
+    """The callable that the entry point group ``iac_ci.code_hosts`` registers under the provider's name."""
 
     def __call__(
         self,
@@ -251,10 +251,10 @@ class Provider(Protocol):
         api_url: str | None = None,
         seconds: float = 60,
     ) -> CodeHost:
-        """Open a repository without asking the host anything.
+        """Open a repository without a request to the host.
 
-        ``api_url`` is the API's root where it is not the one that follows from the host's name; ``seconds`` bounds each
-        call of the Protocol with all its pages, retries and waits.
+        ``api_url`` is the API's root if it does not follow from the host's name; ``seconds`` limits each call of the
+        Protocol with all its pages, retries and waits.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The run's comment and commit status, on whatever host the repository is."""
+"""Writes the run's comment and commit status on the repository's code host."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
 
 
 class CodeHostReports:
-    """One comment per run, edited in place; found by its hidden marker, and only if the same account wrote it."""
+    """Keeps one comment per run and edits it in place; finds it by its hidden marker and the engine's account."""
 
     def __init__(
         self, secrets: Secrets, *, hosts: Mapping[str, HostSettings] | None = None, seconds: float = 30
     ) -> None:
-        """Read the token from where the job says, each time: it may have been replaced.
+        """Read the token from the job's location for each report, because it may have been replaced.
 
-        ``seconds`` bounds each request to the host with its retries: a report must not eat its function's time.
+        ``seconds`` limits each call to the host with its retries, so that a report does not use up its function's
+        time-out.
         """
         self._secrets = secrets
         self._hosts = hosts
         self._seconds = seconds
 
     def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
-        """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` where the host asks for patience."""
+        """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` if the host limits our requests."""
         if target.number is None:
-            raise PortFailed("the comment cannot be written: the run is about no pull request")
+            raise PortFailed("the comment cannot be written: the run has no pull request or issue")
         with self._open(target, "the comment") as host:
             body = write(host.max_comment_chars)
-            mine = host.find_comment(target.number, marker(run_id))
-            if mine is None:
+            existing = host.find_comment(target.number, marker(run_id))
+            if existing is None:
                 host.create_comment(target.number, body)
-            elif mine.body != body:
-                host.edit_comment(target.number, mine.id, body)
+            elif existing.body != body:
+                host.edit_comment(target.number, existing.id, body)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Set the commit's status; raises like ``publish``."""
@@ -51,11 +52,13 @@ class CodeHostReports:
             host.set_status(status)
 
     @contextmanager
-    def _open(self, target: ReportTarget, what: str) -> Iterator[CodeHost]:
+    def _open(self, target: ReportTarget, subject: str) -> Iterator[CodeHost]:
         if parse_address(target.repository) is None:
-            raise PortFailed(f"{what} cannot be written: {target.repository!r:.200} is no repository on a code host")
+            raise PortFailed(
+                f"{subject} cannot be written: {target.repository!r:.200} is not the address of a repository"
+            )
         if target.token_location is None:
-            raise PortFailed(f"{what} cannot be written: the job names no git_token_location")
+            raise PortFailed(f"{subject} cannot be written: the job has no git_token_location")
         credentials = parse_credentials(self._secrets.read(parse_location(target.token_location)))
         host = open_code_host(target.repository, credentials, hosts=self._hosts, seconds=self._seconds)
         try:

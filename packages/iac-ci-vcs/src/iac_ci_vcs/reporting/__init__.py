@@ -1,4 +1,4 @@
-"""What a run reports on its pull request: pure text from rows."""
+"""Renders a run's comment and commit statuses from its rows. Pure."""
 
 from iac_ci_vcs.reporting.comment import FailedLog, marker, render
 from iac_ci_vcs.reporting.commit_status import commit_status, order_statuses

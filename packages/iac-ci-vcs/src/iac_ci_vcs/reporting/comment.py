@@ -1,4 +1,4 @@
-"""The comment that a run leaves on its pull request: pure Markdown from rows."""
+"""Renders a run's comment on its pull request as Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
 
 MAX_COMMENT_CHARS: Final = 65_536
-"""GitHub refuses longer comments; other hosts say their own limit."""
+"""GitHub's limit for a comment, in characters; other providers have their own."""
 
 _ATTENTION: Final = (
     OrderState.FAILED,
@@ -29,7 +29,7 @@ _ATTENTION: Final = (
     OrderState.QUEUED,
     OrderState.SUCCEEDED,
 )
-"""Which orders are shown first where not all fit."""
+"""States in the order in which orders are shown if not all fit."""
 
 _SHORTEST_LOG_CHARS: Final = 400
 _MORE_CHARS: Final = 200
@@ -38,7 +38,7 @@ _REASON_CHARS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class FailedLog:
-    """The end of the log of an order that did not succeed. ``link`` is where the whole of it is, if anywhere."""
+    """The end of the log of an order that did not succeed. ``link`` is the URL of the whole log, if there is one."""
 
     order_num: str
     tail: str
@@ -48,7 +48,7 @@ class FailedLog:
 
 
 def marker(run_id: str) -> str:
-    """Return the hidden text by which the run's comment is found again; the comment begins with it."""
+    """Return the hidden text that the run's comment begins with; it identifies the comment later."""
     return f"<!-- iac-ci:{run_id} -->"
 
 
@@ -60,10 +60,10 @@ def render(
     status_error: str | None = None,
     limit: int = MAX_COMMENT_CHARS,
 ) -> str:
-    """Write the whole comment, of at most ``limit`` characters; whatever is left out for that is said.
+    """Return the whole comment, of at most ``limit`` characters; it states whatever is left out.
 
-    The table comes first, with the orders that need a look before the others where not all fit; the logs share what
-    room is left, each cut at a line. ``status_error`` is why the commit's status could not be set.
+    The table comes first; if not all orders fit, it shows failed and open ones before the others. The logs share the
+    remaining characters, each cut at a line. ``status_error`` is the reason why the commit's status could not be set.
     """
     foot = f"\n\nFlow {code(run.flow_id)} · `iac-ci status {run.run_id}`"
     head = _head(run, status_error)
@@ -130,7 +130,7 @@ def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], ro
     left = [log for log in logs if log.order_num in by_num]
     text = ""
     while left:
-        # What one log does not need the others may have.
+        # Characters that one log does not use go to the others.
         share = (room - _MORE_CHARS) // len(left)
         if share < _SHORTEST_LOG_CHARS:
             more = (
@@ -147,12 +147,12 @@ def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], ro
 
 def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int) -> str:
     whole = f"`iac-ci logs {run.run_id} {log.order_num}`" + (f" or [here]({log.link})" if log.link else "")
-    what = f"\n\n{code(log.failed_command[:_REASON_CHARS])} failed." if log.failed_command else ""
-    before = f"\n\n<details><summary>Log of {_html(order.order_name)}</summary>{what}\n\n"
+    failed = f"\n\n{code(log.failed_command[:_REASON_CHARS])} failed." if log.failed_command else ""
+    before = f"\n\n<details><summary>Log of {_html(order.order_name)}</summary>{failed}\n\n"
     after = f"\n\nThe whole log: {whole}\n</details>"
     cut = "Only the end of the log is shown.\n\n"
     tail = plain(log.tail)
-    # The fence is as long as the longest run of backticks asks for, so that it is part of what must fit.
+    # The fence grows with the longest run of backticks in the log, so its length counts too.
     body = fence(tail)
     shortened = not log.is_whole
     while len(before) + len(after) + len(body) + (len(cut) if shortened else 0) > room:
@@ -167,7 +167,7 @@ def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int) -> str:
 
 
 def _without_beginning(text: str, chars: int) -> str:
-    """Take at least so many characters from the beginning, at a line where there is one."""
+    """Remove at least ``chars`` characters from the beginning, up to the end of a line if there is one."""
     rest = text[chars:]
     line = rest.find("\n")
     return rest[line + 1 :] if 0 <= line < len(rest) - 1 else rest

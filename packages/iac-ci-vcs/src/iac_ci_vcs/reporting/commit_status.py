@@ -1,4 +1,4 @@
-"""The status that a run has on its commit: pure."""
+"""Builds the commit statuses of a run and its orders. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
 
 MAX_DESCRIPTION_CHARS: Final = 140
-"""What GitHub shows of a description (GitHub REST API, "Commit statuses")."""
+"""GitHub's limit for a description (GitHub REST API, "Commit statuses")."""
 
 _TRACE_ID_CHARS: Final = 16
 
@@ -31,7 +31,7 @@ _STATES: Final = {
 
 
 MAX_ORDER_STATUSES: Final = 50
-"""Runs of more orders have none of their own: each is a request, at the run's beginning and at its end."""
+"""Runs with more orders get no status per order: each costs a request at the run's start and at its end."""
 
 _ORDER_STATES: Final = {
     OrderState.SUCCEEDED: CommitState.SUCCESS,
@@ -43,7 +43,7 @@ _ORDER_STATES: Final = {
 
 
 def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
-    """Return a status for each order; none for a run about no commit, or of more than ``MAX_ORDER_STATUSES`` orders."""
+    """Return a status for each order; none without a commit or with more than ``MAX_ORDER_STATUSES`` orders."""
     if run.commit_hash is None or len(orders) > MAX_ORDER_STATUSES:
         return []
     return [
@@ -58,19 +58,22 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
 
 
 def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
-    """Return the run's status; None for a run that is about no commit.
+    """Return the run's status; None for a run without a commit.
 
-    The context bears the flow's label, so that a plan and an apply of one commit have a status each.
+    The context contains the flow's label, so that a plan and an apply of one commit have a status each.
     """
     if run.report is None or run.commit_hash is None:
         return None
     counts = Counter(order.status for order in orders)
-    said = f"{run.run_id}: " + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
+    description = f"{run.run_id}: " + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
     why = run.reason or run.preparation_error
     if why:
-        said += f" ({plain(why)})"
+        description += f" ({plain(why)})"
     return CommitStatus(
-        commit=run.commit_hash, context=f"iac-ci/{_label(run)}", state=_STATES[run.status], description=_cut(said)
+        commit=run.commit_hash,
+        context=f"iac-ci/{_label(run)}",
+        state=_STATES[run.status],
+        description=_cut(description),
     )
 
 
@@ -78,5 +81,5 @@ def _label(run: RunRow) -> str:
     return run.flow_id.rpartition(":")[2][_TRACE_ID_CHARS + 1 :]
 
 
-def _cut(said: str) -> str:
-    return said if len(said) <= MAX_DESCRIPTION_CHARS else f"{said[: MAX_DESCRIPTION_CHARS - 1]}…"
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_DESCRIPTION_CHARS else f"{text[: MAX_DESCRIPTION_CHARS - 1]}…"

@@ -1,4 +1,4 @@
-"""Makes any text harmless in Markdown: what orders print and what jobs are called is not to be trusted."""
+"""Makes any text harmless in Markdown. Names and output come from jobs and are not trusted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+.!|~@&-])")
 _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""Control characters and those that turn the writing round or take no room (Unicode Standard Annex #9)."""
+"""Control characters, and those that reverse the text or have no width (Unicode Standard Annex #9)."""
 
 _ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """Colours, cursor movements and titles (ECMA-48)."""
@@ -17,28 +17,28 @@ _BACKTICKS: Final = re.compile(r"`+")
 
 
 def escape(text: str) -> str:
-    """Return a text that stays in its line and cell as it reads: no markup, mention, address, or reversed writing."""
+    """Return the text as one line without markup, mentions, links or reversed direction."""
     flat = _INVISIBLE.sub(" ", _ESCAPE_SEQUENCE.sub("", text)).replace("\n", " ").replace("\t", " ")
-    # A character without width keeps hosts from finding a person to tell, or an address to link, behind the escape.
+    # A character without width keeps hosts from turning escaped text into a mention or a link.
     quiet = _ADDRESS.sub(lambda match: "\u200b".join(part for part in match.groups() if part), flat)
     return _SPECIAL.sub(r"\\\1", quiet).replace("\\@", "\\@\u200b").replace("\\#", "\\#\u200b")
 
 
 def plain(text: str) -> str:
-    """Return what a terminal would leave to read: no colours, no carriage returns, nothing invisible."""
+    """Return the text without colours, carriage returns and invisible characters."""
     without = _ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _INVISIBLE.sub("\ufffd", without)
 
 
 def fence(text: str) -> str:
-    """Put a text into a code block that nothing inside it can close (CommonMark, "Fenced code blocks")."""
+    """Return the text as a code block that nothing inside it can close (CommonMark, "Fenced code blocks")."""
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}text\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{ticks}"
 
 
 def code(text: str) -> str:
-    """Put a short text into an inline code span that nothing inside it can close."""
+    """Return a short text as an inline code span that nothing inside it can close."""
     flat = plain(text).replace("\n", " ")
     longest = max((len(run) for run in _BACKTICKS.findall(flat)), default=0)
     ticks = "`" * (longest + 1)

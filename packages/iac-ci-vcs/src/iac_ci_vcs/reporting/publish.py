@@ -1,4 +1,4 @@
-"""Tells the pull request of a run: the commit's status and the comment."""
+"""Publishes a run's comment and commit statuses."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def publish(
     reports: Reports, run: RunRow, orders: Sequence[OrderRow], *, logs: Sequence[FailedLog] = (), with_status: bool
 ) -> dict[str, IacCiError]:
-    """Write the run's comment and, ``with_status``, its commit's status, and its orders' where the job asks for them.
+    """Write the run's comment and, if ``with_status``, the commit statuses of the run and (on request) of its orders.
 
-    Gives what failed, by the kind of event that tells of it: a code host that fails never fails a run. A status that
-    could not be set is told in the comment.
+    Returns the errors by kind of event (``status_failed``, ``comment_failed``) instead of raising them: a code host
+    that fails never fails a run. The comment shows the error of a status that could not be set.
     """
     failed: dict[str, IacCiError] = {}
     if run.report is None:
@@ -31,7 +31,7 @@ def publish(
         try:
             reports.mark(run.report, status)
         except IacCiError as error:
-            # The others would fail likewise, each after its own wait.
+            # The other statuses would fail too, each after its own wait.
             failed["status_failed"] = error
             break
     if run.report.number is None:
@@ -50,7 +50,7 @@ def publish(
 
 
 def _statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
-    """Return the run's status first: it is the one that is waited for."""
+    """Return the statuses, the run's own first, because reviewers and branch rules wait for it."""
     first = commit_status(run, orders)
     if first is None or run.report is None:
         return []

@@ -19,16 +19,16 @@ class MemoryReports:
     """Comments by run."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without comments and statuses."""
         self.bodies: dict[str, str] = {}
         self.statuses: list[CommitStatus] = []
 
     def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
-        """Keep the run's comment, as GitHub would."""
+        """Store the run's comment, with GitHub's limit."""
         self.bodies[run_id] = write(MAX_COMMENT_CHARS)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
-        """Keep the status."""
+        """Store the status."""
         self.statuses.append(status)
 
 
@@ -36,7 +36,7 @@ class MemoryRepositories:
     """Trees by repository and commit."""
 
     def __init__(self, trees: Mapping[tuple[str, str], Mapping[str, bytes]] | None = None) -> None:
-        """Hold files by path for each repository and commit."""
+        """Store files by path for each repository and commit."""
         self.trees = dict(trees or {})
 
     def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:

@@ -20,13 +20,13 @@ _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemoryCodeHost:
-    """One repository. Is its own ``CodeHosts`` too: whatever is opened is this one."""
+    """One repository. It is its own ``CodeHosts`` too: ``open`` always returns this one."""
 
     kind = "memory"
     max_comment_chars = 65_536
 
     def __init__(self) -> None:
-        """Start empty; nobody may do anything."""
+        """Start empty, without permissions for any account."""
         self.pulls: dict[int, PullRequest] = {}
         self.changes: dict[int, tuple[ChangedFile, ...]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
@@ -38,7 +38,7 @@ class MemoryCodeHost:
 
     @contextmanager
     def open(self, repository: str, token_location: str) -> Iterator[MemoryCodeHost]:
-        """Return this host, and note what was asked for."""
+        """Return this host and record the arguments."""
         self.opened.append((repository, token_location))
         yield self
 
@@ -47,68 +47,68 @@ class MemoryCodeHost:
         return ENGINE
 
     def clone(self) -> Clone:
-        """Return an address that nobody reads."""
+        """Return a URL that is never fetched."""
         return Clone("https://memory.invalid/a/b.git", "engine", "token")
 
     def pull_request(self, number: int) -> PullRequest:
-        """Read a pull request."""
+        """Return a pull request."""
         if number not in self.pulls:
             raise NotFound(f"there is no pull request {number}")
         return self.pulls[number]
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """List its changes."""
+        """Return the changed files, complete."""
         return ChangedFiles(self.changes.get(number, ()))
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
-        """Read a file at a commit or branch."""
+        """Return a file's bytes at a commit or branch."""
         if (path, ref) not in self.files:
             raise NotFound(f"there is no {path} at {ref}")
         return self.files[path, ref]
 
     def branch_head(self, branch: str) -> str:
-        """Read a branch's commit."""
+        """Return a branch's commit."""
         if branch not in self.heads:
             raise NotFound(f"there is no branch {branch}")
         return self.heads[branch]
 
     def permission(self, account: Account) -> Permission:
-        """Return what somebody may do."""
+        """Return an account's permission."""
         return self.permissions.get(account.id, Permission.NONE)
 
     def comment(self, number: int, comment_id: str) -> Comment:
-        """Read a comment."""
+        """Return a comment."""
         for comment in self.comments.get(number, []):
             if comment.id == comment_id:
                 return comment
         raise NotFound(f"there is no comment {comment_id}")
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
-        """Find our own."""
+        """Return the engine's own comment that begins with ``marker``."""
         ours = (comment for comment in self.comments.get(number, []) if comment.author == ENGINE)
         return next((comment for comment in ours if comment.body.startswith(marker)), None)
 
     def create_comment(self, number: int, body: str) -> Comment:
-        """Write one of ours."""
+        """Create a comment of the engine."""
         return self.write(number, ENGINE, body)
 
     def write(self, number: int, author: Account, body: str, *, edited: bool = False) -> Comment:
-        """Write anybody's comment."""
-        there = self.comments.setdefault(number, [])
+        """Create a comment of any account."""
+        comments = self.comments.setdefault(number, [])
         comment = Comment(str(sum(map(len, self.comments.values())) + 1), author, body, _MOMENT, edited)
-        there.append(comment)
+        comments.append(comment)
         return comment
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
         """Replace a comment's text."""
         comment = replace(self.comment(number, comment_id), body=body, edited=True)
-        there = self.comments[number]
-        there[[known.id for known in there].index(comment_id)] = comment
+        comments = self.comments[number]
+        comments[[known.id for known in comments].index(comment_id)] = comment
         return comment
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
-        """Keep a status."""
+        """Store a status."""
         self.statuses.append(status)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there are no connections."""
