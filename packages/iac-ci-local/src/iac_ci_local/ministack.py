@@ -1,4 +1,4 @@
-"""Starts MiniStack, the local AWS, in a process of its own on loopback, and ends it with everything it started."""
+"""Starts and stops MiniStack, the local AWS, on loopback, with every process that it starts."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 READY_SECONDS: Final = 120.0
-"""How long MiniStack may take to answer."""
+"""Longest wait for MiniStack's first answer."""
 
 _ATTEMPTS: Final = 3
 _FOLDER_PREFIX: Final = "iac-ci-local-"
 
 
 class LocalCloudError(IacCiError):
-    """The local cloud did not come up, or went away."""
+    """The local cloud did not start, or ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast the local cloud's time runs where waiting for real would only be tedious."""
+    """How much faster than AWS the local cloud waits."""
 
     wait_scale: float = 0.5
-    """Factor on the waits of state machines: a watchdog's minute takes thirty seconds.
+    """Factor on the waits of state machines: a watchdog polls every 30 seconds instead of 60.
 
-    Much less, and the polls of a wide run's watchdogs take the machine from the run itself: each is a process here.
+    With a much smaller factor, polls use up the processor that the run needs: each poll is a process here.
     """
 
     retry_seconds: float = 0.2
-    """Wait before Lambda's first retry of an asynchronous call; AWS waits a minute."""
+    """Seconds before Lambda's first retry of an asynchronous invocation; AWS waits a minute."""
 
 
 @dataclass(slots=True)
 class LocalAws:
-    """A running MiniStack with an account of its own. Use as a context manager, or call ``start`` and ``stop``."""
+    """A MiniStack with its own account number. Use as a context manager, or call ``start`` and ``stop``."""
 
     speed: Speed = field(default_factory=Speed)
     account: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**11) + 10**11))
@@ -63,19 +63,19 @@ class LocalAws:
     _supervisor: subprocess.Popen[str] | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start MiniStack and the build service."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it and everything it started."""
+        """Stop every process of this cloud."""
         self.stop()
 
     @property
     def access_key(self) -> str:
-        """Access key of the account's root: MiniStack takes the account's number for it."""
+        """Access key of the account's root: the account number, by MiniStack's convention."""
         return self.account
 
     @property
@@ -85,14 +85,14 @@ class LocalAws:
 
     @property
     def pid(self) -> int:
-        """Process id of the supervisor, below which everything of this cloud lives."""
+        """Process id of the supervisor, the ancestor of every process of this cloud."""
         if self._supervisor is None:
             raise LocalCloudError("the local cloud is not running")
         return self._supervisor.pid
 
     @property
     def session(self) -> dict[str, str]:
-        """What ``boto3.client`` needs to reach this cloud as root."""
+        """Arguments of ``boto3.client`` for this cloud, as root."""
         return {
             "region_name": REGION,
             "endpoint_url": self.endpoint,
@@ -101,7 +101,7 @@ class LocalAws:
         }
 
     def client(self, service: str) -> Any:
-        """Make a boto3 client of this cloud, as root; S3 is reached by paths, host names of buckets do not resolve."""
+        """Return a boto3 client of this cloud, as root. S3 uses paths, because host names of buckets do not resolve."""
         import boto3
         from botocore.config import Config
 
@@ -109,14 +109,14 @@ class LocalAws:
         return make(service, config=Config(s3={"addressing_style": "path"}, max_pool_connections=16), **self.session)
 
     def start(self) -> None:
-        """Start MiniStack and the builds endpoint and wait until both are this cloud's; raise ``LocalCloudError``."""
+        """Start MiniStack and the build service and wait for them; raise ``LocalCloudError`` after 3 attempts."""
         remove_abandoned_folders()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._start_once()
             except LocalCloudError:
                 self.stop()
-                # Somebody else may have taken the port between our look and MiniStack's bind.
+                # Another process may have taken the port before MiniStack bound it.
                 if attempt == _ATTEMPTS:
                     raise
             except BaseException:
@@ -126,7 +126,7 @@ class LocalAws:
                 return
 
     def stop(self) -> None:
-        """End every process of this cloud and remove its folder; stopping twice is no error."""
+        """End every process of this cloud and remove its folder; a second call does nothing."""
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is None:
             return
@@ -139,13 +139,13 @@ class LocalAws:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def check_alive(self) -> None:
-        """Raise ``LocalCloudError`` if a part of the cloud has ended by itself."""
-        ended = self._said(timeout=0)
+        """Raise ``LocalCloudError`` if a process of the cloud has ended by itself."""
+        ended = self._read_report(timeout=0)
         if ended is not None:
-            raise LocalCloudError(f"the local cloud ended by itself; its log ends with:\n{self.log_tail()}")
+            raise LocalCloudError(f"the local cloud ended unexpectedly; the end of its log:\n{self.log_tail()}")
 
     def log_tail(self, *, lines: int = 20) -> str:
-        """Return the end of what MiniStack and the builds endpoint wrote."""
+        """Return the last ``lines`` lines of the logs of MiniStack and of the build service."""
         parts: list[str] = []
         for name in ("ministack.log", "builds.log"):
             with contextlib.suppress(OSError):
@@ -174,12 +174,12 @@ class LocalAws:
         )
         self._supervisor = supervisor
         if supervisor.stdin is None:
-            raise LocalCloudError("the supervisor has no standard input")
-        # Its life is bound to this pipe: whatever happens to us, the kernel closes our end.
+            raise LocalCloudError("the supervisor of the local cloud has no standard input")
+        # The supervisor ends with this pipe: if this process dies, the kernel closes our end.
         (self.folder / "supervisor.pid").write_text(str(supervisor.pid), "utf-8")
         supervisor.stdin.write(json.dumps(self._children(port, builds.fileno())) + "\n")
         supervisor.stdin.flush()
-        if "started" not in (self._said(timeout=READY_SECONDS) or {}):
+        if "started" not in (self._read_report(timeout=READY_SECONDS) or {}):
             raise LocalCloudError("the supervisor of the local cloud did not start")
 
     def _children(self, port: int, builds: int) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class LocalAws:
             "SFN_WAIT_SCALE": str(self.speed.wait_scale),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(self.speed.retry_seconds),
         }
-        building = clean | {
+        build_service = clean | {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -214,7 +214,7 @@ class LocalAws:
                 },
                 {
                     "command": [sys.executable, "-m", "iac_ci_local.builds", str(builds), str(self.folder)],
-                    "environment": building,
+                    "environment": build_service,
                     "folder": str(self.folder),
                     "log": str(self.folder / "builds.log"),
                     "descriptors": [builds],
@@ -223,9 +223,9 @@ class LocalAws:
         }
 
     def clean_environment(self) -> dict[str, str]:
-        """Return the environment of every process of this cloud: nothing of the user's but where programs are.
+        """Return the environment of every process of this cloud; it takes only PATH from the user's.
 
-        MiniStack hands its own environment on to the functions, so the user's credentials must not be in it.
+        MiniStack passes its own environment on to the functions, so the user's credentials must not be in it.
         """
         path = os.environ.get("PATH", os.defpath)
         return {
@@ -253,12 +253,12 @@ class LocalAws:
         except (BotoCoreError, ClientError):
             return False
         if identity["Account"] != self.account:
-            raise LocalCloudError(f"{self.endpoint} belongs to another cloud, of account {identity['Account']}")
+            raise LocalCloudError(f"{self.endpoint} belongs to another local cloud, with account {identity['Account']}")
         self.check_alive()
         return True
 
-    def _said(self, *, timeout: float) -> dict[str, Any] | None:
-        """Read one line of the supervisor's; None if it says nothing in time, ``ended`` if it is gone."""
+    def _read_report(self, *, timeout: float) -> dict[str, Any] | None:
+        """Return one report of the supervisor; None without one within ``timeout`` seconds, ``ended`` if it is gone."""
         if self._supervisor is None or self._supervisor.stdout is None:
             return {"ended": "supervisor"}
         with selectors.DefaultSelector() as selector:
@@ -270,7 +270,7 @@ class LocalAws:
 
 
 def remove_abandoned_folders() -> None:
-    """Remove folders of clouds whose supervisor was itself killed, the one case in which nobody else does."""
+    """Remove the folders of clouds whose supervisor was killed; no other process removes those."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
         with contextlib.suppress(OSError, ValueError):
             if folder.stat().st_uid != os.getuid():

@@ -1,12 +1,11 @@
-"""The process above everything that a local cloud starts, so that nothing outlives whoever started it.
+"""Supervises the processes of a local cloud and ends them all when the process that started the cloud ends.
 
-Run as a script, with the standard library only. It reads what to start as one line of JSON from its standard input and
-says on its standard output what became of it. When the standard input ends, because its parent closed it or died in
-whatever way, or on SIGTERM, it ends every process below it and removes the cloud's folder.
+Runs as a script, with the standard library only. It reads one line of JSON with the processes to start from its
+standard input and reports on its standard output. When its standard input ends, because the parent closed it or died,
+or on SIGTERM, it ends every descendant and removes the cloud's folder.
 
-It is the subreaper of all its descendants (prctl(2), PR_SET_CHILD_SUBREAPER), so that even a process that left its
-session or lost its parent is still found below it. Where there is no such thing (macOS), it ends the process groups of
-the processes it started.
+On Linux it is the subreaper of its descendants (prctl(2), PR_SET_CHILD_SUBREAPER), so that it also finds processes that
+left their session or lost their parent. Elsewhere (macOS) it ends the process groups of the processes that it started.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _dies_with_supervisor() -> None:
+def _end_with_supervisor() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _say(**fields: object) -> None:
-    # The parent may be gone already: then nobody is left to listen.
+def _report(**fields: object) -> None:
+    # The parent may be gone already.
     with contextlib.suppress(OSError):
         os.write(1, (json.dumps(fields) + "\n").encode())
 
@@ -54,7 +53,7 @@ def _start(child: dict[str, Any]) -> subprocess.Popen[bytes]:
             stderr=log,
             pass_fds=child.get("descriptors", ()),
             start_new_session=True,
-            preexec_fn=_dies_with_supervisor if _LINUX else None,  # noqa: PLW1509
+            preexec_fn=_end_with_supervisor if _LINUX else None,  # noqa: PLW1509
         )
 
 
@@ -65,7 +64,7 @@ def _descendants() -> set[int]:
             continue
         try:
             fields = Path(entry.path, "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
+        except OSError:  # the process has ended meanwhile
             continue
         if fields[0] != "Z":
             parents[int(entry.name)] = int(fields[1])
@@ -98,41 +97,41 @@ def _end_all(children: list[subprocess.Popen[bytes]]) -> None:
         time.sleep(0.01)
 
 
-def _reap(children: list[subprocess.Popen[bytes]], told: set[int]) -> None:
-    """Reap adopted orphans; report a child of our own and leave it unreaped, so that its pid is not used again."""
+def _reap(children: list[subprocess.Popen[bytes]], reported: set[int]) -> None:
+    """Reap adopted orphans; report an ended child once, and keep it unreaped so that its pid is not reused."""
     own = {child.pid: index for index, child in enumerate(children)}
     with contextlib.suppress(ChildProcessError):
         while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if info.si_pid in own:
-                if info.si_pid not in told:
-                    told.add(info.si_pid)
-                    _say(ended=own[info.si_pid])
+                if info.si_pid not in reported:
+                    reported.add(info.si_pid)
+                    _report(ended=own[info.si_pid])
                 return
             os.waitpid(info.si_pid, os.WNOHANG)
 
 
 def main() -> None:
-    """Start what the parent asks for, wait for the parent's end and leave nothing behind."""
+    """Start the processes that the parent requests, wait until the parent ends, then end them all."""
     if _LINUX:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    order = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
     children: list[subprocess.Popen[bytes]] = []
-    told: set[int] = set()
+    reported: set[int] = set()
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _end_all(children)
-        shutil.rmtree(order["folder"], ignore_errors=True)
+        shutil.rmtree(request["folder"], ignore_errors=True)
         os._exit(0)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        children.extend(_start(child) for child in order["children"])
-        signal.signal(signal.SIGCHLD, lambda *_: _reap(children, told))
-        _reap(children, told)
-        _say(started=[child.pid for child in children])
+        children.extend(_start(child) for child in request["children"])
+        signal.signal(signal.SIGCHLD, lambda *_: _reap(children, reported))
+        _reap(children, reported)
+        _report(started=[child.pid for child in children])
         while sys.stdin.read(1024):
             pass
     finally:
