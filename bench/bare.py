@@ -71,7 +71,7 @@ class BareChain:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda item: self._put(attempt, *item), enumerate(lengths)))
         for lane in range(wanted):
-            wait_until(partial(self._ended, attempt, lane), seconds=600, what=f"the end of lane {lane}")
+            wait_until(partial(self._ended, attempt, lane), seconds=600, subject=f"the end of lane {lane}")
         return time.monotonic() - begun
 
     def _put(self, attempt: str, lane: int, length: int) -> None:

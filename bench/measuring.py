@@ -168,18 +168,18 @@ class Measuring:
         let_go = None
         if workload.together:
             for run_id in run_ids:
-                wait_until(partial(self._all_started, run_id, workload.orders), seconds=_SECONDS, what="every claim")
+                wait_until(partial(self._all_started, run_id, workload.orders), seconds=_SECONDS, subject="every claim")
             let_go = time.monotonic()
             gate.touch()
         for run_id in run_ids:
-            wait_until(partial(self._ended, run_id), seconds=_SECONDS, what=f"the end of run {run_id}")
+            wait_until(partial(self._ended, run_id), seconds=_SECONDS, subject=f"the end of run {run_id}")
         ended = time.monotonic()
         for run_id in run_ids:
             marker = done_marker(self._cloud, run_id)
             if marker is None or marker.status is not RunState.SUCCEEDED:
                 raise AssertionError(f"run {run_id} of {workload.name} did not succeed: {marker}")
             # What comes after the marker is not waited for by anybody, but belongs to this run's calls.
-            wait_until(partial(self._completed, run_id), what=f"the completed lock of run {run_id}")
+            wait_until(partial(self._completed, run_id), subject=f"the completed lock of run {run_id}")
         return run_ids, ended - begun, None if let_go is None else ended - let_go
 
     def _all_started(self, run_id: str, orders: int) -> bool:

@@ -75,14 +75,14 @@ def test_the_commands_work_in_the_order_of_the_page(tmp_path, monkeypatch):
     with LocalCloud(announced=True):
         connection = connect("iac-ci", local=True)
         run = jobs.submit(connection, json.dumps({"username": "tests", "orders": orders}).encode()).run_id
-        wait_until(lambda: connection.internal.list(f"tmp/callbacks/runs/{run}/0001/"), what="the first command")
+        wait_until(lambda: connection.internal.list(f"tmp/callbacks/runs/{run}/0001/"), subject="the first command")
         for command in commands:
             arguments = [run if word == "RUN" else word for word in shlex.split(command)[1:]]
             done = CliRunner().invoke(app, [*arguments, "--local"])
             assert done.exit_code == 0, f"{command}: {done.output} {done.exception!r}"
             assert done.output.strip()
         gate.touch()
-        wait_until(lambda: connection.done.exists(f"{run}/done"), what="the end of the run")
+        wait_until(lambda: connection.done.exists(f"{run}/done"), subject="the end of the run")
         assert {row.order_name: row.status.value for row in connection.runs.read(run).orders} == {
             "slow": "succeeded",
             "after": "cancelled",

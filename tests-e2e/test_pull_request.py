@@ -28,23 +28,23 @@ def opened(tmp_path_factory):
 
 def comments(opened):
     """Return the engine's comments, oldest first."""
-    written = opened.stand.project.comments(NUMBER)
+    written = opened.demo.project.comments(NUMBER)
     return [comment.body for comment in written if comment.author == ENGINE]
 
 
 def statuses(opened, sha):
-    return {status.context: status.state for status in opened.stand.project.statuses(sha)}
+    return {status.context: status.state for status in opened.demo.project.statuses(sha)}
 
 
 def head(opened):
-    return opened.stand.project.repository.head("change")
+    return opened.demo.project.repository.head("change")
 
 
 def test_the_pull_request_shows_what_it_will_do(opened):
     run_id = opened.first_run()
     rows = wait_for_end(opened.cloud, run_id)
     assert [order.order_name for order in rows.orders] == ["plan-network"]
-    wait_until(lambda: "succeeded" in comments(opened)[0], what="the final comment")
+    wait_until(lambda: "succeeded" in comments(opened)[0], subject="the final comment")
     (comment,) = comments(opened)
     assert f"<!-- iac-ci:{run_id} -->" in comment
     assert "an-example-token-that-opens-nothing" not in comment
@@ -54,17 +54,17 @@ def test_the_pull_request_shows_what_it_will_do(opened):
 def test_a_command_applies_in_the_order_of_dependence(opened):
     opened.first_run()
     before = len(comments(opened))
-    opened.stand.activity.comment(NUMBER, PERSON, "Looks good.\n\n/iac-ci apply")
-    wait_until(lambda: len(comments(opened)) > before, what="the run's comment")
-    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", what="the end")
+    opened.demo.activity.comment(NUMBER, PERSON, "Looks good.\n\n/iac-ci apply")
+    wait_until(lambda: len(comments(opened)) > before, subject="the run's comment")
+    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", subject="the end")
     assert comments(opened)[-1].index("network") < comments(opened)[-1].index("app")
 
 
 def test_help_is_answered_and_a_quoted_command_is_not(opened):
     opened.first_run()
-    opened.stand.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
-    opened.stand.activity.comment(NUMBER, PERSON, "/iac-ci help")()
-    wait_until(lambda: any("iac-ci:notice" in body for body in comments(opened)), what="the notice")
+    opened.demo.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
+    opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci help")()
+    wait_until(lambda: any("iac-ci:notice" in body for body in comments(opened)), subject="the notice")
     (notice,) = [body for body in comments(opened) if "iac-ci:notice" in body]
     assert "cancel" in notice
 
@@ -72,9 +72,9 @@ def test_help_is_answered_and_a_quoted_command_is_not(opened):
 def test_another_commit_is_planned_anew(opened):
     opened.first_run()
     before = head(opened)
-    opened.stand.activity.push(NUMBER, opened.stand.next_commit(NUMBER))
+    opened.demo.activity.push(NUMBER, opened.demo.next_commit(NUMBER))
     assert head(opened) != before
-    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", what="the plan")
+    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", subject="the plan")
 
 
 def browse(page, *arguments):
@@ -96,12 +96,12 @@ def browse(page, *arguments):
 def test_the_page_shows_the_comment_in_a_browser(opened, tmp_path):
     run_id = opened.first_run()
     wait_for_end(opened.cloud, run_id)
-    wait_until(lambda: "succeeded" in comments(opened)[0], what="the final comment")
+    wait_until(lambda: "succeeded" in comments(opened)[0], subject="the final comment")
     # Where the README's picture is to be taken anew, its place is named.
     picture = Path(os.environ.get("IAC_CI_PICTURE", tmp_path / "page.png"))
-    browse(opened.stand.page, f"--screenshot={picture}", "--window-size=1000,920", "--hide-scrollbars")
+    browse(opened.demo.page, f"--screenshot={picture}", "--window-size=1000,920", "--hide-scrollbars")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    shown = browse(opened.stand.page, "--dump-dom")
+    shown = browse(opened.demo.page, "--dump-dom")
     assert "<table>" in shown
     assert "plan-network" in shown
     assert "&lt;table" not in shown

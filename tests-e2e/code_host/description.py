@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from iac_ci_local.fake_github.messages import Exchange
+from iac_ci_local.fake_github.messages import RecordedRequest
 
 PACKAGE = "@octokit/openapi@23"
 FILE = "package/generated/api.github.com.json"
@@ -89,7 +89,7 @@ class Description:
             )
         )
 
-    def problems(self, exchange: Exchange, root: str) -> list[str]:
+    def problems(self, exchange: RecordedRequest, root: str) -> list[str]:
         """Return what is wrong with an exchange: path, method, query, body, answer's status and content."""
         request = exchange.request
         parts = urlsplit(request.target)
@@ -123,7 +123,7 @@ class Description:
                 return self._paths[template][method.lower()], match.groupdict()
         return None
 
-    def _in_request(self, operation: dict[str, Any], values: Mapping[str, str], exchange: Exchange) -> list[str]:
+    def _in_request(self, operation: dict[str, Any], values: Mapping[str, str], exchange: RecordedRequest) -> list[str]:
         query = dict(parse_qsl(urlsplit(exchange.request.target).query, keep_blank_values=True))
         parameters = [self._looked_up(parameter) for parameter in operation.get("parameters", [])]
         said = []
@@ -145,7 +145,7 @@ class Description:
         unknown = set(sent) - set(schema.get("properties", {}))
         return [*said, *(f"body: {name!r} is unknown" for name in unknown), *self._wrong(schema, sent)]
 
-    def _in_answer(self, operation: dict[str, Any], exchange: Exchange) -> list[str]:
+    def _in_answer(self, operation: dict[str, Any], exchange: RecordedRequest) -> list[str]:
         answer = exchange.answer
         assert answer is not None
         if answer.status >= 400:

@@ -47,7 +47,7 @@ def github(host, app, key):
 
 
 def asked(host, ending):
-    return [exchange for exchange in host.exchanges if exchange.request.target.endswith(ending)]
+    return [exchange for exchange in host.recorded if exchange.request.target.endswith(ending)]
 
 
 def test_a_token_is_minted_once_and_speaks_as_the_app(host, github, project):
@@ -95,5 +95,5 @@ def test_another_key_or_app_is_refused(host, app, key, wrong):
 def test_what_an_app_asks_is_as_github_describes(host, github, description):
     github.me()
     github.pull_request(1)
-    assert [problem for exchange in host.exchanges for problem in description.problems(exchange, ROOT)] == []
+    assert [problem for exchange in host.recorded for problem in description.problems(exchange, ROOT)] == []
     assert len(asked(host, "/app")) == len(asked(host, "/installation")) == len(asked(host, "/access_tokens")) == 1

@@ -20,7 +20,7 @@ def test_the_local_cloud_fetches_a_commit_with_the_token(host, project, tmp_path
     folder = tmp_path / "out"
     repositories.checkout(f"{host.repository}{suffix}", head, str(folder), token="engine-token", ssh_key=None)
     assert (folder / "main.tf").read_text() == "# head\n"
-    assert {exchange.request.target.partition("/pets")[2].partition("/")[0] for exchange in host.exchanges} == {suffix}
+    assert {exchange.request.target.partition("/pets")[2].partition("/")[0] for exchange in host.recorded} == {suffix}
 
 
 def test_a_wrong_token_fetches_nothing_and_is_not_shown(host, project, tmp_path):
@@ -30,7 +30,7 @@ def test_a_wrong_token_fetches_nothing_and_is_not_shown(host, project, tmp_path)
             host.repository, project.repository.head("change"), str(tmp_path / "out"), token="planted", ssh_key=None
         )
     assert "planted" not in str(refused.value)
-    assert {exchange.answer.status for exchange in host.exchanges} == {401}
+    assert {exchange.answer.status for exchange in host.recorded} == {401}
 
 
 @pytest.mark.parametrize("case", ["deployed", "not configured", "an https API", "another host's API", "by name"])
@@ -48,7 +48,7 @@ def test_nobody_else_speaks_http(host, project, tmp_path, case):
         repositories.checkout(
             address, project.repository.head("change"), str(tmp_path / "out"), token="engine-token", ssh_key=None
         )
-    assert host.exchanges == []
+    assert host.recorded == []
 
 
 def test_an_address_that_says_http_is_refused_even_there(host, project, tmp_path):
@@ -61,4 +61,4 @@ def test_an_address_that_says_http_is_refused_even_there(host, project, tmp_path
             token=None,
             ssh_key=None,
         )
-    assert host.exchanges == []
+    assert host.recorded == []

@@ -16,7 +16,7 @@ MARKER = "<!-- iac-ci:0190 -->"
 
 
 def asked(host):
-    return [f"{exchange.request.method} {exchange.request.target}" for exchange in host.exchanges]
+    return [f"{exchange.request.method} {exchange.request.target}" for exchange in host.recorded]
 
 
 def account(person: Person) -> Account:
@@ -68,7 +68,7 @@ def test_a_pull_request_of_many_files_costs_few_requests(host, opened, project, 
     changed = opened().changed_files(2)
     assert len({file.path for file in changed.files}) == told
     assert changed.complete == (told == count)
-    assert len(host.exchanges) == requests
+    assert len(host.recorded) == requests
 
 
 def test_a_file_is_read_at_a_branch_and_at_a_commit(opened, project):
@@ -190,7 +190,7 @@ def test_what_has_not_changed_is_not_sent_twice(host, opened, project):
     assert github.pull_request(1) == github.pull_request(1)
     project.repository.commit("change", {"more.tf": b"1"}, "more")
     assert github.pull_request(1).head_sha == project.repository.head("change")
-    assert [exchange.answer.status for exchange in host.exchanges] == [200, 304, 200]
+    assert [exchange.answer.status for exchange in host.recorded] == [200, 304, 200]
 
 
 def test_a_used_up_limit_is_waited_for(host, opened, waits):
@@ -222,7 +222,7 @@ def test_a_refusal_that_is_no_limit_is_not_waited_for(host, opened, waits):
     with pytest.raises(PortFailed) as refused:
         opened().pull_request(1)
     assert "Resource not accessible" in refused.value.message
-    assert (refused.value.retry_is_safe, waits, len(host.exchanges)) == (False, [], 1)
+    assert (refused.value.retry_is_safe, waits, len(host.recorded)) == (False, [], 1)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -231,11 +231,11 @@ def test_a_failing_host_is_asked_again_and_not_for_ever(host, opened, waits, sta
     host.fail_next(status, times=2)
     assert github.pull_request(1).number == 1
     host.fail_next(status, times=9)
-    before = len(host.exchanges)
+    before = len(host.recorded)
     with pytest.raises(PortFailed) as failed:
         github.changed_files(1)
     assert failed.value.retry_is_safe
-    assert len(host.exchanges) - before == 4
+    assert len(host.recorded) - before == 4
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(host, opened, waits):
@@ -252,7 +252,7 @@ def test_a_comment_that_may_have_been_taken_is_not_written_twice(host, opened, p
     with pytest.raises(PortFailed):
         opened().create_comment(1, "once")
     assert len(project.comments(1)) == (1 if how == "cut" else 0)
-    assert len(host.exchanges) == 1
+    assert len(host.recorded) == 1
 
 
 def test_a_comment_that_a_limit_refused_is_written_after_the_wait(host, opened, project, waits):

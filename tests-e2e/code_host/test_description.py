@@ -9,7 +9,7 @@ import requests
 
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_local.fake_github.activity import Activity
-from iac_ci_local.fake_github.messages import Answer, Exchange, Request
+from iac_ci_local.fake_github.messages import Answer, RecordedRequest, Request
 from iac_ci_local.fake_github.webhooks import Deliveries, headers_of
 from iac_ci_vcs.provider import Account, CommitState, CommitStatus
 
@@ -51,10 +51,10 @@ def test_everything_asked_and_answered_is_as_github_describes(host, opened, proj
     with suppress(PortFailed):
         opened("nobody's").me()
 
-    assert [problem for exchange in host.exchanges for problem in description.problems(exchange, ROOT)] == []
+    assert [problem for exchange in host.recorded for problem in description.problems(exchange, ROOT)] == []
     operations = {
         found[0]["operationId"]
-        for exchange in host.exchanges
+        for exchange in host.recorded
         if (found := description.operation(exchange.request.method, exchange.request.target.partition("?")[0][7:]))
     }
     assert operations == {
@@ -62,14 +62,14 @@ def test_everything_asked_and_answered_is_as_github_describes(host, opened, proj
         "repos/get-collaborator-permission-level", "issues/list-comments", "issues/create-comment",
         "issues/get-comment", "issues/update-comment", "repos/create-commit-status",
     }  # fmt: skip
-    assert {exchange.answer.status for exchange in host.exchanges if exchange.answer} >= {200, 201, 304, 401, 404, 422}
+    assert {exchange.answer.status for exchange in host.recorded if exchange.answer} >= {200, 201, 304, 401, 404, 422}
 
 
 @pytest.mark.parametrize("path", ["/repos/demo/pets", "/users/author", "/repos/demo/pets/contents/main.tf?ref=main"])
 def test_what_only_people_ask_for_is_answered_as_github_describes(host, description, path):
     requests.get(f"{host.api_url}{path}", headers={"Authorization": "Bearer engine-token"}, timeout=120)
-    assert host.exchanges[0].answer.status == 200
-    assert description.problems(host.exchanges[0], ROOT) == []
+    assert host.recorded[0].answer.status == 200
+    assert description.problems(host.recorded[0], ROOT) == []
 
 
 def test_webhooks_are_as_github_describes(host, project, description):
@@ -107,4 +107,4 @@ def test_webhooks_are_as_github_describes(host, project, description):
     ],
 )
 def test_what_goes_against_the_description_is_found(description, method, target, body, answer):
-    assert description.problems(Exchange(Request(method, target, {}, body), answer), ROOT) != []
+    assert description.problems(RecordedRequest(Request(method, target, {}, body), answer), ROOT) != []

@@ -46,7 +46,7 @@ def send(cloud: BreakingCloud, starts: Path) -> str:
             return answer.body["run_id"]
         # A signature is taken once: another try needs another second.
         sent = int(time.time())
-        wait_until(lambda sent=sent: int(time.time()) > sent, what="the next second")
+        wait_until(lambda sent=sent: int(time.time()) > sent, subject="the next second")
     raise AssertionError(f"a caller who is patient is accepted: {answer}")
 
 
@@ -63,7 +63,7 @@ def play(cloud: BreakingCloud, folder: Path) -> None:
     starts = folder / f"{uuid.uuid4().hex}.starts"
     run_id = send(cloud, starts)
     # A function that fails leaves its lease on the run to run out, half a minute.
-    wait_until(lambda: done_marker(cloud, run_id) is not None, what="the done marker")
+    wait_until(lambda: done_marker(cloud, run_id) is not None, subject="the done marker")
     rows = wait_for_end(cloud, run_id)
     states = {order.order_num: order.status for order in rows.orders}
     assert set(states.values()) <= TERMINAL
@@ -82,7 +82,7 @@ def play(cloud: BreakingCloud, folder: Path) -> None:
         lock = locks.read(run_id)
         return lock is not None and lock.completed and lock.owner is None
 
-    wait_until(let_go, what="the completed lock")
+    wait_until(let_go, subject="the completed lock")
     told = {event.order_name: event.kind for event in runs(cloud).events(rows.run.trace_id)}
     assert told == {f"order-{int(num)}": state.value for num, state in states.items()} | {"_job": rows.run.status.value}
     left = cloud.aws.client("s3").list_objects_v2(Bucket=names.bucket("internal"), Prefix=f"tmp/exec/{run_id}/")

@@ -48,7 +48,7 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
     with LocalCloud(announced=True, speed=Speed(wait_scale=0.01, retry_seconds=0.1)):
         connection = connect("iac-ci", local=True)
         run = jobs.submit(connection, job).run_id
-        wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), what="the command to run")
+        wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), subject="the command to run")
 
         steps, machine = connection.client("stepfunctions"), connection.names.watchdog_arn
         steps.stop_execution(executionArn=f"{machine.replace(':stateMachine:', ':execution:')}:{run}-0000")
@@ -57,19 +57,19 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
         assert "watchdog-gone" in found
 
         assert iac_ci("nudge", run)[1]["watchdog_started"]
-        wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), what="the orchestrator to be done")
+        wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), subject="the orchestrator to be done")
 
         code, said = iac_ci("cancel", run, "--reason", "no longer wanted")
         assert (code, said["cancelled"], said["left_running"]) == (0, ["after"], ["slow"])
-        wait_until(lambda: "waiting-for-dependencies" not in kinds()[1], what="the queued order to be cancelled")
+        wait_until(lambda: "waiting-for-dependencies" not in kinds()[1], subject="the queued order to be cancelled")
         gate.touch()
-        wait_until(lambda: connection.done.exists(f"{run}/done"), what="the end of the run")
+        wait_until(lambda: connection.done.exists(f"{run}/done"), subject="the end of the run")
         marker = json.loads(connection.done.get(f"{run}/done"))
         assert {order["order_name"]: order["status"] for order in marker["orders"]} == {
             "slow": "succeeded",
             "after": "cancelled",
         }
-        wait_until(lambda: kinds() == (0, set()), what="the finish")
+        wait_until(lambda: kinds() == (0, set()), subject="the finish")
         assert iac_ci("doctor", run)[1]["waits_for"].startswith("nothing")
         code, said = iac_ci("nudge", run)
         assert code == 2

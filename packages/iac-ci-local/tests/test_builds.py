@@ -77,7 +77,7 @@ def test_a_build_runs_once_with_the_roles_credentials(aws: LocalAws, codebuild: 
     first = start(codebuild, "show", tmp_path / "environment", "one")
     again = start(codebuild, "show", tmp_path / "again", "one")
     assert first["id"] == again["id"]
-    wait_until(lambda: look(codebuild, first["id"])["buildComplete"], what="the build's end")
+    wait_until(lambda: look(codebuild, first["id"])["buildComplete"], subject="the build's end")
     assert look(codebuild, first["id"])["buildStatus"] == "SUCCEEDED"
     assert not (tmp_path / "again").exists()
     environment = json.loads((tmp_path / "environment").read_text("utf-8"))
@@ -91,10 +91,10 @@ def test_a_build_runs_once_with_the_roles_credentials(aws: LocalAws, codebuild: 
 def test_a_stopped_build_leaves_no_process(aws: LocalAws, codebuild: Any, tmp_path: Path) -> None:
     define(aws, "hang", HANG)
     build = start(codebuild, "hang", tmp_path / "started", "two")
-    wait_until((tmp_path / "started").exists, what="the build's start")
+    wait_until((tmp_path / "started").exists, subject="the build's start")
     assert look(codebuild, build["id"])["buildStatus"] == "IN_PROGRESS"
     codebuild.stop_build(id=build["id"])
-    wait_until(lambda: look(codebuild, build["id"])["buildComplete"], what="the build's end")
+    wait_until(lambda: look(codebuild, build["id"])["buildComplete"], subject="the build's end")
     assert look(codebuild, build["id"])["buildStatus"] == "STOPPED"
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in listed
@@ -105,7 +105,7 @@ def test_a_stopped_build_leaves_no_process(aws: LocalAws, codebuild: Any, tmp_pa
 def test_a_build_that_fails_says_so(aws: LocalAws, codebuild: Any, tmp_path: Path) -> None:
     define(aws, "fail", "raise SystemExit(3)")
     build = start(codebuild, "fail", tmp_path / "unused", "three")
-    wait_until(lambda: look(codebuild, build["id"])["buildComplete"], what="the build's end")
+    wait_until(lambda: look(codebuild, build["id"])["buildComplete"], subject="the build's end")
     assert look(codebuild, build["id"])["buildStatus"] == "FAILED"
 
 

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from iac_ci_local.commands import app
 from iac_ci_local.testing import processes_of, wait_until
 
 pytestmark = pytest.mark.local_cloud
@@ -33,7 +35,7 @@ def test_up_is_found_until_it_ends_and_leaves_nothing(sent: signal.Signals, code
     assert processes_of(folder)
     up.send_signal(sent)
     assert up.wait() == code
-    wait_until(lambda: not processes_of(folder) and not folder.exists(), what="the end of everything")
+    wait_until(lambda: not processes_of(folder) and not folder.exists(), subject="the end of everything")
     assert not link.exists()
 
 
@@ -57,6 +59,34 @@ def test_run_shows_a_success_and_exits_0(tmp_path: Path) -> None:
     done = run_job(tmp_path, job("true"))
     assert done.returncode == 0, done.stderr
     assert "only: succeeded" in done.stdout
+
+
+def test_run_shows_the_output_of_orders_that_succeeded(tmp_path: Path) -> None:
+    lines = job("echo first-line", "seq 1 600 | sed 's/^/line-/'")
+    done = run_job(tmp_path, lines)
+    assert done.returncode == 0, done.stderr
+    assert "line-600" in done.stdout
+    assert "first-line" not in done.stdout
+    assert "add --keep to read them with iac-ci logs" in done.stdout
+    assert "iac-ci logs 2" not in done.stdout
+
+
+@pytest.mark.parametrize("command", [["run", "job.json"], ["pr", "."], ["up"]])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("--stack", name) for name in ("a b", "A", "ab", "", "jobs", "a--b", "x" * 23, "stack-", "stäck", "a\nb")),
+        *(("--log-level", level) for level in ("foo", "", "WARN ING", "10")),
+    ],
+)
+def test_a_bad_option_is_refused_before_anything_starts(
+    command: list[str], option: str, value: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, [*command, option, value])
+    assert result.exit_code == 2
+    assert option in result.output
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_run_shows_the_tail_of_what_failed_and_exits_1(tmp_path: Path) -> None:
@@ -93,10 +123,10 @@ def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> No
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_until(started.exists, what="the command's start")
+    wait_until(started.exists, subject="the command's start")
     (link,) = (tmp_path / "runtime" / "iac-ci").iterdir()
     folder = link.resolve().parent
     assert processes_of(folder)
     run.send_signal(sent)
     assert run.wait() != 0
-    wait_until(lambda: not processes_of(folder) and not folder.exists(), what="the end of everything")
+    wait_until(lambda: not processes_of(folder) and not folder.exists(), subject="the end of everything")

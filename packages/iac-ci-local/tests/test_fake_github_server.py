@@ -81,8 +81,8 @@ def test_a_token_that_nobody_has_is_refused(host, given):
 
 def test_what_is_remembered_holds_no_token(host):
     ask(host, "GET", "/user")
-    assert [exchange.request.target for exchange in host.exchanges] == ["/api/v3/user"]
-    assert "engine-token" not in repr(host.exchanges)
+    assert [exchange.request.target for exchange in host.recorded] == ["/api/v3/user"]
+    assert "engine-token" not in repr(host.recorded)
 
 
 @pytest.mark.parametrize(

@@ -76,15 +76,15 @@ def test_a_killed_parent_leaves_no_process_and_no_file(sent: signal.Signals) -> 
     assert processes_of(folder)
     parent.send_signal(sent)
     parent.wait()
-    wait_until(lambda: not processes_of(folder), what="the end of every process")
-    wait_until(lambda: not folder.exists(), what="the end of the folder")
+    wait_until(lambda: not processes_of(folder), subject="the end of every process")
+    wait_until(lambda: not folder.exists(), subject="the end of the folder")
 
 
 def test_a_killed_supervisor_takes_its_children_with_it_and_its_folder_is_removed_by_the_next_start() -> None:
     first = LocalAws()
     first.start()
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: not processes_of(first.folder), what="the end of every process")
+    wait_until(lambda: not processes_of(first.folder), subject="the end of every process")
     assert first.folder.exists()
     with pytest.raises(LocalCloudError):
         first.check_alive()
@@ -112,7 +112,7 @@ def test_a_cloud_whose_server_died_says_so(aws: LocalAws) -> None:
                 return True
             return False
 
-        wait_until(noticed, what="the notice")
+        wait_until(noticed, subject="the notice")
     aws.check_alive()
 
 

@@ -12,7 +12,7 @@ import pytest
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
-from iac_ci_local.seed_secrets import plant, read_secrets
+from iac_ci_local.seed_secrets import read_secrets, seed
 from iac_ci_local.testing import done_marker, kill_function, post, runs, submit, wait_for_end, wait_until
 
 pytestmark = pytest.mark.local_cloud
@@ -83,7 +83,7 @@ def test_an_unsigned_job_is_refused_and_leaves_nothing(cloud: LocalCloud) -> Non
 
 def test_secrets_reach_the_commands_and_nothing_else(cloud: LocalCloud, tmp_path: Path) -> None:
     secret = "obviously-not-a-secret-7391"
-    plant(cloud, read_secrets(tmp_path, [f"ssm:/iac-ci/jobs/test/word={secret}"]))
+    seed(cloud, read_secrets(tmp_path, [f"ssm:/iac-ci/jobs/test/word={secret}"]))
     run_id = submit(
         cloud,
         job(
@@ -122,7 +122,7 @@ def test_a_missing_secret_ends_the_run_with_its_reason(cloud: LocalCloud) -> Non
 def test_a_worker_killed_mid_command_is_reported_at_once(quick: LocalCloud, tmp_path: Path) -> None:
     started = tmp_path / "started"
     run_id = submit(quick, job({"order_name": "killed", "cmds": [f"echo x >> {started}; sleep 300"], "timeout": 400}))
-    wait_until(started.exists, what="the command's start")
+    wait_until(started.exists, subject="the command's start")
     assert kill_function(quick, "worker") >= 1
     ended = wait_for_end(quick, run_id)
     assert states_of(quick, run_id) == {"killed": OrderState.FAILED}
@@ -155,7 +155,7 @@ def test_a_function_killed_again_and_again_loses_nothing(quick: LocalCloud, tmp_
         killed += kill_function(quick, function)
         return killed >= 3 or done_marker(quick, run_id) is not None
 
-    wait_until(kill_or_end, what=f"three ends of {function}, or the run's")
+    wait_until(kill_or_end, subject=f"three ends of {function}, or the run's")
     ended = wait_for_end(quick, run_id)
     assert killed >= 1
     assert ended.run is not None

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from iac_ci_common.errors import InputProblems
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.seed_secrets import SECRETS_FILE, plant, read_secrets
+from iac_ci_local.seed_secrets import SECRETS_FILE, read_secrets, seed
 from iac_ci_local.state_access import STATE_NAMES
 
 
@@ -49,8 +49,8 @@ def test_a_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.local_cloud
 def test_planting_twice_keeps_the_second(cloud: LocalCloud, tmp_path: Path) -> None:
-    plant(cloud, read_secrets(tmp_path, ["ssm:/a/b=one", "secretsmanager:c/d=one"]))
-    plant(cloud, read_secrets(tmp_path, ["ssm:/a/b=two", "secretsmanager:c/d=two"]))
+    seed(cloud, read_secrets(tmp_path, ["ssm:/a/b=one", "secretsmanager:c/d=one"]))
+    seed(cloud, read_secrets(tmp_path, ["ssm:/a/b=two", "secretsmanager:c/d=two"]))
     found = cloud.aws.client("ssm").get_parameter(Name="/a/b", WithDecryption=True)["Parameter"]
     assert (found["Value"], found["Type"]) == ("two", "SecureString")
     assert cloud.aws.client("secretsmanager").get_secret_value(SecretId="c/d")["SecretString"] == "two"
@@ -61,7 +61,7 @@ def test_a_job_may_be_given_the_key_to_the_state_bucket_and_to_nothing_else(clou
     (tmp_path / SECRETS_FILE).write_text(
         json.dumps({"secretsmanager:state": {name: f"${{{name}}}" for name in STATE_NAMES}})
     )
-    plant(cloud, read_secrets(tmp_path))
+    seed(cloud, read_secrets(tmp_path))
     state = json.loads(cloud.aws.client("secretsmanager").get_secret_value(SecretId="state")["SecretString"])
     s3 = boto3.client(
         "s3",

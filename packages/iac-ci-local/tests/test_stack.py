@@ -156,7 +156,7 @@ def test_the_state_machine_polls_through_failures_until_the_end(cloud: LocalClou
         name=f"{RUN}-0001",
         input=json.dumps({"schema_version": 1, "run_id": RUN, "order_num": "0001"}),
     )["executionArn"]
-    wait_until(lambda: machines.describe_execution(executionArn=execution)["status"] != "RUNNING", what="the end")
+    wait_until(lambda: machines.describe_execution(executionArn=execution)["status"] != "RUNNING", subject="the end")
     ended = machines.describe_execution(executionArn=execution)
     assert ended["status"] == "SUCCEEDED"
     answer = json.loads(ended["output"])["answer"]

@@ -1,4 +1,4 @@
-"""A whole local cloud: MiniStack, the stack in it, and the file by which others find it."""
+"""A local cloud: MiniStack, one stack in it, and the file through which other commands find it."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class LocalCloud:
     _state_file: Path | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the cloud."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it and everything it started."""
+        """Stop the cloud and every process that it started."""
         self.stop()
 
     def start(self) -> None:
-        """Start MiniStack, create the stack and, if ``announced``, write the state file."""
+        """Start MiniStack, create the stack and, if ``announced``, write the state file; raise ``LocalCloudError``."""
         self.aws = self.make_aws()
         self.aws.start()
         try:
@@ -74,31 +74,31 @@ class LocalCloud:
             raise
 
     def stop(self) -> None:
-        """End everything; stopping twice is no error."""
+        """Stop everything; a second call does nothing."""
         self.aws.stop()
         if self._state_file is not None:
             self._state_file.unlink(missing_ok=True)
 
     def connect(self, connections: str) -> None:
-        """Return which repositories may start jobs: a JSON list as ``iac_ci_triggers.connections`` describes it.
+        """Replace the connections: a JSON list as ``iac_ci_triggers.connections`` describes it.
 
-        It replaces the list before it and is not checked here, so that the engine can be shown a wrong one. A function
-        that already runs may know the old list still.
+        The list is not checked here, so that tests can write an invalid one. A running function may still use the
+        previous list.
         """
         self.aws.client("ssm").put_parameter(
             Name=self.stack.names.connections, Value=connections, Type="String", Overwrite=True
         )
 
     def make_aws(self) -> LocalAws:
-        """Make the AWS of this cloud; not started yet."""
+        """Return the AWS of this cloud, not started yet."""
         return LocalAws(speed=self.speed)
 
     def builder(self) -> type[StackBuilder]:
-        """Say who builds the stack."""
+        """Return the class that builds the stack."""
         return StackBuilder
 
     def state(self) -> dict[str, Any]:
-        """Return what somebody else needs to reach this cloud."""
+        """Return the addresses and credentials of this cloud, as the state file has them."""
         return {
             "schema_version": 1,
             "pid": os.getpid(),
@@ -113,7 +113,7 @@ class LocalCloud:
         }
 
     def _command_environment(self) -> dict[str, str]:
-        """Return what every command needs for its own AWS calls to end up in this cloud and nowhere else."""
+        """Return the variables that lead the AWS calls of commands to this cloud."""
         return {
             "AWS_ENDPOINT_URL": self.aws.endpoint,
             "AWS_REGION": REGION,
@@ -122,7 +122,7 @@ class LocalCloud:
         }
 
     def _command_path(self) -> str:
-        """Return the PATH of the orders' commands: the user's, with a Terraform where the machine has none."""
+        """Return the PATH of commands: the user's, with a Terraform if the machine has none."""
         path = os.environ.get("PATH", os.defpath)
         if terraform_on_path() is not None:
             return path
@@ -133,30 +133,32 @@ class LocalCloud:
 
     def _write_state(self) -> None:
         """Write the state into the cloud's own folder, which the supervisor removes, and link to it."""
-        written = self.aws.folder / "cloud.json"
-        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        path = self.aws.folder / "cloud.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             json.dump(self.state(), file)
         folder = runtime_folder()
         _remove_dangling_links(folder)
         link = folder / f"{self.aws.account}{_STATE_SUFFIX}"
-        link.symlink_to(written)
+        link.symlink_to(path)
         self._state_file = link
 
 
 def runtime_folder() -> Path:
-    """Return the folder with one link for each announced cloud of this user; make it if there is none."""
+    """Return the folder with one link per announced cloud of this user; create it if it is missing."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     status = folder.lstat()
-    # In a folder that everybody may write to, somebody else may have made it first.
+    # In a shared folder such as /tmp, another user may have created it first.
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
-        raise LocalCloudError(f"{folder} is not this user's own: remove it, or name another XDG_RUNTIME_DIR")
+        raise LocalCloudError(
+            f"{folder} must be a folder that only you own and can read: remove it, or set XDG_RUNTIME_DIR"
+        )
     return folder
 
 
 def _remove_dangling_links(folder: Path) -> None:
-    """Forget clouds that were killed: their folders are gone."""
+    """Remove the links of clouds that were killed."""
     for link in folder.glob(f"*{_STATE_SUFFIX}"):
         if not link.exists():
             link.unlink(missing_ok=True)

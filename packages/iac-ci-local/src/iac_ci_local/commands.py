@@ -7,83 +7,111 @@ import json
 import tempfile
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
-from iac_ci_cli.main import watch_to_the_end
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.main import rows_json
+from iac_ci_cli.render import summary
+from iac_ci_cli.watch import watch_run
 from iac_ci_common.job_validation.rules import Rules
+from iac_ci_common.states import RunState
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.seed_secrets import plant, read_secrets
+from iac_ci_local.names import stack_name_problem
+from iac_ci_local.output import print_output
+from iac_ci_local.pull_request import NoRunStarted, opened_pull_request
+from iac_ci_local.seed_secrets import read_secrets, seed
 from iac_ci_local.signals import ended_by_signals
+
+if TYPE_CHECKING:
+    from iac_ci_cli.connection import StackClient
 
 app = typer.Typer(no_args_is_help=True)
 
-_ALIVE_SECONDS = 1.0
+_ALIVE_SECONDS: Final = 1.0
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-StackName = Annotated[str, typer.Option("--stack", help="Name of the stack in the local cloud.")]
-LogLevel = Annotated[str, typer.Option("--log-level", help="Log level of the functions.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+def _check_stack(value: str) -> str:
+    if problem := stack_name_problem(value):
+        raise typer.BadParameter(problem)
+    return value
+
+
+def _check_log_level(value: str) -> str:
+    if value.upper() not in _LEVELS:
+        raise typer.BadParameter(f"{value!r:.80} is not a log level: use one of {', '.join(_LEVELS)}")
+    return value.upper()
+
+
+StackName = Annotated[str, typer.Option("--stack", callback=_check_stack, help="Name of the stack in the local cloud.")]
+LogLevel = Annotated[
+    str,
+    typer.Option("--log-level", callback=_check_log_level, help="Log level of the functions."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.callback()
 def local() -> None:
-    """The embedded local cloud: the whole engine on this machine."""
+    """Run the whole engine on this machine, in a local cloud."""
 
 
 @app.command()
 def run(
     job: Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")],
-    code: Annotated[Path | None, typer.Option("--code", help="Folder to send as the orders' code.")] = None,
-    secret: Annotated[list[str] | None, typer.Option(help="LOCATION=VALUE of a secret to plant.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Let the cloud stand until Ctrl-C, to look around.")] = False,
+    code: Annotated[Path | None, typer.Option("--code", help="Folder with the code of orders that name none.")] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="A secret to store first, as LOCATION=VALUE.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the cloud running until Ctrl-C.")] = False,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
     as_json: AsJson = False,
 ) -> None:
-    """Start a local cloud, run one job in it, show how it goes and end everything.
+    """Run one job in a new local cloud, print the output of its commands and end the cloud.
 
     The exit code is 0 only if the run succeeded.
     """
-    # A folder is a whole example: job.json, local-secrets.json, and in code/ what orders run that name no code.
+    # A folder is a whole example: job.json, local-secrets.json, and code/ for orders that name no code.
     example = job if job.is_dir() else job.parent
     folder = jobs.code_folder(job, code)
     body = jobs.read_file(job)
-    # Checked before anything is started, with a stand-in for where the code will be.
+    # Checked before anything starts; the location of the code is not known yet.
     jobs.check(body, Rules(allow_file_repositories=True), code=None if folder is None else jobs.PACKED)
     secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
     with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud:
-        plant(cloud, secrets)
+        seed(cloud, secrets)
         connection = local_connection(cloud.state())
         if folder is not None:
             body = jobs.with_code(body, folder, connection)
         accepted = jobs.submit(connection, body)
         if not as_json:
             typer.echo(f"Accepted as run {accepted.run_id}")
-        ended = watch_to_the_end(connection, accepted.run_id, as_json=as_json, check=cloud.aws.check_alive)
+        code_of_run = _watch(cloud, connection, accepted.run_id, as_json=as_json, stays=keep)
         if keep:
             typer.echo(_how_to_reach(cloud), err=True)
             with contextlib.suppress(KeyboardInterrupt):
                 _stay(cloud)
-    raise typer.Exit(ended)
+    raise typer.Exit(code_of_run)
 
 
 @app.command(name="pr")
 def pull_request(
     example: Annotated[Path, typer.Argument(help="Folder with base/ (the branch main) and change/.")],
-    once: Annotated[bool, typer.Option("--once", help="End with the run that the pull request starts.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when the pull request's first run ends.")] = False,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
     as_json: AsJson = False,
 ) -> None:
-    """Open a pull request on a code host on this machine, and let the engine take part in it.
+    """Open a pull request on a code host on this machine and let the engine work on it.
 
-    Stays until Ctrl-C. With --once the exit code is 0 only if the run succeeded.
+    The command runs until Ctrl-C. With --once, the exit code is 0 only if the run succeeded.
     """
     if not as_json:
         typer.echo("Starting a local cloud and a code host …")
@@ -93,15 +121,22 @@ def pull_request(
         opened_pull_request(example, Path(folder), stack=stack, log_level=log_level) as opened,
     ):
         if not as_json:
-            typer.echo(f"The pull request: {opened.stand.page}")
-        run_id = opened.first_run()
-        connection = local_connection(opened.cloud.state())
-        ended = watch_to_the_end(connection, run_id, as_json=as_json, check=opened.cloud.aws.check_alive)
+            typer.echo(f"The pull request: {opened.demo.page}")
+        try:
+            run_id = opened.first_run()
+        except NoRunStarted as error:
+            if once:
+                raise CommandFailed(error.message, exit_code=ExitCode.BAD_INPUT) from error
+            typer.echo(f"iac-ci: {error.message}", err=True)
+            code_of_run = ExitCode.BAD_INPUT
+        else:
+            connection = local_connection(opened.cloud.state())
+            code_of_run = _watch(opened.cloud, connection, run_id, as_json=as_json, stays=not once)
         if not once:
-            typer.echo(f"It goes on at {opened.stand.page} until Ctrl-C.", err=True)
+            typer.echo(f"The pull request stays open at {opened.demo.page} until Ctrl-C.", err=True)
             with contextlib.suppress(KeyboardInterrupt):
                 _stay(opened.cloud)
-    raise typer.Exit(ended)
+    raise typer.Exit(code_of_run)
 
 
 @app.command()
@@ -110,7 +145,7 @@ def up(
     log_level: LogLevel = "WARNING",
     as_json: AsJson = False,
 ) -> None:
-    """Start a local cloud, say how to reach it and stay until Ctrl-C."""
+    """Start a local cloud, print its addresses and run until Ctrl-C."""
     with (
         ended_by_signals(),
         LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
@@ -120,20 +155,39 @@ def up(
         _stay(cloud)
 
 
+def _watch(cloud: LocalCloud, connection: StackClient, run_id: str, *, as_json: bool, stays: bool) -> ExitCode:
+    """Watch a run to its end, print its output and summary, and return the exit code.
+
+    ``stays`` tells whether the cloud runs on afterwards, so that another command can read the whole logs.
+    """
+    console = Console()
+    rows = watch_run(connection, run_id, console, quiet=as_json, check=cloud.aws.check_alive)
+    if rows.run is None:
+        raise CommandFailed(f"run {run_id} no longer exists")
+    if as_json:
+        typer.echo(rows_json(rows))
+    else:
+        more = f"iac-ci logs {run_id} --local" if stays else "add --keep to read them with iac-ci logs"
+        print_output(console, connection.internal, rows.orders, more=more)
+        console.print(Text(f"\n{summary(rows.run, rows.orders)}"), soft_wrap=True)
+    return ExitCode.SUCCEEDED if rows.run.status is RunState.SUCCEEDED else ExitCode.RUN_FAILED
+
+
 def _how_to_reach(cloud: LocalCloud) -> str:
-    reach = {
+    environment = {
         "AWS_ENDPOINT_URL": cloud.aws.endpoint,
         "AWS_ACCESS_KEY_ID": cloud.aws.access_key,
         "AWS_SECRET_ACCESS_KEY": cloud.aws.secret_key,
         "AWS_DEFAULT_REGION": cloud.stack.names.region,
     }
+    option = "" if cloud.stack_name == "iac-ci" else f" --stack {cloud.stack_name}"
     return "\n".join(
         [
-            f"The local cloud stands: stack {cloud.stack_name}, account {cloud.aws.account}.",
+            f"The local cloud is running: stack {cloud.stack_name}, account {cloud.aws.account}.",
             "",
             f"  webhook   {cloud.stack.webhook_url}",
-            "  submit    iac-ci submit --local JOB",
-            f"  aws       {' '.join(f'{name}={value}' for name, value in reach.items())} aws …",
+            f"  submit    iac-ci submit --local{option} JOB",
+            f"  aws       {' '.join(f'{name}={value}' for name, value in environment.items())} aws …",
             "",
             "Ctrl-C ends it and everything in it.",
         ]
@@ -141,7 +195,7 @@ def _how_to_reach(cloud: LocalCloud) -> str:
 
 
 def _stay(cloud: LocalCloud) -> None:
-    """Wait for Ctrl-C; raise if the cloud ends by itself."""
+    """Wait for Ctrl-C; raise ``LocalCloudError`` if the cloud ends by itself."""
     never = threading.Event()
     while not never.wait(_ALIVE_SECONDS):
         cloud.aws.check_alive()

@@ -1,42 +1,57 @@
-"""The names of a local stack's resources, and from them the values of the templates' placeholders."""
+"""The names of a local stack's resources and the values of the templates' placeholders."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iac_ci_vcs.provider import HostSettings
 
-REGION = "us-east-1"
-"""The one region of the local cloud."""
+REGION: Final = "us-east-1"
+"""The only region of the local cloud."""
+
+_STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
+
+
+def stack_name_problem(name: str) -> str | None:
+    """Return the problem with a stack's name, by the rule of ``terraform/deploy/variables.tf``; None if it is valid."""
+    if name == "jobs":
+        return "'jobs' is reserved: /iac-ci/jobs/ has the secrets of jobs"
+    if _STACK.fullmatch(name) is None or "--" in name:
+        return (
+            f"{name!r:.80} is not a valid stack name: use 3 to 22 lower-case letters, digits and single hyphens, "
+            "starting with a letter and not ending with a hyphen (example: iac-ci)"
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class StackNames:
-    """Every name of one stack in one account, made as Terraform makes them."""
+    """The names of one stack in one account, as Terraform builds them."""
 
     stack: str
     account: str
     region: str = REGION
 
     def resource(self, name: str) -> str:
-        """Name a function, table, queue, project or state machine."""
+        """Return the name of a function, table, queue, project or state machine."""
         return f"{self.stack}-{name}"
 
     def bucket(self, name: str) -> str:
-        """Name a bucket: unique over all accounts."""
+        """Return the name of a bucket, unique across accounts."""
         return f"{self.stack}-{name}-{self.account}-{self.region}"
 
     def arn(self, service: str, resource: str) -> str:
-        """Build the ARN of a regional resource."""
+        """Return the ARN of a regional resource."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
     def function_arn(self, name: str) -> str:
-        """Build the ARN of a function from its short name."""
+        """Return the ARN of a function by its short name."""
         return self.arn("lambda", f"function:{self.resource(name)}")
 
     @property
@@ -55,7 +70,7 @@ class StackNames:
         return f"/iac-ci/{self.stack}/connections"
 
     def role_arn(self, name: str) -> str:
-        """Build the ARN of a role from its short name."""
+        """Return the ARN of a role by its short name."""
         return f"arn:aws:iam::{self.account}:role/{self.resource(name)}"
 
 

@@ -1,8 +1,9 @@
-"""A local cloud and a code host side by side: a pull request is opened, and the engine takes part in it."""
+"""Starts a local cloud and a code host, and opens a pull request that the engine reacts to."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,86 +11,105 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.errors import IacCiError
 from iac_ci_common.locations import parse_location
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.fake_github.demo import NUMBER, Demo
-from iac_ci_local.ministack import LocalCloudError
-from iac_ci_local.seed_secrets import SeedSecret, plant, read_secrets
+from iac_ci_local.example import BASE_FOLDER, CHANGE_FOLDER, check_example
+from iac_ci_local.fake_github.demo import ENGINE, NUMBER, Demo
+from iac_ci_local.seed_secrets import SeedSecret, read_secrets, seed
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BASE_FOLDER: Final = "base"
-CHANGE_FOLDER: Final = "change"
-_TOKEN: Final = "ssm:/iac-ci/jobs/tokens/demo"  # noqa: S105 - a place, not a token
-_STARTED_SECONDS: Final = 300
-_LOOK_SECONDS: Final = 0.1
+_TOKEN: Final = "ssm:/iac-ci/jobs/tokens/demo"  # noqa: S105 - a location, not a token
+_START_SECONDS: Final = 300
+_POLL_SECONDS: Final = 0.1
+_HIDDEN: Final = re.compile(r"<!--.*?-->", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\([^\w\s])\u200b?")
+
+
+class NoRunStarted(IacCiError):
+    """The pull request started no run; the message has the engine's reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedPullRequest:
-    """The running demonstration: the cloud, the code host, and the pull request on it."""
+    """The running demonstration: the cloud, and the code host with its pull request."""
 
     cloud: LocalCloud
-    stand: Demo
+    demo: Demo
 
     def first_run(self) -> str:
-        """Wait for the run that opening the pull request started, and give its id; raise ``LocalCloudError`` if none.
+        """Wait for the run that the opened pull request starts, and return its id.
 
-        Anybody may start more by a comment: those are later ones.
+        Raises ``NoRunStarted`` with the engine's reason as soon as it refuses, or after five minutes.
         """
         names = self.cloud.stack.names
         ledgers = DynamoLedgers(self.cloud.aws.client("dynamodb"), names.resource("locks"), SystemClock())
-        project = self.stand.project
-        repository = f"{self.stand.host.address}/{project.full_name}".lower()
+        repository = f"{self.demo.host.address}/{self.demo.project.full_name}".lower()
         key = keys.pull_request_ledger(repository, NUMBER)
 
-        until = time.monotonic() + _STARTED_SECONDS
+        until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             self.cloud.aws.check_alive()
+            # Read before the ledger: the engine enters a run into the ledger before it reports on it.
+            refusal = self._refusal()
             ledger = ledgers.read(key)
             if ledger is not None and ledger.runs:
                 return ledger.runs[0].run_id
-            time.sleep(_LOOK_SECONDS)
-        raise LocalCloudError(f"the pull request started no run; {self.stand.page} shows what was said of it")
+            if refusal is not None:
+                raise NoRunStarted(f"the pull request started no run: {refusal}")
+            time.sleep(_POLL_SECONDS)
+        raise NoRunStarted(
+            f"the pull request started no run within {_START_SECONDS} s, and the engine gave no reason; "
+            f"with --log-level INFO the end of the functions' log is:\n{self.cloud.aws.log_tail()}"
+        )
+
+    def _refusal(self) -> str | None:
+        """Return the engine's reason not to start a run, as far as the code host has it; None without one."""
+        for delivery in self.demo.deliveries.done:
+            if delivery.status is None or delivery.status >= 300:
+                return f"the webhook answered {delivery.status or 'nothing'}: {delivery.answer}"
+        for comment in self.demo.project.comments(NUMBER):
+            if comment.author == ENGINE:
+                return _ESCAPED.sub(r"\1", _HIDDEN.sub("", comment.body)).strip()
+        head = self.demo.project.repository.head("change")
+        for status in self.demo.project.statuses(head):
+            if status.state in {"failure", "error"}:
+                return f"{status.context}: {status.description or status.state}"
+        return None
 
 
 @contextmanager
 def opened_pull_request(example: Path, folder: Path, *, stack: str, log_level: str) -> Iterator[OpenedPullRequest]:
-    """Start both, connect them, and open the pull request; raise ``InputProblems`` where the example is none.
+    """Start both, connect them and open the pull request; end both afterwards.
 
-    The code host's repository is kept below ``folder``.
+    The code host's repository is created below ``folder``. Raises ``InputProblems`` before anything is started if the
+    example or its secrets are invalid.
     """
-    missing = [
-        Problem(str(example), f"has no folder {name}")
-        for name in (BASE_FOLDER, CHANGE_FOLDER)
-        if not (example / name).is_dir()
-    ]
-    if missing:
-        raise InputProblems(missing)
+    check_example(example)
     secrets = read_secrets(example)
     with (
-        Demo(folder, base=example / BASE_FOLDER, change=example / CHANGE_FOLDER) as stand,
-        LocalCloud(stack_name=stack, log_level=log_level, announced=True, code_hosts=stand.code_hosts) as cloud,
+        Demo(folder, base=example / BASE_FOLDER, change=example / CHANGE_FOLDER) as demo,
+        LocalCloud(stack_name=stack, log_level=log_level, announced=True, code_hosts=demo.code_hosts) as cloud,
     ):
         webhook_secret = f"ssm:/iac-ci/{stack}/webhook-secret-demo"
-        plant(
+        seed(
             cloud,
             [
                 *secrets,
-                SeedSecret(parse_location(_TOKEN), False, stand.token),
-                SeedSecret(parse_location(webhook_secret), False, stand.webhook_secret),
+                SeedSecret(parse_location(_TOKEN), False, demo.token),
+                SeedSecret(parse_location(webhook_secret), False, demo.webhook_secret),
             ],
         )
-        repository = f"https://{stand.host.address}/{stand.project.full_name}"
+        repository = f"https://{demo.host.address}/{demo.project.full_name}"
         connection = {
             "repositories": [repository],
             "webhook_secrets": [webhook_secret],
             "token_location": _TOKEN,
         }
         cloud.connect(json.dumps([connection]))
-        stand.open_pull_request(cloud.stack.webhook_url)
-        yield OpenedPullRequest(cloud, stand)
+        demo.open_pull_request(cloud.stack.webhook_url)
+        yield OpenedPullRequest(cloud, demo)

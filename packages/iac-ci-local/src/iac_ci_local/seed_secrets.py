@@ -1,10 +1,10 @@
-"""Plants a job's example secrets in a local cloud.
+"""Stores a job's example secrets in a local cloud.
 
-A job file may have a file ``local-secrets.json`` beside it, with obviously fake values for every location that the job
-names: ``{"ssm:/iac-ci/jobs/demo/token": "…", "secretsmanager:iac-ci/jobs/demo/database": {"password": "…"}}``. An
-object is stored as JSON. Real secrets have no business in it: nothing but the local cloud reads it. The placeholders
-``${state_bucket}``, ``${state_access_key}`` and ``${state_secret_key}`` stand for what only the
-running cloud knows: how Terraform's S3 backend reaches the state bucket.
+A job file may have a file ``local-secrets.json`` beside it, with obviously fake values for the locations in the job:
+``{"ssm:/iac-ci/jobs/demo/token": "…", "secretsmanager:iac-ci/jobs/demo/database": {"password": "…"}}``. An object is
+stored as JSON. Only the local cloud reads this file, so it must not contain real secrets. The placeholders
+``${state_bucket}``, ``${state_access_key}`` and ``${state_secret_key}`` are replaced by the running cloud's credentials
+for Terraform's S3 backend.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ SECRETS_FILE: Final = "local-secrets.json"
 
 @dataclass(frozen=True, slots=True)
 class SeedSecret:
-    """A secret to plant: where, and its value, with placeholders if it comes from the file."""
+    """A secret to store: its location and value; ``template`` is True if the value may have placeholders."""
 
     location: Location
     template: bool
     value: Any = field(repr=False)
 
     def text(self, values: Mapping[str, str]) -> str:
-        """Return what is stored, placeholders filled."""
+        """Return the text to store, with the placeholders replaced."""
         value = render(json.dumps(self.value), values) if self.template else self.value
         return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeedSecret]:
-    """Read the secrets in a job's folder and those given as ``location=value``; raise ``InputProblems``.
+    """Return the secrets of a job's folder and those given as ``location=value``; raise ``InputProblems``.
 
-    What is given replaces what the file says of the same location.
+    A given value replaces the file's value for the same location.
     """
     path = folder / SECRETS_FILE
     problems: list[Problem] = []
@@ -55,28 +55,28 @@ def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeedSecret]:
         if equals:
             entries.append((name, value, False))
         else:
-            # The entry may be a secret typed in the wrong place: it is not repeated.
-            problems.append(Problem("--secret", "must be written location=value"))
+            # The entry may be a secret without its location, so the message does not repeat it.
+            problems.append(Problem("--secret", "must have the form LOCATION=VALUE"))
     found: dict[Location, SeedSecret] = {}
     for name, value, template in entries:
-        where = SECRETS_FILE if template else "--secret"
+        source = SECRETS_FILE if template else "--secret"
         try:
             location = parse_location(name)
         except ValueError as error:
-            problems.append(Problem(where, str(error)))
+            problems.append(Problem(source, str(error)))
             continue
         if location.key is not None:
-            problems.append(Problem(where, f"{name}: name the whole secret, with its keys as a JSON object"))
+            problems.append(Problem(source, f"{name}: remove #key and write the keys as a JSON object"))
         unknown = placeholders(json.dumps(value)) - STATE_NAMES if template else frozenset()
-        problems.extend(Problem(where, f"{name}: unknown placeholder {one}") for one in sorted(unknown))
+        problems.extend(Problem(source, f"{name}: unknown placeholder {one}") for one in sorted(unknown))
         found[location] = SeedSecret(location, template, value)
     if problems:
         raise InputProblems(problems)
     return list(found.values())
 
 
-def plant(cloud: LocalCloud, secrets: Sequence[SeedSecret]) -> None:
-    """Create the parameters (as SecureString) and secrets in a local cloud, or write them anew."""
+def seed(cloud: LocalCloud, secrets: Sequence[SeedSecret]) -> None:
+    """Create or replace the parameters (as SecureString) and secrets in a local cloud."""
     used = any(placeholders(json.dumps(secret.value)) for secret in secrets if secret.template)
     values = make_state_access(cloud) if used else {}
     clients = {store: cloud.aws.client(store.value) for store in sorted({secret.location.store for secret in secrets})}
@@ -95,9 +95,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        written = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise InputProblems([Problem(str(path), f"is not JSON: {error}")]) from error
-    if not isinstance(written, dict):
-        raise InputProblems([Problem(str(path), "must hold one JSON object, from location to value")])
-    return written
+        raise InputProblems([Problem(str(path), f"is not valid JSON: {error}")]) from error
+    if not isinstance(content, dict):
+        raise InputProblems([Problem(str(path), "must contain one JSON object that maps locations to values")])
+    return content

@@ -1,4 +1,4 @@
-"""Ends a command as Ctrl-C does when it is asked to end in another way, so that everything is cleaned up."""
+"""Makes SIGTERM and SIGHUP end a command like Ctrl-C, with all of its clean-up."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-class Asked(SystemExit):
-    """Somebody asked the command to end; the exit code is the shell's for that signal."""
+class EndedBySignal(SystemExit):
+    """A signal ended the command; the exit code is 128 plus the signal's number, as in a shell."""
 
 
-def _ask(number: int, _: FrameType | None) -> NoReturn:
-    raise Asked(128 + number)
+def _raise(number: int, _: FrameType | None) -> NoReturn:
+    raise EndedBySignal(128 + number)
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into ``Asked`` for as long as the block runs."""
-    before = {number: signal.signal(number, _ask) for number in (signal.SIGTERM, signal.SIGHUP)}
+    """Raise ``EndedBySignal`` for SIGTERM and SIGHUP while the block runs."""
+    before = {number: signal.signal(number, _raise) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

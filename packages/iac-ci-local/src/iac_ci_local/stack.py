@@ -1,4 +1,4 @@
-"""Creates the stack in a local cloud from the files that Terraform deploys it from."""
+"""Creates the stack in a local cloud from the files that Terraform uses too."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 _THREADS: Final = 4
 _SHIM: Final = "from {module} import {name} as handler\n"
 _RUNTIME: Final = "python3.12"
-"""Only a label: MiniStack runs every Python function with the Python that it runs with itself."""
+"""A label only: MiniStack runs every Python function with its own Python."""
 
 
 def default_parallel() -> int:
-    """Return how many orders of one run are open at once: few, so that warm workers are used again."""
+    """Return the limit of open orders per run: twice the cores, at least 4, so that workers are reused."""
     return max(4, 2 * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """A stack that stands."""
+    """The names and addresses of a created stack."""
 
     names: StackNames
     webhook_url: str
@@ -44,7 +44,7 @@ class LocalStack:
 
 @dataclass(frozen=True, slots=True)
 class FunctionDefinition:
-    """One function as it is created: what a test compares with the plan."""
+    """One function's settings and environment; a test compares them with Terraform's plan."""
 
     name: str
     settings: Mapping[str, Any]
@@ -52,7 +52,7 @@ class FunctionDefinition:
 
 
 class StackBuilder:
-    """Makes every resource of one stack in one local cloud."""
+    """Creates every resource of one stack in one local cloud."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class StackBuilder:
         code_hosts: Mapping[str, HostSettings] | None = None,
         files: Path | None = None,
     ) -> None:
-        """Prepare to build ``stack`` in the cloud ``aws``.
+        """Prepare to build ``stack`` in the cloud ``aws``; create nothing yet.
 
         ``worker_environment`` goes to both kinds of worker, ``extra_environment`` to every function and build.
-        ``code_hosts`` says what hosts are whose name does not tell it.
+        ``code_hosts`` has the provider of each code host whose name does not show it.
         """
         self._aws = aws
         self.names = StackNames(stack, aws.account)
@@ -82,10 +82,10 @@ class StackBuilder:
         self._clients: dict[str, Any] = {}
 
     def create(self) -> LocalStack:
-        """Create everything, side by side where nothing depends on it, and return how to reach it."""
+        """Create every resource, in parallel where possible; return the stack's names and addresses."""
         for service in ("kms", "iam", "dynamodb", "s3", "ssm", "sqs", "lambda", "stepfunctions", "apigateway"):
-            self._client(service)  # making clients is not safe in threads, using them is
-        key = self._client("kms").create_key(Description=f"Seals the secrets of {self.names.stack}'s runs")
+            self._client(service)  # creating clients is not thread-safe, using them is
+        key = self._client("kms").create_key(Description=f"Encrypts the secrets of {self.names.stack}'s runs")
         files = StackFiles(
             self._folder,
             placeholder_values(
@@ -100,19 +100,19 @@ class StackBuilder:
         buckets = files.read("buckets.json")["buckets"]
         tables = files.read("tables.json")["tables"]
         roles = files.read("roles.json")["roles"]
-        self._side_by_side(
+        self._in_parallel(
             [
                 *(self._later(self._role, name, role, files) for name, role in roles.items()),
                 *(self._later(self._table, name, table) for name, table in tables.items()),
                 *(self._later(self._bucket, name, bucket) for name, bucket in buckets.items()),
                 self._later(self._webhook_secret, secret),
                 self._later(self._connections),
-                self._later(self._queue),
+                self._later(self._dead_letter_queue),
             ]
         )
         definitions = self.function_definitions(files)
-        self._side_by_side([self._later(self._function, definition) for definition in definitions])
-        self._side_by_side(
+        self._in_parallel([self._later(self._function, definition) for definition in definitions])
+        self._in_parallel(
             [
                 *(self._later(self._asynchronous, definition) for definition in definitions),
                 *(self._later(self._notification, name, bucket) for name, bucket in buckets.items()),
@@ -125,7 +125,7 @@ class StackBuilder:
         return stack
 
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
-        """Return every function with its whole environment: the stack's own, and what only the local cloud needs."""
+        """Return every function with its environment: the stack's variables and those of the local cloud."""
         local = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
         return [
             FunctionDefinition(
@@ -146,7 +146,7 @@ class StackBuilder:
         return lambda: function(*arguments)
 
     @staticmethod
-    def _side_by_side(steps: Sequence[Callable[[], None]]) -> None:
+    def _in_parallel(steps: Sequence[Callable[[], None]]) -> None:
         with ThreadPoolExecutor(_THREADS) as pool:
             for done in [pool.submit(step) for step in steps]:
                 done.result()
@@ -230,11 +230,11 @@ class StackBuilder:
         self._client("ssm").put_parameter(Name=self.names.webhook_secret, Value=secret, Type="SecureString")
 
     def _connections(self) -> None:
-        """Write that no repository may start jobs yet."""
+        """Create the empty list of connections."""
         self._client("ssm").put_parameter(Name=self.names.connections, Value="[]", Type="String")
 
     def _outputs(self, stack: LocalStack) -> None:
-        """Write what the command line reads of a deployed stack: how to reach it, in one parameter."""
+        """Write the parameter through which the command line finds the stack's resources."""
         outputs = {
             "webhook_url": stack.webhook_url,
             "webhook_secret_location": f"ssm:{self.names.webhook_secret}",
@@ -249,7 +249,7 @@ class StackBuilder:
             Name=f"/iac-ci/{self.names.stack}/outputs", Value=json.dumps(outputs), Type="String"
         )
 
-    def _queue(self) -> None:
+    def _dead_letter_queue(self) -> None:
         self._client("sqs").create_queue(QueueName=self.names.resource("dead-letters"))
 
     def _function(self, definition: FunctionDefinition) -> None:
@@ -259,13 +259,13 @@ class StackBuilder:
             FunctionName=self.names.resource(definition.name),
             Description=settings["description"],
             Runtime=_RUNTIME,
-            Handler="door.handler",
+            Handler="entry.handler",
             Role=self.names.role_arn(settings["role"]),
             Timeout=settings["timeout_seconds"],
             MemorySize=settings["memory_mb"],
             EphemeralStorage={"Size": settings["ephemeral_storage_mb"]},
             Environment={"Variables": dict(definition.environment)},
-            Code={"ZipFile": _zip({"door.py": _SHIM.format(module=module, name=name)})},
+            Code={"ZipFile": _zip({"entry.py": _SHIM.format(module=module, name=name)})},
         )
 
     def _asynchronous(self, definition: FunctionDefinition) -> None:
@@ -313,16 +313,16 @@ class StackBuilder:
     def _api(self, files: StackFiles) -> str:
         api = files.read("api.json")
         gateway = self._client("apigateway")
-        # The tag pins the API's id, so that its address is known beforehand.
+        # The tag sets the API's id, so that its address is known beforehand.
         pinned = f"{self.names.stack}-webhook"
         rest = gateway.create_rest_api(name=api["name"], tags={"ms-custom-id": pinned})["id"]
         root = gateway.get_resources(restApiId=rest)["items"][0]["id"]
         resource = gateway.create_resource(restApiId=rest, parentId=root, pathPart=api["path_part"])["id"]
-        place = {"restApiId": rest, "resourceId": resource, "httpMethod": api["method"]}
-        gateway.put_method(**place, authorizationType="NONE")
+        method = {"restApiId": rest, "resourceId": resource, "httpMethod": api["method"]}
+        gateway.put_method(**method, authorizationType="NONE")
         function = self.names.function_arn(api["function"])
         gateway.put_integration(
-            **place,
+            **method,
             type="AWS_PROXY",
             integrationHttpMethod="POST",
             uri=f"arn:aws:apigateway:{self.names.region}:lambda:path/2015-03-31/functions/{function}/invocations",
@@ -334,10 +334,10 @@ class StackBuilder:
 
 
 def without_encryption_context(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the conditions on ``kms:EncryptionContext:…`` and change nothing else.
+    """Return the policy without its conditions on ``kms:EncryptionContext:…``.
 
-    MiniStack 1.5 does not know this condition key and denies whatever depends on it. KMS itself still opens nothing
-    under another context than it was sealed under.
+    MiniStack 1.5 does not support this condition key and denies every request under it. KMS still decrypts only with
+    the encryption context of the encryption.
     """
 
     def kept(conditions: Mapping[str, Any]) -> dict[str, Any]:

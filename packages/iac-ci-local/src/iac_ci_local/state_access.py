@@ -1,7 +1,7 @@
-"""Gives example jobs a key to the state bucket of a local cloud, for Terraform's S3 backend.
+"""Creates credentials for the state bucket of a local cloud, for Terraform's S3 backend in example jobs.
 
-On AWS an order reaches a target account by ``assume_role``; in a local cloud there is only one account, and a user of
-its own stands for the role.
+On AWS an order reaches a target account by ``assume_role``. A local cloud has only one account, so an IAM user replaces
+the role.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from iac_ci_local.cloud import LocalCloud
 
 STATE_NAMES: Final = frozenset({"state_bucket", "state_access_key", "state_secret_key"})
-"""Placeholders that ``local-secrets.json`` may use."""
+"""The placeholders that ``local-secrets.json`` may contain."""
 
 
 def make_state_access(cloud: LocalCloud) -> dict[str, str]:
-    """Make a user who may read, write and lock states in the state bucket, and give the value of each placeholder."""
+    """Create a user that may read, write and lock states; return the value of each placeholder."""
     names = cloud.stack.names
     bucket = names.bucket("state")
     user = names.resource("local-state")

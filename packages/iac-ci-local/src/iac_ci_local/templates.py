@@ -1,4 +1,4 @@
-"""Reads ``terraform/deploy/stack/``: the files that Terraform and the local cloud share."""
+"""Reads ``terraform/deploy/stack/``, the files that Terraform and the local cloud share."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 _PLACEHOLDER: Final = re.compile(r"\$\{([a-z_]+)\}")
 
 STACK_FOLDER_VARIABLE: Final = "IAC_CI_STACK_FOLDER"
-"""Names another folder of stack files than the package's own."""
+"""The environment variable with another folder of stack files."""
 
 
 class StackFilesError(IacCiError):
-    """The stack's files are not where they are looked for, or are not what they should be."""
+    """A file of the stack is missing, or has an unknown placeholder."""
 
 
 def stack_folder() -> Path:
-    """Find the stack's files: where the environment says, else those that this package carries.
+    """Return the folder of the stack's files: the one in ``IAC_CI_STACK_FOLDER``, otherwise the package's own.
 
-    In the source tree each file in ``stack_files`` is a link to the one in ``terraform/deploy/stack``; building the
-    package puts the files themselves in.
+    In the source tree each file in ``stack_files`` links to ``terraform/deploy/stack``; a built package contains the
+    files themselves.
     """
     named = os.environ.get(STACK_FOLDER_VARIABLE)
     return Path(named) if named else Path(__file__).with_name("stack_files")
@@ -40,29 +40,29 @@ def placeholders(text: str) -> frozenset[str]:
 
 
 def render(text: str, values: Mapping[str, str]) -> Any:
-    """Fill the placeholders of a template and decode the JSON; raise ``StackFilesError`` for an unknown placeholder.
+    """Replace the placeholders of a template and return the JSON; raise ``StackFilesError`` for an unknown one.
 
-    Values are escaped for the JSON string that each placeholder stands in. ``$.name`` of JSONPath is left alone.
+    Each placeholder is inside a JSON string, so values are escaped for it. ``$.name`` of JSONPath stays as it is.
     """
     unknown = placeholders(text) - values.keys()
     if unknown:
-        raise StackFilesError(f"no value is known for the placeholders {', '.join(sorted(unknown))}")
+        raise StackFilesError(f"unknown placeholders: {', '.join(sorted(unknown))}")
     filled = _PLACEHOLDER.sub(lambda match: json.dumps(values[match[1]])[1:-1], text)
     return json.loads(filled)
 
 
 @dataclass(frozen=True, slots=True)
 class StackFiles:
-    """The stack's files, each rendered when asked for."""
+    """The stack's files; each is rendered when it is read."""
 
     folder: Path
     values: Mapping[str, str]
 
     def read(self, name: str) -> Any:
-        """Read and render one file, by its path inside the folder."""
+        """Return the rendered JSON of one file; raise ``StackFilesError`` if it is missing."""
         path = self.folder / name
         try:
             text = path.read_text("utf-8")
         except FileNotFoundError as error:
-            raise StackFilesError(f"{path} is missing") from error
+            raise StackFilesError(f"{path} is missing; is {STACK_FOLDER_VARIABLE} correct?") from error
         return render(text, self.values)

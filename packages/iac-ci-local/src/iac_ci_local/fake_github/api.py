@@ -1,6 +1,6 @@
-"""The REST API below ``/api/v3``: what the engine's GitHub provider asks for, answered as GitHub does."""
+"""The REST API below ``/api/v3``: the operations that the engine's GitHub provider uses, as GitHub answers them."""
 
-# ruff: noqa: ARG002 - all routes are called alike
+# ruff: noqa: ARG002 - all routes have the same parameters
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT: Final = "/api/v3"
 _Item = TypeVar("_Item")
 
 _MOST_FILES: Final = 3000
-"""GitHub tells no more of a pull request's files (GitHub REST API, "List pull requests files")."""
+"""GitHub's limit for the files of a pull request (GitHub REST API, "List pull requests files")."""
 
 _MOST_CHARACTERS: Final = 65_536
 _MOST_STATUS_CHARACTERS: Final = 140
@@ -35,36 +35,38 @@ _LIMIT: Final = 5000
 
 
 class Api:
-    """Answers for one project."""
+    """The API of one project."""
 
     def __init__(self, project: Project, web: str) -> None:
-        """Answer on the host at ``web``."""
+        """Serve the project; ``web`` is the host's URL."""
         self._project = project
         self._web = web
-        self._shapes = Payloads(project, web)
-        here = re.escape(f"/repos/{project.full_name}")
-        self._of_apps = re.compile(rf"/app|/app/installations/\d+/access_tokens|{here}/installation", re.IGNORECASE)
+        self._payloads = Payloads(project, web)
+        repository_path = re.escape(f"/repos/{project.full_name}")
+        self._of_apps = re.compile(
+            rf"/app|/app/installations/\d+/access_tokens|{repository_path}/installation", re.IGNORECASE
+        )
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             (method, re.compile(pattern, re.IGNORECASE), answer)
             for method, pattern, answer in (
                 ("GET", "/user", self._me),
                 ("GET", r"/users/([^/]+)", self._user),
-                ("GET", here, self._repository),
-                ("GET", here + r"/pulls/(\d+)", self._pull),
-                ("GET", here + r"/pulls/(\d+)/files", self._files),
-                ("GET", here + r"/contents/?(.*)", self._contents),
-                ("GET", here + r"/git/ref/heads/(.+)", self._branch),
-                ("GET", here + r"/collaborators/([^/]+)/permission", self._permission),
-                ("GET", here + r"/issues/(\d+)/comments", self._comments),
-                ("POST", here + r"/issues/(\d+)/comments", self._write_comment),
-                ("GET", here + r"/issues/comments/(\d+)", self._comment),
-                ("PATCH", here + r"/issues/comments/(\d+)", self._edit_comment),
-                ("POST", here + r"/statuses/([0-9a-f]{40})", self._set_status),
+                ("GET", repository_path, self._repository),
+                ("GET", repository_path + r"/pulls/(\d+)", self._pull),
+                ("GET", repository_path + r"/pulls/(\d+)/files", self._files),
+                ("GET", repository_path + r"/contents/?(.*)", self._contents),
+                ("GET", repository_path + r"/git/ref/heads/(.+)", self._branch),
+                ("GET", repository_path + r"/collaborators/([^/]+)/permission", self._permission),
+                ("GET", repository_path + r"/issues/(\d+)/comments", self._comments),
+                ("POST", repository_path + r"/issues/(\d+)/comments", self._write_comment),
+                ("GET", repository_path + r"/issues/comments/(\d+)", self._comment),
+                ("PATCH", repository_path + r"/issues/comments/(\d+)", self._edit_comment),
+                ("POST", repository_path + r"/statuses/([0-9a-f]{40})", self._set_status),
             )
         ]
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request; one without a known token, or for something unknown, is refused as GitHub does."""
+        """Return the answer; 401 without a known token and 404 for an unknown resource, as on GitHub."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         path = request.path.removeprefix(ROOT)
         if self._of_apps.fullmatch(path):
@@ -81,41 +83,41 @@ class Api:
         return Answer.refusal(404, "Not Found")
 
     def _apps(self, method: str, path: str, assertion: str, request: Request) -> Answer:
-        """Answer what only an app itself may ask, which proves itself with its key."""
+        """Return the answer to a request that only a GitHub app may send, signed with its key."""
         app = self._project.app
         if app is None or not app.proves(assertion):
             return Answer.refusal(401, "A JSON web token could not be decoded")
         if method == "GET" and path == "/app":
-            return Answer.of_json(200, self._shapes.app(app))
+            return Answer.of_json(200, self._payloads.app(app))
         if method == "GET" and path.endswith("/installation"):
-            return Answer.of_json(200, self._shapes.installation(app))
+            return Answer.of_json(200, self._payloads.installation(app))
         if method != "POST" or path != f"/app/installations/{app.installation_id}/access_tokens":
             return Answer.refusal(404, "Not Found")
         wanted = (_object(request) or {}).get("repositories", [])
         if any(name != self._project.name for name in wanted):
             return Answer.refusal(422, "There is at least one repository that does not exist or is not accessible")
         token, ends = app.mint()
-        return Answer.of_json(201, self._shapes.installation_token(token, ends))
+        return Answer.of_json(201, self._payloads.installation_token(token, ends))
 
     def _me(self, request: Request, person: Person) -> Answer:
         if self._project.app is not None and person == self._project.app_account(self._project.app):
             return Answer.refusal(403, "Resource not accessible by integration")
-        return Answer.of_json(200, self._shapes.profile(person))
+        return Answer.of_json(200, self._payloads.profile(person))
 
     def _user(self, request: Request, person: Person, login: str) -> Answer:
-        return Answer.of_json(200, self._shapes.profile(self._known(login)))
+        return Answer.of_json(200, self._payloads.profile(self._known(login)))
 
     def _repository(self, request: Request, person: Person) -> Answer:
-        return Answer.of_json(200, self._shapes.repository())
+        return Answer.of_json(200, self._payloads.repository())
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
-        return Answer.of_json(200, self._shapes.pull_request(self._project.pull_request(int(number))))
+        return Answer.of_json(200, self._payloads.pull_request(self._project.pull_request(int(number))))
 
     def _files(self, request: Request, person: Person, number: str) -> Answer:
         pull, git = self._project.pull_request(int(number)), self._project.repository
         base, head = git.head(pull.base_branch), git.head(pull.head_branch)
         changes = sorted(git.changes(base, head), key=lambda change: change.path)[:_MOST_FILES]
-        return self._page(request, changes, lambda change: self._shapes.changed_file(change, head))
+        return self._page(request, changes, lambda change: self._payloads.changed_file(change, head))
 
     def _contents(self, request: Request, person: Person, path: str) -> Answer:
         git = self._project.repository
@@ -125,32 +127,32 @@ class Api:
         except NotFound:
             if not (entries := git.entries(path, ref)):
                 raise
-            return Answer.of_json(200, [self._shapes.listed(entry, ref) for entry in entries])
+            return Answer.of_json(200, [self._payloads.listed(entry, ref) for entry in entries])
         if "raw" in request.headers.get("accept", ""):
             return Answer(200, content, {"Content-Type": "application/vnd.github.raw+json; charset=utf-8"})
-        return Answer.of_json(200, self._shapes.file(path, ref, blob, content))
+        return Answer.of_json(200, self._payloads.file(path, ref, blob, content))
 
     def _branch(self, request: Request, person: Person, branch: str) -> Answer:
-        return Answer.of_json(200, self._shapes.branch(branch, self._project.repository.head(branch)))
+        return Answer.of_json(200, self._payloads.branch(branch, self._project.repository.head(branch)))
 
     def _permission(self, request: Request, person: Person, login: str) -> Answer:
         if self._project.right(person) not in {"admin", "write"}:
             return Answer.refusal(403, "Must have push access to view collaborator permission.")
-        return Answer.of_json(200, self._shapes.permission(self._known(login)))
+        return Answer.of_json(200, self._payloads.permission(self._known(login)))
 
     def _comments(self, request: Request, person: Person, number: str) -> Answer:
         self._project.pull_request(int(number))
-        return self._page(request, self._project.comments(int(number)), self._shapes.comment)
+        return self._page(request, self._project.comments(int(number)), self._payloads.comment)
 
     def _write_comment(self, request: Request, person: Person, number: str) -> Answer:
         self._project.pull_request(int(number))
         body, problem = _body_of_comment(request)
         if problem is not None:
             return problem
-        return Answer.of_json(201, self._shapes.comment(self._project.write_comment(int(number), person, body)))
+        return Answer.of_json(201, self._payloads.comment(self._project.write_comment(int(number), person, body)))
 
     def _comment(self, request: Request, person: Person, identity: str) -> Answer:
-        return Answer.of_json(200, self._shapes.comment(self._project.comment(int(identity))))
+        return Answer.of_json(200, self._payloads.comment(self._project.comment(int(identity))))
 
     def _edit_comment(self, request: Request, person: Person, identity: str) -> Answer:
         before = self._project.comment(int(identity))
@@ -159,32 +161,32 @@ class Api:
         body, problem = _body_of_comment(request)
         if problem is not None:
             return problem
-        return Answer.of_json(200, self._shapes.comment(self._project.edit_comment(int(identity), body)))
+        return Answer.of_json(200, self._payloads.comment(self._project.edit_comment(int(identity), body)))
 
     def _set_status(self, request: Request, person: Person, sha: str) -> Answer:
         if self._project.right(person) not in {"admin", "write"}:
-            raise NotFound("strangers are not told that there is something to set")
+            raise NotFound("GitHub answers 404 to accounts without write permission")
         try:
             self._project.repository.commit_of(sha)
         except NotFound:
             return Answer.refusal(422, f"No commit found for SHA: {sha}")
-        said = _object(request)
-        if said is None:
+        payload = _object(request)
+        if payload is None:
             return Answer.refusal(400, "Problems parsing JSON")
-        description = said.get("description")
-        if said.get("state") not in _STATES:
+        description = payload.get("description")
+        if payload.get("state") not in _STATES:
             return Answer.refusal(422, "Validation Failed: state is not included in the list")
         if description is not None and len(description) > _MOST_STATUS_CHARACTERS:
             return Answer.refusal(422, "Validation Failed: description is too long (maximum is 140 characters)")
         status = self._project.set_status(
             sha,
             person,
-            state=said["state"],
-            context=said.get("context", "default"),
+            state=payload["state"],
+            context=payload.get("context", "default"),
             description=description,
-            target_url=said.get("target_url"),
+            target_url=payload.get("target_url"),
         )
-        return Answer.of_json(201, self._shapes.status(status))
+        return Answer.of_json(201, self._payloads.status(status))
 
     def _known(self, login: str) -> Person:
         person = self._project.person(login)
@@ -201,17 +203,15 @@ class Api:
             del to["next"], to["last"]
         if page == 1:
             del to["prev"], to["first"]
-        place = f"{self._web}{request.target.partition('?')[0]}"
-        links = [
-            f'<{place}?{urlencode({**request.query, "page": number})}>; rel="{name}"' for name, number in to.items()
-        ]
+        url = f"{self._web}{request.target.partition('?')[0]}"
+        links = [f'<{url}?{urlencode({**request.query, "page": number})}>; rel="{name}"' for name, number in to.items()]
         found = [write(item) for item in items[(page - 1) * size : page * size]]
         return Answer.of_json(200, found, {"Link": ", ".join(links)} if links else None)
 
 
 def with_limits(answer: Answer, *, spent: int) -> Answer:
-    """Add what GitHub tells with each answer of the caller's limit of requests."""
-    told = {
+    """Add GitHub's headers about the caller's rate limit."""
+    limits = {
         "X-GitHub-Media-Type": "github.v3; format=json",
         "X-RateLimit-Limit": str(_LIMIT),
         "X-RateLimit-Remaining": str(max(1, _LIMIT - spent)),
@@ -219,11 +219,11 @@ def with_limits(answer: Answer, *, spent: int) -> Answer:
         "X-RateLimit-Used": str(spent),
         "X-RateLimit-Resource": "core",
     }
-    return replace(answer, headers={**told, **answer.headers})
+    return replace(answer, headers={**limits, **answer.headers})
 
 
 def _conditional(request: Request, answer: Answer) -> Answer:
-    """Tag a good answer, and leave out what the caller has already."""
+    """Add an ETag to a good answer; return 304 if the caller has this version."""
     if request.method != "GET" or answer.status != 200:
         return answer
     tag = f'W/"{hashlib.sha256(answer.body).hexdigest()}"'
@@ -235,17 +235,17 @@ def _conditional(request: Request, answer: Answer) -> Answer:
 
 def _object(request: Request) -> dict[str, Any] | None:
     try:
-        said = request.json()
+        payload = request.json()
     except ValueError:
         return None
-    return said if isinstance(said, dict) else None
+    return payload if isinstance(payload, dict) else None
 
 
 def _body_of_comment(request: Request) -> tuple[str, Answer | None]:
-    said = _object(request)
-    if said is None:
+    payload = _object(request)
+    if payload is None:
         return "", Answer.refusal(400, "Problems parsing JSON")
-    body = said.get("body")
+    body = payload.get("body")
     if not isinstance(body, str) or not body.strip():
         return "", Answer.refusal(422, "Validation Failed: body can't be blank")
     if len(body) > _MOST_CHARACTERS:

@@ -1,4 +1,4 @@
-"""A GitHub app that is installed on the project: its key proves it, and mints tokens of an hour.
+"""A GitHub app that is installed on the project; it signs with its key and creates tokens for an hour.
 
 Sources: GitHub Docs, "Generating a JSON Web Token (JWT) for a GitHub App", "Generating an installation access token".
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LIFETIME: Final = timedelta(hours=1)
-_LONGEST_PROOF: Final = timedelta(minutes=10)
+_MAX_JWT_LIFETIME: Final = timedelta(minutes=10)
 
 
 def _now() -> datetime:
@@ -24,12 +24,12 @@ def _now() -> datetime:
 
 @dataclass
 class InstalledApp:
-    """One app with one installation. Safe for several threads at once."""
+    """One app with one installation. Thread-safe."""
 
     id: int
     slug: str
     public_key: str = field(repr=False)
-    """In PEM; the private key is the engine's."""
+    """The public key as PEM; the engine has the private key."""
 
     installation_id: int = 77
     now: Callable[[], datetime] = _now
@@ -37,7 +37,7 @@ class InstalledApp:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def proves(self, assertion: str) -> bool:
-        """Return whether a JWT was signed with the app's key, names it, and lives for ten minutes at most."""
+        """Return whether a JWT has the app's signature and issuer and expires within ten minutes."""
         import jwt
 
         try:
@@ -46,11 +46,11 @@ class InstalledApp:
             )
         except jwt.PyJWTError:
             return False
-        lasts = datetime.fromtimestamp(claims["exp"], UTC) - self.now()
-        return str(claims["iss"]) == str(self.id) and lasts <= _LONGEST_PROOF
+        lifetime = datetime.fromtimestamp(claims["exp"], UTC) - self.now()
+        return str(claims["iss"]) == str(self.id) and lifetime <= _MAX_JWT_LIFETIME
 
     def mint(self) -> tuple[str, datetime]:
-        """Return a new token and the moment at which it ends."""
+        """Return a new token and the moment of its expiry, an hour from now."""
         token = f"ghs_{secrets.token_hex(18)}"
         ends = (self.now() + _LIFETIME).replace(microsecond=0)
         with self._lock:
@@ -58,12 +58,12 @@ class InstalledApp:
         return token, ends
 
     def knows(self, token: str) -> bool:
-        """Return whether a token was minted and still lives."""
+        """Return whether this app created the token and it has not expired."""
         with self._lock:
             return self._minted.get(token, datetime.min.replace(tzinfo=UTC)) > self.now()
 
     def revoke(self) -> None:
-        """Take all tokens back before their time."""
+        """Revoke all tokens."""
         with self._lock:
             self._minted.clear()
 

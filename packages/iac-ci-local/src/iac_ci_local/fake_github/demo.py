@@ -1,4 +1,4 @@
-"""A code host with one pull request, made of two folders: what a demonstration starts and tests look at."""
+"""A code host with one pull request, made from two folders, for demonstrations and tests."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 ENGINE: Final = Person(1, "iac-ci[bot]")
 PERSON: Final = Person(2, "you")
 NUMBER: Final = 1
-"""The pull request's."""
+"""Number of the pull request."""
 
-_TAKE_COMMENTS: Final = (".tf", ".yml", ".yaml")
+_COMMENTABLE: Final = (".tf", ".yml", ".yaml")
 
 
 class Demo:
-    """The whole host: repository, server, page and webhook. Used as a context manager.
+    """The whole code host: repository, server, page and webhook. Use as a context manager.
 
-    It listens from the beginning, so that its address can be told to a local cloud that is started after it; the
-    webhook's address is told to it when that cloud is there.
+    The constructor opens the port, so that a local cloud can be started with the host's address; ``open_pull_request``
+    then takes the address of that cloud's webhook.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class Demo:
         branch: str = "change",
         port: int = 0,
     ) -> None:
-        """Keep the repository below ``folder``.
+        """Create the repository below ``folder`` and listen on ``port``, 0 for any free one.
 
-        Its branch main is the folder ``base``; the pull request's branch has the files of ``change`` added or in place
-        of those. Raises ``PortFailed`` where the port is taken, or git is missing.
+        The branch main has the files of ``base``; the pull request's branch adds or replaces the files of ``change``.
+        Raises ``PortFailed`` if the port is taken or git is missing.
         """
         owner, _, name = full_name.partition("/")
         repository = HostedRepository.create(folder / f"{name}.git")
         repository.commit("main", read_folder(base), "Begin")
         repository.commit(branch, read_folder(change), title, start="main")
         self.token = secrets.token_urlsafe(24)
-        """The engine's, for the API and for git."""
+        """The engine's token for the API and for git."""
 
         self.webhook_secret = secrets.token_urlsafe(24)
         tokens = {self.token: ENGINE, secrets.token_urlsafe(24): PERSON}
@@ -66,27 +66,27 @@ class Demo:
         self.activity = Activity(self.project, self.host.url, self.deliveries)
 
     def __enter__(self) -> Self:
-        """Begin to answer."""
+        """Start to answer requests."""
         self.host.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop answering; the folder stays."""
+        """Stop the server; keep the folder."""
         self.host.close()
 
     @property
     def code_hosts(self) -> Mapping[str, HostSettings]:
-        """Return what the engine has to know of this host beyond its name."""
+        """The engine's settings for this code host."""
         return {self.host.address: HostSettings("github", self.host.api_url)}
 
     @property
     def page(self) -> str:
-        """Return the pull request's page."""
+        """URL of the pull request's page."""
         return f"{self.host.url}/{self.project.full_name}/pull/{NUMBER}"
 
     def open_pull_request(self, webhook: str) -> Callable[[], None]:
-        """Tell the engine's door that the pull request was opened, and all that follows; gives what waits for it."""
-        self.deliveries.aim(webhook)
+        """Send the event of the opened pull request, and later events, to ``webhook``; return a function that waits."""
+        self.deliveries.send_to(webhook)
         return self.activity.opened(NUMBER)
 
     def _pages(self, host: CodeHostServer) -> PullRequestPages:
@@ -94,11 +94,11 @@ class Demo:
         return PullRequestPages(self.project, activity, self.deliveries, self.next_commit)
 
     def next_commit(self, number: int) -> dict[str, File | bytes | None]:
-        """Return a small change more of what the pull request changes already."""
+        """Return a further small change to a file of the pull request."""
         pull, git = self.project.pull_request(number), self.project.repository
         changes = git.changes(git.head(pull.base_branch), git.head(pull.head_branch))
         for change in changes:
-            if change.status != "removed" and change.path.endswith(_TAKE_COMMENTS):
+            if change.status != "removed" and change.path.endswith(_COMMENTABLE):
                 content, _ = git.file(change.path, pull.head_branch)
                 return {change.path: content.rstrip(b"\n") + b"\n# pushed again\n"}
         return {f"pushed-{git.head(pull.head_branch)[:8]}.txt": b"pushed again\n"}

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: a host that is limited, broken, slow or gone."""
+"""Planned failures of the code host: rate limits, errors, cut-off and missing answers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class FailureKind(StrEnum):
     """How a request fails."""
 
     ANSWER = "answer"
-    """It is refused with a status."""
+    """The host refuses it with a status."""
 
     CUT = "cut"
-    """It is carried out, but its answer breaks off."""
+    """The host carries it out, but its answer breaks off."""
 
     HOLD = "hold"
-    """It is not answered before it is let go of or the host closes."""
+    """The host answers only after ``released`` is set or the server closes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure, and the answer given where it is one."""
+    """One planned failure; status, headers and message apply to ``ANSWER``."""
 
     kind: FailureKind
     status: int = 0
@@ -35,23 +35,23 @@ class Failure:
 
 
 class Failures:
-    """The failures to come, first in first out. Safe for several threads at once."""
+    """The queue of planned failures, first in, first out. Thread-safe."""
 
     def __init__(self) -> None:
-        """Plan none."""
-        self._coming: list[Failure] = []
+        """Start without failures."""
+        self._planned: list[Failure] = []
         self._lock = threading.Lock()
         self.released = threading.Event()
 
     def plan(self, failure: Failure, times: int) -> None:
         """Fail the next ``times`` requests to the API."""
         with self._lock:
-            self._coming += [failure] * times
+            self._planned += [failure] * times
 
     def next(self) -> Failure | None:
-        """Take the failure of the request at hand; None where it may succeed."""
+        """Return and remove the failure for the current request; None if it may succeed."""
         with self._lock:
-            return self._coming.pop(0) if self._coming else None
+            return self._planned.pop(0) if self._planned else None
 
 
 __all__ = ["Failure", "FailureKind", "Failures"]

@@ -22,9 +22,9 @@ _SECONDS: Final = 60
 
 
 def backend() -> Path:
-    """Find ``git http-backend``; raises ``PortFailed`` with what to do where this machine's git came without it."""
+    """Return the path of ``git http-backend``; raise ``PortFailed`` with the next step if it is not installed."""
     try:
-        told = subprocess.run(
+        output = subprocess.run(
             ["git", "--exec-path"],  # noqa: S607 - found on the user's own PATH
             env=git_environment(),
             capture_output=True,
@@ -32,20 +32,18 @@ def backend() -> Path:
             check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise PortFailed("git is needed to serve a repository, and could not be run; install it") from error
-    place = Path(told.decode().strip(), "git-http-backend")
-    if not place.is_file():
-        raise PortFailed(
-            f"git came without {place.name}, which serves repositories over HTTP; install the whole of git"
-        )
-    return place
+        raise PortFailed("git could not be run, but the code host needs it: install git") from error
+    program = Path(output.decode().strip(), "git-http-backend")
+    if not program.is_file():
+        raise PortFailed(f"git has no {program.name}, which the code host needs: install the full git package")
+    return program
 
 
 def serve(program: Path, folder: Path, rest: str, request: Request, known: Callable[[str], bool]) -> Answer:
-    """Answer one request for the bare repository at ``folder``; ``rest`` is the path below it, decoded.
+    """Return the answer to one request for the bare repository at ``folder``; ``rest`` is the decoded path below it.
 
-    The caller's token is the password of HTTP's basic credentials, and ``known`` says whether it is good. Nothing can
-    be pushed.
+    The caller's token is the password of the HTTP basic credentials; ``known`` returns whether it is valid. Pushing is
+    not possible.
     """
     if not known(_token(request)):
         return Answer(401, b"", {"WWW-Authenticate": 'Basic realm="GitHub"', "Content-Type": "text/plain"})

@@ -1,4 +1,4 @@
-"""A request to the code host and its answer, apart from sockets."""
+"""Requests to the code host and its answers, independent of sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked: header names in lower case, ``target`` as it was sent."""
+    """One request; header names are in lower case, ``target`` is as sent."""
 
     method: str
     target: str
@@ -22,22 +22,22 @@ class Request:
 
     @property
     def path(self) -> str:
-        """Return the path, decoded."""
+        """The decoded path."""
         return unquote(urlsplit(self.target).path)
 
     @property
     def query(self) -> dict[str, str]:
-        """Return the query's parameters, the last of each name."""
+        """The query's parameters; of several with one name the last."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     def json(self) -> Any:
-        """Return the body's JSON; ``ValueError`` if it is none."""
+        """Return the body's JSON; raise ``ValueError`` for anything else."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered."""
+    """One answer."""
 
     status: int
     body: bytes = b""
@@ -45,23 +45,23 @@ class Answer:
 
     @classmethod
     def of_json(cls, status: int, content: object, headers: Mapping[str, str] | None = None) -> Answer:
-        """Answer with JSON."""
+        """Return an answer with JSON."""
         kind = {"Content-Type": "application/json; charset=utf-8"}
         return cls(status, json.dumps(content).encode(), {**kind, **(headers or {})})
 
     @classmethod
     def refusal(cls, status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Answer with an error in GitHub's shape."""
+        """Return an error as GitHub writes it."""
         content = {"message": message, "documentation_url": "https://docs.github.com/rest", "status": str(status)}
         return cls.of_json(status, content, headers)
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """A request as it is remembered, without its token, and the answer that it got; None where it was cut off."""
+class RecordedRequest:
+    """A recorded request, without its token, and its answer; None if the answer was cut off."""
 
     request: Request
     answer: Answer | None
 
 
-__all__ = ["Answer", "Exchange", "Request"]
+__all__ = ["Answer", "RecordedRequest", "Request"]

@@ -1,7 +1,7 @@
-"""The page that shows a pull request: what it changes, what the engine says on it, and what a person may answer.
+"""The page of a pull request: changed files, statuses, comments, and forms to comment and to push.
 
-Everything that is shown is escaped or comes from ``rendering``; the policy lets the browser load and run only the two
-files that lie beside this one.
+All text is escaped or comes from ``rendering``; the content security policy lets the browser load only the two files in
+``page_files``.
 """
 
 from __future__ import annotations
@@ -47,25 +47,25 @@ _MOST_ANSWER_SHOWN: Final = 300
 
 
 class PullRequestPages:
-    """Answers the browser for one project."""
+    """The pages of one project."""
 
     def __init__(self, project: Project, activity: Activity, deliveries: Deliveries, next_commit: NextCommit) -> None:
-        """Write comments and push through ``activity``; ``next_commit`` gives the files of a pull request's next."""
+        """Comment and push through ``activity``; ``next_commit`` returns the files of a pull request's next commit."""
         self._project = project
         self._activity = activity
         self._deliveries = deliveries
         self._next_commit = next_commit
-        # Pages of somebody else's can send a form here, but cannot read this out of ours.
+        # A page of another site can send a form here, but cannot read this value from our page.
         self._proof = secrets.token_urlsafe(24)
         name = re.escape(f"/{project.full_name}")
-        self._place = re.compile(rf"{name}/pull/([0-9]{{1,9}})(/conversation|/comments|/push)?", re.IGNORECASE)
+        self._path = re.compile(rf"{name}/pull/([0-9]{{1,9}})(/conversation|/comments|/push)?", re.IGNORECASE)
 
     def __call__(self, request: Request) -> Answer | None:
-        """Answer a request; None for what is no page."""
+        """Return the answer to a request; None if the path is not a page."""
         if request.path in _FILES and request.method == "GET":
             content = files(__package__).joinpath("page_files", request.path.rpartition("/")[2]).read_bytes()
             return Answer(200, content, {**_HEADERS, "Content-Type": _FILES[request.path]})
-        found = self._place.fullmatch(request.path)
+        found = self._path.fullmatch(request.path)
         if found is None:
             return None
         try:
@@ -75,7 +75,7 @@ class PullRequestPages:
         if request.method == "POST" and found[2] in {"/comments", "/push"}:
             return self._act(pull, found[2], request)
         if request.method != "GET" or found[2] not in {None, "/conversation"}:
-            return _plain(405, "this cannot be asked for so")
+            return _plain(405, "this page does not support this method")
         conversation = self._conversation(pull)
         version = hashlib.sha256(conversation.encode()).hexdigest()[:16]
         if found[2] == "/conversation":
@@ -83,32 +83,32 @@ class PullRequestPages:
         page = self._page(pull, conversation, version)
         return Answer(200, page.encode(), {**_HEADERS, "Content-Type": "text/html; charset=utf-8"})
 
-    def _act(self, pull: OpenPullRequest, what: str, request: Request) -> Answer:
+    def _act(self, pull: OpenPullRequest, action: str, request: Request) -> Answer:
         try:
             form = {name: values[-1] for name, values in parse_qs(request.body.decode(), max_num_fields=8).items()}
         except ValueError:
-            return _plain(400, "this is no form")
+            return _plain(400, "the body is not a form")
         if not hmac.compare_digest(form.get("proof", "").encode(), self._proof.encode()):
-            return _plain(403, "the form is not one of this page's: load it again")
+            return _plain(403, "the form has expired: reload the page")
         try:
-            if what == "/push":
+            if action == "/push":
                 self._activity.push(pull.number, self._next_commit(pull.number))
             else:
                 self._comment(pull, form)
         except (NotFound, PortFailed) as error:
             return _plain(422, error.message)
-        place = f"/{self._project.full_name}/pull/{pull.number}"
-        return Answer(303, b"", {**_HEADERS, "Location": place, "Content-Type": "text/plain"})
+        path = f"/{self._project.full_name}/pull/{pull.number}"
+        return Answer(303, b"", {**_HEADERS, "Location": path, "Content-Type": "text/plain"})
 
     def _comment(self, pull: OpenPullRequest, form: Mapping[str, str]) -> None:
         person = self._project.person(form.get("person", ""))
         text = form.get("text", "").replace("\r\n", "\n")
         if person is None or not text.strip():
-            raise NotFound("a comment needs a text and somebody who writes it")
+            raise NotFound("a comment needs a text and a known author")
         self._activity.comment(pull.number, person, text)
 
     def _page(self, pull: OpenPullRequest, conversation: str, version: str) -> str:
-        place = f"/{self._project.full_name}/pull/{pull.number}"
+        path = f"/{self._project.full_name}/pull/{pull.number}"
         proof = f'<input type="hidden" name="proof" value="{escape(self._proof)}">'
         people = {person.login: None for person in (pull.author, *self._project.tokens.values())}
         options = "".join(f"<option>{escape(login)}</option>" for login in people if not login.endswith("[bot]"))
@@ -122,15 +122,15 @@ class PullRequestPages:
 <noscript><meta http-equiv="refresh" content="3"></noscript>
 </head>
 <body>
-<p class="soft">{escape(self._project.full_name)} on a code host of this machine</p>
-<main id="conversation" data-version="{version}" data-source="{escape(place)}/conversation">{conversation}</main>
+<p class="soft">{escape(self._project.full_name)} on a code host on this machine</p>
+<main id="conversation" data-version="{version}" data-source="{escape(path)}/conversation">{conversation}</main>
 <p id="state" role="status"></p>
-<form method="post" action="{escape(place)}/comments">{proof}
+<form method="post" action="{escape(path)}/comments">{proof}
 <label>Comment<textarea name="text" required placeholder="/iac-ci plan"></textarea></label>
 <label>as <select name="person">{options}</select></label>
 <button>Comment</button>
 </form>
-<form method="post" action="{escape(place)}/push">{proof}<button>Push another commit</button></form>
+<form method="post" action="{escape(path)}/push">{proof}<button>Push another commit</button></form>
 <script src="/-/page.js"></script>
 </body>
 </html>
@@ -144,7 +144,7 @@ class PullRequestPages:
 {escape(pull.author.login)} wants to merge <code>{escape(pull.head_branch)}</code>
 into <code>{escape(pull.base_branch)}</code></p>
 {self._changes(pull)}{self._statuses(pull)}
-<h2>Conversation</h2>{comments or '<p class="soft">Nobody has said anything yet.</p>'}
+<h2>Conversation</h2>{comments or '<p class="soft">No comments yet.</p>'}
 {self._sent()}"""
 
     def _changes(self, pull: OpenPullRequest) -> str:
@@ -157,7 +157,7 @@ into <code>{escape(pull.base_branch)}</code></p>
         ]
         if len(changes) > _MOST_FILES_SHOWN:
             lines.append(f"<li>and {len(changes) - _MOST_FILES_SHOWN} more</li>")
-        return f'<h2>{len(changes)} changed files</h2><ul class="plain">{"".join(lines)}</ul>'
+        return f'<h2>{len(changes)} changed file{"" if len(changes) == 1 else "s"}</h2><ul class="plain">{"".join(lines)}</ul>'
 
     def _statuses(self, pull: OpenPullRequest) -> str:
         head = self._project.repository.head(pull.head_branch)

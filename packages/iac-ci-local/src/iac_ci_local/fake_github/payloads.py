@@ -1,4 +1,4 @@
-"""What the host's REST API and its webhooks say, in GitHub's own shapes with every field that those require.
+"""The payloads of the REST API and the webhooks, with every field that GitHub's schemas require.
 
 Sources: GitHub's OpenAPI description of its REST API; GitHub Docs, "Webhook events and payloads".
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from iac_ci_local.fake_github.project import OpenPullRequest, Project, SetStatus, WrittenComment
     from iac_ci_local.fake_github.repository import Change, Entry
 
-_REPOSITORY_PLACES: Final = {
+_REPOSITORY_URLS: Final = {
     "archive": "{archive_format}{/ref}", "assignees": "{/user}", "blobs": "{/sha}", "branches": "{/branch}",
     "collaborators": "{/collaborator}", "comments": "{/number}", "commits": "{/sha}",
     "compare": "{base}...{head}", "contents": "{+path}", "contributors": "", "deployments": "", "downloads": "",
@@ -29,54 +29,54 @@ _REPOSITORY_PLACES: Final = {
     "subscription": "", "tags": "", "teams": "", "trees": "{/sha}",
 }  # fmt: skip
 _PERMISSIONS: Final = {"contents": "read", "pull_requests": "write", "statuses": "write", "metadata": "read"}
-_PERSON_PLACES: Final = (
+_PERSON_URLS: Final = (
     "events", "followers", "following", "gists", "organizations", "received_events", "repos", "starred",
     "subscriptions",
 )  # fmt: skip
 
 
 class Payloads:
-    """Writes what one project's host says.
+    """Builds the payloads of one project.
 
-    Below ``web`` (``http://127.0.0.1:8123``) are the pages and the API. A repository goes by its ``https`` address all
-    the same, since by that the engine knows it.
+    ``web`` (``http://127.0.0.1:8123``) is the URL of the pages and the API. A repository has an ``https`` URL
+    nevertheless, because the engine identifies it by that.
     """
 
     def __init__(self, project: Project, web: str) -> None:
-        """Write for ``project`` on the host at ``web``."""
+        """Build payloads for ``project`` on the host at ``web``."""
         self._project = project
         self._web = web
         self._api = f"{web}/api/v3"
-        self._here = f"{self._api}/repos/{project.full_name}"
+        self._repository_url = f"{self._api}/repos/{project.full_name}"
 
     def person(self, person: Person) -> dict[str, Any]:
-        """Write a user, short."""
-        place = f"{self._api}/users/{person.login}"
+        """Return a user without the profile."""
+        url = f"{self._api}/users/{person.login}"
         return {
             "login": person.login,
             "id": person.id,
             "node_id": _node("U", person.id),
             "avatar_url": f"{self._web}/avatars/{person.id}",
             "gravatar_id": "",
-            "url": place,
+            "url": url,
             "html_url": f"{self._web}/{person.login}",
-            **{f"{name}_url": f"{place}/{name}" for name in _PERSON_PLACES},
+            **{f"{name}_url": f"{url}/{name}" for name in _PERSON_URLS},
             "type": "Bot" if person.login.endswith("[bot]") else "User",
             "site_admin": False,
         }
 
     def profile(self, person: Person) -> dict[str, Any]:
-        """Write a user with the profile that everybody sees."""
+        """Return a user with the public profile."""
         unknown = dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio"))
         counted = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
         moments = dict.fromkeys(("created_at", "updated_at"), "2020-01-01T00:00:00Z")
         return {**self.person(person), "user_view_type": "public", **unknown, **counted, **moments}
 
     def repository(self, *, fork: str | None = None) -> dict[str, Any]:
-        """Write the repository, or a fork of it."""
+        """Return the repository, or a fork of it."""
         name = fork or self._project.full_name
-        place = f"{self._api}/repos/{name}"
-        address = f"https://{self._web.partition('//')[2]}/{name}"
+        url = f"{self._api}/repos/{name}"
+        html_url = f"https://{self._web.partition('//')[2]}/{name}"
         owner, _, short = name.partition("/")
         identity = PROJECT_ID if fork is None else FORK_ID
         zero = ("forks", "forks_count", "open_issues", "open_issues_count", "size", "stargazers_count", "watchers",
@@ -89,12 +89,12 @@ class Payloads:
             "name": short,
             "full_name": name,
             "owner": self._owner(owner),
-            "html_url": address,
-            "clone_url": f"{address}.git",
-            "git_url": address.replace("https:", "git:") + ".git",
-            "ssh_url": f"git@{address.partition('//')[2].replace('/', ':', 1)}.git",
-            "svn_url": address,
-            "url": place,
+            "html_url": html_url,
+            "clone_url": f"{html_url}.git",
+            "git_url": html_url.replace("https:", "git:") + ".git",
+            "ssh_url": f"git@{html_url.partition('//')[2].replace('/', ':', 1)}.git",
+            "svn_url": html_url,
+            "url": url,
             "fork": fork is not None,
             "default_branch": "main",
             "visibility": "public",
@@ -104,7 +104,7 @@ class Payloads:
             "is_template": False,
             "web_commit_signoff_required": False,
             "topics": [],
-            **{f"{key}_url": f"{place}/{key}{rest}" for key, rest in _REPOSITORY_PLACES.items()},
+            **{f"{key}_url": f"{url}/{key}{rest}" for key, rest in _REPOSITORY_URLS.items()},
             **dict.fromkeys(zero, 0),
             **dict.fromkeys(no, False),
             **dict.fromkeys(nothing),
@@ -112,22 +112,22 @@ class Payloads:
         }
 
     def pull_request(self, pull: OpenPullRequest) -> dict[str, Any]:
-        """Write a pull request in full."""
+        """Return a pull request in full."""
         git = self._project.repository
         base, head = git.head(pull.base_branch), git.head(pull.head_branch)
         changes = git.changes(base, head)
-        place, issue = f"{self._here}/pulls/{pull.number}", f"{self._here}/issues/{pull.number}"
+        url, issue = f"{self._repository_url}/pulls/{pull.number}", f"{self._repository_url}/issues/{pull.number}"
         page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
         moment = _moment(pull.created_at)
         links = {
-            "self": place,
+            "self": url,
             "html": page,
             "issue": issue,
             "comments": f"{issue}/comments",
-            "review_comments": f"{place}/comments",
-            "review_comment": f"{self._here}/pulls/comments{{/number}}",
-            "commits": f"{place}/commits",
-            "statuses": f"{self._here}/statuses/{head}",
+            "review_comments": f"{url}/comments",
+            "review_comment": f"{self._repository_url}/pulls/comments{{/number}}",
+            "commits": f"{url}/commits",
+            "statuses": f"{self._repository_url}/statuses/{head}",
         }
         nothing = (
             "active_lock_reason", "assignee", "auto_merge", "closed_at", "merged_at", "merged_by", "milestone",
@@ -140,7 +140,7 @@ class Payloads:
             "title": pull.title,
             "body": pull.body,
             "user": self.person(pull.author),
-            "url": place,
+            "url": url,
             "html_url": page,
             "diff_url": f"{page}.diff",
             "patch_url": f"{page}.patch",
@@ -178,8 +178,8 @@ class Payloads:
         }
 
     def issue(self, pull: OpenPullRequest) -> dict[str, Any]:
-        """Write a pull request as the issue that its comments belong to."""
-        place = f"{self._here}/issues/{pull.number}"
+        """Return a pull request as the issue that its comments belong to."""
+        url = f"{self._repository_url}/issues/{pull.number}"
         page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
         moment = _moment(pull.created_at)
         return {
@@ -190,15 +190,15 @@ class Payloads:
             "title": pull.title,
             "body": pull.body,
             "user": self.person(pull.author),
-            "url": place,
+            "url": url,
             "html_url": page,
-            "repository_url": self._here,
-            "labels_url": f"{place}/labels{{/name}}",
-            "comments_url": f"{place}/comments",
-            "events_url": f"{place}/events",
-            "reactions": self._reactions(place),
+            "repository_url": self._repository_url,
+            "labels_url": f"{url}/labels{{/name}}",
+            "comments_url": f"{url}/comments",
+            "events_url": f"{url}/events",
+            "reactions": self._reactions(url),
             "pull_request": {
-                "url": f"{self._here}/pulls/{pull.number}",
+                "url": f"{self._repository_url}/pulls/{pull.number}",
                 "html_url": page,
                 "diff_url": f"{page}.diff",
                 "patch_url": f"{page}.patch",
@@ -218,8 +218,8 @@ class Payloads:
         }
 
     def changed_file(self, change: Change, head: str) -> dict[str, Any]:
-        """Write one file of a pull request's."""
-        said: dict[str, Any] = {
+        """Return one file of a pull request's."""
+        payload: dict[str, Any] = {
             "sha": change.blob,
             "filename": change.path,
             "status": change.status,
@@ -228,37 +228,37 @@ class Payloads:
             "changes": change.additions + change.deletions,
             "blob_url": f"{self._web}/{self._project.full_name}/blob/{head}/{change.path}",
             "raw_url": f"{self._web}/{self._project.full_name}/raw/{head}/{change.path}",
-            "contents_url": f"{self._here}/contents/{change.path}?ref={head}",
+            "contents_url": f"{self._repository_url}/contents/{change.path}?ref={head}",
         }
         if change.previous_path is not None:
-            said["previous_filename"] = change.previous_path
-        return said
+            payload["previous_filename"] = change.previous_path
+        return payload
 
     def comment(self, comment: WrittenComment) -> dict[str, Any]:
-        """Write a comment."""
+        """Return a comment."""
         page = f"{self._web}/{self._project.full_name}/pull/{comment.number}"
         writes = self._project.right(comment.author) in {"admin", "write"}
         return {
             "id": comment.id,
             "node_id": _node("IC", comment.id),
-            "url": f"{self._here}/issues/comments/{comment.id}",
+            "url": f"{self._repository_url}/issues/comments/{comment.id}",
             "html_url": f"{page}#issuecomment-{comment.id}",
-            "issue_url": f"{self._here}/issues/{comment.number}",
+            "issue_url": f"{self._repository_url}/issues/{comment.number}",
             "user": self.person(comment.author),
             "body": comment.body,
             "author_association": "COLLABORATOR" if writes else "NONE",
             "created_at": _moment(comment.created_at),
             "updated_at": _moment(comment.updated_at),
             "performed_via_github_app": None,
-            "reactions": self._reactions(f"{self._here}/issues/comments/{comment.id}"),
+            "reactions": self._reactions(f"{self._repository_url}/issues/comments/{comment.id}"),
         }
 
     def status(self, status: SetStatus) -> dict[str, Any]:
-        """Write a commit's status."""
+        """Return a commit's status."""
         return {
             "id": status.id,
             "node_id": _node("SC", status.id),
-            "url": f"{self._here}/statuses/{status.sha}",
+            "url": f"{self._repository_url}/statuses/{status.sha}",
             "avatar_url": None,
             "state": status.state,
             "context": status.context,
@@ -270,12 +270,12 @@ class Payloads:
         }
 
     def permission(self, person: Person) -> dict[str, Any]:
-        """Write what somebody may do."""
+        """Return a person's permission."""
         right = self._project.right(person)
         return {"permission": right, "role_name": right, "user": {**self.person(person), "role_name": right}}
 
     def app(self, app: InstalledApp) -> dict[str, Any]:
-        """Write the GitHub app."""
+        """Return the GitHub app."""
         return {
             "id": app.id,
             "slug": app.slug,
@@ -292,7 +292,7 @@ class Payloads:
         }
 
     def installation(self, app: InstalledApp) -> dict[str, Any]:
-        """Write the app's installation on the project."""
+        """Return the app's installation on the project."""
         owner = self._owner(self._project.owner)
         return {
             "id": app.installation_id,
@@ -315,7 +315,7 @@ class Payloads:
         }
 
     def installation_token(self, token: str, ends: datetime) -> dict[str, Any]:
-        """Write a token that was minted."""
+        """Return a token that was minted."""
         return {
             "token": token,
             "expires_at": _moment(ends),
@@ -325,7 +325,7 @@ class Payloads:
         }
 
     def file(self, path: str, ref: str, blob: str, content: bytes) -> dict[str, Any]:
-        """Write a file with its bytes."""
+        """Return a file with its bytes."""
         return {
             **self.entry(path, ref, kind="file", sha=blob, size=len(content)),
             "encoding": "base64",
@@ -333,41 +333,41 @@ class Payloads:
         }
 
     def branch(self, branch: str, sha: str) -> dict[str, Any]:
-        """Write a branch as git's own reference."""
+        """Return a branch as git's own reference."""
         return {
             "ref": f"refs/heads/{branch}",
             "node_id": f"REF_{branch}",
-            "url": f"{self._here}/git/refs/heads/{branch}",
-            "object": {"type": "commit", "sha": sha, "url": f"{self._here}/git/commits/{sha}"},
+            "url": f"{self._repository_url}/git/refs/heads/{branch}",
+            "object": {"type": "commit", "sha": sha, "url": f"{self._repository_url}/git/commits/{sha}"},
         }
 
     def listed(self, entry: Entry, ref: str) -> dict[str, Any]:
-        """Write one entry of a folder."""
+        """Return one entry of a folder."""
         kind = {"blob": "file", "tree": "dir"}.get(entry.kind, "submodule")
         return self.entry(entry.path, ref, kind=kind, sha=entry.sha, size=entry.size)
 
     def entry(self, path: str, ref: str, *, kind: str, sha: str, size: int) -> dict[str, Any]:
-        """Write what files and folders have in common."""
-        place = f"{self._here}/contents/{path}?ref={ref}"
+        """Return what files and folders have in common."""
+        url = f"{self._repository_url}/contents/{path}?ref={ref}"
         page = f"{self._web}/{self._project.full_name}/blob/{ref}/{path}"
-        git = f"{self._here}/git/blobs/{sha}"
+        git = f"{self._repository_url}/git/blobs/{sha}"
         return {
             "type": kind,
             "name": path.rpartition("/")[2],
             "path": path,
             "sha": sha,
             "size": size,
-            "url": place,
+            "url": url,
             "html_url": page,
             "git_url": git,
             "download_url": f"{self._web}/{self._project.full_name}/raw/{ref}/{path}" if kind == "file" else None,
-            "_links": {"self": place, "git": git, "html": page},
+            "_links": {"self": url, "git": git, "html": page},
         }
 
     @staticmethod
-    def _reactions(place: str) -> dict[str, Any]:
+    def _reactions(url: str) -> dict[str, Any]:
         kinds = ("+1", "-1", "laugh", "confused", "heart", "hooray", "eyes", "rocket")
-        return {"url": f"{place}/reactions", "total_count": 0, **dict.fromkeys(kinds, 0)}
+        return {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(kinds, 0)}
 
     def _end(self, branch: str, sha: str, *, fork: str | None = None) -> dict[str, Any]:
         owner = (fork or self._project.full_name).partition("/")[0]

@@ -1,4 +1,4 @@
-"""What the code host knows of one project beside its git: people, their rights, a pull request, comments, statuses."""
+"""One project on the code host: people, permissions, pull requests, comments and statuses, without its git."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class WrittenComment:
-    """A comment on a pull request, with its moments in whole seconds as the host tells them."""
+    """A comment on a pull request; its times are whole seconds, as on GitHub."""
 
     id: int
     number: int
@@ -45,7 +45,7 @@ class WrittenComment:
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """A status that somebody set on a commit; of two with one context the later counts."""
+    """A commit status; a later one with the same context replaces it."""
 
     id: int
     sha: str
@@ -59,7 +59,7 @@ class SetStatus:
 
 @dataclass(frozen=True, slots=True)
 class OpenPullRequest:
-    """A pull request. ``fork`` is the other repository in which its head lies, by full name."""
+    """A pull request. ``fork`` is the full name of the head's repository if that is another one."""
 
     number: int
     title: str
@@ -78,19 +78,19 @@ def _now() -> datetime:
 
 @dataclass
 class Project:
-    """One project on the host. Safe for several threads at once."""
+    """One project on the host. Thread-safe."""
 
     owner: str
     name: str
     repository: HostedRepository
     tokens: Mapping[str, Person]
-    """Who speaks with which token."""
+    """The owner of each token."""
 
     rights: Mapping[str, Right]
-    """What each login may do; everybody else is a stranger who may only read."""
+    """The permission of each login; every other account may only read."""
 
     app: InstalledApp | None = None
-    """The GitHub app that is installed, if one is; it acts as ``<slug>[bot]``."""
+    """The installed GitHub app, if any; it acts as ``<slug>[bot]``."""
 
     now: Callable[[], datetime] = _now
     pull_requests: dict[int, OpenPullRequest] = field(default_factory=dict)
@@ -101,34 +101,34 @@ class Project:
 
     @property
     def full_name(self) -> str:
-        """Return ``owner/name``."""
+        """The full name, ``owner/name``."""
         return f"{self.owner}/{self.name}"
 
     def speaker(self, token: str) -> Person | None:
-        """Say who speaks with a token; None where nobody does, or no longer."""
+        """Return the owner of a token; None for an unknown or expired token."""
         if self.app is not None and self.app.knows(token):
             return self.app_account(self.app)
         return self.tokens.get(token)
 
     @staticmethod
     def app_account(app: InstalledApp) -> Person:
-        """Return the account in whose name an app acts."""
+        """Return the bot account of an app."""
         return Person(APP_ACCOUNT_ID + app.id, f"{app.slug}[bot]")
 
     def person(self, login: str) -> Person | None:
-        """Find a known person by login, which is told apart without regard to case."""
+        """Return a known person by login, compared ignoring case; None if there is none."""
         apps = [] if self.app is None else [self.app_account(self.app)]
         people = [*apps, *self.tokens.values(), *(pull.author for pull in self.pull_requests.values())]
         return next((person for person in people if person.login.lower() == login.lower()), None)
 
     def right(self, person: Person) -> Right:
-        """Return what somebody may do."""
+        """Return a person's permission; ``read`` if none is set."""
         return self.rights.get(person.login, "read")
 
     def open_pull_request(
         self, *, title: str, author: Person, head_branch: str, base_branch: str, body: str = "", fork: str | None = None
     ) -> OpenPullRequest:
-        """Open a pull request; numbers count from 1."""
+        """Create and return a pull request; numbers start at 1."""
         with self._lock:
             number = len(self.pull_requests) + 1
             made = OpenPullRequest(number, title, body, author, base_branch, head_branch, self._moment(), fork=fork)
@@ -136,25 +136,25 @@ class Project:
             return made
 
     def pull_request(self, number: int) -> OpenPullRequest:
-        """Return a pull request; ``NotFound`` if there is none of that number."""
+        """Return a pull request; raise ``NotFound`` if there is none with that number."""
         if number not in self.pull_requests:
             raise NotFound(f"there is no pull request {number}")
         return self.pull_requests[number]
 
     def comments(self, number: int) -> list[WrittenComment]:
-        """List a pull request's comments, oldest first."""
+        """Return a pull request's comments, oldest first."""
         with self._lock:
             return [comment for comment in self._comments.values() if comment.number == number]
 
     def comment(self, identity: int) -> WrittenComment:
-        """Return a comment; ``NotFound`` if there is none."""
+        """Return a comment; raise ``NotFound`` if there is none."""
         with self._lock:
             if identity not in self._comments:
                 raise NotFound(f"there is no comment {identity}")
             return self._comments[identity]
 
     def write_comment(self, number: int, author: Person, body: str) -> WrittenComment:
-        """Add a comment."""
+        """Add and return a comment."""
         self.pull_request(number)
         with self._lock:
             moment = self._moment()
@@ -163,23 +163,23 @@ class Project:
             return written
 
     def edit_comment(self, identity: int, body: str) -> WrittenComment:
-        """Replace a comment's text."""
+        """Replace a comment's text and return the comment."""
         with self._lock:
             before = self.comment(identity)
-            # Moments are told in whole seconds, and an edit within the first one has to show all the same.
+            # Times are whole seconds; an edit within the first second must show a later time too.
             moment = max(self._moment(), before.updated_at + timedelta(seconds=1))
             edited = self._comments[identity] = replace(before, body=body, updated_at=moment)
             return edited
 
     def statuses(self, sha: str) -> list[SetStatus]:
-        """List the statuses that count on a commit, one per context."""
+        """Return a commit's current statuses, one per context."""
         with self._lock:
             return list({status.context: status for status in self._statuses if status.sha == sha}.values())
 
     def set_status(
         self, sha: str, creator: Person, *, state: str, context: str, description: str | None, target_url: str | None
     ) -> SetStatus:
-        """Set a status on a commit."""
+        """Set and return a commit's status."""
         with self._lock:
             status = SetStatus(next(self._ids), sha, state, context, description, target_url, creator, self._moment())
             self._statuses.append(status)

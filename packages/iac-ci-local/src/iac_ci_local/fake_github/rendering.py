@@ -1,11 +1,10 @@
-"""Comments as a browser may show them: Markdown with tables, and of HTML only what collapses a section.
+"""Renders comments for the browser: Markdown with tables, and HTML for collapsed sections only.
 
-A comment is anybody's text. Of its HTML only ``<details>``, ``<summary>`` and ``<br>`` without attributes get through;
-comments are left out, everything else is shown as it was written. Nothing is loaded from elsewhere: a picture becomes a
-link.
+Comments are not trusted. Of their HTML only ``<details>``, ``<summary>`` and ``<br>`` without attributes stay; HTML
+comments are removed and all other HTML is shown as text. Nothing is loaded from other sites: an image becomes a link.
 """
 
-# ruff: noqa: ARG002 - the renderer calls all rules alike
+# ruff: noqa: ARG002 - all rules of the renderer have the same parameters
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ _MARKUP: Final = re.compile(
 
 class _Renderer(RendererHTML):
     def render(self, tokens: Sequence[Token], options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        """Render, and close what the text left open, so that it cannot swallow what follows it on the page."""
+        """Return the HTML with every open element closed, so that the rest of the page stays outside of it."""
         opened: list[str] = env.setdefault("opened", [])
         text = super().render(tokens, options, env)
         closing = "".join(f"</{name}>" for name in reversed(opened))
@@ -37,22 +36,22 @@ class _Renderer(RendererHTML):
         return text + closing
 
     def html_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        """Render HTML that stands in lines of its own."""
+        """Return HTML of a block of lines."""
         return _allowed(tokens[idx].content, env["opened"])
 
     def html_inline(
         self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]
     ) -> str:
-        """Render HTML within a line."""
+        """Return HTML within a line."""
         return _allowed(tokens[idx].content, env["opened"])
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        """Render a picture as its address."""
+        """Return an image as a link to it."""
         address = escape(str(tokens[idx].attrGet("src") or ""))
         return f'<a href="{address}" rel="noopener noreferrer nofollow">{escape(tokens[idx].content) or address}</a>'
 
     def link_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
-        """Render a link that tells its target nothing of this page."""
+        """Return a link that does not send this page's address to its target."""
         tokens[idx].attrSet("rel", "noopener noreferrer nofollow")
         return self.renderToken(tokens, idx, options, env)
 
@@ -84,7 +83,7 @@ def _tag(name: str, ends: bool, opened: list[str]) -> str:
     if not ends:
         opened.append(name)
         return f"<{name}>"
-    # Only what is open, and innermost, is closed.
+    # Close only the innermost open element.
     if not opened or opened[-1] != name:
         return ""
     opened.pop()

@@ -1,4 +1,4 @@
-"""A bare git repository below a folder: what the code host keeps of a project."""
+"""A project's bare git repository on the code host."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STATUSES: Final[Mapping[str, Status]] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What two commits differ in: one file, with the lines that came and went; none are counted of binary files."""
+    """One file that differs between two commits, with added and removed lines (0 for binary files)."""
 
     path: str
     status: Status
@@ -43,7 +43,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a folder holds: a ``blob``, ``tree`` or ``commit`` (of a submodule); only blobs have a size, in bytes."""
+    """An entry of a folder: ``blob``, ``tree`` or ``commit`` (a submodule); only blobs have a size, in bytes."""
 
     path: str
     kind: str
@@ -53,28 +53,28 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as a commit holds it."""
+    """A file's content and mode in a commit."""
 
     content: bytes
     mode: Literal["100644", "100755", "120000"] = "100644"
 
 
 class HostedRepository:
-    """One bare repository. Safe for several threads at once."""
+    """One bare repository. Thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Work on the bare repository at ``folder``; ``create`` makes one."""
+        """Use the bare repository at ``folder``; ``create`` makes one."""
         self.folder = folder
         self._writing = threading.Lock()
         self._changes: dict[tuple[str, str], tuple[Change, ...]] = {}
 
     @classmethod
     def create(cls, folder: Path, *, default_branch: str = "main") -> HostedRepository:
-        """Make an empty bare repository, from which ``git http-backend`` may serve single commits."""
+        """Create an empty bare repository; ``git http-backend`` may serve single commits from it."""
         folder.mkdir(parents=True)
         repository = cls(folder)
         repository._git("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", ".")
-        # Hosts give any commit that a branch holds by its hash.
+        # Code hosts serve any commit of a branch by its hash.
         repository._git("config", "uploadpack.allowReachableSHA1InWant", "true")
         return repository
 
@@ -87,10 +87,10 @@ class HostedRepository:
         start: str | None = None,
         moment: int = 0,
     ) -> str:
-        """Add a commit to ``branch``: each file's new content, None for one that goes. Gives the commit's hash.
+        """Add a commit with ``files`` (path to new content, None to delete) to ``branch``; return the commit's hash.
 
-        A branch that there is not yet begins at ``start``, another branch, or with nothing. ``moment`` is in seconds
-        since 1970, so that equal calls make equal commits.
+        A new branch starts at the branch ``start``, or empty. ``moment`` is the commit's time in seconds since 1970;
+        equal calls create equal commits.
         """
         with self._writing:
             reference = f"refs/heads/{branch}"
@@ -119,14 +119,14 @@ class HostedRepository:
             return self.head(branch)
 
     def head(self, branch: str) -> str:
-        """Return the commit that a branch ends in; ``NotFound`` if there is no such branch."""
+        """Return a branch's newest commit; raise ``NotFound`` if there is no such branch."""
         found = self._find(f"refs/heads/{branch}")
         if found is None:
             raise NotFound(f"there is no branch {branch!r:.200}")
         return found
 
     def commit_of(self, ref: str) -> str:
-        """Return the commit of a full hash or branch; ``NotFound`` if there is neither."""
+        """Return the commit of a full hash or branch; raise ``NotFound`` if there is neither."""
         if _COMMIT.fullmatch(ref):
             found = self._find(f"{ref}^{{commit}}")
             if found is None:
@@ -135,13 +135,13 @@ class HostedRepository:
         return self.head(ref)
 
     def merge_base(self, base: str, head: str) -> str:
-        """Return the commit at which ``head`` left ``base``; both are commits."""
+        """Return the merge base of two commits."""
         return self._git("merge-base", base, head).decode().strip()
 
     def file(self, path: str, ref: str) -> tuple[bytes, str]:
-        """Return a file's bytes and its blob's hash at a commit or branch; ``NotFound`` if there is none."""
+        """Return a file's bytes and its blob's hash at a commit or branch; raise ``NotFound`` if there is none."""
         if any(part in {"", ".", ".."} for part in path.split("/")):
-            raise NotFound(f"{path!r:.200} names no file")
+            raise NotFound(f"{path!r:.200} is not the path of a file")
         listed = self._git("ls-tree", "-z", self.commit_of(ref), "--", path).split(b"\x00")[0]
         _, kind, blob = listed.partition(b"\t")[0].decode().split() if listed else ("", "", "")
         if kind != "blob":
@@ -149,13 +149,13 @@ class HostedRepository:
         return self._git("cat-file", "blob", blob), blob
 
     def entries(self, path: str, ref: str) -> list[Entry]:
-        """List what a folder holds at a commit or branch, the root for an empty path; empty where there is none."""
+        """Return a folder's entries at a commit or branch (empty path: the root); empty if there is no such folder."""
         inside = ["--", f"{path.strip('/')}/"] if path.strip("/") else []
         listed = self._git("ls-tree", "-z", "--long", self.commit_of(ref), *inside)
         return [_entry(line) for line in listed.decode("utf-8", "surrogateescape").split("\x00") if line]
 
     def changes(self, base: str, head: str) -> tuple[Change, ...]:
-        """List what ``head`` changed since it left ``base``; both are commits. Renames are told as such."""
+        """Return the files that ``head`` changed since its merge base with ``base``, with renames; both are commits."""
         found = self._changes.get((base, head))
         if found is None:
             found = self._changes[base, head] = self._compare(self.merge_base(base, head), head)
@@ -185,7 +185,7 @@ class HostedRepository:
 
     def _git(self, *arguments: str, standard_input: bytes = b"") -> bytes:
         try:
-            done = subprocess.run(  # noqa: S603 - a list, of our own making
+            done = subprocess.run(  # noqa: S603 - a list of fixed arguments
                 ["git", "--literal-pathspecs", *arguments],  # noqa: S607 - found on the user's own PATH
                 cwd=self.folder,
                 env=git_environment(),
@@ -197,13 +197,13 @@ class HostedRepository:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise PortFailed(f"git {arguments[0]} could not be run: {type(error).__name__}") from error
         if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise PortFailed(f"git {arguments[0]} failed: {said[-1][:300] if said else 'it gave no reason'}")
+            output = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise PortFailed(f"git {arguments[0]} failed: {output[-1][:300] if output else 'it printed no reason'}")
         return done.stdout
 
 
 def git_environment() -> dict[str, str]:
-    """Return git an environment with nothing of the machine's or the user's configuration."""
+    """Return an environment in which git ignores the configuration of the machine and the user."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.devnull,
@@ -220,28 +220,28 @@ def git_environment() -> dict[str, str]:
 
 
 def read_folder(folder: Path) -> dict[str, File]:
-    """Read a working folder's files as ``commit`` takes them, without what git keeps there of its own."""
+    """Return a folder's files as ``commit`` takes them, without ``.git``."""
     files = {}
-    for place in sorted(folder.rglob("*")):
-        name = place.relative_to(folder)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
         if ".git" in name.parts:
             continue
-        if place.is_symlink():
-            files[name.as_posix()] = File(os.fsencode(place.readlink()), "120000")
-        elif place.is_file():
-            files[name.as_posix()] = File(place.read_bytes(), "100755" if os.access(place, os.X_OK) else "100644")
+        if path.is_symlink():
+            files[name.as_posix()] = File(os.fsencode(path.readlink()), "120000")
+        elif path.is_file():
+            files[name.as_posix()] = File(path.read_bytes(), "100755" if os.access(path, os.X_OK) else "100644")
     return files
 
 
-def _counts(told: bytes) -> dict[str, tuple[int, int]]:
-    parts = iter(told.decode("utf-8", "surrogateescape").split("\x00"))
+def _counts(numstat: bytes) -> dict[str, tuple[int, int]]:
+    parts = iter(numstat.decode("utf-8", "surrogateescape").split("\x00"))
     counts = {}
     for part in parts:
         if not part:
             continue
         added, removed, path = part.split("\t", 2)
         if not path:
-            # A rename: both names follow.
+            # Git writes both names of a rename after the counts.
             next(parts)
             path = next(parts)
         counts[path] = (int(added) if added != "-" else 0, int(removed) if removed != "-" else 0)

@@ -1,4 +1,4 @@
-"""The code host as an HTTP server on this machine, and on no other."""
+"""The code host's HTTP server, on loopback only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iac_ci_common.errors import IacCiError, PortFailed
 from iac_ci_local.fake_github import git_backend
 from iac_ci_local.fake_github.api import ROOT, Api, with_limits
 from iac_ci_local.fake_github.failures import Failure, FailureKind, Failures
-from iac_ci_local.fake_github.messages import Answer, Exchange, Request
+from iac_ci_local.fake_github.messages import Answer, RecordedRequest, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,9 +27,9 @@ _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 
 class CodeHostServer:
-    """A host of one project that behaves like GitHub: REST API, git, and room for pages.
+    """A host of one project that behaves like GitHub: REST API, git and pages.
 
-    Used as a context manager; what its API and git were asked stays readable after its end.
+    Use as a context manager; the recorded requests stay readable after its end.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class CodeHostServer:
         port: int = 0,
         pages: Callable[[CodeHostServer], Callable[[Request], Answer | None]] | None = None,
     ) -> None:
-        """Listen on ``port`` of 127.0.0.1, on a free one for 0.
+        """Listen on ``port`` of 127.0.0.1; 0 chooses a free one.
 
-        ``pages`` makes, of the listening host, what answers requests for pages; its None is answered with 404. Raises
-        ``PortFailed`` where the port is taken or git cannot serve.
+        ``pages`` gets the listening host and returns a function that answers requests for pages; None becomes 404.
+        Raises ``PortFailed`` if the port is taken or git is not installed.
         """
         self.project = project
         self.failures = Failures()
-        self._exchanges: list[Exchange] = []
+        self._recorded: list[RecordedRequest] = []
         self._lock = threading.Lock()
         self._backend = git_backend.backend()
-        # GitHub serves a repository with and without the suffix; git adds none.
+        # GitHub serves a repository with and without the suffix ``.git``; git does not add it.
         name = re.escape(project.full_name)
         self._git_path = re.compile(rf"/{name}(?:\.git)?(/info/refs|/git-[a-z-]+|/HEAD|/objects/.+)", re.IGNORECASE)
         host = self
@@ -60,63 +60,63 @@ class CodeHostServer:
         try:
             self._server = _Server((_ADDRESS, port), Handler)
         except OSError as error:
-            raise PortFailed(f"port {port} of {_ADDRESS} cannot be listened on: {error.strerror}") from error
+            raise PortFailed(f"cannot listen on {_ADDRESS}:{port}: {error.strerror}") from error
         self._api = Api(project, self.url)
         self._pages = pages(self) if pages is not None else None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to answer."""
+        """Start to answer requests."""
         self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End with ``close``."""
+        """Close the server."""
         self.close()
 
     @property
     def address(self) -> str:
-        """Return host and port, by which the engine's list of code hosts names it."""
+        """Host and port, the host's name in the engine's list of code hosts."""
         return f"{_ADDRESS}:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
-        """Return where its pages are."""
+        """URL of the pages."""
         return f"http://{self.address}"
 
     @property
     def api_url(self) -> str:
-        """Return where its API is."""
+        """URL of the API."""
         return f"{self.url}{ROOT}"
 
     @property
     def repository(self) -> str:
-        """Return the repository's address as the engine knows it; ``https`` by name only."""
+        """The repository's address as the engine knows it; it says ``https``, but the host serves ``http``."""
         return f"https://{self.address}/{self.project.full_name}"
 
     @property
-    def exchanges(self) -> list[Exchange]:
-        """List what was asked and answered, in order, without the tokens."""
+    def recorded(self) -> list[RecordedRequest]:
+        """The recorded requests and answers, in order, without tokens."""
         with self._lock:
-            return list(self._exchanges)
+            return list(self._recorded)
 
     def fail_next(
         self, status: int, headers: Mapping[str, str] | None = None, *, times: int = 1, message: str = ""
     ) -> None:
-        """Refuse the next requests to the API."""
+        """Refuse the next ``times`` requests to the API."""
         self.failures.plan(Failure(FailureKind.ANSWER, status, headers or {}, message), times)
 
     def cut_next(self, *, times: int = 1) -> None:
-        """Carry out the next requests to the API, and break off in the middle of the answer."""
+        """Carry out the next ``times`` requests to the API, and cut their answers in half."""
         self.failures.plan(Failure(FailureKind.CUT), times)
 
     def hold_next(self, *, times: int = 1) -> threading.Event:
-        """Leave the next requests to the API without an answer until the event is set or the host closes."""
+        """Hold the next ``times`` requests to the API until the returned event is set or the server closes."""
         self.failures.plan(Failure(FailureKind.HOLD), times)
         return self.failures.released
 
     def close(self) -> None:
-        """Stop answering; does nothing the second time."""
+        """Stop the server; a second call does nothing."""
         self.failures.released.set()
         if self._thread.is_alive():
             self._server.shutdown()
@@ -124,13 +124,15 @@ class CodeHostServer:
         self._server.server_close()
 
     def answer(self, request: Request) -> tuple[Answer, bool]:
-        """Answer a request, and say whether the answer breaks off."""
+        """Return the answer to a request, and whether to cut it off."""
         if request.headers.get("host") not in {self.address, f"localhost:{self.address.partition(':')[2]}"}:
-            # A page of somebody else's whose name was made to lead here must not speak for the user.
-            return Answer(421, b"this host goes by another name", {"Content-Type": "text/plain"}), False
+            # DNS rebinding: a page of another site whose name resolves to 127.0.0.1 must not act as the user.
+            return Answer(
+                421, b"unknown host name: use the address that iac-ci printed", {"Content-Type": "text/plain"}
+            ), False
         page = self._pages(request) if self._pages is not None else None
         if page is not None:
-            # Not remembered: a browser asks for it every second.
+            # Pages are not recorded, because a browser requests them every second.
             return page, False
         failure = self.failures.next() if request.path.startswith(f"{ROOT}/") else None
         if failure is not None and failure.kind is FailureKind.ANSWER:
@@ -143,13 +145,13 @@ class CodeHostServer:
             except IacCiError as error:
                 answer = Answer.refusal(500, error.message)
         cut = failure is not None and failure.kind is FailureKind.CUT
-        self._remember(Exchange(_without_secrets(request), None if cut else answer))
+        self._record(RecordedRequest(_without_secrets(request), None if cut else answer))
         return answer, cut
 
     def _route(self, request: Request) -> Answer:
         path = request.path
         if path.startswith(f"{ROOT}/"):
-            return with_limits(self._api.answer(request), spent=len(self._exchanges))
+            return with_limits(self._api.answer(request), spent=len(self._recorded))
         rest = self._git_path.fullmatch(path)
         if rest is not None:
             folder = self.project.repository.folder
@@ -158,9 +160,9 @@ class CodeHostServer:
             )
         return Answer(404, b"not found", {"Content-Type": "text/plain"})
 
-    def _remember(self, exchange: Exchange) -> None:
+    def _record(self, recorded: RecordedRequest) -> None:
         with self._lock:
-            self._exchanges.append(exchange)
+            self._recorded.append(recorded)
 
 
 class _Server(ThreadingHTTPServer):
@@ -168,7 +170,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leave out what a caller does who goes away early; anything else is a fault of this server's, and is shown."""
+        """Ignore callers that disconnect early; print every other error."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
@@ -201,28 +203,28 @@ class _Handler(BaseHTTPRequestHandler):
             elif self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815 - names given by the library
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = _answer  # noqa: N815 - names of the library
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._chunks()
         length = int(self.headers.get("Content-Length") or 0)
         if not 0 <= length <= _MOST_BYTES:
-            raise ValueError("too long a body")
+            raise ValueError(f"the body exceeds {_MOST_BYTES} bytes")
         return self.rfile.read(length)
 
     def _chunks(self) -> bytes:
         body = bytearray()
         while size := int(self.rfile.readline(64).split(b";")[0], 16):
             if len(body) + size > _MOST_BYTES:
-                raise ValueError("too long a body")
+                raise ValueError(f"the body exceeds {_MOST_BYTES} bytes")
             body += self.rfile.read(size)
             self.rfile.readline(64)
         self.rfile.readline(64)
         return bytes(body)
 
     def log_message(self, *arguments: Any) -> None:
-        """Say nothing: requests are remembered instead."""
+        """Write nothing: requests are recorded instead."""
 
 
 def _without_secrets(request: Request) -> Request:

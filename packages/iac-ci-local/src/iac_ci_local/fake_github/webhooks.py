@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from http.client import HTTPMessage
 
 SECONDS: Final = 10
-"""How long GitHub waits for an answer (GitHub Docs, "Handling failed webhook deliveries")."""
+"""Seconds that GitHub waits for an answer (GitHub Docs, "Handling failed webhook deliveries")."""
 
 _MOST_ANSWERED: Final = 4096
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -29,7 +29,7 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A delivery and what became of it. ``status`` is None where nobody answered; ``answer`` then says why."""
+    """A delivery and its answer. ``status`` is None if there was no answer; ``answer`` is then the reason."""
 
     identity: str
     event: str
@@ -40,12 +40,12 @@ class Delivered:
 
 
 class Deliveries:
-    """Sends one hook's deliveries and remembers them. Safe for several threads at once."""
+    """Sends the deliveries of one webhook and records them. Thread-safe."""
 
     def __init__(self, url: str | None, secret: str, *, seconds: float = SECONDS) -> None:
-        """Send to ``url``, signed with ``secret``; an answer is awaited for ``seconds``.
+        """Send to ``url``, signed with ``secret``, and wait ``seconds`` for each answer.
 
-        Without a URL nobody is told before ``aim`` names one.
+        Without a URL, deliveries fail until ``send_to`` sets one.
         """
         self._secret = secret
         self._seconds = seconds
@@ -53,40 +53,40 @@ class Deliveries:
         self._changed = threading.Condition()
         self._url: str | None = None
         if url is not None:
-            self.aim(url)
+            self.send_to(url)
 
-    def aim(self, url: str) -> None:
-        """Send to this ``http://`` or ``https://`` address from now on."""
+    def send_to(self, url: str) -> None:
+        """Send later deliveries to this ``http://`` or ``https://`` URL; raise ``PortFailed`` for any other."""
         if urlsplit(url).scheme not in {"http", "https"}:
-            raise PortFailed("webhooks are sent to http:// and https:// only")
+            raise PortFailed(f"the webhook URL must start with http:// or https://: {url!r:.200}")
         self._url = url
-        # On this machine no proxy stands between, whatever the environment says; and GitHub follows no redirect.
+        # Loopback needs no proxy, whatever the environment says; and GitHub follows no redirects.
         proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in _LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirect(), *proxies)
 
     @property
     def done(self) -> list[Delivered]:
-        """List what was sent, in the order in which it was answered."""
+        """The deliveries so far, in the order of their answers."""
         with self._changed:
             return list(self._done)
 
     def send(self, event: str, payload: Mapping[str, Any], *, identity: str | None = None) -> Delivered:
-        """Send an event; a new delivery unless ``identity`` names the one that is sent again. Never raises."""
+        """Send an event and return the delivery; ``identity`` repeats an earlier one. Never raises."""
         body = json.dumps(payload, separators=(",", ":")).encode()
         named = identity or str(uuid.uuid4())
         status, answer = (
-            (None, b"no webhook is set") if self._url is None else self._post(self._url, event, named, body)
+            (None, b"no webhook URL is set") if self._url is None else self._post(self._url, event, named, body)
         )
-        said = Delivered(
+        delivered = Delivered(
             named, event, str(payload.get("action", "")), status, answer.decode("utf-8", "replace"), datetime.now(UTC)
         )
         with self._changed:
-            self._done.append(said)
+            self._done.append(delivered)
             self._changed.notify_all()
-        return said
+        return delivered
 
     def _post(self, url: str, event: str, named: str, body: bytes) -> tuple[int | None, bytes]:
-        request = urllib.request.Request(  # noqa: S310 - http and https only, see aim
+        request = urllib.request.Request(  # noqa: S310 - http and https only, see send_to
             url, body, headers_of(event, named, body, self._secret), method="POST"
         )
         try:
@@ -99,19 +99,19 @@ class Deliveries:
             return None, f"no answer: {type(error).__name__}".encode()
 
     def wait_for(self, count: int, *, seconds: float) -> bool:
-        """Wait until so many deliveries were sent; False if that takes longer than ``seconds``."""
+        """Wait until ``count`` deliveries were sent; return False after ``seconds``."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._done) >= count, seconds)
 
     def begin(self, event: str, payload: Mapping[str, Any]) -> Callable[[], None]:
-        """Send an event beside, as a host does; what is given back waits for its end."""
+        """Send an event in another thread; return a function that waits for its end."""
         thread = threading.Thread(target=self.send, args=(event, payload), daemon=True)
         thread.start()
         return lambda: thread.join(self._seconds * 2)
 
 
 def headers_of(event: str, identity: str, body: bytes, secret: str) -> dict[str, str]:
-    """Write the headers of a delivery: both signatures, of which only that by SHA-256 proves anything."""
+    """Return the headers of a delivery, with both of GitHub's signatures; only the SHA-256 one is secure."""
     return {
         "Accept": "*/*",
         "Content-Type": "application/json",
@@ -130,7 +130,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
-        """Take a redirect for the answer."""
+        """Return None, so that the redirect itself is the answer."""
 
 
 __all__ = ["SECONDS", "Delivered", "Deliveries", "headers_of"]

@@ -1,4 +1,4 @@
-// Fetches what has changed and puts it in place; what the reader opened stays open.
+// Fetches the conversation every second and shows a new version; sections that the reader opened stay open.
 "use strict";
 
 const conversation = document.getElementById("conversation");
@@ -9,24 +9,24 @@ function opened() {
   return [...conversation.querySelectorAll("details")].map((section) => section.open);
 }
 
-async function look() {
+async function refresh() {
   try {
     const answer = await fetch(conversation.dataset.source, { headers: { Accept: "application/json" } });
-    const said = await answer.json();
+    const latest = await answer.json();
     state.textContent = "";
-    if (said.version !== version) {
+    if (latest.version !== version) {
       const before = opened();
-      version = said.version;
-      conversation.innerHTML = said.html;
+      version = latest.version;
+      conversation.innerHTML = latest.html;
       conversation.dataset.version = version;
       conversation.querySelectorAll("details").forEach((section, number) => {
         section.open = before[number] === true;
       });
     }
   } catch {
-    state.textContent = "The local cloud has ended; this page stays as it was.";
+    state.textContent = "The local cloud has ended. This page is no longer updated.";
   }
-  setTimeout(look, 1000);
+  setTimeout(refresh, 1000);
 }
 
-setTimeout(look, 1000);
+setTimeout(refresh, 1000);
