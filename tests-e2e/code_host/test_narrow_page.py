@@ -1,0 +1,56 @@
+"""The pull request's page on a narrow screen: no word of a table is broken, and the page does not scroll sideways."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from importlib.resources import files
+
+import pytest
+
+from iac_ci_local.fake_github import rendering
+
+COMMENT = (
+    """### iac-ci run `20261126T013615-9be4f49f697f`: succeeded
+
+| Order | State | Changes | Duration | Waits for, or why |
+|---|---|---|---|---|
+| production | succeeded | +1 ~0 -0 applied | 12.3 s | |
+| staging | cancelled | | 1,234.5 s | superseded by commit |
+
+https://example.com/"""
+    + "a" * 300
+)
+
+PAGE = """<!DOCTYPE html><meta charset="utf-8"><style>{css} body {{ width: {width}px; }}</style>
+<body><article><div class="text">{html}</div></article><script>
+const broken = [];
+const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+for (let node = walk.nextNode(); node; node = walk.nextNode()) {{
+  if (!node.parentElement.closest("td, th")) continue;
+  for (const word of node.data.matchAll(/[^\\s-]+/g)) {{
+    const range = document.createRange();
+    range.setStart(node, word.index);
+    range.setEnd(node, word.index + word[0].length);
+    if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) broken.push(word[0]);
+  }}
+}}
+const text = document.querySelector(".text");
+document.title = `broken:${{broken}} wide:${{text.scrollWidth > text.clientWidth}}`;
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [320, 400, 480, 900])
+def test_words_stay_whole(width, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("Chromium is not installed; .ci/run installs it where it may")
+    css = files("iac_ci_local.fake_github").joinpath("page_files", "page.css").read_text("utf-8")
+    page = tmp_path / "page.html"
+    page.write_text(PAGE.format(css=css, width=width, html=rendering.render(COMMENT)), "utf-8")
+    shown = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    assert "<title>broken: wide:false</title>" in shown, shown[shown.find("<title>") :][:200]
