@@ -1,4 +1,4 @@
-"""Packs the teardown archive: the laid-out stages, how to use them, and the sums that prove them whole."""
+"""Packs the teardown archive: the stages, instructions, and the checksums of every file."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 from typing import Final
 
 STAGES: Final = ("bootstrap", "ecr", "deploy")
-HERE: Final = Path(__file__).resolve().parent
+SCRIPTS: Final = Path(__file__).resolve().parent
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
-TEARDOWN: Final = """# Taking the stack {stack} down
+TEARDOWN: Final = """# Removing the stack {stack}
 
-This archive holds everything that is needed but Terraform 1.11 or newer, bash, and credentials of the account.
+This archive has everything except Terraform 1.11 or newer, bash, and credentials of the account.
 
-    ./teardown --plan     # shows what would go, and changes nothing
-    ./teardown --yes      # takes it down
+    ./teardown --plan     # shows what would be removed, and changes nothing
+    ./teardown --yes      # removes it
 
-It checks the sums in MANIFEST.sha256, removes the stack ({stack} in {region}) with whatever lies in its buckets, and
-then the image repository with its images. Run it again if it was cut short: it goes on where it stopped.
+It checks the sums in MANIFEST.sha256, removes the stack ({stack} in {region}) with all objects in its buckets, and then
+the image repository with its images. If it stops early, run it again: it continues where it stopped.
 
 ## What stays
 
-- The state bucket `{bucket}`: the Terraform states with their older versions, and these archives. When nothing in it is
-  needed any more, empty it, all versions too, and delete it:
+- The state bucket `{bucket}`: the Terraform states with their older versions, and these archives. To remove
+  it, delete all object versions and then the bucket:
 
       aws s3api delete-objects --bucket {bucket} --delete "$(aws s3api list-object-versions --bucket {bucket} \\
         --query '{{Objects: [Versions, DeleteMarkers][] | [].{{Key: Key, VersionId: VersionId}}}}' --output json)"
       aws s3 rb s3://{bucket}
 
-- The KMS key, for the waiting period that AWS gives it before it is gone.
-- Secrets and parameters of jobs below `/iac-ci/jobs/`: they are yours.
+- The KMS key, until the waiting period of its deletion ends.
+- Secrets and parameters of jobs below `/iac-ci/jobs/`: you created them.
 """
 
 
 def members(work: Path, stack: str, region: str, bucket: str) -> dict[str, bytes]:
-    """Return every file of the archive by its name there."""
+    """Return the content of every file of the archive by its name."""
     found: dict[str, bytes] = {}
     for stage in STAGES:
         for path in sorted((work / stage).rglob("*")):
@@ -46,14 +46,14 @@ def members(work: Path, stack: str, region: str, bucket: str) -> dict[str, bytes
             state = path.name.startswith("terraform.tfstate") and stage != "bootstrap"
             if path.is_file() and not unneeded and not state:
                 found[name.as_posix()] = path.read_bytes()
-    found["teardown"] = (HERE / "teardown").read_bytes()
+    found["teardown"] = (SCRIPTS / "teardown").read_bytes()
     found["TEARDOWN.md"] = TEARDOWN.format(stack=stack, region=region, bucket=bucket).encode()
     sums = "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in sorted(found.items()))
     return found | {"MANIFEST.sha256": sums.encode()}
 
 
 def pack(found: dict[str, bytes], target: Path) -> None:
-    """Write the zip; the same files give the same bytes."""
+    """Write the zip; equal files result in equal bytes."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, body in sorted(found.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -63,7 +63,7 @@ def pack(found: dict[str, bytes], target: Path) -> None:
 
 
 def main() -> None:
-    """Pack, and list what was packed."""
+    """Pack the archive and print the names of its files."""
     work, stack, region, bucket, target = sys.argv[1:]
     found = members(Path(work), stack, region, bucket)
     for name in sorted(found):

@@ -1,4 +1,4 @@
-"""What pipelines/build asks of ECR: where the repository is, which images it holds, and a tag on one of them."""
+"""The ECR calls of pipelines/build: the repository's URL, an image's digest, a tag, and the password."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEDIA_TYPES: Final = [
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
 ]
-"""The two forms of a manifest that Lambda takes; asked for so that ECR gives it as it was pushed."""
+"""The two kinds of manifest that Lambda accepts; with them ECR returns the manifest as it was pushed."""
 
 
 def _registry() -> Any:
@@ -26,13 +26,13 @@ def _registry() -> Any:
 
 
 def address(name: str) -> None:
-    """Print the address of the repository, without a tag."""
+    """Print the repository's URL, without a tag."""
     found = _registry().describe_repositories(repositoryNames=[name])["repositories"]
     sys.stdout.write(found[0]["repositoryUri"] + "\n")
 
 
 def digest(name: str, tag: str) -> None:
-    """Print the digest of the image that bears the tag."""
+    """Print the digest of the image with the tag; exit with 4 if there is none."""
     found = _registry().describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])["imageDetails"]
     if not found:
         sys.exit(ABSENT)
@@ -40,7 +40,7 @@ def digest(name: str, tag: str) -> None:
 
 
 def tag(name: str, digest: str, tag: str) -> None:
-    """Let the tag name the image, whichever image it named before."""
+    """Set the tag on the image; another image with the tag loses it. Exit with 4 if there is no such image."""
     registry = _registry()
     answer = registry.batch_get_image(
         repositoryName=name, imageIds=[{"imageDigest": digest}], acceptedMediaTypes=_MEDIA_TYPES
@@ -54,18 +54,18 @@ def tag(name: str, digest: str, tag: str) -> None:
             repositoryName=name, imageManifest=image["imageManifest"], imageTag=tag, imageDigest=digest, **kind
         )
     except registry.exceptions.ImageAlreadyExistsException:
-        # The tag names this very image already.
+        # The image has the tag already.
         return
 
 
 def password() -> None:
-    """Print the password that Docker logs in with, as user ``AWS``; it holds for twelve hours."""
+    """Print the password for ``docker login`` as user ``AWS``; it is valid for twelve hours."""
     token = _registry().get_authorization_token()["authorizationData"][0]["authorizationToken"]
     sys.stdout.write(base64.b64decode(token).decode().partition(":")[2])
 
 
 def main() -> None:
-    """Do what the arguments say; errors are said in a line."""
+    """Run the command in the arguments; print an error as one line."""
     commands: dict[str, Any] = {"address": address, "digest": digest, "tag": tag, "password": password}
     try:
         commands[sys.argv[1]](*sys.argv[2:])

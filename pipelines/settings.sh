@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # the scripts that source this use what it sets
-# Reads the settings of a pipeline script from its flags and its environment, and checks all of them before anything is
-# touched. Sourced; the script says its own flags in `usage` and may add checks of its own with `problem`.
+# Reads the settings of a pipeline script from its flags and environment, and checks all of them before it changes anything.
+# Scripts source this file. A script defines `usage` and may add its own flags (`flag`) and checks (`problem`).
 
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -12,31 +12,34 @@ problem() { problems+=("$*"); }
 step() { printf '\n── %s\n' "$*" >&2; }
 next_step() { printf '\nNext: %s\n' "$*" >&2; }
 
-# Reads --stack, --region, --plan and --help; anything else goes to the script's own `flag`, which returns how many
-# arguments it took, 0 for an unknown one.
+# Reads --stack, --region, --plan and --help. Other arguments go to the script's function `flag`, which returns the number
+# of arguments that it used, 0 for an unknown one.
 read_settings() {
   stack="${IAC_CI_STACK:-iac-ci}"
   region="${AWS_REGION:-${AWS_DEFAULT_REGION:-}}"
   plan_only=""
   while [ $# -gt 0 ]; do
     case "$1" in
-      --stack) stack="${2:-}"; shift 2 || { problem "--stack wants a name"; shift; } ;;
-      --region) region="${2:-}"; shift 2 || { problem "--region wants a name"; shift; } ;;
+      --stack) stack="${2:-}"; shift 2 || { problem "--stack needs a value"; shift; } ;;
+      --region) region="${2:-}"; shift 2 || { problem "--region needs a value"; shift; } ;;
       --plan) plan_only=yes; shift ;;
       --help | -h) usage; exit 0 ;;
       *)
         local taken=0
         if declare -F flag >/dev/null; then flag "$@" || taken=$?; fi
         if [ "$taken" -eq 0 ]; then problem "unknown argument: $1"; taken=1; fi
-        if [ "$taken" -gt $# ]; then problem "$1 wants a value"; taken=$#; fi
+        if [ "$taken" -gt $# ]; then problem "$1 needs a value"; taken=$#; fi
         shift "$taken"
         ;;
     esac
   done
   [[ "$stack" =~ ^[a-z][a-z0-9-]{1,20}[a-z0-9]$ && "$stack" != *--* && "$stack" != jobs ]] ||
-    problem "the stack's name '$stack' has 3 to 22 lower-case letters, digits and single hyphens, and is not 'jobs' (--stack or IAC_CI_STACK)"
-  [[ "$region" =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]] ||
-    problem "the region '$region' is none (--region or AWS_REGION)"
+    problem "'$stack' is not a valid stack name: use 3 to 22 lower-case letters, digits and single hyphens, a letter first and no hyphen last, and not 'jobs' (example: iac-ci; set by --stack or IAC_CI_STACK)"
+  if [ -z "$region" ]; then
+    problem "no AWS region is set (example: eu-central-1; set by --region or AWS_REGION)"
+  elif [[ ! "$region" =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]]; then
+    problem "'$region' is not an AWS region (example: eu-central-1; set by --region or AWS_REGION)"
+  fi
   work="$root/.build/$stack"
 }
 
@@ -48,25 +51,25 @@ need_terraform() {
     local version
     version="$(terraform version -json | sed -n 's/.*"terraform_version": *"\([0-9.]*\).*/\1/p')"
     [ "$(printf '%s\n1.11.0\n' "$version" | sort -V | head -1)" = 1.11.0 ] ||
-      problem "Terraform $version is too old: 1.11 or newer is needed"
+      problem "Terraform $version is too old: install 1.11 or newer"
   fi
 }
 
-# Says every problem at once and ends with 2; nothing was touched until here.
+# Prints every problem and exits with 2; nothing has been changed at this point.
 check_settings() {
   [ ${#problems[@]} -eq 0 ] && return
-  say "$script: ${#problems[@]} $([ ${#problems[@]} -eq 1 ] && echo problem || echo problems), nothing was changed:"
+  say "$script: ${#problems[@]} $([ ${#problems[@]} -eq 1 ] && echo problem || echo problems); nothing was changed:"
   printf '  - %s\n' "${problems[@]}" >&2
   say "See $script --help."
   exit 2
 }
 
-# Asks AWS who we are; ends with 3 where it does not answer. Sets `account` and `state_bucket`.
+# Asks AWS for the account of the credentials; exits with 3 without an answer. Sets `account` and `state_bucket`.
 find_account() {
   export AWS_REGION="$region" AWS_DEFAULT_REGION="$region"
-  account="$(state account)" || { say "$script: AWS does not say who you are; check your credentials. Nothing was changed."; exit 3; }
+  account="$(state account)" || { say "$script: AWS did not return your account: check your credentials. Nothing was changed."; exit 3; }
   state_bucket="$stack-state-$account-$region"
 }
 
-# The few things that are asked of AWS outside Terraform.
+# AWS calls outside Terraform.
 state() { (cd "$root" && uv run --quiet --no-sync python pipelines/state.py "$@"); }

@@ -1,12 +1,12 @@
 # shellcheck shell=bash disable=SC2154 # settings.sh sets what this uses
-# Lays out one Terraform stage in .build/<stack>/<stage> with its generated backend and variables, and runs it there, so
-# that the source tree stays as it is. Sourced after settings.sh.
+# Copies one Terraform stage to .build/<stack>/<stage> with its generated backend and variables and runs it there, so that
+# the source tree does not change. Scripts source this file after settings.sh.
 
-# lay_out STAGE VARIABLES: copies the stage and writes what is generated; VARIABLES is a JSON object.
+# lay_out STAGE VARIABLES: copies the stage and writes the generated files; VARIABLES is a JSON object.
 lay_out() {
   local stage="$1" folder="$work/$1"
   mkdir -p "$folder"
-  # What Terraform keeps between runs stays: its providers, their hashes, bootstrap's state.
+  # Keep Terraform's own files: its providers, their hashes, and the state of bootstrap.
   find "$folder" -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name 'terraform.tfstate*' -exec rm -rf {} +
   (cd "$root/terraform/$stage" && find . -mindepth 1 -maxdepth 1 ! -name '.terraform*' ! -name tests -exec cp -R {} "$folder/" \;)
   (umask 077 && printf '%s\n' "$2" >"$folder/terraform.tfvars.json")
@@ -25,7 +25,7 @@ END
   if [ -n "${AWS_ENDPOINT_URL:-}" ]; then
     cat <<END
 
-# Another endpoint stands for AWS.
+# AWS_ENDPOINT_URL replaces AWS.
 endpoints                   = { s3 = "$AWS_ENDPOINT_URL" }
 use_path_style              = true
 skip_credentials_validation = true
@@ -38,7 +38,7 @@ END
 
 write_endpoint() {
   cat <<END
-# Another endpoint stands for AWS.
+# AWS_ENDPOINT_URL replaces AWS.
 provider "aws" {
   s3_use_path_style           = true
   skip_credentials_validation = true
@@ -48,14 +48,14 @@ provider "aws" {
 END
 }
 
-# terraform_in STAGE ARGUMENT…: runs Terraform in the stage's folder, never asking anybody anything.
+# terraform_in STAGE ARGUMENT…: runs Terraform in the stage's folder, without any questions.
 terraform_in() {
   local stage="$1"
   shift
   TF_IN_AUTOMATION=1 TF_INPUT=0 terraform -chdir="$work/$stage" "$@"
 }
 
-# Where there is no state bucket yet a plan is made against an empty state, and says so.
+# Runs `terraform init`. With --plan and without a state bucket, the plan starts from an empty state.
 initialise() {
   local stage="$1"
   if [ "$stage" = bootstrap ]; then
@@ -64,7 +64,7 @@ initialise() {
     rm -f "$work/$stage/no_backend_override.tf"
     terraform_in "$stage" init -no-color -reconfigure -backend-config=backend.hcl >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   elif [ -n "$plan_only" ]; then
-    say "The state bucket $state_bucket does not exist yet: $stage is planned as from nothing."
+    say "The state bucket $state_bucket does not exist yet: the plan of $stage starts from an empty state."
     printf 'terraform {\n  backend "local" {\n    path = "planned-from-nothing.tfstate"\n  }\n}\n' >"$work/$stage/no_backend_override.tf"
     terraform_in "$stage" init -no-color -reconfigure >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   else
@@ -75,14 +75,14 @@ initialise() {
 
 initialising_failed() {
   sed 's/^/  /' "$work/$1.log" >&2
-  say "$script: Terraform could not be initialised in $work/$1; nothing was changed. It is safe to run this again."
+  say "$script: 'terraform init' failed in $work/$1; nothing was changed. It is safe to run this again."
   exit 1
 }
 
-# plan_or_apply STAGE: shows the plan, and unless only the plan was asked for, does exactly that.
+# plan_or_apply STAGE: shows the plan and, without --plan, applies exactly that plan.
 plan_or_apply() {
   local stage="$1" saved code=0
-  # A plan holds every variable, secret ones too: it lies in a folder of its own, for as long as it is needed.
+  # A saved plan contains every variable, also secret ones: it is in a private folder and is removed after use.
   saved="$(mktemp -d)"
   terraform_in "$stage" plan -no-color -detailed-exitcode -out="$saved/plan" || code=$?
   if [ "$code" -eq 2 ] && [ -z "$plan_only" ]; then
@@ -97,15 +97,15 @@ plan_or_apply() {
   fi
   rm -rf "$saved"
   if [ "$code" -ne 0 ]; then
-    say "$script: Terraform failed in $stage. What it had made by then is in the state; it is safe to run this again."
+    say "$script: Terraform failed in $stage. The state has everything that it created; it is safe to run this again."
     exit 1
   fi
 }
 
-said() {
+report() {
   case "$changed" in
-    yes) say "$1 is as planned now." ;;
-    planned) say "$1: only planned, nothing was changed." ;;
-    *) say "$1 is as it should be; there was nothing to change." ;;
+    yes) say "$1 was changed as planned." ;;
+    planned) say "$1: planned only, nothing was changed." ;;
+    *) say "$1 is up to date; nothing was changed." ;;
   esac
 }

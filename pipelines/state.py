@@ -1,4 +1,4 @@
-"""What the pipeline scripts ask of AWS outside Terraform: who we are, and the objects of the state bucket."""
+"""The AWS calls of the pipeline scripts outside Terraform: the account, and objects of the state bucket."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def _storage() -> Any:
 
 
 def account() -> None:
-    """Print the number of the account that the credentials belong to."""
+    """Print the account number of the credentials."""
     sys.stdout.write(boto3.client("sts").get_caller_identity()["Account"] + "\n")
 
 
 def exists(bucket: str) -> None:
-    """End with 0 if the bucket exists."""
+    """Exit with 0 if the bucket exists, with 4 if not."""
     _storage().head_bucket(Bucket=bucket)
 
 
 def fetch(bucket: str, key: str, path: str) -> None:
-    """Download an object; a file that only its owner may read."""
+    """Download an object to a file that only its owner can read; exit with 4 if it does not exist."""
     body = _storage().get_object(Bucket=bucket, Key=key)["Body"].read()
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def store(bucket: str, key: str, path: str) -> None:
 
 
 def newest(bucket: str, prefix: str) -> None:
-    """Print the key of the newest object below a prefix."""
+    """Print the key of the newest object below a prefix; exit with 4 if there is none."""
     pages = _storage().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     found = [entry for page in pages for entry in page.get("Contents", [])]
     if not found:
@@ -54,7 +54,7 @@ def newest(bucket: str, prefix: str) -> None:
 
 
 def main() -> None:
-    """Do what the arguments say; errors are said in a line."""
+    """Run the command in the arguments; print an error as one line."""
     commands = {"account": account, "exists": exists, "fetch": fetch, "store": store, "newest": newest}
     try:
         commands[sys.argv[1]](*sys.argv[2:])

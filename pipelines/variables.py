@@ -1,4 +1,4 @@
-"""Merges the variables of the deploy stage: what the script knows, and what the operator's file adds."""
+"""Merges the variables of the deploy stage: those of the script and those of the operator's file."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from pathlib import Path
 from typing import Any, Final
 
 GIVEN: Final = ("stack", "region", "image_uri")
-REFUSED: Final = {"webhook_secret": "a file is no place for it: set TF_VAR_webhook_secret"}
+REFUSED: Final = {"webhook_secret": "do not store it in a file; set TF_VAR_webhook_secret instead"}
 
 
 def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> dict[str, Any]:
-    """Return the variables; end with every problem of the file at once."""
+    """Return the variables; exit with every problem of the file at once."""
     values: dict[str, Any] = {"stack": stack, "region": region, "image_uri": image_uri}
     if path is None:
         return values
     try:
-        more = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        sys.exit(f"{path}: {error}")
-    if not isinstance(more, dict):
-        sys.exit(f"{path} holds no JSON object")
-    problems = [f"{name} is given by a flag" for name in GIVEN if name in more]
-    problems += [f"{name}: {why}" for name, why in REFUSED.items() if name in more]
+        content = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        sys.exit(f"{path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        sys.exit(f"{path} is not UTF-8 text")
+    except json.JSONDecodeError as error:
+        sys.exit(f"{path} is not valid JSON: line {error.lineno}, column {error.colno}")
+    if not isinstance(content, dict):
+        sys.exit(f"{path} must contain one JSON object")
+    problems = [f"{name}: remove it; the script sets it" for name in GIVEN if name in content]
+    problems += [f"{name}: {why}" for name, why in REFUSED.items() if name in content]
     if problems:
         sys.exit(f"{path}: " + "; ".join(problems))
-    return more | values
+    return content | values
 
 
 if __name__ == "__main__":

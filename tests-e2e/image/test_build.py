@@ -123,7 +123,12 @@ def test_every_setting_is_checked_before_anything_is_touched(builder: Builder, t
     path = f"{tools}:{os.environ['PATH']}"
     done = builder.run("--repository", "acme:latest", "--architecture", "mips", PATH=path)
     assert done.returncode == 2
-    for part in ("'acme:latest' is no address", "'mips' is neither", "no Docker engine answers", "nothing was changed"):
+    for part in (
+        "'acme:latest' is not the URL",
+        "'mips' is not an architecture",
+        "the Docker engine does not answer",
+        "nothing was changed",
+    ):
         assert part in done.stderr, done.stderr
 
 
@@ -133,7 +138,7 @@ def test_without_a_commit_there_is_nothing_to_name_the_image_after(builder: Buil
     environment = builder.environment | {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
     done = subprocess.run([script, "--plan"], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "is no git checkout with a commit" in done.stderr
+    assert "is not a git checkout with a commit" in done.stderr
 
 
 def test_without_a_repository_nothing_is_built(builder: Builder, tools: Path) -> None:

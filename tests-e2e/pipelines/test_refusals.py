@@ -39,6 +39,24 @@ def test_every_problem_is_said_at_once(script):
         assert part in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("name", ["A", "ab", "a b", "jobs", "a--b", "stack-", "1st", "x" * 23, "a'b", "stäck"])
+def test_a_bad_stack_name_is_named_with_the_rule(name):
+    done = run("deploy", "--stack", name, "--region", "eu-central-1")
+    assert done.returncode == 2
+    assert f"'{name}' is not a valid stack name: use 3 to 22 lower-case letters" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["nowhere", "eu", "EU-central-1", "eu-central", "eu_central_1", "eu-central-1 "])
+def test_a_bad_region_is_named_with_an_example(name):
+    done = run("deploy", "--region", name)
+    assert done.returncode == 2
+    assert f"'{name}' is not an AWS region (example: eu-central-1;" in done.stderr
+
+
+def test_a_missing_region_is_a_problem():
+    assert "no AWS region is set (example: eu-central-1;" in run("deploy").stderr
+
+
 def test_missing_tools_are_named():
     done = run("deploy", "--region", "eu-central-1")
     assert done.returncode == 2
@@ -48,7 +66,7 @@ def test_missing_tools_are_named():
 
 
 def test_a_flag_without_its_value_is_a_problem():
-    assert "--image wants a value" in run("deploy", "--region", "eu-central-1", "--image").stderr
+    assert "--image needs a value" in run("deploy", "--region", "eu-central-1", "--image").stderr
 
 
 @pytest.mark.local_cloud
@@ -62,14 +80,15 @@ def test_without_credentials_nothing_happens(operator):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("{", "Expecting"),
-        ("[]", "holds no JSON object"),
-        ('{"stack": "x", "webhook_secret": "y"}', "stack is given by a flag; webhook_secret"),
+        ("{", "is not valid JSON: line 1, column 2"),
+        ("[]", "must contain one JSON object"),
+        ("\xff", "is not UTF-8 text"),
+        ('{"stack": "x", "webhook_secret": "y"}', "stack: remove it; the script sets it; webhook_secret"),
     ],
 )
 def test_a_wrong_file_of_variables_is_refused(operator, tmp_path, content, why):
     path = tmp_path / "more.json"
-    path.write_text(content)
+    path.write_text(content, "latin-1")
     done = operator.run("deploy", "--variables", str(path))
     assert done.returncode == 2
     assert why in done.stderr

@@ -49,4 +49,4 @@ def test_a_stack_that_is_not_there_fails_in_plain_words(cloud):
     done = smoke(cloud, "other")
     assert done.returncode == 1
     assert "there is no stack other here" in done.stdout
-    assert "the stack is not as it should be" in done.stderr
+    assert "the stack failed the checks above" in done.stderr

@@ -21,7 +21,7 @@ def test_everything_can_be_planned_in_an_empty_account(operator):
     said = operator.succeeds("all", "--plan")
     for part in ("bootstrap", "ecr", "build", "deploy", "smoke", "archive"):
         assert f"── {part}: " in said
-    assert said.count("only planned, nothing was changed") == 3
+    assert said.count("planned only, nothing was changed") == 3
     assert "No image was built yet" in operator.succeeds("deploy", "--plan", IAC_CI_IMAGE="")
     assert "test_a_job_of_two_orders_ends_succeeded" in said
     assert "Only listed, nothing was stored." in said
@@ -36,20 +36,20 @@ def test_what_needs_the_state_bucket_says_so(operator):
 
 def test_bootstrap_keeps_its_own_state_in_the_bucket(operator):
     operator.make_bucket()
-    assert f"The state bucket {operator.bucket} is as planned now." in operator.succeeds("bootstrap")
+    assert f"The state bucket {operator.bucket} was changed as planned." in operator.succeeds("bootstrap")
     assert "bootstrap/terraform.tfstate" in operator.stored()
 
 
 def test_another_machine_takes_up_where_this_one_stopped(operator):
     for path in (operator.checkout / ".build").rglob("*.tfstate*"):
         path.unlink()
-    assert "there was nothing to change" in operator.succeeds("bootstrap")
+    assert "is up to date; nothing was changed" in operator.succeeds("bootstrap")
 
 
 def test_the_stack_is_deployed_from_generated_files_with_its_state_in_the_bucket(operator):
     operator.succeeds("ecr")
     said = operator.succeeds("deploy")
-    assert "The stack acme is as planned now." in said
+    assert "The stack acme was changed as planned." in said
     assert {"ecr/terraform.tfstate", "deploy/terraform.tfstate"} <= set(operator.stored())
     outputs = json.loads((operator.checkout / ".build/acme/deploy.json").read_text())
     assert outputs["image_uri"]["value"] == operator.environment["IAC_CI_IMAGE"]
@@ -66,7 +66,7 @@ def test_no_state_and_no_generated_file_holds_the_webhook_secret(operator):
 
 def test_deploying_again_changes_nothing_and_another_image_only_what_runs_it(operator):
     # Each time another secret is made up, which is written to nothing while its version stays.
-    assert "there was nothing to change" in operator.succeeds("deploy")
+    assert "is up to date; nothing was changed" in operator.succeeds("deploy")
     another = operator.environment["IAC_CI_IMAGE"].replace("aa", "bb")
     said = operator.succeeds("deploy", "--plan", "--image", another)
     changed = set(re.findall(r"# (\S+?)(?:\[.*\])? will be updated in-place", said))
@@ -147,7 +147,7 @@ def test_an_archive_that_was_tampered_with_is_refused(operator, tmp_path):
         file.write("# more\n")
     done = teardown(operator, folder, "--yes")
     assert done.returncode == 2
-    assert "the archive is not whole. Nothing was changed" in done.stderr
+    assert "the archive is incomplete or was changed. Nothing was changed" in done.stderr
 
 
 def test_nobody_takes_a_stack_down_by_accident(operator, tmp_path):
@@ -162,4 +162,4 @@ def test_the_teardown_takes_everything_down_but_the_state_bucket(operator):
     assert operator.bucket in said
     assert operator.bucket in [entry["Name"] for entry in operator.aws.client("s3").list_buckets()["Buckets"]]
     again = operator.succeeds("teardown", "--yes")
-    assert again.count("is gone already.") == 2
+    assert again.count("does not exist any more.") == 2
