@@ -1,4 +1,4 @@
-# The bucket of the Terraform states and of the teardown archive. It outlives the stack.
+# The bucket for the Terraform states and the teardown archives. It stays when the stack is removed.
 
 data "aws_caller_identity" "current" {}
 
@@ -71,7 +71,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     }
   }
 
-  # S3 refuses a rule on old versions while the bucket has no versions.
+  # S3 refuses a rule about old versions before versioning is enabled.
   depends_on = [aws_s3_bucket_versioning.state]
 }
 
@@ -91,6 +91,6 @@ resource "aws_s3_bucket_policy" "state" {
     ]
   })
 
-  # Both change the bucket's access settings; S3 answers 409 if they come at the same time.
+  # Both change the bucket's access settings; S3 answers 409 to concurrent changes.
   depends_on = [aws_s3_bucket_public_access_block.state]
 }

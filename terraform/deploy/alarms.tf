@@ -1,18 +1,18 @@
-# What a person should hear of. docs/operations.md says what each alarm means and what to do.
+# The alarms. docs/operations.md says what each one means and what to do.
 
 locals {
   alarms_by_function = {
     errors = {
       metric      = "Errors"
-      description = "failed or ran out of time"
+      description = "failed or timed out"
     }
     throttles = {
       metric      = "Throttles"
-      description = "was throttled: the account's concurrency is used up"
+      description = "was throttled: the account's Lambda concurrency is used up"
     }
     undelivered = {
       metric      = "DestinationDeliveryFailures"
-      description = "failed for good and nobody could be told"
+      description = "failed, and its failure record could not be delivered"
     }
   }
 
@@ -36,7 +36,7 @@ locals {
     },
     {
       dead-letters = {
-        description = "Events failed for good and lie in ${var.stack}-dead-letters"
+        description = "Events failed permanently and are in the queue ${var.stack}-dead-letters"
         namespace   = "AWS/SQS"
         metric      = "ApproximateNumberOfMessagesVisible"
         statistic   = "Maximum"
@@ -45,7 +45,7 @@ locals {
         threshold   = 1
       }
       stuck-runs = {
-        description = "Watchdogs had to wake runs or to prepare them again ten times within 15 minutes"
+        description = "Watchdogs nudged runs or repeated preparations ten times within 15 minutes"
         namespace   = local.metric_namespace
         metric      = local.repairs_metric
         statistic   = "Sum"
@@ -54,7 +54,7 @@ locals {
         threshold   = 10
       }
       abandoned-runs = {
-        description = "A watchdog ended before what it looked after"
+        description = "A watchdog ended before its order or run"
         namespace   = "AWS/States"
         metric      = "ExecutionsTimedOut"
         statistic   = "Sum"
@@ -63,7 +63,7 @@ locals {
         threshold   = 1
       }
       failed-watchdogs = {
-        description = "A watchdog could not go on"
+        description = "A watchdog execution failed"
         namespace   = "AWS/States"
         metric      = "ExecutionsFailed"
         statistic   = "Sum"
@@ -87,7 +87,7 @@ locals {
   repairs_metric   = "WatchdogRepairs"
 }
 
-# The name and the words are those of iac_ci_watchdog.act and iac_ci_watchdog.decide; a test holds them together.
+# The message and the actions come from iac_ci_watchdog.act and iac_ci_watchdog.decide; a test compares them.
 resource "aws_cloudwatch_log_metric_filter" "repairs" {
   name           = "${var.stack}-watchdog-repairs"
   log_group_name = aws_cloudwatch_log_group.function["watchdog-check"].name

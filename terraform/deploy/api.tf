@@ -1,7 +1,7 @@
 # POST /webhook.
 #
-# API Gateway has no setting for the largest body: it refuses 10 MB and more, Lambda 6 MB, and the door itself what
-# stack/api.json says, before it looks at anything else.
+# API Gateway has no setting for the size of bodies: it refuses 10 MB and more, Lambda 6 MB. The function first refuses
+# bodies beyond the limit in stack/api.json.
 
 locals {
   api = local.stack["api.json"]
@@ -9,7 +9,7 @@ locals {
 
 resource "aws_api_gateway_rest_api" "webhook" {
   name        = local.api.name
-  description = "The door of ${var.stack}: signed jobs and events of code hosts"
+  description = "Webhook of ${var.stack}: signed jobs and events of code hosts"
 
   endpoint_configuration {
     types = ["REGIONAL"]
@@ -22,7 +22,7 @@ resource "aws_api_gateway_resource" "webhook" {
   path_part   = local.api.path_part
 }
 
-# No authorizer: every body is signed, and only the function sees the raw bytes that the signature covers.
+# No authorizer: every body is signed, and only the function gets the raw bytes that the signature covers.
 resource "aws_api_gateway_method" "webhook" {
   rest_api_id   = aws_api_gateway_rest_api.webhook.id
   resource_id   = aws_api_gateway_resource.webhook.id
@@ -58,7 +58,7 @@ resource "aws_api_gateway_gateway_response" "webhook" {
 resource "aws_api_gateway_deployment" "webhook" {
   rest_api_id = aws_api_gateway_rest_api.webhook.id
 
-  # A deployment is a snapshot: whatever changes in it makes a new one.
+  # A deployment is a snapshot: every change needs a new one.
   triggers = {
     content = sha256(jsonencode([
       local.api,
@@ -82,7 +82,7 @@ resource "aws_cloudwatch_log_group" "webhook" {
   retention_in_days = var.log_retention_days
 }
 
-# API Gateway would make this group by itself, and keep its lines for ever.
+# API Gateway would create this group itself, without retention.
 resource "aws_cloudwatch_log_group" "webhook_errors" {
   name              = "API-Gateway-Execution-Logs_${aws_api_gateway_rest_api.webhook.id}/${local.api.stage}"
   retention_in_days = var.log_retention_days
@@ -93,7 +93,7 @@ resource "aws_api_gateway_stage" "webhook" {
   deployment_id = aws_api_gateway_deployment.webhook.id
   stage_name    = local.api.stage
 
-  # Neither bodies nor headers: both can hold secrets.
+  # No bodies and no headers, because both can contain secrets.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.webhook.arn
     format = jsonencode({
@@ -135,7 +135,7 @@ resource "aws_wafv2_web_acl_association" "webhook" {
   web_acl_arn  = var.web_acl_arn
 }
 
-# The account's own setting, without which no stage may write access logs.
+# A setting of the account: without it no stage can write access logs.
 
 resource "aws_iam_role" "api_logs" {
   count = var.manage_api_gateway_account ? 1 : 0
@@ -155,7 +155,7 @@ resource "aws_iam_role" "api_logs" {
   })
 }
 
-# AWS's own policy: API Gateway refuses a role that may write to some groups only.
+# AWS's own policy: API Gateway refuses a role that may write to selected groups only.
 resource "aws_iam_role_policy_attachment" "api_logs" {
   count = var.manage_api_gateway_account ? 1 : 0
 

@@ -1,4 +1,4 @@
-# Working data and done markers. The state bucket is terraform/bootstrap's.
+# The buckets for working data and done markers. terraform/bootstrap creates the state bucket.
 
 locals {
   own_buckets = { for name, bucket in local.buckets : name => bucket if name != "state" }
@@ -12,7 +12,7 @@ resource "aws_s3_bucket" "bucket" {
   force_destroy = var.destroy_contents
 }
 
-# S3's own key, because a presigned URL under KMS would need its signer to hold rights to the key.
+# Encrypted with S3's own key: with KMS, the signer of a presigned URL would need permissions on the key.
 resource "aws_s3_bucket_server_side_encryption_configuration" "bucket" {
   for_each = local.own_buckets
 
@@ -84,7 +84,7 @@ resource "aws_s3_bucket_policy" "bucket" {
     ]
   })
 
-  # Both change the bucket's access settings; S3 answers 409 if they come at the same time.
+  # Both change the bucket's access settings; S3 answers 409 to concurrent changes.
   depends_on = [aws_s3_bucket_public_access_block.bucket]
 }
 
@@ -111,6 +111,6 @@ resource "aws_s3_bucket_notification" "bucket" {
     filter_suffix       = each.value.suffix
   }
 
-  # S3 tries the permission when the notification is made.
+  # S3 checks the permission when the notification is created.
   depends_on = [aws_lambda_permission.bucket]
 }

@@ -1,4 +1,4 @@
-# The worker for orders that do not fit a function.
+# The CodeBuild worker, for orders that do not fit into a Lambda function.
 
 resource "aws_cloudwatch_log_group" "build" {
   for_each = local.stack["builds.json"].projects
@@ -42,7 +42,7 @@ resource "aws_codebuild_project" "project" {
     type = "NO_SOURCE"
     buildspec = jsonencode({
       version = "0.2"
-      # CodeBuild runs commands as root unless told otherwise; the image has this user.
+      # Without run-as, CodeBuild runs commands as root; the image has this user.
       "run-as" = "iac-ci"
       phases   = { build = { commands = [join(" ", each.value.image_command)] } }
     })

@@ -1,4 +1,4 @@
-# The four functions: one image, named by digest, with a different command each.
+# The four functions: one image, by digest, with a different command for each.
 
 resource "aws_cloudwatch_log_group" "function" {
   for_each = local.functions
@@ -23,7 +23,7 @@ resource "aws_lambda_function" "function" {
     command = each.value.image_command
   }
 
-  # Only ever the worker's: the engine itself must not wait behind a limit of ours.
+  # Only for the worker: a limit must not delay the engine itself.
   reserved_concurrent_executions = each.key == "worker" && var.worker_concurrency != null ? var.worker_concurrency : -1
 
   ephemeral_storage {
@@ -38,7 +38,7 @@ resource "aws_lambda_function" "function" {
     log_format = "JSON"
     log_group  = aws_cloudwatch_log_group.function[each.key].name
 
-    # Lambda's own level wins over the one that the function asks for, and has a shorter word for one of them.
+    # Lambda's log level overrides the function's, and Lambda calls WARNING "WARN".
     application_log_level = var.log_level == "WARNING" ? "WARN" : var.log_level
     system_log_level      = "INFO"
   }
@@ -54,7 +54,7 @@ resource "aws_lambda_function" "function" {
   depends_on = [aws_iam_role_policy.role, aws_iam_role_policy.worker_network]
 }
 
-# Lambda follows its own trace from function to S3 to function and would stop a run after some 16 hops (AWS Lambda
+# Lambda traces calls from function to S3 to function and would stop a run after about 16 hops (AWS Lambda
 # Developer Guide, "Use Lambda recursive loop detection"): a run is such a loop, and the graph bounds it.
 resource "aws_lambda_function_recursion_config" "function" {
   for_each = local.functions
@@ -80,11 +80,11 @@ resource "aws_lambda_function_event_invoke_config" "function" {
     }
   }
 
-  # Lambda refuses a destination that does not exist or that the function's role may not reach.
+  # Lambda refuses a destination that does not exist or that the function's role may not use.
   depends_on = [aws_iam_role_policy.role, aws_lambda_function.function, aws_sqs_queue.dead_letters]
 }
 
-# Events that failed for good and that no watchdog repairs.
+# Events that failed permanently and that no watchdog repairs.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${var.stack}-dead-letters"
   message_retention_seconds = 14 * 24 * 3600

@@ -1,4 +1,4 @@
-# The key that run secrets are sealed under and alarms are encrypted with.
+# The key that encrypts the secrets of runs and the alarm topic.
 
 locals {
   kms_key_arn = var.kms_key_arn != null ? var.kms_key_arn : aws_kms_key.runs[0].arn
@@ -7,11 +7,11 @@ locals {
 resource "aws_kms_key" "runs" {
   count = var.kms_key_arn == null ? 1 : 0
 
-  description             = "Seals the secrets of ${var.stack}'s runs"
+  description             = "Encrypts the secrets of ${var.stack}'s runs"
   enable_key_rotation     = true
   deletion_window_in_days = 7
 
-  # In a key's own policy "*" is this key (AWS KMS Developer Guide, "Key policies in AWS KMS").
+  # In a key policy, "*" means this key (AWS KMS Developer Guide, "Key policies in AWS KMS").
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [

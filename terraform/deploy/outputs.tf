@@ -1,4 +1,4 @@
-# How to reach the stack. The same as one parameter, so that `iac-ci --stack NAME` needs no files.
+# The addresses and names of the stack, as outputs and as one parameter, so that `iac-ci --stack NAME` needs no files.
 
 locals {
   outputs = {
@@ -21,23 +21,23 @@ locals {
 
 resource "aws_ssm_parameter" "outputs" {
   name        = "/iac-ci/${var.stack}/outputs"
-  description = "How to reach the stack ${var.stack}: JSON, no secrets"
+  description = "Addresses and names of the stack ${var.stack}: JSON, no secrets"
   type        = "String"
   value       = jsonencode(local.outputs)
 }
 
 output "webhook_url" {
-  description = "Where jobs and events of code hosts are sent."
+  description = "URL for jobs and for events of code hosts."
   value       = local.outputs.webhook_url
 }
 
 output "webhook_secret_location" {
-  description = "Where the secret that signs jobs lies."
+  description = "Location of the secret that signs jobs."
   value       = local.outputs.webhook_secret_location
 }
 
 output "outputs_parameter" {
-  description = "Name of the parameter that holds all of this as JSON."
+  description = "Name of the parameter with all outputs as JSON."
   value       = aws_ssm_parameter.outputs.name
 }
 
@@ -47,12 +47,12 @@ output "connections_parameter" {
 }
 
 output "internal_bucket" {
-  description = "Bucket of jobs, code, packages, callbacks and logs."
+  description = "Bucket for jobs, code, packages, callbacks and logs."
   value       = local.outputs.internal_bucket
 }
 
 output "done_bucket" {
-  description = "Bucket of done markers."
+  description = "Bucket for done markers."
   value       = local.outputs.done_bucket
 }
 
@@ -67,22 +67,22 @@ output "table_names" {
 }
 
 output "worker_project" {
-  description = "CodeBuild project of long orders."
+  description = "CodeBuild project for long orders."
   value       = local.outputs.worker_project
 }
 
 output "watchdog_arn" {
-  description = "ARN of the state machine that looks after orders and runs."
+  description = "ARN of the watchdog's state machine."
   value       = local.outputs.watchdog_arn
 }
 
 output "kms_key_arn" {
-  description = "Key that run secrets are sealed under."
+  description = "Key that encrypts the secrets of runs."
   value       = local.kms_key_arn
 }
 
 output "alarm_topic_arn" {
-  description = "Topic that alarms go to."
+  description = "SNS topic of the alarms."
   value       = local.outputs.alarm_topic_arn
 }
 
@@ -92,6 +92,6 @@ output "stack_level" {
 }
 
 output "image_uri" {
-  description = "The image that is deployed, by digest: what a rollback names."
+  description = "The deployed image, by digest; a rollback uses an earlier one."
   value       = var.image_uri
 }

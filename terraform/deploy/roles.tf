@@ -1,4 +1,4 @@
-# One role per function, state machine, project and API, each with the one policy that stack/policies holds for it.
+# One role per function, state machine, project and API, each with its own policy from stack/policies.
 
 locals {
   roles = local.stack["roles.json"].roles
@@ -11,7 +11,7 @@ locals {
     )
   }
 
-  # Services that say on whose behalf they come (each service's guide, "Cross-service confused deputy prevention").
+  # Services that send the source account (each service's guide, "Cross-service confused deputy prevention").
   services_that_name_the_account = ["codebuild.amazonaws.com", "states.amazonaws.com"]
 }
 
@@ -46,7 +46,7 @@ resource "aws_iam_role_policy" "role" {
   policy = local.role_policies[each.key]
 }
 
-# What the operator opens to jobs one by one. The variables' validations let nothing in that JSON would need escaped.
+# Optional permissions for jobs. The validations of the variables allow no character that JSON would have to escape.
 
 resource "aws_iam_role_policy" "code_bucket" {
   for_each = var.code_buckets

@@ -1,4 +1,4 @@
-# What stack/ says, with its placeholders filled. The local cloud renders the same files.
+# The files of stack/ with their placeholders replaced. The local cloud renders the same files.
 
 data "aws_caller_identity" "current" {}
 
@@ -8,8 +8,8 @@ locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
 
-  # ARNs and names are built, not referred to, because the resources refer to each other in a circle: a function's
-  # environment names the state machine, whose definition names a function.
+  # ARNs and names are built from strings instead of references, because references would form a cycle: a function's
+  # environment has the state machine's ARN, whose definition has a function's ARN.
   arn_prefix     = "${local.partition}:%s:${var.region}:${local.account_id}"
   bucket_names   = { for name, _ in local.buckets : name => "${var.stack}-${name}-${local.account_id}-${var.region}" }
   function_arns  = { for name, _ in local.functions : name => "arn:${format(local.arn_prefix, "lambda")}:function:${var.stack}-${name}" }
@@ -17,20 +17,20 @@ locals {
   webhook_secret = "/iac-ci/${var.stack}/webhook-secret"
   connections    = "/iac-ci/${var.stack}/connections"
 
-  # An image outside of ECR, as in a local cloud, is taken for one of this account.
+  # For an image outside ECR, as in a local cloud, the ARN of a repository of this account is used.
   image_repository = split("/", split("@", var.image_uri)[0])
   image_name       = join("/", slice(local.image_repository, 1, length(local.image_repository)))
   image_place      = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.", var.image_uri), [local.account_id, var.region])
 
-  # Neither names nor sizes hold placeholders, and the placeholders need the names.
+  # Names and sizes contain no placeholders, and the placeholders need the names.
   buckets   = jsondecode(file("${path.module}/stack/buckets.json")).buckets
   functions = jsondecode(file("${path.module}/stack/functions.json")).functions
 
-  # Kept in one place, where functions and pipelines/levels.py find it too.
+  # Defined once, in a file that the functions and pipelines/levels.py read too.
   stack_level = tonumber(local.functions["init-job"].environment.IAC_CI_STACK_LEVEL)
 
-  # A key that is still to be made has no ARN yet, and a file with one unknown word is unknown as a whole. So this one
-  # placeholder stays as it is in what is rendered, and is filled where it stands: a first plan shows everything else.
+  # Before the first apply the key has no ARN, and one unknown value would make a whole file unknown in the plan. So this
+  # placeholder stays in the rendered files and is replaced later: a first plan shows everything else.
   key_mark = "$${kms_key_arn}"
 
   placeholders = {
@@ -64,7 +64,7 @@ locals {
     max_parallel            = tostring(var.max_parallel)
   }
 
-  # Each placeholder stands inside a JSON string, so its value is escaped as one and stripped of the quotes.
+  # Each placeholder is inside a JSON string, so its value is encoded as JSON without the quotes.
   escaped = { for name, value in local.placeholders : name => substr(jsonencode(value), 1, length(jsonencode(value)) - 2) }
 
   stack = {
@@ -75,7 +75,7 @@ locals {
   policies = {
     for name in fileset("${path.module}/stack/policies", "*.json") : trimsuffix(name, ".json") =>
     jsonencode(jsondecode(templatefile("${path.module}/stack/policies/${name}", merge(local.escaped, {
-      # Of the optional policies, each rendered once more for every bucket, role or key.
+      # The optional policies, each rendered once for every bucket, role or key.
       code_bucket = "$${code_bucket}", target_role_arn = "$${target_role_arn}", secrets_key_arn = "$${secrets_key_arn}"
     }))))
   }

@@ -1,4 +1,4 @@
-# Orders, their events and the locks. On-demand: nothing is paid at rest but storage.
+# Tables for orders, events and locks. On-demand: without traffic only storage costs money.
 
 resource "aws_dynamodb_table" "table" {
   for_each = local.stack["tables.json"].tables

@@ -1,18 +1,18 @@
 variable "stack" {
-  description = "Name of the stack. Every resource's name begins with it, so two stacks can live in one account."
+  description = "Name of the stack. Every resource's name begins with it, so that one account can have several stacks."
   type        = string
   default     = "iac-ci"
 
   validation {
-    # The longest name made from it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
+    # The longest name with it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
     condition     = can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.stack)) && !strcontains(var.stack, "--")
-    error_message = "The stack's name has 3 to 22 characters: lower-case letters, digits and single hyphens, a letter first and no hyphen last."
+    error_message = "stack must have 3 to 22 lower-case letters, digits and single hyphens, a letter first and no hyphen last (example: iac-ci)."
   }
 
   validation {
-    # Its webhook secret would lie among the parameters that the jobs of any other stack may read.
+    # Its webhook secret would be below /iac-ci/jobs/, which the jobs of every stack may read.
     condition     = var.stack != "jobs"
-    error_message = "A stack cannot be called jobs: /iac-ci/jobs/ is where the secrets of jobs lie."
+    error_message = "stack must not be \"jobs\": /iac-ci/jobs/ contains the secrets of jobs."
   }
 }
 
@@ -22,18 +22,18 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "The region looks like eu-central-1."
+    error_message = "region must be an AWS region (example: eu-central-1)."
   }
 }
 
 variable "tags" {
-  description = "Tags on every resource, beside iac-ci:stack."
+  description = "Tags on every resource, in addition to iac-ci:stack."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
-    error_message = "Tag names that begin with aws: belong to AWS."
+    error_message = "tags must not have names that begin with aws:, which AWS reserves."
   }
 }
 
@@ -43,7 +43,7 @@ variable "image_uri" {
 
   validation {
     condition     = can(regex("^[^@:/]+(:[0-9]+)?/[^@:]+@sha256:[0-9a-f]{64}$", var.image_uri))
-    error_message = "The image is named by digest, not by tag, so that what was tested is what runs: <repository>@sha256:<64 hex digits>."
+    error_message = "image_uri must name the image by digest, not by tag, so that the tested image runs: <repository>@sha256:<64 hex digits>."
   }
 }
 
@@ -54,129 +54,129 @@ variable "architecture" {
 
   validation {
     condition     = contains(["x86_64", "arm64"], var.architecture)
-    error_message = "Lambda and CodeBuild run x86_64 and arm64."
+    error_message = "architecture must be x86_64 or arm64."
   }
 }
 
 variable "log_level" {
-  description = "What the functions write to their logs: DEBUG, INFO, WARNING or ERROR and above."
+  description = "Lowest level that the functions log: DEBUG, INFO, WARNING or ERROR."
   type        = string
   default     = "INFO"
 
   validation {
     condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.log_level)
-    error_message = "The log level is DEBUG, INFO, WARNING or ERROR."
+    error_message = "log_level must be DEBUG, INFO, WARNING or ERROR."
   }
 }
 
 variable "log_retention_days" {
-  description = "Days that log groups keep their lines."
+  description = "Retention of the log groups, in days."
   type        = number
   default     = 30
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "CloudWatch Logs keeps lines for 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, … days, and never-ending logs are not offered."
+    error_message = "log_retention_days must be a period that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653 days."
   }
 }
 
 variable "max_parallel" {
-  description = "Most orders of one run that are open at once."
+  description = "Maximum number of open orders of one run."
   type        = number
   default     = 100
 
   validation {
     condition     = var.max_parallel >= 1 && var.max_parallel <= 1000 && floor(var.max_parallel) == var.max_parallel
-    error_message = "Between 1 and 1,000 orders of a run are open at once."
+    error_message = "max_parallel must be a whole number from 1 to 1,000."
   }
 }
 
 variable "worker_concurrency" {
-  description = "Most orders of all runs together that run in Lambda at once; what is over waits. It is reserved for them, so the account has so much less for others. Null reserves nothing and sets no limit but the account's."
+  description = "Maximum number of orders of all runs that run in Lambda at once; further orders wait. This concurrency is reserved, so other functions of the account have that much less. Null reserves nothing; the account's limit applies."
   type        = number
   default     = null
 
   validation {
-    # 0 would let no order ever run.
+    # With 0, no order could run.
     condition     = var.worker_concurrency == null || try(var.worker_concurrency >= 1 && floor(var.worker_concurrency) == var.worker_concurrency, false)
-    error_message = "At least one order runs at once."
+    error_message = "worker_concurrency must be null or a whole number of at least 1."
   }
 }
 
 variable "build_concurrency" {
-  description = "Most orders of all runs together that run in CodeBuild at once; what is over is tried again every minute or so. Null sets no limit but the account's."
+  description = "Maximum number of orders of all runs that run in CodeBuild at once; further orders are retried about every minute. Null: the account's limit applies."
   type        = number
   default     = null
 
   validation {
     condition     = var.build_concurrency == null || try(var.build_concurrency >= 1 && floor(var.build_concurrency) == var.build_concurrency, false)
-    error_message = "At least one build runs at once."
+    error_message = "build_concurrency must be null or a whole number of at least 1."
   }
 }
 
 variable "webhook_secret" {
-  description = "Secret that signs jobs, at least 32 characters. Written when the stack is made and when webhook_secret_version rises, otherwise ignored; the state never holds it. Only a destroy goes without it."
+  description = "Secret that signs jobs, at least 32 characters. Written when the stack is created and when webhook_secret_version is raised, otherwise ignored; never in the state. Only a destroy does not need it."
   type        = string
   sensitive   = true
   default     = null
 
   validation {
     condition     = var.webhook_secret == null || try(length(var.webhook_secret) >= 32, false)
-    error_message = "The webhook secret has at least 32 characters."
+    error_message = "webhook_secret must have at least 32 characters."
   }
 }
 
 variable "webhook_secret_version" {
-  description = "Raise it to replace the webhook secret by the one given."
+  description = "Raise it to replace the webhook secret with webhook_secret."
   type        = number
   default     = 1
 
   validation {
     condition     = var.webhook_secret_version >= 1 && floor(var.webhook_secret_version) == var.webhook_secret_version
-    error_message = "Versions of the webhook secret count 1, 2, 3, …"
+    error_message = "webhook_secret_version must be a whole number of at least 1."
   }
 }
 
 variable "more_webhook_secrets" {
-  description = "Further secrets that jobs may be signed with, for more senders and for rotation: names after /iac-ci/<stack>/webhook-secret, such as -next. Their parameters are made by the operator."
+  description = "Further secrets that may sign jobs, for more senders and for rotation: suffixes of /iac-ci/<stack>/webhook-secret, such as -next. The operator creates their parameters."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for suffix in var.more_webhook_secrets : can(regex("^-[a-z0-9-]{1,40}$", suffix))])
-    error_message = "A further webhook secret is named by what follows /iac-ci/<stack>/webhook-secret: a hyphen, then lower-case letters, digits and hyphens."
+    error_message = "more_webhook_secrets must contain suffixes of /iac-ci/<stack>/webhook-secret: a hyphen, then 1 to 40 lower-case letters, digits and hyphens (example: -next)."
   }
 }
 
 variable "secrets_prefix" {
-  description = "Parameters and secrets that jobs may name lie under it (in Secrets Manager without the first slash)."
+  description = "Prefix of the parameters and secrets that jobs may use (in Secrets Manager without the first slash)."
   type        = string
   default     = "/iac-ci/jobs/"
 
   validation {
     condition     = can(regex("^/([A-Za-z0-9_.-]+/)+$", var.secrets_prefix))
-    error_message = "The prefix begins and ends with a slash and is not the slash alone: jobs must not reach every secret of the account."
+    error_message = "secrets_prefix must begin and end with a slash and must not be / alone: jobs must not read every secret of the account."
   }
 
   validation {
     condition     = !startswith("/iac-ci/${var.stack}/", var.secrets_prefix) && !startswith(var.secrets_prefix, "/iac-ci/${var.stack}/")
-    error_message = "The prefix must not lead to the stack's own parameters: a job could name the webhook secret and sign what it likes."
+    error_message = "secrets_prefix must not include the stack's own parameters: a job could read the webhook secret and sign other jobs."
   }
 }
 
 variable "secret_allow_list" {
-  description = "Which secrets each job source may name: from source (a repository, or * for any) to patterns under the prefix."
+  description = "The secrets that each job source may use: maps a source (a repository, or * for any) to patterns below secrets_prefix."
   type        = map(list(string))
   default     = { "*" = ["*"] }
 
   validation {
     condition     = length(var.secret_allow_list) > 0 && alltrue([for patterns in values(var.secret_allow_list) : length(patterns) > 0])
-    error_message = "Each source in the allow-list has at least one pattern; leave a source out to refuse it."
+    error_message = "secret_allow_list must have at least one pattern for each source; remove a source to refuse it."
   }
 }
 
 variable "connections" {
-  description = "Repositories whose code host may start jobs, by address; the secrets that its events are signed with; the token to read and report with; the source that stands for them in secret_allow_list, host/path where none is given; and the branches whose configuration counts, as patterns, all where none are given."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, the source for secret_allow_list (default: host/path), and patterns of the branches whose configuration applies (default: all)."
   type = list(object({
     repositories    = list(string)
     webhook_secrets = list(string)
@@ -193,19 +193,19 @@ variable "connections" {
         can(regex("^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9_.~-]+){2,}/?$", repository))
       ])
     ])
-    error_message = "Each connection names at least one repository, by its https address: https://host/owner/name."
+    error_message = "connections: each connection must have at least one repository, as https://host/owner/name."
   }
 
   validation {
-    # Code hosts hold names apart without regard to case, and git takes a name with and without .git.
+    # Code hosts compare names ignoring case, and git accepts a name with and without .git.
     condition = length(flatten(var.connections[*].repositories)) == length(distinct([
       for repository in flatten(var.connections[*].repositories) : trimsuffix(trimsuffix(lower(repository), "/"), ".git")
     ]))
-    error_message = "A repository stands in one connection only: otherwise nobody could say whose secrets count."
+    error_message = "connections: a repository must be in one connection only, so that its secrets are unambiguous."
   }
 
   validation {
-    # No secret that signs jobs is among them: a code host that knew it could send any job.
+    # Secrets that sign jobs are not allowed here: a code host that knows one could send any job.
     condition = alltrue([
       for connection in var.connections : length(connection.webhook_secrets) >= 1 && length(connection.webhook_secrets) <= 8 && alltrue([
         for location in connection.webhook_secrets :
@@ -213,18 +213,18 @@ variable "connections" {
         !contains([for suffix in var.more_webhook_secrets : "ssm:/iac-ci/${var.stack}/webhook-secret${suffix}"], location)
       ])
     ])
-    error_message = "Each connection names one to eight webhook secrets, ssm:/iac-ci/<stack>/webhook-secret-<name>, and none of more_webhook_secrets, which sign jobs."
+    error_message = "connections: each connection must have one to eight webhook_secrets, as ssm:/iac-ci/<stack>/webhook-secret-<name>, and none of more_webhook_secrets, which sign jobs."
   }
 
   validation {
-    # The orchestrator, which reports, reads nothing else.
+    # The orchestrator, which reports to code hosts, may read only these.
     condition = alltrue([
       for connection in var.connections : anytrue([
         for prefix in ["ssm:${var.secrets_prefix}tokens/", "secretsmanager:${trimprefix(var.secrets_prefix, "/")}tokens/"] :
         startswith(connection.token_location, prefix) && length(connection.token_location) > length(prefix)
       ]) && !strcontains(connection.token_location, "..")
     ])
-    error_message = "A connection's token lies below tokens/ under secrets_prefix: ssm:/iac-ci/jobs/tokens/<name>, or in Secrets Manager secretsmanager:iac-ci/jobs/tokens/<name>."
+    error_message = "connections: token_location must be below tokens/ of secrets_prefix: ssm:/iac-ci/jobs/tokens/<name> or secretsmanager:iac-ci/jobs/tokens/<name>."
   }
 
   validation {
@@ -232,17 +232,17 @@ variable "connections" {
       for connection in var.connections :
       connection.source == null || can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", connection.source))
     ])
-    error_message = "A source's name has at most 256 letters, digits and _ . / : -, the first one a letter or digit."
+    error_message = "connections: source must have at most 256 letters, digits and _ . / : -, and begin with a letter or digit."
   }
 
   validation {
     condition     = length(jsonencode(var.connections)) <= 8192
-    error_message = "The connections fit into one parameter, 8,192 characters as JSON: let repositories share a connection."
+    error_message = "connections must fit into one parameter, 8,192 characters as JSON: let several repositories share a connection."
   }
 }
 
 variable "code_hosts" {
-  description = "Code hosts whose name does not tell what they are: from host name to the provider (github, gitlab, bitbucket or an installed plug-in's) and, where it does not follow from the name, the root of the API."
+  description = "Code hosts whose name does not show their provider: maps the host name to kind (github, gitlab, bitbucket or an installed plug-in's) and, if it does not follow from the name, the API's URL."
   type = map(object({
     kind    = string
     api_url = optional(string)
@@ -251,62 +251,62 @@ variable "code_hosts" {
 
   validation {
     condition     = alltrue([for host in keys(var.code_hosts) : can(regex("^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?$", host))])
-    error_message = "A code host is named in lower case, without https:// and without a path."
+    error_message = "code_hosts must have host names in lower case, without https:// and without a path."
   }
 
   validation {
     condition     = alltrue([for host in values(var.code_hosts) : can(regex("^[a-z][a-z0-9_-]*$", host.kind))])
-    error_message = "A code host's kind is the name of its provider, such as gitlab."
+    error_message = "code_hosts: kind must be the name of a provider, such as gitlab."
   }
 
   validation {
-    # Tokens travel there.
+    # Tokens are sent there.
     condition     = alltrue([for host in values(var.code_hosts) : host.api_url == null || can(regex("^https://[^@?#\\s]+$", host.api_url))])
-    error_message = "A code host's API is reached by https, without a user, a query or a fragment."
+    error_message = "code_hosts: api_url must be an https URL without a user, a query or a fragment."
   }
 }
 
 variable "code_buckets" {
-  description = "Buckets, by name, that orders may take code from by s3_location."
+  description = "Names of the buckets from which orders may take code (s3_location)."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for bucket in var.code_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
-    error_message = "Code buckets are named without s3:// and without a path, and no pattern stands for many."
+    error_message = "code_buckets must have names of buckets, without s3://, path or pattern."
   }
 }
 
 variable "target_role_arns" {
-  description = "Roles, also of other accounts, that orders may ask for by assume_role."
+  description = "Roles, also in other accounts, that orders may use (assume_role)."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for arn in var.target_role_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
-    error_message = "Target roles are named by whole ARNs; no pattern stands for many."
+    error_message = "target_role_arns must have full ARNs of roles, without patterns."
   }
 }
 
 variable "secrets_key_arns" {
-  description = "Customer keys that the jobs' parameters and secrets are encrypted under, where they are not AWS's own. The tokens of code hosts stay under AWS's own: the orchestrator reads them, and may use no key."
+  description = "Customer-managed keys that encrypt the jobs' parameters and secrets. The tokens of code hosts must stay under AWS's own keys: the orchestrator reads them and has no permission on customer keys."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for arn in var.secrets_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", arn))])
-    error_message = "Keys are named by the ARN of the key, not of an alias."
+    error_message = "secrets_key_arns must have ARNs of keys, not of aliases."
   }
 }
 
 variable "kms_key_arn" {
-  description = "Key to seal run secrets and encrypt alarms under; null makes one. A key given must let this account's roles use it by IAM and cloudwatch.amazonaws.com use kms:Decrypt and kms:GenerateDataKey*."
+  description = "Key that encrypts the secrets of runs and the alarm topic; null creates one. An existing key's policy must allow this account's roles through IAM, and cloudwatch.amazonaws.com kms:Decrypt and kms:GenerateDataKey*."
   type        = string
   default     = null
 
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
-    error_message = "The key is named by the ARN of the key, not of an alias."
+    error_message = "kms_key_arn must be the ARN of a key, not of an alias."
   }
 }
 
@@ -317,12 +317,12 @@ variable "permissions_boundary_arn" {
 
   validation {
     condition     = var.permissions_boundary_arn == null || can(regex("^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$", var.permissions_boundary_arn))
-    error_message = "The permission boundary is the ARN of a policy."
+    error_message = "permissions_boundary_arn must be the ARN of a policy."
   }
 }
 
 variable "worker_network" {
-  description = "VPC for both kinds of worker; null leaves them outside of any. The subnets need a way to S3 and KMS, and to whatever the commands call."
+  description = "VPC for both kinds of worker; null for none. The subnets need routes to S3 and KMS and to every service that the commands call."
   type = object({
     vpc_id             = string
     subnet_ids         = list(string)
@@ -337,35 +337,35 @@ variable "worker_network" {
       length(var.worker_network.security_group_ids) > 0 && alltrue([for id in var.worker_network.security_group_ids : startswith(id, "sg-")]),
       false
     )
-    error_message = "A network has a vpc-…, at least one subnet-… and at least one sg-…."
+    error_message = "worker_network must have a vpc-…, at least one subnet-… and at least one sg-…."
   }
 }
 
 variable "web_acl_arn" {
-  description = "Regional WAFv2 web ACL to put before the webhook; null for none."
+  description = "Regional WAFv2 web ACL for the webhook; null for none."
   type        = string
   default     = null
 
   validation {
     condition     = var.web_acl_arn == null || can(regex("^arn:aws[a-z-]*:wafv2:[a-z0-9-]+:[0-9]{12}:regional/webacl/.+$", var.web_acl_arn))
-    error_message = "The web ACL is regional and named by ARN."
+    error_message = "web_acl_arn must be the ARN of a regional web ACL."
   }
 }
 
 variable "manage_api_gateway_account" {
-  description = "Set the role by which API Gateway writes access logs, of which an account has one in each region. False where another stack or team has set it."
+  description = "Set the role with which API Gateway writes access logs; an account has one per region. False if another stack or team has set it."
   type        = bool
   default     = true
 }
 
 variable "alarm_emails" {
-  description = "Addresses that alarms are sent to; each must confirm once."
+  description = "E-mail addresses for alarms; each must confirm once."
   type        = set(string)
   default     = []
 
   validation {
     condition     = alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+$", address))])
-    error_message = "Alarms go to e-mail addresses."
+    error_message = "alarm_emails must have e-mail addresses."
   }
 }
 

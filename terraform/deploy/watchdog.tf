@@ -1,7 +1,7 @@
-# The state machine that looks after each order and each run.
+# The state machine that watches each order and each run.
 
 resource "aws_cloudwatch_log_group" "watchdog" {
-  # Step Functions finds groups under this path without a resource policy that grows with each state machine.
+  # Log groups below this path need no resource policy that grows with each state machine.
   name              = "/aws/vendedlogs/states/${var.stack}-watchdog"
   retention_in_days = var.log_retention_days
 }

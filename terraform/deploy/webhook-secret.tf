@@ -1,5 +1,5 @@
-# The secret that signs jobs. Write-only: the state does not hold it. A saved plan does, as any variable, so
-# pipelines/deploy keeps its plan in a folder of its own and removes it.
+# The secret that signs jobs. It is write-only, so it is not in the state. A saved plan contains it, like every variable, so
+# pipelines/deploy keeps the plan in a private folder and removes it.
 
 resource "aws_ssm_parameter" "webhook_secret" {
   name             = local.webhook_secret
@@ -11,7 +11,7 @@ resource "aws_ssm_parameter" "webhook_secret" {
   lifecycle {
     precondition {
       condition     = var.webhook_secret != null
-      error_message = "The webhook secret is missing: set TF_VAR_webhook_secret."
+      error_message = "webhook_secret is missing: set TF_VAR_webhook_secret."
     }
   }
 }

@@ -4,11 +4,11 @@ output "repository_name" {
 }
 
 output "repository_url" {
-  description = "Address of the repository, without a tag or digest: what pipelines/build pushes to."
+  description = "URL of the repository, without a tag or digest; pipelines/build pushes to it."
   value       = aws_ecr_repository.image.repository_url
 }
 
 output "repository_arn" {
-  description = "ARN of the repository, for the policy of whoever builds."
+  description = "ARN of the repository, for the policies of builders."
   value       = aws_ecr_repository.image.arn
 }

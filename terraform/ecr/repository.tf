@@ -1,4 +1,4 @@
-# The repository of the one image that every function and the CodeBuild project run.
+# The repository for the image of every function and of the CodeBuild project.
 
 data "aws_caller_identity" "current" {}
 
@@ -9,7 +9,7 @@ resource "aws_ecr_repository" "image" {
   image_tag_mutability = "IMMUTABLE_WITH_EXCLUSION"
   force_delete         = var.destroy_contents
 
-  # Everything is deployed by digest; `latest` is for people only.
+  # Deployments use the digest; `latest` is for people only.
   image_tag_mutability_exclusion_filter {
     filter      = "latest"
     filter_type = "WILDCARD"
@@ -54,7 +54,8 @@ resource "aws_ecr_lifecycle_policy" "image" {
   })
 }
 
-# Lambda would add this statement by itself if whoever deploys may change the policy; so nobody has to.
+# Lambda would add this statement itself if the deployer may change the policy; with it here, the deployer needs no such
+# permission.
 resource "aws_ecr_repository_policy" "image" {
   repository = aws_ecr_repository.image.name
   policy = jsonencode({

@@ -1,18 +1,18 @@
 variable "stack" {
-  description = "Name of the stack. Every resource's name begins with it, so two stacks can live in one account."
+  description = "Name of the stack. Every resource's name begins with it, so that one account can have several stacks."
   type        = string
   default     = "iac-ci"
 
   validation {
-    # The longest name made from it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
+    # The longest name with it is a bucket's, <stack>-internal-<12 digits>-<region>, of at most 63 characters.
     condition     = can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.stack)) && !strcontains(var.stack, "--")
-    error_message = "The stack's name has 3 to 22 characters: lower-case letters, digits and single hyphens, a letter first and no hyphen last."
+    error_message = "stack must have 3 to 22 lower-case letters, digits and single hyphens, a letter first and no hyphen last (example: iac-ci)."
   }
 
   validation {
-    # Its webhook secret would lie among the parameters that the jobs of any other stack may read.
+    # Its webhook secret would be below /iac-ci/jobs/, which the jobs of every stack may read.
     condition     = var.stack != "jobs"
-    error_message = "A stack cannot be called jobs: /iac-ci/jobs/ is where the secrets of jobs lie."
+    error_message = "stack must not be \"jobs\": /iac-ci/jobs/ contains the secrets of jobs."
   }
 }
 
@@ -22,29 +22,29 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "The region looks like eu-central-1."
+    error_message = "region must be an AWS region (example: eu-central-1)."
   }
 }
 
 variable "tags" {
-  description = "Tags on every resource, beside iac-ci:stack."
+  description = "Tags on every resource, in addition to iac-ci:stack."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
-    error_message = "Tag names that begin with aws: belong to AWS."
+    error_message = "tags must not have names that begin with aws:, which AWS reserves."
   }
 }
 
 variable "kept_images" {
-  description = "How many tagged images are kept; older ones are removed. A deployed image must be among them."
+  description = "Number of tagged images to keep; older ones are removed. A deployed image must be one of them."
   type        = number
   default     = 50
 
   validation {
     condition     = var.kept_images >= 5 && floor(var.kept_images) == var.kept_images
-    error_message = "At least 5 images are kept: a deployed image that is removed stops its functions."
+    error_message = "kept_images must be at least 5: functions stop when their image is removed."
   }
 }
 

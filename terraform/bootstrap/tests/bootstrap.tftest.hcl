@@ -17,7 +17,7 @@ run "the_state_bucket_is_versioned_encrypted_and_private_and_keeps_the_newest_st
 
   assert {
     condition     = aws_s3_bucket.state.bucket == "acme-state-123456789012-eu-central-1"
-    error_message = "The name is what pipelines/ writes into the backend files."
+    error_message = "The name is the one in the backend files of pipelines/."
   }
   assert {
     condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled"
@@ -28,7 +28,7 @@ run "the_state_bucket_is_versioned_encrypted_and_private_and_keeps_the_newest_st
       for rule in aws_s3_bucket_server_side_encryption_configuration.state.rule :
       rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms"
     ])
-    error_message = "A state holds names and sometimes secrets."
+    error_message = "States are encrypted: they contain names and sometimes secrets."
   }
   assert {
     condition = alltrue([
@@ -37,7 +37,7 @@ run "the_state_bucket_is_versioned_encrypted_and_private_and_keeps_the_newest_st
       aws_s3_bucket_public_access_block.state.ignore_public_acls,
       aws_s3_bucket_public_access_block.state.restrict_public_buckets,
     ])
-    error_message = "Nothing of it is public."
+    error_message = "The bucket is not public."
   }
   assert {
     condition     = jsondecode(aws_s3_bucket_policy.state.policy).Statement[0].Condition.Bool["aws:SecureTransport"] == "false"

@@ -53,14 +53,14 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
       for name in ["worker", "init-job"] :
       aws_lambda_function_event_invoke_config.function[name].destination_config[0].on_failure[0].destination == "arn:aws:lambda:eu-central-1:123456789012:function:acme-watchdog-check"
     ])
-    error_message = "What dies is reported to the watchdog."
+    error_message = "Failed invocations are reported to the watchdog."
   }
   assert {
     condition = alltrue([
       for name in ["orchestrator", "watchdog-check"] :
       aws_lambda_function_event_invoke_config.function[name].destination_config[0].on_failure[0].destination == "arn:aws:sqs:eu-central-1:123456789012:acme-dead-letters"
     ])
-    error_message = "What nobody repairs is kept."
+    error_message = "Events that the watchdog does not repair are kept."
   }
   assert {
     condition = alltrue([
@@ -92,11 +92,11 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
       values(aws_iam_role_policy.worker_network), values(aws_iam_role_policy.code_bucket), values(aws_iam_role_policy.target_role),
       values(aws_iam_role_policy.secrets_key), aws_wafv2_web_acl_association.webhook, values(aws_sns_topic_subscription.email),
     )) == 0
-    error_message = "VPC, WAF, further rights and subscriptions are asked for, not given."
+    error_message = "VPC, WAF, further permissions and subscriptions exist only on request."
   }
   assert {
     condition     = alltrue([for role in aws_iam_role.role : role.permissions_boundary == null])
-    error_message = "A boundary is asked for."
+    error_message = "A permission boundary exists only on request."
   }
   assert {
     condition     = length(aws_kms_key.runs) == 1 && aws_kms_key.runs[0].enable_key_rotation
@@ -109,7 +109,7 @@ run "what_is_made_is_what_functions_and_the_command_line_read" {
 
   assert {
     condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_SECRET_ALLOW_LIST"]) == { "*" = ["*"] }
-    error_message = "The allow-list arrives as JSON."
+    error_message = "The allow-list is passed as JSON."
   }
   assert {
     condition     = aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "false"
@@ -120,11 +120,11 @@ run "what_is_made_is_what_functions_and_the_command_line_read" {
       aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_CONNECTIONS"] == "ssm:${aws_ssm_parameter.connections.name}" &&
       output.connections_parameter == "/iac-ci/acme/connections" && aws_ssm_parameter.connections.value == "[]"
     )
-    error_message = "init looks for the connections where they are written; to begin with nobody is connected."
+    error_message = "init reads the parameter that Terraform writes; initially it contains no connection."
   }
   assert {
     condition     = aws_lambda_function.function["orchestrator"].environment[0].variables["IAC_CI_WATCHDOG_ARN"] == "arn:aws:states:eu-central-1:123456789012:stateMachine:acme-watchdog"
-    error_message = "The name that is built is the state machine's."
+    error_message = "The built ARN is the state machine's."
   }
   assert {
     condition     = !strcontains(join("", [for policy in aws_iam_role_policy.role : policy.policy]), "$${")
@@ -132,22 +132,22 @@ run "what_is_made_is_what_functions_and_the_command_line_read" {
   }
   assert {
     condition     = output.webhook_url == "https://abc.execute-api.eu-central-1.amazonaws.com/live/webhook"
-    error_message = "The address ends in the path."
+    error_message = "The URL ends with the path."
   }
   assert {
     condition     = output.outputs_parameter == "/iac-ci/acme/outputs"
-    error_message = "iac-ci --stack acme looks there."
+    error_message = "iac-ci --stack acme reads this parameter."
   }
   assert {
     condition = jsondecode(aws_ssm_parameter.outputs.value).webhook_secret_location == "ssm:/iac-ci/acme/webhook-secret" && alltrue([
       for name in ["webhook_url", "internal_bucket", "done_bucket", "orders_table", "events_table", "locks_table"] :
       contains(keys(jsondecode(aws_ssm_parameter.outputs.value)), name)
     ])
-    error_message = "The parameter holds every name that iac-ci needs."
+    error_message = "The parameter contains every name that iac-ci needs."
   }
   assert {
     condition     = !strcontains(aws_ssm_parameter.outputs.value, var.webhook_secret)
-    error_message = "The outputs hold no secret."
+    error_message = "The outputs contain no secret."
   }
 }
 
@@ -190,19 +190,19 @@ run "everything_optional_can_be_on" {
 
   assert {
     condition     = length(aws_kms_key.runs) == 0 && aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_KMS_KEY_ARN"] == var.kms_key_arn
-    error_message = "The given key takes the place of the stack's own."
+    error_message = "The given key replaces the stack's own."
   }
   assert {
     condition     = alltrue([for role in aws_iam_role.role : role.permissions_boundary == var.permissions_boundary_arn])
-    error_message = "The boundary stands on every role."
+    error_message = "Every role has the boundary."
   }
   assert {
     condition     = length(aws_lambda_function.function["worker"].vpc_config) == 1 && length(aws_lambda_function.function["init-job"].vpc_config) == 0
-    error_message = "Only workers go into the VPC."
+    error_message = "Only workers are in the VPC."
   }
   assert {
     condition     = aws_codebuild_project.project["worker"].vpc_config[0].vpc_id == "vpc-1" && join(",", keys(aws_iam_role_policy.worker_network)) == "worker,worker-build"
-    error_message = "Both kinds of worker go into the VPC, with the rights for it."
+    error_message = "Both kinds of worker are in the VPC, with the permissions for it."
   }
   assert {
     condition     = jsondecode(aws_iam_role_policy.target_role["arn:aws:iam::210987654321:role/deployer"].policy).Statement[0].Resource == ["arn:aws:iam::210987654321:role/deployer"]
@@ -214,26 +214,26 @@ run "everything_optional_can_be_on" {
   }
   assert {
     condition     = [for connection in jsondecode(aws_ssm_parameter.connections.value) : connection.token_location] == [for connection in var.connections : connection.token_location]
-    error_message = "The connections arrive as JSON."
+    error_message = "The connections are passed as JSON."
   }
   assert {
     condition = alltrue([
       for name in ["init-job", "orchestrator"] :
       jsondecode(aws_lambda_function.function[name].environment[0].variables["IAC_CI_CODE_HOSTS"]) == { "git.example.com:8443" = { kind = "gitlab", api_url = "https://git.example.com:8443/api/v4" } }
     ])
-    error_message = "Whoever reads from a code host, or reports to it, knows what it is."
+    error_message = "Every function that calls a code host has its provider."
   }
   assert {
     condition     = aws_api_gateway_method_settings.webhook.settings[0].throttling_rate_limit > 0 && length(aws_wafv2_web_acl_association.webhook) == 1
-    error_message = "The door is throttled, and the web ACL stands before it."
+    error_message = "The webhook is throttled and has the web ACL."
   }
   assert {
     condition     = { for name, function in aws_lambda_function.function : name => function.reserved_concurrent_executions } == { "init-job" = -1, "orchestrator" = -1, "watchdog-check" = -1, "worker" = 50 } && aws_codebuild_project.project["worker"].concurrent_build_limit == 5
-    error_message = "Workers of both kinds are limited over all runs, the engine is not."
+    error_message = "Both kinds of worker are limited across all runs; the engine is not."
   }
   assert {
     condition     = length(aws_api_gateway_account.logs) == 0 && aws_codebuild_project.project["worker"].environment[0].type == "ARM_CONTAINER"
-    error_message = "The account's setting is left alone; the project runs what the image was built for."
+    error_message = "The account's setting is unchanged; the project has the image's architecture."
   }
 }
 

@@ -23,7 +23,7 @@ run "images_stay_what_they_are_and_where_they_are" {
 
   assert {
     condition     = aws_ecr_repository.image.image_tag_mutability == "IMMUTABLE_WITH_EXCLUSION"
-    error_message = "A tag that can move makes a rollback a guess."
+    error_message = "Tags are immutable, so that a rollback is exact."
   }
   assert {
     condition     = [for filter in aws_ecr_repository.image.image_tag_mutability_exclusion_filter : filter.filter] == ["latest"]
@@ -31,7 +31,7 @@ run "images_stay_what_they_are_and_where_they_are" {
   }
   assert {
     condition     = aws_ecr_repository.image.image_scanning_configuration[0].scan_on_push
-    error_message = "Known weaknesses show when an image is pushed."
+    error_message = "A pushed image is scanned for known vulnerabilities."
   }
   assert {
     condition     = aws_ecr_repository.image.encryption_configuration[0].encryption_type == "KMS"
@@ -39,11 +39,11 @@ run "images_stay_what_they_are_and_where_they_are" {
   }
   assert {
     condition     = aws_ecr_repository.image.force_delete == false
-    error_message = "A stray destroy must not take the images."
+    error_message = "A destroy by mistake must not remove the images."
   }
   assert {
     condition     = jsondecode(aws_ecr_lifecycle_policy.image.policy).rules[1].selection.countNumber == 50
-    error_message = "The newest images stay."
+    error_message = "The newest images are kept."
   }
   assert {
     condition     = !anytrue([for rule in jsondecode(aws_ecr_lifecycle_policy.image.policy).rules : rule.selection.tagStatus == "any"])
