@@ -1,1 +1,1 @@
-"""Workloads on the local cloud, and what they cost: time, AWS calls, memory, money."""
+"""Measures workloads on the local cloud: time, AWS calls, memory and cost."""

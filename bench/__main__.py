@@ -1,4 +1,4 @@
-"""``python -m bench [WORKLOAD …]``: measures workloads on a local cloud of its own."""
+"""Measures workloads, each in a new local cloud: ``python -m bench [WORKLOAD …]``."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from iac_ci_local.ministack import Speed
 from iac_ci_local.signals import ended_by_signals
 
 _SPEED: Final = Speed(wait_scale=30)
-"""Watchdogs look after half an hour: on AWS none would look within the minute that most of these runs take there, and
-here each look is a process that would take the machine from the run."""
+"""Watchdogs poll after half an hour. On AWS none would poll within the minute that most of these runs take, and here
+each poll is a process that would slow the run down."""
 
 
 def main() -> None:
-    """Measure and show; exits with 1 where a run did not succeed."""
+    """Measure the workloads and print the results; exit with 1 if a run did not succeed."""
     known = workloads.read()
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure workloads on a local cloud.")
-    parser.add_argument("workload", nargs="*", help=f"any of {', '.join(known)}; all where none is named")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
-    parser.add_argument("--max-parallel", type=int, help="orders of a run that are open at once")
-    parser.add_argument("--rounds", type=int, choices=(1, 2), default=2, help="2 measures again with warm processes")
+    parser.add_argument("workload", nargs="*", help=f"any of {', '.join(known)}; all by default")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument("--max-parallel", type=int, help="limit of open orders per run")
+    parser.add_argument("--rounds", type=int, choices=(1, 2), default=2, help="2: again with warm processes")
     chosen = parser.parse_args()
     unknown = sorted(set(chosen.workload) - set(known))
     if unknown:
-        parser.error(f"there is no workload {', '.join(unknown)}")
+        parser.error(f"unknown workload {', '.join(unknown)}: use {', '.join(known)}")
     measured = [measure(known[name], chosen.max_parallel, chosen.rounds) for name in chosen.workload or known]
     if chosen.json:
         json.dump(table.as_json(measured), sys.stdout, indent=2)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measure(workload: workloads.Workload, parallel: int | None, rounds: int) -> Measurement:
-    """Measure one workload in a cloud of its own, so that none inherits another's processes or memory."""
+    """Measure one workload in a new cloud, so that it does not use another one's processes or memory."""
     parallel = parallel or workload.parallel
     print(f"{workload.name} …", file=sys.stderr)
     with ended_by_signals(), CountedCloud(max_parallel=parallel, speed=_SPEED) as cloud:

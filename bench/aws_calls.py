@@ -1,4 +1,4 @@
-"""Names an HTTP request to AWS: which service, which operation, who sent it. Pure."""
+"""Identifies an HTTP request to AWS: service, operation and caller. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _TARGETS: Final = {
     "Logs": "logs",
     "AmazonSQS": "sqs",
 }
-_TOLD_BY_AGENT: Final = re.compile(r"\bapp/([\w-]+)")
+_APPLICATION: Final = re.compile(r"\bapp/([\w-]+)")
 PRESIGNED: Final = "worker"
-"""Only workers use presigned URLs, which carry the name of no one."""
+"""The caller of presigned URLs: they do not name it, and only workers use them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,15 @@ class Call:
 
 
 def name(method: str, path: str, query: str, headers: Mapping[str, str]) -> Call | None:
-    """Name a request; None where it is no AWS call but the local cloud's own or the webhook's.
+    """Return the call of a request; None for the webhook and the local cloud's own endpoints.
 
-    Callers are told apart by the application id that the SDK puts into its ``User-Agent`` (AWS SDKs Reference Guide,
-    "Application ID").
+    The caller is the application id in the SDK's ``User-Agent`` (AWS SDKs Reference Guide, "Application ID").
     """
     if path.startswith(("/_ministack", "/_aws/execute-api", "/_bench")):
         return None
     arguments = parse_qs(query, keep_blank_values=True)
-    told = _TOLD_BY_AGENT.search(headers.get("user-agent", ""))
-    caller = told.group(1) if told else "outside"
+    application = _APPLICATION.search(headers.get("user-agent", ""))
+    caller = application.group(1) if application else "outside"
     if "X-Amz-Signature" in arguments:
         caller = PRESIGNED
     target = headers.get("x-amz-target", "")
@@ -76,7 +75,7 @@ def _s3(method: str, path: str, arguments: Mapping[str, list[str]]) -> str:
 def rows(call: Call, request: bytes, answer: bytes) -> tuple[list[int], list[int]]:
     """Return the sizes in bytes of the rows that a DynamoDB call wrote and read, as far as its bodies show them.
 
-    An update shows only what it changes, and its key.
+    Of an update, the bodies show only the key and the changed attributes.
     """
     if call.service != "dynamodb":
         return [], []
@@ -100,5 +99,5 @@ def _written(entry: Mapping[str, Any]) -> int:
 
 
 def _row(row: Mapping[str, Any]) -> int:
-    """Estimate a row's size: names and values as text (Amazon DynamoDB Developer Guide, "Item sizes and formats")."""
+    """Return a row's estimated size in bytes (Amazon DynamoDB Developer Guide, "Item sizes and formats")."""
     return sum(len(name) + len(json.dumps(next(iter(value.values())))) for name, value in row.items())

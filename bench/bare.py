@@ -1,4 +1,4 @@
-"""The bare chain: S3 put, event, Lambda, invoke, Lambda, S3 put, and so on, with no engine between."""
+"""The bare chain: S3 put, event, Lambda, invoke, Lambda, S3 put and so on, without the engine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MEMORY_MB: Final = {"relay": 512, "work": 1024}
 
 
 class BareChain:
-    """Two functions and a bucket beside the stack, in the same cloud."""
+    """Two functions and a bucket in the stack's local cloud."""
 
     def __init__(self, cloud: LocalCloud) -> None:
-        """Create them, with the roles and the memory of the orchestrator and the worker."""
+        """Create the functions, with the memory of orchestrator and worker, and the bucket."""
         self._s3 = cloud.aws.client("s3")
         names = cloud.stack.names
         self._bucket = names.bucket("bare")
@@ -63,16 +63,16 @@ class BareChain:
         )
 
     def run(self, orders: int, *, lanes: int) -> float:
-        """Pass ``orders`` on through ``lanes`` chains side by side; return the seconds from first put to last."""
+        """Pass ``orders`` through ``lanes`` parallel chains; return the seconds from the first put to the last."""
         wanted = min(lanes, orders)
         attempt = uuid.uuid4().hex
         lengths = [orders // wanted + (lane < orders % wanted) for lane in range(wanted)]
-        begun = time.monotonic()
+        started = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda item: self._put(attempt, *item), enumerate(lengths)))
         for lane in range(wanted):
             wait_until(partial(self._ended, attempt, lane), seconds=600, subject=f"the end of lane {lane}")
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     def _put(self, attempt: str, lane: int, length: int) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=f"{attempt}/{lane}/{length - 1:04d}.json", Body=b"{}")

@@ -1,6 +1,6 @@
-"""Two functions that do nothing but pass a run on: the chain that any engine of this shape is built on.
+"""Two functions that only pass a run on: the minimum for any engine of this design.
 
-``relay`` stands where the orchestrator stands, ``work`` where the worker does. This file is uploaded as it is.
+``relay`` replaces the orchestrator, ``work`` the worker. This file is uploaded unchanged.
 """
 
 from __future__ import annotations

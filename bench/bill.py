@@ -1,4 +1,4 @@
-"""What a workload would cost on AWS, estimated from its counts and a table of list prices."""
+"""Estimates the cost of a workload on AWS from its counts and list prices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FILE: Final = Path(__file__).with_name("prices.json")
 TRANSITIONS_OF_A_WATCHDOG: Final = 4
-"""Wait, look, choose, end: of a watchdog whose order ends within the first minute. Each further minute adds three."""
+"""Wait, Check, choice, end: for an order that ends within the first minute. Each further minute adds three."""
 
 _S3_LIKE_PUT: Final = frozenset({"PutObject", "ListObjectsV2"})
 
@@ -21,7 +21,7 @@ _S3_LIKE_PUT: Final = frozenset({"PutObject", "ListObjectsV2"})
 def quantities(
     calls: Sequence[Mapping[str, Any]], spent: Mapping[str, Spent], memory_mb: Mapping[str, int], *, requests: int
 ) -> dict[str, float]:
-    """Return how much of everything that has a price was used; ``requests`` came in through the webhook."""
+    """Return the quantity of each priced item; ``requests`` is the number of webhook requests."""
 
     def total(field: str, service: str, operations: frozenset[str] | None = None) -> float:
         return sum(
@@ -47,6 +47,6 @@ def quantities(
 
 
 def bill(used: Mapping[str, float]) -> dict[str, float]:
-    """Return what each quantity costs, in dollars."""
+    """Return the cost of each quantity, in US dollars."""
     prices = json.loads(FILE.read_text("utf-8"))["prices"]
     return {name: amount * prices[name]["price"] / prices[name]["per"] for name, amount in used.items()}

@@ -1,4 +1,4 @@
-"""The local cloud with a counter in it and a name on each caller."""
+"""A local cloud that counts AWS calls by caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SERVER: Final = f"import sys; sys.path[0] = {str(_ROOT)!r}; from bench.counting
 
 
 class CountedAws(LocalAws):
-    """MiniStack behind the counter."""
+    """A MiniStack that counts its requests."""
 
     __slots__ = ()
 
@@ -35,10 +35,10 @@ class CountedAws(LocalAws):
 
 
 class NamedStack(StackBuilder):
-    """The stack, each of whose functions says its name in every request."""
+    """A stack whose functions send their names with every request."""
 
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
-        """Return each function its short name as the SDK's application id."""
+        """Return every function with its short name as the SDK's application id."""
         return [
             replace(definition, environment={**definition.environment, "AWS_SDK_UA_APP_ID": definition.name})
             for definition in super().function_definitions(files)
@@ -50,15 +50,15 @@ class CountedCloud(LocalCloud):
     """A local cloud whose AWS calls are counted."""
 
     def make_aws(self) -> LocalAws:
-        """Make the AWS of this cloud; not started yet."""
+        """Return the AWS of this cloud, not started yet."""
         return CountedAws(speed=self.speed)
 
     def builder(self) -> type[StackBuilder]:
-        """Let each function say its name."""
+        """Return the class that builds the stack with named functions."""
         return NamedStack
 
     def calls(self) -> list[dict[str, Any]]:
-        """Return all calls since the last time they were asked for, summed by caller, service and operation."""
+        """Return the counts since the previous call, by caller, service and operation."""
         with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=300) as answer:
             counts: list[dict[str, Any]] = json.load(answer)
         return counts

@@ -1,7 +1,7 @@
-"""MiniStack with a counter before it: the local cloud's server process while a benchmark runs.
+"""MiniStack with a counter: the local cloud's server process during a benchmark.
 
-``GET /_bench/calls`` gives all counts since the last time it was asked. The counter is in the server rather than in
-the functions because workers speak to S3 by presigned URLs, without an SDK that could be hooked into.
+``GET /_bench/calls`` returns the counts since the previous request. The counter is in the server, because workers use
+presigned URLs of S3 without an SDK that could count.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _nothing() -> dict[str, float]:
 
 
 class Counting:
-    """An ASGI application that counts what passes through to another."""
+    """An ASGI application that counts the requests to another one."""
 
     def __init__(self, served: Callable[..., Awaitable[None]]) -> None:
         self._served = served
@@ -38,11 +38,11 @@ class Counting:
         if scope["type"] != "http":
             await self._served(scope, receive, send)
         elif scope["path"] == PATH:
-            await self._tell(send)
+            await self._answer(send)
         else:
             await self._count(scope, receive, send)
 
-    async def _tell(self, send: Any) -> None:
+    async def _answer(self, send: Any) -> None:
         counts, self._counts = self._counts, defaultdict(_nothing)
         rows = [
             {"caller": call.caller, "service": call.service, "operation": call.operation, **fields}
@@ -82,8 +82,8 @@ class Counting:
         counts["bytes_sent"] += len(asked)
         counts["bytes_got"] += len(got)
         written, read = aws_calls.rows(call, asked, got)
-        # A write costs a unit for each kilobyte, twice that in a transaction; a consistent read one for each four
-        # kilobytes of all that it read (Amazon DynamoDB Developer Guide, "DynamoDB read and write operations").
+        # A write costs one unit per kilobyte, two in a transaction; a consistent read one unit per four kilobytes
+        # (Amazon DynamoDB Developer Guide, "DynamoDB read and write operations").
         price = 2 if call.operation.startswith("Transact") else 1
         counts["rows_written"] += len(written) if status < 400 else 0
         counts["row_bytes_written"] += sum(written) if status < 400 else 0
@@ -94,7 +94,7 @@ class Counting:
 
 
 def main() -> None:
-    """Serve MiniStack, counted."""
+    """Serve MiniStack with the counter."""
     server: Any = importlib.import_module("ministack.app")
     server.app = Counting(server.app)
     server.main()

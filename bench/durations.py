@@ -1,4 +1,4 @@
-"""How long functions ran, as the reports in their logs say."""
+"""Reads the billed durations of functions from their logs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _REPORT: Final = re.compile(r"^REPORT .*\bBilled Duration: (\d+) ms")
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Calls of one function, and the seconds that they are billed for, together."""
+    """Number of calls of one function and the sum of their billed seconds."""
 
     calls: int = 0
     seconds: float = 0.0
 
 
 def spent(cloud: LocalCloud, since: datetime) -> dict[str, Spent]:
-    """Return what each function spent since a moment."""
+    """Return the calls and billed seconds of each function since a moment."""
     logs = cloud.aws.client("logs")
     found: dict[str, Spent] = {}
     for name in FUNCTIONS:

@@ -1,7 +1,7 @@
-"""Runs one workload and measures it, the bare chain beside it.
+"""Measures one workload, and the bare chain for comparison.
 
-Each round is the bare chain and then the workload. In the first, both start from processes that did one order: what is
-missing is started on the way, as on AWS when nobody used the stack for a while. In a second all processes are there.
+Each round runs the bare chain and then the workload. In the first round, the functions have processes for one order and
+start more on demand, as on AWS after a quiet period. In the second round, all processes are warm.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.workloads import Workload
 
 COUNTED: Final = ("init-job", "orchestrator", "worker")
-"""Whose calls make a run's calls per order: the watchdogs' depend on how long orders take, and are told apart."""
+"""Functions whose calls count as calls per order. Calls of watchdogs depend on the duration of orders."""
 
 _SECONDS: Final = 1800
 
@@ -44,7 +44,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one workload cost in its first round. Times in seconds, memory in megabytes, money in dollars."""
+    """The measurements of one workload's first round: seconds, megabytes and US dollars."""
 
     workload: str
     orders: int
@@ -53,7 +53,7 @@ class Measurement:
     wall: float
     bare: float
     finish: float | None
-    """From the moment when the orders of a workload whose orders end together were let go; None for others."""
+    """Seconds from the release of all orders to the end, for workloads whose orders end together; otherwise None."""
     calls: list[dict[str, Any]] = field(repr=False)
     events: int
     passes: int
@@ -70,7 +70,7 @@ class Measurement:
 
     @property
     def warm_overhead(self) -> float | None:
-        """The same once every process is there; None without a second round."""
+        """The overhead with warm processes; None without a second round."""
         return None if self.warm is None else self.warm.wall / self.warm.bare
 
     @property
@@ -108,7 +108,7 @@ class Measuring:
     """Measures workloads one after another in one cloud."""
 
     def __init__(self, cloud: CountedCloud, bare: BareChain, *, parallel: int) -> None:
-        """Use a running cloud, of whose runs ``parallel`` orders are open at once."""
+        """Use a running cloud with at most ``parallel`` open orders per run."""
         self._cloud = cloud
         self._bare = bare
         self._parallel = parallel
@@ -116,12 +116,12 @@ class Measuring:
         self._dynamodb = cloud.aws.client("dynamodb")
 
     def warm_up(self, workload: Workload) -> None:
-        """Run once unmeasured, so that no process has to be started while it counts."""
+        """Run once without measuring, so that the first processes exist."""
         self._bare.run(1, lanes=1)
         self._run(workload)
 
     def measure(self, workload: Workload, *, rounds: int) -> Measurement:
-        """Measure one workload, in one round or two; raises ``AssertionError`` if a run does not succeed."""
+        """Measure one workload in one or two rounds; raise ``AssertionError`` if a run does not succeed."""
         lanes = workload.lanes(self._parallel)
         bare = self._bare.run(workload.all_orders, lanes=lanes)
         self._cloud.calls()
@@ -140,8 +140,8 @@ class Measuring:
             bare=bare,
             finish=finish,
             calls=calls,
-            events=self._rings(run_ids),
-            passes=_looks(calls),
+            events=self._events(run_ids),
+            passes=_passes(calls),
             spent=functions,
             peaks=peaks,
             warm=warm,
@@ -158,18 +158,18 @@ class Measuring:
         return Round(bare, self._run(workload)[1])
 
     def _run(self, workload: Workload) -> tuple[list[str], float, float | None]:
-        """Return the runs' ids, the seconds until the last marker, and those since the gate was opened."""
+        """Return the runs' ids, the seconds until the last done marker, and the seconds since the gate opened."""
         gate = self._cloud.aws.folder / f"gate-{uuid.uuid4().hex}"
-        # One body signed twice in the same second is one request sent twice, which the door refuses.
+        # Equal bodies signed in the same second are one repeated request, which the webhook refuses.
         jobs = [workload.job(gate=gate, username=f"bench-{number}") for number in range(workload.runs)]
-        begun = time.monotonic()
+        started = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             run_ids = list(pool.map(partial(submit, self._cloud), jobs))
-        let_go = None
+        opened = None
         if workload.together:
             for run_id in run_ids:
                 wait_until(partial(self._all_started, run_id, workload.orders), seconds=_SECONDS, subject="every claim")
-            let_go = time.monotonic()
+            opened = time.monotonic()
             gate.touch()
         for run_id in run_ids:
             wait_until(partial(self._ended, run_id), seconds=_SECONDS, subject=f"the end of run {run_id}")
@@ -178,16 +178,16 @@ class Measuring:
             marker = done_marker(self._cloud, run_id)
             if marker is None or marker.status is not RunState.SUCCEEDED:
                 raise AssertionError(f"run {run_id} of {workload.name} did not succeed: {marker}")
-            # What comes after the marker is not waited for by anybody, but belongs to this run's calls.
+            # Steps after the done marker delay nobody, but their calls count.
             wait_until(partial(self._completed, run_id), subject=f"the completed lock of run {run_id}")
-        return run_ids, ended - begun, None if let_go is None else ended - let_go
+        return run_ids, ended - started, None if opened is None else ended - opened
 
     def _all_started(self, run_id: str, orders: int) -> bool:
         found = self._keys("internal", keys.callbacks(run_id))
         return sum(key.endswith("/claim.json") for key in found) == orders
 
     def _ended(self, run_id: str) -> bool:
-        # The marker is looked for by a listing: it is the cheapest question that the local cloud answers.
+        # A listing is the cheapest request of the local cloud.
         return bool(self._keys("done", keys.done(run_id)))
 
     def _keys(self, bucket: str, prefix: str) -> list[str]:
@@ -203,8 +203,8 @@ class Measuring:
             for name in FUNCTIONS
         }
 
-    def _rings(self, run_ids: Sequence[str]) -> int:
-        """Count the events of runs: their doorbells read as many."""
+    def _events(self, run_ids: Sequence[str]) -> int:
+        """Return the number of the runs' events, from their doorbells."""
         return sum(int(self._lock(run_id)["doorbell"]["N"]) for run_id in run_ids)
 
     def _completed(self, run_id: str) -> bool:
@@ -217,8 +217,8 @@ class Measuring:
         return found
 
 
-def _looks(calls: Sequence[dict[str, Any]]) -> int:
-    """Count the orchestrator's passes: each reads the run by one query, up to a megabyte."""
+def _passes(calls: Sequence[dict[str, Any]]) -> int:
+    """Return the number of the orchestrator's passes: each reads the run by one query, up to a megabyte."""
     return round(
         sum(float(row["calls"]) for row in calls if row["caller"] == "orchestrator" and row["operation"] == "Query")
     )

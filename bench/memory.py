@@ -1,4 +1,4 @@
-"""Peak memory of the functions' processes (Linux)."""
+"""Reads the peak memory of the functions' processes (Linux)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def peaks(cloud: LocalCloud) -> dict[str, float]:
-    """Return the most megabytes that any living process of each function ever held, by the function's short name.
+    """Return the peak memory in megabytes of each function's processes, by the function's short name.
 
-    The kernel keeps the peak as long as a process lives, and the local cloud keeps functions alive between calls.
+    The kernel stores the peak while a process lives, and the local cloud keeps processes between calls.
     """
     found: dict[str, float] = {}
     prefix = f"{cloud.stack_name}-"
     for pid in processes_of(cloud.aws.folder):
         with contextlib.suppress(OSError):
             process = Path(f"/proc/{pid}")
-            told = re.search(rb"(?:^|\0)AWS_LAMBDA_FUNCTION_NAME=([^\0]*)", (process / "environ").read_bytes())
-            # The process itself and what it started share the peak of their name: commands belong to their worker.
+            name_entry = re.search(rb"(?:^|\0)AWS_LAMBDA_FUNCTION_NAME=([^\0]*)", (process / "environ").read_bytes())
+            # A process and its children have the same name here: commands count for their worker.
             peak = re.search(r"VmHWM:\s*(\d+) kB", (process / "status").read_text("utf-8"))
-            if told is not None and peak is not None:
-                name = told.group(1).decode().removeprefix(prefix)
+            if name_entry is not None and peak is not None:
+                name = name_entry.group(1).decode().removeprefix(prefix)
                 found[name] = max(found.get(name, 0.0), round(int(peak.group(1)) / 1024, 1))
     return found

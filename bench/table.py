@@ -1,4 +1,4 @@
-"""Shows measurements to people and to programs."""
+"""Formats measurements as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def tables(measurements: Sequence[Measurement]) -> list[Table]:
-    """Make three tables: what each workload took, what it called, what each function needed."""
+    """Return three tables: totals per workload, AWS calls per order, and resources per function."""
     return [_overview(measurements), _operations(measurements), _functions(measurements)]
 
 
@@ -74,7 +74,7 @@ def _functions(measurements: Sequence[Measurement]) -> Table:
 
 
 def as_json(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """Return everything that was measured as plain data."""
+    """Return all measurements as JSON data."""
     return [
         {
             "workload": one.workload,

@@ -1,4 +1,4 @@
-"""The workloads: data in ``workloads.json``, made into jobs here."""
+"""Reads the workloads from ``workloads.json`` and builds their jobs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Literal
 
 FILE = Path(__file__).with_name("workloads.json")
 PARALLEL = 16
-"""Enough for results to come together, as on AWS where a hundred are open; each worker is a process here."""
+"""Limit of open orders per run: enough for simultaneous results, although each worker is a process here."""
 ORDER_SECONDS = 300
-"""Time-out of every order: generous, a benchmark is no test of time-outs."""
+"""Time-out of every order, in seconds: long, because the benchmark does not test time-outs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One row of ``workloads.json``.
 
-    ``width`` is how many orders each layer has, where the shape is layers, each of which depends on all orders of the
-    layer before. ``runs`` such jobs are submitted at once. Where ``together`` is set, all orders wait until the last of
-    them has started and then end in the same second.
+    ``width`` is the number of orders per layer; each order of a layer depends on all orders of the previous layer.
+    ``runs`` such jobs are submitted at once. With ``together``, all orders wait until the last one has started, and end
+    in the same second.
     """
 
     name: str
@@ -33,16 +33,16 @@ class Workload:
 
     @property
     def parallel(self) -> int:
-        """Orders of a run that are open at once where nothing else is asked for: all where they must end together."""
+        """Default limit of open orders per run: all orders if they must end together."""
         return self.orders if self.together else PARALLEL
 
     @property
     def all_orders(self) -> int:
-        """Orders of all runs."""
+        """Number of orders of all runs."""
         return self.orders * self.runs
 
     def job(self, *, gate: Path, username: str = "bench") -> dict[str, Any]:
-        """Build one run's job; commands of a ``together`` workload wait until the file ``gate`` exists."""
+        """Return one run's job; commands of a ``together`` workload wait until the file ``gate`` exists."""
         wait = f"until [ -e {shlex.quote(str(gate))} ]; do sleep 0.2; done"
         commands = [wait] if self.together else ["true"]
         orders = [
@@ -52,12 +52,12 @@ class Workload:
         return {"username": username, "job_timeout": 3600, "orders": orders}
 
     def lanes(self, parallel: int) -> int:
-        """Return how many orders can run side by side where at most ``parallel`` of a run may."""
+        """Return the number of orders that can run in parallel, with at most ``parallel`` open orders per run."""
         width = {"independent": self.orders, "chain": 1, "layers": self.width}[self.shape]
         return max(1, min(width, parallel)) * self.runs
 
     def _dependencies(self, index: int) -> list[str]:
-        # Orders without a name are called after their number, which begins with 0001.
+        # An order without a name is named after its number; the first is 0001.
         if self.shape == "chain":
             return [_name(index - 1)] if index else []
         if self.shape == "layers":
@@ -71,6 +71,6 @@ def _name(index: int) -> str:
 
 
 def read() -> dict[str, Workload]:
-    """Read every workload by name, in the file's order."""
+    """Return every workload by name, in the file's order."""
     rows = json.loads(FILE.read_text("utf-8"))["workloads"]
     return {row["name"]: Workload(**row) for row in rows}
