@@ -1,10 +1,10 @@
-# The one image of every function and of the CodeBuild project.
+# The image of every function and of the CodeBuild project.
 #
 #   docker build -t iac-ci .
-#   docker run iac-ci iac_ci_init.handler.handler     a function, against a Lambda runtime API
-#   docker run iac-ci iac-ci-worker run               the CodeBuild door
+#   docker run iac-ci iac_ci_init.handler.handler     run a function; needs a Lambda runtime API
+#   docker run iac-ci iac-ci-worker run               run one order, as CodeBuild does
 #
-# OpenTofu in place of Terraform:
+# OpenTofu instead of Terraform:
 #   --build-arg TERRAFORM_IMAGE=ghcr.io/opentofu/opentofu:1.11.7-minimal --build-arg TERRAFORM_BINARY=/usr/local/bin/tofu
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
@@ -14,7 +14,7 @@ FROM ${UV_IMAGE} AS uv
 
 FROM ${TERRAFORM_IMAGE} AS terraform
 
-# The system: Python, git and ssh, without what only builds or installs need.
+# The system: Python, git and ssh, without tools for building and installing.
 FROM ${PYTHON_IMAGE} AS system
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bash ca-certificates git openssh-client >/dev/null \
@@ -29,15 +29,15 @@ RUN apt-get update -qq \
          /usr/share/man /usr/share/info /usr/share/locale \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && useradd --uid 10001 --create-home --shell /bin/bash iac-ci \
-    # Lambda runs functions as its own user; ssh, which git calls, refuses a user that has no name.
+    # Lambda runs functions as its own user id; ssh, which git uses, needs a user name for it.
     && groupadd --gid 990 --non-unique lambda \
     && useradd --uid 993 --non-unique --gid lambda --no-create-home --home-dir /nonexistent lambda
 
-# Third-party packages, from the lock alone: this layer stays while only our own code changes.
+# Third-party packages, from the lock only: this layer does not change when only our own code changes.
 FROM ${PYTHON_IMAGE} AS dependencies
 COPY --from=uv /uv /usr/local/bin/uv
-# Compiled, and never compared with the source again: a function's file system can only be read, so that what is not
-# compiled here would be compiled at every cold start.
+# Byte code without a check against the source: a function's file system is read-only, so modules that are not compiled
+# here would be compiled at every cold start.
 ENV UV_PROJECT_ENVIRONMENT=/opt/iac-ci UV_PYTHON=/usr/local/bin/python3 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy \
     UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_NO_CACHE=1
 WORKDIR /source
@@ -45,14 +45,14 @@ COPY pyproject.toml uv.lock ./
 RUN uv sync --quiet --frozen --only-group image --no-install-workspace \
     && rm -f /opt/iac-ci/.lock /opt/iac-ci/.gitignore
 
-# Our own packages as wheels, and apart from the rest what they add to it.
+# Our own packages as wheels; /own has only the files that they add.
 FROM dependencies AS packages
 COPY packages packages
 RUN uv sync --quiet --frozen --only-group image --no-editable \
     && mkdir /own && cd /opt/iac-ci \
     && tar -c bin/iac-ci-worker lib/python3*/site-packages/iac_ci_* | tar -x -C /own
 
-# From nothing, so that what was removed above is in no layer.
+# From scratch, so that no layer contains the files that were removed above.
 FROM scratch
 COPY --from=system / /
 ARG TERRAFORM_BINARY=/bin/terraform
@@ -61,7 +61,7 @@ COPY --from=dependencies /opt/iac-ci /opt/iac-ci
 COPY --from=packages /own /opt/iac-ci
 ENV PATH=/opt/iac-ci/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1
-# What the functions need of the standard library, compiled too; and each can be imported. Orders find the engine's sops.
+# Imports every handler, which compiles the standard library and proves the imports. The link lets orders use sops.
 RUN python -c 'import awslambdaric.bootstrap, iac_ci_init.wiring, iac_ci_init.handler, iac_ci_orchestrator.wiring, \
 iac_ci_orchestrator.handler, iac_ci_watchdog.wiring, iac_ci_watchdog.handler, iac_ci_worker.wiring, iac_ci_worker.handler' \
     && ln -s /opt/iac-ci/bin/sops /usr/local/bin/sops
@@ -69,8 +69,8 @@ COPY --from=packages /source/uv.lock /usr/share/iac-ci/uv.lock
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="iac-ci" org.opencontainers.image.revision="${REVISION}"
 USER iac-ci
-# The runtime client imports from here first; so no place that a run can write to.
+# The runtime client imports from the working directory first, so runs must not be able to write to it.
 WORKDIR /opt/iac-ci
-# A command that names a function goes to Lambda's runtime client; any other is run as it is.
+# The runtime client runs a command that names a function; any other command runs directly.
 ENTRYPOINT ["/bin/sh", "-c", "case \"$1\" in iac_ci_*.handler.handler) exec python -m awslambdaric \"$@\" ;; *) exec \"$@\" ;; esac", "iac-ci"]
 CMD ["bash"]
