@@ -12,6 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from bench import aws_calls
+from iac_ci_local.gateway import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,5 +97,5 @@ class Counting:
 def main() -> None:
     """Serve MiniStack with the counter."""
     server: Any = importlib.import_module("ministack.app")
-    server.app = Counting(server.app)
+    server.app = Counting(guarded(server.app))
     server.main()

@@ -48,7 +48,7 @@ def test_each_next_commit_is_another(stand):
         heads.add(stand.project.repository.head("change"))
     assert len(heads) == 3
     assert stand.project.repository.file("app/main.tf", "change")[0] == b"# head\n# pushed again\n# pushed again\n"
-    assert [sent.answer for sent in stand.deliveries.done] == ["no webhook is set"] * 2
+    assert [sent.answer for sent in stand.deliveries.done] == ["no webhook URL is set"] * 2
 
 
 def test_its_page_is_there_and_events_go_where_it_is_told(stand):

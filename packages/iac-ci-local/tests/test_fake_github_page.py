@@ -50,6 +50,17 @@ def host(project, deliveries) -> Iterator[CodeHostServer]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def browser(host, monkeypatch) -> requests.Session:
+    """Open the page with its key, and use that browser's cookie for every request of the test."""
+    session = requests.Session()
+    monkeypatch.setattr(requests, "get", session.get)
+    monkeypatch.setattr(requests, "post", session.post)
+    monkeypatch.setattr(requests, "request", session.request)
+    session.get(f"{place(host)}?key={host._pages.key}", timeout=SECONDS)
+    return session
+
+
 def place(host):
     return f"{host.url}/demo/pets/pull/1"
 
@@ -76,6 +87,33 @@ def test_the_page_shows_the_pull_request_and_runs_nothing_of_it(host, project):
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert set(re.findall(r"<script\b[^>]*>", answer.text)) == {'<script src="/-/page.js">'}
+
+
+@pytest.mark.parametrize("key", ["", "guessed", "%00", "\u2028"])
+def test_without_its_key_a_page_shows_and_does_nothing(host, project, deliveries, key):
+    proof = host._pages._proof
+    name = next(iter(host._pages._cookie.split()))
+    with requests.Session() as stranger:
+        if key:
+            stranger.headers["Cookie"] = f"{name}={key}".encode().decode("latin-1")
+        for path in ("", "/conversation", f"?key={key}"):
+            answer = stranger.get(f"{place(host)}{path}", timeout=SECONDS)
+            assert answer.status_code == 403
+            assert proof not in answer.text
+        for path in ("/comments", "/push"):
+            form = {"proof": proof, "text": "/iac-ci apply", "person": "author"}
+            assert stranger.post(f"{place(host)}{path}", data=form, timeout=SECONDS).status_code == 403
+    assert (project.comments(1), deliveries.done) == ([], [])
+
+
+def test_the_key_moves_from_the_address_to_a_cookie(host):
+    with requests.Session() as reader:
+        answer = reader.get(f"{place(host)}?key={host._pages.key}", timeout=SECONDS, allow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/demo/pets/pull/1")
+        assert "HttpOnly; SameSite=Strict" in answer.headers["Set-Cookie"]
+        page = reader.get(place(host), timeout=SECONDS)
+        assert page.status_code == 200
+        assert host._pages.key not in page.text
 
 
 def test_the_page_loads_nothing_but_its_own_two_files(host):

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from iac_ci_local.ministack import LocalAws, LocalCloudError
 from iac_ci_local.testing import processes_of, wait_until, zipped
@@ -102,7 +104,7 @@ def test_a_cloud_whose_server_died_says_so(aws: LocalAws) -> None:
         theirs = {bucket["Name"] for bucket in other.client("s3").list_buckets()["Buckets"]}
         assert (mine, theirs) == ({"one"}, {"two"})
         assert aws.account != other.account
-        server = next(pid for pid in processes_of(other.folder) if b"ministack" in _command(pid))
+        server = next(pid for pid in processes_of(other.folder) if b"iac_ci_local.gateway" in _command(pid))
         os.kill(server, signal.SIGKILL)
 
         def noticed() -> bool:
@@ -128,3 +130,13 @@ def test_the_users_environment_does_not_reach_the_functions(
 
 def _command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.local_cloud
+@pytest.mark.parametrize("key", ["test", "123456789012", "account", "ROOT00000000000000000000000000000000"])
+def test_only_the_clouds_own_key_is_root(aws: LocalAws, key: str) -> None:
+    session = {**aws.session, "aws_access_key_id": aws.account if key == "account" else key}
+    for service, call in (("lambda", "list_functions"), ("sts", "get_caller_identity"), ("s3", "list_buckets")):
+        with pytest.raises(ClientError):
+            getattr(boto3.client(service, **session), call)()
+    assert aws.client("lambda").list_functions()["Functions"] is not None

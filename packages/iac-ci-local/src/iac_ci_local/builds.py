@@ -1,9 +1,11 @@
 """CodeBuild of the local cloud: runs each build's worker as a process.
 
-MiniStack knows CodeBuild's metadata only, so the functions are given this endpoint as ``AWS_ENDPOINT_URL_CODEBUILD``.
-It speaks the three operations of the JSON protocol that the engine uses (AWS CodeBuild API Reference, "StartBuild",
-"BatchGetBuilds", "StopBuild"). A build runs ``iac-ci-worker run`` as a process group, with the credentials of the role
-``worker-build`` and nothing else of the account's.
+MiniStack implements CodeBuild's metadata only, so the functions get this endpoint as ``AWS_ENDPOINT_URL_CODEBUILD``. It
+implements the three operations that the engine uses (AWS CodeBuild API Reference, "StartBuild", "BatchGetBuilds",
+"StopBuild"). A build runs ``iac-ci-worker run`` as a process group, with credentials of the role ``worker-build`` only.
+
+A build is a command of this user, so the server requires a token: it is the path of the endpoint, which only the
+processes of this cloud know. It also refuses every Host header except its own address.
 """
 
 from __future__ import annotations
@@ -24,15 +26,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+from iac_ci_local.loopback import is_own_host, is_token
+
 _TARGET_PREFIX: Final = "CodeBuild_20161006."
 _STOP_SECONDS: Final = 15.0
+_MAX_BODY_BYTES: Final = 1024 * 1024
+
+TOKEN_VARIABLE: Final = "IAC_CI_BUILDS_TOKEN"  # noqa: S105 - a variable's name
+"""The environment variable with the server's token: arguments of processes are visible to other users."""
 
 
 class BuildRefused(Exception):
-    """A request that CodeBuild would refuse, with the error's name on the wire."""
+    """A request that CodeBuild refuses; ``kind`` is the name of the error in the answer."""
 
     def __init__(self, kind: str, message: str) -> None:
-        """Keep the error's name and its message."""
+        """Store the error's name and its message."""
         super().__init__(message)
         self.kind = kind
 
@@ -50,9 +58,9 @@ class Build:
     status: str = "IN_PROGRESS"
     ended: float | None = None
 
-    def shape(self) -> dict[str, Any]:
-        """Return the build as CodeBuild describes it."""
-        shape: dict[str, Any] = {
+    def description(self) -> dict[str, Any]:
+        """Return the build in CodeBuild's format; times are seconds since 1970."""
+        description: dict[str, Any] = {
             "id": self.identifier,
             "arn": self.arn,
             "projectName": self.project,
@@ -62,13 +70,13 @@ class Build:
             "currentPhase": "BUILD" if self.ended is None else "COMPLETED",
         }
         if self.ended is not None:
-            shape["endTime"] = self.ended
-        return shape
+            description["endTime"] = self.ended
+        return description
 
 
 @dataclass(slots=True)
 class Builds:
-    """The projects that exist and the builds that were started."""
+    """The defined projects and the started builds. Thread-safe."""
 
     folder: Path
     projects: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -76,48 +84,48 @@ class Builds:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def project(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Define a project; only the local cloud itself calls this."""
+        """Define a project; only the local cloud itself sends this request."""
         with self._lock:
             self.projects[request["name"]] = request
         return {}
 
     def start(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Start a build, once for each idempotency token."""
+        """Start a build, once per idempotency token; raise ``BuildRefused`` for an unknown project."""
         project = self.projects.get(request.get("projectName", ""))
         if project is None:
-            raise BuildRefused("ResourceNotFoundException", f"no project {request.get('projectName')!r}")
+            raise BuildRefused("ResourceNotFoundException", f"project {request.get('projectName')!r} does not exist")
         token = request.get("idempotencyToken")
         with self._lock:
             if token:
                 for known in self._builds.values():
                     if known.token == token:
-                        return {"build": known.shape()}
+                        return {"build": known.description()}
             identifier = f"{project['name']}:{uuid.uuid4()}"
             build = Build(identifier, f"{project['arn_prefix']}{identifier}", project["name"], time.time(), token)
             self._builds[identifier] = build
         minutes = request.get("timeoutInMinutesOverride") or project["timeout_minutes"]
         variables = {entry["name"]: entry["value"] for entry in request.get("environmentVariablesOverride", [])}
         threading.Thread(target=self._run, args=(build, project, variables, minutes * 60), daemon=True).start()
-        return {"build": build.shape()}
+        return {"build": build.description()}
 
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Describe builds."""
+        """Return the builds with the requested ids, and the ids of unknown ones."""
         wanted = request.get("ids", [])
         with self._lock:
-            found = [self._builds[identifier].shape() for identifier in wanted if identifier in self._builds]
+            found = [self._builds[identifier].description() for identifier in wanted if identifier in self._builds]
             missing = [identifier for identifier in wanted if identifier not in self._builds]
         return {"builds": found, "buildsNotFound": missing}
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Stop a build; one that has ended stays as it is."""
+        """Stop a build; an ended build does not change. Raise ``BuildRefused`` for an unknown one."""
         with self._lock:
             build = self._builds.get(request.get("id", ""))
         if build is None:
-            raise BuildRefused("ResourceNotFoundException", f"no build {request.get('id')!r}")
+            raise BuildRefused("ResourceNotFoundException", f"build {request.get('id')!r} does not exist")
         if build.ended is None:
             build.status = "STOPPED"
             self._end(build)
-        return {"build": build.shape()}
+        return {"build": build.description()}
 
     def _run(self, build: Build, project: dict[str, Any], variables: dict[str, str], seconds: float) -> None:
         home = self.folder / "builds" / build.identifier.partition(":")[2]
@@ -134,7 +142,7 @@ class Builds:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-                if build.status == "STOPPED":  # asked for before there was a process
+                if build.status == "STOPPED":  # stopped before the process existed
                     self._end(build)
                 try:
                     code = build.process.wait(timeout=seconds)
@@ -147,8 +155,8 @@ class Builds:
             if code != 0:
                 sys.stderr.write((home / "build.log").read_text("utf-8", "replace")[-4000:])
                 sys.stderr.flush()
-        except Exception as error:  # noqa: BLE001 - a build that cannot start has faulted, whatever the reason
-            sys.stderr.write(f"build {build.identifier} did not run: {error!r}\n")
+        except Exception as error:  # noqa: BLE001 - any error here is a fault of the build
+            sys.stderr.write(f"build {build.identifier} could not start: {error!r}\n")
             sys.stderr.flush()
             build.status = "FAULT"
         finally:
@@ -158,7 +166,7 @@ class Builds:
     def _environment(self, build: Build, project: dict[str, Any], home: Path) -> dict[str, str]:
         import boto3
 
-        # As on AWS the build's credentials are the service role's, made anew for each build.
+        # As on AWS, each build gets new credentials of the service role.
         session = boto3.client("sts").assume_role(RoleArn=project["role_arn"], RoleSessionName="AWSCodeBuild")
         credentials = session["Credentials"]
         temporary = home / "tmp"
@@ -182,7 +190,7 @@ class Builds:
 
     @staticmethod
     def _end(build: Build) -> None:
-        """Ask the build's process group to end, then make it."""
+        """Send SIGTERM to the build's process group, and SIGKILL after 15 seconds."""
         process = build.process
         if process is None or process.poll() is not None:
             return
@@ -196,10 +204,11 @@ class Builds:
 
 
 def _unknown(_: dict[str, Any]) -> dict[str, Any]:
-    raise BuildRefused("InvalidInputException", "the local cloud does not know this operation")
+    raise BuildRefused("InvalidInputException", "the local cloud does not support this operation")
 
 
-def _handler(builds: Builds) -> type[BaseHTTPRequestHandler]:
+def request_handler(builds: Builds, token: str) -> type[BaseHTTPRequestHandler]:
+    """Return the handler class of a server for ``builds`` that accepts requests to ``/<token>`` only."""
     operations = {
         "StartBuild": builds.start,
         "BatchGetBuilds": builds.get,
@@ -207,11 +216,22 @@ def _handler(builds: Builds) -> type[BaseHTTPRequestHandler]:
         "LocalDefineProject": builds.project,
     }
 
-    class JobIntake(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = 60
 
         def do_POST(self) -> None:  # the name that http.server calls
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            if not self._is_allowed():
+                # The body is not read, so the connection cannot be used again.
+                self.close_connection = True
+                self._answer(403, {"__type": "AccessDeniedException", "message": "wrong token or host name"})
+                return
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal() or int(length) > _MAX_BODY_BYTES:
+                self.close_connection = True
+                self._answer(413, {"__type": "InvalidInputException", "message": f"at most {_MAX_BODY_BYTES} bytes"})
+                return
+            body = self.rfile.read(int(length))
             operation = operations.get(self.headers.get("X-Amz-Target", "").removeprefix(_TARGET_PREFIX), _unknown)
             try:
                 self._answer(200, operation(json.loads(body)))
@@ -220,8 +240,12 @@ def _handler(builds: Builds) -> type[BaseHTTPRequestHandler]:
             except (KeyError, TypeError, ValueError) as error:
                 self._answer(400, {"__type": "InvalidInputException", "message": repr(error)})
 
-        def _answer(self, status: int, shape: dict[str, Any]) -> None:
-            body = json.dumps(shape).encode()
+        def _is_allowed(self) -> bool:
+            port: int = self.server.server_address[1]  # type: ignore[index,assignment]
+            return is_own_host(self.headers.get("Host", ""), port) and is_token(self.path.strip("/"), token)
+
+        def _answer(self, status: int, answer: dict[str, Any]) -> None:
+            body = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(body)))
@@ -229,15 +253,18 @@ def _handler(builds: Builds) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Write nothing: the log is for what went wrong."""
+            """Write nothing: the log is for errors."""
 
-    return JobIntake
+    return Handler
 
 
 def main() -> None:
-    """Serve on the listening socket whose descriptor is the first argument, with the second as working folder."""
+    """Serve on the listening socket with the descriptor in the first argument; the second is the working folder."""
+    token = os.environ.pop(TOKEN_VARIABLE)
     listening = socket.socket(fileno=int(sys.argv[1]))
-    server = ThreadingHTTPServer(listening.getsockname(), _handler(Builds(Path(sys.argv[2]))), bind_and_activate=False)
+    server = ThreadingHTTPServer(
+        listening.getsockname(), request_handler(Builds(Path(sys.argv[2])), token), bind_and_activate=False
+    )
     server.socket.close()
     server.socket = listening
     server.daemon_threads = True

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_common.errors import IacCiError
+from iac_ci_local.builds import TOKEN_VARIABLE
+from iac_ci_local.gateway import ACCESS_KEY_VARIABLE
 from iac_ci_local.names import REGION
 
 if TYPE_CHECKING:
@@ -59,7 +61,11 @@ class LocalAws:
     account: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**11) + 10**11))
     folder: Path = field(init=False)
     endpoint: str = field(init=False, default="")
-    builds_endpoint: str = field(init=False, default="")
+    builds_endpoint: str = field(init=False, default="", repr=False)
+    """URL of the build service; its path is the service's token."""
+
+    _builds_token: str = field(init=False, default="", repr=False)
+    _access_key: str = field(init=False, repr=False, default_factory=lambda: f"ROOT{secrets.token_hex(16).upper()}")
     _supervisor: subprocess.Popen[str] | None = field(init=False, default=None)
 
     def __enter__(self) -> Self:
@@ -75,8 +81,8 @@ class LocalAws:
 
     @property
     def access_key(self) -> str:
-        """Access key of the account's root: the account number, by MiniStack's convention."""
-        return self.account
+        """Access key of the account's root, random for each cloud: every caller with it is root (see ``gateway``)."""
+        return self._access_key
 
     @property
     def secret_key(self) -> str:
@@ -159,7 +165,8 @@ class LocalAws:
         port = _free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         with socket.create_server(("127.0.0.1", 0)) as builds:
-            self.builds_endpoint = f"http://127.0.0.1:{builds.getsockname()[1]}"
+            self._builds_token = secrets.token_urlsafe(32)
+            self.builds_endpoint = f"http://127.0.0.1:{builds.getsockname()[1]}/{self._builds_token}"
             self._start_supervisor(port, builds)
         self._wait_until_ready()
 
@@ -194,10 +201,12 @@ class LocalAws:
             "IOT_MTLS_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
             "AUTH": "true",
+            ACCESS_KEY_VARIABLE: self.access_key,
             "SFN_WAIT_SCALE": str(self.speed.wait_scale),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": str(self.speed.retry_seconds),
         }
         build_service = clean | {
+            TOKEN_VARIABLE: self._builds_token,
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -207,7 +216,7 @@ class LocalAws:
             "folder": str(self.folder),
             "children": [
                 {
-                    "command": [sys.executable, "-m", "ministack"],
+                    "command": [sys.executable, "-m", "iac_ci_local.gateway"],
                     "environment": ministack,
                     "folder": str(self.folder),
                     "log": str(self.folder / "ministack.log"),

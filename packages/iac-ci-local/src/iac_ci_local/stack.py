@@ -126,12 +126,18 @@ class StackBuilder:
 
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
         """Return every function with its environment: the stack's variables and those of the local cloud."""
-        local = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+        local = {"AWS_EC2_METADATA_DISABLED": "true"}
+        # The URL has the build service's token: the worker, which starts no builds, does not get it.
+        builds = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint}
         return [
             FunctionDefinition(
                 name,
                 settings,
-                {**settings["environment"], **local, **(self._worker if name == "worker" else {}), **self._extra},
+                {
+                    **settings["environment"],
+                    **(local | self._worker if name == "worker" else local | builds),
+                    **self._extra,
+                },
             )
             for name, settings in files.read("functions.json")["functions"].items()
         ]

@@ -81,8 +81,8 @@ class Demo:
 
     @property
     def page(self) -> str:
-        """URL of the pull request's page."""
-        return f"{self.host.url}/{self.project.full_name}/pull/{NUMBER}"
+        """URL of the pull request's page, with the key that opens it."""
+        return f"{self.host.url}/{self.project.full_name}/pull/{NUMBER}?key={self._page_key}"
 
     def open_pull_request(self, webhook: str) -> Callable[[], None]:
         """Send the event of the opened pull request, and later events, to ``webhook``; return a function that waits."""
@@ -91,7 +91,9 @@ class Demo:
 
     def _pages(self, host: CodeHostServer) -> PullRequestPages:
         activity = Activity(self.project, host.url, self.deliveries)
-        return PullRequestPages(self.project, activity, self.deliveries, self.next_commit)
+        pages = PullRequestPages(self.project, activity, self.deliveries, self.next_commit)
+        self._page_key = pages.key
+        return pages
 
     def next_commit(self, number: int) -> dict[str, File | bytes | None]:
         """Return a further small change to a file of the pull request."""

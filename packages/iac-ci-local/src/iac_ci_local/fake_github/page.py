@@ -1,7 +1,8 @@
 """The page of a pull request: changed files, statuses, comments, and forms to comment and to push.
 
 All text is escaped or comes from ``rendering``; the content security policy lets the browser load only the two files in
-``page_files``.
+``page_files``. A page acts as the user, so it needs a key: the first request has it in the query, and the answer moves
+it to a cookie.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hmac
 import re
 import secrets
 from html import escape
+from http.cookies import CookieError, SimpleCookie
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
@@ -18,6 +20,7 @@ from urllib.parse import parse_qs
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_local.fake_github import rendering
 from iac_ci_local.fake_github.messages import Answer
+from iac_ci_local.loopback import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +58,10 @@ class PullRequestPages:
         self._activity = activity
         self._deliveries = deliveries
         self._next_commit = next_commit
+        self.key = secrets.token_urlsafe(24)
+        """The key in the address of a page. Other users of the machine do not know it."""
+        # The name differs between code hosts, because browsers share cookies between ports.
+        self._cookie = f"iac-ci-{hashlib.sha256(self.key.encode()).hexdigest()[:12]}"
         # A page of another site can send a form here, but cannot read this value from our page.
         self._proof = secrets.token_urlsafe(24)
         name = re.escape(f"/{project.full_name}")
@@ -68,6 +75,11 @@ class PullRequestPages:
         found = self._path.fullmatch(request.path)
         if found is None:
             return None
+        if request.method == "GET" and is_token(request.query.get("key", ""), self.key):
+            cookie = f"{self._cookie}={self.key}; Path=/; HttpOnly; SameSite=Strict"
+            return Answer(303, b"", {**_HEADERS, "Location": request.path, "Set-Cookie": cookie})
+        if not is_token(self._key_of(request), self.key):
+            return _plain(403, "open the address that iac-ci printed: it has the key of this page")
         try:
             pull = self._project.pull_request(int(found[1]))
         except NotFound:
@@ -82,6 +94,13 @@ class PullRequestPages:
             return Answer.of_json(200, {"version": version, "html": conversation}, _HEADERS)
         page = self._page(pull, conversation, version)
         return Answer(200, page.encode(), {**_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+
+    def _key_of(self, request: Request) -> str:
+        try:
+            cookie = SimpleCookie(request.headers.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return ""
+        return "" if cookie is None else cookie.value
 
     def _act(self, pull: OpenPullRequest, action: str, request: Request) -> Answer:
         try:
@@ -157,7 +176,8 @@ into <code>{escape(pull.base_branch)}</code></p>
         ]
         if len(changes) > _MOST_FILES_SHOWN:
             lines.append(f"<li>and {len(changes) - _MOST_FILES_SHOWN} more</li>")
-        return f'<h2>{len(changes)} changed file{"" if len(changes) == 1 else "s"}</h2><ul class="plain">{"".join(lines)}</ul>'
+        plural = "" if len(changes) == 1 else "s"
+        return f'<h2>{len(changes)} changed file{plural}</h2><ul class="plain">{"".join(lines)}</ul>'
 
     def _statuses(self, pull: OpenPullRequest) -> str:
         head = self._project.repository.head(pull.head_branch)

@@ -1,0 +1,119 @@
+"""MiniStack behind a gateway: the server process of a local cloud.
+
+MiniStack treats well-known access keys, account numbers and unsigned requests as the account's root, without checking a
+signature. Root can create a Lambda function, which is a program of this user, so any user of the machine and any web
+page could run commands. The gateway lets root in by one random access key only, refuses MiniStack's own unsigned
+endpoints, and refuses every Host header except the server's own address. MiniStack itself checks the signatures of all
+other keys.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from iac_ci_local.loopback import is_own_host, is_token
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    App = Callable[..., Awaitable[None]]
+
+ACCESS_KEY_VARIABLE: Final = "AWS_ACCESS_KEY_ID"
+"""The environment variable with root's access key; MiniStack reads it too."""
+
+_PORT_VARIABLE: Final = "GATEWAY_PORT"
+_UNSIGNED: Final = (
+    ("GET", re.compile(r"/_ministack/ready")),
+    # The webhook: its function checks the signature of the body.
+    ("POST", re.compile(r"/_aws/execute-api/[A-Za-z0-9-]+/[A-Za-z0-9_-]+/[A-Za-z0-9_/-]*")),
+)
+
+
+class Gateway:
+    """An ASGI application that passes allowed requests on to MiniStack and answers 403 to all others."""
+
+    def __init__(self, served: App, *, port: int, access_key: str) -> None:
+        """Serve on ``port``; ``access_key`` is the only key of the account's root."""
+        self._served = served
+        self._port = port
+        self._access_key = access_key
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Handle one connection of the server: a request, a WebSocket, which is refused, or the server's own events."""
+        if scope["type"] == "lifespan":
+            await self._served(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close"})
+        elif problem := self.problem(scope):
+            await _refuse(send, problem, as_json=any(name == b"x-amz-target" for name, _ in scope["headers"]))
+        else:
+            await self._served(scope, receive, send)
+
+    def problem(self, scope: Mapping[str, Any]) -> str | None:
+        """Return why a request is refused; None if it is allowed."""
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name = raw_name.decode("latin-1").lower()
+            if name in headers and name in {"host", "authorization", "x-amz-target"}:
+                return f"the header {name} is repeated"
+            headers[name] = raw_value.decode("latin-1")
+        if not is_own_host(headers.get("host", ""), self._port):
+            return "unknown host name"
+        keys = _access_keys(headers, parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        if not any(keys):
+            return None if self._may_be_unsigned(scope, headers) else "the request is not signed"
+        if any(_is_root(key) and not is_token(key, self._access_key) for key in keys if key):
+            return "wrong access key of the local cloud's root"
+        return None
+
+    @staticmethod
+    def _may_be_unsigned(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+        return "x-amz-target" not in headers and any(
+            scope["method"] == method and pattern.fullmatch(scope["path"]) for method, pattern in _UNSIGNED
+        )
+
+
+def _access_keys(headers: dict[str, str], query: dict[str, list[str]]) -> Sequence[str]:
+    """Return the access keys that MiniStack may read from a request, with its own parser."""
+    read: Any = importlib.import_module("ministack.core.router").extract_access_key_id
+    return [str(read(headers, None)), str(read(headers, query)), str(read({}, query))]
+
+
+def _is_root(access_key: str) -> bool:
+    is_root: Any = importlib.import_module("ministack.core.iam_evaluator").is_root_access_key
+    return bool(is_root(access_key))
+
+
+async def _refuse(send: Any, problem: str, *, as_json: bool) -> None:
+    """Answer 403 in the format of the request's protocol: JSON with a target header, otherwise XML."""
+    if as_json:
+        kind, text = "application/x-amz-json-1.1", json.dumps({"__type": "AccessDeniedException", "message": problem})
+    else:
+        error = f"<Error><Code>AccessDenied</Code><Message>{escape(problem)}</Message></Error>"
+        kind, text = "application/xml", f"<ErrorResponse>{error}</ErrorResponse>"
+    body = text.encode()
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def guarded(served: App) -> Gateway:
+    """Return an application behind the gateway, with port and access key from the environment."""
+    return Gateway(served, port=int(os.environ[_PORT_VARIABLE]), access_key=os.environ[ACCESS_KEY_VARIABLE])
+
+
+def main() -> None:
+    """Serve MiniStack behind the gateway until the process ends."""
+    server: Any = importlib.import_module("ministack.app")
+    server.app = guarded(server.app)
+    server.main()
+
+
+if __name__ == "__main__":
+    main()
