@@ -57,7 +57,9 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
         assert "watchdog-gone" in found
 
         assert iac_ci("nudge", run)[1]["watchdog_started"]
-        wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), subject="the orchestrator to be done")
+        wait_until(
+            lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), subject="the orchestrator to be done"
+        )
 
         code, said = iac_ci("cancel", run, "--reason", "no longer wanted")
         assert (code, said["cancelled"], said["left_running"]) == (0, ["after"], ["slow"])
