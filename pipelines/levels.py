@@ -1,10 +1,9 @@
-"""Whether this version can end the runs that are open: run before anything is deployed.
+"""Checks before a deployment that this version can end the open runs.
 
-A version whose open runs the version before cannot end has a higher ``stack_level``: the variable
-``IAC_CI_STACK_LEVEL`` of init-job in ``terraform/deploy/stack/functions.json``. Every accepted job and every run's row
-holds the level that it was accepted under, and the stack's parameter of outputs the level that is deployed. Only where
-the deployed level is above this version's are runs looked for: one scan of the orders table, a read unit for every 4 KB
-of it, and a listing of the accepted jobs.
+A version gets a higher ``stack_level`` (``IAC_CI_STACK_LEVEL`` of init-job in terraform/deploy/stack/functions.json) if
+the previous version cannot end its open runs. Accepted jobs and rows of runs have the level of their acceptance, and
+the stack's outputs have the deployed level. If the deployed level is higher than this version's, the check scans the
+orders table (one read unit per 4 KB) and lists the accepted jobs.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FIRST_LEVEL: Final = 1
-"""Level of what was written before levels were."""
+"""Level of jobs and rows without a level."""
 
 REFUSED: Final = 5
-"""Exit code where runs are open that this version may not be able to end."""
+"""Exit code if this version may be unable to end open runs."""
 
 FUNCTIONS: Final = Path(__file__).resolve().parents[1] / "terraform" / "deploy" / "stack" / "functions.json"
 _ENDED: Final = ("succeeded", "failed", "timed_out", "cancelled")
@@ -51,13 +50,13 @@ class OpenRun(NamedTuple):
 
 
 def own_level() -> int:
-    """Return the level of the version that this checkout is."""
+    """Return the level of this checkout's version."""
     functions = json.loads(FUNCTIONS.read_text("utf-8"))["functions"]
     return int(functions["init-job"]["environment"]["IAC_CI_STACK_LEVEL"])
 
 
 def deployed(stack: str) -> dict[str, Any] | None:
-    """Read the outputs of the deployed stack; None where there is none."""
+    """Return the outputs of the deployed stack; None if there is no stack."""
     try:
         answer = boto3.client("ssm").get_parameter(Name=f"/iac-ci/{stack}/outputs")
     except ClientError as error:
@@ -69,9 +68,9 @@ def deployed(stack: str) -> dict[str, Any] | None:
 
 
 def open_runs(outputs: dict[str, Any], above: int) -> list[OpenRun]:
-    """Find the open runs that were accepted at a level above ``above``, oldest first.
+    """Return the open runs with a level above ``above``, oldest first.
 
-    A run whose rows have expired cannot be ended by any version and is not among them.
+    Runs whose rows have expired are left out, because no version can end them.
     """
     prepared, found = _prepared(outputs["orders_table"])
     found += _unprepared(outputs["internal_bucket"], prepared)
@@ -80,7 +79,7 @@ def open_runs(outputs: dict[str, Any], above: int) -> list[OpenRun]:
 
 
 def _prepared(table: str) -> tuple[set[str], list[OpenRun]]:
-    """Return the ids of all runs that have rows, and those that are open."""
+    """Return the ids of all runs with rows, and the open runs."""
     pages = (
         boto3.client("dynamodb")
         .get_paginator("scan")
@@ -105,7 +104,7 @@ def _prepared(table: str) -> tuple[set[str], list[OpenRun]]:
 
 
 def _unprepared(bucket: str, prepared: set[str]) -> Iterator[OpenRun]:
-    """Find accepted jobs without rows."""
+    """Return the accepted jobs without rows."""
     storage = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
     for page in storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=_JOBS):
         for key in (entry["Key"] for entry in page.get("Contents", [])):
@@ -122,7 +121,7 @@ def _unprepared(bucket: str, prepared: set[str]) -> Iterator[OpenRun]:
 
 
 def check(stack: str) -> None:
-    """End with 0 if this version may be deployed, with ``REFUSED`` and the list of the runs if not."""
+    """Return if this version may be deployed; otherwise print the runs and exit with ``REFUSED``."""
     outputs = deployed(stack)
     own = own_level()
     level = int((outputs or {}).get("stack_level", FIRST_LEVEL))
@@ -130,9 +129,7 @@ def check(stack: str) -> None:
         return
     found = open_runs(outputs, own)
     if not found:
-        sys.stdout.write(
-            f"The stack goes back from level {level} to {own}: no run is open that needs the higher one.\n"
-        )
+        sys.stdout.write(f"The stack changes from level {level} to {own}: no open run needs the higher level.\n")
         return
     listed = [
         f"  {run.run_id}  {run.state}, level {run.level}, since {run.accepted_at}, ends by {run.deadline}"
@@ -145,7 +142,7 @@ def check(stack: str) -> None:
         f"{runs} open that may never end under it:",
         *listed,
         *more,
-        "Let them end, or cancel them with `iac-ci cancel`, or deploy a version of the higher level.",
+        "Wait until they have ended, cancel them with `iac-ci cancel`, or deploy a version of the higher level.",
         "Nothing was changed; it is safe to run this again.",
     ]
     sys.stderr.write("\n".join(lines) + "\n")
@@ -153,11 +150,11 @@ def check(stack: str) -> None:
 
 
 def main() -> None:
-    """Check the stack that the argument names; what AWS refuses or cannot be read is reported in a line."""
+    """Check the stack in the argument; print an error of AWS or in stored data as one line."""
     try:
         check(sys.argv[1])
     except (ClientError, BotoCoreError) as error:
-        sys.stderr.write(f"deploy: the open runs could not be looked for: {error}. Nothing was changed.\n")
+        sys.stderr.write(f"deploy: the open runs could not be read: {error}. Nothing was changed.\n")
         sys.exit(1)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         sys.stderr.write(

@@ -87,7 +87,7 @@ output "alarm_topic_arn" {
 }
 
 output "stack_level" {
-  description = "Level of the deployed version: pipelines/deploy goes below it only while no open run needs it."
+  description = "Level of the deployed version; pipelines/deploy installs a lower one only if no open run needs this one."
   value       = local.stack_level
 }
 

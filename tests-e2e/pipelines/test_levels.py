@@ -103,7 +103,7 @@ def test_it_goes_back_once_they_have_ended(deployed):
     for run_id in (RUN, UNPREPARED, PAUSED):
         dynamodb.put_item(TableName="acme-orders", Item=row(run_id, "cancelled", 2))
     said = goes_on(deployed)
-    assert "The stack goes back from level 2 to 1: no run is open that needs the higher one." in said
+    assert "The stack changes from level 2 to 1: no open run needs the higher level." in said
 
 
 def test_a_version_of_the_same_level_is_deployed_whatever_is_open(deployed):
