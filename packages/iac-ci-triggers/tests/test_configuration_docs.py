@@ -34,7 +34,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 if not PAGE.exists():
     pytest.skip("the package stands alone, without the project's pages", allow_module_level=True)
 TEXT = PAGE.read_text("utf-8")
-EXAMPLE = re.search(r"```yaml\n(.*?)```", TEXT, re.DOTALL)[1].encode()
+SMALLEST, EXAMPLE = (block.encode() for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
 VALUES = TemplateValues(pr_number=7, sha="0" * 40, actor="mona")
 
 
@@ -55,6 +55,15 @@ def test_the_example_does_what_its_comments_say():
     assert shop.env_vars["TF_VAR_change"] == f"pull request 7 at {VALUES.sha}"
     network, shop = expand(configuration, "apply", VALUES, changed, "shop").orders
     assert shop.dependencies == [network.order_name]
+
+
+def test_the_smallest_file_holds_what_is_required_and_no_more():
+    configuration = read_configuration(SMALLEST)
+    assert jobs_for_pull_request(configuration, "main", ["README.md"]).jobs == ("plan",)
+    assert jobs_for_command(configuration, "plan").jobs == ("plan",)
+    required = set(re.findall(r"^\| `([a-z_]+)` \| \*\*required\*\*", TEXT, re.MULTILINE))
+    models = (Configuration, ConfiguredJob, ConfiguredOrder)
+    assert required == {name for model in models for name, field in model.model_fields.items() if field.is_required()}
 
 
 def test_the_example_is_as_the_schema_says():
