@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from documents.blocks import ROOT, blocks
+from documents.session import Session, empty_environment
 
-from iac_ci_cli import jobs
-from iac_ci_cli.connection import connect
-from iac_ci_cli.main import app
 from iac_ci_common.limits import WORKER_WAIT_SECONDS
-from iac_ci_local.cloud import LocalCloud
+from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_local.testing import wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+PATH = ROOT / "docs" / "operations.md"
+PAGE = PATH.read_text("utf-8")
 CLI = ROOT / "packages" / "iac-ci-cli" / "src" / "iac_ci_cli"
 
 
@@ -62,28 +58,30 @@ def test_an_order_may_wait_for_its_worker_as_long_as_both_queues_keep_it():
 
 
 @pytest.mark.local_cloud
-def test_the_commands_work_in_the_order_of_the_page(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def test_the_commands_work_in_the_order_of_the_page(tmp_path):
     gate = tmp_path / "gate"
     orders = [
         {"order_name": "slow", "cmds": [f"until test -e {gate}; do sleep 0.05; done"], "timeout": 60},
         {"order_name": "after", "cmds": ["true"], "timeout": 60, "dependencies": ["slow"]},
     ]
-    blocks = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    commands = [line for block in blocks for line in block.splitlines() if line.startswith("iac-ci ")]
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"username": "tests", "orders": orders}))
+    marked = [block for block in blocks(PATH) if block.argument == "tests-e2e/test_operations.py"]
+    commands = [command for block in marked for command in block.commands]
     assert {command.split()[1] for command in commands} == {"doctor", "status", "events", "logs", "nudge", "cancel"}
-    with LocalCloud(announced=True):
-        connection = connect("iac-ci", local=True)
-        run = jobs.submit(connection, json.dumps({"username": "tests", "orders": orders}).encode()).run_id
-        wait_until(lambda: connection.internal.list(f"tmp/callbacks/runs/{run}/0001/"), subject="the first command")
+    with Session(empty_environment(tmp_path / "home", with_iac_ci=True), ROOT) as session:
+        session.start("iac-ci local up")
+        session.run_id = json.loads(session.run(f"iac-ci submit {job} --local --json"))["run_id"]
+        wait_until(lambda: "running" in session.run("iac-ci doctor RUN --local --json"), subject="the first command")
         for command in commands:
-            arguments = [run if word == "RUN" else word for word in shlex.split(command)[1:]]
-            done = CliRunner().invoke(app, [*arguments, "--local"])
-            assert done.exit_code == 0, f"{command}: {done.output} {done.exception!r}"
-            assert done.output.strip()
+            assert session.run(f"{command} --local").strip(), command
         gate.touch()
-        wait_until(lambda: connection.done.exists(f"{run}/done"), subject="the end of the run")
-        assert {row.order_name: row.status.value for row in connection.runs.read(run).orders} == {
+
+        def rows():
+            return json.loads(session.run("iac-ci status RUN --local --json"))
+
+        wait_until(lambda: rows()["run"]["status"] in RUN_TERMINAL, subject="the end of the run")
+        assert {order["order_name"]: order["status"] for order in rows()["orders"]} == {
             "slow": "succeeded",
             "after": "cancelled",
         }
