@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from iac_ci_cli import jobs
 from iac_ci_cli.code import files_of, pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.render import plain, summary
+from iac_ci_cli.render import summary
+from iac_ci_cli.text import plain
 from iac_ci_cli.validation import Kind, kind_of
 from iac_ci_common.errors import InputProblems
 from iac_ci_common.states import OrderState, RunState
@@ -58,7 +59,7 @@ def test_a_folder_that_cannot_be_packed_says_why(tree):
     (tree / "bad").symlink_to("/etc/passwd")
     with pytest.raises(CommandFailed, match="outside"):
         pack_code(tree)
-    with pytest.raises(CommandFailed, match="no folder"):
+    with pytest.raises(CommandFailed, match="not a folder"):
         pack_code(tree / "nothing")
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from iac_ci_cli.diagnosis import Seen, WatchdogState, diagnose
+from iac_ci_cli.diagnosis import RunSnapshot, WatchdogState, diagnose
 from iac_ci_cli.findings import Level, span
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
@@ -50,11 +50,11 @@ def seen(now, *orders, run=None, **fields):
         "watchdog": WatchdogState.RUNNING,
         "last_event": START,
     }
-    return Seen(**(values | fields))
+    return RunSnapshot(**(values | fields))
 
 
 def unprepared(now, **fields):
-    return Seen(
+    return RunSnapshot(
         RUN_ID, "iac-ci", at(now), stored_job([{}]), None, (), None, fields.get("watchdog", WatchdogState.RUNNING)
     )
 

@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
-from iac_ci_cli import run_commands
+from iac_ci_cli import control, run_commands, view_commands
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
@@ -46,6 +46,10 @@ class MemoryStack:
     workers: MemoryWorkers = field(default_factory=MemoryWorkers)
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
     parallel: Sequential = field(default_factory=Sequential)
+    options: str = " --local"
+
+    def command(self, name, run, *more):
+        return " ".join(["iac-ci", name, run, *more]) + self.options
 
     def __post_init__(self):
         self.internal = MemoryObjects(self.clock)
@@ -77,7 +81,9 @@ class MemoryStack:
 @pytest.fixture
 def stack(monkeypatch):
     made = MemoryStack()
-    monkeypatch.setattr(run_commands, "connect", lambda name, *, local: made)
+    for module in (run_commands, view_commands):
+        monkeypatch.setattr(module, "connect", lambda name, **_: made)
+    monkeypatch.setattr(control, "_PAUSE_SECONDS", 0)
     return made
 
 
@@ -159,7 +165,7 @@ def test_a_nudge_wakes_the_run_and_is_told(stack):
     stack.prepared({})
     done = iac_ci("nudge", RUN_ID)
     assert done.exit_code == ExitCode.SUCCEEDED
-    assert "was woken" in done.stdout
+    assert "is woken" in done.stdout
     assert "watchdog" not in done.stdout
     assert triggered(stack)
     assert "nudged" in [event.kind for event in stack.runs.events(TRACE_ID)]
@@ -177,22 +183,113 @@ def test_a_run_that_is_not_prepared_gets_its_watchdog_too(stack):
     stack.internal.put(keys.job(RUN_ID), stored_job([{}]).model_dump_json().encode())
     stack.executions.newest = WatchdogState.ENDED
     done = iac_ci("nudge", RUN_ID)
-    assert "one was started" in done.stdout
+    assert "A new one is started" in done.stdout
     assert "still being prepared" in done.stdout
     assert stack.executions.newest is WatchdogState.RUNNING
     assert "being prepared" in refused("cancel", RUN_ID)
 
 
-def test_a_cancelled_run_says_what_is_cancelled_and_what_goes_on(stack):
+def orchestrate(stack, monkeypatch, *, start=()):
+    """Let the orchestrator answer the request to cancel: it may have been starting some orders at that moment."""
+    ask = stack.runs.request_cancel
+
+    def answer(run_id, reason):
+        ask(run_id, reason)
+        for row in stack.runs.read(RUN_ID).orders:
+            if row.order_num in start:
+                stack.order(row.order_num, OrderState.RUNNING, dispatched_at=START)
+            elif row.status is OrderState.QUEUED:
+                stack.runs.apply([Transition(row, row.model_copy(update={"status": OrderState.CANCELLED}))])
+
+    monkeypatch.setattr(stack.runs, "request_cancel", answer)
+
+
+def test_a_cancelled_run_says_what_is_cancelled_and_what_goes_on(stack, monkeypatch):
     stack.prepared({}, {"dependencies": ["order-0001"]})
     stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    orchestrate(stack, monkeypatch)
     done = iac_ci("cancel", RUN_ID, "--reason", "wrong branch\x1b[2J")
     assert done.exit_code == ExitCode.SUCCEEDED
-    assert "cancelled: order-0002" in done.stdout
-    assert "left to end: order-0001" in done.stdout
+    assert "Cancelled, never started: order-0002\n" in done.stdout
+    assert "finish by themselves: order-0001\n" in done.stdout
+    assert "Not known yet" not in done.stdout
     assert stack.runs.read(RUN_ID).run.cancel_reason == "wrong branch"
     assert triggered(stack)
-    assert "is cancelled already: wrong branch" in refused("cancel", RUN_ID)
+
+
+def test_an_order_that_started_while_the_run_was_cancelled_is_not_called_cancelled(stack, monkeypatch):
+    stack.prepared({}, {}, {})
+    orchestrate(stack, monkeypatch, start=("0001",))
+    answer = json.loads(iac_ci("cancel", RUN_ID, "--json").stdout)
+    assert (answer["cancelled"], answer["left_running"]) == (["order-0002", "order-0003"], ["order-0001"])
+    assert answer["undecided"] == []
+
+
+def test_orders_that_no_pass_has_decided_about_are_not_called_cancelled(stack):
+    stack.prepared({})
+    done = iac_ci("cancel", RUN_ID)
+    assert "Cancelled, never started: none\n" in done.stdout
+    assert "Not known yet, still queued: order-0001\n" in done.stdout
+
+
+def test_a_second_cancel_answers_like_the_first(stack, monkeypatch):
+    stack.prepared({}, {})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    orchestrate(stack, monkeypatch)
+    iac_ci("cancel", RUN_ID, "--reason", "wrong branch")
+    second = iac_ci("cancel", RUN_ID, "--reason", "another")
+    assert second.exit_code == ExitCode.SUCCEEDED
+    assert "is cancelled already: wrong branch\nCancelled, never started: order-0002\n" in second.stdout
+    answer = json.loads(iac_ci("cancel", RUN_ID, "--json").stdout)
+    assert (answer["already_cancelled"], answer["reason"]) == (True, "wrong branch")
+
+
+def failed_run(stack):
+    stack.prepared({}, {})
+    stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START, reason="exit code 1")
+    run = stack.runs.read(RUN_ID).run
+    ended = run.model_copy(update={"status": RunState.FAILED, "finished_at": START, "reason": "order-0001 failed"})
+    stack.runs.apply([Transition(run, ended)])
+    lock = stack.locks.take(RUN_ID, owner="it", now=START, lease_seconds=30, expires_at=START + timedelta(days=2))
+    stack.locks.complete(lock)
+
+
+def test_the_doctor_does_not_call_a_failed_run_well(stack):
+    failed_run(stack)
+    done = iac_ci("doctor", RUN_ID)
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "Nothing is wrong" not in done.stdout
+    assert "The run failed: order-0001 failed. Orders that failed: order-0001.\n" in done.stdout
+    assert f"`iac-ci logs {RUN_ID} order-0001 --local`" in done.stdout
+    assert json.loads(iac_ci("doctor", RUN_ID, "--json").stdout)["healthy"]
+
+
+@pytest.mark.parametrize("order", ["1", "0001", "01", "order-0001"])
+def test_the_log_of_an_order_is_found_by_name_and_number(stack, order):
+    stack.prepared({}, {})
+    stack.internal.put(keys.log(RUN_ID, "0001"), b"of the first\n")
+    done = iac_ci("logs", RUN_ID, order)
+    assert (done.exit_code, done.stdout) == (0, "of the first\n")
+
+
+def test_a_name_that_looks_like_a_number_is_a_name_first(stack):
+    stack.prepared({}, {"order_name": "1"})
+    stack.internal.put(keys.log(RUN_ID, "0002"), b"of the second\n")
+    assert iac_ci("logs", RUN_ID, "1").stdout == "of the second\n"
+
+
+@pytest.mark.parametrize("order", ["3", "order-001", "", "\u0661", "9" * 5000])
+def test_an_unknown_order_is_named_with_those_that_exist(stack, order):
+    stack.prepared({}, {})
+    assert "has no order" in refused("logs", RUN_ID, order)
+    assert iac_ci("logs", RUN_ID, order).exception.hint == "Its orders: order-0001, order-0002."
+
+
+def test_a_run_that_is_being_prepared_is_shown_as_such(stack):
+    stack.internal.put(keys.job(RUN_ID), stored_job([{}]).model_dump_json().encode())
+    for command in ("status", "logs"):
+        assert "is being prepared" in iac_ci(command, RUN_ID).stdout
+    assert "no events yet" in iac_ci("events", RUN_ID).stdout
 
 
 def test_a_reason_is_short_and_is_one(stack):

@@ -75,4 +75,4 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
         assert iac_ci("doctor", run)[1]["waits_for"].startswith("nothing")
         code, said = iac_ci("nudge", run)
         assert code == 2
-        assert "there is nothing to wake" in said
+        assert "there is nothing to wake" in said["error"]

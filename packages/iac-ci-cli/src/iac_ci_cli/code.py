@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def pack_code(folder: Path) -> tuple[bytes, str]:
     """Pack a folder; return the archive and its digest. The same tree gives the same bytes."""
     if not folder.is_dir():
-        raise CommandFailed(f"{folder} is no folder", exit_code=ExitCode.BAD_INPUT)
-    with tempfile.TemporaryDirectory(prefix="iac-ci-code-") as place:
-        archive = Path(place, "code.zip")
+        raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
+    with tempfile.TemporaryDirectory(prefix="iac-ci-code-") as temporary:
+        archive = Path(temporary, "code.zip")
         try:
             pack(folder, archive, paths=files_of(folder))
         except PackageUnsafe as error:

@@ -1,17 +1,19 @@
-"""Which stack to talk to: one on AWS, or a running local cloud."""
+"""The stack that a command works on: one on AWS, or a running local cloud."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.aws_messages import client_failed
+from iac_ci_cli.errors import CommandFailed
 from iac_ci_cli.executions import StepFunctionExecutions
+from iac_ci_cli.local_clouds import choose_local_cloud
+from iac_ci_cli.options import DEFAULT_STACK
+from iac_ci_cli.progress import progress
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
@@ -25,6 +27,10 @@ from iac_ci_common.parallel import Threads
 if TYPE_CHECKING:
     from iac_ci_cli.executions import Executions
     from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, Runs, Workers
+
+
+_CONNECT_SECONDS: Final = 10
+_READ_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +47,48 @@ class Names:
     watchdog_arn: str
 
 
+_NO_NAMES: Final = Names(*[""] * len(Names.__dataclass_fields__))
+
+
 @dataclass(slots=True)
 class StackClient:
-    """A stack within reach. Clients are made when first used."""
+    """A stack and how to reach it. Clients are made when first used.
+
+    ``options`` are the options that name this stack in another command line (`` --local``), each with a space in front.
+    ``ends_with_command`` is true of a local cloud that this very process runs: no later command can reach it.
+    """
 
     stack: str
     names: Names
     session: dict[str, str] = field(default_factory=dict, repr=False)
+    options: str = ""
+    ends_with_command: bool = False
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def client(self, service: str) -> Any:
-        """Return a client of the stack's account."""
+        """Return a client of the stack's account. Raises ``CommandFailed`` where its settings are wrong."""
         if service not in self._clients:
             import boto3
             from botocore.config import Config
 
             make: Any = boto3.client
-            config = Config(
-                signature_version="s3v4" if service == "s3" else None,
-                # Host names of buckets do not resolve in a local cloud.
-                s3={"addressing_style": "path" if "endpoint_url" in self.session else "virtual"},
-            )
-            self._clients[service] = make(service, config=config, **self.session)
+            try:
+                config = Config(
+                    signature_version="s3v4" if service == "s3" else None,
+                    connect_timeout=_CONNECT_SECONDS,
+                    read_timeout=_READ_SECONDS,
+                    # Host names of buckets do not resolve in a local cloud.
+                    s3={"addressing_style": "path" if "endpoint_url" in self.session else "virtual"},
+                )
+                self._clients[service] = make(service, config=config, **self.session)
+            except Exception as error:  # settings of the environment raise errors of many kinds
+                message, hint = client_failed(error)
+                raise CommandFailed(message, hint=hint) from error
         return self._clients[service]
+
+    def command(self, name: str, run_id: str, *more: str) -> str:
+        """Return the command line that runs a command on a run of this stack, to be shown in a hint."""
+        return " ".join(["iac-ci", name, run_id, *more]) + self.options
 
     @property
     def runs(self) -> Runs:
@@ -114,59 +139,66 @@ class StackClient:
         return value
 
 
-def connect(stack: str, *, local: bool) -> StackClient:
-    """Find a stack: the newest running local cloud, or the one that was deployed under this name."""
-    return local_connection(newest_local_cloud(stack)) if local else aws_connection(stack)
+def connect(stack: str, *, local: bool, cloud: str | None = None, quiet: bool = False) -> StackClient:
+    """Reach a stack: the one that was deployed under this name, or the one of a running local cloud.
+
+    ``cloud`` is the account number of a local cloud and implies ``local``. Raises ``CommandFailed`` where there is no
+    such stack, and where several local clouds run and none is named.
+    """
+    with progress(f"Connecting to the stack {stack}", quiet=quiet):
+        if local or cloud is not None:
+            return local_connection(choose_local_cloud(stack, cloud), named=cloud is not None)
+        return aws_connection(stack)
 
 
 def aws_connection(stack: str) -> StackClient:
     """Reach the stack that was deployed under this name, in the AWS account and region of the environment."""
-    return _connection(stack, {})
+    # boto3 reads AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI read AWS_REGION first.
+    region = os.environ.get("AWS_REGION")
+    session = {"region_name": region} if region else {}
+    return _read_names(StackClient(stack, _NO_NAMES, session, options=_stack_option(stack)))
 
 
-def local_connection(state: dict[str, Any]) -> StackClient:
-    """Reach a local cloud; ``state`` is what it announces: its stack, endpoint, region and keys."""
+def local_connection(state: dict[str, Any], *, named: bool = False) -> StackClient:
+    """Reach a local cloud; ``state`` is what it announces: its stack, endpoint, region and keys.
+
+    ``named`` is true where the user chose it by its account, so that hints must name it too.
+    """
     session = {
         "region_name": state["region"],
         "endpoint_url": state["endpoint"],
         "aws_access_key_id": state["access_key"],
         "aws_secret_access_key": state["secret_key"],
     }
-    return _connection(state["stack"], session)
+    chosen = f" --cloud {state['account']}" if named else " --local"
+    return _read_names(
+        StackClient(
+            state["stack"],
+            _NO_NAMES,
+            session,
+            options=chosen + _stack_option(state["stack"]),
+            ends_with_command=state.get("pid") == os.getpid(),
+        )
+    )
 
 
-def _connection(stack: str, session: dict[str, str]) -> StackClient:
+def _stack_option(stack: str) -> str:
+    return "" if stack == DEFAULT_STACK else f" --stack {stack}"
+
+
+def _read_names(connection: StackClient) -> StackClient:
     """Read the names of a stack's parts from the one parameter that its deployment wrote."""
-    connection = StackClient(stack, Names(*[""] * len(Names.__dataclass_fields__)), session)
-    name = f"/iac-ci/{stack}/outputs"
+    name = f"/iac-ci/{connection.stack}/outputs"
     try:
         with aws_errors(f"reading {name}"):
             answer = connection.client("ssm").get_parameter(Name=name)
     except NotFound as error:
         hint = "Check --stack and the AWS account and region you are in, or use --local for a running local cloud."
-        raise CommandFailed(f"there is no stack {stack} here: {name} does not exist", hint=hint) from error
-    outputs = json.loads(answer["Parameter"]["Value"])
-    connection.names = Names(**{field: outputs[field] for field in Names.__dataclass_fields__})
+        raise CommandFailed(f"there is no stack {connection.stack} here: {name} does not exist", hint=hint) from error
+    try:
+        outputs = json.loads(answer["Parameter"]["Value"])
+        connection.names = Names(**{field: outputs[field] for field in Names.__dataclass_fields__})
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "Was the stack deployed by another version? Deploy it again with this one."
+        raise CommandFailed(f"{name} does not describe a stack of this version", hint=hint) from error
     return connection
-
-
-def newest_local_cloud(stack: str) -> dict[str, Any]:
-    """Find the newest local cloud of this user that announced itself and has a stack of this name."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "iac-ci" if base else Path(tempfile.gettempdir()) / f"iac-ci-{os.getuid()}"
-    found: list[tuple[float, dict[str, Any]]] = []
-    if folder.is_dir() and folder.stat().st_uid == os.getuid():
-        for link in folder.glob("*.json"):
-            try:
-                state = json.loads(link.read_text("utf-8"))
-                found.append((link.stat().st_mtime, state))
-            except (OSError, ValueError):
-                continue  # its cloud is gone
-    mine = [(age, state) for age, state in found if state.get("stack") == stack]
-    if not mine:
-        raise CommandFailed(
-            f"no local cloud with a stack {stack} is running",
-            exit_code=ExitCode.UNREACHABLE,
-            hint="Start one with `iac-ci local up` in another terminal.",
-        )
-    return max(mine, key=lambda entry: entry[0])[1]

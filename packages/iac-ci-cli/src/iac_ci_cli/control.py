@@ -1,10 +1,11 @@
-"""What a person may do to a run from outside: wake it, and ask it to end. Both are safe at any time and any number."""
+"""Wakes and cancels runs. Both are safe at any time and any number of times."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common import limits
@@ -29,23 +30,35 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """What a cancellation means for the run's orders, by name."""
+class Cancellation:
+    """A run that is cancelled, and its orders by name, from rows read after the cancellation.
 
+    ``cancelled`` never started; ``left_running`` had started and finish; ``undecided`` are still queued: the
+    orchestrator may have been starting them at that moment. ``already_cancelled`` is true where an earlier request
+    counts; ``reason`` is that of the request that counts.
+    """
+
+    reason: str
+    already_cancelled: bool
     cancelled: tuple[str, ...]
     left_running: tuple[str, ...]
+    undecided: tuple[str, ...]
+
+
+_READS: Final = 20
+_PAUSE_SECONDS: Final = 0.5
 
 
 def wake(stack: Stack, run_id: str, rows: RunRows) -> Woken:
-    """Write the run's trigger anew, as its watchdog does, and start a watchdog if it has none.
+    """Write the run's trigger again, as its watchdog does, and start a watchdog if it has none.
 
-    Raises ``CommandFailed`` for a run that has ended and is finished with.
+    Raises ``CommandFailed`` for a run that has ended completely.
     """
     if rows.run is not None and rows.run.status in RUN_TERMINAL:
         lock = stack.locks.read(run_id)
         if lock is not None and lock.completed:
             raise _has_ended(rows.run, "there is nothing to wake")
-    # The watchdog first: should this die half-way, something looks after the run.
+    # The watchdog first: if this process dies in between, something looks after the run.
     started = stack.executions.start_again(run_id)
     if rows.run is not None:
         stack.runs.record([_event(stack, rows.run)])
@@ -53,25 +66,53 @@ def wake(stack: Stack, run_id: str, rows: RunRows) -> Woken:
     return Woken(prepared=rows.run is not None, watchdog_started=started)
 
 
-def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str) -> CancelAsked:
-    """Ask for the end of a run: what is queued is cancelled, what runs is let end.
+def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str) -> Cancellation:
+    """Cancel a run: queued orders are cancelled, running orders finish. Return what became of each.
 
-    Raises ``CommandFailed`` for a run that has ended, that is cancelled already, or that is not prepared yet.
+    Waits up to ten seconds for the orchestrator to decide about the queued orders. A run that is cancelled already is
+    left as it is. Raises ``CommandFailed`` for a run that ended without being cancelled, or that is not prepared yet.
     """
     if rows.run is None:
-        hint = "Ask again in a moment: there is nothing to cancel before its code and secrets are gathered."
+        hint = "Try again in a moment: there is nothing to cancel before its code and secrets are collected."
         raise CommandFailed(f"run {run_id} is being prepared", exit_code=ExitCode.BAD_INPUT, hint=hint)
+    if rows.run.cancel_reason is not None:
+        return _cancellation(rows, rows.run.cancel_reason, already=True)
     if rows.run.status in RUN_TERMINAL:
         raise _has_ended(rows.run, "there is nothing to cancel")
     try:
         stack.runs.request_cancel(run_id, reason)
     except ConditionFailed as error:
-        raise _refused(stack, run_id) from error
+        rows = stack.runs.read(run_id)
+        if rows.run is None or rows.run.cancel_reason is None:
+            message = f"run {run_id} has just ended: there is nothing to cancel"
+            raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT) from error
+        return _cancellation(rows, rows.run.cancel_reason, already=True)
     stack.executions.start_again(run_id)
     nudge(stack.internal, run_id)
-    return CancelAsked(
-        cancelled=tuple(order.order_name for order in rows.orders if order.status is OrderState.QUEUED),
+    return _cancellation(_decided_rows(stack, run_id), reason, already=False)
+
+
+def _decided_rows(stack: Stack, run_id: str) -> RunRows:
+    """Read the rows until no order is queued, but not for ever: a pass that began earlier may still start one."""
+    for _ in range(_READS - 1):
+        rows = stack.runs.read(run_id)
+        if all(order.status is not OrderState.QUEUED for order in rows.orders):
+            return rows
+        time.sleep(_PAUSE_SECONDS)
+    return stack.runs.read(run_id)
+
+
+def _cancellation(rows: RunRows, reason: str, *, already: bool) -> Cancellation:
+    return Cancellation(
+        reason,
+        already,
+        cancelled=tuple(
+            order.order_name
+            for order in rows.orders
+            if order.status is OrderState.CANCELLED and order.started_at is None
+        ),
         left_running=tuple(order.order_name for order in rows.orders if order.status in OPEN),
+        undecided=tuple(order.order_name for order in rows.orders if order.status is OrderState.QUEUED),
     )
 
 
@@ -87,17 +128,6 @@ def _event(stack: Stack, run: RunRow) -> Event:
     )
 
 
-def _has_ended(run: RunRow, so: str) -> CommandFailed:
+def _has_ended(run: RunRow, consequence: str) -> CommandFailed:
     ended = run.status.value.replace("_", " ")
-    return CommandFailed(f"run {run.run_id} has ended ({ended}): {so}", exit_code=ExitCode.BAD_INPUT)
-
-
-def _refused(stack: Stack, run_id: str) -> CommandFailed:
-    """Return why a run could not be cancelled: by its row as it is now."""
-    run = stack.runs.read(run_id).run
-    if run is None or run.cancel_reason is None:
-        return CommandFailed(f"run {run_id} has just ended: there is nothing to cancel", exit_code=ExitCode.BAD_INPUT)
-    hint = f"If it does not end, see `iac-ci doctor {run_id}`."
-    return CommandFailed(
-        f"run {run_id} is cancelled already: {run.cancel_reason}", exit_code=ExitCode.BAD_INPUT, hint=hint
-    )
+    return CommandFailed(f"run {run.run_id} has ended ({ended}): {consequence}", exit_code=ExitCode.BAD_INPUT)

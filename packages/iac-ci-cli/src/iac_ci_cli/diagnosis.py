@@ -1,4 +1,4 @@
-"""What a run waits for and whether anything is wrong: pure. What was seen in, findings in plain words out."""
+"""What a run waits for and whether anything is wrong: pure. A snapshot of the run in, findings out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.diagnosis_orders import order_findings
-from iac_ci_cli.findings import MENDS_ITSELF, NUDGE, PATIENCE, Finding, Level, span
+from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, span, wake_it
 from iac_ci_common import limits
-from iac_ci_common.states import RUN_TERMINAL
+from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ class WatchdogState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RunSnapshot:
     """Everything known of a run at one moment.
 
-    ``claims`` and ``results`` are those of open orders, by order number; ``last_event`` is when the run's story went
-    on last.
+    ``claims`` and ``results`` are those of open orders, by order number; ``last_event`` is the time of the newest
+    event. ``options`` name the stack in a command line, with a space in front.
     """
 
     run_id: str
@@ -51,125 +51,164 @@ class Seen:
     results: Mapping[str, Result] = field(default_factory=dict)
     ended_builds: AbstractSet[str] = frozenset()
     last_event: datetime | None = None
+    options: str = ""
+
+    @property
+    def nudge(self) -> str:
+        """The next step that wakes the run."""
+        return wake_it(self.run_id, self.options)
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a run waits for, in one sentence, and all that was found."""
+    """What a run waits for, in one sentence, and all findings."""
 
     waits_for: str
     findings: tuple[Finding, ...] = ()
 
     @property
     def healthy(self) -> bool:
-        """Return whether nothing is wrong. How the run ended, or will, is not asked."""
+        """Return whether the engine is not stuck. A run that failed is healthy: the engine did its part."""
         return all(finding.level is Level.INFO for finding in self.findings)
 
+
+_ENDED: Final = {
+    RunState.SUCCEEDED: "succeeded",
+    RunState.FAILED: "failed",
+    RunState.TIMED_OUT: "timed out",
+    RunState.CANCELLED: "was cancelled",
+}
+_NAMED: Final = 5
 
 _LATE_END: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS) + PATIENCE
 
 
-def diagnose(seen: Seen) -> Diagnosis:
-    """Return what a run waits for and what is wrong with it; what mends itself within moments is not called wrong."""
-    if seen.run is None:
-        return _unprepared(seen)
-    if seen.run.status in RUN_TERMINAL:
-        return _ended(seen, seen.run)
+def diagnose(snapshot: RunSnapshot) -> Diagnosis:
+    """Return what a run waits for and what is wrong; a delay that ends by itself within moments is not wrong."""
+    if snapshot.run is None:
+        return _unprepared(snapshot)
+    if snapshot.run.status in RUN_TERMINAL:
+        return _ended(snapshot, snapshot.run)
     waits_for, about_orders = order_findings(
-        seen.run,
-        seen.orders,
-        claims=seen.claims,
-        results=seen.results,
-        ended_builds=seen.ended_builds,
-        quiet_since=_quiet_since(seen, seen.run),
-        now=seen.now,
-        stack=seen.stack,
+        snapshot.run,
+        snapshot.orders,
+        claims=snapshot.claims,
+        results=snapshot.results,
+        ended_builds=snapshot.ended_builds,
+        quiet_since=_quiet_since(snapshot, snapshot.run),
+        now=snapshot.now,
+        stack=snapshot.stack,
+        options=snapshot.options,
     )
-    return Diagnosis(
-        waits_for, (*_time(seen, seen.run.deadline), *_watchdog(seen), *_lock(seen), *_wishes(seen.run), *about_orders)
+    about_run = (
+        *_time(snapshot, snapshot.run.deadline),
+        *_watchdog(snapshot),
+        *_lock(snapshot),
+        *_requests(snapshot.run),
     )
+    return Diagnosis(waits_for, (*about_run, *about_orders))
 
 
-def _unprepared(seen: Seen) -> Diagnosis:
-    if seen.job is None:
+def _unprepared(snapshot: RunSnapshot) -> Diagnosis:
+    if snapshot.job is None:
         return Diagnosis("there is no such run")
-    age = seen.now - seen.job.accepted_at
-    log = f"The log of its preparation is /aws/lambda/{seen.stack}-init-job."
-    findings = [*_time(seen, seen.job.deadline), *_watchdog(seen)]
+    age = snapshot.now - snapshot.job.accepted_at
+    log = f"The log of the preparation is /aws/lambda/{snapshot.stack}-init-job."
+    findings = [*_time(snapshot, snapshot.job.deadline), *_watchdog(snapshot)]
     attempts = limits.PREPARATION_ATTEMPTS
     if age >= timedelta(seconds=limits.PREPARATION_SECONDS * attempts) + PATIENCE:
-        what = f"It was accepted {span(age)} ago and neither prepared nor given up."
-        findings.append(Finding("preparation-stuck", Level.TROUBLE, what, f"{NUDGE.format(run=seen.run_id)} {log}"))
+        message = f"It was accepted {span(age)} ago, and its preparation has neither succeeded nor failed."
+        findings.append(Finding("preparation-stuck", Level.TROUBLE, message, f"{snapshot.nudge} {log}"))
     elif age >= timedelta(seconds=limits.PREPARATION_SECONDS):
-        what = f"It was accepted {span(age)} ago and is not prepared yet."
-        then = f"Its watchdog prepares it again and gives it up after {attempts} times. {log}"
-        findings.append(Finding("preparation-late", Level.TROUBLE, what, then))
-    return Diagnosis(f"its preparation: its code and secrets are gathered since {span(age)}", tuple(findings))
+        message = f"It was accepted {span(age)} ago and is not prepared yet."
+        next_step = f"Its watchdog repeats the preparation; after {attempts} attempts the run fails. {log}"
+        findings.append(Finding("preparation-late", Level.TROUBLE, message, next_step))
+    return Diagnosis(f"its preparation: its code and secrets have been collected for {span(age)}", tuple(findings))
 
 
-def _ended(seen: Seen, run: RunRow) -> Diagnosis:
-    said = f"The run {run.status.value.replace('_', ' ')}"
-    if seen.lock is not None and seen.lock.completed:
-        return Diagnosis(f"nothing: {said[0].lower()}{said[1:]}")
-    age = seen.now - (run.finished_at or run.deadline)
-    late = age > PATIENCE and not (seen.lock is not None and seen.lock.held(seen.now))
+def _ended(snapshot: RunSnapshot, run: RunRow) -> Diagnosis:
+    outcome = f"run {_ENDED.get(run.status, run.status.value)}"
+    if snapshot.lock is not None and snapshot.lock.completed:
+        return Diagnosis(f"nothing: the {outcome}", tuple(_unsuccessful(snapshot, run)))
+    age = snapshot.now - (run.finished_at or run.deadline)
+    late = age > PATIENCE and not (snapshot.lock is not None and snapshot.lock.held(snapshot.now))
     finding = Finding(
         "finish-incomplete",
         Level.TROUBLE if late else Level.INFO,
-        f"{said} {span(age)} ago, and what follows (done marker, comment, cleaning up) is not complete.",
-        f"{MENDS_ITSELF} {NUDGE.format(run=run.run_id)}" if late else None,
+        f"The {outcome} {span(age)} ago; its done marker, comment and clean-up are not complete.",
+        f"{MENDS_ITSELF} {snapshot.nudge}" if late else None,
     )
-    return Diagnosis("its finish", (finding, *_watchdog(seen), *_lock(seen)))
+    findings = (finding, *_watchdog(snapshot), *_lock(snapshot), *_unsuccessful(snapshot, run))
+    return Diagnosis("its done marker, comment and clean-up to be finished", findings)
 
 
-def _quiet_since(seen: Seen, run: RunRow) -> datetime:
-    """Say since when nothing has happened; a run that nobody looked at yet may just have been prepared."""
-    if seen.lock is None:
+def _unsuccessful(snapshot: RunSnapshot, run: RunRow) -> list[Finding]:
+    """Return why a run did not succeed and where to read more; nothing where it succeeded."""
+    if run.status is RunState.SUCCEEDED:
+        return []
+    reason = f": {run.reason}" if run.reason else ""
+    message = f"The run {_ENDED.get(run.status, run.status.value)}{reason}."
+    failed = [order for order in snapshot.orders if order.status in {OrderState.FAILED, OrderState.TIMED_OUT}]
+    if not failed:
+        return [Finding("run-failed", Level.INFO, message, f"See `iac-ci events {run.run_id}{snapshot.options}`.")]
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    names = ", ".join(order.order_name for order in failed[:_NAMED])
+    next_step = f"Read why with `iac-ci logs {run.run_id} {failed[0].order_name}{snapshot.options}`."
+    return [Finding("run-failed", Level.INFO, f"{message} Orders that failed: {names}{more}.", next_step)]
+
+
+def _quiet_since(snapshot: RunSnapshot, run: RunRow) -> datetime:
+    """Return the time of the last activity. A run without a lock may just have been prepared."""
+    if snapshot.lock is None:
         return run.accepted_at + timedelta(seconds=limits.PREPARATION_SECONDS)
-    if seen.lock.held(seen.now):
-        return seen.now
-    return max(seen.last_event or run.accepted_at, run.accepted_at)
+    if snapshot.lock.held(snapshot.now):
+        return snapshot.now
+    return max(snapshot.last_event or run.accepted_at, run.accepted_at)
 
 
-def _time(seen: Seen, deadline: datetime) -> list[Finding]:
-    over = seen.now - deadline
+def _time(snapshot: RunSnapshot, deadline: datetime) -> list[Finding]:
+    over = snapshot.now - deadline
     if over <= timedelta():
         return []
-    what = f"The run's time was up {span(over)} ago."
+    message = f"The run's deadline passed {span(over)} ago."
     if over <= _LATE_END:
-        return [Finding("deadline-passed", Level.INFO, f"{what} It is being ended.")]
-    return [Finding("deadline-passed", Level.TROUBLE, f"{what} It should have ended.", NUDGE.format(run=seen.run_id))]
+        return [Finding("deadline-passed", Level.INFO, f"{message} The engine is ending it.")]
+    return [Finding("deadline-passed", Level.TROUBLE, f"{message} It should have ended.", snapshot.nudge)]
 
 
-def _watchdog(seen: Seen) -> list[Finding]:
-    if seen.watchdog is WatchdogState.RUNNING:
+def _watchdog(snapshot: RunSnapshot) -> list[Finding]:
+    if snapshot.watchdog is WatchdogState.RUNNING:
         return []
-    what = "The run's watchdog has ended" if seen.watchdog is WatchdogState.ENDED else "The run has no watchdog"
-    then = f"`iac-ci nudge {seen.run_id}` starts one. Why it ended is in Step Functions under {seen.stack}-watchdog."
-    return [Finding("watchdog-gone", Level.TROUBLE, f"{what}: nothing wakes the run if an event is lost.", then)]
+    message = "The run's watchdog has ended" if snapshot.watchdog is WatchdogState.ENDED else "The run has no watchdog"
+    next_step = (
+        f"`iac-ci nudge {snapshot.run_id}{snapshot.options}` starts one."
+        f" The reason is in Step Functions under {snapshot.stack}-watchdog."
+    )
+    message += ": nothing wakes the run if an event is lost."
+    return [Finding("watchdog-gone", Level.TROUBLE, message, next_step)]
 
 
-def _lock(seen: Seen) -> list[Finding]:
-    lock = seen.lock
+def _lock(snapshot: RunSnapshot) -> list[Finding]:
+    lock = snapshot.lock
     if lock is None or lock.owner is None or lock.lease_until is None or lock.completed:
         return []
-    if lock.held(seen.now):
-        left = span(lock.lease_until - seen.now)
-        what = f"The orchestrator is at work on it (holder {lock.owner}, lease for another {left})."
-        return [Finding("lock-held", Level.INFO, what)]
-    over = seen.now - lock.lease_until
-    what = f"The orchestrator's last holder of the run's lock ({lock.owner}) is dead; its lease ended {span(over)} ago."
+    if lock.held(snapshot.now):
+        left = span(lock.lease_until - snapshot.now)
+        message = f"The orchestrator works on it (lock holder {lock.owner}, lease for another {left})."
+        return [Finding("lock-held", Level.INFO, message)]
+    over = snapshot.now - lock.lease_until
+    message = f"The run's lock was not released: its holder {lock.owner} is gone, and the lease ended {span(over)} ago."
     if over <= PATIENCE:
-        return [Finding("lock-expired", Level.INFO, f"{what} The next event or the watchdog takes over.")]
-    # Nobody needs the lock while nothing happens: a dead holder alone holds up nothing.
-    return [Finding("lock-expired", Level.INFO, f"{what} Whoever comes next takes it over.")]
+        return [Finding("lock-expired", Level.INFO, f"{message} The next event or the watchdog takes over.")]
+    # No one needs the lock while nothing happens: an expired lease alone delays nothing.
+    return [Finding("lock-expired", Level.INFO, f"{message} The next event takes the lock over.")]
 
 
-def _wishes(run: RunRow) -> list[Finding]:
+def _requests(run: RunRow) -> list[Finding]:
     found = []
     if run.cancel_reason is not None:
-        what = f"It was cancelled ({run.cancel_reason}): what is queued does not start, what runs is let end."
-        found.append(Finding("cancelled", Level.INFO, what))
+        message = f"It was cancelled ({run.cancel_reason}): queued orders do not start, running orders finish."
+        found.append(Finding("cancelled", Level.INFO, message))
     if run.preparation_error is not None:
         found.append(Finding("unpreparable", Level.INFO, f"It could not be prepared: {run.preparation_error}"))
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_cli.findings import MENDS_ITSELF, NUDGE, PATIENCE, Finding, Level, span
+from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, span, wake_it
 from iac_ci_common import limits
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.models.job import ExecutionTarget
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
 _REDO: Final = timedelta(seconds=limits.LEASE_SECONDS)
 _NO_WORKER: Final = timedelta(minutes=5)
-"""A build starts within a minute or two, a function within seconds; what waits longer waits for a limit."""
+"""A build starts within a minute or two, a function within seconds; an order that waits longer waits for a limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Context:
     run: RunRow
     claims: Mapping[str, Claim]
     results: Mapping[str, Result]
@@ -36,10 +36,11 @@ class _Look:
     quiet_since: datetime
     now: datetime
     stack: str
+    options: str
 
     @property
     def nudge(self) -> str:
-        return f"{MENDS_ITSELF} {NUDGE.format(run=self.run.run_id)}"
+        return f"{MENDS_ITSELF} {wake_it(self.run.run_id, self.options)}"
 
 
 def order_findings(
@@ -52,16 +53,17 @@ def order_findings(
     quiet_since: datetime,
     now: datetime,
     stack: str,
+    options: str,
 ) -> tuple[str, list[Finding]]:
-    """Say in one sentence what a run that has not ended waits for, and what was found about its orders."""
-    look = _Look(run, claims, results, ended_builds, quiet_since, now, stack)
+    """Return in one sentence what a run that has not ended waits for, and the findings about its orders."""
+    context = _Context(run, claims, results, ended_builds, quiet_since, now, stack, options)
     open_orders = [order for order in orders if order.status in OPEN]
     queued = [order for order in orders if order.status is OrderState.QUEUED]
-    findings = [_open(order, look) for order in open_orders]
-    findings += _queued(queued, orders, len(open_orders), look)
+    findings = [_open(order, context) for order in open_orders]
+    findings += _queued(queued, orders, len(open_orders), context)
     if all(order.status in TERMINAL for order in orders):
-        what = f"Every order has ended, the last thing happened {span(now - quiet_since)} ago, and the run has not."
-        findings.append(_undone("run-not-ended", what, look))
+        message = f"Every order has ended, the last event is {span(now - quiet_since)} old, and the run has not ended."
+        findings.append(_undone("run-not-ended", message, context))
     return _waits_for(open_orders, queued), findings
 
 
@@ -72,86 +74,91 @@ def _waits_for(open_orders: Sequence[OrderRow], queued: Sequence[OrderRow]) -> s
     return f"the orchestrator to start or end {_names(queued)}" if queued else "the orchestrator to end it"
 
 
-def _open(order: OrderRow, look: _Look) -> Finding:
-    since = order.dispatched_at or look.run.accepted_at
-    result = look.results.get(order.order_num)
+def _open(order: OrderRow, context: _Context) -> Finding:
+    since = order.dispatched_at or context.run.accepted_at
+    result = context.results.get(order.order_num)
     if result is not None:
-        return _reported(order, result, look)
-    claim = look.claims.get(order.order_num)
+        return _reported(order, result, context)
+    claim = context.claims.get(order.order_num)
     taken_by_another = claim is not None and order.build_id is not None and claim.is_of_another_build(order.build_id)
-    if order.build_id is not None and order.build_id in look.ended_builds and not taken_by_another:
-        what = f"The build of {order.order_name} has ended and left no result: its worker is gone."
-        then = f"Its watchdog reports it as failed within a minute. The build is {order.build_id}."
-        return Finding("worker-gone", Level.TROUBLE, what, then, order.order_name)
+    if order.build_id is not None and order.build_id in context.ended_builds and not taken_by_another:
+        message = f"The build of {order.order_name} has ended without a result: its worker is gone."
+        next_step = f"The run's watchdog reports it as failed within a minute. The build is {order.build_id}."
+        return Finding("worker-gone", Level.TROUBLE, message, next_step, order.order_name)
     if claim is not None:
-        return _begun(order, claim, look)
+        return _begun(order, claim, context)
     if order.status is OrderState.DISPATCHING:
-        return _dispatching(order, look.now - since, look)
-    return _without_worker(order, look.now - since, look)
+        return _dispatch(order, context.now - since, context)
+    return _without_worker(order, context.now - since, context)
 
 
-def _reported(order: OrderRow, result: Result, look: _Look) -> Finding:
-    age = look.now - result.ended_at
+def _reported(order: OrderRow, result: Result, context: _Context) -> Finding:
+    age = context.now - result.ended_at
     late = age > PATIENCE
-    what = f"{order.order_name} reported {result.status.value.replace('_', ' ')} {span(age)} ago"
-    what += ", and nobody has taken that in." if late else "; that is about to be taken in."
+    message = f"{order.order_name} reported {result.status.value.replace('_', ' ')} {span(age)} ago"
+    message += ", and the orchestrator has not processed it." if late else "; the orchestrator is about to process it."
     level = Level.TROUBLE if late else Level.INFO
-    return Finding("result-unprocessed", level, what, look.nudge if late else None, order.order_name)
+    return Finding("result-unprocessed", level, message, context.nudge if late else None, order.order_name)
 
 
-def _begun(order: OrderRow, claim: Claim, look: _Look) -> Finding:
-    age = look.now - claim.claimed_at
+def _begun(order: OrderRow, claim: Claim, context: _Context) -> Finding:
+    age = context.now - claim.claimed_at
     if claim.claimed_by is not Reporter.WORKER:
-        what = f"{order.order_name} is being ended from outside by the {claim.claimed_by} since {span(age)}."
+        message = f"The {claim.claimed_by} has been ending {order.order_name} for its worker for {span(age)}."
         late = age > PATIENCE
         level = Level.TROUBLE if late else Level.INFO
-        return Finding("ending-from-outside", level, what, look.nudge if late else None, order.order_name)
+        return Finding("ending-from-outside", level, message, context.nudge if late else None, order.order_name)
     allowed = timedelta(seconds=order.timeout)
     if age > allowed + timedelta(seconds=limits.WORKER_START_SECONDS) + _GRACE:
-        what = f"The worker of {order.order_name} began {span(age)} ago, may take {span(allowed)} and is silent."
-        then = f"Its watchdog reports it as timed out within a minute. Its log is in {_worker(order, look)}."
-        return Finding("worker-silent", Level.TROUBLE, what, then, order.order_name)
-    what = f"{order.order_name} runs since {span(age)} and may take {span(allowed)}."
-    return Finding("running", Level.INFO, what, order_name=order.order_name)
+        message = f"The worker of {order.order_name} began {span(age)} ago, may take {span(allowed)} and is silent."
+        next_step = f"The run's watchdog reports a time-out within a minute. Its log is in {_worker(order, context)}."
+        return Finding("worker-silent", Level.TROUBLE, message, next_step, order.order_name)
+    message = f"{order.order_name} has been running for {span(age)} and may take {span(allowed)}."
+    return Finding("running", Level.INFO, message, order_name=order.order_name)
 
 
-def _dispatching(order: OrderRow, age: timedelta, look: _Look) -> Finding:
-    what = f"{order.order_name} is being handed to a worker since {span(age)}"
+def _dispatch(order: OrderRow, age: timedelta, context: _Context) -> Finding:
+    message = f"The orchestrator has been starting a worker for {order.order_name} for {span(age)}"
     if age <= _REDO:
-        return Finding("dispatching", Level.INFO, f"{what}.", order_name=order.order_name)
-    what += ": the attempt died or AWS asked for fewer requests"
+        return Finding("dispatching", Level.INFO, f"{message}.", order_name=order.order_name)
+    message += ": the attempt was interrupted or AWS throttled it"
     if age <= _REDO + PATIENCE:
-        return Finding("dispatching", Level.INFO, f"{what}; it is made again.", order_name=order.order_name)
-    then = f"{look.nudge} Why it failed is in /aws/lambda/{look.stack}-orchestrator, as `dispatch failed`."
-    return Finding("dispatching-long", Level.TROUBLE, f"{what}, and nobody made it again.", then, order.order_name)
+        return Finding("dispatching", Level.INFO, f"{message}; it is repeated.", order_name=order.order_name)
+    message += ", and it was not repeated."
+    next_step = f"{context.nudge} The reason is in /aws/lambda/{context.stack}-orchestrator, as `dispatch failed`."
+    return Finding("dispatching-long", Level.TROUBLE, message, next_step, order.order_name)
 
 
-def _without_worker(order: OrderRow, age: timedelta, look: _Look) -> Finding:
-    what = f"{order.order_name} was handed over {span(age)} ago and no worker has begun it yet"
+def _without_worker(order: OrderRow, age: timedelta, context: _Context) -> Finding:
+    message = f"{order.order_name} was sent to a worker {span(age)} ago, and no worker has begun it yet"
     if age <= _NO_WORKER:
-        return Finding("waiting-for-worker", Level.INFO, f"{what}.", order_name=order.order_name)
+        return Finding("waiting-for-worker", Level.INFO, f"{message}.", order_name=order.order_name)
     limit = (
-        "concurrent builds of CodeBuild"
+        "CodeBuild concurrency"
         if order.target is ExecutionTarget.CODEBUILD
-        else f"concurrency of the function {look.stack}-worker"
+        else f"{context.stack}-worker function's concurrency"
     )
-    then = f"Probably the {limit} is used up: it starts when others have ended. To raise it, see docs/operations.md."
-    return Finding("waiting-for-worker", Level.TROUBLE, f"{what}.", then, order.order_name)
+    next_step = (
+        f"Probably the {limit} limit is reached: it starts when others end. To raise it, see docs/operations.md."
+    )
+    return Finding("waiting-for-worker", Level.TROUBLE, f"{message}.", next_step, order.order_name)
 
 
-def _worker(order: OrderRow, look: _Look) -> str:
+def _worker(order: OrderRow, context: _Context) -> str:
     if order.build_id is not None:
         return f"the build {order.build_id}"
-    return f"/aws/lambda/{look.stack}-worker"
+    return f"/aws/lambda/{context.stack}-worker"
 
 
-def _queued(queued: Sequence[OrderRow], orders: Sequence[OrderRow], open_count: int, look: _Look) -> list[Finding]:
+def _queued(
+    queued: Sequence[OrderRow], orders: Sequence[OrderRow], open_count: int, context: _Context
+) -> list[Finding]:
     if not queued:
         return []
-    run = look.run
-    if run.cancel_reason or run.preparation_error or look.now >= run.deadline:
+    run = context.run
+    if run.cancel_reason or run.preparation_error or context.now >= run.deadline:
         return [
-            _undone("queued-not-ended", f"Still queued, though nothing may start any more: {_names(queued)}.", look)
+            _undone("queued-not-ended", f"Still queued, though no order may start any more: {_names(queued)}.", context)
         ]
     by_num = {order.order_num: order for order in orders}
     by_state: dict[Readiness, list[OrderRow]] = {state: [] for state in Readiness}
@@ -160,15 +167,16 @@ def _queued(queued: Sequence[OrderRow], orders: Sequence[OrderRow], open_count: 
     blocked, waiting, ready = (by_state[state] for state in (Readiness.BLOCKED, Readiness.WAITING, Readiness.READY))
     findings = []
     if blocked:
-        findings.append(_undone("blocked-not-skipped", f"Can never start and not skipped: {_names(blocked)}.", look))
+        message = f"These can never start, and are not skipped yet: {_names(blocked)}."
+        findings.append(_undone("blocked-not-skipped", message, context))
     if waiting:
-        what = f"Waiting for others to end: {_names(waiting)}."
-        findings.append(Finding("waiting-for-dependencies", Level.INFO, what))
+        message = f"Waiting for other orders to end: {_names(waiting)}."
+        findings.append(Finding("waiting-for-dependencies", Level.INFO, message))
     if ready and open_count >= run.max_parallel:
-        what = f"Ready, and waiting for one of the run's {run.max_parallel} places (max_parallel): {_names(ready)}."
-        findings.append(Finding("waiting-for-place", Level.INFO, what))
+        message = f"Ready, but {run.max_parallel} orders run already (max_parallel): {_names(ready)}."
+        findings.append(Finding("waiting-for-place", Level.INFO, message))
     elif ready:
-        findings.append(_undone("ready-not-dispatched", f"Ready and not dispatched: {_names(ready)}.", look))
+        findings.append(_undone("ready-not-dispatched", f"Ready and not started: {_names(ready)}.", context))
     return findings
 
 
@@ -177,10 +185,10 @@ def _names(orders: Sequence[OrderRow]) -> str:
     return ", ".join(order.order_name for order in orders[:5]) + more
 
 
-def _undone(kind: str, what: str, look: _Look) -> Finding:
-    """Find that the orchestrator has not done its part: wrong only once it had time to."""
-    late = look.now - look.quiet_since > PATIENCE
+def _undone(kind: str, message: str, context: _Context) -> Finding:
+    """Return a finding about a step that the orchestrator has not taken; it is trouble only after some time."""
+    late = context.now - context.quiet_since > PATIENCE
     if not late:
-        return Finding(kind, Level.INFO, f"{what} The orchestrator is about to see to it.")
-    then = f"{look.nudge} Errors are in /aws/lambda/{look.stack}-orchestrator."
-    return Finding(kind, Level.TROUBLE, what, then)
+        return Finding(kind, Level.INFO, f"{message} The orchestrator is about to do this.")
+    next_step = f"{context.nudge} Errors are in /aws/lambda/{context.stack}-orchestrator."
+    return Finding(kind, Level.TROUBLE, message, next_step)

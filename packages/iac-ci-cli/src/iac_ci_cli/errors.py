@@ -1,10 +1,15 @@
-"""What the command line says when it cannot go on, and how it exits."""
+"""How a command ends that cannot go on, and its exit codes."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class ExitCode(IntEnum):
@@ -20,13 +25,30 @@ class ExitCode(IntEnum):
     """The stack could not be reached or refused."""
     TROUBLE = 4
     """`doctor` found something wrong with the run."""
+    OUTPUT_FAILED = 5
+    """The command did its work, but its output could not be written."""
+    FAULT = 70
+    """A fault in iac-ci itself (EX_SOFTWARE of sysexits.h)."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells report it (128 + SIGINT)."""
+    PIPE_CLOSED = 141
+    """The reader of the output ended first, as shells report it (128 + SIGPIPE)."""
 
 
 class CommandFailed(IacCiError):
-    """A command cannot go on; ``exit_code`` says why and ``hint`` what to do next."""
+    """A command cannot go on. ``exit_code`` is the process's, ``hint`` the next step for the user."""
 
     def __init__(self, message: str, *, exit_code: ExitCode = ExitCode.UNREACHABLE, hint: str = "") -> None:
         """Keep the message, the code and the hint."""
         super().__init__(message)
         self.exit_code = exit_code
         self.hint = hint
+
+
+@contextmanager
+def interrupted(message: str, *, hint: str = "") -> Iterator[None]:
+    """Raise ``CommandFailed`` with this message where Ctrl-C ends the block: what is so now, and the next step."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise CommandFailed(f"interrupted: {message}", exit_code=ExitCode.INTERRUPTED, hint=hint) from error

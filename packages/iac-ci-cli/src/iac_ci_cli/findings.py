@@ -1,4 +1,4 @@
-"""One thing that was found out about a run, and the words that all findings share."""
+"""One finding about a run, and the sentences that several findings share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from enum import StrEnum
 from typing import Final
 
 PATIENCE: Final = timedelta(seconds=90)
-"""How long a thing that should happen at once may take before it is called wrong: the watchdog looks every minute."""
-
-NUDGE: Final = "Wake it now with `iac-ci nudge {run}`."
+"""How late a step that should follow at once may be before it counts as wrong: the watchdog checks every minute."""
 
 MENDS_ITSELF: Final = "The run's watchdog wakes it within a minute or two."
 
 
+def wake_it(run_id: str, options: str) -> str:
+    """Return the next step that wakes a run now. ``options`` name its stack, with a space in front."""
+    return f"Wake it now with `iac-ci nudge {run_id}{options}`."
+
+
 class Level(StrEnum):
-    """Whether somebody should do something."""
+    """Whether a person should act."""
 
     INFO = "info"
     TROUBLE = "trouble"
@@ -24,7 +27,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found, and for trouble what to do next. ``kind`` is for machines and does not change."""
+    """A finding in one sentence, and the next step where there is one. ``kind`` is for programs and does not change."""
 
     kind: str
     level: Level
@@ -34,7 +37,7 @@ class Finding:
 
 
 def span(length: timedelta) -> str:
-    """Write a length of time as people say it, in its two largest parts."""
+    """Return a length of time in its two largest units."""
     seconds = max(0, int(length.total_seconds()))
     if seconds < 60:
         return f"{seconds} s"

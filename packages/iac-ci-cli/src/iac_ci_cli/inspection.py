@@ -1,4 +1,4 @@
-"""Gathers what a diagnosis needs, through ports: reads only, nothing is changed."""
+"""Reads what a diagnosis needs, through ports. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from iac_ci_cli.diagnosis import Seen
+from iac_ci_cli.diagnosis import RunSnapshot
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError, NotFound
 from iac_ci_common.limits import MAX_RESULT_BYTES
@@ -27,11 +27,16 @@ T = TypeVar("T")
 
 
 class Stack(Protocol):
-    """The parts of a stack that operating a run needs."""
+    """The parts of a stack that the commands for one run use."""
 
     @property
     def stack(self) -> str:
         """Name of the stack."""
+        ...
+
+    @property
+    def options(self) -> str:
+        """Options that name this stack in a command line, with a space in front; empty for the default."""
         ...
 
     @property
@@ -66,22 +71,32 @@ class Stack(Protocol):
 
     @property
     def parallel(self) -> Parallel:
-        """How to do many small reads."""
+        """Does many small reads at once."""
         ...
 
 
-def examine(stack: Stack, run_id: str) -> Seen:
-    """Look at everything that tells what a run waits for."""
+def inspect_run(stack: Stack, run_id: str) -> RunSnapshot:
+    """Read everything that shows what a run waits for."""
     # The lock first: if it is free, the rows that are read after it hold what its last holder did.
     lock = stack.locks.read(run_id)
     rows = stack.runs.read(run_id)
     watchdog = stack.executions.state(run_id)
     if rows.run is None or rows.run.status in RUN_TERMINAL:
         job = _job(stack, run_id) if rows.run is None else None
-        return Seen(run_id, stack.stack, stack.clock.now(), job, rows.run, rows.orders, lock, watchdog)
+        return RunSnapshot(
+            run_id,
+            stack.stack,
+            stack.clock.now(),
+            job,
+            rows.run,
+            rows.orders,
+            lock,
+            watchdog,
+            options=stack.options,
+        )
     claims, results, ended_builds = _of_open_orders(stack, rows)
     events = stack.runs.events(rows.run.trace_id)
-    return Seen(
+    return RunSnapshot(
         run_id,
         stack.stack,
         stack.clock.now(),
@@ -90,6 +105,7 @@ def examine(stack: Stack, run_id: str) -> Seen:
         rows.orders,
         lock,
         watchdog,
+        options=stack.options,
         claims=claims,
         results=results,
         ended_builds=ended_builds,
@@ -112,9 +128,9 @@ def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict
     ended = frozenset(
         order.build_id for order in orders if order.build_id and stack.workers.build_ended(order.build_id)
     )
-    there = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
-    with_claim = [order for order in orders if keys.claim(order.run_id, order.order_num) in there]
-    with_result = [order for order in orders if keys.result(order.run_id, order.order_num) in there]
+    stored = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
+    with_claim = [order for order in orders if keys.claim(order.run_id, order.order_num) in stored]
+    with_result = [order for order in orders if keys.result(order.run_id, order.order_num) in stored]
     claims = _read(stack, with_claim, lambda order: _claim(stack, order))
     results = _read(stack, with_result, lambda order: _result(stack, order))
     return claims, results, ended
@@ -143,5 +159,5 @@ def _result(stack: Stack, order: OrderRow) -> Result | None:
     try:
         return Result.model_validate_json(body)
     except ValidationError:
-        # Whatever lies there, the orchestrator takes it in as a failure.
+        # The orchestrator treats an unreadable result as a failure.
         return None

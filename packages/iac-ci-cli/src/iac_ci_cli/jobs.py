@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.code import pack_code
-from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_common import keys
-from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.errors import InputProblems, Problem, StoredUnreadable
 from iac_ci_common.job_validation.check import check_job, fill_code
 from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.rules import Rules
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     from iac_ci_cli.connection import StackClient
 
-_ANSWER_SECONDS = 35
+_ANSWER_SECONDS: Final = 35
+_KEY: Final = re.compile(r"[A-Za-z0-9_.:=+/-]{1,200}")
+"""What the webhook endpoint takes as an Idempotency-Key."""
 
 PACKED: Final = "s3://packed/code.zip"
 """Stands for the location of a folder that is not uploaded yet."""
@@ -32,14 +36,6 @@ PACKED: Final = "s3://packed/code.zip"
 def is_standard_input(path: Path) -> bool:
     """Return whether a path is ``-``, which stands for standard input."""
     return str(path) == "-"
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder; False where that cannot be seen, so that opening it says why."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def read_file(path: Path) -> bytes:
@@ -52,13 +48,23 @@ def read_file(path: Path) -> bytes:
     if is_standard_input(path):
         if sys.stdin is None:
             raise CommandFailed("standard input is closed", exit_code=ExitCode.BAD_INPUT)
-        return sys.stdin.buffer.read(most)
-    file = path / "job.json" if is_folder(path) else path
+        try:
+            return sys.stdin.buffer.read(most)
+        except OSError as error:
+            raise unreadable("standard input", error) from error
+    file = path
     try:
+        file = path / "job.json" if path.is_dir() else path
         with file.open("rb") as opened:
             return opened.read(most)
-    except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}", exit_code=ExitCode.BAD_INPUT) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(str(file), error) from error
+
+
+def unreadable(name: str, error: OSError | ValueError) -> CommandFailed:
+    """Return the error for a file that cannot be read, with the operating system's reason."""
+    reason = error.strerror if isinstance(error, OSError) else "this is not a valid path"
+    return CommandFailed(f"{name} cannot be read: {reason}", exit_code=ExitCode.BAD_INPUT)
 
 
 def code_folder(job: Path, code: Path | None) -> Path | None:
@@ -66,11 +72,14 @@ def code_folder(job: Path, code: Path | None) -> Path | None:
 
     Raises ``CommandFailed`` where ``code`` is not a folder.
     """
-    if code is not None:
-        if not is_folder(code):
-            raise CommandFailed(f"{code} is not a folder", exit_code=ExitCode.BAD_INPUT)
-        return code
-    return job / "code" if is_folder(job / "code") else None
+    try:
+        if code is not None:
+            if not code.is_dir():
+                raise CommandFailed(f"{code} is not a folder", exit_code=ExitCode.BAD_INPUT)
+            return code
+        return job / "code" if (job / "code").is_dir() else None
+    except OSError as error:
+        raise unreadable(str(code or job), error) from error
 
 
 def check(body: bytes, rules: Rules, *, code: str | None = None) -> None:
@@ -122,37 +131,54 @@ def places_without_code(body: bytes) -> list[str]:
     return [f"orders[{index}].s3_location" for index in fill_code(content, PACKED)]
 
 
+def check_idempotency_key(key: str | None) -> str:
+    """Return a key that the webhook endpoint takes: ``key``, or a new one.
+
+    Every job is sent with one, so that it can be sent again after a lost answer. Raises ``CommandFailed``.
+    """
+    if key is None:
+        return f"cli-{uuid.uuid4()}"
+    if not _KEY.fullmatch(key):
+        message = "--idempotency-key has 1 to 200 letters, digits or _.:=+/-"
+        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT)
+    return key
+
+
 def submit(connection: StackClient, body: bytes, *, idempotency_key: str | None = None) -> Accepted:
-    """Sign and send a job; raise ``InputProblems`` where the door names problems, else ``CommandFailed``."""
+    """Sign and send a job. Raises ``InputProblems`` where the endpoint names problems, else ``CommandFailed``."""
     import urllib3
 
-    headers = {
-        "Content-Type": "application/json",
-        HEADER: sign(connection.webhook_secret(), body, datetime.now(UTC)),
-    }
-    if idempotency_key is not None:
-        headers["Idempotency-Key"] = idempotency_key
+    key = check_idempotency_key(idempotency_key)
+    signature = sign(connection.webhook_secret(), body, datetime.now(UTC))
+    headers = {"Content-Type": "application/json", HEADER: signature, "Idempotency-Key": key}
+    again = f"Send it again with `--idempotency-key {key}`: if it was accepted, no second run starts."
     try:
-        with urllib3.PoolManager(retries=False, timeout=_ANSWER_SECONDS) as pool:
+        with (
+            interrupted("the job was being sent and may have been accepted.", hint=again),
+            urllib3.PoolManager(retries=False, timeout=_ANSWER_SECONDS) as pool,
+        ):
             answer = pool.request("POST", connection.names.webhook_url, body=body, headers=headers)
     except urllib3.exceptions.HTTPError as error:
+        reason = "in time" if isinstance(error, urllib3.exceptions.TimeoutError) else "the request"
         raise CommandFailed(
-            f"the webhook did not answer: {type(error).__name__}",
-            hint="Send the job again with --idempotency-key, so that it cannot start twice.",
+            f"the webhook endpoint {connection.names.webhook_url} did not answer {reason}", hint=again
         ) from error
     if answer.status == 202:
-        return Accepted.from_stored(answer.data)
+        try:
+            return Accepted.from_stored(answer.data)
+        except StoredUnreadable as error:
+            raise CommandFailed("the webhook endpoint's answer is not iac-ci's", hint=again) from error
     raise _refused(answer.status, answer.data)
 
 
 def _refused(status: int, data: bytes) -> Exception:
     try:
-        said = json.loads(data)
-        found = [Problem(entry["where"], entry["what"]) for entry in said.get("problems", [])]
-        message = str(said.get("error", said.get("message", "no reason given")))
+        payload = json.loads(data)
+        problems = [Problem(entry["where"], entry["what"]) for entry in payload.get("problems", [])]
+        message = str(payload.get("error", payload.get("message", "no reason given")))
     except (ValueError, KeyError, TypeError, AttributeError):
-        found, message = [], "an answer that is not iac-ci's"
-    if found:
-        return InputProblems(found)
+        problems, message = [], "the answer is not iac-ci's"
+    if problems:
+        return InputProblems(problems)
     code = ExitCode.BAD_INPUT if status in {400, 409, 413} else ExitCode.UNREACHABLE
     return CommandFailed(f"the job was refused (HTTP {status}): {message}", exit_code=code)

@@ -2,11 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 import typer
 
-RunId = Annotated[str, typer.Argument(help="The run's id.")]
-StackName = Annotated[str, typer.Option("--stack", envvar="IAC_CI_STACK", help="Name of the stack.")]
-IsLocal = Annotated[bool, typer.Option("--local", help="Use the local cloud that is running here.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_common import ids
+
+DEFAULT_STACK: Final = "iac-ci"
+
+_STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
+_RESERVED: Final = frozenset({"jobs"})
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def check_stack(value: str) -> str:
+    """Return the name of a stack; raise ``typer.BadParameter`` where Terraform would refuse it.
+
+    The rule is that of the variable ``stack`` in ``terraform/deploy/variables.tf``.
+    """
+    if not _STACK.fullmatch(value) or "--" in value:
+        raise typer.BadParameter(
+            f"{value[:60]!r} is not a valid stack name: use 3 to 22 lower-case letters, digits and single hyphens,"
+            f" a letter first and no hyphen last (example: {DEFAULT_STACK})"
+        )
+    if value in _RESERVED:
+        raise typer.BadParameter(f"{value!r} is reserved; choose another name (example: {DEFAULT_STACK})")
+    return value
+
+
+def check_run(value: str) -> str:
+    """Return a run's id; raise ``CommandFailed`` where it is not one, before any stack is asked."""
+    try:
+        return ids.check_run_id(value)
+    except ValueError as error:
+        message = f"{value[:60]!r} is not a valid run id (example: 20260131T235959-0123456789ab)"
+        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT) from error
+
+
+def check_cloud(value: str | None) -> str | None:
+    """Return the account number of a local cloud; raise ``typer.BadParameter`` where it is not one."""
+    if value is not None and not _ACCOUNT.fullmatch(value):
+        raise typer.BadParameter(f"{value[:60]!r} is not an account number of 12 digits")
+    return value
+
+
+def check_log_level(value: str) -> str:
+    """Return a log level in upper case; raise ``typer.BadParameter`` where it is not one."""
+    level = value.upper()
+    if level not in _LEVELS:
+        raise typer.BadParameter(f"{value[:60]!r} is not a log level: use {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}")
+    return level
+
+
+RunId = Annotated[str, typer.Argument(help="The run's id.", callback=check_run)]
+StackName = Annotated[
+    str, typer.Option("--stack", envvar="IAC_CI_STACK", help="Name of the stack.", callback=check_stack)
+]
+IsLocal = Annotated[bool, typer.Option("--local", help="Use the local cloud on this machine.")]
+CloudAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--cloud",
+        metavar="ACCOUNT",
+        help="Account number of the local cloud to use where several run; implies --local.",
+        callback=check_cloud,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, errors included.")]
+LocalStackName = Annotated[
+    str, typer.Option("--stack", help="Name of the stack in the local cloud.", callback=check_stack)
+]
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        "--log-level", envvar="IAC_CI_LOG_LEVEL", help="Log level of the functions.", callback=check_log_level
+    ),
+]

@@ -1,83 +1,110 @@
-"""Commands for a run that does not go on: see why, wake it, end it."""
+"""Commands for a run that does not go on: find out why, wake it, cancel it."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from iac_ci_cli import control
 from iac_ci_cli.connection import connect
 from iac_ci_cli.diagnosis import Diagnosis, diagnose
-from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.findings import Level
-from iac_ci_cli.inspection import examine
-from iac_ci_cli.lookup import find_run
-from iac_ci_cli.options import AsJson, IsLocal, RunId, StackName  # noqa: TC001 - typer reads them when it runs
-from iac_ci_cli.render import plain, write
+from iac_ci_cli.inspection import inspect_run
+from iac_ci_cli.lookup import find_run, names
+from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
+    AsJson,
+    CloudAccount,
+    IsLocal,
+    RunId,
+    StackName,
+)
+from iac_ci_cli.progress import progress
+from iac_ci_cli.text import plain, write
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-operating = typer.Typer()
+commands = typer.Typer()
 
 _MAX_REASON = 900
-"""The reason ends up in every cancelled order's row, after some words of its own."""
+"""The reason becomes part of every cancelled order's row, after a few words of the engine's."""
 
 _SHOWN = 20
 
 
-@operating.command()
-def doctor(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_json: AsJson = False) -> None:
-    """Return what a run waits for and whether anything is wrong. Changes nothing; exits with 4 where something is."""
-    place = connect(stack, local=local)
-    find_run(place.runs, place.internal, run)
-    diagnosis = diagnose(examine(place, run))
+@commands.command()
+def doctor(
+    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+) -> None:
+    """Report what a run waits for, whether anything is wrong, and the next step.
+
+    Changes nothing. Exits with 4 if the engine is stuck, with 0 if it is not, also where the run itself failed.
+    """
+    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    with progress("Reading everything about the run", quiet=as_json):
+        find_run(client.runs, client.internal, run)
+        diagnosis = diagnose(inspect_run(client, run))
     write(_as_json(run, diagnosis) if as_json else plain(_as_text(run, diagnosis)))
     if not diagnosis.healthy:
         raise typer.Exit(ExitCode.TROUBLE)
 
 
-@operating.command()
-def nudge(run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, as_json: AsJson = False) -> None:
-    """Wake a run: the orchestrator looks at all of it, and a watchdog is started if it has none. Safe at any time."""
-    place = connect(stack, local=local)
-    woken = control.wake(place, run, find_run(place.runs, place.internal, run))
+@commands.command()
+def nudge(
+    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+) -> None:
+    """Wake a run: the orchestrator examines all of it. Start a watchdog if the run has none. Safe at any time."""
+    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    with (
+        interrupted("the run may have been woken.", hint=f"It is safe to repeat: {client.command('nudge', run)}"),
+        progress("Waking the run", quiet=as_json),
+    ):
+        woken = control.wake(client, run, find_run(client.runs, client.internal, run))
     if as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, **asdict(woken)}))
         return
     if woken.watchdog_started:
-        write("The run had no watchdog; one was started and looks after it every minute from now on.")
+        write("The run had no watchdog. A new one is started and checks the run every minute.")
     if woken.prepared:
-        write("The run was woken: the orchestrator looks at all of it now.")
+        write("The run is woken: the orchestrator examines all of it now.")
     else:
-        write("The run is still being prepared; its watchdog starts that again if it takes too long.")
-    write(f"See what it waits for with: iac-ci doctor {run}{_place(stack, local=local)}")
+        write("The run is still being prepared. Its watchdog starts the preparation again if it takes too long.")
+    write(f"See what it waits for with: {client.command('doctor', run)}")
 
 
-@operating.command()
+@commands.command()
 def cancel(
     run: RunId,
-    reason: Annotated[str, typer.Option(help="Why, in words that everybody will see.")] = "asked for by hand",
+    reason: Annotated[str, typer.Option(help="The reason, shown wherever the run is shown.")] = "asked for by hand",
     stack: StackName = "iac-ci",
     local: IsLocal = False,
+    cloud: CloudAccount = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel what has not started; what runs is left to end, so that no command is cut off half-way."""
-    said = plain(reason).strip()
-    if not said or len(said) > _MAX_REASON:
+    """Cancel queued orders. Running orders finish, so that Terraform releases its locks."""
+    text = plain(reason).strip()
+    if not text or len(text) > _MAX_REASON:
         raise CommandFailed(f"a reason has 1 to {_MAX_REASON} characters", exit_code=ExitCode.BAD_INPUT)
-    place = connect(stack, local=local)
-    asked = control.cancel(place, run, find_run(place.runs, place.internal, run), said)
+    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    again = f"See: {client.command('status', run)}"
+    with (
+        interrupted("the run may be cancelled already.", hint=again),
+        progress("Waiting for the orchestrator to cancel the queued orders", quiet=as_json),
+    ):
+        answer = control.cancel(client, run, find_run(client.runs, client.internal, run), text)
     if as_json:
-        write(json.dumps({"schema_version": 1, "run_id": run, **asdict(asked)}))
+        write(json.dumps({"schema_version": 1, "run_id": run, **asdict(answer)}))
         return
-    write(f"The run is asked to end: {said}")
-    write(f"Not started, and cancelled: {_list(asked.cancelled)}")
-    write(f"Already started, and left to end: {_list(asked.left_running)}")
-    write(f"Follow it with: iac-ci status {run}{_place(stack, local=local)}")
+    if answer.already_cancelled:
+        write(f"The run is cancelled already: {plain(answer.reason)}")
+    else:
+        write(f"The run is cancelled: {answer.reason}")
+    write(f"Cancelled, never started: {names(list(answer.cancelled))}")
+    write(f"Started before; finish by themselves: {names(list(answer.left_running))}")
+    if answer.undecided:
+        write(f"Not known yet, still queued: {names(list(answer.undecided))}")
+    write(f"Watch it with: {client.command('watch', run)}")
 
 
 def _as_json(run: str, diagnosis: Diagnosis) -> str:
@@ -92,16 +119,18 @@ def _as_text(run: str, diagnosis: Diagnosis) -> str:
         if finding.next_step is not None:
             lines.append(f"  → {finding.next_step}")
     fine = [finding for finding in diagnosis.findings if finding.level is Level.INFO]
-    lines += [f"· {finding.what}" for finding in fine[:_SHOWN]]
+    for finding in fine[:_SHOWN]:
+        lines.append(f"· {finding.what}")
+        if finding.next_step is not None:
+            lines.append(f"  → {finding.next_step}")
     if len(fine) > _SHOWN:
-        lines.append(f"· … and {len(fine) - _SHOWN} more of the kind (--json shows all)")
-    lines.append("Something is wrong." if trouble else "Nothing is wrong.")
+        lines.append(f"· … and {len(fine) - _SHOWN} more of this kind (--json shows all)")
+    lines.append(_conclusion(diagnosis))
     return "\n".join(lines)
 
 
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "") or "none"
-
-
-def _place(stack: str, *, local: bool) -> str:
-    return (" --local" if local else "") + (f" --stack {stack}" if stack != "iac-ci" else "")
+def _conclusion(diagnosis: Diagnosis) -> str:
+    failed = any(finding.kind == "run-failed" for finding in diagnosis.findings)
+    if not diagnosis.healthy:
+        return "Something is wrong."
+    return "The run did not succeed. The engine itself has done its part." if failed else "Nothing is wrong."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_cli import jobs
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.kinds import Kind
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
@@ -22,22 +22,15 @@ _YAML: Final = frozenset({".yml", ".yaml"})
 _CONFIGURATION: Final = re.compile(rb"^(version|defaults|statuses|jobs)[ \t]*:", re.MULTILINE)
 
 
-class Kind(StrEnum):
-    """What a file holds."""
-
-    JOB = "job"
-    CONFIGURATION = "configuration"
-
-
 @dataclass(slots=True)
 class Report:
-    """What a check found.
+    """What a check found. ``kind`` is None where the file cannot be read and no kind was given.
 
     ``filled_in`` are the fields that are not in the file and that ``submit`` and ``local run`` fill in, ``not_checked``
     what only a stack can know, in words for the user.
     """
 
-    kind: Kind
+    kind: Kind | None
     label: str
     problems: tuple[Problem, ...] = ()
     filled_in: list[str] = field(default_factory=list)
@@ -50,7 +43,7 @@ class Report:
         return {
             "file": self.label,
             "valid": not self.problems,
-            "kind": self.kind.value,
+            "kind": None if self.kind is None else self.kind.value,
             "problems": [{"where": problem.where, "what": problem.what} for problem in self.problems],
             "code": None if self.code is None else str(self.code),
             "filled_in": self.filled_in,
@@ -73,7 +66,7 @@ def validate(path: Path, rules: Rules, *, kind: Kind | None = None, code: Path |
 
 
 def kind_of(name: str, body: bytes) -> Kind:
-    """Tell a job from a configuration: by the file's name where it says so, else by what it begins with."""
+    """Return what a file holds: by its name where that is clear, else by how its content begins."""
     suffix = Path(name).suffix
     if name in {FILE_NAME, _OTHER_NAME} or suffix in _YAML:
         return Kind.CONFIGURATION
@@ -85,11 +78,14 @@ def kind_of(name: str, body: bytes) -> Kind:
 
 def _file_in(path: Path) -> Path:
     """Return the file that a folder stands for: its ``job.json``, else its configuration."""
-    if jobs.is_standard_input(path) or not jobs.is_folder(path):
-        return path
-    for name in ("job.json", FILE_NAME, _OTHER_NAME):
-        if (path / name).exists():
-            return path / name
+    try:
+        if jobs.is_standard_input(path) or not path.is_dir():
+            return path
+        for name in ("job.json", FILE_NAME, _OTHER_NAME):
+            if (path / name).exists():
+                return path / name
+    except (OSError, ValueError) as error:
+        raise jobs.unreadable(str(path), error) from error
     raise CommandFailed(f"{path} holds no job.json and no {FILE_NAME}", exit_code=ExitCode.BAD_INPUT)
 
 
@@ -107,12 +103,7 @@ def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path |
         jobs.check(body, rules, code=None if folder is None else jobs.PACKED)
     except InputProblems as error:
         report.problems = error.problems
-        if (
-            folder is None
-            and not jobs.is_standard_input(path)
-            and jobs.is_folder(path.parent / "code")
-            and path.is_file()
-        ):
+        if folder is None and not jobs.is_standard_input(path) and (path.parent / "code").is_dir() and path.is_file():
             report.hint = f"Name the folder {path.parent} to send its folder code with the job, or use --code."
     return report
 

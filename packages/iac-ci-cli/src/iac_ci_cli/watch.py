@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.live import Live
 from rich.text import Text
 
-from iac_ci_cli.errors import CommandFailed
-from iac_ci_cli.render import orders_table, plain, summary, word
+from iac_ci_cli import render
+from iac_ci_cli.aws_messages import aws_message
+from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
+from iac_ci_cli.render import live_table, summary, word
+from iac_ci_cli.text import plain, write
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed
-from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +29,47 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import RunRows
 
 _POLL_SECONDS: Final = 0.5
+_MARKER_LIFE: Final = timedelta(minutes=10)
+"""A marker is written within a minute or two of the end, and kept for a day at least."""
 _FAILURES: Final = 20
-_SAY_SOMETHING_SECONDS: Final = 30.0
+_FIRST_SIGN_SECONDS: Final = 2.0
+_SIGN_OF_LIFE_SECONDS: Final = 30.0
+
+
+def watch_to_the_end(connection: StackClient, run_id: str, *, as_json: bool, **options: Any) -> ExitCode:
+    """Watch a run, print the log tails of failed orders and a summary; return the exit code for the run's end.
+
+    Ctrl-C raises ``CommandFailed`` with how to watch the run again, where its stack outlives this command.
+    """
+    console = render.console()
+    with _interruption(connection, run_id):
+        rows = watch_run(connection, run_id, console, quiet=as_json, **options)
+    if rows.run is None:
+        raise CommandFailed(f"run {run_id} no longer exists")
+    if as_json:
+        write(rows_json(rows))
+    else:
+        render.failed_tails(console, connection, rows.orders)
+        console.print(render.line(summary(rows.run, rows.orders)), soft_wrap=True)
+    return ExitCode.SUCCEEDED if rows.run.status is RunState.SUCCEEDED else ExitCode.RUN_FAILED
+
+
+def rows_json(rows: RunRows) -> str:
+    """Return a run's rows as JSON."""
+    return json.dumps(
+        {
+            "schema_version": 1,
+            "run": rows.run.model_dump(mode="json", exclude_none=True) if rows.run is not None else None,
+            "orders": [order.model_dump(mode="json", exclude_none=True) for order in rows.orders],
+        }
+    )
+
+
+def _interruption(connection: StackClient, run_id: str) -> Any:
+    if connection.ends_with_command:
+        return interrupted(f"the local cloud ended, and with it run {run_id}")
+    again = f"Watch it again with: {connection.command('watch', run_id)}"
+    return interrupted(f"run {run_id} goes on", hint=again)
 
 
 def watch_run(
@@ -38,13 +82,13 @@ def watch_run(
 ) -> RunRows:
     """Follow a run until its done marker is there, and return its last rows.
 
-    ``quiet`` shows nothing. ``check`` is called at every look and may raise where waiting has become pointless.
+    ``quiet`` shows nothing. ``check`` is called before every read and may raise to end the waiting.
     Raises ``CommandFailed`` when the stack cannot be reached for a while.
     """
-    if quiet or not console.is_terminal:
+    if quiet or not console.is_terminal or console.is_dumb_terminal:
         return _follow(connection, run_id, _show_nothing if quiet else _Lines(console), check)
     with Live(console=console, refresh_per_second=8, transient=False) as live:
-        return _follow(connection, run_id, lambda rows: live.update(_picture(rows)), check)
+        return _follow(connection, run_id, lambda rows: live.update(_picture(rows, console.height)), check)
 
 
 def _follow(
@@ -52,39 +96,52 @@ def _follow(
 ) -> RunRows:
     runs, done = connection.runs, connection.done
     failures = 0
+    known = False
     while True:
         if check is not None:
             check()
         try:
             rows = runs.read(run_id)
             show(rows)
+            if rows.run is None and known:
+                raise CommandFailed(f"run {run_id} no longer exists: runs are removed a day after their deadline")
+            known = rows.run is not None
             # The marker is the last thing that a reader may wait for: the row can end before it.
-            if rows.run is not None and rows.run.status in RUN_TERMINAL and done.exists(keys.done(run_id)):
+            ended = rows.run is not None and rows.run.status in RUN_TERMINAL
+            if ended and (done.exists(keys.done(run_id)) or _ended_long_ago(connection, rows.run)):
                 return rows
             failures = 0
         except PortFailed as error:
             failures += 1
             if failures == _FAILURES:
-                hint = f"The run goes on without us; look again with `iac-ci status {run_id}`."
-                raise CommandFailed(f"the stack cannot be reached: {error.message}", hint=hint) from error
+                hint = f"The run goes on. Watch it again with: {connection.command('watch', run_id)}"
+                message = (aws_message(error) or (error.message, ""))[0]
+                raise CommandFailed(f"the stack cannot be reached: {message}", hint=hint) from error
         time.sleep(_POLL_SECONDS)
+
+
+def _ended_long_ago(connection: StackClient, run: RunRow | None) -> bool:
+    """Return whether a run's done marker may be removed already, so that waiting for it would never end."""
+    if run is None or run.finished_at is None:
+        return False
+    return connection.clock.now() - run.finished_at > _MARKER_LIFE
 
 
 def _show_nothing(rows: RunRows) -> None:
     del rows
 
 
-def _picture(rows: RunRows) -> RenderableType:
-    return Text("The run is being prepared …") if rows.run is None else orders_table(rows)
+def _picture(rows: RunRows, height: int) -> RenderableType:
+    return Text("The run is being prepared …") if rows.run is None else live_table(rows, height)
 
 
 class _Lines:
-    """A line whenever an order transitions, and now and then a sign of life."""
+    """Prints a line when an order's state changes, and the run's state where nothing changed for a while."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._seen: dict[str, OrderState] = {}
-        self._last = time.monotonic()
+        self._last = time.monotonic() - _SIGN_OF_LIFE_SECONDS + _FIRST_SIGN_SECONDS
 
     def __call__(self, rows: RunRows) -> None:
         for order in rows.orders:
@@ -92,15 +149,15 @@ class _Lines:
             if before is order.status or (before is None and order.status is OrderState.QUEUED):
                 continue
             self._seen[order.order_num] = order.status
-            why = f" ({plain(order.reason)})" if order.reason else ""
-            self._say(f"{order.order_name}: {word(order.status)}{why}")
-        if time.monotonic() - self._last > _SAY_SOMETHING_SECONDS:
-            self._say(_sign_of_life(rows.run, rows))
+            reason = f" ({plain(order.reason)})" if order.reason else ""
+            self._print(f"{order.order_name}: {word(order.status)}{reason}")
+        if time.monotonic() - self._last > _SIGN_OF_LIFE_SECONDS:
+            self._print(_state_of(rows.run, rows))
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._last = time.monotonic()
         self._console.print(Text(text), soft_wrap=True)
 
 
-def _sign_of_life(run: RunRow | None, rows: RunRows) -> str:
+def _state_of(run: RunRow | None, rows: RunRows) -> str:
     return "the run is being prepared …" if run is None else summary(run, rows.orders)

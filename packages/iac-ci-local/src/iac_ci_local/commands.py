@@ -16,9 +16,8 @@ from rich.text import Text
 from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.main import rows_json
 from iac_ci_cli.render import summary
-from iac_ci_cli.watch import watch_run
+from iac_ci_cli.watch import rows_json, watch_run
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.states import RunState
 from iac_ci_local.cloud import LocalCloud

@@ -1,0 +1,107 @@
+"""Why AWS could not be asked, in plain words and with the next step, instead of the SDK's own sentences."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_ENVIRONMENT: Final = "Check the AWS_… variables of your environment and the files in ~/.aws."
+_LOGIN: Final = "Log in again (for example `aws sso login`), or set new credentials."
+
+_BY_NAME: Final = {
+    "NoCredentialsError": (
+        "there are no AWS credentials",
+        "Log in (for example `aws sso login`), set AWS_PROFILE or the AWS_ACCESS_KEY_ID variables, or use --local.",
+    ),
+    "CredentialRetrievalError": ("the AWS credentials could not be fetched", _LOGIN),
+    "PartialCredentialsError": (
+        "the AWS credentials are incomplete",
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, both or neither.",
+    ),
+    "NoRegionError": (
+        "no AWS region is set",
+        "Set AWS_REGION (example: eu-central-1), or a region in your AWS profile, or use --local.",
+    ),
+    "InvalidRegionError": ("the AWS region is not valid", "Set AWS_REGION to a region's name (example: eu-central-1)."),
+    "ProfileNotFound": ("the AWS profile does not exist", "Check AWS_PROFILE; see `aws configure list-profiles`."),
+    "ConfigParseError": ("the AWS configuration file cannot be read", "Check ~/.aws/config, or AWS_CONFIG_FILE."),
+    "EndpointConnectionError": ("{endpoint} does not answer", "{reach}"),
+    "ConnectTimeoutError": ("{endpoint} does not answer in time", "{reach}"),
+    "ReadTimeoutError": ("{endpoint} does not answer in time", "{reach}"),
+    "ConnectionClosedError": ("{endpoint} closed the connection", "{reach}"),
+    "ProxyConnectionError": ("the proxy does not answer", "Check HTTPS_PROXY and NO_PROXY."),
+    "SSLError": ("the TLS connection to {endpoint} failed", "Check the proxy and AWS_CA_BUNDLE."),
+    "UnauthorizedSSOTokenError": ("the AWS SSO session has expired", _LOGIN),
+    "SSOTokenLoadError": ("there is no AWS SSO session", _LOGIN),
+    "TokenRetrievalError": ("the AWS SSO session has expired", _LOGIN),
+}
+_THROTTLED: Final = ("AWS asks for fewer requests", "Run the command again in a moment.")
+_BY_CODE: Final = {
+    "ThrottlingException": _THROTTLED,
+    "Throttling": _THROTTLED,
+    "TooManyRequestsException": _THROTTLED,
+    "SlowDown": _THROTTLED,
+    "ExpiredToken": ("the AWS credentials have expired", _LOGIN),
+    "ExpiredTokenException": ("the AWS credentials have expired", _LOGIN),
+    "RequestExpired": ("the AWS credentials have expired, or this machine's clock is wrong", _LOGIN),
+    "InvalidClientTokenId": ("AWS does not know these credentials", _LOGIN),
+    "UnrecognizedClientException": ("AWS does not know these credentials", _LOGIN),
+    "InvalidSignatureException": (
+        "AWS refused the credentials' signature",
+        "Check AWS_SECRET_ACCESS_KEY and this machine's clock.",
+    ),
+    "SignatureDoesNotMatch": (
+        "AWS refused the credentials' signature",
+        "Check AWS_SECRET_ACCESS_KEY and this machine's clock.",
+    ),
+    "AccessDenied": ("the AWS credentials may not do this", "Ask for the permission, or check AWS_PROFILE."),
+    "AccessDeniedException": ("the AWS credentials may not do this", "Ask for the permission, or check AWS_PROFILE."),
+}
+
+
+def aws_message(error: BaseException) -> tuple[str, str] | None:
+    """Return a message and a hint for an error that the AWS SDK raised or caused; None where it had no part in it.
+
+    The error's activity ("reading /iac-ci/iac-ci/outputs") stays in front where the error names one.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        kinds = {kind.__name__ for kind in type(cause).__mro__}
+        if kinds & {"BotoCoreError", "ClientError", "HTTPClientError"}:
+            return _explain(cause, error)
+        cause = cause.__cause__
+    return None
+
+
+def client_failed(error: Exception) -> tuple[str, str]:
+    """Return a message and a hint where the SDK could not even be set up, by a wrong setting of the environment."""
+    return aws_message(error) or ("the AWS settings of this environment are not valid", _ENVIRONMENT)
+
+
+def _explain(cause: BaseException, error: BaseException) -> tuple[str, str]:
+    response = getattr(cause, "response", None)
+    code = str((response or {}).get("Error", {}).get("Code", ""))
+    message, hint = _BY_CODE.get(code) or _by_name(cause) or ("", "")
+    activity = "" if cause is error else str(getattr(error, "message", "")).partition(":")[0]
+    if not message:
+        said_by_aws = str((response or {}).get("Error", {}).get("Message", ""))
+        message = f"AWS refused: {code} {said_by_aws}".strip() if code else "the request to AWS could not be made"
+        hint = "" if code else _ENVIRONMENT
+    endpoint = str(getattr(cause, "kwargs", {}).get("endpoint_url", "")) or "AWS"
+    local = endpoint.startswith(("http://127.", "http://localhost"))
+    reach = (
+        "The local cloud has ended? Start one with `iac-ci local up`."
+        if local
+        else "Check the network, AWS_REGION and AWS_ENDPOINT_URL."
+    )
+    if os.environ.get("AWS_ENDPOINT_URL"):
+        reach = "Check the network and AWS_ENDPOINT_URL."
+    text = message.format(endpoint=endpoint) if "{endpoint}" in message else message
+    return (f"{activity}: {text}" if activity else text), hint.format(reach=reach) if "{reach}" in hint else hint
+
+
+def _by_name(cause: BaseException) -> tuple[str, str] | None:
+    for kind in type(cause).__mro__:
+        if kind.__name__ in _BY_NAME:
+            return _BY_NAME[kind.__name__]
+    return None

@@ -1,0 +1,20 @@
+"""Text of jobs, hosts and users, made safe for a terminal."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Final
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
+
+
+def write(text: str) -> None:
+    """Print text as it is, with one line break at its end."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def plain(text: str) -> str:
+    """Return text without what would command a terminal; line breaks and tabs stay."""
+    return _CONTROL.sub("", _ESCAPE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))

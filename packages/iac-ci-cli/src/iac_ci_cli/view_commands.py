@@ -1,0 +1,132 @@
+"""Commands that show a run: its orders, its logs, its events, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from iac_ci_cli import render
+from iac_ci_cli.connection import connect
+from iac_ci_cli.lookup import find_order, find_run
+from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
+    AsJson,
+    CloudAccount,
+    IsLocal,
+    RunId,
+    StackName,
+)
+from iac_ci_cli.progress import progress
+from iac_ci_cli.text import plain, write
+from iac_ci_cli.watch import rows_json, watch_to_the_end
+from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError, NotFound, StoredUnreadable
+from iac_ci_common.models.result import Result
+
+if TYPE_CHECKING:
+    from iac_ci_cli.connection import StackClient
+    from iac_ci_common.models.rows import OrderRow
+
+commands = typer.Typer()
+
+
+@commands.command()
+def watch(
+    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+) -> None:
+    """Watch a run until it ends; exit with 0 only if it succeeded.
+
+    Ctrl-C ends the watching, not the run.
+    """
+    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    find_run(connection.runs, connection.internal, run)
+    raise typer.Exit(watch_to_the_end(connection, run, as_json=as_json))
+
+
+@commands.command()
+def status(
+    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+) -> None:
+    """Show the state of a run and of its orders."""
+    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    with progress("Reading the run", quiet=as_json):
+        rows = find_run(connection.runs, connection.internal, run)
+    if as_json:
+        write(rows_json(rows))
+    elif rows.run is None:
+        write(f"Run {run} is being prepared: its code and secrets are collected.")
+        write(f"If it stays so, see: {connection.command('doctor', run)}")
+    else:
+        console = render.console()
+        console.print(render.orders_table(rows))
+        console.print(render.line(render.summary(rows.run, rows.orders)), soft_wrap=True)
+
+
+@commands.command()
+def logs(
+    run: RunId,
+    order: Annotated[str | None, typer.Argument(help="Name or number of one order; by default all.")] = None,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the whole logs of a run's orders, or of one order."""
+    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    with progress("Reading the logs", quiet=as_json):
+        rows = find_run(connection.runs, connection.internal, run)
+        chosen = list(rows.orders) if order is None else [find_order(rows, run, order)]
+        found = _logs(connection, run, chosen)
+    if as_json:
+        write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
+        return
+    if not chosen:
+        write(f"Run {run} is being prepared: it has no orders yet.")
+    for name, text in found.items():
+        if order is None:
+            write(f"── {name}")
+        write(plain(text) if text is not None else "(no log yet)")
+
+
+@commands.command()
+def events(
+    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+) -> None:
+    """Print what happened to a run, one event on a line, the oldest first."""
+    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    with progress("Reading the events", quiet=as_json):
+        rows = find_run(connection.runs, connection.internal, run)
+        found = connection.runs.events(rows.run.trace_id) if rows.run is not None else []
+    if as_json:
+        write(json.dumps([event.model_dump(mode="json", exclude_none=True) for event in found]))
+        return
+    if not found:
+        write(f"Run {run} has no events yet.")
+    for event in found:
+        reason = f"  {plain(event.reason)}" if event.reason else ""
+        write(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{reason}")
+
+
+def _logs(connection: StackClient, run: str, orders: list[OrderRow]) -> dict[str, str | None]:
+    """Read the logs of several orders at once, in the orders' sequence."""
+    tasks = [partial(_log, connection, run, order.order_num) for order in orders]
+    found: dict[str, str | None] = {}
+    for order, text in zip(orders, connection.parallel.run(tasks), strict=True):
+        if isinstance(text, IacCiError):
+            raise text
+        found[order.order_name] = text
+    return found
+
+
+def _log(connection: StackClient, run: str, order_num: str) -> str | None:
+    """Read an order's whole log; where it was not stored, the tail that the result holds."""
+    try:
+        return connection.internal.get(keys.log(run, order_num)).decode("utf-8", "replace")
+    except NotFound:
+        pass
+    try:
+        return Result.from_stored(connection.internal.get(keys.result(run, order_num))).log_tail
+    except (NotFound, StoredUnreadable):
+        return None

@@ -1,0 +1,206 @@
+"""Watching a run: what is shown, what Ctrl-C says, and a table that fits its terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from iac_ci_cli import job_commands, process, render, view_commands, watch
+from iac_ci_cli.connection import StackClient
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_common import keys
+from iac_ci_common.models.answer import Accepted
+from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.ports import RunRows
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing import FakeClock, MemoryObjects
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, run_row
+
+STATES = [OrderState.SUCCEEDED, OrderState.QUEUED, OrderState.RUNNING, OrderState.FAILED, OrderState.SKIPPED]
+
+
+class Rows:
+    """Rows of a run as one read after the other finds them; the last stay."""
+
+    def __init__(self, *reads):
+        self.reads = list(reads)
+
+    def read(self, run_id):
+        read = self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
+        if isinstance(read, BaseException):
+            raise read
+        return read
+
+
+class Client:
+    command = StackClient.command
+    options = " --local"
+    ends_with_command = False
+
+    def __init__(self, *reads):
+        self.clock = FakeClock()
+        self.runs = Rows(*reads)
+        self.internal, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
+        self.done.put(keys.done(RUN_ID), b"{}")
+
+
+def rows(*orders, **run):
+    return RunRows(run_row(**run), list(orders))
+
+
+def forty(*states):
+    chosen = states or STATES
+    return [order_row(number, status=chosen[number % len(chosen)]) for number in range(1, 41)]
+
+
+ENDED = rows(order_row(1, status=OrderState.SUCCEEDED), status=RunState.SUCCEEDED, finished_at=START)
+FAILED = rows(
+    order_row(1, status=OrderState.FAILED, dispatched_at=START, reason="exit code 1"),
+    status=RunState.FAILED,
+    finished_at=START,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(watch, "_POLL_SECONDS", 0)
+
+
+def shown(table, *, width=100, height=30):
+    file = io.StringIO()
+    Console(file=file, width=width, height=height).print(table)
+    return file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("height", [1, 5, 10, 24, 30, 44, 100])
+@pytest.mark.parametrize("width", [1, 10, 40, 80, 200])
+def test_a_live_table_fits_its_terminal(height, width):
+    lines = shown(render.live_table(rows(*forty()), height), width=width, height=height)
+    # One order at least, the heading, what is left out and the totals are always there.
+    assert len(lines) <= max(height, 4)
+    if width >= 40:
+        assert lines[-1].startswith("40 orders")
+
+
+def test_running_and_failed_orders_are_shown_before_those_that_ended():
+    lines = shown(render.live_table(rows(*forty()), 20))
+    body = lines[1:-2]
+    assert sum("running" in line for line in body) == 8
+    assert sum("failed" in line for line in body) == 8
+    assert not any("succeeded" in line for line in body)
+    assert "… 24 more" in lines[-2]
+    assert "8 succeeded" in lines[-2]
+    assert "8 failed, 8 queued, 8 running, 8 skipped, 8 succeeded" in lines[-1]
+
+
+@pytest.mark.parametrize("width", [1, 20])
+def test_every_order_is_shown_where_all_fit(width):
+    assert not any("more" in line for line in shown(render.live_table(rows(*forty()), 50), width=width))
+
+
+def test_a_dumb_terminal_gets_lines_as_states_change(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80)
+    reads = [
+        rows(order_row(1), status=RunState.RUNNING),
+        rows(order_row(1, status=OrderState.RUNNING), status=RunState.RUNNING),
+        ENDED,
+    ]
+    watch.watch_run(Client(*reads), RUN_ID, console)
+    assert file.getvalue().splitlines()[:2] == ["order-1: running", "order-1: succeeded"]
+
+
+def iac_ci(monkeypatch, client, *words):
+    for module in (view_commands, job_commands):
+        monkeypatch.setattr(module, "connect", lambda name, **_: client)
+    return process.run(list(words))
+
+
+def test_a_run_can_be_watched_again(monkeypatch, capsys):
+    assert iac_ci(monkeypatch, Client(ENDED), "watch", RUN_ID) == ExitCode.SUCCEEDED
+    assert iac_ci(monkeypatch, Client(FAILED), "watch", RUN_ID) == ExitCode.RUN_FAILED
+    assert f"Run {RUN_ID} failed" in capsys.readouterr().out
+    assert iac_ci(monkeypatch, Client(FAILED), "watch", RUN_ID, "--json") == ExitCode.RUN_FAILED
+    assert json.loads(capsys.readouterr().out)["run"]["status"] == "failed"
+
+
+def test_a_run_whose_marker_was_removed_is_not_watched_for_ever():
+    client = Client(ENDED)
+    client.done = MemoryObjects(client.clock)
+    client.clock.advance(3600)
+    assert watch.watch_run(client, RUN_ID, Console(file=io.StringIO())).run.status is RunState.SUCCEEDED
+
+
+def test_a_run_that_disappears_ends_the_watching():
+    client = Client(rows(order_row(1), status=RunState.RUNNING), RunRows(None, []))
+    with pytest.raises(CommandFailed, match="no longer exists"):
+        watch.watch_run(client, RUN_ID, Console(file=io.StringIO()))
+
+
+def test_ctrl_c_ends_the_watching_and_names_the_next_command(monkeypatch, capsys):
+    client = Client(rows(order_row(1), status=RunState.RUNNING), KeyboardInterrupt())
+    assert iac_ci(monkeypatch, client, "watch", RUN_ID) == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err.splitlines() == [
+        f"iac-ci: interrupted: run {RUN_ID} goes on",
+        f"Watch it again with: iac-ci watch {RUN_ID} --local",
+    ]
+
+
+def test_ctrl_c_says_that_a_run_ends_with_its_local_cloud():
+    client = Client(KeyboardInterrupt())
+    client.ends_with_command = True
+    with pytest.raises(CommandFailed, match="the local cloud ended, and with it run"):
+        watch.watch_to_the_end(client, RUN_ID, as_json=False)
+
+
+@pytest.fixture
+def sent(monkeypatch, tmp_path):
+    """A job that is accepted, and the folder of its file."""
+    accepted = Accepted(run_id=RUN_ID, trace_id=TRACE_ID, flow_id="tests:x-y", done_endpt="s3://done/x")
+    monkeypatch.setattr(job_commands.jobs, "submit", lambda *_, **__: accepted)
+    (tmp_path / "job.json").write_text("{}")
+    return str(tmp_path / "job.json")
+
+
+def test_submit_and_wait_prints_the_runs_id_before_it_waits(monkeypatch, capsys, sent):
+    assert iac_ci(monkeypatch, Client(KeyboardInterrupt()), "submit", sent, "--wait") == ExitCode.INTERRUPTED
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == f"Accepted as run {RUN_ID}"
+    assert f"iac-ci watch {RUN_ID} --local" in printed.err
+
+
+def test_with_json_the_runs_id_is_on_standard_error_while_it_waits(monkeypatch, capsys, sent):
+    assert iac_ci(monkeypatch, Client(ENDED), "submit", sent, "--wait", "--json") == ExitCode.SUCCEEDED
+    printed = capsys.readouterr()
+    assert printed.err == f"Accepted as run {RUN_ID}\n"
+    assert json.loads(printed.out)["run"]["run_id"] == RUN_ID
+
+
+def test_without_waiting_the_hint_names_the_local_cloud(monkeypatch, capsys, sent):
+    assert iac_ci(monkeypatch, Client(ENDED), "submit", sent) == ExitCode.SUCCEEDED
+    assert capsys.readouterr().out.splitlines()[-1] == f"Watch it with: iac-ci watch {RUN_ID} --local"
+
+
+@pytest.mark.parametrize(
+    ("ends", "hint"), [(False, f"iac-ci logs {RUN_ID} order-1 --local"), (True, "run again with --keep")]
+)
+def test_the_hint_to_the_whole_log_works_where_it_is_shown(capsys, ends, hint):
+    client = Client(FAILED)
+    client.ends_with_command = ends
+    result = Result(
+        run_id=RUN_ID,
+        order_num="0001",
+        status=OrderState.FAILED,
+        reported_by=Reporter.WORKER,
+        ended_at=START + timedelta(seconds=1),
+        exit_code=1,
+        log_tail="\n".join(str(number) for number in range(50)),
+    )
+    client.internal.put(keys.result(RUN_ID, "0001"), result.model_dump_json().encode())
+    watch.watch_to_the_end(client, RUN_ID, as_json=False)
+    assert hint in capsys.readouterr().out
