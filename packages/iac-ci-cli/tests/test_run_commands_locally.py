@@ -71,7 +71,7 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
             "slow": "succeeded",
             "after": "cancelled",
         }
-        wait_until(lambda: kinds() == (0, set()), subject="the finish")
+        wait_until(lambda: kinds() == (0, {"run-failed"}), subject="the finish")
         assert iac_ci("doctor", run)[1]["waits_for"].startswith("nothing")
         code, said = iac_ci("nudge", run)
         assert code == 2

@@ -84,10 +84,11 @@ def logs(
         return
     if not chosen:
         write(f"Run {run} is being prepared: it has no orders yet.")
-    for name, text in found.items():
+    for row in chosen:
+        text = found[row.order_name]
         if order is None:
-            write(f"── {name}")
-        write(plain(text) if text is not None else "(no log yet)")
+            write(f"── {row.order_name}")
+        write(plain(text) if text is not None else f"(no log: {render.word(row.status)})")
 
 
 @commands.command()
