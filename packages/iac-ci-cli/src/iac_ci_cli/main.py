@@ -1,17 +1,8 @@
-"""The application ``iac-ci``: what all commands share. The commands are in the modules that ``command_group`` names."""
+"""The application and its process, for programs that call them."""
 
 from __future__ import annotations
 
-import typer
-
-from iac_ci_cli.command_group import CommandGroup
+from iac_ci_cli.application import app
 from iac_ci_cli.process import main
 
 __all__ = ["app", "main"]
-
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False)
-
-
-@app.callback()
-def iac_ci() -> None:
-    """Run infrastructure as code: submit jobs, watch and understand their runs."""

@@ -51,7 +51,7 @@ def run(words: list[str]) -> int:
 
 
 def _call(words: list[str]) -> int:
-    from iac_ci_cli.main import app
+    from iac_ci_cli.application import app
 
     # Characters that no text can hold (file names that are not UTF-8) stay: files are opened by them.
     return int(app(words, prog_name="iac-ci", standalone_mode=False) or 0)
