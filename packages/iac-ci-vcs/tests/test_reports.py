@@ -133,6 +133,21 @@ def test_a_report_without_host_or_token_is_refused(reports, change, why):
         reports.mark(TARGET.model_copy(update=change), STATUS)
 
 
+@pytest.mark.parametrize("missing", ["created_at", "id", "updated_at"])
+def test_an_answer_without_an_expected_field_is_the_engines_error(reports, wire, missing):
+    payload = comment(2, f"{marker(RUN_ID)} old")
+    wire.get(COMMENTS, json=[{name: value for name, value in payload.items() if name != missing}])
+    with pytest.raises(PortFailed, match="unknown form"):
+        reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+
+
+@pytest.mark.parametrize("answer", [{"items": []}, ["text"], [None], "text"])
+def test_a_list_of_comments_of_another_form_is_the_engines_error(reports, wire, answer):
+    wire.get(COMMENTS, json=answer)
+    with pytest.raises(PortFailed, match="unknown form"):
+        reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+
+
 def test_nothing_is_kept_on_disk(reports, wire, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={}, status=201)

@@ -40,15 +40,16 @@ class CodeHostReports:
             raise PortFailed("the comment cannot be written: the run has no pull request or issue")
         with self._open(target, "the comment") as host:
             body = write(host.max_comment_chars)
-            existing = host.find_comment(target.number, marker(run_id))
-            if existing is None:
-                host.create_comment(target.number, body)
-            elif existing.body != body:
-                host.edit_comment(target.number, existing.id, body)
+            with _readable_answers("the comment"):
+                existing = host.find_comment(target.number, marker(run_id))
+                if existing is None:
+                    host.create_comment(target.number, body)
+                elif existing.body != body:
+                    host.edit_comment(target.number, existing.id, body)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Set the commit's status; raises like ``publish``."""
-        with self._open(target, "the commit's status") as host:
+        with self._open(target, "the commit's status") as host, _readable_answers("the commit's status"):
             host.set_status(status)
 
     @contextmanager
@@ -65,3 +66,17 @@ class CodeHostReports:
             yield host
         finally:
             host.close()
+
+
+@contextmanager
+def _readable_answers(subject: str) -> Iterator[None]:
+    """Raise ``PortFailed`` if an answer of the code host has another form than its documentation describes.
+
+    A report that fails never fails the run; an error of another class would.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise PortFailed(
+            f"{subject} cannot be written: the code host answered in an unknown form ({type(error).__name__})"
+        ) from error
