@@ -104,6 +104,7 @@ def test_a_pattern_without_words_is_refused_all_the_same():
         (Job, "timeout", "job_timeout"),
         (Order, "comment", None),
         (Order, "colour", None),
+        (Order, "paths", None),
     ],
 )
 def test_what_a_word_stands_for(model, word, field):

@@ -488,7 +488,7 @@ jobs:
       - {name: c, cmds: [x], folder: ../x, timeout: 600, execution_target: lambda}
 """
     ) == [
-        ("line 4: jobs.go.on.push", "must be a mapping"),
+        ("line 4: jobs.go.on.push", "must be a mapping (example: {branches: [main]})"),
         ("line 5: jobs.go.job_timeout", "must be a whole number without quotes, point or exponent"),
         ("line 6: jobs.go.matrix.d[0]", "is in the list more than once; remove one"),
         ("line 7: jobs.go.orders", "dependency cycle: a-x → b-x → a-x"),
@@ -510,6 +510,39 @@ def test_the_words_of_a_job_are_read_on_and_reported_where_they_stand():
         ("line 6: jobs.go.orders[0].git_folder", "must be a relative path without .."),
         ("line 6: jobs.go.orders[0].git_folder", "unknown field 'git_folder'; did you mean 'folder'?"),
         ("line 6: jobs.go.orders[0].order_name", "unknown field 'order_name'; did you mean 'name'?"),
+    ]
+
+
+def test_what_other_systems_write_is_answered_with_what_to_write_here():
+    assert found(
+        """\
+version: 1
+username: me
+jobs:
+  go:
+    on: pull_request
+    flow_label: x
+    orders: [{name: a, cmds: [x], git_repo: r, use_lambda: true}]
+"""
+    ) == [
+        ("line 2: username", "unknown field 'username'; it is a field of a job that is sent; here the event sets it"),
+        ("line 5: jobs.go.on", "must be a mapping (example: {pull_request: {}})"),
+        (
+            "line 6: jobs.go.flow_label",
+            "unknown field 'flow_label'; it is a field of a job that is sent; here the job's name is its label",
+        ),
+        (
+            "line 7: jobs.go.orders[0].git_repo",
+            "unknown field 'git_repo'; it is a field of a job that is sent; here orders run on the commit of the event",
+        ),
+        ("line 7: jobs.go.orders[0].use_lambda", "must be 'auto', 'lambda' or 'codebuild'"),
+        (
+            "line 7: jobs.go.orders[0].use_lambda",
+            "unknown field 'use_lambda'; did you mean 'execution_target'?",
+        ),
+    ]
+    assert found("version: 1\njobs: [{name: go}]\n") == [
+        ("line 2: jobs", "must be a mapping (example: {plan: {on: …, orders: …}})")
     ]
 
 

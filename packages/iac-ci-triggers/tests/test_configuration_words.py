@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from iac_ci_common.models.job import Job, Order
 from iac_ci_common.validation_messages import meant, message, unknown_field
 from iac_ci_triggers.configuration.models import Configuration, ConfiguredJob, ConfiguredOrder, Settings, Triggers
 
@@ -31,6 +32,8 @@ def test_every_pattern_of_the_models_is_explained(pattern):
         (Settings, "env", "env_vars"),
         (ConfiguredJob, "trigger", "on"),
         (Triggers, "merge_request", "pull_request"),
+        (Triggers, "issue_comment", "command"),
+        (ConfiguredOrder, "use_lambda", "execution_target"),
         (ConfiguredOrder, "git_repo", None),
     ],
 )
@@ -38,3 +41,16 @@ def test_what_a_word_stands_for(model, word, field):
     assert meant(word, model.model_fields) == field
     said = unknown_field(word, model.model_fields)
     assert said == f"unknown field {word!r}" + (f"; did you mean {field!r}?" if field else "")
+
+
+@pytest.mark.parametrize(
+    ("model", "other"), [(ConfiguredJob, Job), (ConfiguredOrder, Order), (Job, ConfiguredJob), (Order, ConfiguredOrder)]
+)
+def test_each_field_of_the_other_vocabulary_has_a_hint(model, other):
+    foreign = set(other.model_fields) - set(model.model_fields)
+    assert [name for name in foreign if not meant(name, model.model_fields) and name not in model.foreign_fields] == []
+
+
+def test_no_hint_is_about_a_field_that_is_known():
+    for model in (Job, Order, Configuration, ConfiguredJob, ConfiguredOrder):
+        assert not set(model.foreign_fields) & set(model.model_fields)

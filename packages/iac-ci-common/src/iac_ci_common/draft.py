@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from iac_ci_common.validation_messages import meant, message, shown, unknown_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -190,7 +190,8 @@ def _message(model: type[BaseModel], location: Location, entry: ErrorDetails, *,
     name, parent = str(location[-1]), _model_at(model, location[:-1])
     if parent is None or not guess:
         return f"unknown field {shown(name)}"
-    return unknown_field(name, parent.model_fields, _owner(parent, name))
+    foreign: Mapping[str, str] = getattr(parent, "foreign_fields", {})
+    return unknown_field(name, parent.model_fields, _owner(parent, name) or foreign.get(name))
 
 
 def _owner(model: type[BaseModel], name: str) -> str | None:

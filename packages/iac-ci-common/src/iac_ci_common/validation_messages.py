@@ -98,13 +98,14 @@ _SAME: Final = (
     ("username", "user", "actor"),
     ("pr_number", "pr", "pull_request_number"),
     ("issue_number", "issue"),
-    ("execution_target", "target", "runs_on"),
+    ("execution_target", "target", "runs_on", "use_lambda"),
     ("assume_role", "role", "role_arn"),
     ("max_parallel", "parallel", "concurrency", "max_concurrency"),
     ("timeout", "timeout_seconds", "seconds"),
     ("job_timeout", "timeout", "timeout_seconds"),
     ("on", "triggers", "trigger", "when"),
     ("pull_request", "pull_requests", "merge_request", "pr"),
+    ("command", "comment", "issue_comment"),
     ("branches", "branch"),
     ("paths", "path"),
     ("matrix", "strategy"),
@@ -184,6 +185,9 @@ def meant(name: str, fields: Iterable[str]) -> str | None:
         return others[word]
     if near := get_close_matches(word[:64], known, 1, _NEAR):
         return near[0]
+    if any(word in row for row in _SAME):
+        # The word has a meaning of its own, which no field here has.
+        return None
     near = get_close_matches(word[:64], sorted(others), 1, _NEAR_ANOTHER)
     return others[near[0]] if near else None
 

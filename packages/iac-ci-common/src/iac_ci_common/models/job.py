@@ -6,8 +6,9 @@ The models check single fields and single orders; ``iac_ci_common.job_validation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, StringConstraints, model_validator
 
@@ -45,9 +46,17 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    foreign_fields: ClassVar[Mapping[str, str]] = {}
+    """Hints for fields that users know from another kind of file and that mean nothing here, by name."""
+
+
+_CONFIGURATION_ONLY: Final = "it is a field of a repository's .iac-ci.yml, not of a job that is sent"
+
 
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
+
+    foreign_fields = {"paths": _CONFIGURATION_ONLY}
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
@@ -111,6 +120,8 @@ class Order(Payload):
 
 class Job(Payload):
     """A list of orders and their common fields."""
+
+    foreign_fields = dict.fromkeys(("version", "defaults", "statuses", "jobs", "on", "matrix"), _CONFIGURATION_ONLY)
 
     username: Name = Field(description="Name of the caller; part of the flow id.")
     flow_label: Name = Field("flow", description="Label of the flow; part of the flow id.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,9 @@ from iac_ci_common.models.job import Command, ExecutionTarget, Payload, RoleArn,
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.globs import check_path_pattern, check_pattern, check_something_can_match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FILE_NAME: Final = ".iac-ci.yml"
 """Path of the configuration in a repository."""
@@ -145,6 +148,17 @@ def _empty_if_nothing(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _mapping(example: str) -> BeforeValidator:
+    """Refuse text, numbers and lists in place of a mapping, with an example of one."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str | int | float | list):
+            raise ValueError(f"must be a mapping (example: {example})")  # noqa: TRY004 - pydantic reports ValueError only
+        return value
+
+    return BeforeValidator(check)
+
+
 def _known_version(value: int) -> int:
     if value != VERSION:
         raise ValueError(f"is not supported; this engine supports version {VERSION}")
@@ -159,6 +173,10 @@ class Statuses(StrEnum):
 
     RUN = "run"
     ORDERS = "orders"
+
+
+_JOB_ONLY: Final = "it is a field of a job that is sent; here the event sets it"
+_ORDER_ONLY: Final = "it is a field of a job that is sent; here orders run on the commit of the event"
 
 
 class Settings(Payload):
@@ -195,6 +213,13 @@ class Settings(Payload):
 
 class ConfiguredOrder(Settings):
     """An order, which the matrix copies."""
+
+    foreign_fields: ClassVar[Mapping[str, str]] = {
+        "git_repo": _ORDER_ONLY,
+        "commit_hash": _ORDER_ONLY,
+        "s3_location": _ORDER_ONLY,
+        "queue_id": "it is a field of a job that is sent; here 'depends_on' takes names of orders only",
+    }
 
     name: NameTemplate = Field(description="Unique name; templates of the matrix.")
     folder: Text | None = Field(
@@ -235,7 +260,10 @@ class Triggers(Payload):
     """The triggers of a job; at least one is needed."""
 
     pull_request: Annotated[
-        PullRequestTrigger | None, BeforeValidator(_empty_if_nothing), _or_nothing(PullRequestTrigger)
+        PullRequestTrigger | None,
+        _mapping("{branches: [main]}"),
+        BeforeValidator(_empty_if_nothing),
+        _or_nothing(PullRequestTrigger),
     ] = Field(None, description="A pull request; no value or `{}` means any.")
     command: Annotated[
         list[CommandWord],
@@ -243,9 +271,12 @@ class Triggers(Payload):
         BeforeValidator(_list_of_one),
         WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}, "minItems": 1, "maxItems": 16}),
     ] = Field(default_factory=list, description="One or several words: `/iac-ci <word> [target]` in a comment.")
-    push: Annotated[PushTrigger | None, BeforeValidator(_empty_if_nothing), _or_nothing(PushTrigger)] = Field(
-        None, description="A push; no value or `{}` means to any branch."
-    )
+    push: Annotated[
+        PushTrigger | None,
+        _mapping("{branches: [main]}"),
+        BeforeValidator(_empty_if_nothing),
+        _or_nothing(PushTrigger),
+    ] = Field(None, description="A push; no value or `{}` means to any branch.")
 
     @model_validator(mode="after")
     def _starts_at_all(self) -> Self:
@@ -257,7 +288,19 @@ class Triggers(Payload):
 class ConfiguredJob(Payload):
     """A job: its triggers and its orders."""
 
-    on: Triggers = Field(description="The triggers of the job.")
+    foreign_fields: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("username", "git_repo", "commit_hash", "pr_number", "issue_number", "pr_comment_search_tag"), _JOB_ONLY
+        ),
+        "flow_label": "it is a field of a job that is sent; here the job's name is its label",
+        "git_token_location": "it is a field of a job that is sent; here the stack's connection sets it",
+        "git_ssh_key_location": "it is a field of a job that is sent; here the stack's connection sets it",
+        "commit_status": "it is a field of a job that is sent; here every job has commit statuses",
+        "order_statuses": "it is a field of a job that is sent; here 'statuses' of the whole file sets it",
+        "presign_expiry": "it is a field of a job that is sent, not of .iac-ci.yml",
+    }
+
+    on: Annotated[Triggers, _mapping("{pull_request: {}}")] = Field(description="The triggers of the job.")
     matrix: dict[Axis, Annotated[list[MatrixValue], Field(min_length=1, max_length=limits.MAX_ORDERS)]] = Field(
         default_factory=dict,
         max_length=8,
@@ -275,12 +318,18 @@ class ConfiguredJob(Payload):
 class Configuration(Payload):
     """The whole file."""
 
+    foreign_fields: ClassVar[Mapping[str, str]] = {
+        "username": _JOB_ONLY,
+        "git_repo": _JOB_ONLY,
+        "commit_hash": _JOB_ONLY,
+    }
+
     version: Version = Field(description="Version of the configuration's format.")
     defaults: Annotated[Settings, BeforeValidator(_empty_if_nothing)] = Field(
         default_factory=lambda: Settings.model_validate({}),
         description="Values for orders that do not set them; mappings are merged.",
     )
     statuses: Statuses = Field(Statuses.RUN, description="A commit status for the run, or one for each order too.")
-    jobs: dict[Name, ConfiguredJob] = Field(
+    jobs: Annotated[dict[Name, ConfiguredJob], _mapping("{plan: {on: …, orders: …}}")] = Field(
         min_length=1, max_length=MAX_JOBS, description="Jobs by name; the name is the run's flow label."
     )
