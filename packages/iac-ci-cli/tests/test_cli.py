@@ -254,6 +254,43 @@ def test_what_cannot_be_read_is_said_plainly_in_any_locale(tmp_path, name):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("submit", ""), ("validate", ""), ("validate", "x.json", ""), ("validate", "x.json", "--code", "")],
+    ids=" ".join,
+)
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch, arguments):
+    (tmp_path / "job.json").write_text(json.dumps(JOB), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    done = iac_ci(*arguments)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "is empty; name a file or a folder" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wait_for_standard_input_is_named():
+    program = "from iac_ci_cli.main import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "validate", "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline() == "Reading standard input …\n"
+        output, _ = process.communicate(json.dumps(JOB))
+    assert process.returncode == 0
+    assert output.startswith("standard input is a valid job")
+
+
+def test_a_configuration_beside_a_job_is_named_as_not_checked(tmp_path):
+    (tmp_path / "job.json").write_text(json.dumps(JOB), "utf-8")
+    (tmp_path / ".iac-ci.yml").write_text("nonsense", "utf-8")
+    assert (
+        f"Not checked: {tmp_path / '.iac-ci.yml'}: name it to check it too."
+        in iac_ci("validate", str(tmp_path)).stdout.splitlines()
+    )
+    assert "name it" not in iac_ci("validate", str(tmp_path / "job.json")).stdout
+
+
 def test_a_file_that_is_not_there_is_said_plainly():
     done = iac_ci("validate", "/nothing.json")
     assert done.returncode == ExitCode.BAD_INPUT

@@ -13,7 +13,7 @@ from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.failures import write_failure, write_problems
 from iac_ci_cli.kinds import Kind  # noqa: TC001 - typer reads it when it runs
-from iac_ci_cli.options import AsJson, CloudAccount, IsLocal, StackName  # noqa: TC001 - typer reads them when it runs
+from iac_ci_cli.options import AsJson, CloudAccount, IsLocal, StackName, check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.text import plain, write
 from iac_ci_cli.validation import Report
@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 JobFile = Annotated[
-    Path, typer.Argument(help="The job: a JSON file, a folder with a job.json, or - for standard input.")
+    Path,
+    typer.Argument(parser=check_path, help="The job: a JSON file, a folder with a job.json, or - for standard input."),
 ]
 CodeFolder = Annotated[
     Path | None,
-    typer.Option("--code", help="Folder to send as the code of orders that name none; by default the job's code/."),
+    typer.Option(
+        "--code",
+        parser=check_path,
+        metavar="<path>",
+        help="Folder to send as the code of orders that name none; by default the job's code/.",
+    ),
 ]
 
 
@@ -57,7 +63,8 @@ def submit(
     """
     with interrupted("nothing was sent"):
         key = jobs.check_idempotency_key(idempotency_key)
-        body = jobs.read_file(job)
+        with progress(f"Reading {_read_from(job)}", quiet=as_json):
+            body = jobs.read_file(job)
         folder = jobs.code_folder(job, code)
         connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
         if folder is not None:
@@ -92,8 +99,9 @@ def validate(
     files: Annotated[
         list[Path],
         typer.Argument(
+            parser=check_path,
             help=f"Jobs, or repositories' {FILE_NAME}: files, folders with job.json or {FILE_NAME}, or - for"
-            " standard input."
+            " standard input.",
         ),
     ],
     code: CodeFolder = None,
@@ -121,7 +129,8 @@ def validate(
 
 def _check(file: Path, rules: Rules, *, kind: Kind | None, code: Path | None, as_json: bool) -> bool:
     try:
-        report = check_file(file, rules, kind=kind, code=code)
+        with progress(f"Reading {_read_from(file)}", quiet=as_json):
+            report = check_file(file, rules, kind=kind, code=code)
     except CommandFailed as error:
         if not as_json:
             write_failure(error.message, error.hint)
@@ -132,6 +141,10 @@ def _check(file: Path, rules: Rules, *, kind: Kind | None, code: Path | None, as
     else:
         _show(report)
     return not report.problems
+
+
+def _read_from(path: Path) -> str:
+    return "standard input" if jobs.is_standard_input(path) else plain(str(path))
 
 
 def _show(report: Report) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -47,6 +48,16 @@ def check_cloud(value: str | None) -> str | None:
     if value is not None and not _ACCOUNT.fullmatch(value):
         raise typer.BadParameter(f"{value[:60]!r} is not an account number of 12 digits")
     return value
+
+
+def check_path(value: str | Path) -> Path:
+    """Return a path; raise ``typer.BadParameter`` for an empty one, which would mean the current folder.
+
+    A script whose variable is not set passes such a path.
+    """
+    if not str(value):
+        raise typer.BadParameter("is empty; name a file or a folder (. is the current one)")
+    return Path(value)
 
 
 def check_log_level(value: str) -> str:

@@ -62,7 +62,11 @@ def validate(path: Path, rules: Rules, *, kind: Kind | None = None, code: Path |
     label = "standard input" if jobs.is_standard_input(path) else str(file)
     if found is Kind.CONFIGURATION:
         return _check_configuration(body, label, file.name)
-    return _check_job(body, label, rules, path, jobs.code_folder(path, code))
+    report = _check_job(body, label, rules, path, jobs.code_folder(path, code))
+    beside = file.with_name(FILE_NAME)
+    if path != file and beside.exists():
+        report.not_checked.append(f"{beside}: name it to check it too")
+    return report
 
 
 def kind_of(name: str, body: bytes) -> Kind:

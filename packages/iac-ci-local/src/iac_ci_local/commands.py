@@ -16,6 +16,7 @@ from rich.text import Text
 from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.options import check_path
 from iac_ci_cli.render import summary
 from iac_ci_cli.watch import rows_json, watch_run
 from iac_ci_common.job_validation.rules import Rules
@@ -63,8 +64,13 @@ def local() -> None:
 
 @app.command()
 def run(
-    job: Annotated[Path, typer.Argument(help="The job: a JSON file, or a folder with a job.json.")],
-    code: Annotated[Path | None, typer.Option("--code", help="Folder with the code of orders that name none.")] = None,
+    job: Annotated[Path, typer.Argument(parser=check_path, help="The job: a JSON file, or a folder with a job.json.")],
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            "--code", parser=check_path, metavar="<path>", help="Folder with the code of orders that name none."
+        ),
+    ] = None,
     secret: Annotated[list[str] | None, typer.Option(help="A secret to store first, as LOCATION=VALUE.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cloud running until Ctrl-C.")] = False,
     stack: StackName = "iac-ci",
@@ -102,7 +108,9 @@ def run(
 
 @app.command(name="pr")
 def pull_request(
-    example: Annotated[Path, typer.Argument(help="Folder with base/ (the branch main) and change/.")],
+    example: Annotated[
+        Path, typer.Argument(parser=check_path, help="Folder with base/ (the branch main) and change/.")
+    ],
     once: Annotated[bool, typer.Option("--once", help="End when the pull request's first run ends.")] = False,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
