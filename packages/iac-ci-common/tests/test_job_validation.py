@@ -5,7 +5,7 @@ import json
 import pytest
 
 from iac_ci_common import draft
-from iac_ci_common.errors import InputProblems
+from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.job_validation.check import check_fields, check_job
 from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.parser import read_order_draft
@@ -104,6 +104,15 @@ def test_lists_of_text_are_not_searched_for_fields(monkeypatch):
     monkeypatch.setattr(draft, "_rename_fields", lambda *given: (looks.append(1), rename(*given)))
     read_order_draft({"cmds": ["true"], "timeout": 1, "dependencies": [f"n{number}" for number in range(1000)]})
     assert len(looks) < 50
+
+
+@pytest.mark.parametrize(("given", "text"), [({}, "is 3600 by default, shorter"), ({"job_timeout": 60}, "is shorter")])
+def test_a_default_that_is_too_short_is_named_as_the_default(given, text):
+    body = json.dumps({"username": "tests", "orders": [{"cmds": ["true"], "timeout": 3601}], **given}).encode()
+    with pytest.raises(InputProblems) as caught:
+        check_job(body, Rules())
+    (problem,) = caught.value.problems
+    assert problem == Problem("job_timeout", f"{text} than the longest order's timeout; set at least 3601 seconds")
 
 
 def test_a_time_out_of_thousands_of_digits_is_not_repeated():

@@ -87,7 +87,9 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
     # A longer one is a problem of its order.
     longest = min(max(order.timeout for order in job.orders), limits.MAX_JOB_SECONDS)
     if job.job_timeout < longest:
-        yield Problem("job_timeout", f"is shorter than the longest order's timeout; set at least {longest} seconds")
+        by_default = "" if "job_timeout" in job.model_fields_set else f"{job.job_timeout} by default, "
+        text = f"is {by_default}shorter than the longest order's timeout; set at least {longest} seconds"
+        yield Problem("job_timeout", text)
     needed = longest + limits.PRESIGN_MARGIN_SECONDS
     if job.presign_expiry is not None and job.presign_expiry < needed:
         yield Problem("presign_expiry", f"is shorter than the longest order needs; set at least {needed} seconds")
