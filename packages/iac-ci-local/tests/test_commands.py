@@ -71,6 +71,40 @@ def test_run_shows_the_output_of_orders_that_succeeded(tmp_path: Path) -> None:
     assert "iac-ci logs 2" not in done.stdout
 
 
+def lines_until_it_stays(process: subprocess.Popen[str]) -> list[str]:
+    """Return the output of a command that runs until Ctrl-C, which is then pressed."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if "Ctrl-C" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate()
+    return [*lines, *rest.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["run", "job.json", "--keep", "--stack", "other"], "--local --stack other"),
+        (["up"], "iac-ci submit --local JOB"),
+    ],
+    ids=["run --keep", "up"],
+)
+def test_a_cloud_that_stays_says_how_to_reach_it(arguments: list[str], text: str, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(job("seq 1 600")))
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    process = subprocess.Popen(
+        [*LOCAL, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines = lines_until_it_stays(process)
+    assert lines[0] == "Starting a local cloud …"
+    hints = [line for line in lines if "iac-ci logs" in line] or [line for line in lines if "iac-ci submit" in line]
+    assert hints
+    assert all(text in hint for hint in hints), hints
+
+
 @pytest.mark.parametrize("command", [["run", "job.json"], ["pr", "."], ["up"]])
 @pytest.mark.parametrize(
     ("option", "value"),

@@ -153,6 +153,8 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start a local cloud, print its addresses and run until Ctrl-C."""
+    if not as_json:
+        typer.echo("Starting a local cloud …")
     with (
         ended_by_signals(),
         LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
@@ -174,7 +176,7 @@ def _watch(cloud: LocalCloud, connection: StackClient, run_id: str, *, as_json: 
     if as_json:
         typer.echo(rows_json(rows))
     else:
-        more = f"iac-ci logs {run_id} --local" if stays else "add --keep to read them with iac-ci logs"
+        more = connection.command("logs", run_id) if stays else "add --keep to read them with iac-ci logs"
         print_output(console, connection.internal, rows.orders, more=more)
         console.print(Text(f"\n{summary(rows.run, rows.orders)}"), soft_wrap=True)
     return ExitCode.SUCCEEDED if rows.run.status is RunState.SUCCEEDED else ExitCode.RUN_FAILED
