@@ -248,14 +248,19 @@ def _handler():
     return "iac-ci-ascii"
 
 
-def test_ctrl_c_says_that_nothing_was_sent(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [("submit", "nothing was sent"), ("validate", "nothing was changed")],
+    ids=["submit", "validate"],
+)
+def test_ctrl_c_says_what_is_so(tmp_path, command, text):
     pipe = tmp_path / "job.json"
     os.mkfifo(pipe)
-    started = subprocess.Popen([*PROGRAM, "submit", str(pipe)], stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen([*PROGRAM, command, str(pipe)], stderr=subprocess.PIPE, text=True)
     with pipe.open("wb"):  # opens when the command reads
         started.send_signal(signal.SIGINT)
         _, err = started.communicate(timeout=120)
-    assert (started.returncode, err) == (ExitCode.INTERRUPTED, "iac-ci: interrupted: nothing was sent\n")
+    assert (started.returncode, err) == (ExitCode.INTERRUPTED, f"iac-ci: interrupted: {text}\n")
 
 
 def test_ctrl_c_while_the_command_is_imported_has_no_traceback():

@@ -155,12 +155,16 @@ def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> No
         [*LOCAL, "run", str(tmp_path / "job.json")],
         env=environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wait_until(started.exists, subject="the command's start")
     (link,) = (tmp_path / "runtime" / "iac-ci").iterdir()
     folder = link.resolve().parent
     assert processes_of(folder)
     run.send_signal(sent)
-    assert run.wait() != 0
+    _, messages = run.communicate()
+    assert run.returncode != 0
+    if sent is signal.SIGINT:
+        assert messages.endswith("iac-ci: interrupted: the local cloud ended, and everything in it\n")
     wait_until(lambda: not processes_of(folder) and not folder.exists(), subject="the end of everything")

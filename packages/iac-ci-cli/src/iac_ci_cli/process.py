@@ -52,9 +52,14 @@ def run(words: list[str]) -> int:
 
 def _call(words: list[str]) -> int:
     from iac_ci_cli.application import app
+    from iac_ci_cli.errors import ExitCode
 
     # Characters that no text can hold (file names that are not UTF-8) stay: files are opened by them.
-    return int(app(words, prog_name="iac-ci", standalone_mode=False) or 0)
+    code = int(app(words, prog_name="iac-ci", standalone_mode=False) or 0)
+    if code == ExitCode.INTERRUPTED:
+        # typer turns Ctrl-C into this code without a word; no command of ours returns it.
+        raise KeyboardInterrupt
+    return code
 
 
 def _report(failure: object, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
-from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.options import check_path
 from iac_ci_cli.render import summary
 from iac_ci_cli.watch import rows_json, watch_run
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 _ALIVE_SECONDS: Final = 1.0
+_ENDED: Final = "the local cloud ended, and everything in it"
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -90,7 +91,11 @@ def run(
     secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
-    with ended_by_signals(), LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud:
+    with (
+        interrupted(_ENDED),
+        ended_by_signals(),
+        LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
+    ):
         seed(cloud, secrets)
         connection = local_connection(cloud.state())
         if folder is not None:
@@ -123,6 +128,7 @@ def pull_request(
     if not as_json:
         typer.echo("Starting a local cloud and a code host …")
     with (
+        interrupted(_ENDED),
         ended_by_signals(),
         tempfile.TemporaryDirectory(prefix="iac-ci-code-host-") as folder,
         opened_pull_request(example, Path(folder), stack=stack, log_level=log_level) as opened,
@@ -156,6 +162,7 @@ def up(
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (
+        interrupted(_ENDED),
         ended_by_signals(),
         LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
         contextlib.suppress(KeyboardInterrupt),
