@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from documents.blocks import DOCUMENTS, ROOT, Kind, blocks, fences
@@ -34,6 +36,23 @@ def test_every_block_is_read():
             assert block.kind is Kind.RUN or block.commands, f"{block.name}: the mark belongs to no command"
     commands = [command for page in PAGES for block in blocks(page) for command in block.commands]
     assert [line.split(": ", 2)[2] for line in listing()] == commands
+
+
+@pytest.mark.parametrize(
+    ("block", "command"),
+    [
+        pytest.param(block, command, id=f"{block.name}: {command}")
+        for page in PAGES
+        for block in blocks(page)
+        if block.kind is Kind.ELSEWHERE
+        for command in block.commands
+    ],
+)
+def test_the_file_that_is_to_run_a_command_names_it(block, command):
+    script = next((path for path in re.findall(r"[\w.-]+(?:/[\w.-]+)+", command) if (ROOT / path).is_file()), None)
+    program = command.split()[0] if script is None else script.rsplit("/")[-1].removesuffix(".py")
+    text = (ROOT / block.argument).read_text("utf-8")
+    assert re.search(rf"(?<![\w-]){re.escape(program)}(?![\w-])", text), f"{block.argument} does not name {program}"
 
 
 @pytest.mark.local_cloud
