@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from unittest.mock import patch
+
+from iac_ci_common.states import OrderState
+from iac_ci_common.termination import force_end
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.result import Reporter
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Objects, Workers
 
 Mutation = Literal[
     "doorbell",
@@ -17,6 +27,7 @@ Mutation = Literal[
     "idempotent second leg",
     "conditional transitions",
     "own claims only",
+    "refused dispatch",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -38,6 +49,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(41),
     "conditional transitions": Noticed(126),
     "own claims only": Noticed(104, "storm"),
+    "refused dispatch": Noticed(2251),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -51,8 +63,18 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "own claims only":
         with patch("iac_ci_watchdog.act.Watchdog._is_claimed_by_another", lambda watchdog, died: False):
             yield
+    elif mutation == "refused dispatch":
+        with patch("iac_ci_orchestrator.act.end_unclaimed", _end_claimed_or_not):
+            yield
     elif mutation == "conditional transitions":
         with patch("iac_ci_common.testing.runs.holds", lambda transition, current: True):
             yield
     else:
         yield
+
+
+def _end_claimed_or_not(
+    objects: Objects, workers: Workers, order: OrderRow, reason: str, *, reporter: Reporter, now: datetime
+) -> bool:
+    force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
+    return True

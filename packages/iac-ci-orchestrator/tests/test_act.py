@@ -7,6 +7,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID
@@ -152,6 +153,30 @@ def test_a_dispatch_that_cannot_be_mended_ends_the_order_and_forbids_it_to_start
     engine.wake()
     assert engine.states == {"0001": "failed"}
     assert engine.objects.exists(keys.claim(RUN_ID, "0001"))
+    engine.assert_ended_well()
+
+
+@pytest.mark.parametrize(
+    ("claimed_by", "state"),
+    [(Reporter.WORKER, "dispatching"), (Reporter.ORCHESTRATOR, "failed"), (Reporter.WATCHDOG, "failed")],
+)
+def test_a_refused_dispatch_ends_no_order_that_a_worker_has(claimed_by, state):
+    engine = Engine([{}])
+    claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=claimed_by, claimed_at=engine.clock.now())
+    engine.objects.create(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
+
+    def refuse(name):
+        if name == "workers.start_lambda":
+            raise PortFailed("there is no such function")
+
+    engine.orchestrator._dispatcher._workers._before = refuse
+    engine.wake()
+    assert engine.states == {"0001": state}
+    assert engine.objects.exists(keys.result(RUN_ID, "0001")) is (state == "failed")
+    if state == "dispatching":
+        engine.report("0001")
+        engine.wake("0001")
+        assert engine.states == {"0001": "succeeded"}
     engine.assert_ended_well()
 
 

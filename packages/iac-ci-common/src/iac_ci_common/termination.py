@@ -1,4 +1,4 @@
-"""Ends an order whose worker will not report."""
+"""Ends an order from outside: one whose worker will not report, or one that no worker has."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.states import OrderState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Objects, Workers
-    from iac_ci_common.states import OrderState
 
 
 def force_end(
@@ -57,3 +57,30 @@ def force_end(
     if order.build_id is not None:
         workers.stop_build(order.build_id)
     return written
+
+
+def end_unclaimed(
+    objects: Objects,
+    workers: Workers,
+    order: OrderRow,
+    reason: str,
+    *,
+    reporter: Reporter,
+    now: datetime,
+) -> bool:
+    """End an order as failed that could not be dispatched, unless a worker has claimed it.
+
+    AWS may refuse a repeated dispatch of an order that an earlier dispatch has started: only the claim proves that no
+    worker runs its commands, now or later. Returns False if a worker has it, which then reports. Raises what the ports
+    raise.
+    """
+    key = keys.claim(order.run_id, order.order_num)
+    claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
+    try:
+        objects.create(key, claim.model_dump_json().encode(), content_type="application/json")
+    except AlreadyExists:
+        # The watchdog or an earlier invocation may have created the claim and died before it wrote the result.
+        if Claim.from_stored(objects.get(key)).claimed_by not in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}:
+            return False
+    force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
+    return True

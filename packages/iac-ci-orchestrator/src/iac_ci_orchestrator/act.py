@@ -19,7 +19,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState
-from iac_ci_common.termination import force_end
+from iac_ci_common.termination import end_unclaimed, force_end
 from iac_ci_orchestrator.batching import in_rounds
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
 from iac_ci_orchestrator.completion import Finisher
@@ -193,8 +193,7 @@ class Orchestrator:
                 # The order stays `dispatching`; a later pass dispatches it again.
                 failures.append(answer)
             else:
-                self._end(order, OrderState.FAILED, f"the order could not be dispatched: {answer.message}")
-                ended = True
+                ended |= self._end_unclaimed(order, f"the order could not be dispatched: {answer.message}")
         if transitions:
             # A row that has changed since then has ended, so it is not written as `running`.
             ports.runs.apply(transitions)
@@ -202,6 +201,20 @@ class Orchestrator:
             message = "dispatch failed and will be retried"
             ports.logger.warning(message, run_id=plan.run.run_id, error=reason, orders=number)
         return tuple(failures), ended, now_running
+
+    def _end_unclaimed(self, order: OrderRow, reason: str) -> bool:
+        ports = self._ports
+        now = ports.clock.now()
+        if end_unclaimed(ports.objects, ports.workers, order, reason, reporter=Reporter.ORCHESTRATOR, now=now):
+            return True
+        # A worker of an earlier dispatch has the order, so it stays `dispatching` until that worker reports.
+        ports.logger.warning(
+            "repeated dispatch failed; worker of an earlier one runs",
+            run_id=order.run_id,
+            order_num=order.order_num,
+            error=reason,
+        )
+        return False
 
     def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
         ports = self._ports
