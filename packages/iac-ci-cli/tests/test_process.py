@@ -74,7 +74,7 @@ USAGE = [
     (["submit", "/"], "/job.json cannot be read: No such file or directory"),
     (["submit", "x" * 5000], f"{'x' * 5000} cannot be read: File name too long"),
     (["submit", "/etc/passwd/x"], "/etc/passwd/x cannot be read: Not a directory"),
-    (["submit", "a\0b"], "argument JOB: embedded null byte"),
+    (["submit", "a\0b"], "argument JOB: contains a NUL character, which no path has"),
     (["validate", "/"], "/ holds no job.json and no .iac-ci.yml"),
     (["validate", "/etc/passwd", "--code", "/nothing"], "/nothing is not a folder"),
 ]  # fmt: skip

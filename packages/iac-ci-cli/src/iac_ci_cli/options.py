@@ -57,6 +57,8 @@ def check_path(value: str | Path) -> Path:
     """
     if not str(value):
         raise typer.BadParameter("is empty; name a file or a folder (. is the current one)")
+    if "\0" in str(value):
+        raise typer.BadParameter("contains a NUL character, which no path has")
     return Path(value)
 
 
