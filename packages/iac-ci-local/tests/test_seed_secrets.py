@@ -40,11 +40,22 @@ def test_every_problem_is_named_and_no_value_shown(tmp_path: Path) -> None:
     assert "value-" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]"])
-def test_a_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "is not JSON: the text ends too early at line 1, column 2"),
+        ("[]", "is not a JSON object"),
+        ('{"ssm:/a": "b",}', "is not JSON: a comma has nothing after it at line 1, column 15"),
+        ('{"ssm:/a": "b", "ssm:/a": "c"}', "contains the field 'ssm:/a' more than once in one object"),
+        ('{"vault:x": "value"}', "'vault:x' is not a secret's location"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_words_of_ours(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / SECRETS_FILE).write_text(text)
-    with pytest.raises(InputProblems):
+    with pytest.raises(InputProblems) as refused:
         read_secrets(tmp_path)
+    (found,) = refused.value.problems
+    assert found.what.startswith(problem)
 
 
 @pytest.mark.local_cloud

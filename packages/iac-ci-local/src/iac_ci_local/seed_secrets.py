@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.locations import SecretStore, parse_location
+from iac_ci_common.validation_messages import shown
 from iac_ci_local.state_access import STATE_NAMES, make_state_access
 from iac_ci_local.templates import placeholders, render
 
@@ -63,7 +65,8 @@ def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeedSecret]:
         try:
             location = parse_location(name)
         except ValueError as error:
-            problems.append(Problem(source, str(error)))
+            # An entry of the command line may be a secret without its location; the file's names are locations.
+            problems.append(Problem(source, f"{shown(name)} {error}" if template else str(error)))
             continue
         if location.key is not None:
             problems.append(Problem(source, f"{name}: remove #key and write the keys as a JSON object"))
@@ -95,9 +98,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputProblems([Problem(str(path), f"is not valid JSON: {error}")]) from error
-    if not isinstance(content, dict):
-        raise InputProblems([Problem(str(path), "must contain one JSON object that maps locations to values")])
+        content, problems = parse_body(path.read_bytes())
+    except InputProblems as error:
+        raise InputProblems([Problem(str(path), problem.what) for problem in error.problems]) from error
+    if problems:
+        raise InputProblems([Problem(str(path), problem.what) for problem in problems])
     return content
