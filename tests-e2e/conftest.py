@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def terraform(request: pytest.FixtureRequest) -> None:
-    """Say which Terraform runs."""
+    """Return which Terraform runs."""
     surroundings.note(request.config, f"Terraform: {program.describe()}")
 
 

@@ -28,7 +28,7 @@ class Timed:
 
     @property
     def is_tight(self) -> bool:
-        """Tell whether the time-out is too near."""
+        """Return whether the time-out is less than ten times the duration."""
         return 0 < self.timeout < MARGIN * self.seconds
 
 

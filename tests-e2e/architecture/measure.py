@@ -1,7 +1,7 @@
 """Prints the size of each package, what it installs, and what its imports break.
 
 Run it with ``python tests-e2e/architecture/measure.py``; ``--ref COMMIT`` measures another commit of this repository,
-and ``--record`` writes ``distributions.json`` anew.
+and ``--record`` writes ``distributions.json`` again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> int:
     """Print the table; 1 if an import contract is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ref", help="measure this commit instead of the working tree")
-    parser.add_argument("--record", action="store_true", help="write distributions.json anew")
+    parser.add_argument("--record", action="store_true", help="write distributions.json again")
     arguments = parser.parse_args()
     if arguments.record:
         record = {package: distributions(package) for package in packages()}

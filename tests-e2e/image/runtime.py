@@ -91,7 +91,7 @@ class RuntimeApi:
         self._server.server_close()
 
     def ended(self, code: str) -> None:
-        """Say that the container has ended, so that nobody waits for its answer."""
+        """Record that the container has ended, so that no caller waits for its answer."""
         self._answers.put(Answer("ended", code))
 
     def invoke(self, event: Any) -> Answer:

@@ -159,7 +159,7 @@ class Silent:
         return self
 
     def info(self, message: str, **fields: object) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     warning = info
     error = info

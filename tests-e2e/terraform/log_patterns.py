@@ -16,7 +16,7 @@ _TOKEN = re.compile(r'\s*(&&|\|\||!=|=|[(){}]|\$(?:\.\w+)+|"(?:[^"\\]|\\.)*"|-?\
 
 
 def matches(pattern: str, line: str) -> bool:
-    """Say whether a log line matches; a line that is no JSON object matches nothing."""
+    """Return whether a log line matches. A line that is not a JSON object never does."""
     tokens = _tokens(pattern)
     try:
         content = json.loads(line)

@@ -49,7 +49,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def verdict(steps: list[dict[str, Any]]) -> str:
-    """Tell a scenario that does not hold from one that cannot be judged."""
+    """Distinguish a scenario that fails from one that cannot be judged."""
     results = [step["result"] for step in steps]
     for result in results:
         # A step that finds something wrong leaves no message here; one that breaks leaves the error's.

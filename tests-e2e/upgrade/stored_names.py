@@ -150,7 +150,7 @@ def flat(names: Any, place: str = "") -> set[str]:
 
 
 def under_present_names(recorded: dict[str, list[str]], now: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Give recorded shapes the names that their classes have now: a class may be renamed, for its name is not stored.
+    """Return recorded shapes under the present names of their classes: the name of a class is not stored.
 
     A class that is gone is taken for the new one that has all its fields; where there is none, it stays gone.
     """
