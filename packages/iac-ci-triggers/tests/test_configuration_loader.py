@@ -567,8 +567,23 @@ def test_a_job_with_a_wrong_name_is_checked_under_it():
     ]
 
 
+def test_a_text_in_place_of_a_list_hides_no_other_problem():
+    content = """
+        version: 1
+        jobs:
+          one:
+            on: {command: ""}
+            orders: [{name: a, cmds: ["true"], timeout: 60, depends_on: [b]}]
+    """
+    assert [where for where, _ in found(content)] == [
+        "line 5: jobs.one.on.command[0]",
+        "line 6: jobs.one.orders[0].depends_on[0]",
+    ]
+
+
 @settings(deadline=None)
 @given(CONFIGURATIONS)
+@example({"version": 1, "jobs": {"version": {"on": {"version": None, "command": ""}, "orders": []}}})
 def test_a_mapping_is_always_read_so_far_that_the_whole_can_be_checked(content):
     root = read_document(json.dumps(content).encode()).root
     draft = read_partially(Configuration, plain(root), stand_in)

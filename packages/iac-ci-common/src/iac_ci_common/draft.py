@@ -234,6 +234,7 @@ def _replace_key(
 def _replace(
     content: Any, location: Location, entry: ErrorDetails, stand_in: Callable[[Location], Any], draft: Draft[M]
 ) -> None:
+    location = _in_content(content, location)
     value = _at(content, location)
     if entry["type"] == "too_long" and isinstance(value, list | dict):
         most = entry["ctx"]["max_length"]
@@ -258,6 +259,14 @@ def _replace(
             parent[location[-1]] = new
     elif isinstance(parent, list) and new is not REMOVE and isinstance(location[-1], int):
         parent[location[-1]] = new
+
+
+def _in_content(content: Any, location: Location) -> Location:
+    """Return the location, or the part of it that the input has: a model may read a text as a list with one item."""
+    for depth in range(len(location)):
+        if not isinstance(_at(content, location[:depth]), dict | list):
+            return location[:depth]
+    return location
 
 
 def _at(content: Any, location: Location) -> Any:
