@@ -63,7 +63,7 @@ class Builder:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
-    with LocalAws() as running:
+    with LocalAws(registry=True) as running:
         yield running
 
 
@@ -158,7 +158,7 @@ def repository(builder: Builder) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("failing", "said"),
-    [("build", "could not be built; nothing was pushed."), ("push", "could not be pushed.")],
+    [("build", "docker build failed; nothing was pushed."), ("push", "docker push of ")],
 )
 def test_a_failure_of_docker_ends_the_script_and_leaves_no_record(
     builder: Builder, repository: str, tools: Path, failing: str, said: str

@@ -88,7 +88,9 @@ def test_holds_the_locked_packages_and_only_the_functions_of_ours(engine: Engine
     script = "from importlib.metadata import distributions as d; print(*sorted(f'{x.name}=={x.version}' for x in d()))"
     inside = set(engine.shell(image, f'python -c "{script}"').split())
     own = {entry.split("==")[0] for entry in inside if entry.startswith("iac-ci")}
-    assert own == {f"iac-ci-{name}" for name in ("common", "init", "orchestrator", "watchdog", "worker")}
+    assert own == {
+        f"iac-ci-{name}" for name in ("common", "init", "orchestrator", "triggers", "vcs", "watchdog", "worker")
+    }
     locked = engine.shell(image, "cat /usr/share/iac-ci/uv.lock")
     for entry in inside:
         name, version = entry.split("==")
@@ -184,7 +186,7 @@ def test_orchestrator_answers(function: Start) -> None:
 def test_refuses_an_event_that_is_none(function: Start, name: str) -> None:
     with function(name) as lambda_runtime:
         answer = lambda_runtime.invoke({"nothing": "of the kind"})
-        assert (answer.kind, answer.content["errorType"]) == ("error", "ValidationError")
+        assert (answer.kind, answer.content["errorType"]) == ("error", "StoredUnreadable")
 
 
 def test_the_door_of_codebuild_refuses_what_it_cannot_read(engine: Engine, image: str) -> None:

@@ -153,12 +153,12 @@ def test_an_archive_that_was_tampered_with_is_refused(operator, tmp_path):
 def test_nobody_takes_a_stack_down_by_accident(operator, tmp_path):
     done = teardown(operator, unpacked(operator, tmp_path / "asked"))
     assert done.returncode == 2
-    assert "say --yes" in done.stderr
+    assert "use --yes" in done.stderr
 
 
 def test_the_teardown_takes_everything_down_but_the_state_bucket(operator):
     said = operator.succeeds("teardown", "--yes")
-    assert "The stack is gone." in said
+    assert "The stack was removed." in said
     assert operator.bucket in said
     assert operator.bucket in [entry["Name"] for entry in operator.aws.client("s3").list_buckets()["Buckets"]]
     again = operator.succeeds("teardown", "--yes")

@@ -154,3 +154,18 @@ def test_the_gateway_allows(allowed: dict[str, object]) -> None:
 )
 def test_the_gateway_refuses(refused: dict[str, object]) -> None:
     assert GATEWAY.problem(refused)
+
+
+@pytest.mark.parametrize(("registry", "answer"), [(False, "the request is not signed"), (True, None)])
+def test_the_gateway_opens_the_image_registry_only_on_request(registry: bool, answer: str | None) -> None:
+    gateway = Gateway(never, port=PORT, access_key=KEY, registry=registry)
+    headers = [(b"host", f"127.0.0.1:{PORT}".encode())]
+    push = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v2/acme/blobs/uploads/",
+        "query_string": b"",
+        "headers": headers,
+    }
+    assert gateway.problem(push) == answer
+    assert gateway.problem(push | {"path": "/2015-03-31/functions"}) == "the request is not signed"

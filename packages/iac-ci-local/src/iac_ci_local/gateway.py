@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ACCESS_KEY_VARIABLE: Final = "AWS_ACCESS_KEY_ID"
 """The environment variable with root's access key; MiniStack reads it too."""
 
+REGISTRY_VARIABLE: Final = "IAC_CI_LOCAL_REGISTRY"
+"""The environment variable that opens the image registry, which docker uses without a signature."""
+
 _PORT_VARIABLE: Final = "GATEWAY_PORT"
 _UNSIGNED: Final = (
     ("GET", re.compile(r"/_ministack/ready")),
@@ -34,12 +37,18 @@ _UNSIGNED: Final = (
     ("POST", re.compile(r"/_aws/execute-api/[A-Za-z0-9-]+/[A-Za-z0-9_-]+/[A-Za-z0-9_/-]*")),
 )
 
+_REGISTRY: Final = re.compile(r"/v2/")
+
 
 class Gateway:
     """An ASGI application that passes allowed requests on to MiniStack and answers 403 to all others."""
 
-    def __init__(self, served: App, *, port: int, access_key: str) -> None:
-        """Serve on ``port``; ``access_key`` is the only key of the account's root."""
+    def __init__(self, served: App, *, port: int, access_key: str, registry: bool = False) -> None:
+        """Serve on ``port``; ``access_key`` is the only key of the account's root.
+
+        With ``registry``, the image registry below ``/v2/`` takes requests that are not signed.
+        """
+        self._registry = registry
         self._served = served
         self._port = port
         self._access_key = access_key
@@ -67,10 +76,14 @@ class Gateway:
             return "unknown host name"
         keys = _access_keys(headers, parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         if not any(keys):
-            return None if self._may_be_unsigned(scope, headers) else "the request is not signed"
+            allowed = self._may_be_unsigned(scope, headers) or self._is_for_the_registry(scope, headers)
+            return None if allowed else "the request is not signed"
         if any(_is_root(key) and not is_token(key, self._access_key) for key in keys if key):
             return "wrong access key of the local cloud's root"
         return None
+
+    def _is_for_the_registry(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+        return self._registry and "x-amz-target" not in headers and bool(_REGISTRY.match(scope["path"]))
 
     @staticmethod
     def _may_be_unsigned(scope: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
@@ -105,7 +118,9 @@ async def _refuse(send: Any, problem: str, *, as_json: bool) -> None:
 
 def guarded(served: App) -> Gateway:
     """Return an application behind the gateway, with port and access key from the environment."""
-    return Gateway(served, port=int(os.environ[_PORT_VARIABLE]), access_key=os.environ[ACCESS_KEY_VARIABLE])
+    registry = REGISTRY_VARIABLE in os.environ
+    port = int(os.environ[_PORT_VARIABLE])
+    return Gateway(served, port=port, access_key=os.environ[ACCESS_KEY_VARIABLE], registry=registry)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_local.builds import TOKEN_VARIABLE
-from iac_ci_local.gateway import ACCESS_KEY_VARIABLE
+from iac_ci_local.gateway import ACCESS_KEY_VARIABLE, REGISTRY_VARIABLE
 from iac_ci_local.names import REGION
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class LocalAws:
     """A MiniStack with its own account number. Use as a context manager, or call ``start`` and ``stop``."""
 
     speed: Speed = field(default_factory=Speed)
+    registry: bool = False
+    """Whether docker may push and pull images, for which it signs no request."""
     account: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**11) + 10**11))
     folder: Path = field(init=False)
     endpoint: str = field(init=False, default="")
@@ -192,6 +194,7 @@ class LocalAws:
     def _children(self, port: int, builds: int) -> dict[str, Any]:
         clean = self.clean_environment()
         ministack = clean | {
+            **({REGISTRY_VARIABLE: "1"} if self.registry else {}),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",
