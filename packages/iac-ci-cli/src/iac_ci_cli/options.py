@@ -16,7 +16,6 @@ DEFAULT_STACK: Final = "iac-ci"
 _STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
 _RESERVED: Final = frozenset({"jobs"})
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
-_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def check_stack(value: str) -> str:
@@ -62,14 +61,6 @@ def check_path(value: str | Path) -> Path:
     return Path(value)
 
 
-def check_log_level(value: str) -> str:
-    """Return a log level in upper case; raise ``typer.BadParameter`` where it is not one."""
-    level = value.upper()
-    if level not in _LEVELS:
-        raise typer.BadParameter(f"{value[:60]!r} is not a log level: use {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}")
-    return level
-
-
 RunId = Annotated[str, typer.Argument(help="The run's id.", callback=check_run)]
 StackName = Annotated[
     str, typer.Option("--stack", envvar="IAC_CI_STACK", help="Name of the stack.", callback=check_stack)
@@ -85,12 +76,3 @@ CloudAccount = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, errors included.")]
-LocalStackName = Annotated[
-    str, typer.Option("--stack", help="Name of the stack in the local cloud.", callback=check_stack)
-]
-LogLevel = Annotated[
-    str,
-    typer.Option(
-        "--log-level", envvar="IAC_CI_LOG_LEVEL", help="Log level of the functions.", callback=check_log_level
-    ),
-]
