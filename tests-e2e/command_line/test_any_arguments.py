@@ -44,8 +44,13 @@ FORBIDDEN = re.compile(
 
 
 def command_line(number: int, files: list[str]) -> list[str]:
-    """Return the same words for the same number: mostly a command, then options, values, files and garbage."""
+    """Return the same words for the same number: mostly a command, then options, values, files and garbage.
+
+    Every tenth line is one that a person would write: a stack that is asked, or help.
+    """
     draw = random.Random(number)
+    if number % 10 == 0:
+        return [draw.choice(COMMANDS[1:8]), draw.choice([RUN, RUN, "--help"])]
     words = [draw.choice(COMMANDS)] if draw.random() < 0.95 else []
     if words == ["local"]:
         words.append(draw.choice(LOCAL))
