@@ -52,6 +52,7 @@ def test_a_second_insert_changes_nothing(adapters):
     assert adapters.runs.read(RUN_ID) == before
 
 
+@pytest.mark.slow
 def test_a_thousand_orders_are_inserted_and_read(adapters):
     rows = queued([{} for _ in range(1000)])
     adapters.runs.insert(*rows)
