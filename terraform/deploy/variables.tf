@@ -176,13 +176,14 @@ variable "secret_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, the source for secret_allow_list (default: host/path), and patterns of the branches whose configuration applies (default: all)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, the source for secret_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), and ids of bots whose pull requests run without an approval (default: none)."
   type = list(object({
-    repositories    = list(string)
-    webhook_secrets = list(string)
-    token_location  = string
-    source          = optional(string)
-    branches        = optional(list(string))
+    repositories     = list(string)
+    webhook_secrets  = list(string)
+    token_location   = string
+    source           = optional(string)
+    branches         = optional(list(string))
+    trusted_accounts = optional(list(string), [])
   }))
   default = []
 
@@ -233,6 +234,29 @@ variable "connections" {
       connection.source == null || can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", connection.source))
     ])
     error_message = "connections: source must have at most 256 letters, digits and _ . / : -, and begin with a letter or digit."
+  }
+
+  validation {
+    # The engine's pattern language: ** stands alone between slashes, and * does not match a slash.
+    condition = alltrue([
+      for connection in var.connections : connection.branches == null ? true : length(connection.branches) > 0 && alltrue([
+        for pattern in connection.branches : trimprefix(pattern, "!") != "" && alltrue([
+          for segment in split("/", trimprefix(pattern, "!")) : segment == "**" || !strcontains(segment, "**")
+        ])
+      ]) && anytrue([for pattern in connection.branches : !startswith(pattern, "!")])
+    ])
+    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, and not exclusions (!) only; leave branches out for the default branch."
+  }
+
+  validation {
+    # The same id is another account on another host.
+    condition = alltrue([
+      for connection in var.connections :
+      length(connection.trusted_accounts) == 0 || length(distinct([
+        for repository in connection.repositories : lower(split("/", repository)[2])
+      ])) == 1
+    ])
+    error_message = "connections: the repositories of a connection with trusted_accounts must be on one host."
   }
 
   validation {

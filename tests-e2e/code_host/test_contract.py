@@ -78,6 +78,16 @@ def test_a_file_is_read_at_a_branch_and_at_a_commit(opened, project):
     assert github.file("b/näme.tf", "change").startswith(b"line 0\n")
 
 
+def test_a_tag_named_like_a_branch_is_never_its_head(opened, project):
+    evil = project.repository.commit("elsewhere", {"main.tf": b"# evil\n"}, "evil", start="main")
+    project.repository._git("update-ref", "refs/tags/change", evil)
+    github = opened()
+    head = github.branch_head("change")
+    assert head == project.repository.head("change") != evil
+    assert github.file("main.tf", head) == b"# head\n"
+    assert github.default_branch() == "main"
+
+
 def test_a_branch_is_read_and_a_missing_one_is_not_found(opened, project):
     github = opened()
     assert github.branch_head("change") == project.repository.head("change")

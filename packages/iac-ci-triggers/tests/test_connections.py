@@ -63,6 +63,11 @@ def test_no_repository_stands_in_two_connections():
         {"webhook_secrets": ["hunter2"]},
         {"token_location": "hunter2"},
         {"extra": 1},
+        {"branches": ["release**"]},
+        {"branches": ["!main"]},
+        {"branches": [""]},
+        {"trusted_accounts": [49699333]},
+        {"trusted_accounts": [""]},
     ],
 )
 def test_a_broken_list_says_where_and_repeats_no_secret(broken):
@@ -74,3 +79,10 @@ def test_a_broken_list_says_where_and_repeats_no_secret(broken):
 
 def test_nothing_connected_is_an_empty_list():
     assert read_connections("[]").find("https://github.com/acme/infra") is None
+
+
+def test_ids_of_trusted_accounts_are_those_of_one_host():
+    elsewhere = [*ACME["repositories"], "https://gitlab.com/acme/infra"]
+    with pytest.raises(PortFailed, match="one host"):
+        read(ACME | {"repositories": elsewhere, "trusted_accounts": ["5"]})
+    assert read(ACME | {"trusted_accounts": ["5"]}).find("https://github.com/acme/infra").trusted_accounts == ("5",)

@@ -220,6 +220,13 @@ def test_a_branch_is_read_as_it_is_now(wire, gitlab, bitbucket):
     assert bitbucket.branch_head("a/b") == COMMIT
 
 
+def test_the_default_branch_is_the_hosts(wire, gitlab, bitbucket):
+    wire.get(GITLAB, json={"default_branch": "trunk"})
+    assert gitlab.default_branch() == "trunk"
+    wire.get(BITBUCKET, json={"mainbranch": {"name": "trunk", "type": "branch"}})
+    assert bitbucket.default_branch() == "trunk"
+
+
 def test_files_are_read_whole_or_not_at_all(wire, gitlab, bitbucket):
     wire.get(f"{GITLAB}/repository/files/dir%2F.iac-ci.yml/raw", body=b"jobs: {}")
     assert gitlab.file("dir/.iac-ci.yml", "main") == b"jobs: {}"

@@ -19,7 +19,7 @@ from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
-from iac_ci_triggers.notice import NOTICE_MARKER, render_notice
+from iac_ci_triggers.notice import NOTICE_MARKER, Paragraph, render_notice
 from iac_ci_vcs.address import parse_address
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.event import HostEvent
     from iac_ci_triggers.facts import Facts
-    from iac_ci_triggers.notice import Paragraph
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_triggers.settings import TriggerSettings
     from iac_ci_vcs.ports import CodeHosts
@@ -94,7 +93,7 @@ class EventProcessor:
             return
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
             source = self._source(event, connection)
-            decisions, planned = self._decide(host, event, source)
+            decisions, planned = self._decide(host, stored, source)
             for decision in decisions:
                 if isinstance(decision, Nothing):
                     logger.info("event starts nothing", reason=decision.reason)
@@ -112,14 +111,14 @@ class EventProcessor:
             rules=rules(self._settings, connection.source or repository_key(event.repository) or ""),
         )
 
-    def _decide(self, host: CodeHost, event: HostEvent, source: Source) -> tuple[list[Decision], Planned]:
+    def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[list[Decision], Planned]:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
-        ports = self._ports
+        ports, event = self._ports, stored.event
         collector = FactCollector(host, ports.runs, ports.objects, source)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
-            decisions = _DECIDE[event.kind](collector.facts(event, ledger))
+            decisions = _DECIDE[event.kind](collector.facts(stored, ledger))
             planned = plan(ledger, decisions, now, partial(ids.new_run_id, now))
             try:
                 if planned.ledger.model_copy(update={"expires_at": ledger.expires_at}) != ledger:
@@ -149,6 +148,11 @@ class EventProcessor:
             )
         reports = [partial(host.set_status, decision.status) for decision in decisions if isinstance(decision, Mark)]
         paragraphs = tuple(decision.paragraph for decision in decisions if isinstance(decision, Say))
+        paragraphs += tuple(
+            Paragraph(f"{run.job} was not started: the pull request changed meanwhile. Write the command again.")
+            for run in planned.overtaken
+            if not self._ports.objects.exists(keys.job(run.run_id))
+        )
         if paragraphs and event.number is not None:
             reports.append(partial(_write_notice, host, event, paragraphs))
         self._report(reports)

@@ -32,11 +32,12 @@ _SHOWN: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its name, and its target or its full commit."""
+    """One command: its name, and its target, or the full commit and the base branch of an approval."""
 
     name: str
     target: str | None = None
     sha: str | None = None
+    branch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,13 @@ def _parse(words: list[str]) -> Command | str:
     if _WORD.fullmatch(name) is None:
         return f"{_shown(name)} is not a command; {PREFIX} help lists the commands"
     if name == APPROVE:
-        if len(rest) == 1 and _SHA.fullmatch(rest[0]) is not None:
-            return Command(name, sha=rest[0])
+        if len(rest) in {1, 2} and _SHA.fullmatch(rest[0]) is not None:
+            return Command(name, sha=rest[0], branch=rest[1] if len(rest) == 2 else None)
         line = _shown(" ".join([PREFIX, name, *rest]))
-        return f"{line}: {APPROVE} needs one full commit hash in lower case, because a shorter one can be forged"
+        return (
+            f"{line}: {APPROVE} needs one full commit hash in lower case, because a shorter one can be forged, and at"
+            " most the base branch after it"
+        )
     if len(rest) > (0 if name in BUILT_IN else 1):
         return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} accepts"
     if not rest:

@@ -6,18 +6,21 @@ other repositories start nothing.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import Annotated, Final, Self
 
-from pydantic import Field, StrictStr, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError, model_validator
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import SecretLocation
 from iac_ci_common.models.base import Shape
 from iac_ci_common.validation_messages import message
+from iac_ci_triggers.globs import check_pattern, check_something_can_match, matches
 from iac_ci_vcs.address import parse_address
 
 MAX_CONNECTIONS: Final = 1000
+
+BranchPattern = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_pattern)]
+"""A pattern in the language of ``.iac-ci.yml``: ``*`` does not match a slash (``globs``)."""
 
 
 class Connection(Shape):
@@ -32,10 +35,16 @@ class Connection(Shape):
         None, description="Source of its jobs in the list of allowed secrets; `host/path` if none is given."
     )
 
-    branches: tuple[Annotated[StrictStr, Field(min_length=1, max_length=255)], ...] | None = Field(
+    branches: Annotated[list[BranchPattern], AfterValidator(check_something_can_match)] | None = Field(
         None,
-        description="Patterns of the branches whose configuration is used; all if none are given. People with push"
-        " access to such a branch decide what runs, so name protected branches.",
+        description="Patterns of the branches whose configuration is used; the repository's default branch if none are"
+        " given. People with push access to such a branch decide what runs, so name protected branches.",
+    )
+    trusted_accounts: tuple[Annotated[StrictStr, Field(min_length=1, max_length=64)], ...] = Field(
+        (),
+        max_length=20,
+        description="Ids of bots whose pull requests run without an approval, compared exactly. Their comments are"
+        " never commands.",
     )
 
     @model_validator(mode="after")
@@ -43,12 +52,18 @@ class Connection(Shape):
         for repository in self.repositories:
             if not repository.startswith("https://") or parse_address(repository) is None:
                 raise ValueError(f"{repository!r:.200} is not the https URL of a repository")
+        hosts = {(repository_key(repository) or "").partition("/")[0] for repository in self.repositories}
+        if self.trusted_accounts and len(hosts) > 1:
+            # The same id is another account on another host.
+            raise ValueError("has trusted_accounts, so its repositories must be on one host")
         return self
 
 
-def uses_branch(connection: Connection, branch: str) -> bool:
-    """Return whether a branch's configuration is used."""
-    return connection.branches is None or any(fnmatchcase(branch, pattern) for pattern in connection.branches)
+def uses_branch(connection: Connection, branch: str, *, default_branch: str) -> bool:
+    """Return whether a branch's configuration is used: it matches the patterns or, without any, it is the default."""
+    if connection.branches is None:
+        return branch == default_branch
+    return matches(connection.branches, branch)
 
 
 def repository_key(repository: str) -> str | None:

@@ -1,11 +1,13 @@
 """Decides what an event starts: pure. Equal facts give an equal list of frozen decisions.
 
 The base branch's configuration decides what runs, with which secrets and roles. The pull request only gives the code,
-and only if its author may write to the repository or a person who may write has approved that commit.
+and only if its author may write to the repository, is a bot that the operator trusts, or a person who may write has
+approved that commit for that base branch and configuration.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
@@ -17,8 +19,9 @@ from iac_ci_triggers.configuration import (
     jobs_for_pull_request,
     jobs_for_push,
 )
-from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, Say, Start, Wake
+from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, Remember, Say, Start, Wake
 from iac_ci_triggers.jobs import again, configured
+from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph
 from iac_ci_vcs.provider import CommitState, CommitStatus
 
@@ -32,13 +35,16 @@ CONTEXT: Final = "iac-ci"
 """Context of statuses without a run: a missing approval, a configuration with problems."""
 
 BY_EVENT: Final = "event"
-"""Intent of a start without a command: a job starts once per commit."""
+"""Intent of a start without a command: a job starts once per commit, base branch and configuration."""
+
+COMMENT_LIFE: Final = timedelta(hours=1)
+"""Age from which a comment's commands are not run: its event arrived late, or was sent again."""
 
 _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
     f"{PREFIX} {RERUN_FAILED}: runs the orders of the newest run again that did not succeed",
     f"{PREFIX} {UNLOCK}: makes the engine check this pull request's runs again, if one is stuck",
-    f"{PREFIX} {APPROVE} <full commit>: lets this one commit of a person without write permission run",
+    f"{PREFIX} {APPROVE} <full commit> [base branch]: lets this one commit of a person without write permission run",
     f"{PREFIX} {HELP}: shows this list",
 )
 
@@ -48,7 +54,7 @@ def decide_push(facts: Facts) -> list[Decision]:
     configuration = facts.configuration
     if not facts.sha:
         return [Nothing("the branch does not exist any more")]
-    if not facts.source.uses(facts.branch):
+    if not facts.uses(facts.branch):
         return [Nothing(_unused_branch(facts.branch))]
     if configuration is None:
         return [Nothing(f"{FILE_NAME} does not exist at {facts.sha}")]
@@ -66,15 +72,31 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     pull = _pull(facts)
     if not pull.is_open:
         return [Nothing("the pull request is closed")]
-    if not facts.source.uses(pull.base_branch):
+    if not facts.uses(pull.base_branch):
         return [Nothing(_unused_branch(pull.base_branch))]
-    outdated = [run.run_id for run in facts.ledger.runs if run.sha != pull.head_sha and run.cancel_reason is None]
-    found: list[Decision] = []
-    if outdated:
-        found.append(Cancel(tuple(outdated), f"superseded by commit {pull.head_sha[:12]}"))
+    found: list[Decision] = _superseded(facts)
     found += _changed_configuration(facts)
     found += _for_this_commit(facts)
     return found or [Nothing("this pull request starts no job")]
+
+
+def _superseded(facts: Facts) -> list[Decision]:
+    """Cancel runs for another commit or base branch, and runs of events for another configuration.
+
+    A run that a command started is not cancelled because the base branch's configuration changed meanwhile.
+    """
+    pull = _pull(facts)
+    by_reason: dict[str, list[str]] = {}
+    for run in facts.ledger.runs:
+        if run.cancel_reason is not None:
+            continue
+        if run.sha != pull.head_sha:
+            by_reason.setdefault(f"superseded by commit {pull.head_sha[:12]}", []).append(run.run_id)
+        elif run.base not in {None, pull.base_branch}:
+            by_reason.setdefault(f"superseded by the base branch {pull.base_branch}", []).append(run.run_id)
+        elif run.intent == BY_EVENT and run.configuration not in {None, facts.configuration_sha256}:
+            by_reason.setdefault(f"superseded by a changed {FILE_NAME}", []).append(run.run_id)
+    return [Cancel(tuple(run_ids), reason) for reason, run_ids in by_reason.items()]
 
 
 def decide_comment(facts: Facts) -> list[Decision]:
@@ -86,17 +108,48 @@ def decide_comment(facts: Facts) -> list[Decision]:
         return [Nothing("the engine wrote the comment")]
     if not comment.found.commands and not comment.found.problems:
         return [Nothing("the comment has no command")]
-    by = comment.author.login
-    if not comment.may_write:
-        return [_say(f"{by} may not write to this repository, so the commands of the comment were not run.")]
-    if comment.edited:
-        return [_say(f"{by}'s comment was edited, so its commands were not run. Write a new comment.")]
+    refusal = _refusal(facts, comment)
+    if refusal is not None:
+        return [_say(refusal)]
     found: list[Decision] = []
     if comment.found.problems:
         found.append(_say("These lines are not commands:", *comment.found.problems))
     for index, command in enumerate(comment.found.commands):
-        found += _run_command(facts, comment, command, f"comment:{comment.id}:{index}")
+        found += _once(facts, comment, command, f"comment:{comment.id}:{index}")
     return found
+
+
+def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
+    """Return why no command of a comment is run, None if they may be."""
+    by = comment.author.login
+    if comment.by_trusted_account:
+        return f"{by} is one of the stack's trusted accounts, which may not use commands."
+    if not comment.may_write:
+        return f"{by} may not write to this repository, so the commands of the comment were not run."
+    if comment.edited:
+        return f"{by}'s comment was edited, so its commands were not run. Write a new comment."
+    if facts.received_at - comment.created_at > COMMENT_LIFE:
+        return (
+            f"{by}'s comment was more than an hour old when it arrived, so its commands were not run. Write a new"
+            " comment."
+        )
+    if comment.commit is not None and comment.commit != _pull(facts).head_sha:
+        return f"{by}'s comment is about {comment.commit}, which is not the newest commit. Write a new comment."
+    return None
+
+
+def _once(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> list[Decision]:
+    """Return the decisions about a command, none if another event brought it before.
+
+    Lambda may repeat the same event; then its effects, which may have been interrupted, are repeated.
+    """
+    if facts.ledger.was_processed(intent, by_another_than=facts.trigger_id):
+        return [Nothing("the command was processed before")]
+    day = timedelta(days=1)
+    recent = [known for known in facts.ledger.commands if facts.received_at - known.at < day and known.intent != intent]
+    if len(recent) >= MAX_COMMANDS:
+        return [_say(f"{PREFIX} {command.name} was not run: a pull request has at most {MAX_COMMANDS} commands a day.")]
+    return [Remember(intent, facts.trigger_id), *_run_command(facts, comment, command, intent)]
 
 
 def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> list[Decision]:
@@ -108,12 +161,12 @@ def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: 
         return _unlock(facts)
     if not _pull(facts).is_open:
         return [_say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
-    if not facts.source.uses(_pull(facts).base_branch):
+    if not facts.uses(_pull(facts).base_branch):
         return [_say(f"{PREFIX} {command.name} starts nothing: {_unused_branch(_pull(facts).base_branch)}.")]
     if command.name == APPROVE:
         return _approve(facts, comment, command)
     if not facts.trusted:
-        return _ask_for_approval(_pull(facts))
+        return _ask_for_approval(facts)
     if command.name == RERUN_FAILED:
         return _rerun(facts, intent)
     return _run(facts, command, intent)
@@ -152,7 +205,8 @@ def _start(
             return []
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
-    return [Start(name, sha, intent, job)]
+    base = facts.pull.base_branch if facts.pull is not None else None
+    return [Start(name, sha, intent, job, base, facts.configuration_sha256)]
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
@@ -164,7 +218,7 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
         return _unreadable(pull, configuration)
     chosen = jobs_for_pull_request(configuration, pull.base_branch, facts.changed)
     if not facts.trusted:
-        return _ask_for_approval(pull) if chosen.jobs else []
+        return _ask_for_approval(facts) if chosen.jobs else []
     found: list[Decision] = []
     for name in chosen.jobs:
         found += _start(facts, configuration, name, BY_EVENT)
@@ -175,25 +229,49 @@ def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Deci
     pull = _pull(facts)
     if command.sha != pull.head_sha:
         return [_say(f"{command.sha} was not approved: the newest commit is {pull.head_sha}. Review that one.")]
+    base = pull.base_branch
+    if command.branch != base and (command.branch is not None or base != facts.default_branch):
+        return [
+            Say(
+                Paragraph(
+                    f"{command.sha} was not approved: the base branch is {base}"
+                    + (f", not {command.branch}. " if command.branch is not None else ", not the default branch. ")
+                    + "If the commit may run there, approve it with the comment",
+                    command=_approval(facts),
+                )
+            )
+        ]
     by = comment.author.login
     approved = facts.approved_by(by)
     status = _status(pull.head_sha, CommitState.SUCCESS, f"approved by {by}")
     return [
-        Approve(pull.head_sha, by),
+        Approve(pull.head_sha, base, facts.configuration_sha256, by),
         Mark(status),
-        _say(f"{by} approved {pull.head_sha}. It may run. A newer commit needs a new approval."),
+        _say(
+            f"{by} approved {pull.head_sha} for the branch {base}. It may run. A newer commit, another base branch or a"
+            f" changed {FILE_NAME} on it needs a new approval."
+        ),
         *_for_this_commit(approved),
     ]
 
 
-def _ask_for_approval(pull: PullRequest) -> list[Decision]:
+def _approval(facts: Facts) -> str:
+    """Return the comment that approves the commit; it names the base branch unless that is the default branch."""
+    pull = _pull(facts)
+    command = f"{PREFIX} {APPROVE} {pull.head_sha}"
+    return command if pull.base_branch == facts.default_branch else f"{command} {pull.base_branch}"
+
+
+def _ask_for_approval(facts: Facts) -> list[Decision]:
+    pull = _pull(facts)
     origin = "comes from a fork" if pull.is_fork else f"is by {pull.author.login}, who may not write to this repository"
     return [
         Say(
             Paragraph(
                 f"Nothing runs and no secret is read, because this pull request {origin}. A person who may write to the"
-                " repository can review the whole commit and let it run with the comment",
-                command=f"{PREFIX} {APPROVE} {pull.head_sha}",
+                f" repository can review the whole commit and let it run for the branch {pull.base_branch} with the"
+                " comment",
+                command=_approval(facts),
             )
         ),
         Mark(_status(pull.head_sha, CommitState.PENDING, "waiting for an approval of this commit")),
@@ -242,13 +320,19 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
     for rerun in facts.reruns:
         if rerun.sha != pull.head_sha:
             found.append(_say(f"Nothing was run again: {rerun.run_id} was for an older commit."))
+        elif rerun.base not in {None, pull.base_branch}:
+            found.append(_say(f"Nothing was run again: {rerun.run_id} was for another base branch."))
+        elif rerun.configuration not in {None, facts.configuration_sha256}:
+            found.append(_say(f"Nothing was run again: {FILE_NAME} has changed since {rerun.run_id}."))
         elif not rerun.has_ended:
             found.append(_say(f"Nothing was run again: {rerun.run_id} has not ended yet."))
         elif not rerun.unsuccessful:
             found.append(_say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
         else:
             try:
-                found.append(Start(rerun.job_name, pull.head_sha, intent, again(facts, rerun)))
+                job = again(facts, rerun)
+                configuration = facts.configuration_sha256
+                found.append(Start(rerun.job_name, pull.head_sha, intent, job, pull.base_branch, configuration))
             except InputProblems as error:
                 found.append(Say(Paragraph(f"{rerun.run_id} could not be run again:", problems=error.problems)))
     return found or [_say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a job for a commit, once per ``intent``."""
+    """Start a job for a commit, once per ``intent``.
+
+    ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
+    """
 
     job_name: str
     sha: str
     intent: str
     job: Job
+    base: str | None = None
+    configuration: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,20 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Let this one commit of an untrusted pull request run."""
+    """Let this one commit of an untrusted pull request run with this base branch and configuration."""
 
     sha: str
+    base: str
+    configuration: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Record that the event with this id brought the command, so that no other event brings it again."""
+
+    intent: str
+    trigger_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +80,4 @@ class Nothing:
     reason: str
 
 
-Decision = Start | Cancel | Approve | Wake | Say | Mark | Nothing
+Decision = Start | Cancel | Approve | Remember | Wake | Say | Mark | Nothing

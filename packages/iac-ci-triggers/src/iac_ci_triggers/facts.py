@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from iac_ci_triggers.connections import uses_branch
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iac_ci_common.errors import ConfigurationProblems
     from iac_ci_common.job_validation.rules import Rules
     from iac_ci_common.models.job import Job
@@ -32,14 +34,19 @@ class Source:
     head_repository: str | None = None
     connection: Connection | None = None
 
-    def uses(self, branch: str) -> bool:
-        """Return whether the operator allows this branch's configuration."""
-        return self.connection is None or uses_branch(self.connection, branch)
+    def trusts(self, account: Account) -> bool:
+        """Return whether the operator trusts this bot's pull requests; its id is compared exactly."""
+        return self.connection is not None and account.id in self.connection.trusted_accounts
 
 
 @dataclass(frozen=True, slots=True)
 class CommentFacts:
-    """The comment as it is now. ``is_ours``: the engine wrote it. ``may_write``: its author has write access."""
+    """The comment as it is now.
+
+    ``is_ours``: the engine wrote it. ``may_write``: its author has write access. ``by_trusted_account``: its author is
+    a bot of the connection's ``trusted_accounts``. ``commit`` is the pull request's head when the comment was written,
+    if the host's event has it.
+    """
 
     id: str
     author: Account
@@ -47,6 +54,9 @@ class CommentFacts:
     edited: bool
     is_ours: bool
     may_write: bool
+    by_trusted_account: bool
+    created_at: datetime
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,8 @@ class Rerun:
     run_id: str
     job_name: str
     sha: str
+    base: str | None
+    configuration: str | None
     job: Job
     unsuccessful: frozenset[str]
     """Names of the orders that did not succeed."""
@@ -67,7 +79,9 @@ class Facts:
     """The facts about one event.
 
     ``configuration`` is the base branch's (for a push: the pushed commit's): None if there is none, its problems if it
-    is not valid. ``head_problems`` is None if the pull request does not change the configuration, else the problems of
+    is not valid; ``configuration_sha256`` is the digest of its file, empty if there is none. ``default_branch`` is the
+    repository's, empty if it is not needed. ``trigger_id`` and ``received_at`` are those of the event.
+    ``head_problems`` is None if the pull request does not change the configuration, else the problems of
     the changed one. ``changed`` is None if the changed paths are unknown.
     """
 
@@ -75,6 +89,10 @@ class Facts:
     ledger: Ledger
     actor: Account
     configuration: Configuration | ConfigurationProblems | None
+    trigger_id: str
+    received_at: datetime
+    configuration_sha256: str = ""
+    default_branch: str = ""
     pull: PullRequest | None = None
     author_may_write: bool = False
     comment: CommentFacts | None = None
@@ -86,14 +104,31 @@ class Facts:
 
     @property
     def trusted(self) -> bool:
-        """Return whether this commit may run: its author may write and it is not in a fork, or it is approved."""
-        if self.pull is None:
+        """Return whether this commit may run: it is approved, or it is not in a fork and its author is trusted.
+
+        An author is trusted who may write, or is one of the connection's ``trusted_accounts``.
+        """
+        pull = self.pull
+        if pull is None:
             return True
-        by_a_writer = self.author_may_write and not self.pull.is_fork
-        return by_a_writer or self.ledger.approved_sha == self.pull.head_sha
+        author_is_trusted = self.author_may_write or self.source.trusts(pull.author)
+        return (author_is_trusted and not pull.is_fork) or self.ledger.approves(
+            pull.head_sha, pull.base_branch, self.configuration_sha256
+        )
+
+    def uses(self, branch: str) -> bool:
+        """Return whether the operator allows this branch's configuration."""
+        connection = self.source.connection
+        return connection is None or uses_branch(connection, branch, default_branch=self.default_branch)
 
     def approved_by(self, login: str) -> Facts:
-        """Return the same facts with the commit approved."""
-        sha = self.pull.head_sha if self.pull is not None else None
-        ledger = self.ledger.model_copy(update={"approved_sha": sha, "approved_by": login})
-        return replace(self, ledger=ledger)
+        """Return the same facts with the commit approved for its base branch and configuration."""
+        if self.pull is None:
+            return self
+        approval = {
+            "approved_sha": self.pull.head_sha,
+            "approved_base": self.pull.base_branch,
+            "approved_configuration": self.configuration_sha256,
+            "approved_by": login,
+        }
+        return replace(self, ledger=self.ledger.model_copy(update=approval))

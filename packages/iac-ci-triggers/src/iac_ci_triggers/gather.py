@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from iac_ci_vcs.provider import Account
 if TYPE_CHECKING:
     from iac_ci_common.ports import Objects, Runs
     from iac_ci_triggers.configuration import Configuration
-    from iac_ci_triggers.event import HostEvent
+    from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger, StartedRun
     from iac_ci_vcs.provider import CodeHost, PullRequest
@@ -37,38 +38,51 @@ class FactCollector:
     objects: Objects
     source: Source
 
-    def facts(self, event: HostEvent, ledger: Ledger) -> Facts:
+    def facts(self, stored: StoredTrigger, ledger: Ledger) -> Facts:
         """Return the facts about an event as they are now. Raises the errors of the host."""
-        actor = Account(event.actor.id, event.actor.login)
-        if event.kind is EventKind.PUSH:
-            return self._of_push(event, ledger, actor)
-        if event.kind is EventKind.COMMENT:
-            return self._of_comment(event, ledger, actor)
-        return self._of_pull_request(event, ledger, actor, None)
-
-    def _of_push(self, event: HostEvent, ledger: Ledger, actor: Account) -> Facts:
-        """Read the branch's head from the host: a sender with the webhook's secret could name any commit."""
-        branch = event.branch or ""
-        try:
-            head = self.host.branch_head(branch)
-        except NotFound:
-            return Facts(source=self.source, ledger=ledger, actor=actor, configuration=None, branch=branch)
-        return Facts(
+        event = stored.event
+        known = Facts(
             source=self.source,
             ledger=ledger,
-            actor=actor,
-            configuration=self._configuration(head),
-            branch=branch,
+            actor=Account(event.actor.id, event.actor.login),
+            configuration=None,
+            trigger_id=stored.trigger_id,
+            received_at=stored.received_at,
+        )
+        if event.kind is EventKind.PUSH:
+            return self._of_push(event, known)
+        if event.kind is EventKind.COMMENT:
+            return self._of_comment(event, known)
+        return self._of_pull_request(event, known)
+
+    def _of_push(self, event: HostEvent, known: Facts) -> Facts:
+        """Read the branch's head from the host: a sender with the webhook's secret could name any commit."""
+        known = replace(known, branch=event.branch or "", default_branch=self._default_branch())
+        try:
+            head = self.host.branch_head(known.branch)
+        except NotFound:
+            return known
+        configuration, digest = self._configuration(head)
+        return replace(
+            known,
+            configuration=configuration,
+            configuration_sha256=digest,
             sha=head,
             changed=event.changed if head == event.sha else None,
         )
 
-    def _of_comment(self, event: HostEvent, ledger: Ledger, actor: Account) -> Facts:
+    def _of_comment(self, event: HostEvent, known: Facts) -> Facts:
         comment = self._comment(event)
+        known = replace(known, comment=comment)
         if comment is None or comment.is_ours or comment.edited or not comment.may_write:
             # The commands of such a comment are not run, so the other facts are not needed.
-            return Facts(source=self.source, ledger=ledger, actor=actor, configuration=None, comment=comment)
-        return self._of_pull_request(event, ledger, comment.author, comment)
+            return known
+        return self._of_pull_request(event, replace(known, actor=comment.author))
+
+    def _default_branch(self) -> str:
+        """Return the repository's default branch; empty if the operator names the branches."""
+        connection = self.source.connection
+        return self.host.default_branch() if connection is not None and connection.branches is None else ""
 
     def _comment(self, event: HostEvent) -> CommentFacts | None:
         try:
@@ -83,26 +97,31 @@ class FactCollector:
             edited=comment.edited,
             is_ours=is_ours,
             may_write=not is_ours and self.host.permission(comment.author).can_write,
+            by_trusted_account=self.source.trusts(comment.author),
+            created_at=comment.created_at,
+            commit=event.sha,
         )
 
-    def _of_pull_request(self, event: HostEvent, ledger: Ledger, actor: Account, comment: CommentFacts | None) -> Facts:
+    def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
+        comment = known.comment
         words = {command.name for command in comment.found.commands} if comment is not None else None
         pull = self.host.pull_request(event.number or 0)
         starts = pull.is_open if words is None else bool(words - _START_NOTHING)
         changed, head_problems = self._changes(pull) if starts else (None, None)
         # The notice of the pull request's own event has these problems, so a command's notice does not repeat them.
         reported = head_problems if comment is None else None
-        return Facts(
+        configuration, digest = self._configuration_of_branch(pull.base_branch)
+        return replace(
+            known,
             source=self._source_of(pull),
-            ledger=ledger,
-            actor=actor,
-            configuration=self._configuration(pull.base_branch),
+            configuration=configuration,
+            configuration_sha256=digest,
+            default_branch=self.host.default_branch() if starts else "",
             pull=pull,
             author_may_write=starts and not pull.is_fork and self.host.permission(pull.author).can_write,
-            comment=comment,
             head_problems=reported,
             changed=changed,
-            reruns=self._reruns(ledger) if words is not None and RERUN_FAILED in words else (),
+            reruns=self._reruns(known.ledger) if words is not None and RERUN_FAILED in words else (),
         )
 
     def _source_of(self, pull: PullRequest) -> Source:
@@ -116,7 +135,7 @@ class FactCollector:
         paths = tuple(dict.fromkeys(path for file in found.files for path in file.paths))
         if FILE_NAME not in paths:
             return paths if found.complete else None, None
-        changed = self._configuration(pull.head_sha)
+        changed, _ = self._configuration(pull.head_sha)
         problems = (
             tuple(f"{problem.where}: {problem.what}" for problem in changed.problems)
             if isinstance(changed, ConfigurationProblems)
@@ -124,13 +143,28 @@ class FactCollector:
         )
         return paths if found.complete else None, problems
 
-    def _configuration(self, reference: str) -> Configuration | ConfigurationProblems | None:
+    def _configuration_of_branch(self, branch: str) -> tuple[Configuration | ConfigurationProblems | None, str]:
+        """Return a branch's configuration and its digest, at the commit of the full reference ``refs/heads/…``.
+
+        A file read by the branch's name could be that of a tag with the same name.
+        """
         try:
-            return read_configuration(self.host.file(FILE_NAME, reference, max_bytes=MAX_BYTES))
+            head = self.host.branch_head(branch)
         except NotFound:
-            return None
+            return None, ""
+        return self._configuration(head)
+
+    def _configuration(self, commit: str) -> tuple[Configuration | ConfigurationProblems | None, str]:
+        """Return a commit's configuration and the SHA-256 of its file; empty if there is none."""
+        try:
+            content = self.host.file(FILE_NAME, commit, max_bytes=MAX_BYTES)
+        except NotFound:
+            return None, ""
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            return read_configuration(content), digest
         except ConfigurationProblems as problems:
-            return problems
+            return problems, digest
 
     def _reruns(self, ledger: Ledger) -> tuple[Rerun, ...]:
         """Return the newest run of each job, without expired runs, which cannot be run again."""
@@ -148,6 +182,8 @@ class FactCollector:
             run_id=started.run_id,
             job_name=started.job,
             sha=started.sha,
+            base=started.base,
+            configuration=started.configuration,
             job=stored.job,
             unsuccessful=frozenset(row.order_name for row in rows.orders if row.status is not OrderState.SUCCEEDED),
             has_ended=rows.run is not None and rows.run.status in RUN_TERMINAL,

@@ -54,10 +54,15 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
 
 
 def _is_relevant_update(payload: Payload) -> bool:
-    """Return whether an update has new commits (then it has ``oldrev``), another target branch, or ends a draft."""
+    """Return whether an update has new commits (then it has ``oldrev``), another target branch, or ends a draft.
+
+    Some versions announce another target branch with a changed ``merge_status`` only. The ledger prevents a second
+    start.
+    """
     return (
         payload.find("object_attributes.oldrev", str) is not None
         or payload.find("changes.target_branch", dict) is not None
+        or payload.find("changes.merge_status", dict) is not None
         or payload.find("changes.draft.current", bool) is False
     )
 
@@ -78,6 +83,7 @@ def _note(payload: Payload) -> dict[str, Any] | Ignored:
     return {
         "kind": EventKind.COMMENT,
         "number": payload.get("merge_request.iid", int),
+        "sha": payload.commit("merge_request.last_commit.id"),
         "comment_id": str(payload.get("object_attributes.id", int)),
         "comment": payload.find("object_attributes.note", str) or "",
         "actor": _actor(payload),

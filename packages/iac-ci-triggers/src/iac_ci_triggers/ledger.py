@@ -6,6 +6,9 @@ from typing import Final
 
 from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
 
+MAX_COMMANDS: Final = 500
+"""Most commands of one pull request in a day: a ledger of so many has less than a quarter of a row's largest size."""
+
 MAX_RUNS: Final = 50
 """Most runs in a ledger; older ones are removed."""
 
@@ -14,8 +17,9 @@ class StartedRun(StoredShape):
     """A run that an event started: ``job`` of the configuration, at commit ``sha``.
 
     ``intent`` identifies the request, so that a repeated delivery does not start the run again: ``event``, or the
-    comment's id and the index of the command in it. ``cancel_reason`` is set when the run is cancelled; the preparation
-    reads it here, because a run that is not prepared has no rows.
+    comment's id and the index of the command in it. ``base`` and ``configuration`` are the base branch and the digest
+    of its configuration; a run of an older version has none. ``cancel_reason`` is set when the run is cancelled; the
+    preparation reads it here, because a run that is not prepared has no rows.
     """
 
     run_id: RunId
@@ -23,21 +27,49 @@ class StartedRun(StoredShape):
     sha: str
     intent: str
     started_at: Moment
+    base: str | None = None
+    configuration: str | None = None
     cancel_reason: str | None = None
+
+    def is_for(self, sha: str, base: str | None, configuration: str) -> bool:
+        """Return whether the run is for this commit, base branch and configuration."""
+        return self.sha == sha and self.base in {None, base} and self.configuration in {None, configuration}
+
+
+class ProcessedCommand(StoredShape):
+    """A command that was processed: its intent, the event that brought it, and when."""
+
+    intent: str
+    trigger_id: RunId
+    at: Moment
 
 
 class Ledger(StoredShape):
     """The ledger of one pull request or branch. ``version`` counts the writes and is the condition of each write.
 
-    ``approved_sha`` is the one commit of an untrusted pull request that may run; each commit needs its own approval.
+    ``approved_sha`` is the one commit of an untrusted pull request that may run, with the base branch
+    ``approved_base`` and the configuration with the digest ``approved_configuration``; another commit, base branch or
+    configuration needs its own approval. ``commands`` are the commands of the last day.
     """
 
     key: str
     version: int = 0
     approved_sha: str | None = None
+    approved_base: str | None = None
+    approved_configuration: str | None = None
     approved_by: str | None = None
+    commands: tuple[ProcessedCommand, ...] = ()
     runs: tuple[StartedRun, ...] = ()
     expires_at: Moment
+
+    def approves(self, sha: str, base: str, configuration: str) -> bool:
+        """Return whether this commit may run with this base branch and configuration."""
+        approved = (self.approved_sha, self.approved_base, self.approved_configuration)
+        return approved == (sha, base, configuration)
+
+    def was_processed(self, intent: str, *, by_another_than: str) -> bool:
+        """Return whether another event than ``by_another_than`` brought this command before."""
+        return any(known.intent == intent and known.trigger_id != by_another_than for known in self.commands)
 
     def run(self, run_id: str) -> StartedRun | None:
         """Return the entry of a run, None if there is none."""

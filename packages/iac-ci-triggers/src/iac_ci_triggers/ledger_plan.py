@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_triggers.decide import BY_EVENT
-from iac_ci_triggers.decisions import Approve, Cancel, Start
-from iac_ci_triggers.ledger import MAX_RUNS, StartedRun
+from iac_ci_triggers.decisions import Approve, Cancel, Remember, Start
+from iac_ci_triggers.ledger import MAX_COMMANDS, MAX_RUNS, ProcessedCommand, StartedRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,13 +24,22 @@ REPEATED: Final = timedelta(hours=2)
 """How long a repeated start continues the same run: Lambda retries an event for an hour, and the run's stored job is
 kept for a day. Later the same intent is only a duplicate."""
 
+_COMMANDS_KEPT: Final = timedelta(days=1)
+"""How long a command is remembered. A comment older than an hour is not obeyed, so a command that is forgotten is not
+run again; the rest of the day covers the attempts of Lambda and clocks that differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The new ledger, and the runs to accept: new ones, and recent ones whose acceptance may have been interrupted."""
+    """The new ledger, and the runs to accept: new ones, and recent ones whose acceptance may have been interrupted.
+
+    ``overtaken`` are runs of this command for another commit, base branch or configuration than the pull request has
+    now. Their acceptance may have been interrupted and is not repeated, because the job would be another one.
+    """
 
     ledger: Ledger
     accept: tuple[tuple[StartedRun, Start], ...]
+    overtaken: tuple[StartedRun, ...]
     duplicates: int
 
 
@@ -38,6 +47,7 @@ def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_i
     """Return the ledger with the decisions, the runs to accept, and the number of duplicates."""
     runs = list(ledger.runs)
     accept: list[tuple[StartedRun, Start]] = []
+    overtaken: list[StartedRun] = []
     duplicates = 0
     for decision in decisions:
         if isinstance(decision, Cancel):
@@ -47,7 +57,15 @@ def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_i
                 for run in runs
             ]
         elif isinstance(decision, Approve):
-            ledger = ledger.model_copy(update={"approved_sha": decision.sha, "approved_by": decision.by})
+            approval = {
+                "approved_sha": decision.sha,
+                "approved_base": decision.base,
+                "approved_configuration": decision.configuration,
+                "approved_by": decision.by,
+            }
+            ledger = ledger.model_copy(update=approval)
+        elif isinstance(decision, Remember):
+            ledger = _remembered(ledger, decision, now)
         elif isinstance(decision, Start):
             started = _same(runs, decision)
             if started is None:
@@ -57,23 +75,36 @@ def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_i
                     sha=decision.sha,
                     intent=decision.intent,
                     started_at=now,
+                    base=decision.base,
+                    configuration=decision.configuration,
                 )
                 runs.append(started)
                 accept.append((started, decision))
+            elif not started.is_for(decision.sha, decision.base, decision.configuration):
+                overtaken.append(started)
             elif now - started.started_at < REPEATED:
                 accept.append((started, decision))
             else:
                 duplicates += 1
     entered = ledger.model_copy(update={"runs": tuple(runs[-MAX_RUNS:]), "expires_at": now + KEPT})
-    return Planned(entered, tuple(accept), duplicates)
+    return Planned(entered, tuple(accept), tuple(overtaken), duplicates)
+
+
+def _remembered(ledger: Ledger, decision: Remember, now: datetime) -> Ledger:
+    if any(known.intent == decision.intent for known in ledger.commands):
+        return ledger
+    recent = [known for known in ledger.commands if now - known.at < _COMMANDS_KEPT]
+    new = ProcessedCommand(intent=decision.intent, trigger_id=decision.trigger_id, at=now)
+    return ledger.model_copy(update={"commands": (*recent[-MAX_COMMANDS + 1 :], new)})
 
 
 def _same(runs: Sequence[StartedRun], start: Start) -> StartedRun | None:
     """Return the run that the same intent started before, None if there is none.
 
-    An event starts a commit again if another commit came in between: a branch that was reset to it runs again.
+    An event starts a commit again if another commit, base branch or configuration came in between: a branch that was
+    reset to it runs again.
     """
     equal = [run for run in runs if run.job == start.job_name and run.intent == start.intent]
     if start.intent == BY_EVENT:
-        equal = [run for run in equal[-1:] if run.sha == start.sha]
+        equal = [run for run in equal[-1:] if run.is_for(start.sha, start.base, start.configuration)]
     return equal[-1] if equal else None

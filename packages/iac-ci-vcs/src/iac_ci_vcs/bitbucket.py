@@ -133,6 +133,11 @@ class Bitbucket:
             url = f"{self._repository_url}/refs/branches/{quote(branch, safe='')}"
             return str(self._get(url, "branch")["target"]["hash"])
 
+    def default_branch(self) -> str:
+        """Return the repository's main branch."""
+        with self._session.doing("repository"):
+            return str(self._get(self._repository_url, "repository")["mainbranch"]["name"])
+
     def permission(self, account: Account) -> Permission:
         """Return the user's highest permission; groups and the workspace count."""
         subject = "user's permission"

@@ -159,6 +159,12 @@ class GitHub:
         sha: str = payload["object"]["sha"]
         return sha
 
+    def default_branch(self) -> str:
+        """Return the repository's default branch."""
+        subject = "repository"
+        with self._session.doing(subject):
+            return str(self._get(self._repository_url, subject)["default_branch"])
+
     def permission(self, account: Account) -> Permission:
         """Return the user's highest permission; teams and the organisation count."""
         subject = "user's permission"

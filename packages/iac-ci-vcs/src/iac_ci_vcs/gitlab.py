@@ -132,6 +132,11 @@ class GitLab:
             sha: str = self._get(f"{self._project_path}/repository/branches/{quote(branch, safe='')}")["commit"]["id"]
         return sha
 
+    def default_branch(self) -> str:
+        """Return the project's default branch."""
+        with self._doing("project"):
+            return str(self._get(self._project_path)["default_branch"])
+
     def permission(self, account: Account) -> Permission:
         """Return the member's permission; groups count. Developers may write, maintainers are administrators."""
         with self._doing("user's permission"):

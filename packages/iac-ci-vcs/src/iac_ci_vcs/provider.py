@@ -160,11 +160,21 @@ class CodeHost(Protocol):
         ...
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
-        """Return a file's bytes at a commit or branch; raise ``NotFound``, or ``PortFailed`` beyond ``max_bytes``."""
+        """Return a file's bytes at a commit or branch; raise ``NotFound``, or ``PortFailed`` beyond ``max_bytes``.
+
+        A name may be a tag's too, so a file that decides what runs is read at the commit that ``branch_head`` returns.
+        """
+        ...
+
+    def default_branch(self) -> str:
+        """Return the name of the repository's default branch, as it is now."""
         ...
 
     def branch_head(self, branch: str) -> str:
-        """Return the full hash of a branch's newest commit; raise ``NotFound`` if there is no such branch."""
+        """Return the full hash of a branch's newest commit; raise ``NotFound`` if there is no such branch.
+
+        The full reference ``refs/heads/<branch>`` is resolved, so a tag with the same name is never returned.
+        """
         ...
 
     def permission(self, account: Account) -> Permission:

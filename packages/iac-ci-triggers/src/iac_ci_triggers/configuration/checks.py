@@ -14,7 +14,6 @@ from iac_ci_common.job_validation.rules import order_findings
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, UNKNOWN_ORDER, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 from iac_ci_triggers.configuration.expansion import copies, order_fields
-from iac_ci_triggers.configuration.globs import check_path_pattern
 from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
 from iac_ci_triggers.configuration.templates import (
     MATRIX,
@@ -25,6 +24,7 @@ from iac_ci_triggers.configuration.templates import (
     substitute,
     template_problems,
 )
+from iac_ci_triggers.globs import check_path_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

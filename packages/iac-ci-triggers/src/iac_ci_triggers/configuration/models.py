@@ -26,7 +26,7 @@ from iac_ci_common.models.base import Name
 from iac_ci_common.models.job import Command, ExecutionTarget, Payload, RoleArn, Text
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
-from iac_ci_triggers.configuration.globs import check_path_pattern, check_pattern, check_something_can_match
+from iac_ci_triggers.globs import check_path_pattern, check_pattern, check_something_can_match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

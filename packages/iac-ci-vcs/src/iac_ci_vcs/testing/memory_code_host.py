@@ -30,6 +30,8 @@ class MemoryCodeHost:
         self.pulls: dict[int, PullRequest] = {}
         self.changes: dict[int, tuple[ChangedFile, ...]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
+        self.default = "main"
+        self.now = _MOMENT
         self.heads: dict[str, str] = {}
         self.permissions: dict[str, Permission] = {}
         self.comments: dict[int, list[Comment]] = {}
@@ -72,6 +74,10 @@ class MemoryCodeHost:
             raise NotFound(f"there is no branch {branch}")
         return self.heads[branch]
 
+    def default_branch(self) -> str:
+        """Return the default branch, ``main`` at first."""
+        return self.default
+
     def permission(self, account: Account) -> Permission:
         """Return an account's permission."""
         return self.permissions.get(account.id, Permission.NONE)
@@ -93,9 +99,9 @@ class MemoryCodeHost:
         return self.write(number, ENGINE, body)
 
     def write(self, number: int, author: Account, body: str, *, edited: bool = False) -> Comment:
-        """Create a comment of any account."""
+        """Create a comment of any account at the moment ``now``."""
         comments = self.comments.setdefault(number, [])
-        comment = Comment(str(sum(map(len, self.comments.values())) + 1), author, body, _MOMENT, edited)
+        comment = Comment(str(sum(map(len, self.comments.values())) + 1), author, body, self.now, edited)
         comments.append(comment)
         return comment
 
