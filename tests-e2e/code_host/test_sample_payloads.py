@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.event import EventKind, HostEvent
-from iac_ci_triggers.event_parser import claimed_repository, parse_event
+from iac_ci_triggers.event_parser import parse_event
 from iac_ci_triggers.verification import Sender
 
 PACKAGE = "@octokit/webhooks-examples@7"
@@ -57,7 +58,11 @@ def test_every_sample_is_read_and_routed(samples):
             continue
         assert isinstance(event, HostEvent), (name, payload.get("action"), event)
         assert event.kind is wanted
-        assert event.repository == claimed_repository(Sender.GITHUB, payload) == payload["repository"]["html_url"]
+        assert (
+            event.repository
+            == claimed_repository(Sender.GITHUB, json.dumps(payload).encode(), {})
+            == payload["repository"]["html_url"]
+        )
         seen.add(wanted)
     assert seen == {EventKind.PULL_REQUEST, EventKind.CLOSED, EventKind.PUSH}
     assert len(samples) > 300

@@ -184,11 +184,36 @@ def test_bodies_in_base64_and_headers_in_any_case_are_read(header):
     assert Asked().post(JOB, encoded=True, header=header)[0] == 202
 
 
-def test_a_request_sent_again_gets_401_and_starts_nothing():
+def test_equal_jobs_signed_in_one_second_without_a_key_are_one_run_and_none_is_refused():
+    """Also a recorded request that is sent again starts nothing: it gets the first answer."""
     asked = Asked()
+    first = asked.post(JOB)
+    assert first[0] == 202
+    assert asked.post(JOB) == first
+    assert len(asked.objects.list("tmp/jobs/")) == 1
+    asked.clock.advance(1)
+    assert asked.post(JOB)[1]["run_id"] != first[1]["run_id"]
+    assert len(asked.invoker.started) == 2
+
+
+def test_a_request_without_a_key_that_died_goes_on_under_the_same_run():
+    failing = [Throttled("slow down")]
+
+    def before(call):
+        if call == "watchdogs.start" and failing:
+            raise failing.pop()
+
+    asked = Asked(before=before)
+    assert asked.post(JOB)[0] == 503
     assert asked.post(JOB)[0] == 202
-    assert asked.post(JOB)[0] == 401
-    assert len(asked.invoker.started) == 1
+    assert len(asked.objects.list("tmp/jobs/")) == len(asked.invoker.started) == 1
+
+
+def test_a_recorded_request_does_not_start_again_without_its_key():
+    asked = Asked()
+    first = asked.post(JOB, key="one")
+    assert asked.post(JOB) == first
+    assert len(asked.objects.list("tmp/jobs/")) == 1
 
 
 def test_a_stolen_request_does_not_start_under_a_new_key():
@@ -387,10 +412,11 @@ def test_a_first_leg_that_died_anywhere_is_taken_up_under_the_same_key():
         assert set(asked.invoker.started) == {said["run_id"]}
 
 
-def test_the_first_secret_that_is_set_counts_at_once():
+def test_the_first_secret_that_is_set_counts_within_a_minute():
     asked = Asked(secret=None)
     assert asked.post(JOB)[0] == 401
     asked.secrets.values[parse_location("ssm:/webhook")] = "secret"
+    asked.clock.advance(61)
     assert asked.post(JOB)[0] == 202
 
 

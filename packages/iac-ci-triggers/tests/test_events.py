@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iac_ci_common.errors import InputProblems
+from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored
-from iac_ci_triggers.event_parser import claimed_repository, delivery_id, parse_event, read_payload
+from iac_ci_triggers.event_parser import delivery_id, parse_event, read_payload
 from iac_ci_triggers.verification import Sender
 
 SHA = "a" * 40
@@ -192,7 +193,7 @@ def test_a_hostile_branch_is_text_and_nothing_else(branch):
 )
 def test_what_names_no_repository_on_a_host_is_none(address):
     payload = {"repository": {"html_url": address}, **SENDER}
-    assert claimed_repository(Sender.GITHUB, payload) is None
+    assert claimed_repository(Sender.GITHUB, json.dumps(payload).encode(), {}) is None
     event = parse_event(Sender.GITHUB, {"x-github-event": "push"}, payload | {"ref": "refs/heads/main", "after": SHA})
     assert isinstance(event, Ignored)
 

@@ -74,13 +74,13 @@ class JobIntake:
         remembered = self._ports.deliveries
         seen = remembered.remember(deliveries, now=now)
         if seen is not None:
-            if seen.key != deliveries[0].key or len(deliveries) == 1:
-                raise SignatureRefused("this request was already sent; sign a new one, or send an Idempotency-Key")
+            if seen.key != deliveries[0].key:
+                raise SignatureRefused("this request was already sent with another Idempotency-Key; sign a new one")
             if seen.body_sha256 != deliveries[0].body_sha256:
                 raise KeyReused("this Idempotency-Key was used for another job")
             if seen.answer is not None:
                 return seen.answer
-            # An earlier invocation remembered this key and died before its answer: continue under its run id.
+            # An earlier invocation remembered this request and died before its answer: continue under its run id.
         run_id = deliveries[0].run_id if seen is None else seen.run_id
         answer = self._acceptance.accept(job, run_id, source="api", now=now).model_dump_json()
         try:
@@ -95,6 +95,7 @@ class JobIntake:
         """Return the rows that detect duplicates: one for the key, if there is one, and one for the signature.
 
         The key is not signed, so without the signature's row a recorded request could be sent again with another key.
+        Two equal jobs that are signed in the same second without a key have the same signature; they are one run.
         """
         names = [(keys.delivery("api", f"key/{key}"), _KEY_SECONDS)] if key is not None else []
         names.append((keys.delivery("api", f"signature/{digest}"), 2 * limits.SIGNATURE_TOLERANCE_SECONDS + 60))

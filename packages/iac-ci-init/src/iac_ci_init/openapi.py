@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _REFUSED: Final[Mapping[str, str]] = {
     "400": "The body is not valid; problems lists every problem with its path. Nothing was stored.",
-    "401": "The signature is missing, not valid, too old or was already used. Nothing was stored.",
+    "401": "The signature is missing, not valid, too old or was used with another Idempotency-Key. Nothing was stored.",
     "409": "The Idempotency-Key was used for another job.",
     "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
     "500": "Nothing was accepted; retry is true if it may be sent again.",

@@ -6,6 +6,8 @@ other repositories start nothing.
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError, model_validator
@@ -18,6 +20,7 @@ from iac_ci_triggers.globs import check_pattern, check_something_can_match, matc
 from iac_ci_vcs.address import parse_address
 
 MAX_CONNECTIONS: Final = 1000
+_CHOICE: Final = secrets.token_bytes(32)
 
 BranchPattern = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_pattern)]
 """A pattern in the language of ``.iac-ci.yml``: ``*`` does not match a slash (``globs``)."""
@@ -92,6 +95,23 @@ class Connections:
         """Return the repository's connection, None if it is not on the list."""
         key = repository_key(repository) if repository is not None else None
         return self._by_repository.get(key) if key is not None else None
+
+    def stand_in(self, repository: str, hosts: set[str]) -> Connection | None:
+        """Return one connection on these hosts for a repository that is not on the list; None if there is none.
+
+        Requests for the repository then cost what those for a connected one cost. The choice is the same for each
+        request to this process, and a sender cannot foresee it.
+        """
+        keys = sorted(key for key in self._by_repository if key.partition("/")[0] in hosts)
+        if not keys:
+            return None
+        digest = hmac.digest(_CHOICE, (repository_key(repository) or "").encode("utf-8", "surrogateescape"), "sha256")
+        return self._by_repository[keys[int.from_bytes(digest[:8], "big") % len(keys)]]
+
+    @property
+    def most_secrets(self) -> int:
+        """Return the largest number of webhook secrets of a connection."""
+        return max((len(connection.webhook_secrets) for connection in self._by_repository.values()), default=0)
 
     def secrets_on(self, hosts: set[str]) -> tuple[str, ...]:
         """Return the locations of all webhook secrets of repositories on these hosts."""

@@ -1,20 +1,19 @@
-"""Parses a code host's request: its body, its repository, and its event."""
+"""Parses a verified request of a code host: its body, its repository, and its event."""
 
 from __future__ import annotations
 
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
 
 from pydantic import ValidationError
 
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_triggers import bitbucket_events, github_events, gitlab_events
+from iac_ci_triggers.claimed_repository import form_payload, is_repository
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored
 from iac_ci_triggers.payload import FieldMissing, Payload
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.address import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +36,7 @@ def read_payload(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     Raises ``InputProblems`` for anything else.
     """
     try:
-        text = body.decode("utf-8")
-        if headers.get("content-type", "").partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
-            fields = parse_qs(text, strict_parsing=True, max_num_fields=8).get("payload", [])
-            text = fields[0] if len(fields) == 1 else ""
-        content = json.loads(text, object_pairs_hook=_members, parse_constant=_constant)
+        content = json.loads(form_payload(body, headers), object_pairs_hook=_members, parse_constant=_constant)
     except (ValueError, RecursionError):
         raise InputProblems([Problem("body", "is neither JSON nor a form with JSON in its field payload")]) from None
     if not isinstance(content, dict):
@@ -61,13 +56,6 @@ def _constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def claimed_repository(kind: Sender, payload: Mapping[str, Any]) -> str | None:
-    """Return the URL of a payload's repository, None if it has none."""
-    url = _HOSTS[kind].repository(Payload(payload))
-    is_valid = url is not None and url.startswith("https://") and parse_address(url) is not None
-    return url if is_valid else None
-
-
 def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, Any]) -> HostEvent | Ignored:
     """Return the event of a payload; an event that cannot be parsed is ignored, with the field's name in the reason."""
     try:
@@ -77,8 +65,8 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
     if isinstance(fields, Ignored):
         # A reason may contain text of the payload.
         return Ignored("".join(letter if letter.isprintable() else "?" for letter in fields.reason))
-    repository = claimed_repository(kind, payload)
-    if repository is None:
+    repository = _HOSTS[kind].repository(Payload(payload))
+    if repository is None or not is_repository(repository):
         return Ignored("the event names no repository")
     if fields["kind"] is EventKind.PUSH and not fields.get("sha"):
         return Ignored("the event names no commit")

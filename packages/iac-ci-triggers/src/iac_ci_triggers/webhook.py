@@ -6,18 +6,20 @@ Hosts wait ten seconds for the answer and few send an event again, so an asynchr
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from iac_ci_common import ids, keys
 from iac_ci_common.cached_secrets import SharedSecrets
-from iac_ci_common.errors import IacCiError, InputProblems, SignatureRefused
+from iac_ci_common.errors import IacCiError, SignatureRefused
 from iac_ci_common.models.lock import Delivery
+from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.commands import find_commands
 from iac_ci_triggers.connections import Connections, read_connections, repository_key
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored, StoredTrigger
-from iac_ci_triggers.event_parser import claimed_repository, delivery_id, parse_event, read_payload
+from iac_ci_triggers.event_parser import delivery_id, parse_event, read_payload
 from iac_ci_triggers.verification import Sender, verify
 from iac_ci_vcs.address import settings_for
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = timedelta(days=3)
 """How long a person can send a delivery again on GitHub (GitHub Docs, "Redelivering webhooks")."""
+
+NOT_AUTHENTIC: Final = "the event is not signed with a webhook secret of a connected repository"
+
+_DECOY: Final = secrets.token_hex(32)
+"""A secret that signs nothing: with it every request is compared with equally many secrets."""
 
 DUPLICATE: Final = "this delivery was already received"
 
@@ -69,42 +76,46 @@ class WebhookReceiver:
         cannot be parsed, and ``PortFailed`` if the event was not stored; the host may send it again.
         """
         now = self._ports.clock.now()
-        # The payload is not verified yet and only used to find the secret for its signature.
         try:
-            payload = read_payload(request.body, request.headers)
-            problems = None
-        except InputProblems as error:
-            payload, problems = {}, error
-        claimed = claimed_repository(kind, payload)
-        secrets = self._secrets.values(self._locations(kind, claimed, now), now)
-        verify(kind, request.headers, request.body, secrets, now)
-        if problems is not None:
-            raise problems
-        event = parse_event(kind, request.headers, payload)
+            claimed = self._verify(kind, request, now)
+        except SignatureRefused as error:
+            # The answer is the same for every refusal, so that it does not show which repositories are connected.
+            self._ports.logger.warning("event not authentic", reason=error.message)
+            raise SignatureRefused(NOT_AUTHENTIC) from None
+        event = parse_event(kind, request.headers, read_payload(request.body, request.headers))
         if isinstance(event, Ignored):
             return _nothing(event.reason)
         if repository_key(event.repository) != repository_key(claimed or ""):
-            raise SignatureRefused("the event is about another repository than the one whose secret signed it")
+            raise SignatureRefused(NOT_AUTHENTIC)
         if event.kind is EventKind.CLOSED:
             return _nothing("a closed pull request starts nothing; its running orders finish")
         if event.kind is EventKind.COMMENT and not _has_command(event):
             return _nothing("the comment has no command")
         return self._store(kind, request, event, now)
 
-    def _locations(self, kind: Sender, claimed: str | None, now: datetime) -> tuple[str, ...]:
-        """Return the locations of the secrets that may have signed the event.
+    def _verify(self, kind: Sender, request: Request, now: datetime) -> str | None:
+        """Verify an event and return the URL of the repository that it names, None if it names none.
 
         An organisation's ping and an app's own events name no repository: any secret of that kind of host verifies
-        them, and they start nothing.
+        them, and they start nothing. A repository that is not connected costs the same work as a connected one, with
+        the secrets of another connection, and is always refused.
         """
+        claimed = claimed_repository(kind, request.body, request.headers)
         connections = self.connections(now)
         hosts = {host for host in connections.hosts if settings_for(host, self._settings.code_hosts).kind == kind.value}
         if claimed is None:
-            return connections.secrets_on(hosts)
-        connection = connections.find(claimed)
-        if connection is None or (repository_key(claimed) or "").partition("/")[0] not in hosts:
-            return ()
-        return connection.webhook_secrets
+            verify(kind, request.headers, request.body, self._secrets.values(connections.secrets_on(hosts), now), now)
+            return None
+        found = connections.find(claimed)
+        if (repository_key(claimed) or "").partition("/")[0] not in hosts:
+            found = None
+        connection = found or connections.stand_in(claimed, hosts)
+        known = self._secrets.values(connection.webhook_secrets, now) if connection is not None else []
+        padding = [_DECOY] * (max(connections.most_secrets, 1) - len(known))
+        verify(kind, request.headers, request.body, [*known, *padding], now)
+        if found is None:
+            raise SignatureRefused("the repository is not connected")
+        return claimed
 
     def connections(self, now: datetime) -> Connections:
         """Return the operator's list of repositories that may start jobs; empty if none is set."""
