@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,9 @@ from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
-from iac_ci_vcs.reporting import FailedLog, escape, marker, render
+from iac_ci_vcs.reporting import FailedLog, commit_status, escape, marker, order_statuses, render
 from iac_ci_vcs.reporting.comment import MAX_COMMENT_CHARS
+from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, fence, plain
 
 PARSER = MarkdownIt("commonmark").enable("table")
@@ -167,3 +169,77 @@ def test_the_limit_is_met_exactly():
         run_row(), [failed(1)], logs=[FailedLog("0001", "x" * exact, is_whole=True)], limit=MAX_COMMENT_CHARS + 200
     )
     assert len(whole) == MAX_COMMENT_CHARS
+
+
+ACTIONS = [
+    "/close",
+    " /merge",
+    "/approve\n/merge",
+    "x\n/label ~bug",
+    "\u2028/lgtm",
+    "\r/close",
+    "\x1b[0m/close",
+    "\x0b/close",
+]
+
+
+def lines(text):
+    return re.split("[\n\r\x0b\x0c\x85\u2028\u2029]", text)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(ACTIONS) | st.text("/ \n\r\t`~\u2028\x0bclose", max_size=30))
+def test_no_text_acts_as_a_quick_action_of_a_host(text):
+    """In the tag, the reason, the error, a name, a command and a log: no line of the comment begins with a slash."""
+    report = ReportTarget(repository="https://gitlab.com/acme/infra", number=1, search_tag=text)
+    run = run_row(report=report, reason=text)
+    orders = [order_row(1, status=OrderState.FAILED, order_name="one", reason=text)]
+    logs = [FailedLog("0001", text, is_whole=True, failed_command=text)]
+    whole = render(run, orders, logs=logs, status_error=text)
+    assert not [line for line in lines(whole) if line.lstrip("\ufeff\u200b").startswith("/")]
+    assert not escape(text).lstrip().startswith("/")
+
+
+SECRETS_OF_AWS = [
+    (
+        "reading x: AccessDenied: User: arn:aws:sts::123456789012:assumed-role/iac-ci-init-job/iac-ci-init-job is not"
+        " authorized to perform: ssm:GetParameter on resource: arn:aws:ssm:eu-central-1:123456789012:parameter/x"
+    ),
+    "assuming arn:aws-cn:iam::123456789012:role/team/deploy: AccessDenied: 'arn:aws-us-gov:iam::123456789012:user/ann'",
+    "(AROAIOSFODNN7EXAMPLE:iac-ci-init-job) in account 123456789012",
+    "NoSuchBucket: iac-ci-internal-123456789012-eu-central-1, 123456789012.dkr.ecr.eu-central-1.amazonaws.com/iac-ci",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS_OF_AWS)
+def test_an_error_of_aws_shows_no_account_and_no_role(text):
+    run = run_row(report=ReportTarget(repository="https://gitlab.com/a/b", number=1), reason=text, commit_hash="a" * 40)
+    orders = [order_row(1, status=OrderState.FAILED, order_name="one", reason=text)]
+    shown = render(run, orders, status_error=text)
+    shown += commit_status(run, orders).description + "".join(one.description for one in order_statuses(run, orders))
+    for hidden in ("123456789012", "assumed", "role/", "init", "AROA", "user/ann", "deploy"):
+        assert hidden not in shown.replace(r"\-", "-"), hidden
+    assert "…" in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run 20260101T000000-123456789012 has ended",
+        f"superseded by commit {'1' * 12}",
+        "a" * 40,
+        "1" * 40,
+        "took 1234567890123 ms",
+        "parameter ssm:/iac-ci/jobs/one does not exist",
+    ],
+)
+def test_ids_of_runs_and_commits_are_no_accounts(text):
+    assert without_identities(text) == text
+
+
+def test_what_commands_printed_is_shown_as_it_is():
+    """Masking is for secrets; what else a command prints is its author's decision."""
+    printed = "Error: arn:aws:iam::123456789012:role/deploy"
+    run = run_row(report=ReportTarget(repository="https://gitlab.com/a/b", number=1))
+    orders = [order_row(1, status=OrderState.FAILED, order_name="one")]
+    assert printed in render(run, orders, logs=[FailedLog("0001", printed, is_whole=True)])

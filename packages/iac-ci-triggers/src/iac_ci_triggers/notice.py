@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape
 
 if TYPE_CHECKING:
@@ -63,4 +64,5 @@ def _short(text: str) -> str:
 
 
 def _cut(text: str) -> str:
+    text = without_identities(text)
     return text if len(text) <= _TEXT_CHARS else f"{text[:_TEXT_CHARS]}…"

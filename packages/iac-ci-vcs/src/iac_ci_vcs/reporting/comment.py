@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.models.changes import Operation
 from iac_ci_common.progress import duration, waits_for
 from iac_ci_common.states import OrderState
+from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape, fence, plain
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ def _head(run: RunRow, status_error: str | None) -> str:
     parts.append(f"### iac-ci run `{run.run_id}`: {run.status.value}")
     why = run.reason or run.preparation_error
     if why:
-        parts.append(escape(why[:1024]))
+        parts.append(escape(without_identities(why)[:1024]))
     if status_error:
-        parts.append(f"The commit's status could not be set: {escape(status_error[:_REASON_CHARS])}")
+        shown = escape(without_identities(status_error)[:_REASON_CHARS])
+        parts.append(f"The commit's status could not be set: {shown}")
     return "\n\n".join(parts)
 
 
@@ -108,7 +110,7 @@ def _line(order: OrderRow, by_num: Mapping[str, OrderRow], *, with_changes: bool
     if with_changes:
         verb = " applied" if order.changes and order.changes.operation is Operation.APPLIED else ""
         cells.append(f"{escape(str(order.changes))}{verb}" if order.changes else "")
-    cells += [duration(order), escape(waits_for(order, by_num)[:_REASON_CHARS])]
+    cells += [duration(order), escape(without_identities(waits_for(order, by_num))[:_REASON_CHARS])]
     return f"\n| {' | '.join(cells)} |"
 
 

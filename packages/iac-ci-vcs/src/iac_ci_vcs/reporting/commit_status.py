@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.provider import CommitState, CommitStatus
+from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import plain
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
             commit=run.commit_hash,
             context=f"iac-ci/{_label(run)}/{order.order_name}",
             state=_ORDER_STATES.get(order.status, CommitState.PENDING),
-            description=_cut(f"{order.status.value}{f': {plain(order.reason)}' if order.reason else ''}"),
+            description=_cut(f"{order.status.value}{f': {_reason(order.reason)}' if order.reason else ''}"),
         )
         for order in orders
     ]
@@ -68,7 +69,7 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
     description = f"{run.run_id}: " + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
     why = run.reason or run.preparation_error
     if why:
-        description += f" ({plain(why)})"
+        description += f" ({_reason(why)})"
     return CommitStatus(
         commit=run.commit_hash,
         context=f"iac-ci/{_label(run)}",
@@ -79,6 +80,10 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
 
 def _label(run: RunRow) -> str:
     return run.flow_id.rpartition(":")[2][_TRACE_ID_CHARS + 1 :]
+
+
+def _reason(text: str) -> str:
+    return plain(without_identities(text))
 
 
 def _cut(text: str) -> str:

@@ -6,22 +6,28 @@ import re
 from typing import Final
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+.!|~@&-])")
-_INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""Control characters, and those that reverse the text or have no width (Unicode Standard Annex #9)."""
+_INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Control characters, and those that begin a line, reverse the text or have no width (Unicode Standard Annex #9)."""
 
 _ESCAPE_SEQUENCE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """Colours, cursor movements and titles (ECMA-48)."""
+
+_LINE_OF_ACTION: Final = re.compile(r"^/", re.MULTILINE)
+"""A slash that begins a line. Hosts and bots read such a line as an action, ``/close`` or ``/merge``, also from our
+account and in a code block (GitLab Docs, "Quick actions")."""
 
 _ADDRESS: Final = re.compile(r"(https?|ssh|git)(://)|(www)(\.)", re.IGNORECASE)
 _BACKTICKS: Final = re.compile(r"`+")
 
 
 def escape(text: str) -> str:
-    """Return the text as one line without markup, mentions, links or reversed direction."""
+    """Return the text as one line without markup, mentions, links or reversed direction; it begins with no slash."""
     flat = _INVISIBLE.sub(" ", _ESCAPE_SEQUENCE.sub("", text)).replace("\n", " ").replace("\t", " ")
     # A character without width keeps hosts from turning escaped text into a mention or a link.
     quiet = _ADDRESS.sub(lambda match: "\u200b".join(part for part in match.groups() if part), flat)
-    return _SPECIAL.sub(r"\\\1", quiet).replace("\\@", "\\@\u200b").replace("\\#", "\\#\u200b")
+    marked = _SPECIAL.sub(r"\\\1", quiet).replace("\\@", "\\@\u200b").replace("\\#", "\\#\u200b")
+    begin = len(marked) - len(marked.lstrip())
+    return f"{marked[:begin]}\\{marked[begin:]}" if marked.startswith("/", begin) else marked
 
 
 def plain(text: str) -> str:
@@ -31,7 +37,11 @@ def plain(text: str) -> str:
 
 
 def fence(text: str) -> str:
-    """Return the text as a code block that nothing inside it can close (CommonMark, "Fenced code blocks")."""
+    """Return the text as a code block that nothing inside it can close (CommonMark, "Fenced code blocks").
+
+    A line that begins with a slash gets a space before it, so that no host takes it for an action.
+    """
+    text = _LINE_OF_ACTION.sub(" /", text)
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}text\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{ticks}"
