@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,34 @@ def test_only_init_reads_the_jobs_secrets() -> None:
             if {"ssm:GetParameter", "secretsmanager:GetSecretValue"} & set(statement["Action"]):
                 narrow = all("jobs/tokens/" in resource for resource in statement["Resource"])
                 assert name == "policies/init-job.json" or (name == "policies/orchestrator.json" and narrow)
+
+
+LOCK_KEYS = {
+    "policies/init-job.json": [
+        keys.delivery("github", "id/1"),
+        keys.pull_request_ledger("github.com/acme/infra", 7),
+        keys.branch_ledger("github.com/acme/infra", "main"),
+    ],
+    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab")],
+    "policies/watchdog-check.json": [keys.run_lock("20260101T000000-0123456789ab")],
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_each_function_reaches_only_its_own_keys_of_the_locks_table(name: str) -> None:
+    """No function can forge another's lock, ledger or delivery."""
+    patterns: set[str] = set()
+    for statement in statements(name):
+        if any(resource.endswith("table/demo-locks") for resource in statement["Resource"]):
+            assert set(statement["Action"]) <= {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+            ((operator, condition),) = statement["Condition"].items()
+            assert operator == "ForAllValues:StringLike"
+            patterns.update(condition.pop("dynamodb:LeadingKeys"))
+            assert not condition
+    own = LOCK_KEYS.get(name, [])
+    for key in {key for several in LOCK_KEYS.values() for key in several}:
+        assert any(fnmatchcase(key, pattern) for pattern in patterns) == (key in own), key
+    assert all(any(fnmatchcase(key, pattern) for key in own) for pattern in patterns) or name not in LOCK_KEYS
 
 
 def test_every_role_has_a_policy_and_every_function_a_role_and_a_dead_letter() -> None:
