@@ -144,7 +144,7 @@ class PlainRepositories(GitRepositories):
 
 
 def ask(host: Host, folder: Path, **options: float) -> None:
-    PlainRepositories(**options).checkout(
+    PlainRepositories(allow_file=True, **options).checkout(
         f"https://{host.address}/a/b", "a" * 40, str(folder), token="planted-token-value", ssh_key=None
     )
 
@@ -221,3 +221,12 @@ def test_files_of_lfs_stay_pointers(repository, tmp_path):
     git(repository, "commit", "--quiet", "-m", "large")
     fetch(f"file://{repository}", git_head(repository), tmp_path / "out")
     assert (tmp_path / "out" / "large.bin").read_text() == pointer
+
+
+def test_a_redirect_is_not_followed_by_git_itself(tmp_path, monkeypatch):
+    with Host(301) as host, Host(404) as moved:
+        monkeypatch.setattr(PlainRepositories, "_moved", lambda *_: f"https://{moved.address}/new/b")
+        with pytest.raises(PreparationFailed):
+            ask(host, tmp_path)
+        assert host.asked
+        assert moved.asked

@@ -73,7 +73,7 @@ class Bitbucket:
         self._secret = secret
         self._git_user = "x-bitbucket-api-token-auth" if colon else "x-token-auth"
         auth = HTTPBasicAuth(user, secret) if colon else BearerAuth(lambda: secret)
-        self._session = HostSession(address.host, auth, seconds=seconds)
+        self._session = HostSession(address.host, auth, root=self._root, seconds=seconds)
         self._me: Account | None = None
 
     def me(self) -> Account:

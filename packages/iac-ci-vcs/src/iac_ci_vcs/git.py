@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from iac_ci_common.errors import PortFailed, PreparationFailed
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.repository_url import repository_problem
+from iac_ci_vcs.network_addresses import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,18 @@ _TEMPORARY_FAILURE = re.compile(
     re.IGNORECASE,
 )
 """Git's messages when the host or the network failed, not the request."""
+
+
+_REDIRECT = re.compile(r"returned error: 30[1278]")
+"""Git's message when a host redirects, because git does not follow it."""
+
+_MOST_REDIRECTS: Final = 3
+_REDIRECT_SECONDS: Final = 10
+_HOST_OF_SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):")
+
+
+class _Moved(PreparationFailed):
+    """The host redirects the repository."""
 
 
 class GitRepositories:
@@ -70,14 +84,68 @@ class GitRepositories:
         )
         with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
             environment = self._environment(Path(private), repository, token, ssh_key)
-            steps = (
-                ["init", "--quiet", "--template=", folder],
-                ["-C", folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, commit],
-                ["-C", folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", "FETCH_HEAD"],
-            )
-            for step in steps:
-                self._git(step, environment, redactor, repository)
+            self._git(["init", "--quiet", "--template=", folder], environment, redactor, repository)
+            try:
+                self._fetch(repository, commit, folder, environment, redactor)
+            except _Moved:
+                moved = self._moved(repository, token)
+                environment = self._environment(Path(private), moved, token, None)
+                self._fetch(moved, commit, folder, environment, redactor)
+            step = ["-C", folder, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", "FETCH_HEAD"]
+            self._git(step, environment, redactor, repository)
         shutil.rmtree(Path(folder, ".git"))
+
+    def _fetch(
+        self, repository: str, commit: str, folder: str, environment: Mapping[str, str], redactor: Redactor
+    ) -> None:
+        step = ["-C", folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", repository, commit]
+        self._git(step, environment, redactor, repository)
+
+    def _moved(self, repository: str, token: str | None) -> str:
+        """Return the URL to which a host redirects a repository that was renamed or moved.
+
+        Each redirect is checked like the first URL. Raises ``PreparationFailed`` if it leads to no https URL.
+        """
+        import requests
+        from requests.auth import HTTPBasicAuth
+
+        from iac_ci_vcs.http_session import HostSession
+
+        suffix = "/info/refs"
+        user, _, password = _named(token).partition(":")
+        auth = HTTPBasicAuth(user, password)
+        with HostSession(urlsplit(repository).netloc, auth, root="", seconds=self._seconds) as session:
+            session.max_redirects = _MOST_REDIRECTS
+            try:
+                url = f"{repository.rstrip('/')}{suffix}?service=git-upload-pack"
+                found = urlsplit(session.get(url, stream=True, timeout=_REDIRECT_SECONDS).url)
+            except requests.RequestException as error:
+                raise PreparationFailed(
+                    f"fetching {repository} failed: it was moved, and its redirect failed: {type(error).__name__}"
+                ) from None
+        if found.scheme != "https" or not found.path.endswith(suffix):
+            raise PreparationFailed(f"fetching {repository} failed: it was moved to a place that is no repository")
+        return f"https://{found.netloc}{found.path.removesuffix(suffix)}"
+
+    def _pinned(self, repository: str) -> tuple[str, int, list[str]] | None:
+        """Return host, port and checked addresses of a repository, so that git does not resolve the name again.
+
+        None for ``file://`` and, on the local cloud, for 127.0.0.1. Raises ``AddressRefused`` for addresses of this
+        machine, and ``PreparationFailed`` or ``PortFailed`` if the name has no address.
+        """
+        found = _HOST_OF_SCP.match(repository)
+        parts = urlsplit(repository if found is None else f"ssh://{found['host']}/")
+        host = parts.hostname
+        if host is None or parts.scheme == "file" or (self._allow_file and host == "127.0.0.1"):
+            return None
+        port = parts.port or (443 if parts.scheme == "https" else 22)
+        try:
+            return host, port, resolve(host, port)
+        except socket.gaierror as error:
+            reason = f"fetching {repository} failed: {host} has no address: {error.strerror}"
+            if error.errno == socket.EAI_AGAIN:
+                raise PortFailed(reason, retry_is_safe=True) from None
+            raise PreparationFailed(reason) from None
 
     def _environment(self, private: Path, repository: str, token: str | None, ssh_key: str | None) -> dict[str, str]:
         settings = {
@@ -92,7 +160,8 @@ class GitRepositories:
             "filter.lfs.required": "false",
             "submodule.recurse": "false",
             "credential.helper": "",
-            "http.followRedirects": "initial",
+            # Git would resolve a redirect's host by itself; `_moved` follows redirects with a check.
+            "http.followRedirects": "false",
         }
         if self._allow_file:
             settings["protocol.file.allow"] = "always"
@@ -101,8 +170,11 @@ class GitRepositories:
             host = urlsplit(repository).netloc
             settings[f"url.http://{host}/.insteadOf"] = f"https://{host}/"
             settings["protocol.http.allow"] = "always"
-            # No redirect may lead to another host by http.
-            settings["http.followRedirects"] = "false"
+        pinned = self._pinned(repository)
+        if pinned is not None and repository.startswith("https://"):
+            host, port, addresses = pinned
+            listed = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+            settings["http.curloptResolve"] = f"{host}:{port}:{listed}"
         if token and repository.startswith("https://"):
             # In a header, from the environment: a token in the URL would appear in arguments, .git/config and errors.
             scheme = "http" if self._uses_http(repository) else "https"
@@ -126,13 +198,17 @@ class GitRepositories:
         for name in ("SSL_CERT_FILE", "GIT_SSL_CAINFO"):
             if name in os.environ:
                 environment[name] = os.environ[name]
+        ssh = f"ssh -F {os.devnull} -o BatchMode=yes"
+        if pinned is not None:
+            ssh += f" -o HostName={pinned[2][0]} -o HostKeyAlias={pinned[0]}"
+        environment["GIT_SSH_COMMAND"] = ssh
         if ssh_key:
             key = private / "key"
             descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(ssh_key.rstrip("\n") + "\n")
             environment["GIT_SSH_COMMAND"] = (
-                f"ssh -F {os.devnull} -i {key} -o IdentitiesOnly=yes -o BatchMode=yes "
+                f"{ssh} -i {key} -o IdentitiesOnly=yes "
                 f"-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={private / 'known_hosts'}"
             )
         return environment
@@ -176,6 +252,8 @@ class GitRepositories:
         if process.returncode != 0:
             text = redactor.text(stderr.decode("utf-8", "replace")).strip()
             reason = f"fetching {repository} failed: {text.splitlines()[-1][:300] if text else 'git printed no reason'}"
+            if _REDIRECT.search(text):
+                raise _Moved(reason)
             if _TEMPORARY_FAILURE.search(text):
                 raise PortFailed(reason, retry_is_safe=True)
             raise PreparationFailed(reason)
@@ -209,7 +287,8 @@ def _credentials(token: str | None) -> str | None:
 
     Most code hosts accept any user name with a token; for the others the token already has its user.
     """
-    if not token:
-        return None
-    named = token if ":" in token else f"x-access-token:{token}"
-    return base64.b64encode(named.encode()).decode()
+    return base64.b64encode(_named(token).encode()).decode() if token else None
+
+
+def _named(token: str | None) -> str:
+    return token if token is not None and ":" in token else f"x-access-token:{token or ''}"

@@ -77,7 +77,7 @@ class GitHub:
         else:
             fixed = credentials.token
             self._token = lambda: fixed
-        self._session = HostSession(address.host, BearerAuth(self._token), seconds=seconds)
+        self._session = HostSession(address.host, BearerAuth(self._token), root=self._root, seconds=seconds)
 
     def me(self) -> Account:
         """Return the token's account, or the app's."""

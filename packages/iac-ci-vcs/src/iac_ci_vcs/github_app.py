@@ -29,7 +29,7 @@ class InstallationTokens:
         self._credentials = credentials
         self._root = root
         self._repository = repository
-        self._session = HostSession(host, BearerAuth(self._assertion), seconds=seconds)
+        self._session = HostSession(host, BearerAuth(self._assertion), root=root, seconds=seconds)
         self._token = ""
         self._expires_at = datetime.min.replace(tzinfo=UTC)
         self._installation = credentials.installation_id

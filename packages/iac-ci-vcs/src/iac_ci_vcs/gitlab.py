@@ -65,7 +65,7 @@ class GitLab:
         self._address = address
         self._token = credentials.token
         # A bearer token, because requests removes only the header Authorization when a redirect leads to another host.
-        self._session = HostSession(address.host, BearerAuth(lambda: self._token), seconds=seconds)
+        self._session = HostSession(address.host, BearerAuth(lambda: self._token), root=api_url or "", seconds=seconds)
         root = (api_url or f"https://{address.host}").rstrip("/").removesuffix("/api/v4")
         self._api = gitlab.Gitlab(root, session=self._session, per_page=_PAGE, user_agent="iac-ci")
         self._project_path = f"/projects/{quote(address.path, safe='')}"

@@ -12,11 +12,14 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
+from iac_ci_vcs.checked_adapter import CheckedAdapter
+from iac_ci_vcs.network_addresses import check_literal, local_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,9 +54,18 @@ class BearerAuth(AuthBase):
 class HostSession(requests.Session):
     """A session with one host. Use it from one thread at a time."""
 
-    def __init__(self, host: str, auth: AuthBase, *, seconds: float) -> None:
-        """Limit each use of ``doing`` to ``seconds``, with all its requests, retries and waits."""
+    def __init__(self, host: str, auth: AuthBase, *, root: str, seconds: float) -> None:
+        """Limit each use of ``doing`` to ``seconds``, with all its requests, retries and waits.
+
+        ``root`` is the API's URL. Requests to addresses of this machine raise ``AddressRefused``, unless ``root`` is
+        the local cloud's code host and they are for it.
+        """
         super().__init__()
+        self._local = local_host(root)
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, CheckedAdapter())
+        if self._local is not None:
+            self.mount(f"http://{self._local}/", requests.adapters.HTTPAdapter())
         self.host = host
         self.auth = auth
         self.headers["User-Agent"] = "iac-ci"
@@ -61,6 +73,13 @@ class HostSession(requests.Session):
         self._deadline: float | None = None
         self._repeatable = True
         self._remembered: OrderedDict[tuple[str, str], requests.Response] = OrderedDict()
+
+    def send(self, request: requests.PreparedRequest, **named: Any) -> requests.Response:
+        """Send a request or follow a redirect, not to an address of this machine."""
+        parts = urlsplit(request.url or "")
+        if parts.scheme != "http" or parts.netloc != self._local:
+            check_literal(parts.hostname or "")
+        return super().send(request, **named)
 
     @contextmanager
     def doing(self, subject: str, *, repeatable: bool = True) -> Iterator[None]:

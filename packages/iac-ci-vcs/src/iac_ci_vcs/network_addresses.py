@@ -1,0 +1,100 @@
+"""Keeps requests for code hosts away from this machine's own network: after DNS, and at each redirect.
+
+A repository's URL comes from a job. Without this, a job could aim the engine's tokens or requests at the runtime of its
+own function, or at a metadata endpoint. Private addresses are allowed, because hosts of your own may have them.
+
+The one exception is the code host of the local cloud: an API with a URL ``http://127.0.0.1:<port>``. A deployed stack
+cannot have it, because its settings accept https URLs only.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+from iac_ci_common.errors import PortFailed
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_REFUSED: Final = (
+    ipaddress.ip_network("0.0.0.0/8"),
+    ipaddress.ip_network("fd00:ec2::/32"),
+    ipaddress.ip_network("100.100.100.200/32"),
+    ipaddress.ip_network("168.63.129.16/32"),
+)
+"""This network, and the metadata endpoints of AWS, Alibaba Cloud and Azure that are not link-local."""
+
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.ip_network("::/96")
+
+
+class AddressRefused(PortFailed):
+    """A code host has an address of this machine or of a metadata endpoint."""
+
+
+def check_address(address: str) -> None:
+    """Raise ``AddressRefused`` for a loopback, link-local, unspecified, multicast or metadata address.
+
+    An IPv6 address that contains an IPv4 address is refused if that one is.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    for each in (found, *_embedded(found)):
+        if (
+            each.is_loopback
+            or each.is_link_local
+            or each.is_unspecified
+            or each.is_multicast
+            or any(each in network for network in _REFUSED)
+        ):
+            raise AddressRefused(f"{address} is an address of this machine or a metadata endpoint, and no code host")
+
+
+def check_literal(host: str) -> None:
+    """Check a host that is written as an address, in any form that the system's resolver reads.
+
+    Raises ``AddressRefused``. A proxy, which resolves names itself, gets no such host either.
+    """
+    bare = host.strip("[]").partition("%")[0]
+    name = bare.rstrip(".").lower()
+    if name in {"localhost", "localhost.localdomain"} or name.endswith(".localhost"):
+        raise AddressRefused(f"{host:.100} is this machine: code hosts are elsewhere")
+    try:
+        address = str(ipaddress.ip_address(bare))
+    except ValueError:
+        try:
+            # Decimal, octal, hexadecimal and short forms: 2130706433, 0177.0.0.1, 0x7f.1, 127.1.
+            address = socket.inet_ntoa(socket.inet_aton(bare))
+        except (OSError, UnicodeEncodeError):
+            return
+    check_address(address)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host; raise ``AddressRefused`` if one of them is refused, and ``socket.gaierror``."""
+    bare = host.strip("[]")
+    check_literal(bare)
+    found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        check_address(address)
+    return addresses
+
+
+def local_host(root: str) -> str | None:
+    """Return the host and port of the local cloud's code host, None if the API's URL ``root`` is another one."""
+    parts = urlsplit(root)
+    return parts.netloc if parts.scheme == "http" and parts.hostname == "127.0.0.1" else None
+
+
+def _embedded(address: _Address) -> list[_Address]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, address.teredo[1] if address.teredo is not None else None]
+    if address in _NAT64 or address in _COMPATIBLE:
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return [each for each in found if each is not None]
+
+
+__all__ = ["AddressRefused", "check_address", "check_literal", "local_host", "resolve"]
