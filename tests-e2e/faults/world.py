@@ -194,13 +194,18 @@ class World:
         try:
             self._call(function, event)
         except (Exception, Died) as error:  # noqa: BLE001 - whatever leaves a function, Lambda goes on
+            request = self.request
             self.errors.append(f"{function}: {error!r}")
             waits = RETRIES[function]
             if tries < len(waits):
                 self.after(waits[tries], lambda: self._asynchronous(function, event, tries + 1))
             elif function in {"worker", "init"}:
                 record = {
-                    "requestContext": {"condition": "RetriesExhausted"},
+                    "requestContext": {
+                        "requestId": request,
+                        "functionArn": f"arn:aws:lambda:us-east-1:000000000000:function:iac-ci-{function}:$LATEST",
+                        "condition": "RetriesExhausted",
+                    },
                     "requestPayload": event,
                     "responsePayload": {"errorMessage": str(error) or type(error).__name__},
                 }
@@ -224,11 +229,12 @@ class World:
             "worker": iac_ci_worker.handler.handler,
         }
         place = "door" if function == "init" and "prepare" not in event else function
+        self.request = f"call-{next(self._numbers)}"
         if function == "worker" and event["order_num"] in self.worker_dies:
             self.worker_dies -= {event["order_num"]}
             raise Died
         with self.fault.inside(place):
-            return handlers[function](event, SimpleNamespace(aws_request_id=f"call-{next(self._numbers)}"))
+            return handlers[function](event, SimpleNamespace(aws_request_id=self.request))
 
     # -- the caller ---------------------------------------------------------------------------------------------------
 

@@ -46,16 +46,17 @@ def main() -> None:
         call = json.loads(line)
         now = datetime.fromisoformat(call["now"]).astimezone(UTC)
         SystemClock.now = lambda _, now=now: now  # type: ignore[method-assign]
+        request = f"call-{os.getpid()}-{number}"
         try:
             if call["function"] == "build":
                 answer: Any = build(call["event"])
             else:
                 handler = import_module(HANDLERS[call["function"]]).handler
-                answer = handler(call["event"], SimpleNamespace(aws_request_id=f"call-{os.getpid()}-{number}"))
+                answer = handler(call["event"], SimpleNamespace(aws_request_id=request))
             said = {"answer": answer}
         except Exception as error:  # noqa: BLE001 - Lambda reports whatever leaves a handler
             traceback.print_exc()
-            said = {"error": f"{type(error).__name__}: {error}"}
+            said = {"error": f"{type(error).__name__}: {error}", "request": request}
         answers.write(json.dumps(said) + "\n")
         answers.flush()
 

@@ -114,6 +114,9 @@ class Version:
         return path.read_text("utf-8") if path.exists() else ""
 
 
+WORKER_ARN = "arn:aws:lambda:us-east-1:000000000000:function:iac-ci-worker:$LATEST"
+
+
 class Player:
     """Does what is under way in a cloud, in its order."""
 
@@ -137,6 +140,8 @@ class Player:
         raise AssertionError(f"it goes on for ever: {self.errors[-3:]} {self.version.log()[-3000:]}")
 
     def _call(self, due: dict[str, Any]) -> None:
+        if "requestPayload" in due["event"]:
+            self._complete(due["event"])
         said = self.version.call(due["function"], due["event"])
         if "error" not in said:
             return
@@ -147,7 +152,17 @@ class Player:
                 waits[due["tries"]], "call", function=due["function"], event=due["event"], tries=due["tries"] + 1
             )
         elif due["function"] in {"worker", "init"}:
-            self.cloud.after(1, "call", function="watchdog", event=failure_record(due["event"], said["error"]), tries=0)
+            record = failure_record(due["event"], said["error"], said.get("request", ""))
+            self.cloud.after(1, "call", function="watchdog", event=record, tries=0)
+
+    def _complete(self, record: dict[str, Any]) -> None:
+        """Add what Lambda sends and the first recordings left out: the function, and the claimant's request."""
+        order, context = record["requestPayload"], record["requestContext"]
+        context.setdefault("functionArn", WORKER_ARN)
+        if "requestId" not in context and "order_num" in order:
+            key = f"tmp/callbacks/runs/{order['run_id']}/{order['order_num']}/claim.json"
+            claim = json.loads(self.cloud.client("s3").get_object(Bucket="internal", Key=key)["Body"].read())
+            context["requestId"] = claim["execution"].split(":")[1]
 
     def _poll(self, due: dict[str, Any]) -> None:
         watched = self.cloud.executions[due["name"]]
@@ -175,10 +190,14 @@ class Player:
             self.errors.append(f"a late result was refused: {error}")
 
 
-def failure_record(event: dict[str, Any], error: str) -> dict[str, Any]:
+def failure_record(event: dict[str, Any], error: str, request: str) -> dict[str, Any]:
     """What Lambda sends when an asynchronous call failed for good."""
     return {
-        "requestContext": {"condition": "RetriesExhausted"},
+        "requestContext": {
+            "requestId": request,
+            "functionArn": WORKER_ARN,
+            "condition": "RetriesExhausted",
+        },
         "requestPayload": event,
         "responsePayload": {"errorMessage": error},
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -254,11 +255,13 @@ def test_what_is_gone_is_not_watched_for_ever():
     assert world.check("0001").ended
 
 
+DISPATCH = str(int(START.timestamp() * 1000))
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:iac-ci-worker:$LATEST"
 WORK = {
     "run_id": RUN_ID,
     "order_num": "0001",
     "trace_id": "0" * 16,
-    "dispatch": "one",
+    "dispatch": DISPATCH,
     "timeout": 60,
     "not_after": DEADLINE.isoformat(),
     "urls": {"package": "p", "claim": "c", "claim_check": "k", "log": "l", "result": "r"},
@@ -266,11 +269,11 @@ WORK = {
 
 
 def test_lambdas_records_of_what_died_are_read():
-    context = {"requestId": "call", "condition": "RetriesExhausted"}
+    context = {"requestId": "call", "functionArn": FUNCTION, "condition": "RetriesExhausted"}
     died = parse_failure(
         {"requestContext": context, "requestPayload": WORK, "responsePayload": {"errorMessage": "killed"}}
     )
-    assert died == WorkerDied(RUN_ID, "0001", "killed", "one", "call")
+    assert died == WorkerDied(RUN_ID, "0001", "killed", DISPATCH, "call", FUNCTION)
     unprepared = {"requestContext": context, "requestPayload": {"prepare": RUN_ID}}
     assert parse_failure(unprepared) == PreparationDied(RUN_ID, "RetriesExhausted")
     assert parse_failure({"run_id": RUN_ID, "order_num": "0001"}) is None
@@ -286,35 +289,39 @@ def claimed_by(world, execution):
     world.objects.put(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
 
 
-@pytest.mark.parametrize("claim", ["one:call:random", "one::random"])
+@pytest.mark.parametrize("claim", [f"{DISPATCH}:call:random", f"{DISPATCH}::random"])
 def test_a_worker_that_died_failed_at_once(claim):
     world = World()
     world.open()
     claimed_by(world, claim)
-    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "one", "call"))
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", DISPATCH, "call", FUNCTION))
     assert world.result.status is S.FAILED
     assert "killed" in world.result.reason
 
 
-@pytest.mark.parametrize("claim", ["other:call:random", "one:other:random"])
+@pytest.mark.parametrize("claim", ["other:call:random", f"{DISPATCH}:other:random"])
 def test_the_death_of_a_worker_that_had_no_claim_does_not_end_the_one_that_has(claim):
     world = World()
     world.open()
     claimed_by(world, claim)
-    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "throttled", "one", "call"))
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "throttled", DISPATCH, "call", FUNCTION))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
 
 
 def test_a_worker_that_died_after_its_order_had_ended_changes_nothing():
     world = World()
     world.runs.order_rows[RUN_ID]["0001"] = order_row(1, status=S.SUCCEEDED)
-    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "one", "call"))
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", DISPATCH, "call", FUNCTION))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
 
 
 def test_a_preparation_that_failed_for_good_ends_the_run_visibly():
     world = World(inserted=False)
-    world.watchdog.preparation_died(RUN_ID, "out of memory")
+    died = PreparationDied(RUN_ID, "out of memory")
+    world.watchdog.preparation_died(died)
+    assert world.runs.read(RUN_ID).run is None
+    world.clock.advance(180)
+    world.watchdog.preparation_died(died)
     assert "out of memory" in world.runs.read(RUN_ID).run.preparation_error
     assert world.nudged
 
@@ -324,5 +331,46 @@ def test_a_claim_of_a_part_that_only_a_newer_version_knows_is_left_to_that_part(
     world.open()
     stored = Claim(run_id=RUN_ID, order_num="0001", claimed_by=Reporter.WORKER, claimed_at=START).model_dump_json()
     world.objects.put(keys.claim(RUN_ID, "0001"), stored.replace('"worker"', '"broker"').encode())
-    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "one", "call"))
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", DISPATCH, "call", FUNCTION))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+@pytest.mark.parametrize("claim", [None, f"{DISPATCH}:call:random"])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"dispatch": "guessed"},
+        {"dispatch": ""},
+        {"dispatch": str(int(DISPATCH) + 1)},
+        {"function": ""},
+        {"function": "arn:aws:lambda:eu-central-1:123456789012:function:iac-ci-init-job:$LATEST"},
+        {"function": "iac-ci-worker"},
+    ],
+)
+def test_a_forged_failure_record_ends_no_order_of_another_run(forged, claim):
+    """What runs in a worker may invoke the watchdog with any record: it knows its own dispatch and request only."""
+    world = World()
+    world.open()
+    if claim is not None:
+        claimed_by(world, claim)
+    died = WorkerDied(RUN_ID, "0001", "killed", DISPATCH, "call", FUNCTION)
+    world.watchdog.worker_died(replace(died, **forged))
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+    assert world.objects.exists(keys.claim(RUN_ID, "0001")) is (claim is not None)
+
+
+@pytest.mark.parametrize("call", ["", "guessed"])
+def test_a_forged_failure_record_without_the_claimants_request_ends_nothing(call):
+    world = World()
+    world.open()
+    claimed_by(world, f"{DISPATCH}:call:random")
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", DISPATCH, call, FUNCTION))
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+def test_a_forged_record_of_a_failed_preparation_does_not_end_a_run_that_is_being_prepared():
+    world = World(inserted=False)
+    for _ in range(5):
+        world.watchdog.preparation_died(PreparationDied(RUN_ID, "forged"))
+        world.clock.advance(29)
+    assert world.runs.read(RUN_ID).run is None

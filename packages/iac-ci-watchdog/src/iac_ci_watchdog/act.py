@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.models.watch import Watch
     from iac_ci_common.ports import AsyncInvoker, Clock, LockReader, Logger, Objects, Runs, Workers
-    from iac_ci_watchdog.failures import WorkerDied
+    from iac_ci_watchdog.failures import PreparationDied, WorkerDied
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,13 @@ class Watchdog:
         """Report an order as failed whose worker ended without a result.
 
         An order may be dispatched twice, and a dispatch may be delivered twice. If another worker has the claim, that
-        worker is running, or Lambda reports its failure too.
+        worker is running, or Lambda reports its failure too. A record that the order's row does not confirm is ignored.
         """
         order = self._order(died.run_id, died.order_num)
-        if order is not None and order.status in OPEN and not self._is_claimed_by_another(died):
+        if order is not None and not died.is_about(order):
+            logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)
+            logger.warning("failure record ignored: the order has another dispatch", function=died.function)
+        elif order is not None and order.status in OPEN and not self._is_claimed_by_another(died):
             self._end(order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 
     def _is_claimed_by_another(self, died: WorkerDied) -> bool:
@@ -86,15 +89,17 @@ class Watchdog:
         if claim.claimed_by is not Reporter.WORKER:
             # A newer version's function, which this version does not know, has the claim and ends the order.
             return True
-        dispatch, _, rest = (claim.execution or "").partition(":")
-        call = rest.partition(":")[0]
-        return dispatch != died.dispatch or bool(call and died.call and call != died.call)
+        return not died.is_claimant(claim)
 
-    def preparation_died(self, run_id: str, reason: str) -> None:
-        """End a run whose preparation failed at every attempt."""
+    def preparation_died(self, died: PreparationDied) -> None:
+        """End a run whose preparation failed at every attempt; ignore a record that Lambda could not send yet."""
+        run_id = died.run_id
         rows = self._ports.runs.read(run_id)
         if rows.run is None:
-            self._end_unprepared(run_id, f"the preparation of the run failed: {reason}")
+            if not died.is_plausible(self._job(run_id).accepted_at, self._ports.clock.now()):
+                self._ports.logger.bind(run_id=run_id).warning("failure record ignored: too early for Lambda")
+                return
+            self._end_unprepared(run_id, f"the preparation of the run failed: {died.reason}")
         elif rows.run.status in RUN_TERMINAL:
             # The run's end has deleted its packages; this deletes the ones that the failed attempt wrote later.
             self._ports.objects.delete([keys.package(run_id, order.order_num) for order in rows.orders])

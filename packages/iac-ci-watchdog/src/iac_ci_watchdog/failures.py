@@ -1,25 +1,65 @@
-"""Parses Lambda's records of asynchronous invocations that failed at every attempt."""
+"""Parses Lambda's records of asynchronous invocations that failed at every attempt.
+
+Lambda delivers them with the role of the function that failed, so the worker's role may invoke this function, and what
+runs in a worker may forge a record. It is held against what the forger of another order's record cannot know.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from iac_ci_common.models.answer import PreparationTask
 from iac_ci_common.models.work import Work
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.result import Claim
+    from iac_ci_common.models.rows import OrderRow
+
+_WORKER: Final = "-worker"
+"""End of the worker function's name (``terraform/deploy/stack/functions.json``)."""
+
+_SOONEST: Final = timedelta(seconds=150)
+"""Soonest genuine record of a failed preparation after its acceptance: Lambda repeats a failed invocation after one and
+after two more minutes (AWS Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous
+invocation"), less half a minute for clocks. An earlier record is ignored; the watchdog's polls repair the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
-    """A worker ended without a result; ``dispatch`` and ``call`` (empty if the record has none) identify it."""
+    """A worker ended without a result.
+
+    ``dispatch``, ``call`` (the id of the failed request) and ``function`` (its ARN) identify it; each is empty if the
+    record has none.
+    """
 
     run_id: str
     order_num: str
     reason: str
     dispatch: str
     call: str = ""
+    function: str = ""
+
+    def is_about(self, order: OrderRow) -> bool:
+        """Return whether the order's row has this dispatch, and a worker function failed."""
+        name = self.function.partition(":function:")[2].partition(":")[0]
+        dispatched = order.dispatched_at
+        return (
+            name.endswith(_WORKER)
+            and dispatched is not None
+            and self.dispatch == str(int(dispatched.timestamp() * 1000))
+        )
+
+    def is_claimant(self, claim: Claim) -> bool:
+        """Return whether the failed request is the one whose worker has the claim."""
+        dispatch, _, rest = (claim.execution or "").partition(":")
+        call = rest.partition(":")[0]
+        return dispatch == self.dispatch and call in {"", self.call}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +68,10 @@ class PreparationDied:
 
     run_id: str
     reason: str
+
+    def is_plausible(self, accepted_at: datetime, now: datetime) -> bool:
+        """Return whether all attempts of Lambda can have failed since the run was accepted."""
+        return now - accepted_at >= _SOONEST
 
 
 def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
@@ -48,5 +92,6 @@ def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
             # The pull request gets no comment; the error makes this invocation fail, which raises an alarm.
             raise ValueError(f"the event {payload['trigger']!r:.60} could not be processed: {reason[:500]}") from None
         return PreparationDied(PreparationTask.model_validate(payload).prepare, reason[:500])
-    call = str(event.get("requestContext", {}).get("requestId") or "")
-    return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call)
+    context = event.get("requestContext", {})
+    call, function = (str(context.get(name) or "") for name in ("requestId", "functionArn"))
+    return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call, function)

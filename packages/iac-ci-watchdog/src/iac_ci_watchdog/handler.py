@@ -19,5 +19,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if isinstance(failure, WorkerDied):
         watchdog().worker_died(failure)
     else:
-        watchdog().preparation_died(failure.run_id, failure.reason)
+        watchdog().preparation_died(failure)
     return {"reported": failure.run_id}
