@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,38 @@ def test_no_example_keeps_a_key(path):
     assert not re.search(r"aws_access_key_id|aws_secret_access_key|akia", text)
 
 
+def test_only_a_job_that_uses_credentials_may_ask_for_a_token():
+    """Not the whole workflow: a job that is added later must not be able to take the role."""
+    workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        uses = any("configure-aws-credentials" in step.get("uses", "") for step in job["steps"])
+        assert job.get("permissions", {}).get("id-token") == ("write" if uses else None), name
+    pipeline = yaml.safe_load((EXAMPLES / "gitlab-ci.yml").read_text("utf-8"))
+    assert "id_tokens" not in pipeline["default"]
+    for name, job in pipeline.items():
+        if isinstance(job, dict) and "script" in job:
+            assert ("AWS_ROLE_ARN" in job["variables"]) == ("id_tokens" in job), name
+
+
+def test_the_trust_policy_admits_one_environment_of_one_repository():
+    policy = json.loads((EXAMPLES / "trust-policy.json").read_text("utf-8"))
+    (statement,) = policy["Statement"]
+    ((operator, condition),) = statement["Condition"].items()
+    assert operator == "StringEquals"
+    issuer = statement["Principal"]["Federated"].partition("oidc-provider/")[2]
+    assert set(condition) == {f"{issuer}:aud", f"{issuer}:sub"}
+    assert not re.search(r"[*?]", "".join(condition.values()))
+    repository, _, environment = condition[f"{issuer}:sub"].removeprefix("repo:").partition(":environment:")
+    workflow = (EXAMPLES / "github-actions.yml").read_text("utf-8")
+    assert environment == yaml.safe_load(workflow)["jobs"]["deploy"]["environment"]
+    for example in (workflow, (EXAMPLES / "gitlab-ci.yml").read_text("utf-8")):
+        # Every condition that a comment shows names the repository, too.
+        subjects = re.findall(r':sub": "([^"]+)"', example)
+        assert subjects
+        assert all(f":{repository}:" in subject for subject in subjects)
+
+
 def test_every_action_is_pinned_to_a_version():
     used = re.findall(r"uses: (\S+)", (EXAMPLES / "github-actions.yml").read_text("utf-8"))
     assert used
@@ -63,7 +96,7 @@ def test_the_page_names_flags_that_scripts_take():
         assert (
             (ROOT / "pipelines" / script).is_file()
             or (EXAMPLES / script).exists()
-            or script in {"github", "gitlab", "buildspec"}
+            or script in {"github", "gitlab", "buildspec", "trust"}
         )
 
 
