@@ -105,7 +105,7 @@ def locked(root: Path, name: str) -> dict[str, Any]:
 def _pinned_image(image: str, sources: Sources) -> str:
     """Return the digest of an image's index, after its manifests of both architectures were verified."""
     name, _, tag = image.rpartition(":")
-    registry, path = _place(name)
+    registry, path = _registry_of(name)
     base = f"{sources.registries.get(registry, f'https://{registry}')}/v2/{path}/manifests"
     session = requests.Session()
     index, digest = _manifest(session, f"{base}/{tag}", (*_INDEXES, *_MANIFESTS), image)
@@ -122,7 +122,7 @@ def _pinned_image(image: str, sources: Sources) -> str:
     return digest
 
 
-def _place(name: str) -> tuple[str, str]:
+def _registry_of(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first):
         return first, rest

@@ -160,7 +160,7 @@ def place(keys, tmp_path, monkeypatch):
     with Web() as web:
         for image in images.values():
             name, _, tag = image.rpartition(":")
-            _, path = pinning._place(name)
+            _, path = pinning._registry_of(name)
             entries = []
             for architecture in ("amd64", "arm64"):
                 manifest = json.dumps({"schemaVersion": 2, "config": {"of": [image, architecture]}}).encode()
@@ -206,7 +206,7 @@ def test_everything_is_pinned_that_is_what_its_authors_signed(place, capsys):
     assert place.pins == planned
     for pin in place.pins["images"].values():
         name, _, tag = pin["name"].rpartition(":")
-        index = place.web.content[f"/v2/{pinning._place(name)[1]}/manifests/{tag}"]
+        index = place.web.content[f"/v2/{pinning._registry_of(name)[1]}/manifests/{tag}"]
         assert pin["digest"] == f"sha256:{sha256(index)}"
     assert place.pins["terraform"] == {
         "version": TERRAFORM,

@@ -124,7 +124,7 @@ class GitRepositories:
                     f"fetching {repository} failed: it was moved, and its redirect failed: {type(error).__name__}"
                 ) from None
         if found.scheme != "https" or not found.path.endswith(suffix):
-            raise PreparationFailed(f"fetching {repository} failed: it was moved to a place that is no repository")
+            raise PreparationFailed(f"fetching {repository} failed: it was moved to something other than a repository")
         return f"https://{found.netloc}{found.path.removesuffix(suffix)}"
 
     def _pinned(self, repository: str) -> tuple[str, int, list[str]] | None:
