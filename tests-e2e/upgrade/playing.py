@@ -152,7 +152,7 @@ class Player:
                 waits[due["tries"]], "call", function=due["function"], event=due["event"], tries=due["tries"] + 1
             )
         elif due["function"] in {"worker", "init"}:
-            record = failure_record(due["event"], said["error"], said.get("request", ""))
+            record = failure_record(due["event"], said["error"], said.get("request"))
             self.cloud.after(1, "call", function="watchdog", event=record, tries=0)
 
     def _complete(self, record: dict[str, Any]) -> None:
@@ -161,7 +161,10 @@ class Player:
         context.setdefault("functionArn", WORKER_ARN)
         if "requestId" not in context and "order_num" in order:
             key = f"tmp/callbacks/runs/{order['run_id']}/{order['order_num']}/claim.json"
-            claim = json.loads(self.cloud.client("s3").get_object(Bucket="internal", Key=key)["Body"].read())
+            try:
+                claim = json.loads(self.cloud.client("s3").get_object(Bucket="internal", Key=key)["Body"].read())
+            except ClientError:
+                return
             context["requestId"] = claim["execution"].split(":")[1]
 
     def _poll(self, due: dict[str, Any]) -> None:
@@ -190,11 +193,11 @@ class Player:
             self.errors.append(f"a late result was refused: {error}")
 
 
-def failure_record(event: dict[str, Any], error: str, request: str) -> dict[str, Any]:
+def failure_record(event: dict[str, Any], error: str, request: str | None = None) -> dict[str, Any]:
     """What Lambda sends when an asynchronous call failed for good."""
     return {
         "requestContext": {
-            "requestId": request,
+            **({"requestId": request} if request is not None else {}),
             "functionArn": WORKER_ARN,
             "condition": "RetriesExhausted",
         },
