@@ -157,6 +157,8 @@ class Player:
 
     def _complete(self, record: dict[str, Any]) -> None:
         """Add what Lambda sends and the first recordings left out: the function, and the claimant's request."""
+        from botocore.exceptions import ClientError
+
         order, context = record["requestPayload"], record["requestContext"]
         context.setdefault("functionArn", WORKER_ARN)
         if "requestId" not in context and "order_num" in order:
