@@ -518,6 +518,23 @@ def test_an_approval_does_not_hold_after_a_retarget(hosted):
     assert len(hosted.jobs) == 2
 
 
+def test_a_pull_request_that_comes_back_to_what_was_approved_runs_again(hosted):
+    """Its run was superseded, although nothing of the other base branch or commit ran."""
+    hosted.configure(CONFIGURATION, "production", "d" * 40)
+    hosted.connect(branches=["main", "production"])
+    hosted.change(author=STRANGER)
+    hosted.comment(f"/iac-ci approve {HEAD}")
+    for change in ({"base_branch": "production"}, {"base_branch": "main"}, {"head_sha": NEXT}, {"head_sha": HEAD}):
+        hosted.change(**change)
+        hosted.pull_request("synchronize")
+        hosted.pull_request("synchronize")
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD] * 3
+    # What a person cancelled is not started by an event.
+    hosted.comment("/iac-ci cancel")
+    hosted.pull_request("reopened")
+    assert len(hosted.jobs) == 3
+
+
 def test_a_retargeted_pull_request_is_planned_anew(hosted):
     hosted.configure(CONFIGURATION.replace(b"jobs/one", b"jobs/production"), "production", "d" * 40)
     hosted.connect(branches=["main", "production"])

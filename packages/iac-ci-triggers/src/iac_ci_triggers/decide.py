@@ -37,6 +37,9 @@ CONTEXT: Final = "iac-ci"
 BY_EVENT: Final = "event"
 """Intent of a start without a command: a job starts once per commit, base branch and configuration."""
 
+SUPERSEDED: Final = "superseded by"
+"""Beginning of the reason for a run that the pull request's next state has cancelled."""
+
 COMMENT_LIFE: Final = timedelta(hours=1)
 """Age from which a comment's commands are not run: its event arrived late, or was sent again."""
 
@@ -91,11 +94,11 @@ def _superseded(facts: Facts) -> list[Decision]:
         if run.cancel_reason is not None:
             continue
         if run.sha != pull.head_sha:
-            by_reason.setdefault(f"superseded by commit {pull.head_sha[:12]}", []).append(run.run_id)
+            by_reason.setdefault(f"{SUPERSEDED} commit {pull.head_sha[:12]}", []).append(run.run_id)
         elif run.base not in {None, pull.base_branch}:
-            by_reason.setdefault(f"superseded by the base branch {pull.base_branch}", []).append(run.run_id)
+            by_reason.setdefault(f"{SUPERSEDED} the base branch {pull.base_branch}", []).append(run.run_id)
         elif run.intent == BY_EVENT and run.configuration not in {None, facts.configuration_sha256}:
-            by_reason.setdefault(f"superseded by a changed {FILE_NAME}", []).append(run.run_id)
+            by_reason.setdefault(f"{SUPERSEDED} a changed {FILE_NAME}", []).append(run.run_id)
     return [Cancel(tuple(run_ids), reason) for reason, run_ids in by_reason.items()]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_triggers.decide import BY_EVENT
+from iac_ci_triggers.decide import BY_EVENT, SUPERSEDED
 from iac_ci_triggers.decisions import Approve, Cancel, Remember, Start
 from iac_ci_triggers.ledger import MAX_COMMANDS, MAX_RUNS, ProcessedCommand, StartedRun
 
@@ -101,10 +101,15 @@ def _remembered(ledger: Ledger, decision: Remember, now: datetime) -> Ledger:
 def _same(runs: Sequence[StartedRun], start: Start) -> StartedRun | None:
     """Return the run that the same intent started before, None if there is none.
 
-    An event starts a commit again if another commit, base branch or configuration came in between: a branch that was
-    reset to it runs again.
+    An event starts a commit again if another commit, base branch or configuration came in between, which has a run or
+    has superseded this one: a branch that was reset to it runs again.
     """
     equal = [run for run in runs if run.job == start.job_name and run.intent == start.intent]
     if start.intent == BY_EVENT:
-        equal = [run for run in equal[-1:] if run.is_for(start.sha, start.base, start.configuration)]
+        equal = [
+            run
+            for run in equal[-1:]
+            if run.is_for(start.sha, start.base, start.configuration)
+            and not (run.cancel_reason or "").startswith(SUPERSEDED)
+        ]
     return equal[-1] if equal else None
