@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import random
 import shlex
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.redaction import Redactor
+from iac_ci_common.redaction.secret_values import PLAIN_KEYS, is_plain_key, is_usual, secret_values
 
 SECRET = "p@ss/w0rd+with \"quotes\" & 'more'=="
+PASSWORD = "Pa55&w<or>d-77xyz"
 
 
 def whole(redactor, data, sizes=()):
@@ -30,12 +34,22 @@ def whole(redactor, data, sizes=()):
         base64.b64encode(b"x" + SECRET.encode()).decode(),
         base64.b64encode(b"xy" + SECRET.encode() + b"z").decode(),
         base64.urlsafe_b64encode(b"user:" + SECRET.encode()).decode(),
+        base64.b64encode(json.dumps({"a": SECRET}).encode()).decode(),
+        base64.b64encode(SECRET.encode("utf-16-le")).decode(),
         quote(SECRET, safe=""),
+        quote(quote(SECRET, safe=""), safe=""),
         quote_plus(SECRET),
         json.dumps({"key": SECRET}),
-        json.dumps(json.dumps(SECRET)),
+        json.dumps(json.dumps(json.dumps(SECRET))),
+        html.escape(quote(SECRET)),
+        "".join(f"&#{ord(character)};" for character in SECRET),
+        "".join(f"\\x{byte:02x}" for byte in SECRET.encode()),
+        ", ".join(f"0x{byte:02X}" for byte in SECRET.encode()),
         shlex.quote(SECRET),
         SECRET.encode().hex(),
+        SECRET.encode().hex(":").upper(),
+        "\x1b[1m" + SECRET[:9] + "\x1b[31m" + SECRET[9:] + "\x1b[0m",
+        "\r\n".join(base64.b64encode(b"12" + SECRET.encode()).decode()),
     ],
 )
 def test_every_usual_form_is_masked(form):
@@ -46,17 +60,99 @@ def test_every_usual_form_is_masked(form):
     assert "p@ss" not in masked
     # What is left of the form is not enough to get the secret back from.
     left = masked.replace("***", "").removeprefix("before ").removesuffix(" after")
-    assert len(left) <= 16
+    assert len(left.strip()) <= 40
 
 
+@pytest.mark.parametrize(
+    "printed",
+    [
+        r'{"password":"Pa55\u0026w\u003cor\u003ed-77xyz"}',
+        r"Pa55\u0026W\u003Cor".replace("W", "w") + r"\u003Ed-77xyz",
+        r'"{\"password\":\"Pa55\\u0026w\\u003cor\\u003ed-77xyz\"}"',
+        "Pa55&amp;w&lt;or&gt;d-77xyz",
+        "Pa55&#38;w&#x3C;or&gt;d-77xyz",
+        "Pa55%26w%3Cor%3ed-77xyz",
+        r"Pa55\&w\<or\>d-77xyz",
+        r"$'Pa55&w<or>d\05577xyz'",
+    ],
+)
+def test_escapes_of_any_language_and_mixture_are_turned_back(printed):
+    masked = Redactor([PASSWORD]).text(f"a {printed} b")
+    assert "Pa55" not in masked
+    assert "77xyz" not in masked
+
+
+def test_json_stays_json():
+    masked = Redactor([SECRET]).text(json.dumps({"password": SECRET, "user": "app"}))
+    assert json.loads(masked)["user"] == "app"
+
+
+# A fixed database of examples, and no deadline: how fast this machine is decides nothing.
+@settings(deadline=None)
 @given(st.text(min_size=4, max_size=40), st.binary(max_size=60), st.binary(max_size=60), st.lists(st.integers(0, 30)))
 def test_no_chunking_shows_a_secret(secret, before, after, sizes):
-    plain = secret.encode("utf-8", "surrogatepass")
     assume(max(secret) < "\ud800" or min(secret) > "\udfff")
+    plain = secret.encode("utf-8", "surrogatepass")
     assume(len(plain.strip()) >= 4)
     assume(plain not in b"***")
+    assume(not is_usual(secret))
     masked = whole(Redactor([secret]), before + plain + after, sizes)
     assert plain not in masked or plain in (before + b"***" + after)
+
+
+def streams(seed):
+    """Make a stream of some blocks in which secrets stand in all forms, at all borders."""
+    source = random.Random(seed)
+    key = "-----BEGIN KEY-----\n" + "\n".join(base64.b64encode(source.randbytes(48)).decode() for _ in range(12))
+    secrets = [PASSWORD, SECRET, key, "abcdXYZW", "XYZW12345678", "".join(source.choices("0123456789abcdef", k=300))]
+    forms = [
+        lambda text: text,
+        json.dumps,
+        lambda text: json.dumps(json.dumps(text)),
+        quote,
+        html.escape,
+        shlex.quote,
+        lambda text: base64.encodebytes(text.encode()).decode(),
+        lambda text: text.encode().hex(),
+    ]
+    parts = []
+    while sum(map(len, parts)) < 400_000:
+        parts.append("x = y\n" * source.randrange(3000))
+        parts.append(source.choice(forms)(source.choice(secrets)))
+    return secrets, "".join(parts).encode()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_chunks_give_the_same_output(seed):
+    secrets, stream = streams(seed)
+    source = random.Random(seed)
+    redactor = Redactor(secrets)
+    expected = whole(redactor, stream)
+    for most in (7, 5_000, 200_000):
+        sizes = []
+        while sum(sizes) < len(stream):
+            sizes.append(source.randrange(1, most) if most > 7 or len(sizes) < 20_000 else 50_000)
+        assert whole(redactor, stream, sizes) == expected
+    assert b"Pa55" not in expected
+    assert b"p@ss" not in expected
+
+
+def test_little_is_held_back_whatever_the_secrets_are():
+    redactor = Redactor([PASSWORD, "x" * 50_000])
+    out = b""
+    for _ in range(100):
+        out += redactor.feed(b"nothing secret in this line\n" * 1000)
+        assert len(redactor._data) < 200_000
+    assert len(out + redactor.finish()) == 100 * 28_000
+
+
+def test_a_stream_that_rests_can_be_released_line_by_line():
+    redactor = Redactor([PASSWORD])
+    assert redactor.feed(b"one\ntwo Pa55&w<o") == b""
+    assert redactor.release() == b"one\n"
+    assert redactor.release() == b""
+    assert redactor.feed(b"r>d-77xyz three\nfour") + redactor.release() == b"two *** three\n"
+    assert redactor.finish() == b"four"
 
 
 def test_lines_of_a_key_are_masked_each():
@@ -64,6 +160,10 @@ def test_lines_of_a_key_are_masked_each():
     masked = whole(Redactor([key]), b"  MIIEowIBAAKCAQEA1234567890\r\n| abcdefghijklmnop |")
     assert b"MIIE" not in masked
     assert b"abcdefghijklmnop" not in masked
+
+
+def test_overlapping_secrets_are_masked_as_one():
+    assert whole(Redactor(["abcdXYZW", "XYZW12345678"]), b"a abcdXYZW12345678 b") == b"a *** b"
 
 
 def test_the_longer_of_two_secrets_is_masked_whole():
@@ -74,3 +174,61 @@ def test_the_longer_of_two_secrets_is_masked_whole():
 def test_short_values_and_none_leave_the_stream_alone():
     assert whole(Redactor(["", "abc"]), b"abc abc") == b"abc abc"
     assert whole(Redactor([]), b"anything") == b"anything"
+
+
+DATABASE = {
+    "engine": "postgres", "host": "db.internal", "port": 5432, "ssl": True, "username": "admin", "none": None,
+    "password": "s3cr3t-Pa55", "replicas": [{"token": "t0ken-t0ken"}], "account": 123456,
+}  # fmt: skip
+
+
+def test_a_structured_secret_hides_its_leaves_and_nothing_usual():
+    output = "postgres 5432 true admin null db.internal | s3cr3t-Pa55 t0ken-t0ken 123456"
+    assert Redactor([json.dumps(DATABASE)]).text(output).partition(" | ")[2] == "*** *** ***"
+    assert Redactor([json.dumps(DATABASE)]).text(output).partition(" | ")[0] == output.partition(" | ")[0]
+
+
+def test_a_structured_secret_is_masked_whole_too():
+    text = json.dumps(DATABASE)
+    assert Redactor([text]).text(f"a {text} b") == "a *** b"
+    encoded = base64.b64encode(text.encode()).decode()
+    assert len(Redactor([text]).text(encoded)) <= 12
+
+
+@pytest.mark.parametrize(
+    ("value", "leaf"),
+    [
+        ("users:\n- name: admin\n  user:\n    token: abcdefgh12345\n    port: 5432\n", "abcdefgh12345"),
+        ("data:\n  key: |\n    -----BEGIN K-----\n    MIIEowIBAAKC\n    -----END K-----\n", "MIIEowIBAAKC"),
+        ("data:\n  password: " + base64.b64encode(b"a-password-inside").decode() + "\n", "a-password-inside"),
+        ("[default]\nregion = eu-central-1\nsecret_key = abc/def+ghi\n", "abc/def+ghi"),
+        ("export A='one two three'\nPORT=8080\n", "one two three"),
+        ("postgres://app:p%40ss-w0rd@db/app", "p@ss-w0rd"),
+        ("Server=db;Uid=app;Pwd=Str0ng!pass;Encrypt=true", "Str0ng!pass"),
+        ('{"a": {"b": ["{\\"c\\": \\"deep-inside\\"}"]}}', "deep-inside"),
+    ],
+)
+def test_leaves_are_found_in_every_usual_structure(value, leaf):
+    texts = {found.text for found in secret_values([value])}
+    assert leaf in texts
+    assert not texts & {"5432", "8080", "eu-central-1", "admin", "app", "db", "true"}
+
+
+@pytest.mark.parametrize("value", ["true", "False", "null", "12345", "-1.5", "8080", "abc", "  \n"])
+def test_usual_values_are_not_secret(value):
+    assert secret_values([value]) == []
+
+
+def test_what_a_job_adds_is_masked_and_what_it_excepts_is_not():
+    redactor = Redactor([json.dumps(DATABASE), "plain-one"], also=["12345", "abc"], never=["s3cr3t-Pa55", "plain-one"])
+    assert redactor.text("12345 abc s3cr3t-Pa55 plain-one t0ken-t0ken") == "*** abc s3cr3t-Pa55 plain-one ***"
+
+
+def test_plain_keys_are_written_as_they_are_compared():
+    assert all(is_plain_key(key) for key in PLAIN_KEYS)
+    assert is_plain_key("DB-Cluster_Identifier")
+    assert not is_plain_key("password")
+
+
+def test_a_value_of_escapes_alone_is_masked_too():
+    assert Redactor(["\\u0026\\u0026"]).text("a \\u0026\\u0026 b") == "a *** b"

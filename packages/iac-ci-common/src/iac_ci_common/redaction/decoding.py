@@ -1,0 +1,350 @@
+"""Decoders that know from where in their input each byte of their output came.
+
+What printers add around a value and a reader passes over (quotes, backslashes, line breaks, colours) is removed here,
+and what they wrote in another way (``\\u0026``, ``%26``, ``&amp;``, base64, hexadecimal, UTF-16) is turned back.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import re
+from bisect import bisect_right
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Span = tuple[int, int]
+"""First byte, and the one behind the last."""
+
+LOOSE: Final = b" \t\r\n\v\f\0\\'\"+"
+"""Bytes that count for nothing when a value is compared: printers add, double and drop them.
+
+``+`` is among them because forms (application/x-www-form-urlencoded) write it for a blank.
+"""
+
+TIGHT: Final = b"\0\\'\""
+"""The same for short values: joined over white space they would be found by chance."""
+
+_PASSES: Final = 4
+"""Most layers of escapes that are taken off, JSON in JSON in HTML being three."""
+
+
+class Decoded(Protocol):
+    """What a decoder made of its input."""
+
+    @property
+    def data(self) -> bytes:
+        """The decoded bytes."""
+        ...
+
+    def source(self, start: int, end: int) -> list[Span]:
+        """Return where in the input ``data[start:end]`` came from."""
+        ...
+
+
+class Plain:
+    """The input as it is."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def source(self, start: int, end: int) -> list[Span]:
+        """Return the same place."""
+        return [(start, end)]
+
+
+class Chain:
+    """A decoder's output, decoded again."""
+
+    def __init__(self, outer: Decoded, inner: Decoded) -> None:
+        self.data = inner.data
+        self._outer = outer
+        self._inner = inner
+
+    def source(self, start: int, end: int) -> list[Span]:
+        """Return the places in the first input."""
+        return [span for first, last in self._inner.source(start, end) for span in self._outer.source(first, last)]
+
+
+class Positions:
+    """Output of which each byte has a span of its own; the spans are computed when they are first asked for."""
+
+    def __init__(self, data: bytes, spans: Callable[[], tuple[Sequence[int], Sequence[int]]]) -> None:
+        self.data = data
+        self._compute = spans
+
+    @cached_property
+    def _spans(self) -> tuple[Sequence[int], Sequence[int]]:
+        return self._compute()
+
+    def source(self, start: int, end: int) -> list[Span]:
+        """Return all between the first byte's and the last byte's place."""
+        starts, ends = self._spans
+        return [(starts[start], ends[end - 1])]
+
+
+class Segments:
+    """Pieces of the input as they were, and between them what replaced a piece."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+        self._at: list[int] = []
+        self._from: list[Span] = []
+        self._copied: list[bool] = []
+
+    def copy(self, data: bytes, start: int, end: int) -> None:
+        """Take a piece of the input as it is."""
+        if end > start:
+            self._add(data[start:end], (start, end), copied=True)
+
+    def replace(self, text: bytes, start: int, end: int) -> None:
+        """Put ``text`` in the place of a piece of the input; an empty one removes it."""
+        if text:
+            self._add(text, (start, end), copied=False)
+
+    def _add(self, text: bytes, span: Span, *, copied: bool) -> None:
+        self._parts.append(text)
+        self._at.append(self._length)
+        self._from.append(span)
+        self._copied.append(copied)
+        self._length += len(text)
+
+    @cached_property
+    def data(self) -> bytes:
+        """All pieces; nothing may be added afterwards."""
+        return b"".join(self._parts)
+
+    def source(self, start: int, end: int) -> list[Span]:
+        """Return all between the first byte's and the last byte's place."""
+        return [(self._place(start)[0], self._place(end - 1)[1])]
+
+    def _place(self, offset: int) -> Span:
+        index = bisect_right(self._at, offset) - 1
+        first, last = self._from[index]
+        if self._copied[index]:
+            first += offset - self._at[index]
+            last = first + 1
+        return first, last
+
+
+def without(data: bytes, unwanted: bytes) -> Decoded:
+    """Remove single bytes."""
+
+    def spans() -> tuple[Sequence[int], Sequence[int]]:
+        kept = [index for index, byte in enumerate(data) if byte not in unwanted]
+        return kept, [index + 1 for index in kept]
+
+    return Positions(data.translate(None, unwanted), spans)
+
+
+# ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CONTROL: Final = (
+    rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # ECMA-48, control sequences: colours, the cursor
+    rb"|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)"  # operating system commands: titles, links
+    rb"|[ -/]{0,4}[0-~])"
+)
+_CONTROLS: Final = re.compile(_CONTROL)
+
+
+def uncoloured(data: bytes) -> Decoded:
+    """Remove the escape sequences of terminals."""
+    return _removed(data, _CONTROLS)
+
+
+def without_margins(data: bytes) -> Decoded | None:
+    """Remove what diffs, comments, quotes and numbered lines begin with; None where no line begins so."""
+    return _removed(data, _MARGIN) if _MARGIN.search(data) else None
+
+
+def _removed(data: bytes, pattern: re.Pattern[bytes]) -> Decoded:
+    segments = Segments()
+    position = 0
+    for match in pattern.finditer(data):
+        segments.copy(data, position, match.start())
+        position = match.end()
+    segments.copy(data, position, len(data))
+    return segments
+
+
+# ── escapes of JSON, HTML, URLs, shells, Python, YAML, HCL ───────────────────────────────────────────────────────────
+
+# Each alternative begins with a byte of its own: only then does `re` pass over all the others at once.
+_TOKEN: Final = re.compile(
+    _CONTROL + rb"|\\\\*(?:"
+    rb"u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x\{[0-9a-fA-F]{1,6}\}"
+    rb"|x[0-9a-fA-F]{2}(?:\\+x[0-9a-fA-F]{2})*|[0-3][0-7]{2}(?:\\+[0-3][0-7]{2})*"
+    rb"|[abefnrtvE0])?"
+    rb"|%(?:u[dD][89abAB][0-9a-fA-F]{2}%u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*|%+)"
+    rb"|&(?:\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+    rb"|\$\$+"
+    rb"|\xe2[\x94\x95][\x80-\xbf]"  # Terraform's frames, U+2500 to U+257F
+)
+_PAIR: Final = re.compile(rb"(?:\\+|%)u([dD][89abAB][0-9a-fA-F]{2})(?:\\+|%)u([dD][c-fC-F][0-9a-fA-F]{2})")
+# Diffs, quotes, comments, line numbers.
+_MARGIN: Final = re.compile(rb"(?m:^)[ \t]*(?:(?:[-+~>|#*]{1,2}[ \t]+|[0-9]{1,7}[\t:|])[ \t]*)+")
+_BYTE: Final = re.compile(rb"%[0-9a-fA-F]{2}|\\+x[0-9a-fA-F]{2}|\\+[0-7]{3}")
+_LETTERS: Final = {
+    ord("a"): b"\a", ord("b"): b"\b", ord("e"): b"\x1b", ord("E"): b"\x1b", ord("f"): b"\f", ord("n"): b"\n",
+    ord("r"): b"\r", ord("t"): b"\t", ord("v"): b"\v", ord("0"): b"\0",
+}  # fmt: skip
+
+
+def unescaped(data: bytes) -> Decoded | None:
+    """Turn back every escape, layer by layer; None where there is none.
+
+    Which language wrote an escape is not asked: a value is unescaped in the same way before it is compared, so that
+    what both do to it makes no difference.
+    """
+    result: Decoded | None = None
+    for _ in range(_PASSES):
+        current = data if result is None else result.data
+        segments = _one_layer(current)
+        if segments is None or segments.data == current:
+            break
+        result = segments if result is None else Chain(result, segments)
+    return result
+
+
+def _one_layer(data: bytes) -> Segments | None:
+    segments: Segments | None = None
+    position = 0
+    for match in _TOKEN.finditer(data):
+        segments = segments or Segments()
+        start, end = match.span()
+        segments.copy(data, position, start)
+        position = end
+        _replace(segments, match, start, end)
+    if segments is not None:
+        segments.copy(data, position, len(data))
+    return segments
+
+
+def _replace(segments: Segments, match: re.Match[bytes], start: int, end: int) -> None:
+    text = match.group()
+    first = text[:1]
+    if pair := _PAIR.fullmatch(text):
+        high, low = (int(half, 16) for half in pair.groups())
+        segments.replace(_character(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)), start, end)
+    elif first == b"\\":
+        _replace_backslash(segments, text, start, end)
+    elif first == b"%" and text[1:2] == b"u":
+        segments.replace(_character(int(text[2:], 16)), start, end)
+    elif first == b"%" and text[1:2] != b"%":
+        _replace_bytes(segments, text, start)
+    elif first == b"&":
+        segments.replace(html.unescape(text.decode("ascii")).encode("utf-8", "replace"), start, end)
+    elif first in {b"%", b"$"}:
+        # Doubled, as INI and HCL escape them.
+        segments.replace(first, start, end)
+
+
+def _replace_backslash(segments: Segments, text: bytes, start: int, end: int) -> None:
+    what = text.lstrip(b"\\")
+    if what[:1] in {b"u", b"U"} or what[:2] == b"x{":
+        segments.replace(_character(int(what[1:].strip(b"{}"), 16)), start, end)
+    elif len(what) == 1:
+        segments.replace(_LETTERS[what[0]], start, end)
+    elif what:
+        _replace_bytes(segments, text, start)
+
+
+def _character(point: int) -> bytes:
+    return chr(point).encode("utf-8", "surrogatepass") if point <= 0x10FFFF else b""
+
+
+def _replace_bytes(segments: Segments, text: bytes, start: int) -> None:
+    """Replace a row of escaped bytes: UTF-8 where they are, else one character each, as Python and JavaScript do."""
+    found = [(match.group(), match.span()) for match in _BYTE.finditer(text)]
+    octal = text[:1] != b"%" and b"x" not in text
+    values = bytes(int(token[-3:], 8) if octal else int(token[-2:], 16) for token, _ in found)
+    try:
+        values.decode("utf-8")
+        characters = [values[index : index + 1] for index in range(len(values))]
+    except UnicodeDecodeError:
+        characters = [chr(value).encode() for value in values]
+    for character, (_, span) in zip(characters, found, strict=True):
+        segments.replace(character, start + span[0], start + span[1])
+
+
+# ── base64, hexadecimal, UTF-16 ──────────────────────────────────────────────────────────────────────────────────────
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_NOT_BASE64: Final = bytes(byte for byte in range(256) if byte not in _ALPHABET)
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
+_HEX_RUN: Final = re.compile(
+    rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}(?:[ \t\r\n:,;.|\"'+-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
+)
+_HEX_DIGIT: Final = re.compile(rb"(?:0[xX]|\\+x)(?=[0-9a-fA-F]{2})|\\+[nrt]|([0-9a-fA-F])")
+
+
+def base64_decoded(data: bytes) -> Iterator[Decoded]:
+    """Read all that can be base64 (either alphabet) as one text, once for each of the four places it may begin at.
+
+    Line breaks, margins and padding are passed over, so that a line's width makes no difference.
+    """
+    text = data.translate(_URL_SAFE, _NOT_BASE64)
+
+    def spans() -> tuple[Sequence[int], Sequence[int]]:
+        kept = [index for index, byte in enumerate(data) if byte in _ALPHABET]
+        return kept, [index + 1 for index in kept]
+
+    letters = Positions(text, spans)
+    for skipped in range(min(4, len(text))):
+        whole = text[skipped:]
+        decoded = binascii.a2b_base64(whole + b"A" * (-len(whole) % 4))
+        yield _Base64(decoded, letters, skipped)
+
+
+class _Base64:
+    """Bytes of eight bits out of letters of six."""
+
+    def __init__(self, data: bytes, letters: Decoded, skipped: int) -> None:
+        self.data = data
+        self._letters = letters
+        self._skipped = skipped
+
+    def source(self, start: int, end: int) -> list[Span]:
+        first = self._skipped + start * 8 // 6
+        last = min(self._skipped + (end * 8 + 5) // 6, len(self._letters.data))
+        return self._letters.source(first, last) if last > first else []
+
+
+def hex_decoded(data: bytes) -> Iterator[Decoded]:
+    """Read each row of hexadecimal digits, whatever separates them, from its first and from its second digit on."""
+    for match in _HEX_RUN.finditer(data):
+        places = [
+            match.start() + digit.start() for digit in _HEX_DIGIT.finditer(match.group()) if digit.group(1) is not None
+        ]
+        for skipped in (0, 1):
+            pairs = places[skipped : skipped + (len(places) - skipped) // 2 * 2]
+            starts, ends = pairs[::2], [place + 1 for place in pairs[1::2]]
+            text = bytes(data[place] for place in pairs)
+            yield Positions(bytes.fromhex(text.decode("ascii")), lambda starts=starts, ends=ends: (starts, ends))  # type: ignore[misc]
+
+
+def utf16_decoded(data: bytes) -> Iterator[Decoded]:
+    """Read UTF-16 of either byte order, beginning at an even or an odd byte."""
+    for encoding in ("utf-16-le", "utf-16-be"):
+        for skipped in (0, 1):
+            even = data[skipped : skipped + (len(data) - skipped) // 2 * 2]
+            text = even.decode(encoding, "replace")
+            yield Positions(text.encode("utf-8"), lambda text=text, skipped=skipped: _utf16_spans(text, skipped))  # type: ignore[misc]
+
+
+def _utf16_spans(text: str, skipped: int) -> tuple[list[int], list[int]]:
+    starts: list[int] = []
+    ends: list[int] = []
+    position = skipped
+    for character in text:
+        units = 2 if character <= "\uffff" else 4
+        count = len(character.encode("utf-8"))
+        starts += [position] * count
+        ends += [position + units] * count
+        position += units
+    return starts, ends

@@ -1,0 +1,307 @@
+"""Finds the places of a stream at which a secret may stand, at gigabytes a second.
+
+Most printers leave letters and digits as they are, and change, add or drop only what stands between them. So all but
+letters and digits is removed, from the output and from the values, and the rest is searched for a few characters of
+each value: as they are, in base64 at each of the three places at which a byte can begin, and in hexadecimal. Line
+breaks, quotes, separators and margins are gone then and make no difference. What has too few letters and digits, and
+what changes those too (dumps, text in which everything is escaped), is looked for in the output itself.
+
+A place that is found is only a place to look at: `search.py` decodes it and compares.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_common.redaction.decoding import unescaped
+from iac_ci_common.redaction.dump_rows import ROW_SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PIECE_BYTES: Final = 48
+"""A long value is looked for in pieces of this length, so that each part of it is found that is as long."""
+
+BASE64: Final = "base64"
+HEX: Final = "hex"
+DUMP: Final = "dump"
+ESCAPES: Final = "escapes"
+NUMBERS: Final = "numbers"
+COLOURS: Final = "colours"
+UTF16: Final = "utf16"
+
+_ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_REST: Final = bytes(byte for byte in range(256) if byte not in _ALPHANUMERIC)
+_RUN: Final = re.compile(rb"[A-Za-z0-9]+")
+_ENOUGH: Final = 5
+"""Characters that make a place rare enough."""
+
+_LITERAL_BYTES: Final = 16
+_FEW: Final = 4
+"""With fewer letters and digits a value is looked for in the output itself."""
+
+_GAP_PER_BYTE: Final = 8
+_MAX_GAP: Final = 48
+_BLOCK: Final = 1024
+_MANY: Final = 256
+_MANY_STEP: Final = 1024
+
+_DENSE_SHAPES: Final = (
+    rb"(?:%(?:25){0,3}[0-9a-f]{2}){3}",
+    rb"(?:%u[0-9a-f]{4}){2}",
+    rb"(?:\\{1,16}x[0-9a-f]{2}){3}",
+    # Not U+25..: Terraform's frames are often in JSON.
+    rb"(?:\\{1,16}u(?:[013-9a-f][0-9a-f]|2[0-46-9a-f])[0-9a-f]{2}){2}",
+    rb"(?:\\{1,16}u\{[0-9a-f]{1,6}\}){2}",
+    rb"(?:\\{1,16}[0-3][0-7]{2}){3}",
+    rb"(?:&(?:amp;){0,2}#x?[0-9a-f]{2,6};){2}",
+    rb"(?:&(?:amp;){0,2}[a-z]{2,8};){3}",
+)
+# What stands before must not itself be the end of an escape sequence, nor one of Terraform's coloured signs.
+_COLOUR_SHAPE: Final = (
+    rb"(?:[^A-Za-z\s\x1b+~/-]|[^m\s\x1b][+~/-]|[^0-9;\[\x1b][A-Za-z]|[^0-9;\[\x1b][0-9;]{1,8}[A-Za-z])"
+    rb"(?:\x1b\[[0-9;]{0,16}[A-Za-z]){1,5}[!-~\x80-\xff]"
+)
+"""A colour within a word; between words, where Terraform has many, they are no obstacle."""
+
+_NUMBER_SHAPES: Final = (rb"(?:0x[0-9a-f]{2}[, \t\r\n]{1,12}){3}",)
+_TOLERANT_CHARS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A place to look at: an offset, how to decode there, and which values to look for (all where there are none)."""
+
+    offset: int
+    decoders: tuple[str, ...]
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    expression: bytes
+    decoders: tuple[str, ...] = ()
+    caseless: bool = False
+
+
+class Filter:
+    """The places of all values, for one process; any thread may ask."""
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        """Prepare to look for ``texts``; a hit names them by their places in this list."""
+        bare: dict[_Pattern, list[int]] = {}
+        whole: dict[_Pattern, list[int]] = {}
+        for index, text in enumerate(texts):
+            for pattern in _patterns(text):
+                bare.setdefault(pattern, []).append(index)
+            for pattern in _patterns_in_output(text):
+                whole.setdefault(pattern, []).append(index)
+        self._bare = _Database(bare)
+        self._whole = _Database(whole)
+
+    def hits(self, data: bytes) -> list[Hit]:
+        """Return the places to look at."""
+        databases = [_shapes(), self._whole, *([_colour_shapes()] if b"\x1b" in data else [])]
+        found = [Hit(end, decoders, values) for database in databases for end, decoders, values in database.scan(data)]
+        bare = sorted(self._bare.scan(data.translate(None, _REST)), key=_end)
+        if len(bare) > _MANY:
+            # All of the data is to be looked at: where exactly makes no difference, and would take long to say.
+            named = {(decoders, values) for _, decoders, values in bare}
+            places = range(0, len(data), _MANY_STEP)
+            return found + [Hit(place, decoders, values) for place in places for decoders, values in named]
+        if bare:
+            ends = _offsets(data, [end for end, _, _ in bare])
+            found += [Hit(offset, decoders, values) for offset, (_, decoders, values) in zip(ends, bare, strict=True)]
+        return found
+
+
+def _end(match: tuple[int, tuple[str, ...], tuple[int, ...]]) -> int:
+    return match[0]
+
+
+def _offsets(data: bytes, ends: Sequence[int]) -> list[int]:
+    """Turn ends among the letters and digits, in ascending order, into ends in the data."""
+    offsets: list[int] = []
+    counted = 0
+    wanted = iter(ends)
+    end = next(wanted, None)
+    for start in range(0, len(data), _BLOCK):
+        block = data[start : start + _BLOCK]
+        here = len(block.translate(None, _REST))
+        if end is not None and end <= counted + here:
+            kept = [index for index, byte in enumerate(block) if byte in _ALPHANUMERIC]
+            while end is not None and end <= counted + here:
+                offsets.append(start + kept[end - counted - 1] + 1)
+                end = next(wanted, None)
+        if end is None:
+            break
+        counted += here
+    return offsets
+
+
+class _Database:
+    """Patterns compiled for Hyperscan (Vectorscan on other processors than x86)."""
+
+    def __init__(self, patterns: dict[_Pattern, list[int]]) -> None:
+        self._names = [(pattern.decoders, tuple(values)) for pattern, values in patterns.items()]
+        # One scan at a time uses a database's scratch space.
+        self._lock = Lock()
+        self._database: Any = None
+        if patterns:
+            import hyperscan
+
+            flags = [
+                hyperscan.HS_FLAG_DOTALL
+                | hyperscan.HS_FLAG_MULTILINE
+                | (hyperscan.HS_FLAG_CASELESS if pattern.caseless else 0)
+                for pattern in patterns
+            ]
+            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            self._database.compile(
+                expressions=[pattern.expression for pattern in patterns],
+                ids=list(range(len(patterns))),
+                elements=len(patterns),
+                flags=flags,
+            )
+
+    def scan(self, data: bytes) -> list[tuple[int, tuple[str, ...], tuple[int, ...]]]:
+        """Return where patterns end, and what they are."""
+        found: list[tuple[int, int]] = []
+
+        def note(number: int, start: int, end: int, flags: int, context: object) -> None:
+            del start, flags, context
+            found.append((end, number))
+
+        if self._database is not None and data:
+            with self._lock:
+                self._database.scan(data, match_event_handler=note)
+        return [(end, *self._names[number]) for end, number in found]
+
+
+@cache
+def _shapes() -> _Database:
+    """Return what tells that everything is encoded: it is the same for all values."""
+    shapes = [
+        *(_Pattern(shape, (DUMP,), caseless=True) for shape in ROW_SHAPES),
+        *(_Pattern(shape, (ESCAPES,), caseless=True) for shape in _DENSE_SHAPES),
+        *(_Pattern(shape, (NUMBERS,), caseless=True) for shape in _NUMBER_SHAPES),
+    ]
+    return _Database({shape: [] for shape in shapes})
+
+
+@cache
+def _colour_shapes() -> _Database:
+    return _Database({_Pattern(_COLOUR_SHAPE, (COLOURS,)): []})
+
+
+def _patterns(text: bytes) -> Iterator[_Pattern]:
+    """Make what is looked for among letters and digits."""
+    pieces = _pieces(text)
+    for piece in pieces:
+        if expression := _skeleton(piece):
+            yield _Pattern(expression)
+        yield from _encoded(piece)
+    plain = unescaped(text)
+    if plain is not None:
+        # The value itself looks escaped: its reading may be printed, and so may the reading be escaped again.
+        for piece in _pieces(plain.data):
+            if expression := _skeleton(piece):
+                yield _Pattern(expression)
+    if len(text) >= PIECE_BYTES // 2 and len(pieces) == 1:
+        # A second place, should a line break that is itself escaped go through the first.
+        yield from _base64(text[-_LITERAL_BYTES:], (BASE64,))
+    wide = (_longest_run(pieces[0]) or text)[:8].decode("latin-1").encode("utf-16-le")
+    yield from _base64(wide, (BASE64,))
+
+
+def _encoded(piece: bytes) -> Iterator[_Pattern]:
+    run = _longest_run(piece)
+    # What is encoded may have been escaped before, so letters and digits are the better choice.
+    base64_of = run if len(run) >= _ENOUGH else piece
+    hex_of = run if len(run) >= _FEW else piece
+    yield from _base64(base64_of[:_LITERAL_BYTES], (BASE64,))
+    yield _Pattern(hex_of[:8].hex().encode(), (HEX,), caseless=True)
+
+
+def _pieces(text: bytes) -> list[bytes]:
+    """Cut a value into pieces of about equal length."""
+    count = max(1, len(text) // PIECE_BYTES)
+    size = -(-len(text) // count)
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def _longest_run(piece: bytes) -> bytes:
+    return max(_RUN.findall(piece), key=len, default=b"")
+
+
+def _skeleton(piece: bytes) -> bytes:
+    """Join a piece's letters and digits, with room for what an escape of the rest leaves between them."""
+    runs = list(_RUN.finditer(piece))
+    if sum(len(run.group()) for run in runs) < _FEW:
+        return b""
+    first = last = max(range(len(runs)), key=lambda index: len(runs[index].group()))
+    length = len(runs[first].group())
+    while length < _ENOUGH and (first > 0 or last + 1 < len(runs)):
+        if last + 1 < len(runs):
+            last += 1
+            length += len(runs[last].group())
+        else:
+            first -= 1
+            length += len(runs[first].group())
+    if first == last:
+        return runs[first].group()[:_LITERAL_BYTES]
+    expression = runs[first].group()
+    for before, run in zip(runs[first:last], runs[first + 1 : last + 1], strict=True):
+        gap = _GAP_PER_BYTE * (run.start() - before.end())
+        if gap > _MAX_GAP:
+            return b""
+        expression += b".{0,%d}" % gap + run.group()
+    return expression
+
+
+def _base64(text: bytes, decoders: tuple[str, ...]) -> Iterator[_Pattern]:
+    """Make the characters that are the same whatever stands before and behind, for each alignment."""
+    for before, skipped in ((0, 0), (1, 2), (2, 3)):
+        encoded = base64.b64encode(b"\0" * before + text)
+        certain = encoded[skipped : (before + len(text)) * 8 // 6].translate(None, b"+/=")
+        if len(certain) >= _FEW:
+            yield _Pattern(certain, decoders)
+
+
+def _patterns_in_output(text: bytes) -> Iterator[_Pattern]:
+    """Make what is looked for in the output itself: values of few letters and digits, and UTF-16."""
+    if not _skeleton(text[: 2 * PIECE_BYTES]):
+        yield _Pattern(_tolerant(text))
+        yield _Pattern(_literal(text[:_LITERAL_BYTES]))
+    try:
+        characters = text.decode("utf-8")[:8]
+    except UnicodeDecodeError:
+        return
+    if not characters.isascii():
+        for encoding in ("utf-16-le", "utf-16-be"):
+            yield _Pattern(_literal(characters.encode(encoding)), (UTF16,))
+
+
+def _literal(text: bytes) -> bytes:
+    return b"".join(b"\\x%02x" % byte for byte in text)
+
+
+def _tolerant(text: bytes) -> bytes:
+    """Match the beginning of a text in which each character may be escaped in any way."""
+    units = []
+    for character in text.decode("utf-8", "surrogateescape")[:_TOLERANT_CHARS]:
+        encoded = character.encode("utf-8", "surrogateescape")
+        forms = [_literal(encoded), b"".join(b"%%(?:25){0,3}%02x" % byte for byte in encoded)]
+        if len(encoded) == 1:
+            forms += [b"\\\\+(?:u00|x)%02x" % encoded[0], b"\\\\+%03o" % encoded[0]]
+            forms += [b"&(?:amp;){0,2}(?:#0*%d|#x0*%02x|[a-z]{2,8});" % (encoded[0], encoded[0])]
+            forms += [_literal(encoded * 2)] if encoded in b"%$" else []
+        else:
+            forms += [b"\\\\+u[0-9a-f]{4}", b"\\\\+[0-7]{3}", b"\\\\+x[0-9a-f]{2}", b"&[#a-z0-9]{2,10};"]
+        units.append(b"(?i:" + b"|".join(forms) + b")")
+    return b"[\\\\'\"\\x00\\s]*".join(units)

@@ -1,0 +1,117 @@
+"""Masks secrets in a stream, whatever chunks it comes in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.redaction.search import REACH, Search
+from iac_ci_common.redaction.secret_values import secret_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from iac_ci_common.redaction.decoding import Span
+
+MASK: Final = b"***"
+
+_BLOCK_BYTES: Final = 128 * 1024
+"""How much is searched at once. Blocks begin at multiples of it, so that chunks make no difference to what is found."""
+
+_CONTEXT_BYTES: Final = 2 * REACH
+"""What is kept of the stream before the block, and held back of its end: a secret may reach into both."""
+
+
+class Redactor:
+    """Masks values in a stream of bytes: ``feed`` it, and ``finish`` it.
+
+    At most a block of 128 KiB and 2 KiB around it are held back, whatever the values are; ``release`` returns what is
+    held back of a stream that rests. A masked span becomes ``***``, one for each line that it touches. The same bytes
+    are masked in the same way in whatever chunks they come, as long as nothing is released early.
+    """
+
+    def __init__(self, values: Iterable[str], *, also: Iterable[str] = (), never: Iterable[str] = ()) -> None:
+        """Prepare to mask ``values``, their secret parts (see ``secret_values``) and ``also``, but not ``never``."""
+        self._search = Search(secret_values(values, also=also, never=never))
+        self._idle = self._search.empty
+        self._data = bytearray()
+        self._shown = 0
+        """Bytes at the beginning of ``_data`` that were returned before."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next chunk; return what of the stream is certain."""
+        if self._idle:
+            return chunk
+        self._data += chunk
+        parts: list[bytes] = []
+        while len(self._data) - self._shown >= _BLOCK_BYTES + _CONTEXT_BYTES:
+            parts.append(self._next(self._shown + _BLOCK_BYTES + _CONTEXT_BYTES, held=_CONTEXT_BYTES))
+        return b"".join(parts)
+
+    def release(self) -> bytes:
+        """Return the complete lines that are held back, for people who watch a stream that rests.
+
+        What a secret's first lines are is certain only when its next ones come: call this when nothing came for a
+        while.
+        """
+        line = self._data.rfind(b"\n") + 1
+        return self._next(len(self._data), held=len(self._data) - line) if line > self._shown else b""
+
+    def finish(self) -> bytes:
+        """Return what was held back; the redactor may then begin another stream."""
+        rest = self._next(len(self._data), held=0)
+        self.discard()
+        return rest
+
+    def discard(self) -> None:
+        """Forget what was held back, as if it had never come."""
+        self._data.clear()
+        self._shown = 0
+
+    def text(self, text: str) -> str:
+        """Mask a whole text that is no part of the stream."""
+        if self._idle:
+            return text
+        data = text.encode("utf-8", "surrogateescape")
+        return _masked(data, 0, len(data), self._search.spans(data)).decode("utf-8", "replace")
+
+    def _next(self, end: int, *, held: int) -> bytes:
+        """Mask and return what begins behind the part shown before, up to ``held`` bytes before ``end``."""
+        if end <= self._shown:
+            return b""
+        data = bytes(memoryview(self._data)[:end])
+        spans = _by_line(data, self._search.spans(data))
+        limit = end - held
+        for start, last in spans:
+            # A mask is not cut, unless it is as long as a block.
+            if start < limit < last and start > self._shown:
+                limit = start
+        masked = _masked(data, self._shown, limit, spans)
+        forget = max(0, limit - _CONTEXT_BYTES)
+        del self._data[:forget]
+        self._shown = limit - forget
+        return masked
+
+
+def _by_line(data: bytes, spans: Sequence[Span]) -> Sequence[Span]:
+    """Cut spans at line ends, and leave out the white space around the cuts: lines stay lines."""
+    if all(data.find(b"\n", start, end) < 0 for start, end in spans):
+        return spans
+    found: list[Span] = []
+    for start, end in spans:
+        position = start
+        for line in data[start:end].split(b"\n"):
+            first = position + len(line) - len(line.lstrip())
+            last = position + len(line.rstrip())
+            if last > first:
+                found.append((first, last))
+            position += len(line) + 1
+    return found
+
+
+def _masked(data: bytes, start: int, end: int, spans: Iterable[Span]) -> bytes:
+    """Return ``data[start:end]`` with a mask in the place of each span; spans are in order and disjoint."""
+    inside = [(first, last) for first, last in spans if last > start and first < end]
+    ends = [start, *(last for _, last in inside)]
+    starts = [*(first for first, _ in inside), end]
+    # Where a span begins before the part or ends behind it, the slice is empty.
+    return MASK.join([data[first:last] for first, last in zip(ends, starts, strict=True)])
