@@ -17,6 +17,12 @@ MAX_COMMANDS: Final = 100
 MAX_COMMAND_CHARS: Final = 16_384
 """Longest single command, in characters. The kernel refuses one argument over 128 KiB (execve(2), MAX_ARG_STRLEN)."""
 
+MAX_MASK_ENTRIES: Final = 256
+"""Most entries of ``mask.also`` and of ``mask.never``."""
+
+MAX_MASK_CHARS: Final = 1024
+"""Longest entry of ``mask``."""
+
 MAX_DEPENDENCIES: Final = 1000
 """Most dependencies of one order."""
 

@@ -81,6 +81,16 @@ class JobSecrets:
                 origin.setdefault(name, source)
         return {name: value for name, value in found.items() if name not in order.env_vars}
 
+    def keyed(self, order: Order) -> tuple[str, ...]:
+        """Return the variables of an order that are keys of JSON secrets; those of a secret that is missing are not."""
+        found: set[str] = set()
+        for place in [*order.ssm_paths, *order.secret_manager_paths]:
+            location = parse_location(place)
+            text = self._read[_whole(location)]
+            if isinstance(text, str) and (location.key is not None or isinstance(_json(text), dict)):
+                found |= set(self._spread(location))
+        return tuple(sorted(found - set(order.secrets)))
+
     def _parts(self, order: Order) -> Iterator[tuple[str, Callable[[], Mapping[str, str]]]]:
         for text in [*order.ssm_paths, *order.secret_manager_paths]:
             yield text, partial(self._spread, parse_location(text))

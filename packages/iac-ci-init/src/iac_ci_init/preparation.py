@@ -17,6 +17,7 @@ from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import build_rows, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.job import Mask
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from iac_ci_common.initial_rows import InitialRows
-    from iac_ci_common.models.job import Job, Order
+    from iac_ci_common.models.job import Job
     from iac_ci_common.ports import Clock, CodeStore, Logger, Objects, Parallel, Runs, Sealer, Secrets
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_vcs.ports import Reports, Repositories
@@ -143,7 +144,8 @@ class Preparer:
         if problems:
             raise PreparationFailed("; ".join(dict.fromkeys(problems)), run_id=stored.run_id)
         uploads = [
-            partial(self._upload, stored, index, order, sealed.get(index)) for index, order in enumerate(job.orders)
+            partial(self._upload, stored, index, secrets.keyed(order), sealed.get(index))
+            for index, order in enumerate(job.orders)
         ]
         with permanent("the packages could not be stored"):
             for answer in ports.parallel.run(uploads):
@@ -210,8 +212,10 @@ class Preparer:
             sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
         )
 
-    def _upload(self, stored: StoredJob, index: int, order: Order, sealed: _Sealed | None) -> None:
+    def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...], sealed: _Sealed | None) -> None:
         num = order_num(index)
+        order = stored.job.orders[index]
+        mask = stored.job.mask or Mask()
         manifest = Manifest(
             run_id=stored.run_id,
             order_num=num,
@@ -220,6 +224,9 @@ class Preparer:
             cmds=tuple(order.cmds),
             folder=order.git_folder,
             env_vars=order.env_vars,
+            mask_also=tuple(mask.also),
+            mask_never=tuple(mask.never),
+            keyed=keyed,
             sealed=sealed is not None,
             sealed_with_age=sealed is not None and sealed.identity is not None,
         )

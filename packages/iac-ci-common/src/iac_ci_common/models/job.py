@@ -53,6 +53,29 @@ class Payload(BaseModel):
 _CONFIGURATION_ONLY: Final = "it is a field of a repository's .iac-ci.yml, not of a job that is sent"
 
 
+MaskEntry = Annotated[
+    StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_MASK_CHARS, pattern=r"^[^\x00]*$")
+]
+
+
+class Mask(Payload):
+    """What is masked in output beside the secrets, and what is not.
+
+    An entry is the name of a variable that an order has, and stands for its value; any other entry is a text itself.
+    """
+
+    also: list[MaskEntry] = Field(
+        default_factory=list,
+        max_length=limits.MAX_MASK_ENTRIES,
+        description="Variables (of `env_vars`, say) or texts to mask like secrets; texts of at least 4 characters.",
+    )
+    never: list[MaskEntry] = Field(
+        default_factory=list,
+        max_length=limits.MAX_MASK_ENTRIES,
+        description="Variables or texts to leave readable though they are secret, or part of a secret.",
+    )
+
+
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
@@ -149,6 +172,7 @@ class Job(Payload):
     max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
         None, description="Most orders running at once; the stack's limit if none is given."
     )
+    mask: Mask | None = Field(None, description="What is masked in the output of all orders beside their secrets.")
     orders: list[Order] = Field(
         min_length=1, max_length=limits.MAX_ORDERS, description="The orders, numbered `0001`, … in this sequence."
     )

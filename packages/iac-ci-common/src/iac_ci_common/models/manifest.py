@@ -28,5 +28,10 @@ class Manifest(StoredShape):
     cmds: tuple[str, ...] = Field(min_length=1)
     folder: str | None = Field(None, description="Folder inside the code in which the commands run.")
     env_vars: dict[str, str] = Field(default_factory=dict)
+    mask_also: tuple[str, ...] = Field((), description="The job's `mask.also`.")
+    mask_never: tuple[str, ...] = Field((), description="The job's `mask.never`.")
+    keyed: tuple[str, ...] | None = Field(
+        None, description="Variables that are keys of JSON secrets; None in packages of versions that did not say so."
+    )
     sealed: bool = False
     sealed_with_age: bool = False

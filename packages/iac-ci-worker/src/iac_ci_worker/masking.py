@@ -1,0 +1,37 @@
+"""What is masked in an order's output: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_common.redaction import Redactor
+from iac_ci_common.redaction.secret_values import is_plain_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from iac_ci_common.models.manifest import Manifest
+
+
+def redactor_of(manifest: Manifest, secrets: Mapping[str, str]) -> Redactor:
+    """Make the redactor of an order from its secrets and its job's ``mask``."""
+    variables = {**manifest.env_vars, **secrets}
+    never = set(_values(manifest.mask_never, variables))
+    masked = [value for name, value in secrets.items() if not _is_plain(name, manifest)]
+    return Redactor(masked, also=_values(manifest.mask_also, variables), never=never)
+
+
+def _values(entries: Iterable[str], variables: Mapping[str, str]) -> Iterator[str]:
+    """Read each entry as the name of a variable, or else as a text."""
+    for entry in entries:
+        yield variables.get(entry, entry)
+
+
+def _is_plain(name: str, manifest: Manifest) -> bool:
+    """Return whether a variable is a key of a JSON secret under which nothing secret stands: engine, port, username.
+
+    A package that does not say where its variables come from was made by an older version: there, keys of JSON secrets
+    are known by their small letters.
+    """
+    keyed = name in manifest.keyed if manifest.keyed is not None else name.islower()
+    return keyed and is_plain_key(name) and name not in manifest.mask_also
