@@ -17,9 +17,11 @@ from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_N
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.work import Work, WorkUrls
 from iac_ci_common.packing import write
+from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import FakeClock, MemoryLogger, MemoryObjects, MemorySealer
 from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_worker import log_writer
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome, log_tail, seconds_left, verdict
 from iac_ci_worker.processes import descendants
@@ -57,7 +59,9 @@ class MemoryExchange:
 
 
 class World:
-    def __init__(self, cmds, *, env=None, secrets=None, age=False, folder=None, timeout=300, settings=None, grace=0.3):
+    def __init__(
+        self, cmds, *, env=None, secrets=None, age=False, folder=None, timeout=300, settings=None, grace=0.3, **manifest
+    ):
         self.clock = FakeClock(START)
         self.objects = MemoryObjects(self.clock)
         self.sealer = MemorySealer()
@@ -66,7 +70,7 @@ class World:
         files = {
             MANIFEST_NAME: Manifest(
                 run_id=RUN_ID, order_num="0001", order_name="order", flow_id="f", cmds=tuple(cmds), folder=folder,
-                env_vars=env or {}, sealed=secrets is not None, sealed_with_age=age,
+                env_vars=env or {}, sealed=secrets is not None, sealed_with_age=age, **manifest,
             ).model_dump_json().encode()
         }  # fmt: skip
         if secrets is not None:
@@ -365,3 +369,113 @@ def test_a_log_of_a_hundred_megabytes_is_kept_whole_its_end_shown_and_no_secret_
     whole = world.objects.get(keys.log(*PLACE))
     assert SECRET.encode() not in whole
     assert whole.count(b"and what else an order prints\n") == size // (len(line) + 1)
+
+
+DATABASE = {"engine": "postgres", "port": "5432", "ssl": "true", "username": "admin", "password": "s3cr3t-Pa55"}
+
+
+@pytest.mark.parametrize("keyed", [tuple(DATABASE), None])
+def test_only_what_is_secret_of_a_database_s_secret_is_masked(keyed):
+    world = World(["echo $engine $port $ssl $username $password"], secrets=DATABASE, keyed=keyed)
+    assert world.run().log_tail.endswith("\npostgres 5432 true admin ***\n")
+
+
+def test_a_variable_that_the_job_names_itself_is_secret_whatever_it_is_called():
+    world = World(["echo $name $ENGINE"], secrets={"name": "named-alone", "ENGINE": "enigma-engine"}, keyed=())
+    assert world.run().log_tail.endswith("\n*** ***\n")
+
+
+def test_a_job_says_what_else_is_masked_and_what_is_not():
+    world = World(
+        ["echo $HOST $TOKEN $OTHER literal-text 12345"],
+        env={"HOST": "db.internal"},
+        secrets={"TOKEN": "a-secret-token", "OTHER": "another-secret"},
+        mask_also=("HOST", "literal-text", "12345"),
+        mask_never=("TOKEN", "another-secret"),
+    )
+    assert world.run().log_tail.endswith("\n*** a-secret-token another-secret *** ***\n")
+
+
+def test_changes_are_counted_in_what_was_printed_not_in_what_is_shown():
+    secrets = {"TOKEN": "3 to change, 2 to destroy"}
+    result = World(["echo 'Plan: 1 to add, 3 to change, 2 to destroy.'"], secrets=secrets).run()
+    assert result.log_tail.endswith("\nPlan: 1 to add, ***.\n")
+    assert (result.changes.add, result.changes.change, result.changes.destroy) == (1, 3, 2)
+
+
+def test_nothing_that_leaves_the_worker_shows_a_secret():
+    command = f'set -x; echo "$TOKEN"; ps -ef; exec false "{SECRET}"'
+    world = World([command], secrets={"TOKEN": SECRET})
+    result = world.run()
+    assert "***" in result.failed_command
+    everything = b"".join(body for key, body in world.objects.objects.items() if "exec" not in key)
+    assert SECRET.encode() not in everything
+    assert SECRET not in repr(world.logger.lines)
+
+
+class TestLogWriter:
+    """The pipe is always read, whatever becomes of the output."""
+
+    @pytest.fixture
+    def waiting(self, tmp_path):
+        return log_writer.WaitingOutput(tmp_path)
+
+    def test_output_comes_out_as_it_came_in(self, waiting, monkeypatch):
+        monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)
+        chunks = [bytes([number]) * 7 for number in range(100)]
+        taken = b""
+        for number, chunk in enumerate(chunks):
+            waiting.put(chunk)
+            if number % 3 == 0:
+                taken += waiting.take()[0]
+        while (item := waiting.take()) is not None:
+            assert item[1] == 0
+            taken += item[0]
+        assert taken == b"".join(chunks)
+
+    def test_what_is_too_much_is_counted_and_never_waited_for(self, waiting, monkeypatch):
+        monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)
+        monkeypatch.setattr(log_writer, "MAX_WAITING_BYTES", 20)
+        for _ in range(10):
+            waiting.put(b"0123456789")
+        assert [waiting.take(), waiting.take(), waiting.take()] == [(b"0123456789", 0), (b"0123456789" * 2, 70), None]
+
+    def test_a_full_disk_loses_output_and_nothing_else(self, waiting, monkeypatch):
+        def full(*arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)
+        monkeypatch.setattr(os, "pwrite", full)
+        for _ in range(3):
+            waiting.put(b"0123456789")
+        assert [waiting.take(), waiting.take()] == [(b"0123456789", 20), None]
+
+    def test_who_gives_up_keeps_the_end(self, waiting, monkeypatch):
+        monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)
+        monkeypatch.setattr(log_writer, "_KEPT_BYTES", 5)
+        for number in range(4):
+            waiting.put(b"chunk-%d " % number)
+        waiting.give_up()
+        assert [waiting.take(), waiting.take(), waiting.take()] == [(b"", 27), (b"nk-3 ", 0), None]
+
+    def test_the_log_says_what_is_missing_and_no_part_of_a_secret_is_shown_around_it(self, tmp_path, monkeypatch):
+        taken = [(b"one\nplanted-wor", 1000), (b"ker-secret\ntwo\n", 0), None, None]
+        monkeypatch.setattr(log_writer.WaitingOutput, "take", lambda self: taken.pop(0))
+        reading, writing = os.pipe()
+        os.close(writing)
+        writer = log_writer.LogWriter(reading, tmp_path / "log", Redactor([SECRET]))
+        writer.start()
+        writer.finish(30)
+        lines = (tmp_path / "log").read_text().splitlines()
+        assert lines == ["one", "[iac-ci] 1000 bytes came faster than they could be masked and are left out", "two"]
+        (tmp_path / "log").unlink()
+
+    def test_a_fault_in_masking_shows_nothing_and_ends_no_command(self, monkeypatch):
+        def broken(self, chunk):
+            raise RuntimeError(chunk)
+
+        monkeypatch.setattr(Redactor, "feed", broken)
+        result = World(['echo "$TOKEN"; sleep 0.2; echo more'], secrets={"TOKEN": SECRET}).run()
+        assert result.status is OrderState.SUCCEEDED
+        assert "masking failed (RuntimeError)" in result.log_tail
+        assert SECRET not in result.log_tail

@@ -6,7 +6,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.limits import LOG_TAIL_BYTES
@@ -14,8 +14,8 @@ from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
+from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.packages import Package, open_package
-from iac_ci_worker.plan_summary import ChangeCounter
 from iac_ci_worker.runner import Commands, Stopped
 from iac_ci_worker.workspace import open_workspace
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from iac_ci_worker.runner import Runner
     from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
-
-
-_CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ class _Ran:
     verdict: Verdict
     exit_code: int | None = None
     failed_command: str | None = None
+    changes: Changes | None = None
 
 
 class Worker:
@@ -87,7 +85,7 @@ class Worker:
             redactor = Redactor([])
             try:
                 package = open_package(work, workspace, ports.objects, ports.sealer)
-                redactor = Redactor(package.secrets.values())
+                redactor = redactor_of(package.manifest, package.secrets)
                 ran = self._run(work, claim.claimed_at, workspace, package, redactor)
             except Stopped:
                 ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was stopped", failed=True))
@@ -109,7 +107,7 @@ class Worker:
         outcome = self._ports.runner.run(commands, workspace.log, redactor)
         judged = verdict(outcome, seconds)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
-        return _Ran(judged, outcome.exit_code, failed)
+        return _Ran(judged, outcome.exit_code, failed, outcome.changes)
 
     def _environment(self, work: Work, workspace: Workspace, package: Package) -> dict[str, str]:
         """Return the commands' environment. It contains only the variables that are named here."""
@@ -139,7 +137,7 @@ class Worker:
                 ports.objects.store_log(work.urls, workspace.log)
                 stored = True
             except IacCiError as error:
-                ports.logger.warning("log upload failed", run_id=work.run_id, error=error.message)
+                ports.logger.warning("log upload failed", run_id=work.run_id, error=redactor.text(error.message))
                 reason = f"{reason + '; ' if reason else ''}the whole log could not be stored"
         tail, truncated = log_tail(_end_of(workspace.log, size), whole=size)
         ended = ports.clock.now()
@@ -156,7 +154,7 @@ class Worker:
                 started_at=started,
                 ended_at=ended,
                 duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
-                changes=_changes(workspace.log),
+                changes=ran.changes,
                 log_tail=tail,
                 log_truncated=truncated,
                 log_bytes=size,
@@ -171,13 +169,3 @@ def _end_of(log: Path, size: int) -> bytes:
     with log.open("rb") as file:
         file.seek(max(0, size - LOG_TAIL_BYTES))
         return file.read(LOG_TAIL_BYTES)
-
-
-def _changes(log: Path) -> Changes | None:
-    if not log.exists():
-        return None
-    counter = ChangeCounter()
-    with log.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            counter.feed(chunk)
-    return counter.result()

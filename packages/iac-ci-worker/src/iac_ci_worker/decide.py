@@ -12,6 +12,7 @@ from iac_ci_common.states import OrderState
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_common.models.changes import Changes
     from iac_ci_common.models.work import Work
 
 
@@ -25,12 +26,16 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of the commands. ``command`` is the index (from 0) of the last one that was started."""
+    """The end of the commands. ``command`` is the index (from 0) of the last one that was started.
+
+    ``changes`` are those that the commands announced in what they printed, before anything was masked.
+    """
 
     ending: Ending
     exit_code: int | None
     command: int
     commands: int
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True, slots=True)

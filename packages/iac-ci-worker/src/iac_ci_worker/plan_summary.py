@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any, Final
 
 from iac_ci_common.models.changes import Changes, Operation
@@ -35,6 +36,34 @@ _INTERESTING: Final = re.compile(
 )
 
 
+@cache
+def _words() -> Any:
+    """Return the compiled words of which one stands in each line of interest."""
+    import hyperscan
+
+    words = (
+        b"Plan:",
+        b"omplete!",
+        b"No changes",
+        b"Your infrastructure matches",
+        b'"change_summary"',
+        b'"resource_changes"',
+    )
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    flags = [hyperscan.HS_FLAG_SINGLEMATCH] * len(words)
+    database.compile(
+        expressions=list(words), ids=list(range(len(words))), elements=len(words), flags=flags, literal=True
+    )
+    return database
+
+
+def _announces(chunk: bytes) -> bool:
+    """Return whether a piece may announce changes; `re` would take longer for this than all the masking."""
+    found: list[int] = []
+    _words().scan(chunk, match_event_handler=lambda number, *_: found.append(number))
+    return bool(found)
+
+
 class ChangeCounter:
     """Parses a log in chunks. Memory is limited by the longest line, at most ``MAX_LINE_BYTES``."""
 
@@ -53,7 +82,7 @@ class ChangeCounter:
         self._hold(chunk[:first])
         self._end_line()
         # Most chunks have no plan and are not split into lines.
-        if _INTERESTING.search(chunk, first, last):
+        if _announces(chunk):
             for line in chunk[first + 1 : last].split(b"\n"):
                 self._parse_line(line)
         self._hold(chunk[last + 1 :])

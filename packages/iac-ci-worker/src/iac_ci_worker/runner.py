@@ -7,13 +7,13 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from iac_ci_common.limits import KILL_GRACE_SECONDS
 from iac_ci_worker.decide import Ending, Outcome
+from iac_ci_worker.log_writer import LogWriter
 from iac_ci_worker.processes import end_descendants, end_group
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
     from iac_ci_common.redaction import Redactor
 
-MAX_LOG_BYTES: Final = 512 * 1024 * 1024
-"""Most bytes of the log that are stored; the commands may print more."""
-
-_CHUNK: Final = 64 * 1024
-_DRAIN_SECONDS: Final = 5.0
+_MAX_SHOWN_COMMAND_BYTES: Final = 32 * 1024
+_DRAIN_SECONDS: Final = 20.0
+"""How long output may take to be written once no process is left; longer where the order has more time."""
 
 
 class Stopped(BaseException):
@@ -62,21 +60,22 @@ class BashRunner:
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
         """Run the commands until one fails, they reach their time-out, or the worker is stopped."""
         reading, writing = os.pipe()
-        writer = _LogWriter(reading, log, redactor)
+        writer = LogWriter(reading, log, redactor)
         writer.start()
+        until = time.monotonic() + commands.seconds
         try:
-            return self._run_all(commands, writing)
+            outcome = self._run_all(commands, writing, until)
         finally:
             end_descendants()
             os.close(writing)
-            writer.join(_DRAIN_SECONDS)
+            changes = writer.finish(max(_DRAIN_SECONDS, until - time.monotonic()))
+        return replace(outcome, changes=changes)
 
-    def _run_all(self, commands: Commands, output: int) -> Outcome:
-        until = time.monotonic() + commands.seconds
+    def _run_all(self, commands: Commands, output: int, until: float) -> Outcome:
         code = 0
         number = 0
         for number, command in enumerate(commands.cmds):
-            os.write(output, f"$ {command}\n".encode("utf-8", "surrogateescape")[: _CHUNK // 2])
+            os.write(output, f"$ {command}\n".encode("utf-8", "surrogateescape")[:_MAX_SHOWN_COMMAND_BYTES])
             process = subprocess.Popen(  # noqa: S603 - the order's own command
                 [self._bash, "-euo", "pipefail", "-c", command],
                 cwd=commands.folder,
@@ -105,33 +104,3 @@ class BashRunner:
             process.wait(self._grace)
         end_group(process.pid, signal.SIGKILL)
         process.wait()
-
-
-class _LogWriter(threading.Thread):
-    """Reads the commands' output, redacts it and writes it to the log, in chunks."""
-
-    def __init__(self, reading: int, log: Path, redactor: Redactor) -> None:
-        super().__init__(name="log", daemon=True)
-        self._reading = reading
-        self._log = log
-        self._redactor = redactor
-        self._written = 0
-
-    def run(self) -> None:
-        descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "ab", buffering=0) as file, os.fdopen(self._reading, "rb", buffering=0) as source:
-            while chunk := source.read(_CHUNK):
-                self._write(file.write, self._redactor.feed(chunk))
-            self._write(file.write, self._redactor.finish())
-
-    def _write(self, write: object, data: bytes) -> None:
-        room = MAX_LOG_BYTES - self._written
-        if room <= 0 or not data:
-            return
-        if len(data) > room:
-            data = (
-                data[:room]
-                + f"\n[iac-ci] the log has more than {MAX_LOG_BYTES} bytes; the rest is not stored\n".encode()
-            )
-        self._written += len(data)
-        write(data)  # type: ignore[operator]

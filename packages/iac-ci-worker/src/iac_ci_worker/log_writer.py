@@ -1,0 +1,198 @@
+"""Writes what the commands print into the log, masked, without ever making them wait."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import tempfile
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_worker.plan_summary import ChangeCounter
+
+if TYPE_CHECKING:
+    from io import FileIO
+    from pathlib import Path
+
+    from iac_ci_common.models.changes import Changes
+    from iac_ci_common.redaction import Redactor
+
+MAX_LOG_BYTES: Final = 512 * 1024 * 1024
+"""Most bytes of the log that are stored; the commands may print more."""
+
+MAX_WAITING_BYTES: Final = 512 * 1024 * 1024
+"""Most bytes that wait in a file to be masked. What comes on top is left out, and the log says so: how fast output is
+masked must not decide how an order ends."""
+
+_MEMORY_BYTES: Final = 16 * 1024 * 1024
+_KEPT_BYTES: Final = 1024 * 1024
+_PIPE_BYTES: Final = 1024 * 1024
+_LAST_SECONDS: Final = 10.0
+
+
+class LogWriter(threading.Thread):
+    """Reads a pipe as fast as it is filled, and masks what came whenever the pipe is empty.
+
+    The changes that the commands announce are counted in what they printed, before anything is masked: a mask may hide
+    a number.
+    """
+
+    def __init__(self, reading: int, log: Path, redactor: Redactor) -> None:
+        """Read the descriptor ``reading`` to its end; this writer closes it."""
+        super().__init__(name="log", daemon=True)
+        with contextlib.suppress(OSError):
+            # A system may allow less; the writer then reads more often.
+            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._reading = reading
+        self._log = log
+        self._redactor = redactor
+        self._counter = ChangeCounter()
+        self._waiting = WaitingOutput(log.parent)
+        self._written = 0
+        self._until: float | None = None
+        self._within_line = False
+
+    def finish(self, seconds: float) -> Changes | None:
+        """Wait until all is written and return the changes that were announced.
+
+        What is not written after ``seconds`` is left out but for its end.
+        """
+        self._until = time.monotonic() + seconds
+        self.join(seconds + _LAST_SECONDS)
+        return self._counter.result()
+
+    def run(self) -> None:
+        """Read and write until the pipe's other end is closed everywhere, and all is written."""
+        descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
+            try:
+                self._read_all(file)
+            finally:
+                os.close(self._reading)
+            gave_up = False
+            while taken := self._waiting.take():
+                self._write(file, *taken)
+                if not gave_up and self._until is not None and time.monotonic() > self._until:
+                    gave_up = True
+                    self._waiting.give_up()
+            self._keep(file, self._redactor.finish())
+
+    def _read_all(self, file: FileIO) -> None:
+        while True:
+            # With nothing to mask, wait for the commands.
+            ready, _, _ = select.select([self._reading], [], [], 0 if self._waiting else None)
+            if not ready:
+                if taken := self._waiting.take():
+                    self._write(file, *taken)
+                continue
+            chunk = os.read(self._reading, _PIPE_BYTES)
+            if not chunk:
+                return
+            self._waiting.put(chunk)
+
+    def _write(self, file: FileIO, chunk: bytes, lost: int) -> None:
+        self._counter.feed(chunk)
+        if self._within_line:
+            # The rest of a line of which the beginning was left out may be the rest of a secret.
+            _, newline, chunk = chunk.partition(b"\n")
+            self._within_line = not newline
+        try:
+            self._keep(file, self._redactor.feed(chunk))
+        except Exception as error:  # noqa: BLE001 - a fault in masking shows nothing and ends no command
+            self._redactor.discard()
+            self._keep(file, f"[iac-ci] masking failed ({type(error).__name__}); output is left out\n".encode())
+            self._within_line = True
+        if lost:
+            self._keep(file, self._redactor.release())
+            self._redactor.discard()
+            note = f"[iac-ci] {lost} bytes came faster than they could be masked and are left out\n"
+            self._keep(file, note.encode())
+            self._within_line = True
+
+    def _keep(self, file: FileIO, data: bytes) -> None:
+        room = MAX_LOG_BYTES - self._written
+        if room <= 0 or not data:
+            return
+        if len(data) > room:
+            note = f"\n[iac-ci] the log has more than {MAX_LOG_BYTES} bytes; the rest is not stored\n".encode()
+            data = data[:room] + note
+        self._written += len(data)
+        file.write(data)
+
+
+class WaitingOutput:
+    """Output that waits to be masked: in memory, and where it is much, in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the file, once it is needed, in ``folder``."""
+        self._folder = folder
+        self._chunks: deque[tuple[bytes, int]] = deque()
+        self._bytes = 0
+        self._file: Any = None
+        self._file_read = self._file_end = 0
+        self._lost = 0
+
+    def __bool__(self) -> bool:
+        """Return whether anything waits."""
+        return bool(self._chunks or self._in_file or self._lost)
+
+    def put(self, chunk: bytes) -> None:
+        """Add a chunk, or count its bytes as lost where too many wait."""
+        if self._lost:
+            self._lost += len(chunk)
+        elif not self._in_file and self._bytes < _MEMORY_BYTES:
+            self._chunks.append((chunk, 0))
+            self._bytes += len(chunk)
+        elif not self._put_into_file(chunk):
+            self._lost += len(chunk)
+
+    def _put_into_file(self, chunk: bytes) -> bool:
+        if self._in_file + len(chunk) > MAX_WAITING_BYTES:
+            return False
+        try:
+            if self._file is None:
+                # Without a name, so that the commands, which may run as the same user, cannot open it.
+                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - used until the end
+            os.pwrite(self._file.fileno(), chunk, self._file_end)
+        except OSError:
+            return False
+        self._file_end += len(chunk)
+        return True
+
+    def take(self) -> tuple[bytes, int] | None:
+        """Return the next chunk with the number of bytes that are lost behind it; None where nothing waits."""
+        if not self:
+            return None
+        chunk, lost = b"", 0
+        if self._chunks:
+            chunk, lost = self._chunks.popleft()
+            self._bytes -= len(chunk)
+        elif self._in_file:
+            chunk = os.pread(self._file.fileno(), min(_PIPE_BYTES, self._in_file), self._file_read)
+            self._file_read += len(chunk)
+            if not self._in_file:
+                self._file_read = self._file_end = 0
+                os.ftruncate(self._file.fileno(), 0)
+        if not self._chunks and not self._in_file:
+            lost, self._lost = lost + self._lost, 0
+        return chunk, lost
+
+    @property
+    def _in_file(self) -> int:
+        return self._file_end - self._file_read
+
+    def give_up(self) -> None:
+        """Leave out what waits, but for its end, where an error would stand."""
+        held = b"".join(chunk for chunk, _ in self._chunks)
+        waiting = len(held) + self._in_file
+        if self._in_file:
+            start = max(self._file_read, self._file_end - _KEPT_BYTES)
+            held += os.pread(self._file.fileno(), self._file_end - start, start)
+            self._file_read = self._file_end = 0
+        kept = held[-_KEPT_BYTES:]
+        self._chunks = deque([(b"", waiting - len(kept)), (kept, 0)] if waiting > len(kept) else [(kept, 0)])
+        self._bytes = len(kept)
