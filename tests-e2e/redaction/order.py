@@ -1,0 +1,101 @@
+"""Runs an order by the real worker: everything but the network is real."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from iac_ci_common import keys
+from iac_ci_common.errors import AlreadyExists
+from iac_ci_common.models.manifest import MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.result import Result
+from iac_ci_common.models.work import Work, WorkUrls
+from iac_ci_common.packing import write
+from iac_ci_common.testing import FakeClock, MemoryLogger, MemoryObjects, MemorySealer
+from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_worker.act import Worker, WorkerPorts
+from iac_ci_worker.runner import BashRunner
+from iac_ci_worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_PLACE = (RUN_ID, "0001")
+_SECONDS = 280
+
+
+@dataclass
+class Ran:
+    """What an order left: its log, its result, and everything else that left the worker."""
+
+    log: bytes
+    result: Result
+    emitted: bytes = field(repr=False)
+
+
+def run(commands: Sequence[str], secrets: dict[str, str], *, path: str | None = None, **manifest: Any) -> Ran:
+    """Run commands with secrets, by the worker; raise ``AssertionError`` where it leaves no result."""
+    clock = FakeClock(START)
+    objects = MemoryObjects(clock)
+    sealer = MemorySealer()
+    logger = MemoryLogger()
+    described = Manifest(
+        run_id=RUN_ID, order_num="0001", order_name="order", flow_id="f", cmds=tuple(commands), sealed=True, **manifest
+    )
+    archive = io.BytesIO()
+    sealed = sealer.seal(secrets, run_id=RUN_ID)
+    write(archive, {MANIFEST_NAME: described.model_dump_json().encode(), SEALED_NAME: sealed})
+    objects.put(keys.package(*_PLACE), archive.getvalue())
+    settings = WorkerSettings(command_path=path or os.environ["PATH"])
+    worker = Worker(WorkerPorts(clock, _Exchange(objects), sealer, BashRunner(), logger), settings)
+    assert worker.run(_work(objects)) is not None
+    result = Result.model_validate_json(objects.get(keys.result(*_PLACE)))
+    log = objects.get(keys.log(*_PLACE)) if result.log_stored else b""
+    stored = [body for key, body in objects.objects.items() if key != keys.package(*_PLACE)]
+    return Ran(log, result, b"\n".join([*stored, repr(logger.lines).encode()]))
+
+
+class _Exchange:
+    """The worker's requests over a bucket in memory."""
+
+    def __init__(self, objects: MemoryObjects) -> None:
+        self._objects = objects
+
+    def claim(self, urls: WorkUrls, claim: Any) -> bool:
+        try:
+            self._objects.use_url(urls.claim, claim.model_dump_json().encode())
+        except AlreadyExists:
+            return False
+        return True
+
+    def fetch(self, url: str, path: Path) -> None:
+        path.write_bytes(self._objects.use_url(url))
+
+    def store_log(self, urls: WorkUrls, path: Path) -> None:
+        self._objects.use_url(urls.log, path.read_bytes())
+
+    def report(self, urls: WorkUrls, result: Result) -> None:
+        self._objects.use_url(urls.result, result.model_dump_json().encode())
+
+
+def _work(objects: MemoryObjects) -> Work:
+    get, put = objects.presign_get, objects.presign_put
+    return Work(
+        run_id=RUN_ID,
+        order_num="0001",
+        trace_id="0" * 16,
+        dispatch="here",
+        timeout=_SECONDS,
+        not_after=START + timedelta(seconds=_SECONDS),
+        urls=WorkUrls(
+            package=get(keys.package(*_PLACE), seconds=600),
+            claim=put(keys.claim(*_PLACE), seconds=600, create_once=True),
+            claim_check=get(keys.claim(*_PLACE), seconds=600),
+            log=put(keys.log(*_PLACE), seconds=600, create_once=False),
+            result=put(keys.result(*_PLACE), seconds=600, create_once=True),
+        ),
+    )
