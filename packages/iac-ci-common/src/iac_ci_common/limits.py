@@ -23,6 +23,9 @@ MAX_MASK_ENTRIES: Final = 256
 MAX_MASK_CHARS: Final = 1024
 """Longest entry of ``mask``."""
 
+MIN_MASKED_CHARS: Final = 4
+"""Shortest text that is masked: shorter ones occur everywhere by chance."""
+
 MAX_DEPENDENCIES: Final = 1000
 """Most dependencies of one order."""
 

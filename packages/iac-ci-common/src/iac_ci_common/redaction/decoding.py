@@ -10,7 +10,8 @@ import binascii
 import html
 import re
 from bisect import bisect_right
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 """First byte, and the one behind the last."""
 
-LOOSE: Final = b" \t\r\n\v\f\0\\'\"+"
-"""Bytes that count for nothing when a value is compared: printers add, double and drop them.
+LOOSE: Final = b" \t\r\n\v\f\0\\'\"`^+"
+"""Bytes that are not compared, because printers add, double and drop them.
 
-``+`` is among them because forms (application/x-www-form-urlencoded) write it for a blank.
+Forms (application/x-www-form-urlencoded) write ``+`` for a blank; PowerShell escapes with a backtick, cmd with ``^``.
 """
 
 TIGHT: Final = b"\0\\'\""
@@ -120,9 +121,9 @@ class Segments:
 
     def source(self, start: int, end: int) -> list[Span]:
         """Return all between the first byte's and the last byte's place."""
-        return [(self._place(start)[0], self._place(end - 1)[1])]
+        return [(self._source_of(start)[0], self._source_of(end - 1)[1])]
 
-    def _place(self, offset: int) -> Span:
+    def _source_of(self, offset: int) -> Span:
         index = bisect_right(self._at, offset) - 1
         first, last = self._from[index]
         if self._copied[index]:
@@ -131,14 +132,26 @@ class Segments:
         return first, last
 
 
-def without(data: bytes, unwanted: bytes) -> Decoded:
-    """Remove single bytes."""
+class Kept:
+    """The input without certain bytes; where the others came from is computed when it is first asked for."""
 
-    def spans() -> tuple[Sequence[int], Sequence[int]]:
-        kept = [index for index, byte in enumerate(data) if byte not in unwanted]
-        return kept, [index + 1 for index in kept]
+    def __init__(self, data: bytes, unwanted: bytes) -> None:
+        self.data = data.translate(None, unwanted)
+        self._input = data
+        self._unwanted = unwanted
 
-    return Positions(data.translate(None, unwanted), spans)
+    @cached_property
+    def _places(self) -> Sequence[int]:
+        return list(compress(range(len(self._input)), self._input.translate(_kept_flags(self._unwanted))))
+
+    def source(self, start: int, end: int) -> list[Span]:
+        """Return all between the first byte's and the last byte's place."""
+        return [(self._places[start], self._places[end - 1] + 1)]
+
+
+@cache
+def _kept_flags(unwanted: bytes) -> bytes:
+    return bytes(byte not in unwanted for byte in range(256))
 
 
 # ── colours ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,6 +201,11 @@ _TOKEN: Final = re.compile(
 _PAIR: Final = re.compile(rb"(?:\\+|%)u([dD][89abAB][0-9a-fA-F]{2})(?:\\+|%)u([dD][c-fC-F][0-9a-fA-F]{2})")
 # Diffs, quotes, comments, line numbers.
 _MARGIN: Final = re.compile(rb"(?m:^)[ \t]*(?:(?:[-+~>|#*]{1,2}[ \t]+|[0-9]{1,7}[\t:|])[ \t]*)+")
+_FRAMES: Final = rb"\xe2[\x94\x95][\x80-\xbf]"
+_CUT_ESCAPE: Final = re.compile(
+    rb"(?:%[0-9a-fA-F]?|\\+(?:[uUx][0-9a-fA-F{]{0,7}|[0-7]{1,2})?|&[#a-zA-Z0-9]{0,8}|=[0-9a-fA-F]?)[ \t]*\r?\n"
+)
+_LINE_BREAK: Final = re.compile(rb"[ \t]*\r?\n(?:[ \t>|#*]|" + _FRAMES + rb")*")
 _BYTE: Final = re.compile(rb"%[0-9a-fA-F]{2}|\\+x[0-9a-fA-F]{2}|\\+[0-7]{3}")
 _LETTERS: Final = {
     ord("a"): b"\a", ord("b"): b"\b", ord("e"): b"\x1b", ord("E"): b"\x1b", ord("f"): b"\f", ord("n"): b"\n",
@@ -209,6 +227,11 @@ def unescaped(data: bytes) -> Decoded | None:
             break
         result = segments if result is None else Chain(result, segments)
     return result
+
+
+def joined(data: bytes) -> Decoded | None:
+    """Join lines, without their margins and frames; None where no line ends within an escape."""
+    return _removed(data, _LINE_BREAK) if _CUT_ESCAPE.search(data) else None
 
 
 def _one_layer(data: bytes) -> Segments | None:
@@ -245,12 +268,12 @@ def _replace(segments: Segments, match: re.Match[bytes], start: int, end: int) -
 
 
 def _replace_backslash(segments: Segments, text: bytes, start: int, end: int) -> None:
-    what = text.lstrip(b"\\")
-    if what[:1] in {b"u", b"U"} or what[:2] == b"x{":
-        segments.replace(_character(int(what[1:].strip(b"{}"), 16)), start, end)
-    elif len(what) == 1:
-        segments.replace(_LETTERS[what[0]], start, end)
-    elif what:
+    escape = text.lstrip(b"\\")
+    if escape[:1] in {b"u", b"U"} or escape[:2] == b"x{":
+        segments.replace(_character(int(escape[1:].strip(b"{}"), 16)), start, end)
+    elif len(escape) == 1:
+        segments.replace(_LETTERS[escape[0]], start, end)
+    elif escape:
         _replace_bytes(segments, text, start)
 
 
@@ -272,29 +295,74 @@ def _replace_bytes(segments: Segments, text: bytes, start: int) -> None:
         segments.replace(character, start + span[0], start + span[1])
 
 
+# ── mail and `cat -v` ───────────────────────────────────────────────────────────────────────────────────────────────
+
+_QUOTED_PRINTABLE: Final = re.compile(rb"(?:=[0-9A-Fa-f]{2})+|=\r?\n")
+_CARETS: Final = re.compile(rb"(?:M-(?:\^[@-_?]|[ -~]))+|\^[@-_]")
+_CARET: Final = re.compile(rb"M-\^(.)|M-(.)|\^(.)")
+
+
+def quoted_printable(data: bytes) -> Decoded | None:
+    """Decode quoted-printable text (RFC 2045, 6.7); None if there is none."""
+    return _replaced(data, _QUOTED_PRINTABLE, _quoted_bytes)
+
+
+def careted(data: bytes) -> Decoded | None:
+    """Decode what ``cat -v`` prints for bytes that are not ASCII; None if there is none."""
+    return _replaced(data, _CARETS, _caret_bytes)
+
+
+def _quoted_bytes(text: bytes) -> Iterator[tuple[bytes, Span]]:
+    if not text.endswith(b"\n"):
+        for start in range(0, len(text), 3):
+            yield bytes.fromhex(text[start + 1 : start + 3].decode()), (start, start + 3)
+
+
+def _caret_bytes(text: bytes) -> Iterator[tuple[bytes, Span]]:
+    for match in _CARET.finditer(text):
+        both, high, low = match.groups()
+        # ``M-`` sets the highest bit; ``^`` stands for a control character, 64 less (127 for ``^?``).
+        value = high[0] if high is not None else (both or low)[0] ^ 0x40
+        yield bytes([value | (0 if low is not None else 0x80)]), match.span()
+
+
+def _replaced(
+    data: bytes, pattern: re.Pattern[bytes], decode: Callable[[bytes], Iterator[tuple[bytes, Span]]]
+) -> Decoded | None:
+    segments: Segments | None = None
+    position = 0
+    for match in pattern.finditer(data):
+        segments = segments or Segments()
+        start, end = match.span()
+        segments.copy(data, position, start)
+        for text, (first, last) in decode(match.group()):
+            segments.replace(text, start + first, start + last)
+        position = end
+    if segments is not None:
+        segments.copy(data, position, len(data))
+    return segments
+
+
 # ── base64, hexadecimal, UTF-16 ──────────────────────────────────────────────────────────────────────────────────────
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _NOT_BASE64: Final = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _HEX_RUN: Final = re.compile(
-    rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}(?:[ \t\r\n:,;.|\"'+-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
+    rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}(?:[ \t\r\n:,;.|\"'+_-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
 )
+_DECIMALS: Final = re.compile(rb"(?:-?[0-9]{1,3}(?:[,; \t\r\n]{1,12}|\\+[nrt])){4,}-?[0-9]{1,3}")
+_DECIMAL: Final = re.compile(rb"-?[0-9]+")
 _HEX_DIGIT: Final = re.compile(rb"(?:0[xX]|\\+x)(?=[0-9a-fA-F]{2})|\\+[nrt]|([0-9a-fA-F])")
 
 
 def base64_decoded(data: bytes) -> Iterator[Decoded]:
     """Read all that can be base64 (either alphabet) as one text, once for each of the four places it may begin at.
 
-    Line breaks, margins and padding are passed over, so that a line's width makes no difference.
+    Line breaks, margins and padding are ignored, so that a line's width makes no difference.
     """
-    text = data.translate(_URL_SAFE, _NOT_BASE64)
-
-    def spans() -> tuple[Sequence[int], Sequence[int]]:
-        kept = [index for index, byte in enumerate(data) if byte in _ALPHABET]
-        return kept, [index + 1 for index in kept]
-
-    letters = Positions(text, spans)
+    letters = Kept(data, _NOT_BASE64)
+    text = letters.data.translate(_URL_SAFE)
     for skipped in range(min(4, len(text))):
         whole = text[skipped:]
         decoded = binascii.a2b_base64(whole + b"A" * (-len(whole) % 4))
@@ -323,9 +391,20 @@ def hex_decoded(data: bytes) -> Iterator[Decoded]:
         ]
         for skipped in (0, 1):
             pairs = places[skipped : skipped + (len(places) - skipped) // 2 * 2]
-            starts, ends = pairs[::2], [place + 1 for place in pairs[1::2]]
-            text = bytes(data[place] for place in pairs)
+            starts, ends = pairs[::2], [position + 1 for position in pairs[1::2]]
+            text = bytes(data[position] for position in pairs)
             yield Positions(bytes.fromhex(text.decode("ascii")), lambda starts=starts, ends=ends: (starts, ends))  # type: ignore[misc]
+
+
+def decimal_decoded(data: bytes) -> Iterator[Decoded]:
+    """Read each list of decimal numbers as bytes, as Go, Python and Java print them."""
+    for match in _DECIMALS.finditer(data):
+        found = [(int(number.group()), number.span()) for number in _DECIMAL.finditer(match.group())]
+        starts = [match.start() + start for _, (start, _) in found]
+        ends = [match.start() + end for _, (_, end) in found]
+        # Java's bytes are signed.
+        text = bytes(value & 0xFF for value, _ in found)
+        yield Positions(text, lambda starts=starts, ends=ends: (starts, ends))  # type: ignore[misc]
 
 
 def utf16_decoded(data: bytes) -> Iterator[Decoded]:

@@ -52,10 +52,10 @@ class _Dump:
             self._bytes.append(value)
             self._digits.append(span)
             self._rows.append(number)
-            place = None
+            shown: Span | None = None
             if text is not None and text[0] + index < text[1]:
-                place = (text[0] + index, text[0] + index + 1)
-            self._texts.append(place)
+                shown = (text[0] + index, text[0] + index + 1)
+            self._texts.append(shown)
 
     def source(self, start: int, end: int) -> list[Span]:
         """Return a span of digits and one of text for each row."""
@@ -88,8 +88,9 @@ def dumps(data: bytes) -> Iterator[_Dump]:
         dump = _Dump()
         for position, line in lines:
             address = _ADDRESS.match(line)
-            # Without an address a row is indented, and what looks like an address may be its first group.
-            for start in {address.end() if address else 0, 0}:
+            # Without an address a row is indented, and what looks like an address may be its first group. Where `od`
+            # prints a row in several formats, the further ones are indented as wide as its address.
+            for start in (address.end() if address else 0, 0, 7 if line.startswith(b" " * 7) else 0):
                 row = reader(line, start)
                 if row:
                     shifted = [(value, (span[0] + position, span[1] + position)) for value, span in row]

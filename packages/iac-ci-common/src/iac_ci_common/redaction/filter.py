@@ -32,6 +32,7 @@ HEX: Final = "hex"
 DUMP: Final = "dump"
 ESCAPES: Final = "escapes"
 NUMBERS: Final = "numbers"
+DECIMALS: Final = "decimals"
 COLOURS: Final = "colours"
 UTF16: Final = "utf16"
 
@@ -70,6 +71,10 @@ _COLOUR_SHAPE: Final = (
 """A colour within a word; between words, where Terraform has many, they are no obstacle."""
 
 _NUMBER_SHAPES: Final = (rb"(?:0x[0-9a-f]{2}[, \t\r\n]{1,12}){3}",)
+# Letters, digits and signs in ASCII are 32 to 126, others 128 to 255, or negative.
+_DECIMAL_SHAPE: Final = (
+    rb"(?:(?:-[0-9]{1,3}|[3-9][0-9]|1[0-9]{2}|2[0-5][0-9])(?:[,;][ \t\r\n]{0,12}|[ \t\r\n]{1,12})){4}"
+)
 _TOLERANT_CHARS: Final = 8
 
 
@@ -110,10 +115,10 @@ class Filter:
         found = [Hit(end, decoders, values) for database in databases for end, decoders, values in database.scan(data)]
         bare = sorted(self._bare.scan(data.translate(None, _REST)), key=_end)
         if len(bare) > _MANY:
-            # All of the data is to be looked at: where exactly makes no difference, and would take long to say.
+            # All of the data must be examined: the exact offsets make no difference, and take long to compute.
             named = {(decoders, values) for _, decoders, values in bare}
-            places = range(0, len(data), _MANY_STEP)
-            return found + [Hit(place, decoders, values) for place in places for decoders, values in named]
+            offsets = range(0, len(data), _MANY_STEP)
+            return found + [Hit(offset, decoders, values) for offset in offsets for decoders, values in named]
         if bare:
             ends = _offsets(data, [end for end, _, _ in bare])
             found += [Hit(offset, decoders, values) for offset, (_, decoders, values) in zip(ends, bare, strict=True)]
@@ -132,15 +137,15 @@ def _offsets(data: bytes, ends: Sequence[int]) -> list[int]:
     end = next(wanted, None)
     for start in range(0, len(data), _BLOCK):
         block = data[start : start + _BLOCK]
-        here = len(block.translate(None, _REST))
-        if end is not None and end <= counted + here:
+        count = len(block.translate(None, _REST))
+        if end is not None and end <= counted + count:
             kept = [index for index, byte in enumerate(block) if byte in _ALPHANUMERIC]
-            while end is not None and end <= counted + here:
+            while end is not None and end <= counted + count:
                 offsets.append(start + kept[end - counted - 1] + 1)
                 end = next(wanted, None)
         if end is None:
             break
-        counted += here
+        counted += count
     return offsets
 
 
@@ -190,6 +195,7 @@ def _shapes() -> _Database:
         *(_Pattern(shape, (DUMP,), caseless=True) for shape in ROW_SHAPES),
         *(_Pattern(shape, (ESCAPES,), caseless=True) for shape in _DENSE_SHAPES),
         *(_Pattern(shape, (NUMBERS,), caseless=True) for shape in _NUMBER_SHAPES),
+        _Pattern(_DECIMAL_SHAPE, (DECIMALS,)),
     ]
     return _Database({shape: [] for shape in shapes})
 
@@ -296,12 +302,13 @@ def _tolerant(text: bytes) -> bytes:
     units = []
     for character in text.decode("utf-8", "surrogateescape")[:_TOLERANT_CHARS]:
         encoded = character.encode("utf-8", "surrogateescape")
-        forms = [_literal(encoded), b"".join(b"%%(?:25){0,3}%02x" % byte for byte in encoded)]
+        forms = [_literal(encoded), b"".join(b"[%%=](?:25){0,3}%02x" % byte for byte in encoded)]
         if len(encoded) == 1:
             forms += [b"\\\\+(?:u00|x)%02x" % encoded[0], b"\\\\+%03o" % encoded[0]]
             forms += [b"&(?:amp;){0,2}(?:#0*%d|#x0*%02x|[a-z]{2,8});" % (encoded[0], encoded[0])]
             forms += [_literal(encoded * 2)] if encoded in b"%$" else []
         else:
             forms += [b"\\\\+u[0-9a-f]{4}", b"\\\\+[0-7]{3}", b"\\\\+x[0-9a-f]{2}", b"&[#a-z0-9]{2,10};"]
+            forms += [b"(?:M-\\^?[ -~]){%d}" % len(encoded)]
         units.append(b"(?i:" + b"|".join(forms) + b")")
-    return b"[\\\\'\"\\x00\\s]*".join(units)
+    return b"(?:[\\\\'\"`^\\x00\\s]|=\\r?\\n)*".join(units)

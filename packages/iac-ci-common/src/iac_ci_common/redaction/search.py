@@ -9,11 +9,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.limits import MIN_MASKED_CHARS
 from iac_ci_common.redaction import decoding
 from iac_ci_common.redaction import filter as places
 from iac_ci_common.redaction.decoding import LOOSE, TIGHT
 from iac_ci_common.redaction.dump_rows import dumps
-from iac_ci_common.redaction.secret_values import MINIMUM_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +26,9 @@ REACH: Final = 1024
 
 PART_CHARS: Final = 32
 """Least part of a longer value that is masked by itself."""
+
+_PIECE_CHARS: Final = PART_CHARS // 2
+_MOST_REPEATS: Final = 32
 
 _WHOLE_CHARS: Final = 64
 """Up to this length a value counts only whole."""
@@ -92,19 +95,11 @@ class Search:
         """Find values in a window, decoded in each way that the hits ask for."""
         readable = decoding.unescaped(data)
         found: list[Span] = []
-        for value in values:
-            found += _compare(data, value, 0)
-            if readable is not None:
-                found += _mapped(readable, _compare(readable.data, value, 1))
-            elif value.keys[0] != value.keys[1]:
-                found += _compare(data, value, 1)
-        bare = decoding.without_margins(data if readable is None else readable.data) if values else None
-        if bare is not None:
-            spans = [span for value in values for span in _compare(bare.data, value, 1)]
-            found += _mapped(readable, _mapped(bare, spans)) if readable is not None else _mapped(bare, spans)
-        if b"\0" in data or places.UTF16 in decoders:
-            for text in decoding.utf16_decoded(data):
-                found += _mapped(text, [span for value in values for span in _compare(text.data, value, 1)])
+        if values:
+            wide = b"\0" in data or places.UTF16 in decoders
+            for text, number in _readings(data, readable, wide=wide):
+                kept: dict[bytes, Decoded] = {}
+                found += _mapped(text, [span for value in values for span in _compare(text.data, value, number, kept)])
         if depth < _DEPTH and decoders:
             found += self._encoded(data, values, decoders, depth)
             if readable is not None:
@@ -134,10 +129,33 @@ class Search:
         if places.NUMBERS in decoders:
             for numbers in decoding.hex_decoded(data):
                 found += _mapped(numbers, self._find(numbers.data, depth + 1))
+        if places.DECIMALS in decoders:
+            for numbers in decoding.decimal_decoded(data):
+                found += _mapped(numbers, self._find(numbers.data, depth + 1))
         if places.DUMP in decoders:
             for dump in dumps(data):
                 found += _mapped(dump, self._find(dump.data, depth + 1))
         return found
+
+
+def _readings(data: bytes, readable: Decoded | None, *, wide: bool) -> Iterator[tuple[Decoded, int]]:
+    """Yield a window in each way in which a value may be read, with the number of the value's key to compare."""
+    plain = decoding.Plain(data)
+    yield plain, 0
+    base = plain if readable is None else readable
+    yield base, 1
+    if (bare := decoding.without_margins(base.data)) is not None:
+        yield decoding.Chain(base, bare), 1
+    if (line := decoding.joined(data)) is not None:
+        yield line, 0
+        if (text := decoding.unescaped(line.data)) is not None:
+            yield decoding.Chain(line, text), 1
+    for decode in (decoding.quoted_printable, decoding.careted):
+        if (text := decode(data)) is not None:
+            yield text, 0
+    if wide:
+        for wide_text in decoding.utf16_decoded(data):
+            yield wide_text, 1
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
@@ -158,7 +176,7 @@ def _searched(text: str) -> _Searched:
     raw = text.encode("utf-8", "surrogateescape")
     plain = decoding.unescaped(raw)
     # A value that is nothing but escapes is compared as it is.
-    readable = raw if plain is None or len(plain.data) < MINIMUM_CHARS else plain.data
+    readable = raw if plain is None or len(plain.data) < MIN_MASKED_CHARS else plain.data
     return _Searched(raw, (_key(raw), _key(readable)))
 
 
@@ -167,18 +185,18 @@ def _key(text: bytes) -> _Key:
     if len(loose) >= _LOOSE_CHARS:
         return _Key(loose, LOOSE)
     tight = text.translate(None, TIGHT)
-    return _Key(tight, TIGHT) if len(tight.strip()) >= MINIMUM_CHARS else _Key(text, b"")
+    return _Key(tight, TIGHT) if len(tight.strip()) >= MIN_MASKED_CHARS else _Key(text, b"")
 
 
 def _ancestors(value: Value, by_text: dict[str, _Searched]) -> list[_Searched]:
     found: dict[int, _Searched] = {}
-    queue = deque(value.inside)
-    while queue:
-        parent = queue.popleft()
+    waiting = deque(value.inside)
+    while waiting:
+        parent = waiting.popleft()
         searched = by_text[parent.text]
         if id(searched) not in found:
             found[id(searched)] = searched
-            queue.extend(parent.inside)
+            waiting.extend(parent.inside)
     return list(found.values())
 
 
@@ -199,13 +217,18 @@ def _window(data: bytes, group: list[places.Hit]) -> tuple[int, int, list[places
 
 
 def _mapped(decoded: Decoded, spans: Iterable[Span]) -> list[Span]:
-    return [place for start, end in spans for place in decoded.source(start, end)]
+    return [span for start, end in merged(spans) for span in decoded.source(start, end)]
 
 
-def _compare(data: bytes, value: _Searched, number: int) -> list[Span]:
-    """Find a value in decoded text, and as much around it as belongs to what the value is a part of."""
+def _compare(data: bytes, value: _Searched, number: int, kept: dict[bytes, Decoded]) -> list[Span]:
+    """Find a value in decoded text, and as much around it as belongs to what the value is a part of.
+
+    ``kept`` holds the text without ignored bytes, for the other values.
+    """
     key = value.keys[number]
-    bare = data.translate(None, key.ignored)
+    if key.ignored not in kept:
+        kept[key.ignored] = decoding.Kept(data, key.ignored)
+    bare = kept[key.ignored].data
     if not value.parents and len(key.text) <= _WHOLE_CHARS and 0 < bare.count(key.text) == data.count(value.raw):
         # It stands there as it is: the usual case, and the fast one. Occurrences may overlap.
         return [match.span(1) for match in re.finditer(b"(?=(" + re.escape(value.raw) + b"))", data)]
@@ -219,7 +242,7 @@ def _compare(data: bytes, value: _Searched, number: int) -> list[Span]:
         ]
     if len(bare) == len(data):
         return places
-    return _mapped(decoding.without(data, key.ignored), places)
+    return _mapped(kept[key.ignored], places)
 
 
 _Match = tuple[int, int, int]
@@ -237,19 +260,52 @@ def _whole(data: bytes, text: bytes) -> list[_Match]:
 
 def _partial(data: bytes, text: bytes) -> list[_Match]:
     """Find the parts of a long value that are at least ``PART_CHARS`` long."""
+    if len(data) < PART_CHARS:
+        return []
+    return _parts_of_data(data, text) if len(data) < len(text) else _parts_of_text(data, text)
+
+
+def _parts_of_text(data: bytes, text: bytes) -> list[_Match]:
+    """Look for pieces of the value in the data. Each part of ``PART_CHARS`` contains a whole piece of half as many."""
     found: list[_Match] = []
-    step = PART_CHARS // 2
-    for offset in range(0, len(text) - step + 1, step):
-        seed = text[offset : offset + step]
-        position = data.find(seed)
+    covered = bytearray(len(data))
+    for offset in range(0, len(text) - _PIECE_CHARS + 1, _PIECE_CHARS):
+        piece = text[offset : offset + _PIECE_CHARS]
+        position = data.find(piece)
         while position >= 0:
-            if not any(start <= position and position + step <= end for start, end, _ in found):
-                before = _common_suffix(data[max(0, position - offset) : position], text[:offset])
-                behind = _common_prefix(data[position : position + len(text) - offset], text[offset:])
-                if before + behind >= PART_CHARS:
-                    found.append((position - before, position + behind, offset - before))
-            position = data.find(seed, position + step)
+            if not covered[position] or not covered[position + _PIECE_CHARS - 1]:
+                start, end, first = _extended(data, position, text, offset)
+                if end - start >= PART_CHARS:
+                    found.append((start, end, first))
+                    covered[start:end] = b"\1" * (end - start)
+            position = data.find(piece, position + _PIECE_CHARS)
     return found
+
+
+def _parts_of_data(data: bytes, text: bytes) -> list[_Match]:
+    """Look for pieces of the data in the value: the same where the data is shorter."""
+    found: list[_Match] = []
+    last = 0
+    for position in range(0, len(data) - _PIECE_CHARS + 1, _PIECE_CHARS):
+        piece = data[position : position + _PIECE_CHARS]
+        offset = text.find(piece) if position + _PIECE_CHARS > last else -1
+        for _ in range(_MOST_REPEATS):
+            if offset < 0:
+                break
+            start, end, first = _extended(data, position, text, offset)
+            if end - start >= PART_CHARS:
+                found.append((start, end, first))
+                last = end
+                break
+            offset = text.find(piece, offset + 1)
+    return found
+
+
+def _extended(data: bytes, position: int, text: bytes, offset: int) -> _Match:
+    """Widen a place at which data and value agree to all that agrees around it."""
+    before = _common_suffix(data[max(0, position - offset) : position], text[:offset])
+    behind = _common_prefix(data[position : position + len(text) - offset], text[offset:])
+    return position - before, position + behind, offset - before
 
 
 def _widened(data: bytes, match: _Match, text: bytes, wholes: Sequence[_Key]) -> Span:
@@ -273,7 +329,12 @@ def _common_prefix(first: bytes, second: bytes) -> int:
     length = min(len(first), len(second))
     if first[:length] == second[:length]:
         return length
-    return next(index for index in range(length) if first[index] != second[index])
+    # The first difference, by halving: what agrees may be long.
+    low, high = 0, length
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if first[low:middle] == second[low:middle] else (low, middle)
+    return low
 
 
 def _common_suffix(first: bytes, second: bytes) -> int:

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from iac_ci_common.limits import MIN_MASKED_CHARS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-MINIMUM_CHARS: Final = 4
-"""Shortest value that is masked: shorter ones occur everywhere by chance."""
 
 MINIMUM_LINE_CHARS: Final = 8
 """Shortest line of a value of several lines that is masked by itself."""
@@ -79,7 +78,7 @@ def is_plain_key(key: str) -> bool:
 def is_usual(text: str) -> bool:
     """Return whether a text is too usual to be a secret: short, a truth value, null, or a short number."""
     bare = text.strip()
-    if len(bare) < MINIMUM_CHARS or bare.lower() in _WORDS:
+    if len(bare) < MIN_MASKED_CHARS or bare.lower() in _WORDS:
         return True
     return _NUMBER.fullmatch(bare) is not None and sum(map(str.isdigit, bare)) < MINIMUM_DIGITS
 
@@ -87,13 +86,13 @@ def is_usual(text: str) -> bool:
 def secret_values(texts: Iterable[str], *, also: Iterable[str] = (), never: Iterable[str] = ()) -> list[Value]:
     """Return every distinct text to mask.
 
-    ``also`` are masked whatever they are, from ``MINIMUM_CHARS`` on; ``never`` are not, neither whole nor as leaves.
+    ``also`` are masked whatever they are, from ``MIN_MASKED_CHARS`` on; ``never`` are not, neither whole nor as leaves.
     """
     collection = _Collection(frozenset(text for given in never for text in (given, given.strip())))
     for text in texts:
         collection.add(text)
     for text in also:
-        if len(text) >= MINIMUM_CHARS:
+        if len(text) >= MIN_MASKED_CHARS:
             collection.put(text, None)
     return list(collection.values.values())
 

@@ -24,9 +24,8 @@ _CONTEXT_BYTES: Final = 2 * REACH
 class Redactor:
     """Masks values in a stream of bytes: ``feed`` it, and ``finish`` it.
 
-    At most a block of 128 KiB and 2 KiB around it are held back, whatever the values are; ``release`` returns what is
-    held back of a stream that rests. A masked span becomes ``***``, one for each line that it touches. The same bytes
-    are masked in the same way in whatever chunks they come, as long as nothing is released early.
+    At most a block of 128 KiB and 4 KiB around it are held back, whatever the values are. A masked span becomes
+    ``***``, one for each line that it touches. The chunks make no difference to the result.
     """
 
     def __init__(self, values: Iterable[str], *, also: Iterable[str] = (), never: Iterable[str] = ()) -> None:
@@ -38,7 +37,7 @@ class Redactor:
         """Bytes at the beginning of ``_data`` that were returned before."""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next chunk; return what of the stream is certain."""
+        """Take the next chunk; return the next masked bytes."""
         if self._idle:
             return chunk
         self._data += chunk
@@ -47,25 +46,18 @@ class Redactor:
             parts.append(self._next(self._shown + _BLOCK_BYTES + _CONTEXT_BYTES, held=_CONTEXT_BYTES))
         return b"".join(parts)
 
-    def release(self) -> bytes:
-        """Return the complete lines that are held back, for people who watch a stream that rests.
-
-        What a secret's first lines are is certain only when its next ones come: call this when nothing came for a
-        while.
-        """
-        line = self._data.rfind(b"\n") + 1
-        return self._next(len(self._data), held=len(self._data) - line) if line > self._shown else b""
-
     def finish(self) -> bytes:
-        """Return what was held back; the redactor may then begin another stream."""
+        """Return the rest of the stream; the redactor can then begin another one."""
         rest = self._next(len(self._data), held=0)
         self.discard()
         return rest
 
-    def discard(self) -> None:
-        """Forget what was held back, as if it had never come."""
+    def discard(self) -> int:
+        """Forget the bytes that are held back; return how many they are."""
+        held = len(self._data) - self._shown
         self._data.clear()
         self._shown = 0
+        return held
 
     def text(self, text: str) -> str:
         """Mask a whole text that is no part of the stream."""
