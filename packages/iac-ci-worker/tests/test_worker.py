@@ -417,8 +417,12 @@ class TestLogWriter:
     """The pipe is always read, whatever becomes of the output."""
 
     @pytest.fixture
-    def waiting(self, tmp_path):
-        return log_writer.WaitingOutput(tmp_path)
+    def folder(self, tmp_path_factory):
+        return tmp_path_factory.mktemp("log")
+
+    @pytest.fixture
+    def waiting(self, folder):
+        return log_writer.WaitingOutput(folder)
 
     def test_output_comes_out_as_it_came_in(self, waiting, monkeypatch):
         monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)
@@ -458,17 +462,43 @@ class TestLogWriter:
         waiting.give_up()
         assert [waiting.take(), waiting.take(), waiting.take()] == [(b"", 27), (b"nk-3 ", 0), None]
 
-    def test_the_log_says_what_is_missing_and_no_part_of_a_secret_is_shown_around_it(self, tmp_path, monkeypatch):
-        taken = [(b"one\nplanted-wor", 1000), (b"ker-secret\ntwo\n", 0), None, None]
-        monkeypatch.setattr(log_writer.WaitingOutput, "take", lambda self: taken.pop(0))
+    def written(self, folder, monkeypatch, taken):
+        """Return the log of chunks that wait, each with the number of bytes that are lost after it."""
+        monkeypatch.setattr(log_writer.WaitingOutput, "take", lambda self: taken.pop(0) if taken else None)
         reading, writing = os.pipe()
         os.close(writing)
-        writer = log_writer.LogWriter(reading, tmp_path / "log", Redactor([SECRET]))
+        writer = log_writer.LogWriter(reading, folder / "log", Redactor([SECRET]))
         writer.start()
         writer.finish(30)
-        lines = (tmp_path / "log").read_text().splitlines()
-        assert lines == ["one", "[iac-ci] 1000 bytes came faster than they could be masked and are left out", "two"]
-        (tmp_path / "log").unlink()
+        return (folder / "log").read_text()
+
+    def test_no_part_of_a_secret_is_shown_beside_lost_output(self, folder, monkeypatch):
+        rest = "ordinary line\n" * 200
+        taken = [(f"one\n{SECRET[:11]}".encode(), 1000), (f"{SECRET[11:]}\n{rest}".encode(), 0)]
+        log = self.written(folder, monkeypatch, taken)
+        assert "[iac-ci] the output came faster than it could be masked; about 2039 bytes are left out\n" in log
+        assert log.endswith(rest[-1000:])
+        assert "planted" not in log
+        assert "ker-secret" not in log
+
+    def test_a_process_that_keeps_the_pipe_open_does_not_delay_the_end(self, folder):
+        reading, writing = os.pipe()
+        writer = log_writer.LogWriter(reading, folder / "log", Redactor([SECRET]))
+        writer.start()
+        os.write(writing, f"before {SECRET} after\n".encode())
+        writer.finish(100_000)
+        os.close(writing)
+        assert (folder / "log").read_text() == "before *** after\n"
+
+    def test_a_process_that_prints_without_end_does_not_delay_the_end(self, folder):
+        reading, writing = os.pipe()
+        writer = log_writer.LogWriter(reading, folder / "log", Redactor([SECRET]))
+        writer.start()
+        with subprocess.Popen(["yes"], stdout=writing) as endless:
+            writer.finish(100_000)
+            endless.kill()
+        os.close(writing)
+        assert set((folder / "log").read_text().splitlines()) <= {"y", ""}
 
     def test_a_fault_in_masking_shows_nothing_and_ends_no_command(self, monkeypatch):
         def broken(self, chunk):

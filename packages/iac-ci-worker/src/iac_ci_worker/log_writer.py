@@ -1,4 +1,4 @@
-"""Writes what the commands print into the log, masked, without ever making them wait."""
+"""Writes the commands' output to the log, masked. The commands never wait for it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_common.redaction import REACH
 from iac_ci_worker.plan_summary import ChangeCounter
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ MAX_LOG_BYTES: Final = 512 * 1024 * 1024
 """Most bytes of the log that are stored; the commands may print more."""
 
 MAX_WAITING_BYTES: Final = 512 * 1024 * 1024
-"""Most bytes that wait in a file to be masked. What comes on top is left out, and the log says so: how fast output is
-masked must not decide how an order ends."""
+"""Most bytes that wait in a file to be masked. More is left out, and the log says so: the speed of masking must not
+decide how an order ends."""
 
 _MEMORY_BYTES: Final = 16 * 1024 * 1024
 _KEPT_BYTES: Final = 1024 * 1024
@@ -35,10 +36,10 @@ _LAST_SECONDS: Final = 10.0
 
 
 class LogWriter(threading.Thread):
-    """Reads a pipe as fast as it is filled, and masks what came whenever the pipe is empty.
+    """Reads a pipe as fast as it is filled, and masks the output whenever the pipe is empty.
 
-    The changes that the commands announce are counted in what they printed, before anything is masked: a mask may hide
-    a number.
+    The changes that the commands announce are counted in their output before it is masked, because a mask may hide a
+    number.
     """
 
     def __init__(self, reading: int, log: Path, redactor: Redactor) -> None:
@@ -48,72 +49,86 @@ class LogWriter(threading.Thread):
             # A system may allow less; the writer then reads more often.
             fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reading = reading
+        self._ended, self._end = os.pipe()
         self._log = log
         self._redactor = redactor
         self._counter = ChangeCounter()
         self._waiting = WaitingOutput(log.parent)
         self._written = 0
         self._until: float | None = None
-        self._within_line = False
+        self._skip = 0
+        """Bytes at the beginning of the next chunk to leave out."""
 
     def finish(self, seconds: float) -> Changes | None:
-        """Wait until all is written and return the changes that were announced.
+        """Write the rest of the output and return the changes that were announced.
 
-        What is not written after ``seconds`` is left out but for its end.
+        Call this when no command runs any more: only what the pipe still holds is read. Output that is not masked after
+        ``seconds`` is left out, except its last mebibyte.
         """
         self._until = time.monotonic() + seconds
+        os.close(self._end)
         self.join(seconds + _LAST_SECONDS)
         return self._counter.result()
 
     def run(self) -> None:
-        """Read and write until the pipe's other end is closed everywhere, and all is written."""
+        """Read until the pipe is closed or ``finish`` is called, and write everything."""
         descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "ab", buffering=0) as file:
             try:
                 self._read_all(file)
             finally:
                 os.close(self._reading)
+                os.close(self._ended)
             gave_up = False
             while taken := self._waiting.take():
                 self._write(file, *taken)
                 if not gave_up and self._until is not None and time.monotonic() > self._until:
                     gave_up = True
                     self._waiting.give_up()
-            self._keep(file, self._redactor.finish())
+            try:
+                self._store(file, self._redactor.finish())
+            except Exception as error:  # noqa: BLE001 - as for any other part of the output
+                self._leave_out(file, 0, f"masking failed ({type(error).__name__})")
 
     def _read_all(self, file: FileIO) -> None:
-        while True:
+        left: int | None = None
+        while left is None or left > 0:
             # With nothing to mask, wait for the commands.
-            ready, _, _ = select.select([self._reading], [], [], 0 if self._waiting else None)
-            if not ready:
-                if taken := self._waiting.take():
-                    self._write(file, *taken)
-                continue
-            chunk = os.read(self._reading, _PIPE_BYTES)
-            if not chunk:
+            ready, _, _ = select.select([self._reading, self._ended], [], [], 0 if self._waiting else None)
+            if left is None and self._ended in ready:
+                # A process that could not be ended may keep the pipe open, and may print without end.
+                left = _PIPE_BYTES
+            if self._reading in ready:
+                chunk = os.read(self._reading, _PIPE_BYTES)
+                if not chunk:
+                    return
+                self._waiting.put(chunk)
+                left = None if left is None else left - len(chunk)
+            elif left is not None:
                 return
-            self._waiting.put(chunk)
+            elif taken := self._waiting.take():
+                self._write(file, *taken)
 
     def _write(self, file: FileIO, chunk: bytes, lost: int) -> None:
         self._counter.feed(chunk)
-        if self._within_line:
-            # The rest of a line of which the beginning was left out may be the rest of a secret.
-            _, newline, chunk = chunk.partition(b"\n")
-            self._within_line = not newline
+        if self._skip:
+            # The rest of a secret of which the beginning is lost cannot be found.
+            self._skip, chunk = self._skip - len(chunk[: self._skip]), chunk[self._skip :]
         try:
-            self._keep(file, self._redactor.feed(chunk))
+            self._store(file, self._redactor.feed(chunk))
         except Exception as error:  # noqa: BLE001 - a fault in masking shows nothing and ends no command
-            self._redactor.discard()
-            self._keep(file, f"[iac-ci] masking failed ({type(error).__name__}); output is left out\n".encode())
-            self._within_line = True
+            self._leave_out(file, len(chunk), f"masking failed ({type(error).__name__})")
         if lost:
-            self._keep(file, self._redactor.release())
-            self._redactor.discard()
-            note = f"[iac-ci] {lost} bytes came faster than they could be masked and are left out\n"
-            self._keep(file, note.encode())
-            self._within_line = True
+            self._leave_out(file, lost, "the output came faster than it could be masked")
 
-    def _keep(self, file: FileIO, data: bytes) -> None:
+    def _leave_out(self, file: FileIO, lost: int, reason: str) -> None:
+        """Note that output is missing, and leave out what stands beside it: it may be a part of a secret."""
+        lost += self._redactor.discard() + REACH
+        note = f"\n[iac-ci] {reason}; about {lost} bytes are left out\n"
+        self._store(file, note.encode())
+        self._skip = REACH
+
+    def _store(self, file: FileIO, data: bytes) -> None:
         room = MAX_LOG_BYTES - self._written
         if room <= 0 or not data:
             return
@@ -125,10 +140,10 @@ class LogWriter(threading.Thread):
 
 
 class WaitingOutput:
-    """Output that waits to be masked: in memory, and where it is much, in a file."""
+    """Output that waits to be masked: in memory, and beyond 16 MiB in a file."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the file, once it is needed, in ``folder``."""
+        """Create the file in ``folder`` when it is needed."""
         self._folder = folder
         self._chunks: deque[tuple[bytes, int]] = deque()
         self._bytes = 0
@@ -141,7 +156,7 @@ class WaitingOutput:
         return bool(self._chunks or self._in_file or self._lost)
 
     def put(self, chunk: bytes) -> None:
-        """Add a chunk, or count its bytes as lost where too many wait."""
+        """Add a chunk, or count its bytes as lost if too many wait."""
         if self._lost:
             self._lost += len(chunk)
         elif not self._in_file and self._bytes < _MEMORY_BYTES:
@@ -155,7 +170,7 @@ class WaitingOutput:
             return False
         try:
             if self._file is None:
-                # Without a name, so that the commands, which may run as the same user, cannot open it.
+                # It has no name, so that the commands, which may run as the same user, cannot open it.
                 self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - used until the end
             os.pwrite(self._file.fileno(), chunk, self._file_end)
         except OSError:
@@ -164,7 +179,7 @@ class WaitingOutput:
         return True
 
     def take(self) -> tuple[bytes, int] | None:
-        """Return the next chunk with the number of bytes that are lost behind it; None where nothing waits."""
+        """Return the next chunk and the number of bytes that are lost after it; None if nothing waits."""
         if not self:
             return None
         chunk, lost = b"", 0
@@ -186,7 +201,7 @@ class WaitingOutput:
         return self._file_end - self._file_read
 
     def give_up(self) -> None:
-        """Leave out what waits, but for its end, where an error would stand."""
+        """Leave out the output that waits, except its end, which contains the error if there is one."""
         held = b"".join(chunk for chunk, _ in self._chunks)
         waiting = len(held) + self._in_file
         if self._in_file:
