@@ -57,6 +57,7 @@ jobs:
   apply:
     on: {command: apply}
     matrix: {directory: [network, app]}
+    mask: {also: [db.internal], never: [eu-central-1]}
     orders:
       - name: "apply-{{ matrix.directory }}"
         folder: "{{ matrix.directory }}"

@@ -16,6 +16,7 @@ from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, SignatureRefused
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.locations import parse_location
+from iac_ci_common.models.job import Mask
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, Sequential
@@ -446,6 +447,7 @@ def test_what_failed_is_run_again_without_what_succeeded(hosted):
     again = hosted.jobs[-1].job
     assert [order.order_name for order in again.orders] == [stored.job.orders[1].order_name]
     assert again.flow_label == "apply"
+    assert again.mask == stored.job.mask == Mask(also=["db.internal"], never=["eu-central-1"])
     hosted.change(head_sha=NEXT)
     hosted.comment("/iac-ci rerun-failed")
     assert len(hosted.jobs) == 2

@@ -129,6 +129,25 @@ def test_identical_sets_of_secrets_are_sealed_once_and_open_to_their_values():
     assert world.calls.count("secrets.read") == 2
 
 
+def test_a_package_contains_the_mask_and_the_variables_that_are_keys_of_json_secrets():
+    order = {
+        "secret_manager_paths": ["iac-ci/jobs/database"],
+        "ssm_paths": ["/iac-ci/jobs/token"],
+        "secrets": {"name": "ssm:/iac-ci/jobs/token"},
+    }
+    world = World([order, {}], mask={"also": ["db.internal"], "never": ["user"]})
+    world.prepare()
+    manifests = [Manifest.model_validate_json(world.package(number)[MANIFEST_NAME]) for number in ("0001", "0002")]
+    assert [one.keyed for one in manifests] == [("port", "user"), None]
+    assert {(one.mask_also, one.mask_never) for one in manifests} == {(("db.internal",), ("user",))}
+
+
+def test_a_package_without_a_mask_can_be_read_by_the_first_version():
+    world = World([{"secret_manager_paths": ["iac-ci/jobs/database"], "secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}])
+    world.prepare()
+    assert not {"mask_also", "mask_never", "keyed"} & set(json.loads(world.package("0001")[MANIFEST_NAME]))
+
+
 def test_no_secret_stands_anywhere_but_sealed():
     world = World([{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}])
     world.prepare()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from iac_ci_common.environment import check_environment_name
 from iac_ci_common.errors import IacCiError, PreparationFailed
 from iac_ci_common.locations import Location, parse_location
+from iac_ci_common.redaction.secret_values import is_plain_key
 from iac_ci_init.code_source import code_source, permanent
 
 if TYPE_CHECKING:
@@ -81,15 +82,20 @@ class JobSecrets:
                 origin.setdefault(name, source)
         return {name: value for name, value in found.items() if name not in order.env_vars}
 
-    def keyed(self, order: Order) -> tuple[str, ...]:
-        """Return the variables of an order that are keys of JSON secrets; those of a secret that is missing are not."""
+    def keyed(self, order: Order) -> tuple[str, ...] | None:
+        """Return the variables of an order that are keys of JSON secrets; None if their small letters show the same.
+
+        It matters for the names of ``PLAIN_KEYS`` only, whose values are not masked if they are keys of JSON secrets.
+        """
         found: set[str] = set()
-        for place in [*order.ssm_paths, *order.secret_manager_paths]:
-            location = parse_location(place)
+        for named in [*order.ssm_paths, *order.secret_manager_paths]:
+            location = parse_location(named)
             text = self._read[_whole(location)]
             if isinstance(text, str) and (location.key is not None or isinstance(_json(text), dict)):
                 found |= set(self._spread(location))
-        return tuple(sorted(found - set(order.secrets)))
+        found -= set(order.secrets)
+        plain = {name for name in self.values(order, []) if is_plain_key(name)}
+        return None if plain & found == {name for name in plain if name.islower()} else tuple(sorted(found))
 
     def _parts(self, order: Order) -> Iterator[tuple[str, Callable[[], Mapping[str, str]]]]:
         for text in [*order.ssm_paths, *order.secret_manager_paths]:

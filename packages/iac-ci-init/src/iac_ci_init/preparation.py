@@ -212,7 +212,7 @@ class Preparer:
             sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
         )
 
-    def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...], sealed: _Sealed | None) -> None:
+    def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...] | None, sealed: _Sealed | None) -> None:
         num = order_num(index)
         order = stored.job.orders[index]
         mask = stored.job.mask or Mask()
@@ -224,13 +224,13 @@ class Preparer:
             cmds=tuple(order.cmds),
             folder=order.git_folder,
             env_vars=order.env_vars,
-            mask_also=tuple(mask.also),
-            mask_never=tuple(mask.never),
+            mask_also=tuple(mask.also) or None,
+            mask_never=tuple(mask.never) or None,
             keyed=keyed,
             sealed=sealed is not None,
             sealed_with_age=sealed is not None and sealed.identity is not None,
         )
-        files = {MANIFEST_NAME: manifest.model_dump_json().encode()}
+        files = {MANIFEST_NAME: manifest.to_stored()}
         if sealed is not None:
             files[SEALED_NAME] = sealed.secrets
             if sealed.identity is not None:

@@ -1,4 +1,4 @@
-"""What is masked in an order's output: pure."""
+"""Decides what is masked in an order's output: pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def redactor_of(manifest: Manifest, secrets: Mapping[str, str]) -> Redactor:
-    """Make the redactor of an order from its secrets and its job's ``mask``."""
+    """Return the redactor for an order's secrets and its job's ``mask``."""
     variables = {**manifest.env_vars, **secrets}
-    never = set(_values(manifest.mask_never, variables))
+    never = set(_values(manifest.mask_never or (), variables))
     masked = [value for name, value in secrets.items() if not _is_plain(name, manifest)]
-    return Redactor(masked, also=_values(manifest.mask_also, variables), never=never)
+    return Redactor(masked, also=_values(manifest.mask_also or (), variables), never=never)
 
 
 def _values(entries: Iterable[str], variables: Mapping[str, str]) -> Iterator[str]:
@@ -28,10 +28,6 @@ def _values(entries: Iterable[str], variables: Mapping[str, str]) -> Iterator[st
 
 
 def _is_plain(name: str, manifest: Manifest) -> bool:
-    """Return whether a variable is a key of a JSON secret under which nothing secret stands: engine, port, username.
-
-    A package that does not say where its variables come from was made by an older version: there, keys of JSON secrets
-    are known by their small letters.
-    """
+    """Return whether a variable is a key of a JSON secret whose value is not secret: engine, port, username."""
     keyed = name in manifest.keyed if manifest.keyed is not None else name.islower()
-    return keyed and is_plain_key(name) and name not in manifest.mask_also
+    return keyed and is_plain_key(name) and name not in (manifest.mask_also or ())

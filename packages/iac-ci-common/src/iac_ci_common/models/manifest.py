@@ -28,10 +28,15 @@ class Manifest(StoredShape):
     cmds: tuple[str, ...] = Field(min_length=1)
     folder: str | None = Field(None, description="Folder inside the code in which the commands run.")
     env_vars: dict[str, str] = Field(default_factory=dict)
-    mask_also: tuple[str, ...] = Field((), description="The job's `mask.also`.")
-    mask_never: tuple[str, ...] = Field((), description="The job's `mask.never`.")
+    mask_also: tuple[str, ...] | None = Field(None, description="The job's `mask.also`, if it has entries.")
+    mask_never: tuple[str, ...] | None = Field(None, description="The job's `mask.never`, if it has entries.")
     keyed: tuple[str, ...] | None = Field(
-        None, description="Variables that are keys of JSON secrets; None in packages of versions that did not say so."
+        None, description="Variables that are keys of JSON secrets; None: those whose names have small letters only."
     )
     sealed: bool = False
     sealed_with_age: bool = False
+
+    def to_stored(self) -> bytes:
+        """Return the JSON, without the newer fields that are None: workers of the first version refuse these fields."""
+        absent = {name for name in ("mask_also", "mask_never", "keyed") if getattr(self, name) is None}
+        return self.model_dump_json(exclude=absent).encode()
