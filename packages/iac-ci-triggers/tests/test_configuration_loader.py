@@ -44,6 +44,7 @@ jobs:
       push:
     matrix: {directory: [network, app]}
     max_parallel: 2
+    mask: {also: [HOST], never: [eu-central-1]}
     orders:
       - name: "plan-{{ matrix.directory }}"
         cmds: [terraform plan]
@@ -59,6 +60,7 @@ jobs:
     assert plan.on.push.branches is None
     assert plan.orders[0].secrets == {"TOKEN": "ssm:/iac-ci/jobs/token"}
     assert plan.max_parallel == 2
+    assert (plan.mask.also, plan.mask.never) == (["HOST"], ["eu-central-1"])
 
 
 def test_a_trigger_that_is_not_named_is_none():
@@ -374,6 +376,26 @@ def test_what_is_too_little_or_too_much_is_named():
     ]
 
 
+def test_every_problem_of_a_mask_is_named():
+    assert found(job() + b"    mask: HOST\n") == [
+        ("line 7: jobs.go.mask", "must be a mapping (example: {also: [HOST], never: [USER]})")
+    ]
+    assert found(job() + b"    mask: {also: [1, ''], only: []}\n") == [
+        ("line 7: jobs.go.mask.also[0]", "must be text"),
+        ("line 7: jobs.go.mask.also[1]", "is empty"),
+        ("line 7: jobs.go.mask.only", "unknown field 'only'"),
+    ]
+    short = "is no variable of an order, and is shorter than 4 characters without white space"
+    assert found(job() + b"    mask: {also: ['{{ sha }}', abc, abcd], never: ['{{ sha }}', a]}\n") == [
+        ("line 7: jobs.go.mask.also[0]", "cannot contain a template"),
+        ("line 7: jobs.go.mask.also[1]", short),
+        ("line 7: jobs.go.mask.never[0]", "cannot contain a template"),
+    ]
+    assert read_configuration(order("env_vars: {A: b}") + b"    mask: {also: [A]}\n").jobs["go"].mask.also == ["A"]
+    database = order("ssm_paths: ['ssm:/iac-ci/jobs/db']")
+    assert read_configuration(database + b"    mask: {also: [pw]}\n").jobs["go"].mask.also == ["pw"]
+
+
 def test_braces_of_other_tools_may_stand_in_commands():
     command = "docker ps --format '{{.Names}}' && helm template --set 'x={{ .Values.sha }}'"
     configuration = read_configuration(job(orders=json.dumps([{"name": "a", "cmds": [command]}])))
@@ -386,7 +408,7 @@ FIELDS = st.sampled_from(
     [
         *("version", "defaults", "statuses", "jobs", "on", "matrix", "orders", "name", "cmds", "folder", "paths"),
         *("depends_on", "pull_request", "push", "command", "branches", "timeout", "job_timeout", "env_vars", "secrets"),
-        *("must_succeed", "assume_role", "max_parallel", "ssm_paths", "a", "b", "A"),
+        *("must_succeed", "assume_role", "max_parallel", "mask", "also", "never", "ssm_paths", "a", "b", "A"),
     ]
 )
 SCALARS = st.one_of(

@@ -101,6 +101,7 @@ _SAME: Final = (
     ("execution_target", "target", "runs_on", "use_lambda"),
     ("assume_role", "role", "role_arn"),
     ("max_parallel", "parallel", "concurrency", "max_concurrency"),
+    ("mask", "masks", "masked", "redact"),
     ("timeout", "timeout_seconds", "seconds"),
     ("job_timeout", "timeout", "timeout_seconds"),
     ("on", "triggers", "trigger", "when"),

@@ -41,6 +41,7 @@ def configured(
         "flow_label": expansion.flow_label,
         "job_timeout": expansion.job_timeout,
         "max_parallel": expansion.max_parallel,
+        "mask": expansion.mask,
         "order_statuses": configuration.statuses is Statuses.ORDERS,
     }
     return _checked(facts, fields, list(expansion.orders)), expansion
@@ -54,7 +55,7 @@ def again(facts: Facts, rerun: Rerun) -> Job:
         order.model_copy(update={"dependencies": [name for name in order.dependencies if name in names]})
         for order in chosen
     ]
-    fields = {"flow_label", "job_timeout", "max_parallel", "order_statuses"}
+    fields = {"flow_label", "job_timeout", "max_parallel", "mask", "order_statuses"}
     return _checked(facts, rerun.job.model_dump(include=fields), orders)
 
 

@@ -15,13 +15,13 @@ from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, target
 from iac_ci_common.locations import SecretStore, parse_location
-from iac_ci_common.models.job import ExecutionTarget, Job, Order
+from iac_ci_common.models.job import ExecutionTarget, Job, Mask, Order
 from iac_ci_common.repository_url import repository_problem
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from iac_ci_common.locations import Location
 
@@ -30,6 +30,10 @@ MAX_FOUND: Final = 1000
 
 CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Environment variables that ``assume_role`` sets."""
+
+TOO_SHORT_TO_MASK: Final = (
+    f"is no variable of an order, and is shorter than {limits.MIN_MASKED_CHARS} characters without white space"
+)
 
 _MAX_CYCLES: Final = 10
 
@@ -93,6 +97,23 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
     needed = longest + limits.PRESIGN_MARGIN_SECONDS
     if job.presign_expiry is not None and job.presign_expiry < needed:
         yield Problem("presign_expiry", f"is shorter than the longest order needs; set at least {needed} seconds")
+    if job.mask is not None:
+        yield from _mask_problems(job, job.mask)
+
+
+def _mask_problems(job: Job, mask: Mask) -> Iterator[Problem]:
+    # Which variables these become is known only when the secrets are read.
+    if not any(order.ssm_paths or order.secret_manager_paths for order in job.orders):
+        names = {name for order in job.orders for name in (*order.env_vars, *order.secrets)}
+        for number in too_short_to_mask(mask, names):
+            yield Problem(f"mask.also[{number}]", TOO_SHORT_TO_MASK)
+
+
+def too_short_to_mask(mask: Mask, names: Container[str]) -> Iterator[int]:
+    """Yield the indexes of the texts of ``also`` that are too short and name none of the variables ``names``."""
+    for number, text in enumerate(mask.also):
+        if text not in names and len("".join(text.split())) < limits.MIN_MASKED_CHARS:
+            yield number
 
 
 def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterator[Problem]:

@@ -67,7 +67,7 @@ class Mask(Payload):
     also: list[MaskEntry] = Field(
         default_factory=list,
         max_length=limits.MAX_MASK_ENTRIES,
-        description="Variables (of `env_vars`, say) or texts to mask like secrets; texts of at least 4 characters.",
+        description=f"Variables or texts to mask like secrets; texts of at least {limits.MIN_MASKED_CHARS} characters.",
     )
     never: list[MaskEntry] = Field(
         default_factory=list,

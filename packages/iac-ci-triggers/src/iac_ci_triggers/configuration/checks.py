@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common import limits
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.job_validation.parser import read_order_draft
-from iac_ci_common.job_validation.rules import order_findings
+from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, UNKNOWN_ORDER, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 from iac_ci_triggers.configuration.expansion import copies, order_fields
@@ -61,6 +61,7 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     yield from matrix_problems
     yield from templates
     yield from _trigger_findings(job)
+    yield from _mask_findings(job, defaults)
     for index, order in enumerate(job.orders):
         for number, command in enumerate(order.cmds):
             if not command.strip():
@@ -116,6 +117,20 @@ def _trigger_findings(job: ConfiguredJob) -> Iterator[Found]:
     for number, word in enumerate(job.on.command):
         if word in job.on.command[:number]:
             yield ("on", "command", number), f"{word} is in the list more than once; remove one"
+
+
+def _mask_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
+    if job.mask is None:
+        return
+    for field in ("also", "never"):
+        for number, text in enumerate(getattr(job.mask, field)):
+            if "{{" in text:
+                yield ("mask", field, number), "cannot contain a template"
+    settings: list[Settings] = [*job.orders, defaults]
+    if not any(order.ssm_paths or order.secret_manager_paths for order in settings):
+        names = {name for order in settings for name in (*order.env_vars, *order.secrets)}
+        for number in too_short_to_mask(job.mask, names):
+            yield ("mask", "also", number), TOO_SHORT_TO_MASK
 
 
 def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: frozenset[str]) -> Iterator[Found]:

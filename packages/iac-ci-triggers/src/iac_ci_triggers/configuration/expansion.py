@@ -16,6 +16,7 @@ from iac_ci_triggers.globs import Paths, escape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from iac_ci_common.models.job import Mask
     from iac_ci_triggers.configuration.models import (
         Configuration,
         ConfiguredJob,
@@ -42,6 +43,7 @@ class Expansion:
     flow_label: str
     job_timeout: int
     max_parallel: int | None
+    mask: Mask | None
     orders: tuple[Order, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -178,6 +180,7 @@ def expand(
         job_name,
         job.job_timeout,
         job.max_parallel,
+        job.mask,
         tuple(orders),
         tuple(LeftOut(name, reason) for name, reason in left_out.items()),
     )

@@ -23,7 +23,7 @@ from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
-from iac_ci_common.models.job import Command, ExecutionTarget, Payload, RoleArn, Text
+from iac_ci_common.models.job import Command, ExecutionTarget, Mask, Payload, RoleArn, Text
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.globs import check_path_pattern, check_pattern, check_something_can_match
@@ -311,6 +311,9 @@ class ConfiguredJob(Payload):
     )
     max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
         None, description="Most orders running at once; the stack's limit if none is given."
+    )
+    mask: Annotated[Mask, _mapping("{also: [HOST], never: [USER]}")] | None = Field(
+        None, description="Values to mask in output besides the secrets, and values to leave readable; no templates."
     )
     orders: list[ConfiguredOrder] = Field(min_length=1, max_length=limits.MAX_ORDERS, description="The orders.")
 
