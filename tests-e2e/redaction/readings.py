@@ -11,12 +11,13 @@ import base64
 import csv
 import html
 import io
+import quopri
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 SPAN = 6
 """So many consecutive characters of a value must not be readable."""
@@ -24,19 +25,21 @@ SPAN = 6
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "0": "\0"}
 
 
-def shown(value: str, output: bytes, reading: str) -> set[str]:
-    """Return the parts of a value, ``SPAN`` characters each, that can be read from an output.
+def shown(secrets: Sequence[str], output: bytes, reading: str | Sequence[str]) -> set[str]:
+    """Return the parts of secrets, ``SPAN`` characters each, that can be read from an output in one way or several.
 
-    White space and what stands at the margin of lines is not compared: programs break lines where they like.
+    White space and the margin of lines are not compared, because programs break lines anywhere.
     """
-    parts = fragments(value)
-    width = min(SPAN, *map(len, parts))
-    return {part for text in READINGS[reading](output) for part in _windows(_squeeze(text), width) if part in parts}
+    parts = fragments(secrets)
+    widths = {len(part) for part in parts}
+    names = [reading] if isinstance(reading, str) else reading
+    texts = {_squeeze(text) for name in names for text in READINGS[name](output)}
+    return {part for text in texts for width in widths for part in _windows(text, width) if part in parts}
 
 
-def fragments(value: str) -> set[str]:
-    """Return every part of ``SPAN`` characters, or the whole of a shorter value."""
-    return set(_windows(_squeeze(value), SPAN))
+def fragments(secrets: Sequence[str]) -> set[str]:
+    """Return every part of ``SPAN`` characters, and the whole of shorter secrets."""
+    return {part for secret in secrets for part in _windows(_squeeze(secret), SPAN)}
 
 
 def _windows(text: str, width: int) -> Iterator[str]:
@@ -124,7 +127,7 @@ def _base64_bytes(output: bytes) -> Iterator[bytes]:
         text = re.sub(rb"[^A-Za-z0-9+/]", b"", fragment.replace(b"-", b"+").replace(b"_", b"/"))
         for skipped in range(4):
             part = text[skipped:]
-            yield base64.b64decode(part[: len(part) // 4 * 4])
+            yield base64.b64decode(part + b"A" * (-len(part) % 4))
 
 
 def _base64(output: bytes) -> Iterator[str]:
@@ -198,8 +201,54 @@ def _dump_text(output: bytes) -> Iterator[str]:
 
 
 def _dump_characters(output: bytes) -> Iterator[str]:
-    text = b"".join(re.sub(rb"^[0-7]{7}", b"", line) for line in output.split(b"\n"))
-    yield re.sub(r"\s", "", _backslashes(text.decode()).encode("latin-1", "ignore").decode("utf-8", "ignore"))
+    """Read the cells of ``od -c``, four characters each, behind the address."""
+    for fragment in output.split(b"***"):
+        text = bytearray()
+        for line in fragment.split(b"\n"):
+            row = re.sub(rb"^(?:[0-7]{7}| {7})", b"", line)
+            for start in range(0, len(row), 4):
+                cell = row[start : start + 4].strip()
+                if re.fullmatch(rb"[0-7]{3}", cell):
+                    text.append(int(cell, 8))
+                elif len(cell) == 1 or not cell:
+                    text += cell or b" "
+                elif len(cell) == 2:
+                    text += _ESCAPES.get(chr(cell[1]), "").encode()
+        yield text.decode("utf-8", "ignore")
+
+
+def _diff(output: bytes) -> Iterator[str]:
+    yield re.sub(r"(?m)^[-+ ]", "", output.decode("utf-8", "replace"))
+
+
+def _inspect(output: bytes) -> Iterator[str]:
+    """Read what Node prints of an object: text on several lines, joined by ``+``."""
+    yield from _script(re.sub(rb"'\s*\+\s*'|\"\s*\+\s*\"|`\s*\+\s*`|'\s*\+\s*\"|\"\s*\+\s*'", b"", output))
+
+
+def _wrapped(output: bytes) -> Iterator[str]:
+    """Read lines that were cut anywhere, even within a character."""
+    yield re.sub(rb"(?m)^(?:\xe2\x94\x82 )?|\n(?:\xe2\x94\x82 )?", b"", output).decode("utf-8", "ignore")
+
+
+def _visible(output: bytes) -> Iterator[str]:
+    """Read what ``sed l`` prints: lines cut by a backslash, ended by a dollar sign."""
+    yield from _script(re.sub(rb"(?m)\\\\\n|\$$", b"", output))
+
+
+def _carets(output: bytes) -> Iterator[str]:
+    text = re.sub(rb"M-\^(.)", lambda match: bytes([match[1][0] ^ 0x40 | 0x80]), output)
+    yield re.sub(rb"M-(.)", lambda match: bytes([match[1][0] | 0x80]), text).decode("utf-8", "ignore")
+
+
+def _quoted_printable(output: bytes) -> Iterator[str]:
+    for fragment in output.split(b"***"):
+        yield quopri.decodestring(fragment).decode("utf-8", "ignore")
+
+
+def _decimal(output: bytes) -> Iterator[str]:
+    for fragment in output.split(b"***"):
+        yield bytes(int(number) & 0xFF for number in re.findall(rb"[0-9]+", fragment)).decode("utf-8", "ignore")
 
 
 def _ini(output: bytes) -> Iterator[str]:
@@ -208,6 +257,13 @@ def _ini(output: bytes) -> Iterator[str]:
 
 READINGS: dict[str, Callable[[bytes], Iterator[str]]] = {
     "text": _text,
+    "diff": _diff,
+    "visible": _visible,
+    "carets": _carets,
+    "quoted-printable": _quoted_printable,
+    "decimal": _decimal,
+    "wrapped": _wrapped,
+    "inspect": _inspect,
     "json": _layers(_backslashes),
     "script": _script,
     "shell": _shell,
