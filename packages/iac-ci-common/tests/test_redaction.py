@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import quopri
 import random
 import shlex
 from urllib.parse import quote, quote_plus
@@ -80,6 +81,38 @@ def test_escapes_of_any_language_and_mixture_are_turned_back(printed):
     masked = Redactor([PASSWORD]).text(f"a {printed} b")
     assert "Pa55" not in masked
     assert "77xyz" not in masked
+
+
+def visible(byte):
+    """Return a byte as ``cat -v`` prints it."""
+    if byte < 128:
+        return bytes([byte])
+    return b"M-" + (bytes([byte - 128]) if byte >= 160 else b"^" + bytes([byte - 64]))
+
+
+@pytest.mark.parametrize("value", [PASSWORD, "Größe-Łódź-пароль-77", "парольсекретный"])
+def test_what_other_programs_print_is_turned_back(value):
+    data = value.encode()
+    carets = b"".join(visible(byte) for byte in data)
+    for printed in (
+        str(list(data)),
+        json.dumps(list(data), separators=(",", ":")),
+        "[" + " ".join(map(str, data)) + "]",
+        str([byte - 256 if byte > 127 else byte for byte in data]),
+        data.hex("_", 4),
+        quopri.encodestring(data).decode().strip(),
+        carets.decode(),
+    ):
+        masked = Redactor([value]).text(f"before {printed} after")
+        assert len(masked.replace("***", "")) <= len("before [] after"), masked
+
+
+def test_an_escape_that_a_line_break_cuts_is_turned_back():
+    assert Redactor(["s@fe-Pa55/word"]).text("│ a s%40fe-Pa55%2\n│ Fword b") == "│ a *** b"
+
+
+def test_shells_of_windows_are_read():
+    assert Redactor(['Pa55$w`or"d-77xyz']).text('"Pa55`$w``or`"d-77xyz"') == '"***"'
 
 
 def test_json_stays_json():
