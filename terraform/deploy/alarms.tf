@@ -54,7 +54,7 @@ locals {
         threshold   = 10
       }
       abandoned-runs = {
-        description = "A watchdog ended before its order or run"
+        description = "A watchdog reached its time-out before its run ended"
         namespace   = "AWS/States"
         metric      = "ExecutionsTimedOut"
         statistic   = "Sum"

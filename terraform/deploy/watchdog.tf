@@ -1,4 +1,4 @@
-# The state machine that watches each order and each run.
+# The state machine that watches each run.
 
 resource "aws_cloudwatch_log_group" "watchdog" {
   # Log groups below this path need no resource policy that grows with each state machine.

@@ -48,7 +48,8 @@ from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
-from iac_ci_watchdog.act import Watchdog, WatchdogPorts
+from iac_ci_watchdog.act import Watchdog
+from iac_ci_watchdog.ports import WatchdogPorts
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.settings import WorkerSettings
@@ -212,11 +213,16 @@ class World:
                 self.after(1, lambda: self._asynchronous("watchdog", record))
 
     def _poll(self, name: str) -> None:
+        # What the state machine passes on: terraform/deploy/stack/watchdog.asl.json, "Parameters".
+        state = self.watching[name]
+        given = {"run_id": state["run_id"], "order_num": state["order_num"], "state": state}
         try:
-            ended = self._call("watchdog", self.watching[name])["ended"]
+            answer = json.loads(json.dumps(self._call("watchdog", given)))
         except (Exception, Died):  # noqa: BLE001 - the state machine catches everything
-            ended = False
-        if ended:
+            answer = {"ended": False}
+        else:
+            self.watching[name] = state | {"answer": answer}
+        if answer["ended"]:
             del self.watching[name]
         else:
             self.after(POLL_SECONDS, lambda: self._poll(name))
@@ -290,7 +296,7 @@ class World:
                 clock, runs, locks, internal, done, workers, watchdogs, reports, Sequential(), logger,
             )
         )  # fmt: skip
-        watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, logger))
+        watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))
         exchange = ClientExchange(internal)
         worker = Worker(WorkerPorts(clock, exchange, MemorySealer(), self, logger), WorkerSettings())
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
-from iac_ci_common.limits import LEASE_SECONDS
+from iac_ci_common.limits import LEASE_SECONDS, WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_transition, check_run_transition
@@ -19,8 +19,9 @@ from simulation import scheduler
 from simulation.scheduler import EPOCH, Process
 from simulation.world import POLL_SECONDS, World
 
-BOUND_SECONDS = 600.0
-"""Every accepted run has ended so long after its deadline: a grace, a few polls, one round of Lambda's retries."""
+BOUND_SECONDS = WORKER_LAMBDA_SECONDS + 600.0
+"""Every accepted run has ended so long after its deadline: the longest life of a function whose death nobody reported,
+a grace, a few polls, one round of Lambda's retries."""
 
 DISPATCH_SECONDS = LEASE_SECONDS + 4 * POLL_SECONDS
 """No order stays `dispatching` longer than this once the world works again."""
@@ -28,6 +29,13 @@ DISPATCH_SECONDS = LEASE_SECONDS + 4 * POLL_SECONDS
 
 NOTICED_SECONDS = 2 * POLL_SECONDS + 150.0
 """A worker that died is noticed after so long: two polls, an event that comes late, a pass."""
+
+TOLD_SECONDS = {"build": POLL_SECONDS + 45.0, "worker": 121.0 + 45.0}
+"""The result of a worker that died is written after so long: a build's by the next poll, a function's when Lambda's
+record arrives, which may be late; then the calls of one check."""
+
+UNWATCHED_SECONDS = 180.0
+"""A pass that has found its run's watchdog running may start workers for so long after it has ended."""
 
 
 class Violation(AssertionError):
@@ -58,12 +66,16 @@ class Checks:
         self._accepted: dict[str, Accepted] = {}
         self._by_key: dict[str, str] = {}
         self._said: dict[tuple[str, str], OrderState] = {}
-        self._died: dict[tuple[str, str], float] = {}
+        self._died: dict[tuple[str, str], tuple[float, str]] = {}
+        self._told: dict[tuple[str, str], float] = {}
         world.process_ended = self.process_ended
         self.violations: list[Violation] = []
+        self._mended: float | None = None
         world.row_written = self.row_written
         world.result_written = self.result_written
         world.idle = self.nobody_at_work
+        world.worker_started = self.worker_started
+        world.watchdog_started = self.watchdog_started
 
     # -- after every step --------------------------------------------------------------------------------------------
 
@@ -94,6 +106,8 @@ class Checks:
     def result_written(self, key: str) -> None:
         """Check a result as it is left: nobody speaks for an order whose commands still run."""
         parsed = keys.parse_result(key)
+        if parsed is not None:
+            self._told.setdefault((parsed.run_id, parsed.order_num), self._world.scheduler.time)
         if parsed is not None and self._commands_running[(parsed.run_id, parsed.order_num)]:
             result = Result.model_validate_json(self._world.objects.objects[key])
             self._broken("no order ends while its commands run", f"{key}: {result.reported_by} {result.reason}")
@@ -125,7 +139,19 @@ class Checks:
             self._broken("only named errors leave a function", f"{process}: {process.error!r}")
         if process.ending is scheduler.Ending.DIED and process.function in {"worker", "build"}:
             run_id, _, order_num = process.about.partition("/")
-            self._died[(run_id, order_num)] = self._world.scheduler.time
+            self._died[(run_id, order_num)] = (self._world.scheduler.time, process.function)
+
+    def worker_started(self, run_id: str, order_num: str) -> None:
+        """Check a worker that is asked for: something looks after its run."""
+        executions = self._world.watchdogs_of(run_id)
+        since = max((execution.ended_at or self._world.scheduler.time for execution in executions), default=0.0)
+        if not executions or self._world.scheduler.time - since > UNWATCHED_SECONDS:
+            self._broken("no order starts without a watchdog", f"{run_id}/{order_num}: {len(executions)} executions")
+
+    def watchdog_started(self, run_id: str) -> None:
+        """Check an execution that is started: no other looks after the run."""
+        if any(execution.ended_at is None for execution in self._world.watchdogs_of(run_id)):
+            self._broken("one watchdog looks after a run", run_id)
 
     def commands_end(self, run_id: str, order_num: str) -> None:
         """Note that an order's commands run no more."""
@@ -170,9 +196,13 @@ class Checks:
 
     # -- at the end --------------------------------------------------------------------------------------------------
 
-    def at_end(self, *, last_fault: float) -> None:
-        """Check a world in which everything has come to its end, or should have."""
+    def at_end(self, *, last_fault: float, mended: float | None = None) -> None:
+        """Check a world in which everything has come to its end, or should have.
+
+        ``mended`` is when a person gave the runs new watchdogs after theirs had died, None if they did not die.
+        """
         world = self._world
+        self._mended = mended
         for run_id in self._accepted:
             self._accepted_ended(run_id)
         for run_id in sorted(world.runs.run_rows):
@@ -189,8 +219,8 @@ class Checks:
                 self._broken(
                     "an order is dispatched by one", f"{run_id}/{num}: {len(starters)} for {transitions} transitions"
                 )
-        for name, ended in world.executions.items():
-            if not ended:
+        for name, execution in world.executions.items():
+            if execution.ended_at is None:
                 self._broken("nothing waits for what never comes", f"the execution {name} has not ended")
 
     def _accepted_ended(self, run_id: str) -> None:
@@ -208,7 +238,7 @@ class Checks:
             self._broken("every accepted run ends", f"{run_id} is {run.status}")
             return
         ended_at = self._states[(run_id, "0000")][-1][0]
-        limit = (run.deadline - EPOCH).total_seconds() + BOUND_SECONDS
+        limit = max((run.deadline - EPOCH).total_seconds(), self._mended or 0.0) + BOUND_SECONDS
         if ended_at > limit:
             self._broken("every accepted run ends", f"{run_id} ended {ended_at - limit:.0f} s too late")
         open_orders = [order.order_num for order in orders.values() if order.status not in TERMINAL]
@@ -285,7 +315,12 @@ class Checks:
             row = world.runs.order_rows[run_id][num]
             if row.status is not state:
                 self._broken("an order ends as its commands did", f"{run_id}/{num}: {row.status}, not {state}")
-        for (run_id, num), died in self._died.items():
+        if self._mended is not None:
+            return
+        for (run_id, num), (died, function) in self._died.items():
+            told = self._told.get((run_id, num), world.scheduler.time)
+            if told > died + TOLD_SECONDS[function]:
+                self._broken("a dead worker is told within one poll", f"{run_id}/{num}: {told - died:.0f} s later")
             ended = self._states[(run_id, num)][-1][0]
             if ended > died + NOTICED_SECONDS:
                 self._broken("a dead worker is noticed", f"{run_id}/{num}: {ended - died:.0f} s later")

@@ -13,11 +13,14 @@ from iac_ci_common.errors import ConditionFailed, NotFound
 from simulation.checks import Accepted, Checks
 from simulation.generator import Submission
 from simulation.scheduler import Ending, Process
-from simulation.world import RunsPort, World
+from simulation.world import RunsPort, WatchdogsService, World
 
 SECRET = "simulated webhook secret"
 GATEWAY_SECONDS = 29.0
 """API Gateway answers for a function that takes longer; the function goes on."""
+
+OPERATOR_SECONDS = 300.0
+"""How long after the watchdogs died a person wakes the runs."""
 
 
 class Client:
@@ -81,3 +84,16 @@ def cancel(world: World) -> None:
         world.run_function(
             "cli", run_id, lambda run_id=run_id: ask(run_id), lambda process: None, delay=0.0, limit=60.0
         )
+
+
+def wake(world: World) -> None:
+    """Give every open run a watchdog and wake it, as ``iac-ci nudge`` does; nothing goes wrong here."""
+    watchdogs = WatchdogsService(world)
+    for run_id in sorted({run_id for run_id, _ in world.executions}):
+        lock = world.locks.locks.get(run_id)
+        if lock is not None and lock.completed:
+            continue
+        executions = world.watchdogs_of(run_id)
+        if executions[-1].ended_at is not None:
+            watchdogs.start(run_id, len(executions) + 1)
+        world.objects.put(keys.trigger(run_id), b"{}")

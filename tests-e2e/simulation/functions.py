@@ -17,6 +17,7 @@ import iac_ci_orchestrator.handler
 import iac_ci_orchestrator.ports
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
+import iac_ci_watchdog.ports
 from iac_ci_common.testing import MemoryCodeStore, MemorySecrets
 from iac_ci_init.settings import InitSettings
 from iac_ci_triggers.testing import MemoryLedgers
@@ -105,13 +106,14 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
 def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
     """Build the watchdog."""
     return iac_ci_watchdog.act.Watchdog(
-        iac_ci_watchdog.act.WatchdogPorts(
+        iac_ci_watchdog.ports.WatchdogPorts(
             clock=world,
             runs=RunsPort(world, world.runs),
             locks=world.port("locks", world.locks),
             objects=world.port("objects", world.objects),
             workers=world.port("workers", WorkersService(world)),
             invoker=world.port("invoker", AsyncInvokerService(world)),
+            parallel=Threads(world),
             logger=Silent(),
         )
     )

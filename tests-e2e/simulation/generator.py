@@ -42,7 +42,8 @@ class Submission:
 class WorldPlan:
     """Everything that is decided before the play begins.
 
-    ``submissions`` are by flow label. ``cancel_at`` is when every run is cancelled (seconds), or None. ``chance`` is
+    ``submissions`` are by flow label. ``cancel_at`` is when every run is cancelled (seconds), or None.
+    ``watchdogs_die_at`` is when every execution of the watchdog ends before its time (seconds), or None. ``chance`` is
     the seed of what is decided during the play.
     """
 
@@ -51,6 +52,7 @@ class WorldPlan:
     single_fault: SingleFault | None
     cancel_at: float | None
     chance: int
+    watchdogs_die_at: float | None = None
 
     @property
     def orders(self) -> int:
@@ -79,7 +81,8 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     if size is None and story.size < _SMALL_ORDERS and happens(random, 0.1):
         for number in (2, 3):
             submissions[f"run{number}"] = _submission(random, draw_story(random, size=random.randint(1, 6)))
-    return WorldPlan(submissions, weather, single_fault, cancel_at, chance)
+    watchdogs_die_at = random.uniform(0.0, deadline) if happens(random, 0.15) else None
+    return WorldPlan(submissions, weather, single_fault, cancel_at, chance, watchdogs_die_at)
 
 
 def _submission(random: Random, story: Story) -> Submission:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from unittest.mock import patch
 
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import force_end
+from iac_ci_watchdog.decide import Action, Decision, decide_order
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from iac_ci_common.models.result import Reporter
-    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.result import Claim, Reporter
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.watch import KnownRows, OpenOrder
     from iac_ci_common.ports import Objects, Workers
+    from iac_ci_orchestrator.dispatch import Dispatcher
+
+SILENT = timedelta(minutes=2)
 
 Mutation = Literal[
     "doorbell",
@@ -28,6 +36,10 @@ Mutation = Literal[
     "conditional transitions",
     "own claims only",
     "refused dispatch",
+    "living watchdog",
+    "silence is not death",
+    "ended builds",
+    "changed rows",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -66,6 +78,21 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "refused dispatch":
         with patch("iac_ci_orchestrator.act.end_unclaimed", _end_claimed_or_not):
             yield
+    elif mutation == "living watchdog":
+        with patch("iac_ci_orchestrator.dispatch.Dispatcher.ensure_watchdog", _start_the_first):
+            yield
+    elif mutation == "silence is not death":
+        with (
+            patch("iac_ci_watchdog.orders.needs_claim", lambda order, ended, now: True),
+            patch("iac_ci_watchdog.orders.decide_order", _end_the_silent),
+        ):
+            yield
+    elif mutation == "ended builds":
+        with patch("simulation.world.WorkersService.ended_builds", lambda service, build_ids: frozenset()):
+            yield
+    elif mutation == "changed rows":
+        with patch("iac_ci_common.models.watch.KnownRows.still_holds", _holds_whenever_free):
+            yield
     elif mutation == "conditional transitions":
         with patch("iac_ci_common.testing.runs.holds", lambda transition, current: True):
             yield
@@ -78,3 +105,17 @@ def _end_claimed_or_not(
 ) -> bool:
     force_end(objects, workers, order, OrderState.FAILED, reason, reporter=reporter, now=now)
     return True
+
+
+def _start_the_first(dispatcher: Dispatcher, run: RunRow) -> None:
+    dispatcher._watchdogs.start(run.run_id, run.watchdog)
+
+
+def _end_the_silent(order: OpenOrder, claim: Claim | None, ended: AbstractSet[str], now: datetime) -> Decision:
+    if claim is not None and now > claim.claimed_at + SILENT:
+        return Decision(Action.REPORT_TIMED_OUT, "the worker is silent")
+    return decide_order(order, claim, ended, now)
+
+
+def _holds_whenever_free(known: KnownRows, lock: Lock | None) -> bool:
+    return lock is not None and lock.owner is None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 
 from simulation.checks import BOUND_SECONDS, Checks, Violation
-from simulation.client import GATEWAY_SECONDS, Client, cancel
+from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, Client, cancel, wake
 from simulation.faults import Faults
 from simulation.functions import installed
 from simulation.generator import WorldPlan, draw_world
@@ -77,13 +77,17 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
             scheduler.after(submission.delay, client.submit)
         if plan.cancel_at is not None:
             scheduler.after(plan.cancel_at, lambda: cancel(world))
+        if plan.watchdogs_die_at is not None:
+            scheduler.after(plan.watchdogs_die_at, world.watchdogs_die)
+            scheduler.after(plan.watchdogs_die_at + OPERATOR_SECONDS, lambda: wake(world))
         # A client asks four times, so its run may be accepted that much later.
-        horizon = 4 * GATEWAY_SECONDS + plan.last_deadline + BOUND_SECONDS + AFTERWARDS_SECONDS
+        horizon = 4 * GATEWAY_SECONDS + plan.last_deadline + BOUND_SECONDS + OPERATOR_SECONDS + AFTERWARDS_SECONDS
         try:
             scheduler.run(lambda: False, horizon)
         finally:
             scheduler.close()
-        checks.at_end(last_fault=faults.last)
+        mended = plan.watchdogs_die_at + OPERATOR_SECONDS if plan.watchdogs_die_at is not None else None
+        checks.at_end(last_fault=max(faults.last, mended or 0.0), mended=mended)
     return Outcome(
         seed,
         plan.profile.name,

@@ -6,6 +6,7 @@ and asynchronous calls arrive by ``Faults.deliveries``: late, out of order, seve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from iac_ci_common.errors import IacCiError, PortFailed, Throttled
-from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX, execution_name
+from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.work import Work
@@ -35,6 +36,9 @@ LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.
 
 RETRIES = {"init": 2, "orchestrator": 2, "watchdog": 2, "worker": 0}
 POLL_SECONDS = 60.0
+STALE_SECONDS = 2.0
+"""DescribeExecution is eventually consistent: what ended so long ago may still seem to run."""
+
 _LOCAL = frozenset({"presign_get", "presign_put"})
 _NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "deliveries.remember"})
 """DynamoDB transactions carry a token, so that botocore's own repetition of a lost call changes nothing."""
@@ -78,6 +82,18 @@ class RunsPort:
         cut = self._random.randint(0, len(first.orders))
         nums = {order.order_num for order in first.orders[:cut]}
         return RunRows(first.run, first.orders[:cut] + tuple(row for row in second.orders if row.order_num not in nums))
+
+    def find_run(self, run_id: str) -> RunRow | None:
+        """Read the run's own row."""
+        return self._world.call("runs.find_run", lambda: self._runs.find_run(run_id))
+
+    def find_order(self, run_id: str, order_num: str) -> OrderRow | None:
+        """Read one order's row."""
+        return self._world.call("runs.find_order", lambda: self._runs.find_order(run_id, order_num))
+
+    def next_watchdog(self, run_id: str, ended: int) -> int:
+        """Count the run's watchdogs."""
+        return self._world.call("runs.next_watchdog", lambda: self._runs.next_watchdog(run_id, ended))
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert in several calls, the run last."""
@@ -171,7 +187,16 @@ class Build:
 
     work: Work
     ended: bool = False
+    stopping: bool = False
     process: Process | None = None
+
+
+@dataclass
+class Execution:
+    """One execution of the watchdog's state machine; ``ended_at`` is None while it runs."""
+
+    state: dict[str, Any]
+    ended_at: float | None = None
 
 
 class World:
@@ -193,7 +218,7 @@ class World:
         self.reports = MemoryReports()
         self.sealer = MemorySealer()
         self.builds: dict[str, Build] = {}
-        self.executions: dict[str, bool] = {}
+        self.executions: dict[tuple[str, int], Execution] = {}
         self.doors: dict[str, Callable[[dict[str, Any]], Any]] = {}
         self.worker_door: Callable[[Work, str], object] = lambda work, execution: None
         self.active: dict[str, int] = {}
@@ -201,6 +226,8 @@ class World:
         self.result_written: Callable[[str], None] = lambda key: None
         self.process_ended: Callable[[Process], None] = lambda process: None
         self.idle: Callable[[str], None] = lambda run_id: None
+        self.worker_started: Callable[[str, str], None] = lambda run_id, order_num: None
+        self.watchdog_started: Callable[[str], None] = lambda run_id: None
         self.any_failed: set[str] = set()
         self._ports: dict[str, Port] = {}
 
@@ -345,6 +372,18 @@ class World:
 
         self.run_function(function, about, body, ended, delay=delay)
 
+    # -- Step Functions ----------------------------------------------------------------------------------------------
+
+    def watchdogs_of(self, run_id: str) -> list[Execution]:
+        """Return the run's executions, the newest last."""
+        return [execution for (run, _), execution in sorted(self.executions.items()) if run == run_id]
+
+    def watchdogs_die(self) -> None:
+        """End every execution before its time, as a damaged state machine or a person does."""
+        for execution in self.executions.values():
+            if execution.ended_at is None:
+                execution.ended_at = self.scheduler.time
+
     # -- ports that reach other services -----------------------------------------------------------------------------
 
     def preparations_start(self, run_id: str) -> None:
@@ -396,55 +435,72 @@ class WorkersService:
         return build_id
 
     def stop_build(self, build_id: str) -> None:
-        """Stop a build."""
+        """Stop a build: it goes on for a while, and is then killed."""
         build = self._world.builds.get(build_id)
-        if build is not None and build.process is not None:
-            build.ended = True
-            process = build.process
-            self._world.scheduler.after(0.0, lambda: self._world.scheduler.kill(process))
+        if build is None or build.process is None or build.stopping:
+            return
+        build.stopping, process = True, build.process
 
-    def build_ended(self, build_id: str) -> bool:
-        """Return whether a build has ended."""
-        return self._world.builds[build_id].ended
+        def kill() -> None:
+            build.ended = True
+            self._world.scheduler.kill(process)
+
+        self._world.scheduler.after(self._world.random.uniform(0.0, 60.0), kill)
+
+    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
+        """Return the builds that have ended."""
+        builds = self._world.builds
+        return frozenset(build_id for build_id in build_ids if build_id not in builds or builds[build_id].ended)
 
     def _note(self, work: Work) -> None:
         process = self._world.scheduler.current
+        self._world.worker_started(work.run_id, work.order_num)
         self._world.worker_starts.append((work.run_id, work.order_num, process.root.number if process else 0))
 
 
 class WatchdogsService:
-    """Step Functions, as the port ``Watchdogs``: one execution per name, each polling every minute."""
+    """Step Functions, as the port ``Watchdogs``: one execution per number, each polling every minute."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def start(self, run_id: str, order_num: str) -> None:
+    def start(self, run_id: str, number: int) -> bool:
         """Start an execution, unless its name was used."""
-        name = execution_name(run_id, order_num)
-        if name in self._world.executions:
-            return
-        if order_num == "0000" and self._world.mutation == "run's watchdog":
-            return
-        self._world.executions[name] = False
-        self._world.scheduler.after(POLL_SECONDS, lambda: self._poll(run_id, order_num, 0))
+        world, key = self._world, (run_id, number)
+        if world.mutation == "run's watchdog":
+            return True
+        if key in world.executions:
+            # AWS answers a repeated start as the first while it runs, some emulators do not.
+            return world.executions[key].ended_at is None and world.random.random() < 0.5
+        world.watchdog_started(run_id)
+        world.executions[key] = Execution({"run_id": run_id, "order_num": "0000"})
+        world.scheduler.after(POLL_SECONDS, lambda: self._poll(key, 0))
+        return True
 
-    def _poll(self, run_id: str, order_num: str, failed: int) -> None:
-        world = self._world
-        event = {"run_id": run_id, "order_num": order_num}
+    def is_running(self, run_id: str, number: int) -> bool:
+        """Return whether an execution runs; what has just ended may still seem to."""
+        ended_at = self._world.executions[(run_id, number)].ended_at
+        return ended_at is None or self._world.scheduler.time - ended_at < STALE_SECONDS
+
+    def _poll(self, key: tuple[str, int], failed: int) -> None:
+        """Do what terraform/deploy/stack/watchdog.asl.json does."""
+        world, execution = self._world, self._world.executions[key]
+        if execution.ended_at is not None:
+            return
+        event = {name: execution.state[name] for name in ("run_id", "order_num")} | {"state": execution.state}
 
         def ended(process: Process) -> None:
-            answer = process.value if process.ending is Ending.RETURNED else None
-            if isinstance(answer, dict) and answer["ended"]:
-                world.executions[execution_name(run_id, order_num)] = True
-            elif answer is None and failed < 2:
-                world.scheduler.after(2.0 * (failed + 1), lambda: self._poll(run_id, order_num, failed + 1))
-            else:
-                world.scheduler.after(POLL_SECONDS, lambda: self._poll(run_id, order_num, 0))
+            if process.ending is not Ending.RETURNED:
+                wait = (2.0 * (failed + 1), failed + 1) if failed < 2 else (POLL_SECONDS, 0)
+                world.scheduler.after(wait[0], lambda: self._poll(key, wait[1]))
+                return
+            execution.state = execution.state | {"answer": json.loads(json.dumps(process.value))}
+            if execution.state["answer"]["ended"] and execution.ended_at is None:
+                execution.ended_at = world.scheduler.time
+            world.scheduler.after(POLL_SECONDS, lambda: self._poll(key, 0))
 
         delay = world.faults.latency()
-        world.run_function(
-            "watchdog", f"{run_id}/{order_num}", lambda: world.doors["watchdog"](event), ended, delay=delay
-        )
+        world.run_function("watchdog", f"{key[0]}/0000", lambda: world.doors["watchdog"](event), ended, delay=delay)
 
 
 class ReportsService:

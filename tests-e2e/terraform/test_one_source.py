@@ -19,13 +19,15 @@ from iac_ci_common.testing import (
     MemoryObjects,
     MemoryRuns,
     MemoryWorkers,
+    Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, stored_job
 from iac_ci_local.stack import without_encryption_context
 from iac_ci_local.templates import stack_folder
 from iac_ci_triggers.connections import read_connections
-from iac_ci_watchdog.act import Watchdog, WatchdogPorts
+from iac_ci_watchdog.act import Watchdog
 from iac_ci_watchdog.decide import Action
+from iac_ci_watchdog.ports import WatchdogPorts
 from terraform.conftest import secrets
 from terraform.log_patterns import matches
 from terraform.recording import KEY_ARN, Recording, record
@@ -326,7 +328,9 @@ def test_the_alarm_for_stuck_runs_counts_what_the_watchdog_writes(
     runs.order_rows[RUN_ID]["0001"] = order_row(1, status=OrderState.RUNNING, dispatched_at=START, order_deadline=START)
     objects.put(keys.result(RUN_ID, "0001"), b"{}")
     logger = PowertoolsLogger("watchdog-check")
-    ports = WatchdogPorts(clock, runs, MemoryLocks(), objects, MemoryWorkers(), MemoryAsyncInvoker(), logger)
+    ports = WatchdogPorts(
+        clock, runs, MemoryLocks(), objects, MemoryWorkers(), MemoryAsyncInvoker(), Sequential(), logger
+    )
     watchdog = Watchdog(ports)
     lines: dict[str, str] = {}
 

@@ -45,7 +45,7 @@ def test_a_pull_request_starts_what_the_base_branch_says(hosted):
     assert (job.git_repo, job.git_token_location) == (f"{REPOSITORY}.git", "ssm:/iac-ci/jobs/tokens/acme")
     assert job.orders[0].env_vars["IACCI_PR_NUMBER"] == "7"
     assert stored.source == "github.com/acme/infra"
-    assert hosted.watchdogs.started == [(stored.run_id, "0000")]
+    assert hosted.watchdogs.started == [(stored.run_id, 1)]
     assert hosted.notice is None
 
 

@@ -173,7 +173,7 @@ def test_an_accepted_job_is_stored_watched_and_prepared_in_this_order():
     assert (stored.trace_id, stored.flow_id) == (said["trace_id"], said["flow_id"])
     assert said["done_endpt"] == f"s3://done/{said['run_id']}/done"
     assert said["flow_id"] == f"tests:{said['trace_id']}-flow"
-    assert asked.watchdogs.started == [(said["run_id"], "0000")]
+    assert asked.watchdogs.started == [(said["run_id"], 1)]
     assert asked.invoker.started == [said["run_id"]]
     started = [call for call in asked.calls if call.endswith((".start", ".prepare"))]
     assert started == ["watchdogs.start", "invoker.prepare"]
@@ -371,7 +371,7 @@ def test_once_the_watchdog_runs_the_job_is_accepted_whatever_fails(failing):
     asked = Asked(before=before)
     asked.failing = [True]
     status, said = asked.post(JOB, key="one")
-    assert (status, asked.watchdogs.started) == (202, [(said["run_id"], "0000")])
+    assert (status, asked.watchdogs.started) == (202, [(said["run_id"], 1)])
     asked.clock.advance(1)
     assert asked.post(JOB, key="one") == (202, said)
 
@@ -408,7 +408,7 @@ def test_a_first_leg_that_died_anywhere_is_taken_up_under_the_same_key():
         status, said = asked.post(JOB, key="one")
         assert status == 202
         assert asked.objects.list("tmp/jobs/") == [keys.job(said["run_id"])]
-        assert asked.watchdogs.started == [(said["run_id"], "0000")]
+        assert asked.watchdogs.started == [(said["run_id"], 1)]
         assert set(asked.invoker.started) == {said["run_id"]}
 
 

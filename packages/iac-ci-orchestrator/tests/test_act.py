@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -40,7 +41,81 @@ def test_a_chain_runs_to_its_end():
     engine.assert_ended_well()
     kinds = [(event.order_num, event.kind) for event in engine.runs.events(TRACE_ID) if event.order_num == "0001"]
     assert kinds == [("0001", "queued"), ("0001", "running"), ("0001", "succeeded")]
-    assert [num for _, num in engine.watchdogs.started] == ["0001", "0002", "0003"]
+    assert engine.watchdogs.started == [(RUN_ID, 1)]
+
+
+@pytest.mark.parametrize("target", ["lambda", "codebuild"])
+def test_no_worker_starts_before_the_watchdog_runs(target):
+    order = []
+    engine = Engine([{"execution_target": target, "timeout": 60}] * 3, after=order.append)
+    engine.wake()
+    started = [name for name in order if name.startswith(("watchdogs.", "workers.start"))]
+    assert started[0] == "watchdogs.start"
+    assert len(started) == 4
+
+
+def test_a_watchdog_that_ended_before_its_run_gets_a_successor():
+    engine = Engine(CHAIN)
+    engine.wake()
+    engine.watchdogs.ended.add((RUN_ID, 1))
+    engine.run_to_the_end()
+    engine.assert_ended_well()
+    assert engine.watchdogs.started == [(RUN_ID, 1), (RUN_ID, 2)]
+    assert engine.runs.read(RUN_ID).run.watchdog == 2
+    # The number is known then: the ended one is not asked for again.
+    assert engine.calls["watchdogs.is_running"] == 1
+
+
+def test_of_two_passes_that_find_the_watchdog_ended_both_start_the_same():
+    engine = Engine([{}, {}])
+    engine.watchdogs.start(RUN_ID, 1)
+    engine.watchdogs.ended.add((RUN_ID, 1))
+    run = engine.runs.read(RUN_ID).run
+    for _ in range(2):
+        # Both have read the run's row before either has written the next number.
+        engine.orchestrator._dispatcher.ensure_watchdog(run)
+    assert engine.watchdogs.started == [(RUN_ID, 1), (RUN_ID, 2)]
+    assert engine.runs.read(RUN_ID).run.watchdog == 2
+
+
+def test_a_pass_that_died_after_it_counted_is_completed_by_the_next():
+    engine = Engine([{}])
+    engine.watchdogs.start(RUN_ID, 1)
+    engine.watchdogs.ended.add((RUN_ID, 1))
+    engine.runs.next_watchdog(RUN_ID, 1)
+    engine.wake()
+    assert engine.watchdogs.started == [(RUN_ID, 1), (RUN_ID, 2)]
+
+
+def test_a_name_that_is_taken_by_a_running_watchdog_is_no_reason_for_another():
+    engine = Engine([{}])
+    engine.watchdogs.start = lambda run_id, number: False  # as some emulators answer
+    engine.watchdogs.started.append((RUN_ID, 1))
+    engine.wake()
+    assert engine.states == {"0001": "running"}
+    assert engine.runs.read(RUN_ID).run.watchdog == 1
+
+
+@pytest.mark.parametrize(("error", "state"), [(Throttled("wait"), "dispatching"), (PortFailed("no"), "failed")])
+def test_without_a_watchdog_no_worker_starts(error, state):
+    def refuse(name):
+        if name == "watchdogs.start":
+            raise error
+
+    engine = Engine([{}, {}], before=refuse)
+    with contextlib.suppress(Throttled):
+        engine.wake()
+    assert engine.handed_out() == []
+    assert set(engine.states.values()) == {state}
+
+
+def test_a_worker_that_does_not_report_is_not_ended_by_the_orchestrator():
+    engine = Engine([{}])
+    engine.wake()
+    engine.clock.advance(24 * 3600)
+    engine.wake()
+    assert engine.states == {"0001": "running"}
+    assert not engine.objects.exists(keys.claim(RUN_ID, "0001"))
 
 
 def test_an_event_during_a_pass_is_not_lost():
@@ -219,15 +294,16 @@ def test_events_after_the_end_change_nothing():
     assert (engine.marker, engine.runs.read(RUN_ID), len(engine.runs.event_rows)) == before
 
 
-def test_codebuild_orders_are_built_and_stopped():
+def test_codebuild_orders_are_built():
     engine = Engine([{"execution_target": "codebuild", "timeout": 60}])
     engine.wake()
     row = engine.runs.read(RUN_ID).orders[0]
     assert row.build_id in engine.workers.builds
     engine.clock.advance(3600 + 61)
     engine.wake()
-    assert engine.states == {"0001": "timed_out"}
-    assert engine.workers.stopped == [row.build_id]
+    # Only the watchdog stops it, and waits for its end.
+    assert engine.states == {"0001": "running"}
+    assert engine.workers.stopped == []
 
 
 def test_urls_live_as_long_as_the_order_may_take_wherever_it_waited():
@@ -244,8 +320,10 @@ def test_a_wide_run_costs_few_calls_of_the_orchestrator():
     engine.run_to_the_end(one_by_one=False)
     engine.assert_ended_well()
     calls = sum(count for name, count in engine.calls.items() if ".presign" not in name)
-    # Per order: start the watchdog, start the worker, read the result; everything else is for all together.
-    assert calls <= 3 * 100 + 20, engine.calls
+    # Per order: start the worker, read the result; everything else is for all together.
+    assert calls <= 2 * 100 + 20, engine.calls
+    assert engine.calls["watchdogs.start"] == 1
+    assert engine.calls["watchdogs.is_running"] == 0
 
 
 def test_a_chain_costs_the_same_for_each_order_however_long():

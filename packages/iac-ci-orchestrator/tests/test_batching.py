@@ -172,7 +172,7 @@ def test_what_aws_refuses_with_where_a_limit_is_reached_may_be_tried_again(servi
     calls = {
         "invoke": lambda: workers.start_lambda(WORK),
         "start_build": lambda: workers.start_build(WORK, timeout_seconds=60),
-        "start_execution": lambda: StepFunctionWatchdogs(client, "arn").start(RUN_ID, "0001"),
+        "start_execution": lambda: StepFunctionWatchdogs(client, "arn").start(RUN_ID, 1),
     }
     with Stubber(client) as stubber:
         stubber.add_client_error(operation, code, http_status_code=status)

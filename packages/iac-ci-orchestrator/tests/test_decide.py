@@ -115,11 +115,10 @@ def test_past_the_deadline_nothing_starts_and_the_run_timed_out():
     assert plan.finish.after.status is RunState.TIMED_OUT
 
 
-def test_a_worker_that_does_not_report_is_ended_from_outside_after_a_grace():
+def test_no_time_ends_an_order_that_a_worker_may_be_running():
     order = open_row(1)
-    assert decide(run_row(), [order], {}, order.order_deadline + timedelta(seconds=60)).stops == ()
-    (stop,) = decide(run_row(), [order], {}, order.order_deadline + timedelta(seconds=61)).stops
-    assert stop.status is S.TIMED_OUT
+    plan = decide(run_row(deadline=order.order_deadline), [order], {}, order.order_deadline + timedelta(days=1))
+    assert (plan.ends, plan.finish) == ((), None)
 
 
 def test_a_run_that_could_not_be_prepared_fails_and_says_why():

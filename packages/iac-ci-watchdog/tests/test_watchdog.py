@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from iac_ci_common import keys
+from iac_ci_common.errors import Throttled
+from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.rows import ReportTarget
-from iac_ci_common.models.watch import Watch
+from iac_ci_common.models.watch import KnownRows, Watch
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
     FakeClock,
@@ -19,11 +22,13 @@ from iac_ci_common.testing import (
     MemoryObjects,
     MemoryRuns,
     MemoryWorkers,
+    Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, run_row, stored_job
-from iac_ci_watchdog.act import Watchdog, WatchdogPorts
-from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared, is_late
+from iac_ci_watchdog.act import Watchdog
+from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared, needs_claim
 from iac_ci_watchdog.failures import PreparationDied, WorkerDied, parse_failure
+from iac_ci_watchdog.ports import WatchdogPorts
 
 S = OrderState
 DEADLINE = START + timedelta(seconds=360)
@@ -34,35 +39,63 @@ def open_row(status=S.RUNNING, **fields):
     return order_row(1, **({"status": status, "dispatched_at": START, "order_deadline": DEADLINE} | fields))
 
 
+def opened(order):
+    return KnownRows.of([order], None).open[0]
+
+
+def claim_of(by=Reporter.WORKER, at=START, execution="one:call:random"):
+    return Claim(run_id=RUN_ID, order_num="0001", claimed_by=by, claimed_at=at, execution=execution)
+
+
+A_BUILD = {"target": ExecutionTarget.CODEBUILD, "build_id": "worker:2"}
+BUILT = claim_of(execution="one:worker-2:random")
+OTHER = "00000000-0000-0000-0000-000000000001"
+LIFE = timedelta(seconds=600 + 30)
+"""The time-out of the worker function, and the difference that clocks may have."""
+
+
 @pytest.mark.parametrize(
-    ("order", "has_result", "build_ended", "now", "action"),
+    ("order", "claim", "ended", "now", "action"),
     [
-        (None, False, False, START, Action.END),
-        (order_row(1, status=S.SUCCEEDED), False, False, START, Action.END),
-        (order_row(1, status=S.SKIPPED), False, False, START, Action.END),
-        (open_row(), False, False, START, Action.WAIT),
-        (open_row(), True, False, START, Action.NUDGE),
-        (open_row(), True, True, LATE, Action.NUDGE),
-        (open_row(), False, True, START, Action.REPORT_FAILED),
-        (open_row(), False, False, DEADLINE, Action.WAIT),
-        (open_row(), False, False, LATE, Action.REPORT_TIMED_OUT),
-        (open_row(S.DISPATCHING), False, False, LATE, Action.REPORT_TIMED_OUT),
-        (order_row(1), False, False, LATE, Action.WAIT),
+        # Nothing is known of a worker.
+        (open_row(), None, (), START, Action.WAIT),
+        (open_row(), None, (), DEADLINE, Action.WAIT),
+        (open_row(), None, (), LATE, Action.REPORT_TIMED_OUT),
+        (open_row(S.DISPATCHING), None, (), LATE, Action.REPORT_TIMED_OUT),
+        (open_row(**A_BUILD), None, ("worker:2",), START, Action.REPORT_FAILED),
+        # A function has claimed it: it may be silent until it cannot run any more, also beyond the order's deadline.
+        (open_row(), claim_of(), (), LATE, Action.WAIT),
+        (open_row(), claim_of(), (), START + LIFE, Action.WAIT),
+        (open_row(), claim_of(), (), START + LIFE + timedelta(seconds=1), Action.REPORT_TIMED_OUT),
+        (open_row(), claim_of(at=DEADLINE), (), DEADLINE + LIFE, Action.WAIT),
+        # A build has claimed it: it is asked for, and stopped where the deadline has passed.
+        (open_row(**A_BUILD), BUILT, (), LATE - timedelta(seconds=1), Action.WAIT),
+        (open_row(**A_BUILD), BUILT, (), LATE, Action.STOP_BUILD),
+        (open_row(**A_BUILD), BUILT, (), LATE + timedelta(hours=1), Action.STOP_BUILD),
+        (open_row(**A_BUILD), BUILT, ("worker:2",), START, Action.REPORT_FAILED),
+        (open_row(**A_BUILD), BUILT, ("worker:2",), LATE, Action.REPORT_TIMED_OUT),
+        # Another build has claimed it than the one that the row names.
+        (open_row(**A_BUILD), claim_of(execution=f"one:worker-{OTHER}:random"), ("worker:2",), START, Action.WAIT),
+        (open_row(**A_BUILD), claim_of(execution=f"one:worker-{OTHER}:random"), ("worker:2", f"worker:{OTHER}"), START,
+         Action.REPORT_FAILED),
+        (open_row(**A_BUILD), claim_of(execution="one:worker-1:random"), ("worker:2",), START, Action.WAIT),
+        # The engine has claimed it, and died before it wrote the result.
+        (open_row(), claim_of(Reporter.WATCHDOG), (), START + timedelta(seconds=60), Action.WAIT),
+        (open_row(), claim_of(Reporter.ORCHESTRATOR), (), START + timedelta(seconds=61), Action.REPORT_FAILED),
     ],
-)
-def test_a_look_at_an_order(order, has_result, build_ended, now, action):
-    assert decide_order(order, has_result=has_result, build_ended=build_ended, now=now).action is action
+)  # fmt: skip
+def test_a_look_at_an_order(order, claim, ended, now, action):
+    found = opened(order)
+    assert decide_order(found, claim, frozenset(ended), now).action is action
+    # The claim is read wherever it matters.
+    assert action is Action.WAIT or needs_claim(found, frozenset(ended), now) or claim.claimed_by is not Reporter.WORKER
 
 
-def test_an_order_that_waits_for_a_worker_is_left_and_one_whose_worker_is_silent_is_not():
-    order = open_row().model_copy(update={"order_deadline": START + timedelta(hours=6)})
-    late = START + timedelta(seconds=60 + 300 + 61)
-    assert not is_late(order, late - timedelta(seconds=1))
-    assert is_late(order, late)
-    look = {"has_result": False, "build_ended": False, "now": late}
-    assert decide_order(order, **look).action is Action.WAIT
-    assert decide_order(order, **look, claimed_at=START + timedelta(seconds=1)).action is Action.WAIT
-    assert decide_order(order, **look, claimed_at=START).action is Action.REPORT_TIMED_OUT
+@pytest.mark.parametrize("silent_for", [600, 3600, 8 * 3600])
+def test_no_silence_of_a_build_that_runs_ends_its_order(silent_for):
+    order = opened(open_row(**A_BUILD, timeout=8 * 3600, order_deadline=START + timedelta(hours=14)))
+    now = START + timedelta(seconds=silent_for)
+    assert decide_order(order, BUILT, frozenset(), now).action is Action.WAIT
 
 
 NOW = START + timedelta(seconds=10)
@@ -80,13 +113,14 @@ NOW = START + timedelta(seconds=10)
         (run_row(), [order_row(1, status=S.FAILED)], set(), NOW, Action.NUDGE),
         (run_row(status=RunState.FAILED), [order_row(1, status=S.FAILED)], set(), NOW, Action.NUDGE),
         (run_row(), [open_row(S.DISPATCHING)], set(), START + timedelta(seconds=30), Action.NUDGE),
-        (run_row(), [open_row()], set(), LATE, Action.NUDGE),
+        (run_row(), [open_row()], set(), LATE, Action.WAIT),
         (run_row(deadline=NOW), [open_row(), order_row(2, after=[1])], set(), NOW, Action.NUDGE),
         (run_row(cancel_reason="x"), [open_row(), order_row(2, after=[1])], set(), NOW, Action.NUDGE),
     ],
 )
 def test_a_look_at_a_run(run, orders, reported, now, action):
-    assert decide_run(run, orders, None, reported, now).action is action
+    known = KnownRows.of(orders, None)
+    assert decide_run(run, known, reported, None, now, orders).action is action
 
 
 @pytest.mark.parametrize(
@@ -96,15 +130,19 @@ def test_a_comment_that_is_behind_is_brought_up_to_date(behind, held, action):
     run = run_row(report=ReportTarget(repository="https://example.com/a/b", number=1))
     lease = {"owner": "x", "lease_until": NOW + timedelta(seconds=1)} if held else {}
     lock = Lock(run_id=RUN_ID, expires_at=LATE, comment_behind=behind, **lease)
-    assert decide_run(run, [open_row()], lock, set(), NOW).action is action
-    assert decide_run(run_row(), [open_row()], lock, set(), NOW).action is Action.WAIT
+    known = KnownRows.of([open_row()], lock)
+    assert decide_run(run, known, set(), lock, NOW).action is action
+    assert decide_run(run_row(), known, set(), lock, NOW).action is Action.WAIT
 
 
-def test_only_a_completed_lock_ends_the_watch_over_a_run():
-    for completed, action in ((True, Action.END), (False, Action.NUDGE)):
-        lock = Lock(run_id=RUN_ID, completed=completed, expires_at=START)
-        ended = run_row(status=RunState.SUCCEEDED)
-        assert decide_run(ended, [order_row(1, status=S.SUCCEEDED)], lock, set(), NOW).action is action
+@pytest.mark.parametrize("completed", [True, False])
+def test_only_a_completed_lock_ends_the_watch_over_a_run(completed):
+    world = World()
+    world.runs.run_rows[RUN_ID] = run_row(status=RunState.SUCCEEDED)
+    world.runs.order_rows[RUN_ID]["0001"] = order_row(1, status=S.SUCCEEDED)
+    world.locks.locks[RUN_ID] = Lock(run_id=RUN_ID, completed=completed, expires_at=START)
+    assert world.check().ended is completed
+    assert world.nudged is not completed
 
 
 @pytest.mark.parametrize(
@@ -131,16 +169,29 @@ class World:
         self.objects.put(keys.job(RUN_ID), stored_job(orders).model_dump_json().encode())
         if inserted:
             self.runs.insert(*queued(orders))
+        self.logger = MemoryLogger()
         ports = WatchdogPorts(
-            self.clock, self.runs, self.locks, self.objects, self.workers, self.invoker, MemoryLogger()
+            self.clock,
+            self.runs,
+            self.locks,
+            self.objects,
+            self.workers,
+            self.invoker,
+            Sequential(),
+            self.logger,
         )
         self.watchdog = Watchdog(ports)
 
     def open(self, **fields):
         self.runs.order_rows[RUN_ID]["0001"] = open_row(**fields)
 
-    def check(self, num="0001"):
-        return self.watchdog.check(Watch(run_id=RUN_ID, order_num=num))
+    def check(self, num="0000", state=None):
+        return self.watchdog.check(Watch(run_id=RUN_ID, order_num=num, state=state))
+
+    def release(self):
+        """Leave the lock as a pass of the orchestrator does."""
+        lock = self.locks.ring(RUN_ID, {"0001"}, owner="x", now=START, lease_seconds=30, expires_at=LATE)
+        assert self.locks.release(lock) is None
 
     @property
     def nudged(self):
@@ -187,7 +238,7 @@ def test_a_build_that_took_the_order_and_left_nothing_failed(claim):
     assert world.result.status is S.FAILED
 
 
-def test_a_worker_that_is_silent_past_its_time_timed_out_and_can_no_longer_start():
+def test_an_order_that_no_worker_began_in_time_timed_out_and_can_no_longer_start():
     world = World()
     world.open()
     world.clock.advance(360 + 61)
@@ -196,18 +247,91 @@ def test_a_worker_that_is_silent_past_its_time_timed_out_and_can_no_longer_start
     assert world.objects.exists(keys.claim(RUN_ID, "0001"))
 
 
-def test_a_wait_for_a_worker_lasts_until_somebody_has_taken_the_order_and_is_silent():
+def test_a_worker_that_begins_between_look_and_claim_is_left():
+    world = World()
+    world.open()
+    world.clock.advance(360 + 61)
+    create = world.objects.create
+
+    def late(key, body, **options):
+        if key == keys.claim(RUN_ID, "0001"):
+            claimed_by(world, "one:call:random")
+        create(key, body, **options)
+
+    world.objects.create = late
+    world.check()
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+def test_an_order_waits_for_its_worker_until_its_deadline():
     world = World()
     world.open(order_deadline=START + timedelta(hours=6))
     world.clock.advance(3 * 3600)
     assert not world.check().ended
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+def test_a_silent_function_ends_its_order_when_it_cannot_run_any_more():
+    world = World()
+    world.open(order_deadline=START + timedelta(hours=6))
     claimed_by(world, "one:call:random")
+    world.clock.advance(630)
+    world.check()
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+    world.clock.advance(1)
     world.check()
     assert world.result.status is S.TIMED_OUT
 
 
-def test_a_claim_is_looked_at_only_where_it_matters():
+def test_a_build_past_its_deadline_is_stopped_and_its_end_is_awaited():
+    world = World()
+    world.open(**A_BUILD)
+    claimed_by(world, "one:worker-2:random")
+    world.workers.stop_build = world.workers.stopped.append
+    world.clock.advance(360 + 61)
+    world.check()
+    world.check()
+    assert world.workers.stopped == ["worker:2", "worker:2"]
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+    world.workers.ended.add("worker:2")
+    world.check()
+    assert world.result.status is S.TIMED_OUT
+
+
+def test_a_hundred_builds_are_asked_for_together():
+    world = World([{} for _ in range(120)])
+    for num in range(1, 121):
+        row = order_row(num, status=S.RUNNING, dispatched_at=START, order_deadline=DEADLINE, build_id=f"worker:{num}")
+        world.runs.order_rows[RUN_ID][row.order_num] = row
+    asked = []
+    world.workers.ended_builds = lambda ids: (asked.append(len(ids)), frozenset(["worker:7", "worker:90"]))[1]
+    world.check()
+    assert asked == [120]
+    ended = [num for num in ("0007", "0090") if world.objects.exists(keys.result(RUN_ID, num))]
+    assert ended == ["0007", "0090"]
+    assert sum(key.endswith("result.json") for key in world.objects.list(keys.callbacks(RUN_ID))) == 2
+
+
+def test_an_error_at_one_order_does_not_keep_the_others():
+    world = World([{}, {}])
+    for num in (1, 2):
+        row = order_row(num, status=S.RUNNING, dispatched_at=START, order_deadline=DEADLINE, build_id=f"worker:{num}")
+        world.runs.order_rows[RUN_ID][row.order_num] = row
+        world.workers.ended.add(f"worker:{num}")
+    find = world.runs.find_order
+
+    def breaking(run_id, num):
+        if num == "0001":
+            raise Throttled("too many")
+        return find(run_id, num)
+
+    world.runs.find_order = breaking
+    with pytest.raises(Throttled):
+        world.check()
+    assert world.objects.exists(keys.result(RUN_ID, "0002"))
+
+
+def test_a_claim_is_read_only_where_it_matters():
     world = World()
     world.open(order_deadline=START + timedelta(hours=6))
     world.objects.put(keys.claim(RUN_ID, "0001"), b"no claim at all")
@@ -219,6 +343,8 @@ def test_a_claim_is_looked_at_only_where_it_matters():
     world.clock.advance(3600)
     assert not world.check().ended
     assert reads == [keys.claim(RUN_ID, "0001")]
+    # Nothing proves that the worker with this claim has ended.
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
 
 
 def test_a_result_that_came_between_look_and_write_stays():
@@ -226,12 +352,144 @@ def test_a_result_that_came_between_look_and_write_stays():
     world.open()
     world.clock.advance(360 + 61)
     own = Result(run_id=RUN_ID, order_num="0001", status=S.SUCCEEDED, reported_by=Reporter.WORKER, ended_at=START)
-    exists = world.objects.exists
-    world.objects.exists = lambda key: exists(key) and not key.endswith("0001/result.json")
+    world.objects.list = lambda prefix: []
     world.objects.put(keys.result(RUN_ID, "0001"), own.model_dump_json().encode())
     world.check()
     assert world.result == own
     assert world.nudged
+
+
+# -- what one poll knows for the next ---------------------------------------------------------------------------------
+
+
+class Reads:
+    """Counts the rows that a poll reads."""
+
+    def __init__(self, world, monkeypatch):
+        self.rows = 0
+        for port, name, size in (
+            (world.runs, "read", lambda rows: len(rows.orders) + (rows.run is not None)),
+            (world.runs, "find_run", lambda row: row is not None),
+            (world.runs, "find_order", lambda row: row is not None),
+            (world.locks, "read", lambda row: row is not None),
+        ):
+            monkeypatch.setattr(port, name, self._counted(getattr(port, name), size))
+
+    def _counted(self, read, size):
+        def counted(*arguments):
+            answer = read(*arguments)
+            self.rows += size(answer)
+            return answer
+
+        return counted
+
+    def take(self):
+        rows, self.rows = self.rows, 0
+        return rows
+
+
+def state_of(answer):
+    """The execution's state after a poll, as JSON, as the state machine keeps it."""
+    return json.loads(json.dumps({"run_id": RUN_ID, "answer": json.loads(answer.model_dump_json())}))
+
+
+def test_a_poll_reads_the_rows_again_only_after_a_ring(monkeypatch):
+    world = World([{} for _ in range(5)])
+    world.runs.order_rows[RUN_ID] = {
+        f"{num:04d}": order_row(num, status=S.RUNNING, dispatched_at=START, order_deadline=DEADLINE)
+        for num in range(1, 6)
+    }
+    world.release()
+    reads = Reads(world, monkeypatch)
+    answer = world.check()
+    assert reads.take() == 1 + 6
+    for _ in range(3):
+        answer = world.check(state=state_of(answer))
+        assert reads.take() == 2
+    world.release()
+    answer = world.check(state=state_of(answer))
+    assert reads.take() == 1 + 6
+    answer = world.check(state=state_of(answer))
+    assert reads.take() == 2
+
+
+def test_a_poll_that_does_not_read_the_rows_finds_what_time_and_others_bring(monkeypatch):
+    def prepared(**fields):
+        world = World([{}, {"dependencies": ["order-0001"]}])
+        world.open(**fields)
+        world.release()
+        return world, state_of(world.check())
+
+    world, state = prepared()
+    world.objects.put(keys.result(RUN_ID, "0001"), b"{}")
+    world.check(state=state)
+    assert world.nudged
+    world, state = prepared()
+    world.runs.request_cancel(RUN_ID, "not wanted")
+    world.check(state=state)
+    assert world.nudged
+    world, state = prepared()
+    world.clock.advance(24 * 3600)
+    world.check(state=state)
+    assert world.nudged
+    world, state = prepared(status=S.DISPATCHING)
+    world.clock.advance(30)
+    world.check(state=state)
+    assert world.nudged
+    world, state = prepared(**A_BUILD)
+    world.workers.ended.add("worker:2")
+    world.check(state=state)
+    assert world.result.status is S.FAILED
+
+
+def test_nothing_is_kept_while_a_pass_holds_the_lock_or_something_is_missing():
+    world = World()
+    world.open()
+    world.locks.ring(RUN_ID, {"0001"}, owner="x", now=START, lease_seconds=30, expires_at=LATE)
+    assert world.check().known is None
+    world = World()
+    world.release()
+    assert world.check().known is None  # an order is ready
+    assert world.nudged
+
+
+@pytest.mark.parametrize("learned", [None, 7, "text", {}, {"doorbell": 1}, {"doorbell": 1, "queued": 1, "open": [{}]}])
+def test_what_another_version_knew_is_read_again(learned, monkeypatch):
+    world = World()
+    world.open()
+    world.release()
+    reads = Reads(world, monkeypatch)
+    world.check(state={"answer": {"known": learned}})
+    assert reads.take() == 1 + 2
+
+
+def test_what_is_known_of_more_orders_than_a_state_holds_is_read_again(monkeypatch):
+    world = World()
+    world.open(build_id="worker:" + "x" * 100)
+    world.release()
+    size = len(world.check().known.model_dump_json().encode())
+    monkeypatch.setattr("iac_ci_watchdog.act.MAX_KNOWN_BYTES", size)
+    assert world.check().known is not None
+    monkeypatch.setattr("iac_ci_watchdog.act.MAX_KNOWN_BYTES", size - 1)
+    assert world.check().known is None
+
+
+def test_an_execution_that_a_version_before_started_for_an_order_ends_with_it():
+    world = World([{}, {}])
+    world.open()
+    assert not world.check("0001").ended
+    world.runs.order_rows[RUN_ID]["0001"] = order_row(1, status=S.SUCCEEDED)
+    assert world.check("0001").ended
+    assert not world.check("0000").ended
+    assert world.check("0009").ended
+
+
+def test_an_execution_of_a_version_before_looks_after_its_order():
+    world = World()
+    world.open(build_id="worker:2")
+    world.workers.ended.add("worker:2")
+    assert not world.check("0001").ended
+    assert world.result.status is S.FAILED
 
 
 def test_a_preparation_that_is_late_is_started_again_and_at_last_given_up():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, span, wake_it
 from iac_ci_common import limits
+from iac_ci_common.execution_life import latest_end
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
@@ -109,9 +110,14 @@ def _begun(order: OrderRow, claim: Claim, context: _Context) -> Finding:
         level = Level.TROUBLE if late else Level.INFO
         return Finding("ending-from-outside", level, message, context.nudge if late else None, order.order_name)
     allowed = timedelta(seconds=order.timeout)
-    if age > allowed + timedelta(seconds=limits.WORKER_START_SECONDS) + _GRACE:
-        message = f"The worker of {order.order_name} began {span(age)} ago, may take {span(allowed)} and is silent."
-        next_step = f"The run's watchdog reports a time-out within a minute. Its log is in {_worker(order, context)}."
+    if age > allowed + _GRACE:
+        since = f"{claim.claimed_at:%H:%M} UTC, {span(age)} ago"
+        message = f"{order.order_name} may take {span(allowed)}: no sign of life of its worker since {since}."
+        latest = latest_end(order.target, order.timeout, claim.claimed_at)
+        next_step = (
+            "Silence ends nothing. The run's watchdog ends the order when its build or function has ended, at"
+            f" {latest:%H:%M} UTC at the latest. Its log is in {_worker(order, context)}."
+        )
         return Finding("worker-silent", Level.TROUBLE, message, next_step, order.order_name)
     message = f"{order.order_name} has been running for {span(age)} and may take {span(allowed)}."
     return Finding("running", Level.INFO, message, order_name=order.order_name)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.keys import execution_name
+from iac_ci_common.keys import watchdog_name
 from iac_ci_common.models.watch import Watch
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ class Executions(Protocol):
 class StepFunctionExecutions:
     """The executions of the stack's state machine.
 
-    Names of executions that have ended stay taken for 90 days (AWS Step Functions API Reference, "StartExecution"), so
-    each further watchdog of a run gets the next number: ``<run>-0000``, ``<run>-0000-2``, …
+    Each further watchdog of a run has the next number. The orchestrator counts in the run's row; a watchdog that
+    ``start_again`` has started is found by it, because a name that is taken leads to the next number.
     """
 
     def __init__(self, client: Callable[[], Any], state_machine_arn: str) -> None:
@@ -50,15 +49,15 @@ class StepFunctionExecutions:
         with aws_errors(f"starting a watchdog of {run_id}"):
             self._client().start_execution(
                 stateMachineArn=self._arn,
-                name=_name(run_id, number + 1),
-                input=Watch(run_id=run_id).model_dump_json(),
+                name=watchdog_name(run_id, number + 1),
+                input=Watch(run_id=run_id).model_dump_json(exclude_none=True),
             )
         return True
 
     def _newest(self, run_id: str) -> tuple[WatchdogState, int]:
         state, number = WatchdogState.MISSING, 0
         while state is not WatchdogState.RUNNING:
-            found = self._describe(_name(run_id, number + 1))
+            found = self._describe(watchdog_name(run_id, number + 1))
             if found is None:
                 break
             state, number = found, number + 1
@@ -76,8 +75,3 @@ class StepFunctionExecutions:
                     raise
                 return None
         return WatchdogState.RUNNING if status in {"RUNNING", "PENDING_REDRIVE"} else WatchdogState.ENDED
-
-
-def _name(run_id: str, number: int) -> str:
-    first = execution_name(run_id, RUN_ORDER_NUM)
-    return first if number == 1 else f"{first}-{number}"

@@ -125,9 +125,7 @@ def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict
     if not orders:
         return {}, {}, frozenset()
     # Before the results: a build leaves its result before it ends.
-    ended = frozenset(
-        order.build_id for order in orders if order.build_id and stack.workers.build_ended(order.build_id)
-    )
+    ended = stack.workers.ended_builds([order.build_id for order in orders if order.build_id])
     stored = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
     with_claim = [order for order in orders if keys.claim(order.run_id, order.order_num) in stored]
     with_result = [order for order in orders if keys.result(order.run_id, order.order_num) in stored]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common import ids, keys
 from iac_ci_common.errors import AlreadyExists, IacCiError
-from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.answer import Accepted, StoredJob
 
@@ -54,7 +53,7 @@ class Acceptance:
         except AlreadyExists:
             stored = StoredJob.from_stored(self.objects.get(keys.job(run_id)))
         # The watchdog is started before the preparation, so that it repairs every later failure.
-        self.watchdogs.start(run_id, RUN_ORDER_NUM)
+        self.watchdogs.start(run_id, 1)
         # The job is accepted now, also if the next call fails: the watchdog invokes a missing preparation.
         try:
             self.invoker.prepare(run_id)

@@ -121,8 +121,18 @@ def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:
 
 
 def execution_name(run_id: str, order_num: str) -> str:
-    """Return the name of a watchdog's execution: equal for every attempt, so that a second start starts no other.
-
-    Names are limited to 80 characters (AWS Step Functions API Reference, "StartExecution").
-    """
+    """Return the name of an order's executions: equal for every attempt, so that a repeated start can be recognised."""
     return f"{check_run_id(run_id)}-{check_order_num(order_num)}"
+
+
+def watchdog_name(run_id: str, number: int) -> str:
+    """Return the name of a run's watchdog execution: ``<run>-0000`` is the first, ``<run>-0000-2`` the second.
+
+    Names are limited to 80 characters and stay taken for 90 days after an execution has ended (AWS Step Functions API
+    Reference, "StartExecution"), so each further watchdog of a run needs the next number. No number repeats a name that
+    a version before gave to the watchdog of an order (``<run>-0001``). Raises ``ValueError`` for a number below 1.
+    """
+    if number < 1:
+        raise ValueError(f"{number} is not the number of a watchdog: the first is 1")
+    first = execution_name(run_id, RUN_ORDER_NUM)
+    return first if number == 1 else f"{first}-{number}"

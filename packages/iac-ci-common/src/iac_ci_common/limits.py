@@ -58,8 +58,8 @@ WORKER_WAIT_SECONDS: Final = 6 * 3600
 no concurrency is free (AWS Lambda Developer Guide, "Configuring error handling settings for asynchronous
 invocations"). The run's deadline may end the wait earlier."""
 
-WORKER_START_SECONDS: Final = 300
-"""Longest time between a worker's claim and its first command, in which it fetches package and code."""
+CLOCK_DIFFERENCE_SECONDS: Final = 30
+"""Largest difference between the clocks of two functions that the engine allows for; on AWS it is milliseconds."""
 
 KILL_GRACE_SECONDS: Final = 10
 """Time between SIGTERM and SIGKILL."""

@@ -16,5 +16,5 @@ def nudge(objects: Objects, run_id: str) -> None:
 
     It is safe at any time and any number of times. ``objects`` is the internal bucket; its errors are raised.
     """
-    body = Watch(run_id=run_id).model_dump_json().encode()
+    body = Watch(run_id=run_id).model_dump_json(exclude_none=True).encode()
     objects.put(keys.trigger(run_id), body, content_type="application/json")

@@ -112,6 +112,22 @@ class Runs(Protocol):
         """
         ...
 
+    def find_run(self, run_id: str) -> RunRow | None:
+        """Return the run's own row by one consistent read, None while the run is not prepared."""
+        ...
+
+    def find_order(self, run_id: str, order_num: str) -> OrderRow | None:
+        """Return one order's row by one consistent read, None if it does not exist."""
+        ...
+
+    def next_watchdog(self, run_id: str, ended: int) -> int:
+        """Record that the run's watchdog number ``ended`` has ended; return the number of the one that counts now.
+
+        The run's row is written only if it still has the number ``ended``, so that of several callers all get the same
+        number. A run without a row has no number to write; the answer is then ``ended`` + 1.
+        """
+        ...
+
     def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
         """Apply each transition wholly or not at all, a hundred items in a call; return the refused ones.
 
@@ -229,16 +245,27 @@ class Workers(Protocol):
         """Stop a build. A build that has ended is not an error."""
         ...
 
-    def build_ended(self, build_id: str) -> bool:
-        """Return whether a build has ended, with any status."""
+    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the builds that have ended, with any status, or that do not exist; a hundred in a call."""
         ...
 
 
 class Watchdogs(Protocol):
-    """The watchdog's Step Functions state machine."""
+    """The watchdog's Step Functions state machine. A run's first watchdog has the number 1."""
 
-    def start(self, run_id: str, order_num: str) -> None:
-        """Start the watchdog of an order, or of the run (``0000``). A second start changes nothing."""
+    def start(self, run_id: str, number: int) -> bool:
+        """Start the run's watchdog with this number, and return whether it surely runs now.
+
+        False means that this number was started before: it may still run or have ended. A second start changes nothing;
+        while the first runs, the answer may be either (AWS answers True, some emulators False).
+        """
+        ...
+
+    def is_running(self, run_id: str, number: int) -> bool:
+        """Return whether the run's watchdog with this number runs. What ended seconds ago may still count as running.
+
+        Ask only after ``start`` answered False: AWS limits this call to a few in a second.
+        """
         ...
 
 

@@ -42,6 +42,42 @@ def test_a_run_that_was_never_inserted_is_not_there(adapters):
     assert adapters.runs.read(RUN_ID).run is None
 
 
+def test_one_row_is_found_without_the_others(adapters):
+    rows = queued([{}, {}])
+    adapters.runs.insert(*rows)
+    assert adapters.runs.find_run(RUN_ID) == rows.run
+    assert adapters.runs.find_order(RUN_ID, "0002") == rows.orders[1]
+    assert adapters.runs.find_order(RUN_ID, "0003") is None
+
+
+def test_a_row_of_a_run_that_was_never_inserted_is_not_found(adapters):
+    assert adapters.runs.find_run(RUN_ID) is None
+    assert adapters.runs.find_order(RUN_ID, "0001") is None
+
+
+def test_of_two_that_replace_a_watchdog_both_get_the_same_number(adapters):
+    adapters.runs.insert(*queued([{}]))
+    assert adapters.runs.find_run(RUN_ID).watchdog == 1
+    assert [adapters.runs.next_watchdog(RUN_ID, 1) for _ in range(2)] == [2, 2]
+    assert adapters.runs.find_run(RUN_ID).watchdog == 2
+    assert adapters.runs.next_watchdog(RUN_ID, 2) == 3
+    assert adapters.runs.next_watchdog(RUN_ID, 1) == 3
+
+
+def test_a_transition_of_a_run_keeps_the_number_of_its_watchdog(adapters):
+    adapters.runs.insert(*queued([{}]))
+    before = adapters.runs.find_run(RUN_ID)
+    adapters.runs.next_watchdog(RUN_ID, 1)
+    assert adapters.runs.apply([Transition(before, moved(before, RunState.RUNNING))]) == ()
+    after = adapters.runs.find_run(RUN_ID)
+    assert (after.status, after.watchdog) == (RunState.RUNNING, 2)
+
+
+def test_the_watchdog_of_a_run_without_rows_is_counted_by_the_caller(adapters):
+    assert adapters.runs.next_watchdog(RUN_ID, 1) == 2
+    assert adapters.runs.read(RUN_ID).run is None
+
+
 def test_a_second_insert_changes_nothing(adapters):
     rows = queued([{}, {}])
     adapters.runs.insert(*rows)

@@ -19,7 +19,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState
-from iac_ci_common.termination import end_unclaimed, force_end
+from iac_ci_common.termination import end_unclaimed
 from iac_ci_orchestrator.batching import in_rounds
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
 from iac_ci_orchestrator.completion import Finisher
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_orchestrator.decide import Dispatch, Plan
+    from iac_ci_orchestrator.dispatch import Started
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
 _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
@@ -61,7 +62,7 @@ class Orchestrator:
         """Use ``ports``; ``log_link`` returns the URL of an order's whole log, or None."""
         self._ports = ports
         self._commenter = Commenter(ports, log_link)
-        self._dispatcher = Dispatcher(ports.clock, ports.objects, ports.watchdogs, ports.workers)
+        self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
         self._finisher = Finisher(ports, self._commenter)
 
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
@@ -140,13 +141,11 @@ class Orchestrator:
             return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
         dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         failures, ended, running = self._dispatch(plan, dispatches)
-        for stop in plan.stops:
-            self._end(stop.order, stop.status, stop.reason)
         orders = [running.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
-        return _Pass(repeat=bool(refused or ended or plan.stops), failures=failures, comment=comment)
+        return _Pass(repeat=bool(refused or ended), failures=failures, comment=comment)
 
     def _apply(self, plan: Plan) -> frozenset[str]:
         """Write the plan's transitions together; return the numbers of rows that have changed since they were read."""
@@ -168,9 +167,7 @@ class Orchestrator:
         orders by number.
         """
         ports = self._ports
-        answers = in_rounds(
-            ports.parallel, [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches]
-        )
+        answers = self._start(plan, dispatches)
         transitions: list[Transition] = []
         now_running: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
@@ -202,6 +199,18 @@ class Orchestrator:
             ports.logger.warning(message, run_id=plan.run.run_id, error=reason, orders=number)
         return tuple(failures), ended, now_running
 
+    def _start(self, plan: Plan, dispatches: list[Dispatch]) -> list[Started | IacCiError]:
+        """Start the workers if the run's watchdog runs; else return its error for each of them."""
+        if not dispatches:
+            return []
+        try:
+            self._dispatcher.ensure_watchdog(plan.run)
+        except IacCiError as error:
+            return [error] * len(dispatches)
+        return in_rounds(
+            self._ports.parallel, [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches]
+        )
+
     def _end_unclaimed(self, order: OrderRow, reason: str) -> bool:
         ports = self._ports
         now = ports.clock.now()
@@ -215,18 +224,6 @@ class Orchestrator:
             error=reason,
         )
         return False
-
-    def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
-        ports = self._ports
-        force_end(
-            ports.objects,
-            ports.workers,
-            order,
-            status,
-            reason,
-            reporter=Reporter.ORCHESTRATOR,
-            now=ports.clock.now(),
-        )
 
 
 def _named(pending: AbstractSet[str]) -> AbstractSet[str] | None:

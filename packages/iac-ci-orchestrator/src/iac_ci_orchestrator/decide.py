@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.graph import Readiness, in_order, readiness
-from iac_ci_common.limits import LEASE_SECONDS, STOP_GRACE_SECONDS, WORKER_WAIT_SECONDS
+from iac_ci_common.limits import LEASE_SECONDS, WORKER_WAIT_SECONDS
 from iac_ci_common.states import (
     OPEN,
     RUN_TERMINAL,
@@ -49,15 +49,6 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
-class ForceEnd:
-    """An order without a report in time: create its claim and its result instead of the worker."""
-
-    order: OrderRow
-    status: OrderState
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class StartRun:
     """The run starts with its first orders."""
 
@@ -80,7 +71,6 @@ class Plan:
     run: RunRow
     ends: tuple[EndOrder, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
-    stops: tuple[ForceEnd, ...] = ()
     start: StartRun | None = None
     finish: FinishRun | None = None
     orders: tuple[OrderRow, ...] = field(default=(), repr=False)
@@ -106,7 +96,6 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     by_num = {order.order_num: order for order in orders}
     stop_reason = _stop_reason(run, now)
     ends = (*_reported(by_num, results), *_never_started(by_num, stop_reason, now))
-    stops = tuple(stop for order in orders if (stop := _stop(by_num[order.order_num], now)) is not None)
     # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     dispatches = (*_again(run, by_num, now), *(_first(run, by_num, now) if stop_reason is None else ()))
     for dispatch in dispatches:
@@ -116,7 +105,7 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     start = None
     if finish is None and run.status is RunState.QUEUED and dispatches:
         start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
-    plan = Plan(run, ends, dispatches, stops, start, finish, after_all)
+    plan = Plan(run, ends, dispatches, start, finish, after_all)
     _check(plan)
     return plan
 
@@ -177,14 +166,6 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
 
 def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime) -> OrderRow:
     return order.model_copy(update={"status": status, "ended_at": now, "reason": reason})
-
-
-def _stop(order: OrderRow, now: datetime) -> ForceEnd | None:
-    if order.status not in OPEN or order.order_deadline is None:
-        return None
-    if now <= order.order_deadline + timedelta(seconds=STOP_GRACE_SECONDS):
-        return None
-    return ForceEnd(order, OrderState.TIMED_OUT, "the order reached its time-out and its worker did not report")
 
 
 def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:

@@ -1,4 +1,4 @@
-"""Starts an order's worker and its watchdog."""
+"""Starts workers, and the run's watchdog before them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iac_ci_common.models.work import Work, WorkUrls
 
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_common.ports import Clock, Objects, Watchdogs, Workers
+    from iac_ci_common.ports import Clock, Objects, Runs, Watchdogs, Workers
     from iac_ci_orchestrator.decide import Dispatch
 
 
@@ -26,18 +26,28 @@ class Started:
 class Dispatcher:
     """Starts workers. A repeated start is harmless, because of the watchdog's name and the worker's claim."""
 
-    def __init__(self, clock: Clock, objects: Objects, watchdogs: Watchdogs, workers: Workers) -> None:
+    def __init__(self, clock: Clock, runs: Runs, objects: Objects, watchdogs: Watchdogs, workers: Workers) -> None:
         """Use these ports."""
         self._clock = clock
+        self._runs = runs
         self._objects = objects
         self._watchdogs = watchdogs
         self._workers = workers
 
+    def ensure_watchdog(self, run: RunRow) -> None:
+        """Start the run's watchdog unless it runs; call it before ``start``, so that no worker runs without a watchdog.
+
+        A watchdog that has ended before its run gets a successor, whose number is written into the run's row first:
+        concurrent passes then start the same one.
+        """
+        number = run.watchdog
+        while not self._watchdogs.start(run.run_id, number) and not self._watchdogs.is_running(run.run_id, number):
+            number = self._runs.next_watchdog(run.run_id, number)
+
     def start(self, run: RunRow, dispatch: Dispatch) -> Started:
-        """Start the watchdog, then the worker, so that no worker runs without a watchdog."""
+        """Start one order's worker."""
         order = dispatch.after
         work = self._work(run, order, dispatch.timeout)
-        self._watchdogs.start(order.run_id, order.order_num)
         if order.target is ExecutionTarget.CODEBUILD:
             return Started(self._workers.start_build(work, timeout_seconds=dispatch.timeout + WORKER_MARGIN_SECONDS))
         self._workers.start_lambda(work)

@@ -1,63 +1,77 @@
-"""Checks an order or a run and applies the decision."""
+"""Checks a run and applies the decisions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
-from iac_ci_common.errors import AlreadyExists, NotFound
+from iac_ci_common.errors import NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.result import Claim, Reporter
-from iac_ci_common.models.watch import WatchAnswer
+from iac_ci_common.models.watch import KnownRows, WatchAnswer
 from iac_ci_common.nudge import nudge
-from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
-from iac_ci_common.termination import force_end
-from iac_ci_watchdog.decide import Action, Decision, decide_order, decide_run, decide_unprepared, is_late
+from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState
+from iac_ci_watchdog.claims import take_claim
+from iac_ci_watchdog.decide import Action, Decision, decide_run, decide_unprepared
+from iac_ci_watchdog.orders import end, look_after
 
 if TYPE_CHECKING:
-    from iac_ci_common.models.rows import OrderRow
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.watch import Watch
-    from iac_ci_common.ports import AsyncInvoker, Clock, LockReader, Logger, Objects, Runs, Workers
     from iac_ci_watchdog.failures import PreparationDied, WorkerDied
+    from iac_ci_watchdog.ports import WatchdogPorts
 
-
-@dataclass(frozen=True, slots=True)
-class WatchdogPorts:
-    """The ports of the watchdog."""
-
-    clock: Clock
-    runs: Runs
-    locks: LockReader
-    objects: Objects
-    workers: Workers
-    invoker: AsyncInvoker
-    logger: Logger
+MAX_KNOWN_BYTES: Final = 240_000
+"""Largest ``known`` of an answer, as JSON in UTF-8: about nine hundred open orders. The state of an execution has at
+most 262,144 bytes (AWS Step Functions Developer Guide, "Service quotas"); with more open orders each poll reads the
+rows."""
 
 
 class Watchdog:
-    """Finds workers that died and missed events, within one poll."""
+    """Looks after runs: the preparation, the orchestrator and every open order."""
 
     def __init__(self, ports: WatchdogPorts) -> None:
         """Use ``ports``."""
         self._ports = ports
 
     def check(self, watch: Watch) -> WatchAnswer:
-        """Check once for one execution and return whether the execution may end."""
-        decision = self._check_run(watch) if watch.order_num == RUN_ORDER_NUM else self._check_order(watch)
-        if decision.action not in {Action.WAIT, Action.END}:
-            logger = self._ports.logger.bind(run_id=watch.run_id, order_num=watch.order_num)
-            logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
-        return WatchAnswer(
-            run_id=watch.run_id,
-            order_num=watch.order_num,
-            ended=decision.action is Action.END,
-            seen=decision.seen,
-        )
+        """Check a run once for one execution and return whether the execution may end.
+
+        While nothing has changed since the last poll, two rows are read: the run's lock and the run's own row.
+        """
+        ports, run_id = self._ports, watch.run_id
+        lock = ports.locks.read(run_id)
+        if lock is not None and lock.completed:
+            return _answer(watch, Decision(Action.END, "the run has ended"))
+        known = watch.known
+        if known is not None and known.still_holds(lock):
+            run, orders = ports.runs.find_run(run_id), None
+        else:
+            rows = ports.runs.read(run_id)
+            run, orders, known = rows.run, rows.orders, KnownRows.of(rows.orders, lock)
+        if run is None:
+            return _answer(watch, self._check_unprepared(watch))
+        return self._check_prepared(watch, run, known, lock, orders)
+
+    def _check_prepared(
+        self, watch: Watch, run: RunRow, known: KnownRows, lock: Lock | None, orders: Sequence[OrderRow] | None
+    ) -> WatchAnswer:
+        ports = self._ports
+        reported, acted = look_after(ports, run.run_id, known.open)
+        decision = decide_run(run, known, reported, lock, ports.clock.now(), orders)
+        if decision.action is Action.NUDGE:
+            nudge(ports.objects, run.run_id)
+            self._log(watch, decision)
+        if orders is not None and _is_over(watch, orders):
+            return _answer(watch, Decision(Action.END, "the order has ended"))
+        # What was found missing is looked for again in the rows, for the nudge may be lost.
+        nothing_to_do = decision.action is Action.WAIT and not acted
+        return _answer(watch, decision, known if nothing_to_do and _can_be_kept(known, lock) else None)
 
     def worker_died(self, died: WorkerDied) -> None:
         """Report an order as failed whose worker ended without a result.
@@ -65,25 +79,18 @@ class Watchdog:
         An order may be dispatched twice, and a dispatch may be delivered twice. If another worker has the claim, that
         worker is running, or Lambda reports its failure too. A record that the order's row does not confirm is ignored.
         """
-        order = self._order(died.run_id, died.order_num)
+        order = self._ports.runs.find_order(died.run_id, died.order_num)
         if order is not None and not died.is_about(order):
             logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)
             logger.warning("failure record ignored: the order has another dispatch", function=died.function)
         elif order is not None and order.status in OPEN and not self._is_claimed_by_another(died):
-            self._end(order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
+            end(self._ports, order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 
     def _is_claimed_by_another(self, died: WorkerDied) -> bool:
         """Create the claim, so that no other worker can, and return whether another worker has it already."""
-        ports = self._ports
-        now = ports.clock.now()
-        own = Claim(run_id=died.run_id, order_num=died.order_num, claimed_by=Reporter.WATCHDOG, claimed_at=now)
-        key = keys.claim(died.run_id, died.order_num)
-        try:
-            ports.objects.create(key, own.model_dump_json().encode(), content_type="application/json")
-        except AlreadyExists:
-            claim = Claim.from_stored(ports.objects.get(key))
-        else:
+        if take_claim(self._ports, died.run_id, died.order_num):
             return False
+        claim = Claim.from_stored(self._ports.objects.get(keys.claim(died.run_id, died.order_num)))
         if claim.claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}:
             return False
         if claim.claimed_by is not Reporter.WORKER:
@@ -104,61 +111,10 @@ class Watchdog:
             # The run's end has deleted its packages; this deletes the ones that the failed attempt wrote later.
             self._ports.objects.delete([keys.package(run_id, order.order_num) for order in rows.orders])
 
-    def _check_order(self, watch: Watch) -> Decision:
-        ports = self._ports
-        order = self._order(watch.run_id, watch.order_num)
-        build_ended = (
-            order is not None
-            and order.status in OPEN
-            and order.build_id is not None
-            and ports.workers.build_ended(order.build_id)
-        )
-        has_result = (
-            order is not None
-            and order.status in OPEN
-            and ports.objects.exists(keys.result(watch.run_id, watch.order_num))
-        )
-        now = ports.clock.now()
-        claim = None
-        if order is not None and not has_result and (build_ended or is_late(order, now)):
-            claim = self._claim(order)
-        if claim is not None and order is not None and order.build_id is not None:
-            # An order that was dispatched again has two builds: the second ends at once, without a result.
-            build_ended = build_ended and not claim.is_of_another_build(order.build_id)
-        claimed_at = claim.claimed_at if claim is not None else None
-        decision = decide_order(order, has_result=has_result, build_ended=build_ended, claimed_at=claimed_at, now=now)
-        if decision.action is Action.NUDGE:
-            nudge(self._ports.objects, watch.run_id)
-        elif order is not None and decision.action is Action.REPORT_FAILED:
-            self._end(order, OrderState.FAILED, decision.seen)
-        elif order is not None and decision.action is Action.REPORT_TIMED_OUT:
-            self._end(order, OrderState.TIMED_OUT, decision.seen)
-        return decision
-
-    def _claim(self, order: OrderRow) -> Claim | None:
-        """Return the order's claim, None if there is none."""
-        try:
-            return Claim.model_validate_json(self._ports.objects.get(keys.claim(order.run_id, order.order_num)))
-        except (NotFound, ValidationError):
-            return None
-
-    def _check_run(self, watch: Watch) -> Decision:
-        ports = self._ports
-        rows = ports.runs.read(watch.run_id)
-        if rows.run is None:
-            return self._check_unprepared(watch.run_id)
-        lock = ports.locks.read(watch.run_id)
-        reported: set[str] = set()
-        if any(order.status in OPEN for order in rows.orders):
-            parsed = (keys.parse_result(key) for key in ports.objects.list(keys.callbacks(watch.run_id)))
-            reported = {key.order_num for key in parsed if key is not None}
-        decision = decide_run(rows.run, rows.orders, lock, reported, ports.clock.now())
-        if decision.action is Action.NUDGE:
-            nudge(self._ports.objects, watch.run_id)
-        return decision
-
-    def _check_unprepared(self, run_id: str) -> Decision:
-        ports = self._ports
+    def _check_unprepared(self, watch: Watch) -> Decision:
+        ports, run_id = self._ports, watch.run_id
+        if watch.order_num != RUN_ORDER_NUM:
+            return Decision(Action.END, "the order does not exist any more")
         try:
             job = self._job(run_id)
         except NotFound:
@@ -166,8 +122,10 @@ class Watchdog:
         decision = decide_unprepared(job.accepted_at, job.deadline, ports.clock.now())
         if decision.action is Action.PREPARE_AGAIN:
             ports.invoker.prepare(run_id)
+            self._log(watch, decision)
         elif decision.action is Action.GIVE_UP:
             self._end_unprepared(run_id, decision.seen)
+            self._log(watch, decision)
         return decision
 
     def _job(self, run_id: str) -> StoredJob:
@@ -179,15 +137,29 @@ class Watchdog:
         self._ports.runs.insert(rows.run, rows.orders, rows.events)
         nudge(self._ports.objects, run_id)
 
-    def _order(self, run_id: str, order_num: str) -> OrderRow | None:
-        rows = self._ports.runs.read(run_id)
-        return next((order for order in rows.orders if order.order_num == order_num), None)
+    def _log(self, watch: Watch, decision: Decision) -> None:
+        logger = self._ports.logger.bind(run_id=watch.run_id, order_num=RUN_ORDER_NUM)
+        logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
 
-    def _end(self, order: OrderRow, status: OrderState, reason: str) -> None:
-        ports = self._ports
-        written = force_end(
-            ports.objects, ports.workers, order, status, reason, reporter=Reporter.WATCHDOG, now=ports.clock.now()
-        )
-        if not written:
-            # The worker has written its result, and its event may be lost.
-            nudge(self._ports.objects, order.run_id)
+
+def _answer(watch: Watch, decision: Decision, known: KnownRows | None = None) -> WatchAnswer:
+    return WatchAnswer(
+        run_id=watch.run_id,
+        order_num=watch.order_num,
+        ended=decision.action is Action.END,
+        seen=decision.seen,
+        known=known,
+    )
+
+
+def _can_be_kept(known: KnownRows, lock: Lock | None) -> bool:
+    """Return whether the next poll may use what this one knows."""
+    return known.still_holds(lock) and len(known.model_dump_json().encode()) <= MAX_KNOWN_BYTES
+
+
+def _is_over(watch: Watch, orders: Sequence[OrderRow]) -> bool:
+    """Return whether an execution that a version before started for one order has nothing more to look after."""
+    if watch.order_num == RUN_ORDER_NUM:
+        return False
+    order = next((order for order in orders if order.order_num == watch.order_num), None)
+    return order is None or order.status in TERMINAL

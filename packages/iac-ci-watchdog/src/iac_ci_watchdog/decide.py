@@ -1,4 +1,4 @@
-"""Decides what the watchdog does: pure. Returns one frozen decision for the known state and the time."""
+"""Decides what the watchdog does: pure. Returns frozen decisions for the known state and the time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
+from iac_ci_common.execution_life import latest_end
 from iac_ci_common.graph import Readiness, readiness
-from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState
+from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.models.result import Reporter
+from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.result import Claim
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.watch import KnownRows, OpenOrder
 
 
 class Action(StrEnum):
@@ -26,6 +31,7 @@ class Action(StrEnum):
     WAIT = "wait"
     END = "end"
     NUDGE = "nudge"
+    STOP_BUILD = "stop_build"
     REPORT_TIMED_OUT = "report_timed_out"
     REPORT_FAILED = "report_failed"
     PREPARE_AGAIN = "prepare_again"
@@ -45,75 +51,116 @@ GIVE_UP_AFTER: Final = timedelta(seconds=limits.PREPARATION_SECONDS * limits.PRE
 
 _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
 
-
-def is_late(order: OrderRow, now: datetime) -> bool:
-    """Return whether an order would have ended if its worker had started at once; then its claim is read."""
-    return order.status in OPEN and order.dispatched_at is not None and now > _longest(order, order.dispatched_at)
+_ENGINE: Final = frozenset({Reporter.WATCHDOG, Reporter.ORCHESTRATOR})
+"""The functions that create a claim so that no worker can begin, and then write the result."""
 
 
-def decide_order(
-    order: OrderRow | None, *, has_result: bool, build_ended: bool, claimed_at: datetime | None = None, now: datetime
-) -> Decision:
-    """Return the decision about one order.
+def needs_claim(order: OpenOrder, ended_builds: AbstractSet[str], now: datetime) -> bool:
+    """Return whether ``decide_order`` could decide more than to wait; then the order's claim is read."""
+    if order.build_id in ended_builds or _is_overdue(order, now) or _is_stale(order, now):
+        return True
+    # A build that the row does not name is known by its claim only.
+    could_be_over = order.target is not ExecutionTarget.CODEBUILD or order.build_id is None
+    return could_be_over and order.dispatched_at is not None and now > _latest_end(order, order.dispatched_at)
 
-    ``claimed_at`` is when its worker claimed the order, None if no claim is known. Without a claim an order waits for a
-    worker, at most until its deadline; the wait may be long if the account's limits are reached.
-    ``build_ended`` must be read before ``has_result``: a build writes its result before it ends, so an ended build
+
+def decide_order(order: OpenOrder, claim: Claim | None, ended_builds: AbstractSet[str], now: datetime) -> Decision:
+    """Return the decision about one open order without a result: it is ended only on proof, never for silence.
+
+    The proofs: its build has ended; the longest possible life of the execution that claimed it is over; no worker has
+    claimed it and none can, because the watchdog creates the claim before it ends the order. Lambda's record of a
+    failed worker is a further proof, which arrives by itself.
+
+    ``ended_builds`` must be read before the results: a build writes its result before it ends, so an ended build
     without a result will never write one.
     """
-    if order is None:
-        return Decision(Action.END, "the order does not exist any more")
-    if order.status in TERMINAL:
-        return Decision(Action.END, f"the order {order.status.value.replace('_', ' ')}")
-    if has_result:
-        # The watchdog goes on until the row shows the end, because the orchestrator may need another notification.
-        return Decision(Action.NUDGE, "a result is not processed")
-    if build_ended:
+    overdue = _is_overdue(order, now)
+    if claim is not None and claim.claimed_by in _ENGINE:
+        # The function that created the claim has died since, unless it is about to write the result.
+        if now > claim.claimed_at + _GRACE:
+            return Decision(
+                Action.REPORT_FAILED, f"no worker can begin the order: the {claim.claimed_by} has its claim"
+            )
+        return Decision(Action.WAIT, f"the {claim.claimed_by} is ending the order")
+    build_id = build_of(order, claim)
+    if build_id in ended_builds:
+        if overdue:
+            return Decision(Action.REPORT_TIMED_OUT, "the order reached its deadline and its build ended")
         return Decision(Action.REPORT_FAILED, "the build ended without a result")
-    silent = order.status in OPEN and claimed_at is not None and now > _longest(order, claimed_at)
-    over = order.status in OPEN and order.order_deadline is not None and now > order.order_deadline + _GRACE
-    if silent or over:
-        return Decision(Action.REPORT_TIMED_OUT, "the order reached its time-out and its worker did not report")
-    return Decision(Action.WAIT, f"the order is {order.status.value}")
+    if claim is None:
+        if overdue:
+            return Decision(Action.REPORT_TIMED_OUT, "no worker began the order before its deadline")
+        return Decision(Action.WAIT, "the order waits for a worker")
+    if build_id is not None:
+        if overdue:
+            return Decision(Action.STOP_BUILD, "the order reached its deadline and its build runs")
+        return Decision(Action.WAIT, "the build runs")
+    if now > _latest_end(order, claim.claimed_at):
+        return Decision(Action.REPORT_TIMED_OUT, "the worker reached the end of its longest possible life")
+    return Decision(Action.WAIT, "the worker may be running")
 
 
-def _longest(order: OrderRow, since: datetime) -> datetime:
-    """Return the time until which a worker that began at ``since`` must have reported."""
-    return since + timedelta(seconds=order.timeout + limits.WORKER_START_SECONDS) + _GRACE
+def build_of(order: OpenOrder, claim: Claim | None) -> str | None:
+    """Return the build that runs an order, as far as it is known: the one that has the claim, else the row's.
+
+    An order that was dispatched again has two builds: the second ends at once, without a result.
+    """
+    if claim is None:
+        return order.build_id
+    if order.build_id is None or claim.is_of_another_build(order.build_id):
+        return claim.build_id
+    return order.build_id
+
+
+def _is_overdue(order: OpenOrder, now: datetime) -> bool:
+    return order.order_deadline is not None and now > order.order_deadline + _GRACE
+
+
+def _latest_end(order: OpenOrder, claimed_at: datetime) -> datetime:
+    return latest_end(order.target, order.timeout, claimed_at)
 
 
 def decide_run(
-    run: RunRow, orders: Sequence[OrderRow], lock: Lock | None, reported: AbstractSet[str], now: datetime
+    run: RunRow,
+    known: KnownRows,
+    reported: AbstractSet[str],
+    lock: Lock | None,
+    now: datetime,
+    orders: Sequence[OrderRow] | None = None,
 ) -> Decision:
-    """Return the decision about a prepared run; ``reported`` are the numbers of orders with a result in the bucket."""
-    if lock is not None and lock.completed:
-        return Decision(Action.END, f"the run {run.status.value.replace('_', ' ')}")
-    missing = _missing_step(run, orders, reported, now)
+    """Return the decision about a prepared run; ``reported`` are the numbers of orders with a result in the bucket.
+
+    ``orders`` are all rows of orders; None if they have not changed since a poll that found nothing missing in them.
+    """
+    missing = _missing_step(run, known, reported, now)
+    if missing is None and orders is not None:
+        missing = _missing_start(run, orders)
     if missing is None and lock is not None and lock.comment_behind and run.report is not None and not lock.held(now):
         missing = "the comment is not up to date"
     return Decision(Action.NUDGE, missing) if missing else Decision(Action.WAIT, f"the run is {run.status.value}")
 
 
-def _missing_step(run: RunRow, orders: Sequence[OrderRow], reported: AbstractSet[str], now: datetime) -> str | None:
+def _missing_step(run: RunRow, known: KnownRows, reported: AbstractSet[str], now: datetime) -> str | None:
     """Return what the orchestrator should have done by now, None if nothing."""
     if run.status in RUN_TERMINAL:
         return "the run ended and its last steps are missing"
-    if all(order.status in TERMINAL for order in orders):
+    if not known.open and not known.queued:
         return "every order has ended and the run has not"
-    if any(order.status in OPEN and order.order_num in reported for order in orders):
+    if any(order.order_num in reported for order in known.open):
         return "a result is not processed"
-    queued = [order for order in orders if order.status is OrderState.QUEUED]
-    if queued and (run.preparation_error or run.cancel_reason or now >= run.deadline):
+    if known.queued and (run.preparation_error or run.cancel_reason or now >= run.deadline):
         return "queued orders that can never start have not ended"
-    return _missing_starts(run, orders, queued) or next(
-        (late for order in orders if (late := _overdue(order, now)) is not None), None
-    )
+    if any(_is_stale(order, now) for order in known.open):
+        return "a dispatch was interrupted"
+    return None
 
 
-def _missing_starts(run: RunRow, orders: Sequence[OrderRow], queued: Sequence[OrderRow]) -> str | None:
+def _missing_start(run: RunRow, orders: Sequence[OrderRow]) -> str | None:
     by_num = {order.order_num: order for order in orders}
     has_free_slot = sum(order.status in OPEN for order in orders) < run.max_parallel
-    for order in queued:
+    for order in orders:
+        if order.status is not OrderState.QUEUED:
+            continue
         state, _ = readiness(order, by_num)
         if state is Readiness.BLOCKED:
             return "a queued order that can never start has not ended"
@@ -122,14 +169,11 @@ def _missing_starts(run: RunRow, orders: Sequence[OrderRow], queued: Sequence[Or
     return None
 
 
-def _overdue(order: OrderRow, now: datetime) -> str | None:
-    if order.status is OrderState.DISPATCHING and order.dispatched_at is not None:
-        stale = now >= order.dispatched_at + timedelta(seconds=limits.LEASE_SECONDS)
-        if stale and order.order_deadline is not None and now < order.order_deadline:
-            return "a dispatch was interrupted"
-    if order.status in OPEN and order.order_deadline is not None and now > order.order_deadline + _GRACE:
-        return "an order reached its time-out and has not ended"
-    return None
+def _is_stale(order: OpenOrder, now: datetime) -> bool:
+    if order.status is not OrderState.DISPATCHING or order.dispatched_at is None:
+        return False
+    in_time = order.order_deadline is not None and now < order.order_deadline
+    return in_time and now >= order.dispatched_at + timedelta(seconds=limits.LEASE_SECONDS)
 
 
 def decide_unprepared(accepted_at: datetime, deadline: datetime, now: datetime) -> Decision:

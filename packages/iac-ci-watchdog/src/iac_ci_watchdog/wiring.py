@@ -12,7 +12,9 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.logger import PowertoolsLogger
-from iac_ci_watchdog.act import Watchdog, WatchdogPorts
+from iac_ci_common.parallel import Threads
+from iac_ci_watchdog.act import Watchdog
+from iac_ci_watchdog.ports import WatchdogPorts
 from iac_ci_watchdog.settings import WatchdogSettings
 
 
@@ -29,6 +31,7 @@ def watchdog() -> Watchdog:
             # The watchdog reads and stops builds; it starts no worker.
             workers=AwsWorkers(partial(client, "lambda"), partial(client, "codebuild"), "", settings.worker_project),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function),
+            parallel=Threads(),
             logger=PowertoolsLogger("watchdog", settings.log_level),
         )
     )

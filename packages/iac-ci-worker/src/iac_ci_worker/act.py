@@ -86,7 +86,7 @@ class Worker:
             try:
                 package = open_package(work, workspace, ports.objects, ports.sealer)
                 redactor = redactor_of(package.manifest, package.secrets)
-                ran = self._run(work, claim.claimed_at, workspace, package, redactor)
+                ran = self._run(work, workspace, package, redactor)
             except Stopped:
                 ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was stopped", failed=True))
             except IacCiError as error:
@@ -97,10 +97,8 @@ class Worker:
             self._report(work, workspace, ran, redactor, started)
             return ran.verdict.status
 
-    def _run(
-        self, work: Work, claimed_at: datetime, workspace: Workspace, package: Package, redactor: Redactor
-    ) -> _Ran:
-        seconds = seconds_left(work, claimed_at, self._ports.clock.now())
+    def _run(self, work: Work, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
+        seconds = seconds_left(work, self._ports.clock.now())
         if seconds <= 0:
             return _Ran(Verdict(OrderState.TIMED_OUT, "the worker started too late; nothing was run", failed=True))
         commands = Commands(package.manifest.cmds, package.folder, self._environment(work, workspace, package), seconds)

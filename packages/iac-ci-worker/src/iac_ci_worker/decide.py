@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from iac_ci_common.limits import LOG_TAIL_BYTES, WORKER_START_SECONDS
+from iac_ci_common.limits import LOG_TAIL_BYTES
 from iac_ci_common.states import OrderState
 
 if TYPE_CHECKING:
@@ -47,13 +47,9 @@ class Verdict:
     failed: bool
 
 
-def seconds_left(work: Work, claimed_at: datetime, now: datetime) -> float:
-    """Return how many seconds the commands may take: the order's time-out, limited by its last possible end.
-
-    That is the order's deadline or, if earlier, the time at which the watchdog takes a worker with this claim for dead.
-    """
-    since_claim = work.timeout + WORKER_START_SECONDS - (now - claimed_at).total_seconds()
-    return min(float(work.timeout), since_claim, (work.not_after - now).total_seconds())
+def seconds_left(work: Work, now: datetime) -> float:
+    """Return how many seconds the commands may take: the order's time-out, limited by its deadline."""
+    return min(float(work.timeout), (work.not_after - now).total_seconds())
 
 
 def verdict(outcome: Outcome, allowed: float) -> Verdict:

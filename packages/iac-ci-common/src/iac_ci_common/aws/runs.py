@@ -49,6 +49,35 @@ class DynamoRuns:
                         orders.append(model(OrderRow, row))
         return RunRows(run, tuple(orders))
 
+    def find_run(self, run_id: str) -> RunRow | None:
+        """Return the run's own row by one consistent read."""
+        row = self._get(run_id, RUN_ORDER_NUM)
+        return model(RunRow, row) if row is not None else None
+
+    def find_order(self, run_id: str, order_num: str) -> OrderRow | None:
+        """Return one order's row by one consistent read."""
+        row = self._get(run_id, order_num)
+        return model(OrderRow, row) if row is not None else None
+
+    def next_watchdog(self, run_id: str, ended: int) -> int:
+        """Write the next number if the row still has ``ended``; return the number that counts."""
+        # A row of a version before has no number: its watchdog is the first.
+        still_counts = "watchdog = :ended" if ended > 1 else "(watchdog = :ended OR attribute_not_exists(watchdog))"
+        try:
+            with aws_errors(f"replacing the watchdog of {run_id}"):
+                self._client.update_item(
+                    TableName=self._orders,
+                    Key=_key(run_id, RUN_ORDER_NUM),
+                    UpdateExpression="SET watchdog = :next",
+                    ConditionExpression=f"attribute_exists(run_id) AND {still_counts}",
+                    ExpressionAttributeValues={":ended": {"N": str(ended)}, ":next": {"N": str(ended + 1)}},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except ConditionFailed as error:
+            refusal: Any = getattr(error.__cause__, "response", {})
+            return model(RunRow, refusal["Item"]).watchdog if "Item" in refusal else ended + 1
+        return ended + 1
+
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert the rows that do not exist yet, a hundred in a call; the run's row last."""
         # Each row has a condition: a second preparation that runs late must not reset rows that have changed since.
@@ -101,7 +130,7 @@ class DynamoRuns:
             with aws_errors(f"cancelling run {run_id}"):
                 self._client.update_item(
                     TableName=self._orders,
-                    Key={"run_id": {"S": run_id}, "order_num": {"S": RUN_ORDER_NUM}},
+                    Key=_key(run_id, RUN_ORDER_NUM),
                     UpdateExpression="SET cancel_reason = :reason",
                     ConditionExpression=f"attribute_exists(run_id) AND {not_cancelled} AND {not_ended}",
                     ExpressionAttributeNames={"#status": "status"},
@@ -111,6 +140,12 @@ class DynamoRuns:
             if self.read(run_id).run is None:
                 raise NotFound(f"run {run_id} does not exist", run_id=run_id) from error
             raise
+
+    def _get(self, run_id: str, order_num: str) -> dict[str, Any] | None:
+        with aws_errors(f"reading the row {order_num} of run {run_id}"):
+            answer = self._client.get_item(TableName=self._orders, Key=_key(run_id, order_num), ConsistentRead=True)
+        row: dict[str, Any] | None = answer.get("Item")
+        return row
 
     def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
         return {"Put": {"TableName": self._orders, "Item": item(row), "ConditionExpression": _IS_NEW}}
@@ -166,3 +201,7 @@ class DynamoRuns:
                 "ExpressionAttributeValues": values,
             }
         }
+
+
+def _key(run_id: str, order_num: str) -> dict[str, dict[str, str]]:
+    return {"run_id": {"S": run_id}, "order_num": {"S": order_num}}

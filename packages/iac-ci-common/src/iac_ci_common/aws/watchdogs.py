@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.keys import execution_name
+from iac_ci_common.keys import watchdog_name
 from iac_ci_common.models.watch import Watch
 
 
@@ -17,22 +17,40 @@ class StepFunctionWatchdogs:
         self._client = client
         self._arn = state_machine_arn
 
-    def start(self, run_id: str, order_num: str) -> None:
-        """Start the watchdog of an order, or of the run if ``order_num`` is ``0000``.
+    def start(self, run_id: str, number: int) -> bool:
+        """Start the run's watchdog with this number, and return whether it surely runs now.
 
         AWS answers a second start with the same name and input like the first while the execution runs, and with
-        ``ExecutionAlreadyExists`` after it ended (AWS Step Functions API Reference, "StartExecution"). Neither is an
-        error here.
+        ``ExecutionAlreadyExists`` after it ended (AWS Step Functions API Reference, "StartExecution").
         """
         from botocore.exceptions import ClientError
 
-        with aws_errors(f"starting the watchdog of {run_id}/{order_num}"):
+        with aws_errors(f"starting watchdog {number} of {run_id}"):
             try:
                 self._client.start_execution(
                     stateMachineArn=self._arn,
-                    name=execution_name(run_id, order_num),
-                    input=Watch(run_id=run_id, order_num=order_num).model_dump_json(),
+                    name=watchdog_name(run_id, number),
+                    input=Watch(run_id=run_id).model_dump_json(exclude_none=True),
                 )
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") != "ExecutionAlreadyExists":
                     raise
+                return False
+        return True
+
+    def is_running(self, run_id: str, number: int) -> bool:
+        """Return whether the run's watchdog with this number runs.
+
+        The answer is eventually consistent (AWS Step Functions API Reference, "DescribeExecution").
+        """
+        from botocore.exceptions import ClientError
+
+        arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{watchdog_name(run_id, number)}"
+        with aws_errors(f"looking at watchdog {number} of {run_id}"):
+            try:
+                status: str = self._client.describe_execution(executionArn=arn)["status"]
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "ExecutionDoesNotExist":
+                    raise
+                return False
+        return status in {"RUNNING", "PENDING_REDRIVE"}

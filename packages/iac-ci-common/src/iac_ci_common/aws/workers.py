@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.errors import NotFound
+from iac_ci_common.execution_life import build_minutes
 from iac_ci_common.keys import execution_name
 from iac_ci_common.models.work import WORK_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from iac_ci_common.models.work import Work
 
-_MINIMUM_BUILD_MINUTES: Final = 5
+_MAXIMUM_BUILDS: Final = 100
+"""Builds in one call (AWS CodeBuild API Reference, "BatchGetBuilds")."""
 
 
 class AwsWorkers:
@@ -46,7 +48,7 @@ class AwsWorkers:
         with aws_errors(f"starting a build of {self._project}"):
             answer = self._builds().start_build(
                 projectName=self._project,
-                timeoutInMinutesOverride=max(_MINIMUM_BUILD_MINUTES, -(-timeout_seconds // 60)),
+                timeoutInMinutesOverride=build_minutes(timeout_seconds),
                 idempotencyToken=f"{execution_name(work.run_id, work.order_num)}-{work.dispatch}",
                 environmentVariablesOverride=[
                     {
@@ -67,8 +69,11 @@ class AwsWorkers:
         except NotFound:
             return
 
-    def build_ended(self, build_id: str) -> bool:
-        """Return whether a build has ended; true if CodeBuild no longer has it."""
-        with aws_errors(f"reading {build_id}"):
-            builds = self._builds().batch_get_builds(ids=[build_id])["builds"]
-        return not builds or builds[0]["buildStatus"] != "IN_PROGRESS"
+    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the builds that have ended or that CodeBuild no longer has."""
+        running: set[str] = set()
+        for begin in range(0, len(build_ids), _MAXIMUM_BUILDS):
+            with aws_errors("reading builds"):
+                answer = self._builds().batch_get_builds(ids=list(build_ids[begin : begin + _MAXIMUM_BUILDS]))
+            running.update(build["id"] for build in answer["builds"] if build["buildStatus"] == "IN_PROGRESS")
+        return frozenset(build_ids) - running

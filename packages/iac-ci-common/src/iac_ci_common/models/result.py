@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
@@ -20,6 +21,8 @@ class Reporter(StrEnum):
     WATCHDOG = "watchdog"
     ORCHESTRATOR = "orchestrator"
 
+
+_BUILD: Final = re.compile(r"(.+)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 AnyReporter = Annotated[Reporter | str, Field(union_mode="left_to_right")]
 """A reporter; a text if a newer version wrote one that this version does not know."""
@@ -39,9 +42,23 @@ class Claim(StoredShape):
 
     def is_of_another_build(self, build_id: str) -> bool:
         """Return whether the worker of another build made the claim; False if the claim names no build."""
+        return self.claimed_by is Reporter.WORKER and self._call not in {"", build_id.replace(":", "-")}
+
+    @property
+    def build_id(self) -> str | None:
+        """The build that made the claim, None if it names none.
+
+        A build's id is ``<project>:<uuid>`` (AWS CodeBuild API Reference, "Build"); a worker writes the colon as a
+        hyphen.
+        """
+        named = _BUILD.fullmatch(self._call)
+        return f"{named[1]}:{named[2]}" if named is not None else None
+
+    @property
+    def _call(self) -> str:
+        """The Lambda request or the build of the worker, empty if the claim names none."""
         _, _, rest = (self.execution or "").partition(":")
-        build = rest.rpartition(":")[0]
-        return self.claimed_by is Reporter.WORKER and build not in {"", build_id.replace(":", "-")}
+        return rest.rpartition(":")[0]
 
 
 class Result(StoredShape):

@@ -39,6 +39,7 @@ class RunRow(StoredShape):
     stack_level: int = Field(
         1, ge=1, description="Level that the run was accepted under: what a version before may not be able to end."
     )
+    watchdog: int = Field(1, ge=1, description="Number of the execution that looks after the run.")
     accepted_at: Moment
     deadline: Moment
     max_parallel: int

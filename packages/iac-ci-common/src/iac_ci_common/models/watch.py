@@ -2,15 +2,91 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.models.base import OrderNum, RunId, StoredShape
+from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
+from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.states import OPEN, OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.rows import OrderRow
+
+
+class OpenOrder(StoredShape):
+    """What a poll needs of an order that is dispatching or running."""
+
+    order_num: OrderNum
+    status: OrderState
+    target: ExecutionTarget
+    timeout: int
+    dispatched_at: Moment | None = None
+    order_deadline: Moment | None = None
+    build_id: str | None = None
+
+
+class KnownRows(StoredShape):
+    """What one poll learned from a run's rows, for the next poll, which then need not read them again.
+
+    Only an owner of the run's lock changes the rows, and every owner comes with a ring of the doorbell. So the rows are
+    the same as long as the lock is free and the doorbell has its value of before. It is a cache: without it, a poll
+    reads the rows.
+    """
+
+    doorbell: int
+    queued: bool = Field(description="True if an order is queued.")
+    open: tuple[OpenOrder, ...]
+
+    @classmethod
+    def of(cls, orders: Sequence[OrderRow], lock: Lock | None) -> KnownRows:
+        """Return what a poll knows that has read ``lock`` and then ``orders``."""
+        return cls(
+            doorbell=lock.doorbell if lock is not None else 0,
+            queued=any(order.status is OrderState.QUEUED for order in orders),
+            open=tuple(
+                OpenOrder(
+                    order_num=order.order_num,
+                    status=order.status,
+                    target=order.target,
+                    timeout=order.timeout,
+                    dispatched_at=order.dispatched_at,
+                    order_deadline=order.order_deadline,
+                    build_id=order.build_id,
+                )
+                for order in orders
+                if order.status in OPEN
+            ),
+        )
+
+    def still_holds(self, lock: Lock | None) -> bool:
+        """Return whether the rows are the same as when this was learned, given the run's present lock."""
+        return lock is not None and lock.owner is None and lock.doorbell == self.doorbell
 
 
 class Watch(StoredShape):
-    """Input of ``watchdog_check``; order ``0000`` is the run itself."""
+    """Input of ``watchdog_check``.
+
+    Another order than ``0000`` is named only by executions that a version before started: one for each order.
+    """
 
     run_id: RunId
     order_num: OrderNum = RUN_ORDER_NUM
+    state: Any = Field(None, description="The execution's own state: its input and the answer of its last poll.")
+
+    @property
+    def known(self) -> KnownRows | None:
+        """What the last poll learned; None before the first one, and if another version's is not readable here."""
+        answer = self.state.get("answer") if isinstance(self.state, dict) else None
+        learned = answer.get("known") if isinstance(answer, dict) else None
+        try:
+            return KnownRows.model_validate(learned)
+        except ValidationError:
+            return None
 
 
 class WatchAnswer(StoredShape):
@@ -20,3 +96,4 @@ class WatchAnswer(StoredShape):
     order_num: OrderNum
     ended: bool
     seen: str
+    known: KnownRows | None = None

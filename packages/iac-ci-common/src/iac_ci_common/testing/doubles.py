@@ -106,22 +106,28 @@ class MemoryWorkers:
         self.stopped.append(build_id)
         self.ended.add(build_id)
 
-    def build_ended(self, build_id: str) -> bool:
-        """Return whether a test has marked the build as ended."""
-        return build_id in self.ended
+    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the builds that a test has marked as ended."""
+        return frozenset(self.ended.intersection(build_ids))
 
 
 class MemoryWatchdogs:
-    """Records the started watchdogs."""
+    """Records the started watchdogs; a test puts those that have ended into ``ended``."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self.started: list[tuple[str, str]] = []
+        self.started: list[tuple[str, int]] = []
+        self.ended: set[tuple[str, int]] = set()
 
-    def start(self, run_id: str, order_num: str) -> None:
-        """Record one; a second start changes nothing."""
-        if (run_id, order_num) not in self.started:
-            self.started.append((run_id, order_num))
+    def start(self, run_id: str, number: int) -> bool:
+        """Record one; a second start changes nothing and answers False once the first has ended."""
+        if (run_id, number) not in self.started:
+            self.started.append((run_id, number))
+        return (run_id, number) not in self.ended
+
+    def is_running(self, run_id: str, number: int) -> bool:
+        """Return whether it was started and has not ended."""
+        return (run_id, number) in self.started and (run_id, number) not in self.ended
 
 
 class MemorySecrets:

@@ -30,6 +30,23 @@ class MemoryRuns:
         orders = self.order_rows.get(run_id, {})
         return RunRows(self.run_rows.get(run_id), tuple(orders[num] for num in sorted(orders)))
 
+    def find_run(self, run_id: str) -> RunRow | None:
+        """Return the run's own row."""
+        return self.run_rows.get(run_id)
+
+    def find_order(self, run_id: str, order_num: str) -> OrderRow | None:
+        """Return one order's row."""
+        return self.order_rows.get(run_id, {}).get(order_num)
+
+    def next_watchdog(self, run_id: str, ended: int) -> int:
+        """Write the next number if the row still has ``ended``; return the number that counts."""
+        run = self.run_rows.get(run_id)
+        if run is None:
+            return ended + 1
+        if run.watchdog == ended:
+            run = self.run_rows[run_id] = run.model_copy(update={"watchdog": ended + 1})
+        return run.watchdog
+
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert the rows that do not exist yet; the run's row last."""
         if run.run_id in self.run_rows:

@@ -1,0 +1,44 @@
+"""How long a worker's execution can live at most: pure. Beyond it, silence is a proof that the worker has ended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.limits import CLOCK_DIFFERENCE_SECONDS, WORKER_LAMBDA_SECONDS, WORKER_MARGIN_SECONDS
+from iac_ci_common.models.job import ExecutionTarget
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_MINIMUM_BUILD_MINUTES: Final = 5
+
+
+def build_minutes(seconds: int) -> int:
+    """Return the time-out in whole minutes of a build that needs ``seconds``.
+
+    CodeBuild accepts 5 to 2160 minutes (AWS CodeBuild API Reference, "StartBuild").
+    """
+    return max(_MINIMUM_BUILD_MINUTES, -(-seconds // 60))
+
+
+def latest_end(target: ExecutionTarget, timeout: int, claimed_at: datetime) -> datetime:
+    """Return the time at which the execution that claimed an order has certainly ended.
+
+    ``timeout`` is the order's, in seconds. The claim is made after the execution has begun, so it ends at the latest
+    its own time-out after the claim:
+
+    - Lambda ends an invocation at the function's time-out, and the worker is not invoked again for an error (AWS Lambda
+      Developer Guide, "Configure Lambda function timeout", "Configuring error handling settings for asynchronous
+      invocations"; ``maximum_retry_attempts`` is 0).
+    - CodeBuild ends a build at the time-out that it was started with. Its clock does not run while the build is queued
+      (AWS CodeBuild User Guide, "Build phase transitions"), and a queued build has claimed nothing.
+
+    The difference that clocks may have is added. Before a claim there is no such time: no commands run, and whoever
+    creates the claim first decides whether they ever will.
+    """
+    if target is ExecutionTarget.CODEBUILD:
+        life = build_minutes(timeout + WORKER_MARGIN_SECONDS) * 60
+    else:
+        life = WORKER_LAMBDA_SECONDS
+    return claimed_at + timedelta(seconds=life + CLOCK_DIFFERENCE_SECONDS)

@@ -1,0 +1,94 @@
+"""Looks after a run's open orders and ends, on proof, those whose worker will never report."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError
+from iac_ci_common.models.result import Reporter
+from iac_ci_common.nudge import nudge
+from iac_ci_common.states import OPEN, OrderState
+from iac_ci_common.termination import force_end
+from iac_ci_watchdog.claims import read_claim, take_claim
+from iac_ci_watchdog.decide import Action, Decision, build_of, decide_order, needs_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from iac_ci_common.models.result import Claim
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.models.watch import OpenOrder
+    from iac_ci_watchdog.ports import WatchdogPorts
+
+_STATES = {Action.REPORT_FAILED: OrderState.FAILED, Action.REPORT_TIMED_OUT: OrderState.TIMED_OUT}
+
+
+def look_after(ports: WatchdogPorts, run_id: str, orders: Sequence[OpenOrder]) -> tuple[frozenset[str], int]:
+    """Check a run's open orders once and end those whose end is proven.
+
+    Returns the numbers of the orders that have a result in the bucket, and how many orders were acted on. Raises the
+    first error of a port after every order was checked.
+    """
+    if not orders:
+        return frozenset(), 0
+    # Before the results: a build writes its result before it ends.
+    ended = ports.workers.ended_builds([order.build_id for order in orders if order.build_id is not None])
+    stored = frozenset(ports.objects.list(keys.callbacks(run_id)))
+    reported = frozenset(order.order_num for order in orders if keys.result(run_id, order.order_num) in stored)
+    now = ports.clock.now()
+    suspects = [order for order in orders if order.order_num not in reported and needs_claim(order, ended, now)]
+    answers = ports.parallel.run([partial(_check, ports, run_id, order, stored, ended) for order in suspects])
+    for answer in answers:
+        if isinstance(answer, IacCiError):
+            raise answer
+    return reported, sum(answer is True for answer in answers)
+
+
+def _check(
+    ports: WatchdogPorts, run_id: str, order: OpenOrder, stored: AbstractSet[str], ended: AbstractSet[str]
+) -> bool:
+    """Check one order and return whether anything was done."""
+    is_claimed = keys.claim(run_id, order.order_num) in stored
+    claim = read_claim(ports, run_id, order.order_num) if is_claimed else None
+    if is_claimed and claim is None:
+        # A claim that is not readable: some worker may be running, and nothing proves that it has ended.
+        return False
+    build_id = build_of(order, claim)
+    if build_id is not None and build_id != order.build_id:
+        ended = ports.workers.ended_builds([build_id])
+    decision = decide_order(order, claim, ended, ports.clock.now())
+    if decision.action is Action.WAIT or not _apply(ports, run_id, order, claim, decision):
+        return False
+    logger = ports.logger.bind(run_id=run_id, order_num=order.order_num)
+    logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
+    return True
+
+
+def _apply(ports: WatchdogPorts, run_id: str, order: OpenOrder, claim: Claim | None, decision: Decision) -> bool:
+    """Do what was decided; return False if the order has changed since it was read."""
+    build_id = build_of(order, claim)
+    if decision.action is Action.STOP_BUILD:
+        if build_id is not None:
+            ports.workers.stop_build(build_id)
+        return True
+    row = ports.runs.find_order(run_id, order.order_num)
+    if row is None or row.status not in OPEN or row.dispatched_at != order.dispatched_at:
+        return False
+    if claim is None and not take_claim(ports, run_id, order.order_num):
+        # A worker has begun it in the meantime.
+        return False
+    end(ports, row, _STATES[decision.action], decision.seen)
+    return True
+
+
+def end(ports: WatchdogPorts, order: OrderRow, status: OrderState, reason: str) -> None:
+    """End an order whose worker will certainly write no result any more; a result that exists already counts."""
+    written = force_end(
+        ports.objects, ports.workers, order, status, reason, reporter=Reporter.WATCHDOG, now=ports.clock.now()
+    )
+    if not written:
+        # The worker has written its result, and its event may be lost.
+        nudge(ports.objects, order.run_id)
