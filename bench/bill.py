@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FILE: Final = Path(__file__).with_name("prices.json")
 TRANSITIONS_OF_A_WATCHDOG: Final = 4
-"""Wait, Check, choice, end: for an order that ends within the first minute. Each further minute adds three."""
+"""Wait, Check, choice, end: for a run that ends within the first minute. Each further minute adds three."""
 
 _S3_LIKE_PUT: Final = frozenset({"PutObject", "ListObjectsV2"})
 
@@ -21,7 +21,10 @@ _S3_LIKE_PUT: Final = frozenset({"PutObject", "ListObjectsV2"})
 def quantities(
     calls: Sequence[Mapping[str, Any]], spent: Mapping[str, Spent], memory_mb: Mapping[str, int], *, requests: int
 ) -> dict[str, float]:
-    """Return the quantity of each priced item; ``requests`` is the number of webhook requests."""
+    """Return the quantity of each priced item; ``requests`` is the number of webhook requests, each of which starts a run.
+
+    A run has one watchdog: a pass asks for it again, and Step Functions then starts no other.
+    """
 
     def total(field: str, service: str, operations: frozenset[str] | None = None) -> float:
         return sum(
@@ -30,7 +33,6 @@ def quantities(
             if row["service"] == service and (operations is None or row["operation"] in operations)
         )
 
-    watchdogs = total("calls", "stepfunctions", frozenset({"StartExecution"}))
     return {
         "lambda_request": sum(function.calls for function in spent.values()),
         "lambda_gb_second": sum(
@@ -40,7 +42,7 @@ def quantities(
         "dynamodb_read_unit": total("read_units", "dynamodb"),
         "s3_put": total("calls", "s3", _S3_LIKE_PUT),
         "s3_get": total("calls", "s3", frozenset({"GetObject", "HeadObject"})),
-        "step_functions_transition": watchdogs * TRANSITIONS_OF_A_WATCHDOG,
+        "step_functions_transition": requests * TRANSITIONS_OF_A_WATCHDOG,
         "api_gateway_request": requests,
         "kms_request": total("calls", "kms"),
     }

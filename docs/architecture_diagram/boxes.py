@@ -143,12 +143,12 @@ def _watchdog(stack: Stack, prices: Prices) -> Box:
         text.role,
         rows=(
             ("Name", "`<stack>-watchdog`, a Step Functions state machine"),
-            ("Started by", "init_job for the run, the orchestrator for each order"),
-            ("Schedule", f"every {stack.poll_seconds} s until what it looks after has ended"),
+            ("Started by", "init_job; the orchestrator, if it has ended before its run"),
+            ("Schedule", f"every {stack.poll_seconds} s until the run has ended"),
             ("Time-out", f"{duration(machine['TimeoutSeconds'])}; one check {duration(check['TimeoutSeconds'])}"),
             ("Retries", f"{attempts} for a failed check, then the next poll"),
             cost(
-                f"{dollars(prices.watchdog)} for an order of less than a minute, {dollars(prices.watchdog_minute)} for "
+                f"{dollars(prices.watchdog)} for a run of less than a minute, {dollars(prices.watchdog_minute)} for "
                 "each further minute",
                 prices,
                 "step_functions_transition",

@@ -35,8 +35,9 @@ def departures(stack: Stack) -> list[Departure]:
         Departure(
             "run-watchdog",
             "The orchestrator starts a watchdog when it dispatches an order.",
-            "init_job also starts one for the run when it accepts the job. It ends with the run.",
-            "A run is watched from acceptance on, even if its preparation or an orchestrator dies.",
+            "A run has one watchdog for all its orders. init_job starts it with the job, each pass that dispatches "
+            "checks that it runs, and it ends with the run.",
+            "A run is watched from acceptance on. An execution for each order would be most of a run's cost.",
         ),
         Departure(
             "fresh-urls",

@@ -55,8 +55,8 @@ TEXTS: Final = {
     ),
     "watchdog-check": Text(
         "orchestration",
-        "Checks one order or one run: nothing to do, rewrite the trigger, report an order whose worker is gone, start "
-        "the preparation again, or give the run up.",
+        "Checks a run and its open orders: nothing to do, rewrite the trigger, end an order whose worker has ended for "
+        "certain, start the preparation again, or give the run up.",
         title="watchdog_check",
         started="the watchdog; a failure record of Lambda",
         targets=("internal",),
@@ -82,7 +82,7 @@ TEXTS: Final = {
     ),
     "watchdog": Text(
         "orchestration",
-        "Looks after one order, or with order `0000` after the run itself, until it has ended.",
+        "Looks after one run until it has ended: its preparation, the orchestrator and every open order.",
         title="watchdog",
         targets=("watchdog-check",),
         departures=("run-watchdog",),
