@@ -21,9 +21,10 @@ _S3_LIKE_PUT: Final = frozenset({"PutObject", "ListObjectsV2"})
 def quantities(
     calls: Sequence[Mapping[str, Any]], spent: Mapping[str, Spent], memory_mb: Mapping[str, int], *, requests: int
 ) -> dict[str, float]:
-    """Return the quantity of each priced item; ``requests`` is the number of webhook requests, each of which starts a run.
+    """Return the quantity of each priced item.
 
-    A run has one watchdog: a pass asks for it again, and Step Functions then starts no other.
+    ``requests`` is the number of webhook requests, each of which starts a run. A run has one watchdog: a pass asks for
+    it again, and Step Functions then starts no other.
     """
 
     def total(field: str, service: str, operations: frozenset[str] | None = None) -> float:

@@ -10,6 +10,7 @@ import zipfile
 import pytest
 from counting import AwsEngine, Engine, MemoryEngine, chain, independent
 from moto import mock_aws
+from watchdog_rows import OPEN, ORDERS, look
 
 from iac_ci_common import keys
 from iac_ci_common.aws.objects import S3Objects
@@ -117,3 +118,14 @@ def test_one_tree_is_uploaded_once_for_fifty_orders(aws):
     engine.s3.put_object(Bucket="theirs", Key="code.zip", Body=archive.getvalue())
     engine.run([{"s3_location": "s3://theirs/code.zip"} for _ in range(50)])
     assert 0 < engine.bytes_of_code <= 1.1 * len(archive.getvalue())
+
+
+def test_looking_after_a_thousand_orders_reads_two_rows_a_minute_while_nothing_changes(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    looked = look()
+    run = ORDERS + 1
+    # An execution for each of the hundred open orders and one for the run, which also read the lock.
+    assert looked.before == (OPEN + 1) * run + 1
+    # One execution: the lock and the run's row, or the lock and every row once after the run has changed.
+    assert (looked.first, looked.changed, looked.unchanged) == (run + 1, run + 1, 2)

@@ -11,6 +11,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
+from iac_ci_common.keys import watchdog_name
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.testing import wait_until, zipped
 
@@ -25,7 +27,8 @@ def handler(event, context):
     counted.write_bytes(b"." * (polls + 1))
     if polls < 3:
         raise RuntimeError("the first poll fails for good, retries included")
-    return {"run_id": event["run_id"], "order_num": event["order_num"], "ended": polls > 4, "keys": sorted(event)}
+    given = event["state"].get("answer", {}).get("known")
+    return {"ended": polls > 4, "keys": sorted(event), "known": polls, "given": given}
 """
 RUN = "20260102T030405-0123456789ab"
 
@@ -160,5 +163,23 @@ def test_the_state_machine_polls_through_failures_until_the_end(cloud: LocalClou
     ended = machines.describe_execution(executionArn=execution)
     assert ended["status"] == "SUCCEEDED"
     answer = json.loads(ended["output"])["answer"]
-    assert answer["keys"] == ["order_num", "run_id"]
-    assert answer["ended"] is True
+    assert answer == {"ended": True, "keys": ["order_num", "run_id", "state"], "known": 5, "given": 4}
+
+
+def test_the_orchestrator_may_start_watchdogs_and_ask_whether_they_run(cloud: LocalCloud) -> None:
+    steps = session(cloud, "orchestrator")("stepfunctions")
+    watchdogs = StepFunctionWatchdogs(steps, cloud.stack.names.watchdog_arn)
+    machines = cloud.aws.client("stepfunctions")
+    assert watchdogs.start(RUN, 1)
+    # This Step Functions says that the name is taken where AWS answers as before.
+    watchdogs.start(RUN, 1)
+    assert watchdogs.is_running(RUN, 1)
+    execution = f"{cloud.stack.names.watchdog_arn.replace(':stateMachine:', ':execution:')}:{watchdog_name(RUN, 1)}"
+    machines.stop_execution(executionArn=execution)
+    wait_until(lambda: not watchdogs.is_running(RUN, 1), subject="the end of the watchdog")
+    assert not watchdogs.start(RUN, 1)
+    assert watchdogs.start(RUN, 2)
+    assert not watchdogs.is_running(RUN, 3)
+    running = machines.list_executions(stateMachineArn=cloud.stack.names.watchdog_arn, statusFilter="RUNNING")
+    assert [entry["name"] for entry in running["executions"] if RUN in entry["name"]] == [watchdog_name(RUN, 2)]
+    assert denied(lambda: steps.stop_execution(executionArn=execution))

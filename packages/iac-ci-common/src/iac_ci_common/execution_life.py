@@ -34,8 +34,8 @@ def latest_end(target: ExecutionTarget, timeout: int, claimed_at: datetime) -> d
     - CodeBuild ends a build at the time-out that it was started with. Its clock does not run while the build is queued
       (AWS CodeBuild User Guide, "Build phase transitions"), and a queued build has claimed nothing.
 
-    The difference that clocks may have is added. Before a claim there is no such time: no commands run, and whoever
-    creates the claim first decides whether they ever will.
+    The difference that clocks may have is added. Before a claim there is no such time: no commands run, and the
+    first who creates the claim decides whether they ever will.
     """
     if target is ExecutionTarget.CODEBUILD:
         life = build_minutes(timeout + WORKER_MARGIN_SECONDS) * 60
