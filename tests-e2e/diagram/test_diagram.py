@@ -121,7 +121,7 @@ CHANGES = [
     ("bench/prices.json", '"kms_key_month": {"price": 1.0', '"kms_key_month": {"price": 2.5', "resources-kms", "Cost",
      "$2.50 a month"),
     ("bench/prices.json", '"step_functions_transition": {"price": 0.025', '"step_functions_transition": {"price": 0.05',
-     "resources-watchdog", "Cost", "$0.0002 for an order of less than a minute, $0.00015 for each further minute"),
+     "resources-watchdog", "Cost", "$0.0002 for a run of less than a minute, $0.00015 for each further minute"),
 ]  # fmt: skip
 
 

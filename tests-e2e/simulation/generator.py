@@ -19,14 +19,17 @@ A new rule of the engine joins the simulation in four places:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
-from simulation.graphs import Story, draw_story, happens
+from simulation.graphs import Behaviour, Story, draw_story, happens
 
 _SMALL_ORDERS = 10
 """A world with several runs has no run of this many orders or more, because the runs multiply the steps."""
+
+_LONG_DEADLINE = 1800.0
+"""A run has at least this many seconds if one of its orders is silent for ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,18 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         for number in (2, 3):
             submissions[f"run{number}"] = _submission(random, draw_story(random, size=random.randint(1, 6)))
     watchdogs_die_at = random.uniform(0.0, deadline) if happens(random, 0.15) else None
+    if deadline >= _LONG_DEADLINE and happens(random, 0.2):
+        submissions["run1"] = replace(submissions["run1"], story=_with_silent_order(random, story))
     return WorldPlan(submissions, weather, single_fault, cancel_at, chance, watchdogs_die_at)
+
+
+def _with_silent_order(random: Random, story: Story) -> Story:
+    """Let one order run for ten minutes and more, of which nothing is heard from its claim to its result."""
+    index = random.randrange(story.size)
+    orders = list(story.job["orders"])
+    orders[index] = orders[index] | {"timeout": 1200, "execution_target": "codebuild"}
+    silent = Behaviour(random.uniform(660.0, 1100.0))
+    return Story(story.job | {"orders": orders}, dict(story.behaviours) | {f"{index + 1:04d}": silent})
 
 
 def _submission(random: Random, story: Story) -> Submission:

@@ -157,6 +157,8 @@ def test_every_role_has_a_policy_and_every_function_a_role_and_a_dead_letter() -
         assert failure.get("function") or failure.get("queue")
     assert functions["worker"]["asynchronous"]["maximum_retry_attempts"] == 0
     assert functions["worker"]["timeout_seconds"] == limits.WORKER_LAMBDA_SECONDS
+    assert functions["worker"]["asynchronous"]["maximum_retry_attempts"] == 0
+    assert functions["orchestrator"]["timeout_seconds"] == limits.ORCHESTRATOR_SECONDS
 
 
 def test_the_notification_filters_what_the_keys_say() -> None:

@@ -453,6 +453,23 @@ def test_nothing_is_kept_while_a_pass_holds_the_lock_or_something_is_missing():
     assert world.nudged
 
 
+def test_an_owner_that_died_with_the_lock_does_not_have_the_rows_read_for_ever(monkeypatch):
+    world = World()
+    world.open(order_deadline=START + timedelta(hours=6))
+    world.locks.ring(RUN_ID, {"0001"}, owner="x", now=START, lease_seconds=30, expires_at=LATE)
+    reads = Reads(world, monkeypatch)
+    world.clock.advance(30 + 600)
+    assert world.check().known is None
+    world.clock.advance(1)
+    answer = world.check()
+    reads.take()
+    world.check(state=state_of(answer))
+    assert reads.take() == 2
+    world.locks.take(RUN_ID, owner="y", now=world.clock.now(), lease_seconds=30, expires_at=LATE)
+    world.check(state=state_of(answer))
+    assert reads.take() == 1 + 2
+
+
 @pytest.mark.parametrize("learned", [None, 7, "text", {}, {"doorbell": 1}, {"doorbell": 1, "queued": 1, "open": [{}]}])
 def test_what_another_version_knew_is_read_again(learned, monkeypatch):
     world = World()

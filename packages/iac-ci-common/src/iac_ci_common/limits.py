@@ -73,6 +73,9 @@ MAX_RESULT_BYTES: Final = 1024 * 1024
 LEASE_SECONDS: Final = 30
 """Lifetime of a run's lock without renewal, and age after which an order in ``dispatching`` is dispatched again."""
 
+ORCHESTRATOR_SECONDS: Final = 600
+"""Time-out of the orchestrator function: an owner of a run's lock that renewed its lease longer ago does not exist."""
+
 STOP_GRACE_SECONDS: Final = 60
 """How long after its deadline a running order may still report before the engine forces its end."""
 

@@ -19,6 +19,7 @@ from iac_ci_watchdog.orders import end, look_after
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
@@ -49,7 +50,7 @@ class Watchdog:
         if lock is not None and lock.completed:
             return _answer(watch, Decision(Action.END, "the run has ended"))
         known = watch.known
-        if known is not None and known.still_holds(lock):
+        if known is not None and known.still_holds(lock, ports.clock.now()):
             run, orders = ports.runs.find_run(run_id), None
         else:
             rows = ports.runs.read(run_id)
@@ -71,7 +72,8 @@ class Watchdog:
             return _answer(watch, Decision(Action.END, "the order has ended"))
         # What was found missing is looked for again in the rows, for the nudge may be lost.
         nothing_to_do = decision.action is Action.WAIT and not acted
-        return _answer(watch, decision, known if nothing_to_do and _can_be_kept(known, lock) else None)
+        kept = nothing_to_do and _can_be_kept(known, lock, ports.clock.now())
+        return _answer(watch, decision, known if kept else None)
 
     def worker_died(self, died: WorkerDied) -> None:
         """Report an order as failed whose worker ended without a result.
@@ -152,9 +154,9 @@ def _answer(watch: Watch, decision: Decision, known: KnownRows | None = None) ->
     )
 
 
-def _can_be_kept(known: KnownRows, lock: Lock | None) -> bool:
+def _can_be_kept(known: KnownRows, lock: Lock | None, now: datetime) -> bool:
     """Return whether the next poll may use what this one knows."""
-    return known.still_holds(lock) and len(known.model_dump_json().encode()) <= MAX_KNOWN_BYTES
+    return known.still_holds(lock, now) and len(known.model_dump_json().encode()) <= MAX_KNOWN_BYTES
 
 
 def _is_over(watch: Watch, orders: Sequence[OrderRow]) -> bool:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
 from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.limits import ORCHESTRATOR_SECONDS
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.states import OPEN, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow
@@ -63,9 +66,15 @@ class KnownRows(StoredShape):
             ),
         )
 
-    def still_holds(self, lock: Lock | None) -> bool:
-        """Return whether the rows are the same as when this was learned, given the run's present lock."""
-        return lock is not None and lock.owner is None and lock.doorbell == self.doorbell
+    def still_holds(self, lock: Lock | None, now: datetime) -> bool:
+        """Return whether the rows are the same as when this was learned, given the run's present lock.
+
+        An owner that died holding the lock changes nothing once its function can no longer run.
+        """
+        if lock is None or lock.doorbell != self.doorbell:
+            return False
+        longest = timedelta(seconds=ORCHESTRATOR_SECONDS)
+        return lock.owner is None or (lock.lease_until is not None and now > lock.lease_until + longest)
 
 
 class Watch(StoredShape):
