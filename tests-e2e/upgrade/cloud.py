@@ -198,7 +198,7 @@ class Cloud:
             self.after(0.1, "call", function=invoked[1], event=_json(environ), tries=0)
             return _answer(start_response, 202, None)
         if target.startswith("AWSStepFunctions."):
-            return self._execution(_json(environ), start_response)
+            return self._execution(target.rpartition(".")[2], _json(environ), start_response)
         if target.startswith("CodeBuild_"):
             return self._build(target.rpartition(".")[2], _json(environ), start_response)
         written = unquote(path) if method == "PUT" else ""
@@ -227,7 +227,13 @@ class Cloud:
             event = {"Records": [{"s3": {"object": {"key": key}}}]}
             self.after(0.2, "call", function="orchestrator", event=event, tries=0)
 
-    def _execution(self, asked: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def _execution(self, action: str, asked: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if action == "DescribeExecution":
+            name = asked["executionArn"].rpartition(":")[2]
+            if name not in self.executions:
+                return _answer(start_response, 400, {"__type": "ExecutionDoesNotExist", "message": "there is none"})
+            status = "SUCCEEDED" if self.executions[name] is None else "RUNNING"
+            return _answer(start_response, 200, {"executionArn": asked["executionArn"], "status": status})
         if self.executions.get(asked["name"], asked) is None:
             return _answer(start_response, 400, {"__type": "ExecutionAlreadyExists", "message": "it has ended"})
         if asked["name"] not in self.executions:

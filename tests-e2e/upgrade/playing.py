@@ -173,11 +173,14 @@ class Player:
         watched = self.cloud.executions[due["name"]]
         assert watched is not None
         # What the state machine passes on: terraform/deploy/stack/watchdog.asl.json, "Parameters".
-        said = self.version.call("watchdog", {name: watched[name] for name in ("run_id", "order_num")})
+        given = {"run_id": watched["run_id"], "order_num": watched["order_num"], "state": watched}
+        said = self.version.call("watchdog", given)
         if said.get("answer", {}).get("ended"):
             self.cloud.executions[due["name"]] = None
-        else:
-            self.cloud.after(60, "poll", name=due["name"])
+            return
+        if "answer" in said:
+            self.cloud.executions[due["name"]] = watched | {"answer": said["answer"]}
+        self.cloud.after(60, "poll", name=due["name"])
 
     def _build(self, due: dict[str, Any]) -> None:
         work = base64.b64encode(due["work"].encode()).decode()

@@ -109,6 +109,8 @@ def _row_keys() -> list[str]:
         keys.branch_ledger("HOST/PATH", "BRANCH"),
         keys.event_sort("ORDER", 1, "KIND"),
         keys.execution_name(_RUN, "0001"),
+        keys.watchdog_name(_RUN, 1),
+        keys.watchdog_name(_RUN, 2),
         f"{ids.RUN_ORDER_NUM} is the run",
         f"{ids.JOB_EVENT_NAME} names the run's events",
     ]
