@@ -147,7 +147,7 @@ def test_a_changed_policy_changes_the_rights(tmp_path):
 
 def test_the_measured_cost_is_that_of_the_performance_page(tmp_path):
     root = copy(tmp_path)
-    replace(root, "docs/performance.md", "| 0.1451 |", "| 0.2251 |")
+    replace(root, "docs/performance.md", "| 0.0451 |", "| 0.2251 |")
     now = drawn(root)
     assert "$0.23" in now["page"].classed("facts")[0].text
     assert "**$0.23** for 1,000 orders" in now["markdown"]
