@@ -15,7 +15,7 @@ SWEEPS = [
     ("worker", "all goes well", 10),
     ("watchdog", "all goes well", 3),
     ("watchdog", "workers die", 8),
-    ("watchdog", "there is no code", 2),
+    ("watchdog", "there is no code", 1),
 ]
 """Function, story, and the least number of calls that there are to go wrong."""
 
