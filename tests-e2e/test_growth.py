@@ -31,9 +31,10 @@ def calls_of_a_run(orders, pace=0):
 def test_calls_for_each_order_do_not_grow(pace):
     small, middle, large = (sum(calls_of_a_run(independent(size), pace).values()) / size for size in SIZES)
     # What a run costs once weighs most in the smallest. Only the largest has more orders than may be open at once: an
-    # order that takes a place that came free is dispatched by two transactions of its own.
+    # order that takes a place that came free is dispatched by two transactions of its own, and its pass asks for the
+    # run's watchdog.
     assert small > middle
-    assert large <= middle + 1
+    assert large <= middle + 2
 
 
 def test_calls_of_a_chain_do_not_grow():
