@@ -93,9 +93,9 @@ def play_one(arguments: argparse.Namespace) -> int:
 
 def find_first(mutation: Mutation, count: int) -> str:
     """Return the first seed that notices a mutation, and the promise that it finds broken."""
-    profile = FIRST_NOTICED[mutation].profile
+    profile, size = FIRST_NOTICED[mutation].profile, FIRST_NOTICED[mutation].size
     for seed in range(count):
-        outcome = simulate(seed, mutation=mutation, profile=profile)
+        outcome = simulate(seed, mutation=mutation, profile=profile, size=size)
         if outcome.violations:
             drawn = f"{outcome.profile}{' (given)' if profile else ''}"
             return f"{mutation}: seed {seed}, {drawn}, {outcome.violations[0]}"

@@ -44,10 +44,11 @@ MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
 
 class Noticed(NamedTuple):
-    """The first seed that notices a mutation; with ``profile``, the first that does so under that profile."""
+    """The first seed that notices a mutation; with ``profile`` and ``size``, the first that does so with these."""
 
     seed: int
     profile: str | None = None
+    size: int | None = None
 
 
 FIRST_NOTICED: dict[Mutation, Noticed] = {
@@ -60,7 +61,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(41),
     "conditional transitions": Noticed(65),
     "own claims only": Noticed(118, "storm"),
-    "refused dispatch": Noticed(2251),
+    "refused dispatch": Noticed(31, "refusing", 30),
     "living watchdog": Noticed(35),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(13),

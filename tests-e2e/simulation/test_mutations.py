@@ -16,7 +16,7 @@ SEARCHED = 500
 def test_a_rule_that_is_switched_off_is_noticed(mutation: Mutation) -> None:
     recorded = FIRST_NOTICED[mutation]
     for seed in chain([recorded.seed], range(SEARCHED)):
-        if simulate(seed, mutation=mutation, profile=recorded.profile).violations:
+        if simulate(seed, mutation=mutation, profile=recorded.profile, size=recorded.size).violations:
             return
     pytest.fail(f"{SEARCHED} seeds did not notice that {mutation!r} is switched off")
 
@@ -24,4 +24,4 @@ def test_a_rule_that_is_switched_off_is_noticed(mutation: Mutation) -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_the_seed_that_notices_breaks_no_promise_otherwise(mutation: Mutation) -> None:
     recorded = FIRST_NOTICED[mutation]
-    assert not simulate(recorded.seed, profile=recorded.profile).violations
+    assert not simulate(recorded.seed, profile=recorded.profile, size=recorded.size).violations
