@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PLACE = (RUN_ID, "0001")
-_SECONDS = 280
+_SECONDS = 500
+"""More than a loaded machine needs: an order that reaches its time-out loses output."""
 
 
 @dataclass

@@ -197,7 +197,9 @@ def _dump_octal(output: bytes) -> Iterator[str]:
 
 
 def _dump_text(output: bytes) -> Iterator[str]:
-    yield "".join(line.rpartition("  ")[2] for line in output.decode("utf-8", "replace").split("\n"))
+    """Read the column of text: at its place, or after the first gap where masks have moved it."""
+    lines = output.decode("utf-8", "replace").split("\n")
+    yield "".join(line.partition("  ")[2] if "***" in line else line[51:] for line in lines)
 
 
 def _dump_characters(output: bytes) -> Iterator[str]:
@@ -233,7 +235,7 @@ def _wrapped(output: bytes) -> Iterator[str]:
 
 def _visible(output: bytes) -> Iterator[str]:
     """Read what ``sed l`` prints: lines cut by a backslash, ended by a dollar sign."""
-    yield from _script(re.sub(rb"(?m)\\\\\n|\$$", b"", output))
+    yield from _script(re.sub(rb"(?m)\\\n|\$$", b"", output))
 
 
 def _carets(output: bytes) -> Iterator[str]:

@@ -351,7 +351,7 @@ _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _HEX_RUN: Final = re.compile(
     rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}(?:[ \t\r\n:,;.|\"'+_-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
 )
-_DECIMALS: Final = re.compile(rb"(?:-?[0-9]{1,3}(?:[,; \t\r\n]{1,12}|\\+[nrt])){4,}-?[0-9]{1,3}")
+_DECIMALS: Final = re.compile(rb"(?:-?[0-9]{1,3}(?:[,; \t\r\n]{1,12}|\\+[nrt])){3,}-?[0-9]{1,3}")
 _DECIMAL: Final = re.compile(rb"-?[0-9]+")
 _HEX_DIGIT: Final = re.compile(rb"(?:0[xX]|\\+x)(?=[0-9a-fA-F]{2})|\\+[nrt]|([0-9a-fA-F])")
 
