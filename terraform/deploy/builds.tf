@@ -39,13 +39,8 @@ resource "aws_codebuild_project" "project" {
   }
 
   source {
-    type = "NO_SOURCE"
-    buildspec = jsonencode({
-      version = "0.2"
-      # Without run-as, CodeBuild runs commands as root; the image has this user.
-      "run-as" = "iac-ci"
-      phases   = { build = { commands = [join(" ", each.value.image_command)] } }
-    })
+    type      = "NO_SOURCE"
+    buildspec = jsonencode(each.value.buildspec)
   }
 
   logs_config {

@@ -42,4 +42,5 @@ def test_the_image_holds_the_package_of_every_command_that_is_deployed() -> None
         scripts |= tomllib.loads((ROOT / f"packages/{name}/pyproject.toml").read_text("utf-8"))["project"].get(
             "scripts", {}
         )
-    assert {entry["image_command"][0] for entry in builds.values()} <= set(scripts)
+    commands = [command for entry in builds.values() for command in entry["buildspec"]["phases"]["build"]["commands"]]
+    assert {command.split()[0] for command in commands} <= set(scripts)

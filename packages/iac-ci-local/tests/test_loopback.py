@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_local.builds import Builds, request_handler
+from iac_ci_local.codebuild.server import request_handler
+from iac_ci_local.codebuild.service import Builds
 from iac_ci_local.gateway import Gateway
 
 TOKEN = "the-token"
@@ -35,7 +36,9 @@ def builds(tmp_path: Path) -> Iterator[tuple[Builds, int]]:
 def define(port: int, path: str, host: str | None, *, method: str = "POST", length: str | None = None) -> int:
     """Ask the build service to define a project whose command is `id`, and return the status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    body = json.dumps({"name": "evil", "command": ["id"]}).encode()
+    body = json.dumps(
+        {"name": "evil", "buildspec": {"version": "0.2", "phases": {"build": {"commands": ["id"]}}}}
+    ).encode()
     connection.putrequest(method, path, skip_host=True)
     for name, value in {
         "Host": host.format(port=port) if host is not None else None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from iac_ci_local.codebuild.settings import BuildSettings
 from iac_ci_local.ministack import LocalAws, LocalCloudError, Speed
 from iac_ci_local.names import REGION
 from iac_ci_local.stack import LocalStack, StackBuilder
@@ -34,6 +35,7 @@ class LocalCloud:
     max_parallel: int | None = None
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     code_hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+    builds: BuildSettings = field(default_factory=BuildSettings)
     announced: bool = False
     aws: LocalAws = field(init=False)
     stack: LocalStack = field(init=False)
@@ -91,7 +93,7 @@ class LocalCloud:
 
     def make_aws(self) -> LocalAws:
         """Return the AWS of this cloud, not started yet."""
-        return LocalAws(speed=self.speed)
+        return LocalAws(speed=self.speed, builds=self.builds)
 
     def builder(self) -> type[StackBuilder]:
         """Return the class that builds the stack."""

@@ -15,12 +15,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_common.errors import IacCiError
-from iac_ci_local.builds import TOKEN_VARIABLE
+from iac_ci_local.codebuild.server import TOKEN_VARIABLE
+from iac_ci_local.codebuild.settings import BuildSettings
 from iac_ci_local.gateway import ACCESS_KEY_VARIABLE, REGISTRY_VARIABLE
 from iac_ci_local.names import REGION
 
@@ -60,6 +61,7 @@ class LocalAws:
     speed: Speed = field(default_factory=Speed)
     registry: bool = False
     """Whether docker may push and pull images, for which it signs no request."""
+    builds: BuildSettings = field(default_factory=BuildSettings)
     account: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**11) + 10**11))
     folder: Path = field(init=False)
     endpoint: str = field(init=False, default="")
@@ -225,7 +227,10 @@ class LocalAws:
                     "log": str(self.folder / "ministack.log"),
                 },
                 {
-                    "command": [sys.executable, "-m", "iac_ci_local.builds", str(builds), str(self.folder)],
+                    "command": [
+                        *(sys.executable, "-m", "iac_ci_local.codebuild.server"),
+                        *(str(builds), str(self.folder), json.dumps(asdict(self.builds))),
+                    ],
                     "environment": build_service,
                     "folder": str(self.folder),
                     "log": str(self.folder / "builds.log"),

@@ -303,7 +303,7 @@ class StackBuilder:
             project = {
                 "name": self.names.resource(name),
                 "arn_prefix": self.names.arn("codebuild", "build/"),
-                "command": settings["image_command"],
+                "buildspec": settings["buildspec"],
                 "timeout_minutes": settings["timeout_minutes"],
                 "role_arn": self.names.role_arn(settings["role"]),
                 "environment": {**settings["environment"], **self._worker, **self._extra},
