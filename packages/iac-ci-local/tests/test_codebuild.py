@@ -239,6 +239,20 @@ def test_reserved_and_impossible_names_are_refused(codebuild: Service, name: str
         codebuild.client.start_build(projectName="named", environmentVariablesOverride=variables)
 
 
+def test_a_variable_has_at_most_4096_characters(codebuild: Service) -> None:
+    codebuild.define("long", "true")
+
+    def start(value: str) -> str:
+        variables = [{"name": "LONG", "value": value, "type": "PLAINTEXT"}]
+        started = codebuild.client.start_build(projectName="long", environmentVariablesOverride=variables)
+        return str(started["build"]["id"])
+
+    codebuild.wait(start("ä" * 4096))
+    with pytest.raises(codebuild.client.exceptions.InvalidInputException) as refused:
+        start("x" * 4097)
+    assert str(refused.value).endswith("EnvironmentVariable should be at most 4096 characters")
+
+
 @pytest.mark.parametrize(("minutes", "accepted"), [(4, False), (5, True), (2160, True), (2161, False)])
 def test_time_outs_are_within_the_limits(codebuild: Service, tmp_path: Path, minutes: int, accepted: bool) -> None:
     codebuild.define("timed", "true")

@@ -8,6 +8,9 @@ from typing import Any, Final
 RESERVED_PREFIX: Final = "CODEBUILD_"
 """Beginning of names that only CodeBuild sets (AWS CodeBuild User Guide, "Environment variables in builds")."""
 
+MAX_VALUE_CHARACTERS: Final = 4096
+"""Longest value of a variable. No document of AWS has the number; a public report has the message."""
+
 TIMEOUT_MINUTES: Final = range(5, 2161)
 """Time-outs of a build that StartBuild accepts (AWS CodeBuild API Reference, "StartBuild")."""
 
@@ -32,6 +35,10 @@ def variables_of(request: dict[str, Any]) -> dict[str, str]:
             raise BuildRefused("InvalidInputException", f"Environment variable name {name} is not valid")
         if entry.get("type", "PLAINTEXT") != "PLAINTEXT":
             raise BuildRefused("InvalidInputException", "the local cloud supports variables of type PLAINTEXT only")
+        if len(value) > MAX_VALUE_CHARACTERS:
+            raise BuildRefused(
+                "InvalidInputException", f"EnvironmentVariable should be at most {MAX_VALUE_CHARACTERS} characters"
+            )
         variables[name] = value
     return variables
 
@@ -47,4 +54,4 @@ def minutes_of(request: dict[str, Any], project: dict[str, Any]) -> int:
     return minutes
 
 
-__all__ = ["RESERVED_PREFIX", "TIMEOUT_MINUTES", "BuildRefused", "minutes_of", "variables_of"]
+__all__ = ["MAX_VALUE_CHARACTERS", "RESERVED_PREFIX", "TIMEOUT_MINUTES", "BuildRefused", "minutes_of", "variables_of"]
