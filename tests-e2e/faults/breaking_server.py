@@ -14,6 +14,9 @@ from typing import Any
 
 from bench import aws_calls
 
+from faults import ending_sessions
+from faults.ending_sessions import EndingSessions
+
 PATH = "/_faults"
 
 
@@ -32,7 +35,7 @@ class Breaking:
         self._hit: str | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] == ending_sessions.PATH:
             await self._served(scope, receive, send)
             return
         if scope["path"] == PATH:
@@ -80,5 +83,5 @@ class Breaking:
 def main() -> None:
     """Serve MiniStack, sabotaged."""
     server: Any = importlib.import_module("ministack.app")
-    server.app = Breaking(server.app)
+    server.app = Breaking(EndingSessions(server.app))
     server.main()

@@ -84,17 +84,17 @@ class Builds:
     def _run(self, build: Build, project: dict[str, Any]) -> None:
         """Run a build to its end. Its clock runs from the start, so provisioning shortens the time of the commands."""
         until = time.monotonic() + build.minutes * self.settings.minute_seconds
-        place = container.Container(self.folder / "builds" / build.uuid)
+        folders = container.Container(self.folder / "builds" / build.uuid)
         address = self._credentials.open(project["role_arn"])
         try:
-            place.create()
+            folders.create()
             buildspec = read_buildspec(project["buildspec"])
             time.sleep(max(0.0, min(self.settings.provisioning_seconds, until - time.monotonic())))
             if time.monotonic() >= until:
                 build.settle("TIMED_OUT")
                 return
             with self._lock:
-                process = build.begin(lambda: place.start(buildspec, place.environment(build, buildspec, address)))
+                process = build.begin(lambda: folders.start(buildspec, folders.environment(build, buildspec, address)))
             if process is None:  # stopped before it began
                 return
             if not _ended(process, until):
@@ -103,7 +103,7 @@ class Builds:
             code = process.wait()
             build.settle("SUCCEEDED" if code == 0 else "FAILED")
             if code != 0:
-                sys.stderr.write(place.log.read_text("utf-8", "replace")[-4000:])
+                sys.stderr.write(folders.log.read_text("utf-8", "replace")[-4000:])
                 sys.stderr.flush()
         except Exception as error:  # noqa: BLE001 - any error here is a fault of the build
             sys.stderr.write(f"build {build.identifier} could not start: {error!r}\n")
@@ -112,7 +112,7 @@ class Builds:
         finally:
             self._credentials.close(address)
             self._end_orphans()
-            shutil.rmtree(place.root, ignore_errors=True)
+            shutil.rmtree(folders.root, ignore_errors=True)
             build.ended = time.time()
 
     def _end_orphans(self) -> None:
