@@ -42,7 +42,7 @@ class BreakingCloud(LocalCloud):
 
     def make_aws(self) -> LocalAws:
         """Make the AWS of this cloud; not started yet."""
-        return BreakingAws(speed=self.speed, builds=self.builds)
+        return BreakingAws(speed=self.speed, builds=self.builds, functions=self.functions)
 
     def builder(self) -> type[StackBuilder]:
         """Let each function say its name."""

@@ -16,6 +16,7 @@ from bench import aws_calls
 
 from faults import ending_sessions
 from faults.ending_sessions import EndingSessions
+from iac_ci_local.functions import limits
 
 PATH = "/_faults"
 
@@ -82,6 +83,7 @@ class Breaking:
 
 def main() -> None:
     """Serve MiniStack, sabotaged."""
+    served = limits.apply()
     server: Any = importlib.import_module("ministack.app")
-    server.app = Breaking(EndingSessions(server.app))
+    server.app = Breaking(EndingSessions(served))
     server.main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_local.codebuild.settings import BuildSettings
+from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.ministack import LocalAws, LocalCloudError, Speed
 from iac_ci_local.names import REGION
 from iac_ci_local.stack import LocalStack, StackBuilder
@@ -36,6 +37,7 @@ class LocalCloud:
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     code_hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     builds: BuildSettings = field(default_factory=BuildSettings)
+    functions: FunctionSettings = field(default_factory=FunctionSettings)
     announced: bool = False
     aws: LocalAws = field(init=False)
     stack: LocalStack = field(init=False)
@@ -68,6 +70,7 @@ class LocalCloud:
                 },
                 extra_environment=self.extra_environment,
                 code_hosts=self.code_hosts,
+                sandboxed=self.functions.sandboxed,
             ).create()
             if self.announced:
                 self._write_state()
@@ -93,7 +96,7 @@ class LocalCloud:
 
     def make_aws(self) -> LocalAws:
         """Return the AWS of this cloud, not started yet."""
-        return LocalAws(speed=self.speed, builds=self.builds)
+        return LocalAws(speed=self.speed, builds=self.builds, functions=self.functions)
 
     def builder(self) -> type[StackBuilder]:
         """Return the class that builds the stack."""

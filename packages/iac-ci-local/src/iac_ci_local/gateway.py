@@ -17,6 +17,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
+from iac_ci_local.functions import limits
 from iac_ci_local.loopback import is_own_host, is_token
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ def guarded(served: App) -> Gateway:
 
 def main() -> None:
     """Serve MiniStack behind the gateway until the process ends."""
+    served = limits.apply()
     server: Any = importlib.import_module("ministack.app")
-    server.app = guarded(server.app)
+    server.app = guarded(served)
     server.main()
 
 

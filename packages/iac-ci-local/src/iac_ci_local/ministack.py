@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from iac_ci_common.errors import IacCiError
 from iac_ci_local.codebuild.server import TOKEN_VARIABLE
 from iac_ci_local.codebuild.settings import BuildSettings
+from iac_ci_local.functions import limits
+from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.gateway import ACCESS_KEY_VARIABLE, REGISTRY_VARIABLE
 from iac_ci_local.names import REGION
 
@@ -62,6 +64,7 @@ class LocalAws:
     registry: bool = False
     """Whether docker may push and pull images, for which it signs no request."""
     builds: BuildSettings = field(default_factory=BuildSettings)
+    functions: FunctionSettings = field(default_factory=FunctionSettings)
     account: str = field(default_factory=lambda: str(secrets.randbelow(9 * 10**11) + 10**11))
     folder: Path = field(init=False)
     endpoint: str = field(init=False, default="")
@@ -197,6 +200,7 @@ class LocalAws:
         clean = self.clean_environment()
         ministack = clean | {
             **({REGISTRY_VARIABLE: "1"} if self.registry else {}),
+            **limits.variables(self.functions),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",

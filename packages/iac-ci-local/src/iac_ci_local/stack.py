@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _THREADS: Final = 4
 _SHIM: Final = "from {module} import {name} as handler\n"
+_SANDBOX: Final = (
+    "from iac_ci_local.functions import sandbox\nhandler = sandbox.handler({handler!r}, storage_mb={storage_mb})\n"
+)
 _RUNTIME: Final = "python3.12"
 """A label only: MiniStack runs every Python function with its own Python."""
 
@@ -65,11 +68,13 @@ class StackBuilder:
         extra_environment: Mapping[str, str] | None = None,
         code_hosts: Mapping[str, HostSettings] | None = None,
         files: Path | None = None,
+        sandboxed: Sequence[str] = (),
     ) -> None:
         """Prepare to build ``stack`` in the cloud ``aws``; create nothing yet.
 
         ``worker_environment`` goes to both kinds of worker, ``extra_environment`` to every function and build.
-        ``code_hosts`` has the provider of each code host whose name does not show it.
+        ``code_hosts`` has the provider of each code host whose name does not show it. ``sandboxed`` names the functions
+        that run in a sandbox as on AWS.
         """
         self._aws = aws
         self.names = StackNames(stack, aws.account)
@@ -78,6 +83,7 @@ class StackBuilder:
         self._worker = dict(worker_environment or {})
         self._extra = dict(extra_environment or {})
         self._code_hosts = dict(code_hosts or {})
+        self._sandboxed = frozenset(sandboxed)
         self._folder = files or stack_folder()
         self._clients: dict[str, Any] = {}
 
@@ -260,7 +266,6 @@ class StackBuilder:
 
     def _function(self, definition: FunctionDefinition) -> None:
         settings = definition.settings
-        module, _, name = settings["handler"].rpartition(".")
         self._client("lambda").create_function(
             FunctionName=self.names.resource(definition.name),
             Description=settings["description"],
@@ -271,8 +276,15 @@ class StackBuilder:
             MemorySize=settings["memory_mb"],
             EphemeralStorage={"Size": settings["ephemeral_storage_mb"]},
             Environment={"Variables": dict(definition.environment)},
-            Code={"ZipFile": _zip({"entry.py": _SHIM.format(module=module, name=name)})},
+            Code={"ZipFile": _zip({"entry.py": self._shim(definition)})},
         )
+
+    def _shim(self, definition: FunctionDefinition) -> str:
+        handler = definition.settings["handler"]
+        if definition.name in self._sandboxed:
+            return _SANDBOX.format(handler=handler, storage_mb=definition.settings["ephemeral_storage_mb"])
+        module, _, name = handler.rpartition(".")
+        return _SHIM.format(module=module, name=name)
 
     def _asynchronous(self, definition: FunctionDefinition) -> None:
         settings = definition.settings["asynchronous"]

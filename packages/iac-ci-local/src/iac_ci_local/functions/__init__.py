@@ -1,0 +1,1 @@
+"""Lambda of the local cloud where it is kinder than AWS: sandboxes, states of functions, and the concurrency limit."""
