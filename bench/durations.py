@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from iac_ci_local.cloud import LocalCloud
 
-FUNCTIONS: Final = ("init-job", "orchestrator", "worker", "watchdog-check")
+FUNCTIONS: Final = ("init-job", "orchestrator", "worker", "broker", "watchdog-check")
 _REPORT: Final = re.compile(r"^REPORT .*\bBilled Duration: (\d+) ms")
 
 

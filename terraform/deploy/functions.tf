@@ -1,4 +1,4 @@
-# The four functions: one image, by digest, with a different command for each.
+# The functions: one image, by digest, with a different command for each.
 
 resource "aws_cloudwatch_log_group" "function" {
   for_each = local.functions

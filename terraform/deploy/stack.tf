@@ -48,6 +48,7 @@ locals {
     orchestrator_function   = "${var.stack}-orchestrator"
     watchdog_check_function = "${var.stack}-watchdog-check"
     worker_function         = "${var.stack}-worker"
+    broker_function         = "${var.stack}-broker"
     watchdog_check_arn      = local.function_arns["watchdog-check"]
     watchdog_arn            = "arn:${format(local.arn_prefix, "states")}:stateMachine:${var.stack}-watchdog"
     worker_project          = "${var.stack}-worker"

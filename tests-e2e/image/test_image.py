@@ -89,7 +89,7 @@ def test_holds_the_locked_packages_and_only_the_functions_of_ours(engine: Engine
     inside = set(engine.shell(image, f'python -c "{script}"').split())
     own = {entry.split("==")[0] for entry in inside if entry.startswith("iac-ci")}
     assert own == {
-        f"iac-ci-{name}" for name in ("common", "init", "orchestrator", "triggers", "vcs", "watchdog", "worker")
+        f"iac-ci-{name}" for name in ("broker", "common", "init", "orchestrator", "triggers", "vcs", "watchdog", "worker")
     }
     locked = engine.shell(image, "cat /usr/share/iac-ci/uv.lock")
     for entry in inside:
@@ -127,12 +127,12 @@ def test_opentofu_takes_the_place_of_terraform_by_argument(engine: Engine, image
 def test_no_handler_loads_an_sdk_before_it_is_called(engine: Engine, image: str) -> None:
     heavy = "{'boto3', 'botocore', 'requests', 'github', 'gitlab', 'pyrage', 'aws_lambda_powertools'}"
     script = f"""
-        for door in init orchestrator watchdog worker; do
+        for door in init orchestrator watchdog worker broker; do
           python -c "import sys, iac_ci_$door.handler; print('iac_ci_$door.handler', *({heavy} & set(sys.modules)))"
         done
     """
     assert engine.shell(image, script).splitlines() == [
-        f"iac_ci_{door}.handler" for door in ("init", "orchestrator", "watchdog", "worker")
+        f"iac_ci_{door}.handler" for door in ("init", "orchestrator", "watchdog", "worker", "broker")
     ]
 
 
@@ -140,7 +140,7 @@ def test_says_how_long_each_handler_takes_to_import(
     engine: Engine, image: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = """
-        for door in init orchestrator watchdog worker; do for part in handler wiring; do
+        for door in init orchestrator watchdog worker broker; do for part in handler wiring; do
           for round in 1 2 3; do
             python -X importtime -c "import iac_ci_$door.$part" 2>&1 | tail -1
           done | sort -t '|' -k 2 -n | head -1

@@ -54,6 +54,7 @@ def test_all_functions_run_one_image_by_its_digest(stack):
         ("orchestrator", {"Records": []}, "runs"),
         ("watchdog-check", {"run_id": "20000101T000000-000000000000", "order_num": "0001"}, "ended"),
         ("worker", {"no": "work"}, "cannot read a stored"),
+        ("broker", {"no": "trade"}, "cannot read a stored"),
     ],
 )
 def test_every_function_answers(stack, name, event, answer):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from terraform.stage import Stage
 
 ACCOUNT = "123456789012"
-FUNCTIONS = {"init-job", "orchestrator", "watchdog-check", "worker"}
+FUNCTIONS = {"broker", "init-job", "orchestrator", "watchdog-check", "worker"}
 # The variables that only the local cloud sets, so that calls reach it instead of AWS.
 BUILD_SERVICE = {"AWS_ENDPOINT_URL_CODEBUILD"}
 LOCAL_ONLY = {*BUILD_SERVICE, "AWS_EC2_METADATA_DISABLED"}
@@ -79,9 +79,10 @@ def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local:
     assert {function["function_name"] for function in ours.values()} == theirs.keys()
     for name, function in ours.items():
         environment = dict(theirs[f"{STACK}-{name}"]["Environment"]["Variables"])
-        # The build service's address has its token, which the worker must not know.
-        assert environment.keys() >= LOCAL_ONLY - (BUILD_SERVICE if name == "worker" else set())
-        assert name != "worker" or not environment.keys() & BUILD_SERVICE
+        # The build service's address has its token, which functions that start and stop no builds must not know.
+        without_builds = name in {"worker", "broker"}
+        assert environment.keys() >= LOCAL_ONLY - (BUILD_SERVICE if without_builds else set())
+        assert not without_builds or not environment.keys() & BUILD_SERVICE
         expected = {key: value for key, value in environment.items() if key not in LOCAL_ONLY}
         # Repositories on the machine itself are for the local cloud only.
         if "IAC_CI_ALLOW_FILE_REPOSITORIES" in expected:

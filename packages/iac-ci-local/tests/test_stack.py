@@ -74,6 +74,30 @@ def test_a_worker_reads_and_writes_nothing_in_storage(cloud: LocalCloud, role: s
     assert denied(lambda: client("ssm").get_parameter(Name=names.webhook_secret))
 
 
+def test_the_broker_trades_and_moves_no_order(cloud: LocalCloud) -> None:
+    client, names = session(cloud, "broker"), cloud.stack.names
+    bucket, trigger = names.bucket("internal"), f"tmp/callbacks/runs/{RUN}/0000/trigger.json"
+    key = {"run_id": {"S": RUN}, "order_num": {"S": "0001"}}
+    orders, table = names.resource("orders"), client("dynamodb")
+    assert "Item" not in table.get_item(TableName=orders, Key=key)
+    assert denied(lambda: table.put_item(TableName=orders, Item=key))
+    assert denied(lambda: table.delete_item(TableName=orders, Key=key))
+    assert denied(lambda: table.scan(TableName=names.resource("locks")))
+    assert denied(lambda: client("s3").put_object(Bucket=bucket, Key=trigger, Body=b""))
+    assert denied(lambda: client("s3").put_object(Bucket=bucket, Key=f"tmp/exec/{RUN}/0001/exec.zip", Body=b""))
+    assert denied(lambda: client("ssm").get_parameter(Name=names.webhook_secret))
+
+
+@pytest.mark.parametrize("role", ["worker", "worker-build"])
+def test_a_worker_invokes_the_broker(cloud: LocalCloud, role: str) -> None:
+    invoke = session(cloud, role)("lambda").invoke
+    trade = {"run_id": RUN, "order_num": "0001", "dispatch": "1", "ticket": "a" * 64, "next_sha256": "b" * 64}
+    answer = invoke(FunctionName=cloud.stack.names.resource("broker"), Payload=json.dumps(trade).encode())
+    assert json.loads(answer["Payload"].read())["refusal"] == "unknown"
+    for name in ("init-job", "orchestrator"):
+        assert denied(lambda name=name: invoke(FunctionName=cloud.stack.names.resource(name), Payload=b"{}"))
+
+
 def test_a_worker_unseals_and_does_not_seal(cloud: LocalCloud) -> None:
     client = session(cloud, "worker")("kms")
     root = cloud.aws.client("kms")

@@ -109,6 +109,25 @@ def test_workers_may_only_unseal_for_a_run_and_nothing_in_storage() -> None:
                 assert statement["Condition"] == {"StringLike": {"kms:EncryptionContext:iac-ci-run": "*"}}
 
 
+def test_only_workers_may_invoke_the_broker_and_it_has_no_url() -> None:
+    broker = NAMES.function_arn("broker")
+    callers = {
+        name
+        for name in POLICIES
+        for statement in statements(name)
+        if "lambda:InvokeFunction" in statement["Action"] and broker in statement["Resource"]
+    }
+    assert callers == {"policies/worker.json", "policies/worker-build.json"}
+    assert FILES.read("api.json")["function"] != "broker"
+
+
+def test_the_broker_touches_chains_only_in_the_locks_table() -> None:
+    locks = NAMES.arn("dynamodb", f"table/{NAMES.resource('locks')}")
+    (statement,) = [one for one in statements("policies/broker.json") if locks in one["Resource"]]
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ticket:*"]}}
+    assert keys.ticket_chain("20260101T000000-0123456789ab", "0001", "1").startswith("ticket:")
+
+
 def test_only_init_reads_the_jobs_secrets() -> None:
     for name in POLICIES:
         for statement in statements(name):

@@ -25,6 +25,7 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
 
   assert {
     condition = { for name, function in aws_lambda_function.function : name => "${function.timeout} s, ${function.memory_size} MB" } == {
+      broker         = "20 s, 256 MB"
       init-job       = "300 s, 512 MB"
       orchestrator   = "600 s, 512 MB"
       watchdog-check = "60 s, 256 MB"
@@ -37,7 +38,7 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
     error_message = "One image, by digest, serves every function."
   }
   assert {
-    condition     = length(distinct([for function in aws_lambda_function.function : function.image_config[0].command[0]])) == 4
+    condition     = length(distinct([for function in aws_lambda_function.function : function.image_config[0].command[0]])) == length(aws_lambda_function.function)
     error_message = "The command chooses the function."
   }
   assert {
@@ -228,7 +229,7 @@ run "everything_optional_can_be_on" {
     error_message = "The webhook is throttled and has the web ACL."
   }
   assert {
-    condition     = { for name, function in aws_lambda_function.function : name => function.reserved_concurrent_executions } == { "init-job" = -1, "orchestrator" = -1, "watchdog-check" = -1, "worker" = 50 } && aws_codebuild_project.project["worker"].concurrent_build_limit == 5
+    condition     = { for name, function in aws_lambda_function.function : name => function.reserved_concurrent_executions } == { "broker" = -1, "init-job" = -1, "orchestrator" = -1, "watchdog-check" = -1, "worker" = 50 } && aws_codebuild_project.project["worker"].concurrent_build_limit == 5
     error_message = "Both kinds of worker are limited across all runs; the engine is not."
   }
   assert {

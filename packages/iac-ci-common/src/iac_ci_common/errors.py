@@ -16,6 +16,8 @@
         ├── NotFound                 the object, row, parameter or secret does not exist
         ├── AlreadyExists            a create-once write found an existing object
         ├── ConditionFailed          a conditional write found another state
+        ├── UrlExpired               a presigned URL or the session that signed it has ended  (retry: with another URL)
+        ├── TradeRefused             the broker gives a worker no rights                  (retry: no)
         └── Throttled                the service is busy or failed for a moment           (retry: yes)
 
 Every error has a message, the run and order (if there is one), and whether the same call may safely be repeated.
@@ -125,6 +127,19 @@ class AlreadyExists(PortFailed):
 
 class ConditionFailed(PortFailed):
     """A conditional write found another state than the expected one."""
+
+
+class UrlExpired(PortFailed):
+    """S3 refused a presigned URL because its life, or the session that signed it, has ended."""
+
+
+class TradeRefused(PortFailed):
+    """The broker gives a worker no rights. ``refusal`` is a value of ``iac_ci_common.models.trade.Refusal``."""
+
+    def __init__(self, message: str, *, refusal: str, run_id: str | None = None, order_num: str | None = None) -> None:
+        """Keep the refusal beside the message."""
+        super().__init__(message, run_id=run_id, order_num=order_num)
+        self.refusal = refusal
 
 
 class Throttled(PortFailed):

@@ -15,6 +15,7 @@ RESULT_SUFFIX: Final = "result.json"
 """Suffix that the bucket notification filters on."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DISPATCH = re.compile(r"[0-9]{1,16}")
 _DELIVERY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,256}")
 
 
@@ -96,6 +97,13 @@ def parse_result(key: str, *, url_encoded: bool = False) -> ResultKey | None:
 def run_lock(run_id: str) -> str:
     """Return the key of a run's lock in the locks table."""
     return f"lock:{check_run_id(run_id)}"
+
+
+def ticket_chain(run_id: str, order_num: str, dispatch: str) -> str:
+    """Return the key of a dispatch's chain of tickets in the locks table; raise ``ValueError`` for another text."""
+    if _DISPATCH.fullmatch(dispatch) is None:
+        raise ValueError(f"{dispatch!r:.80} is not a dispatch")
+    return f"ticket:{check_run_id(run_id)}:{check_order_num(order_num)}:{dispatch}"
 
 
 def delivery(provider: str, delivery_id: str) -> str:

@@ -53,6 +53,20 @@ MAX_PRESIGN_SECONDS: Final = 7 * 24 * 3600
 PRESIGN_MARGIN_SECONDS: Final = 300
 """Lifetime of a callback URL beyond its order's time-out: for the wait for a worker and for the report."""
 
+URL_SECONDS: Final = 900
+"""Longest life of a worker's URL, from the moment at which it is signed; ``presign_expiry`` may shorten it. A worker
+that needs a URL for longer trades its ticket again."""
+
+HEARTBEAT_SECONDS: Final = 60
+"""Time between two trades of a worker while its commands run."""
+
+SILENT_SECONDS: Final = 180
+"""Age of the last trade after which a running order is shown as silent. Silence ends nothing."""
+
+MAX_TICKETS: Final = 16
+"""Dispatches of one order whose tickets its row keeps. A dispatch is repeated after ``LEASE_SECONDS`` at the earliest,
+so the oldest of them is eight minutes old: its worker has traded since, or it has not claimed the order."""
+
 WORKER_WAIT_SECONDS: Final = 6 * 3600
 """How long a dispatched order may wait for its worker: as long as Lambda keeps an asynchronous event while
 no concurrency is free (AWS Lambda Developer Guide, "Configuring error handling settings for asynchronous
@@ -63,6 +77,9 @@ CLOCK_DIFFERENCE_SECONDS: Final = 30
 
 KILL_GRACE_SECONDS: Final = 10
 """Time between SIGTERM and SIGKILL."""
+
+MAX_LOG_UPLOAD_BYTES: Final = 513 * 1024 * 1024
+"""Most bytes of a log that the broker signs a URL for: the worker stores 512 MiB and a line that says so."""
 
 LOG_TAIL_BYTES: Final = 256 * 1024
 """Most bytes of log kept inside a result."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.trade import TicketChain, Trade, TradeAnswer
     from iac_ci_common.models.work import Work
 
 T = TypeVar("T")
@@ -63,8 +64,11 @@ class Objects(Protocol):
         """Return a URL that reads the object and is valid for ``seconds``; no service is called."""
         ...
 
-    def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
-        """Return a URL that writes the object; with ``create_once`` the signature covers ``If-None-Match: *``."""
+    def presign_put(self, key: str, *, seconds: int, create_once: bool, length: int | None = None) -> str:
+        """Return a URL that writes the object.
+
+        With ``create_once`` the signature covers ``If-None-Match: *``; with ``length`` it covers ``Content-Length``.
+        """
         ...
 
 
@@ -206,6 +210,36 @@ class LockReader(Protocol):
         ...
 
 
+class TicketChains(Protocol):
+    """The chains of tickets, in the table locks. TTL deletes rows late, which does no harm here."""
+
+    def read(self, run_id: str, order_num: str, dispatch: str) -> TicketChain | None:
+        """Return a dispatch's chain by a consistent read, None if no ticket of it was traded."""
+        ...
+
+    def move(self, chain: TicketChain, *, expected: str | None) -> bool:
+        """Write ``chain`` in one conditional write: the stored chain's present ticket must be ``expected``.
+
+        None expects that there is no chain. Returns False, and writes nothing, otherwise. A note of misuse is kept.
+        """
+        ...
+
+    def note_misuse(self, chain: TicketChain, *, now: datetime) -> bool:
+        """Note that a ticket was refused; return whether this was the first note. Makes the chain if it is missing."""
+        ...
+
+
+class Broker(Protocol):
+    """The function that trades tickets for rights, as a worker calls it."""
+
+    def trade(self, trade: Trade) -> TradeAnswer:
+        """Send a trade and return the answer, which may be a refusal.
+
+        Raises ``PortFailed``, with ``retry_is_safe`` set, if there was no answer: the same trade may be sent again.
+        """
+        ...
+
+
 class Deliveries(Protocol):
     """Received deliveries, in the table locks. Adapters check expiry, because TTL deletes rows late."""
 
@@ -323,6 +357,7 @@ class Logger(Protocol):
 
 __all__ = [
     "AsyncInvoker",
+    "Broker",
     "Clock",
     "CodeStore",
     "Deliveries",
@@ -335,6 +370,7 @@ __all__ = [
     "Runs",
     "Sealer",
     "Secrets",
+    "TicketChains",
     "Transition",
     "Watchdogs",
     "Workers",

@@ -17,9 +17,17 @@ from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
+from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import Deliveries, Objects, Runs, Secrets
-from iac_ci_common.testing import MemoryDeliveries, MemoryLocks, MemoryObjects, MemoryRuns, MemorySecrets
+from iac_ci_common.ports import Deliveries, Objects, Runs, Secrets, TicketChains
+from iac_ci_common.testing import (
+    MemoryDeliveries,
+    MemoryLocks,
+    MemoryObjects,
+    MemoryRuns,
+    MemorySecrets,
+    MemoryTicketChains,
+)
 from iac_ci_common.testing.tables import make_table
 
 
@@ -30,6 +38,7 @@ class Adapters:
     locks: DynamoLocks | MemoryLocks
     deliveries: Deliveries
     secrets: Secrets
+    chains: TicketChains
 
 
 @pytest.fixture(params=["memory", "aws"])
@@ -42,6 +51,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             MemoryLocks(),
             MemoryDeliveries(),
             MemorySecrets(values),
+            MemoryTicketChains(),
         )
         return
     with mock_aws():
@@ -60,6 +70,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoLocks(dynamodb, "locks"),
             DynamoDeliveries(dynamodb, "locks"),
             AwsSecrets(lambda: ssm, lambda: secrets, lambda: boto3.client("sts")),
+            DynamoTicketChains(dynamodb, "locks"),
         )
 
 

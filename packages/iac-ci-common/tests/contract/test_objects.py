@@ -49,9 +49,11 @@ def test_urls_name_their_object_and_nobody_elses(adapters):
         adapters.objects.presign_get("a", seconds=60),
         adapters.objects.presign_put("a", seconds=60, create_once=True),
         adapters.objects.presign_put("a", seconds=60, create_once=False),
+        adapters.objects.presign_put("a", seconds=60, create_once=True, length=10),
+        adapters.objects.presign_put("a", seconds=60, create_once=True, length=11),
         adapters.objects.presign_get("b", seconds=60),
     }
-    assert len(urls) == 4
+    assert len(urls) == 6
 
 
 def test_secrets_are_read_whole_and_missing_ones_are_not_found(adapters):

@@ -7,7 +7,7 @@ import pytest
 from iac_ci_common.errors import ConditionFailed, IllegalTransition, NotFound
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
-from iac_ci_common.ports import Transition
+from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued
 
@@ -76,6 +76,19 @@ def test_a_transition_of_a_run_keeps_the_number_of_its_watchdog(adapters):
 def test_the_watchdog_of_a_run_without_rows_is_counted_by_the_caller(adapters):
     assert adapters.runs.next_watchdog(RUN_ID, 1) == 2
     assert adapters.runs.read(RUN_ID).run is None
+
+
+def test_the_tickets_of_an_order_are_written_with_its_dispatch(adapters):
+    (order,) = queued([{}]).orders
+    adapters.runs.insert(queued([{}]).run, [order], [])
+    tickets = (f"1767225600000:{'a' * 64}", f"1767225630000:{'b' * 64}")
+    sent = moved(order, OrderState.DISPATCHING, dispatched_at=START, tickets=tickets)
+    assert adapters.runs.apply([Transition(order, sent)]) == ()
+    read = adapters.runs.find_order(RUN_ID, "0001")
+    assert read == sent
+    assert read.first_ticket("1767225630000") == "b" * 64
+    assert read.first_ticket("1767225660000") is None
+    assert read.dispatch == "1767225600000"
 
 
 def test_a_second_insert_changes_nothing(adapters):

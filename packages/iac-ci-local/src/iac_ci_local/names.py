@@ -98,6 +98,7 @@ def placeholder_values(
         "orchestrator_function": names.resource("orchestrator"),
         "watchdog_check_function": names.resource("watchdog-check"),
         "worker_function": names.resource("worker"),
+        "broker_function": names.resource("broker"),
         "watchdog_check_arn": names.function_arn("watchdog-check"),
         "watchdog_arn": names.watchdog_arn,
         "worker_project": names.resource("worker"),

@@ -133,15 +133,17 @@ class StackBuilder:
     def function_definitions(self, files: StackFiles) -> list[FunctionDefinition]:
         """Return every function with its environment: the stack's variables and those of the local cloud."""
         local = {"AWS_EC2_METADATA_DISABLED": "true"}
-        # The URL has the build service's token: the worker, which starts no builds, does not get it.
+        # The URL has the build service's token: functions that start and stop no builds do not get it.
         builds = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint}
+        own = {"worker": self._worker, "broker": {}}
         return [
             FunctionDefinition(
                 name,
                 settings,
                 {
                     **settings["environment"],
-                    **(local | self._worker if name == "worker" else local | builds),
+                    **local,
+                    **own.get(name, builds),
                     **self._extra,
                 },
             )

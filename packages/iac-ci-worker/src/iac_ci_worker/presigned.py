@@ -83,12 +83,12 @@ class HttpPresignedObjects:
         """Upload the log from its file."""
         with path.open("rb") as file:
             headers = {"Content-Length": str(path.stat().st_size)}
-            self._request("PUT", urls.log, subject="the log", body=file, headers=headers)
+            self._request("PUT", urls.log or "", subject="the log", body=file, headers=headers)
 
     def report(self, urls: WorkUrls, result: Result) -> None:
         """Create the result."""
         try:
-            self._create(urls.result, result.model_dump_json().encode(), "the result")
+            self._create(urls.result or "", result.model_dump_json().encode(), "the result")
         except AlreadyExists:
             # The first result counts: the watchdog's, or this worker's own, whose answer was lost.
             return

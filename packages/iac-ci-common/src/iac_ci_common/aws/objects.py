@@ -90,12 +90,16 @@ class S3Objects:
         """Return a URL that reads the object and is valid for ``seconds``."""
         return self._presign("get_object", {"Bucket": self._bucket, "Key": key}, seconds)
 
-    def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
+    def presign_put(self, key: str, *, seconds: int, create_once: bool, length: int | None = None) -> str:
         """Return a URL that writes the object and is valid for ``seconds``."""
-        parameters = {"Bucket": self._bucket, "Key": key} | ({"IfNoneMatch": "*"} if create_once else {})
+        parameters: dict[str, Any] = {"Bucket": self._bucket, "Key": key}
+        if create_once:
+            parameters["IfNoneMatch"] = "*"
+        if length is not None:
+            parameters["ContentLength"] = length
         return self._presign("put_object", parameters, seconds)
 
-    def _presign(self, action: str, parameters: dict[str, str], seconds: int) -> str:
+    def _presign(self, action: str, parameters: dict[str, Any], seconds: int) -> str:
         with aws_errors("presigning"):
             url: str = self._client.generate_presigned_url(action, Params=parameters, ExpiresIn=seconds)
             return url

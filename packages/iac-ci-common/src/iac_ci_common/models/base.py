@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from iac_ci_common import ids
 from iac_ci_common.errors import StoredUnreadable
@@ -32,6 +32,10 @@ OrderNum = Annotated[str, AfterValidator(ids.check_order_num)]
 Name = Annotated[str, AfterValidator(_name)]
 Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 """A point in time with a time zone, converted to UTC."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 digest in hexadecimal."""
+DispatchId = Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
+"""A dispatch of an order: the milliseconds since 1970 at which it was dispatched."""
 
 
 class Shape(BaseModel):

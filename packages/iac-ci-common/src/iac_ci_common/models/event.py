@@ -7,7 +7,7 @@ from typing import Final
 from iac_ci_common.ids import JOB_EVENT_NAME
 from iac_ci_common.keys import event_sort
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
-from iac_ci_common.states import RunState
+from iac_ci_common.states import OrderState, RunState
 
 JOB_KINDS: Final = frozenset(
     {"accepted", "preparation_failed", "comment_failed", "status_failed", "nudged"}
@@ -16,10 +16,14 @@ JOB_KINDS: Final = frozenset(
 """Kinds of events of the whole run."""
 
 
+ORDER_KINDS: Final = frozenset({"ticket_refused"} | {state.value for state in OrderState})
+"""Kinds of events of an order."""
+
+
 class Event(StoredShape):
     """An event of an order, or of the run (``order_name`` is ``_job``).
 
-    ``kind`` is the state that the order entered, or for the run one of ``JOB_KINDS``. A newer version may write others.
+    ``kind`` is one of ``ORDER_KINDS`` for an order, one of ``JOB_KINDS`` for the run. A newer version may write others.
     """
 
     trace_id: TraceId

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
 
 from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.limits import STOP_GRACE_SECONDS
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
@@ -68,6 +70,9 @@ class OrderRow(StoredShape):
     must_succeed: bool = True
     code_sha256: str | None = Field(None, description="Digest of the code archive, None if the order has no code.")
     dispatched_at: Moment | None = None
+    tickets: tuple[str, ...] = Field(
+        (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."
+    )
     started_at: Moment | None = None
     ended_at: Moment | None = None
     order_deadline: Moment | None = Field(None, description="When the commands must have ended; set at dispatch.")
@@ -76,3 +81,17 @@ class OrderRow(StoredShape):
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     reason: str | None = Field(None, max_length=1024)
     expires_at: Moment
+
+    @property
+    def dispatch(self) -> str | None:
+        """Return the present dispatch, None if the order was not dispatched."""
+        return str(int(self.dispatched_at.timestamp() * 1000)) if self.dispatched_at is not None else None
+
+    def first_ticket(self, dispatch: str) -> str | None:
+        """Return the SHA-256 of a dispatch's first ticket; None if the row does not know the dispatch."""
+        known = dict(entry.split(":", 1) for entry in self.tickets if ":" in entry)
+        return known.get(dispatch)
+
+    def last_report(self, run: RunRow) -> datetime:
+        """Return the time until which a worker of this order may report."""
+        return (self.order_deadline or run.deadline) + timedelta(seconds=STOP_GRACE_SECONDS)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
+from iac_ci_common.models.base import DispatchId, Moment, OrderNum, RunId, Sha256, StoredShape, TraceId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class WorkUrls(StoredShape):
-    """Presigned URLs, made at dispatch. Each gives access to one object; the commands never get them."""
+    """Presigned URLs of one order. Each gives access to one object; the commands never get them."""
 
     package: str = Field(repr=False)
     code: str | None = Field(None, repr=False)
@@ -18,16 +21,16 @@ class WorkUrls(StoredShape):
     claim_check: str = Field(
         repr=False, description="Reads the claim, for a worker that did not get the answer to its own write."
     )
-    log: str = Field(repr=False)
-    result: str = Field(repr=False)
+    log: str | None = Field(None, repr=False)
+    result: str | None = Field(None, repr=False)
 
 
 WORK_VARIABLE: Final = "IAC_CI_WORK"
-"""Environment variable of a build with its work: base64 of the JSON."""
+"""Environment variable of a build that a version before tickets started: base64 of the work's JSON."""
 
 
 class Work(StoredShape):
-    """One order for one worker: Lambda's event, or the base64 of its JSON in CodeBuild's ``IAC_CI_WORK``."""
+    """One order for one worker: Lambda's event, or what a build learns by its first trade."""
 
     run_id: RunId
     order_num: OrderNum
@@ -36,3 +39,39 @@ class Work(StoredShape):
     timeout: int = Field(gt=0, description="Seconds that the commands may take, limited by the run's deadline.")
     not_after: Moment = Field(description="Time after which a worker must not start the commands.")
     urls: WorkUrls
+    ticket: Sha256 | None = Field(
+        None, repr=False, description="Ticket for the broker; None in the work of a version before tickets."
+    )
+
+
+_VARIABLES: Final = {
+    "run_id": "IAC_CI_RUN",
+    "order_num": "IAC_CI_ORDER",
+    "dispatch": "IAC_CI_DISPATCH",
+    "ticket": "IAC_CI_TICKET",
+}
+
+BUILD_VARIABLES: Final = tuple(_VARIABLES.values())
+"""Environment variables of a build that name its order and its ticket."""
+
+
+class BuildOrder(StoredShape):
+    """The order of a build, in variables of less than 300 characters together; the build trades for the rest.
+
+    CodeBuild refuses a variable of more than 4,096 characters and shows every variable in its console. The ticket that
+    it shows is worth nothing after the first trade.
+    """
+
+    run_id: RunId
+    order_num: OrderNum
+    dispatch: DispatchId
+    ticket: Sha256 = Field(repr=False)
+
+    def variables(self) -> dict[str, str]:
+        """Return the build's variables."""
+        return {variable: getattr(self, name) for name, variable in _VARIABLES.items()}
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, str]) -> BuildOrder:
+        """Return the order of a build's variables; raise ``StoredUnreadable``, which repeats no value."""
+        return cls.from_stored({name: variables.get(variable, "") for name, variable in _VARIABLES.items()})

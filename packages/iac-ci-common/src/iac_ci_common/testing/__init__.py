@@ -1,5 +1,6 @@
 """In-memory ports that behave as ``iac_ci_common.ports`` describes, for tests and for the simulation."""
 
+from iac_ci_common.testing.broker import MemoryBroker
 from iac_ci_common.testing.deliveries import MemoryDeliveries
 from iac_ci_common.testing.doubles import (
     FakeClock,
@@ -16,10 +17,12 @@ from iac_ci_common.testing.locks import MemoryLocks
 from iac_ci_common.testing.objects import MemoryObjects
 from iac_ci_common.testing.observed import Observed
 from iac_ci_common.testing.runs import MemoryRuns
+from iac_ci_common.testing.ticket_chains import MemoryTicketChains
 
 __all__ = [
     "FakeClock",
     "MemoryAsyncInvoker",
+    "MemoryBroker",
     "MemoryCodeStore",
     "MemoryDeliveries",
     "MemoryLocks",
@@ -28,6 +31,7 @@ __all__ = [
     "MemoryRuns",
     "MemorySealer",
     "MemorySecrets",
+    "MemoryTicketChains",
     "MemoryWatchdogs",
     "MemoryWorkers",
     "Observed",

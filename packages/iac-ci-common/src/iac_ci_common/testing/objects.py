@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ class MemoryObjects:
         """Start empty; ``on_create`` is called with each written key, like a bucket notification."""
         self._clock = clock
         self._on_create = on_create
+        self._session = 0
         self.objects: dict[str, bytes] = {}
 
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
@@ -59,23 +60,35 @@ class MemoryObjects:
         """Return a URL that reads the object and is valid for ``seconds``."""
         return self._url("get", key, seconds)
 
-    def presign_put(self, key: str, *, seconds: int, create_once: bool) -> str:
+    def presign_put(self, key: str, *, seconds: int, create_once: bool, length: int | None = None) -> str:
         """Return a URL that writes the object and is valid for ``seconds``."""
-        return self._url("create" if create_once else "put", key, seconds)
+        return self._url("create" if create_once else "put", key, seconds, length)
 
     def use_url(self, url: str, body: bytes | None = None) -> bytes | None:
-        """Write ``body`` to, or read from, a presigned URL; raise ``PortFailed`` if it has expired."""
+        """Write ``body`` to, or read from, a presigned URL.
+
+        Raises ``UrlExpired`` if the URL, or the session that signed it (see ``end_sessions``), has ended.
+        """
         parts = urlsplit(url)
         key = unquote(parts.path.removeprefix("/"))
-        until = datetime.fromisoformat(parse_qs(parts.query)["until"][0])
-        if self._clock.now() > until:
-            raise PortFailed(f"the URL of {key} has expired")
+        query = parse_qs(parts.query)
+        if int(query["session"][0]) < self._session:
+            raise UrlExpired(f"the session that signed the URL of {key} has ended")
+        if self._clock.now() > datetime.fromisoformat(query["until"][0]):
+            raise UrlExpired(f"the URL of {key} has expired")
+        if "length" in query and int(query["length"][0]) != len(body or b""):
+            raise PortFailed(f"the URL of {key} is for another length")
         if parts.netloc == "get":
             return self.get(key)
         write = self.create if parts.netloc == "create" else self.put
         write(key, body or b"")
         return None
 
-    def _url(self, action: str, key: str, seconds: int) -> str:
+    def end_sessions(self) -> None:
+        """End the session that signed every URL until now; later ones are signed by another session."""
+        self._session += 1
+
+    def _url(self, action: str, key: str, seconds: int, length: int | None = None) -> str:
         until = quote((self._clock.now() + timedelta(seconds=seconds)).isoformat())
-        return f"memory://{action}/{quote(key)}?until={until}"
+        bound = "" if length is None else f"&length={length}"
+        return f"memory://{action}/{quote(key)}?until={until}&session={self._session}{bound}"

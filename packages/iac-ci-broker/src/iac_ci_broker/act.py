@@ -1,0 +1,109 @@
+"""Reads what is known of a trade's order, decides, moves the chain and signs URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_broker.decide import Known, Refuse, Serve, decide
+from iac_ci_common import keys
+from iac_ci_common.errors import NotFound, Throttled
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.limits import EVENT_RETENTION_SECONDS
+from iac_ci_common.models.event import Event
+from iac_ci_common.models.result import Claim
+from iac_ci_common.models.trade import TradeAnswer
+from iac_ci_common.work_urls import traded_urls, url_seconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.trade import Trade
+    from iac_ci_common.ports import Clock, Logger, Objects, Runs, TicketChains
+
+_ATTEMPTS: Final = 3
+"""How often a trade is decided if another trade moves its chain at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPorts:
+    """The ports of the broker."""
+
+    clock: Clock
+    runs: Runs
+    chains: TicketChains
+    objects: Objects
+    logger: Logger
+
+
+class Broker:
+    """Trades tickets for rights of minutes."""
+
+    def __init__(self, ports: BrokerPorts) -> None:
+        """Use ``ports``."""
+        self._ports = ports
+
+    def trade(self, trade: Trade) -> TradeAnswer:
+        """Answer a trade. Raises what the ports raise; the same trade may always be sent again."""
+        ports = self._ports
+        for _ in range(_ATTEMPTS):
+            now = ports.clock.now()
+            known = self._known(trade)
+            decision = decide(trade, known, now)
+            if isinstance(decision, Refuse):
+                self._note(trade, known, decision, now)
+                return TradeAnswer(refusal=decision.refusal, reason=decision.reason)
+            if decision.chain is None or ports.chains.move(decision.chain, expected=decision.expected):
+                return self._answer(trade, decision, now)
+            # Another trade has moved the chain; if it was this one, whose answer was lost, the pair is known now.
+        raise Throttled("the chain of tickets changed during the trade", run_id=trade.run_id, order_num=trade.order_num)
+
+    def _known(self, trade: Trade) -> Known:
+        ports, place = self._ports, (trade.run_id, trade.order_num)
+        if trade.order_num == RUN_ORDER_NUM:
+            return Known(None, None, None, None)
+        run, order = ports.runs.find_run(trade.run_id), ports.runs.find_order(*place)
+        try:
+            claim = Claim.from_stored(ports.objects.get(keys.claim(*place)))
+        except NotFound:
+            claim = None
+        chain = ports.chains.read(*place, trade.dispatch)
+        return Known(run, order, claim, chain)
+
+    def _answer(self, trade: Trade, served: Serve, now: datetime) -> TradeAnswer:
+        run, order = served.run, served.order
+        return TradeAnswer(
+            trace_id=run.trace_id,
+            timeout=order.timeout,
+            not_after=order.order_deadline or run.deadline,
+            urls=traded_urls(
+                self._ports.objects,
+                order,
+                seconds=url_seconds(run, order, now),
+                log_bytes=trade.log_bytes,
+                result_bytes=trade.result_bytes,
+            ),
+            stop=served.stop,
+        )
+
+    def _note(self, trade: Trade, known: Known, refused: Refuse, now: datetime) -> None:
+        """Log a refusal; the first misuse of a chain becomes an event of the order."""
+        ports = self._ports
+        logger = ports.logger.bind(run_id=trade.run_id, order_num=trade.order_num)
+        logger.warning("trade refused", refusal=refused.refusal.value, reason=refused.reason)
+        if refused.misused is None or known.run is None or known.order is None:
+            return
+        if not ports.chains.note_misuse(refused.misused, now=now):
+            return
+        event = Event(
+            trace_id=known.run.trace_id,
+            run_id=trade.run_id,
+            order_num=trade.order_num,
+            order_name=known.order.order_name,
+            kind="ticket_refused",
+            at=now,
+            reason=refused.reason,
+            expires_at=now + timedelta(seconds=EVENT_RETENTION_SECONDS),
+        )
+        ports.runs.record([event])

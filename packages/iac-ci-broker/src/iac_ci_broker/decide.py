@@ -1,0 +1,119 @@
+"""Decides whether a trade is served: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from iac_ci_common.limits import RETENTION_SECONDS
+from iac_ci_common.models.result import Reporter
+from iac_ci_common.models.trade import Refusal, TicketChain
+from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
+from iac_ci_common.tickets import digest
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.result import Claim
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.trade import Trade
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the order of a trade: its rows, its claim, and the chain of the trade's dispatch."""
+
+    run: RunRow | None
+    order: OrderRow | None
+    claim: Claim | None
+    chain: TicketChain | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """The trade is served.
+
+    ``chain`` is the chain after the trade, to be written if its present ticket is ``expected``; it is None if the
+    same pair was traded before, so that there is nothing to write. ``stop`` is why the worker should stop.
+    """
+
+    run: RunRow
+    order: OrderRow
+    chain: TicketChain | None
+    expected: str | None
+    stop: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The trade is refused. ``misused`` is the chain whose ticket was shown when it was worth nothing any more."""
+
+    refusal: Refusal
+    reason: str
+    misused: TicketChain | None = None
+
+
+def decide(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
+    """Return the decision about a trade.
+
+    The ticket is checked before anything else is said about the order.
+    """
+    run, order, chain = known.run, known.order, known.chain
+    if run is None or order is None:
+        return Refuse(Refusal.UNKNOWN, "there is no such order")
+    first = order.first_ticket(trade.dispatch)
+    if chain is None and first is not None:
+        chain = _new_chain(trade, run, first)
+    if chain is None:
+        return Refuse(Refusal.UNKNOWN, f"the order has no dispatch {trade.dispatch}")
+    old = digest(trade.ticket)
+    same_pair = (chain.before, chain.present) == (old, trade.next_sha256)
+    if not same_pair and (old != chain.present or trade.next_sha256 == old):
+        reason = f"a ticket of dispatch {trade.dispatch} was shown that is worth nothing any more"
+        return Refuse(Refusal.USED, reason, misused=chain)
+    refused = _refused(trade, run, order, known.claim, now)
+    if refused is not None:
+        return refused
+    moved = chain.model_copy(update={"before": old, "present": trade.next_sha256, "last_seen": now})
+    expected = known.chain.present if known.chain is not None else None
+    return Serve(run, order, None if same_pair else moved, expected, _stop(run, order, now))
+
+
+def _new_chain(trade: Trade, run: RunRow, first: str) -> TicketChain:
+    return TicketChain(
+        run_id=trade.run_id,
+        order_num=trade.order_num,
+        dispatch=trade.dispatch,
+        present=first,
+        expires_at=run.deadline + timedelta(seconds=RETENTION_SECONDS),
+    )
+
+
+def _refused(trade: Trade, run: RunRow, order: OrderRow, claim: Claim | None, now: datetime) -> Refuse | None:
+    """Return why an owner of a valid ticket gets nothing, None if it is served."""
+    if order.status in TERMINAL:
+        ended = order.status.value.replace("_", " ")
+        return Refuse(Refusal.ENDED, f"the order {ended}" + (f": {order.reason}" if order.reason else ""))
+    if order.status not in OPEN:
+        return Refuse(Refusal.UNKNOWN, f"the order is {order.status.value}")
+    if run.status in RUN_TERMINAL:
+        return Refuse(Refusal.ENDED, "the run has ended")
+    if now > order.last_report(run):
+        return Refuse(Refusal.ENDED, "the order's time is over")
+    if claim is not None and claim.claimed_by is not Reporter.WORKER:
+        return Refuse(Refusal.ENDED, f"the {claim.claimed_by} ends the order")
+    if claim is not None and claim.dispatch != trade.dispatch:
+        return Refuse(Refusal.TAKEN, "a worker of another dispatch has the order")
+    return None
+
+
+def _stop(run: RunRow, order: OrderRow, now: datetime) -> str | None:
+    """Return why the worker should stop its commands, None if it should go on."""
+    if run.cancel_reason is not None:
+        return f"the run was cancelled: {run.cancel_reason}"[:1024]
+    if now >= run.deadline:
+        return "the run reached its job_timeout"
+    if order.order_deadline is not None and now >= order.order_deadline:
+        return "the order reached its time-out"
+    return None

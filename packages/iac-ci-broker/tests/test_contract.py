@@ -1,0 +1,321 @@
+"""One suite over both brokers: the function behind its AWS adapter, on real adapters, and the one in memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
+
+import iac_ci_broker.handler
+import iac_ci_broker.wiring
+from iac_ci_broker.act import Broker, BrokerPorts
+from iac_ci_common import keys, limits
+from iac_ci_common.aws.broker import LambdaBroker
+from iac_ci_common.aws.objects import S3Objects
+from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.aws.ticket_chains import DynamoTicketChains
+from iac_ci_common.errors import PortFailed
+from iac_ci_common.models.result import Claim, Reporter
+from iac_ci_common.models.trade import Refusal, Trade
+from iac_ci_common.ports import Transition
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryObjects, MemoryRuns
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, run_row
+from iac_ci_common.testing.tables import make_table
+from iac_ci_common.tickets import digest, new_ticket
+
+DISPATCH = str(int(START.timestamp() * 1000))
+
+
+class FunctionClient:
+    """Lambda as far as the adapter sees it: the payload goes through the real handler, as JSON."""
+
+    def __init__(self) -> None:
+        self.lose: list[Exception] = []
+        self.error: str | None = None
+
+    def invoke(self, **asked: Any) -> dict[str, Any]:
+        assert (asked["FunctionName"], asked["InvocationType"]) == ("the-broker", "RequestResponse")
+        if self.error is not None:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(self.error.encode())}
+        answer = iac_ci_broker.handler.handler(json.loads(asked["Payload"]), None)
+        if self.lose:
+            raise self.lose.pop()
+        return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
+
+
+@dataclass
+class World:
+    """One running order and a broker."""
+
+    clock: FakeClock
+    runs: Any
+    objects: Any
+    broker: Any
+    client: FunctionClient | None = None
+    ticket: str = field(default_factory=new_ticket)
+
+    def begin(self, **fields: Any) -> None:
+        order = order_row(1, code_sha256="c" * 64)
+        self.run = run_row(**fields)
+        self.runs.insert(self.run, [order], [])
+        self.order = order.model_copy(
+            update={
+                "status": OrderState.DISPATCHING,
+                "dispatched_at": START,
+                "order_deadline": START + timedelta(minutes=40),
+                "tickets": (f"{DISPATCH}:{digest(self.ticket)}",),
+            }
+        )
+        assert self.runs.apply([Transition(order, self.order)]) == ()
+
+    def trade(self, ticket: str, following: str, **fields: Any) -> Any:
+        values = {"run_id": RUN_ID, "order_num": "0001", "dispatch": DISPATCH}
+        return self.broker.trade(Trade(**(values | fields), ticket=ticket, next_sha256=digest(following)))
+
+    def end(self) -> None:
+        ended = self.order.model_copy(update={"status": OrderState.FAILED, "reason": "it is over"})
+        assert self.runs.apply([Transition(self.order, ended)]) == ()
+
+
+@pytest.fixture
+def memory():
+    clock = FakeClock(START)
+    runs, objects = MemoryRuns(), MemoryObjects(clock)
+    world = World(clock, runs, objects, MemoryBroker(runs, objects, clock))
+    world.begin()
+    return world
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    clock = FakeClock(START)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        s3 = boto3.client("s3", config=Config(signature_version="s3v4"))
+        s3.create_bucket(Bucket="internal")
+        dynamodb = boto3.client("dynamodb")
+        make_table(dynamodb, "orders", "run_id", "order_num")
+        make_table(dynamodb, "events", "trace_id", "sort_key")
+        make_table(dynamodb, "locks", "lock_key")
+        runs, objects = DynamoRuns(dynamodb, "orders", "events"), S3Objects(s3, "internal")
+        ports = BrokerPorts(clock, runs, DynamoTicketChains(dynamodb, "locks"), objects, MemoryLogger())
+        monkeypatch.setattr(iac_ci_broker.wiring, "broker", lambda: Broker(ports))
+        client = FunctionClient()
+        world = World(clock, runs, objects, LambdaBroker(lambda: client, "the-broker"), client)
+        world.begin()
+        yield world
+
+
+@pytest.fixture(params=["memory", "aws"])
+def world(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_a_ticket_is_traded_for_the_orders_terms_and_urls(world):
+    answer = world.trade(world.ticket, new_ticket())
+    assert (answer.refusal, answer.stop) == (None, None)
+    assert (answer.trace_id, answer.timeout, answer.not_after) == (TRACE_ID, 60, START + timedelta(minutes=40))
+    assert (answer.urls.log, answer.urls.result) == (None, None)
+
+
+def path(url):
+    return urlsplit(url).path.removeprefix("/internal").removeprefix("/")
+
+
+def test_urls_are_for_the_orders_own_keys_only(world):
+    urls = world.trade(world.ticket, new_ticket(), log_bytes=5, result_bytes=7).urls
+    place = (RUN_ID, "0001")
+    assert {name: path(url) for name, url in urls if name != "schema_version"} == {
+        "package": keys.package(*place),
+        "code": keys.code("c" * 64),
+        "claim": keys.claim(*place),
+        "claim_check": keys.claim(*place),
+        "log": keys.log(*place),
+        "result": keys.result(*place),
+    }
+
+
+def test_the_same_pair_gets_the_same_answer(world):
+    following = new_ticket()
+    assert world.trade(world.ticket, following, log_bytes=5) == world.trade(world.ticket, following, log_bytes=5)
+    assert world.trade(following, new_ticket()).refusal is None
+
+
+def test_a_used_ticket_gets_nothing(world):
+    world.trade(world.ticket, new_ticket())
+    for ticket in (world.ticket, new_ticket()):
+        answer = world.trade(ticket, new_ticket())
+        assert (answer.refusal, answer.urls, answer.trace_id) == (Refusal.USED, None, None)
+
+
+def test_a_chain_goes_on_for_as_long_as_its_order(world):
+    ticket = world.ticket
+    for _ in range(5):
+        following = new_ticket()
+        world.clock.advance(60)
+        assert world.trade(ticket, following).refusal is None
+        ticket = following
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"dispatch": "1"}, {"order_num": "0002"}, {"order_num": "0000"}, {"run_id": "20260101T000000-ffffffffffff"}],
+)
+def test_what_is_not_known_is_refused(world, fields):
+    assert world.trade(world.ticket, new_ticket(), **fields).refusal is Refusal.UNKNOWN
+
+
+def test_an_ended_order_is_refused(world):
+    following = new_ticket()
+    world.trade(world.ticket, following)
+    world.end()
+    assert world.trade(following, new_ticket()).refusal is Refusal.ENDED
+
+
+def test_time_that_is_over_is_refused(world):
+    world.clock.advance(40 * 60 + limits.STOP_GRACE_SECONDS + 1)
+    assert world.trade(world.ticket, new_ticket()).refusal is Refusal.ENDED
+
+
+def test_a_cancelled_run_asks_its_workers_to_stop(world):
+    world.runs.request_cancel(RUN_ID, "wrong branch")
+    answer = world.trade(world.ticket, new_ticket())
+    assert answer.stop == "the run was cancelled: wrong branch"
+    assert answer.urls is not None
+
+
+def test_an_upload_beyond_its_limit_gets_no_url(world):
+    urls = world.trade(
+        world.ticket,
+        new_ticket(),
+        log_bytes=limits.MAX_LOG_UPLOAD_BYTES + 1,
+        result_bytes=limits.MAX_RESULT_BYTES + 1,
+    ).urls
+    assert (urls.log, urls.result) == (None, None)
+
+
+# -- what only the function does: events, claims, the adapter's own failures ------------------------------------------
+
+
+def query(url):
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+def test_urls_live_minutes_and_sign_method_length_and_create_once(aws):
+    urls = aws.trade(aws.ticket, new_ticket(), log_bytes=5, result_bytes=7).urls
+    for name, url in urls:
+        if name != "schema_version":
+            assert query(url)["X-Amz-Expires"] == str(limits.URL_SECONDS)
+    assert query(urls.package)["X-Amz-SignedHeaders"] == "host"
+    assert query(urls.claim)["X-Amz-SignedHeaders"] == "host;if-none-match"
+    assert query(urls.log)["X-Amz-SignedHeaders"] == "content-length;host"
+    assert query(urls.result)["X-Amz-SignedHeaders"] == "content-length;host;if-none-match"
+
+
+@pytest.mark.parametrize(("expiry", "seconds"), [(120, 120), (86_400, limits.URL_SECONDS)])
+def test_presign_expiry_caps_each_urls_life(aws, expiry, seconds):
+    other = "20260101T000000-ffffffffffff"
+    row = order_row(1, run_id=other)
+    sent = row.model_copy(
+        update={
+            "status": OrderState.DISPATCHING,
+            "dispatched_at": START,
+            "tickets": (f"{DISPATCH}:{digest(aws.ticket)}",),
+        }
+    )
+    aws.runs.insert(run_row(run_id=other, presign_expiry=expiry), [row], [])
+    aws.runs.apply([Transition(row, sent)])
+    urls = aws.trade(aws.ticket, new_ticket(), run_id=other).urls
+    assert query(urls.claim)["X-Amz-Expires"] == str(seconds)
+
+
+def test_no_url_outlives_the_last_moment_at_which_its_order_may_report(aws):
+    aws.clock.advance(40 * 60)
+    urls = aws.trade(aws.ticket, new_ticket()).urls
+    assert query(urls.package)["X-Amz-Expires"] == str(limits.STOP_GRACE_SECONDS)
+
+
+def claimed(world, by, dispatch):
+    claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=by, claimed_at=START, execution=f"{dispatch}:call:random")
+    world.objects.put(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
+
+
+def test_after_the_claim_only_its_dispatch_is_served(aws):
+    claimed(aws, Reporter.WORKER, "1767225999999")
+    assert aws.trade(aws.ticket, new_ticket()).refusal is Refusal.TAKEN
+    claimed(aws, Reporter.WORKER, DISPATCH)
+    assert aws.trade(aws.ticket, new_ticket()).refusal is None
+
+
+def test_a_claim_from_outside_ends_the_chain(aws):
+    claimed(aws, Reporter.WATCHDOG, "")
+    assert aws.trade(aws.ticket, new_ticket()).refusal is Refusal.ENDED
+
+
+def test_misuse_becomes_one_event_with_its_reason(aws):
+    aws.trade(aws.ticket, new_ticket())
+    for _ in range(3):
+        aws.clock.advance(1)
+        aws.trade(aws.ticket, new_ticket())
+    (event,) = aws.runs.events(TRACE_ID)
+    assert (event.kind, event.order_name) == ("ticket_refused", "order-1")
+    assert DISPATCH in event.reason
+    assert aws.ticket not in event.model_dump_json()
+
+
+def test_no_ticket_is_stored(aws):
+    following = new_ticket()
+    aws.trade(aws.ticket, following)
+    rows = str(boto3.client("dynamodb").scan(TableName="locks")) + str(
+        boto3.client("dynamodb").scan(TableName="orders")
+    )
+    assert digest(following) in rows
+    assert aws.ticket not in rows
+    assert following not in rows
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(aws):
+    following = new_ticket()
+    aws.client.lose.append(ReadTimeoutError(endpoint_url="the broker"))
+    with pytest.raises(PortFailed) as lost:
+        aws.trade(aws.ticket, following)
+    assert lost.value.retry_is_safe
+    assert aws.trade(aws.ticket, following).refusal is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no such function"}}, "Invoke"),
+        ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "busy"}}, "Invoke"),
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not yet"}}, "Invoke"),
+    ],
+)
+def test_every_failure_to_reach_the_broker_may_be_repeated(aws, error):
+    aws.client.lose.append(error)
+    with pytest.raises(PortFailed, match="no answer from the broker") as failed:
+        aws.trade(aws.ticket, new_ticket())
+    assert failed.value.retry_is_safe
+
+
+@pytest.mark.parametrize("payload", ['{"errorMessage": "StoredUnreadable: x"}', "no JSON"])
+def test_an_error_of_the_function_is_no_answer(aws, payload):
+    aws.client.error = payload
+    with pytest.raises(PortFailed, match="no answer from the broker") as failed:
+        aws.trade(aws.ticket, new_ticket())
+    assert failed.value.retry_is_safe

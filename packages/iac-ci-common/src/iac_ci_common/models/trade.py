@@ -1,0 +1,75 @@
+"""A worker's trade of a ticket for short-lived rights, and the broker's answer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from iac_ci_common.models.base import DispatchId, Moment, OrderNum, RunId, Sha256, StoredShape, TraceId
+from iac_ci_common.models.work import WorkUrls
+
+
+class Trade(StoredShape):
+    """A request to the broker: the old ticket, and the SHA-256 of the next one, which the worker drew itself.
+
+    A worker that got no answer sends the same pair again and gets the same answer. The lengths are of the uploads that
+    the worker is about to make; the URL of an upload is signed for exactly that length.
+    """
+
+    run_id: RunId
+    order_num: OrderNum
+    dispatch: DispatchId
+    ticket: Sha256 = Field(repr=False, description="The old ticket: 32 random bytes in hexadecimal.")
+    next_sha256: Sha256 = Field(description="SHA-256 of the next ticket.")
+    log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
+    result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
+
+
+class Refusal(StrEnum):
+    """The reasons for which the broker gives no rights."""
+
+    UNKNOWN = "unknown"
+    """There is no such run, order or dispatch."""
+
+    USED = "used"
+    """The ticket is not the one that the chain holds now."""
+
+    TAKEN = "taken"
+    """A worker of another dispatch has claimed the order."""
+
+    ENDED = "ended"
+    """The order or its run has ended, or the order's time is over."""
+
+
+AnyRefusal = Annotated[Refusal | str, Field(union_mode="left_to_right")]
+"""A refusal; a text if a newer version wrote one that this version does not know."""
+
+
+class TradeAnswer(StoredShape):
+    """The broker's answer: the order's terms and rights of minutes, or a refusal.
+
+    Each kind of right is a field of its own, as ``urls`` is. A worker passes over kinds that it does not know.
+    """
+
+    refusal: AnyRefusal | None = None
+    reason: str | None = Field(None, description="Why the trade was refused, in plain words.")
+    trace_id: TraceId | None = None
+    timeout: int | None = Field(None, gt=0, description="Seconds that the commands may take.")
+    not_after: Moment | None = Field(None, description="Time after which the commands must have ended.")
+    urls: WorkUrls | None = None
+    stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
+
+
+class TicketChain(StoredShape):
+    """The tickets of one dispatch: a row of the locks table, made by the first trade."""
+
+    run_id: RunId
+    order_num: OrderNum
+    dispatch: DispatchId
+    present: Sha256 = Field(description="SHA-256 of the ticket that may be traded next.")
+    before: Sha256 | None = Field(None, description="SHA-256 of the ticket that was traded for the present one.")
+    last_seen: Moment | None = Field(None, description="Time of the last trade: the worker's last sign of life.")
+    misused_at: Moment | None = Field(None, description="When a ticket of this chain was first refused.")
+    expires_at: Moment
