@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tempfile
@@ -31,18 +32,32 @@ class ClientExchange:
     def __init__(self, objects: S3Objects, run_id: str, num: str) -> None:
         self.objects, self.place = objects, (run_id, num)
 
-    def claim(self, urls, claim):
+    def create_claim(self, url, claim):
         self.objects.create(keys.claim(*self.place), claim.model_dump_json().encode())
-        return True
 
     def fetch(self, url, path):
         path.write_bytes(self.objects.get(keys.package(*self.place)))
 
-    def store_log(self, urls, path):
+    def store_log(self, url, path):
         self.objects.put(keys.log(*self.place), path.read_bytes())
 
-    def report(self, urls, result):
-        self.objects.create(keys.result(*self.place), result.model_dump_json().encode())
+    def report(self, url, result):
+        self.objects.create(keys.result(*self.place), result)
+
+
+class NoBroker:
+    """A short order on Lambda trades nothing, so that it costs no call of the broker."""
+
+    def trade(self, trade):
+        raise AssertionError("a short order on Lambda has traded")
+
+
+class NoHeartbeat:
+    """The commands end before the first heartbeat."""
+
+    @contextlib.contextmanager
+    def during(self, beat):
+        yield
 
 
 class InstantRunner:
@@ -56,7 +71,9 @@ class WorkedEngine(AwsEngine):
 
     def work(self, work):
         exchange = ClientExchange(self.internal, work.run_id, work.order_num)
-        ports = WorkerPorts(SystemClock(), exchange, MemorySealer(), InstantRunner(), MemoryLogger())
+        ports = WorkerPorts(
+            SystemClock(), exchange, MemorySealer(), InstantRunner(), NoBroker(), NoHeartbeat(), MemoryLogger()
+        )
         assert Worker(ports, WorkerSettings()).run(work) is OrderState.SUCCEEDED
 
 

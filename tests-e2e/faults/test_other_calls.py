@@ -13,6 +13,7 @@ SWEEPS = [
     ("door", "all goes well", 6),
     ("init", "all goes well", 10),
     ("worker", "all goes well", 10),
+    ("broker", "all goes well", 12),
     ("watchdog", "all goes well", 3),
     ("watchdog", "workers die", 8),
     ("watchdog", "there is no code", 1),

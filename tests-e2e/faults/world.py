@@ -12,7 +12,8 @@ import itertools
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -21,6 +22,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+import iac_ci_broker.handler
+import iac_ci_broker.wiring
 import iac_ci_init.handler
 import iac_ci_init.wiring
 import iac_ci_orchestrator.handler
@@ -30,15 +33,19 @@ import iac_ci_watchdog.wiring
 import iac_ci_worker.handler
 import iac_ci_worker.wiring
 from faults.injection import Died, Fault
-from iac_ci_common import keys
+from iac_ci_broker.act import Broker, BrokerPorts
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
+from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
+from iac_ci_common.errors import AlreadyExists, PortFailed
+from iac_ci_common.models.result import Claim
+from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.signature import HEADER, sign
 from iac_ci_common.testing import FakeClock, MemoryLogger, MemorySealer, Sequential
 from iac_ci_init.job_intake import JobIntake, JobIntakePorts
@@ -298,10 +305,16 @@ class World:
         )  # fmt: skip
         watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))
         exchange = ClientExchange(internal)
-        worker = Worker(WorkerPorts(clock, exchange, MemorySealer(), self, logger), WorkerSettings())
+        worker = Worker(
+            WorkerPorts(
+                clock, exchange, MemorySealer(), self, InvokedBroker(self), Beats(), logger, clock.advance,
+            ),
+            WorkerSettings(),
+        )  # fmt: skip
+        chains = DynamoTicketChains(services.dynamodb, "locks")
+        broker = Broker(BrokerPorts(clock, runs, chains, internal, logger))
 
         def run(work: Any, *, call: str = "") -> Any:
-            exchange.place = (work.run_id, work.order_num)
             self._now_running = f"{work.run_id}/{work.order_num}"
             return worker_run(work, call=call)
 
@@ -314,6 +327,7 @@ class World:
             (iac_ci_orchestrator.wiring, "orchestrator", orchestrator),
             (iac_ci_watchdog.wiring, "watchdog", watchdog),
             (iac_ci_worker.wiring, "worker", worker),
+            (iac_ci_broker.wiring, "broker", broker),
         ):
             monkeypatch.setattr(module, name, lambda value=value: value)
 
@@ -326,35 +340,55 @@ class World:
 
 
 class ClientExchange:
-    """The worker's requests, made by the client on which the fault sits."""
+    """The worker's requests, made by the client on which the fault sits; URLs only name the object."""
 
     def __init__(self, objects: S3Objects) -> None:
-        self.objects, self.place = objects, ("", "")
+        self.objects = objects
 
-    def claim(self, urls: Any, claim: Any) -> bool:
-        from iac_ci_common.errors import AlreadyExists
+    def create_claim(self, url: str, claim: Any) -> None:
+        self.objects.create(_key(url), claim.model_dump_json().encode())
 
-        key = keys.claim(*self.place)
+    def read_claim(self, url: str) -> Any:
+        return Claim.from_stored(self.objects.get(_key(url)))
+
+    def fetch(self, url: str, path: Any) -> None:
+        path.write_bytes(self.objects.get(_key(url)))
+
+    def store_log(self, url: str, path: Any) -> None:
+        self.objects.put(_key(url), path.read_bytes())
+
+    def report(self, url: str, result: bytes) -> None:
+        with suppress(AlreadyExists):
+            self.objects.create(_key(url), result)
+
+
+def _key(url: str) -> str:
+    path = url.partition("?")[0]
+    return path.partition("/internal/")[2] or path.partition(".com/")[2]
+
+
+class InvokedBroker:
+    """The broker's function, whose calls are its own and not the worker's."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def trade(self, trade: Trade) -> TradeAnswer:
+        fault = self.world.fault
+        worker = fault.running
         try:
-            self.objects.create(key, claim.model_dump_json().encode())
-        except AlreadyExists:
-            return False
-        return True
+            with fault.inside("broker"):
+                return TradeAnswer.from_stored(iac_ci_broker.handler.handler(trade.model_dump(mode="json"), None))
+        except (Exception, Died) as error:
+            raise PortFailed(f"no answer from the broker: {error!r}", retry_is_safe=True) from error
+        finally:
+            fault.running = worker
 
-    def fetch(self, url: Any, path: Any) -> None:
-        key = keys.package(*self.place) if path.name == "exec.zip" else self._code(url)
-        path.write_bytes(self.objects.get(key))
 
-    def _code(self, url: str) -> str:
-        return url.partition("?")[0].partition("/internal/")[2] or url.partition("?")[0].partition(".com/")[2]
+class Beats:
+    """One heartbeat before the commands, so that every order trades."""
 
-    def store_log(self, urls: Any, path: Any) -> None:
-        self.objects.put(keys.log(*self.place), path.read_bytes())
-
-    def report(self, urls: Any, result: Any) -> None:
-        from iac_ci_common.errors import AlreadyExists
-
-        try:
-            self.objects.create(keys.result(*self.place), result.model_dump_json().encode())
-        except AlreadyExists:
-            return
+    @contextmanager
+    def during(self, beat: Callable[[], None]) -> Iterator[None]:
+        beat()
+        yield

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from iac_ci_common import signature
+from iac_ci_common.models.work import BUILD_VARIABLES
 from image.conftest import SECRET
 from image.engine import ROOT, Engine
 from image.runtime import Answer, RuntimeApi
@@ -89,7 +90,8 @@ def test_holds_the_locked_packages_and_only_the_functions_of_ours(engine: Engine
     inside = set(engine.shell(image, f'python -c "{script}"').split())
     own = {entry.split("==")[0] for entry in inside if entry.startswith("iac-ci")}
     assert own == {
-        f"iac-ci-{name}" for name in ("broker", "common", "init", "orchestrator", "triggers", "vcs", "watchdog", "worker")
+        f"iac-ci-{name}"
+        for name in ("broker", "common", "init", "orchestrator", "triggers", "vcs", "watchdog", "worker")
     }
     locked = engine.shell(image, "cat /usr/share/iac-ci/uv.lock")
     for entry in inside:
@@ -182,7 +184,7 @@ def test_orchestrator_answers(function: Start) -> None:
         assert lambda_runtime.invoke({"Records": []}) == Answer("response", {"runs": 0})
 
 
-@pytest.mark.parametrize("name", ["watchdog-check", "worker"])
+@pytest.mark.parametrize("name", ["watchdog-check", "worker", "broker"])
 def test_refuses_an_event_that_is_none(function: Start, name: str) -> None:
     with function(name) as lambda_runtime:
         answer = lambda_runtime.invoke({"nothing": "of the kind"})
@@ -195,5 +197,5 @@ def test_the_door_of_codebuild_refuses_what_it_cannot_read(engine: Engine, image
         assert (done.returncode, done.stdout, done.stderr) == (
             2,
             "",
-            "iac-ci-worker: the work is missing or not valid; set --work or IAC_CI_WORK\n",
+            f"iac-ci-worker: the build's order is missing or not valid; set {', '.join(BUILD_VARIABLES)}\n",
         )

@@ -6,14 +6,17 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
-from iac_ci_common.limits import LEASE_SECONDS, WORKER_LAMBDA_SECONDS
-from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, WORKER_LAMBDA_SECONDS
+from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
+from iac_ci_common.models.trade import Refusal, Trade, TradeAnswer
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_transition, check_run_transition
+from iac_ci_common.tickets import digest
 from iac_ci_worker.decide import Ending, Outcome
 from simulation import scheduler
 from simulation.scheduler import EPOCH, Process
@@ -36,6 +39,10 @@ record arrives, which may be late; then the calls of one check."""
 
 UNWATCHED_SECONDS = 180.0
 """A pass that has found its run's watchdog running may start workers for so long after it has ended."""
+
+
+STOPPED_SECONDS = HEARTBEAT_SECONDS + 60.0
+"""Commands that were asked to stop have ended so long after: a heartbeat, and a trade on a slow day."""
 
 
 class Violation(AssertionError):
@@ -68,7 +75,12 @@ class Checks:
         self._said: dict[tuple[str, str], OrderState] = {}
         self._died: dict[tuple[str, str], tuple[float, str]] = {}
         self._told: dict[tuple[str, str], float] = {}
+        self._served: dict[str, str] = {}
+        self._present: dict[tuple[str, str, str], str] = {}
+        self._stop_asked: dict[str, float] = {}
         world.process_ended = self.process_ended
+        world.trade_begins = self.trade_begins
+        world.runs.stop_asked = self.stop_asked
         self.violations: list[Violation] = []
         self._mended: float | None = None
         world.row_written = self.row_written
@@ -128,10 +140,52 @@ class Checks:
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
 
-    def commands_say(self, run_id: str, order_num: str, outcome: Outcome) -> None:
-        """Note how an order's commands ended of themselves."""
+    def commands_say(self, run_id: str, order_num: str, outcome: Outcome, stop_reason: str | None) -> None:
+        """Note how an order's commands ended: of themselves, or because they were asked to stop."""
+        if outcome.ending is Ending.STOPPED:
+            if stop_reason is not None and stop_reason.startswith("the run was stopped"):
+                self._said[(run_id, order_num)] = OrderState.CANCELLED
+            return
         ended = OrderState.FAILED if outcome.exit_code else OrderState.SUCCEEDED
         self._said[(run_id, order_num)] = OrderState.TIMED_OUT if outcome.ending is Ending.TIMED_OUT else ended
+        world, asked = self._world, self._stop_asked.get(run_id)
+        if asked is not None and world.faults.profile.is_calm and world.scheduler.time > asked + STOPPED_SECONDS:
+            late = world.scheduler.time - asked
+            self._broken("a wish to stop is honoured", f"{run_id}/{order_num} went on for {late:.0f} s")
+
+    def stop_asked(self, run_id: str) -> None:
+        """Note when the commands of a run were asked to stop."""
+        self._stop_asked[run_id] = self._world.scheduler.time
+
+    def trade_begins(self, trade: Trade) -> str | None:
+        """Return whose the claim is before the broker looks, None if there is no claim of a worker."""
+        body = self._world.objects.objects.get(keys.claim(trade.run_id, trade.order_num))
+        claim = Claim.model_validate_json(body) if body is not None else None
+        return claim.execution if claim is not None and claim.claimed_by is Reporter.WORKER else None
+
+    def traded(self, trade: Trade, answer: TradeAnswer, claimed_by: str | None) -> None:
+        """Check one answer of the broker."""
+        old, place = digest(trade.ticket), (trade.run_id, trade.order_num, trade.dispatch)
+        about = "/".join(place)
+        if answer.refusal is Refusal.USED and self._present.get(place) == trade.next_sha256:
+            if self._served.get(old) == trade.next_sha256:
+                self._broken("the same pair gets the same answer", f"{about}: refused")
+        if answer.refusal is not None:
+            return
+        if self._served.setdefault(old, trade.next_sha256) != trade.next_sha256:
+            self._broken("an old ticket gets nothing", f"{about}: traded twice")
+        self._present[place] = trade.next_sha256
+        if claimed_by is not None and claimed_by != trade.execution:
+            self._broken("after the claim only its chain is served", f"{about}: the claim is of {claimed_by}")
+        own = {
+            keys.package(*place[:2]), keys.claim(*place[:2]), keys.log(*place[:2]), keys.result(*place[:2]),
+        }  # fmt: skip
+        row = self._world.runs.order_rows[trade.run_id][trade.order_num]
+        own |= {keys.code(row.code_sha256)} if row.code_sha256 else set()
+        for name, url in answer.urls or ():
+            if name != "schema_version" and url is not None:
+                if unquote(urlsplit(url).path.removeprefix("/")) not in own:
+                    self._broken("URLs are for the order's own keys", f"{about}: {name} is {url.partition('?')[0]}")
 
     def process_ended(self, process: Process) -> None:
         """Look at how a function ended: only the errors that the engine can name may leave it."""
@@ -209,6 +263,7 @@ class Checks:
             self._ended(run_id)
             self._events(run_id)
             self._dispatches(run_id, last_fault)
+            self._misuses(run_id)
         for run_id in {run_id for run_id, _ in world.runs.order_rows.items()} - set(world.runs.run_rows):
             self._broken("every accepted run ends", f"{run_id} has orders and no run")
         self._results()
@@ -278,6 +333,20 @@ class Checks:
             was_running = any(state == "running" for _, state in self._states[(run_id, num)])
             if was_running != bool(kinds[num]["running"]):
                 self._broken("events tell what the rows tell", f"{run_id}/{num}: running? {kinds[num]}")
+
+    def _misuses(self, run_id: str) -> None:
+        """Every misuse of a chain is told, and told once."""
+        world = self._world
+        for num in world.runs.order_rows.get(run_id, {}):
+            chains = [
+                chain for chain in world.chains.chains.values() if (chain.run_id, chain.order_num) == (run_id, num)
+            ]
+            misused = sum(chain.misused_at is not None for chain in chains)
+            trace = world.runs.run_rows[run_id].trace_id
+            told = sum(event.kind == "ticket_refused" and event.order_num == num for event in world.runs.events(trace))
+            # The broker may have died between the note and the event.
+            if told > misused or (told < misused and world.faults.profile.is_calm):
+                self._broken("a misuse is told once", f"{run_id}/{num}: {told} events for {misused} chains")
 
     def _dispatches(self, run_id: str, last_fault: float) -> None:
         for num in self._world.runs.order_rows[run_id]:

@@ -71,11 +71,14 @@ class Client:
             raise AssertionError(f"a sound job was refused: {content}")
 
 
-def cancel(world: World) -> None:
-    """Ask for the end of every run there is, as ``iac-ci cancel`` does."""
+def cancel(world: World, *, stop: bool) -> None:
+    """Ask for the end of every run there is, as ``iac-ci cancel`` does, with ``--stop`` or without."""
     runs, objects = RunsPort(world, world.runs), world.port("objects", world.objects)
 
     def ask(run_id: str) -> None:
+        if stop:
+            with suppress(ConditionFailed, NotFound):
+                runs.request_stop(run_id, "somebody asked")
         with suppress(ConditionFailed, NotFound):
             runs.request_cancel(run_id, "somebody asked")
             objects.put(keys.trigger(run_id), b"{}")

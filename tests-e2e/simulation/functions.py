@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+import iac_ci_broker.act
+import iac_ci_broker.handler
 import iac_ci_init.handler
 import iac_ci_init.job_intake
 import iac_ci_init.preparation
@@ -119,6 +121,19 @@ def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
     )
 
 
+def broker(world: World) -> iac_ci_broker.act.Broker:
+    """Build the broker."""
+    return iac_ci_broker.act.Broker(
+        iac_ci_broker.act.BrokerPorts(
+            clock=world,
+            runs=RunsPort(world, world.runs),
+            chains=world.port("chains", world.chains),
+            objects=world.port("objects", world.objects),
+            logger=Silent(),
+        )
+    )
+
+
 @contextmanager
 def installed(world: World) -> Iterator[None]:
     """Let the real handlers find engines that work on the simulated world."""
@@ -126,6 +141,7 @@ def installed(world: World) -> Iterator[None]:
         "iac_ci_init.wiring": {"job_intake": job_intake(world), "preparer": preparer(world), "logger": Silent()},
         "iac_ci_orchestrator.wiring": {"orchestrator": orchestrator(world)},
         "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
+        "iac_ci_broker.wiring": {"broker": broker(world)},
     }
     modules: dict[str, Any] = {}
     for name, values in engines.items():
@@ -135,5 +151,6 @@ def installed(world: World) -> Iterator[None]:
     world.doors["init"] = lambda event: iac_ci_init.handler.handler(event, None)
     world.doors["orchestrator"] = lambda event: iac_ci_orchestrator.handler.handler(event, None)
     world.doors["watchdog"] = lambda event: iac_ci_watchdog.handler.handler(event, None)
+    world.doors["broker"] = lambda event: iac_ci_broker.handler.handler(event, None)
     with patch.dict(sys.modules, modules):
         yield

@@ -47,7 +47,9 @@ class WorldPlan:
 
     ``submissions`` are by flow label. ``cancel_at`` is when every run is cancelled (seconds), or None.
     ``watchdogs_die_at`` is when every execution of the watchdog ends before its time (seconds), or None. ``chance`` is
-    the seed of what is decided during the play.
+    the seed of what is decided during the play. ``session_ends`` is the chance that the session that signed a worker's
+    URL has ended when it uses it, ``replays`` the chance that somebody shows a ticket that was traded; with ``stop``,
+    who cancels asks running commands to stop too.
     """
 
     submissions: Mapping[str, Submission]
@@ -56,6 +58,9 @@ class WorldPlan:
     cancel_at: float | None
     chance: int
     watchdogs_die_at: float | None = None
+    session_ends: float = 0.0
+    replays: float = 0.0
+    stop: bool = False
 
     @property
     def orders(self) -> int:
@@ -87,7 +92,12 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     watchdogs_die_at = random.uniform(0.0, deadline) if happens(random, 0.15) else None
     if deadline >= _LONG_DEADLINE and happens(random, 0.2):
         submissions["run1"] = replace(submissions["run1"], story=_with_silent_order(random, story))
-    return WorldPlan(submissions, weather, single_fault, cancel_at, chance, watchdogs_die_at)
+    session_ends = random.choice((0.05, 0.3)) if happens(random, 0.3) else 0.0
+    replays = 0.2 if happens(random, 0.2) else 0.0
+    stop = happens(random, 0.5)
+    return WorldPlan(
+        submissions, weather, single_fault, cancel_at, chance, watchdogs_die_at, session_ends, replays, stop
+    )
 
 
 def _with_silent_order(random: Random, story: Story) -> Story:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.rows import OrderRow, RunRow
+from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.ports import Transition
-from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns
+from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns, MemoryTicketChains
 
 if TYPE_CHECKING:
     from simulation.mutations import Mutation
@@ -29,6 +30,7 @@ class RecordedRuns(MemoryRuns):
         super().__init__()
         self._mutation = mutation
         self._watch = watch
+        self.stop_asked: Callable[[str], None] = lambda run_id: None
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert what is not there yet."""
@@ -57,6 +59,11 @@ class RecordedRuns(MemoryRuns):
         self._watch(None, run)
         self.run_rows[run.run_id] = run
         return True
+
+    def request_stop(self, run_id: str, reason: str) -> None:
+        """Ask the commands of a run to stop."""
+        super().request_stop(run_id, reason)
+        self.stop_asked(run_id)
 
     def _apply(self, transition: Transition) -> bool:
         before = self._row(transition.before)
@@ -102,6 +109,25 @@ class RecordedLocks(MemoryLocks):
         if self._mutation == "conditional release":
             lock = lock.model_copy(update={"doorbell": self._owned(lock).doorbell})
         return super().release(lock)
+
+
+class RecordedChains(MemoryTicketChains):
+    """Chains of tickets whose safety can be switched off."""
+
+    def __init__(self, mutation: Mutation | None) -> None:
+        super().__init__()
+        self._mutation = mutation
+
+    def move(self, chain: TicketChain, *, expected: str | None) -> bool:
+        """Move a chain, on the condition that it is as expected."""
+        if self._mutation == "conditional move of a chain":
+            stored = self.read(chain.run_id, chain.order_num, chain.dispatch)
+            expected = stored.present if stored is not None else None
+        return super().move(chain, expected=expected)
+
+    def note_misuse(self, chain: TicketChain, *, now: datetime) -> bool:
+        """Note a misuse, once."""
+        return super().note_misuse(chain, now=now) or self._mutation == "misuse is noted once"
 
 
 class RecordedObjects(MemoryObjects):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from unittest.mock import patch
 
+from iac_ci_broker.decide import Known, Refuse, Serve, decide
+from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import force_end
+from iac_ci_common.tickets import digest
+from iac_ci_common.work_urls import traded_urls
 from iac_ci_watchdog.decide import Action, Decision, decide_order
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.result import Claim, Reporter
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.watch import OpenOrder
+    from iac_ci_common.models.work import WorkUrls
     from iac_ci_common.ports import Objects, Workers
     from iac_ci_orchestrator.dispatch import Dispatcher
 
@@ -39,6 +45,14 @@ Mutation = Literal[
     "living watchdog",
     "silence is not death",
     "ended builds",
+    "same pair",
+    "used tickets",
+    "conditional move of a chain",
+    "claim's chain only",
+    "own keys only",
+    "wish to stop",
+    "misuse is noted once",
+    "trade for an ended URL",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -65,6 +79,14 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "living watchdog": Noticed(35),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(13),
+    "same pair": Noticed(0),
+    "used tickets": Noticed(0),
+    "conditional move of a chain": Noticed(0),
+    "claim's chain only": Noticed(0),
+    "own keys only": Noticed(0),
+    "wish to stop": Noticed(0),
+    "misuse is noted once": Noticed(0),
+    "trade for an ended URL": Noticed(0),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -93,6 +115,15 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "ended builds":
         with patch("simulation.world.WorkersService.ended_builds", lambda service, build_ids: frozenset()):
             yield
+    elif mutation in _BROKER:
+        with patch("iac_ci_broker.act.decide", _BROKER[mutation]):
+            yield
+    elif mutation == "own keys only":
+        with patch("iac_ci_broker.act.traded_urls", _urls_of_the_first_order):
+            yield
+    elif mutation == "trade for an ended URL":
+        with patch("iac_ci_worker.rights.Rights.can_trade", False):
+            yield
     elif mutation == "conditional transitions":
         with patch("iac_ci_common.testing.runs.holds", lambda transition, current: True):
             yield
@@ -115,3 +146,40 @@ def _end_the_silent(order: OpenOrder, claim: Claim | None, ended: AbstractSet[st
     if claim is not None and now > claim.claimed_at + SILENT:
         return Decision(Action.REPORT_TIMED_OUT, "the worker is silent")
     return decide_order(order, claim, ended, now)
+
+
+def _refuses_the_pair_again(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
+    chain = known.chain
+    if chain is not None and (chain.before, chain.present) == (digest(trade.ticket), trade.next_sha256):
+        return Refuse(Refusal.USED, "the pair was traded before", misused=chain)
+    return decide(trade, known, now)
+
+
+def _serves_used_tickets(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
+    chain = known.chain
+    if chain is not None and isinstance(decide(trade, known, now), Refuse):
+        known = replace(known, chain=chain.model_copy(update={"present": digest(trade.ticket)}))
+        decision = decide(trade, known, now)
+        return replace(decision, expected=chain.present) if isinstance(decision, Serve) else decision
+    return decide(trade, known, now)
+
+
+def _looks_at_no_claim(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
+    return decide(trade, replace(known, claim=None), now)
+
+
+def _never_asks_to_stop(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
+    decision = decide(trade, known, now)
+    return replace(decision, stop=None) if isinstance(decision, Serve) else decision
+
+
+def _urls_of_the_first_order(objects: Objects, order: OrderRow, **how: Any) -> WorkUrls:
+    return traded_urls(objects, order.model_copy(update={"order_num": "0001"}), **how)
+
+
+_BROKER: dict[str, Callable[[Trade, Known, datetime], Serve | Refuse]] = {
+    "same pair": _refuses_the_pair_again,
+    "used tickets": _serves_used_tickets,
+    "claim's chain only": _looks_at_no_claim,
+    "wish to stop": _never_asks_to_stop,
+}

@@ -159,6 +159,16 @@ class Scheduler:
         if process.dead:
             raise Died
 
+    def wait(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        """Let the running process stand until what it begins calls the function that it is given."""
+        process = self.current
+        if process is None:
+            raise RuntimeError("only a process can wait")
+        begin(lambda: process.resume())  # type: ignore[attr-defined]
+        self._hub.switch()
+        if process.dead:
+            raise Died
+
     def die(self) -> None:
         """End the running process here and now, as a crash does."""
         if self.current is None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
+from iac_ci_common.models.work import Work
 from simulation.checks import BOUND_SECONDS, Checks, Violation
 from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, Client, cancel, wake
 from simulation.faults import Faults
@@ -19,6 +20,7 @@ from simulation.functions import installed
 from simulation.generator import WorldPlan, draw_world
 from simulation.mutations import Mutation, switched_off
 from simulation.scheduler import Scheduler
+from simulation.thief import Thief
 from simulation.workers import worker
 from simulation.world import World
 
@@ -71,12 +73,18 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     stories = {name: submission.story for name, submission in plan.submissions.items()}
     with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world):
         engine = worker(world, checks, stories)
-        world.worker_door = lambda work, execution: engine.run(work, call=execution)
+        world.worker_door = lambda order, execution: (
+            engine.run(order, call=execution) if isinstance(order, Work) else engine.run_build(order, call=execution)
+        )
+        sessions = plan.stream("sessions")
+        world.session_has_ended = lambda: bool(plan.session_ends) and sessions.random() < plan.session_ends
+        thief = Thief(world, checks, plan.stream("thief"), plan.replays)
+        world.traded = thief.traded
         for name, submission in plan.submissions.items():
             client = Client(world, checks, submission, plan.stream(f"client {name}"), name)
             scheduler.after(submission.delay, client.submit)
         if plan.cancel_at is not None:
-            scheduler.after(plan.cancel_at, lambda: cancel(world))
+            scheduler.after(plan.cancel_at, lambda: cancel(world, stop=plan.stop))
         if plan.watchdogs_die_at is not None:
             scheduler.after(plan.watchdogs_die_at, world.watchdogs_die)
             scheduler.after(plan.watchdogs_die_at + OPERATOR_SECONDS, lambda: wake(world))

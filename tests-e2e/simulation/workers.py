@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import urllib3
 
-from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled, UrlExpired
+from iac_ci_common.limits import HEARTBEAT_SECONDS
 from iac_ci_common.redaction import Redactor
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
@@ -17,7 +19,7 @@ from iac_ci_worker.runner import Commands
 from iac_ci_worker.settings import WorkerSettings
 from simulation.checks import Checks
 from simulation.graphs import Behaviour, Story
-from simulation.world import Silent, World
+from simulation.world import BrokerService, Silent, World
 
 
 class Answer:
@@ -48,6 +50,8 @@ class Network:
         """Send one request."""
         sent = body.read() if body is not None and not isinstance(body, bytes) else body
         world = self._world
+        if world.session_has_ended():
+            return Answer(400, b"<Error><Code>ExpiredToken</Code></Error>")
         name = f"http.{method} {url.rpartition('/')[2].partition('?')[0]}"
         try:
             return Answer(200, world.call(name, lambda: world.objects.use_url(url, sent)) or b"")
@@ -57,6 +61,8 @@ class Network:
             return Answer(404)
         except Throttled:
             return Answer(503)
+        except UrlExpired:
+            return Answer(400, b"<Error><Code>ExpiredToken</Code></Error>")
         except PortFailed as error:
             if error.retry_is_safe:
                 raise urllib3.exceptions.ProtocolError("simulated") from error
@@ -66,10 +72,13 @@ class Network:
 class PretendedCommands:
     """Takes the time that the story says, and ends as it says."""
 
-    def __init__(self, world: World, checks: Checks, stories: Mapping[str, Story]) -> None:
+    def __init__(
+        self, world: World, checks: Checks, stories: Mapping[str, Story], heartbeat: SimulatedHeartbeat
+    ) -> None:
         self._world = world
         self._checks = checks
         self._stories = stories
+        self._heartbeat = heartbeat
 
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
         """Run an order's commands."""
@@ -79,22 +88,60 @@ class PretendedCommands:
             log.write_bytes(redactor.feed(b"it went wrong\n") + redactor.finish())
         self._checks.commands_start(run_id, order_num)
         try:
-            outcome = self._play(behaviour, commands.seconds)
-            self._checks.commands_say(run_id, order_num, outcome)
+            outcome = self._play(behaviour, commands)
+            self._checks.commands_say(run_id, order_num, outcome, commands.stop.reason)
         finally:
             self._checks.commands_end(run_id, order_num)
         return outcome
 
-    def _play(self, behaviour: Behaviour, seconds: float) -> Outcome:
-        scheduler = self._world.scheduler
+    def _play(self, behaviour: Behaviour, commands: Commands) -> Outcome:
+        scheduler, seconds = self._world.scheduler, commands.seconds
         if behaviour.kills_worker:
             scheduler.pause(min(behaviour.seconds, seconds))
             scheduler.die()
+        takes = seconds if behaviour.hangs else min(behaviour.seconds, seconds)
+        if not self._lasts(takes, commands):
+            return Outcome(Ending.STOPPED, -15, 0, 1)
         if behaviour.hangs or behaviour.seconds > seconds:
-            scheduler.pause(seconds)
             return Outcome(Ending.TIMED_OUT, -9, 0, 1)
-        scheduler.pause(behaviour.seconds)
         return Outcome(Ending.EXITED, behaviour.exit_code, 0, 1)
+
+    def _lasts(self, seconds: float, commands: Commands) -> bool:
+        """Let time pass, with a heartbeat every minute; return whether the commands were left to go on."""
+        scheduler = self._world.scheduler
+        until = scheduler.time + seconds
+        while scheduler.time < until:
+            scheduler.pause(min(float(HEARTBEAT_SECONDS), until - scheduler.time))
+            if scheduler.time < until:
+                self._heartbeat.beat()
+                if commands.stop.reason is not None:
+                    return False
+        return True
+
+
+class SimulatedHeartbeat:
+    """The heartbeat of each process; the commands let it beat."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._beats: dict[int, Callable[[], None]] = {}
+
+    @contextmanager
+    def during(self, beat: Callable[[], None]) -> Iterator[None]:
+        """Keep what the running process does at each beat."""
+        process = self._world.scheduler.current
+        assert process is not None
+        self._beats[process.root.number] = beat
+        try:
+            yield
+        finally:
+            del self._beats[process.root.number]
+
+    def beat(self) -> None:
+        """Let the running process's heart beat once."""
+        process = self._world.scheduler.current
+        assert process is not None
+        self._beats[process.root.number]()
 
 
 def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker:
@@ -102,11 +149,15 @@ def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker
     exchange = HttpPresignedObjects(wait=world.scheduler.pause)
     network: Any = Network(world)
     exchange._pool = network
+    heartbeat = SimulatedHeartbeat(world)
     ports = WorkerPorts(
         clock=world,
         objects=exchange,
         sealer=world.port("sealer", world.sealer),
-        runner=PretendedCommands(world, checks, stories),
+        runner=PretendedCommands(world, checks, stories, heartbeat),
+        broker=BrokerService(world),
+        heartbeat=heartbeat,
         logger=Silent(),
+        wait=world.scheduler.pause,
     )
     return Worker(ports, WorkerSettings())

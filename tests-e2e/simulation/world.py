@@ -19,19 +19,20 @@ from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
-from iac_ci_common.models.work import Work
+from iac_ci_common.models.trade import Trade, TradeAnswer
+from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.testing import MemoryDeliveries, MemorySealer, Sequential
 from iac_ci_vcs.provider import CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
-from simulation.memory import RecordedLocks, RecordedObjects, RecordedRuns
+from simulation.memory import RecordedChains, RecordedLocks, RecordedObjects, RecordedRuns
 from simulation.mutations import Mutation
 from simulation.scheduler import Ending, Process, Scheduler
 
 T = TypeVar("T")
 
-LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.0}
+LIMITS = {"init": 300.0, "orchestrator": 600.0, "watchdog": 60.0, "worker": 600.0, "broker": 20.0}
 """Time-outs of the functions, as in terraform/deploy/stack/functions.json."""
 
 RETRIES = {"init": 2, "orchestrator": 2, "watchdog": 2, "worker": 0}
@@ -125,6 +126,10 @@ class RunsPort:
         """Ask for the end of a run."""
         self._world.call("runs.request_cancel", lambda: self._runs.request_cancel(run_id, reason))
 
+    def request_stop(self, run_id: str, reason: str) -> None:
+        """Ask for the end of a run's commands."""
+        self._world.call("runs.request_stop", lambda: self._runs.request_stop(run_id, reason))
+
 
 class Threads:
     """Does independent calls side by side, as the engine's own threads do: what they do is interleaved."""
@@ -185,7 +190,7 @@ class Silent:
 class Build:
     """One CodeBuild build."""
 
-    work: Work
+    order: BuildOrder
     ended: bool = False
     stopping: bool = False
     process: Process | None = None
@@ -220,7 +225,11 @@ class World:
         self.builds: dict[str, Build] = {}
         self.executions: dict[tuple[str, int], Execution] = {}
         self.doors: dict[str, Callable[[dict[str, Any]], Any]] = {}
-        self.worker_door: Callable[[Work, str], object] = lambda work, execution: None
+        self.worker_door: Callable[[Work | BuildOrder, str], object] = lambda work, execution: None
+        self.chains = RecordedChains(mutation)
+        self.session_has_ended: Callable[[], bool] = lambda: False
+        self.trade_begins: Callable[[Trade], object] = lambda trade: None
+        self.traded: Callable[[Trade, TradeAnswer, Any], None] = lambda trade, answer, begun: None
         self.active: dict[str, int] = {}
         self.worker_starts: list[tuple[str, str, int]] = []
         self.result_written: Callable[[str], None] = lambda key: None
@@ -413,22 +422,22 @@ class WorkersService:
         self._note(work)
         self._world.invoke("worker", f"{work.run_id}/{work.order_num}", work.model_dump(mode="json"))
 
-    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
         """Start a build; the same dispatch gives the same one."""
-        self._note(work)
+        self._note(order)
         world = self._world
-        build_id = f"build:{work.run_id}-{work.order_num}-{work.dispatch}"
+        build_id = f"build:{order.run_id}-{order.order_num}-{order.dispatch}"
         if build_id in world.builds:
             return build_id
-        build = world.builds[build_id] = Build(work)
+        build = world.builds[build_id] = Build(order)
 
         def body() -> object:
-            return world.worker_door(work, build_id)
+            return world.worker_door(order, build_id)
 
         def ended(process: Process) -> None:
             build.ended = True
 
-        about = f"{work.run_id}/{work.order_num}"
+        about = f"{order.run_id}/{order.order_num}"
         late = world.random.random() < world.faults.profile.late
         delay = world.random.uniform(40.0, 700.0) if late else world.random.uniform(2.0, 40.0)
         build.process = world.run_function("build", about, body, ended, delay=delay, limit=float(timeout_seconds))
@@ -452,10 +461,50 @@ class WorkersService:
         builds = self._world.builds
         return frozenset(build_id for build_id in build_ids if build_id not in builds or builds[build_id].ended)
 
-    def _note(self, work: Work) -> None:
+    def _note(self, work: Work | BuildOrder) -> None:
         process = self._world.scheduler.current
         self._world.worker_started(work.run_id, work.order_num)
         self._world.worker_starts.append((work.run_id, work.order_num, process.root.number if process else 0))
+
+
+class BrokerService:
+    """Lambda, as the port ``Broker``: a function of its own, for whose answer the worker waits."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def trade(self, trade: Trade) -> TradeAnswer:
+        """Trade as the AWS adapter does: whatever goes wrong, the same trade may be sent again."""
+        try:
+            return self._world.call("broker.trade", lambda: self.invoke(trade))
+        except IacCiError as error:
+            raise PortFailed(f"no answer from the broker: {error.message}", retry_is_safe=True) from error
+
+    def invoke(self, trade: Trade) -> TradeAnswer:
+        """Call the function and wait for its end."""
+        world = self._world
+        ends: list[Process] = []
+        begun = world.trade_begins(trade)
+
+        def body() -> object:
+            answer = world.doors["broker"](trade.model_dump(mode="json"))
+            # What the broker has answered counts, whether the answer arrives or not.
+            world.traded(trade, TradeAnswer.from_stored(answer), begun)
+            return answer
+
+        def begin(go_on: Callable[[], None]) -> None:
+            def ended(process: Process) -> None:
+                ends.append(process)
+                go_on()
+
+            about = f"{trade.run_id}/{trade.order_num}"
+            world.run_function("broker", about, body, ended, delay=world.faults.latency())
+
+        world.scheduler.wait(begin)
+        (process,) = ends
+        if process.ending is not Ending.RETURNED:
+            raise PortFailed(f"the broker ended: {process.error}")
+        return TradeAnswer.from_stored(process.value)  # type: ignore[arg-type]
 
 
 class WatchdogsService:

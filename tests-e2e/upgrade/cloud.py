@@ -59,6 +59,9 @@ class Cloud:
         self.key_id = ""
         self.hold_results_of: frozenset[str] = frozenset()
         self.on_invoke: Callable[[str], None] = lambda function: None
+        self.call_now: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda function, event: {
+            "error": "it is missing"
+        }
         self._clients: dict[str, Any] = {}
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_Quiet)
@@ -194,6 +197,8 @@ class Cloud:
         if path.startswith("/code-host/"):
             return self._code_host(method, path, environ, start_response)
         if (invoked := _INVOKE.fullmatch(path)) is not None:
+            if environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "RequestResponse":
+                return self._answered_at_once(invoked[1], _json(environ), start_response)
             self.on_invoke(invoked[1])
             self.after(0.1, "call", function=invoked[1], event=_json(environ), tries=0)
             return _answer(start_response, 202, None)
@@ -218,6 +223,14 @@ class Cloud:
         if written and seen[0].startswith("2"):
             self._written(written)
         return said
+
+    def _answered_at_once(self, function: str, event: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        said = self.call_now(function, event)
+        if "error" not in said:
+            return _answer(start_response, 200, said["answer"])
+        failed = [("Content-Type", "application/json"), ("X-Amz-Function-Error", "Unhandled")]
+        start_response("200 OK", failed)
+        return [json.dumps({"errorMessage": said["error"]}).encode()]
 
     def _written(self, path: str) -> None:
         bucket, _, key = path.removeprefix("/").partition("/")
@@ -246,10 +259,13 @@ class Cloud:
             build_id = f"worker:{asked['idempotencyToken']}"
             if build_id not in self.builds:
                 self.builds[build_id] = "IN_PROGRESS"
-                (variable,) = asked["environmentVariablesOverride"]
-                # The text itself, so that a recording can be read, and addresses in it are found.
-                work = base64.b64decode(variable["value"]).decode()
-                self.after(_BUILD_SECONDS, "build", build_id=build_id, work=work)
+                given = {variable["name"]: variable["value"] for variable in asked["environmentVariablesOverride"]}
+                if "IAC_CI_WORK" in given:
+                    # The text itself, so that a recording can be read, and addresses in it are found.
+                    work = base64.b64decode(given["IAC_CI_WORK"]).decode()
+                    self.after(_BUILD_SECONDS, "build", build_id=build_id, work=work)
+                else:
+                    self.after(_BUILD_SECONDS, "build", build_id=build_id, variables=given)
             return _answer(start_response, 200, {"build": {"id": build_id}})
         if action == "BatchGetBuilds":
             known = [build_id for build_id in asked["ids"] if build_id in self.builds]

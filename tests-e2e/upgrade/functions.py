@@ -22,14 +22,15 @@ HANDLERS = {
     "orchestrator": "iac_ci_orchestrator.handler",
     "watchdog": "iac_ci_watchdog.handler",
     "worker": "iac_ci_worker.handler",
+    "broker": "iac_ci_broker.handler",
 }
 
 
 def build(event: dict[str, Any]) -> int:
-    """Run the worker as CodeBuild does: the work is in the environment."""
+    """Run the worker as CodeBuild does: the order is in the environment."""
     from iac_ci_worker.codebuild import main
 
-    os.environ["IAC_CI_WORK"] = event["work"]
+    os.environ.update(event["variables"])
     os.environ["CODEBUILD_BUILD_ID"] = event["build_id"]
     code = main(["run"])
     if code:

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,40 @@ MAX_STEPS = 120
 CURRENT = tuple(sorted(str(path) for path in ROOT.glob("packages/*/src")))
 
 
+class _Process:
+    """A process that answers one call after another."""
+
+    def __init__(self, begin: Callable[[], subprocess.Popen[str]], cloud: Cloud) -> None:
+        self._begin, self._cloud = begin, cloud
+        self._process: subprocess.Popen[str] | None = None
+
+    def stop(self) -> None:
+        """End the process as Lambda does: at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+
+    def call(self, function: str, event: Any) -> dict[str, Any]:
+        process = self._process = self._process or self._begin()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        call = {"function": function, "event": event, "now": self._cloud.now.isoformat()}
+        process.stdin.write(json.dumps(call) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            process.wait()
+            self._process = None
+            return {"error": "the process died"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
 class Version:
     """The functions of one version in a process of their own."""
 
@@ -32,7 +66,19 @@ class Version:
         self._cloud, self._folder, self._sources = cloud, folder, sources
         self.starts = folder / "starts"
         self.starts.touch()
-        self._process: subprocess.Popen[str] | None = None
+        self._calling = _Process(self._begin, cloud)
+        self._answering = _Process(self._begin, cloud)
+
+    def _begin(self) -> subprocess.Popen[str]:
+        with (self._folder / "log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("functions.py"))],
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
 
     def _environment(self) -> dict[str, str]:
         host = {"git.example": {"kind": "github", "api_url": f"{self._cloud.url}/code-host"}}
@@ -59,6 +105,7 @@ class Version:
             "IAC_CI_INIT_FUNCTION": "init",
             "IAC_CI_WORKER_FUNCTION": "worker",
             "IAC_CI_WORKER_PROJECT": "worker",
+            "IAC_CI_BROKER_FUNCTION": "broker",
             "IAC_CI_WEBHOOK_SECRETS": '["ssm:/iac-ci/acme/webhook-secret"]',
             "IAC_CI_CODE_HOSTS": json.dumps(host),
             "IAC_CI_COMMAND_ENVIRONMENT": json.dumps({"STARTS": str(self.starts)}),
@@ -66,48 +113,21 @@ class Version:
 
     @contextmanager
     def running(self) -> Iterator[Version]:
+        """Begin with no process; functions that wait for another function's answer get it from a second process."""
+        self._cloud.call_now = self._answering.call
         try:
             yield self
         finally:
-            self.stop()
-
-    def stop(self) -> None:
-        """End the process as Lambda does: at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+            self._calling.stop()
+            self._answering.stop()
 
     def stop_from_outside(self) -> None:
         """Kill the process in the middle of a call, whose caller then sees that it died."""
-        assert self._process is not None
-        self._process.kill()
+        self._calling.kill()
 
     def call(self, function: str, event: Any) -> dict[str, Any]:
         """Call a function; give its answer or its error. A process that died is an error, and the next is a new one."""
-        if self._process is None:
-            with (self._folder / "log").open("a") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, str(Path(__file__).with_name("functions.py"))],
-                    env=self._environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                )
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        call = {"function": function, "event": event, "now": self._cloud.now.isoformat()}
-        process.stdin.write(json.dumps(call) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        if not line:
-            process.wait()
-            self._process = None
-            return {"error": "the process died"}
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return self._calling.call(function, event)
 
     def log(self) -> str:
         path = self._folder / "log"
@@ -183,8 +203,10 @@ class Player:
         self.cloud.after(60, "poll", name=due["name"])
 
     def _build(self, due: dict[str, Any]) -> None:
-        work = base64.b64encode(due["work"].encode()).decode()
-        said = self.version.call("build", {"build_id": due["build_id"], "work": work})
+        variables = due.get("variables")
+        if variables is None:
+            variables = {"IAC_CI_WORK": base64.b64encode(due["work"].encode()).decode()}
+        said = self.version.call("build", {"build_id": due["build_id"], "variables": variables})
         self.cloud.builds[due["build_id"]] = "FAILED" if "error" in said else "SUCCEEDED"
 
     def _put(self, due: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ def stored_names() -> dict[str, Any]:
         "fields of stored shapes": fields(),
         "values of stored fields": _values(),
         "kinds of events of a run": sorted(event.JOB_KINDS),
+        "kinds of events of an order": sorted(event.ORDER_KINDS),
         "environment variables of functions": {
             name: sorted(function["environment"]) for name, function in functions.items()
         },
@@ -83,7 +84,7 @@ def _settings() -> list[str]:
 
 def _builds() -> list[str]:
     project = _read("builds.json")["projects"]["worker"]
-    return sorted([project["work_variable"], *project["environment"]])
+    return sorted([*project["order_variables"], *project["former_variables"], *project["environment"]])
 
 
 def _object_keys() -> list[str]:
@@ -105,6 +106,7 @@ def _row_keys() -> list[str]:
     made = [
         keys.run_lock(_RUN),
         keys.delivery("api", "key/ID"),
+        keys.ticket_chain(_RUN, "0001", "1767225600000"),
         keys.pull_request_ledger("HOST/PATH", 7),
         keys.branch_ledger("HOST/PATH", "BRANCH"),
         keys.event_sort("ORDER", 1, "KIND"),

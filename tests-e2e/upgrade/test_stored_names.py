@@ -6,8 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from iac_ci_common.models.event import JOB_KINDS
-from iac_ci_common.states import OrderState
+from iac_ci_common.models.event import JOB_KINDS, ORDER_KINDS
 from upgrade.shapes import fields
 from upgrade.stored_names import flat, recorded_names, stored_names, under_present_names
 
@@ -64,4 +63,4 @@ def test_every_kind_of_event_that_is_written_is_recorded():
             written.update(re.findall(r'\bkind="([a-z_]+)"|\bfailed\["([a-z_]+)"\]', path.read_text("utf-8")))
     kinds = {name for pair in written for name in pair if name}
     assert kinds >= {"accepted", "nudged", "comment_failed"}
-    assert kinds <= JOB_KINDS | {state.value for state in OrderState}
+    assert kinds <= JOB_KINDS | ORDER_KINDS

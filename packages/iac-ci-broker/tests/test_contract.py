@@ -35,6 +35,7 @@ from iac_ci_common.testing.tables import make_table
 from iac_ci_common.tickets import digest, new_ticket
 
 DISPATCH = str(int(START.timestamp() * 1000))
+EXECUTION = f"{DISPATCH}:call:random"
 
 
 class FunctionClient:
@@ -80,7 +81,7 @@ class World:
         assert self.runs.apply([Transition(order, self.order)]) == ()
 
     def trade(self, ticket: str, following: str, **fields: Any) -> Any:
-        values = {"run_id": RUN_ID, "order_num": "0001", "dispatch": DISPATCH}
+        values = {"run_id": RUN_ID, "order_num": "0001", "dispatch": DISPATCH, "execution": EXECUTION}
         return self.broker.trade(Trade(**(values | fields), ticket=ticket, next_sha256=digest(following)))
 
     def end(self) -> None:
@@ -192,10 +193,10 @@ def test_time_that_is_over_is_refused(world):
     assert world.trade(world.ticket, new_ticket()).refusal is Refusal.ENDED
 
 
-def test_a_cancelled_run_asks_its_workers_to_stop(world):
-    world.runs.request_cancel(RUN_ID, "wrong branch")
+def test_a_stopped_run_asks_its_workers_to_stop(world):
+    world.runs.request_stop(RUN_ID, "wrong branch")
     answer = world.trade(world.ticket, new_ticket())
-    assert answer.stop == "the run was cancelled: wrong branch"
+    assert answer.stop == "the run was stopped: wrong branch"
     assert answer.urls is not None
 
 
@@ -250,20 +251,20 @@ def test_no_url_outlives_the_last_moment_at_which_its_order_may_report(aws):
     assert query(urls.package)["X-Amz-Expires"] == str(limits.STOP_GRACE_SECONDS)
 
 
-def claimed(world, by, dispatch):
-    claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=by, claimed_at=START, execution=f"{dispatch}:call:random")
+def claimed(world, by, execution):
+    claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=by, claimed_at=START, execution=execution)
     world.objects.put(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
 
 
-def test_after_the_claim_only_its_dispatch_is_served(aws):
-    claimed(aws, Reporter.WORKER, "1767225999999")
-    assert aws.trade(aws.ticket, new_ticket()).refusal is Refusal.TAKEN
-    claimed(aws, Reporter.WORKER, DISPATCH)
+@pytest.mark.parametrize("execution", ["1767225999999:call:random", f"{DISPATCH}:call:other"])
+def test_after_the_claim_only_its_worker_is_served_and_a_refused_one_takes_no_ticket(aws, execution):
+    claimed(aws, Reporter.WORKER, EXECUTION)
+    assert aws.trade(aws.ticket, new_ticket(), execution=execution).refusal is Refusal.TAKEN
     assert aws.trade(aws.ticket, new_ticket()).refusal is None
 
 
 def test_a_claim_from_outside_ends_the_chain(aws):
-    claimed(aws, Reporter.WATCHDOG, "")
+    claimed(aws, Reporter.WATCHDOG, None)
     assert aws.trade(aws.ticket, new_ticket()).refusal is Refusal.ENDED
 
 

@@ -20,9 +20,14 @@ OTHER = "1767225630000"
 ZERO, ONE, TWO, THREE = ("0" * 64, "1" * 64, "2" * 64, "3" * 64)
 
 
-def trade(ticket=ZERO, following=ONE, dispatch=DISPATCH, **fields):
+def trade(ticket=ZERO, following=ONE, dispatch=DISPATCH, call="call"):
     return Trade(
-        run_id=RUN_ID, order_num="0001", dispatch=dispatch, ticket=ticket, next_sha256=digest(following), **fields
+        run_id=RUN_ID,
+        order_num="0001",
+        dispatch=dispatch,
+        ticket=ticket,
+        next_sha256=digest(following),
+        execution=f"{dispatch}:{call}:random",
     )
 
 
@@ -68,7 +73,7 @@ SERVED = {
     "the first trade makes the chain": (Case(), None),
     "the present ticket moves it": (Case(trade(ONE, TWO), chain=chain()), digest(ONE)),
     "a dispatching order, whose worker was faster": (Case(order=order(status=OrderState.DISPATCHING)), None),
-    "the claim's dispatch": (Case(trade(ONE, TWO), chain=chain(), claim=claim()), digest(ONE)),
+    "the claim's worker": (Case(trade(ONE, TWO), chain=chain(), claim=claim()), digest(ONE)),
     "a dispatch whose first ticket the row has dropped": (
         Case(trade(ONE, TWO), order=order(tickets=()), chain=chain()),
         digest(ONE),
@@ -105,6 +110,7 @@ REFUSED = {
     "an older ticket with its own next one": (Case(trade(ZERO, ONE), chain=chain(TWO, ONE)), Refusal.USED, True),
     "a ticket traded for itself": (Case(trade(ZERO, ZERO)), Refusal.USED, True),
     "another dispatch after the claim": (Case(claim=claim(dispatch=OTHER)), Refusal.TAKEN, False),
+    "another worker of the dispatch after the claim": (Case(trade(call="other"), claim=claim()), Refusal.TAKEN, False),
     "a claim of the watchdog": (Case(claim=claim(Reporter.WATCHDOG)), Refusal.ENDED, False),
     "a claim of the orchestrator": (Case(claim=claim(Reporter.ORCHESTRATOR)), Refusal.ENDED, False),
     "an ended run": (Case(run=run_row(status=RunState.FAILED)), Refusal.ENDED, False),
@@ -131,12 +137,14 @@ def test_refused(name):
 
 
 STOPPED = {
-    "a cancelled run": (Case(run=run_row(cancel_reason="wrong branch")), "the run was cancelled: wrong branch"),
+    "a stopped run": (Case(run=run_row(stop_reason="wrong branch")), "the run was stopped: wrong branch"),
+    "a cancelled run, whose running orders finish": (Case(run=run_row(cancel_reason="wrong branch")), None),
     "the run's deadline": (
-        Case(order=order(order_deadline=START + timedelta(hours=1)), at=START + timedelta(hours=1)),
+        Case(order=order(order_deadline=START + timedelta(hours=1)), at=START + timedelta(hours=1, seconds=10)),
         "the run reached its job_timeout",
     ),
-    "the order's deadline": (Case(at=START + timedelta(minutes=30)), "the order reached its time-out"),
+    "the order's deadline": (Case(at=START + timedelta(minutes=30, seconds=10)), "the order reached its time-out"),
+    "a deadline that the worker keeps by itself": (Case(at=START + timedelta(minutes=30)), None),
     "nothing": (Case(), None),
 }
 

@@ -91,7 +91,14 @@ def test_the_broker_trades_and_moves_no_order(cloud: LocalCloud) -> None:
 @pytest.mark.parametrize("role", ["worker", "worker-build"])
 def test_a_worker_invokes_the_broker(cloud: LocalCloud, role: str) -> None:
     invoke = session(cloud, role)("lambda").invoke
-    trade = {"run_id": RUN, "order_num": "0001", "dispatch": "1", "ticket": "a" * 64, "next_sha256": "b" * 64}
+    trade = {
+        "run_id": RUN,
+        "order_num": "0001",
+        "dispatch": "1",
+        "ticket": "a" * 64,
+        "next_sha256": "b" * 64,
+        "execution": "",
+    }
     answer = invoke(FunctionName=cloud.stack.names.resource("broker"), Payload=json.dumps(trade).encode())
     assert json.loads(answer["Payload"].read())["refusal"] == "unknown"
     for name in ("init-job", "orchestrator"):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_common import keys
-from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common import keys, limits
+from iac_ci_common.errors import PortFailed, Throttled, UrlExpired
 from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.models.work import BuildOrder
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID
+from iac_ci_common.tickets import digest
 from iac_ci_orchestrator.s3_events import wake_ups
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -306,13 +308,63 @@ def test_codebuild_orders_are_built():
     assert engine.workers.stopped == []
 
 
-def test_urls_live_as_long_as_the_order_may_take_wherever_it_waited():
+def test_a_worker_is_invoked_with_urls_of_minutes_wherever_its_order_waited():
     engine = Engine([{"timeout": 500}])
     engine.clock.advance(3000)
     engine.wake()
     (work,) = engine.workers.lambda_works
-    engine.clock.advance(500 + 60)
+    # Never beyond the last moment at which the order may report.
+    engine.clock.advance(600 + 60)
     engine.objects.use_url(work.urls.result, b"{}")
+    engine.clock.advance(1)
+    with pytest.raises(UrlExpired):
+        engine.objects.use_url(work.urls.log, b"{}")
+
+
+def test_presign_expiry_caps_the_life_of_the_first_urls():
+    engine = Engine([{}], presign_expiry=60)
+    engine.wake()
+    (work,) = engine.workers.lambda_works
+    engine.clock.advance(61)
+    with pytest.raises(UrlExpired):
+        engine.objects.use_url(work.urls.claim, b"{}")
+
+
+@pytest.mark.parametrize("target", ["lambda", "codebuild"])
+def test_each_dispatch_has_a_ticket_of_which_the_row_holds_the_digest_only(target):
+    engine = Engine([{"execution_target": target}])
+    engine.wake()
+    (sent,) = engine.workers.lambda_works or engine.workers.builds.values()
+    (row,) = engine.runs.read(RUN_ID).orders
+    assert row.first_ticket(sent.dispatch) == digest(sent.ticket)
+    assert sent.ticket not in row.model_dump_json()
+    assert sent.ticket not in repr(sent)
+
+
+def test_a_repeated_dispatch_has_another_ticket_and_the_row_keeps_the_last_sixteen():
+    def busy(name):
+        if name == "workers.start_lambda":
+            raise Throttled("busy")
+
+    engine = Engine([{}], before=busy)
+    tickets = []
+    for _ in range(limits.MAX_TICKETS + 3):
+        with pytest.raises(Throttled):
+            engine.wake()
+        engine.clock.advance(limits.LEASE_SECONDS + 1)
+        (row,) = engine.runs.read(RUN_ID).orders
+        tickets.append(row.tickets[-1])
+    assert len(set(tickets)) == len(tickets)
+    assert row.tickets == tuple(tickets[-limits.MAX_TICKETS :])
+    assert row.first_ticket(row.dispatch) is not None
+
+
+def test_the_variables_of_a_build_are_short():
+    engine = Engine([{"execution_target": "codebuild"}])
+    engine.wake()
+    (build,) = engine.workers.builds.values()
+    assert sum(len(name) + len(value) for name, value in build.variables().items()) < 300
+    assert BuildOrder.from_variables(build.variables()) == build
 
 
 def test_a_wide_run_costs_few_calls_of_the_orchestrator():

@@ -13,7 +13,7 @@ from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.limits import LEASE_SECONDS
-from iac_ci_common.models.work import Work
+from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.testing import Sequential
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID
 from iac_ci_orchestrator.batching import ROUND, in_rounds
@@ -152,6 +152,7 @@ WORK = Work.model_validate(
         "urls": {"package": "p", "claim": "c", "claim_check": "k", "log": "l", "result": "r"},
     }
 )
+BUILD = BuildOrder(run_id=RUN_ID, order_num="0001", dispatch="1", ticket="a" * 64)
 REFUSALS = [
     ("lambda", "invoke", "TooManyRequestsException", 429),
     ("lambda", "invoke", "ResourceConflictException", 409),
@@ -171,7 +172,7 @@ def test_what_aws_refuses_with_where_a_limit_is_reached_may_be_tried_again(servi
     workers = AwsWorkers(lambda: client, lambda: client, "worker", "worker")
     calls = {
         "invoke": lambda: workers.start_lambda(WORK),
-        "start_build": lambda: workers.start_build(WORK, timeout_seconds=60),
+        "start_build": lambda: workers.start_build(BUILD, timeout_seconds=60),
         "start_execution": lambda: StepFunctionWatchdogs(client, "arn").start(RUN_ID, 1),
     }
     with Stubber(client) as stubber:

@@ -5,9 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from iac_ci_common.errors import NotFound, PortFailed
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
 from iac_ci_common.models.result import Claim, Reporter, Result
-from iac_ci_common.models.work import WorkUrls
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_worker.presigned import HttpPresignedObjects
@@ -30,9 +29,10 @@ class Bucket(BaseHTTPRequestHandler):
 
     def trouble(self):
         trouble = self.troubles.pop(0) if self.troubles else ""
-        if trouble.isdigit():
-            self.answer(int(trouble))
-        return trouble
+        status, _, code = trouble.partition(" ")
+        if status.isdigit():
+            self.answer(int(status), f"<Error><Code>{code}</Code></Error>".encode() if code else b"")
+        return status if status.isdigit() else trouble
 
     def do_GET(self):
         if not self.trouble().isdigit():
@@ -71,15 +71,14 @@ def bucket():
     thread.join()
 
 
-def urls(bucket):
-    base = bucket.base
-    return WorkUrls(
-        package=f"{base}/package",
-        claim=f"{base}/claim",
-        claim_check=f"{base}/claim",
-        log=f"{base}/log",
-        result=f"{base}/result",
-    )
+def takes(exchange, bucket, mine):
+    """Claim as the worker does."""
+    url = f"{bucket.base}/claim"
+    try:
+        exchange.create_claim(url, mine)
+    except AlreadyExists:
+        return exchange.read_claim(url) == mine
+    return True
 
 
 @pytest.fixture
@@ -98,56 +97,83 @@ def result():
 
 
 def test_the_first_claim_counts(bucket, exchange):
-    assert exchange.claim(urls(bucket), claim("one"))
-    assert not exchange.claim(urls(bucket), claim("two"))
+    assert takes(exchange, bucket, claim("one"))
+    assert not takes(exchange, bucket, claim("two"))
 
 
 @pytest.mark.parametrize("trouble", ["500", "503", "409", "429"])
 def test_a_claim_is_tried_again(bucket, exchange, trouble):
     bucket.troubles[:] = [trouble, trouble]
-    assert exchange.claim(urls(bucket), claim())
+    assert takes(exchange, bucket, claim())
 
 
 def test_a_claim_whose_answer_was_lost_is_known_again(bucket, exchange):
     bucket.troubles[:] = ["lose the answer"]
-    assert exchange.claim(urls(bucket), claim())
+    assert takes(exchange, bucket, claim())
 
 
 def test_anothers_claim_is_not_taken_for_ones_own(bucket, exchange):
-    assert exchange.claim(urls(bucket), claim("other"))
+    assert takes(exchange, bucket, claim("other"))
     bucket.troubles[:] = ["500"]
-    assert not exchange.claim(urls(bucket), claim("mine"))
+    assert not takes(exchange, bucket, claim("mine"))
 
 
 def test_a_claim_that_cannot_be_settled_is_an_error_that_shows_no_url(bucket, exchange):
     bucket.troubles[:] = ["500"] * 5
     with pytest.raises(PortFailed) as failed:
-        exchange.claim(urls(bucket), claim())
+        takes(exchange, bucket, claim())
     assert "http://" not in str(failed.value)
 
 
-def test_an_expired_url_is_not_tried_again(bucket, exchange):
-    bucket.troubles[:] = ["403", "unused"]
-    with pytest.raises(PortFailed):
-        exchange.report(urls(bucket), result())
+USES = {
+    "claim": lambda exchange, base, path: exchange.create_claim(f"{base}/claim", claim()),
+    "claim check": lambda exchange, base, path: exchange.read_claim(f"{base}/claim"),
+    "package": lambda exchange, base, path: exchange.fetch(f"{base}/package", path),
+    "log": lambda exchange, base, path: exchange.store_log(f"{base}/log", path),
+    "result": lambda exchange, base, path: exchange.report(f"{base}/result", b"{}"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("trouble", ["400 ExpiredToken", "403", "403 AccessDenied", "403 RequestTimeTooSkewed"])
+def test_an_ended_url_is_named_and_not_tried_again(bucket, exchange, tmp_path, use, trouble):
+    (tmp_path / "file").write_bytes(b"content")
+    bucket.troubles[:] = [trouble, "unused"]
+    with pytest.raises(UrlExpired):
+        USES[use](exchange, bucket.base, tmp_path / "file")
     assert bucket.troubles == ["unused"]
+
+
+@pytest.mark.parametrize("trouble", ["400", "400 InvalidToken", "400 EntityTooLarge", "411"])
+def test_another_refusal_is_no_ended_url(bucket, exchange, trouble):
+    bucket.troubles[:] = [trouble]
+    with pytest.raises(PortFailed) as failed:
+        exchange.report(f"{bucket.base}/result", b"{}")
+    assert not isinstance(failed.value, UrlExpired)
+
+
+def test_a_url_that_ends_while_its_use_is_repeated_is_named(bucket, exchange):
+    bucket.troubles[:] = ["503", "lose the answer", "400 ExpiredToken"]
+    with pytest.raises(UrlExpired):
+        exchange.create_claim(f"{bucket.base}/claim", claim())
+    assert takes(exchange, bucket, claim())
 
 
 def test_results_and_logs_arrive_also_at_the_second_try(bucket, exchange, tmp_path):
     (tmp_path / "log").write_bytes(b"x" * 100_000)
     bucket.troubles[:] = ["503"]
-    exchange.store_log(urls(bucket), tmp_path / "log")
+    exchange.store_log(f"{bucket.base}/log", tmp_path / "log")
     assert bucket.objects["/log"] == b"x" * 100_000
     bucket.troubles[:] = ["lose the answer"]
-    exchange.report(urls(bucket), result())
-    exchange.report(urls(bucket), result())
+    exchange.report(f"{bucket.base}/result", result().model_dump_json().encode())
+    exchange.report(f"{bucket.base}/result", result().model_dump_json().encode())
     assert Result.model_validate_json(bucket.objects["/result"]) == result()
 
 
 def test_archives_are_fetched_into_private_files(bucket, exchange, tmp_path):
     bucket.objects["/package"] = b"content"
     bucket.troubles[:] = ["500"]
-    exchange.fetch(urls(bucket).package, tmp_path / "exec.zip")
+    exchange.fetch(f"{bucket.base}/package", tmp_path / "exec.zip")
     assert (tmp_path / "exec.zip").read_bytes() == b"content"
     assert (tmp_path / "exec.zip").stat().st_mode & 0o077 == 0
     with pytest.raises(NotFound):

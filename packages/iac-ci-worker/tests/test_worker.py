@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
@@ -12,15 +13,18 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.errors import AlreadyExists, PortFailed
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
 from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.models.result import Claim, Reporter, Result
-from iac_ci_common.models.work import Work, WorkUrls
+from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.packing import write
+from iac_ci_common.ports import Transition
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
-from iac_ci_common.testing import FakeClock, MemoryLogger, MemoryObjects, MemorySealer
-from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryObjects, MemoryRuns, MemorySealer
+from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_common.tickets import digest, new_ticket
+from iac_ci_common.work_urls import invocation_urls
 from iac_ci_worker import log_writer
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome, log_tail, seconds_left, verdict
@@ -30,6 +34,7 @@ from iac_ci_worker.settings import WorkerSettings
 
 SECRET = "planted-worker-secret"
 PLACE = (RUN_ID, "0001")
+DISPATCH = str(int(START.timestamp() * 1000))
 
 
 class MemoryExchange:
@@ -38,24 +43,53 @@ class MemoryExchange:
     def __init__(self, objects):
         self.objects = objects
         self.log_fails = False
+        self.sessions_end_at = None
 
-    def claim(self, urls, claim):
-        try:
-            self.objects.use_url(urls.claim, claim.model_dump_json().encode())
-        except AlreadyExists:
-            return False
-        return True
+    def create_claim(self, url, claim):
+        self.ends_at("claim")
+        self.objects.use_url(url, claim.model_dump_json().encode())
+        self.ends_at("after claim")
+
+    def read_claim(self, url):
+        self.ends_at("claim check")
+        body = self.objects.use_url(url)
+        return Claim.model_validate_json(body) if body != b"{}" else None
 
     def fetch(self, url, path):
+        self.ends_at(path.name)
         path.write_bytes(self.objects.use_url(url))
 
-    def store_log(self, urls, path):
+    def store_log(self, url, path):
+        self.ends_at("log")
         if self.log_fails:
-            raise PortFailed("the log: HTTP 403")
-        self.objects.use_url(urls.log, path.read_bytes())
+            raise PortFailed("the log: HTTP 500")
+        self.objects.use_url(url, path.read_bytes())
 
-    def report(self, urls, result):
-        self.objects.use_url(urls.result, result.model_dump_json().encode())
+    def report(self, url, result):
+        self.ends_at("result")
+        with contextlib.suppress(AlreadyExists):
+            self.objects.use_url(url, result)
+
+    def ends_at(self, step):
+        """End the session that signed the URLs, once, at this step."""
+        if self.sessions_end_at == step:
+            self.sessions_end_at = None
+            self.objects.end_sessions()
+            if step == "after claim":
+                raise UrlExpired("the claim: its answer was lost, and the repetition met an ended session")
+
+
+class Beats:
+    """Beats ``beats`` times, before the commands."""
+
+    def __init__(self):
+        self.beats = 0
+
+    @contextlib.contextmanager
+    def during(self, beat):
+        for _ in range(self.beats):
+            beat()
+        yield
 
 
 class World:
@@ -80,7 +114,13 @@ class World:
         self.put_zip(keys.package(*PLACE), files)
         self.code = None
         self.timeout = timeout
-        ports = WorkerPorts(self.clock, self.exchange, self.sealer, BashRunner(grace_seconds=grace), self.logger)
+        self.runs, self.ticket = MemoryRuns(), new_ticket()
+        self.broker = MemoryBroker(self.runs, self.objects, self.clock)
+        self.heartbeat = Beats()
+        ports = WorkerPorts(
+            self.clock, self.exchange, self.sealer, BashRunner(grace_seconds=grace), self.broker, self.heartbeat,
+            self.logger, self.clock.advance,
+        )  # fmt: skip
         self.worker = Worker(ports, WorkerSettings(**({"command_path": os.environ["PATH"]} | (settings or {}))))
 
     def put_zip(self, key, files):
@@ -93,27 +133,40 @@ class World:
         self.put_zip(keys.code(self.code), files)
         return self
 
-    def work(self):
-        get, put = self.objects.presign_get, self.objects.presign_put
+    def dispatched(self, **run):
+        """Store the order as it is dispatched, and return its row."""
+        order = order_row(1, timeout=self.timeout, code_sha256=self.code)
+        sent = order.model_copy(
+            update={
+                "status": OrderState.DISPATCHING,
+                "dispatched_at": START,
+                "order_deadline": START + timedelta(seconds=300),
+                "tickets": (f"{DISPATCH}:{digest(self.ticket)}",),
+            }
+        )
+        self.runs.insert(run_row(**run), [order], [])
+        self.runs.apply([Transition(order, sent)])
+        return sent
+
+    def work(self, **run):
+        order = self.dispatched(**run)
         return Work(
             run_id=RUN_ID,
             order_num="0001",
             trace_id="0" * 16,
-            dispatch="here",
+            dispatch=DISPATCH,
             timeout=self.timeout,
-            not_after=START + timedelta(seconds=300),
-            urls=WorkUrls(
-                package=get(keys.package(*PLACE), seconds=600),
-                code=get(keys.code(self.code), seconds=600) if self.code else None,
-                claim=put(keys.claim(*PLACE), seconds=600, create_once=True),
-                claim_check=get(keys.claim(*PLACE), seconds=600),
-                log=put(keys.log(*PLACE), seconds=600, create_once=False),
-                result=put(keys.result(*PLACE), seconds=600, create_once=True),
-            ),
+            not_after=order.order_deadline,
+            urls=invocation_urls(self.objects, order, seconds=600),
+            ticket=self.ticket,
         )
 
-    def run(self):
-        self.worker.run(self.work())
+    def build(self, **run):
+        self.dispatched(**run)
+        return BuildOrder(run_id=RUN_ID, order_num="0001", dispatch=DISPATCH, ticket=self.ticket)
+
+    def run(self, **run):
+        self.worker.run(self.work(**run))
         return self.result
 
     @property
@@ -249,6 +302,128 @@ def test_background_children_neither_hang_nor_outlive_the_order():
     assert time.monotonic() - began < 300
 
 
+LAMBDA_STEPS = ["claim", "after claim", "exec.zip", "code.zip", "log", "result"]
+
+
+@pytest.mark.parametrize("step", LAMBDA_STEPS)
+def test_a_session_that_ends_at_any_step_of_a_lambda_order_changes_nothing(step):
+    world = World(["cat main.tf"]).with_code({"main.tf": b"content"})
+    world.exchange.sessions_end_at = step
+    result = world.run()
+    assert (result.status, result.log_stored) == (OrderState.SUCCEEDED, True)
+    assert "content" in world.log
+    assert world.broker.trades
+
+
+@pytest.mark.parametrize("step", [*LAMBDA_STEPS, None])
+def test_a_session_that_ends_at_any_step_of_a_build_changes_nothing(step):
+    world = World(["cat main.tf"]).with_code({"main.tf": b"content"})
+    world.exchange.sessions_end_at = step
+    assert world.worker.run_build(world.build()) is OrderState.SUCCEEDED
+    assert world.result.log_stored
+    claim = Claim.from_stored(world.objects.get(keys.claim(*PLACE)))
+    assert {trade.execution for trade in world.broker.trades} == {claim.execution}
+
+
+def test_a_short_lambda_order_trades_nothing():
+    world = World(["true"])
+    world.run()
+    assert world.broker.trades == []
+
+
+def test_uploads_have_the_length_that_their_url_was_traded_for():
+    world = World(["echo one"])
+    world.worker.run_build(world.build())
+    lengths = [(trade.log_bytes, trade.result_bytes) for trade in world.broker.trades]
+    assert lengths == [
+        (None, None),
+        (len(world.objects.get(keys.log(*PLACE))), None),
+        (None, len(world.objects.get(keys.result(*PLACE)))),
+    ]
+
+
+def test_each_trade_is_for_another_ticket_that_the_worker_drew():
+    world = World(["true"])
+    world.heartbeat.beats = 3
+    world.worker.run_build(world.build())
+    trades = world.broker.trades
+    assert len({trade.ticket for trade in trades}) == len(trades) == 6
+    assert [digest(trade.ticket) for trade in trades[1:]] == [trade.next_sha256 for trade in trades[:-1]]
+
+
+def test_a_build_whose_order_is_another_workers_leaves(temporary):
+    world = World(["echo ran"])
+    build = world.build()
+    assert world.worker.run_build(build) is OrderState.SUCCEEDED
+    # The first ticket is worth nothing any more.
+    assert world.worker.run_build(build) is None
+
+
+def test_a_stopped_run_stops_its_commands_and_the_order_says_so():
+    world = World(["sleep 3000", "echo never"])
+    world.heartbeat.beats = 1
+    result = world.run(stop_reason="wrong branch")
+    assert result.status is OrderState.CANCELLED
+    assert result.reason == "command 1 of 2 was stopped, because the run was stopped: wrong branch"
+    assert descendants() == []
+
+
+def test_a_build_of_a_stopped_run_runs_nothing():
+    world = World(["echo ran"])
+    assert world.worker.run_build(world.build(stop_reason="wrong branch")) is OrderState.CANCELLED
+    assert world.result.reason == "the run was stopped: wrong branch; nothing was run"
+    assert not world.objects.exists(keys.log(*PLACE))
+
+
+def test_an_order_that_was_ended_from_outside_stops_and_leaves():
+    world = World(["sleep 3000"])
+    order = world.dispatched()
+    build = BuildOrder(run_id=RUN_ID, order_num="0001", dispatch=DISPATCH, ticket=world.ticket)
+
+    @contextlib.contextmanager
+    def during(beat):
+        world.runs.apply([Transition(order, order.model_copy(update={"status": OrderState.TIMED_OUT}))])
+        beat()
+        yield
+
+    world.heartbeat.during = during
+    assert world.worker.run_build(build) is OrderState.CANCELLED
+    with pytest.raises(NotFound):
+        assert world.result
+    assert any("ended from outside" in message for _, message, _ in world.logger.lines)
+
+
+@pytest.mark.parametrize("failure", [PortFailed("no answer", retry_is_safe=True), RuntimeError("a bug")])
+def test_heartbeats_without_an_answer_end_nothing_and_are_shown(failure):
+    world = World(["echo done"])
+    world.heartbeat.beats = 10
+
+    def fail(trade):
+        raise failure
+
+    world.broker.trade = fail
+    assert world.run().status is OrderState.SUCCEEDED
+    shown = [fields for _, message, fields in world.logger.lines if message == "heartbeat without an answer"]
+    assert len(shown) == 10
+
+
+def test_the_work_of_a_version_before_tickets_is_run_and_trades_nothing():
+    world = World(["true"])
+    world.heartbeat.beats = 2
+    work = Work.from_stored(world.work().model_dump(exclude={"ticket"}, mode="json"))
+    assert work.ticket is None
+    assert world.worker.run(work) is OrderState.SUCCEEDED
+    assert world.broker.trades == []
+
+
+def test_an_ended_url_without_a_ticket_is_final():
+    world = World(["true"])
+    work = world.work().model_copy(update={"ticket": None})
+    world.exchange.sessions_end_at = "result"
+    with pytest.raises(UrlExpired):
+        world.worker.run(work)
+
+
 def test_a_log_that_cannot_be_stored_changes_nothing_about_the_end():
     world = World(["echo kept"])
     world.exchange.log_fails = True
@@ -347,7 +522,7 @@ def test_a_claim_names_its_execution():
     world = World(["true"])
     world.run()
     claim = Claim.model_validate_json(world.objects.get(keys.claim(*PLACE)))
-    assert claim.execution.startswith("here:")
+    assert claim.execution.startswith(f"{DISPATCH}:")
 
 
 def test_a_log_of_a_hundred_megabytes_is_kept_whole_its_end_shown_and_no_secret_in_it():

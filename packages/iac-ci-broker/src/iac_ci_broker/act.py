@@ -60,15 +60,15 @@ class Broker:
         raise Throttled("the chain of tickets changed during the trade", run_id=trade.run_id, order_num=trade.order_num)
 
     def _known(self, trade: Trade) -> Known:
-        ports, place = self._ports, (trade.run_id, trade.order_num)
+        ports, order_key = self._ports, (trade.run_id, trade.order_num)
         if trade.order_num == RUN_ORDER_NUM:
             return Known(None, None, None, None)
-        run, order = ports.runs.find_run(trade.run_id), ports.runs.find_order(*place)
+        run, order = ports.runs.find_run(trade.run_id), ports.runs.find_order(*order_key)
         try:
-            claim = Claim.from_stored(ports.objects.get(keys.claim(*place)))
+            claim = Claim.from_stored(ports.objects.get(keys.claim(*order_key)))
         except NotFound:
             claim = None
-        chain = ports.chains.read(*place, trade.dispatch)
+        chain = ports.chains.read(*order_key, trade.dispatch)
         return Known(run, order, claim, chain)
 
     def _answer(self, trade: Trade, served: Serve, now: datetime) -> TradeAnswer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iac_ci_common.limits import RETENTION_SECONDS
+from iac_ci_common.limits import KILL_GRACE_SECONDS, RETENTION_SECONDS
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.models.trade import Refusal, TicketChain
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
@@ -103,17 +103,22 @@ def _refused(trade: Trade, run: RunRow, order: OrderRow, claim: Claim | None, no
         return Refuse(Refusal.ENDED, "the order's time is over")
     if claim is not None and claim.claimed_by is not Reporter.WORKER:
         return Refuse(Refusal.ENDED, f"the {claim.claimed_by} ends the order")
-    if claim is not None and claim.dispatch != trade.dispatch:
-        return Refuse(Refusal.TAKEN, "a worker of another dispatch has the order")
+    # Lambda may deliver one invocation twice: the other worker's trade must not move the chain of the claim's.
+    if claim is not None and claim.execution != trade.execution:
+        return Refuse(Refusal.TAKEN, "another worker has the order")
     return None
 
 
 def _stop(run: RunRow, order: OrderRow, now: datetime) -> str | None:
-    """Return why the worker should stop its commands, None if it should go on."""
-    if run.cancel_reason is not None:
-        return f"the run was cancelled: {run.cancel_reason}"[:1024]
-    if now >= run.deadline:
+    """Return why the worker should stop its commands, None if it should go on.
+
+    A worker ends its commands at their time-out by itself; the wish to stop is for one that has not.
+    """
+    if run.stop_reason is not None:
+        return f"the run was stopped: {run.stop_reason}"[:1024]
+    late = now - timedelta(seconds=KILL_GRACE_SECONDS)
+    if late >= run.deadline:
         return "the run reached its job_timeout"
-    if order.order_deadline is not None and now >= order.order_deadline:
+    if order.order_deadline is not None and late >= order.order_deadline:
         return "the order reached its time-out"
     return None

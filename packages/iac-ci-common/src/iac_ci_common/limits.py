@@ -50,8 +50,8 @@ DEFAULT_JOB_SECONDS: Final = 3600
 MAX_PRESIGN_SECONDS: Final = 7 * 24 * 3600
 """Longest life of a SigV4 presigned URL (Amazon S3 User Guide, "Sharing objects with presigned URLs")."""
 
-PRESIGN_MARGIN_SECONDS: Final = 300
-"""Lifetime of a callback URL beyond its order's time-out: for the wait for a worker and for the report."""
+MIN_PRESIGN_SECONDS: Final = 60
+"""Shortest ``presign_expiry``: a worker must be able to use a URL before it ends."""
 
 URL_SECONDS: Final = 900
 """Longest life of a worker's URL, from the moment at which it is signed; ``presign_expiry`` may shorten it. A worker

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.trade import TicketChain, Trade, TradeAnswer
-    from iac_ci_common.models.work import Work
+    from iac_ci_common.models.work import BuildOrder, Work
 
 T = TypeVar("T")
 
@@ -155,6 +155,13 @@ class Runs(Protocol):
         """
         ...
 
+    def request_stop(self, run_id: str, reason: str) -> None:
+        """Set ``stop_reason`` on a run, so that the broker asks its workers to stop; the first reason stays.
+
+        Raises ``ConditionFailed`` for a run that has ended, and ``NotFound`` for one that has no rows (yet).
+        """
+        ...
+
 
 class RunLocks(Protocol):
     """The locks of runs, for the function that takes them. Adapters check expiry, because TTL deletes rows late."""
@@ -271,7 +278,7 @@ class Workers(Protocol):
         """Invoke the worker function asynchronously for an order."""
         ...
 
-    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
         """Start a CodeBuild build, idempotent by run, order and dispatch, and return its id."""
         ...
 

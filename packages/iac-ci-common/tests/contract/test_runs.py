@@ -7,7 +7,7 @@ import pytest
 from iac_ci_common.errors import ConditionFailed, IllegalTransition, NotFound
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
-from iac_ci_common.ports import RunRows, Transition
+from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued
 
@@ -195,6 +195,20 @@ def test_only_an_open_run_can_be_cancelled_and_only_once(adapters):
     adapters.runs.request_cancel(RUN_ID, "why")
     with pytest.raises(ConditionFailed):
         adapters.runs.request_cancel(RUN_ID, "again")
+
+
+def test_an_open_run_is_asked_to_stop_and_the_first_reason_stays(adapters):
+    rows = queued([{}])
+    with pytest.raises(NotFound):
+        adapters.runs.request_stop(RUN_ID, "too early")
+    adapters.runs.insert(*rows)
+    adapters.runs.request_stop(RUN_ID, "wrong branch")
+    adapters.runs.request_stop(RUN_ID, "again")
+    assert adapters.runs.read(RUN_ID).run.stop_reason == "wrong branch"
+    assert adapters.runs.read(RUN_ID).run.cancel_reason is None
+    adapters.runs.apply([Transition(rows.run, moved(rows.run, RunState.FAILED))])
+    with pytest.raises(ConditionFailed):
+        adapters.runs.request_stop(RUN_ID, "too late")
 
 
 def test_events_come_in_the_order_of_time(adapters):

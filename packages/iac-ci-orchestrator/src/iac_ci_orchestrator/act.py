@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ from iac_ci_orchestrator.batching import in_rounds
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
-from iac_ci_orchestrator.dispatch import Dispatcher
+from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
 from iac_ci_orchestrator.event_records import order_event, run_event
 from iac_ci_orchestrator.results import read_results
 
@@ -136,6 +136,7 @@ class Orchestrator:
             return _Pass(comment=comment)
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
         plan = decide(rows.run, rows.orders, results, ports.clock.now())
+        plan = replace(plan, dispatches=tuple(with_ticket(dispatch) for dispatch in plan.dispatches))
         refused = self._apply(plan)
         if plan.finish is not None and not refused:
             return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)

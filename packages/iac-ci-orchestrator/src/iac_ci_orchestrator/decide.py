@@ -40,12 +40,16 @@ class EndOrder:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """An order is dispatched; ``again`` is true if an earlier dispatch may have been interrupted."""
+    """An order is dispatched; ``again`` is true if an earlier dispatch may have been interrupted.
+
+    ``ticket`` is empty in a decision; it is drawn before the decision is applied.
+    """
 
     before: OrderRow
     after: OrderRow
     timeout: int
     again: bool = False
+    ticket: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

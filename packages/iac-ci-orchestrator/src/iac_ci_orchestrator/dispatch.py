@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iac_ci_common import keys
-from iac_ci_common.limits import MAX_PRESIGN_SECONDS, PRESIGN_MARGIN_SECONDS, STOP_GRACE_SECONDS, WORKER_MARGIN_SECONDS
+from iac_ci_common.limits import MAX_TICKETS, WORKER_MARGIN_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
-from iac_ci_common.models.work import Work, WorkUrls
+from iac_ci_common.models.work import BuildOrder, Work
+from iac_ci_common.tickets import digest, new_ticket
+from iac_ci_common.work_urls import invocation_urls, url_seconds
 
 if TYPE_CHECKING:
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.rows import RunRow
     from iac_ci_common.ports import Clock, Objects, Runs, Watchdogs, Workers
     from iac_ci_orchestrator.decide import Dispatch
 
@@ -45,35 +46,39 @@ class Dispatcher:
             number = self._runs.next_watchdog(run.run_id, number)
 
     def start(self, run: RunRow, dispatch: Dispatch) -> Started:
-        """Start one order's worker."""
+        """Start one order's worker.
+
+        A Lambda worker gets its first URLs with its invocation, so that a short order trades nothing.
+        """
         order = dispatch.after
-        work = self._work(run, order, dispatch.timeout)
         if order.target is ExecutionTarget.CODEBUILD:
-            return Started(self._workers.start_build(work, timeout_seconds=dispatch.timeout + WORKER_MARGIN_SECONDS))
-        self._workers.start_lambda(work)
+            build = BuildOrder(
+                run_id=order.run_id,
+                order_num=order.order_num,
+                dispatch=order.dispatch or "",
+                ticket=dispatch.ticket,
+            )
+            return Started(self._workers.start_build(build, timeout_seconds=dispatch.timeout + WORKER_MARGIN_SECONDS))
+        self._workers.start_lambda(self._work(run, dispatch))
         return Started()
 
-    def _work(self, run: RunRow, order: OrderRow, timeout: int) -> Work:
-        """Return the worker's message with URLs that are presigned now, without a call of a service."""
-        now = self._clock.now()
-        not_after = order.order_deadline or run.deadline
-        life = int((not_after - now).total_seconds()) + STOP_GRACE_SECONDS + PRESIGN_MARGIN_SECONDS
-        life = max(1, min(life, run.presign_expiry or MAX_PRESIGN_SECONDS, MAX_PRESIGN_SECONDS))
-        order_key = (order.run_id, order.order_num)
-        read, write = self._objects.presign_get, self._objects.presign_put
+    def _work(self, run: RunRow, dispatch: Dispatch) -> Work:
+        """Return the worker's message with URLs that are signed now, without a call of a service."""
+        order, now = dispatch.after, self._clock.now()
         return Work(
             run_id=order.run_id,
             order_num=order.order_num,
             trace_id=run.trace_id,
-            dispatch=str(int((order.dispatched_at or now).timestamp() * 1000)),
-            timeout=timeout,
-            not_after=not_after,
-            urls=WorkUrls(
-                package=read(keys.package(*order_key), seconds=life),
-                code=read(keys.code(order.code_sha256), seconds=life) if order.code_sha256 else None,
-                claim=write(keys.claim(*order_key), seconds=life, create_once=True),
-                claim_check=read(keys.claim(*order_key), seconds=life),
-                log=write(keys.log(*order_key), seconds=life, create_once=False),
-                result=write(keys.result(*order_key), seconds=life, create_once=True),
-            ),
+            dispatch=order.dispatch or "",
+            timeout=dispatch.timeout,
+            not_after=order.order_deadline or run.deadline,
+            urls=invocation_urls(self._objects, order, seconds=url_seconds(run, order, now)),
+            ticket=dispatch.ticket,
         )
+
+
+def with_ticket(dispatch: Dispatch) -> Dispatch:
+    """Return the dispatch with a new ticket, whose digest is in the row to write."""
+    ticket, order = new_ticket(), dispatch.after
+    tickets = (*order.tickets, f"{order.dispatch}:{digest(ticket)}")[-MAX_TICKETS:]
+    return replace(dispatch, after=order.model_copy(update={"tickets": tickets}), ticket=ticket)

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from iac_ci_common.errors import IacCiError
+from iac_ci_common.errors import AlreadyExists, IacCiError, TradeRefused
 from iac_ci_common.limits import LOG_TAIL_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.models.trade import Refusal
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
 from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.packages import Package, open_package
+from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands, Stopped
+from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.workspace import open_workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
     from iac_ci_common.models.changes import Changes
-    from iac_ci_common.models.work import Work
-    from iac_ci_common.ports import Clock, Logger, Sealer
+    from iac_ci_common.models.work import BuildOrder, Work
+    from iac_ci_common.ports import Broker, Clock, Logger, Sealer
+    from iac_ci_worker.heartbeat import Heartbeat
     from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.runner import Runner
     from iac_ci_worker.settings import WorkerSettings
@@ -40,7 +47,10 @@ class WorkerPorts:
     objects: PresignedObjects
     sealer: Sealer
     runner: Runner
+    broker: Broker
+    heartbeat: Heartbeat
     logger: Logger
+    wait: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +72,58 @@ class Worker:
         self._settings = settings
 
     def run(self, work: Work, *, call: str = "") -> OrderState | None:
-        """Run an order and return its state; return None, without running it, if another worker has the claim.
+        """Run an order and return its state; return None, without running it, if it is not this worker's to run.
 
         Raises ``PortFailed`` if the claim could not be decided (then nothing was run) or the result could not be
         written; then the watchdog reports the order.
         """
+        logger = self._logger(work)
+        return self._run_order(work, self._rights(work, call, logger), logger)
+
+    def run_build(self, order: BuildOrder, *, call: str = "") -> OrderState | None:
+        """Run the order of a build, which trades for its work first; return and raise as ``run`` does."""
+        logger = self._logger(order)
+        rights = self._rights(order, call, logger)
+        try:
+            work = rights.work()
+        except TradeRefused as refused:
+            logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
+            return None
+        return self._run_order(work, rights, logger)
+
+    def _logger(self, order: Work | BuildOrder) -> Logger:
+        return self._ports.logger.bind(run_id=order.run_id, order_num=order.order_num)
+
+    def _rights(self, order: Work | BuildOrder, call: str, logger: Logger) -> Rights:
         ports = self._ports
-        logger = ports.logger.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
+        # The random part distinguishes a claim whose answer was lost from another worker's claim.
+        execution = f"{order.dispatch}:{call.replace(':', '-')}:{secrets.token_hex(8)}"
+        return Rights(ports.broker, ports.clock, logger, order, execution=execution, wait=ports.wait)
+
+    def _run_order(self, work: Work, rights: Rights, logger: Logger) -> OrderState | None:
+        ports = self._ports
+        logger = logger.bind(trace_id=work.trace_id)
         claim = Claim(
             run_id=work.run_id,
             order_num=work.order_num,
             claimed_by=Reporter.WORKER,
             claimed_at=ports.clock.now(),
-            # The random part distinguishes a claim whose answer was lost from another worker's claim.
-            execution=f"{work.dispatch}:{call.replace(':', '-')}:{secrets.token_hex(8)}",
+            execution=rights.execution,
         )
-        if not ports.objects.claim(work.urls, claim):
-            logger.info("order already claimed")
+        try:
+            if not self._claims(rights, claim):
+                logger.info("order already claimed")
+                return None
+        except TradeRefused as refused:
+            logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
             return None
         with open_workspace() as workspace:
             started = ports.clock.now()
             redactor = Redactor([])
             try:
-                package = open_package(work, workspace, ports.objects, ports.sealer)
+                package = open_package(work, rights, workspace, ports.objects, ports.sealer)
                 redactor = redactor_of(package.manifest, package.secrets)
-                ran = self._run(work, workspace, package, redactor)
+                ran = self._run(work, rights, workspace, package, redactor)
             except Stopped:
                 ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was stopped", failed=True))
             except IacCiError as error:
@@ -94,18 +131,50 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - every outcome must be reported
                 logger.error("worker failed", error=redactor.text(repr(error)))
                 ran = _Ran(Verdict(OrderState.FAILED, f"the worker failed: {type(error).__name__}", failed=True))
-            self._report(work, workspace, ran, redactor, started)
+            self._report(work, rights, workspace, ran, redactor, started)
             return ran.verdict.status
 
-    def _run(self, work: Work, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
+    def _claims(self, rights: Rights, claim: Claim) -> bool:
+        """Create the claim and return whether this worker has it."""
+        objects = self._ports.objects
+        try:
+            rights.use(lambda urls: urls.claim, lambda url: objects.create_claim(url, claim))
+        except AlreadyExists:
+            # The answer to this worker's own write may have been lost.
+            return rights.use(lambda urls: urls.claim_check, objects.read_claim) == claim
+        return True
+
+    def _run(self, work: Work, rights: Rights, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
         seconds = seconds_left(work, self._ports.clock.now())
         if seconds <= 0:
             return _Ran(Verdict(OrderState.TIMED_OUT, "the worker started too late; nothing was run", failed=True))
-        commands = Commands(package.manifest.cmds, package.folder, self._environment(work, workspace, package), seconds)
-        outcome = self._ports.runner.run(commands, workspace.log, redactor)
-        judged = verdict(outcome, seconds)
+        if rights.stop is not None:
+            return _Ran(Verdict(OrderState.CANCELLED, f"{rights.stop}; nothing was run", failed=True))
+        stop = StopRequest()
+        environment = self._environment(work, workspace, package)
+        commands = Commands(package.manifest.cmds, package.folder, environment, seconds, stop)
+        with self._ports.heartbeat.during(partial(self._beat, work, rights, stop)):
+            outcome = self._ports.runner.run(commands, workspace.log, redactor)
+        judged = verdict(outcome, seconds, stop.reason)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         return _Ran(judged, outcome.exit_code, failed, outcome.changes)
+
+    def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> None:
+        """Trade once, and pass a wish to stop on. A trade that fails is shown and ends nothing."""
+        logger = self._ports.logger.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
+        if not rights.can_trade:
+            return
+        try:
+            answer = rights.trade()
+        except TradeRefused as refused:
+            logger.warning("heartbeat refused", refusal=refused.refusal, reason=refused.message)
+            if refused.refusal == Refusal.ENDED:
+                stop.ask(f"the order was ended from outside: {refused.message}")
+        except Exception as error:  # noqa: BLE001 - the heartbeat never decides how an order ends
+            logger.warning("heartbeat without an answer", error=getattr(error, "message", type(error).__name__))
+        else:
+            if answer.stop is not None:
+                stop.ask(answer.stop)
 
     def _environment(self, work: Work, workspace: Workspace, package: Package) -> dict[str, str]:
         """Return the commands' environment. It contains only the variables that are named here."""
@@ -124,7 +193,9 @@ class Worker:
         }
         return region | self._settings.command_environment | own | manifest.env_vars | package.secrets
 
-    def _report(self, work: Work, workspace: Workspace, ran: _Ran, redactor: Redactor, started: datetime) -> None:
+    def _report(
+        self, work: Work, rights: Rights, workspace: Workspace, ran: _Ran, redactor: Redactor, started: datetime
+    ) -> None:
         """Upload the log and write the result. A failed upload of the log does not change the order's state."""
         ports = self._ports
         reason = redactor.text(ran.verdict.reason) if ran.verdict.reason else None
@@ -132,33 +203,39 @@ class Worker:
         stored = False
         if size:
             try:
-                ports.objects.store_log(work.urls, workspace.log)
+                rights.use(
+                    lambda urls: urls.log, lambda url: ports.objects.store_log(url, workspace.log), log_bytes=size
+                )
                 stored = True
             except IacCiError as error:
                 ports.logger.warning("log upload failed", run_id=work.run_id, error=redactor.text(error.message))
                 reason = f"{reason + '; ' if reason else ''}the whole log could not be stored"
         tail, truncated = log_tail(_end_of(workspace.log, size), whole=size)
         ended = ports.clock.now()
-        ports.objects.report(
-            work.urls,
-            Result(
-                run_id=work.run_id,
-                order_num=work.order_num,
-                status=ran.verdict.status,
-                reported_by=Reporter.WORKER,
-                exit_code=ran.exit_code,
-                failed_command=ran.failed_command,
-                reason=reason[:1024] if reason else None,
-                started_at=started,
-                ended_at=ended,
-                duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
-                changes=ran.changes,
-                log_tail=tail,
-                log_truncated=truncated,
-                log_bytes=size,
-                log_stored=stored,
-            ),
+        result = Result(
+            run_id=work.run_id,
+            order_num=work.order_num,
+            status=ran.verdict.status,
+            reported_by=Reporter.WORKER,
+            exit_code=ran.exit_code,
+            failed_command=ran.failed_command,
+            reason=reason[:1024] if reason else None,
+            started_at=started,
+            ended_at=ended,
+            duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
+            changes=ran.changes,
+            log_tail=tail,
+            log_truncated=truncated,
+            log_bytes=size,
+            log_stored=stored,
         )
+        body = result.model_dump_json().encode()
+        try:
+            rights.use(lambda urls: urls.result, lambda url: ports.objects.report(url, body), result_bytes=len(body))
+        except TradeRefused as refused:
+            if refused.refusal != Refusal.ENDED:
+                raise
+            ports.logger.info("order ended from outside before its report", run_id=work.run_id, reason=refused.message)
 
 
 def _end_of(log: Path, size: int) -> bytes:

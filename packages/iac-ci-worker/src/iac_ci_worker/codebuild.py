@@ -9,40 +9,51 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from iac_ci_common.errors import IacCiError
-from iac_ci_common.models.work import WORK_VARIABLE, Work
+from iac_ci_common.models.work import BUILD_VARIABLES, WORK_VARIABLE, BuildOrder, Work
 
 if TYPE_CHECKING:
     from types import FrameType
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the order of ``--work`` or of the environment.
+    """Run the order of the environment: of ``BUILD_VARIABLES``, or of ``IAC_CI_WORK`` from a version before tickets.
 
-    Exit codes: 0 if a result was written (with any state) or another worker has the order, 1 if no result could be
-    written, 2 if the work is missing or not valid.
+    Exit codes: 0 if a result was written (with any state) or the order is not this build's, 1 if no result could be
+    written, 2 if the variables are missing or not valid.
     """
     parser = argparse.ArgumentParser(prog="iac-ci-worker", description="Runs one order of iac-ci.")
     parser.add_argument("action", choices=["run"])
-    parser.add_argument("--work", default=os.environ.pop(WORK_VARIABLE, ""), help="base64 of the work's JSON")
-    options = parser.parse_args(arguments)
+    parser.parse_args(arguments)
     try:
-        work = Work.model_validate_json(base64.b64decode(options.work, validate=True))
-    except (ValueError, ValidationError):
+        order = _order()
+    except (ValueError, IacCiError):
         # The error's text would show the URLs in the work.
-        sys.stderr.write("iac-ci-worker: the work is missing or not valid; set --work or IAC_CI_WORK\n")
+        names = ", ".join(BUILD_VARIABLES)
+        sys.stderr.write(f"iac-ci-worker: the build's order is missing or not valid; set {names}\n")
         return 2
     from iac_ci_worker.wiring import worker
 
     signal.signal(signal.SIGTERM, _stop)
+    call = os.environ.get("CODEBUILD_BUILD_ID", "")
     try:
-        worker().run(work, call=os.environ.get("CODEBUILD_BUILD_ID", ""))
+        if isinstance(order, Work):
+            worker().run(order, call=call)
+        else:
+            worker().run_build(order, call=call)
     except IacCiError as error:
         sys.stderr.write(f"iac-ci-worker: {error}\n")
         return 1
     return 0
+
+
+def _order() -> Work | BuildOrder:
+    """Take the order out of the environment; raise ``ValueError`` or ``StoredUnreadable``."""
+    work = os.environ.pop(WORK_VARIABLE, "")
+    variables = {name: os.environ.pop(name, "") for name in BUILD_VARIABLES}
+    if work:
+        return Work.from_stored(base64.b64decode(work, validate=True))
+    return BuildOrder.from_variables(variables)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

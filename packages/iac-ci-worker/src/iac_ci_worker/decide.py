@@ -52,13 +52,17 @@ def seconds_left(work: Work, now: datetime) -> float:
     return min(float(work.timeout), (work.not_after - now).total_seconds())
 
 
-def verdict(outcome: Outcome, allowed: float) -> Verdict:
-    """Return the verdict about the end of the commands; ``allowed`` are the seconds that they had."""
+def verdict(outcome: Outcome, allowed: float, stop_reason: str | None = None) -> Verdict:
+    """Return the verdict about the end of the commands.
+
+    ``allowed`` are the seconds that they had; ``stop_reason`` is why they were asked to stop, None if they were not.
+    """
     which = f"command {outcome.command + 1} of {outcome.commands}"
     if outcome.ending is Ending.TIMED_OUT:
         return Verdict(OrderState.TIMED_OUT, f"{which} was stopped after {allowed:.0f} seconds", failed=True)
     if outcome.ending is Ending.STOPPED:
-        return Verdict(OrderState.CANCELLED, f"{which} was stopped, because the worker was stopped", failed=True)
+        why = stop_reason or "the worker was stopped"
+        return Verdict(OrderState.CANCELLED, f"{which} was stopped, because {why}", failed=True)
     if outcome.exit_code == 0:
         return Verdict(OrderState.SUCCEEDED, None, failed=False)
     if outcome.exit_code is not None and outcome.exit_code < 0:

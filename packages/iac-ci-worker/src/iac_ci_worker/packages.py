@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Sealer
     from iac_ci_worker.presigned import PresignedObjects
+    from iac_ci_worker.rights import Rights
     from iac_ci_worker.workspace import Workspace
 
 
@@ -29,13 +30,15 @@ class Package:
     folder: Path
 
 
-def open_package(work: Work, workspace: Workspace, objects: PresignedObjects, sealer: Sealer) -> Package:
+def open_package(
+    work: Work, rights: Rights, workspace: Workspace, objects: PresignedObjects, sealer: Sealer
+) -> Package:
     """Fetch and unpack an order's package and code; the unsealed secrets stay in memory.
 
-    Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound`` or ``PortFailed``.
+    Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound``, ``TradeRefused`` or ``PortFailed``.
     """
     archive = workspace.engine / "exec.zip"
-    objects.fetch(work.urls.package, archive)
+    rights.use(lambda urls: urls.package, lambda url: objects.fetch(url, archive))
     folder = workspace.engine / "package"
     folder.mkdir(mode=0o700)
     unpack(archive, folder)
@@ -43,7 +46,7 @@ def open_package(work: Work, workspace: Workspace, objects: PresignedObjects, se
     secrets = _secrets(manifest, folder, sealer)
     if work.urls.code is not None:
         code = workspace.engine / "code.zip"
-        objects.fetch(work.urls.code, code)
+        rights.use(lambda urls: urls.code, lambda url: objects.fetch(url, code))
         unpack(code, workspace.code)
         code.unlink()
     return Package(manifest, secrets, _folder(manifest, workspace.code))

@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed
+from pydantic import ValidationError
+
+from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
 from iac_ci_common.models.result import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from iac_ci_common.models.result import Result
-    from iac_ci_common.models.work import WorkUrls
 
 _ATTEMPTS: Final = 5
 _FIRST_WAIT_SECONDS: Final = 0.2
 _CHUNK: Final = 1024 * 1024
+_ERROR_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
 class PresignedObjects(Protocol):
-    """The objects that a worker reads and writes."""
+    """The objects that a worker reads and writes, each by its URL.
 
-    def claim(self, urls: WorkUrls, claim: Claim) -> bool:
-        """Create the claim and return True; return False if another worker has it. Raise ``PortFailed`` if unknown."""
+    Every method raises ``UrlExpired`` if the URL, or the session that signed it, has ended.
+    """
+
+    def create_claim(self, url: str, claim: Claim) -> None:
+        """Create the claim; raise ``AlreadyExists`` if there is one, perhaps this one, whose answer was lost."""
+        ...
+
+    def read_claim(self, url: str) -> Claim | None:
+        """Return the claim, None if it cannot be read as one."""
         ...
 
     def fetch(self, url: str, path: Path) -> None:
         """Download an archive into a file."""
         ...
 
-    def store_log(self, urls: WorkUrls, path: Path) -> None:
+    def store_log(self, url: str, path: Path) -> None:
         """Upload the log."""
         ...
 
-    def report(self, urls: WorkUrls, result: Result) -> None:
+    def report(self, url: str, result: bytes) -> None:
         """Create the result; an existing one is not an error."""
         ...
 
@@ -52,17 +61,17 @@ class HttpPresignedObjects:
         # urllib3 does not retry, because only this class knows which request may be repeated after a lost answer.
         self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=60))
 
-    def claim(self, urls: WorkUrls, claim: Claim) -> bool:
-        """Create the claim; if an answer was lost, read the claim and compare it."""
-        body = claim.model_dump_json().encode()
+    def create_claim(self, url: str, claim: Claim) -> None:
+        """Create the claim."""
+        self._create(url, claim.model_dump_json().encode(), "the claim")
+
+    def read_claim(self, url: str) -> Claim | None:
+        """Return the claim."""
+        stored = self._request("GET", url, subject="the claim")
         try:
-            self._create(urls.claim, body, "the claim")
-        except AlreadyExists as error:
-            if not error.retry_is_safe:
-                return False
-            stored = self._request("GET", urls.claim_check, subject="the claim")
-            return Claim.model_validate_json(stored.data) == claim
-        return True
+            return Claim.model_validate_json(stored.data)
+        except ValidationError:
+            return None
 
     def fetch(self, url: str, path: Path) -> None:
         """Download into a file of mode 0600."""
@@ -79,32 +88,29 @@ class HttpPresignedObjects:
         finally:
             answer.release_conn()
 
-    def store_log(self, urls: WorkUrls, path: Path) -> None:
+    def store_log(self, url: str, path: Path) -> None:
         """Upload the log from its file."""
         with path.open("rb") as file:
             headers = {"Content-Length": str(path.stat().st_size)}
-            self._request("PUT", urls.log or "", subject="the log", body=file, headers=headers)
+            self._request("PUT", url, subject="the log", body=file, headers=headers)
 
-    def report(self, urls: WorkUrls, result: Result) -> None:
+    def report(self, url: str, result: bytes) -> None:
         """Create the result."""
         try:
-            self._create(urls.result or "", result.model_dump_json().encode(), "the result")
+            self._create(url, result, "the result")
         except AlreadyExists:
             # The first result counts: the watchdog's, or this worker's own, whose answer was lost.
             return
 
     def _create(self, url: str, body: bytes, subject: str) -> None:
-        """Create an object.
-
-        Raises ``AlreadyExists``, with ``retry_is_safe`` set if an earlier try of this call may have created it.
-        """
+        """Create an object; raise ``AlreadyExists``, perhaps because an earlier try created it."""
         tries = _Tries(subject)
         for _ in tries.all(self._wait):
             answer = tries.send(self._pool, "PUT", url, body=body, headers={"If-None-Match": "*"})
             if answer is None:
                 continue
             if answer.status == 412:
-                raise AlreadyExists(f"{subject} exists", retry_is_safe=tries.answer_was_lost)
+                raise AlreadyExists(f"{subject} exists")
             if tries.succeeded(answer):
                 return
         raise tries.failure()
@@ -126,7 +132,6 @@ class _Tries:
     def __init__(self, subject: str) -> None:
         self._subject = subject
         self._problem = "no answer"
-        self.answer_was_lost = False
 
     def all(self, wait: Callable[[float], None]) -> Iterator[int]:
         for attempt in range(_ATTEMPTS):
@@ -142,7 +147,6 @@ class _Tries:
             return pool.request(method, url, **options)
         except urllib3.exceptions.HTTPError as error:
             self._problem = type(error).__name__
-            self.answer_was_lost = True
             return None
 
     def succeeded(self, answer: Any) -> bool:
@@ -150,14 +154,22 @@ class _Tries:
         if answer.status < 300:
             return True
         self._problem = f"HTTP {answer.status}"
-        answer.drain_conn()
+        code = _error_code(answer)
+        # The session ended, or the URL did: Amazon S3 API Reference, "Error responses".
+        if code == "ExpiredToken" or answer.status == 403:
+            raise UrlExpired(f"{self._subject}: {self._problem} {code}".rstrip())
         if answer.status == 404:
             raise NotFound(f"{self._subject} does not exist")
         # 409: S3 received two conditional writes at once; the request must be repeated.
         if answer.status < 500 and answer.status not in {408, 409, 429}:
             raise PortFailed(f"{self._subject}: {self._problem}")
-        self.answer_was_lost = self.answer_was_lost or answer.status >= 500
         return False
 
     def failure(self) -> PortFailed:
         return PortFailed(f"{self._subject}: {self._problem}, {_ATTEMPTS} times", retry_is_safe=True)
+
+
+def _error_code(answer: Any) -> str:
+    """Return the code of S3's error, empty if the answer has none; this reads the answer to its end."""
+    found = _ERROR_CODE.search(answer.data or b"")
+    return found[1].decode() if found else ""

@@ -15,6 +15,7 @@ from iac_ci_common.limits import KILL_GRACE_SECONDS
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.log_writer import LogWriter
 from iac_ci_worker.processes import end_descendants, end_group
+from iac_ci_worker.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_SHOWN_COMMAND_BYTES: Final = 32 * 1024
 _DRAIN_SECONDS: Final = 20.0
 """How long output may take to be written once no process is left; longer where the order has more time."""
+_STOP_SECONDS: Final = 1.0
+"""Longest time between a wish to stop and the signal to the commands."""
 
 
 class Stopped(BaseException):
@@ -39,6 +42,7 @@ class Commands:
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
     seconds: float
+    stop: StopRequest = field(default_factory=StopRequest)
 
 
 class Runner(Protocol):
@@ -86,7 +90,7 @@ class BashRunner:
                 start_new_session=True,
             )
             try:
-                code = process.wait(max(0.0, until - time.monotonic()))
+                code = _wait(process, until, commands.stop)
             except subprocess.TimeoutExpired:
                 self._end(process)
                 return Outcome(Ending.TIMED_OUT, process.returncode, number, len(commands.cmds))
@@ -104,3 +108,15 @@ class BashRunner:
             process.wait(self._grace)
         end_group(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], until: float, stop: StopRequest) -> int:
+    """Return the exit code of a command; raise ``TimeoutExpired``, or ``Stopped`` soon after a wish to stop."""
+    while True:
+        try:
+            return process.wait(max(0.0, min(_STOP_SECONDS, until - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if stop.reason is not None:
+                raise Stopped from None
+            if time.monotonic() >= until:
+                raise

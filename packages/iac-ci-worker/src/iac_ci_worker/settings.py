@@ -10,6 +10,7 @@ from iac_ci_common.settings import CommonSettings
 class WorkerSettings(CommonSettings):
     """Settings that the worker reads from its environment."""
 
+    broker_function: str = Field("", description="Name of the function that trades tickets for URLs.")
     command_path: str = Field(
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the commands."
     )

@@ -123,21 +123,28 @@ class DynamoRuns:
 
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Set ``cancel_reason`` on a run that has none and has not ended."""
-        ended = {f":ended{index}": {"S": state.value} for index, state in enumerate(sorted(RUN_TERMINAL))}
         not_cancelled = "attribute_not_exists(cancel_reason)"
+        self._request(run_id, "SET cancel_reason = :reason", reason, f" AND {not_cancelled}")
+
+    def request_stop(self, run_id: str, reason: str) -> None:
+        """Set ``stop_reason`` on a run that has not ended; the first reason stays."""
+        self._request(run_id, "SET stop_reason = if_not_exists(stop_reason, :reason)", reason)
+
+    def _request(self, run_id: str, expression: str, reason: str, condition: str = "") -> None:
+        ended = {f":ended{index}": {"S": state.value} for index, state in enumerate(sorted(RUN_TERMINAL))}
         not_ended = f"NOT (#status IN ({', '.join(ended)}))"
         try:
-            with aws_errors(f"cancelling run {run_id}"):
+            with aws_errors(f"changing run {run_id}"):
                 self._client.update_item(
                     TableName=self._orders,
                     Key=_key(run_id, RUN_ORDER_NUM),
-                    UpdateExpression="SET cancel_reason = :reason",
-                    ConditionExpression=f"attribute_exists(run_id) AND {not_cancelled} AND {not_ended}",
+                    UpdateExpression=expression,
+                    ConditionExpression=f"attribute_exists(run_id) AND {not_ended}{condition}",
                     ExpressionAttributeNames={"#status": "status"},
                     ExpressionAttributeValues={":reason": {"S": reason}, **ended},
                 )
         except ConditionFailed as error:
-            if self.read(run_id).run is None:
+            if self._get(run_id, RUN_ORDER_NUM) is None:
                 raise NotFound(f"run {run_id} does not exist", run_id=run_id) from error
             raise
 

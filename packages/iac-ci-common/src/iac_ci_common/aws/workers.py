@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.errors import NotFound
 from iac_ci_common.execution_life import build_minutes
 from iac_ci_common.keys import execution_name
-from iac_ci_common.models.work import WORK_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from iac_ci_common.models.work import Work
+    from iac_ci_common.models.work import BuildOrder, Work
 
 _MAXIMUM_BUILDS: Final = 100
 """Builds in one call (AWS CodeBuild API Reference, "BatchGetBuilds")."""
@@ -39,23 +37,19 @@ class AwsWorkers:
                 FunctionName=self._function_name, InvocationType="Event", Payload=work.model_dump_json().encode()
             )
 
-    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
         """Start a build and return its id; the same dispatch within five minutes returns the same build.
 
-        A token may only be repeated with an identical request (AWS CodeBuild API Reference, "StartBuild"). A repeated
-        dispatch has new URLs, so it starts another build, and the claim decides which of the two runs the commands.
+        A token may only be repeated with an identical request (AWS CodeBuild API Reference, "StartBuild"). Another
+        dispatch of the order starts another build, and the claim decides which of the two runs the commands.
         """
         with aws_errors(f"starting a build of {self._project}"):
             answer = self._builds().start_build(
                 projectName=self._project,
                 timeoutInMinutesOverride=build_minutes(timeout_seconds),
-                idempotencyToken=f"{execution_name(work.run_id, work.order_num)}-{work.dispatch}",
+                idempotencyToken=f"{execution_name(order.run_id, order.order_num)}-{order.dispatch}",
                 environmentVariablesOverride=[
-                    {
-                        "name": WORK_VARIABLE,
-                        "value": base64.b64encode(work.model_dump_json().encode()).decode(),
-                        "type": "PLAINTEXT",
-                    }
+                    {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in order.variables().items()
                 ],
             )
         build_id: str = answer["build"]["id"]

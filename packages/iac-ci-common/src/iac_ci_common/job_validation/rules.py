@@ -94,9 +94,9 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
         by_default = "" if "job_timeout" in job.model_fields_set else f"{job.job_timeout} by default, "
         text = f"is {by_default}shorter than the longest order's timeout; set at least {longest} seconds"
         yield Problem("job_timeout", text)
-    needed = longest + limits.PRESIGN_MARGIN_SECONDS
-    if job.presign_expiry is not None and job.presign_expiry < needed:
-        yield Problem("presign_expiry", f"is shorter than the longest order needs; set at least {needed} seconds")
+    shortest = limits.MIN_PRESIGN_SECONDS
+    if job.presign_expiry is not None and job.presign_expiry < shortest:
+        yield Problem("presign_expiry", f"is too short to use a URL; set at least {shortest} seconds")
     if job.mask is not None:
         yield from _mask_problems(job, job.mask)
 

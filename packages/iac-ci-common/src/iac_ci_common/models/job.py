@@ -164,7 +164,7 @@ class Job(Payload):
         False, description="Set a status per order too, first `pending`, then how it ended; for at most 50 orders."
     )
     presign_expiry: Annotated[StrictInt, Field(gt=0, le=limits.MAX_PRESIGN_SECONDS)] | None = Field(
-        None, description="Longest lifetime of a presigned URL, in seconds."
+        None, description="Longest lifetime of a presigned URL, in seconds; workers get no URL for more than 900."
     )
     job_timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_JOB_SECONDS)] = Field(
         limits.DEFAULT_JOB_SECONDS, description="Seconds after acceptance at which the run ends `timed_out`."

@@ -40,11 +40,6 @@ class Claim(StoredShape):
         description="The worker's dispatch, its Lambda request or build, and a random part, separated by colons.",
     )
 
-    @property
-    def dispatch(self) -> str:
-        """Return the dispatch of the worker that made the claim; empty if the claim names none."""
-        return (self.execution or "").partition(":")[0]
-
     def is_of_another_build(self, build_id: str) -> bool:
         """Return whether the worker of another build made the claim; False if the claim names no build."""
         return self.claimed_by is Reporter.WORKER and self._call not in {"", build_id.replace(":", "-")}

@@ -52,6 +52,9 @@ class RunRow(StoredShape):
         None, description="Why the run could not be prepared; its orders are cancelled."
     )
     cancel_reason: str | None = Field(None, description="Set if the run was cancelled by request.")
+    stop_reason: str | None = Field(
+        None, description="Set if running commands were asked to stop; a cancellation alone lets them finish."
+    )
     reason: str | None = Field(None, description="Why the run ended with its status, in plain words.")
     finished_at: Moment | None = None
     expires_at: Moment

@@ -23,6 +23,9 @@ class Trade(StoredShape):
     dispatch: DispatchId
     ticket: Sha256 = Field(repr=False, description="The old ticket: 32 random bytes in hexadecimal.")
     next_sha256: Sha256 = Field(description="SHA-256 of the next ticket.")
+    execution: str = Field(
+        max_length=256, description="The worker, as its claim names it; Lambda may start two for one dispatch."
+    )
     log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
     result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
 
@@ -37,7 +40,7 @@ class Refusal(StrEnum):
     """The ticket is not the one that the chain holds now."""
 
     TAKEN = "taken"
-    """A worker of another dispatch has claimed the order."""
+    """Another worker has claimed the order."""
 
     ENDED = "ended"
     """The order or its run has ended, or the order's time is over."""

@@ -27,16 +27,16 @@ class MemoryBroker:
         """Answer a trade."""
         self.trades.append(trade)
         run, order = self._runs.find_run(trade.run_id), self._runs.find_order(trade.run_id, trade.order_num)
-        place = (trade.run_id, trade.order_num, trade.dispatch)
+        chain = (trade.run_id, trade.order_num, trade.dispatch)
         first = order.first_ticket(trade.dispatch) if order is not None else None
         if run is None or order is None or first is None:
             return TradeAnswer(refusal=Refusal.UNKNOWN, reason="the order has no such dispatch")
         old = digest(trade.ticket)
         pair = (old, trade.next_sha256)
-        if self._chains.get(place) != pair:
-            if old != self._chains.get(place, (None, first))[1] or old == trade.next_sha256:
+        if self._chains.get(chain) != pair:
+            if old != self._chains.get(chain, (None, first))[1] or old == trade.next_sha256:
                 return TradeAnswer(refusal=Refusal.USED, reason="the ticket was used before")
-            self._chains[place] = pair
+            self._chains[chain] = pair
         if order.status not in OPEN or self._clock.now() > order.last_report(run):
             return TradeAnswer(refusal=Refusal.ENDED, reason="the order has ended")
         return TradeAnswer(
@@ -50,5 +50,5 @@ class MemoryBroker:
                 log_bytes=trade.log_bytes,
                 result_bytes=trade.result_bytes,
             ),
-            stop=f"the run was cancelled: {run.cancel_reason}" if run.cancel_reason else None,
+            stop=f"the run was stopped: {run.stop_reason}" if run.stop_reason else None,
         )

@@ -12,7 +12,7 @@ from iac_ci_common.locations import Location, parse_location
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from iac_ci_common.models.work import Work
+    from iac_ci_common.models.work import BuildOrder, Work
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class MemoryWorkers:
     def __init__(self) -> None:
         """Start with none."""
         self.lambda_works: list[Work] = []
-        self.builds: dict[str, Work] = {}
+        self.builds: dict[str, BuildOrder] = {}
         self.stopped: list[str] = []
         self.ended: set[str] = set()
 
@@ -95,10 +95,10 @@ class MemoryWorkers:
         """Record an order for Lambda."""
         self.lambda_works.append(work)
 
-    def start_build(self, work: Work, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
         """Record an order for CodeBuild and return the build's id; the same dispatch returns the same build."""
-        build_id = f"build:{work.run_id}-{work.order_num}-{work.dispatch}"
-        self.builds.setdefault(build_id, work)
+        build_id = f"build:{order.run_id}-{order.order_num}-{order.dispatch}"
+        self.builds.setdefault(build_id, order)
         return build_id
 
     def stop_build(self, build_id: str) -> None:

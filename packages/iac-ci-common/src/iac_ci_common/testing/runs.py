@@ -87,6 +87,15 @@ class MemoryRuns:
             raise ConditionFailed("the run has ended or is already being cancelled", run_id=run_id)
         self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
 
+    def request_stop(self, run_id: str, reason: str) -> None:
+        """Set ``stop_reason`` on a run that has not ended; the first reason stays."""
+        run = self.run_rows.get(run_id)
+        if run is None:
+            raise NotFound(f"run {run_id} does not exist", run_id=run_id)
+        if run.status in RUN_TERMINAL:
+            raise ConditionFailed("the run has ended", run_id=run_id)
+        self.run_rows[run_id] = run.model_copy(update={"stop_reason": run.stop_reason or reason})
+
     def _apply(self, transition: Transition) -> bool:
         if transition.before.order_num == "0000":
             run = self.run_rows.get(transition.before.run_id)
