@@ -82,6 +82,12 @@ HEALTHY = [
     ("it is being prepared", unprepared(60), "its preparation", set()),
     ("a command runs", seen(30, running(), claims=claim(1)), "order-1 to end", {"running"}),
     (
+        "its worker trades",
+        seen(300, running(timeout=3600), claims=claim(1), signs={"0001": at(120)}),
+        "order-1 to end",
+        {"running"},
+    ),
+    (
         "a build that came second left at once",
         seen(30, build(), claims=claim(1, execution="dispatch:worker-2:random"), ended_builds={"worker:1"}),
         "order-1 to end",
@@ -152,6 +158,12 @@ TROUBLE = [
     ("no build comes", seen(400, build()), "waiting-for-worker", "CodeBuild"),
     ("a worker is silent", seen(500, running(), claims=claim(1)), "worker-silent", "/aws/lambda/iac-ci-worker"),
     ("a build is silent", seen(500, build(), claims=claim(1)), "worker-silent", "worker:1"),
+    (
+        "a worker gives no sign of life",
+        seen(300, running(timeout=3600), claims=claim(1), signs={"0001": at(110)}),
+        "no-sign-of-life",
+        "Silence alone ends nothing",
+    ),
     (
         "somebody died while ending an order",
         seen(200, running(), claims=claim(1, Reporter.WATCHDOG)),

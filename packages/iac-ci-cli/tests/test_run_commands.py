@@ -21,7 +21,15 @@ from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_common.testing import FakeClock, MemoryLocks, MemoryObjects, MemoryRuns, MemoryWorkers, Sequential
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryLocks,
+    MemoryObjects,
+    MemoryRuns,
+    MemoryTicketChains,
+    MemoryWorkers,
+    Sequential,
+)
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
 
 
@@ -43,6 +51,7 @@ class MemoryStack:
     clock: FakeClock = field(default_factory=FakeClock)
     runs: MemoryRuns = field(default_factory=MemoryRuns)
     locks: MemoryLocks = field(default_factory=MemoryLocks)
+    chains: MemoryTicketChains = field(default_factory=MemoryTicketChains)
     workers: MemoryWorkers = field(default_factory=MemoryWorkers)
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
     parallel: Sequential = field(default_factory=Sequential)
@@ -215,6 +224,17 @@ def test_a_cancelled_run_says_what_is_cancelled_and_what_goes_on(stack, monkeypa
     assert "Not known yet" not in done.stdout
     assert stack.runs.read(RUN_ID).run.cancel_reason == "wrong branch"
     assert triggered(stack)
+
+
+def test_running_commands_are_asked_to_stop_only_where_that_is_said(stack, monkeypatch):
+    stack.prepared({}, {})
+    orchestrate(stack, monkeypatch, start={"0001"})
+    iac_ci("cancel", RUN_ID)
+    assert stack.runs.read(RUN_ID).run.stop_reason is None
+    done = iac_ci("cancel", RUN_ID, "--stop", "--reason", "wrong branch")
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "asked to stop within a minute" in done.stdout
+    assert stack.runs.read(RUN_ID).run.stop_reason == "wrong branch"
 
 
 def test_an_order_that_started_while_the_run_was_cancelled_is_not_called_cancelled(stack, monkeypatch):

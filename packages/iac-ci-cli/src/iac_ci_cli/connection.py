@@ -18,6 +18,7 @@ from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
+from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.errors import NotFound
@@ -26,7 +27,7 @@ from iac_ci_common.parallel import Threads
 
 if TYPE_CHECKING:
     from iac_ci_cli.executions import Executions
-    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, Runs, Workers
+    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, Runs, TicketChains, Workers
 
 
 _CONNECT_SECONDS: Final = 10
@@ -99,6 +100,11 @@ class StackClient:
     def locks(self) -> LockReader:
         """The table of locks."""
         return DynamoLocks(self.client("dynamodb"), self.names.locks_table)
+
+    @property
+    def chains(self) -> TicketChains:
+        """The chains of tickets, in the table of locks."""
+        return DynamoTicketChains(self.client("dynamodb"), self.names.locks_table)
 
     @property
     def internal(self) -> Objects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,8 +67,10 @@ def wake(stack: Stack, run_id: str, rows: RunRows) -> Woken:
     return Woken(prepared=rows.run is not None, watchdog_started=started)
 
 
-def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str) -> Cancellation:
-    """Cancel a run: queued orders are cancelled, running orders finish. Return what became of each.
+def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str, *, stop: bool = False) -> Cancellation:
+    """Cancel a run: queued orders are cancelled, running orders finish or, with ``stop``, are asked to stop.
+
+    Returns what became of each order.
 
     Waits up to ten seconds for the orchestrator to decide about the queued orders. A run that is cancelled already is
     left as it is. Raises ``CommandFailed`` for a run that ended without being cancelled, or that is not prepared yet.
@@ -75,6 +78,10 @@ def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str) -> Cancellatio
     if rows.run is None:
         hint = "Try again in a moment: there is nothing to cancel before its code and secrets are collected."
         raise CommandFailed(f"run {run_id} is being prepared", exit_code=ExitCode.BAD_INPUT, hint=hint)
+    if stop and rows.run.status not in RUN_TERMINAL:
+        with contextlib.suppress(ConditionFailed):
+            # A run that has just ended is reported below.
+            stack.runs.request_stop(run_id, reason)
     if rows.run.cancel_reason is not None:
         return _cancellation(rows, rows.run.cancel_reason, already=True)
     if rows.run.status in RUN_TERMINAL:

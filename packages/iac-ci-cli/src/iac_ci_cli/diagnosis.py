@@ -35,7 +35,8 @@ class WatchdogState(StrEnum):
 class RunSnapshot:
     """Everything known of a run at one moment.
 
-    ``claims`` and ``results`` are those of open orders, by order number; ``last_event`` is the time of the newest
+    ``claims`` and ``results`` are those of open orders, by order number; ``signs`` are their workers' last signs of
+    life; ``last_event`` is the time of the newest
     event. ``options`` name the stack in a command line, with a space in front.
     """
 
@@ -49,6 +50,7 @@ class RunSnapshot:
     watchdog: WatchdogState
     claims: Mapping[str, Claim] = field(default_factory=dict)
     results: Mapping[str, Result] = field(default_factory=dict)
+    signs: Mapping[str, datetime] = field(default_factory=dict)
     ended_builds: AbstractSet[str] = frozenset()
     last_event: datetime | None = None
     options: str = ""
@@ -94,6 +96,7 @@ def diagnose(snapshot: RunSnapshot) -> Diagnosis:
         snapshot.orders,
         claims=snapshot.claims,
         results=snapshot.results,
+        signs=snapshot.signs,
         ended_builds=snapshot.ended_builds,
         quiet_since=_quiet_since(snapshot, snapshot.run),
         now=snapshot.now,
@@ -207,7 +210,8 @@ def _lock(snapshot: RunSnapshot) -> list[Finding]:
 def _requests(run: RunRow) -> list[Finding]:
     found = []
     if run.cancel_reason is not None:
-        message = f"It was cancelled ({run.cancel_reason}): queued orders do not start, running orders finish."
+        rest = "running orders are asked to stop" if run.stop_reason is not None else "running orders finish"
+        message = f"It was cancelled ({run.cancel_reason}): queued orders do not start, {rest}."
         found.append(Finding("cancelled", Level.INFO, message))
     if run.preparation_error is not None:
         found.append(Finding("unpreparable", Level.INFO, f"It could not be prepared: {run.preparation_error}"))

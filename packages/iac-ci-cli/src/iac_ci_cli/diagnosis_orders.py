@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
 _REDO: Final = timedelta(seconds=limits.LEASE_SECONDS)
+_SILENT: Final = timedelta(seconds=limits.SILENT_SECONDS)
 _NO_WORKER: Final = timedelta(minutes=5)
 """A build starts within a minute or two, a function within seconds; an order that waits longer waits for a limit."""
 
@@ -33,6 +34,7 @@ class _Context:
     run: RunRow
     claims: Mapping[str, Claim]
     results: Mapping[str, Result]
+    signs: Mapping[str, datetime]
     ended_builds: AbstractSet[str]
     quiet_since: datetime
     now: datetime
@@ -50,6 +52,7 @@ def order_findings(
     *,
     claims: Mapping[str, Claim],
     results: Mapping[str, Result],
+    signs: Mapping[str, datetime],
     ended_builds: AbstractSet[str],
     quiet_since: datetime,
     now: datetime,
@@ -57,7 +60,7 @@ def order_findings(
     options: str,
 ) -> tuple[str, list[Finding]]:
     """Return in one sentence what a run that has not ended waits for, and the findings about its orders."""
-    context = _Context(run, claims, results, ended_builds, quiet_since, now, stack, options)
+    context = _Context(run, claims, results, signs, ended_builds, quiet_since, now, stack, options)
     open_orders = [order for order in orders if order.status in OPEN]
     queued = [order for order in orders if order.status is OrderState.QUEUED]
     findings = [_open(order, context) for order in open_orders]
@@ -120,6 +123,11 @@ def _begun(order: OrderRow, claim: Claim, context: _Context) -> Finding:
         )
         return Finding("worker-silent", Level.TROUBLE, message, next_step, order.order_name)
     message = f"{order.order_name} has been running for {span(age)} and may take {span(allowed)}."
+    sign = context.signs.get(order.order_num)
+    if sign is not None and context.now - sign > _SILENT:
+        message += f" No sign of life since {sign:%H:%M} UTC."
+        next_step = f"Silence alone ends nothing: it ends at its time-out. Its log is in {_worker(order, context)}."
+        return Finding("no-sign-of-life", Level.TROUBLE, message, next_step, order.order_name)
     return Finding("running", Level.INFO, message, order_name=order.order_name)
 
 

@@ -17,10 +17,12 @@ from iac_ci_common.states import OPEN, RUN_TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from iac_ci_cli.executions import Executions
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, RunRows, Runs, Workers
+    from iac_ci_common.models.trade import TicketChain
+    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, RunRows, Runs, TicketChains, Workers
 
 
 T = TypeVar("T")
@@ -52,6 +54,11 @@ class Stack(Protocol):
     @property
     def locks(self) -> LockReader:
         """Locks."""
+        ...
+
+    @property
+    def chains(self) -> TicketChains:
+        """Chains of tickets."""
         ...
 
     @property
@@ -108,6 +115,7 @@ def inspect_run(stack: Stack, run_id: str) -> RunSnapshot:
         options=stack.options,
         claims=claims,
         results=results,
+        signs=_signs_of_life(stack, rows, claims),
         ended_builds=ended_builds,
         last_event=max((event.at for event in events), default=None),
     )
@@ -132,6 +140,26 @@ def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict
     claims = _read(stack, with_claim, lambda order: _claim(stack, order))
     results = _read(stack, with_result, lambda order: _result(stack, order))
     return claims, results, ended
+
+
+def _signs_of_life(stack: Stack, rows: RunRows, claims: dict[str, Claim]) -> dict[str, datetime]:
+    """Return when the workers of open orders last traded; at their claim, if they have not traded yet.
+
+    Workers of versions before tickets give no signs, so they are left out.
+    """
+    with_tickets = {order.order_num: order for order in rows.orders if order.tickets}
+    chosen = [with_tickets[num] for num, claim in claims.items() if num in with_tickets and claim.execution]
+    chains = _read(stack, chosen, lambda order: _chain(stack, claims[order.order_num]))
+    seen = {num: chain.last_seen for num, chain in chains.items()}
+    return {order.order_num: seen.get(order.order_num) or claims[order.order_num].claimed_at for order in chosen}
+
+
+def _chain(stack: Stack, claim: Claim) -> TicketChain | None:
+    dispatch = (claim.execution or "").partition(":")[0]
+    try:
+        return stack.chains.read(claim.run_id, claim.order_num, dispatch)
+    except ValueError:
+        return None
 
 
 def _read(stack: Stack, orders: Iterable[OrderRow], read: Callable[[OrderRow], T | None]) -> dict[str, T]:

@@ -77,12 +77,13 @@ def nudge(
 def cancel(
     run: RunId,
     reason: Annotated[str, typer.Option(help="The reason, shown wherever the run is shown.")] = "asked for by hand",
+    stop: Annotated[bool, typer.Option("--stop", help="Also stop the commands of running orders.")] = False,
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel queued orders. Running orders finish, so that Terraform releases its locks."""
+    """Cancel queued orders. Running orders finish, so that Terraform releases its locks, unless you --stop them."""
     text = plain(reason).strip()
     if not text or len(text) > _MAX_REASON:
         raise CommandFailed(f"a reason has 1 to {_MAX_REASON} characters", exit_code=ExitCode.BAD_INPUT)
@@ -92,7 +93,7 @@ def cancel(
         interrupted("the run may be cancelled already.", hint=again),
         progress("Waiting for the orchestrator to cancel the queued orders", quiet=as_json),
     ):
-        answer = control.cancel(client, run, find_run(client.runs, client.internal, run), text)
+        answer = control.cancel(client, run, find_run(client.runs, client.internal, run), text, stop=stop)
     if as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, **asdict(answer)}))
         return
@@ -101,7 +102,8 @@ def cancel(
     else:
         write(f"The run is cancelled: {answer.reason}")
     write(f"Cancelled, never started: {names(list(answer.cancelled))}")
-    write(f"Started before; finish by themselves: {names(list(answer.left_running))}")
+    left = "asked to stop within a minute" if stop else "finish by themselves"
+    write(f"Started before; {left}: {names(list(answer.left_running))}")
     if answer.undecided:
         write(f"Not known yet, still queued: {names(list(answer.undecided))}")
     write(f"Watch it with: {client.command('watch', run)}")
