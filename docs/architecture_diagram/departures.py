@@ -42,8 +42,8 @@ def departures(stack: Stack) -> list[Departure]:
         Departure(
             "fresh-urls",
             "init_job generates the presigned callback URLs.",
-            "The orchestrator generates them when it dispatches the order.",
-            "A presigned URL ends with the credentials that signed it, and an order can wait for hours.",
+            "The orchestrator sends a ticket, and to Lambda first URLs too. The broker trades tickets for URLs.",
+            "A presigned URL ends with the session that signed it, and an order can wait and run for hours.",
         ),
         Departure(
             "sealing-key",

@@ -10,6 +10,7 @@ PACKAGES: Final = {
     "orchestrator": "packages/iac-ci-orchestrator",
     "watchdog-check": "packages/iac-ci-watchdog",
     "worker": "packages/iac-ci-worker",
+    "broker": "packages/iac-ci-broker",
 }
 
 
@@ -68,15 +69,24 @@ TEXTS: Final = {
         "result by presigned URL. The commands get none of its rights and none of the URLs.",
         title="worker Lambda",
         started="an asynchronous invocation by the orchestrator",
-        targets=("internal",),
+        targets=("internal", "broker"),
         departures=("claim",),
+    ),
+    "broker": Text(
+        "execution",
+        "Trades a worker's ticket for presigned URLs of minutes, and passes on the wish to stop. It has no URL: only "
+        "the roles of the workers may invoke it.",
+        title="broker",
+        started="a worker, which waits for the answer",
+        targets=("locks",),
+        departures=("fresh-urls",),
     ),
     "build-worker": Text(
         "execution",
         "Runs orders whose time-out does not fit a Lambda function, from the same image and with the same code.",
         title="worker CodeBuild",
         started="`StartBuild` by the orchestrator",
-        targets=("internal",),
+        targets=("internal", "broker"),
         departures=("claim",),
         sources=("terraform/deploy/builds.tf", "packages/iac-ci-worker/src/iac_ci_worker/codebuild.py"),
     ),
@@ -125,7 +135,7 @@ TEXTS: Final = {
     ),
     "locks": Text(
         "storage",
-        "Leases of runs, deliveries that were already seen, and the ledgers of pull requests.",
+        "Leases of runs, chains of tickets, deliveries that were already seen, and the ledgers of pull requests.",
         title="locks",
         departures=("lease",),
     ),

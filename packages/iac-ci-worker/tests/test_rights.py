@@ -74,7 +74,7 @@ def test_a_build_without_an_answer_gives_up_after_its_longest_start(clock):
     mine = rights(clock, ScriptedBroker(*[NO_ANSWER] * 1000))
     with pytest.raises(PortFailed, match="no answer"):
         mine.work()
-    assert timedelta(0) <= clock.now() - START <= timedelta(seconds=limits.WORKER_START_SECONDS)
+    assert timedelta(0) <= clock.now() - START <= timedelta(seconds=300)
 
 
 def test_a_worker_asks_for_as_long_as_it_may_report(clock):
