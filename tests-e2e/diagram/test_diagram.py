@@ -111,7 +111,7 @@ CHANGES = [
      "resources-kms", "Rotation",
      "waits 30 days"),
     ("terraform/deploy/alarms.tf", "    throttles = {", "    slow = {\n    }\n    throttles = {", "resources-alarms",
-     "Number", "21"),
+     "Number", "25"),
     ("terraform/ecr/variables.tf", "default     = 50", "default     = 20",
      "resources-ecr", "Retention", "newest 20 tagged"),
     ("terraform/ecr/repository.tf", "countNumber = 7", "countNumber = 9",

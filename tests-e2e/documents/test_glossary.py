@@ -12,10 +12,11 @@ from iac_ci_common.states import OrderState, RunState
 TEXT = (ROOT / "docs" / "glossary.md").read_text("utf-8")
 
 TERMS = {
-    "acceptance", "approval", "attempt", "base branch", "claim", "code host", "command", "connection", "delivery",
+    "acceptance", "approval", "attempt", "base branch", "broker", "chain", "claim", "code host", "command",
+    "connection", "delivery",
     "done marker", "doorbell", "engine", "event", "flow id", "intent", "job", "ledger", "local cloud", "lock", "notice",
     "nudge", "order", "order number", "package", "pass", "preparation", "result", "run", "run id", "seal", "source",
-    "stack", "status", "target", "trace id", "trigger", "watchdog", "worker",
+    "stack", "status", "target", "ticket", "trace id", "trade", "trigger", "watchdog", "worker",
 }  # fmt: skip
 """The project's own words, and the field's words that it uses in a narrower sense."""
 
