@@ -61,6 +61,14 @@ class Accepted:
     trace_id: str
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What was there when a trade began: whose the claim was, and whether the run had been asked to stop."""
+
+    claimed_by: str | None
+    stop_asked: bool
+
+
 class Checks:
     """Watches one simulated world."""
 
@@ -157,13 +165,14 @@ class Checks:
         """Note when the commands of a run were asked to stop."""
         self._stop_asked[run_id] = self._world.scheduler.time
 
-    def trade_begins(self, trade: Trade) -> str | None:
-        """Return whose the claim is before the broker looks, None if there is no claim of a worker."""
+    def trade_begins(self, trade: Trade) -> Begun:
+        """Return what the broker will find when it looks."""
         body = self._world.objects.objects.get(keys.claim(trade.run_id, trade.order_num))
         claim = Claim.model_validate_json(body) if body is not None else None
-        return claim.execution if claim is not None and claim.claimed_by is Reporter.WORKER else None
+        is_workers = claim is not None and claim.claimed_by is Reporter.WORKER
+        return Begun(claim.execution if is_workers else None, trade.run_id in self._stop_asked)
 
-    def traded(self, trade: Trade, answer: TradeAnswer, claimed_by: str | None) -> None:
+    def traded(self, trade: Trade, answer: TradeAnswer, begun: Begun) -> None:
         """Check one answer of the broker."""
         old, place = digest(trade.ticket), (trade.run_id, trade.order_num, trade.dispatch)
         about = "/".join(place)
@@ -175,8 +184,10 @@ class Checks:
         if self._served.setdefault(old, trade.next_sha256) != trade.next_sha256:
             self._broken("an old ticket gets nothing", f"{about}: traded twice")
         self._present[place] = trade.next_sha256
-        if claimed_by is not None and claimed_by != trade.execution:
-            self._broken("after the claim only its chain is served", f"{about}: the claim is of {claimed_by}")
+        if begun.claimed_by is not None and begun.claimed_by != trade.execution:
+            self._broken("after the claim only its chain is served", f"{about}: the claim is of {begun.claimed_by}")
+        if begun.stop_asked and answer.stop is None:
+            self._broken("a wish to stop reaches the worker", about)
         own = {
             keys.package(*place[:2]), keys.claim(*place[:2]), keys.log(*place[:2]), keys.result(*place[:2]),
         }  # fmt: skip

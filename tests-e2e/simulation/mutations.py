@@ -79,14 +79,14 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "living watchdog": Noticed(35),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(13),
-    "same pair": Noticed(0),
-    "used tickets": Noticed(0),
-    "conditional move of a chain": Noticed(0),
-    "claim's chain only": Noticed(0),
+    "same pair": Noticed(70),
+    "used tickets": Noticed(8),
+    "conditional move of a chain": Noticed(406, "burst"),
+    "claim's chain only": Noticed(14, "burst"),
     "own keys only": Noticed(0),
-    "wish to stop": Noticed(0),
-    "misuse is noted once": Noticed(0),
-    "trade for an ended URL": Noticed(0),
+    "wish to stop": Noticed(65),
+    "misuse is noted once": Noticed(31, "burst"),
+    "trade for an ended URL": Noticed(26, "calm"),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
