@@ -35,6 +35,11 @@ WORKER_LAMBDA_SECONDS: Final = 600
 WORKER_MARGIN_SECONDS: Final = 60
 """Time that a worker needs around the commands: claim, fetch, unseal, ten seconds' grace, upload, report."""
 
+BUILD_MARGIN_SECONDS: Final = 600
+"""Time that a build has around the commands. CodeBuild's clock includes provisioning and pulling the image, which takes
+four minutes where the image is not cached (AWS CodeBuild User Guide, "Build phase transitions"); the rest is the
+worker's margin, also if it has to trade for each of its URLs several times."""
+
 MAX_LAMBDA_ORDER_SECONDS: Final = WORKER_LAMBDA_SECONDS - WORKER_MARGIN_SECONDS
 """Longest order that fits a Lambda worker."""
 
