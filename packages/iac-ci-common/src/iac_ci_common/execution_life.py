@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.limits import CLOCK_DIFFERENCE_SECONDS, WORKER_LAMBDA_SECONDS, WORKER_MARGIN_SECONDS
+from iac_ci_common.limits import BUILD_MARGIN_SECONDS, CLOCK_DIFFERENCE_SECONDS, WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _MINIMUM_BUILD_MINUTES: Final = 5
+
+
+def build_seconds(timeout: int) -> int:
+    """Return how long a build may take whose order has this time-out, both in seconds."""
+    return timeout + BUILD_MARGIN_SECONDS
 
 
 def build_minutes(seconds: int) -> int:
@@ -37,8 +42,5 @@ def latest_end(target: ExecutionTarget, timeout: int, claimed_at: datetime) -> d
     The difference that clocks may have is added. Before a claim there is no such time: no commands run, and the
     first who creates the claim decides whether they ever will.
     """
-    if target is ExecutionTarget.CODEBUILD:
-        life = build_minutes(timeout + WORKER_MARGIN_SECONDS) * 60
-    else:
-        life = WORKER_LAMBDA_SECONDS
+    life = build_minutes(build_seconds(timeout)) * 60 if target is ExecutionTarget.CODEBUILD else WORKER_LAMBDA_SECONDS
     return claimed_at + timedelta(seconds=life + CLOCK_DIFFERENCE_SECONDS)

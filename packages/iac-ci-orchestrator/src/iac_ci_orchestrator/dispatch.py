@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from iac_ci_common.limits import BUILD_MARGIN_SECONDS, MAX_TICKETS
+from iac_ci_common.execution_life import build_seconds
+from iac_ci_common.limits import MAX_TICKETS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.tickets import digest, new_ticket
@@ -58,7 +59,7 @@ class Dispatcher:
                 dispatch=order.dispatch or "",
                 ticket=dispatch.ticket,
             )
-            return Started(self._workers.start_build(build, timeout_seconds=dispatch.timeout + BUILD_MARGIN_SECONDS))
+            return Started(self._workers.start_build(build, timeout_seconds=build_seconds(dispatch.timeout)))
         self._workers.start_lambda(self._work(run, dispatch))
         return Started()
 
