@@ -63,7 +63,7 @@ BAD = {
     "a queue id that is another's name": (orders({"order_name": "a"}, {"queue_id": "a"}), "orders[1].queue_id"),
     "unknown dependency": (order(dependencies=["nobody"]), "orders[0].dependencies[0]"),
     "dependency on itself": (order(order_name="a", dependencies=["a"]), "orders[0].dependencies[0]"),
-    "a short URL life": (job(presign_expiry=359), "presign_expiry"),
+    "a short URL life": (job(presign_expiry=59), "presign_expiry"),
     "a commit without a repository": (order(commit_hash="a" * 40), "orders[0].commit_hash"),
     "a repository without a commit": (order(git_repo="https://example.com/a/b"), "orders[0].commit_hash"),
     "a short commit": (order(git_repo="https://example.com/a/b", commit_hash="abc"), "orders[0].commit_hash"),

@@ -150,7 +150,7 @@ def test_a_comment_never_exceeds_the_limit_and_never_cuts_silently(limit, texts,
     body = render(run_row(), orders, logs=logs, limit=limit)
     assert len(body) <= limit
     for log in logs:
-        whole = plain(log.tail) in body
+        whole = fence(plain(log.tail)) in body
         assert whole or "Only the end" in body or "not shown" in body
 
 
