@@ -525,6 +525,7 @@ def test_a_claim_names_its_execution():
     assert claim.execution.startswith(f"{DISPATCH}:")
 
 
+@pytest.mark.slow
 def test_a_log_of_a_hundred_megabytes_is_kept_whole_its_end_shown_and_no_secret_in_it():
     size = 100 * 1024 * 1024
     line = f"{SECRET} and what else an order prints"
