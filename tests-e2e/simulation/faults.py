@@ -67,7 +67,7 @@ SKEWED = Profile("skewed", duplicate=0.1, late=0.05, skew=4.0)
 LOSSY = Profile("lossy", duplicate=0.05, late=0.1, lost=0.2, skew=2.0)
 CRASHING = Profile("crashing", duplicate=0.05, crash=0.02, skew=2.0)
 FLAKY = Profile("flaky", duplicate=0.05, throttle=0.03, fail=0.02, lose_answer=0.03, repeat=0.03, skew=2.0, stall=0.002)
-REFUSING = Profile("refusing", refuse=0.01, duplicate=0.02)
+REFUSING = Profile("refusing", refuse=0.02, duplicate=0.02, crash=0.02)
 SLOW = Profile("slow", late=0.3, stall=0.02, slow=0.3, duplicate=0.1, skew=4.0)
 SINGLE = Profile("single", single=True, duplicate=0.02)
 STORM = Profile(

@@ -75,7 +75,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(41),
     "conditional transitions": Noticed(65),
     "own claims only": Noticed(47, "storm"),
-    "refused dispatch": Noticed(31, "refusing", 30),
+    "refused dispatch": Noticed(265, "refusing", 12),
     "living watchdog": Noticed(35),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(13),
