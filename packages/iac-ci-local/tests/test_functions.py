@@ -103,6 +103,13 @@ def test_a_killed_handler_is_an_error_and_a_raised_one_names_itself(sandboxes: C
         call(taken, {"raise": "why"})
 
 
+def test_a_stopped_handler_ends_at_its_deadline(sandboxes: Callable[[], Sandbox]) -> None:
+    taken = sandboxes()
+    with pytest.raises(CallFailed, match="Task timed out"):
+        call(taken, {"sh": "kill -STOP $PPID; sleep 600"}, 0.5)
+    assert sh(taken, "echo again") == "again"
+
+
 def test_files_and_processes_survive_a_killed_call_and_its_caller(sandboxes: Callable[[], Sandbox]) -> None:
     taken = sandboxes()
     leave = (

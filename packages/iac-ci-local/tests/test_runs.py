@@ -13,7 +13,16 @@ from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
 from iac_ci_local.seed_secrets import read_secrets, seed
-from iac_ci_local.testing import done_marker, kill_function, post, runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import (
+    done_marker,
+    folder_of_commands,
+    kill_function,
+    post,
+    runs,
+    submit,
+    wait_for_end,
+    wait_until,
+)
 
 pytestmark = pytest.mark.local_cloud
 
@@ -33,8 +42,17 @@ def states_of(cloud: LocalCloud, run_id: str) -> dict[str, OrderState]:
     return {row.order_name: row.status for row in runs(cloud).read(run_id).orders}
 
 
-def test_orders_run_in_their_order_on_both_targets(cloud: LocalCloud, tmp_path: Path) -> None:
-    said = tmp_path / "said"
+@pytest.fixture
+def writable() -> Iterator[Path]:
+    """A folder in which commands of both targets may write."""
+    with folder_of_commands() as folder:
+        yield folder
+
+
+def test_orders_run_in_their_order_on_both_targets(cloud: LocalCloud, writable: Path) -> None:
+    said = writable / "said"
+    said.touch()
+    said.chmod(0o666)
     run_id = submit(
         cloud,
         job(

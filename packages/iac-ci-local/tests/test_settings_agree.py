@@ -25,8 +25,8 @@ VALUES = placeholder_values(
 )
 FUNCTIONS = StackFiles(stack_folder(), VALUES).read("functions.json")["functions"]
 
-LOCAL_ONLY = {"worker": {"command_path", "command_environment"}}
-"""Settings with a default that only the local cloud sets."""
+LOCAL_ONLY = {"worker": {"command_path", "command_environment", "command_user"}}
+"""Settings with a default that only the local cloud or builds set."""
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

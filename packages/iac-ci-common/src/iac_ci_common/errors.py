@@ -10,6 +10,7 @@
     ├── PreparationFailed            code, a secret, a key or a bucket is missing         (retry: no)
     ├── PackageUnsafe                an archive or a folder has an entry that is refused  (retry: no)
     ├── SealingFailed                SOPS could not seal or unseal                        (retry: ``retry_is_safe``)
+    ├── SandboxUnfit                 what earlier orders left cannot be removed           (retry: yes, elsewhere)
     ├── ResultUnreadable             a result is not one that a worker may write          (retry: no)
     ├── StoredUnreadable             this version cannot read a stored row or object      (retry: yes)
     └── PortFailed                   a call of a service failed                           (retry: ``retry_is_safe``)
@@ -98,6 +99,12 @@ class PackageUnsafe(IacCiError):
 
 class SealingFailed(IacCiError):
     """SOPS did not seal or unseal. No plain text was written to disk."""
+
+
+class SandboxUnfit(IacCiError):
+    """A worker's sandbox cannot be made clean or closed, so no order may run in it; in another one it may."""
+
+    retry_is_safe = True
 
 
 class ResultUnreadable(IacCiError):

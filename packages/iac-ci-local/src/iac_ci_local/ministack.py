@@ -168,7 +168,7 @@ class LocalAws:
     def _start_once(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX)).resolve()
         for name in ("tmp", "home"):
-            (self.folder / name).mkdir()
+            (self.folder / name).mkdir(mode=0o700)
         port = _free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         with socket.create_server(("127.0.0.1", 0)) as builds:

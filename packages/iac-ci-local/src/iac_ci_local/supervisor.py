@@ -43,7 +43,8 @@ def _report(**fields: object) -> None:
 
 
 def _start(child: dict[str, Any]) -> subprocess.Popen[bytes]:
-    with Path(child["log"]).open("ab") as log:
+    descriptor = os.open(child["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab") as log:
         return subprocess.Popen(  # noqa: S603
             child["command"],
             env=child["environment"],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +22,7 @@ from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.signature import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from iac_ci_common.ports import RunRows
     from iac_ci_local.cloud import LocalCloud
@@ -53,6 +55,18 @@ def processes_of(folder: Path) -> set[int]:
             if str(folder).encode() in texts:
                 found.add(int(entry.name))
     return found
+
+
+@contextlib.contextmanager
+def folder_of_commands() -> Iterator[Path]:
+    """Make a folder in which every user may write, and remove it at the end.
+
+    Commands of builds have another user where the cloud is root, and pytest's own folders are closed to others.
+    """
+    with tempfile.TemporaryDirectory(prefix="iac-ci-tests-") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
 
 
 def zipped(text: str) -> bytes:

@@ -21,6 +21,7 @@ from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.packages import Package, open_package
 from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands, Stopped
+from iac_ci_worker.separation import separate_user
 from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.workspace import open_workspace
 
@@ -117,7 +118,7 @@ class Worker:
         except TradeRefused as refused:
             logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
             return None
-        with open_workspace() as workspace:
+        with open_workspace(separate_user(self._settings.command_user)) as workspace:
             started = ports.clock.now()
             redactor = Redactor([])
             try:
@@ -153,6 +154,7 @@ class Worker:
         stop = StopRequest()
         environment = self._environment(work, workspace, package)
         commands = Commands(package.manifest.cmds, package.folder, environment, seconds, stop)
+        workspace.hand_over()
         with self._ports.heartbeat.during(partial(self._beat, work, rights, stop)):
             outcome = self._ports.runner.run(commands, workspace.log, redactor)
         judged = verdict(outcome, seconds, stop.reason)

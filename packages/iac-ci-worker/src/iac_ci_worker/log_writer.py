@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.redaction import REACH
@@ -17,7 +18,6 @@ from iac_ci_worker.plan_summary import ChangeCounter
 
 if TYPE_CHECKING:
     from io import FileIO
-    from pathlib import Path
 
     from iac_ci_common.models.changes import Changes
     from iac_ci_common.redaction import Redactor
@@ -53,7 +53,7 @@ class LogWriter(threading.Thread):
         self._log = log
         self._redactor = redactor
         self._counter = ChangeCounter()
-        self._waiting = WaitingOutput(log.parent)
+        self._waiting = WaitingOutput(Path(tempfile.gettempdir()))
         self._written = 0
         self._until: float | None = None
         self._skip = 0

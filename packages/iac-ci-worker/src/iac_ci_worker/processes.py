@@ -11,32 +11,54 @@ from typing import Final
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
 
 
 def shield() -> None:
-    """Hide this process's environment from the commands, and become the parent of their orphans.
+    """Hide this process's environment from the commands, give them no more rights, and become their orphans' parent.
 
-    A process that is not dumpable shows its environment and memory to root only (proc(5), prctl(2)); a subreaper
-    becomes the parent of every orphan below it, so that a daemon cannot survive the order. On other systems than Linux
-    this function does nothing.
+    A process that is not dumpable shows its environment and memory to root only (proc(5), prctl(2)). A subreaper
+    becomes the parent of every orphan below it, so that a daemon cannot survive the order. With ``no_new_privs`` no
+    program gains rights when it starts, here and in every process below. On other systems than Linux this function
+    does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None, use_errno=True)
         library.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def descendants() -> list[int]:
-    """Return the ids of all processes below this one."""
-    children: dict[int, list[int]] = {}
+def processes() -> dict[int, int]:
+    """Return the parent of each process."""
+    parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 # The name in parentheses may contain any character, so the fields are counted after its end.
                 fields = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(entry.name))
+                parents[int(entry.name)] = int(fields[1])
+    return parents
+
+
+def ancestors() -> list[int]:
+    """Return the ids of the processes above this one, the nearest first."""
+    parents = processes()
     found: list[int] = []
-    pending = [os.getpid()]
+    pid = parents.get(os.getpid(), 0)
+    while pid and pid not in found:
+        found.append(pid)
+        pid = parents.get(pid, 0)
+    return found
+
+
+def descendants(root: int | None = None) -> list[int]:
+    """Return the ids of all processes below ``root``, by default below this process."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in processes().items():
+        children.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    pending = [os.getpid() if root is None else root]
     while pending:
         below = children.get(pending.pop(), [])
         found += below

@@ -15,6 +15,7 @@ from iac_ci_common.limits import KILL_GRACE_SECONDS
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.log_writer import LogWriter
 from iac_ci_worker.processes import end_descendants, end_group
+from iac_ci_worker.separation import process_arguments
 from iac_ci_worker.stop_request import StopRequest
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class Runner(Protocol):
 class BashRunner:
     """Runs each command with ``bash -euo pipefail -c`` in a process group of its own."""
 
-    def __init__(self, *, grace_seconds: float = KILL_GRACE_SECONDS) -> None:
-        """Wait ``grace_seconds`` between SIGTERM and SIGKILL."""
+    def __init__(self, *, grace_seconds: float = KILL_GRACE_SECONDS, user: int | None = None) -> None:
+        """Wait ``grace_seconds`` between SIGTERM and SIGKILL. Run the commands as ``user``, by default as this one."""
         self._grace = grace_seconds
+        self._as_user = process_arguments(user)
         self._bash = shutil.which("bash", path=os.defpath) or "/bin/bash"
 
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
@@ -88,6 +90,7 @@ class BashRunner:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                **self._as_user,
             )
             try:
                 code = _wait(process, until, commands.stop)

@@ -17,3 +17,9 @@ class WorkerSettings(CommonSettings):
     command_environment: dict[str, str] = Field(
         default_factory=dict, description="Variables that the stack sets for every command, as JSON."
     )
+    command_user: int | None = Field(
+        None, gt=0, description="Id of the user and group of the commands, where the worker is root."
+    )
+    clean_below: int = Field(
+        0, ge=0, description="Process below which everything of this user belongs to orders: 1 in a Lambda function."
+    )

@@ -11,27 +11,37 @@ from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.sops import SopsSealer
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.heartbeat import ThreadHeartbeat
+from iac_ci_worker.leftovers import remove_leftovers
 from iac_ci_worker.presigned import HttpPresignedObjects
 from iac_ci_worker.processes import shield
 from iac_ci_worker.runner import BashRunner
+from iac_ci_worker.separation import close_agent_folders, separate_user
 from iac_ci_worker.settings import WorkerSettings
 
 
 @cache
 def worker() -> Worker:
-    """Return the worker, after hiding its process's environment from the commands."""
+    """Return the worker, after hiding its process's environment and the agent's files from the commands."""
     shield()
     settings = WorkerSettings()
+    user = separate_user(settings.command_user)
+    if user is not None:
+        close_agent_folders()
     logger = PowertoolsLogger("worker", settings.log_level)
     return Worker(
         WorkerPorts(
             clock=SystemClock(),
             objects=HttpPresignedObjects(),
             sealer=SopsSealer(),
-            runner=BashRunner(),
+            runner=BashRunner(user=user),
             broker=LambdaBroker(partial(client, "lambda"), settings.broker_function),
             heartbeat=ThreadHeartbeat(),
             logger=logger,
         ),
         settings,
     )
+
+
+def clean() -> None:
+    """Remove what earlier orders left; raise ``SandboxUnfit`` if something stays."""
+    remove_leftovers(WorkerSettings().clean_below)

@@ -6,8 +6,9 @@ import contextlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ class Workspace:
     """The folders of an order. The commands use ``code``, ``home`` and ``temporary``, the worker the others."""
 
     root: Path
+    user: int | None = None
+    """The commands' user, where it is another than the worker's."""
+
+    log_descriptor: int | None = field(default=None, repr=False)
 
     @property
     def code(self) -> Path:
@@ -38,26 +43,59 @@ class Workspace:
 
     @property
     def engine(self) -> Path:
-        """Return the folder of the archives and the log."""
+        """Return the folder of the archives, which is empty when the commands start."""
         return self.root / "engine"
 
     @property
     def log(self) -> Path:
-        """Return the path of the redacted log."""
-        return self.engine / "order.log"
+        """Return the path of the redacted log.
+
+        On Linux it names an open file of this process that is in no folder: commands can neither replace it nor keep
+        the worker from opening it.
+        """
+        if self.log_descriptor is None:
+            return self.engine / "order.log"
+        return Path(f"/proc/self/fd/{self.log_descriptor}")
+
+    def hand_over(self) -> None:
+        """Remove the archives, and give the commands' folders to their user. Call it before the commands start."""
+        for entry in self.engine.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry != self.log:
+                entry.unlink()
+        if self.user is None:
+            return
+        for top in (self.code, self.home, self.temporary):
+            for folder, folders, files in os.walk(top):
+                for name in (*folders, *files):
+                    os.chown(Path(folder, name), self.user, self.user, follow_symlinks=False)
+            os.chown(top, self.user, self.user)
+        # The commands reach their folders through this one, and cannot list it.
+        self.root.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
 
 
 @contextlib.contextmanager
-def open_workspace() -> Iterator[Workspace]:
-    """Create a workspace that only this user can read, and remove it at the end."""
+def open_workspace(user: int | None = None) -> Iterator[Workspace]:
+    """Create a workspace that only this user can read, until it is handed over, and remove it at the end."""
     root = Path(tempfile.mkdtemp(prefix="iac-ci-order-")).resolve()
-    workspace = Workspace(root)
+    log = _file_without_a_name(root) if sys.platform == "linux" else None
+    workspace = Workspace(root, user, log)
     try:
         for folder in (workspace.code, workspace.home, workspace.temporary, workspace.engine):
             folder.mkdir(mode=0o700)
         yield workspace
     finally:
+        if log is not None:
+            os.close(log)
         shutil.rmtree(root, onerror=_open_and_retry)
+
+
+def _file_without_a_name(folder: Path) -> int:
+    """Return the descriptor of a new file that is in no folder, on the file system of ``folder``."""
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    Path(name).unlink()
+    return descriptor
 
 
 def _open_and_retry(remove: Callable[[str], Any], path: str, error: object) -> None:

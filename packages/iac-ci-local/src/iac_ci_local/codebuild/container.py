@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from iac_ci_local.codebuild.build import Build
     from iac_ci_local.codebuild.buildspec import Buildspec
 
+IMAGE_USER: Final = 10001
+"""Id of the image's user and group, which the worker gives to an order's commands."""
+
 STOP_SECONDS: Final = 15.0
 """Time between SIGTERM and SIGKILL where a stop begins with SIGTERM."""
 
@@ -59,9 +62,17 @@ class Container:
         return self.root / "build.log"
 
     def create(self) -> None:
-        """Create the folders."""
+        """Create the folders.
+
+        On AWS every user reaches them. Here that would be every user of the machine, so as root only the image's user
+        gets the way to them, and to nothing beside them.
+        """
         for folder in (self.files, self.source, self.home, self.temporary):
             folder.mkdir(parents=True)
+        if os.geteuid() == 0:
+            for folder in (self.root, self.root.parent, self.root.parent.parent):
+                os.chown(folder, -1, IMAGE_USER)
+                folder.chmod(0o710)
         self.home.chmod(0o700)
         self.files.chmod(0o777)
         self.temporary.chmod(0o1777)
@@ -167,4 +178,4 @@ def _send(pids: Sequence[int], kind: signal.Signals) -> None:
             os.kill(pid, kind)
 
 
-__all__ = ["STOP_SECONDS", "Container", "end", "end_orphans"]
+__all__ = ["IMAGE_USER", "STOP_SECONDS", "Container", "end", "end_orphans"]

@@ -34,6 +34,7 @@ class Keeper:
     def __init__(self, plan: dict[str, Any]) -> None:
         """Prepare; start no process yet."""
         self.plan = plan
+        plan["environment"]["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:9001"
         self.runtime: subprocess.Popen[bytes] | None = None
         self.channel: socket.socket | None = None
         self.lines: Any = None
@@ -48,6 +49,7 @@ class Keeper:
             file_system.enter(self.plan["needed"], self.plan["storage_mb"], _USER, _GROUP)
         else:
             Path("tmp").mkdir(exist_ok=True)
+            self.plan["environment"]["IAC_CI_CLEAN_BELOW"] = str(os.getpid())
             self.plan["environment"]["TMPDIR"] = str(Path(self.plan["folder"], "tmp"))
         while True:
             connection, _ = server.accept()

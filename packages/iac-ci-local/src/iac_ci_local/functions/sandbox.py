@@ -128,6 +128,7 @@ class Sandbox:
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "keeper").unlink()
         isolated = not missing()
+        cloud = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")  # MiniStack's copy of the function is of no use
         plan = {
             "folder": str(self.folder),
             "function": function,
@@ -135,7 +136,7 @@ class Sandbox:
             "storage_mb": storage_mb,
             "isolated": isolated,
             "environment": {key: value for key, value in os.environ.items() if key not in {"HOME", "TMPDIR", "USER"}},
-            "needed": [sys.base_prefix, sys.prefix, *sys.path],
+            "needed": [sys.base_prefix, sys.prefix, *(path for path in sys.path if not path.startswith(cloud))],
         }
         with (self.folder / "output").open("ab") as output:
             process = subprocess.Popen(  # noqa: S603

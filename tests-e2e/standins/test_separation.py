@@ -1,0 +1,151 @@
+"""Commands reach nothing of the worker, and nothing of an earlier order is there, on either stand-in."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from iac_ci_common.states import OrderState
+from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.testing import submit, wait_for_end
+from standins.test_orders import run
+
+pytestmark = pytest.mark.local_cloud
+
+BOTH = pytest.mark.parametrize("target", ["lambda", "codebuild"])
+ROOT = os.geteuid() == 0
+
+
+def one(cloud: LocalCloud, target: str, *cmds: str, timeout: int = 60) -> tuple[OrderState, str]:
+    """Run one order; return its state and log."""
+    order = {"order_name": "one", "cmds": list(cmds), "execution_target": target, "timeout": timeout}
+    return run(cloud, order)["one"]
+
+
+RIGHTS = "X-Amz-Signature|IAC_CI_WORK|IAC_CI_TICKET|AWS_SECRET|CONTAINER_CRED|AUTH_TOKEN"
+LOOK = f"""for process in /proc/[0-9]*; do
+  [ "$process" = /proc/$$ ] && continue
+  tr '\\0' '\\n' < $process/environ 2>/dev/null | grep -a -E '{RIGHTS}' && echo FOUND in $process
+done
+true
+"""
+
+
+@BOTH
+def test_no_environment_of_a_process_shows_a_right(unkind: LocalCloud, target: str) -> None:
+    if not ROOT:
+        pytest.skip("without root, every process of the local cloud has the user of the commands; as root this runs")
+    status, log = one(unkind, target, LOOK, "echo looked")
+    assert status is OrderState.SUCCEEDED
+    assert "\nlooked" in log
+    assert "FOUND in /proc" not in log.replace(LOOK, "")
+
+
+def test_commands_of_a_build_have_a_user_without_rights(unkind: LocalCloud) -> None:
+    """As root another user; a user who is not root can give the commands no other, and has no rights either."""
+    show = "id -u; grep -E 'CapInh|CapPrm|CapEff|CapAmb|NoNewPrivs' /proc/self/status; id -G"
+    status, log = one(unkind, "codebuild", show)
+    assert status is OrderState.SUCCEEDED
+    lines = log.splitlines()[1:]
+    assert lines[0] == str(10001 if ROOT else os.geteuid())
+    assert {line.split()[1] for line in lines[1:5]} == {"0" * 16}
+    assert lines[5].split() == ["NoNewPrivs:", "1"]
+    assert not ROOT or lines[6] == "10001"
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give the commands another user")
+def test_the_files_of_the_agent_and_the_worker_are_closed(unkind: LocalCloud) -> None:
+    look = (
+        "cd /; for up in $(seq 9); do p=$(ps -o ppid= -p ${p:-$$} | tr -d ' '); [ ${p:-0} -gt 1 ] || break; "
+        "for file in environ mem maps fd cwd root; do ls /proc/$p/$file/ > /dev/null 2>&1 && echo OPEN $file; "
+        "head -c1 /proc/$p/$file 2>/dev/null | grep -q . && echo OPEN $file; done; "
+        "script=$(tr '\\0' '\\n' < /proc/$p/cmdline | grep 'script.sh$') && { d=$(dirname $script); echo AGENT; "
+        "ls $d && echo OPEN folder; cat $d/env.sh && echo OPEN env; echo 'exit 0' > $script && echo OPEN script; } ; "
+        "kill -0 $p && echo OPEN signals; done; true"
+    )
+    status, log = one(unkind, "codebuild", look)
+    assert status is OrderState.SUCCEEDED
+    printed = log.partition("\n")[2]
+    assert "AGENT" in printed
+    assert "OPEN" not in printed
+
+
+@BOTH
+def test_commands_find_neither_package_nor_log(unkind: LocalCloud, target: str) -> None:
+    find = "find $TMPDIR/.. -name exec.zip -o -name manifest.json -o -name '*.log' | grep . && echo FOUND one"
+    look = f"{find}; rm -rf $TMPDIR/../* 2>/dev/null; echo after removing"
+    status, log = one(unkind, target, look)
+    assert status is OrderState.SUCCEEDED
+    assert "\nafter removing" in log
+    assert "\nFOUND one" not in log
+
+
+@BOTH
+def test_a_result_that_commands_forge_does_not_count(unkind: LocalCloud, target: str) -> None:
+    """The order puts a result with every URL that it finds in any environment or file, and then fails."""
+    forge = LOOK.replace("&& echo FOUND in $process", '>> "$TMPDIR/urls"') + (
+        'grep -a -o \'http[^ "]*X-Amz-Signature[^ "]*\' "$TMPDIR/urls" | while read url; do '
+        'curl -s -X PUT -H \'If-None-Match: *\' --data \'{"status": "succeeded"}\' "$url"; done; exit 7'
+    )
+    if target == "codebuild" and not ROOT:
+        pytest.skip("without root, CodeBuild's shell has the user of the commands; as root this runs")
+    status, _ = one(unkind, target, forge)
+    assert status is OrderState.FAILED
+
+
+@BOTH
+def test_the_worker_shows_nothing_of_itself(unkind: LocalCloud, target: str) -> None:
+    look = (
+        "for file in environ mem maps fd/0 fd/1 fd/2 fd/3 fd/4 fd/5 fd/6 fd/7 fd/8 cwd/. root/.; do "
+        "head -c1 /proc/$PPID/$file > /dev/null 2>&1 && echo OPEN $file; done; "
+        "ls /proc/$PPID/fd/ 2>/dev/null && echo OPEN fd; ls /proc/self/fd; true"
+    )
+    status, log = one(unkind, target, look)
+    assert status is OrderState.SUCCEEDED
+    printed = log.splitlines()[1:]
+    assert [line for line in printed if line.startswith("OPEN")] == []
+    assert set(printed) <= {"0", "1", "2", "3"}, "the commands inherit no descriptor"
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give the commands another user")
+@pytest.mark.parametrize("signal", ["KILL", "STOP"])
+def test_commands_of_a_build_cannot_end_or_stop_the_worker(unkind: LocalCloud, signal: str) -> None:
+    order = {
+        "order_name": "one",
+        "cmds": [f"kill -{signal} $PPID && exit 0 || exit 7"],
+        "execution_target": "codebuild",
+    }
+    ended = wait_for_end(unkind, submit(unkind, {"username": "tests", "orders": [{"timeout": 60, **order}]}))
+    assert ended.orders[0].exit_code == 7
+
+
+def test_an_order_that_kills_the_worker_of_a_function_is_failed_at_once(unkind: LocalCloud) -> None:
+    order = {"order_name": "one", "cmds": ["kill -9 $PPID; sleep 600"], "timeout": 60}
+    ended = wait_for_end(unkind, submit(unkind, {"username": "tests", "orders": [order]}))
+    assert ended.orders[0].status is OrderState.FAILED
+    assert ended.orders[0].reason
+
+
+BESIDE = "cd $(dirname $(dirname $TMPDIR)); "
+LEAVE = (
+    f"{BESIDE} echo x > poison; mkdir deep; (cd deep; for i in $(seq 300); do mkdir d; cd d; done; chmod 0 .); "
+    "ln -s /etc link; mkfifo pipe; chmod 0 deep; "
+    "(setsid bash -c 'trap : TERM INT HUP; while :; do echo x > poison; sleep 0.01; done' > /dev/null 2>&1 &); "
+)
+
+
+@pytest.mark.parametrize("end", ["true", "kill -9 $PPID; sleep 600"])
+def test_nothing_of_an_order_is_there_when_the_next_begins(unkind: LocalCloud, end: str) -> None:
+    """Also where the first order kills the worker, which therefore cleans nothing."""
+    first = {"order_name": "first", "cmds": [LEAVE + end], "must_succeed": False, "timeout": 60}
+    show = "find . -mindepth 1 -maxdepth 1 -user $(id -u)"
+    look = f"{BESIDE} {show}; grep -la 'echo x > poi''son' /proc/[0-9]*/cmdline || true"
+    second = {"order_name": "second", "cmds": [look], "dependencies": ["first"], "timeout": 60}
+    ended = wait_for_end(unkind, submit(unkind, {"username": "tests", "orders": [first, second]}))
+    (_, row) = ended.orders
+    assert row.status is OrderState.SUCCEEDED
+    s3, names = unkind.aws.client("s3"), unkind.stack.names
+    log = s3.get_object(Bucket=names.bucket("internal"), Key=f"tmp/logs/{row.run_id}/0002.log")["Body"].read().decode()
+    (left,) = log.splitlines()[1:]
+    assert left.startswith("./iac-ci-order-"), "its own workspace alone"
