@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_local.functions import failure_records
 from iac_ci_local.functions.settings import FunctionSettings
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ class WakingFunctions:
 def apply(served: str = "ministack.app") -> Any:
     """Change MiniStack's Lambda as the environment says; return its application."""
     settings = settings_of(os.environ)
+    service = importlib.import_module("ministack.services.lambda_svc")
+    failure_records.complete(service)
     if settings.concurrency is not None:
-        service = importlib.import_module("ministack.services.lambda_svc")
         keep_refused_events(service, retry_seconds=float(os.environ.get(_RETRY_VARIABLE, "1")))
     app = importlib.import_module(served).app
     return WakingFunctions(app, settings.inactive) if settings.inactive else app
