@@ -112,5 +112,7 @@ def test_the_agents_folder_is_found_by_its_script(tmp_path):
         assert shell.stdin is not None
         assert shell.stdout is not None
         shell.stdout.readline()
+        assert tmp_path not in agent_folders([shell.pid])  # another program's script: its folder is not ours to empty
+        (tmp_path / "env.sh").touch()
         assert tmp_path in agent_folders([shell.pid])
         shell.stdin.close()
