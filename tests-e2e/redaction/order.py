@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import keys
-from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.models.manifest import MANIFEST_NAME, SEALED_NAME, Manifest
-from iac_ci_common.models.result import Result
+from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.models.work import Work, WorkUrls
 from iac_ci_common.packing import write
-from iac_ci_common.testing import FakeClock, MemoryLogger, MemoryObjects, MemorySealer
+from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryObjects, MemoryRuns, MemorySealer
 from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_worker.act import Worker, WorkerPorts
+from iac_ci_worker.heartbeat import ThreadHeartbeat
 from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
 
@@ -52,7 +52,9 @@ def run(commands: Sequence[str], secrets: dict[str, str], *, path: str | None = 
     write(archive, {MANIFEST_NAME: described.model_dump_json().encode(), SEALED_NAME: sealed})
     objects.put(keys.package(*_PLACE), archive.getvalue())
     settings = WorkerSettings(command_path=path or os.environ["PATH"])
-    worker = Worker(WorkerPorts(clock, _Exchange(objects), sealer, BashRunner(), logger), settings)
+    broker = MemoryBroker(MemoryRuns(), objects, clock)  # nobody asks it: the work has URLs that do not end
+    ports = WorkerPorts(clock, _Urls(objects), sealer, BashRunner(), broker, ThreadHeartbeat(), logger)
+    worker = Worker(ports, settings)
     assert worker.run(_work(objects)) is not None
     result = Result.model_validate_json(objects.get(keys.result(*_PLACE)))
     log = objects.get(keys.log(*_PLACE)) if result.log_stored else b""
@@ -60,27 +62,26 @@ def run(commands: Sequence[str], secrets: dict[str, str], *, path: str | None = 
     return Ran(log, result, b"\n".join([*stored, repr(logger.lines).encode()]))
 
 
-class _Exchange:
+class _Urls:
     """The worker's requests over a bucket in memory."""
 
     def __init__(self, objects: MemoryObjects) -> None:
         self._objects = objects
 
-    def claim(self, urls: WorkUrls, claim: Any) -> bool:
-        try:
-            self._objects.use_url(urls.claim, claim.model_dump_json().encode())
-        except AlreadyExists:
-            return False
-        return True
+    def create_claim(self, url: str, claim: Claim) -> None:
+        self._objects.use_url(url, claim.model_dump_json().encode())
+
+    def read_claim(self, url: str) -> Claim | None:
+        return Claim.model_validate_json(self._objects.use_url(url))
 
     def fetch(self, url: str, path: Path) -> None:
         path.write_bytes(self._objects.use_url(url))
 
-    def store_log(self, urls: WorkUrls, path: Path) -> None:
-        self._objects.use_url(urls.log, path.read_bytes())
+    def store_log(self, url: str, path: Path) -> None:
+        self._objects.use_url(url, path.read_bytes())
 
-    def report(self, urls: WorkUrls, result: Result) -> None:
-        self._objects.use_url(urls.result, result.model_dump_json().encode())
+    def report(self, url: str, result: bytes) -> None:
+        self._objects.use_url(url, result)
 
 
 def _work(objects: MemoryObjects) -> Work:
