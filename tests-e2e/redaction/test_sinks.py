@@ -16,12 +16,12 @@ from upgrade.cloud import Cloud
 from upgrade.playing import Player, Version
 
 from redaction import readings
-from redaction.test_corpus import PRINTERS, VALUES
+from redaction.test_corpus import PRINTERS, VALUES, text_of
 
 TOKEN = VALUES["specials"]
 PASSWORD = VALUES["random-password-20"]
 DATABASE = json.dumps({"engine": "postgres", "port": 5432, "username": "admin", "password": PASSWORD})
-KEY = VALUES["pem-ec"]
+KEY = text_of(VALUES["pem-ec"])
 HOST = "x7kq2vmt9-w4pl8zr3j6"
 LITERAL = "q9vbt2kmx7lwz4hyd5"
 SECRETS = {
