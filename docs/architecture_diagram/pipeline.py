@@ -31,9 +31,12 @@ def pipeline(prices: Prices) -> Flow:
     return Flow(
         "pipeline",
         "Deployment pipeline",
-        "One script per step, safe to run again. `pipelines/all` runs the first six in this order, "
+        "One script per step, safe to run again. `pipelines/all` runs those from Bootstrap to Archive in this order, "
         "`pipelines/teardown` removes the stack.",
         boxes=(
+            step("pin", "Pin", "shield", "digests and checksums", "Resolves the base images to digests, and reads the "
+                 "checksums of Terraform and sops that their authors signed. Build refuses what is not pinned.",
+                 (("Leaves", "`pipelines/pins.json`, to be committed"), ("Cost", "none")), "pipelines/pinning.py"),
             step("bootstrap", "Bootstrap", "bucket", "state bucket", "Creates the bucket of the Terraform states.",
                  (("Cost", "the storage of a few files"),), "terraform/bootstrap", differs=("bootstrap-state",)),
             step("ecr", "ECR", "image", "image repository", "Creates the repository of the image.",
@@ -56,5 +59,5 @@ def pipeline(prices: Prices) -> Flow:
                  "everything in them. The state bucket stays.",
                  (("Confirmation", "`--yes`, or it asks"), ("Cost", "none"))),
         ),
-        arrows=("", "", "", "", "", "later"),
+        arrows=("committed", "", "", "", "", "", "later"),
     )  # fmt: skip

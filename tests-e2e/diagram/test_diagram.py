@@ -255,7 +255,7 @@ def test_every_script_of_the_pipeline_has_a_box(opened):
     assert {name.removeprefix("pipeline-") for name in opened if name.startswith("pipeline-")} == scripts - {"all"}
     (order,) = re.findall(r"for name in ([a-z ]+);", (ROOT / "pipelines" / "all").read_text("utf-8"))
     shown = [name.removeprefix("pipeline-") for name in opened if name.startswith("pipeline-")]
-    assert shown == [*order.split(), "teardown"]
+    assert shown == ["pin", *order.split(), "teardown"]
 
 
 def test_every_box_holds_role_cost_and_source(opened):
