@@ -76,4 +76,5 @@ def test_a_bill_has_a_dated_price_with_a_source_for_all_that_is_used():
     used = bill.quantities([], {}, {}, requests=2_000_000)
     assert set(used) == set(prices)
     assert all(price["date"] and price["source"] for price in prices.values())
-    assert sum(bill.bill(used).values()) == pytest.approx(7.0)
+    # Two million requests at 3.50 a million, and four transitions for each at 25 a million.
+    assert sum(bill.bill(used).values()) == pytest.approx(7.0 + 200.0)
