@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from iac_ci_common.states import OrderState
 from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.codebuild.container import open_to_commands
 from iac_ci_local.testing import submit, wait_for_end
 from standins.test_orders import run
 
@@ -15,6 +18,8 @@ pytestmark = pytest.mark.local_cloud
 
 BOTH = pytest.mark.parametrize("target", ["lambda", "codebuild"])
 ROOT = os.geteuid() == 0
+SEPARATED = open_to_commands(Path(tempfile.gettempdir()))
+"""Whether the builds' commands have a user of their own: not where a folder above keeps it out."""
 
 
 def one(cloud: LocalCloud, target: str, *cmds: str, timeout: int = 60) -> tuple[OrderState, str]:
@@ -48,13 +53,15 @@ def test_commands_of_a_build_have_a_user_without_rights(unkind: LocalCloud) -> N
     status, log = one(unkind, "codebuild", show)
     assert status is OrderState.SUCCEEDED
     lines = log.splitlines()[1:]
-    assert lines[0] == str(10001 if ROOT else os.geteuid())
+    assert lines[0] == str(10001 if SEPARATED else os.geteuid())
     assert {line.split()[1] for line in lines[1:5]} == {"0" * 16}
     assert lines[5].split() == ["NoNewPrivs:", "1"]
-    assert not ROOT or lines[6] == "10001"
+    assert not SEPARATED or lines[6] == "10001"
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can give the commands another user")
+@pytest.mark.skipif(
+    not SEPARATED, reason="only root can give the commands another user, where no folder above keeps it out"
+)
 def test_the_files_of_the_agent_and_the_worker_are_closed(unkind: LocalCloud) -> None:
     look = (
         "cd /; for up in $(seq 9); do p=$(ps -o ppid= -p ${p:-$$} | tr -d ' '); [ ${p:-0} -gt 1 ] || break; "
@@ -108,7 +115,9 @@ def test_the_worker_shows_nothing_of_itself(unkind: LocalCloud, target: str) -> 
     assert set(printed) <= {"0", "1", "2", "3"}, "the commands inherit no descriptor"
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can give the commands another user")
+@pytest.mark.skipif(
+    not SEPARATED, reason="only root can give the commands another user, where no folder above keeps it out"
+)
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
 def test_commands_of_a_build_cannot_end_or_stop_the_worker(unkind: LocalCloud, signal: str) -> None:
     order = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,9 +20,11 @@ import pytest
 from botocore.exceptions import ParamValidationError
 
 from iac_ci_local.codebuild.buildspec import read_buildspec
+from iac_ci_local.codebuild.container import open_to_commands
 from iac_ci_local.codebuild.requests import BuildRefused
 from iac_ci_local.codebuild.settings import BuildSettings
 from iac_ci_local.ministack import LocalAws, Speed
+from iac_ci_local.terraform_tool import write_terraform
 from iac_ci_local.testing import wait_until
 
 pytestmark = pytest.mark.local_cloud
@@ -287,6 +291,24 @@ def test_unknown_projects_and_builds_are_refused(codebuild: Service) -> None:
 def test_a_buildspec_with_what_the_local_cloud_does_not_run_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(BuildRefused):
         read_buildspec(wrong)
+
+
+def test_commands_get_a_user_of_their_own_only_where_it_reaches_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    assert not open_to_commands(inner)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        monkeypatch.setenv("PATH", folder)
+        assert open_to_commands(Path(folder)) == (os.geteuid() == 0)
+        # A Terraform that runs in a Python which others cannot start.
+        write_terraform(Path(folder))
+        monkeypatch.setattr(sys, "executable", f"{inner}/python")
+        shutil.copy("/bin/sh", sys.executable)
+        assert not open_to_commands(Path(folder))
 
 
 def test_a_user_of_the_image_that_is_missing_here_changes_nothing(codebuild: Service, tmp_path: Path) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Final
 
 _PROGRAM: Final = """\
 #!{python} -I
@@ -32,3 +30,9 @@ def write_terraform(folder: Path) -> Path:
     program.write_text(_PROGRAM.format(python=sys.executable), "utf-8")
     program.chmod(0o755)
     return program
+
+
+def terraform_is_python() -> bool:
+    """Return whether the ``terraform`` on ``PATH`` is the program that ``write_terraform`` wrote."""
+    found = terraform_on_path()
+    return found is not None and Path(found).read_bytes()[:2] == b"#!"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_local.processes import descendants
+from iac_ci_local.terraform_tool import terraform_is_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 IMAGE_USER: Final = 10001
 """Id of the image's user and group, which the worker gives to an order's commands."""
+
+_USER_VARIABLE: Final = "IAC_CI_COMMAND_USER"
+"""Variable of the project that makes the worker give the commands another user."""
 
 STOP_SECONDS: Final = 15.0
 """Time between SIGTERM and SIGKILL where a stop begins with SIGTERM."""
@@ -80,7 +84,7 @@ class Container:
     def environment(self, build: Build, buildspec: Buildspec, credentials: str) -> dict[str, str]:
         """Return all variables of the build's shells: CodeBuild's own, the agent's, the project's and the request's."""
         endpoint = credentials.partition("/v2/")[0]
-        return {
+        variables = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(self.home),
@@ -102,6 +106,9 @@ class Container:
             **buildspec.variables,
             **build.variables,
         }
+        if not open_to_commands(self.temporary):
+            variables.pop(_USER_VARIABLE, None)
+        return variables
 
     def start(self, buildspec: Buildspec, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the agent."""
@@ -145,6 +152,29 @@ class Container:
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
+def open_to_commands(folder: Path) -> bool:
+    """Return whether the commands' user reaches ``folder`` and Terraform, and this process may give them that user.
+
+    A folder above keeps the user out if it is closed, like the home of root. Then commands run as this process's user.
+    """
+    if os.geteuid() != 0:
+        return False
+    python = [sys.executable, "-c", ""] if terraform_is_python() else ["true"]
+    # The folder is entered by the shell: `cwd` would be entered as root.
+    look = ["/bin/sh", "-c", 'cd -- "$0" && "$@"', str(folder), *python]
+    return not subprocess.run(  # noqa: S603
+        look,
+        cwd="/",
+        env={"PATH": os.defpath},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        user=IMAGE_USER,
+        group=IMAGE_USER,
+        extra_groups=[],
+    ).returncode
+
+
 def end(process: subprocess.Popen[bytes], kind: str) -> None:
     """End every process of a build: at once, or with ``kind`` ``TERM`` after SIGTERM and 15 seconds."""
     if kind == "TERM":
@@ -178,4 +208,4 @@ def _send(pids: Sequence[int], kind: signal.Signals) -> None:
             os.kill(pid, kind)
 
 
-__all__ = ["IMAGE_USER", "STOP_SECONDS", "Container", "end", "end_orphans"]
+__all__ = ["IMAGE_USER", "STOP_SECONDS", "Container", "end", "end_orphans", "open_to_commands"]
