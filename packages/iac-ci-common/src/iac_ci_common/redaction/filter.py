@@ -74,7 +74,8 @@ _NUMBER_SHAPES: Final = (rb"(?:0x[0-9a-f]{2}[, \t\r\n]{1,12}){3}",)
 # Letters, digits and signs in ASCII are 32 to 126, others 128 to 255, or negative.
 _NUMBER: Final = rb"(?:-[0-9]{1,3}|[3-9][0-9]|1[0-9]{2}|2[0-5][0-9])"
 _DECIMAL_SHAPE: Final = rb"(?:" + _NUMBER + rb"(?:[,;][ \t\r\n]{0,12}|[ \t\r\n]{1,12})){3}" + _NUMBER
-_TOLERANT_CHARS: Final = 8
+_TOLERANT_CHARS: Final = 5
+"""One character in UTF-8 has up to ninety states in all its forms, and a pattern of Hyperscan at most 512."""
 
 
 @dataclass(frozen=True, slots=True)
