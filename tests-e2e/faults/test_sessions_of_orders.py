@@ -13,7 +13,7 @@ from iac_ci_common import keys
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.states import OrderState
 from iac_ci_local.ministack import Speed
-from iac_ci_local.testing import submit, wait_for_end
+from iac_ci_local.testing import folder_of_commands, submit, wait_for_end
 
 pytestmark = pytest.mark.local_cloud
 
@@ -29,6 +29,12 @@ STEPS = {
 def cloud():
     with BreakingCloud(speed=Speed(wait_scale=0.05, retry_seconds=0.2)) as running:
         yield running
+
+
+@pytest.fixture
+def commands_folder():
+    with folder_of_commands() as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +59,8 @@ def chains(cloud: BreakingCloud, run_id: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize("kind", ["session", "url"])
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])
-def test_an_order_ends_as_its_commands_did(cloud, tmp_path: Path, target, step, kind):
-    starts = tmp_path / "starts"
+def test_an_order_ends_as_its_commands_did(cloud, commands_folder: Path, target, step, kind):
+    starts = commands_folder / "starts"
     method, suffix = STEPS[step]
     cloud.end_sessions(Ending(kind, method=method, suffix=suffix))
     run_id, state = play(cloud, target, f"echo started | tee -a {starts}; echo the whole log")

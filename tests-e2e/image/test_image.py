@@ -149,7 +149,7 @@ def test_says_how_long_each_handler_takes_to_import(
         done; done
     """
     lines = engine.shell(image, script).splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 10
     with capsys.disabled():
         for line in lines:
             _, microseconds, module = (part.strip() for part in line.split("|"))
