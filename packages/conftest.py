@@ -1,6 +1,29 @@
 """Settings of every package's tests: how long an example takes says nothing about the code."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+HERE = Path(__file__).parent
+NOT_ALONE = ("local_cloud", "slow", "source_tree")
+"""Marks of the tests that `.ci/alone` leaves out."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `.ci/alone` has just run, where `.ci/run` says so by ``IAC_CI_ALONE=passed``."""
+    if os.environ.get("IAC_CI_ALONE") != "passed":
+        return
+    ran = [
+        item
+        for item in items
+        if item.path.is_relative_to(HERE) and not any(item.get_closest_marker(mark) for mark in NOT_ALONE)
+    ]
+    config.hook.pytest_deselected(items=ran)
+    left_out = set(map(id, ran))
+    items[:] = [item for item in items if id(item) not in left_out]

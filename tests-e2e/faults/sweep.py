@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -25,12 +25,14 @@ STORIES = {
     "workers die": {"worker_dies": frozenset({"0001", "0003"})},
     "there is no code": {"code": "missing.zip"},
 }
-KINDS = (
-    list(Kind)
-    if os.environ.get("IAC_CI_ALL_FAULTS")
-    else [Kind.UNREACHABLE, Kind.THROTTLED, Kind.ANSWER_LOST, Kind.DIES_AFTER]
-)
-"""The others are cousins of these: set IAC_CI_ALL_FAULTS=1 to play them too."""
+IN_TURN = (Kind.UNREACHABLE, Kind.ANSWER_LOST, Kind.DIES_AFTER, Kind.THROTTLED)
+SWEPT: list[tuple[Kind, ...]] = [(kind,) for kind in Kind] if os.environ.get("IAC_CI_ALL_FAULTS") else [IN_TURN]
+"""The kinds that a sweep plays in turn: every call meets one of the four, and with IAC_CI_ALL_FAULTS=1 every kind."""
+
+
+def named(kinds: tuple[Kind, ...]) -> str:
+    """Name a sweep."""
+    return "in_turn" if len(kinds) > 1 else kinds[0].name.lower()
 
 
 @contextmanager
@@ -61,12 +63,12 @@ def play(services: Services, fault: Fault, story: str, monkeypatch: pytest.Monke
 
 
 def broken_by_any_call(
-    services: Services, monkeypatch: pytest.MonkeyPatch, function: str, story: str, kind: Kind
+    services: Services, monkeypatch: pytest.MonkeyPatch, function: str, story: str, kinds: Sequence[Kind]
 ) -> tuple[list[str], int]:
     """Let each call of a function go wrong, a run for each; give what broke, and how many calls there were."""
     broken: list[str] = []
     for call in count():
-        fault = Fault(function, kind, call)
+        fault = Fault(function, kinds[call % len(kinds)], call)
         world = play(services, fault, story, monkeypatch)
         broken += [f"call {call}, {fault.hit}: {promise}" for promise in broken_promises(world)]
         if fault.hit is None:

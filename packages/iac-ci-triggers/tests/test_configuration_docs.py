@@ -30,6 +30,8 @@ from iac_ci_triggers.configuration.models import (
 )
 from iac_ci_triggers.configuration.templates import VARIABLES, variable
 
+pytestmark = pytest.mark.source_tree
+
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 if not PAGE.exists():
     pytest.skip("the package stands alone, without the project's pages", allow_module_level=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -102,11 +103,13 @@ def test_a_second_insert_changes_nothing(adapters):
 
 
 @pytest.mark.slow
-def test_a_thousand_orders_are_inserted_and_read(adapters):
-    rows = queued([{} for _ in range(1000)])
+def test_many_orders_are_inserted_and_read(adapters):
+    """A thousand in a full run."""
+    count = 1000 if os.environ.get("IAC_CI_ALL_FAULTS") else 300
+    rows = queued([{} for _ in range(count)])
     adapters.runs.insert(*rows)
     assert adapters.runs.read(RUN_ID).orders == rows.orders
-    assert len(adapters.runs.events(TRACE_ID)) == 1001
+    assert len(adapters.runs.events(TRACE_ID)) == count + 1
 
 
 def test_moves_are_applied_and_those_that_no_longer_fit_are_returned(adapters):
