@@ -339,7 +339,7 @@ class Checks:
             told = [kind for kind in kinds[num].elements() if kind in {end.value for end in ends}]
             if told != [row.status.value]:
                 self._broken("events tell what the rows tell", f"{run_id}/{num} is {row.status}, events: {kinds[num]}")
-            if num != "0000" and kinds[num]["queued"] != 1:
+            if num != "0000" and kinds[num]["queued"] != 1 + row.handed_over:
                 self._broken("events tell what the rows tell", f"{run_id}/{num}: {kinds[num]}")
             was_running = any(state == "running" for _, state in self._states[(run_id, num)])
             if was_running != bool(kinds[num]["running"]):

@@ -43,6 +43,7 @@ Mutation = Literal[
     "own claims only",
     "refused dispatch",
     "living watchdog",
+    "unclaimed orders only",
     "silence is not death",
     "ended builds",
     "same pair",
@@ -77,11 +78,12 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "own claims only": Noticed(47, "storm"),
     "refused dispatch": Noticed(265, "refusing", 12),
     "living watchdog": Noticed(35),
+    "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(13),
     "same pair": Noticed(54),
     "used tickets": Noticed(3),
-    "conditional move of a chain": Noticed(27, "burst"),
+    "conditional move of a chain": Noticed(673, "burst"),
     "claim's chain only": Noticed(10, "burst"),
     "own keys only": Noticed(0),
     "wish to stop": Noticed(65),
@@ -105,6 +107,9 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "living watchdog":
         with patch("iac_ci_orchestrator.dispatch.Dispatcher.ensure_watchdog", _start_the_first):
+            yield
+    elif mutation == "unclaimed orders only":
+        with patch("iac_ci_watchdog.hand_over._is_claimed", lambda ports, order: False):
             yield
     elif mutation == "silence is not death":
         with (

@@ -78,6 +78,10 @@ SERVED = {
         Case(trade(ONE, TWO), order=order(tickets=()), chain=chain()),
         digest(ONE),
     ),
+    "the claim's worker, though the order was queued again": (
+        Case(trade(ONE, TWO), order=order(status=OrderState.QUEUED), chain=chain(), claim=claim()),
+        digest(ONE),
+    ),
     "before the grace is over": (Case(at=START + timedelta(minutes=31)), None),
 }
 
@@ -105,6 +109,11 @@ REFUSED = {
     "an unknown dispatch": (Case(trade(dispatch=OTHER)), Refusal.UNKNOWN, False),
     "the order of a version before tickets": (Case(order=order(tickets=())), Refusal.UNKNOWN, False),
     "an order that is not dispatched": (Case(order=order(status=OrderState.QUEUED)), Refusal.UNKNOWN, False),
+    "an order that was queued again": (
+        Case(trade(ONE, TWO), order=order(status=OrderState.QUEUED), chain=chain()),
+        Refusal.UNKNOWN,
+        False,
+    ),
     "a guessed ticket": (Case(trade(THREE, ONE)), Refusal.USED, True),
     "a used ticket with another next one": (Case(trade(ZERO, TWO), chain=chain()), Refusal.USED, True),
     "an older ticket with its own next one": (Case(trade(ZERO, ONE), chain=chain(TWO, ONE)), Refusal.USED, True),

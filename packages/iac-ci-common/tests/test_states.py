@@ -17,6 +17,7 @@ from iac_ci_common.states import (
 
 LEGAL = {
     ("queued", "dispatching"), ("queued", "skipped"), ("queued", "cancelled"), ("dispatching", "running"),
+    ("dispatching", "queued"), ("running", "queued"),
     *product(["dispatching", "running"], ["succeeded", "failed", "timed_out", "cancelled"]),
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ from iac_ci_common.testing import (
     MemoryWorkers,
     Sequential,
 )
-from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, run_row, stored_job
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, queued, run_row, stored_job
 from iac_ci_watchdog.act import Watchdog
 from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared, needs_claim
 from iac_ci_watchdog.failures import PreparationDied, WorkerDied, parse_failure
@@ -581,6 +581,54 @@ def test_the_death_of_a_worker_that_had_no_claim_does_not_end_the_one_that_has(c
     claimed_by(world, claim)
     world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "throttled", DISPATCH, "call", FUNCTION))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+@pytest.mark.parametrize("status", [S.DISPATCHING, S.RUNNING])
+def test_an_order_whose_worker_ended_before_it_began_is_queued_again(status):
+    world = World()
+    world.open(status=status)
+    died = WorkerDied(RUN_ID, "0001", "Runtime exited", DISPATCH, "call", FUNCTION)
+    world.watchdog.worker_died(died)
+    row = world.runs.find_order(RUN_ID, "0001")
+    assert (row.status, row.handed_over, row.dispatched_at, row.order_deadline) == (S.QUEUED, 1, None, None)
+    assert world.nudged
+    assert not world.objects.exists(keys.claim(RUN_ID, "0001"))
+    # Lambda may send the record twice.
+    world.watchdog.worker_died(died)
+    assert world.runs.find_order(RUN_ID, "0001") == row
+    (event,) = [event for event in world.runs.events(TRACE_ID) if event.kind == "queued" and event.reason]
+    assert event.reason == "the worker ended before it began the order: Runtime exited"
+
+
+def test_an_order_is_dispatched_three_times_at_most():
+    world = World()
+    world.open(handed_over=2)
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "Runtime exited", DISPATCH, "call", FUNCTION))
+    assert world.result.status is S.FAILED
+    assert world.runs.find_order(RUN_ID, "0001").handed_over == 2
+
+
+def test_an_order_whose_time_is_over_is_not_queued_again():
+    world = World()
+    world.open()
+    world.clock.advance((DEADLINE - START).total_seconds())
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "too old", DISPATCH, "call", FUNCTION))
+    assert world.result.status is S.FAILED
+
+
+def test_an_order_that_changes_meanwhile_is_read_again():
+    world = World()
+    world.open(status=S.DISPATCHING)
+    runs, before = world.runs, world.runs.find_order(RUN_ID, "0001")
+    find_run = runs.find_run
+
+    def start_first(run_id):
+        runs.order_rows[RUN_ID]["0001"] = before.model_copy(update={"status": S.RUNNING})
+        return find_run(run_id)
+
+    runs.find_run = start_first
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "Runtime exited", DISPATCH, "call", FUNCTION))
+    assert runs.find_order(RUN_ID, "0001").status is S.QUEUED
 
 
 def test_a_worker_that_died_after_its_order_had_ended_changes_nothing():

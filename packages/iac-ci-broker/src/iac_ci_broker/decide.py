@@ -95,7 +95,9 @@ def _refused(trade: Trade, run: RunRow, order: OrderRow, claim: Claim | None, no
     if order.status in TERMINAL:
         ended = order.status.value.replace("_", " ")
         return Refuse(Refusal.ENDED, f"the order {ended}" + (f": {order.reason}" if order.reason else ""))
-    if order.status not in OPEN:
+    has_claim = claim is not None and claim.execution == trade.execution
+    # An order that was queued again keeps a worker that claimed it at that moment.
+    if order.status not in OPEN and not has_claim:
         return Refuse(Refusal.UNKNOWN, f"the order is {order.status.value}")
     if run.status in RUN_TERMINAL:
         return Refuse(Refusal.ENDED, "the run has ended")

@@ -68,6 +68,10 @@ HEARTBEAT_SECONDS: Final = 60
 SILENT_SECONDS: Final = 180
 """Age of the last trade after which a running order is shown as silent. Silence ends nothing."""
 
+MAX_DISPATCHES: Final = 3
+"""How often an order is dispatched whose worker ends before it begins the order, for example in a sandbox that keeps
+what an earlier order left."""
+
 MAX_TICKETS: Final = 16
 """Dispatches of one order whose tickets its row keeps. A dispatch is repeated after ``LEASE_SECONDS`` at the earliest,
 so the oldest of them is eight minutes old: its worker has traded since, or it has not claimed the order."""

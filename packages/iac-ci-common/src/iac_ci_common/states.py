@@ -55,8 +55,8 @@ RUN_TERMINAL: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.T
 ORDER_TRANSITIONS: Final = MappingProxyType(
     {
         OrderState.QUEUED: frozenset({OrderState.DISPATCHING, OrderState.SKIPPED, OrderState.CANCELLED}),
-        OrderState.DISPATCHING: _ENDS | {OrderState.RUNNING},
-        OrderState.RUNNING: _ENDS,
+        OrderState.DISPATCHING: _ENDS | {OrderState.RUNNING, OrderState.QUEUED},
+        OrderState.RUNNING: _ENDS | {OrderState.QUEUED},
         OrderState.SUCCEEDED: frozenset[OrderState](),
         OrderState.FAILED: frozenset[OrderState](),
         OrderState.TIMED_OUT: frozenset[OrderState](),
@@ -64,7 +64,7 @@ ORDER_TRANSITIONS: Final = MappingProxyType(
         OrderState.SKIPPED: frozenset[OrderState](),
     }
 )
-"""The whole table of transitions of an order."""
+"""The whole table of transitions of an order. It is queued again only if its worker ended and had not claimed it."""
 
 RUN_TRANSITIONS: Final = MappingProxyType(
     {

@@ -15,6 +15,7 @@ from iac_ci_common.nudge import nudge
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState
 from iac_ci_watchdog.claims import take_claim
 from iac_ci_watchdog.decide import Action, Decision, decide_run, decide_unprepared
+from iac_ci_watchdog.hand_over import hand_over
 from iac_ci_watchdog.orders import end, look_after
 
 if TYPE_CHECKING:
@@ -76,16 +77,18 @@ class Watchdog:
         return _answer(watch, decision, known if kept else None)
 
     def worker_died(self, died: WorkerDied) -> None:
-        """Report an order as failed whose worker ended without a result.
+        """End an order whose worker ended without a result, or queue it again if that worker had not begun it.
 
         An order may be dispatched twice, and a dispatch may be delivered twice. If another worker has the claim, that
         worker is running, or Lambda reports its failure too. A record that the order's row does not confirm is ignored.
         """
         order = self._ports.runs.find_order(died.run_id, died.order_num)
-        if order is not None and not died.is_about(order):
+        if order is None or order.status not in OPEN:
+            return
+        if not died.is_about(order):
             logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)
             logger.warning("failure record ignored: the order has another dispatch", function=died.function)
-        elif order is not None and order.status in OPEN and not self._is_claimed_by_another(died):
+        elif not hand_over(self._ports, order, died.reason) and not self._is_claimed_by_another(died):
             end(self._ports, order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 
     def _is_claimed_by_another(self, died: WorkerDied) -> bool:

@@ -10,8 +10,9 @@ from iac_ci_common.models.work import Work
 def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:
     """Run the order of the event.
 
-    A failed order is a result, not an error. Raises if no result could be written, and ``SandboxUnfit``, before the
-    claim, if something of an earlier order is left; Lambda's failure destination then invokes the watchdog.
+    A failed order is a result, not an error. Raises if no result could be written; Lambda's failure destination then
+    invokes the watchdog. If something of an earlier order is left, the process ends before the claim, so that Lambda
+    restarts the sandbox and the watchdog queues the order again.
     """
     from iac_ci_worker.wiring import clean, worker
 

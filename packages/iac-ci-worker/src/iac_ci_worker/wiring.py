@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache, partial
 
 from iac_ci_common.aws.broker import LambdaBroker
 from iac_ci_common.aws.clients import client
 from iac_ci_common.clock import SystemClock
+from iac_ci_common.errors import SandboxUnfit
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.sops import SopsSealer
 from iac_ci_worker.act import Worker, WorkerPorts
@@ -43,5 +46,15 @@ def worker() -> Worker:
 
 
 def clean() -> None:
-    """Remove what earlier orders left; raise ``SandboxUnfit`` if something stays."""
-    remove_leftovers(WorkerSettings().clean_below)
+    """Remove what earlier orders left; end this process if something stays.
+
+    After an exception Lambda would give the same sandbox the next order; after an exit it restarts the sandbox (AWS
+    Lambda Developer Guide, "Lambda execution environment lifecycle").
+    """
+    settings = WorkerSettings()
+    try:
+        remove_leftovers(settings.clean_below)
+    except SandboxUnfit as error:
+        PowertoolsLogger("worker", settings.log_level).error("sandbox unfit", error=error.message)
+        sys.stdout.flush()
+        os._exit(1)

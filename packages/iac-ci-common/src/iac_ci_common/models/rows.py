@@ -80,6 +80,9 @@ class OrderRow(StoredShape):
     ended_at: Moment | None = None
     order_deadline: Moment | None = Field(None, description="When the commands must have ended; set at dispatch.")
     build_id: str | None = Field(None, description="CodeBuild build of a running order.")
+    handed_over: int = Field(
+        0, ge=0, description="How often the order was queued again because its worker ended before it began the order."
+    )
     exit_code: int | None = None
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     reason: str | None = Field(None, max_length=1024)
