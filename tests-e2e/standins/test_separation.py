@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from iac_ci_common import keys
 from iac_ci_common.states import OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.codebuild.container import open_to_commands
-from iac_ci_local.testing import submit, wait_for_end
+from iac_ci_local.testing import runs, submit, wait_for_end, wait_until
 from standins.test_orders import run
 
 pytestmark = pytest.mark.local_cloud
@@ -127,6 +131,33 @@ def test_commands_of_a_build_cannot_end_or_stop_the_worker(unkind: LocalCloud, s
     }
     ended = wait_for_end(unkind, submit(unkind, {"username": "tests", "orders": [{"timeout": 60, **order}]}))
     assert ended.orders[0].exit_code == 7
+
+
+@BOTH
+def test_a_swapped_package_does_not_run(unkind: LocalCloud, target: str) -> None:
+    """Who may write the bucket swaps the package of an order that waits for another."""
+    s3, bucket = unkind.aws.client("s3"), unkind.stack.names.bucket("internal")
+    go = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": f"go-{target}"})
+    wait = f"curl --silent --fail --output /dev/null --retry 600 --retry-all-errors --retry-delay 1 '{go}'"
+    orders = [
+        {"order_name": "first", "cmds": [wait], "timeout": 300},
+        {"order_name": "second", "cmds": ["true"], "timeout": 60, "dependencies": ["first"]},
+    ]
+    job = {"username": "tests", "orders": [{"execution_target": target, **order} for order in orders]}
+    run_id = submit(unkind, job)
+    wait_until(lambda: OrderState.RUNNING in [order.status for order in runs(unkind).read(run_id).orders])
+    package = keys.package(run_id, "0002")
+    with zipfile.ZipFile(io.BytesIO(s3.get_object(Bucket=bucket, Key=package)["Body"].read())) as zipped:
+        manifest = json.loads(zipped.read("manifest.json"))
+    swapped = io.BytesIO()
+    with zipfile.ZipFile(swapped, "w") as zipped:
+        zipped.writestr("manifest.json", json.dumps(manifest | {"cmds": ["echo swapped"]}))
+    s3.put_object(Bucket=bucket, Key=package, Body=swapped.getvalue())
+    s3.put_object(Bucket=bucket, Key=f"go-{target}", Body=b"")
+    first, second = wait_for_end(unkind, run_id).orders
+    assert first.status is OrderState.SUCCEEDED
+    assert second.status is OrderState.FAILED
+    assert "the package is not the one that was prepared for the run" in (second.reason or "")
 
 
 def test_an_order_that_kills_the_worker_of_a_function_is_failed_at_once(unkind: LocalCloud) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tempfile
@@ -54,7 +55,7 @@ ARCHIVES = {("bucket", "code.zip"): archive(a="1")}
 
 
 class World:
-    def __init__(self, orders, **fields):
+    def __init__(self, orders, archives=ARCHIVES, **fields):
         self.clock = FakeClock(START)
         self.runs, self.objects, self.reports = MemoryRuns(), MemoryObjects(self.clock), MemoryReports()
         self.sealer, self.calls = MemorySealer(), []
@@ -76,7 +77,7 @@ class World:
                 runs=watched(self.runs, "runs"),
                 ledgers=self.ledgers,
                 objects=watched(self.objects, "objects"),
-                code_store=watched(MemoryCodeStore(ARCHIVES), "code_store"),
+                code_store=watched(MemoryCodeStore(archives), "code_store"),
                 repositories=watched(repositories, "repositories"),
                 secrets=watched(MemorySecrets(SECRETS), "secrets"),
                 sealer=watched(self.sealer, "sealer"),
@@ -85,6 +86,7 @@ class World:
                 logger=MemoryLogger(),
             ),
             100,
+            own_buckets=frozenset({"own"}),
         )
 
     def prepare(self):
@@ -116,6 +118,44 @@ def test_an_archive_is_packed_again_by_our_rules():
     rows = World([{"s3_location": "s3://bucket/code.zip"}]).prepare()
     assert rows.run.preparation_error is None
     assert rows.orders[0].code_sha256
+
+
+def test_the_rows_have_the_digests_of_what_is_stored():
+    world = World([{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}, {}], **GIT)
+    for row in world.prepare().orders:
+        package = world.objects.get(keys.package(RUN_ID, row.order_num))
+        assert row.package_sha256 == hashlib.sha256(package).hexdigest()
+        assert row.code_sha256 == hashlib.sha256(world.objects.get(keys.code(row.code_sha256))).hexdigest()
+
+
+def test_a_second_attempt_takes_the_packages_that_the_first_has_stored():
+    """Sealing again gives other bytes, and the first attempt may still insert the digests of its own."""
+    world = World([{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}])
+    world.prepare()
+    stored = world.objects.get(keys.package(RUN_ID, "0001"))
+    world.runs.run_rows.clear()
+    world.runs.order_rows.clear()
+    world.sealer.__init__()
+    rows = world.prepare()
+    assert rows.run.preparation_error is None
+    assert world.objects.get(keys.package(RUN_ID, "0001")) == stored
+    assert rows.orders[0].package_sha256 == hashlib.sha256(stored).hexdigest()
+
+
+@pytest.mark.parametrize("foreign", [b"no zip", archive(other="1"), archive(**{"manifest.json": "{}"})])
+def test_a_foreign_package_ends_the_run(foreign):
+    world = World([{}])
+    world.objects.put(keys.package(RUN_ID, "0001"), foreign)
+    assert "is there already and is not the package of this order" in world.prepare().run.preparation_error
+
+
+@pytest.mark.parametrize(("content", "problem"), [(None, None), (archive(a="2"), "has other bytes than its name says")])
+def test_an_archive_of_the_stack_has_the_digest_of_its_name(content, problem):
+    code = archive(a="1")
+    key = keys.code(hashlib.sha256(code).hexdigest())
+    world = World([{"s3_location": f"s3://own/{key}"}], archives={("own", key): content or code})
+    error = world.prepare().run.preparation_error
+    assert error is None if problem is None else problem in error
 
 
 def test_identical_sets_of_secrets_are_sealed_once_and_open_to_their_values():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import subprocess
@@ -111,7 +112,7 @@ class World:
             files[SEALED_NAME] = self.sealer.seal(secrets, run_id=RUN_ID, age_recipient="age1" if age else None)
         if age:
             files[IDENTITY_NAME] = self.sealer.seal({"identity": "AGE"}, run_id=RUN_ID)
-        self.put_zip(keys.package(*PLACE), files)
+        self.package = self.put_zip(keys.package(*PLACE), files)
         self.code = None
         self.timeout = timeout
         self.runs, self.ticket = MemoryRuns(), new_ticket()
@@ -127,15 +128,16 @@ class World:
         archive = io.BytesIO()
         write(archive, files)
         self.objects.put(key, archive.getvalue())
+        return hashlib.sha256(archive.getvalue()).hexdigest()
 
     def with_code(self, files):
-        self.code = "a" * 64
+        self.code = self.put_zip(keys.code("a" * 64), files)
         self.put_zip(keys.code(self.code), files)
         return self
 
     def dispatched(self, **run):
         """Store the order as it is dispatched, and return its row."""
-        order = order_row(1, timeout=self.timeout, code_sha256=self.code)
+        order = order_row(1, timeout=self.timeout, code_sha256=self.code, package_sha256=self.package)
         sent = order.model_copy(
             update={
                 "status": OrderState.DISPATCHING,
@@ -158,6 +160,8 @@ class World:
             timeout=self.timeout,
             not_after=order.order_deadline,
             urls=invocation_urls(self.objects, order, seconds=600),
+            package_sha256=order.package_sha256,
+            code_sha256=order.code_sha256,
             ticket=self.ticket,
         )
 
@@ -210,6 +214,27 @@ def test_commands_are_strict(command):
 def test_code_and_folder_are_there():
     world = World(["cat main.tf; pwd"], folder="infra").with_code({"infra/main.tf": b"content"})
     assert "content" in world.run().log_tail
+
+
+@pytest.mark.parametrize("by", ["work", "build"])
+@pytest.mark.parametrize("what", ["package", "code"])
+def test_a_swapped_archive_is_not_unpacked(what, by):
+    """Who may write the bucket cannot change what runs: the digests come from the order's row."""
+    world = World(["echo mine"]).with_code({"main.tf": b"content"})
+    sent = getattr(world, by)()
+    other = World(["echo swapped"]).with_code({"main.tf": b"swapped"})
+    key = keys.package(*PLACE) if what == "package" else keys.code(world.code)
+    world.objects.put(key, other.objects.get(keys.package(*PLACE) if what == "package" else keys.code(other.code)))
+    (world.worker.run if by == "work" else world.worker.run_build)(sent)
+    assert world.result.status is OrderState.FAILED
+    assert f"the {what} is not the one that was prepared for the run" in world.result.reason
+    assert not world.objects.exists(keys.log(*PLACE)), "no command started"
+
+
+def test_work_of_a_version_before_digests_runs():
+    world = World(["echo ran"])
+    world.package = None
+    assert world.run().status is OrderState.SUCCEEDED
 
 
 @pytest.mark.parametrize("folder", ["nothing", "../.."])

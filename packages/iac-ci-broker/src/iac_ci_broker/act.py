@@ -84,6 +84,8 @@ class Broker:
                 log_bytes=trade.log_bytes,
                 result_bytes=trade.result_bytes,
             ),
+            package_sha256=order.package_sha256,
+            code_sha256=order.code_sha256,
             stop=served.stop,
         )
 

@@ -75,4 +75,5 @@ def rules(settings: JobSettings, source: str) -> Rules:
         secrets_prefix=settings.secrets_prefix,
         allow_list=settings.secret_allow_list,
         allow_file_repositories=settings.allow_file_repositories,
+        own_buckets=settings.own_buckets,
     )

@@ -56,12 +56,14 @@ def build_rows(
     *,
     max_parallel: int,
     code: Mapping[str, str] | None = None,
+    packages: Mapping[str, str] | None = None,
     preparation_error: str | None = None,
 ) -> InitialRows:
     """Return the run's row, the orders' rows and their first events.
 
-    ``code`` maps order numbers to the digest of their code archive. A run with a ``preparation_error`` is inserted too,
-    so that it ends like every other run: the orchestrator cancels its orders with that reason.
+    ``code`` and ``packages`` map order numbers to the digests of their code archive and package. A run with a
+    ``preparation_error`` is inserted too, so that it ends like every other run: the orchestrator cancels its orders
+    with that reason.
     """
     job = stored.job
     expires_at = stored.deadline + timedelta(seconds=limits.RETENTION_SECONDS)
@@ -77,6 +79,7 @@ def build_rows(
             dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
             must_succeed=order.must_succeed,
             code_sha256=(code or {}).get(order_num(index)),
+            package_sha256=(packages or {}).get(order_num(index)),
             expires_at=expires_at,
         )
         for index, order in enumerate(job.orders)

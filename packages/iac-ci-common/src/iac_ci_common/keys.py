@@ -43,6 +43,12 @@ def code(sha256: str) -> str:
     return f"tmp/code/{sha256}.zip"
 
 
+def code_digest(key: str) -> str | None:
+    """Return the digest that the key of a code archive names; None if the key is another one."""
+    digest = key.removeprefix("tmp/code/").removesuffix(".zip")
+    return digest if _SHA256.fullmatch(digest) is not None and key == code(digest) else None
+
+
 def package(run_id: str, order_num: str) -> str:
     """Return the key of an order's ``exec.zip``: manifest and sealed secrets."""
     return f"tmp/exec/{check_run_id(run_id)}/{check_order_num(order_num)}/exec.zip"

@@ -110,9 +110,9 @@ class Runs(Protocol):
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert orders, events and, last and as the commit point, the run; existing rows are not changed.
 
-        One exception: a queued order without a code digest gets it, because an attempt whose preparation failed may
-        have died before it committed the run. The run's own events are written together with its row, or neither is.
-        Returns False if the run's row existed already. Repeated and concurrent calls are safe.
+        One exception: a queued order without digests of its package and code gets them, because an attempt whose
+        preparation failed may have died before it committed the run. The run's own events are written together with
+        its row, or neither is. Returns False if the run's row existed already. Repeated and concurrent calls are safe.
         """
         ...
 

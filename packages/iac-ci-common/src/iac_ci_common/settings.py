@@ -32,8 +32,14 @@ class RunSettings(CommonSettings):
 class JobSettings(RunSettings):
     """Limits of what jobs may name, for the functions that accept jobs."""
 
+    done_bucket: str
     secrets_prefix: str = Field(DEFAULT_SECRETS_PREFIX, description="Prefix of the secrets that jobs may name.")
     secret_allow_list: dict[str, list[str]] = Field(
         default_factory=lambda: {"*": ["*"]}, description="Patterns of secret names that each source of jobs may name."
     )
     allow_file_repositories: bool = Field(False, description="Accept file:// repositories: on the local cloud only.")
+
+    @property
+    def own_buckets(self) -> frozenset[str]:
+        """Return the stack's buckets, of which jobs may name code archives only."""
+        return frozenset({self.internal_bucket, self.done_bucket})

@@ -11,6 +11,7 @@ from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID, stored_job
 
 CODE = {"0001": "a" * 64, "0002": "b" * 64}
+PACKAGES = {"0001": "c" * 64, "0002": "d" * 64, "0003": "e" * 64}
 
 
 class DyingClient:
@@ -29,7 +30,7 @@ class DyingClient:
 
 
 def prepared():
-    return build_rows(stored_job([{}, {}, {}]), max_parallel=10, code=CODE)
+    return build_rows(stored_job([{}, {}, {}]), max_parallel=10, code=CODE, packages=PACKAGES)
 
 
 def given_up():
@@ -63,6 +64,7 @@ def test_orders_get_their_code_though_a_run_given_up_left_rows_without(dynamodb)
     read = runs.read(RUN_ID)
     assert read.run.preparation_error is None
     assert [order.code_sha256 for order in read.orders] == ["a" * 64, "b" * 64, None]
+    assert [order.package_sha256 for order in read.orders] == list(PACKAGES.values())
 
 
 def test_giving_up_late_takes_no_code_away(dynamodb):

@@ -30,7 +30,8 @@ MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
 class JobCode:
     """Fetches code for one run. All files are inside ``folder``, which the caller removes.
 
-    ``secret`` returns the text of an already read secret, or raises ``PreparationFailed``.
+    ``secret`` returns the text of an already read secret, or raises ``PreparationFailed``. ``own_buckets`` are the
+    stack's: an archive there counts only with the bytes that its name is the digest of.
     """
 
     job: Job
@@ -39,6 +40,7 @@ class JobCode:
     repositories: Repositories
     secret: Callable[[Location], str]
     folder: Path
+    own_buckets: frozenset[str] = frozenset()
 
     def store(self, source: CodeSource) -> str:
         """Fetch, pack and upload the code of a source; return the archive's SHA-256 digest.
@@ -73,5 +75,10 @@ class JobCode:
     def _from_bucket(self, location: str, archive: Path, tree: Path) -> None:
         bucket, _, key = location.removeprefix("s3://").partition("/")
         archive.touch(mode=0o600)
-        archive.write_bytes(self.code_store.fetch(bucket, key, max_bytes=MAX_ARCHIVE_BYTES))
+        content = self.code_store.fetch(bucket, key, max_bytes=MAX_ARCHIVE_BYTES)
+        if bucket in self.own_buckets and hashlib.sha256(content).hexdigest() != keys.code_digest(key):
+            raise PreparationFailed(
+                f"{location} has other bytes than its name says; find out who wrote it, and upload the code again"
+            )
+        archive.write_bytes(content)
         unpack(archive, tree)

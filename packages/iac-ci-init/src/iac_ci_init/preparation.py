@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import tempfile
+import zipfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import ValidationError
 
 from iac_ci_common import keys
-from iac_ci_common.errors import ConditionFailed, IacCiError, PreparationFailed, SealingFailed
+from iac_ci_common.errors import AlreadyExists, ConditionFailed, IacCiError, PreparationFailed, SealingFailed
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import build_rows, order_name
 from iac_ci_common.locations import parse_location
@@ -71,12 +75,22 @@ class _Sealed:
     identity: bytes | None = None
 
 
+class _Digests(NamedTuple):
+    """The SHA-256 of each order's code and package, by the orders' numbers; an order without code has none."""
+
+    code: dict[str, str]
+    packages: dict[str, str]
+
+
 class Preparer:
     """Prepares accepted runs."""
 
-    def __init__(self, ports: PreparationPorts, max_parallel: int) -> None:
-        """Use ``ports``; ``max_parallel`` is the stack's limit of running orders per run."""
+    def __init__(
+        self, ports: PreparationPorts, max_parallel: int, *, own_buckets: frozenset[str] = frozenset()
+    ) -> None:
+        """Use ``ports``; ``max_parallel`` is the stack's limit of running orders per run, ``own_buckets`` its own."""
         self._ports = ports
+        self._own_buckets = own_buckets
         self._max_parallel = max_parallel
 
     def prepare(self, run_id: str) -> None:
@@ -124,10 +138,10 @@ class Preparer:
             except PreparationFailed as error:
                 logger.error("preparation failed", error=error.message)
                 return build_rows(stored, max_parallel=self._max_parallel, preparation_error=error.message)
-        return build_rows(stored, max_parallel=self._max_parallel, code=digests)
+        return build_rows(stored, max_parallel=self._max_parallel, code=digests.code, packages=digests.packages)
 
-    def _package(self, stored: StoredJob, folder: Path) -> dict[str, str]:
-        """Fetch, seal and upload code and secrets; return the digest of each order's code.
+    def _package(self, stored: StoredJob, folder: Path) -> _Digests:
+        """Fetch, seal and upload code and secrets; return their digests.
 
         Raises ``PreparationFailed`` with every permanent problem.
         """
@@ -135,7 +149,9 @@ class Preparer:
         job = stored.job
         secrets = JobSecrets(job, stored.run_id, ports.secrets, ports.parallel)
         secrets.read()
-        code = JobCode(job, ports.objects, ports.code_store, ports.repositories, secrets.text, folder)
+        code = JobCode(
+            job, ports.objects, ports.code_store, ports.repositories, secrets.text, folder, self._own_buckets
+        )
         problems: list[str] = []
         values = {index: secrets.values(order, problems) for index, order in enumerate(job.orders)}
         identities = self._identities(job, secrets, problems)
@@ -147,12 +163,14 @@ class Preparer:
             partial(self._upload, stored, index, secrets.keyed(order), sealed.get(index))
             for index, order in enumerate(job.orders)
         ]
+        packages: dict[str, str] = {}
         with permanent("the packages could not be stored"):
-            for answer in ports.parallel.run(uploads):
+            for index, answer in enumerate(ports.parallel.run(uploads)):
                 if isinstance(answer, IacCiError):
                     raise answer
+                packages[order_num(index)] = answer
         sources = {order_num(index): code_source(job, order) for index, order in enumerate(job.orders)}
-        return {num: trees[source] for num, source in sources.items() if source is not None}
+        return _Digests({num: trees[source] for num, source in sources.items() if source is not None}, packages)
 
     def _identities(self, job: Job, secrets: JobSecrets, problems: list[str]) -> dict[str, _Identity]:
         """Return the age identities by the locations that orders name."""
@@ -212,7 +230,8 @@ class Preparer:
             sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
         )
 
-    def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...] | None, sealed: _Sealed | None) -> None:
+    def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...] | None, sealed: _Sealed | None) -> str:
+        """Write an order's package and return its digest; another attempt's package stays and counts."""
         num = order_num(index)
         order = stored.job.orders[index]
         mask = stored.job.mask or Mask()
@@ -235,9 +254,20 @@ class Preparer:
             files[SEALED_NAME] = sealed.secrets
             if sealed.identity is not None:
                 files[IDENTITY_NAME] = sealed.identity
-        archive = io.BytesIO()
-        write(archive, files)
-        self._ports.objects.put(keys.package(stored.run_id, num), archive.getvalue(), content_type="application/zip")
+        buffer = io.BytesIO()
+        write(buffer, files)
+        archive, key = buffer.getvalue(), keys.package(stored.run_id, num)
+        try:
+            self._ports.objects.create(key, archive, content_type="application/zip")
+        except AlreadyExists:
+            # Sealing the same secrets again gives other bytes, and the rows may have the other attempt's digest.
+            archive = self._ports.objects.get(key)
+            if not _is_package_of(manifest, archive):
+                raise PreparationFailed(
+                    f"{key} is there already and is not the package of this order; find out who wrote it",
+                    run_id=stored.run_id,
+                ) from None
+        return hashlib.sha256(archive).hexdigest()
 
     def _comment(self, queued: InitialRows) -> None:
         """Publish the first comment. A failure of the code host is logged and recorded, but does not fail the run."""
@@ -249,3 +279,13 @@ class Preparer:
             self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
             self._ports.runs.record([queued.events[0].model_copy(update=failure)])
+
+
+def _is_package_of(manifest: Manifest, archive: bytes) -> bool:
+    """Return whether an archive is what an attempt packs for this manifest; a secret may have got other keys since."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as package:
+            found = Manifest.model_validate_json(package.read(MANIFEST_NAME))
+    except (zipfile.BadZipFile, KeyError, ValidationError):
+        return False
+    return found.model_copy(update={"keyed": manifest.keyed}) == manifest

@@ -11,7 +11,6 @@ from iac_ci_triggers.settings import TriggerSettings
 class InitSettings(TriggerSettings):
     """Settings that the init function reads from its environment."""
 
-    done_bucket: str
     kms_key_arn: str
     watchdog_arn: str
     init_function: str

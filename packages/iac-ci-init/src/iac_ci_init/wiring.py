@@ -122,6 +122,7 @@ def preparer() -> Preparer:
             logger=logger(),
         ),
         settings().max_parallel,
+        own_buckets=settings().own_buckets,
     )
 
 

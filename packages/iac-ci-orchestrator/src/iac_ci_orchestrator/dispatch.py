@@ -74,6 +74,8 @@ class Dispatcher:
             timeout=dispatch.timeout,
             not_after=order.order_deadline or run.deadline,
             urls=invocation_urls(self._objects, order, seconds=url_seconds(run, order, now)),
+            package_sha256=order.package_sha256,
+            code_sha256=order.code_sha256,
             ticket=dispatch.ticket,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -35,10 +36,12 @@ def open_package(
 ) -> Package:
     """Fetch and unpack an order's package and code; the unsealed secrets stay in memory.
 
+    Neither is unpacked unless it has the digest of the order's row, which who may write the bucket cannot change.
     Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound``, ``TradeRefused`` or ``PortFailed``.
     """
     archive = workspace.engine / "exec.zip"
     rights.use(lambda urls: urls.package, lambda url: objects.fetch(url, archive))
+    _check_digest(archive, work.package_sha256, "the package")
     folder = workspace.engine / "package"
     folder.mkdir(mode=0o700)
     unpack(archive, folder)
@@ -47,9 +50,21 @@ def open_package(
     if work.urls.code is not None:
         code = workspace.engine / "code.zip"
         rights.use(lambda urls: urls.code, lambda url: objects.fetch(url, code))
+        _check_digest(code, work.code_sha256, "the code")
         unpack(code, workspace.code)
         code.unlink()
     return Package(manifest, secrets, _folder(manifest, workspace.code))
+
+
+def _check_digest(archive: Path, expected: str | None, name: str) -> None:
+    """Raise ``PackageUnsafe`` if an archive has another digest; None, of a version before, is not checked."""
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected is not None and found != expected:
+        raise PackageUnsafe(
+            f"{name} is not the one that was prepared for the run: its SHA-256 is {found}, not {expected}; find out "
+            "who wrote it, and start the run again"
+        )
 
 
 def _manifest(work: Work, folder: Path) -> Manifest:

@@ -76,6 +76,8 @@ class Rights:
             timeout=answer.timeout,
             not_after=answer.not_after,
             urls=answer.urls,
+            package_sha256=answer.package_sha256,
+            code_sha256=answer.code_sha256,
         )
 
     def use(

@@ -84,10 +84,10 @@ class DynamoRuns:
         rows = [[self._put_new(order)] for order in orders]
         order_events = [[self._put_event(event)] for event in events if event.order_num != RUN_ORDER_NUM]
         refused = transactions.write(self._client, [*rows, *order_events])
-        # An attempt that failed the preparation and then died leaves rows without code, whose commands would run in an
-        # empty folder. Code is only added, so the attempt that commits the run finds its own digest or another's.
-        with_code = [orders[i] for i in refused if i < len(rows) and orders[i].code_sha256 is not None]
-        transactions.write(self._client, [[self._add_code(order)] for order in with_code])
+        # An attempt that failed the preparation and then died leaves rows without digests, whose commands would run in
+        # an empty folder. Digests are only added, so the attempt that commits the run finds its own or another's.
+        prepared = [orders[i] for i in refused if i < len(rows) and orders[i].package_sha256 is not None]
+        transactions.write(self._client, [[self._add_digests(order)] for order in prepared])
         # The run's row comes after all others, also if they need several calls, so that its presence means that all
         # exist. Its events are written with it, so that only the attempt that commits the run writes them.
         commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
@@ -157,18 +157,20 @@ class DynamoRuns:
     def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
         return {"Put": {"TableName": self._orders, "Item": item(row), "ConditionExpression": _IS_NEW}}
 
-    def _add_code(self, order: OrderRow) -> dict[str, Any]:
-        has_no_code = "attribute_not_exists(code_sha256)"
+    def _add_digests(self, order: OrderRow) -> dict[str, Any]:
+        digests = {name: getattr(order, name) for name in ("package_sha256", "code_sha256")}
+        known = {name: digest for name, digest in digests.items() if digest is not None}
+        has_none = "attribute_not_exists(package_sha256) AND attribute_not_exists(code_sha256)"
         not_begun = "#status = :queued"
         return {
             "Update": {
                 "TableName": self._orders,
                 "Key": {"run_id": {"S": order.run_id}, "order_num": {"S": order.order_num}},
-                "UpdateExpression": "SET code_sha256 = :code",
-                "ConditionExpression": f"{has_no_code} AND {not_begun}",
+                "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in known),
+                "ConditionExpression": f"{has_none} AND {not_begun}",
                 "ExpressionAttributeNames": {"#status": "status"},
                 "ExpressionAttributeValues": {
-                    ":code": {"S": order.code_sha256},
+                    **{f":{name}": {"S": digest} for name, digest in known.items()},
                     ":queued": {"S": OrderState.QUEUED.value},
                 },
             }

@@ -14,6 +14,7 @@ from iac_ci_common.errors import Problem
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, target
+from iac_ci_common.keys import code_digest
 from iac_ci_common.locations import SecretStore, parse_location
 from iac_ci_common.models.job import ExecutionTarget, Job, Mask, Order
 from iac_ci_common.repository_url import repository_problem
@@ -46,12 +47,16 @@ DEFAULT_SECRETS_PREFIX: Final = "/iac-ci/jobs/"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Limits of this stack; ``source`` is the origin of the job: ``api`` or a code host's repository."""
+    """Limits of this stack; ``source`` is the origin of the job: ``api`` or a code host's repository.
+
+    ``own_buckets`` are those of the stack, of which a job may name code archives only.
+    """
 
     source: str = "api"
     secrets_prefix: str = DEFAULT_SECRETS_PREFIX
     allow_list: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"*": ["*"]})
     allow_file_repositories: bool = False
+    own_buckets: frozenset[str] = frozenset()
 
 
 def problems(job: Job, rules: Rules) -> list[Problem]:
@@ -177,6 +182,14 @@ def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[
             yield Problem(
                 f"{path}.s3_location",
                 "is set together with git_repo; remove one of the two",
+            )
+    if order.s3_location is not None:
+        bucket, _, key = order.s3_location.removeprefix("s3://").partition("/")
+        if bucket in rules.own_buckets and code_digest(key) is None:
+            yield Problem(
+                f"{path}.s3_location",
+                "is in a bucket of the stack and is no code archive there; use another bucket, or upload the code with "
+                "`iac-ci submit --code`",
             )
     repository = order.git_repo or (job.git_repo if order.s3_location is None else None)
     if order.commit_hash is not None and repository is None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.limits import STOP_GRACE_SECONDS
-from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, StoredShape, TraceId
+from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.states import OrderState, RunState
@@ -72,17 +72,21 @@ class OrderRow(StoredShape):
     dependencies: tuple[OrderNum, ...] = ()
     must_succeed: bool = True
     code_sha256: str | None = Field(None, description="Digest of the code archive, None if the order has no code.")
+    package_sha256: Sha256 | None = Field(
+        None,
+        description="Digest of `exec.zip`; None in the row of a version before, or of a run that was not prepared.",
+    )
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(
         (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."
+    )
+    handed_over: int = Field(
+        0, ge=0, description="How often the order was queued again because its worker ended before it began the order."
     )
     started_at: Moment | None = None
     ended_at: Moment | None = None
     order_deadline: Moment | None = Field(None, description="When the commands must have ended; set at dispatch.")
     build_id: str | None = Field(None, description="CodeBuild build of a running order.")
-    handed_over: int = Field(
-        0, ge=0, description="How often the order was queued again because its worker ended before it began the order."
-    )
     exit_code: int | None = None
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     reason: str | None = Field(None, max_length=1024)

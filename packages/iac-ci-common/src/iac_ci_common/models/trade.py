@@ -62,6 +62,8 @@ class TradeAnswer(StoredShape):
     timeout: int | None = Field(None, gt=0, description="Seconds that the commands may take.")
     not_after: Moment | None = Field(None, description="Time after which the commands must have ended.")
     urls: WorkUrls | None = None
+    package_sha256: Sha256 | None = Field(None, description="Digest that the package must have.")
+    code_sha256: Sha256 | None = Field(None, description="Digest that the code must have.")
     stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
 
 

@@ -39,6 +39,12 @@ class Work(StoredShape):
     timeout: int = Field(gt=0, description="Seconds that the commands may take, limited by the run's deadline.")
     not_after: Moment = Field(description="Time after which a worker must not start the commands.")
     urls: WorkUrls
+    package_sha256: Sha256 | None = Field(
+        None, description="Digest that the package must have; None in the work of a version before."
+    )
+    code_sha256: Sha256 | None = Field(
+        None, description="Digest that the code must have; None without code, and in the work of a version before."
+    )
     ticket: Sha256 | None = Field(
         None, repr=False, description="Ticket for the broker; None in the work of a version before tickets."
     )

@@ -50,5 +50,7 @@ class MemoryBroker:
                 log_bytes=trade.log_bytes,
                 result_bytes=trade.result_bytes,
             ),
+            package_sha256=order.package_sha256,
+            code_sha256=order.code_sha256,
             stop=f"the run was stopped: {run.stop_reason}" if run.stop_reason else None,
         )

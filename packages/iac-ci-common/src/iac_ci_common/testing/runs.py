@@ -54,8 +54,9 @@ class MemoryRuns:
         rows = self.order_rows.setdefault(run.run_id, {})
         for order in orders:
             there = rows.setdefault(order.order_num, order)
-            if there.code_sha256 is None and there.status is OrderState.QUEUED:
-                rows[order.order_num] = there.model_copy(update={"code_sha256": order.code_sha256})
+            if there.package_sha256 is None and there.code_sha256 is None and there.status is OrderState.QUEUED:
+                digests = {"package_sha256": order.package_sha256, "code_sha256": order.code_sha256}
+                rows[order.order_num] = there.model_copy(update=digests)
         self.record(events)
         self.run_rows[run.run_id] = run
         return True
