@@ -16,6 +16,7 @@ from watchdog_rows import OPEN, ORDERS, look
 from iac_ci_common import keys
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.clock import SystemClock
+from iac_ci_common.models.work import Work
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import MemoryLogger, MemorySealer
 from iac_ci_worker.act import Worker, WorkerPorts
@@ -29,14 +30,15 @@ SAME_SECOND = 1
 class ClientExchange:
     """The worker's four requests, made by the client whose calls are counted."""
 
-    def __init__(self, objects: S3Objects, run_id: str, num: str) -> None:
-        self.objects, self.place = objects, (run_id, num)
+    def __init__(self, objects: S3Objects, work: Work) -> None:
+        self.objects, self.place, self.code = objects, (work.run_id, work.order_num), work.code_sha256
 
     def create_claim(self, url, claim):
         self.objects.create(keys.claim(*self.place), claim.model_dump_json().encode())
 
     def fetch(self, url, path):
-        path.write_bytes(self.objects.get(keys.package(*self.place)))
+        is_code = self.code is not None and path.name == "code.zip"
+        path.write_bytes(self.objects.get(keys.code(self.code) if is_code else keys.package(*self.place)))
 
     def store_log(self, url, path):
         self.objects.put(keys.log(*self.place), path.read_bytes())
@@ -70,7 +72,7 @@ class WorkedEngine(AwsEngine):
     """With the real worker, of which only the processes are a double."""
 
     def work(self, work):
-        exchange = ClientExchange(self.internal, work.run_id, work.order_num)
+        exchange = ClientExchange(self.internal, work)
         ports = WorkerPorts(
             SystemClock(), exchange, MemorySealer(), InstantRunner(), NoBroker(), NoHeartbeat(), MemoryLogger()
         )

@@ -69,7 +69,7 @@ class Noticed(NamedTuple):
 FIRST_NOTICED: dict[Mutation, Noticed] = {
     "doorbell": Noticed(13),
     "conditional release": Noticed(13),
-    "claim": Noticed(0),
+    "claim": Noticed(3),
     "create-once result": Noticed(31),
     "redo of dispatching": Noticed(70),
     "run's watchdog": Noticed(0),
