@@ -84,6 +84,7 @@ class Checks:
         self._died: dict[tuple[str, str], tuple[float, str]] = {}
         self._told: dict[tuple[str, str], float] = {}
         self._served: dict[str, str] = {}
+        self._traders: dict[str, str] = {}
         self._present: dict[tuple[str, str, str], str] = {}
         self._stop_asked: dict[str, float] = {}
         world.process_ended = self.process_ended
@@ -172,6 +173,12 @@ class Checks:
         is_workers = claim is not None and claim.claimed_by is Reporter.WORKER
         return Begun(claim.execution if is_workers else None, trade.run_id in self._stop_asked)
 
+    def _begins_claimant(self, trade: Trade) -> bool:
+        """Return whether the trade is of the claim's worker, with the first ticket of its dispatch."""
+        order = self._world.runs.order_rows[trade.run_id][trade.order_num]
+        is_first = order.first_ticket(trade.dispatch) == digest(trade.ticket)
+        return is_first and self.trade_begins(trade).claimed_by == trade.execution
+
     def traded(self, trade: Trade, answer: TradeAnswer, begun: Begun) -> None:
         """Check one answer of the broker."""
         old, place = digest(trade.ticket), (trade.run_id, trade.order_num, trade.dispatch)
@@ -181,8 +188,11 @@ class Checks:
                 self._broken("the same pair gets the same answer", f"{about}: refused")
         if answer.refusal is not None:
             return
-        if self._served.setdefault(old, trade.next_sha256) != trade.next_sha256:
-            self._broken("an old ticket gets nothing", f"{about}: traded twice")
+        if self._served.get(old, trade.next_sha256) != trade.next_sha256:
+            # Only what the claim's worker began with, if another delivery of its dispatch has traded it.
+            if self._traders[old] == trade.execution or not self._begins_claimant(trade):
+                self._broken("an old ticket gets nothing", f"{about}: traded twice")
+        self._served[old], self._traders[old] = trade.next_sha256, trade.execution
         self._present[place] = trade.next_sha256
         if begun.claimed_by is not None and begun.claimed_by != trade.execution:
             self._broken("after the claim only its chain is served", f"{about}: the claim is of {begun.claimed_by}")

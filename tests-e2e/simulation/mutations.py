@@ -48,6 +48,7 @@ Mutation = Literal[
     "ended builds",
     "same pair",
     "used tickets",
+    "claimant's first ticket",
     "conditional move of a chain",
     "claim's chain only",
     "own keys only",
@@ -83,6 +84,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "ended builds": Noticed(13),
     "same pair": Noticed(54),
     "used tickets": Noticed(3),
+    "claimant's first ticket": Noticed(1278),
     "conditional move of a chain": Noticed(673, "burst"),
     "claim's chain only": Noticed(10, "burst"),
     "own keys only": Noticed(0),
@@ -122,6 +124,9 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation in _BROKER:
         with patch("iac_ci_broker.act.decide", _BROKER[mutation]):
+            yield
+    elif mutation == "claimant's first ticket":
+        with patch("iac_ci_broker.decide._is_claimants_first", lambda trade, chain, claim, is_first: False):
             yield
     elif mutation == "own keys only":
         with patch("iac_ci_broker.act.traded_urls", _urls_of_the_first_order):

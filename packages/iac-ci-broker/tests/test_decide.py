@@ -41,13 +41,14 @@ def order(**fields):
     return order_row(1, **(values | fields))
 
 
-def chain(present=ONE, before=ZERO):
+def chain(present=ONE, before=ZERO, call="call"):
     return TicketChain(
         run_id=RUN_ID,
         order_num="0001",
         dispatch=DISPATCH,
         present=digest(present),
         before=digest(before),
+        execution=f"{DISPATCH}:{call}:random",
         expires_at=START + timedelta(days=2),
     )
 
@@ -76,6 +77,10 @@ SERVED = {
     "the claim's worker": (Case(trade(ONE, TWO), chain=chain(), claim=claim()), digest(ONE)),
     "a dispatch whose first ticket the row has dropped": (
         Case(trade(ONE, TWO), order=order(tickets=()), chain=chain()),
+        digest(ONE),
+    ),
+    "the claim's worker, whose first ticket another worker of the dispatch has traded": (
+        Case(trade(ZERO, TWO), chain=chain(call="other"), claim=claim()),
         digest(ONE),
     ),
     "the claim's worker, though the order was queued again": (
@@ -116,6 +121,26 @@ REFUSED = {
     ),
     "a guessed ticket": (Case(trade(THREE, ONE)), Refusal.USED, True),
     "a used ticket with another next one": (Case(trade(ZERO, TWO), chain=chain()), Refusal.USED, True),
+    "a used first ticket of the claim's worker, which has traded since": (
+        Case(trade(ZERO, TWO), chain=chain(), claim=claim()),
+        Refusal.USED,
+        True,
+    ),
+    "a used first ticket of another worker than the claim's": (
+        Case(trade(ZERO, TWO, call="third"), chain=chain(call="other"), claim=claim()),
+        Refusal.USED,
+        True,
+    ),
+    "another used ticket of the claim's worker": (
+        Case(trade(TWO, THREE), chain=chain(call="other"), claim=claim()),
+        Refusal.USED,
+        True,
+    ),
+    "the first ticket of the claim's worker, traded for itself": (
+        Case(trade(ZERO, ZERO), chain=chain(call="other"), claim=claim()),
+        Refusal.USED,
+        True,
+    ),
     "an older ticket with its own next one": (Case(trade(ZERO, ONE), chain=chain(TWO, ONE)), Refusal.USED, True),
     "a ticket traded for itself": (Case(trade(ZERO, ZERO)), Refusal.USED, True),
     "another dispatch after the claim": (Case(claim=claim(dispatch=OTHER)), Refusal.TAKEN, False),

@@ -69,15 +69,33 @@ def decide(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
         return Refuse(Refusal.UNKNOWN, f"the order has no dispatch {trade.dispatch}")
     old = digest(trade.ticket)
     same_pair = (chain.before, chain.present) == (old, trade.next_sha256)
-    if not same_pair and (old != chain.present or trade.next_sha256 == old):
+    is_valid = old == chain.present or _is_claimants_first(trade, chain, known.claim, is_first=old == first)
+    if not same_pair and (not is_valid or trade.next_sha256 == old):
         reason = f"a ticket of dispatch {trade.dispatch} was shown that is worth nothing any more"
         return Refuse(Refusal.USED, reason, misused=chain)
     refused = _refused(trade, run, order, known.claim, now)
     if refused is not None:
         return refused
-    moved = chain.model_copy(update={"before": old, "present": trade.next_sha256, "last_seen": now})
+    moved = chain.model_copy(
+        update={
+            "before": old,
+            "present": trade.next_sha256,
+            "execution": trade.execution,
+            "last_seen": now,
+        }
+    )
     expected = known.chain.present if known.chain is not None else None
     return Serve(run, order, None if same_pair else moved, expected, _stop(run, order, now))
+
+
+def _is_claimants_first(trade: Trade, chain: TicketChain, claim: Claim | None, *, is_first: bool) -> bool:
+    """Return whether the worker that has the claim shows the dispatch's first ticket, which another has traded before.
+
+    Lambda may deliver one invocation twice, so two workers begin with one ticket. The one that claims the order may
+    have traded nothing until then; once it has, the first ticket is worth nothing.
+    """
+    has_claim = claim is not None and claim.execution == trade.execution
+    return is_first and has_claim and chain.execution not in {None, trade.execution}
 
 
 def _new_chain(trade: Trade, run: RunRow, first: str) -> TicketChain:

@@ -75,6 +75,7 @@ class TicketChain(StoredShape):
     dispatch: DispatchId
     present: Sha256 = Field(description="SHA-256 of the ticket that may be traded next.")
     before: Sha256 | None = Field(None, description="SHA-256 of the ticket that was traded for the present one.")
+    execution: str | None = Field(None, description="The worker that made the last trade, as its claim names it.")
     last_seen: Moment | None = Field(None, description="Time of the last trade: the worker's last sign of life.")
     misused_at: Moment | None = Field(None, description="When a ticket of this chain was first refused.")
     expires_at: Moment
