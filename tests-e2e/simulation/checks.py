@@ -173,11 +173,11 @@ class Checks:
         is_workers = claim is not None and claim.claimed_by is Reporter.WORKER
         return Begun(claim.execution if is_workers else None, trade.run_id in self._stop_asked)
 
-    def _begins_claimant(self, trade: Trade) -> bool:
-        """Return whether the trade is of the claim's worker, with the first ticket of its dispatch."""
+    def _is_first_of_claimant(self, trade: Trade, traders: set[str]) -> bool:
+        """Return whether the ticket is the first of its dispatch and one of its traders has the claim."""
         order = self._world.runs.order_rows[trade.run_id][trade.order_num]
         is_first = order.first_ticket(trade.dispatch) == digest(trade.ticket)
-        return is_first and self.trade_begins(trade).claimed_by == trade.execution
+        return is_first and self.trade_begins(trade).claimed_by in traders
 
     def traded(self, trade: Trade, answer: TradeAnswer, begun: Begun) -> None:
         """Check one answer of the broker."""
@@ -190,7 +190,9 @@ class Checks:
             return
         if self._served.get(old, trade.next_sha256) != trade.next_sha256:
             # Only what the claim's worker began with, if another delivery of its dispatch has traded it.
-            if self._traders[old] == trade.execution or not self._begins_claimant(trade):
+            # The answers may come in another sequence than the trades.
+            traders = {self._traders[old], trade.execution}
+            if len(traders) < 2 or not self._is_first_of_claimant(trade, traders):
                 self._broken("an old ticket gets nothing", f"{about}: traded twice")
         self._served[old], self._traders[old] = trade.next_sha256, trade.execution
         self._present[place] = trade.next_sha256
