@@ -35,4 +35,7 @@ def write_terraform(folder: Path) -> Path:
 def terraform_is_python() -> bool:
     """Return whether the ``terraform`` on ``PATH`` is the program that ``write_terraform`` wrote."""
     found = terraform_on_path()
-    return found is not None and Path(found).read_bytes()[:2] == b"#!"
+    if found is None:
+        return False
+    with Path(found).open("rb") as program:
+        return program.read(2) == b"#!"
