@@ -293,9 +293,11 @@ def test_an_image_is_built_pushed_and_recorded_once_for_each_commit(
 
     # A second time there is nothing to build, and what was lost is recorded again.
     builder.record.unlink()
+    (builder.checkout / ".build/acme/sbom.cdx.json").unlink()
     again = builder.run("--repository", repository, **environment)
     assert again.returncode == 0, again.stderr
     assert "it is not built again" in again.stderr
     assert json.loads(builder.record.read_text()) == record
+    assert (builder.checkout / ".build/acme/sbom.cdx.json").read_text() == bill
     assert builder.images() == images
     engine.run("image", "rm", f"{repository}:{revision}")
