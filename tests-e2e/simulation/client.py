@@ -78,9 +78,9 @@ def cancel(world: World, *, stop: bool) -> None:
     def ask(run_id: str) -> None:
         if stop:
             with suppress(ConditionFailed, NotFound):
-                runs.request_stop(run_id, "somebody asked")
+                runs.request_stop(run_id, "a person asked")
         with suppress(ConditionFailed, NotFound):
-            runs.request_cancel(run_id, "somebody asked")
+            runs.request_cancel(run_id, "a person asked")
             objects.put(keys.trigger(run_id), b"{}")
 
     for run_id in sorted(world.runs.run_rows):
@@ -90,7 +90,7 @@ def cancel(world: World, *, stop: bool) -> None:
 
 
 def wake(world: World) -> None:
-    """Give every open run a watchdog and wake it, as ``iac-ci nudge`` does; nothing goes wrong here."""
+    """Start a watchdog for every open run and wake the run, as ``iac-ci nudge`` does, without faults."""
     watchdogs = WatchdogsService(world)
     for run_id in sorted({run_id for run_id, _ in world.executions}):
         lock = world.locks.locks.get(run_id)

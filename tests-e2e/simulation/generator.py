@@ -48,7 +48,7 @@ class WorldPlan:
     ``submissions`` are by flow label. ``cancel_at`` is when every run is cancelled (seconds), or None.
     ``watchdogs_die_at`` is when every execution of the watchdog ends before its time (seconds), or None. ``chance`` is
     the seed of what is decided during the play. ``session_ends`` is the chance that the session that signed a worker's
-    URL has ended when it uses it, ``replays`` the chance that somebody shows a ticket that was traded; with ``stop``,
+    URL has ended when it uses it, ``replays`` the chance that a person shows a ticket that was traded; with ``stop``,
     who cancels asks running commands to stop too.
     """
 

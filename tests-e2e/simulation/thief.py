@@ -1,4 +1,4 @@
-"""Somebody who sees tickets that were traded, as everybody does who may read a build's variables, and shows them."""
+"""A person who may read a build's variables, and shows the traded tickets that are in them."""
 
 from __future__ import annotations
 
