@@ -82,6 +82,7 @@ class Checks:
         self._by_key: dict[str, str] = {}
         self._said: dict[tuple[str, str], OrderState] = {}
         self._died: dict[tuple[str, str], tuple[float, str]] = {}
+        self._preparation_died: dict[str, float] = {}
         self._told: dict[tuple[str, str], float] = {}
         self._served: dict[str, str] = {}
         self._traders: dict[str, str] = {}
@@ -217,6 +218,15 @@ class Checks:
         if process.ending is scheduler.Ending.DIED and process.function in {"worker", "build"}:
             run_id, _, order_num = process.about.partition("/")
             self._died[(run_id, order_num)] = (self._world.scheduler.time, process.function)
+        if process.ending is scheduler.Ending.DIED and process.function == "init":
+            self._preparation_died[process.about] = self._world.scheduler.time
+
+    def _is_left_by_a_late_preparation(self, run_id: str, ended_at: float) -> bool:
+        """Return whether a preparation died after its run's end and AWS lost the record of it.
+
+        Nothing then learns of what it wrote; the bucket's lifecycle deletes it after a day.
+        """
+        return run_id in self._world.lost_records and self._preparation_died.get(run_id, 0.0) > ended_at
 
     def worker_started(self, run_id: str, order_num: str) -> None:
         """Check a worker that is asked for: something looks after its run."""
@@ -326,7 +336,7 @@ class Checks:
         if lock is None or not lock.completed or lock.owner is not None:
             self._broken("no lock is left active", f"{run_id}: {lock}")
         left = world.objects.list(f"tmp/exec/{run_id}/")
-        if left:
+        if left and not self._is_left_by_a_late_preparation(run_id, ended_at):
             self._broken("no sealed package is left", f"{left}")
         markers = world.done.bodies.get(keys.done(run_id), [])
         if len(markers) != 1:

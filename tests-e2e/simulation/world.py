@@ -238,6 +238,7 @@ class World:
         self.worker_started: Callable[[str, str], None] = lambda run_id, order_num: None
         self.watchdog_started: Callable[[str], None] = lambda run_id: None
         self.any_failed: set[str] = set()
+        self.lost_records: set[str] = set()
         self._ports: dict[str, Port] = {}
 
     # -- what processes see ------------------------------------------------------------------------------------------
@@ -306,6 +307,8 @@ class World:
         delays = self.faults.deliveries(self.scheduler.time)
         if not delays:
             self.any_failed.add(about[:28])
+            if function == "watchdog":
+                self.lost_records.add(about)
             if self.trace is not None:
                 self.trace.append(f"{self.scheduler.time:10.3f} lost: {function} {about}")
         for delay in delays:
