@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from offline import program, surroundings
+from selection import FULL
 from slowest import Slowest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,9 +66,11 @@ def deployed_stack(request: pytest.FixtureRequest) -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only what looks at a deployed stack, where one is named."""
-    if config.getoption("--stack") is None:
-        return
-    kept = [item for item in items if "deployed_stack" in getattr(item, "fixturenames", ())]
+    """Leave out what only `.ci/full` runs, and keep only what looks at a deployed stack, where one is named."""
+    kept = [item for item in items if FULL or item.get_closest_marker("full") is None]
+    if len(kept) < len(items):
+        surroundings.note(config, "Selection: without the tests that only .ci/full runs")
+    if config.getoption("--stack") is not None:
+        kept = [item for item in kept if "deployed_stack" in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept

@@ -18,6 +18,10 @@ from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_orchestrator.decide import decide
 
 SIZES = (10, 100, 1000)
+PACES = [
+    pytest.param(0, id="one result after another", marks=pytest.mark.full),
+    pytest.param(1, id="all in a few seconds"),
+]
 
 
 def calls_of_a_run(orders, pace=0):
@@ -27,7 +31,7 @@ def calls_of_a_run(orders, pace=0):
     return engine.calls
 
 
-@pytest.mark.parametrize("pace", [0, 1], ids=["one result after another", "all in a few seconds"])
+@pytest.mark.parametrize("pace", PACES)
 def test_calls_for_each_order_do_not_grow(pace):
     small, middle, large = (sum(calls_of_a_run(independent(size), pace).values()) / size for size in SIZES)
     # What a run costs once weighs most in the smallest. Only the largest has more orders than may be open at once: an
@@ -42,7 +46,7 @@ def test_calls_of_a_chain_do_not_grow():
     assert small > middle > large
 
 
-@pytest.mark.parametrize("pace", [0, 1], ids=["one result after another", "all in a few seconds"])
+@pytest.mark.parametrize("pace", PACES)
 def test_no_operation_is_called_more_often_for_each_order_of_a_thousand(pace):
     middle, large = (calls_of_a_run(independent(size), pace) for size in (100, 1000))
     for operation in large:

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from selection import FULL
 
 from iac_ci_common.signature import HEADER, sign
 from iac_ci_common.testing import MemoryLogger
@@ -52,7 +53,7 @@ schema.app = application
 
 
 @schema.parametrize()
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150 if FULL else 50, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_signed_job_is_answered_as_described(case):
     case.call_and_validate(headers={"X-Sign": "yes"}, checks=CHECKS)
 

@@ -10,7 +10,7 @@ from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.testing import submit, wait_for_end
 
-RUNS = int(os.environ.get("IAC_CI_WIDE_RUNS", "10"))
+RUNS = int(os.environ.get("IAC_CI_WIDE_RUNS", "4"))
 ORDERS = 20
 
 

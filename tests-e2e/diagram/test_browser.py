@@ -182,7 +182,13 @@ def test_nothing_is_asked_of_a_network_and_nothing_breaks_the_policy(browser, wi
     assert said == []
 
 
-@pytest.mark.parametrize(("width", "dark"), [pytest.param(1400, False, id="1400"), pytest.param(400, True, id="400")])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [
+        pytest.param(1400, False, id="1400"),
+        pytest.param(400, True, id="400", marks=pytest.mark.full),
+    ],
+)
 def test_every_box_opens_and_closes_by_keyboard(browser, width, dark):
     view(browser, width, dark)
     seen = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from selection import only_in_full
 
 from documents.blocks import DOCUMENTS, ROOT, Kind, blocks, fences
 from documents.listing import listing
@@ -18,6 +19,11 @@ STARTS_IN_AN_EMPTY_FOLDER = {"docs/first-job.md"}
 
 WITHOUT_THE_COMMAND_LINE = {"README.md", "docs/install.md"}
 """Pages that are read before `iac-ci` is installed."""
+
+MORE = {"docs/install.md", "docs/performance.md", "docs/testing.md", "examples/hello/README.md"} | {
+    "examples/pull-request/README.md"
+}
+"""Pages whose commands only `.ci/full` runs: half of the time of all pages, and alike to what other tests run."""
 
 PAGES = [page for page in DOCUMENTS if any(block.commands for block in blocks(page))]
 
@@ -58,7 +64,7 @@ def test_the_file_that_is_to_run_a_command_names_it(block, command):
 @pytest.mark.local_cloud
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", only_in_full(PAGES, lambda page: name(page) in MORE), ids=name)
 def test_the_commands_of_a_page_work(page, tmp_path):
     home, folder = tmp_path / "home", tmp_path / "folder"
     folder.mkdir()

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import pytest
 from moto import mock_aws
+from selection import FULL
 
 from faults.checks import broken_promises
 from faults.injection import Fault, Kind
@@ -26,12 +27,11 @@ STORIES = {
     "there is no code": {"code": "missing.zip"},
 }
 IN_TURN = (Kind.UNREACHABLE, Kind.ANSWER_LOST, Kind.DIES_AFTER, Kind.THROTTLED)
-SWEPT: list[tuple[Kind, ...]] = [(kind,) for kind in Kind] if os.environ.get("IAC_CI_ALL_FAULTS") else [IN_TURN]
-"""The kinds that a sweep plays in turn: a call meets one of the four, and with IAC_CI_ALL_FAULTS=1 every kind."""
+SWEPT: list[tuple[Kind, ...]] = [(kind,) for kind in Kind] if FULL else [IN_TURN]
+"""The kinds that a sweep plays in turn: a call meets one of the four, and in `.ci/full` every kind."""
 
-
-STEP = 1 if os.environ.get("IAC_CI_ALL_FAULTS") else 2
-"""A sweep plays every call, or every second one: repeated polls and trades are alike."""
+STEP = 1 if FULL else 5
+"""A sweep plays every fifth call, and in `.ci/full` every one; five and the four kinds have no common divisor."""
 
 
 def named(kinds: tuple[Kind, ...]) -> str:
@@ -66,15 +66,22 @@ def play(services: Services, fault: Fault, story: str, monkeypatch: pytest.Monke
     return world
 
 
-def broken_by_any_call(
+def sweep(
     services: Services, monkeypatch: pytest.MonkeyPatch, function: str, story: str, kinds: Sequence[Kind]
-) -> tuple[list[str], int]:
-    """Let each call of a function go wrong, a run for each; give what broke, and how many calls there were."""
-    broken: list[str] = []
+) -> Iterator[tuple[int, list[str]]]:
+    """Let each call of a function go wrong, a run for each; yield the call and what broke, up to the first not made."""
     for turn, call in enumerate(count(step=STEP)):
         fault = Fault(function, kinds[turn % len(kinds)], call)
         world = play(services, fault, story, monkeypatch)
-        broken += [f"call {call}, {fault.hit}: {promise}" for promise in broken_promises(world)]
+        yield call, [f"call {call}, {fault.hit}: {promise}" for promise in broken_promises(world)]
         if fault.hit is None:
-            break
-    return broken, call
+            return
+
+
+def check_every_call(
+    services: Services, monkeypatch: pytest.MonkeyPatch, function: str, story: str, kinds: Sequence[Kind], least: int
+) -> None:
+    """Assert that the promises hold whatever call of a function goes wrong, and that it makes ``least`` calls."""
+    calls, broken = zip(*sweep(services, monkeypatch, function, story, kinds), strict=True)
+    assert not any(broken), "\n".join(chain(*broken))
+    assert calls[-1] >= least, f"only {calls[-1]} calls of {function} could go wrong"

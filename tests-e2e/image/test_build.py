@@ -246,6 +246,7 @@ def test_pins_reach_docker_and_must_be_those_of_the_dockerfile(
 
 @pytest.mark.docker
 @pytest.mark.slow
+@pytest.mark.full
 def test_an_image_is_built_pushed_and_recorded_once_for_each_commit(
     engine: Engine, image: str, builder: Builder, repository: str
 ) -> None:

@@ -108,6 +108,7 @@ def test_our_packages_are_wheels_and_compiled(engine: Engine, image: str) -> Non
         assert engine.shell(image, f"od -An -t u4 -j 4 -N 4 {compiled}") == "1"
 
 
+@pytest.mark.full
 def test_opentofu_takes_the_place_of_terraform_by_argument(engine: Engine, image: str, tmp_path: Path) -> None:
     """With a stand-in for OpenTofu's own minimal image, which holds the binary at the same place."""
     (tmp_path / "tofu").write_text("#!/bin/sh\necho OpenTofu v1.0.0\n")
@@ -138,6 +139,7 @@ def test_no_handler_loads_an_sdk_before_it_is_called(engine: Engine, image: str)
     ]
 
 
+@pytest.mark.full
 def test_says_how_long_each_handler_takes_to_import(
     engine: Engine, image: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,7 @@ def test_it_goes_back_once_they_have_ended(deployed):
     assert f"The stack changes from level {LATER} to {THIS}: no open run needs the higher level." in said
 
 
+@pytest.mark.full
 def test_a_version_of_the_same_level_is_deployed_whatever_is_open(deployed):
     outputs = {"orders_table": "acme-orders", "internal_bucket": "acme-internal"}
     deployed.aws.client("ssm").put_parameter(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 from bench import redaction as bench
+from selection import FULL
 
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.redaction.secret_values import PLAIN_KEYS
@@ -25,7 +25,7 @@ def test_the_plain_keys_are_documented():
 @pytest.mark.slow
 def test_no_mask_in_ordinary_output():
     """Ten megabytes in every run, fifty in a full one."""
-    output = bench.terraform_output(50 if os.environ.get("IAC_CI_ALL_FAULTS") else 10, seed=7)
+    output = bench.terraform_output(50 if FULL else 10, seed=7)
     texts = [test_corpus.text_of(value) for value in test_corpus.VALUES.values()]
     redactor = Redactor([*bench.secret_sets()["200, a PEM key, a kubeconfig"], *texts])
     masked = b"".join(redactor.feed(output[start : start + 65_536]) for start in range(0, len(output), 65_536))
