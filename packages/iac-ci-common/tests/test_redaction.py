@@ -147,6 +147,33 @@ def test_a_secret_of_signs_alone_is_masked(signs):
         assert "***" in whole(Redactor([secret]), f"before {form} after".encode()).decode()
 
 
+@pytest.mark.parametrize("signs", ["日本語漢字仮名", "äöüßéèøłñ", "!#$%&()*+,-./:;<=>?@[]^_`{|}~", "abcXYZ0189"])
+@pytest.mark.parametrize("part", [slice(None), slice(2000, 3000)], ids=["whole", "a part"])
+@pytest.mark.parametrize(
+    "printed",
+    [
+        str.encode,
+        lambda text: text.encode("utf-16-le"),
+        lambda text: base64.encodebytes(text.encode()),
+        lambda text: base64.encodebytes(text.encode("utf-16-le")),
+        lambda text: text.encode().hex().encode(),
+        lambda text: json.dumps(text).encode(),
+        lambda text: "\n".join(text[start : start + 50] for start in range(0, len(text), 50)).encode(),
+    ],
+    ids=["plain", "utf-16", "base64", "base64 of utf-16", "hex", "json", "lines"],
+)
+def test_a_long_secret_is_masked_from_its_beginning_to_its_end(signs, part, printed):
+    """Far behind its beginning, and where its beginning is not printed at all."""
+    secret = "".join(random.Random(0).choices(signs, k=4000))
+    output = printed(secret[part])
+    masked = whole(Redactor([secret]), b"Q\n" + output + b"\nQ")
+    assert masked.startswith(b"Q\n")
+    assert masked.endswith(b"\nQ")
+    left = masked.removeprefix(b"Q\n").removesuffix(b"\nQ")
+    # The ends of a part may lie in a line, and what is shorter than 32 characters is not found alone.
+    assert len(left.replace(b"***", b"").replace(b"\n", b"").strip(b'"')) < 600, left
+
+
 def streams(seed):
     """Make a stream of some blocks in which secrets stand in all forms, at all borders."""
     source = random.Random(seed)

@@ -43,6 +43,7 @@ _ENOUGH: Final = 5
 """Characters that make a place rare enough."""
 
 _LITERAL_BYTES: Final = 16
+_WIDE_CHARS: Final = 8
 _FEW: Final = 4
 """With fewer letters and digits a value is looked for in the output itself."""
 
@@ -221,8 +222,9 @@ def _patterns(text: bytes) -> Iterator[_Pattern]:
     if len(text) >= PIECE_BYTES // 2 and len(pieces) == 1:
         # A second place, should a line break that is itself escaped go through the first.
         yield from _base64(text[-_LITERAL_BYTES:], (BASE64,))
-    wide = (_longest_run(pieces[0]) or text)[:8].decode("latin-1").encode("utf-16-le")
-    yield from _base64(wide, (BASE64,))
+    for piece in pieces:
+        wide = (_longest_run(piece) or piece).decode("utf-8", "ignore")[:_WIDE_CHARS]
+        yield from _base64(wide.encode("utf-16-le"), (BASE64,) if wide.isascii() else (BASE64, UTF16))
 
 
 def _encoded(piece: bytes) -> Iterator[_Pattern]:
@@ -283,14 +285,13 @@ def _patterns_in_output(text: bytes) -> Iterator[_Pattern]:
     """Make what is looked for in the output itself: values of few letters and digits, and UTF-16."""
     if not _skeleton(text[: 2 * PIECE_BYTES]):
         yield _Pattern(_tolerant(text))
-        yield _Pattern(_literal(text[:_LITERAL_BYTES]))
-    try:
-        characters = text.decode("utf-8")[:8]
-    except UnicodeDecodeError:
-        return
-    if not characters.isascii():
-        for encoding in ("utf-16-le", "utf-16-be"):
-            yield _Pattern(_literal(characters.encode(encoding)), (UTF16,))
+    for piece in _pieces(text):
+        if not _skeleton(piece):
+            yield _Pattern(_literal(piece[:_LITERAL_BYTES]))
+        characters = piece.decode("utf-8", "ignore")[:_WIDE_CHARS]
+        if characters and not (characters.isascii() and _skeleton(piece)):
+            for encoding in ("utf-16-le", "utf-16-be"):
+                yield _Pattern(_literal(characters.encode(encoding)), (UTF16,))
 
 
 def _literal(text: bytes) -> bytes:

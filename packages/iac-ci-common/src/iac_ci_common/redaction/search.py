@@ -110,12 +110,13 @@ class Search:
     def _encoded(self, data: bytes, values: Sequence[_Searched], decoders: set[str], depth: int) -> list[Span]:
         """Find values where the filter saw them in base64 or hexadecimal."""
         found: list[Span] = []
+        within = decoders & {places.UTF16}
         if places.BASE64 in decoders:
             for text in decoding.base64_decoded(data):
-                found += _mapped(text, self._examine(text.data, values, set(), depth + 1))
+                found += _mapped(text, self._examine(text.data, values, within, depth + 1))
         if places.HEX in decoders:
             for text in decoding.hex_decoded(data):
-                found += _mapped(text, self._examine(text.data, values, set(), depth + 1))
+                found += _mapped(text, self._examine(text.data, values, within, depth + 1))
         return found
 
     def _unnamed(self, data: bytes, readable: Decoded | None, decoders: set[str], depth: int) -> list[Span]:
