@@ -175,7 +175,8 @@ def _dump_hex(output: bytes) -> Iterator[str]:
     text = b""
     for line in output.split(b"\n"):
         row = re.sub(rb"^[0-9a-f]{6,8}:?", b"", line)
-        row = re.split(rb"  [|>]", row)[0]
+        # A column of text may begin with hexadecimal digits; behind groups of four it comes after the first gap.
+        row = re.split(rb"  " if re.match(rb" (?:[0-9a-f]{4}|\*\*\*) ", row) else rb"  [|>]", row)[0]
         match = re.match(rb"(?:\s*(?:[0-9a-f]{2,4}|\*\*\*)(?=\s|$))*", row)
         text += match.group() if match else b""
     yield from _hex(text)
@@ -239,6 +240,7 @@ def _visible(output: bytes) -> Iterator[str]:
 
 
 def _carets(output: bytes) -> Iterator[str]:
+    yield output.decode("utf-8", "ignore")
     text = re.sub(rb"M-\^(.)", lambda match: bytes([match[1][0] ^ 0x40 | 0x80]), output)
     yield re.sub(rb"M-(.)", lambda match: bytes([match[1][0] | 0x80]), text).decode("utf-8", "ignore")
 
