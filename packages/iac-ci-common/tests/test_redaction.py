@@ -6,6 +6,8 @@ import json
 import quopri
 import random
 import shlex
+import shutil
+import subprocess
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -105,6 +107,121 @@ def test_what_other_programs_print_is_turned_back(value):
     ):
         masked = Redactor([value]).text(f"before {printed} after")
         assert len(masked.replace("***", "")) <= len("before [] after"), masked
+
+
+SIGNS = "A}&b<K9]%qT>w#7v"
+"""A random password: no three letters or digits in a row."""
+
+
+def go_json(value):
+    for character in "&<>":
+        value = value.replace(character, f"\\u{ord(character):04x}")
+    return json.dumps({"password": value}).replace("\\\\u", "\\u")
+
+
+def left(secret, printed):
+    """Return what is left of what was printed, without white space."""
+    printed = printed if isinstance(printed, bytes) else printed.encode()
+    return b"".join(whole(Redactor([secret]), printed).replace(b"***", b"").split())
+
+
+@pytest.mark.parametrize("secret", [SIGNS, PASSWORD, "zażółć-gęślą-1"])
+@pytest.mark.parametrize("escape", [go_json, json.dumps, html.escape, lambda value: quote(value, safe="")])
+@pytest.mark.parametrize("encode", [lambda data: base64.b64encode(data).decode(), bytes.hex])
+def test_what_was_escaped_before_it_was_encoded_is_masked(secret, escape, encode):
+    encoded = encode(escape(secret).encode())
+    assert len(left(secret, encoded)) < len(encoded) / 2
+
+
+@pytest.mark.parametrize("secret", [SIGNS, PASSWORD, "a1!b2@c3#", "秘密のパスワード", "парольсекретный"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
+@pytest.mark.parametrize("encode", [lambda data: base64.b64encode(data).decode(), bytes.hex])
+@pytest.mark.parametrize("before", ["", "x", "pw="])
+def test_utf_16_is_found_in_base64_and_hexadecimal(secret, encoding, encode, before):
+    encoded = encode((before + secret).encode(encoding))
+    assert len(left(secret, encoded)) < len(encoded) / 2
+
+
+@pytest.mark.parametrize(
+    "margin",
+    [
+        *("-", "+", "      + ", "// ", "# ", "; ", "   12\t", "12:", "2026-11-26T10:00:00.123Z ", "10:00:00,1 INFO "),
+        *("18:32:08.123 STDOUT [network] terraform: ", "18:32:08.123 STDERR [network] terraform: | "),
+    ],
+)
+@pytest.mark.parametrize("encode", [lambda data: base64.b64encode(data).decode(), bytes.hex])
+def test_margins_are_no_obstacle_where_a_value_is_encoded(margin, encode):
+    secret = "y3Lex7BWr2drgd1QsO7jprBGumXxY9B4bZWO"
+    encoded = encode(b"user:" + secret.encode())
+    lines = [encoded[start : start + 40] for start in range(0, len(encoded), 40)]
+    assert len(left(secret, "".join(f"{margin}{line}\n" for line in lines))) < len(encoded) / 2 + len(lines) * len(
+        margin
+    )
+
+
+def test_a_time_before_each_line_is_no_obstacle():
+    margin = "18:32:08.123 STDERR [network] terraform: │ "
+    printed = f"{margin}correct horse\n{margin}battery 7 tent"
+    assert b"horse" not in left("correct horse battery 7 tent", printed)
+
+
+@pytest.mark.parametrize("before", range(0, 60, 3))
+def test_base64_that_a_json_text_wraps_is_masked_wherever_the_line_breaks(before):
+    secret = "y3Lex7BWr2drgd1Q"
+    encoded = json.dumps(base64.encodebytes(b"\0" * before + secret.encode()).decode())
+    zeros = len(base64.b64encode(b"\0" * before))
+    assert len(left(secret, encoded)) < zeros + 16
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "y3Le\\u001b[1;31mx7BW\\u001b[0mr2drgd1Q",
+        "y3Le\x1b[38:5:208mx7BW\x1b[0mr2drgd1Q",
+        str([hex(byte) for byte in b"y3Lex7BWr2drgd1Q"]),
+        ", ".join(f"0x{byte:02X}U" for byte in b"y3Lex7BWr2drgd1Q"),
+        "".join(f"&#{byte:07d};" for byte in b"y3Lex7BWr2drgd1Q"),
+        " ".join(f"{byte:03d}" for byte in b"y3Lex7BWr2drgd1Q"),
+    ],
+)
+def test_further_forms_of_escapes_and_numbers_are_read(printed):
+    assert len(left("y3Lex7BWr2drgd1Q", f"<<{printed}>>")) < 32
+
+
+def test_the_escapes_of_perl_are_read():
+    secret = "Zażółć-gęślą-9"
+    printed = "".join(one if one.isascii() else f"\\x{{{ord(one):x}}}" for one in secret)
+    assert left(secret, f'$VAR1 = "{printed}";') == b'$VAR1="";'
+
+
+DUMPS = [
+    *("xxd -g 4", "xxd -g 8", "xxd -g 0", "xxd -g 3", "xxd -e", "xxd -e -g 2", "xxd -e -g 8", "xxd -c 2", "xxd -c 1"),
+    *(
+        "hexdump -v -x",
+        "hexdump -v -d",
+        "hexdump -v -o",
+        "hexdump -v -c",
+        "od -v -a",
+        "od -v -c",
+        "od -v -A n -t x1 -w7",
+    ),
+    *("od -v -t d1", "od -v -t d2", "od -v -t u2", "od -v -t d4", "od -v -t d8"),
+    *("od -v -t o4", "od -v -A d -t x1z"),
+]
+
+
+@pytest.mark.parametrize(
+    "secret", ["hunterWinterSummer2024x", " lead and trail7 words ", "deadbeefcafe0123babe", SIGNS]
+)
+@pytest.mark.parametrize("command", DUMPS)
+def test_every_column_of_a_dump_is_masked(command, secret):
+    if shutil.which(command.split()[0]) is None:
+        pytest.skip(f"no {command.split()[0]} here; the corpus names what each machine has")
+    printed = subprocess.run(command.split(), input=secret.encode(), capture_output=True, check=True).stdout
+    rows = printed.splitlines()
+    addresses = sum(len(row.split()[0]) if row[:1] != b" " else 0 for row in rows)
+    text = b"".join(printed.split())
+    assert len(left(secret, printed)) <= addresses + (len(text) - addresses) // 4
 
 
 def test_an_escape_that_a_line_break_cuts_is_turned_back():

@@ -199,8 +199,15 @@ _TOKEN: Final = re.compile(
     rb"|\xe2[\x94\x95][\x80-\xbf]"  # Terraform's frames, U+2500 to U+257F
 )
 _PAIR: Final = re.compile(rb"(?:\\+|%)u([dD][89abAB][0-9a-fA-F]{2})(?:\\+|%)u([dD][c-fC-F][0-9a-fA-F]{2})")
+# The time at which a line was printed, and by what: `kubectl logs --timestamps`, Terragrunt.
+_TIME: Final = (
+    rb"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[-+][0-9]{2}:?[0-9]{2})?"
+    rb"(?:[ \t]+(?:STDOUT|STDERR|[A-Z]{4,5})\b)?(?:[ \t]+\[[^\]\n]{0,200}\])?"
+    rb"(?:[ \t]+(?:terraform|tofu|terragrunt):)?[ \t]+"
+)
 # Diffs, quotes, comments, line numbers.
-_MARGIN: Final = re.compile(rb"(?m:^)[ \t]*(?:(?:[-+~>|#*]{1,2}[ \t]+|[0-9]{1,7}[\t:|])[ \t]*)+")
+_SIGNS: Final = rb"(?:(?:[-+~>|#*;]{1,2}|//|[0-9]{1,7}[\t:|])[ \t]*)"
+_MARGIN: Final = re.compile(rb"(?m:^)[ \t]*(?:" + _TIME + _SIGNS + rb"*|" + _SIGNS + rb"+)")
 _FRAMES: Final = rb"\xe2[\x94\x95][\x80-\xbf]"
 _CUT_ESCAPE: Final = re.compile(
     rb"(?:%[0-9a-fA-F]?|\\+(?:[uUx][0-9a-fA-F{]{0,7}|[0-7]{1,2})?|&[#a-zA-Z0-9]{0,8}|=[0-9a-fA-F]?)[ \t]*\r?\n"
@@ -349,7 +356,7 @@ _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _NOT_BASE64: Final = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _HEX_RUN: Final = re.compile(
-    rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}(?:[ \t\r\n:,;.|\"'+_-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
+    rb"(?:(?:0[xX]|\\+x)?[0-9a-fA-F]{2}[uU]?(?:[ \t\r\n:,;.|\"'+_-]|\\+[nrt]?)*){4,}(?:(?:0[xX])?[0-9a-fA-F])?"
 )
 _DECIMALS: Final = re.compile(rb"(?:-?[0-9]{1,3}(?:[,; \t\r\n]{1,12}|\\+[nrt])){3,}-?[0-9]{1,3}")
 _DECIMAL: Final = re.compile(rb"-?[0-9]+")

@@ -15,19 +15,43 @@ if TYPE_CHECKING:
     from iac_ci_common.redaction.decoding import Span
 
 ROW_SHAPES: Final = (
-    rb"^ ?[0-9a-f]{6,16}:?[ \t]+(?:[0-7]{3}|[0-7]{6}|[0-9a-f]{2}|[0-9a-f]{4}|[0-9a-f]{8}|[0-9a-f]{16})[ \t\r\n]",
-    rb"^[0-7]{7}[ ]{1,4}(?:[ ][!-~]|\\.|[0-7]{3})[ ]{1,3}",
+    rb"^[ \t]*(?:0x)?[0-9a-f]{4,16}[:-]?[ \t]+(?:-[ ])?-?[0-9a-f]{1,32}(?:[ \t\r\n]|$)",
+    rb"^[0-9a-f]{7}[ ]{1,20}(?:[!-~]|\\.|[0-7]{3}|[a-z]{2,3})[ ]{1,3}",
     rb"^[ ]{1,5}[0-9a-f]{2,8}(?:[ ]{1,5}[0-9a-f]{1,8}){2}[ \r\n]",
     rb"^(?:[ ]{1,3}(?:[ ]{2}[!-~]|[ ]\\.|[0-7]{3})){4,}[ \r\n]",
 )
 """What a row begins with: patterns, to be matched ignoring case, ``^`` being the beginning of any line."""
 
-_ADDRESS: Final = re.compile(rb"[ ]?[0-9a-fA-F]{6,16}:?(?=[ \t])")
-_GROUPS: Final = re.compile(rb"[ \t]*(?:[0-9a-fA-F]{2,16}(?:[ \t]{1,2}|$))+")
-_NUMBERS: Final = re.compile(rb"[ \t]*(?:-?[0-9a-fA-F]{1,16}(?:[ \t]+|$))+")
+_ADDRESS: Final = re.compile(rb"[ \t]*(?:0[xX])?[0-9a-fA-F]{4,16}(?::|[ ]-)?(?=[ \t])")
+_GROUPS: Final = re.compile(rb"[ \t]*(?:[0-9a-fA-F]{2,32}(?:[ \t\r]+|$))+")
+_NUMBERS: Final = re.compile(rb"[ \t]*(?:-?[0-9a-fA-F]{1,20}(?:[ \t]+|$))+")
 _GROUP: Final = re.compile(rb"-?[0-9a-fA-F]+")
-_CHARACTERS: Final = re.compile(rb"(?:[ ](?:[ ]{2}[!-~ ]|[ ]\\.|[0-7]{3}))+[ ]*$")
-_CHARACTER: Final = re.compile(rb"[ ](?:[ ]{2}([!-~ ])|[ ]\\(.)|([0-7]{3}))")
+_NAMES: Final = (
+    *(b"nul", b"soh", b"stx", b"etx", b"eot", b"enq", b"ack", b"bel", b"bs", b"ht", b"nl", b"vt", b"ff", b"cr", b"so"),
+    *(
+        b"si",
+        b"dle",
+        b"dc1",
+        b"dc2",
+        b"dc3",
+        b"dc4",
+        b"nak",
+        b"syn",
+        b"etb",
+        b"can",
+        b"em",
+        b"sub",
+        b"esc",
+        b"fs",
+        b"gs",
+    ),
+    *(b"rs", b"us", b"sp"),
+)
+"""What ``od -a`` prints for the characters 0 to 32."""
+
+_NAME: Final = rb"[ ]{0,1}(?:" + b"|".join((*_NAMES, b"del")) + rb")"
+_CHARACTERS: Final = re.compile(rb"(?:[ ](?:[ ]{2}[!-~ ]|[ ]\\.|[0-7]{3}|" + _NAME + rb"))+[ ]*$")
+_CHARACTER: Final = re.compile(rb"[ ](?:[ ]{2}([!-~ ])|[ ]\\(.)|([0-7]{3})|(" + _NAME + rb"))")
 _NAMED: Final = {
     ord("0"): 0, ord("a"): 7, ord("b"): 8, ord("t"): 9, ord("n"): 10, ord("v"): 11, ord("f"): 12, ord("r"): 13,
 }  # fmt: skip
@@ -114,36 +138,62 @@ def _text_column(line: bytes, position: int, digits_end: int, count: int) -> Spa
     return position + start, position + min(start + count, len(line))
 
 
-def _words(size: int, *, base: int = 16, digits: int, swapped: bool) -> Callable[[bytes, int], list[tuple[int, Span]]]:
-    """Make a reader of groups of ``digits`` digits, each ``size`` bytes."""
+def _words(size: int, *, base: int = 16, digits: int = 0) -> Callable[[bytes, int], list[tuple[int, Span]]]:
+    """Make a reader of words of ``size`` bytes in the machine's order: ``digits`` digits each, or any number."""
 
     def read(line: bytes, start: int) -> list[tuple[int, Span]]:
-        match = _NUMBERS.match(line, start) if base == 10 else _GROUPS.match(line, start)
         row: list[tuple[int, Span]] = []
-        for group in _GROUP.finditer(line, start, match.end() if match else start):
+        for group in _groups(line, start, _NUMBERS if base == 10 else _GROUPS):
             text = group.group()
-            if base == 16 and not swapped and size == 2 and len(text) == 2:
-                size_here = 1
-            elif base != 10 and len(text) != digits:
+            if _is_text(line, start, group.start(), row):
                 break
-            else:
-                size_here = size
+            # A last word may be shorter.
+            size_here = len(text) // 2 if base == 16 and len(text) < digits else size
+            if len(text) > digits > 0 or (len(text) < digits and base != 16):
+                break
             try:
                 value = int(text, base) % (1 << (8 * size_here))
             except ValueError:
                 break
-            values = value.to_bytes(size_here, "little" if swapped else "big")
-            span = group.span()
-            row += _spread(values, span, per_byte=base == 16 and not swapped)
+            row += [(byte, group.span()) for byte in value.to_bytes(size_here, "little")]
         return row
 
     return read
 
 
-def _spread(values: bytes, span: Span, *, per_byte: bool) -> list[tuple[int, Span]]:
-    if per_byte and span[1] - span[0] == 2 * len(values):
-        return [(value, (span[0] + 2 * index, span[0] + 2 * index + 2)) for index, value in enumerate(values)]
-    return [(value, span) for value in values]
+def _bytes(line: bytes, start: int) -> list[tuple[int, Span]]:
+    """Read groups of hexadecimal digits in the file's order, however many bytes a group has; the last has fewer."""
+    row: list[tuple[int, Span]] = []
+    width = 0
+    for group in _groups(line, start, _GROUPS):
+        digits = group.group()
+        width = width or len(digits)
+        if len(digits) % 2 or len(digits) > width or _is_text(line, start, group.start(), row):
+            break
+        first = group.start()
+        row += [
+            (value, (first + 2 * index, first + 2 * index + 2))
+            for index, value in enumerate(bytes.fromhex(digits.decode()))
+        ]
+        if len(digits) < width:
+            break
+    return row
+
+
+def _groups(line: bytes, start: int, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+    match = pattern.match(line, start)
+    return _GROUP.finditer(line, start, match.end() if match else start)
+
+
+def _is_text(line: bytes, start: int, group: int, row: list[tuple[int, Span]]) -> bool:
+    """Return whether a group of digits stands in the column of text, which has one character for each byte.
+
+    Two blanks are before it, and the groups have another distance.
+    """
+    if not row or group - row[-1][1][1] == row[0][1][0] - start:
+        return False
+    column = len(line.rstrip(b"\r\n")) - len(row)
+    return row[-1][1][1] + 2 <= column <= group and line[column - 2 : column] == b"  "
 
 
 def _characters(line: bytes, start: int) -> list[tuple[int, Span]]:
@@ -152,11 +202,13 @@ def _characters(line: bytes, start: int) -> list[tuple[int, Span]]:
         return []
     row: list[tuple[int, Span]] = []
     for match in _CHARACTER.finditer(line, start):
-        plain, named, octal = match.groups()
+        plain, named, octal, name = match.groups()
         if octal is not None:
             value = int(octal, 8) & 0xFF
         elif named is not None:
             value = _NAMED.get(named[0], named[0])
+        elif name is not None:
+            value = _NAMES.index(name.strip()) if name.strip() in _NAMES else 127
         else:
             value = plain[0]
         row.append((value, (match.start() + 1, match.end())))
@@ -164,15 +216,10 @@ def _characters(line: bytes, start: int) -> list[tuple[int, Span]]:
 
 
 _READERS: Final = (
-    _words(1, digits=2, swapped=False),
-    _words(2, digits=4, swapped=False),
-    _words(2, digits=4, swapped=True),
-    _words(4, digits=8, swapped=False),
-    _words(4, digits=8, swapped=True),
-    _words(8, digits=16, swapped=True),
-    _words(1, base=8, digits=3, swapped=False),
-    _words(2, base=8, digits=6, swapped=True),
-    _words(1, base=10, digits=0, swapped=False),
-    _words(1, base=2, digits=8, swapped=False),
+    _bytes,
+    *(_words(size, digits=2 * size) for size in (2, 4, 8)),
+    *(_words(size, base=8, digits=digits) for size, digits in ((1, 3), (2, 6), (4, 11), (8, 22))),
+    *(_words(size, base=10) for size in (1, 2, 4, 8)),
+    _words(1, base=2, digits=8),
     _characters,
 )

@@ -12,11 +12,14 @@ A place that is found is only a place to look at: `search.py` decodes it and com
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from iac_ci_common.redaction.decoding import unescaped
 from iac_ci_common.redaction.dump_rows import ROW_SHAPES
@@ -35,6 +38,7 @@ NUMBERS: Final = "numbers"
 DECIMALS: Final = "decimals"
 COLOURS: Final = "colours"
 UTF16: Final = "utf16"
+WIDE: Final = "wide"
 
 _ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _REST: Final = bytes(byte for byte in range(256) if byte not in _ALPHANUMERIC)
@@ -44,6 +48,10 @@ _ENOUGH: Final = 5
 
 _LITERAL_BYTES: Final = 16
 _WIDE_CHARS: Final = 8
+_ENCODED_BYTES: Final = 8
+"""What is looked for in base64: so short that a line break or a margin seldom goes through it."""
+
+_HEX_BYTES: Final = 5
 _FEW: Final = 4
 """With fewer letters and digits a value is looked for in the output itself."""
 
@@ -59,21 +67,23 @@ _DENSE_SHAPES: Final = (
     rb"(?:\\{1,16}x[0-9a-f]{2}){3}",
     # Not U+25..: Terraform's frames are often in JSON.
     rb"(?:\\{1,16}u(?:[013-9a-f][0-9a-f]|2[0-46-9a-f])[0-9a-f]{2}){2}",
-    rb"(?:\\{1,16}u\{[0-9a-f]{1,6}\}){2}",
+    rb"(?:\\{1,16}[ux]\{[0-9a-f]{1,6}\}){2}",
     rb"(?:\\{1,16}[0-3][0-7]{2}){3}",
-    rb"(?:&(?:amp;){0,2}#x?[0-9a-f]{2,6};){2}",
+    rb"(?:&(?:amp;){0,2}#x?[0-9a-f]{2,7};){2}",
     rb"(?:&(?:amp;){0,2}[a-z]{2,8};){3}",
+    # A colour within a word, escaped.
+    rb"(?:[^n\\\"\s+~/-]|[^\\]n)\\{1,8}(?:u001b|x1b|033)\[[0-9;:]{0,16}m[^\\\"\s]",
 )
 # What stands before must not itself be the end of an escape sequence, nor one of Terraform's coloured signs.
 _COLOUR_SHAPE: Final = (
     rb"(?:[^A-Za-z\s\x1b+~/-]|[^m\s\x1b][+~/-]|[^0-9;\[\x1b][A-Za-z]|[^0-9;\[\x1b][0-9;]{1,8}[A-Za-z])"
-    rb"(?:\x1b\[[0-9;]{0,16}[A-Za-z]){1,5}[!-~\x80-\xff]"
+    rb"(?:\x1b\[[0-9;:]{0,24}[A-Za-z]){1,5}[!-~\x80-\xff]"
 )
 """A colour within a word; between words, where Terraform has many, they are no obstacle."""
 
-_NUMBER_SHAPES: Final = (rb"(?:0x[0-9a-f]{2}[, \t\r\n]{1,12}){3}",)
+_NUMBER_SHAPES: Final = (rb"(?:0x[0-9a-f]{2}u?[, \t\r\n'\"]{1,12}){3}",)
 # Letters, digits and signs in ASCII are 32 to 126, others 128 to 255, or negative.
-_NUMBER: Final = rb"(?:-[0-9]{1,3}|[3-9][0-9]|1[0-9]{2}|2[0-5][0-9])"
+_NUMBER: Final = rb"(?:-[0-9]{1,3}|0?[3-9][0-9]|1[0-9]{2}|2[0-5][0-9])"
 _DECIMAL_SHAPE: Final = rb"(?:" + _NUMBER + rb"(?:[,;][ \t\r\n]{0,12}|[ \t\r\n]{1,12})){3}" + _NUMBER
 _TOLERANT_CHARS: Final = 5
 """One character in UTF-8 has up to ninety states in all its forms, and a pattern of Hyperscan at most 512."""
@@ -95,6 +105,15 @@ class _Pattern:
     caseless: bool = False
 
 
+_WIDE_SHAPES: Final = (
+    # Three characters, six bytes, are eight letters: of every other byte all bits are zero, and of the others the
+    # highest. It does not matter which byte comes first, nor where the text begins.
+    _Pattern(rb".[AQgw][AB].?A[A-H].A|A[A-H].A.[AQgw][AB]", (WIDE,)),
+    _Pattern(rb"(?:[2-7][0-9a-f]00){3}", (WIDE,), caseless=True),
+)
+"""ASCII in UTF-16, in base64 and in hexadecimal: the same for all values."""
+
+
 class Filter:
     """The places of all values, for one process; any thread may ask."""
 
@@ -114,7 +133,8 @@ class Filter:
         """Return the places to look at."""
         databases = [_shapes(), self._whole, *([_colour_shapes()] if b"\x1b" in data else [])]
         found = [Hit(end, decoders, values) for database in databases for end, decoders, values in database.scan(data)]
-        bare = sorted(self._bare.scan(data.translate(None, _REST)), key=_end)
+        letters = data.translate(None, _REST)
+        bare = sorted(self._bare.scan(letters) + _wide_shapes().scan(letters), key=_end)
         if len(bare) > _MANY:
             # All of the data must be examined: the exact offsets make no difference, and take long to compute.
             named = {(decoders, values) for _, decoders, values in bare}
@@ -202,6 +222,11 @@ def _shapes() -> _Database:
 
 
 @cache
+def _wide_shapes() -> _Database:
+    return _Database({shape: [] for shape in _WIDE_SHAPES})
+
+
+@cache
 def _colour_shapes() -> _Database:
     return _Database({_Pattern(_COLOUR_SHAPE, (COLOURS,)): []})
 
@@ -219,21 +244,47 @@ def _patterns(text: bytes) -> Iterator[_Pattern]:
         for piece in _pieces(plain.data):
             if expression := _skeleton(piece):
                 yield _Pattern(expression)
-    if len(text) >= PIECE_BYTES // 2 and len(pieces) == 1:
+    if len(text) >= 2 * _ENCODED_BYTES and len(pieces) == 1:
         # A second place, should a line break that is itself escaped go through the first.
-        yield from _base64(text[-_LITERAL_BYTES:], (BASE64,))
+        yield from _base64(text[-_ENCODED_BYTES:], (BASE64,))
+    if len(text) >= PIECE_BYTES // 2 and len(pieces) == 1:
+        yield _hex(text[-_HEX_BYTES:], (HEX,))
     for piece in pieces:
-        wide = (_longest_run(piece) or piece).decode("utf-8", "ignore")[:_WIDE_CHARS]
-        yield from _base64(wide.encode("utf-16-le"), (BASE64,) if wide.isascii() else (BASE64, UTF16))
+        yield from _wide(piece)
 
 
 def _encoded(piece: bytes) -> Iterator[_Pattern]:
+    """Make what is looked for in base64 and hexadecimal.
+
+    What is encoded may have been escaped before, so letters and digits are the best choice; of a piece without enough
+    of them in a row, the usual escapes are looked for too.
+    """
     run = _longest_run(piece)
-    # What is encoded may have been escaped before, so letters and digits are the better choice.
-    base64_of = run if len(run) >= _ENOUGH else piece
-    hex_of = run if len(run) >= _FEW else piece
-    yield from _base64(base64_of[:_LITERAL_BYTES], (BASE64,))
-    yield _Pattern(hex_of[:8].hex().encode(), (HEX,), caseless=True)
+    for text in [run] if len(run) >= _ENOUGH else _escaped(piece):
+        yield from _base64(text[:_ENCODED_BYTES], (BASE64,))
+    for text in [run] if len(run) >= _FEW else _escaped(piece):
+        yield _hex(text[:_HEX_BYTES], (HEX,))
+
+
+def _escaped(piece: bytes) -> list[bytes]:
+    """Return a text as it is, and as JSON (of Go and of others), URLs and HTML escape it."""
+    text = piece.decode("utf-8", "surrogateescape")
+    go = "".join(f"\\u{ord(one):04x}" if one in "&<>" else json.dumps(one, ensure_ascii=False)[1:-1] for one in text)
+    forms = [text, json.dumps(text)[1:-1], go, quote(piece, safe=""), html.escape(text)]
+    return [form.encode("utf-8", "surrogateescape") for form in dict.fromkeys(forms)]
+
+
+def _wide(text: bytes) -> Iterator[_Pattern]:
+    """Make what is looked for in base64 and hexadecimal of UTF-16; for ASCII, a shape is enough."""
+    characters = text.decode("utf-8", "replace")[: _ENCODED_BYTES // 2]
+    if not characters.isascii():
+        for encoding in ("utf-16-le", "utf-16-be"):
+            yield from _base64(characters.encode(encoding), (BASE64, UTF16))
+            yield _hex(characters.encode(encoding), (HEX, UTF16))
+
+
+def _hex(text: bytes, decoders: tuple[str, ...]) -> _Pattern:
+    return _Pattern(text.hex().encode(), decoders, caseless=True)
 
 
 def _pieces(text: bytes) -> list[bytes]:
@@ -309,7 +360,12 @@ def _tolerant(text: bytes) -> bytes:
             forms += [b"&(?:amp;){0,2}(?:#0*%d|#x0*%02x|[a-z]{2,8});" % (encoded[0], encoded[0])]
             forms += [_literal(encoded * 2)] if encoded in b"%$" else []
         else:
-            forms += [b"\\\\+u[0-9a-f]{4}", b"\\\\+[0-7]{3}", b"\\\\+x[0-9a-f]{2}", b"&[#a-z0-9]{2,10};"]
+            forms += [
+                b"\\\\+(?:u[0-9a-f]{4}|[ux]\\{[0-9a-f]{2,6}\\})",
+                b"\\\\+[0-7]{3}",
+                b"\\\\+x[0-9a-f]{2}",
+                b"&[#a-z0-9]{2,10};",
+            ]
             forms += [b"(?:M-\\^?[ -~]){%d}" % len(encoded)]
         units.append(b"(?i:" + b"|".join(forms) + b")")
     return b"(?:[\\\\'\"`^\\x00\\s]|=\\r?\\n)*".join(units)

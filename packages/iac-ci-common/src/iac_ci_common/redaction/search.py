@@ -16,7 +16,7 @@ from iac_ci_common.redaction.decoding import LOOSE, TIGHT
 from iac_ci_common.redaction.dump_rows import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from iac_ci_common.redaction.decoding import Decoded, Span
     from iac_ci_common.redaction.secret_values import Value
@@ -29,6 +29,14 @@ PART_CHARS: Final = 32
 
 _PIECE_CHARS: Final = PART_CHARS // 2
 _MOST_REPEATS: Final = 32
+_LISTS: Final[Mapping[str, Callable[[bytes], Iterable[Decoded]]]] = {
+    places.NUMBERS: decoding.hex_decoded,
+    places.DECIMALS: decoding.decimal_decoded,
+    places.DUMP: dumps,
+}
+_WIDE: Final = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
+"""Two characters of ASCII in UTF-16."""
+
 
 _WHOLE_CHARS: Final = 64
 """Up to this length a value counts only whole."""
@@ -96,7 +104,7 @@ class Search:
         readable = decoding.unescaped(data)
         found: list[Span] = []
         if values:
-            wide = b"\0" in data or places.UTF16 in decoders
+            wide = places.UTF16 in decoders or _WIDE.search(data) is not None
             for text, number in _readings(data, readable, wide=wide):
                 kept: dict[bytes, Decoded] = {}
                 found += _mapped(text, [span for value in values for span in _compare(text.data, value, number, kept)])
@@ -110,13 +118,14 @@ class Search:
     def _encoded(self, data: bytes, values: Sequence[_Searched], decoders: set[str], depth: int) -> list[Span]:
         """Find values where the filter saw them in base64 or hexadecimal."""
         found: list[Span] = []
-        within = decoders & {places.UTF16}
-        if places.BASE64 in decoders:
-            for text in decoding.base64_decoded(data):
-                found += _mapped(text, self._examine(text.data, values, within, depth + 1))
-        if places.HEX in decoders:
-            for text in decoding.hex_decoded(data):
-                found += _mapped(text, self._examine(text.data, values, within, depth + 1))
+        wide = decoders & {places.UTF16}
+        for lines in _with_and_without_margins(data):
+            texts = [
+                *(decoding.base64_decoded(lines.data) if places.BASE64 in decoders else []),
+                *(decoding.hex_decoded(lines.data) if places.HEX in decoders else []),
+            ]
+            for text in texts:
+                found += _mapped(decoding.Chain(lines, text), self._examine(text.data, values, wide, depth + 1))
         return found
 
     def _unnamed(self, data: bytes, readable: Decoded | None, decoders: set[str], depth: int) -> list[Span]:
@@ -127,15 +136,22 @@ class Search:
         if places.COLOURS in decoders:
             bare = decoding.uncoloured(data)
             found += _mapped(bare, self._find(bare.data, depth + 1))
-        if places.NUMBERS in decoders:
-            for numbers in decoding.hex_decoded(data):
-                found += _mapped(numbers, self._find(numbers.data, depth + 1))
-        if places.DECIMALS in decoders:
-            for numbers in decoding.decimal_decoded(data):
-                found += _mapped(numbers, self._find(numbers.data, depth + 1))
-        if places.DUMP in decoders:
-            for dump in dumps(data):
-                found += _mapped(dump, self._find(dump.data, depth + 1))
+        for name, decode in _LISTS.items():
+            for text in decode(data) if name in decoders else ():
+                found += _mapped(text, self._find(text.data, depth + 1))
+        if places.WIDE in decoders:
+            for outer in [decoding.Plain(data), *([] if readable is None else [readable])]:
+                found += _mapped(outer, self._wide(outer.data, depth))
+        return found
+
+    def _wide(self, data: bytes, depth: int) -> list[Span]:
+        """Find any value in UTF-16 that is in base64 or hexadecimal."""
+        found: list[Span] = []
+        for lines in _with_and_without_margins(data):
+            for text in [*decoding.base64_decoded(lines.data), *decoding.hex_decoded(lines.data)]:
+                for wide in decoding.utf16_decoded(text.data) if _WIDE.search(text.data) else ():
+                    chain = decoding.Chain(lines, decoding.Chain(text, wide))
+                    found += _mapped(chain, self._find(wide.data, depth + 1))
         return found
 
 
@@ -156,7 +172,15 @@ def _readings(data: bytes, readable: Decoded | None, *, wide: bool) -> Iterator[
             yield text, 0
     if wide:
         for wide_text in decoding.utf16_decoded(data):
-            yield wide_text, 1
+            yield wide_text, 0
+            if (text := decoding.unescaped(wide_text.data)) is not None:
+                yield decoding.Chain(wide_text, text), 1
+
+
+def _with_and_without_margins(data: bytes) -> Iterator[Decoded]:
+    yield decoding.Plain(data)
+    if (bare := decoding.without_margins(data)) is not None:
+        yield bare
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
