@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import unicodedata
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,14 +21,31 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _REFUSED: Final = (
     ipaddress.ip_network("0.0.0.0/8"),
+    ipaddress.ip_network("255.255.255.255/32"),
+    ipaddress.ip_network("192.0.0.192/32"),
+    ipaddress.ip_network("fec0::/10"),
     ipaddress.ip_network("fd00:ec2::/32"),
+    ipaddress.ip_network("fd20:ce::254/128"),
     ipaddress.ip_network("100.100.100.200/32"),
     ipaddress.ip_network("168.63.129.16/32"),
 )
-"""This network, and the metadata endpoints of AWS, Alibaba Cloud and Azure that are not link-local."""
+"""This network and its broadcasts, and the metadata endpoints of AWS, Google Cloud, Alibaba Cloud, Azure and Oracle
+Cloud that are not link-local."""
 
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_COMPATIBLE: Final = ipaddress.ip_network("::/96")
+_CONTAIN_IPV4: Final = (
+    ipaddress.ip_network("::/96"),
+    ipaddress.ip_network("::ffff:0:0:0/96"),
+    ipaddress.ip_network("64:ff9b::/96"),
+    ipaddress.ip_network("64:ff9b:1::/96"),
+)
+"""Prefixes whose last 32 bits are an IPv4 address: compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052 and
+8215)."""
+
+
+_NAMES: Final = frozenset(
+    {"localhost", "localhost.localdomain", "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"}
+)
+"""Names of this machine in the usual ``/etc/hosts``."""
 
 
 class AddressRefused(PortFailed):
@@ -56,9 +74,10 @@ def check_literal(host: str) -> None:
 
     Raises ``AddressRefused``. A proxy, which resolves names itself, gets no such host either.
     """
-    bare = host.strip("[]").partition("%")[0]
-    name = bare.rstrip(".").lower()
-    if name in {"localhost", "localhost.localdomain"} or name.endswith(".localhost"):
+    # The resolver maps other forms of digits, letters and dots to these (UTS 46), and a last dot changes nothing.
+    bare = unicodedata.normalize("NFKC", host.strip("[]").partition("%")[0]).replace("\u3002", ".").rstrip(".")
+    name = bare.lower()
+    if name in _NAMES or name.endswith(".localhost"):
         raise AddressRefused(f"{host:.100} is this machine: code hosts are elsewhere")
     try:
         address = str(ipaddress.ip_address(bare))
@@ -92,7 +111,7 @@ def _embedded(address: _Address) -> list[_Address]:
     if isinstance(address, ipaddress.IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, address.teredo[1] if address.teredo is not None else None]
-    if address in _NAT64 or address in _COMPATIBLE:
+    if any(address in network for network in _CONTAIN_IPV4):
         found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
     return [each for each in found if each is not None]
 
