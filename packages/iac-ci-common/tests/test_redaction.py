@@ -421,3 +421,8 @@ def test_plain_keys_are_written_as_they_are_compared():
 
 def test_a_value_of_escapes_alone_is_masked_too():
     assert Redactor(["\\u0026\\u0026"]).text("a \\u0026\\u0026 b") == "a *** b"
+
+
+@pytest.mark.timeout(20)
+def test_a_long_secret_without_a_blank_is_read_in_linear_time():
+    assert [value.text for value in secret_values(["a" * 500_000])] == ["a" * 500_000]

@@ -48,7 +48,7 @@ _PEM: Final = re.compile(r"-----BEGIN [^-\n]+-----(.*?)-----END [^-\n]+-----", r
 _PEM_BORDER: Final = re.compile(r"-----(?:BEGIN|END) [^-\n]+-----")
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*[=:]\s*(.*?)\s*")
 _NO_ASSIGNMENT: Final = re.compile(r"\s*(?:[#;].*|\[[^\]]*\]\s*)?")
-_USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@]*:([^/\s]+)@")
+_USER_INFO: Final = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@]*:([^/\s]+)@")
 _PART: Final = re.compile(r"\s*([A-Za-z][\w ]*?)\s*=\s*(.*?)\s*")
 _SECRET_PART: Final = re.compile(r"pass|pwd|secret|key|token|signature|credential", re.IGNORECASE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s*")
