@@ -48,8 +48,8 @@ def departures(stack: Stack) -> list[Departure]:
         Departure(
             "sealing-key",
             "No key is drawn; SOPS encrypts the secrets.",
-            "SOPS seals secrets under a KMS key of the stack, with the run as encryption context.",
-            "Only roles of the stack can open them, and AWS compares the run that each request names.",
+            "SOPS seals each set of secrets for an age identity of its own, which a KMS key of the stack encrypts.",
+            "Only the broker can decrypt an identity, and AWS compares the stack, source and run that it names.",
         ),
         Departure(
             "order-key",

@@ -61,8 +61,8 @@ def foundation(stack: Stack, terraform: Terraform, prices: Prices) -> list[Box]:
             "foundation",
             "key",
             "seals secrets",
-            "Seals the secrets of each run, with the run as encryption context. init_job can only encrypt, workers can "
-            "only decrypt.",
+            "Encrypts the identities that secrets are sealed for, with stack, source and run as encryption context. "
+            "init_job can only encrypt, the broker can only decrypt.",
             rows=(
                 ("Rotation", f"by AWS, each year; a deleted key waits {waiting}"),
                 cost(

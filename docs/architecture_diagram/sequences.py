@@ -188,6 +188,8 @@ def orchestration(stack: Stack, boxes: dict[str, Box]) -> Sequence:
                     f"{_WORKER}/rights.py", ("fresh-urls",), phase="The order runs"),
             Message("workers", "s3", "create `claim.json`", "once; a second worker exits", f"{_WORKER}/presigned.py",
                     ("claim",)),
+            Message("workers", "broker", "begin the order", "its secrets' identity and its role's credentials",
+                    "packages/iac-ci-broker/src/iac_ci_broker/start.py", ("sealing-key",)),
             Message("workers", "workers", "unseal, run commands, redact", "output without secrets",
                     f"{_WORKER}/runner.py"),
             Message("workers", "s3", "put log and `result.json`", "by presigned URL, once", f"{_WORKER}/presigned.py"),

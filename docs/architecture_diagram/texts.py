@@ -74,8 +74,8 @@ TEXTS: Final = {
     ),
     "broker": Text(
         "execution",
-        "Trades a worker's ticket for presigned URLs of minutes, and passes on the wish to stop. It has no URL: only "
-        "the roles of the workers may invoke it.",
+        "Trades a worker's ticket for presigned URLs of minutes, and passes on the wish to stop. When an order starts, "
+        "it unseals for its worker and assumes its role. It has no URL: only the roles of the workers may invoke it.",
         title="broker",
         started="a worker, which waits for the answer",
         targets=("locks",),

@@ -52,7 +52,7 @@ resource "aws_lambda_function" "function" {
   }
 
   # A build of the new orchestrator needs the new worker, so the project is updated first.
-  depends_on = [aws_iam_role_policy.role, aws_iam_role_policy.worker_network, aws_codebuild_project.project]
+  depends_on = [aws_iam_role_policy.role, aws_iam_role_policy.worker_network, aws_codebuild_project.project, aws_ssm_parameter.sources]
 }
 
 # Lambda traces calls from function to S3 to function and would stop a run after about 16 hops (AWS Lambda

@@ -16,6 +16,7 @@ locals {
     alarm_topic_arn         = aws_sns_topic.alarms.arn
     image_uri               = var.image_uri
     stack_level             = local.stack_level
+    open_lists              = local.open_lists
   }
 }
 
@@ -79,6 +80,11 @@ output "watchdog_arn" {
 output "kms_key_arn" {
   description = "Key that encrypts the secrets of runs."
   value       = local.kms_key_arn
+}
+
+output "role_to_trust" {
+  description = "ARN of the role that the trust policies of target roles name: the broker's."
+  value       = aws_iam_role.role["broker"].arn
 }
 
 output "alarm_topic_arn" {

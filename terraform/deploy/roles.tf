@@ -56,12 +56,41 @@ resource "aws_iam_role_policy" "code_bucket" {
   policy = replace(local.policies["init-job-code-bucket"], "$${code_bucket}", each.key)
 }
 
-resource "aws_iam_role_policy" "target_role" {
-  for_each = var.target_role_arns
+# All inline policies of a role together hold 10,240 characters, a managed policy 6,144, and a role has at most 10 managed
+# policies (AWS IAM User Guide, "IAM and AWS STS quotas"). White space does not count.
+locals {
+  managed_policy_characters = 6144
+  managed_policies_per_role = 10
 
-  name   = "target-role-${substr(sha256(each.key), 0, 12)}"
-  role   = aws_iam_role.role["init-job"].name
-  policy = replace(local.policies["init-job-target-role"], "$${target_role_arn}", each.key)
+  target_roles_policy = local.policies["broker-target-roles"]
+
+  # Each ARN takes its quotes and a comma, too.
+  target_roles_per_policy = max(1, floor(
+    (local.managed_policy_characters - length(local.target_roles_policy)) / (max(0, [for arn in var.target_role_arns : length(arn)]...) + 3)
+  ))
+  target_role_lists = chunklist(sort(tolist(var.target_role_arns)), local.target_roles_per_policy)
+}
+
+resource "aws_iam_policy" "target_roles" {
+  for_each = { for number, arns in local.target_role_lists : format("%02d", number + 1) => arns }
+
+  name        = "${var.stack}-target-roles-${each.key}"
+  description = "Target roles that the broker of ${var.stack} assumes for orders"
+  policy      = replace(local.target_roles_policy, jsonencode(["$${target_role_arn}"]), jsonencode(each.value))
+
+  lifecycle {
+    precondition {
+      condition     = length(local.target_role_lists) <= local.managed_policies_per_role
+      error_message = "target_role_arns do not fit: a role has at most 10 managed policies of 6,144 characters. Shorten the roles' paths, or use a second stack."
+    }
+  }
+}
+
+resource "aws_iam_role_policy_attachment" "target_roles" {
+  for_each = aws_iam_policy.target_roles
+
+  role       = aws_iam_role.role["broker"].name
+  policy_arn = each.value.arn
 }
 
 resource "aws_iam_role_policy" "secrets_key" {

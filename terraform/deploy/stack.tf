@@ -16,6 +16,7 @@ locals {
   queue_arn      = "arn:${format(local.arn_prefix, "sqs")}:${var.stack}-dead-letters"
   webhook_secret = "/iac-ci/${var.stack}/webhook-secret"
   connections    = "/iac-ci/${var.stack}/connections"
+  sources        = "/iac-ci/${var.stack}/sources"
 
   # For an image outside ECR, as in a local cloud, the ARN of a repository of this account is used.
   image_repository = split("/", split("@", var.image_uri)[0])
@@ -58,11 +59,13 @@ locals {
     webhook_secrets         = jsonencode([for suffix in concat([""], sort(var.more_webhook_secrets)) : "ssm:${local.webhook_secret}${suffix}"])
     secrets_prefix          = var.secrets_prefix
     secrets_manager_prefix  = trimprefix(var.secrets_prefix, "/")
-    secret_allow_list       = jsonencode(var.secret_allow_list)
-    allow_file_repositories = "false"
-    connections             = "ssm:${local.connections}"
-    code_hosts              = jsonencode(var.code_hosts)
-    max_parallel            = tostring(var.max_parallel)
+    sources                 = "ssm:${local.sources}"
+    # A function's whole environment has 4 KB.
+    former_secret_allow_list = length(jsonencode(var.secret_allow_list)) <= 1024 ? jsonencode(var.secret_allow_list) : "{}"
+    allow_file_repositories  = "false"
+    connections              = "ssm:${local.connections}"
+    code_hosts               = jsonencode(var.code_hosts)
+    max_parallel             = tostring(var.max_parallel)
   }
 
   # Each placeholder is inside a JSON string, so its value is encoded as JSON without the quotes.

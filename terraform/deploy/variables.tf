@@ -165,18 +165,40 @@ variable "secrets_prefix" {
 }
 
 variable "secret_allow_list" {
-  description = "The secrets that each job source may use: maps a source (a repository, or * for any) to patterns below secrets_prefix."
+  description = "The secrets that the jobs of each source may use, beside those below secrets_prefix in the source's own folder: maps a source (a repository as host/path, api, or * for any source without an entry of its own) to patterns below secrets_prefix."
   type        = map(list(string))
-  default     = { "*" = ["*"] }
+  default     = {}
 
   validation {
-    condition     = length(var.secret_allow_list) > 0 && alltrue([for patterns in values(var.secret_allow_list) : length(patterns) > 0])
-    error_message = "secret_allow_list must have at least one pattern for each source; remove a source to refuse it."
+    # Another spelling would not be the source's own entry, and * would apply to it.
+    condition = alltrue([
+      for source in keys(var.secret_allow_list) : source == "*" || (
+        can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", source)) && !endswith(source, ".git") && !endswith(source, "/") &&
+        (source == lower(source) || contains([for connection in var.connections : connection.source == null ? "" : connection.source], source))
+      )
+    ])
+    error_message = "secret_allow_list: a source is api, *, a repository as host/path in lower case without .git, or the source of a connection."
+  }
+}
+
+variable "role_allow_list" {
+  description = "The target roles that the jobs of each source may use: maps a source (a repository as host/path, api, or * for any source without an entry of its own) to ARNs, or patterns of ARNs, of target_role_arns. Null: every source may use every role of target_role_arns, in this version only."
+  type        = map(list(string))
+  default     = null
+
+  validation {
+    condition = var.role_allow_list == null ? true : alltrue([
+      for source in keys(var.role_allow_list) : source == "*" || (
+        can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", source)) && !endswith(source, ".git") && !endswith(source, "/") &&
+        (source == lower(source) || contains([for connection in var.connections : connection.source == null ? "" : connection.source], source))
+      )
+    ])
+    error_message = "role_allow_list: a source is api, *, a repository as host/path in lower case without .git, or the source of a connection."
   }
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, the source for secret_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), and ids of bots whose pull requests run without an approval (default: none)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), and ids of bots whose pull requests run without an approval (default: none)."
   type = list(object({
     repositories     = list(string)
     webhook_secrets  = list(string)
@@ -231,9 +253,9 @@ variable "connections" {
   validation {
     condition = alltrue([
       for connection in var.connections :
-      connection.source == null || can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", connection.source))
+      connection.source == null || (connection.source != "api" && can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", connection.source)))
     ])
-    error_message = "connections: source must have at most 256 letters, digits and _ . / : -, and begin with a letter or digit."
+    error_message = "connections: source must have at most 256 letters, digits and _ . / : -, begin with a letter or digit, and not be api, the source of signed jobs."
   }
 
   validation {
@@ -309,6 +331,17 @@ variable "target_role_arns" {
   validation {
     condition     = alltrue([for arn in var.target_role_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", arn))])
     error_message = "target_role_arns must have full ARNs of roles, without patterns."
+  }
+}
+
+variable "tagged_role_arns" {
+  description = "Roles of target_role_arns whose sessions carry source, run, order, job and actor as session tags, and the source as source identity. Their trust policies must allow sts:TagSession and sts:SetSourceIdentity."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.tagged_role_arns, var.target_role_arns)) == 0
+    error_message = "tagged_role_arns must be in target_role_arns."
   }
 }
 

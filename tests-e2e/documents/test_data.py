@@ -10,6 +10,7 @@ import pytest
 
 from documents.blocks import DOCUMENTS, ROOT, blocks
 from iac_ci_common import schemas
+from iac_ci_common.grants import EVERYTHING, Grants
 from iac_ci_common.job_validation.check import check_job
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.job import Job, Order
@@ -31,12 +32,16 @@ def check_json(block, tmp_path):
         (tmp_path / SECRETS_FILE).write_text(block.text, "utf-8")
         assert read_secrets(tmp_path)
     elif "orders" in content:
-        check_job(block.text.encode(), Rules(), code="s3://bucket/code.zip")
+        check_job(block.text.encode(), Rules(grant=EVERYTHING), code="s3://bucket/code.zip")
     elif "connections" in content:
         assert read_connections(json.dumps(content["connections"])).hosts
     elif "code_hosts" in content:
         for settings in content["code_hosts"].values():
             HostSettings(**settings)
+    elif "role_allow_list" in content:
+        granted = Grants(roles=content["role_allow_list"])
+        roles = content["target_role_arns"]
+        assert all(granted.of(source).allows_role(role) for source in granted.roles for role in roles)
     elif "Statement" in content:
         assert content["Version"] == "2012-10-17"
         for statement in content["Statement"]:

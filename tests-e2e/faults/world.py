@@ -34,6 +34,7 @@ import iac_ci_worker.handler
 import iac_ci_worker.wiring
 from faults.injection import Died, Fault
 from iac_ci_broker.act import Broker, BrokerPorts
+from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.locks import DynamoLocks
@@ -44,10 +45,12 @@ from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.errors import AlreadyExists, PortFailed
+from iac_ci_common.granted import SourceGrants
+from iac_ci_common.grants import ANY_SOURCE, Grants
 from iac_ci_common.models.result import Claim
 from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_common.testing import FakeClock, MemoryLogger, MemorySealer, Sequential
+from iac_ci_common.testing import FakeClock, MemoryLogger, MemorySealer, MemoryTargetRoles, Sequential
 from iac_ci_init.job_intake import JobIntake, JobIntakePorts
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
@@ -280,7 +283,7 @@ class World:
         runs = DynamoRuns(services.dynamodb, "orders", "events")
         locks, deliveries = DynamoLocks(services.dynamodb, "locks"), DynamoDeliveries(services.dynamodb, "locks")
         internal, done = S3Objects(services.s3, "internal"), S3Objects(services.s3, "done")
-        secrets = AwsSecrets(lambda: services.ssm, lambda: services.ssm, lambda: services.ssm)
+        secrets = AwsSecrets(lambda: services.ssm, lambda: services.ssm)
         workers = AwsWorkers(lambda: services.functions, lambda: services.functions, "worker", "project")
         watchdogs = StepFunctionWatchdogs(services.states, services.machine)
         invoker = LambdaAsyncInvoker(services.functions, "init")
@@ -312,7 +315,9 @@ class World:
             WorkerSettings(),
         )  # fmt: skip
         chains = DynamoTicketChains(services.dynamodb, "locks")
-        broker = Broker(BrokerPorts(clock, runs, chains, internal, logger))
+        grants = SourceGrants(secrets, None, Grants(roles={ANY_SOURCE: ("*",)}))
+        start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(), grants)
+        broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start))
 
         def run(work: Any, *, call: str = "") -> Any:
             self._now_running = f"{work.run_id}/{work.order_num}"

@@ -29,7 +29,8 @@ _VALUES: Final = {
     "allow_file_repositories": "false",
     "connections": "ssm:/iac-ci/tested/connections",
     "code_hosts": "{}",
-    "secret_allow_list": '{"*": ["*"]}',
+    "sources": "ssm:/iac-ci/tested/sources",
+    "former_secret_allow_list": "{}",
     "secrets_prefix": "/iac-ci/jobs/",
     "webhook_secrets": json.dumps([f"ssm:{SECRET_NAME}"]),
 }

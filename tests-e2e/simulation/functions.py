@@ -20,7 +20,10 @@ import iac_ci_orchestrator.ports
 import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
 import iac_ci_watchdog.ports
-from iac_ci_common.testing import MemoryCodeStore, MemorySecrets
+from iac_ci_broker.start import OrderStart
+from iac_ci_common.granted import SourceGrants
+from iac_ci_common.grants import ANY_SOURCE, Grants
+from iac_ci_common.testing import MemoryCodeStore, MemorySecrets, MemoryTargetRoles
 from iac_ci_init.settings import InitSettings
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryRepositories
@@ -47,6 +50,7 @@ _SETTINGS = InitSettings(
     watchdog_arn="watchdog",
     init_function="init",
     webhook_secrets=["ssm:/iac-ci/simulation/webhook-secret"],
+    secret_allow_list={"*": ["*"]},
 )
 
 
@@ -130,6 +134,13 @@ def broker(world: World) -> iac_ci_broker.act.Broker:
             chains=world.port("chains", world.chains),
             objects=world.port("objects", world.objects),
             logger=Silent(),
+            start=OrderStart(
+                _SETTINGS.stack,
+                world.port("objects", world.objects),
+                world.port("sealer", world.sealer),
+                world.port("roles", MemoryTargetRoles()),
+                SourceGrants(MemorySecrets(), None, Grants(roles={ANY_SOURCE: ("*",)})),
+            ),
         )
     )
 

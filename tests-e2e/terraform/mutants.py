@@ -48,12 +48,17 @@ _WAYS: Final = (
     "ignore_public_acls      ",
     "restrict_public_buckets ",
 )
-_RUN_CONDITION: Final = """,
-      "Condition": {
-        "StringLike": {
+_UNSEAL: Final = """"UnsealForOneSourceAndRun",
+      "Effect": "Allow",
+      "Action": [
+        "%s"
+"""
+_RUN_CONDITION: Final = """"kms:EncryptionContext:iac-ci-source": "*",
           "kms:EncryptionContext:iac-ci-run": "*"
-        }
-      }"""
+"""
+_TRADE: Final = """[
+        "arn:${partition}:lambda:${region}:${account_id}:function:${broker_function}"
+      ]"""
 _PLAIN: Final = '"aws:SecureTransport" = "false"'
 _NOT_PLAIN: Final = '"aws:SecureTransport" = "true"'
 
@@ -124,10 +129,10 @@ MUTANTS: Final = (
         "least_privilege",
         (
             Change("roles.tf", "Principal = { Service = each.value.trusted_service }", 'Principal = { AWS = "*" }'),
-            Change("stack/policies/worker.json", '"kms:Decrypt"', '"kms:*"'),
-            Change("stack/policies/worker.json", '[\n        "${kms_key_arn}"\n      ]', '"*"'),
+            Change("stack/policies/broker.json", _UNSEAL % "kms:Decrypt", _UNSEAL % "kms:*"),
+            Change("stack/policies/worker.json", _TRADE, '"*"'),
             Change("stack/policies/orchestrator.json", "${done_bucket}/*/done", "*"),
-            Change("stack/policies/worker-build.json", _RUN_CONDITION, ""),
+            Change("stack/policies/broker.json", _RUN_CONDITION, '"kms:EncryptionContext:iac-ci-source": "*"\n'),
             Change("api.tf", "service-role/AmazonAPIGatewayPushToCloudWatchLogs", "AdministratorAccess"),
             Change("builds.tf", "each.value.privileged", "true"),
         ),

@@ -216,7 +216,7 @@ def test_roles_have_the_same_policies(deployed: Mapping[str, Any], local: Record
         # The one thing that the local cloud leaves out, and only there.
         sealed = [statement for statement in planned["Statement"] if statement["Action"][0].startswith("kms:")]
         assert all("kms:EncryptionContext:iac-ci-run" in s["Condition"]["StringLike"] for s in sealed)
-        assert bool(sealed) == (name in {"init-job", "worker", "worker-build"})
+        assert bool(sealed) == (name in {"init-job", "broker"})
 
 
 def test_roles_are_trusted_to_the_same_services(deployed: Mapping[str, Any], local: Recording) -> None:

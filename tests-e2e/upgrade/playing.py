@@ -107,6 +107,7 @@ class Version:
             "IAC_CI_WORKER_PROJECT": "worker",
             "IAC_CI_BROKER_FUNCTION": "broker",
             "IAC_CI_WEBHOOK_SECRETS": '["ssm:/iac-ci/acme/webhook-secret"]',
+            "IAC_CI_SECRET_ALLOW_LIST": '{"*": ["*"]}',
             "IAC_CI_CODE_HOSTS": json.dumps(host),
             "IAC_CI_COMMAND_ENVIRONMENT": json.dumps({"STARTS": str(self.starts)}),
         }

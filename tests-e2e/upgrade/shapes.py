@@ -86,7 +86,7 @@ def _value(annotation: Any) -> Any:
     members = _members(annotation)
     adapter = TypeAdapter(annotation)
     for candidate in (*members, *_CANDIDATES):
-        for shaped in (candidate, [candidate], {"TOKEN": candidate}, {"failed": candidate}):
+        for shaped in (candidate, [candidate], {"TOKEN": candidate}, {"TOKEN": [candidate]}, {"failed": candidate}):
             try:
                 adapter.validate_json(json.dumps(shaped))
             except ValidationError:

@@ -14,7 +14,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from iac_ci_common import ids, keys, sops  # noqa: E402 - after the path is set
+from iac_ci_common import identity_context, ids, keys  # noqa: E402 - after the path is set
 from iac_ci_common.models import event, manifest  # noqa: E402
 from iac_ci_common.models.base import StoredShape  # noqa: E402
 from iac_ci_common.settings import CommonSettings  # noqa: E402
@@ -44,8 +44,10 @@ def stored_names() -> dict[str, Any]:
         "keys of rows": _row_keys(),
         "tables": _tables(),
         "notifications": _notifications(),
-        "files of a package": sorted([manifest.MANIFEST_NAME, manifest.SEALED_NAME, manifest.IDENTITY_NAME]),
-        "encryption context": [sops.CONTEXT_KEY],
+        "files of a package": sorted(
+            [manifest.MANIFEST_NAME, manifest.SEALED_NAME, manifest.IDENTITY_NAME, manifest.ENCRYPTED_IDENTITY_NAME]
+        ),
+        "encryption context": sorted(identity_context.CONTEXT_KEYS),
         "input of the watchdog's check": sorted(_read("watchdog.asl.json")["States"]["Check"]["Parameters"]),
     }
 

@@ -17,13 +17,24 @@ from upgrade.cloud import Cloud
 from upgrade.playing import ROOT, Player, Version
 from upgrade.promises import broken_promises
 from upgrade.record import RECORDINGS, record
-from upgrade.stories import STORIES
+from upgrade.stories import ALL_WELL, STORIES, Story
 
 OPEN_POINTS = ["accepted", "queued", "dispatching", "running"]
 
 STRICT = "0001-first"
 """This version refused unknown fields of objects, so that it cannot read a job that a later one accepted: it ends what
 is prepared. Every version after it reads them."""
+
+UNOPENED = Story(
+    STORIES["queued"].reach,
+    ALL_WELL | {"on-lambda": "failed", "in-a-build": "failed", "after-all": "skipped"},
+    "failed",
+)
+"""The version before has a lower stack level, so that pipelines/deploy refuses it while such runs are open. If it is
+installed all the same, it cannot open packages whose secrets the broker unseals: their orders fail before their first
+command, and everything else ends as it should."""
+
+EXPECTED = {"queued": UNOPENED, "dispatching": UNOPENED}
 
 BEFORE = max(
     path.parent.name
@@ -75,5 +86,5 @@ def test_the_version_before_ends_what_this_one_has_begun(name, version_before, t
             version.starts.write_text("".join(f"{name}\n" for name in begun["starts"]))
             player = Player(cloud, version)
             player.play()
-        broken = list(broken_promises(cloud, STORIES[name], version.starts))
+        broken = list(broken_promises(cloud, EXPECTED.get(name, STORIES[name]), version.starts))
         assert not broken, (broken, player.errors, version.log()[-3000:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,21 +20,39 @@ from moto import mock_aws
 import iac_ci_broker.handler
 import iac_ci_broker.wiring
 from iac_ci_broker.act import Broker, BrokerPorts
+from iac_ci_broker.start import OrderStart
 from iac_ci_common import keys, limits
 from iac_ci_common.aws.broker import LambdaBroker
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
-from iac_ci_common.errors import PortFailed
+from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.granted import SourceGrants
+from iac_ci_common.grants import Grants, part_of
+from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.locations import parse_location
+from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, IDENTITY_NAME, SEALED_NAME
 from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.trade import Refusal, Trade
+from iac_ci_common.packing import write
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState
-from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryObjects, MemoryRuns
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryBroker,
+    MemoryLogger,
+    MemoryObjects,
+    MemoryRuns,
+    MemorySealer,
+    MemorySecrets,
+    MemoryTargetRoles,
+)
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, run_row
 from iac_ci_common.testing.tables import make_table
 from iac_ci_common.tickets import digest, new_ticket
 
+SOURCE, ROLE = "github.com/acme/infra", "arn:aws:iam::210987654321:role/deploy"
+SOURCES = "ssm:/iac-ci/acme/sources"
 DISPATCH = str(int(START.timestamp() * 1000))
 EXECUTION = f"{DISPATCH}:call:random"
 
@@ -64,10 +83,17 @@ class World:
     objects: Any
     broker: Any
     client: FunctionClient | None = None
+    roles: Any = None
+    parameters: Any = None
     ticket: str = field(default_factory=new_ticket)
 
-    def begin(self, **fields: Any) -> None:
-        order = order_row(1, code_sha256="c" * 64)
+    def begin(self, *, assume_role: str | None = None, package: dict[str, bytes] | None = None, **fields: Any) -> None:
+        """Dispatch an order, with this package if there is one."""
+        archive = io.BytesIO()
+        write(archive, package or {"manifest.json": b"{}"})
+        self.objects.put(keys.package(RUN_ID, "0001"), archive.getvalue())
+        digest_of_package = hashlib.sha256(archive.getvalue()).hexdigest()
+        order = order_row(1, code_sha256="c" * 64, package_sha256=digest_of_package, assume_role=assume_role)
         self.run = run_row(**fields)
         self.runs.insert(self.run, [order], [])
         self.order = order.model_copy(
@@ -93,7 +119,7 @@ class World:
 def memory():
     clock = FakeClock(START)
     runs, objects = MemoryRuns(), MemoryObjects(clock)
-    world = World(clock, runs, objects, MemoryBroker(runs, objects, clock))
+    world = World(clock, runs, objects, MemoryBroker(runs, objects, clock, stack="acme"))
     world.begin()
     return world
 
@@ -114,10 +140,13 @@ def aws(monkeypatch):
         make_table(dynamodb, "events", "trace_id", "sort_key")
         make_table(dynamodb, "locks", "lock_key")
         runs, objects = DynamoRuns(dynamodb, "orders", "events"), S3Objects(s3, "internal")
-        ports = BrokerPorts(clock, runs, DynamoTicketChains(dynamodb, "locks"), objects, MemoryLogger())
+        roles, parameters = MemoryTargetRoles(), MemorySecrets()
+        start = OrderStart("acme", objects, MemorySealer(), roles, SourceGrants(parameters, SOURCES))
+        ports = BrokerPorts(clock, runs, DynamoTicketChains(dynamodb, "locks"), objects, MemoryLogger(), start)
         monkeypatch.setattr(iac_ci_broker.wiring, "broker", lambda: Broker(ports))
         client = FunctionClient()
         world = World(clock, runs, objects, LambdaBroker(lambda: client, "the-broker"), client)
+        world.roles, world.parameters = roles, parameters
         world.begin()
         yield world
 
@@ -327,3 +356,149 @@ def test_an_error_of_the_function_is_no_answer(aws, payload):
     with pytest.raises(PortFailed, match="no answer from the broker") as failed:
         aws.trade(aws.ticket, new_ticket())
     assert failed.value.retry_is_safe
+
+
+# -- what an order begins with ----------------------------------------------------------------------------------------
+
+
+def sealed_for(source=SOURCE, stack="acme", run_id=RUN_ID):
+    encrypted = MemorySealer().encrypt_identity("AGE-SECRET-KEY-1", IdentityContext(stack, source, run_id))
+    return {ENCRYPTED_IDENTITY_NAME: encrypted, SEALED_NAME: b"sealed"}
+
+
+OTHER = "20260101T000000-ffffffffffff"
+
+
+@pytest.fixture(params=["memory", "aws"])
+def fresh(request):
+    """A broker of each kind, and its order not yet dispatched."""
+    world = request.getfixturevalue(request.param)
+    if request.param == "memory":
+        world.runs = world.broker._runs = MemoryRuns()
+    else:
+        dynamodb = boto3.client("dynamodb")
+        for order_num in ("0000", "0001"):
+            dynamodb.delete_item(TableName="orders", Key={"run_id": {"S": RUN_ID}, "order_num": {"S": order_num}})
+    return world
+
+
+def begun(world, **fields):
+    world.begin(source=SOURCE, **fields)
+    claimed(world, Reporter.WORKER, EXECUTION)
+    answer = world.trade(world.ticket, new_ticket(), begins=True)
+    assert answer.refusal is None
+    return answer.begun
+
+
+def test_the_broker_unseals_for_the_order_of_the_ticket(fresh):
+    assert begun(fresh, package=sealed_for()).identity == "AGE-SECRET-KEY-1"
+
+
+def test_the_same_pair_begins_with_the_same(fresh):
+    fresh.begin(source=SOURCE, package=sealed_for())
+    claimed(fresh, Reporter.WORKER, EXECUTION)
+    following = new_ticket()
+    first, second = (fresh.trade(fresh.ticket, following, begins=True).begun for _ in range(2))
+    assert first == second
+
+
+def test_a_trade_that_does_not_begin_the_order_shows_nothing(fresh):
+    fresh.begin(source=SOURCE, package=sealed_for(), assume_role=ROLE)
+    claimed(fresh, Reporter.WORKER, EXECUTION)
+    assert fresh.trade(fresh.ticket, new_ticket()).begun is None
+
+
+def test_packages_of_the_version_before_are_unsealed(fresh):
+    sealer = MemorySealer()
+    named = {SEALED_NAME: b"sealed", IDENTITY_NAME: sealer.seal({"identity": "AGE"}, run_id=RUN_ID)}
+    assert begun(fresh, package=named).identity == "AGE"
+
+
+def test_a_package_of_the_version_before_without_an_identity_is_unsealed(fresh):
+    package = {SEALED_NAME: MemorySealer().seal({"A": "x"}, run_id=RUN_ID)}
+    assert begun(fresh, package=package).secrets == {"A": "x"}
+
+
+@pytest.fixture
+def function(aws):
+    """The function's broker, and its order not yet dispatched; its source may use the role."""
+    dynamodb = boto3.client("dynamodb")
+    for order_num in ("0000", "0001"):
+        dynamodb.delete_item(TableName="orders", Key={"run_id": {"S": RUN_ID}, "order_num": {"S": order_num}})
+    grant(aws)
+    return aws
+
+
+def grant(world, roles=(ROLE,), tagged=()):
+    for name in (SOURCE, ROLE):
+        part = Grants(roles={SOURCE: roles}, tagged=tagged).model_dump_json()
+        world.parameters.values[parse_location(f"{SOURCES}/{part_of(name)}")] = part
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"source": "github.com/acme/other"}, {"stack": "other"}, {"run_id": OTHER}],
+    ids=["source", "stack", "run"],
+)
+def test_what_is_sealed_for_another_source_stack_or_run_is_not_unsealed(function, other):
+    answer = begun(function, package=sealed_for(**other))
+    assert (answer.identity, answer.secrets, answer.credentials) == (None, None, None)
+    assert "another run" in answer.failure
+
+
+def test_a_swapped_package_is_not_unsealed(function):
+    function.begin(source=SOURCE, package=sealed_for())
+    claimed(function, Reporter.WORKER, EXECUTION)
+    archive = io.BytesIO()
+    write(archive, {**sealed_for(), "other": b"x"})
+    function.objects.put(keys.package(RUN_ID, "0001"), archive.getvalue())
+    assert (
+        "is not the one that was prepared" in function.trade(function.ticket, new_ticket(), begins=True).begun.failure
+    )
+
+
+def test_before_the_claim_nothing_is_unsealed_and_no_role_is_assumed(function):
+    function.begin(source=SOURCE, package=sealed_for(), assume_role=ROLE)
+    answer = function.trade(function.ticket, new_ticket(), begins=True)
+    assert (answer.refusal, answer.begun, function.roles.sessions) == (Refusal.UNKNOWN, None, [])
+    assert function.trade(function.ticket, new_ticket()).refusal is None
+
+
+def test_a_role_is_assumed_when_the_order_begins(function):
+    answer = begun(function, assume_role=ROLE)
+    assert answer.credentials["AWS_SECRET_ACCESS_KEY"] == f"secret-of-{ROLE}"
+    ((role, session),) = function.roles.sessions
+    assert (role, session.name, session.tags, session.source_identity) == (ROLE, f"{RUN_ID}-0001", {}, None)
+
+
+def test_a_tagged_role_gets_source_run_order_job_and_actor(function):
+    grant(function, tagged=(ROLE,))
+    begun(function, assume_role=ROLE, job_name="apply_all", actor="ann[bot]")
+    ((_, session),) = function.roles.sessions
+    assert session.tags == {
+        "source": SOURCE, "run": RUN_ID, "order": "order-1", "job": "apply_5Fall", "actor": "ann_5Bbot_5D",
+    }  # fmt: skip
+    assert session.source_identity == "github.com_2Facme_2Finfra"
+
+
+def test_another_sources_role_is_not_assumed(function):
+    grant(function, roles=())
+    answer = begun(function, assume_role=ROLE)
+    assert "no longer on this stack's list of roles" in answer.failure
+    assert (answer.credentials, function.roles.sessions) == (None, [])
+
+
+def test_a_refusal_of_aws_ends_the_order_and_a_throttled_call_is_sent_again(function):
+    refused = [PortFailed(f"assuming {ROLE}: AccessDenied: no"), Throttled("slow down")]
+
+    def assume(role, session):
+        raise refused.pop()
+
+    function.roles.assume = assume
+    function.begin(source=SOURCE, assume_role=ROLE)
+    claimed(function, Reporter.WORKER, EXECUTION)
+    following = new_ticket()
+    with pytest.raises(PortFailed, match="slow down"):
+        function.trade(function.ticket, following, begins=True)
+    answer = function.trade(function.ticket, following, begins=True)
+    assert "AccessDenied" in answer.begun.failure

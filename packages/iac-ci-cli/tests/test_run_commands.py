@@ -56,6 +56,7 @@ class MemoryStack:
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
     parallel: Sequential = field(default_factory=Sequential)
     options: str = " --local"
+    open_lists: tuple[str, ...] = ()
 
     def command(self, name, run, *more):
         return " ".join(["iac-ci", name, run, *more]) + self.options
@@ -282,6 +283,16 @@ def test_the_doctor_does_not_call_a_failed_run_well(stack):
     assert "The run failed: order-0001 failed. Orders that failed: order-0001.\n" in done.stdout
     assert f"`iac-ci logs {RUN_ID} order-0001 --local`" in done.stdout
     assert json.loads(iac_ci("doctor", RUN_ID, "--json").stdout)["healthy"]
+
+
+def test_the_doctor_warns_about_lists_that_let_every_source_use_everything(stack):
+    stack.prepared({}, {})
+    stack.open_lists = ("secret_allow_list", "target_role_arns")
+    done = iac_ci("doctor", RUN_ID)
+    assert done.exit_code == ExitCode.SUCCEEDED
+    assert "may use everything in secret_allow_list and target_role_arns" in " ".join(done.stdout.split())
+    stack.open_lists = ()
+    assert "may use everything" not in iac_ci("doctor", RUN_ID).stdout
 
 
 @pytest.mark.parametrize("order", ["1", "0001", "01", "order-0001"])

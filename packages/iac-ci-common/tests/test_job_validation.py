@@ -6,6 +6,7 @@ import pytest
 
 from iac_ci_common import draft
 from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.grants import EVERYTHING
 from iac_ci_common.job_validation.check import check_fields, check_job
 from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.parser import read_order_draft
@@ -18,7 +19,7 @@ ORDER = {"cmds": ["true"], "timeout": 60}
 def found(job, **options) -> list[tuple[str, str]]:
     body = job if isinstance(job, bytes) else json.dumps(job).encode()
     with pytest.raises(InputProblems) as caught:
-        check_job(body, Rules(), **options)
+        check_job(body, Rules(grant=EVERYTHING), **options)
     return [(problem.where, problem.what) for problem in caught.value.problems]
 
 
@@ -64,13 +65,15 @@ def test_problems_come_job_first_and_then_order_by_order():
 def test_code_that_is_sent_with_the_job_is_the_code_of_orders_without_one():
     job = orders({"git_folder": "x"}, {"s3_location": "s3://own/code.zip"})
     assert ("orders[0].git_folder", "needs a git_repo or an s3_location") in found(job)
-    checked = check_job(json.dumps(job).encode(), Rules(), code="s3://packed/code.zip")
+    checked = check_job(json.dumps(job).encode(), Rules(grant=EVERYTHING), code="s3://packed/code.zip")
     assert [order.s3_location for order in checked.orders] == ["s3://packed/code.zip", "s3://own/code.zip"]
 
 
 def test_fields_that_the_engine_put_together_are_checked_alike():
     with pytest.raises(InputProblems) as caught:
-        check_fields({"username": "a b", "orders": [Order(cmds=["true"], timeout=541, use_lambda=True)]}, Rules())
+        check_fields(
+            {"username": "a b", "orders": [Order(cmds=["true"], timeout=541, use_lambda=True)]}, Rules(grant=EVERYTHING)
+        )
     assert [problem.where for problem in caught.value.problems] == ["username", "orders[0].timeout"]
 
 
@@ -95,7 +98,7 @@ def test_a_text_that_could_not_be_stored_is_refused_wherever_it_stands():
     job = b'{"username": "tests", "orders": [{"cmds": ["true"], "timeout": 1, "env_vars": {"A": "\\ud800"}}]}'
     assert found(job) == [("orders[0].env_vars.A", "must be text without a lone surrogate (half of a character)")]
     whole = b'{"username": "tests", "orders": [{"cmds": ["\\ud83d\\ude00"], "timeout": 1}]}'
-    assert check_job(whole, Rules()).orders[0].cmds == ["😀"]
+    assert check_job(whole, Rules(grant=EVERYTHING)).orders[0].cmds == ["😀"]
 
 
 def test_lists_of_text_are_not_searched_for_fields(monkeypatch):
@@ -110,7 +113,7 @@ def test_lists_of_text_are_not_searched_for_fields(monkeypatch):
 def test_a_default_that_is_too_short_is_named_as_the_default(given, text):
     body = json.dumps({"username": "tests", "orders": [{"cmds": ["true"], "timeout": 3601}], **given}).encode()
     with pytest.raises(InputProblems) as caught:
-        check_job(body, Rules())
+        check_job(body, Rules(grant=EVERYTHING))
     (problem,) = caught.value.problems
     assert problem == Problem("job_timeout", f"{text} than the longest order's timeout; set at least 3601 seconds")
 
@@ -118,6 +121,6 @@ def test_a_default_that_is_too_short_is_named_as_the_default(given, text):
 def test_a_time_out_of_thousands_of_digits_is_not_repeated():
     body = json.dumps({"username": "tests", "orders": [{"cmds": ["true"], "timeout": 10**4000}]}).encode()
     with pytest.raises(InputProblems) as caught:
-        check_job(body, Rules())
+        check_job(body, Rules(grant=EVERYTHING))
     assert [problem.where for problem in caught.value.problems] == ["job_timeout", "orders[0].timeout"]
     assert all(len(problem.what) < 100 for problem in caught.value.problems)

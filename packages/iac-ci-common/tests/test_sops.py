@@ -10,18 +10,22 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import pyrage
 import pytest
+from botocore.config import Config
+from moto import mock_aws
 
 from iac_ci_common import sops
 from iac_ci_common.errors import SealingFailed
-from iac_ci_common.sops import SopsSealer, age_recipient
+from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.sops import SopsSealer, age_recipient, new_identity
 
 VALUES = {"TOKEN": "planted-value-1", "sops": "a", "NAME_unencrypted": "planted-value-2", "LINES": "a\nb", "ü": "é"}
 
 
 def test_values_come_back_and_are_nowhere_in_the_sealed_file():
-    identity = str(pyrage.x25519.Identity.generate())
+    identity = new_identity()
     sealer = SopsSealer()
     sealed = sealer.seal(VALUES, run_id="run", age_recipient=age_recipient(identity))
     assert b"planted" not in sealed
@@ -55,12 +59,22 @@ def test_what_is_no_identity_is_refused_without_repeating_it():
     assert "planted" not in str(failed.value)
 
 
-def test_there_is_no_sealing_without_a_key():
-    with pytest.raises(SealingFailed, match="no key"):
-        SopsSealer().seal(VALUES, run_id="run")
+CONTEXT = IdentityContext("acme", "github.com/acme/infra", "run-1")
+
+
+def test_no_identity_is_encrypted_without_a_key():
+    with pytest.raises(SealingFailed, match="KMS key is not set"):
+        SopsSealer().encrypt_identity("AGE", CONTEXT)
 
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+
+
+def kms_at(server):
+    return boto3.client(
+        "kms", endpoint_url=f"http://127.0.0.1:{server.server_port}", region_name="us-east-1",
+        aws_access_key_id="testing", aws_secret_access_key="testing", config=Config(retries={"total_max_attempts": 1}),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -88,14 +102,34 @@ def test_a_failing_kms_is_worth_another_try_and_a_refusal_is_not(monkeypatch, ki
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     try:
         with pytest.raises(SealingFailed, match=kind) as failed:
-            SopsSealer(KEY).seal(VALUES, run_id="run-1")
+            SopsSealer(KEY, lambda: kms_at(server)).encrypt_identity("planted", CONTEXT)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
     assert failed.value.retry_is_safe is passing
     assert "planted" not in str(failed.value)
-    assert asked[0]["EncryptionContext"] == {"iac-ci-run": "run-1"}
+    assert asked[0]["EncryptionContext"] == {
+        "iac-ci-stack": "acme", "iac-ci-source": "github.com/acme/infra", "iac-ci-run": "run-1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("other", "github.com/acme/infra", "run-1"), ("acme", "a/b", "run-1"), ("acme", "github.com/acme/infra", "run-2")],
+)
+def test_an_identity_is_decrypted_in_its_own_context_only(monkeypatch, other):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        kms = boto3.client("kms", region_name="us-east-1")
+        sealer = SopsSealer(kms.create_key()["KeyMetadata"]["Arn"], lambda: kms)
+        encrypted = sealer.encrypt_identity("AGE", CONTEXT)
+        assert b"AGE" not in encrypted
+        assert sealer.decrypt_identity(encrypted, CONTEXT) == "AGE"
+        with pytest.raises(SealingFailed) as failed:
+            sealer.decrypt_identity(encrypted, IdentityContext(*other))
+    assert not failed.value.retry_is_safe
 
 
 def test_plain_values_pass_through_pipes_only(monkeypatch, tmp_path):
@@ -114,7 +148,7 @@ def test_plain_values_pass_through_pipes_only(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     monkeypatch.setattr(sops, "_binary", lambda: str(spy))
     monkeypatch.setenv("UNRELATED", "planted-elsewhere")
-    SopsSealer(KEY).seal({"TOKEN": "planted-value"}, run_id="run")
+    SopsSealer().seal({"TOKEN": "planted-value"}, run_id="run", age_recipient="age1")
     arguments, variables, files, mode, given = json.loads(seen.read_text())
     assert "planted-value" in given
     assert "planted" not in json.dumps([arguments, variables])
@@ -130,7 +164,7 @@ def test_a_binary_that_hangs_is_ended_and_may_be_tried_again(monkeypatch, tmp_pa
     monkeypatch.setattr(sops, "_binary", lambda: str(slow))
     monkeypatch.setattr(sops, "_SECONDS", 0.2)
     with pytest.raises(SealingFailed, match="Timeout") as failed:
-        SopsSealer(KEY).seal(VALUES, run_id="run")
+        SopsSealer().seal(VALUES, run_id="run", age_recipient="age1")
     assert failed.value.retry_is_safe
 
 

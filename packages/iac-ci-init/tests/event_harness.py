@@ -11,6 +11,7 @@ from job_requests import settings
 
 from iac_ci_common import keys
 from iac_ci_common.acceptance import Acceptance
+from iac_ci_common.granted import SourceGrants
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.request import Request
@@ -92,6 +93,7 @@ class Hosted:
             EventProcessorPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.logger),
             Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),
             self.receiver.connections,
+            SourceGrants(self.secrets, chosen.sources, chosen.former_grants).of,
             chosen,
         )
         self.host.permissions = {WRITER.id: Permission.WRITE, STRANGER.id: Permission.READ}

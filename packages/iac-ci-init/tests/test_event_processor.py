@@ -14,6 +14,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, SignatureRefused
+from iac_ci_common.grants import Grants, part_of
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.job import Mask
@@ -261,6 +262,50 @@ def test_no_order_of_a_repository_reads_the_code_hosts_tokens(hosted):
     hosted.pull_request()
     assert hosted.jobs == []
     assert "could not start" in hosted.notice
+
+
+SOURCES = "ssm:/iac-ci/iac-ci/sources"
+
+
+def granting(secrets=None, roles=None):
+    """Return an engine on a stack with these lists."""
+    hosted = Hosted(sources=SOURCES)
+    part = Grants(secrets=secrets or {}, roles=roles or {}).model_dump_json()
+    hosted.secrets.values[parse_location(f"{SOURCES}/{part_of('github.com/acme/infra')}")] = part
+    return hosted
+
+
+def test_a_secret_of_another_repository_is_refused():
+    hosted = granting(secrets={"github.com/acme/other": ["*"]})
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert "list of secrets that jobs from github.com/acme/infra may name" in hosted.notice.replace("\\", "")
+    hosted = granting(secrets={"*": ["*"]})
+    hosted.configure(CONFIGURATION.replace(b"jobs/one", b"jobs/sources/github.com_2Facme_2Fother/one"))
+    hosted.pull_request()
+    assert hosted.jobs == []
+
+
+def test_a_role_of_another_repository_is_refused():
+    role = b"assume_role: arn:aws:iam::210987654321:role/deploy\n        "
+    hosted = granting(secrets={"*": ["*"]}, roles={"github.com/acme/other": ["*"]})
+    hosted.configure(CONFIGURATION.replace(b"cmds: [terraform plan]", role + b"cmds: [terraform plan]"))
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert "list of roles that jobs from github.com/acme/infra may use" in hosted.notice.replace("\\", "")
+
+
+def test_the_operators_own_token_needs_no_grant():
+    hosted = granting(secrets={"github.com/acme/infra": ["one"]})
+    hosted.pull_request()
+    assert [stored.job.git_token_location for stored in hosted.jobs] == ["ssm:/iac-ci/jobs/tokens/acme"]
+
+
+def test_a_repository_reads_the_secrets_of_its_own_folder():
+    hosted = granting()
+    hosted.configure(CONFIGURATION.replace(b"jobs/one", b"jobs/sources/github.com_2Facme_2Finfra/one"))
+    hosted.pull_request()
+    assert len(hosted.jobs) == 1
 
 
 def test_without_a_configuration_a_command_is_answered_and_an_event_is_quiet(hosted):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from iac_ci_common import keys
 from iac_ci_common.errors import Throttled
+from iac_ci_common.grants import Grants, part_of
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.signature import sign
@@ -256,6 +257,56 @@ def test_the_allow_list_confines_a_source():
     asked = Asked(secret_allow_list={"api": ["team-a/*"]})
     assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/team-a/x"}))[0] == 202
     assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/team-b/x"}))[0] == 400
+
+
+ROLE = "arn:aws:iam::210987654321:role/deploy"
+SOURCES = "ssm:/iac-ci/iac-ci/sources"
+
+
+def with_sources(*sources, secrets=None, roles=None):
+    """Return an intake on a stack with these lists, which were divided for these sources."""
+    asked = Asked(sources=SOURCES)
+    part = Grants(secrets=secrets or {}, roles=roles or {}).model_dump_json()
+    for source in ("api", *sources):
+        asked.secrets.values[parse_location(f"{SOURCES}/{part_of(source)}")] = part
+    return asked
+
+
+def test_nothing_is_granted_by_default_but_the_secrets_of_the_sources_own_folder():
+    asked = with_sources()
+    assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/sources/api/x"}))[0] == 202
+    status, said = asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/x"}, assume_role=ROLE))
+    assert (status, sorted(whole(said))) == (400, ["orders[0].assume_role", "orders[0].secrets.A"])
+    assert "/iac-ci/jobs/sources/api/" in whole(said)["orders[0].secrets.A"]
+
+
+def test_another_sources_secret_is_refused():
+    asked = with_sources(secrets={"github.com/acme/infra": ["infra/*"], "*": ["*"]})
+    for name in ("github.com_2Facme_2Finfra/x", "apis/x", "x"):
+        assert asked.post(order(secrets={"A": f"ssm:/iac-ci/jobs/sources/{name}"}))[0] == 400
+    assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/infra/x"}))[0] == 202
+
+
+def test_another_sources_role_is_refused():
+    asked = with_sources(roles={"github.com/acme/infra": [ROLE]})
+    status, said = asked.post(order(assume_role=ROLE))
+    assert status == 400
+    assert whole(said) == {"orders[0].assume_role": "is not on this stack's list of roles that jobs from api may use"}
+    assert with_sources(roles={"api": [ROLE]}).post(order(assume_role=ROLE))[0] == 202
+    assert with_sources(roles={"*": ["arn:aws:iam::210987654321:role/*"]}).post(order(assume_role=ROLE))[0] == 202
+
+
+def test_a_sources_own_entry_replaces_the_one_for_all():
+    asked = with_sources(secrets={"*": ["shared/*"], "api": ["team-a/*"]}, roles={"*": [ROLE], "api": []})
+    assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/team-a/x"}))[0] == 202
+    assert asked.post(order(secrets={"A": "ssm:/iac-ci/jobs/shared/x"}))[0] == 400
+    assert asked.post(order(assume_role=ROLE))[0] == 400
+
+
+def test_without_the_lists_no_job_is_accepted():
+    asked = Asked(sources=SOURCES)
+    assert asked.post(JOB)[0] >= 500
+    assert asked.untouched
 
 
 def test_older_names_still_work():

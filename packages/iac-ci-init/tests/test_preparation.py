@@ -11,7 +11,8 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import NotFound, PortFailed, SealingFailed, Throttled
-from iac_ci_common.models.manifest import MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.states import RunState
 from iac_ci_common.testing import (
     FakeClock,
@@ -93,6 +94,14 @@ class World:
         self.preparer.prepare(RUN_ID)
         return self.runs.read(RUN_ID)
 
+    def identity(self, num):
+        """Return the identity of an order's secrets, as the broker decrypts it for this run."""
+        context = IdentityContext("iac-ci", "api", RUN_ID)
+        return self.sealer.decrypt_identity(self.package(num)[ENCRYPTED_IDENTITY_NAME], context)
+
+    def opened(self, num):
+        return self.sealer.unseal(self.package(num)[SEALED_NAME], run_id=RUN_ID, age_identity=self.identity(num))
+
     def package(self, num):
         with zipfile.ZipFile(io.BytesIO(self.objects.get(keys.package(RUN_ID, num)))) as zipped:
             return {name: zipped.read(name) for name in zipped.namelist()}
@@ -163,7 +172,7 @@ def test_identical_sets_of_secrets_are_sealed_once_and_open_to_their_values():
     world = World([{"secrets": secrets}] * 3 + [{"secret_manager_paths": ["iac-ci/jobs/database"]}, {}])
     world.prepare()
     assert world.calls.count("sealer.seal") == 2
-    opened = [world.sealer.unseal(world.package(f"000{number}")[SEALED_NAME], run_id=RUN_ID) for number in (1, 4)]
+    opened = [world.opened(f"000{number}") for number in (1, 4)]
     assert opened == [{"TOKEN": "planted-token"}, {"user": "planted-user", "port": "5432"}]
     assert not Manifest.model_validate_json(world.package("0005")[MANIFEST_NAME]).sealed
     assert world.calls.count("secrets.read") == 2
@@ -185,7 +194,9 @@ def test_a_package_contains_the_mask_and_the_variables_that_are_keys_of_json_sec
 def test_a_package_without_a_mask_can_be_read_by_the_first_version():
     world = World([{"secret_manager_paths": ["iac-ci/jobs/database"], "secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}])
     world.prepare()
-    assert not {"mask_also", "mask_never", "keyed"} & set(json.loads(world.package("0001")[MANIFEST_NAME]))
+    assert not {"mask_also", "mask_never", "keyed", "assumes_role"} & set(
+        json.loads(world.package("0001")[MANIFEST_NAME])
+    )
 
 
 def test_no_secret_stands_anywhere_but_sealed():
@@ -195,12 +206,33 @@ def test_no_secret_stands_anywhere_but_sealed():
     assert b"planted" not in everything
 
 
-def test_an_age_key_seals_and_travels_sealed_itself():
+def test_each_set_of_secrets_has_an_identity_of_its_own():
+    orders = [{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}] * 2 + [
+        {"secret_manager_paths": ["iac-ci/jobs/database"]}
+    ]
+    world = World(orders)
+    world.prepare()
+    first, second, third = (world.identity(f"000{number}") for number in (1, 2, 3))
+    assert first == second != third
+    assert first.startswith("AGE-SECRET-KEY-1")
+
+
+def test_an_identity_is_encrypted_for_source_and_run():
+    world = World([{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}])
+    world.prepare()
+    encrypted = world.package("0001")[ENCRYPTED_IDENTITY_NAME]
+    for stack, source, run_id in (("other", "api", RUN_ID), ("iac-ci", "a/b", RUN_ID), ("iac-ci", "api", "x")):
+        with pytest.raises(SealingFailed):
+            world.sealer.decrypt_identity(encrypted, IdentityContext(stack, source, run_id))
+
+
+def test_an_age_key_seals_and_travels_encrypted_itself():
     order = {"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}, "sops_key": "ssm:/iac-ci/jobs/identity"}
     world = World([order])
     world.prepare()
     package = world.package("0001")
-    assert world.sealer.unseal(package["identity.sops.json"], run_id=RUN_ID) == {"identity": IDENTITY}
+    assert world.identity("0001") == IDENTITY
+    assert Manifest.model_validate_json(package[MANIFEST_NAME]).sealed_with_age
     assert IDENTITY.encode() not in b"".join(package.values())
 
 
@@ -250,7 +282,8 @@ def test_a_comment_that_fails_is_told_and_fails_nothing():
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_dying_at_any_call_and_running_again_comes_to_the_same(where):
+def test_dying_at_any_call_and_running_again_comes_to_the_same(where, monkeypatch):
+    monkeypatch.setattr("iac_ci_init.preparation.new_identity", lambda: IDENTITY)
     orders = [{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}, {"dependencies": ["order-0001"]}]
     whole = World(orders, **GIT, pr_number=1)
     expected = whole.prepare()
@@ -331,13 +364,22 @@ def test_secrets_that_no_variable_can_hold_end_the_run(monkeypatch, text, reason
     assert reason in error({"ssm_paths": ["/iac-ci/jobs/odd"]})
 
 
-def test_a_role_is_assumed_once_for_all_orders_and_sealed_once():
+def test_a_role_is_left_to_the_broker():
     role = "arn:aws:iam::123456789012:role/deployer"
-    world = World([{"assume_role": role}] * 3)
+    world = World([{"assume_role": role}, {}])
     world.prepare()
-    assert (world.calls.count("secrets.assume"), world.calls.count("sealer.seal")) == (1, 1)
-    opened = world.sealer.unseal(world.package("0003")[SEALED_NAME], run_id=RUN_ID)
-    assert opened["AWS_SESSION_TOKEN"] == f"token-of-{RUN_ID}"
+    manifests = [Manifest.model_validate_json(world.package(number)[MANIFEST_NAME]) for number in ("0001", "0002")]
+    assert [(manifest.assumes_role, manifest.sealed) for manifest in manifests] == [(True, True), (None, False)]
+    # Workers of the version before fail at the sealed file, and do not run the commands without the role.
+    assert SEALED_NAME in world.package("0001")
+    assert [order.assume_role for order in world.runs.read(RUN_ID).orders] == [role, None]
+    assert world.runs.read(RUN_ID).run.source == "api"
+
+
+def test_a_secret_that_sets_a_credential_beside_a_role_ends_the_run(monkeypatch):
+    monkeypatch.setitem(SECRETS, "ssm:/iac-ci/jobs/odd", '{"AWS_SESSION_TOKEN": "x"}')
+    order = {"ssm_paths": ["/iac-ci/jobs/odd"], "assume_role": "arn:aws:iam::123456789012:role/deployer"}
+    assert "AWS_SESSION_TOKEN is set in ssm:/iac-ci/jobs/odd and by assume_role" in error(order)
 
 
 def test_an_archive_that_leaves_its_folder_ends_the_run(monkeypatch):

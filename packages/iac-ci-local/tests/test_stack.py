@@ -105,17 +105,20 @@ def test_a_worker_invokes_the_broker(cloud: LocalCloud, role: str) -> None:
         assert denied(lambda name=name: invoke(FunctionName=cloud.stack.names.resource(name), Payload=b"{}"))
 
 
-def test_a_worker_unseals_and_does_not_seal(cloud: LocalCloud) -> None:
-    client = session(cloud, "worker")("kms")
+def test_the_broker_unseals_and_does_not_seal_and_a_worker_does_neither(cloud: LocalCloud) -> None:
+    client, worker = session(cloud, "broker")("kms"), session(cloud, "worker")("kms")
     root = cloud.aws.client("kms")
     key = root.list_keys()["Keys"][0]["KeyId"]
     arn = root.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
-    sealed = root.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext={"iac-ci-run": RUN})["CiphertextBlob"]
-    opened = client.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext={"iac-ci-run": RUN})
+    context = {"iac-ci-stack": cloud.stack.names.stack, "iac-ci-source": "api", "iac-ci-run": RUN}
+    sealed = root.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext=context)["CiphertextBlob"]
+    opened = client.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext=context)
     assert opened["Plaintext"] == b"value"
     with pytest.raises(ClientError):
-        client.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext={"iac-ci-run": "another"})
-    assert denied(lambda: client.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext={"iac-ci-run": RUN}))
+        client.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext=context | {"iac-ci-source": "another"})
+    assert denied(lambda: client.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext=context))
+    assert denied(lambda: worker.decrypt(KeyId=arn, CiphertextBlob=sealed, EncryptionContext=context))
+    assert denied(lambda: worker.encrypt(KeyId=arn, Plaintext=b"value", EncryptionContext=context))
 
 
 def test_the_orchestrator_reads_no_secret(cloud: LocalCloud) -> None:

@@ -98,14 +98,47 @@ def test_a_wildcard_resource_stands_only_where_aws_has_no_narrower_form(name: st
             assert not any(resource.endswith((":*:*", ":::*")) for resource in statement["Resource"])
 
 
-def test_workers_may_only_unseal_for_a_run_and_nothing_in_storage() -> None:
+def test_workers_may_use_no_key_and_nothing_in_storage() -> None:
     for name in ("policies/worker.json", "policies/worker-build.json"):
         for statement in statements(name):
-            services = {action.partition(":")[0] for action in statement["Action"]}
-            assert services <= {"kms", "logs", "ecr", "lambda"}
-            if services == {"kms"}:
-                assert statement["Action"] == ["kms:Decrypt"]
-                assert statement["Condition"] == {"StringLike": {"kms:EncryptionContext:iac-ci-run": "*"}}
+            assert {action.partition(":")[0] for action in statement["Action"]} <= {"logs", "ecr", "lambda"}
+
+
+def test_only_the_broker_unseals_and_assumes_roles() -> None:
+    by_action: dict[str, set[str]] = {}
+    for name in POLICIES:
+        for statement in statements(name):
+            for action in statement["Action"]:
+                if action.startswith("sts:") or (
+                    action.startswith("kms:") and VALUES["kms_key_arn"] in statement["Resource"]
+                ):
+                    by_action.setdefault(action, set()).add(name)
+    assert by_action == {
+        "kms:Encrypt": {"policies/init-job.json"},
+        "kms:Decrypt": {"policies/broker.json"},
+        **{
+            f"sts:{action}": {"policies/broker-target-roles.json"}
+            for action in ("AssumeRole", "SetSourceIdentity", "TagSession")
+        },
+    }
+
+
+def test_the_key_is_used_with_the_context_of_this_stack_a_source_and_a_run() -> None:
+    mine = {
+        "StringEquals": {"kms:EncryptionContext:iac-ci-stack": "demo"},
+        "StringLike": {"kms:EncryptionContext:iac-ci-source": "*", "kms:EncryptionContext:iac-ci-run": "*"},
+    }
+    before = {
+        "Null": {"kms:EncryptionContext:iac-ci-stack": "true"},
+        "StringLike": {"kms:EncryptionContext:iac-ci-run": "*"},
+    }
+    conditions = [
+        statement["Condition"]
+        for name in ("policies/init-job.json", "policies/broker.json")
+        for statement in statements(name)
+        if {"kms:Encrypt", "kms:Decrypt"} & set(statement["Action"])
+    ]
+    assert conditions == [mine, mine, before]
 
 
 def test_only_workers_may_invoke_the_broker_and_it_has_no_url() -> None:
@@ -124,8 +157,12 @@ def test_only_init_reads_the_jobs_secrets() -> None:
     for name in POLICIES:
         for statement in statements(name):
             if {"ssm:GetParameter", "secretsmanager:GetSecretValue"} & set(statement["Action"]):
-                narrow = all("jobs/tokens/" in resource for resource in statement["Resource"])
-                assert name == "policies/init-job.json" or (name == "policies/orchestrator.json" and narrow)
+                narrow = {
+                    "policies/orchestrator.json": "jobs/tokens/",
+                    "policies/broker.json": "parameter/iac-ci/demo/sources/",
+                }.get(name, "")
+                assert name == "policies/init-job.json" or narrow
+                assert all(narrow in resource for resource in statement["Resource"])
 
 
 LOCK_KEYS = {

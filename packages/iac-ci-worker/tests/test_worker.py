@@ -15,8 +15,16 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
-from iac_ci_common.models.manifest import IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.models.manifest import (
+    ENCRYPTED_IDENTITY_NAME,
+    IDENTITY_NAME,
+    MANIFEST_NAME,
+    SEALED_NAME,
+    Manifest,
+)
 from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.models.trade import BegunOrder
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.packing import write
 from iac_ci_common.ports import Transition
@@ -95,8 +103,21 @@ class Beats:
 
 class World:
     def __init__(
-        self, cmds, *, env=None, secrets=None, age=False, folder=None, timeout=300, settings=None, grace=0.3, **manifest
+        self,
+        cmds,
+        *,
+        env=None,
+        secrets=None,
+        age=False,
+        before=False,
+        role=None,
+        folder=None,
+        timeout=300,
+        settings=None,
+        grace=0.3,
+        **manifest,
     ):
+        """Pack an order; ``before`` seals as the version before did, ``age`` with an identity that the order names."""
         self.clock = FakeClock(START)
         self.objects = MemoryObjects(self.clock)
         self.sealer = MemorySealer()
@@ -105,15 +126,20 @@ class World:
         files = {
             MANIFEST_NAME: Manifest(
                 run_id=RUN_ID, order_num="0001", order_name="order", flow_id="f", cmds=tuple(cmds), folder=folder,
-                env_vars=env or {}, sealed=secrets is not None, sealed_with_age=age, **manifest,
+                env_vars=env or {}, sealed=secrets is not None, sealed_with_age=age,
+                assumes_role=True if role is not None else None, **manifest,
             ).model_dump_json().encode()
         }  # fmt: skip
         if secrets is not None:
-            files[SEALED_NAME] = self.sealer.seal(secrets, run_id=RUN_ID, age_recipient="age1" if age else None)
-        if age:
+            recipient = "age1" if age or not before else None
+            files[SEALED_NAME] = self.sealer.seal(secrets, run_id=RUN_ID, age_recipient=recipient)
+        if secrets is not None and not before:
+            context = IdentityContext("iac-ci", "api", RUN_ID)
+            files[ENCRYPTED_IDENTITY_NAME] = self.sealer.encrypt_identity("AGE", context)
+        if age and before:
             files[IDENTITY_NAME] = self.sealer.seal({"identity": "AGE"}, run_id=RUN_ID)
         self.package = self.put_zip(keys.package(*PLACE), files)
-        self.code = None
+        self.code, self.role = None, role
         self.timeout = timeout
         self.runs, self.ticket = MemoryRuns(), new_ticket()
         self.broker = MemoryBroker(self.runs, self.objects, self.clock)
@@ -137,16 +163,18 @@ class World:
 
     def dispatched(self, **run):
         """Store the order as it is dispatched, and return its row."""
-        order = order_row(1, timeout=self.timeout, code_sha256=self.code, package_sha256=self.package)
+        order = order_row(
+            1, timeout=self.timeout, code_sha256=self.code, package_sha256=self.package, assume_role=self.role
+        )
         sent = order.model_copy(
             update={
                 "status": OrderState.DISPATCHING,
                 "dispatched_at": START,
                 "order_deadline": START + timedelta(seconds=300),
-                "tickets": (f"{DISPATCH}:{digest(self.ticket)}",),
+                "tickets": (f"{DISPATCH}:{digest(self.ticket)}",) if self.ticket else (),
             }
         )
-        self.runs.insert(run_row(**run), [order], [])
+        self.runs.insert(run_row(**({"source": "api"} | run)), [order], [])
         self.runs.apply([Transition(order, sent)])
         return sent
 
@@ -283,8 +311,51 @@ def test_a_failing_command_that_holds_a_secret_is_redacted():
     assert result.failed_command == "false ***"
 
 
-def test_an_age_sealed_package_opens_with_its_sealed_identity():
-    assert World(['[ "$A" = b ]'], secrets={"A": "b"}, age=True).run().status is OrderState.SUCCEEDED
+@pytest.mark.parametrize("age", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_sealed_secrets_are_opened_with_what_the_broker_gives(age, before):
+    world = World(['[ "$A" = b ]'], secrets={"A": "b"}, age=age, before=before)
+    assert world.run().status is OrderState.SUCCEEDED
+
+
+@pytest.mark.parametrize("age", [False, True])
+def test_an_order_of_a_version_before_tickets_is_unsealed_by_its_worker(age):
+    world = World(['[ "$A" = b ]'], secrets={"A": "b"}, age=age, before=True)
+    world.ticket = None
+    assert world.run().status is OrderState.SUCCEEDED
+
+
+ROLE = "arn:aws:iam::123456789012:role/deployer"
+
+
+def test_commands_get_the_credentials_of_their_role_and_the_log_does_not():
+    world = World(['[ -n "$AWS_SESSION_TOKEN" ]', "env"], secrets={"A": SECRET}, role=ROLE)
+    result = world.run()
+    assert result.status is OrderState.SUCCEEDED
+    assert f"secret-of-{ROLE}" not in result.log_tail
+    assert "AWS_SECRET_ACCESS_KEY=***" in result.log_tail
+
+
+def test_an_order_without_secrets_and_role_asks_for_nothing():
+    world = World(["true"])
+    world.run()
+    assert not any(trade.begins for trade in world.broker.trades)
+
+
+def test_an_order_that_cannot_begin_fails_with_the_reason():
+    world = World(["true"], role=ROLE)
+    world.broker._begin = lambda run, order: BegunOrder(failure="the role could not be assumed")
+    result = world.run()
+    assert (result.status, result.reason) == (
+        OrderState.FAILED, "the order could not be started: the role could not be assumed",
+    )  # fmt: skip
+
+
+def test_a_broker_of_the_version_before_is_asked_again():
+    world = World(['[ -n "$AWS_SESSION_TOKEN" ]'], role=ROLE)
+    begin, earlier = world.broker._begin, [None, None]
+    world.broker._begin = lambda run, order: earlier.pop() if earlier else begin(run, order)
+    assert world.run().status is OrderState.SUCCEEDED
 
 
 def test_commands_see_a_clean_environment(monkeypatch):

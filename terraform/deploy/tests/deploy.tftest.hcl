@@ -90,7 +90,7 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
   }
   assert {
     condition = length(concat(
-      values(aws_iam_role_policy.worker_network), values(aws_iam_role_policy.code_bucket), values(aws_iam_role_policy.target_role),
+      values(aws_iam_role_policy.worker_network), values(aws_iam_role_policy.code_bucket), values(aws_iam_policy.target_roles),
       values(aws_iam_role_policy.secrets_key), aws_wafv2_web_acl_association.webhook, values(aws_sns_topic_subscription.email),
     )) == 0
     error_message = "VPC, WAF, further permissions and subscriptions exist only on request."
@@ -109,8 +109,15 @@ run "what_is_made_is_what_functions_and_the_command_line_read" {
   command = apply
 
   assert {
-    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_SECRET_ALLOW_LIST"]) == { "*" = ["*"] }
-    error_message = "The allow-list is passed as JSON."
+    condition     = aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_SOURCES"] == "ssm:/iac-ci/acme/sources"
+    error_message = "init reads what each source may use from parameters."
+  }
+  assert {
+    condition = length(aws_ssm_parameter.sources) == 64 && alltrue([
+      for part, parameter in aws_ssm_parameter.sources :
+      parameter.name == "/iac-ci/acme/sources/${part}" && jsondecode(parameter.value) == { schema_version = 1, secrets = {}, roles = {}, tagged = [] }
+    ])
+    error_message = "No source is granted anything by default."
   }
   assert {
     condition     = aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "false"
@@ -161,6 +168,8 @@ run "everything_optional_can_be_on" {
     web_acl_arn              = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/front/1234"
     code_buckets             = ["acme-code"]
     target_role_arns         = ["arn:aws:iam::210987654321:role/deployer"]
+    secret_allow_list        = { "*" = ["shared/*"], "github.com/acme/network" = ["network/*"], accounts = ["accounts/*"] }
+    role_allow_list          = { "github.com/acme/network" = ["arn:aws:iam::210987654321:role/deployer"] }
     secrets_key_arns         = ["arn:aws:kms:eu-central-1:123456789012:key/88888888-2222-3333-4444-555555555555"]
     more_webhook_secrets     = ["-next"]
     alarm_emails             = ["platform@example.com"]
@@ -206,8 +215,8 @@ run "everything_optional_can_be_on" {
     error_message = "Both kinds of worker are in the VPC, with the permissions for it."
   }
   assert {
-    condition     = jsondecode(aws_iam_role_policy.target_role["arn:aws:iam::210987654321:role/deployer"].policy).Statement[0].Resource == ["arn:aws:iam::210987654321:role/deployer"]
-    error_message = "init may assume the one role."
+    condition     = jsondecode(aws_iam_policy.target_roles["01"].policy).Statement[0].Resource == ["arn:aws:iam::210987654321:role/deployer"] && aws_iam_role_policy_attachment.target_roles["01"].role == "acme-broker"
+    error_message = "The broker may assume the one role, and nothing else may."
   }
   assert {
     condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_WEBHOOK_SECRETS"]) == ["ssm:/iac-ci/acme/webhook-secret", "ssm:/iac-ci/acme/webhook-secret-next"]
@@ -238,14 +247,106 @@ run "everything_optional_can_be_on" {
   }
 }
 
+run "a_source_has_its_own_entry_in_its_part" {
+  command = plan
+
+  variables {
+    target_role_arns  = ["arn:aws:iam::210987654321:role/deployer"]
+    tagged_role_arns  = ["arn:aws:iam::210987654321:role/deployer"]
+    secret_allow_list = { "*" = ["shared/*"], "github.com/acme/network" = ["network/*"] }
+    role_allow_list   = { "github.com/acme/network" = ["arn:aws:iam::210987654321:role/deployer"] }
+  }
+
+  assert {
+    condition = alltrue([
+      for part, parameter in aws_ssm_parameter.sources : parameter.value == jsonencode({
+        schema_version = 1
+        secrets        = merge({ "*" = ["shared/*"] }, part == format("%02x", parseint(substr(sha256("github.com/acme/network"), 0, 2), 16) % 64) ? { "github.com/acme/network" = ["network/*"] } : {})
+        roles          = part == format("%02x", parseint(substr(sha256("github.com/acme/network"), 0, 2), 16) % 64) ? { "github.com/acme/network" = ["arn:aws:iam::210987654321:role/deployer"] } : {}
+        tagged         = part == format("%02x", parseint(substr(sha256("arn:aws:iam::210987654321:role/deployer"), 0, 2), 16) % 64) ? ["arn:aws:iam::210987654321:role/deployer"] : []
+      })
+    ])
+    error_message = "Each part has the entry * and the entries of its own sources."
+  }
+}
+
+run "policies_of_200_roles_and_500_sources_fit" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/99999999-2222-3333-4444-555555555555"
+    # Names of 64 characters, the longest that IAM allows, in the folder of their stack.
+    target_role_arns  = [for number in range(200) : format("arn:aws:iam::2109%08d:role/iac-ci/%s%03d", number, join("", [for letter in range(61) : "r"]), number)]
+    tagged_role_arns  = [for number in range(200) : format("arn:aws:iam::2109%08d:role/iac-ci/%s%03d", number, join("", [for letter in range(61) : "r"]), number)]
+    secret_allow_list = merge({ "*" = ["shared/*"] }, { for number in range(500) : format("github.com/acme-platform/infrastructure-%03d", number) => [format("infrastructure-%03d/*", number)] })
+    role_allow_list = {
+      for number in range(500) : format("github.com/acme-platform/infrastructure-%03d", number) => [
+        format("arn:aws:iam::2109%08d:role/iac-ci/%s%03d", number % 200, join("", [for letter in range(61) : "r"]), number % 200)
+      ]
+    }
+  }
+
+  assert {
+    condition     = length(aws_iam_policy.target_roles) <= 10 && alltrue([for policy in aws_iam_policy.target_roles : length(policy.policy) <= 6144])
+    error_message = "The roles fit into managed policies of the broker."
+  }
+  assert {
+    condition     = length(flatten([for policy in aws_iam_policy.target_roles : jsondecode(policy.policy).Statement[0].Resource])) == 200
+    error_message = "Every role is in a policy."
+  }
+  assert {
+    condition     = alltrue([for policy in aws_iam_role_policy.role : length(policy.policy) <= 10240])
+    error_message = "No policy of a role depends on the number of roles or sources."
+  }
+  assert {
+    condition     = alltrue([for parameter in aws_ssm_parameter.sources : length(parameter.value) <= 8192])
+    error_message = "The sources fit into their parameters."
+  }
+  assert {
+    condition = alltrue([
+      for function in aws_lambda_function.function :
+      sum(concat([0], [for name, value in function.environment[0].variables : length(name) + length(value)])) <= 4096
+    ])
+    error_message = "No function's environment depends on the number of roles or sources."
+  }
+}
+
+run "lists_without_sources_are_kept_with_a_warning" {
+  command = plan
+
+  variables {
+    target_role_arns  = ["arn:aws:iam::210987654321:role/deployer"]
+    secret_allow_list = { "*" = ["*"] }
+  }
+
+  expect_failures = [check.every_source_is_named]
+}
+
+run "sources_that_no_job_has_and_roles_that_are_not_named_are_refused" {
+  command = plan
+
+  variables {
+    secret_allow_list = { "github.com/Acme/infra" = ["*"] }
+    role_allow_list   = { "github.com/acme/infra.git" = ["*"] }
+    tagged_role_arns  = ["arn:aws:iam::210987654321:role/other"]
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      source          = "network"
+    }]
+  }
+
+  expect_failures = [var.secret_allow_list, var.role_allow_list, var.tagged_role_arns]
+}
+
 run "what_would_be_dangerous_is_refused" {
   command = plan
   variables {
-    # By tag; for ever; every secret of the account; no source at all; too short to sign with.
+    # By tag; for ever; every secret of the account; too short to sign with.
     image_uri          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme:latest"
     log_retention_days = 0
     secrets_prefix     = "/"
-    secret_allow_list  = {}
     webhook_secret     = "hunter2"
     # Patterns and aliases where one thing must be named; half a network.
     target_role_arns = ["arn:aws:iam::210987654321:role/*"]
@@ -255,7 +356,7 @@ run "what_would_be_dangerous_is_refused" {
     worker_network   = { vpc_id = "vpc-1", subnet_ids = [], security_group_ids = ["sg-1"] }
   }
   expect_failures = [
-    var.image_uri, var.log_retention_days, var.secrets_prefix, var.secret_allow_list, var.webhook_secret,
+    var.image_uri, var.log_retention_days, var.secrets_prefix, var.webhook_secret,
     var.target_role_arns, var.code_buckets, var.kms_key_arn, var.secrets_key_arns, var.worker_network,
   ]
 }

@@ -19,6 +19,7 @@ from iac_ci_common.work_urls import traded_urls, url_seconds
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_broker.start import OrderStart
     from iac_ci_common.models.trade import Trade
     from iac_ci_common.ports import Clock, Logger, Objects, Runs, TicketChains
 
@@ -35,6 +36,7 @@ class BrokerPorts:
     chains: TicketChains
     objects: Objects
     logger: Logger
+    start: OrderStart
 
 
 class Broker:
@@ -73,6 +75,7 @@ class Broker:
 
     def _answer(self, trade: Trade, served: Serve, now: datetime) -> TradeAnswer:
         run, order = served.run, served.order
+        begun = self._ports.start.begin(run, order, now) if trade.begins else None
         return TradeAnswer(
             trace_id=run.trace_id,
             timeout=order.timeout,
@@ -86,6 +89,7 @@ class Broker:
             ),
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
+            begun=begun,
             stop=served.stop,
         )
 

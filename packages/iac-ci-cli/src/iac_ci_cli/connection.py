@@ -56,6 +56,7 @@ class StackClient:
     """A stack and how to reach it. Clients are made when first used.
 
     ``options`` are the options that name this stack in another command line (`` --local``), each with a space in front.
+    ``open_lists`` are the operator's lists that let every source use everything.
     ``ends_with_command`` is true of a local cloud that this very process runs: no later command can reach it.
     """
 
@@ -64,6 +65,7 @@ class StackClient:
     session: dict[str, str] = field(default_factory=dict, repr=False)
     options: str = ""
     ends_with_command: bool = False
+    open_lists: tuple[str, ...] = ()
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def client(self, service: str) -> Any:
@@ -204,6 +206,8 @@ def _read_names(connection: StackClient) -> StackClient:
     try:
         outputs = json.loads(answer["Parameter"]["Value"])
         connection.names = Names(**{field: outputs[field] for field in Names.__dataclass_fields__})
+        # The version before had no such lists.
+        connection.open_lists = tuple(str(name) for name in outputs.get("open_lists", ()))
     except (ValueError, KeyError, TypeError) as error:
         hint = "Was the stack deployed by another version? Deploy it again with this one."
         raise CommandFailed(f"{name} does not describe a stack of this version", hint=hint) from error

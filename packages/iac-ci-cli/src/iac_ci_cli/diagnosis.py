@@ -36,8 +36,8 @@ class RunSnapshot:
     """Everything known of a run at one moment.
 
     ``claims`` and ``results`` are those of open orders, by order number; ``signs`` are their workers' last signs of
-    life; ``last_event`` is the time of the newest
-    event. ``options`` name the stack in a command line, with a space in front.
+    life; ``last_event`` is the time of the newest event. ``options`` name the stack in a command line, with a space in
+    front. ``open_lists`` are the stack's lists that let every source use everything.
     """
 
     run_id: str
@@ -54,6 +54,7 @@ class RunSnapshot:
     ended_builds: AbstractSet[str] = frozenset()
     last_event: datetime | None = None
     options: str = ""
+    open_lists: Sequence[str] = ()
 
     @property
     def nudge(self) -> str:
@@ -87,6 +88,11 @@ _LATE_END: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS) + PATIENCE
 
 def diagnose(snapshot: RunSnapshot) -> Diagnosis:
     """Return what a run waits for and what is wrong; a delay that ends by itself within moments is not wrong."""
+    diagnosis = _of_run(snapshot)
+    return Diagnosis(diagnosis.waits_for, (*diagnosis.findings, *_open_lists(snapshot)))
+
+
+def _of_run(snapshot: RunSnapshot) -> Diagnosis:
     if snapshot.run is None:
         return _unprepared(snapshot)
     if snapshot.run.status in RUN_TERMINAL:
@@ -205,6 +211,15 @@ def _lock(snapshot: RunSnapshot) -> list[Finding]:
         return [Finding("lock-expired", Level.INFO, f"{message} The next event or the watchdog takes over.")]
     # No one needs the lock while nothing happens: an expired lease alone delays nothing.
     return [Finding("lock-expired", Level.INFO, f"{message} The next event takes the lock over.")]
+
+
+def _open_lists(snapshot: RunSnapshot) -> list[Finding]:
+    if not snapshot.open_lists:
+        return []
+    named = " and ".join(snapshot.open_lists)
+    message = f"Every source without an entry of its own may use everything in {named} of the stack {snapshot.stack}."
+    next_step = "The next version grants nothing by default: name the sources in secret_allow_list and role_allow_list."
+    return [Finding("lists-open", Level.INFO, message, next_step)]
 
 
 def _requests(run: RunRow) -> list[Finding]:

@@ -16,7 +16,7 @@ from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.states import OPEN, RUN_TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from iac_ci_cli.executions import Executions
@@ -39,6 +39,11 @@ class Stack(Protocol):
     @property
     def options(self) -> str:
         """Options that name this stack in a command line, with a space in front; empty for the default."""
+        ...
+
+    @property
+    def open_lists(self) -> Sequence[str]:
+        """Lists of the stack that let every source use everything."""
         ...
 
     @property
@@ -100,6 +105,7 @@ def inspect_run(stack: Stack, run_id: str) -> RunSnapshot:
             lock,
             watchdog,
             options=stack.options,
+            open_lists=stack.open_lists,
         )
     claims, results, ended_builds = _of_open_orders(stack, rows)
     events = stack.runs.events(rows.run.trace_id)
@@ -113,6 +119,7 @@ def inspect_run(stack: Stack, run_id: str) -> RunSnapshot:
         lock,
         watchdog,
         options=stack.options,
+        open_lists=stack.open_lists,
         claims=claims,
         results=results,
         signs=_signs_of_life(stack, rows, claims),

@@ -20,6 +20,7 @@ from iac_ci_cli.validation import Report
 from iac_ci_cli.validation import validate as check_file
 from iac_ci_cli.watch import watch_to_the_end
 from iac_ci_common.errors import Problem
+from iac_ci_common.grants import Grant
 from iac_ci_common.job_validation.rules import DEFAULT_SECRETS_PREFIX, Rules
 from iac_ci_triggers.configuration import FILE_NAME
 
@@ -114,6 +115,9 @@ def validate(
     allow_secret: Annotated[
         list[str] | None, typer.Option(help="Pattern of secrets below the prefix that jobs may name; by default all.")
     ] = None,
+    source: Annotated[
+        str, typer.Option(help="Source of the job on the stack: api, or the repository as host/path.")
+    ] = "api",
     local: Annotated[bool, typer.Option("--local", help="Check as a local cloud does (file:// is allowed).")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -121,7 +125,8 @@ def validate(
 
     Exit codes: 0 all are valid, 2 one is not valid or cannot be read.
     """
-    rules = Rules(secrets_prefix=secrets_prefix, allow_list={"*": allow_secret or ["*"]}, allow_file_repositories=local)
+    grant = Grant(secrets=tuple(allow_secret or ("*",)), roles=("*",))
+    rules = Rules(source=source, secrets_prefix=secrets_prefix, grant=grant, allow_file_repositories=local)
     valid = [_check(file, rules, kind=kind, code=code, as_json=as_json) for file in files]
     if not all(valid):
         raise typer.Exit(ExitCode.BAD_INPUT)

@@ -95,7 +95,7 @@ def _file_in(path: Path) -> Path:
 
 def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path | None) -> Report:
     report = Report(Kind.JOB, label, code=folder)
-    patterns = rules.allow_list.get("*", ())
+    patterns = rules.grant.secrets
     named = "every secret" if "*" in patterns else f"the secrets {', '.join(patterns)}"
     report.not_checked = [
         f"the settings of a stack; assumed here: its jobs may name {named} below {rules.secrets_prefix}",

@@ -14,6 +14,7 @@ from iac_ci_common.models.answer import Accepted, StoredJob
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_common.grants import Grant
     from iac_ci_common.models.job import Job
     from iac_ci_common.ports import AsyncInvoker, Logger, Objects, Watchdogs
     from iac_ci_common.settings import JobSettings
@@ -30,9 +31,20 @@ class Acceptance:
     done_bucket: str
     stack_level: int = 1
 
-    def accept(self, job: Job, run_id: str, *, source: str, now: datetime, ledger: str | None = None) -> Accepted:
+    def accept(
+        self,
+        job: Job,
+        run_id: str,
+        *,
+        source: str,
+        now: datetime,
+        ledger: str | None = None,
+        job_name: str | None = None,
+        actor: str | None = None,
+    ) -> Accepted:
         """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
+        ``job_name`` and ``actor`` are those of a configured job; a signed job has its ``flow_label`` and ``username``.
         If a job is already stored under that id, it is used instead of ``job``. Raises ``PortFailed`` if the job was
         not accepted.
         """
@@ -47,6 +59,8 @@ class Acceptance:
             job=job,
             stack_level=self.stack_level,
             ledger=ledger,
+            job_name=job_name,
+            actor=actor,
         )
         try:
             self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")
@@ -68,12 +82,13 @@ class Acceptance:
         )
 
 
-def rules(settings: JobSettings, source: str) -> Rules:
-    """Return the stack's rules for jobs from ``source`` (``api`` or a repository)."""
+def rules(settings: JobSettings, source: str, grant: Grant, own_tokens: frozenset[str] = frozenset()) -> Rules:
+    """Return the stack's rules for jobs from ``source`` (``api`` or a repository), to which it grants ``grant``."""
     return Rules(
         source=source,
         secrets_prefix=settings.secrets_prefix,
-        allow_list=settings.secret_allow_list,
+        grant=grant,
+        own_tokens=own_tokens,
         allow_file_repositories=settings.allow_file_repositories,
         own_buckets=settings.own_buckets,
     )

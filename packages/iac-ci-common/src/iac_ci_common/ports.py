@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.errors import IacCiError
+    from iac_ci_common.identity_context import IdentityContext
     from iac_ci_common.locations import Location
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.trade import TicketChain, Trade, TradeAnswer
     from iac_ci_common.models.work import BuildOrder, Work
+    from iac_ci_common.sessions import Session
 
 T = TypeVar("T")
 
@@ -311,22 +313,34 @@ class Watchdogs(Protocol):
 
 
 class Secrets(Protocol):
-    """Parameter Store, Secrets Manager and STS."""
+    """Parameter Store and Secrets Manager."""
 
     def read(self, location: Location) -> str:
         """Return one secret, whole (the caller selects the ``key``); raise ``NotFound`` or ``PortFailed``."""
         ...
 
-    def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
+
+class TargetRoles(Protocol):
+    """STS."""
+
+    def assume(self, role_arn: str, session: Session) -> Mapping[str, str]:
         """Assume a role and return the three ``AWS_*`` credential variables, valid for one hour (role chaining)."""
         ...
 
 
 class Sealer(Protocol):
-    """SOPS."""
+    """SOPS, and KMS for age identities."""
 
-    def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
-        """Return the sealed values: under the KMS key with the run as encryption context, or for an age recipient."""
+    def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str) -> bytes:
+        """Return the values, sealed for an age recipient; raise ``SealingFailed``."""
+        ...
+
+    def encrypt_identity(self, identity: str, context: IdentityContext) -> bytes:
+        """Return an age identity, encrypted under the stack's key with its context; raise ``SealingFailed``."""
+        ...
+
+    def decrypt_identity(self, encrypted: bytes, context: IdentityContext) -> str:
+        """Return an age identity; raise ``SealingFailed``, also if it was encrypted with another context."""
         ...
 
     def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:

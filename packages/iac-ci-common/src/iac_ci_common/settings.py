@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from iac_ci_common.grants import ANY_SOURCE, Grants
 from iac_ci_common.job_validation.rules import DEFAULT_SECRETS_PREFIX
 
 
@@ -34,10 +35,19 @@ class JobSettings(RunSettings):
 
     done_bucket: str
     secrets_prefix: str = Field(DEFAULT_SECRETS_PREFIX, description="Prefix of the secrets that jobs may name.")
+    sources: str | None = Field(
+        None, description="Location of the lists of secrets and roles that each source's jobs may use."
+    )
     secret_allow_list: dict[str, list[str]] = Field(
-        default_factory=lambda: {"*": ["*"]}, description="Patterns of secret names that each source of jobs may name."
+        default_factory=dict,
+        description="List of a version before, which counts without `sources`; every source may then use every role.",
     )
     allow_file_repositories: bool = Field(False, description="Accept file:// repositories: on the local cloud only.")
+
+    @property
+    def former_grants(self) -> Grants:
+        """Return the lists of a version before, which named no roles."""
+        return Grants.from_stored({"secrets": self.secret_allow_list, "roles": {ANY_SOURCE: ["*"]}})
 
     @property
     def own_buckets(self) -> frozenset[str]:

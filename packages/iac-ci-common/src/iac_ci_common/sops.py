@@ -1,4 +1,8 @@
-"""Seals and unseals with the ``sops`` binary. Plain values pass through pipes only, never as an argument or a file."""
+"""Seals and unseals with the ``sops`` binary. Plain values pass through pipes only, never as an argument or a file.
+
+Each set of secrets is a SOPS file for an age recipient of its own. The recipient's identity is encrypted under the
+stack's KMS key with stack, source and run as encryption context.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from iac_ci_common.errors import SealingFailed
+from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.errors import PortFailed, SealingFailed
+from iac_ci_common.identity_context import CONTEXT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-CONTEXT_KEY: Final = "iac-ci-run"
-"""Key of the encryption context that binds a sealed file to its run; policies name it."""
+    from iac_ci_common.identity_context import IdentityContext
+
+MAX_IDENTITY_BYTES: Final = 4096
+"""Most bytes that KMS encrypts in one call (AWS KMS API Reference, "Encrypt")."""
 
 _SECONDS: Final = 60
 _FIELD: Final = "data"
@@ -49,30 +58,48 @@ _PASSED_VARIABLES: Final = (
 
 
 class SopsSealer:
-    """Seals under one KMS key, or for an age recipient."""
+    """Seals for age recipients, and encrypts their identities under the stack's KMS key."""
 
-    def __init__(self, kms_key_arn: str | None = None) -> None:
-        """Set the KMS key to seal with. Unsealing needs none: the sealed file names its key."""
-        self._kms_key_arn = kms_key_arn
+    def __init__(self, kms_key_arn: str = "", kms: Callable[[], Any] | None = None) -> None:
+        """Set the stack's key and a function that makes a KMS client; only identities need them."""
+        self._kms_key_arn, self._kms = kms_key_arn, kms
 
-    def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
-        """Return the sealed values: under the KMS key with the run as encryption context, or for an age recipient."""
-        if age_recipient is not None:
-            keys = ["--age", age_recipient]
-        elif self._kms_key_arn:
-            keys = ["--kms", self._kms_key_arn, "--encryption-context", f"{CONTEXT_KEY}:{run_id}"]
-        else:
-            raise SealingFailed("no key to seal with: set the stack's KMS key or the order's sops_key", run_id=run_id)
+    def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str) -> bytes:
+        """Return the values, sealed for an age recipient; raise ``SealingFailed``."""
         plain = json.dumps({_FIELD: json.dumps(dict(values))}).encode()
-        return _sops(
-            ["encrypt", *keys, "--input-type", "json", "--output-type", "json", "--filename-override", "secrets.json"],
-            plain,
-            {},
-            run_id,
-        )
+        form = ["--input-type", "json", "--output-type", "json", "--filename-override", "secrets.json"]
+        return _sops(["encrypt", "--age", age_recipient, *form], plain, {}, run_id)
+
+    def encrypt_identity(self, identity: str, context: IdentityContext) -> bytes:
+        """Return an age identity, encrypted under the stack's key with its context; raise ``SealingFailed``."""
+        if len(identity.encode()) > MAX_IDENTITY_BYTES:
+            raise SealingFailed(f"the identity has more than {MAX_IDENTITY_BYTES} bytes", run_id=context.run_id)
+        with _kms_errors("encrypting an identity", context):
+            answer = self._client(context).encrypt(
+                KeyId=self._kms_key_arn, Plaintext=identity.encode(), EncryptionContext=context.as_kms()
+            )
+            encrypted: bytes = answer["CiphertextBlob"]
+            return encrypted
+
+    def decrypt_identity(self, encrypted: bytes, context: IdentityContext) -> str:
+        """Return an age identity; raise ``SealingFailed``, also if it was encrypted with another context."""
+        with _kms_errors("decrypting an identity", context):
+            answer = self._client(context).decrypt(
+                KeyId=self._kms_key_arn, CiphertextBlob=encrypted, EncryptionContext=context.as_kms()
+            )
+            plain: bytes = answer["Plaintext"]
+            return plain.decode()
+
+    def _client(self, context: IdentityContext) -> Any:
+        if self._kms is None or not self._kms_key_arn:
+            raise SealingFailed("the stack's KMS key is not set", run_id=context.run_id)
+        return self._kms()
 
     def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:
-        """Return a sealed file's values, unsealed in memory. Raise ``SealingFailed``, also for another run's file."""
+        """Return a sealed file's values, unsealed in memory. Raise ``SealingFailed``, also for another run's file.
+
+        Without an identity the file is one of a version before, which sealed under the KMS key with the run as context.
+        """
         identity = {"SOPS_AGE_KEY": age_identity} if age_identity is not None else {}
         if age_identity is None:
             _check_context(sealed, run_id)
@@ -82,6 +109,22 @@ class SopsSealer:
         except (ValueError, KeyError, TypeError) as error:
             raise SealingFailed("the sealed file does not contain what iac-ci sealed", run_id=run_id) from error
         return values
+
+
+@contextmanager
+def _kms_errors(action: str, context: IdentityContext) -> Iterator[None]:
+    try:
+        with aws_errors(action):
+            yield
+    except PortFailed as error:
+        raise SealingFailed(error.message, run_id=context.run_id, retry_is_safe=error.retry_is_safe) from error
+
+
+def new_identity() -> str:
+    """Return a new age identity."""
+    import pyrage
+
+    return str(pyrage.x25519.Identity.generate())
 
 
 def age_recipient(identity: str) -> str:

@@ -69,7 +69,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoRuns(dynamodb, "orders", "events"),
             DynamoLocks(dynamodb, "locks"),
             DynamoDeliveries(dynamodb, "locks"),
-            AwsSecrets(lambda: ssm, lambda: secrets, lambda: boto3.client("sts")),
+            AwsSecrets(lambda: ssm, lambda: secrets),
             DynamoTicketChains(dynamodb, "locks"),
         )
 

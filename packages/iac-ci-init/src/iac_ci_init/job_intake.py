@@ -12,6 +12,7 @@ from iac_ci_common import ids, keys, limits, signature
 from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.errors import IacCiError, Problem, SignatureRefused
+from iac_ci_common.granted import SourceGrants
 from iac_ci_common.job_validation.check import check_job
 from iac_ci_common.models.lock import Delivery
 from iac_ci_init.http import KeyReused
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,200}")
 _KEY_SECONDS: Final = 24 * 3600
+
+_SOURCE: Final = "api"
+"""The source of signed jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class JobIntake:
         self._ports = ports
         self._settings = settings
         self._secrets = SharedSecrets(ports.secrets)
+        self._grants = SourceGrants(ports.secrets, settings.sources, settings.former_grants)
         self._acceptance = Acceptance(
             ports.objects, ports.watchdogs, ports.invoker, ports.logger, settings.done_bucket, settings.stack_level
         )
@@ -67,7 +72,7 @@ class JobIntake:
             if key is not None and _KEY.fullmatch(key) is None
             else []
         )
-        job = check_job(request.body, rules(self._settings, "api"), also=problems)
+        job = check_job(request.body, rules(self._settings, _SOURCE, self._grants.of(_SOURCE, now)), also=problems)
         return self._accept(job, self._deliveries(request.body, digest, key, now), now)
 
     def _accept(self, job: Job, deliveries: list[Delivery], now: datetime) -> str:
@@ -82,7 +87,7 @@ class JobIntake:
                 return seen.answer
             # An earlier invocation remembered this request and died before its answer: continue under its run id.
         run_id = deliveries[0].run_id if seen is None else seen.run_id
-        answer = self._acceptance.accept(job, run_id, source="api", now=now).model_dump_json()
+        answer = self._acceptance.accept(job, run_id, source=_SOURCE, now=now).model_dump_json()
         try:
             remembered.answer(deliveries[0].key, answer)
         except IacCiError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from iac_ci_common.environment import check_environment_name
 from iac_ci_common.errors import IacCiError, PreparationFailed
+from iac_ci_common.job_validation.rules import CREDENTIALS
 from iac_ci_common.locations import Location, parse_location
 from iac_ci_common.redaction.secret_values import is_plain_key
 from iac_ci_init.code_source import code_source, permanent
@@ -24,17 +25,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class JobSecrets:
-    """Reads the secrets of one run; ``session_name`` is the name of assumed roles' sessions."""
+    """Reads the secrets of one run."""
 
     job: Job
-    session_name: str
     secrets: Secrets
     parallel: Parallel
     _read: dict[Location, str | PreparationFailed] = field(default_factory=dict, repr=False)
-    _assumed: dict[str, Mapping[str, str] | PreparationFailed] = field(default_factory=dict, repr=False)
 
     def read(self) -> None:
-        """Read every secret and assume every role that the job names, each once, concurrently.
+        """Read every secret that the job names, each once, concurrently.
 
         Permanent failures are kept for ``text`` and ``values``; failures that a retry may repair are raised.
         """
@@ -47,19 +46,12 @@ class JobSecrets:
         if any((source := code_source(job, order)) is not None and source.repository for order in job.orders):
             named |= {text for text in (job.git_token_location, job.git_ssh_key_location) if text is not None}
         locations = sorted({_whole(parse_location(text)) for text in named})
-        roles = sorted({order.assume_role for order in job.orders if order.assume_role is not None})
         texts = self.parallel.run([partial(self._read_one, location) for location in locations])
         self._read = {location: _final(text) for location, text in zip(locations, texts, strict=True)}
-        credentials = self.parallel.run([partial(self._assume_one, role) for role in roles])
-        self._assumed = {role: _final(outcome) for role, outcome in zip(roles, credentials, strict=True)}
 
     def _read_one(self, location: Location) -> str:
         with permanent(f"{location} could not be read"):
             return self.secrets.read(location)
-
-    def _assume_one(self, role: str) -> Mapping[str, str]:
-        with permanent(f"{role} could not be assumed"):
-            return self.secrets.assume(role, session_name=self.session_name)
 
     def values(self, order: Order, problems: list[str]) -> dict[str, str]:
         """Return the values of an order's secrets by their environment variables; add problems to ``problems``.
@@ -80,6 +72,12 @@ class JobSecrets:
                 elif found.setdefault(name, value) != value:
                     problems.append(f"{name} has different values in {origin[name]} and {source}; remove one")
                 origin.setdefault(name, source)
+        if order.assume_role is not None:
+            problems += [
+                f"{name} is set in {origin[name]} and by assume_role; remove one"
+                for name in CREDENTIALS
+                if name in found
+            ]
         return {name: value for name, value in found.items() if name not in order.env_vars}
 
     def keyed(self, order: Order) -> tuple[str, ...] | None:
@@ -102,8 +100,6 @@ class JobSecrets:
             yield text, partial(self._spread, parse_location(text))
         for name, text in order.secrets.items():
             yield text, partial(self._named, name, parse_location(text))
-        if order.assume_role is not None:
-            yield order.assume_role, partial(self._credentials, order.assume_role)
 
     def _spread(self, location: Location) -> dict[str, str]:
         """Return a whole secret: one variable per key of a JSON object, else one named after the end of its path."""
@@ -117,12 +113,6 @@ class JobSecrets:
 
     def _named(self, name: str, location: Location) -> dict[str, str]:
         return {name: self._one(location)}
-
-    def _credentials(self, role: str) -> Mapping[str, str]:
-        credentials = self._assumed[role]
-        if isinstance(credentials, PreparationFailed):
-            raise credentials
-        return credentials
 
     def _one(self, location: Location) -> str:
         text = self.text(location)

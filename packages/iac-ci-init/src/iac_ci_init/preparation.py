@@ -17,15 +17,16 @@ from pydantic import ValidationError
 
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, ConditionFailed, IacCiError, PreparationFailed, SealingFailed
+from iac_ci_common.identity_context import IdentityContext
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import build_rows, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.job import Mask
-from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
-from iac_ci_common.sops import age_recipient
+from iac_ci_common.sops import age_recipient, new_identity
 from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.code_source import CodeSource, code_source, permanent
 from iac_ci_init.job_code import JobCode
@@ -69,10 +70,12 @@ class _Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """One distinct, sealed set of secrets."""
+    """One distinct set of secrets, sealed for an age recipient, and its encrypted identity."""
 
     secrets: bytes
-    identity: bytes | None = None
+    identity: bytes
+    named: bool
+    """Whether the orders name the identity (``sops_key``)."""
 
 
 class _Digests(NamedTuple):
@@ -86,10 +89,16 @@ class Preparer:
     """Prepares accepted runs."""
 
     def __init__(
-        self, ports: PreparationPorts, max_parallel: int, *, own_buckets: frozenset[str] = frozenset()
+        self,
+        ports: PreparationPorts,
+        max_parallel: int,
+        *,
+        stack: str = "iac-ci",
+        own_buckets: frozenset[str] = frozenset(),
     ) -> None:
         """Use ``ports``; ``max_parallel`` is the stack's limit of running orders per run, ``own_buckets`` its own."""
         self._ports = ports
+        self._stack = stack
         self._own_buckets = own_buckets
         self._max_parallel = max_parallel
 
@@ -147,7 +156,7 @@ class Preparer:
         """
         ports = self._ports
         job = stored.job
-        secrets = JobSecrets(job, stored.run_id, ports.secrets, ports.parallel)
+        secrets = JobSecrets(job, ports.secrets, ports.parallel)
         secrets.read()
         code = JobCode(
             job, ports.objects, ports.code_store, ports.repositories, secrets.text, folder, self._own_buckets
@@ -200,14 +209,18 @@ class Preparer:
         identities: Mapping[str, _Identity],
         problems: list[str],
     ) -> dict[int, _Sealed]:
-        """Seal each distinct set of secrets once; return the sealed sets by the orders' indexes."""
+        """Seal each distinct set of secrets once; return the sealed sets by the orders' indexes.
+
+        An order with a role and without secrets gets an empty set, so that a worker of a version before, which does not
+        ask the broker for the role, fails before its first command.
+        """
         by_set: dict[tuple[str, str | None], list[int]] = {}
         for index, order in enumerate(stored.job.orders):
-            if values[index]:
+            if values[index] or order.assume_role is not None:
                 by_set.setdefault((json.dumps(values[index], sort_keys=True), order.sops_key), []).append(index)
+        context = IdentityContext(self._stack, stored.source, stored.run_id)
         calls = [
-            partial(self._seal_one, stored.run_id, text, identities[key] if key is not None else None)
-            for text, key in by_set
+            partial(self._seal_one, context, text, identities[key] if key is not None else None) for text, key in by_set
         ]
         result: dict[int, _Sealed] = {}
         for indexes, answer in zip(by_set.values(), self._ports.parallel.run(calls), strict=True):
@@ -219,15 +232,16 @@ class Preparer:
                 result |= dict.fromkeys(indexes, answer)
         return result
 
-    def _seal_one(self, run_id: str, text: str, identity: _Identity | None) -> _Sealed:
+    def _seal_one(self, context: IdentityContext, text: str, named: _Identity | None) -> _Sealed:
+        """Seal a set for the identity that its orders name, or else for one of its own."""
         sealer = self._ports.sealer
         values: dict[str, str] = json.loads(text)
-        if identity is None:
-            return _Sealed(sealer.seal(values, run_id=run_id))
+        identity = named or _own_identity()
         return _Sealed(
-            sealer.seal(values, run_id=run_id, age_recipient=identity.recipient),
-            # The identity is sealed for the run, because the worker's role can unseal nothing else.
-            sealer.seal({IDENTITY_FIELD: identity.text}, run_id=run_id),
+            sealer.seal(values, run_id=context.run_id, age_recipient=identity.recipient),
+            # The broker decrypts it for the orders of this run only.
+            sealer.encrypt_identity(identity.text, context),
+            named is not None,
         )
 
     def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...] | None, sealed: _Sealed | None) -> str:
@@ -247,13 +261,13 @@ class Preparer:
             mask_never=tuple(mask.never) or None,
             keyed=keyed,
             sealed=sealed is not None,
-            sealed_with_age=sealed is not None and sealed.identity is not None,
+            sealed_with_age=sealed is not None and sealed.named,
+            assumes_role=True if order.assume_role is not None else None,
         )
         files = {MANIFEST_NAME: manifest.to_stored()}
         if sealed is not None:
             files[SEALED_NAME] = sealed.secrets
-            if sealed.identity is not None:
-                files[IDENTITY_NAME] = sealed.identity
+            files[ENCRYPTED_IDENTITY_NAME] = sealed.identity
         buffer = io.BytesIO()
         write(buffer, files)
         archive, key = buffer.getvalue(), keys.package(stored.run_id, num)
@@ -279,6 +293,11 @@ class Preparer:
             self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
             self._ports.runs.record([queued.events[0].model_copy(update=failure)])
+
+
+def _own_identity() -> _Identity:
+    text = new_identity()
+    return _Identity(text, age_recipient(text))
 
 
 def _is_package_of(manifest: Manifest, archive: bytes) -> bool:

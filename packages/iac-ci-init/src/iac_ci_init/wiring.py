@@ -14,6 +14,7 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.clock import SystemClock
+from iac_ci_common.granted import SourceGrants
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
@@ -100,6 +101,7 @@ def event_processor() -> EventProcessor:
             settings().stack_level,
         ),
         webhook_receiver().connections,
+        SourceGrants(_secrets(), settings().sources, settings().former_grants).of,
         settings(),
     )
 
@@ -116,12 +118,13 @@ def preparer() -> Preparer:
             code_store=S3CodeStore(client("s3")),
             repositories=GitRepositories(allow_file=settings().allow_file_repositories, hosts=settings().code_hosts),
             secrets=_secrets(),
-            sealer=SopsSealer(settings().kms_key_arn),
+            sealer=SopsSealer(settings().kms_key_arn, partial(client, "kms")),
             reports=CodeHostReports(_secrets(), hosts=settings().code_hosts),
             parallel=Threads(),
             logger=logger(),
         ),
         settings().max_parallel,
+        stack=settings().stack,
         own_buckets=settings().own_buckets,
     )
 
@@ -139,4 +142,4 @@ def _ledgers() -> DynamoLedgers:
 
 
 def _secrets() -> AwsSecrets:
-    return AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"), partial(client, "sts"))
+    return AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"))

@@ -19,6 +19,7 @@ from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.options import check_path
 from iac_ci_cli.render import summary
 from iac_ci_cli.watch import rows_json, watch_run
+from iac_ci_common.grants import EVERYTHING
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.states import RunState
 from iac_ci_local.cloud import LocalCloud
@@ -87,7 +88,9 @@ def run(
     folder = jobs.code_folder(job, code)
     body = jobs.read_file(job)
     # Checked before anything starts; the location of the code is not known yet.
-    jobs.check(body, Rules(allow_file_repositories=True), code=None if folder is None else jobs.PACKED)
+    jobs.check(
+        body, Rules(grant=EVERYTHING, allow_file_repositories=True), code=None if folder is None else jobs.PACKED
+    )
     secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")

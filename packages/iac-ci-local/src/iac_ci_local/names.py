@@ -69,6 +69,11 @@ class StackNames:
         """Name of the parameter with the repositories that may start jobs."""
         return f"/iac-ci/{self.stack}/connections"
 
+    @property
+    def sources(self) -> str:
+        """Name of the parameters with what each source's jobs may use, without the part at their end."""
+        return f"/iac-ci/{self.stack}/sources"
+
     def role_arn(self, name: str) -> str:
         """Return the ARN of a role by its short name."""
         return f"arn:aws:iam::{self.account}:role/{self.resource(name)}"
@@ -108,7 +113,8 @@ def placeholder_values(
         "webhook_secrets": json.dumps([f"ssm:{names.webhook_secret}"]),
         "secrets_prefix": "/iac-ci/jobs/",
         "secrets_manager_prefix": "iac-ci/jobs/",
-        "secret_allow_list": json.dumps({"*": ["*"]}),
+        "sources": f"ssm:{names.sources}",
+        "former_secret_allow_list": "{}",
         "allow_file_repositories": "true",
         "connections": f"ssm:{names.connections}",
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),

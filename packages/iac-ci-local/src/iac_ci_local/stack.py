@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_common.grants import ANY_SOURCE, PARTS, Grants
 from iac_ci_local.names import StackNames, placeholder_values
 from iac_ci_local.templates import StackFiles, stack_folder
 
@@ -113,6 +114,7 @@ class StackBuilder:
                 *(self._later(self._bucket, name, bucket) for name, bucket in buckets.items()),
                 self._later(self._webhook_secret, secret),
                 self._later(self._connections),
+                *(self._later(self._sources, part) for part in PARTS),
                 self._later(self._dead_letter_queue),
             ]
         )
@@ -246,6 +248,13 @@ class StackBuilder:
     def _connections(self) -> None:
         """Create the empty list of connections."""
         self._client("ssm").put_parameter(Name=self.names.connections, Value="[]", Type="String")
+
+    def _sources(self, part: str) -> None:
+        """Let every source use every secret and role: a local cloud has one user."""
+        everything = Grants(secrets={ANY_SOURCE: ("*",)}, roles={ANY_SOURCE: ("*",)})
+        self._client("ssm").put_parameter(
+            Name=f"{self.names.sources}/{part}", Value=everything.model_dump_json(), Type="String"
+        )
 
     def _outputs(self, stack: LocalStack) -> None:
         """Write the parameter through which the command line finds the stack's resources."""

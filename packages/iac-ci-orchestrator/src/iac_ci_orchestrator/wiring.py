@@ -25,7 +25,7 @@ from iac_ci_vcs.reports import CodeHostReports
 def orchestrator() -> Orchestrator:
     """Return the orchestrator; raise pydantic's ``ValidationError`` if a setting is missing."""
     settings = OrchestratorSettings()
-    secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"), partial(client, "sts"))
+    secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"))
     return Orchestrator(
         OrchestratorPorts(
             clock=SystemClock(),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from iac_ci_common.grants import Grant
     from iac_ci_common.ports import Clock, Logger, Objects, Runs
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.decisions import Decision
@@ -69,12 +70,14 @@ class EventProcessor:
         ports: EventProcessorPorts,
         acceptance: Acceptance,
         connections: Callable[[datetime], Connections],
+        grants: Callable[[str, datetime], Grant],
         settings: TriggerSettings,
     ) -> None:
-        """Use ``ports``; ``connections`` returns the operator's current list."""
+        """Use ``ports``; ``connections`` returns the operator's current list, ``grants`` what a source may use."""
         self._ports = ports
         self._acceptance = acceptance
         self._connections = connections
+        self._grants = grants
         self._settings = settings
 
     def process(self, trigger_id: str) -> None:
@@ -92,7 +95,7 @@ class EventProcessor:
             logger.warning("repository no longer connected; event ignored")
             return
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
-            source = self._source(event, connection)
+            source = self._source(event, connection, now)
             decisions, planned = self._decide(host, stored, source)
             for decision in decisions:
                 if isinstance(decision, Nothing):
@@ -100,15 +103,18 @@ class EventProcessor:
             self._apply(host, event, source, decisions, planned, now)
         logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
 
-    def _source(self, event: HostEvent, connection: Connection) -> Source:
+    def _source(self, event: HostEvent, connection: Connection, now: datetime) -> Source:
         url = parse_address(event.repository)
         if url is None:
             raise PortFailed(f"{event.repository!r:.200} is not the URL of a repository on a code host")
+        name = connection.source or repository_key(event.repository) or ""
         return Source(
             repository=url.clone_url,
             token_location=connection.token_location,
             connection=connection,
-            rules=rules(self._settings, connection.source or repository_key(event.repository) or ""),
+            rules=rules(
+                self._settings, name, self._grants(name, now), own_tokens=frozenset({connection.token_location})
+            ),
         )
 
     def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[list[Decision], Planned]:
@@ -144,7 +150,13 @@ class EventProcessor:
                 self._wake([run_id for run_id in decision.run_ids if _may_be_open(planned.ledger, run_id, now)])
         for run, start in planned.accept:
             self._acceptance.accept(
-                start.job, run.run_id, source=source.rules.source, now=now, ledger=planned.ledger.key
+                start.job,
+                run.run_id,
+                source=source.rules.source,
+                now=now,
+                ledger=planned.ledger.key,
+                job_name=start.job_name,
+                actor=start.actor,
             )
         reports = [partial(host.set_status, decision.status) for decision in decisions if isinstance(decision, Mark)]
         paragraphs = tuple(decision.paragraph for decision in decisions if isinstance(decision, Say))

@@ -35,7 +35,7 @@ class Connection(Shape):
     )
     token_location: SecretLocation = Field(description="Location of the code host's token or app key.")
     source: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$")] | None = Field(
-        None, description="Source of its jobs in the list of allowed secrets; `host/path` if none is given."
+        None, description="Source of its jobs in the lists of secrets and roles; `host/path` if none is given."
     )
 
     branches: Annotated[list[BranchPattern], AfterValidator(check_something_can_match)] | None = Field(
@@ -55,6 +55,8 @@ class Connection(Shape):
         for repository in self.repositories:
             if not repository.startswith("https://") or parse_address(repository) is None:
                 raise ValueError(f"{repository!r:.200} is not the https URL of a repository")
+        if self.source == "api":
+            raise ValueError("has the source api, which is that of signed jobs; choose another name")
         hosts = {(repository_key(repository) or "").partition("/")[0] for repository in self.repositories}
         if self.trusted_accounts and len(hosts) > 1:
             # The same id is another account on another host.

@@ -209,7 +209,7 @@ def _start(
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     base = facts.pull.base_branch if facts.pull is not None else None
-    return [Start(name, sha, intent, job, base, facts.configuration_sha256)]
+    return [Start(name, sha, intent, job, base, facts.configuration_sha256, facts.actor.login)]
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
@@ -334,8 +334,17 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
         else:
             try:
                 job = again(facts, rerun)
-                configuration = facts.configuration_sha256
-                found.append(Start(rerun.job_name, pull.head_sha, intent, job, pull.base_branch, configuration))
+                found.append(
+                    Start(
+                        rerun.job_name,
+                        pull.head_sha,
+                        intent,
+                        job,
+                        pull.base_branch,
+                        facts.configuration_sha256,
+                        facts.actor.login,
+                    )
+                )
             except InputProblems as error:
                 found.append(Say(Paragraph(f"{rerun.run_id} could not be run again:", problems=error.problems)))
     return found or [_say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]

@@ -16,6 +16,7 @@ class Start:
     """Start a job for a commit, once per ``intent``.
 
     ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
+    ``actor`` is the account that starts it.
     """
 
     job_name: str
@@ -24,6 +25,7 @@ class Start:
     job: Job
     base: str | None = None
     configuration: str = ""
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def open_package(
     folder.mkdir(mode=0o700)
     unpack(archive, folder)
     manifest = _manifest(work, folder)
-    secrets = _secrets(manifest, folder, sealer)
+    secrets = _secrets(manifest, folder, rights, sealer)
     if work.urls.code is not None:
         code = workspace.engine / "code.zip"
         rights.use(lambda urls: urls.code, lambda url: objects.fetch(url, code))
@@ -79,16 +79,34 @@ def _manifest(work: Work, folder: Path) -> Manifest:
     return manifest
 
 
-def _secrets(manifest: Manifest, folder: Path, sealer: Sealer) -> dict[str, str]:
-    if not manifest.sealed:
+def _secrets(manifest: Manifest, folder: Path, rights: Rights, sealer: Sealer) -> dict[str, str]:
+    """Return the order's secrets and the credentials of its role, by their variables."""
+    if not manifest.sealed and not manifest.assumes_role:
         return {}
+    if not rights.can_trade:
+        return _secrets_without_ticket(manifest, folder, sealer)
+    begun = rights.begin()
+    values = begun.secrets
+    if values is None and manifest.sealed:
+        values = sealer.unseal(_sealed(folder, SEALED_NAME), run_id=manifest.run_id, age_identity=begun.identity)
+    if manifest.assumes_role and begun.credentials is None:
+        raise PackageUnsafe("the broker gave no credentials of the order's role")
+    return {**(values or {}), **(begun.credentials or {})}
+
+
+def _secrets_without_ticket(manifest: Manifest, folder: Path, sealer: Sealer) -> dict[str, str]:
+    """Return the secrets of an order that a version before tickets started: only this worker's role may unseal them."""
+    identity = None
+    if manifest.sealed_with_age:
+        unsealed = sealer.unseal(_sealed(folder, IDENTITY_NAME), run_id=manifest.run_id)
+        identity = unsealed.get(IDENTITY_FIELD)
+    return sealer.unseal(_sealed(folder, SEALED_NAME), run_id=manifest.run_id, age_identity=identity)
+
+
+def _sealed(folder: Path, name: str) -> bytes:
     try:
-        identity = None
-        if manifest.sealed_with_age:
-            sealed_identity = (folder / IDENTITY_NAME).read_bytes()
-            identity = sealer.unseal(sealed_identity, run_id=manifest.run_id)[IDENTITY_FIELD]
-        return sealer.unseal((folder / SEALED_NAME).read_bytes(), run_id=manifest.run_id, age_identity=identity)
-    except (OSError, KeyError) as error:
+        return (folder / name).read_bytes()
+    except OSError as error:
         raise PackageUnsafe("the sealed secrets are missing from the package") from error
 
 

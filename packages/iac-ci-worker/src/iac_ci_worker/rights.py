@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from iac_ci_common.models.trade import TradeAnswer
+    from iac_ci_common.models.trade import BegunOrder, TradeAnswer
     from iac_ci_common.models.work import BuildOrder, WorkUrls
     from iac_ci_common.ports import Broker, Clock, Logger
 
@@ -112,7 +112,29 @@ class Rights:
                 attempt += 1
                 url = None
 
-    def trade(self, *, log_bytes: int | None = None, result_bytes: int | None = None) -> TradeAnswer:
+    def begin(self) -> BegunOrder:
+        """Trade for what the order begins with, after the claim.
+
+        Raises ``TradeRefused``, and ``PortFailed`` without an answer or with the reason why it cannot begin.
+        """
+        attempt = 0
+        while True:
+            begun = self._renew(begins=True).begun
+            if begun is not None:
+                break
+            # While a stack is deployed, the broker may still be of the version before.
+            pause = _pause(attempt)
+            if not self._may_wait(pause):
+                raise PortFailed("the broker is of a version that does not unseal")
+            self._wait(pause)
+            attempt += 1
+        if begun.failure is not None:
+            raise PortFailed(begun.failure)
+        return begun
+
+    def trade(
+        self, *, log_bytes: int | None = None, result_bytes: int | None = None, begins: bool = False
+    ) -> TradeAnswer:
         """Trade once; raise ``TradeRefused``, or ``PortFailed`` without an answer."""
         if self._ticket is None:
             raise TradeRefused("the order was started by a version without tickets", refusal=Refusal.UNKNOWN)
@@ -127,6 +149,7 @@ class Rights:
                     ticket=self._ticket,
                     next_sha256=digest(self._next),
                     execution=self.execution,
+                    begins=begins,
                     log_bytes=log_bytes,
                     result_bytes=result_bytes,
                 )
@@ -139,12 +162,14 @@ class Rights:
             self.stop = answer.stop
             return answer
 
-    def _renew(self, *, log_bytes: int | None = None, result_bytes: int | None = None) -> TradeAnswer:
+    def _renew(
+        self, *, log_bytes: int | None = None, result_bytes: int | None = None, begins: bool = False
+    ) -> TradeAnswer:
         """Trade until there is an answer, or until the worker may no longer report."""
         attempt = 0
         while True:
             try:
-                return self.trade(log_bytes=log_bytes, result_bytes=result_bytes)
+                return self.trade(log_bytes=log_bytes, result_bytes=result_bytes, begins=begins)
             except TradeRefused:
                 raise
             except IacCiError as error:

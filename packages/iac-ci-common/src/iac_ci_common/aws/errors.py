@@ -35,6 +35,7 @@ _THROTTLED: Final = frozenset(
         "InternalServerError",
         "InternalError",
         "InternalFailure",
+        "KMSInternalException",
         "ServiceException",
         "LimitExceededException",
         "ExecutionLimitExceeded",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
 from iac_ci_common.errors import Problem
+from iac_ci_common.grants import NOTHING, Grant, own_folder
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, target
@@ -22,7 +22,7 @@ from iac_ci_common.validation_messages import OWN_DEPENDENCY, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator
 
     from iac_ci_common.locations import Location
 
@@ -49,12 +49,15 @@ DEFAULT_SECRETS_PREFIX: Final = "/iac-ci/jobs/"
 class Rules:
     """Limits of this stack; ``source`` is the origin of the job: ``api`` or a code host's repository.
 
-    ``own_buckets`` are those of the stack, of which a job may name code archives only.
+    ``grant`` is what the source's jobs may use beside the secrets of its own folder. ``own_tokens`` are locations that
+    the operator set for the source's code host: the engine itself adds them to jobs. ``own_buckets`` are those of the
+    stack, of which a job may name code archives only.
     """
 
     source: str = "api"
     secrets_prefix: str = DEFAULT_SECRETS_PREFIX
-    allow_list: Mapping[str, Sequence[str]] = field(default_factory=lambda: {"*": ["*"]})
+    grant: Grant = NOTHING
+    own_tokens: frozenset[str] = frozenset()
     allow_file_repositories: bool = False
     own_buckets: frozenset[str] = frozenset()
 
@@ -83,7 +86,7 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
         yield Problem("commit_hash", "needs a git_repo")
     for where in ("git_token_location", "git_ssh_key_location"):
         location = getattr(job, where)
-        if location is not None:
+        if location is not None and location not in rules.own_tokens:
             yield from _location_problems(where, location, rules)
     if job.git_token_location is not None and (job.pr_number or job.issue_number or job.commit_status):
         tokens = _tokens(job.git_token_location, rules)
@@ -129,6 +132,10 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
     for fields, message in order_findings(order):
         yield Problem(".".join((path, *fields)), message)
     yield from _code_problems(path, job, order, rules)
+    if order.assume_role is not None and not rules.grant.allows_role(order.assume_role):
+        yield Problem(
+            f"{path}.assume_role", f"is not on this stack's list of roles that jobs from {rules.source} may use"
+        )
     named = [
         *((f"{path}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
         *((f"{path}.secret_manager_paths[{number}]", entry) for number, entry in enumerate(order.secret_manager_paths)),
@@ -203,16 +210,19 @@ def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[
 
 
 def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Problem]:
-    """Check that a job may name a secret: by the stack's prefix, then by the list for the job's source."""
+    """Check that a job may name a secret: by the stack's prefix, then by what its source is granted."""
     secret = parse_location(location)
     prefix = _prefix(secret, rules)
     # A full ARN is refused too, because its name does not begin with the prefix.
     if not secret.name.startswith(prefix):
         yield Problem(where, f"does not begin with {prefix}, the prefix of this stack's secrets for jobs")
         return
-    patterns = [*rules.allow_list.get(rules.source, ()), *rules.allow_list.get("*", ())]
-    if not any(fnmatchcase(secret.name.removeprefix(prefix), pattern) for pattern in patterns):
-        yield Problem(where, f"is not on this stack's list of secrets that jobs from {rules.source} may name")
+    if not rules.grant.allows_secret(secret.name.removeprefix(prefix), rules.source):
+        yield Problem(
+            where,
+            f"is not on this stack's list of secrets that jobs from {rules.source} may name; without an entry there "
+            f"they may name those below {prefix}{own_folder(rules.source)}",
+        )
 
 
 def _tokens(location: str, rules: Rules) -> str:

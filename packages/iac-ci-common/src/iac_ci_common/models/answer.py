@@ -44,6 +44,8 @@ class StoredJob(StoredShape):
     source: str
     job: AcceptedJob
     stack_level: int = Field(1, ge=1, description="Level of the version that accepted the job.")
+    job_name: str | None = Field(None, description="Name of the configured job; None for a signed job.")
+    actor: str | None = Field(None, description="Account on the code host that started the job; None for a signed job.")
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
 
     @field_validator("job", mode="before")

@@ -11,14 +11,18 @@ SEALED_NAME = "secrets.sops.json"
 IDENTITY_NAME = "identity.sops.json"
 
 IDENTITY_FIELD = "identity"
-"""Name of the value that holds the sealed age identity."""
+"""Name of the value that holds the sealed age identity in ``identity.sops.json``, which versions before wrote."""
+
+ENCRYPTED_IDENTITY_NAME = "identity.kms"
 
 
 class Manifest(StoredShape):
     """The order as the worker needs it, without secrets.
 
-    The archive also has ``secrets.sops.json`` (if ``sealed``) and, if the order names an age key,
-    ``identity.sops.json``: that key, sealed under the stack's KMS key with the run as encryption context.
+    The archive also has, if ``sealed``, ``secrets.sops.json``, which is sealed for an age recipient, and
+    ``identity.kms``: the recipient's identity, encrypted under the stack's KMS key with stack, source and run as
+    encryption context. Versions before sealed ``secrets.sops.json`` under the key itself, or put the identity that an
+    order named into ``identity.sops.json``, sealed so.
     """
 
     run_id: RunId
@@ -35,8 +39,11 @@ class Manifest(StoredShape):
     )
     sealed: bool = False
     sealed_with_age: bool = False
+    assumes_role: bool | None = Field(
+        None, description="True if the broker assumes the order's role when it starts; otherwise None."
+    )
 
     def to_stored(self) -> bytes:
         """Return the JSON, without the newer fields that are None: workers of the first version refuse these fields."""
-        absent = {name for name in ("mask_also", "mask_never", "keyed") if getattr(self, name) is None}
+        absent = {name for name in ("mask_also", "mask_never", "keyed", "assumes_role") if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

@@ -37,6 +37,9 @@ class RunRow(StoredShape):
     trace_id: TraceId
     flow_id: str
     username: Name
+    source: str | None = Field(None, description="Source of the job; None in the row of a version before.")
+    job_name: str | None = Field(None, description="Name of the configured job, or the flow label of a signed job.")
+    actor: str | None = Field(None, description="Who started the run: the account on the code host, or the username.")
     order_count: int
     stack_level: int = Field(
         1, ge=1, description="Level that the run was accepted under: what a version before may not be able to end."
@@ -75,6 +78,9 @@ class OrderRow(StoredShape):
     package_sha256: Sha256 | None = Field(
         None,
         description="Digest of `exec.zip`; None in the row of a version before, or of a run that was not prepared.",
+    )
+    assume_role: str | None = Field(
+        None, description="Role that the broker assumes when the order starts; None in the row of a version before."
     )
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(

@@ -26,6 +26,9 @@ class Trade(StoredShape):
     execution: str = Field(
         max_length=256, description="The worker, as its claim names it; Lambda may start two for one dispatch."
     )
+    begins: bool = Field(
+        False, description="The worker has claimed the order and begins it: it needs its secrets and its role."
+    )
     log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
     result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
 
@@ -50,6 +53,21 @@ AnyRefusal = Annotated[Refusal | str, Field(union_mode="left_to_right")]
 """A refusal; a text if a newer version wrote one that this version does not know."""
 
 
+class BegunOrder(StoredShape):
+    """What an order begins with. The worker keeps it in memory and masks every value."""
+
+    identity: str | None = Field(None, repr=False, description="Age identity that the sealed secrets are for.")
+    secrets: dict[str, str] | None = Field(
+        None, repr=False, description="The secrets of a package of a version before, which has no identity."
+    )
+    credentials: dict[str, str] | None = Field(
+        None, repr=False, description="Variables with the credentials of the order's role, valid for one hour."
+    )
+    failure: str | None = Field(
+        None, description="Why the order cannot begin, in plain words; then nothing else is set."
+    )
+
+
 class TradeAnswer(StoredShape):
     """The broker's answer: the order's terms and rights of minutes, or a refusal.
 
@@ -64,6 +82,7 @@ class TradeAnswer(StoredShape):
     urls: WorkUrls | None = None
     package_sha256: Sha256 | None = Field(None, description="Digest that the package must have.")
     code_sha256: Sha256 | None = Field(None, description="Digest that the code must have.")
+    begun: BegunOrder | None = Field(None, description="What an order begins with, if the trade asked for it.")
     stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
 
 

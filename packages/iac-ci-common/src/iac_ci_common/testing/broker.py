@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import TYPE_CHECKING
 
-from iac_ci_common.models.trade import Refusal, TradeAnswer
+from iac_ci_common import keys
+from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, IDENTITY_FIELD, IDENTITY_NAME, SEALED_NAME
+from iac_ci_common.models.trade import BegunOrder, Refusal, TradeAnswer
+from iac_ci_common.sessions import Session
 from iac_ci_common.states import OPEN
+from iac_ci_common.testing.doubles import MemorySealer, MemoryTargetRoles
 from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls, url_seconds
 
 if TYPE_CHECKING:
+    from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.trade import Trade
     from iac_ci_common.ports import Clock, Objects, Runs
 
@@ -17,9 +25,11 @@ if TYPE_CHECKING:
 class MemoryBroker:
     """Trades the tickets of rows in memory. It looks at no claim: one worker has each order here."""
 
-    def __init__(self, runs: Runs, objects: Objects, clock: Clock) -> None:
-        """Serve the orders of ``runs`` with URLs of ``objects``."""
+    def __init__(self, runs: Runs, objects: Objects, clock: Clock, *, stack: str = "iac-ci") -> None:
+        """Serve the orders of ``runs`` with URLs of ``objects``; ``MemorySealer`` has sealed their packages."""
         self._runs, self._objects, self._clock = runs, objects, clock
+        self._stack = stack
+        self._sealer, self.roles = MemorySealer(), MemoryTargetRoles()
         self._chains: dict[tuple[str, str, str], tuple[str | None, str]] = {}
         self.trades: list[Trade] = []
 
@@ -52,5 +62,22 @@ class MemoryBroker:
             ),
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
+            begun=self._begin(run, order) if trade.begins else None,
             stop=f"the run was stopped: {run.stop_reason}" if run.stop_reason else None,
         )
+
+    def _begin(self, run: RunRow, order: OrderRow) -> BegunOrder:
+        with zipfile.ZipFile(io.BytesIO(self._objects.get(keys.package(order.run_id, order.order_num)))) as package:
+            files = {name: package.read(name) for name in package.namelist()}
+        identity, secrets = None, None
+        if ENCRYPTED_IDENTITY_NAME in files:
+            context = IdentityContext(self._stack, run.source or "", run.run_id)
+            identity = self._sealer.decrypt_identity(files[ENCRYPTED_IDENTITY_NAME], context)
+        elif IDENTITY_NAME in files:
+            identity = self._sealer.unseal(files[IDENTITY_NAME], run_id=run.run_id)[IDENTITY_FIELD]
+        elif SEALED_NAME in files:
+            secrets = self._sealer.unseal(files[SEALED_NAME], run_id=run.run_id)
+        credentials = None
+        if order.assume_role is not None:
+            credentials = dict(self.roles.assume(order.assume_role, Session(f"{run.run_id}-{order.order_num}")))
+        return BegunOrder(identity=identity, secrets=secrets, credentials=credentials)

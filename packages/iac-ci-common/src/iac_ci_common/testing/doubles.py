@@ -12,7 +12,9 @@ from iac_ci_common.locations import Location, parse_location
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from iac_ci_common.identity_context import IdentityContext
     from iac_ci_common.models.work import BuildOrder, Work
+    from iac_ci_common.sessions import Session
 
 T = TypeVar("T")
 
@@ -144,20 +146,46 @@ class MemorySecrets:
             raise NotFound(f"{whole} does not exist")
         return self.values[whole]
 
-    def assume(self, role_arn: str, *, session_name: str) -> Mapping[str, str]:
+
+class MemoryTargetRoles:
+    """Records the sessions of assumed roles."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.sessions: list[tuple[str, Session]] = []
+
+    def assume(self, role_arn: str, session: Session) -> Mapping[str, str]:
         """Return credentials that contain the role's name."""
+        self.sessions.append((role_arn, session))
         return {
             "AWS_ACCESS_KEY_ID": "ASIAMEMORY",
             "AWS_SECRET_ACCESS_KEY": f"secret-of-{role_arn}",
-            "AWS_SESSION_TOKEN": f"token-of-{session_name}",
+            "AWS_SESSION_TOKEN": f"token-of-{session.name}",
         }
 
 
 class MemorySealer:
-    """Marks values as sealed for one run, without cryptography."""
+    """Marks values as sealed for one run, and identities as encrypted for their context, without cryptography."""
+
+    def encrypt_identity(self, identity: str, context: IdentityContext) -> bytes:
+        """Return an identity that only the same context decrypts."""
+        return json.dumps({"identity": identity, "context": context.as_kms()}).encode().hex().encode()
+
+    def decrypt_identity(self, encrypted: bytes, context: IdentityContext) -> str:
+        """Return the identity; raise ``SealingFailed`` for another context."""
+        try:
+            content = json.loads(bytes.fromhex(encrypted.decode()))
+        except ValueError as error:
+            raise SealingFailed("the identity is not encrypted", run_id=context.run_id) from error
+        if content["context"] != context.as_kms():
+            raise SealingFailed("the identity was encrypted for another run", run_id=context.run_id)
+        return str(content["identity"])
 
     def seal(self, values: Mapping[str, str], *, run_id: str, age_recipient: str | None = None) -> bytes:
-        """Return values that only the same run (and an identity, if there was a recipient) unseals."""
+        """Return values that only the same run (and an identity, if there was a recipient) unseals.
+
+        Without a recipient the values are sealed as versions before did.
+        """
         return json.dumps({"run": run_id, "age": age_recipient, "values": dict(values)}).encode().hex().encode()
 
     def unseal(self, sealed: bytes, *, run_id: str, age_identity: str | None = None) -> dict[str, str]:
