@@ -1,5 +1,7 @@
 """Keeps the default that the version before had for secrets, for one version, and warns about lists without sources.
 
+It also warns about patterns that matched more in the version before, where ``*`` matched slashes too.
+
 The version before let every source use every secret below the prefix unless ``secret_allow_list`` was set. A stack that
 was deployed so, and whose variables still have no list, keeps ``{"*": ["*"]}``. A new stack grants nothing.
 """
@@ -31,24 +33,34 @@ def with_kept_default(variables: dict[str, Any], outputs: dict[str, Any] | None)
     return {**variables, SECRETS: EVERYTHING}
 
 
-def warnings(variables: dict[str, Any]) -> list[str]:
-    """Return a line for each list that lets every source use everything."""
+def warnings(variables: dict[str, Any], outputs: dict[str, Any] | None) -> list[str]:
+    """Return a line for each list that lets every source use everything, and for patterns that match less now."""
     found = []
     if variables.get(SECRETS) == EVERYTHING:
         found.append("every source may use every secret below secrets_prefix: name the sources in secret_allow_list")
     if variables.get("target_role_arns") and variables.get(ROLES) is None and f"TF_VAR_{ROLES}" not in os.environ:
         found.append("every source may use every role of target_role_arns: name the sources in role_allow_list")
-    return [f"Warning: {line}. The next version grants nothing by default." for line in found]
+    lines = [f"Warning: {line}. The next version grants nothing by default." for line in found]
+    narrowed = _narrowed(variables) if outputs is not None and "open_lists" not in outputs else []
+    if narrowed:
+        lines.append(f"Warning: * no longer matches a slash in secret_allow_list; ** does: {', '.join(narrowed)}.")
+    return lines
+
+
+def _narrowed(variables: dict[str, Any]) -> list[str]:
+    patterns = {pattern for entry in variables.get(SECRETS, {}).values() for pattern in entry}
+    return sorted(pattern for pattern in patterns if "*" in pattern and "**" not in pattern and pattern != "*")
 
 
 def main() -> None:
     """Read the variables from standard input and write them to standard output, the warnings to standard error."""
     variables = json.load(sys.stdin)
     try:
-        variables = with_kept_default(variables, deployed(sys.argv[1]))
+        outputs = deployed(sys.argv[1])
     except (ClientError, BotoCoreError) as error:
         sys.exit(f"deploy: the outputs of the stack cannot be read: {error}")
-    sys.stderr.writelines(f"{line}\n" for line in warnings(variables))
+    variables = with_kept_default(variables, outputs)
+    sys.stderr.writelines(f"{line}\n" for line in warnings(variables, outputs))
     sys.stdout.write(json.dumps(variables, indent=2, sort_keys=True) + "\n")
 
 

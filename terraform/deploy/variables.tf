@@ -165,7 +165,7 @@ variable "secrets_prefix" {
 }
 
 variable "secret_allow_list" {
-  description = "The secrets that the jobs of each source may use, beside those below secrets_prefix in the source's own folder: maps a source (a repository as host/path, api, or * for any source without an entry of its own) to patterns below secrets_prefix."
+  description = "The secrets that the jobs of each source may use, beside those below secrets_prefix in the source's own folder: maps a source (a repository as host/path, api, or * for any source without an entry of its own) to patterns below secrets_prefix, in which * does not match a slash and ** does."
   type        = map(list(string))
   default     = {}
 
@@ -178,6 +178,15 @@ variable "secret_allow_list" {
       )
     ])
     error_message = "secret_allow_list: a source is api, *, a repository as host/path in lower case without .git, or the source of a connection."
+  }
+
+  validation {
+    # The language of .iac-ci.yml, without its sets and escapes, which no name of a secret needs.
+    condition = alltrue([
+      for pattern in flatten(values(var.secret_allow_list)) :
+      can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern))
+    ])
+    error_message = "secret_allow_list: a pattern has letters, digits, _ + = , . @ : - and the characters / * ? and ! (first) of patterns; ** must be alone between slashes, as in network/**."
   }
 }
 
@@ -194,6 +203,15 @@ variable "role_allow_list" {
       )
     ])
     error_message = "role_allow_list: a source is api, *, a repository as host/path in lower case without .git, or the source of a connection."
+  }
+
+  validation {
+    # The language of .iac-ci.yml, without its sets and escapes, which no name of a role needs.
+    condition = alltrue([
+      for pattern in flatten(values(var.role_allow_list == null ? {} : var.role_allow_list)) :
+      can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern))
+    ])
+    error_message = "role_allow_list: a pattern has letters, digits, _ + = , . @ : - and the characters / * ? and ! (first) of patterns; ** must be alone between slashes, as in network/**."
   }
 }
 

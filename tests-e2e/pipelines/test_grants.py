@@ -65,6 +65,23 @@ def test_a_list_in_the_environment_is_one_that_is_set(grants: Any, monkeypatch: 
     ],
 )
 def test_lists_without_sources_are_warned_about(grants: Any, variables: Any, warned: list[str]) -> None:
-    found = grants.warnings(variables)
+    found = grants.warnings(variables, None)
     assert len(found) == len(warned)
     assert all(name in line for name, line in zip(warned, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "patterns", "named"),
+    [
+        (BEFORE, ["network/*", "a*", "network/**", "token", "*"], "a*, network/*"),
+        (BEFORE, ["network/**", "token"], None),
+        ({"open_lists": []}, ["network/*"], None),
+        (None, ["network/*"], None),
+    ],
+    ids=["version before", "deep", "this version", "new"],
+)
+def test_patterns_that_matched_slashes_before_are_warned_about(
+    grants: Any, outputs: Any, patterns: list[str], named: str | None
+) -> None:
+    found = grants.warnings({"secret_allow_list": {"api": patterns}}, outputs)
+    assert [line.rpartition(": ")[2] for line in found] == ([f"{named}."] if named else [])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iac_ci_common.encoded_names import encode
+from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.grants import EVERYTHING, Grant, Grants, own_folder, part_of
 
 NAMES = st.text(max_size=90) | st.from_regex(r"[a-c_/.0-9-]{1,90}", fullmatch=True)
@@ -52,8 +53,43 @@ def test_a_sources_folder_is_reached_by_no_general_pattern() -> None:
     assert Grant().allows_secret(name, "other")
     assert not EVERYTHING.allows_secret(name, "one")
     assert not Grant(("*",)).allows_secret("sources/onemore/token", "one")
+    assert not Grant(("**", "*/other/*")).allows_secret(name, "one")
     assert Grant(("sources/other/*",)).allows_secret(name, "one")
+    assert not Grant(("sources/**", "!sources/other/**")).allows_secret(name, "one")
     assert EVERYTHING.allows_secret("token", "one")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "name", "allowed"),
+    [
+        (["team/*"], "team/token", True),
+        (["team/*"], "team/admin/token", False),
+        (["team/**"], "team/admin/token", True),
+        (["team*"], "teams/token", False),
+        (["team"], "team/token", False),
+        (["*/token"], "team/token", True),
+        (["*/token"], "team/admin/token", False),
+        (["**"], "team/admin/token", True),
+        (["*"], "team/admin/token", True),
+        (["*", "!team/admin/**"], "team/admin/token", False),
+        (["*", "!team/admin/**"], "team/token", True),
+        (["!team/**"], "other", False),
+        ([], "token", False),
+    ],
+)
+def test_a_star_of_a_pattern_does_not_cross_a_slash(patterns: list[str], name: str, allowed: bool) -> None:
+    assert Grant(secrets=tuple(patterns)).allows_secret(name, "one") == allowed
+    arn = f"arn:aws:iam::210987654321:role/{name}"
+    roles = tuple(p if p in {"*", "**"} else p.replace("!", "!arn:aws:iam::*:role/") if p[0] == "!"
+                  else f"arn:aws:iam::*:role/{p}" for p in patterns)  # fmt: skip
+    assert Grant(roles=roles).allows_role(arn) == allowed
+
+
+@pytest.mark.parametrize("pattern", ["", "!", "team**", "a/**b", "[", "team\\"])
+def test_a_pattern_that_is_not_valid_is_no_grant(pattern: str) -> None:
+    for entries in ({"secrets": {"one": [pattern]}}, {"roles": {"one": [pattern]}}):
+        with pytest.raises(StoredUnreadable, match="one"):
+            Grants.from_stored(entries)
 
 
 @given(st.text(max_size=20))

@@ -303,6 +303,16 @@ def test_a_sources_own_entry_replaces_the_one_for_all():
     assert asked.post(order(assume_role=ROLE))[0] == 400
 
 
+def test_a_wide_pattern_of_secrets_or_roles_does_not_cross_a_slash():
+    asked = with_sources(secrets={"api": ["team-a/*"]}, roles={"api": ["arn:aws:iam::210987654321:role/*"]})
+    for allowed, secret, role in (
+        (202, "team-a/x", ROLE),
+        (400, "team-a/admin/x", ROLE.replace("role/", "role/admin/")),
+    ):
+        assert asked.post(order(secrets={"A": f"ssm:/iac-ci/jobs/{secret}"}))[0] == allowed
+        assert asked.post(order(assume_role=role))[0] == allowed
+
+
 def test_without_the_lists_no_job_is_accepted():
     asked = Asked(sources=SOURCES)
     assert asked.post(JOB)[0] >= 500

@@ -340,6 +340,32 @@ run "sources_that_no_job_has_and_roles_that_are_not_named_are_refused" {
   expect_failures = [var.secret_allow_list, var.role_allow_list, var.tagged_role_arns]
 }
 
+run "patterns_that_are_not_valid_are_refused" {
+  command = plan
+
+  variables {
+    secret_allow_list = { api = ["network**"] }
+    role_allow_list   = { api = ["arn:aws:iam::210987654321:role/**deployer"] }
+  }
+
+  expect_failures = [var.secret_allow_list, var.role_allow_list]
+}
+
+run "patterns_of_every_kind_are_accepted" {
+  command = plan
+
+  variables {
+    target_role_arns  = ["arn:aws:iam::210987654321:role/deployer"]
+    secret_allow_list = { api = ["*", "**", "network", "network/*", "network/**", "**/a?b", "*a*b*/c", "!network/**", "iac_ci+x=y@z"] }
+    role_allow_list   = { api = ["arn:aws:iam::*:role/iac-ci/*", "!arn:aws:iam::210987654321:role/**"], "*" = [] }
+  }
+
+  assert {
+    condition     = length(local.open_lists) == 0
+    error_message = "Only the entry * is for every source."
+  }
+}
+
 run "what_would_be_dangerous_is_refused" {
   command = plan
   variables {

@@ -13,7 +13,7 @@ from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.failures import write_failure, write_problems
 from iac_ci_cli.kinds import Kind  # noqa: TC001 - typer reads it when it runs
-from iac_ci_cli.options import AsJson, CloudAccount, IsLocal, StackName, check_path
+from iac_ci_cli.options import AsJson, CloudAccount, IsLocal, StackName, check_path, check_patterns
 from iac_ci_cli.progress import progress
 from iac_ci_cli.text import plain, write
 from iac_ci_cli.validation import Report
@@ -113,7 +113,10 @@ def validate(
         str, typer.Option(help="Where the stack keeps the secrets of jobs.")
     ] = DEFAULT_SECRETS_PREFIX,
     allow_secret: Annotated[
-        list[str] | None, typer.Option(help="Pattern of secrets below the prefix that jobs may name; by default all.")
+        list[str] | None,
+        typer.Option(
+            help="Pattern of secrets below the prefix that jobs may name; by default all.", callback=check_patterns
+        ),
     ] = None,
     source: Annotated[
         str, typer.Option(help="Source of the job on the stack: api, or the repository as host/path.")

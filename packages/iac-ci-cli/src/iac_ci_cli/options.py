@@ -10,6 +10,7 @@ import typer
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common import ids
+from iac_ci_common.globs import check_pattern
 
 DEFAULT_STACK: Final = "iac-ci"
 
@@ -59,6 +60,16 @@ def check_path(value: str | Path) -> Path:
     if "\0" in str(value):
         raise typer.BadParameter("contains a NUL character, which no path has")
     return Path(value)
+
+
+def check_patterns(values: list[str] | None) -> list[str] | None:
+    """Return patterns of secrets; raise ``typer.BadParameter`` for one that is not valid."""
+    for value in values or ():
+        try:
+            check_pattern(value)
+        except ValueError as error:
+            raise typer.BadParameter(f"{value[:60]!r} {error}") from None
+    return values
 
 
 RunId = Annotated[str, typer.Argument(help="The run's id.", callback=check_run)]

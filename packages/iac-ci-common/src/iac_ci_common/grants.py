@@ -2,18 +2,21 @@
 
 A source is a repository (``host/path``, or the ``source`` of its connection) or ``api``. Its own entry of a list
 replaces the list's entry ``*``. Without any entry it has the secrets below its own folder, and nothing else.
+
+An entry is a list of patterns in the language of ``.iac-ci.yml`` (``globs``): ``*`` does not match a slash, ``**``
+does. A pattern that is only ``*`` matches every name, because lists of versions before grant everything with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from iac_ci_common.encoded_names import encode
+from iac_ci_common.globs import check_pattern, matches
 from iac_ci_common.models.base import StoredShape
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ SOURCES_FOLDER: Final = "sources/"
 
 _MAX_FOLDER_NAME: Final = 200
 
+_EVERY_NAME: Final = "**"
+
+_Pattern = Annotated[str, AfterValidator(check_pattern)]
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -38,18 +45,23 @@ class Grant:
     def allows_secret(self, name: str, source: str) -> bool:
         """Return whether jobs from ``source`` may use the secret with this name below the prefix.
 
-        Another source's folder is reached only by a pattern that begins with ``sources/``.
+        Another source's folder is reached only by a pattern that begins with ``sources/``, and exclusions always count.
+        Raises ``ValueError`` for a pattern that is not valid.
         """
         if name.startswith(own_folder(source)):
             return True
         patterns = self.secrets
         if name.startswith(SOURCES_FOLDER):
-            patterns = tuple(pattern for pattern in patterns if pattern.startswith(SOURCES_FOLDER))
-        return any(fnmatchcase(name, pattern) for pattern in patterns)
+            patterns = tuple(pattern for pattern in patterns if pattern.startswith((SOURCES_FOLDER, "!")))
+        return _includes(patterns, name)
 
     def allows_role(self, arn: str) -> bool:
-        """Return whether jobs may use the role."""
-        return any(fnmatchcase(arn, pattern) for pattern in self.roles)
+        """Return whether jobs may use the role. Raise ``ValueError`` for a pattern that is not valid."""
+        return _includes(self.roles, arn)
+
+
+def _includes(patterns: Sequence[str], name: str) -> bool:
+    return matches([_EVERY_NAME if pattern == "*" else pattern for pattern in patterns], name)
 
 
 NOTHING: Final = Grant()
@@ -62,10 +74,10 @@ EVERYTHING: Final = Grant(secrets=("*",), roles=("*",))
 class Grants(StoredShape):
     """The operator's lists, or the part of them that one parameter has."""
 
-    secrets: dict[str, tuple[str, ...]] = Field(
+    secrets: dict[str, tuple[_Pattern, ...]] = Field(
         default_factory=dict, description="Patterns of secrets below the prefix, by source; `*` for any other source."
     )
-    roles: dict[str, tuple[str, ...]] = Field(
+    roles: dict[str, tuple[_Pattern, ...]] = Field(
         default_factory=dict, description="Patterns of ARNs of roles, by source; `*` for any other source."
     )
     tagged: tuple[str, ...] = Field((), description="Roles whose sessions carry session tags and a source identity.")

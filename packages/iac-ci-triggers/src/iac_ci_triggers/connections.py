@@ -13,10 +13,10 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError, model_validator
 
 from iac_ci_common.errors import PortFailed
+from iac_ci_common.globs import check_pattern, check_something_can_match, matches
 from iac_ci_common.locations import SecretLocation
 from iac_ci_common.models.base import Shape
 from iac_ci_common.validation_messages import message
-from iac_ci_triggers.globs import check_pattern, check_something_can_match, matches
 from iac_ci_vcs.address import parse_address
 
 MAX_CONNECTIONS: Final = 1000

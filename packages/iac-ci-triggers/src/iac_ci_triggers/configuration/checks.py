@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
+from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
@@ -24,7 +25,6 @@ from iac_ci_triggers.configuration.templates import (
     substitute,
     template_problems,
 )
-from iac_ci_triggers.globs import check_path_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import limits
 from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.globs import Paths, escape
 from iac_ci_common.models.job import Order
 from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute, variable
-from iac_ci_triggers.globs import Paths, escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

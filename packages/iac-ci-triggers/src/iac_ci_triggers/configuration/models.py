@@ -21,12 +21,12 @@ from pydantic import (
 
 from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
+from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 from iac_ci_common.models.job import Command, ExecutionTarget, Mask, Payload, RoleArn, Text
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
-from iac_ci_triggers.globs import check_path_pattern, check_pattern, check_something_can_match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iac_ci_common.globs import Paths, matches
 from iac_ci_triggers.configuration.expansion import LeftOut, concerned, copies
-from iac_ci_triggers.globs import Paths, matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

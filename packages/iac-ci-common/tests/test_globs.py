@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iac_ci_triggers.globs import (
+from iac_ci_common.globs import (
     Paths,
     check_path_pattern,
     check_pattern,
