@@ -199,6 +199,8 @@ class Checks:
         self._present[place] = trade.next_sha256
         if begun.claimed_by is not None and begun.claimed_by != trade.execution:
             self._broken("after the claim only its chain is served", f"{about}: the claim is of {begun.claimed_by}")
+        if answer.begun is not None and begun.claimed_by is None:
+            self._broken("no order begins before its claim", about)
         if begun.stop_asked and answer.stop is None:
             self._broken("a wish to stop reaches the worker", about)
         own = {

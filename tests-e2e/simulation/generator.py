@@ -49,7 +49,8 @@ class WorldPlan:
     ``watchdogs_die_at`` is when every execution of the watchdog ends before its time (seconds), or None. ``chance`` is
     the seed of what is decided during the play. ``session_ends`` is the chance that the session that signed a worker's
     URL has ended when it uses it, ``replays`` the chance that a person shows a ticket that was traded; with ``stop``,
-    who cancels asks running commands to stop too.
+    who cancels asks running commands to stop too. ``early_begins`` is the chance that a person shows the ticket of a
+    build and asks for what its order begins with, perhaps before the build has claimed it.
     """
 
     submissions: Mapping[str, Submission]
@@ -61,6 +62,7 @@ class WorldPlan:
     session_ends: float = 0.0
     replays: float = 0.0
     stop: bool = False
+    early_begins: float = 0.0
 
     @property
     def orders(self) -> int:
@@ -95,8 +97,18 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     session_ends = random.choice((0.05, 0.3)) if happens(random, 0.3) else 0.0
     replays = 0.2 if happens(random, 0.2) else 0.0
     stop = happens(random, 0.5)
+    early_begins = 0.5 if happens(random, 0.2) else 0.0
     return WorldPlan(
-        submissions, weather, single_fault, cancel_at, chance, watchdogs_die_at, session_ends, replays, stop
+        submissions,
+        weather,
+        single_fault,
+        cancel_at,
+        chance,
+        watchdogs_die_at,
+        session_ends,
+        replays,
+        stop,
+        early_begins,
     )
 
 

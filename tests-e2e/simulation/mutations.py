@@ -51,6 +51,7 @@ Mutation = Literal[
     "claimant's first ticket",
     "conditional move of a chain",
     "claim's chain only",
+    "begin only after the claim",
     "own keys only",
     "wish to stop",
     "misuse is noted once",
@@ -68,27 +69,28 @@ class Noticed(NamedTuple):
 
 
 FIRST_NOTICED: dict[Mutation, Noticed] = {
-    "doorbell": Noticed(13),
-    "conditional release": Noticed(13),
+    "doorbell": Noticed(6),
+    "conditional release": Noticed(6),
     "claim": Noticed(3),
     "create-once result": Noticed(31),
-    "redo of dispatching": Noticed(70),
+    "redo of dispatching": Noticed(0),
     "run's watchdog": Noticed(0),
-    "idempotent second leg": Noticed(41),
-    "conditional transitions": Noticed(65),
-    "own claims only": Noticed(47, "storm"),
+    "idempotent second leg": Noticed(6),
+    "conditional transitions": Noticed(183),
+    "own claims only": Noticed(88, "storm"),
     "refused dispatch": Noticed(265, "refusing", 12),
     "living watchdog": Noticed(35),
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(13),
-    "same pair": Noticed(54),
+    "same pair": Noticed(70),
     "used tickets": Noticed(3),
     "claimant's first ticket": Noticed(1278),
-    "conditional move of a chain": Noticed(673, "burst"),
+    "conditional move of a chain": Noticed(314, "burst"),
     "claim's chain only": Noticed(10, "burst"),
+    "begin only after the claim": Noticed(41),
     "own keys only": Noticed(0),
-    "wish to stop": Noticed(65),
+    "wish to stop": Noticed(107),
     "misuse is noted once": Noticed(3, "burst"),
     "trade for an ended URL": Noticed(8, "calm"),
 }
@@ -175,7 +177,11 @@ def _serves_used_tickets(trade: Trade, known: Known, now: datetime) -> Serve | R
 
 
 def _looks_at_no_claim(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
-    return decide(trade, replace(known, claim=None), now)
+    return decide(trade.model_copy(update={"begins": False}), replace(known, claim=None), now)
+
+
+def _begins_without_a_claim(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
+    return decide(trade.model_copy(update={"begins": False}), known, now)
 
 
 def _never_asks_to_stop(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
@@ -191,5 +197,6 @@ _BROKER: dict[str, Callable[[Trade, Known, datetime], Serve | Refuse]] = {
     "same pair": _refuses_the_pair_again,
     "used tickets": _serves_used_tickets,
     "claim's chain only": _looks_at_no_claim,
+    "begin only after the claim": _begins_without_a_claim,
     "wish to stop": _never_asks_to_stop,
 }

@@ -78,8 +78,8 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
         )
         sessions = plan.stream("sessions")
         world.session_has_ended = lambda: bool(plan.session_ends) and sessions.random() < plan.session_ends
-        thief = Thief(world, checks, plan.stream("thief"), plan.replays)
-        world.traded = thief.traded
+        thief = Thief(world, checks, plan.stream("thief"), replays=plan.replays, early_begins=plan.early_begins)
+        world.traded, world.build_started = thief.traded, thief.build_started
         for name, submission in plan.submissions.items():
             client = Client(world, checks, submission, plan.stream(f"client {name}"), name)
             scheduler.after(submission.delay, client.submit)

@@ -230,6 +230,7 @@ class World:
         self.session_has_ended: Callable[[], bool] = lambda: False
         self.trade_begins: Callable[[Trade], object] = lambda trade: None
         self.traded: Callable[[Trade, TradeAnswer, Any], None] = lambda trade, answer, begun: None
+        self.build_started: Callable[[BuildOrder, str], None] = lambda order, build_id: None
         self.active: dict[str, int] = {}
         self.worker_starts: list[tuple[str, str, int]] = []
         self.result_written: Callable[[str], None] = lambda key: None
@@ -444,6 +445,7 @@ class WorkersService:
         late = world.random.random() < world.faults.profile.late
         delay = world.random.uniform(40.0, 700.0) if late else world.random.uniform(2.0, 40.0)
         build.process = world.run_function("build", about, body, ended, delay=delay, limit=float(timeout_seconds))
+        world.build_started(order, build_id)
         return build_id
 
     def stop_build(self, build_id: str) -> None:
