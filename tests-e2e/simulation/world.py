@@ -14,6 +14,7 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 from urllib.parse import quote
+from uuid import NAMESPACE_OID, uuid5
 
 from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
@@ -430,7 +431,8 @@ class WorkersService:
         """Start a build; the same dispatch gives the same one."""
         self._note(order)
         world = self._world
-        build_id = f"build:{order.run_id}-{order.order_num}-{order.dispatch}"
+        # In the form of AWS, by which a claim names its build.
+        build_id = f"build:{uuid5(NAMESPACE_OID, f'{order.run_id}-{order.order_num}-{order.dispatch}')}"
         if build_id in world.builds:
             return build_id
         build = world.builds[build_id] = Build(order)

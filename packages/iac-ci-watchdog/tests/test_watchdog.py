@@ -8,6 +8,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import Throttled
+from iac_ci_common.limits import LEASE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.result import Claim, Reporter, Result
@@ -89,6 +90,13 @@ def test_a_look_at_an_order(order, claim, ended, now, action):
     assert decide_order(found, claim, frozenset(ended), now).action is action
     # The claim is read wherever it matters.
     assert action is Action.WAIT or needs_claim(found, frozenset(ended), now) or claim.claimed_by is not Reporter.WORKER
+
+
+@pytest.mark.parametrize("at", [START + timedelta(seconds=LEASE_SECONDS), DEADLINE, DEADLINE + timedelta(seconds=1)])
+def test_the_claim_of_an_interrupted_dispatch_is_read_also_behind_the_deadline(at):
+    """Its claim alone names the build, which may have ended."""
+    assert needs_claim(opened(open_row(S.DISPATCHING, target=ExecutionTarget.CODEBUILD)), frozenset(), at)
+    assert not needs_claim(opened(open_row(**A_BUILD)), frozenset(), at)
 
 
 @pytest.mark.parametrize("silent_for", [600, 3600, 8 * 3600])

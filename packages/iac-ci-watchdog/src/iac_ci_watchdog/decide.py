@@ -50,6 +50,7 @@ GIVE_UP_AFTER: Final = timedelta(seconds=limits.PREPARATION_SECONDS * limits.PRE
 """Age at which the watchdog ends an accepted job that has no rows."""
 
 _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
+_LEASE: Final = timedelta(seconds=limits.LEASE_SECONDS)
 
 _ENGINE: Final = frozenset({Reporter.WATCHDOG, Reporter.ORCHESTRATOR})
 """The functions that create a claim so that no worker can begin, and then write the result."""
@@ -59,9 +60,12 @@ def needs_claim(order: OpenOrder, ended_builds: AbstractSet[str], now: datetime)
     """Return whether ``decide_order`` could decide more than to wait; then the order's claim is read."""
     if order.build_id in ended_builds or _is_overdue(order, now) or _is_stale(order, now):
         return True
-    # A build that the row does not name is known by its claim only.
-    could_be_over = order.target is not ExecutionTarget.CODEBUILD or order.build_id is None
-    return could_be_over and order.dispatched_at is not None and now > _latest_end(order, order.dispatched_at)
+    if order.dispatched_at is None:
+        return False
+    if order.target is not ExecutionTarget.CODEBUILD:
+        return now > _latest_end(order, order.dispatched_at)
+    # A build that the row does not name is known by its claim only: its dispatch was interrupted.
+    return order.build_id is None and now >= order.dispatched_at + _LEASE
 
 
 def decide_order(order: OpenOrder, claim: Claim | None, ended_builds: AbstractSet[str], now: datetime) -> Decision:
@@ -173,7 +177,7 @@ def _is_stale(order: OpenOrder, now: datetime) -> bool:
     if order.status is not OrderState.DISPATCHING or order.dispatched_at is None:
         return False
     in_time = order.order_deadline is not None and now < order.order_deadline
-    return in_time and now >= order.dispatched_at + timedelta(seconds=limits.LEASE_SECONDS)
+    return in_time and now >= order.dispatched_at + _LEASE
 
 
 def decide_unprepared(accepted_at: datetime, deadline: datetime, now: datetime) -> Decision:
