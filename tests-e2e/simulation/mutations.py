@@ -78,7 +78,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(6),
     "conditional transitions": Noticed(183),
     "own claims only": Noticed(88, "storm"),
-    "refused dispatch": Noticed(265, "refusing", 12),
+    "refused dispatch": Noticed(115, "refusing", 12),
     "living watchdog": Noticed(35),
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),

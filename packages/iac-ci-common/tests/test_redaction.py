@@ -426,3 +426,30 @@ def test_a_value_of_escapes_alone_is_masked_too():
 @pytest.mark.timeout(20)
 def test_a_long_secret_without_a_blank_is_read_in_linear_time():
     assert [value.text for value in secret_values(["a" * 500_000])] == ["a" * 500_000]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "machine h.example.com login bob password Xk29fj3kdlA",
+        "machine h.example.com\n  login bob\n  password Xk29fj3kdlA\n",
+        "jdbc:postgresql://h:5432/app?user=bob&password=Xk29fj3kdlA&ssl=true",
+        "host=h port=5432 user=bob password=Xk29fj3kdlA dbname=app",
+        "https://h/path?sig=Xk29fj3kdlA&x=1",
+        "Authorization: Bearer Xk29fj3kdlA",
+        "password: Xk29fj3kdlA",
+        "PASSWORD=Xk29fj3kdlA",
+        "password: Xk29fj3kdlA # of the database\nuser: bob\n",
+        "a: {password: Xk29fj3kdlA, b: 1}\nc: d\n",
+        'credentials "app.terraform.io" {\n  token = "Xk29fj3kdlA"\n}\n',
+        json.dumps({"auths": {"r.example": {"auth": base64.b64encode(b"bob:Xk29fj3kdlA").decode()}}}),
+        json.dumps({"host": "https://bob:Xk29fj3kdlA@h.example/db"}),
+    ],
+)
+def test_a_value_behind_a_secret_name_is_a_leaf_wherever_it_stands(value):
+    assert Redactor([value]).text("it is Xk29fj3kdlA here") == "it is *** here"
+
+
+def test_a_value_behind_a_plain_name_is_no_leaf():
+    redactor = Redactor(["token_uri: https://oauth2.example.com/token\nprivate_key: Xk29fj3kdlA\n"])
+    assert redactor.text("https://oauth2.example.com/token") == "https://oauth2.example.com/token"

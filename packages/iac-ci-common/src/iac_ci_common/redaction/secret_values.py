@@ -51,6 +51,16 @@ _NO_ASSIGNMENT: Final = re.compile(r"\s*(?:[#;].*|\[[^\]]*\]\s*)?")
 _USER_INFO: Final = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@]*:([^/\s]+)@")
 _PART: Final = re.compile(r"\s*([A-Za-z][\w ]*?)\s*=\s*(.*?)\s*")
 _SECRET_PART: Final = re.compile(r"pass|pwd|secret|key|token|signature|credential", re.IGNORECASE)
+_NAMED: Final = re.compile(
+    r"(?i)(?<![\w.-])(?P<name>[\w.-]{0,64}?(?:pass|pwd|secret|key|token|sig|credential)[\w.-]{0,64})[\"']?\s*[=:]\s*"
+    r"(?P<value>\"[^\"\n]*\"|'[^'\n]*'|\{[^}\n]*\}|[^\s;&,\"'\]}]+)"
+    r"|\b(?:password|bearer|basic)[ \t]+(?P<word>[^\s;&,\"']{8,})"
+)
+"""A value behind a name that tells that it is secret: in URLs, JDBC, libpq, netrc, headers, HCL and YAML's braces."""
+
+_USER_AND_PASSWORD: Final = re.compile(r"[^\s:]+:(\S+)")
+"""What HTTP's basic authentication has in base64, and so ``config.json`` of Docker (RFC 7617, section 2)."""
+
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s*")
 _YAML_LINE: Final = re.compile(
     r"\s*(?:- +)*(?:(?P<key>[\w./-]+|\"[^\"]*\"|'[^']*') *:(?=\s|$))?(?P<value>(?:(?<=- )|(?<=:)|(?<=: )).*|)"
@@ -111,6 +121,8 @@ class _Collection:
         if known or depth >= _MAX_DEPTH or len(text) > _MAX_STRUCTURED_CHARS:
             return
         parts = list(_parts(text))
+        if _document(text) is None and not _PEM_BORDER.search(text):
+            parts += _named(text)
         for part in parts:
             self.add(part, value, depth + 1)
         if text != text.strip():
@@ -119,6 +131,8 @@ class _Collection:
             value.searched = False
         if (decoded := _base64_text(text)) is not None:
             self.add(decoded, None, depth + 1)
+            if pair := _USER_AND_PASSWORD.fullmatch(decoded):
+                self.add(pair[1], None, depth + 1)
 
     def put(self, text: str, parent: Value | None) -> Value:
         value = self.values.setdefault(text, Value(text))
@@ -142,6 +156,15 @@ def _parts(text: str) -> Iterator[str]:
         yield from _lines(text)
     else:
         yield from _inside_a_line(text)
+
+
+def _named(text: str) -> Iterator[str]:
+    for match in _NAMED.finditer(text):
+        if match["word"] is not None:
+            yield match["word"]
+        elif not is_plain_key(match["name"]):
+            value = match["value"]
+            yield value[1:-1] if value[:1] in {'"', "'", "{"} else value
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -168,6 +191,8 @@ def _leaves(node: Any, depth: int) -> Iterator[str]:
         for key, below in node.items():
             if isinstance(below, dict | list) or not is_plain_key(str(key)):
                 yield from _leaves(below, depth + 1)
+            elif isinstance(below, str):
+                yield from _inside_a_line(below)
     elif isinstance(node, list):
         for below in node:
             yield from _leaves(below, depth + 1)
