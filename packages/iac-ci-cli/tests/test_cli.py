@@ -216,7 +216,7 @@ def test_a_folders_own_code_is_sent_with_it(tmp_path):
 ODD = {
     "binary": bytes(range(256)),
     "empty": b"",
-    "huge": b" " * (5 * 1024 * 1024 + 1),
+    "huge": b" " * 3_000_001,
     "deep": b"[" * 100_000,
     "a byte order mark": b"\xef\xbb\xbf{}",
     "fields twice and NaN": b'{"a": NaN, "a": 1}',

@@ -43,6 +43,32 @@ def test_a_name_that_is_accepted_is_safe_in_a_key(value):
     assert all(character.isascii() and (character.isalnum() or character in "_-") for character in value)
 
 
+def test_a_ledger_of_any_branch_has_a_key_that_fits_and_none_is_anothers():
+    short = keys.branch_ledger("github.com/acme/infra", "main")
+    assert short == "branch:github.com/acme/infra#main"
+    # A pattern of a policy begins with the text before the branch.
+    long = [keys.branch_ledger("github.com/acme/infra", character * 1024) for character in ("\U0001f600", "\U0001f601")]
+    assert all(key.startswith("branch:github.com/acme/infra#") and len(key.encode()) <= 2048 for key in long)
+    assert long[0] != long[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("/" + "a" * 1010, None),
+        ("/" + "a" * 1011, "1011 characters"),
+        ("/a" * 15, None),
+        ("/a" * 16, "15 levels"),
+    ],
+)
+def test_a_parameter_that_cannot_exist_is_refused(name, problem):
+    if problem is None:
+        assert parse_location(f"ssm:{name}").name == name
+    else:
+        with pytest.raises(ValueError, match=problem):
+            parse_location(f"ssm:{name}")
+
+
 def test_flow_ids_are_built_of_checked_parts():
     assert ids.flow_id("me", "0" * 16, "plan") == "me:0000000000000000-plan"
     with pytest.raises(ValueError, match="username"):

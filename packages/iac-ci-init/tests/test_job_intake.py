@@ -141,7 +141,7 @@ def test_a_value_in_a_wrong_place_is_not_repeated():
 
 def test_too_large_a_body_is_refused():
     asked = Asked()
-    status, _ = asked.post(b" " * (5 * 1024 * 1024 + 1))
+    status, _ = asked.post(b" " * 3_000_001)
     assert status == 413
     assert asked.untouched
 
@@ -401,8 +401,8 @@ def test_more_than_a_thousand_orders_are_checked_as_far_as_they_count():
 
 
 HUGE = {
-    "unknown fields": b'{"username":"a",' + b",".join(b'"%d":1' % number for number in range(400_000)) + b"}",
-    "wrong orders": b'{"username":"a","orders":[' + b"1," * 2_000_000 + b"1]}",
+    "unknown fields": b'{"username":"a",' + b",".join(b'"%d":1' % number for number in range(250_000)) + b"}",
+    "wrong orders": b'{"username":"a","orders":[' + b"1," * 1_400_000 + b"1]}",
     "a number too long": b'{"username":"a","job_timeout":' + b"1" * 5000 + b"}",
 }
 

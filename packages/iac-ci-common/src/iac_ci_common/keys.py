@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id
+from iac_ci_common.limits import MAX_PARTITION_KEY_BYTES
 
 CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
 """Prefix that the bucket notification filters on."""
@@ -125,8 +127,12 @@ def pull_request_ledger(repository: str, number: int) -> str:
 
 
 def branch_ledger(repository: str, branch: str) -> str:
-    """Return the key of a branch's ledger."""
-    return f"branch:{repository}#{branch}"
+    """Return the key of a branch's ledger; it has a digest of a branch whose name does not fit into a key."""
+    key = f"branch:{repository}#{branch}"
+    if len(key.encode()) <= MAX_PARTITION_KEY_BYTES:
+        return key
+    # git allows no colon in the name of a branch, so no other branch has this key.
+    return f"branch:{repository}#sha256:{hashlib.sha256(branch.encode()).hexdigest()}"
 
 
 def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:

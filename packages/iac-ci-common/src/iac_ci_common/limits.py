@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_BODY_BYTES: Final = 5 * 1024 * 1024
-"""Largest accepted request body. Lambda accepts 6 MB in a synchronous call (AWS Lambda Developer Guide, "Lambda
-quotas") and API Gateway base64-encodes binary bodies, so 5 MB of JSON always fit."""
+MAX_BODY_BYTES: Final = 3_000_000
+"""Largest accepted request body. Lambda accepts 6,291,456 bytes in a synchronous call (AWS Lambda Developer Guide,
+"Lambda quotas"). API Gateway sends the body as a JSON string in its event, where each quote, backslash and line break
+takes two bytes, so a body of this size always fits together with the request's headers."""
+
+MAX_EXPANDED_BYTES: Final = 5 * 1024 * 1024
+"""Largest job that a repository's configuration may become: it is never sent, so Lambda does not limit it."""
 
 MAX_ORDERS: Final = 1000
 """Most orders in a job."""
@@ -16,6 +20,17 @@ MAX_COMMANDS: Final = 100
 
 MAX_COMMAND_CHARS: Final = 16_384
 """Longest single command, in characters. The kernel refuses one argument over 128 KiB (execve(2), MAX_ARG_STRLEN)."""
+
+MAX_VARIABLE_BYTES: Final = 1024 * 1024
+"""Most bytes of an order's ``env_vars``, names and values. The kernel gives the arguments and the environment of a
+program a quarter of the stack's limit, 2 MiB where that is 8 MiB (execve(2), "Limits on size of arguments and
+environment"); the other half is for the order's secrets."""
+
+MAX_KEY_BYTES: Final = 1024
+"""Longest key of an object in S3, in bytes of UTF-8 (Amazon S3 User Guide, "Creating object key names")."""
+
+MAX_PARTITION_KEY_BYTES: Final = 2048
+"""Longest partition key in DynamoDB, in bytes of UTF-8 (Amazon DynamoDB Developer Guide, "Quotas")."""
 
 MAX_MASK_ENTRIES: Final = 256
 """Most entries of ``mask.also`` and of ``mask.never``."""

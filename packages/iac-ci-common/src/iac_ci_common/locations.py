@@ -20,6 +20,9 @@ _ALIASES: Final = {
 }
 _SSM = re.compile(r"/?[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 _SECRET = re.compile(r"[A-Za-z0-9/_+=.@:-]{1,512}")
+_MAX_PARAMETER_CHARS: Final = 1011
+_MAX_PARAMETER_LEVELS: Final = 15
+"""Longest name of a parameter, and most levels of it (AWS Systems Manager API Reference, "PutParameter")."""
 _KEY = re.compile(r"[^\x00-\x1f\x7f#]{1,256}")
 
 
@@ -60,6 +63,10 @@ def parse_location(value: str) -> Location:
     pattern = _SSM if store is SecretStore.SSM else _SECRET
     if pattern.fullmatch(name) is None or ".." in name.split("/"):
         raise ValueError(f"is not a valid name of a secret in {store}")
+    if store is SecretStore.SSM and len(name) > _MAX_PARAMETER_CHARS:
+        raise ValueError(f"is longer than the {_MAX_PARAMETER_CHARS} characters that a parameter's name may have")
+    if store is SecretStore.SSM and name.strip("/").count("/") >= _MAX_PARAMETER_LEVELS:
+        raise ValueError(f"has more than the {_MAX_PARAMETER_LEVELS} levels that a parameter's name may have")
     if hash_sign and _KEY.fullmatch(key) is None:
         raise ValueError("has no valid key after #")
     return Location(store, name, key or None)

@@ -159,6 +159,9 @@ def _variable_problems(path: str, order: Order) -> Iterator[Problem]:
                 f"{path}.env_vars.{name}",
                 f"contains a NUL or more than {limits.MAX_COMMAND_CHARS} characters",
             )
+    size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in order.env_vars.items())
+    if size > limits.MAX_VARIABLE_BYTES:
+        yield Problem(f"{path}.env_vars", f"have more than {limits.MAX_VARIABLE_BYTES} bytes in total")
 
 
 def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -192,6 +195,8 @@ def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[
             )
     if order.s3_location is not None:
         bucket, _, key = order.s3_location.removeprefix("s3://").partition("/")
+        if len(key.encode()) > limits.MAX_KEY_BYTES:
+            yield Problem(f"{path}.s3_location", f"has a key of more than {limits.MAX_KEY_BYTES} bytes")
         if bucket in rules.own_buckets and code_digest(key) is None:
             yield Problem(
                 f"{path}.s3_location",

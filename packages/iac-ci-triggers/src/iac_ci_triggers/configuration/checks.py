@@ -102,8 +102,8 @@ def _matrix_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
         copied = f"{combinations} combinations of " if job.matrix else ""
         yield ("matrix",), f"gives {copied}{len(job.orders)} orders; a job has at most {limits.MAX_ORDERS} orders"
     size = sum(len(order.model_dump_json()) + len(defaults.model_dump_json()) for order in job.orders) * combinations
-    if size > limits.MAX_BODY_BYTES:
-        yield ("orders",), f"have more than {limits.MAX_BODY_BYTES} bytes with all combinations of the matrix"
+    if size > limits.MAX_EXPANDED_BYTES:
+        yield ("orders",), f"have more than {limits.MAX_EXPANDED_BYTES} bytes with all combinations of the matrix"
 
 
 def _trigger_findings(job: ConfiguredJob) -> Iterator[Found]:

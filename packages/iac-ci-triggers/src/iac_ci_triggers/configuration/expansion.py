@@ -173,8 +173,10 @@ def expand(
         order = order_of(copy, configuration.defaults, known, bridged[name])
         _check_variables(order)
         size += sum(map(len, order.env_vars.values()))
-        if size > limits.MAX_BODY_BYTES:
-            raise InputProblems([Problem("env_vars", f"have more than {limits.MAX_BODY_BYTES} characters in total")])
+        if size > limits.MAX_EXPANDED_BYTES:
+            raise InputProblems(
+                [Problem("env_vars", f"have more than {limits.MAX_EXPANDED_BYTES} characters in total")]
+            )
         orders.append(order)
     return Expansion(
         job_name,
