@@ -24,6 +24,12 @@ variable "region" {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
     error_message = "region must be an AWS region (example: eu-central-1)."
   }
+
+  validation {
+    # A bucket's name, <stack>-internal-<12 digits>-<region>, has at most 63 characters.
+    condition     = length(var.region) <= 18
+    error_message = "region must have at most 18 characters: the names of buckets end with it."
+  }
 }
 
 variable "tags" {
@@ -34,6 +40,15 @@ variable "tags" {
   validation {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
     error_message = "tags must not have names that begin with aws:, which AWS reserves."
+  }
+
+  validation {
+    # A resource has at most 50 tags, and one is the stack's own. IAM compares their names ignoring case.
+    condition = length(distinct([for name in keys(var.tags) : lower(name)])) == length(var.tags) && length(var.tags) <= 49 && alltrue([
+      for name, value in var.tags :
+      can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", name)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value))
+    ])
+    error_message = "tags must be at most 49, with names of 1 to 128 and values of at most 256 letters, digits, spaces and _ . : / = + - @, and no two names may differ only in case."
   }
 }
 

@@ -48,14 +48,6 @@ resource "aws_iam_role_policy" "role" {
 
 # Optional permissions for jobs. The validations of the variables allow no character that JSON would have to escape.
 
-resource "aws_iam_role_policy" "code_bucket" {
-  for_each = var.code_buckets
-
-  name   = "code-bucket-${each.key}"
-  role   = aws_iam_role.role["init-job"].name
-  policy = replace(local.policies["init-job-code-bucket"], "$${code_bucket}", each.key)
-}
-
 # All inline policies of a role together hold 10,240 characters, a managed policy 6,144, and a role has at most 10 managed
 # policies (AWS IAM User Guide, "IAM and AWS STS quotas"). White space does not count.
 locals {
@@ -91,14 +83,6 @@ resource "aws_iam_role_policy_attachment" "target_roles" {
 
   role       = aws_iam_role.role["broker"].name
   policy_arn = each.value.arn
-}
-
-resource "aws_iam_role_policy" "secrets_key" {
-  for_each = var.secrets_key_arns
-
-  name   = "secrets-key-${substr(sha256(each.key), 0, 12)}"
-  role   = aws_iam_role.role["init-job"].name
-  policy = replace(local.policies["init-job-secrets-key"], "$${secrets_key_arn}", each.key)
 }
 
 resource "aws_iam_role_policy" "worker_network" {

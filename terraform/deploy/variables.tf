@@ -24,6 +24,12 @@ variable "region" {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
     error_message = "region must be an AWS region (example: eu-central-1)."
   }
+
+  validation {
+    # A bucket's name, <stack>-internal-<12 digits>-<region>, has at most 63 characters.
+    condition     = length(var.region) <= 18
+    error_message = "region must have at most 18 characters: the names of buckets end with it."
+  }
 }
 
 variable "tags" {
@@ -35,6 +41,15 @@ variable "tags" {
     condition     = alltrue([for name in keys(var.tags) : !startswith(lower(name), "aws:")])
     error_message = "tags must not have names that begin with aws:, which AWS reserves."
   }
+
+  validation {
+    # A resource has at most 50 tags, and one is the stack's own. IAM compares their names ignoring case.
+    condition = length(distinct([for name in keys(var.tags) : lower(name)])) == length(var.tags) && length(var.tags) <= 49 && alltrue([
+      for name, value in var.tags :
+      can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", name)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value))
+    ])
+    error_message = "tags must be at most 49, with names of 1 to 128 and values of at most 256 letters, digits, spaces and _ . : / = + - @, and no two names may differ only in case."
+  }
 }
 
 variable "image_uri" {
@@ -42,8 +57,8 @@ variable "image_uri" {
   type        = string
 
   validation {
-    condition     = can(regex("^[^@:/]+(:[0-9]+)?/[^@:]+@sha256:[0-9a-f]{64}$", var.image_uri))
-    error_message = "image_uri must name the image by digest, not by tag, so that the tested image runs: <repository>@sha256:<64 hex digits>."
+    condition     = can(regex("^[^@:/]+(:[0-9]+)?/[^@:]+@sha256:[0-9a-f]{64}$", var.image_uri)) && length(var.image_uri) <= 400
+    error_message = "image_uri must name the image by digest, not by tag, so that the tested image runs: <repository>@sha256:<64 hex digits>, at most 400 characters."
   }
 }
 
@@ -121,8 +136,9 @@ variable "webhook_secret" {
   default     = null
 
   validation {
-    condition     = var.webhook_secret == null || try(length(var.webhook_secret) >= 32, false)
-    error_message = "webhook_secret must have at least 32 characters."
+    # A parameter of the standard tier holds 4,096 bytes; base64 makes four characters of three bytes.
+    condition     = var.webhook_secret == null || try(length(var.webhook_secret) >= 32 && length(base64encode(var.webhook_secret)) <= 5464, false)
+    error_message = "webhook_secret must have at least 32 characters and at most 4,096 bytes."
   }
 }
 
@@ -146,6 +162,12 @@ variable "more_webhook_secrets" {
     condition     = alltrue([for suffix in var.more_webhook_secrets : can(regex("^-[a-z0-9-]{1,40}$", suffix))])
     error_message = "more_webhook_secrets must contain suffixes of /iac-ci/<stack>/webhook-secret: a hyphen, then 1 to 40 lower-case letters, digits and hyphens (example: -next)."
   }
+
+  validation {
+    # All variables of a function together have at most 4,096 bytes as JSON.
+    condition     = length(var.more_webhook_secrets) <= 10
+    error_message = "more_webhook_secrets must be at most 10: their locations are in a function's environment."
+  }
 }
 
 variable "secrets_prefix" {
@@ -154,8 +176,9 @@ variable "secrets_prefix" {
   default     = "/iac-ci/jobs/"
 
   validation {
-    condition     = can(regex("^/([A-Za-z0-9_.-]+/)+$", var.secrets_prefix))
-    error_message = "secrets_prefix must begin and end with a slash and must not be / alone: jobs must not read every secret of the account."
+    # Parameter Store allows 15 levels in a name, and a job's secret needs some below the prefix.
+    condition     = can(regex("^/([A-Za-z0-9_.-]+/){1,10}$", var.secrets_prefix)) && length(var.secrets_prefix) <= 200
+    error_message = "secrets_prefix must begin and end with a slash, must have at most 10 levels and 200 characters, and must not be / alone: jobs must not read every secret of the account."
   }
 
   validation {
@@ -300,8 +323,9 @@ variable "connections" {
   }
 
   validation {
-    condition     = length(jsonencode(var.connections)) <= 8192
-    error_message = "connections must fit into one parameter, 8,192 characters as JSON: let several repositories share a connection."
+    # A parameter holds 8,192 bytes; base64 makes four characters of three bytes.
+    condition     = length(base64encode(jsonencode(var.connections))) <= 10920
+    error_message = "connections must fit into one parameter, 8,190 bytes as JSON: let several repositories share a connection."
   }
 }
 
@@ -328,6 +352,12 @@ variable "code_hosts" {
     condition     = alltrue([for host in values(var.code_hosts) : host.api_url == null || can(regex("^https://[^@?#\\s]+$", host.api_url))])
     error_message = "code_hosts: api_url must be an https URL without a user, a query or a fragment."
   }
+
+  validation {
+    # All variables of a function together have at most 4,096 bytes as JSON.
+    condition     = length(base64encode(jsonencode(var.code_hosts))) <= 1368
+    error_message = "code_hosts must have at most 1,024 bytes as JSON: they are in a function's environment."
+  }
 }
 
 variable "code_buckets" {
@@ -338,6 +368,12 @@ variable "code_buckets" {
   validation {
     condition     = alltrue([for bucket in var.code_buckets : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", bucket))])
     error_message = "code_buckets must have names of buckets, without s3://, path or pattern."
+  }
+
+  validation {
+    # Each managed policy of init lists 30.
+    condition     = length(var.code_buckets) <= 100
+    error_message = "code_buckets must be at most 100: the policies of a role have no room for more."
   }
 }
 
@@ -369,8 +405,13 @@ variable "secrets_key_arns" {
   default     = []
 
   validation {
-    condition     = alltrue([for arn in var.secrets_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", arn))])
+    condition     = alltrue([for arn in var.secrets_key_arns : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$", arn))])
     error_message = "secrets_key_arns must have ARNs of keys, not of aliases."
+  }
+
+  validation {
+    condition     = length(var.secrets_key_arns) <= 20
+    error_message = "secrets_key_arns must be at most 20: they are in one policy."
   }
 }
 
@@ -380,7 +421,7 @@ variable "kms_key_arn" {
   default     = null
 
   validation {
-    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$", var.kms_key_arn))
+    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$", var.kms_key_arn))
     error_message = "kms_key_arn must be the ARN of a key, not of an alias."
   }
 }
@@ -408,11 +449,11 @@ variable "worker_network" {
   validation {
     condition = var.worker_network == null || try(
       startswith(var.worker_network.vpc_id, "vpc-") &&
-      length(var.worker_network.subnet_ids) > 0 && alltrue([for id in var.worker_network.subnet_ids : startswith(id, "subnet-")]) &&
-      length(var.worker_network.security_group_ids) > 0 && alltrue([for id in var.worker_network.security_group_ids : startswith(id, "sg-")]),
+      length(var.worker_network.subnet_ids) > 0 && length(var.worker_network.subnet_ids) <= 16 && alltrue([for id in var.worker_network.subnet_ids : startswith(id, "subnet-")]) &&
+      length(var.worker_network.security_group_ids) > 0 && length(var.worker_network.security_group_ids) <= 5 && alltrue([for id in var.worker_network.security_group_ids : startswith(id, "sg-")]),
       false
     )
-    error_message = "worker_network must have a vpc-…, at least one subnet-… and at least one sg-…."
+    error_message = "worker_network must have a vpc-…, one to 16 subnet-… and one to 5 sg-…, as Lambda and CodeBuild allow."
   }
 }
 

@@ -90,8 +90,8 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
   }
   assert {
     condition = length(concat(
-      values(aws_iam_role_policy.worker_network), values(aws_iam_role_policy.code_bucket), values(aws_iam_policy.target_roles),
-      values(aws_iam_role_policy.secrets_key), aws_wafv2_web_acl_association.webhook, values(aws_sns_topic_subscription.email),
+      values(aws_iam_role_policy.worker_network), values(aws_iam_policy.job_source), values(aws_iam_policy.target_roles),
+      aws_wafv2_web_acl_association.webhook, values(aws_sns_topic_subscription.email),
     )) == 0
     error_message = "VPC, WAF, further permissions and subscriptions exist only on request."
   }
@@ -217,6 +217,14 @@ run "everything_optional_can_be_on" {
   assert {
     condition     = jsondecode(aws_iam_policy.target_roles["01"].policy).Statement[0].Resource == ["arn:aws:iam::210987654321:role/deployer"] && aws_iam_role_policy_attachment.target_roles["01"].role == "acme-broker"
     error_message = "The broker may assume the one role, and nothing else may."
+  }
+  assert {
+    condition = (
+      jsondecode(aws_iam_policy.job_source["code-buckets-1"].policy).Statement[*].Resource == [["arn:aws:s3:::acme-code/*"], ["arn:aws:s3:::acme-code"]] &&
+      jsondecode(aws_iam_policy.job_source["secrets-keys"].policy).Statement[0].Resource == tolist(var.secrets_key_arns) &&
+      toset([for attachment in aws_iam_role_policy_attachment.job_source : attachment.role]) == toset(["acme-init-job"])
+    )
+    error_message = "init reads code from the bucket, and secrets of the key."
   }
   assert {
     condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_WEBHOOK_SECRETS"]) == ["ssm:/iac-ci/acme/webhook-secret", "ssm:/iac-ci/acme/webhook-secret-next"]
