@@ -1,0 +1,172 @@
+"""The largest legal value of every variable of ``terraform/deploy``, and what a stack of them has."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from aws.limits import Measure, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from terraform.stage import Stage
+
+STACK: Final = "s" * 22
+REGION: Final = "xx-gov-southeast-1"
+ACCOUNT: Final = "123456789012"
+_HOST: Final = "git.example.com"
+_KEY: Final = f"arn:aws-us-gov:kms:{REGION}:{ACCOUNT}:key/mrk-{'0' * 32}"
+_PREFIX: Final = "/" + "/".join(["p" * 19] * 9) + "/" + "p" * 18 + "/"
+
+VARIABLES: Final[Mapping[str, Any]] = {
+    "stack": STACK,
+    "region": REGION,
+    "tags": {f"{number:02d}" + "t" * 126: "v" * 256 for number in range(49)},
+    "image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/".ljust(400 - 72, "r") + "@sha256:" + "a" * 64,
+    "architecture": "x86_64",
+    "log_level": "WARNING",
+    "log_retention_days": 3653,
+    "max_parallel": 1000,
+    "worker_concurrency": 1_000_000,
+    "build_concurrency": 1_000_000,
+    "webhook_secret": "w" * 4096,
+    "webhook_secret_version": 1_000_000,
+    "more_webhook_secrets": [f"-{number:040d}" for number in range(10)],
+    "secrets_prefix": _PREFIX,
+    "code_hosts": {f"{number:02d}." + "h" * 60: {"kind": "gitlab", "api_url": None} for number in range(9)},
+    "code_buckets": [f"{number:02d}" + "b" * 61 for number in range(100)],
+    "target_role_arns": [f"arn:aws-us-gov:iam::{ACCOUNT}:role/iac-ci/{number:03d}" + "r" * 61 for number in range(200)],
+    "secrets_key_arns": [f"arn:aws-us-gov:kms:{REGION}:{ACCOUNT}:key/mrk-{number:032d}" for number in range(20)],
+    "kms_key_arn": _KEY,
+    "permissions_boundary_arn": f"arn:aws-us-gov:iam::{ACCOUNT}:policy/" + "p" * 512 + "/" + "n" * 128,
+    "worker_network": {
+        "vpc_id": "vpc-" + "0" * 17,
+        "subnet_ids": [f"subnet-{number:017d}" for number in range(16)],
+        "security_group_ids": [f"sg-{number:017d}" for number in range(5)],
+    },
+    "web_acl_arn": f"arn:aws-us-gov:wafv2:{REGION}:{ACCOUNT}:regional/webacl/" + "w" * 128 + "/" + "0" * 36,
+    "manage_api_gateway_account": True,
+    "alarm_emails": [f"{number:03d}" + "e" * 61 + "@" + "d" * 251 + ".com" for number in range(100)],
+    "destroy_contents": True,
+    "secret_allow_list": {f"{_HOST}/acme/{number:03d}": ["*"] for number in range(8)},
+    "connections": [
+        {
+            "repositories": [f"https://{_HOST}/acme/{number:03d}" for number in range(200)],
+            "webhook_secrets": [f"ssm:/iac-ci/{STACK}/webhook-secret-github"],
+            "token_location": f"ssm:{_PREFIX}tokens/github",
+        }
+    ],
+}
+"""The largest legal value of each variable."""
+
+TOO_LARGE: Final[Mapping[str, tuple[Any, str]]] = {
+    "stack": ("s" * 23, "3 to 22"),
+    "region": ("xx-gov-southeastx-1", "at most 18"),
+    "tags": ({f"{number:02d}": "" for number in range(50)}, "at most 49"),
+    "image_uri": ("e.com/" + "r" * 400 + "@sha256:" + "a" * 64, "at most 400"),
+    "max_parallel": (1001, "1 to 1,000"),
+    "more_webhook_secrets": ([f"-{number}" for number in range(11)], "at most 10"),
+    "secrets_prefix": ("/" + "p" * 199 + "/", "200 characters"),
+    "code_hosts": ({f"{number:02d}." + "h" * 60: {"kind": "gitlab"} for number in range(12)}, "1,024 bytes"),
+    "worker_network": (
+        {"vpc_id": "vpc-1", "subnet_ids": [f"subnet-{n}" for n in range(17)], "security_group_ids": ["sg-1"]},
+        "one to 16",
+    ),
+    "kms_key_arn": (f"arn:aws:kms:{REGION}:{ACCOUNT}:key/" + "0" * 65, "ARN of a key"),
+}
+"""A value beyond the largest of each variable that has one, and what the refusal names."""
+
+_NAMES: Final[Mapping[str, tuple[str, str]]] = {
+    "aws_iam_role": ("iam_role_name", "name"),
+    "aws_iam_role_policy": ("iam_policy_name", "name"),
+    "aws_iam_policy": ("iam_policy_name", "name"),
+    "aws_lambda_function": ("lambda_function_name", "function_name"),
+    "aws_codebuild_project": ("codebuild_project_name", "name"),
+    "aws_s3_bucket": ("s3_bucket_name", "bucket"),
+    "aws_dynamodb_table": ("dynamodb_table_name", "name"),
+    "aws_sfn_state_machine": ("states_name", "name"),
+    "aws_sqs_queue": ("sqs_queue_name", "name"),
+    "aws_cloudwatch_metric_alarm": ("alarm_name", "alarm_name"),
+    "aws_cloudwatch_log_group": ("log_group_name", "name"),
+    "aws_ssm_parameter": ("ssm_name", "arn"),
+}
+
+
+def apply(stage: Stage, folder: Path) -> list[dict[str, Any]]:
+    """Apply the largest variables with the stand-in for the provider; return every resource."""
+    (stage.folder / "test.auto.tfvars.json").write_text(json.dumps(VARIABLES), "utf-8")
+    stage.keep_state_here()
+    stage.run("apply", "-auto-approve")
+    resources: list[dict[str, Any]] = stage.state()["values"]["root_module"]["resources"]
+    return [resource for resource in resources if resource["mode"] == "managed"]
+
+
+def measures(resources: Iterable[Mapping[str, Any]]) -> Iterator[Measure]:
+    """Measure every resource of a stack."""
+    by_type: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for resource in resources:
+        by_type[resource["type"]].append(resource["values"])
+    for kind, (limit, field) in _NAMES.items():
+        if by_type[kind]:
+            yield measure(limit, f"names: {kind}", *(values[field] for values in by_type[kind]))
+    yield from _rights(by_type)
+    yield measure(
+        "lambda_environment",
+        "variables of a function",
+        *(_compact(function["environment"][0]["variables"]) for function in by_type["aws_lambda_function"]),
+    )
+    yield measure("lambda_seconds", "time-out of a function", *(f["timeout"] for f in by_type["aws_lambda_function"]))
+    yield measure("lambda_megabytes", "memory and /tmp of a function", *_megabytes(by_type["aws_lambda_function"]))
+    yield from _values(by_type)
+
+
+def _rights(by_type: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[Measure]:
+    inline: dict[str, str] = defaultdict(str)
+    for policy in by_type["aws_iam_role_policy"]:
+        inline[policy["role"]] += _compact(json.loads(policy["policy"]))
+    role, policies = max(inline.items(), key=lambda entry: len(entry[1]))
+    yield measure("iam_inline_policies", f"role {role.removeprefix(STACK + '-')}", policies)
+    if by_type["aws_iam_policy"]:
+        documents = [_compact(json.loads(policy["policy"])) for policy in by_type["aws_iam_policy"]]
+        yield measure("iam_managed_policy", "lists of roles, buckets and keys", *documents)
+    attached: dict[str, int] = defaultdict(int)
+    for attachment in by_type["aws_iam_role_policy_attachment"]:
+        attached[attachment["role"]] += 1
+    yield measure("iam_managed_policies", "attached to one role", *attached.values())
+    trusts = [_compact(json.loads(role["assume_role_policy"])) for role in by_type["aws_iam_role"]]
+    yield measure("iam_trust_policy", "trust policy of a role", *trusts)
+    policies_of_buckets = [policy["policy"] for policy in by_type["aws_s3_bucket_policy"]]
+    yield measure("s3_bucket_policy", "policy of a bucket", *policies_of_buckets)
+
+
+def _megabytes(functions: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    for function in functions:
+        yield function["memory_size"]
+        yield function["ephemeral_storage"][0]["size"]
+
+
+def _values(by_type: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[Measure]:
+    for parameter in by_type["aws_ssm_parameter"]:
+        name, value = parameter["name"].removeprefix(f"/iac-ci/{STACK}/"), parameter["value"]
+        if name in {"connections", "outputs"}:
+            advanced = parameter["tier"] == "Intelligent-Tiering"
+            yield measure("ssm_advanced" if advanced else "ssm_standard", f"parameter {name}", value)
+    yield measure("ssm_standard", "parameter webhook-secret", VARIABLES["webhook_secret"])
+    levels = max(parameter["name"].count("/") for parameter in by_type["aws_ssm_parameter"])
+    yield measure("ssm_levels", "levels of a parameter", levels, VARIABLES["secrets_prefix"].count("/") + 1)
+    yield measure("states_definition", "the watchdog", *(m["definition"] for m in by_type["aws_sfn_state_machine"]))
+    filters = [entry["pattern"] for entry in by_type["aws_cloudwatch_log_metric_filter"]]
+    yield measure("logs_filter", "the watchdogs' repairs", *filters)
+    tags = [values["tags_all"] for kind in by_type for values in by_type[kind] if values.get("tags_all")]
+    yield measure("tags", "tags of a resource", *(len(entry) for entry in tags), len(VARIABLES["tags"]) + 1)
+    yield measure("tag_name", "name of a tag", *VARIABLES["tags"])
+    yield measure("tag_value", "value of a tag", *VARIABLES["tags"].values())
+    methods = [method["timeout_milliseconds"] for method in by_type["aws_api_gateway_integration"]]
+    yield measure("api_gateway_milliseconds", "time of the webhook's integration", *methods)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
