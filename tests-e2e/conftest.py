@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from aws import emulators
+from aws.held import HeldRequests
 from offline import program, surroundings
 from selection import FULL
 from slowest import Slowest
@@ -21,13 +23,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="look at this deployed stack, with the AWS credentials and region of the environment; "
         "without it, at a local cloud of the tests' own",
     )
+    parser.addoption(
+        "--emulator",
+        default=None,
+        choices=sorted(emulators.EMULATORS),
+        help="run the tests' local clouds on this emulator of AWS",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have a ``terraform`` on PATH, and report which tests were slowest and what all of them ran with."""
+    """Have a ``terraform`` on PATH, hold AWS requests to the models, and report what was slow."""
     program.put_on_path()
     config.pluginmanager.register(Slowest())
     config.pluginmanager.register(surroundings.Plugin())
+    config.pluginmanager.register(HeldRequests())
+    if (name := config.getoption("--emulator")) is not None:
+        emulators.use(name)
 
 
 @pytest.fixture(scope="session")
