@@ -1,11 +1,18 @@
 # The repositories that may start jobs. The list contains locations of secrets, not secrets, so every reader of the stack's
 # parameters may read it. A change takes effect without a new deployment of the functions.
 
+locals {
+  connections_json = jsonencode(var.connections)
+  # A parameter holds 8,192 bytes; base64 makes four characters of three bytes. A longer list is compressed: 500
+  # repositories need about 3,500 characters.
+  stored_connections = length(base64encode(local.connections_json)) <= 10920 ? local.connections_json : base64gzip(local.connections_json)
+}
+
 resource "aws_ssm_parameter" "connections" {
   name        = local.connections
   description = "Repositories that may start jobs in ${var.stack}: JSON, no secrets"
   type        = "String"
   # The free standard tier holds 4,096 characters; longer lists need the advanced tier.
   tier  = "Intelligent-Tiering"
-  value = jsonencode(var.connections)
+  value = local.stored_connections
 }

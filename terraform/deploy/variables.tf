@@ -324,8 +324,8 @@ variable "connections" {
 
   validation {
     # A parameter holds 8,192 bytes; base64 makes four characters of three bytes.
-    condition     = length(base64encode(jsonencode(var.connections))) <= 10920
-    error_message = "connections must fit into one parameter, 8,190 bytes as JSON: let several repositories share a connection."
+    condition     = length(base64encode(jsonencode(var.connections))) <= 10920 || length(base64gzip(jsonencode(var.connections))) <= 8192
+    error_message = "connections must fit into one parameter, 8,190 bytes as JSON or 8,192 characters compressed: let several repositories share a connection."
   }
 }
 

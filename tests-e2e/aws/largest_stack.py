@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import string
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +22,13 @@ ACCOUNT: Final = "123456789012"
 _HOST: Final = "git.example.com"
 _KEY: Final = f"arn:aws-us-gov:kms:{REGION}:{ACCOUNT}:key/mrk-{'0' * 32}"
 _PREFIX: Final = "/" + "/".join(["p" * 19] * 9) + "/" + "p" * 18 + "/"
+
+
+def _names(count: int) -> list[str]:
+    """Return names that compress as badly as words do."""
+    letters = random.Random(1)
+    return ["infrastructure-" + "".join(letters.choices(string.ascii_lowercase, k=8)) for _ in range(count)]
+
 
 VARIABLES: Final[Mapping[str, Any]] = {
     "stack": STACK,
@@ -54,7 +63,7 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "secret_allow_list": {f"{_HOST}/acme/{number:03d}": ["*"] for number in range(8)},
     "connections": [
         {
-            "repositories": [f"https://{_HOST}/acme/{number:03d}" for number in range(200)],
+            "repositories": [f"https://{_HOST}/acme-platform/{name}" for name in _names(500)],
             "webhook_secrets": [f"ssm:/iac-ci/{STACK}/webhook-secret-github"],
             "token_location": f"ssm:{_PREFIX}tokens/github",
         }

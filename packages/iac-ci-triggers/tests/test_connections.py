@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 
 import pytest
@@ -86,3 +88,32 @@ def test_ids_of_trusted_accounts_are_those_of_one_host():
     with pytest.raises(PortFailed, match="one host"):
         read(ACME | {"repositories": elsewhere, "trusted_accounts": ["5"]})
     assert read(ACME | {"trusted_accounts": ["5"]}).find("https://github.com/acme/infra").trusted_accounts == ("5",)
+
+
+def compressed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode())).decode()
+
+
+def test_a_list_that_is_too_long_for_a_parameter_is_read_compressed():
+    entry = {"webhook_secrets": ["ssm:/x/webhook-secret-a"], "token_location": "ssm:/iac-ci/jobs/tokens/a"}
+    names = [f"https://github.com/acme/infra-{number}" for number in range(500)]
+    stored = compressed(json.dumps([{**entry, "repositories": [name]} for name in names]))
+    assert len(stored) < 8192
+    found = read_connections(stored)
+    assert all(found.find(name) is not None for name in names)
+    assert found.find("https://github.com/acme/infra-500") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("not base64!", "neither JSON nor compressed"),
+        ("AAAA", "neither JSON nor compressed"),
+        (compressed("[" + " " * 5_000_000 + "]"), "more than 4194304 bytes"),
+        (compressed("[]")[:-8], "incomplete"),
+        (compressed("[1]"), "not valid"),
+    ],
+)
+def test_a_compressed_list_that_is_damaged_or_huge_is_refused(text, problem):
+    with pytest.raises(PortFailed, match=problem):
+        read_connections(text)

@@ -6,8 +6,11 @@ other repositories start nothing.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import secrets
+import zlib
 from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError, model_validator
@@ -20,6 +23,11 @@ from iac_ci_common.validation_messages import message
 from iac_ci_vcs.address import parse_address
 
 MAX_CONNECTIONS: Final = 1000
+"""Most connections of a stack."""
+
+MAX_LIST_BYTES: Final = 4 * 1024 * 1024
+"""Largest list of connections, decompressed."""
+
 _CHOICE: Final = secrets.token_bytes(32)
 
 BranchPattern = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(check_pattern)]
@@ -132,9 +140,12 @@ class Connections:
 
 
 def read_connections(text: str) -> Connections:
-    """Return the connections of the operator's JSON list. Raise ``PortFailed`` with its problems and their paths."""
+    """Return the connections of the operator's JSON list. Raise ``PortFailed`` with its problems and their paths.
+
+    A list that does not fit into a parameter is stored as base64 of gzip.
+    """
     try:
-        return Connections(_LIST.validate_json(text))
+        return Connections(_LIST.validate_json(text if text.lstrip()[:1] in _JSON else _decompressed(text)))
     except ValidationError as error:
         problems = "; ".join(
             f"{''.join(f'[{step}]' if isinstance(step, int) else f'.{step}' for step in entry['loc'])} {message(entry)}"
@@ -142,5 +153,20 @@ def read_connections(text: str) -> Connections:
         )
         raise PortFailed(f"the stack's connections are not valid: {problems}") from None
 
+
+def _decompressed(text: str) -> bytes:
+    """Return the text of a compressed list; raise ``PortFailed`` if it is damaged or larger than any list."""
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        content = stream.decompress(base64.b64decode(text, validate=True), MAX_LIST_BYTES)
+    except (binascii.Error, zlib.error, ValueError):
+        raise PortFailed("the stack's connections are neither JSON nor compressed JSON") from None
+    if not stream.eof:
+        raise PortFailed(f"the stack's connections are incomplete, or have more than {MAX_LIST_BYTES} bytes")
+    return content
+
+
+_JSON: Final = frozenset({"[", "{", '"', ""})
+"""First characters of a text that is not compressed."""
 
 _LIST: Final = TypeAdapter(Annotated[tuple[Connection, ...], Field(max_length=MAX_CONNECTIONS)])
