@@ -36,7 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     program.put_on_path()
     config.pluginmanager.register(Slowest())
     config.pluginmanager.register(surroundings.Plugin())
-    config.pluginmanager.register(HeldRequests())
+    if config.getoption("--stack") is None:
+        config.pluginmanager.register(HeldRequests())
     if (name := config.getoption("--emulator")) is not None:
         emulators.use(name)
 

@@ -30,6 +30,9 @@ def _names(count: int) -> list[str]:
     return ["infrastructure-" + "".join(letters.choices(string.ascii_lowercase, k=8)) for _ in range(count)]
 
 
+_ROLES: Final = [f"arn:aws-us-gov:iam::{ACCOUNT}:role/iac-ci/{number:03d}" + "r" * 61 for number in range(200)]
+_SOURCES: Final = [f"{_HOST}/acme-platform/{name}" for name in _names(500)]
+
 VARIABLES: Final[Mapping[str, Any]] = {
     "stack": STACK,
     "region": REGION,
@@ -47,7 +50,7 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "secrets_prefix": _PREFIX,
     "code_hosts": {f"{number:02d}." + "h" * 60: {"kind": "gitlab", "api_url": None} for number in range(9)},
     "code_buckets": [f"{number:02d}" + "b" * 61 for number in range(100)],
-    "target_role_arns": [f"arn:aws-us-gov:iam::{ACCOUNT}:role/iac-ci/{number:03d}" + "r" * 61 for number in range(200)],
+    "target_role_arns": _ROLES,
     "secrets_key_arns": [f"arn:aws-us-gov:kms:{REGION}:{ACCOUNT}:key/mrk-{number:032d}" for number in range(20)],
     "kms_key_arn": _KEY,
     "permissions_boundary_arn": f"arn:aws-us-gov:iam::{ACCOUNT}:policy/" + "p" * 512 + "/" + "n" * 128,
@@ -60,7 +63,9 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "manage_api_gateway_account": True,
     "alarm_emails": [f"{number:03d}" + "e" * 61 + "@" + "d" * 251 + ".com" for number in range(100)],
     "destroy_contents": True,
-    "secret_allow_list": {f"{_HOST}/acme/{number:03d}": ["*"] for number in range(8)},
+    "tagged_role_arns": _ROLES,
+    "secret_allow_list": {source: [f"{source.rpartition('/')[2]}/**"] for source in _SOURCES},
+    "role_allow_list": {source: [_ROLES[number % len(_ROLES)]] for number, source in enumerate(_SOURCES)},
     "connections": [
         {
             "repositories": [f"https://{_HOST}/acme-platform/{name}" for name in _names(500)],
@@ -160,7 +165,7 @@ def _megabytes(functions: Iterable[Mapping[str, Any]]) -> Iterator[int]:
 def _values(by_type: Mapping[str, list[Mapping[str, Any]]]) -> Iterator[Measure]:
     for parameter in by_type["aws_ssm_parameter"]:
         name, value = parameter["name"].removeprefix(f"/iac-ci/{STACK}/"), parameter["value"]
-        if name in {"connections", "outputs"}:
+        if name.partition("/")[0] in {"connections", "outputs", "sources"}:
             advanced = parameter["tier"] == "Intelligent-Tiering"
             yield measure("ssm_advanced" if advanced else "ssm_standard", f"parameter {name}", value)
     yield measure("ssm_standard", "parameter webhook-secret", VARIABLES["webhook_secret"])

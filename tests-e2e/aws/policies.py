@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     """A role, the id of a statement, and an action."""
 
 _BY_AWS: Final = "made by AWS's service with the role, not by the function"
-_BY_SOPS: Final = "made by the program sops, which holds its own requests"
+_OF_BEFORE: Final = "made for runs that the version before accepted; tests-e2e/upgrade plays those without AWS"
 
 NOT_RECORDED: Final[Mapping[tuple[str, str], str]] = {
     ("*", "WriteOwnLog"): _BY_AWS,
@@ -28,11 +28,17 @@ NOT_RECORDED: Final[Mapping[tuple[str, str], str]] = {
     ("worker-build", "LogInToRegistry"): _BY_AWS,
     ("watchdog-state-machine", "*"): _BY_AWS,
     ("webhook-api", "*"): _BY_AWS,
-    ("init-job", "SealForOneRun"): _BY_SOPS,
-    ("worker", "UnsealForOneRun"): _BY_SOPS,
-    ("worker-build", "UnsealForOneRun"): _BY_SOPS,
+    ("broker", "UnsealPackagesOfTheVersionBefore"): _OF_BEFORE,
 }
 """Statements whose requests nothing here can see, by role and id, each with its reason."""
+
+
+_OPTIONAL: Final = {
+    "broker-target-roles": "broker",
+    "init-job-code-bucket": "init-job",
+    "init-job-secrets-key": "init-job",
+}
+"""Policies that a stack has for the roles, buckets and keys of its operator, by the role that gets them."""
 
 
 @dataclass(slots=True)
@@ -65,8 +71,12 @@ def _reason(role: str, sid: str) -> str | None:
 def load() -> dict[str, Any]:
     """Return the policy of each role, for a stack of any name in any account."""
     values = placeholder_values(StackNames("*", "*", "*"), kms_key_arn="*", log_level="INFO", max_parallel=1)
-    files = StackFiles(stack_folder(), values)
-    return {name: files.read(role["policy"]) for name, role in files.read("roles.json")["roles"].items()}
+    optional = dict.fromkeys(("code_bucket", "target_role_arn", "secrets_key_arn"), "*")
+    files = StackFiles(stack_folder(), {**values, **optional})
+    loaded = {name: files.read(role["policy"]) for name, role in files.read("roles.json")["roles"].items()}
+    for name, role in _OPTIONAL.items():
+        loaded[role]["Statement"] += files.read(f"policies/{name}.json")["Statement"]
+    return loaded
 
 
 def granted(policies: Mapping[str, Any]) -> Iterator[Use]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,15 +25,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         stage = copy_of("deploy", Path(folder) / "deploy", said.stdout.strip())
         found = [*largest_job.measures(), *largest_stack.measures(largest_stack.apply(stage, Path(folder)))]
-    print(f"{'headroom':>8}  {'largest':>9} {'of':>10}  {'unit':10}  what")
+    for line in lines(found):
+        print(line)
+    return 1 if any(not entry.fits for entry in found) else 0
+
+
+def lines(found: Sequence[Measure]) -> Iterator[str]:
+    """Yield the lines of the table, the least headroom first, and one with the counts."""
+    yield f"{'headroom':>8}  {'largest':>9} {'of':>10}  {'unit':10}  what"
     for entry in sorted(found, key=_headroom):
-        print(
+        yield (
             f"{_headroom(entry):7.0%}   {entry.size:>9,} {entry.number:>10,}  {LIMITS[entry.limit].unit:10}  "
             f"{entry.what} ({LIMITS[entry.limit].thing})"
         )
-    wrong = [entry for entry in found if not entry.fits]
-    print(f"{len(found)} measured, {len(wrong)} too large")
-    return 1 if wrong else 0
+    yield f"{len(found)} measured, {sum(not entry.fits for entry in found)} too large"
 
 
 def _headroom(entry: Measure) -> float:

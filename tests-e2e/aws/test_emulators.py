@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -17,10 +16,10 @@ pytestmark = [
     pytest.mark.local_cloud,
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif("IAC_CI_ALL_FAULTS" not in os.environ, reason="takes minutes; .ci/full runs it"),
+    pytest.mark.full,
 ]
 
-SECRET = "ssm:/iac-ci/jobs/api/token"
+SECRET = "ssm:/iac-ci/jobs/sources/api/token"
 JOB: dict[str, Any] = {
     "username": "tests",
     "orders": [

@@ -1,6 +1,6 @@
 """The real provider hashicorp/aws and the pipelines' scripts, against the local AWS: the whole way there and back.
 
-In `.ci/full` only: it takes minutes. Each test continues where the one before it stopped.
+Each test continues where the one before it stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.local_cloud,
     pytest.mark.slow,
     pytest.mark.timeout(5400),
-    pytest.mark.skipif("IAC_CI_ALL_FAULTS" not in os.environ, reason="takes minutes; .ci/full runs it"),
+    pytest.mark.full,
 ]
 
 NOT_STORED = {

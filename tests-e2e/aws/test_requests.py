@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +13,7 @@ import boto3
 import botocore.session
 import pytest
 
-from aws import policies
+from aws import count_requests, policies
 from aws.decoding import decode
 from aws.hook import held_requests
 
@@ -41,6 +44,15 @@ def test_a_request_that_a_service_would_refuse_is_noticed(
 def test_a_request_as_the_service_wants_it_is_not() -> None:
     assert problems("lambda", "Invoke", {"FunctionName": "iac-ci-worker", "InvocationType": "Event"}) == []
     assert problems("stepfunctions", "StartExecution", {"stateMachineArn": "a", "name": "n" * 80}) == []
+
+
+def test_the_command_prints_the_counts() -> None:
+    command = [sys.executable, count_requests.__file__, __file__, "-k", "read_back"]
+    alone = {name: value for name, value in os.environ.items() if name != held_requests.FOLDER_VARIABLE}
+    done = subprocess.run(command, env=alone, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = f"{len(REQUESTS)} AWS requests held, 0 of them of functions and builds, 0 violations, 0 missing actions"
+    assert counts in done.stdout
 
 
 def record(caller: str, service: str, operation: str, **request: Any) -> dict[str, Any]:

@@ -65,9 +65,15 @@ def copy_of_the_checkout(folder: Path) -> Path:
     """Copy what the scripts read; the environment of uv is this checkout's."""
     folder.mkdir()
     unneeded = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
-    for name in ("pipelines", "terraform", "tests-e2e/offline", "tests-e2e/smoke"):
+    for name in ("pipelines", "terraform", "tests-e2e/aws", "tests-e2e/offline", "tests-e2e/smoke"):
         shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
-    for name in ("pyproject.toml", ".gitignore", "tests-e2e/conftest.py", "tests-e2e/slowest.py"):
+    for name in (
+        "pyproject.toml",
+        ".gitignore",
+        "tests-e2e/conftest.py",
+        "tests-e2e/selection.py",
+        "tests-e2e/slowest.py",
+    ):
         shutil.copy(ROOT / name, folder / name)
     git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com", "-C", str(folder)]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):

@@ -220,8 +220,8 @@ run "everything_optional_can_be_on" {
   }
   assert {
     condition = (
-      jsondecode(aws_iam_policy.job_source["code-buckets-1"].policy).Statement[*].Resource == [["arn:aws:s3:::acme-code/*"], ["arn:aws:s3:::acme-code"]] &&
-      jsondecode(aws_iam_policy.job_source["secrets-keys"].policy).Statement[0].Resource == tolist(var.secrets_key_arns) &&
+      jsonencode(jsondecode(aws_iam_policy.job_source["code-buckets-1"].policy).Statement[*].Resource) == jsonencode([["arn:aws:s3:::acme-code/*"], ["arn:aws:s3:::acme-code"]]) &&
+      jsonencode(jsondecode(aws_iam_policy.job_source["secrets-keys"].policy).Statement[0].Resource) == jsonencode(var.secrets_key_arns) &&
       toset([for attachment in aws_iam_role_policy_attachment.job_source : attachment.role]) == toset(["acme-init-job"])
     )
     error_message = "init reads code from the bucket, and secrets of the key."
@@ -523,12 +523,28 @@ run "more_connections_than_a_parameter_holds_are_refused" {
   command = plan
   variables {
     connections = [{
-      repositories    = [for number in range(300) : "https://github.com/acme/repository-${number}"]
+      # Digests do not compress.
+      repositories    = [for number in range(300) : "https://github.com/acme/${sha256(number)}"]
       webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
       token_location  = "ssm:/iac-ci/jobs/tokens/acme"
     }]
   }
   expect_failures = [var.connections]
+}
+
+run "a_long_list_of_connections_is_compressed" {
+  command = plan
+  variables {
+    connections = [for number in range(500) : {
+      repositories    = ["https://github.com/acme/repository-${number}"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+  assert {
+    condition     = aws_ssm_parameter.connections.value == base64gzip(jsonencode(var.connections)) && length(aws_ssm_parameter.connections.value) <= 8192
+    error_message = "500 connections fit into one parameter."
+  }
 }
 
 run "a_code_host_by_address_is_refused" {

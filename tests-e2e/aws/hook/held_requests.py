@@ -116,7 +116,10 @@ def actions(service: str, operation: str, request: dict[str, Any]) -> list[tuple
             projects = {name.partition(":")[0] for name in builds if name}
             return [(f"codebuild:{operation}", f"project/{name}", None) for name in sorted(projects)]
         case "sts":
-            return [(f"sts:{operation}", request.get("RoleArn", ""), None)]
+            role = request.get("RoleArn", "")
+            more = {"Tags": "TagSession", "SourceIdentity": "SetSourceIdentity"}
+            names = [operation, *(action for field, action in more.items() if request.get(field))]
+            return [(f"sts:{name}", role, None) for name in names]
         case "kms":
             return [(f"kms:{operation}", request.get("KeyId", ""), None)]
         case _:
