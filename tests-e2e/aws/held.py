@@ -79,7 +79,8 @@ class HeldRequests:
         functions = sum(entry["kind"] != "test" for entry in self.entries)
         write(
             f"{len(self.entries)} AWS requests held, {functions} of them of functions and builds, "
-            f"{len(violations)} violations, {len(found.missing)} missing actions, {len(unused)} unused actions"
+            f"{len(violations)} violations, {len(found.missing)} missing actions, "
+            f"{len(unused)} unused actions without a reason"
         )
 
 
