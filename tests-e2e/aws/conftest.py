@@ -23,4 +23,4 @@ def largest_stage(stand_in_provider: str, tmp_path_factory: pytest.TempPathFacto
 def largest_resources(largest_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return every resource of the largest stack."""
     folder: Path = tmp_path_factory.mktemp("variables")
-    return largest_stack.apply(largest_stage, folder)
+    return largest_stack.plan(largest_stage, folder)

@@ -24,7 +24,7 @@ def main() -> int:
     said = subprocess.run([ROOT / ".ci/terraform", "--stand-in"], capture_output=True, text=True, check=True)
     with tempfile.TemporaryDirectory() as folder:
         stage = copy_of("deploy", Path(folder) / "deploy", said.stdout.strip())
-        found = [*largest_job.measures(), *largest_stack.measures(largest_stack.apply(stage, Path(folder)))]
+        found = [*largest_job.measures(), *largest_stack.measures(largest_stack.plan(stage, Path(folder)))]
     for line in lines(found):
         print(line)
     return 1 if any(not entry.fits for entry in found) else 0
