@@ -27,8 +27,9 @@ STORIES = {
     "there is no code": {"code": "missing.zip"},
 }
 IN_TURN = (Kind.UNREACHABLE, Kind.ANSWER_LOST, Kind.DIES_AFTER, Kind.THROTTLED)
-SWEPT: list[tuple[Kind, ...]] = [(kind,) for kind in Kind] if FULL else [IN_TURN]
-"""The kinds that a sweep plays in turn: a call meets one of the four, and in `.ci/full` every kind."""
+ALSO_IN_TURN = (Kind.DIES_AFTER, Kind.FAILED, Kind.ANSWER_LOST, Kind.DIES_BEFORE)
+SWEPT = [IN_TURN, ALSO_IN_TURN] if FULL else [IN_TURN]
+"""The kinds that a sweep plays in turn: a call meets one of four, and in `.ci/full` two of all six."""
 
 STEP = 1 if FULL else 5
 """A sweep plays every fifth call, and in `.ci/full` every one; five and the four kinds have no common divisor."""
@@ -36,7 +37,7 @@ STEP = 1 if FULL else 5
 
 def named(kinds: tuple[Kind, ...]) -> str:
     """Name a sweep."""
-    return "in_turn" if len(kinds) > 1 else kinds[0].name.lower()
+    return f"from_{kinds[0].name.lower()}"
 
 
 @contextmanager
