@@ -26,26 +26,9 @@ _ADDRESS: Final = re.compile(rb"[ \t]*(?:0[xX])?[0-9a-fA-F]{4,16}(?::|[ ]-)?(?=[
 _GROUPS: Final = re.compile(rb"[ \t]*(?:[0-9a-fA-F]{2,32}(?:[ \t\r]+|$))+")
 _NUMBERS: Final = re.compile(rb"[ \t]*(?:-?[0-9a-fA-F]{1,20}(?:[ \t]+|$))+")
 _GROUP: Final = re.compile(rb"-?[0-9a-fA-F]+")
-_NAMES: Final = (
-    *(b"nul", b"soh", b"stx", b"etx", b"eot", b"enq", b"ack", b"bel", b"bs", b"ht", b"nl", b"vt", b"ff", b"cr", b"so"),
-    *(
-        b"si",
-        b"dle",
-        b"dc1",
-        b"dc2",
-        b"dc3",
-        b"dc4",
-        b"nak",
-        b"syn",
-        b"etb",
-        b"can",
-        b"em",
-        b"sub",
-        b"esc",
-        b"fs",
-        b"gs",
-    ),
-    *(b"rs", b"us", b"sp"),
+_NAMES: Final = tuple(
+    b"nul soh stx etx eot enq ack bel bs ht nl vt ff cr so si"
+    b" dle dc1 dc2 dc3 dc4 nak syn etb can em sub esc fs gs rs us sp".split()
 )
 """What ``od -a`` prints for the characters 0 to 32."""
 
