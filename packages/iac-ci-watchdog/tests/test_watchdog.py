@@ -26,6 +26,7 @@ from iac_ci_common.testing import (
     Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, queued, run_row, stored_job
+from iac_ci_common.tickets import digest
 from iac_ci_watchdog.act import Watchdog
 from iac_ci_watchdog.decide import Action, decide_order, decide_run, decide_unprepared, needs_claim
 from iac_ci_watchdog.failures import PreparationDied, WorkerDied, parse_failure
@@ -697,6 +698,26 @@ def test_a_forged_failure_record_without_the_claimants_request_ends_nothing(call
     claimed_by(world, f"{DISPATCH}:call:random")
     world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", DISPATCH, call, FUNCTION))
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+@pytest.mark.parametrize("ticket", [None, "0" * 64, digest("f" * 64)])
+@pytest.mark.parametrize("handed_over", [0, 2])
+@pytest.mark.parametrize("claim", [None, f"{DISPATCH}:call:random"])
+def test_a_forged_failure_record_without_the_ticket_of_its_dispatch_changes_nothing(claim, handed_over, ticket):
+    """A worker of the same run guesses when another order was dispatched, also before that order has a claim."""
+    world = World()
+    world.open(tickets=(f"{DISPATCH}:{digest('f' * 64)}",), handed_over=handed_over)
+    if claim is not None:
+        claimed_by(world, claim)
+    before = world.runs.find_order(RUN_ID, "0001")
+    payload = WORK | {"dispatch": DISPATCH} | ({"ticket": ticket} if ticket else {})
+    context = {"requestId": "call", "functionArn": FUNCTION}
+    record = {"requestPayload": payload, "requestContext": context}
+    world.watchdog.worker_died(parse_failure(record))
+    assert world.runs.find_order(RUN_ID, "0001") == before
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+    world.watchdog.worker_died(parse_failure(record | {"requestPayload": payload | {"ticket": "f" * 64}}))
+    assert world.runs.find_order(RUN_ID, "0001") != before or world.objects.exists(keys.result(RUN_ID, "0001"))
 
 
 def test_a_forged_record_of_a_failed_preparation_does_not_end_a_run_that_is_being_prepared():

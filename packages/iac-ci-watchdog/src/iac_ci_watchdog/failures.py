@@ -6,7 +6,7 @@ runs in a worker may forge a record. It is held against what the forger of anoth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from iac_ci_common.models.answer import PreparationTask
 from iac_ci_common.models.work import Work
+from iac_ci_common.tickets import digest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,8 +35,8 @@ invocation"), less half a minute for clocks. An earlier record is ignored; the w
 class WorkerDied:
     """A worker ended without a result.
 
-    ``dispatch``, ``call`` (the id of the failed request) and ``function`` (its ARN) identify it; each is empty if the
-    record has none.
+    ``dispatch``, ``call`` (the id of the failed request) and ``function`` (its ARN) identify it, and ``ticket`` is the
+    one that its invocation had; each is empty if the record has none.
     """
 
     run_id: str
@@ -44,16 +45,18 @@ class WorkerDied:
     dispatch: str
     call: str = ""
     function: str = ""
+    ticket: str = field(default="", repr=False)
 
     def is_about(self, order: OrderRow) -> bool:
-        """Return whether the order's row has this dispatch, and a worker function failed."""
+        """Return whether the order's row has this dispatch with this first ticket, and a worker function failed.
+
+        A time of dispatch can be guessed, above all by a worker of the same run; the ticket cannot. The row of a
+        version before tickets has none.
+        """
         name = self.function.partition(":function:")[2].partition(":")[0]
-        dispatched = order.dispatched_at
-        return (
-            name.endswith(_WORKER)
-            and dispatched is not None
-            and self.dispatch == str(int(dispatched.timestamp() * 1000))
-        )
+        first = order.first_ticket(self.dispatch)
+        has_ticket = first is None or digest(self.ticket) == first
+        return name.endswith(_WORKER) and self.dispatch == order.dispatch and has_ticket
 
     def is_claimant(self, claim: Claim) -> bool:
         """Return whether the failed request is the one whose worker has the claim."""
@@ -94,4 +97,4 @@ def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
         return PreparationDied(PreparationTask.model_validate(payload).prepare, reason[:500])
     context = event.get("requestContext", {})
     call, function = (str(context.get(name) or "") for name in ("requestId", "functionArn"))
-    return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call, function)
+    return WorkerDied(work.run_id, work.order_num, reason[:500], work.dispatch, call, function, work.ticket or "")
