@@ -674,6 +674,21 @@ def test_an_old_comment_is_answered_and_not_obeyed(hosted, seconds, obeyed):
     assert obeyed or "more than an hour old" in hosted.notice
 
 
+@pytest.mark.parametrize(("seconds", "obeyed"), [(3600, True), (3601, False), (3 * 86_400, False)])
+def test_a_comment_from_the_future_does_not_outlive_the_memory_of_its_commands(hosted, seconds, obeyed):
+    hosted.host.now = hosted.clock.now() + timedelta(seconds=seconds)
+    comment = hosted.host.write(7, WRITER, "/iac-ci apply app")
+    hosted.tell(comment)
+    assert len(hosted.jobs) == obeyed
+    assert obeyed or "in the future" in hosted.notice
+    hosted.clock.advance(2 * 86_400)
+    for _ in range(60):
+        # Newer runs take its run out of the ledger.
+        hosted.comment("/iac-ci plan")
+    hosted.tell(comment)
+    assert len(hosted.jobs) == obeyed + 60
+
+
 def test_a_comment_that_arrived_in_time_is_obeyed_though_lambda_repeats_its_event_hours_later(hosted, monkeypatch):
     def fail(*arguments, **named):
         raise PortFailed("no", retry_is_safe=True)

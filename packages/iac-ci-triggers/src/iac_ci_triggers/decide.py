@@ -41,7 +41,8 @@ SUPERSEDED: Final = "superseded by"
 """Beginning of the reason for a run that the pull request's next state has cancelled."""
 
 COMMENT_LIFE: Final = timedelta(hours=1)
-"""Age from which a comment's commands are not run: its event arrived late, or was sent again."""
+"""Age from which a comment's commands are not run: its event arrived late, or was sent again. Clocks of the host and of
+the engine may differ by as much."""
 
 _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
@@ -136,6 +137,10 @@ def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
             f"{by}'s comment was more than an hour old when it arrived, so its commands were not run. Write a new"
             " comment."
         )
+    if comment.created_at - facts.received_at > COMMENT_LIFE:
+        # GitLab lets the owner of a project choose the time (Notes API). Such a comment would stay new for longer
+        # than its commands are remembered.
+        return f"{by}'s comment has a time in the future, so its commands were not run. Write a new comment."
     if comment.commit is not None and comment.commit != _pull(facts).head_sha:
         return f"{by}'s comment is about {comment.commit}, which is not the newest commit. Write a new comment."
     return None
