@@ -196,8 +196,8 @@ variable "secret_allow_list" {
     # Another spelling would not be the source's own entry, and * would apply to it.
     condition = alltrue([
       for source in keys(var.secret_allow_list) : source == "*" || (
-        can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", source)) && !endswith(source, ".git") && !endswith(source, "/") &&
-        (source == lower(source) || contains([for connection in var.connections : connection.source == null ? "" : connection.source], source))
+        can(regex("^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9_.~-]+){2,}$", source)) && !endswith(source, ".git") ||
+        contains(concat(["api"], [for connection in var.connections : connection.source == null ? "" : connection.source]), source)
       )
     ])
     error_message = "secret_allow_list: a source is api, *, a repository as host/path in lower case without .git, or the source of a connection."
@@ -221,8 +221,8 @@ variable "role_allow_list" {
   validation {
     condition = var.role_allow_list == null ? true : alltrue([
       for source in keys(var.role_allow_list) : source == "*" || (
-        can(regex("^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$", source)) && !endswith(source, ".git") && !endswith(source, "/") &&
-        (source == lower(source) || contains([for connection in var.connections : connection.source == null ? "" : connection.source], source))
+        can(regex("^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9_.~-]+){2,}$", source)) && !endswith(source, ".git") ||
+        contains(concat(["api"], [for connection in var.connections : connection.source == null ? "" : connection.source]), source)
       )
     ])
     error_message = "role_allow_list: a source is api, *, a repository as host/path in lower case without .git, or the source of a connection."

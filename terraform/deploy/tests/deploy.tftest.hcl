@@ -348,6 +348,28 @@ run "sources_that_no_job_has_and_roles_that_are_not_named_are_refused" {
   expect_failures = [var.secret_allow_list, var.role_allow_list, var.tagged_role_arns]
 }
 
+run "a_source_in_another_spelling_is_refused" {
+  command = plan
+
+  variables {
+    secret_allow_list = { "https://github.com/acme/infra" = [] }
+    role_allow_list   = { "network" = [] }
+  }
+
+  expect_failures = [var.secret_allow_list, var.role_allow_list]
+}
+
+run "a_source_without_its_path_is_refused" {
+  command = plan
+
+  variables {
+    secret_allow_list = { "github.com/acme" = [] }
+    role_allow_list   = { "github.com//acme/infra" = [] }
+  }
+
+  expect_failures = [var.secret_allow_list, var.role_allow_list]
+}
+
 run "patterns_that_are_not_valid_are_refused" {
   command = plan
 
@@ -365,7 +387,7 @@ run "patterns_of_every_kind_are_accepted" {
   variables {
     target_role_arns  = ["arn:aws:iam::210987654321:role/deployer"]
     secret_allow_list = { api = ["*", "**", "network", "network/*", "network/**", "**/a?b", "*a*b*/c", "!network/**", "iac_ci+x=y@z"] }
-    role_allow_list   = { api = ["arn:aws:iam::*:role/iac-ci/*", "!arn:aws:iam::210987654321:role/**"], "*" = [] }
+    role_allow_list   = { api = ["arn:aws:iam::*:role/iac-ci/*", "!arn:aws:iam::210987654321:role/**"], "*" = [], "git.example.com:8443/~ann/infra" = [] }
   }
 
   assert {
