@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.cached_secrets import SharedSecrets
-from iac_ci_common.errors import Throttled
+from iac_ci_common.errors import PortFailed, Throttled
 from iac_ci_common.locations import parse_location
 from iac_ci_common.testing import MemorySecrets
 from iac_ci_init import wiring
@@ -145,6 +145,29 @@ def test_unsigned_answers_do_not_tell_connected_repositories_from_others(hosted,
     ((status, text, compared, _),) = seen
     assert (status, compared) == (401, 2)
     assert "not signed" in text
+
+
+def test_a_secret_that_cannot_be_read_does_not_show_a_connected_repository(hosted, monkeypatch):
+    """The other secrets of the connection count, and the log names the one that does not."""
+    secrets = counted(hosted, monkeypatch)
+    read = secrets.read
+
+    def refuse(location):
+        if str(location).endswith("-next"):
+            raise PortFailed("AccessDenied")
+        return read(location)
+
+    monkeypatch.setattr(secrets, "read", refuse)
+    seen = set()
+    for repository in [REPOSITORY, *STRANGERS]:
+        body = json.dumps({"repository": {"html_url": repository}}).encode()
+        answer = handler(request(body, UNSIGNED), None)
+        seen.add((answer["statusCode"], answer["body"]))
+    assert [status for status, _ in seen] == [401]
+    body = json.dumps({"repository": {"html_url": REPOSITORY}}).encode()
+    assert handler(request(body, {"X-GitHub-Event": "ping", **signatures(body)}), None)["statusCode"] == 200
+    named = {fields["location"] for level, _, fields in hosted.logger.lines if level == "error"}
+    assert named == {"ssm:/iac-ci/iac-ci/webhook-secret-next"}
 
 
 def test_an_event_of_an_unconnected_repository_is_refused_though_a_connected_ones_secret_signed_it(hosted):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from iac_ci_common import ids, keys
 from iac_ci_common.cached_secrets import SharedSecrets
-from iac_ci_common.errors import IacCiError, SignatureRefused
+from iac_ci_common.errors import IacCiError, NotFound, SignatureRefused
 from iac_ci_common.models.lock import Delivery
 from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.commands import find_commands
@@ -24,6 +24,7 @@ from iac_ci_triggers.verification import Sender, verify
 from iac_ci_vcs.address import settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from iac_ci_common.ports import AsyncInvoker, Clock, Deliveries, Logger, Objects, Secrets
@@ -104,18 +105,35 @@ class WebhookReceiver:
         connections = self.connections(now)
         hosts = {host for host in connections.hosts if settings_for(host, self._settings.code_hosts).kind == kind.value}
         if claimed is None:
-            verify(kind, request.headers, request.body, self._secrets.values(connections.secrets_on(hosts), now), now)
+            verify(kind, request.headers, request.body, self._readable(connections.secrets_on(hosts), now), now)
             return None
         found = connections.find(claimed)
         if (repository_key(claimed) or "").partition("/")[0] not in hosts:
             found = None
         connection = found or connections.stand_in(claimed, hosts)
-        known = self._secrets.values(connection.webhook_secrets, now) if connection is not None else []
+        known = self._readable(connection.webhook_secrets, now) if connection is not None else []
         padding = [_DECOY] * (max(connections.most_secrets, 1) - len(known))
         verify(kind, request.headers, request.body, [*known, *padding], now)
         if found is None:
             raise SignatureRefused("the repository is not connected")
         return claimed
+
+    def _readable(self, locations: Iterable[str], now: datetime) -> list[str]:
+        """Return the secrets that exist and can be read; log the others that do exist.
+
+        An answer with their error would show that the repository is connected. Raises errors that a retry may repair.
+        """
+        found: list[str] = []
+        for location in locations:
+            try:
+                found.append(self._secrets.value(location, now))
+            except NotFound:
+                continue
+            except IacCiError as error:
+                if error.retry_is_safe:
+                    raise
+                self._ports.logger.error("webhook secret cannot be read", location=location, error=error.message)
+        return found
 
     def connections(self, now: datetime) -> Connections:
         """Return the operator's list of repositories that may start jobs; empty if none is set."""
