@@ -207,6 +207,7 @@ SECRETS_OF_AWS = [
     ),
     "assuming arn:aws-cn:iam::123456789012:role/team/deploy: AccessDenied: 'arn:aws-us-gov:iam::123456789012:user/ann'",
     "(AROAIOSFODNN7EXAMPLE:iac-ci-init-job) in account 123456789012",
+    "arn:aws:iam::123456789012:role/acme,deploy is not trusted, nor is arn:aws:iam::123456789012:role/a,deploy, see",
     "NoSuchBucket: iac-ci-internal-123456789012-eu-central-1, 123456789012.dkr.ecr.eu-central-1.amazonaws.com/iac-ci",
 ]
 

@@ -10,8 +10,11 @@ from typing import Final
 
 _HIDDEN: Final = "…"
 
-_IDENTITY: Final = re.compile(r"\barn:aws[a-z0-9-]*:(?:iam|sts):[a-z0-9-]*:[0-9]*:[^\s\"'`,;()<>\[\]]+")
-"""ARNs of roles, users and sessions (AWS IAM User Guide, "Amazon Resource Names")."""
+_IDENTITY: Final = re.compile(
+    r"\barn:aws[a-z0-9-]*:(?:iam|sts):[a-z0-9-]*:[0-9]*:"
+    r"(?:[^\s\"'`,;()<>\[\]]|,(?=[\w+=,.@-]))+"
+)
+"""ARNs of roles, users and sessions (AWS IAM User Guide, "Amazon Resource Names"). A name may contain commas."""
 
 _UNIQUE_ID: Final = re.compile(
     r"\b(?:AROA|AIDA|AGPA|AIPA|ANPA|ASIA|AKIA|ASCA|APKA|ABIA|ACCA)[A-Z0-9]{12,}"
