@@ -254,7 +254,8 @@ variable "connections" {
     condition = alltrue([
       for connection in var.connections : length(connection.repositories) > 0 && alltrue([
         for repository in connection.repositories :
-        can(regex("^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9_.~-]+){2,}/?$", repository))
+        can(regex("^https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9_.~-]+){2,}/?$", repository)) &&
+        !can(regex("/(\\.+|\\.git)/?$|/\\.+/", repository))
       ])
     ])
     error_message = "connections: each connection must have at least one repository, as https://host/owner/name."
@@ -286,7 +287,8 @@ variable "connections" {
       for connection in var.connections : anytrue([
         for prefix in ["ssm:${var.secrets_prefix}tokens/", "secretsmanager:${trimprefix(var.secrets_prefix, "/")}tokens/"] :
         startswith(connection.token_location, prefix) && length(connection.token_location) > length(prefix)
-      ]) && !strcontains(connection.token_location, "..")
+      ]) && !strcontains(connection.token_location, "..") &&
+      can(regex("^(ssm:(/[A-Za-z0-9_.-]+)+|secretsmanager:[A-Za-z0-9/_+=.@:-]+)(#[^#]+)?$", connection.token_location))
     ])
     error_message = "connections: token_location must be below tokens/ of secrets_prefix: ssm:/iac-ci/jobs/tokens/<name> or secretsmanager:iac-ci/jobs/tokens/<name>."
   }
@@ -303,12 +305,21 @@ variable "connections" {
     # The engine's pattern language: ** stands alone between slashes, and * does not match a slash.
     condition = alltrue([
       for connection in var.connections : connection.branches == null ? true : length(connection.branches) > 0 && alltrue([
-        for pattern in connection.branches : trimprefix(pattern, "!") != "" && alltrue([
-          for segment in split("/", trimprefix(pattern, "!")) : segment == "**" || !strcontains(segment, "**")
+        for pattern in connection.branches : trimprefix(pattern, "!") != "" && length(pattern) <= 255 && alltrue([
+          for segment in split("/", trimprefix(pattern, "!")) : segment == "**" || (!strcontains(segment, "**") &&
+          can(regex("^([^\\\\[]|\\\\.|\\[([!^].|[^!^])[^\\]]*\\])*$", segment)))
         ])
       ]) && anytrue([for pattern in connection.branches : !startswith(pattern, "!")])
     ])
-    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, and not exclusions (!) only; leave branches out for the default branch."
+    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], at most 255 characters, and not exclusions (!) only; leave branches out for the default branch."
+  }
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections : length(connection.trusted_accounts) <= 20 &&
+      alltrue([for id in connection.trusted_accounts : length(id) >= 1 && length(id) <= 64])
+    ])
+    error_message = "connections: trusted_accounts are at most 20 ids of 1 to 64 characters."
   }
 
   validation {

@@ -528,6 +528,82 @@ run "a_token_that_the_orchestrator_cannot_read_is_refused" {
   expect_failures = [var.connections]
 }
 
+run "a_pattern_of_branches_that_init_would_refuse_is_refused_here" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["release/[0-9"]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_trusted_account_that_init_would_refuse_is_refused_here" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories     = ["https://github.com/acme/network"]
+      webhook_secrets  = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location   = "ssm:/iac-ci/jobs/tokens/acme"
+      trusted_accounts = [""]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_repository_that_init_would_refuse_is_refused_here" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/.."]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_token_that_init_would_refuse_is_refused_here" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/a b"
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "patterns_of_branches_of_every_kind_are_accepted" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["main", "release/[0-9]*", "[!a-z]x", "[]]", "a\\*b", "**/x?", "!release/**", "é"]
+    }]
+  }
+
+  assert {
+    condition     = length(var.connections) == 1
+    error_message = "a pattern that init accepts is refused"
+  }
+}
+
 run "a_source_that_init_would_refuse_is_refused_here" {
   command = plan
   variables {
