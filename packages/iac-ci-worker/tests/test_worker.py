@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -369,6 +370,20 @@ def test_commands_see_a_clean_environment(monkeypatch):
     }  # fmt: skip
     assert set(seen) <= allowed
     assert (seen["MINE"], seen["EXTRA"]) == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("secrets", "first", "why"),
+    [
+        ({f"S{number}": str(number) * 60_000 for number in range(100, 140)}, "true", "command 1 of 2 .* secrets have"),
+        ({"LONG": "x" * 140_000}, "true", "command 1 of 2 .* secrets have"),
+        ({}, 'rm -r "$PWD"', "command 2 of 2 .* its folder does not exist any more"),
+    ],
+)
+def test_a_command_that_cannot_be_started_says_why(secrets, first, why):
+    result = World([first, "true"], secrets=secrets).run()
+    assert result.status is OrderState.FAILED
+    assert re.search(why, result.reason), result.reason
 
 
 def test_the_time_out_ends_the_whole_family():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import KILL_GRACE_SECONDS
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.log_writer import LogWriter
@@ -82,16 +84,12 @@ class BashRunner:
         number = 0
         for number, command in enumerate(commands.cmds):
             os.write(output, f"$ {command}\n".encode("utf-8", "surrogateescape")[:_MAX_SHOWN_COMMAND_BYTES])
-            process = subprocess.Popen(  # noqa: S603 - the order's own command
-                [self._bash, "-euo", "pipefail", "-c", command],
-                cwd=commands.folder,
-                env=dict(commands.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                **self._as_user,
-            )
+            try:
+                process = self._start(commands, command, output)
+            except OSError as error:
+                raise PortFailed(
+                    f"command {number + 1} of {len(commands.cmds)} could not be started: {_why(error, commands)}"
+                ) from error
             try:
                 code = _wait(process, until, commands.stop)
             except subprocess.TimeoutExpired:
@@ -104,6 +102,18 @@ class BashRunner:
                 break
         return Outcome(Ending.EXITED, code, number, len(commands.cmds))
 
+    def _start(self, commands: Commands, command: str, output: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - the order's own command
+            [self._bash, "-euo", "pipefail", "-c", command],
+            cwd=commands.folder,
+            env=dict(commands.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            **self._as_user,
+        )
+
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Stop the process group with SIGTERM and, after the grace, with SIGKILL."""
         end_group(process.pid, signal.SIGTERM)
@@ -111,6 +121,19 @@ class BashRunner:
             process.wait(self._grace)
         end_group(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _why(error: OSError, commands: Commands) -> str:
+    """Return why the kernel started no command, in plain words."""
+    if error.errno == errno.E2BIG:
+        size = sum(len(os.fsencode(f"{name}={value}")) + 1 for name, value in commands.environment.items())
+        return (
+            f"its variables and secrets have {size} bytes together, or one of them has more than the kernel allows for"
+            " a program (execve(2)); use fewer or shorter ones"
+        )
+    if isinstance(error, FileNotFoundError | NotADirectoryError) and not commands.folder.is_dir():
+        return "its folder does not exist any more; an earlier command removed it"
+    return os.strerror(error.errno or 0)
 
 
 def _wait(process: subprocess.Popen[bytes], until: float, stop: StopRequest) -> int:
