@@ -46,7 +46,7 @@ from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.errors import AlreadyExists, PortFailed
 from iac_ci_common.granted import SourceGrants
-from iac_ci_common.grants import ANY_SOURCE, Grants
+from iac_ci_common.grants import part_of
 from iac_ci_common.models.result import Claim
 from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.signature import HEADER, sign
@@ -90,6 +90,8 @@ class Services:
         self.new_tables()
         self.ssm.put_parameter(Name="/iac-ci/webhook-secret", Value=SECRET, Type="SecureString")
         self.ssm.put_parameter(Name="/iac-ci/jobs/token", Value="a-secret-value", Type="SecureString")
+        grants = json.dumps({"schema_version": 1, "secrets": {"api": ["token"]}})
+        self.ssm.put_parameter(Name=f"/iac-ci/sources/{part_of('api')}", Value=grants, Type="String")
         role = boto3.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         for name in ("init", "worker"):
             self.functions.create_function(
@@ -291,7 +293,7 @@ class World:
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
             done_bucket="done", kms_key_arn="key", watchdog_arn=services.machine, init_function="init",
-            webhook_secrets=["ssm:/iac-ci/webhook-secret"],
+            webhook_secrets=["ssm:/iac-ci/webhook-secret"], sources="ssm:/iac-ci/sources",
         )  # fmt: skip
         door = JobIntake(JobIntakePorts(clock, deliveries, internal, watchdogs, invoker, secrets, logger), settings)
         preparer = Preparer(
@@ -315,7 +317,7 @@ class World:
             WorkerSettings(),
         )  # fmt: skip
         chains = DynamoTicketChains(services.dynamodb, "locks")
-        grants = SourceGrants(secrets, None, Grants(roles={ANY_SOURCE: ("*",)}))
+        grants = SourceGrants(secrets, "ssm:/iac-ci/sources")
         start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(), grants)
         broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start))
 

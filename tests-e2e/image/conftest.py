@@ -13,6 +13,7 @@ import pytest
 from offline import surroundings
 from offline.place import digest_of
 
+from iac_ci_common.grants import part_of
 from image.engine import LAMBDA_FLAGS, ROOT, Engine, EngineMissing, find_engine
 from image.runtime import RuntimeApi
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SECRET: Final = "the secret that requests are signed with"
 SECRET_NAME: Final = "/iac-ci/tested/webhook-secret"
+GRANTS_NAME: Final = f"/iac-ci/tested/sources/{part_of('api')}"
 
 _VALUES: Final = {
     "log_level": "INFO",
@@ -68,7 +70,7 @@ def function(engine: Engine, image: str) -> Callable[[str], AbstractContextManag
     @contextmanager
     def start(name: str) -> Iterator[RuntimeApi]:
         container = f"iac-ci-tested-{uuid.uuid4().hex[:12]}"
-        with RuntimeApi({SECRET_NAME: SECRET}) as api:
+        with RuntimeApi({SECRET_NAME: SECRET, GRANTS_NAME: json.dumps({"schema_version": 1})}) as api:
             environment = {key: _value(text) for key, text in functions[name]["environment"].items()} | {
                 "AWS_LAMBDA_RUNTIME_API": api.address,
                 "AWS_LAMBDA_FUNCTION_NAME": f"tested-{name}",
