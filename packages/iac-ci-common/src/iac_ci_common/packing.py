@@ -27,6 +27,9 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 _CHUNK: Final = 1024 * 1024
 
+_WINDOWS: Final = 0
+"""An archive made on MS-DOS or Windows (APPNOTE.TXT 4.4.2)."""
+
 _LINK_CHARS: Final = 4096
 """Longest target of a link that the kernel accepts, in characters (path_resolution(7), PATH_MAX)."""
 
@@ -66,7 +69,8 @@ def write(archive: BinaryIO, files: Mapping[str, bytes]) -> None:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip into an existing, empty folder.
 
-    Raises ``PackageUnsafe`` for a file that is not a zip, for absolute paths and ``..``, links to the outside, entries
+    Backslashes of archives made on Windows separate folders, as they do there. Raises ``PackageUnsafe`` for a file that
+    is not a zip, for absolute paths and ``..``, links to the outside, entries
     of other types, duplicate names, and beyond the limits. Sizes are counted while unpacking, not read from the
     archive's headers.
     """
@@ -74,6 +78,8 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as zipped:
             entries = zipped.infolist()
+            for entry in entries:
+                _from_windows(entry)
             _check_names(entries)
             free = MAX_TREE_BYTES
             # Links are created last, so that nothing is written through one.
@@ -177,7 +183,9 @@ def _check_name(name: str) -> tuple[str, ...]:
     )
     for found, problem in problems:
         if found:
-            raise PackageUnsafe(f"the file name {name!r:.80} {problem}; rename it")
+            raise PackageUnsafe(
+                f"the file name {name!r:.80} {problem}; rename it, or leave it out with a line in .iac-ci-ignore"
+            )
     return parts
 
 
@@ -197,6 +205,15 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
         seen.add(plain)
         if any("/".join(parts[:depth]) in links for depth in range(1, len(parts))):
             raise PackageUnsafe(f"{name!r:.80} is below a symbolic link")
+
+
+def _from_windows(entry: zipfile.ZipInfo) -> None:
+    """Replace the separators of an entry that was made on Windows by those of the format.
+
+    The format has "/" only (APPNOTE.TXT 4.4.17.1), but archivers of .NET before 4.6.1 and others write backslashes.
+    """
+    if entry.create_system == _WINDOWS and "/" not in entry.filename:
+        entry.filename = entry.filename.replace("\\", "/")
 
 
 def _is_link(entry: zipfile.ZipInfo) -> bool:
