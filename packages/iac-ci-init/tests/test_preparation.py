@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -27,6 +28,7 @@ from iac_ci_common.testing import (
 )
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
 from iac_ci_init.preparation import PreparationPorts, Preparer
+from iac_ci_triggers.connections import Connection, Connections
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 
@@ -121,6 +123,46 @@ def test_fifty_orders_of_one_tree_fetch_and_upload_it_once():
     assert {f"tmp/code/{row.code_sha256}.zip" for row in rows.orders} == {code}
     assert world.calls.count("repositories.checkout") == 1
     assert world.objects.exists(keys.trigger(RUN_ID))
+
+
+TOKEN = "ssm:/iac-ci/jobs/token"
+CONNECTED = Connections(
+    tuple(
+        Connection(repositories=(url,), webhook_secrets=("ssm:/iac-ci/webhook",), token_location=token)
+        for url, token in (("https://example.com/a/b", TOKEN), ("https://example.com/a/modules", TOKEN),
+                           ("https://example.com/other/private", "ssm:/iac-ci/jobs/other"))
+    )
+)  # fmt: skip
+
+
+def test_a_commits_submodules_get_the_connections_token_only_where_it_is_connected():
+    def allowed(world):
+        asked = []
+        repositories = MemoryRepositories({(GIT["git_repo"], COMMIT): {"main.tf": b"x"}})
+        world.preparer._ports = dataclasses.replace(world.preparer._ports, repositories=repositories)
+        world.preparer._connections = lambda now: CONNECTED
+        checkout = repositories.checkout
+        repositories.checkout = lambda *given, **named: asked.append(named["may_read"]) or checkout(*given, **named)
+        world.prepare()
+        return asked[0]
+
+    by_event = World([{}], **GIT, git_token_location=TOKEN)
+    stored = json.loads(by_event.objects.get(keys.job(RUN_ID)))
+    by_event.objects.put(keys.job(RUN_ID), json.dumps({**stored, "ledger": "pr#example.com/a/b#1"}).encode())
+    may_read = allowed(by_event)
+    assert may_read("https://example.com/a/modules.git")
+    assert not may_read("https://example.com/other/private")
+    assert not may_read("https://example.com/a/unknown")
+    # The sender of a signed job names repository and token.
+    assert allowed(World([{}], **GIT, git_token_location=TOKEN)) is None
+
+
+def test_what_the_ignore_file_leaves_out_is_not_packed():
+    world = World([{}], **GIT)
+    world.preparer._ports.repositories.trees[(GIT["git_repo"], COMMIT)] |= {".iac-ci-ignore": b"bin/\n"}
+    (row,) = world.prepare().orders
+    with zipfile.ZipFile(io.BytesIO(world.objects.get(keys.code(row.code_sha256)))) as code:
+        assert code.namelist() == [".iac-ci-ignore", "main.tf"]
 
 
 def test_an_archive_is_packed_again_by_our_rules():

@@ -13,6 +13,7 @@ import pytest
 
 from iac_ci_common.errors import PortFailed, PreparationFailed
 from iac_ci_vcs.git import GitRepositories
+from iac_ci_vcs.git_failures import failure
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -46,7 +47,6 @@ def test_one_commit_is_fetched_without_its_history(repository, tmp_path):
     git(repository, "commit", "--quiet", "-am", "two")
     fetch(f"file://{repository}", commit, tmp_path / "out")
     assert (tmp_path / "out" / "main.tf").read_text() == "# one\n"
-    assert not (tmp_path / "out" / ".git").exists()
 
 
 def test_a_missing_commit_says_so(repository, tmp_path):
@@ -87,9 +87,10 @@ def test_addresses_that_git_must_not_see_are_refused(address, tmp_path):
 
 
 def test_a_failure_shows_no_token(tmp_path):
-    with pytest.raises(PreparationFailed) as failed:
+    with pytest.raises(PortFailed) as failed:
         fetch("https://127.0.0.1:1/a/b", "a" * 40, tmp_path / "out", token="planted-token-value")
     assert "planted" not in str(failed.value)
+    assert failed.value.retry_is_safe
 
 
 class Host:
@@ -213,14 +214,52 @@ def git_head(repository: Path) -> str:
     return (repository / ".git" / "refs" / "heads" / "main").read_text().strip()
 
 
-def test_files_of_lfs_stay_pointers(repository, tmp_path):
-    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
-    (repository / ".gitattributes").write_text("*.bin filter=lfs\n")
-    (repository / "large.bin").write_text(pointer)
-    git(repository, "add", ".")
-    git(repository, "commit", "--quiet", "-m", "large")
-    fetch(f"file://{repository}", git_head(repository), tmp_path / "out")
-    assert (tmp_path / "out" / "large.bin").read_text() == pointer
+SSH = """\
+git@example.com: Permission denied (publickey).
+fatal: Could not read from remote repository.
+
+Please make sure you have the correct access rights
+and the repository exists.
+"""
+GITHUB = """\
+ERROR: Repository not found.
+fatal: Could not read from remote repository.
+
+Please make sure you have the correct access rights
+and the repository exists.
+"""
+GITLAB = """\
+remote:
+remote: ========================================================================
+remote: The project you were looking for could not be found.
+remote: ========================================================================
+fatal: Could not read from remote repository.
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown", "passing"),
+    [
+        (SSH, "git@example.com: Permission denied (publickey).", False),
+        (GITHUB, "Repository not found", False),
+        (GITLAB, "could not be found", False),
+        ("remote: Repository not found.\nfatal: repository 'https://x/' not found\n", "Repository not found", False),
+        ("fatal: remote error: upload-pack: not our ref 00\n", "not our ref", False),
+        ("error: something\nhint: advice\n", "something", False),
+        ("ssh: Could not resolve hostname a.b: Temporary failure in name resolution\n" + SSH[48:], "resolve", True),
+        ("fatal: unable to access 'https://a/': Could not resolve host: a\n", "Could not resolve host", True),
+        ("ssh: connect to host a port 22: Connection refused\nfatal: Could not read\n", "refused", True),
+        ("kex_exchange_identification: Connection closed by remote host\n" + SSH[48:], "closed by remote", True),
+        ("fatal: unable to access 'https://a/': Failed to connect to a port 443\n", "Failed to connect", True),
+        ("error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly\nfatal: early EOF\n", "curl 92", True),
+        ("", "git printed no reason", False),
+    ],
+)
+def test_the_hosts_reason_is_shown_and_a_network_is_worth_another_try(printed, shown, passing):
+    error = failure("https://example.com/a/b", printed)
+    assert shown in error.message
+    assert "and the repository exists" not in error.message
+    assert error.retry_is_safe is passing
 
 
 def test_a_redirect_is_not_followed_by_git_itself(tmp_path, monkeypatch):

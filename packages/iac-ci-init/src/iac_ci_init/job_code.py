@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.left_out import LeftOut
 from iac_ci_common.locations import parse_location
 from iac_ci_common.packing import pack, unpack
 from iac_ci_init.code_source import CodeSource, permanent
@@ -31,7 +33,8 @@ class JobCode:
     """Fetches code for one run. All files are inside ``folder``, which the caller removes.
 
     ``secret`` returns the text of an already read secret, or raises ``PreparationFailed``. ``own_buckets`` are the
-    stack's: an archive there counts only with the bytes that its name is the digest of.
+    stack's: an archive there counts only with the bytes that its name is the digest of. ``may_read`` returns whether
+    the job's token may read a submodule's repository.
     """
 
     job: Job
@@ -41,12 +44,14 @@ class JobCode:
     secret: Callable[[Location], str]
     folder: Path
     own_buckets: frozenset[str] = frozenset()
+    may_read: Callable[[str], bool] | None = None
+    one_in_memory: Lock = field(default_factory=Lock)
 
     def store(self, source: CodeSource) -> str:
         """Fetch, pack and upload the code of a source; return the archive's SHA-256 digest.
 
         Every archive is unpacked and packed again, so that workers get only checked entries and equal code has an equal
-        digest. Raises ``PreparationFailed`` for a permanent failure.
+        digest. Threads may call it side by side. Raises ``PreparationFailed`` for a permanent failure.
         """
         with tempfile.TemporaryDirectory(dir=self.folder) as workspace, permanent("the code could not be fetched"):
             tree = Path(workspace, "tree")
@@ -61,15 +66,18 @@ class JobCode:
                     str(tree),
                     token=self.secret(parse_location(token)) if token else None,
                     ssh_key=self.secret(parse_location(ssh_key)) if ssh_key else None,
+                    may_read=self.may_read,
                 )
             archive = Path(workspace, "code.zip")
-            pack(tree, archive)
+            pack(tree, archive, paths=LeftOut.of(tree).files(tree))
             if archive.stat().st_size > MAX_ARCHIVE_BYTES:
                 raise PreparationFailed(f"the packed code has more than {MAX_ARCHIVE_BYTES} bytes; remove large files")
-            content = archive.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            # The archive is written also if it exists, because an older one could expire during this run.
-            self.objects.put(keys.code(digest), content, content_type="application/zip")
+            # One at a time: two archives would not fit into the function's memory.
+            with self.one_in_memory:
+                content = archive.read_bytes()
+                digest = hashlib.sha256(content).hexdigest()
+                # The archive is written also if it exists, because an older one could expire during this run.
+                self.objects.put(keys.code(digest), content, content_type="application/zip")
             return digest
 
     def _from_bucket(self, location: str, archive: Path, tree: Path) -> None:

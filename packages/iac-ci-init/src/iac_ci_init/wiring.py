@@ -26,7 +26,10 @@ from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.reports import CodeHostReports
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iac_ci_triggers.act import EventProcessor
+    from iac_ci_triggers.connections import Connections
     from iac_ci_triggers.webhook import WebhookReceiver
 
 
@@ -126,7 +129,13 @@ def preparer() -> Preparer:
         settings().max_parallel,
         stack=settings().stack,
         own_buckets=settings().own_buckets,
+        connections=_connections,
     )
+
+
+def _connections(now: datetime) -> Connections:
+    # Loaded for the first submodule only.
+    return webhook_receiver().connections(now)
 
 
 def _internal() -> S3Objects:

@@ -41,8 +41,20 @@ class CodeHosts(Protocol):
 class Repositories(Protocol):
     """Fetches commits with git."""
 
-    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
-        """Write the tree of ``commit``, a full hash, into the empty ``folder``, without ``.git``."""
+    def checkout(
+        self,
+        repository: str,
+        commit: str,
+        folder: str,
+        *,
+        token: str | None,
+        ssh_key: str | None,
+        may_read: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Write the files of ``commit``, a full hash, and of its submodules into the empty ``folder``.
+
+        The secrets are used for those submodules on the repository's host for which ``may_read`` returns True.
+        """
         ...
 
 

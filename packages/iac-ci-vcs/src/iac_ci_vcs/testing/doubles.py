@@ -39,7 +39,16 @@ class MemoryRepositories:
         """Store files by path for each repository and commit."""
         self.trees = dict(trees or {})
 
-    def checkout(self, repository: str, commit: str, folder: str, *, token: str | None, ssh_key: str | None) -> None:
+    def checkout(
+        self,
+        repository: str,
+        commit: str,
+        folder: str,
+        *,
+        token: str | None,
+        ssh_key: str | None,
+        may_read: Callable[[str], bool] | None = None,
+    ) -> None:
         """Write the tree into the folder."""
         if (repository, commit) not in self.trees:
             raise PreparationFailed(f"{repository} has no commit {commit}")

@@ -1,0 +1,250 @@
+"""Writes a commit's files, those of its submodules and of Git LFS, with the limits that they share."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from iac_ci_common.errors import IacCiError, PreparationFailed
+from iac_ci_common.left_out import LeftOut
+from iac_ci_common.packing import MAX_TREE_BYTES
+from iac_ci_common.redaction import Redactor
+from iac_ci_common.repository_url import repository_problem
+from iac_ci_vcs import git_folder, git_process, large_files
+from iac_ci_vcs.git_environment import basic_credentials, host_of, named
+from iac_ci_vcs.git_failures import Moved, failure
+from iac_ci_vcs.git_token import git_token
+from iac_ci_vcs.submodules import DEEPEST, MOST, Submodule, submodules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from iac_ci_vcs.provider import HostSettings
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_MODULES: Final = ".gitmodules"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How git is used, and what differs between a stack and the local cloud."""
+
+    environment: Callable[[Path, str, str | None, str | None], Mapping[str, str]]
+    """Returns git's environment for a private folder, a repository, a token and a key."""
+
+    moved: Callable[[str, str | None], str]
+    """Returns where a repository was moved to, for its URL and a token."""
+
+    uses_http: Callable[[str], bool]
+    allow_file: bool
+    hosts: Mapping[str, HostSettings]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Checkout:
+    """One commit and its submodules, with the limits that they share."""
+
+    rules: Rules
+    repository: str
+    token: str | None = field(repr=False)
+    ssh_key: str | None = field(repr=False)
+    may_read: Callable[[str], bool] | None
+    private: Path
+    root: Path
+    deadline: float = 0.0
+    fetched: int = 0
+    """Submodules so far."""
+
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.rules.seconds
+
+    def fetch(self, repository: str, commit: str, folder: Path, *, depth: int) -> None:
+        """Write a commit into ``folder``, which is empty and below ``root``."""
+        if problem := repository_problem(repository, allow_file=self.rules.allow_file):
+            raise PreparationFailed(f"repository {repository!r:.200} {problem}")
+        if _COMMIT.fullmatch(commit) is None:
+            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash (40 or 64 hexadecimal digits)")
+        token, ssh_key = self._secrets(repository)
+        found = _Commit(self, repository, token, ssh_key, folder)
+        found.read(commit)
+        if depth == 0:
+            self.left_out = LeftOut.of(folder)
+        found.replace_pointers()
+        self._check_size()
+        listed = found.submodules()
+        if listed and depth == DEEPEST:
+            raise PreparationFailed(f"submodules are nested more than {DEEPEST} deep")
+        for each in listed:
+            self._fetch_submodule(each, folder / each.path, depth)
+        if depth == 0:
+            found.keep_identity(self.private / "git")
+        else:
+            shutil.rmtree(folder / ".git")
+
+    def _fetch_submodule(self, submodule: Submodule, folder: Path, depth: int) -> None:
+        path = folder.relative_to(self.root).as_posix()
+        self.fetched += 1
+        if self.fetched > MOST:
+            raise PreparationFailed(f"the commit has more than {MOST} submodules")
+        try:
+            self.fetch(submodule.url, submodule.commit, folder, depth=depth + 1)
+        except IacCiError as error:
+            if error.retry_is_safe:
+                raise
+            raise PreparationFailed(
+                f"the submodule {path!r:.200} could not be fetched: {error.message}{self._hint(submodule.url)}."
+                f" Leave it out with a line in {LeftOut.FILE_NAME} if no command needs it"
+            ) from None
+
+    def _secrets(self, repository: str) -> tuple[str | None, str | None]:
+        """Return the token and the key that a repository's host may get."""
+        if repository != self.repository and (not self._is_own_host(repository) or not self._may_read(repository)):
+            return None, None
+        token = git_token(repository, self.token, self.rules.hosts) if self.token else None
+        return token, self.ssh_key
+
+    def _hint(self, repository: str) -> str:
+        if not (self.token or self.ssh_key):
+            return ""
+        if not self._is_own_host(repository):
+            return ". It is on another host, so no secret was sent"
+        if not self._may_read(repository):
+            return ". No secret was sent, because the connection does not list this repository"
+        return ""
+
+    def _is_own_host(self, repository: str) -> bool:
+        return _origin(repository) == _origin(self.repository)
+
+    def _may_read(self, repository: str) -> bool:
+        return self.may_read is None or self.may_read(repository)
+
+    def _check_size(self) -> None:
+        total = sum(
+            os.lstat(Path(folder, name)).st_size
+            for folder, folders, files in os.walk(self.root)
+            if ".git" not in Path(folder).relative_to(self.root).parts
+            for name in files
+        )
+        if total > MAX_TREE_BYTES:
+            raise PreparationFailed(
+                f"the files of the commit have more than {MAX_TREE_BYTES} bytes; remove large files"
+            )
+
+
+@dataclass(slots=True)
+class _Commit:
+    """One repository's part of a checkout."""
+
+    checkout: Checkout
+    repository: str
+    token: str | None = field(repr=False)
+    ssh_key: str | None = field(repr=False)
+    folder: Path
+    environment: Mapping[str, str] = field(init=False, repr=False)
+    listing: bytes = b""
+    replaced: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        self._use(self.repository)
+
+    def _use(self, repository: str) -> None:
+        if _origin(repository) != _origin(self.repository):
+            # It was moved to another host, which gets no secret.
+            self.token = self.ssh_key = None
+        self.repository = repository
+        rules, private = self.checkout.rules, self.checkout.private
+        self.environment = rules.environment(private, repository, self.token, self.ssh_key)
+
+    def read(self, commit: str) -> None:
+        """Fetch the commit and write its files."""
+        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        # With a name for the commit, git also fetches the tags that point to it.
+        step = ["-C", str(self.folder), "fetch", "--quiet", "--depth=1", "--"]
+        named_commit = f"{commit}:{git_folder.NAME}"
+        try:
+            self._git([*step, self.repository, named_commit])
+        except Moved:
+            self._use(self.checkout.rules.moved(self.repository, self.token))
+            self._git([*step, self.repository, named_commit])
+        self._in_folder("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", git_folder.NAME)
+        self.listing = self._in_folder("ls-tree", "-r", "-l", "-z", "HEAD")
+
+    def submodules(self) -> list[Submodule]:
+        """Return the submodules that are not left out."""
+        is_there = (self.folder / _MODULES).is_file()
+        configuration = self._in_folder("config", "--blob", f"HEAD:{_MODULES}", "--list", "-z") if is_there else b""
+        kept = b"\0".join(
+            entry for entry in self.listing.split(b"\0") if not self._is_left_out(entry.partition(b"\t")[2] + b"/")
+        )
+        return submodules(kept, configuration, self.repository)
+
+    def replace_pointers(self) -> None:
+        """Replace the pointers of Git LFS by their content."""
+        pointers = {
+            path: pointer
+            for path, pointer in large_files.pointers(self.folder, self.listing).items()
+            if not self._is_left_out(os.fsencode(path))
+        }
+        if not pointers:
+            return
+        names = b"\0".join(os.fsencode(path) for path in pointers)
+        fields = self._in_folder("check-attr", "-z", "--stdin", "filter", given=names).split(b"\0")
+        marked = {os.fsdecode(path) for path, value in zip(fields[::3], fields[2::3], strict=False) if value == b"lfs"}
+        chosen = {path: pointer for path, pointer in pointers.items() if path in marked}
+        large_files.fetch(
+            self.repository,
+            chosen,
+            self.folder,
+            credentials=named(self.token) if self.token else None,
+            plain_http=self.checkout.rules.uses_http(self.repository),
+            deadline=self.checkout.deadline,
+        )
+        self.replaced = tuple(chosen)
+
+    def keep_identity(self, private: Path) -> None:
+        """Replace ``.git`` by one that answers for the commit alone."""
+        listed = [entry.partition(b"\t")[2] for entry in self.listing.split(b"\0") if entry]
+        left_out = [path for path in listed if self._is_left_out(path)]
+        git_folder.keep(self._in_folder, self.folder, private, [*map(os.fsencode, self.replaced), *left_out])
+
+    def _is_left_out(self, path: bytes) -> bool:
+        return os.fsdecode(os.path.join(os.fsencode(self._prefix()), path)) in self.checkout.left_out  # noqa: PTH118
+
+    def _prefix(self) -> str:
+        found = self.folder.relative_to(self.checkout.root).as_posix()
+        return "" if found == "." else found
+
+    def _in_folder(self, *arguments: str, given: bytes | None = None) -> bytes:
+        return self._git(["-C", str(self.folder), *arguments], given)
+
+    def _git(self, arguments: list[str], given: bytes | None = None) -> bytes:
+        """Run git and return its output. Raises ``PreparationFailed`` or ``PortFailed``, without a secret in it."""
+        seconds = self.checkout.deadline - time.monotonic()
+        try:
+            code, printed, errors = git_process.run(arguments, self.environment, given=given, seconds=seconds)
+        except git_process.TooSlow:
+            limit = self.checkout.rules.seconds
+            raise PreparationFailed(f"fetching {self.repository} took more than {limit} seconds") from None
+        if code != 0:
+            secrets = [self.token, self.token and self.token.rpartition(":")[2], self.ssh_key, self.checkout.token]
+            encoded = [basic_credentials(self.token)] if self.token else []
+            redactor = Redactor([*filter(None, secrets), *encoded])
+            raise failure(self.repository, redactor.text(errors.decode("utf-8", "replace")))
+        return printed
+
+
+def _origin(repository: str) -> tuple[str | None, str | None]:
+    """Return what a secret is bound to: scheme and host, with the port of https."""
+    parts = urlsplit(repository)
+    if parts.scheme == "https":
+        return "https", parts.netloc
+    return "ssh" if parts.scheme != "file" else "file", host_of(repository)

@@ -1,0 +1,53 @@
+"""Makes errors from what git prints: the reason, and whether another try may succeed. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from iac_ci_common.errors import PortFailed, PreparationFailed
+
+_REASON_CHARS: Final = 400
+_TEMPORARY: Final = re.compile(
+    r"returned error: (429|5[0-9][0-9])|connection (reset|timed out|refused|closed by)|early EOF|hung up unexpectedly"
+    r"|RPC failed|connection was (closed|reset)|operation timed out|timed out after|could(n't| not) resolve host"
+    r"|temporary failure in name resolution|failed to connect to|network is (unreachable|down)|no route to host"
+    r"|unexpected disconnect|TLS connection was non-properly terminated|SSL_ERROR_SYSCALL|error in the HTTP2 framing",
+    re.IGNORECASE,
+)
+"""Git's, curl's and ssh's messages when the host or the network failed, not the request."""
+
+_REDIRECT: Final = re.compile(r"returned error: 30[1278]")
+"""Git's message when a host redirects, because git does not follow it."""
+
+_ADVICE: Final = re.compile(
+    r"^(hint:|warning: (redirecting|adding)|please make sure you have the correct access rights"
+    r"|and the repository exists|(remote:)?[\s=]*$)",
+    re.IGNORECASE,
+)
+"""Lines that say nothing about the reason; after each refusal by ssh, git prints some of them."""
+
+_FATAL: Final = re.compile(r"^(fatal|error|remote|ssh|kex_exchange_identification):|permission denied", re.IGNORECASE)
+
+
+class Moved(PreparationFailed):
+    """The host redirects the repository."""
+
+
+def failure(repository: str, printed: str) -> PreparationFailed | PortFailed:
+    """Return the error for what git printed, already redacted; ``PortFailed`` is safe to retry."""
+    message = f"fetching {repository} failed: {reason(printed)}"
+    if _REDIRECT.search(printed):
+        return Moved(message)
+    if _TEMPORARY.search(printed):
+        return PortFailed(message, retry_is_safe=True)
+    return PreparationFailed(message)
+
+
+def reason(printed: str) -> str:
+    """Return the lines with the reason: what the host, ssh and git said, without git's advice."""
+    lines = [line.strip() for line in printed.splitlines() if not _ADVICE.match(line.strip())]
+    chosen = [line for line in lines if _FATAL.search(line)] or lines[-1:]
+    # The last lines are git's own; what the host said stands before.
+    text = "; ".join(dict.fromkeys(chosen[-4:]))
+    return text[:_REASON_CHARS] or "git printed no reason"
