@@ -47,6 +47,52 @@ def test_what_git_ignores_is_not_packed_inside_a_work_tree_and_outside(tree):
     assert files_of(tree) == EXPECTED
 
 
+def test_what_holds_secrets_and_providers_is_sent_only_when_it_is_asked_for(tree):
+    for name in (".env", "sub/.env", ".terraform/providers/aws", "sub/.terraform/x", ".env.example"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("x")
+    assert files_of(tree) == sorted([*EXPECTED, ".env.example"])
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    subprocess.run(["git", "-C", str(tree), "add", "--force", "."], check=True)
+    assert files_of(tree) == sorted([*EXPECTED, ".env.example", "build/out", "sub/secret", "x.log"])
+    (tree / ".iac-ci-ignore").write_text("!sub/.env\n*.log\nsub/build/\n/build\nsecret\n")
+    kept = [name for name in EXPECTED if not name.startswith("sub/build")]
+    assert files_of(tree) == sorted([*kept, ".env.example", ".iac-ci-ignore", "sub/.env"])
+
+
+def test_submodules_are_packed_with_their_files_or_refused(tree, tmp_path):
+    def git(folder, *arguments):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "protocol.file.allow=always"]
+        subprocess.run(["git", *identity, "-C", str(folder), *arguments], check=True, capture_output=True)
+
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "net.tf").write_text("x")
+    for folder in (module, tree):
+        git(folder, "init", "--quiet")
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", "one")
+    git(tree, "submodule", "add", str(module), "modules/net")
+    assert files_of(tree) == sorted([*EXPECTED, ".gitmodules", "modules/net/net.tf"])
+    git(tree, "submodule", "deinit", "--force", "modules/net")
+    with pytest.raises(CommandFailed, match=r"'modules/net' is not checked out; run git submodule update --init"):
+        pack_code(tree)
+    (tree / ".iac-ci-ignore").write_text("modules/\n")
+    assert files_of(tree) == sorted([*EXPECTED, ".gitmodules", ".iac-ci-ignore"])
+
+
+def test_a_pointer_of_lfs_is_refused(tree):
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 1\n"
+    (tree / "sub" / "large.zip").write_text(pointer)
+    (tree / "example.txt").write_text(pointer)
+    (tree / ".gitattributes").write_text("*.zip filter=lfs\n")
+    with pytest.raises(CommandFailed, match=r"'sub/large.zip' is a pointer of Git LFS without its content"):
+        pack_code(tree)
+    (tree / ".iac-ci-ignore").write_text("*.zip\n")
+    assert "example.txt" in files_of(tree)
+
+
 def test_the_same_folder_has_the_same_digest(tree):
     first, digest = pack_code(tree)
     os.utime(tree / "main.tf", (0, 0))

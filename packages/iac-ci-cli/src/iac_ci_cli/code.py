@@ -1,4 +1,4 @@
-"""Packs a local folder as the code of a job, without what git ignores."""
+"""Packs a local folder as the code of a job, without what git and ``.iac-ci-ignore`` leave out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import hashlib
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_common.errors import PackageUnsafe
+from iac_ci_common.errors import PackageUnsafe, PreparationFailed
+from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_GITLINK: Final = b"160000 "
+_POINTER: Final = b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+_POINTER_BYTES: Final = 1024
+_UNASKED: Final = (".terraform/", ".env")
 
 
 def pack_code(folder: Path) -> tuple[bytes, str]:
@@ -24,33 +31,92 @@ def pack_code(folder: Path) -> tuple[bytes, str]:
         archive = Path(temporary, "code.zip")
         try:
             pack(folder, archive, paths=files_of(folder))
-        except PackageUnsafe as error:
+        except (PackageUnsafe, PreparationFailed) as error:
             raise CommandFailed(f"{folder} cannot be packed: {error.message}", exit_code=ExitCode.BAD_INPUT) from error
         content = archive.read_bytes()
     return content, hashlib.sha256(content).hexdigest()
 
 
 def files_of(folder: Path) -> list[str]:
-    """List what belongs to the code: what git tracks or would track; outside git, what .gitignore files leave."""
-    listed = _git_files(folder)
-    return sorted(listed if listed is not None else _unignored(folder, folder.resolve(), []))
+    """List what belongs to the code: what git tracks or would track; outside git, what .gitignore files leave.
+
+    ``.iac-ci-ignore`` leaves out more. ``.terraform`` folders and ``.env`` files are left out unless it names them with
+    ``!``: providers are large, and files of that name hold secrets. Raises ``PreparationFailed`` if it cannot be read.
+    """
+    left_out = LeftOut.of(folder, before=_UNASKED)
+    listed = _git_files(folder, left_out)
+    names = listed if listed is not None else _unignored(folder, folder.resolve(), [])
+    return sorted(name for name in names if name not in left_out)
 
 
-def _git_files(folder: Path) -> list[str] | None:
+def _git_files(folder: Path, left_out: LeftOut, prefix: str = "") -> list[str] | None:
+    """Return the files of a repository and its submodules, None outside git.
+
+    Raises ``PackageUnsafe`` for a submodule or a Git LFS file whose content is not there.
+    """
+    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if listed is None:
+        return None
+    named = {name.decode("utf-8", "surrogateescape") for name in listed.split(b"\0") if name}
+    names = {name for name in named if prefix + name not in left_out}
+    # A file that was deleted and is still in the index is not there.
+    found = [f"{prefix}{name}" for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
+    for name in sorted(_submodules(folder)):
+        if f"{prefix}{name}/" in left_out:
+            continue
+        inside = _git_files(folder / name, left_out, f"{prefix}{name}/") if (folder / name / ".git").exists() else None
+        if inside is None:
+            raise PackageUnsafe(
+                f"the submodule {prefix + name!r:.200} is not checked out; run git submodule update --init --recursive"
+            )
+        found += inside
+    if pointers := sorted(_pointers(folder, names)):
+        raise PackageUnsafe(
+            f"{prefix + pointers[0]!r:.200} is a pointer of Git LFS without its content; run git lfs pull"
+        )
+    return found
+
+
+def _submodules(folder: Path) -> list[str]:
+    entries = (_git(folder, "ls-files", "-z", "--stage") or b"").split(b"\0")
+    return [
+        entry.partition(b"\t")[2].decode("utf-8", "surrogateescape") for entry in entries if entry.startswith(_GITLINK)
+    ]
+
+
+def _pointers(folder: Path, names: set[str]) -> list[str]:
+    """Return the files that git gives to LFS and that are still pointers."""
+    found = [name for name in names if _is_pointer(folder / name)]
+    if not found:
+        return []
+    given = b"\0".join(name.encode("utf-8", "surrogateescape") for name in found)
+    fields = (_git(folder, "check-attr", "-z", "--stdin", "filter", given=given) or b"").split(b"\0")
+    return [
+        path.decode("utf-8", "surrogateescape")
+        for path, value in zip(fields[::3], fields[2::3], strict=False)
+        if value == b"lfs"
+    ]
+
+
+def _is_pointer(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size >= _POINTER_BYTES:
+        return False
+    return path.read_bytes().startswith(_POINTER)
+
+
+def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes | None:
+    """Return what git prints, None if it refuses, is too slow or is not there."""
     try:
         done = subprocess.run(  # noqa: S603 - a list, of our own making
-            ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            input=given,
             capture_output=True,
             check=False,
             timeout=60,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode != 0:
-        return None
-    names = {name.decode("utf-8", "surrogateescape") for name in done.stdout.split(b"\0") if name}
-    # A file that was deleted and is still in the index is not there; a submodule is a folder.
-    return [name for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
+    return done.stdout if done.returncode == 0 else None
 
 
 def _unignored(folder: Path, root: Path, inherited: list[tuple[Path, object]]) -> Iterator[str]:
