@@ -11,7 +11,7 @@ _LOGIN: Final = "Log in again (for example `aws sso login`), or set new credenti
 _BY_NAME: Final = {
     "NoCredentialsError": (
         "there are no AWS credentials",
-        "Log in (for example `aws sso login`), set AWS_PROFILE or the AWS_ACCESS_KEY_ID variables, or use --local.",
+        "Log in (example: `aws sso login`), use --profile or AWS_PROFILE, set AWS_ACCESS_KEY_ID, or use --local.",
     ),
     "CredentialRetrievalError": ("the AWS credentials could not be fetched", _LOGIN),
     "PartialCredentialsError": (
@@ -20,10 +20,16 @@ _BY_NAME: Final = {
     ),
     "NoRegionError": (
         "no AWS region is set",
-        "Set AWS_REGION (example: eu-central-1), or a region in your AWS profile, or use --local.",
+        "Set --region or AWS_REGION (example: eu-central-1), or a region in your AWS profile, or use --local.",
     ),
-    "InvalidRegionError": ("the AWS region is not valid", "Set AWS_REGION to a region's name (example: eu-central-1)."),
-    "ProfileNotFound": ("the AWS profile does not exist", "Check AWS_PROFILE; see `aws configure list-profiles`."),
+    "InvalidRegionError": (
+        "the AWS region is not valid",
+        "Set --region or AWS_REGION to a region's name (example: eu-central-1).",
+    ),
+    "ProfileNotFound": (
+        "the AWS profile does not exist",
+        "Check --profile or AWS_PROFILE; see `aws configure list-profiles`.",
+    ),
     "ConfigParseError": ("the AWS configuration file cannot be read", "Check ~/.aws/config, or AWS_CONFIG_FILE."),
     "EndpointConnectionError": ("{endpoint} does not answer", "{reach}"),
     "ConnectTimeoutError": ("{endpoint} does not answer in time", "{reach}"),
@@ -36,6 +42,10 @@ _BY_NAME: Final = {
     "TokenRetrievalError": ("the AWS SSO session has expired", _LOGIN),
 }
 _THROTTLED: Final = ("AWS asks for fewer requests", "Run the command again in a moment.")
+_NOT_ALLOWED: Final = (
+    "the AWS credentials may not do this",
+    "Ask for the permission, or check --profile or AWS_PROFILE.",
+)
 _BY_CODE: Final = {
     "ThrottlingException": _THROTTLED,
     "Throttling": _THROTTLED,
@@ -54,8 +64,8 @@ _BY_CODE: Final = {
         "AWS refused the credentials' signature",
         "Check AWS_SECRET_ACCESS_KEY and this machine's clock.",
     ),
-    "AccessDenied": ("the AWS credentials may not do this", "Ask for the permission, or check AWS_PROFILE."),
-    "AccessDeniedException": ("the AWS credentials may not do this", "Ask for the permission, or check AWS_PROFILE."),
+    "AccessDenied": _NOT_ALLOWED,
+    "AccessDeniedException": _NOT_ALLOWED,
 }
 
 
@@ -92,7 +102,7 @@ def _explain(cause: BaseException, error: BaseException) -> tuple[str, str]:
     reach = (
         "The local cloud has ended? Start one with `iac-ci local up`."
         if local
-        else "Check the network, AWS_REGION and AWS_ENDPOINT_URL."
+        else "Check the network, --region, AWS_REGION and AWS_ENDPOINT_URL."
     )
     if os.environ.get("AWS_ENDPOINT_URL"):
         reach = "Check the network and AWS_ENDPOINT_URL."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_cli.aws_messages import client_failed
-from iac_ci_cli.errors import CommandFailed
+from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_cli.local_clouds import choose_local_cloud
 from iac_ci_cli.options import DEFAULT_STACK
@@ -55,6 +56,7 @@ _NO_NAMES: Final = Names(*[""] * len(Names.__dataclass_fields__))
 class StackClient:
     """A stack and how to reach it. Clients are made when first used.
 
+    ``session`` are boto3's settings of a client; ``profile`` is the AWS profile that the user named.
     ``options`` are the options that name this stack in another command line (`` --local``), each with a space in front.
     ``open_lists`` are the operator's lists that let every source use everything.
     ``ends_with_command`` is true of a local cloud that this very process runs: no later command can reach it.
@@ -63,18 +65,18 @@ class StackClient:
     stack: str
     names: Names
     session: dict[str, str] = field(default_factory=dict, repr=False)
+    profile: str | None = None
     options: str = ""
     ends_with_command: bool = False
     open_lists: tuple[str, ...] = ()
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+    _session: Any = field(default=None, repr=False)
 
     def client(self, service: str) -> Any:
         """Return a client of the stack's account. Raises ``CommandFailed`` where its settings are wrong."""
         if service not in self._clients:
-            import boto3
             from botocore.config import Config
 
-            make: Any = boto3.client
             try:
                 config = Config(
                     signature_version="s3v4" if service == "s3" else None,
@@ -83,11 +85,20 @@ class StackClient:
                     # Host names of buckets do not resolve in a local cloud.
                     s3={"addressing_style": "path" if "endpoint_url" in self.session else "virtual"},
                 )
-                self._clients[service] = make(service, config=config, **self.session)
+                self._clients[service] = self._boto3_session().client(service, config=config, **self.session)
             except Exception as error:  # settings of the environment raise errors of many kinds
                 message, hint = client_failed(error)
                 raise CommandFailed(message, hint=hint) from error
         return self._clients[service]
+
+    def _boto3_session(self) -> Any:
+        """Return the one session of all clients, so that credentials are fetched, and a code is asked for, once."""
+        if self._session is None:
+            import boto3
+
+            # A named profile counts more than credentials in the environment (Boto3 documentation, "Credentials").
+            self._session = boto3.Session(profile_name=self.profile)
+        return self._session
 
     def command(self, name: str, run_id: str, *more: str) -> str:
         """Return the command line that runs a command on a run of this stack, to be shown in a hint."""
@@ -147,24 +158,45 @@ class StackClient:
         return value
 
 
-def connect(stack: str, *, local: bool, cloud: str | None = None, quiet: bool = False) -> StackClient:
+def connect(
+    stack: str,
+    *,
+    local: bool,
+    cloud: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+    quiet: bool = False,
+) -> StackClient:
     """Reach a stack: the one that was deployed under this name, or the one of a running local cloud.
 
-    ``cloud`` is the account number of a local cloud and implies ``local``. Raises ``CommandFailed`` where there is no
-    such stack, and where several local clouds run and none is named.
+    ``cloud`` is the account number of a local cloud and implies ``local``; ``region`` and ``profile`` are those of AWS.
+    Raises ``CommandFailed`` where there is no such stack, where several local clouds run and none is named, and where
+    the options name both AWS and a local cloud.
     """
+    is_local = local or cloud is not None
+    if is_local and (region is not None or profile is not None):
+        raise CommandFailed(
+            "--region and --profile choose a stack on AWS, --local and --cloud one on this machine",
+            exit_code=ExitCode.BAD_INPUT,
+            hint="Leave out one of the two.",
+        )
     with progress(f"Connecting to the stack {stack}", quiet=quiet):
-        if local or cloud is not None:
+        if is_local:
             return local_connection(choose_local_cloud(stack, cloud), named=cloud is not None)
-        return aws_connection(stack)
+        return aws_connection(stack, region=region, profile=profile)
 
 
-def aws_connection(stack: str) -> StackClient:
-    """Reach the stack that was deployed under this name, in the AWS account and region of the environment."""
-    # boto3 reads AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI read AWS_REGION first.
-    region = os.environ.get("AWS_REGION")
-    session = {"region_name": region} if region else {}
-    return _read_names(StackClient(stack, _NO_NAMES, session, options=_stack_option(stack)))
+def aws_connection(stack: str, *, region: str | None = None, profile: str | None = None) -> StackClient:
+    """Reach the stack that was deployed under this name, by default in the account and region of the environment.
+
+    boto3 reads AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI read AWS_REGION first, and so does this.
+    """
+    chosen = region or os.environ.get("AWS_REGION")
+    session = {"region_name": chosen} if chosen else {}
+    options = _stack_option(stack)
+    options += f" --region {region}" if region else ""
+    options += f" --profile {shlex.quote(profile)}" if profile else ""
+    return _read_names(StackClient(stack, _NO_NAMES, session, profile, options=options))
 
 
 def local_connection(state: dict[str, Any], *, named: bool = False) -> StackClient:
@@ -201,7 +233,7 @@ def _read_names(connection: StackClient) -> StackClient:
         with aws_errors(f"reading {name}"):
             answer = connection.client("ssm").get_parameter(Name=name)
     except NotFound as error:
-        hint = "Check --stack and the AWS account and region you are in, or use --local for a running local cloud."
+        hint = "Check --stack, --region and --profile, or use --local for a running local cloud."
         raise CommandFailed(f"there is no stack {connection.stack} here: {name} does not exist", hint=hint) from error
     try:
         outputs = json.loads(answer["Parameter"]["Value"])

@@ -13,7 +13,16 @@ from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.failures import write_failure, write_problems
 from iac_ci_cli.kinds import Kind  # noqa: TC001 - typer reads it when it runs
-from iac_ci_cli.options import AsJson, CloudAccount, IsLocal, StackName, check_path, check_patterns
+from iac_ci_cli.options import (
+    AsJson,
+    CloudAccount,
+    IsLocal,
+    Profile,
+    Region,
+    StackName,
+    check_path,
+    check_patterns,
+)
 from iac_ci_cli.progress import progress
 from iac_ci_cli.text import plain, write
 from iac_ci_cli.validation import Report
@@ -56,6 +65,8 @@ def submit(
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Send a job to a stack and print the run's id.
@@ -67,7 +78,7 @@ def submit(
         with progress(f"Reading {_read_from(job)}", quiet=as_json):
             body = jobs.read_file(job)
         folder = jobs.code_folder(job, code)
-        connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+        connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
         if folder is not None:
             if not as_json:
                 write(_filled_in(folder, jobs.places_without_code(body)))

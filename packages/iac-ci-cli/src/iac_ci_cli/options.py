@@ -17,6 +17,7 @@ DEFAULT_STACK: Final = "iac-ci"
 _STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
 _RESERVED: Final = frozenset({"jobs"})
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
 
 def check_stack(value: str) -> str:
@@ -47,6 +48,23 @@ def check_cloud(value: str | None) -> str | None:
     """Return the account number of a local cloud; raise ``typer.BadParameter`` where it is not one."""
     if value is not None and not _ACCOUNT.fullmatch(value):
         raise typer.BadParameter(f"{value[:60]!r} is not an account number of 12 digits")
+    return value
+
+
+def check_region(value: str | None) -> str | None:
+    """Return a region's name; raise ``typer.BadParameter`` where no AWS region can have it."""
+    if value is not None and not _REGION.fullmatch(value):
+        raise typer.BadParameter(f"{value[:60]!r} is not an AWS region (example: eu-central-1)")
+    return value
+
+
+def check_profile(value: str | None) -> str | None:
+    """Return a profile's name; raise ``typer.BadParameter`` for an empty one, which would mean no profile.
+
+    A script whose variable is not set passes such a name.
+    """
+    if value is not None and not value.strip():
+        raise typer.BadParameter("is empty; name a profile (see `aws configure list-profiles`)")
     return value
 
 
@@ -84,6 +102,20 @@ CloudAccount = Annotated[
         metavar="ACCOUNT",
         help="Account number of the local cloud to use where several run; implies --local.",
         callback=check_cloud,
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        help="AWS region of the stack; by default AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
+        callback=check_region,
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", help="AWS profile to take the credentials from; by default AWS_PROFILE.", callback=check_profile
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, errors included.")]

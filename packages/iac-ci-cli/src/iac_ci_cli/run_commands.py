@@ -19,6 +19,8 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
+    Profile,
+    Region,
     RunId,
     StackName,
 )
@@ -35,13 +37,19 @@ _SHOWN = 20
 
 @commands.command()
 def doctor(
-    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+    run: RunId,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Report what a run waits for, whether anything is wrong, and the next step.
 
     Changes nothing. Exits with 4 if the engine is stuck, with 0 if it is not, also where the run itself failed.
     """
-    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     with progress("Reading everything about the run", quiet=as_json):
         find_run(client.runs, client.internal, run)
         diagnosis = diagnose(inspect_run(client, run))
@@ -52,10 +60,16 @@ def doctor(
 
 @commands.command()
 def nudge(
-    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+    run: RunId,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Wake a run: the orchestrator examines all of it. Start a watchdog if the run has none. Safe at any time."""
-    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     with (
         interrupted("the run may have been woken.", hint=f"It is safe to repeat: {client.command('nudge', run)}"),
         progress("Waking the run", quiet=as_json),
@@ -81,13 +95,15 @@ def cancel(
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel queued orders. Running orders finish, so that Terraform releases its locks, unless you --stop them."""
     text = plain(reason).strip()
     if not text or len(text) > _MAX_REASON:
         raise CommandFailed(f"a reason has 1 to {_MAX_REASON} characters", exit_code=ExitCode.BAD_INPUT)
-    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     again = f"See: {client.command('status', run)}"
     with (
         interrupted("the run may be cancelled already.", hint=again),

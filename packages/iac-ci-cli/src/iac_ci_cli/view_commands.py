@@ -15,6 +15,8 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
+    Profile,
+    Region,
     RunId,
     StackName,
 )
@@ -34,23 +36,35 @@ commands = typer.Typer()
 
 @commands.command()
 def watch(
-    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+    run: RunId,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Watch a run until it ends; exit with 0 only if it succeeded.
 
     Ctrl-C ends the watching, not the run.
     """
-    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     find_run(connection.runs, connection.internal, run)
     raise typer.Exit(watch_to_the_end(connection, run, as_json=as_json))
 
 
 @commands.command()
 def status(
-    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+    run: RunId,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the state of a run and of its orders."""
-    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     with progress("Reading the run", quiet=as_json):
         rows = find_run(connection.runs, connection.internal, run)
     if as_json:
@@ -71,10 +85,12 @@ def logs(
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the whole logs of a run's orders, or of one order."""
-    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     with progress("Reading the logs", quiet=as_json):
         rows = find_run(connection.runs, connection.internal, run)
         chosen = list(rows.orders) if order is None else [find_order(rows, run, order)]
@@ -93,10 +109,16 @@ def logs(
 
 @commands.command()
 def events(
-    run: RunId, stack: StackName = "iac-ci", local: IsLocal = False, cloud: CloudAccount = None, as_json: AsJson = False
+    run: RunId,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print what happened to a run, one event on a line, the oldest first."""
-    connection = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     with progress("Reading the events", quiet=as_json):
         rows = find_run(connection.runs, connection.internal, run)
         found = connection.runs.events(rows.run.trace_id) if rows.run is not None else []
