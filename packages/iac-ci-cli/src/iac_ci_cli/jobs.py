@@ -6,11 +6,11 @@ import json
 import re
 import sys
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.code import pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
+from iac_ci_cli.sending import post
 from iac_ci_common import keys
 from iac_ci_common.errors import InputProblems, Problem, StoredUnreadable
 from iac_ci_common.grants import EVERYTHING
@@ -19,14 +19,12 @@ from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.limits import MAX_BODY_BYTES
 from iac_ci_common.models.answer import Accepted
-from iac_ci_common.signature import HEADER, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from iac_ci_cli.connection import StackClient
 
-_ANSWER_SECONDS: Final = 35
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:=+/-]{1,200}")
 """What the webhook endpoint takes as an Idempotency-Key."""
 
@@ -147,29 +145,17 @@ def check_idempotency_key(key: str | None) -> str:
 
 def submit(connection: StackClient, body: bytes, *, idempotency_key: str | None = None) -> Accepted:
     """Sign and send a job. Raises ``InputProblems`` where the endpoint names problems, else ``CommandFailed``."""
-    import urllib3
-
     key = check_idempotency_key(idempotency_key)
-    signature = sign(connection.webhook_secret(), body, datetime.now(UTC))
-    headers = {"Content-Type": "application/json", HEADER: signature, "Idempotency-Key": key}
     again = f"Send it again with `--idempotency-key {key}`: if it was accepted, no second run starts."
-    try:
-        with (
-            interrupted("the job was being sent and may have been accepted.", hint=again),
-            urllib3.PoolManager(retries=False, timeout=_ANSWER_SECONDS) as pool,
-        ):
-            answer = pool.request("POST", connection.names.webhook_url, body=body, headers=headers)
-    except urllib3.exceptions.HTTPError as error:
-        reason = "in time" if isinstance(error, urllib3.exceptions.TimeoutError) else "the request"
-        raise CommandFailed(
-            f"the webhook endpoint {connection.names.webhook_url} did not answer {reason}", hint=again
-        ) from error
-    if answer.status == 202:
+    with interrupted("the job was being sent and may have been accepted.", hint=again):
+        secret = connection.webhook_secret()
+        status, data = post(connection.names.webhook_url, secret, body, key=key, again=again)
+    if status == 202:
         try:
-            return Accepted.from_stored(answer.data)
+            return Accepted.from_stored(data)
         except StoredUnreadable as error:
             raise CommandFailed("the webhook endpoint's answer is not iac-ci's", hint=again) from error
-    raise _refused(answer.status, answer.data)
+    raise _refused(status, data)
 
 
 def _refused(status: int, data: bytes) -> Exception:
