@@ -31,7 +31,12 @@ resource "aws_lambda_function" "function" {
   }
 
   environment {
-    variables = { for name, value in each.value.environment : name => value == local.key_mark ? local.kms_key_arn : value }
+    variables = {
+      for name, value in each.value.environment : name => (
+        value == local.key_mark ? local.kms_key_arn :
+        value == local.change_mark ? terraform_data.permissions.output : value
+      )
+    }
   }
 
   logging_config {

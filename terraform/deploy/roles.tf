@@ -38,6 +38,17 @@ resource "aws_iam_role" "role" {
   })
 }
 
+# When the policies were created or changed last: until IAM's changes have reached every service, the functions repeat
+# calls that miss a permission.
+resource "terraform_data" "permissions" {
+  input            = timestamp()
+  triggers_replace = local.policies
+
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
 resource "aws_iam_role_policy" "role" {
   for_each = local.roles
 

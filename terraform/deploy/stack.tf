@@ -34,6 +34,9 @@ locals {
   # placeholder stays in the rendered files and is replaced later: a first plan shows everything else.
   key_mark = "$${kms_key_arn}"
 
+  # The same for the time of the last change, which is known after an apply.
+  change_mark = "$${permissions_changed_at}"
+
   placeholders = {
     partition               = local.partition
     region                  = var.region
@@ -66,6 +69,7 @@ locals {
     connections              = "ssm:${local.connections}"
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)
+    permissions_changed_at   = local.change_mark
   }
 
   # Each placeholder is inside a JSON string, so its value is encoded as JSON without the quotes.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from iac_ci_cli.connection import Names
 from iac_ci_common import keys
+from iac_ci_common.aws.new_permissions import CHANGED_AT
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.models.watch import Watch
 from iac_ci_common.states import OrderState
@@ -88,6 +90,11 @@ def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local:
         if "IAC_CI_ALLOW_FILE_REPOSITORIES" in expected:
             assert expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "true"
             expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] = "false"
+        if CHANGED_AT in expected:
+            # No permission of the local cloud is on its way.
+            changed_at = datetime.fromisoformat(function["environment"][0]["variables"][CHANGED_AT])
+            assert datetime.now(UTC) - changed_at < timedelta(days=1)
+            expected[CHANGED_AT] = function["environment"][0]["variables"][CHANGED_AT]
         assert decoded(function["environment"][0]["variables"]) == decoded(with_key(expected, key))
 
 

@@ -20,6 +20,7 @@
         ├── UrlExpired               a presigned URL or the session that signed it has ended  (retry: with another URL)
         ├── TradeRefused             the broker gives a worker no rights                  (retry: no)
         └── Throttled                the service is busy or failed for a moment           (retry: yes)
+            └── AtCapacity           the account or project runs as much as it may        (retry: yes, later)
 
 Every error has a message, the run and order (if there is one), and whether the same call may safely be repeated.
 """
@@ -169,3 +170,10 @@ class Throttled(PortFailed):
         """Keep the requested wait beside the message."""
         super().__init__(message, run_id=run_id, order_num=order_num, retry_is_safe=retry_is_safe)
         self.retry_after = retry_after
+
+
+class AtCapacity(Throttled):
+    """The service starts nothing more, because an account or a project runs as much as its limit allows.
+
+    The same call succeeds when something has ended or the limit was raised. It is no fault: callers wait.
+    """

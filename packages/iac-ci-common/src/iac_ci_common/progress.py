@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
     """Return what an order waits for or why it ended; empty if there is no reason."""
     if order.status is not OrderState.QUEUED:
+        # Before its end an order has a reason only while AWS starts no worker for it.
         return order.reason or ""
     if readiness(order, by_num)[0] is Readiness.READY:
         return "a free worker"

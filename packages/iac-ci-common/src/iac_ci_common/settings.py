@@ -28,6 +28,9 @@ class RunSettings(CommonSettings):
     orders_table: str
     events_table: str
     locks_table: str
+    permissions_changed_at: str = Field(
+        "", description="When the stack's policies changed last; iac_ci_common.aws.new_permissions reads it."
+    )
 
 
 class JobSettings(RunSettings):

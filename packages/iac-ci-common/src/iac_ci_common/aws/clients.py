@@ -6,6 +6,8 @@ import os
 from threading import Lock
 from typing import Any, Final
 
+from iac_ci_common.aws.repeats import add_repeats
+
 _clients: Final[dict[str, Any]] = {}
 _making: Final = Lock()
 
@@ -18,7 +20,8 @@ def client(service: str) -> Any:
 
     S3 signs with SigV4 (the default presigns with an older scheme, which role sessions cannot use). With an endpoint
     other than AWS it uses path-style addresses, because host names of buckets do not resolve there. Retries are
-    botocore's standard ones, with jitter (AWS SDKs Reference Guide, "Retry behavior").
+    botocore's standard ones, with jitter (AWS SDKs Reference Guide, "Retry behavior"), and those of
+    ``iac_ci_common.aws.repeats``.
     """
     cached = _clients.get(service)
     if cached is None:
@@ -43,4 +46,6 @@ def _make(service: str) -> Any:
         read_timeout=30,
     )
     make: Any = boto3.client
-    return make(service, config=config)
+    made = make(service, config=config)
+    add_repeats(made)
+    return made

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.errors import AlreadyExists, ConditionFailed, NotFound, PortFailed, Throttled
+from iac_ci_common.aws.new_permissions import may_be_on_the_way
+from iac_ci_common.errors import AlreadyExists, AtCapacity, ConditionFailed, NotFound, PortFailed, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,20 +40,28 @@ _THROTTLED: Final = frozenset(
         "ServiceException",
         "LimitExceededException",
         "ExecutionLimitExceeded",
-        # The function is being updated and accepts calls again in a moment.
+        # The function is being created or updated and accepts calls again in a moment.
         "ResourceConflictException",
-        "AccountLimitExceededException",
+        # The function was idle for weeks and becomes active, which took 40 to 106 seconds wherever it was observed (AWS
+        # Lambda Developer Guide, "Lambda function states"). CodeArtifactUserFailedException stays until a deployment.
+        "CodeArtifactUserPendingException",
+        "ResourceNotReadyException",
         "TransactionInProgressException",
         "TransactionConflictException",
     }
 )
+
+_AT_CAPACITY: Final = frozenset({"AccountLimitExceededException"})
+"""CodeBuild's answer if the account's quota or the project's own limit of builds is reached (AWS CodeBuild API
+Reference, "StartBuild")."""
 
 
 @contextmanager
 def aws_errors(action: str) -> Iterator[None]:
     """Raise the engine's error for an exception of boto3; its message is ``action`` and AWS's code and message.
 
-    ``retry_is_safe`` is true for failed connections, throttling and faults of the service, false for refusals.
+    ``retry_is_safe`` is true for failed connections, throttling and faults of the service, false for refusals. A
+    missing permission is a refusal, except in the minutes after a change (``iac_ci_common.aws.new_permissions``).
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -67,9 +76,11 @@ def aws_errors(action: str) -> Iterator[None]:
             raise ConditionFailed(message, retry_is_safe=code == "ConditionalRequestConflict") from error
         if code in _NOT_FOUND:
             raise NotFound(message) from error
+        if code in _AT_CAPACITY:
+            raise AtCapacity(message) from error
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code in _THROTTLED or status >= 500:
             raise Throttled(message) from error
-        raise PortFailed(message) from error
+        raise PortFailed(message, retry_is_safe=may_be_on_the_way(code)) from error
     except BotoCoreError as error:
         raise PortFailed(f"{action}: {error}", retry_is_safe=True) from error

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed, PreparationFailed
+from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed, PreparationFailed, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DELETE_BATCH: Final = 1000
-_CONFLICT_ATTEMPTS: Final = 3
 
 
 class S3Objects:
@@ -31,19 +30,16 @@ class S3Objects:
         """Write an object that must not exist.
 
         S3 answers some of several concurrent writes with 409 (Amazon S3 User Guide, "How to prevent object
-        overwrites with conditional writes"). They are sent again and then find the object of the first.
+        overwrites with conditional writes"). The client sends them again, and they then find the object of the first.
+        After its last try the call raises ``Throttled``: a conflict does not show that the object exists.
         """
-        for attempt in range(_CONFLICT_ATTEMPTS):
-            try:
-                with aws_errors(f"creating {key}"):
-                    self._client.put_object(
-                        Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
-                    )
-            except ConditionFailed:
-                if attempt == _CONFLICT_ATTEMPTS - 1:
-                    raise
-            else:
-                return
+        try:
+            with aws_errors(f"creating {key}"):
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                )
+        except ConditionFailed as error:
+            raise Throttled(error.message) from error
 
     def get(self, key: str, *, max_bytes: int | None = None) -> bytes:
         """Return an object's bytes, at most ``max_bytes`` + 1 of them."""
