@@ -95,6 +95,12 @@ HEALTHY = [
     ),
     ("its worker comes", seen(10, running()), "order-1", {"waiting-for-worker"}),
     ("it is being dispatched", seen(10, dispatching()), "order-1", {"dispatching"}),
+    (
+        "AWS has no capacity",
+        seen(60, running(status=OrderState.DISPATCHING, reason="waits for capacity: AccountLimitExceededException")),
+        "order-1",
+        {"waiting-for-capacity"},
+    ),
     ("a dispatch is made again", seen(60, dispatching()), "order-1", {"dispatching"}),
     ("a result has just come", seen(30, running(), results=result(29)), "order-1", {"result-unprocessed"}),
     (

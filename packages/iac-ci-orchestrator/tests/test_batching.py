@@ -11,9 +11,10 @@ from botocore.stub import Stubber
 
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
-from iac_ci_common.errors import IacCiError, PortFailed, Throttled
+from iac_ci_common.errors import AtCapacity, IacCiError, PortFailed, Throttled
 from iac_ci_common.limits import LEASE_SECONDS
 from iac_ci_common.models.work import BuildOrder, Work
+from iac_ci_common.progress import waits_for
 from iac_ci_common.testing import Sequential
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID
 from iac_ci_orchestrator.batching import ROUND, in_rounds
@@ -28,8 +29,9 @@ POLL_SECONDS = 60
 class Limited:
     """A service that takes so many calls, and refuses all others until it is given more."""
 
-    def __init__(self, engine, call):
+    def __init__(self, engine, call, refusal=Throttled):
         self.takes = 0
+        self._refusal = refusal
         self.asked = 0
         self._call = call
         for port in ("_workers", "_watchdogs"):
@@ -40,7 +42,7 @@ class Limited:
             return
         self.asked += 1
         if self.takes == 0:
-            raise Throttled("Rate exceeded")
+            raise self._refusal("Rate exceeded")
         self.takes -= 1
 
 
@@ -127,6 +129,45 @@ def test_who_is_refused_asks_no_further():
     assert len(logger) == 2
 
 
+def test_an_order_that_gets_no_build_waits_and_shows_why():
+    engine = Engine([{"execution_target": "codebuild", "timeout": 60}] * 3, job_timeout=24 * 3600)
+    limited = Limited(engine, "workers.start_build", AtCapacity)
+    limited.takes = 1
+    # Waiting is no failure: neither Lambda's retries nor the alarm of failed functions have anything to do with it.
+    assert wake(engine)
+    assert engine.states == {"0001": "running", "0002": "dispatching", "0003": "dispatching"}
+    for _ in range(3 * 60):
+        engine.clock.advance(POLL_SECONDS)
+        assert wake(engine)
+    rows = {row.order_num: row for row in engine.runs.read(RUN_ID).orders}
+    assert [row.reason for row in rows.values()] == [None, *["waits for capacity: Rate exceeded"] * 2]
+    assert waits_for(rows["0002"], rows) == "waits for capacity: Rate exceeded"
+    shown = [event for event in engine.runs.events(TRACE_ID) if event.kind == "dispatching"]
+    assert [(event.order_num, event.reason) for event in shown] == [
+        (num, "waits for capacity: Rate exceeded") for num in ("0002", "0003")
+    ]
+    limited.takes = 2
+    engine.clock.advance(POLL_SECONDS)
+    assert wake(engine)
+    assert [row.reason for row in engine.runs.read(RUN_ID).orders] == [None] * 3
+    for num in engine.states:
+        engine.report(num)
+    wake(engine)
+    engine.assert_ended_well()
+
+
+def test_orders_that_get_no_build_keep_no_function_waiting():
+    builds = [{"execution_target": "codebuild", "timeout": 60}] * (2 * ROUND)
+    engine = Engine([*builds, *[{"execution_target": "lambda", "timeout": 60}] * ROUND])
+    limited = Limited(engine, "workers.start_build", AtCapacity)
+    assert wake(engine)
+    assert limited.asked == ROUND
+    assert sum(state == "running" for state in engine.states.values()) == ROUND
+    waiting = [row for row in engine.runs.read(RUN_ID).orders if row.reason]
+    assert {row.target.value for row in waiting} == {"codebuild"}
+    assert len(waiting) == 2 * ROUND
+
+
 @pytest.mark.parametrize("number", [0, 1, ROUND, ROUND + 1, 3 * ROUND])
 def test_every_call_gets_its_own_answer(number):
     assert in_rounds(Sequential(), [lambda index=index: index for index in range(number)]) == list(range(number))
@@ -159,6 +200,7 @@ REFUSALS = [
     ("lambda", "invoke", "EC2ThrottledException", 502),
     ("codebuild", "start_build", "AccountLimitExceededException", 400),
     ("codebuild", "start_build", "ThrottlingException", 400),
+    ("lambda", "invoke", "CodeArtifactUserPendingException", 409),
     ("stepfunctions", "start_execution", "ThrottlingException", 400),
     ("stepfunctions", "start_execution", "ExecutionLimitExceeded", 400),
 ]
@@ -181,3 +223,4 @@ def test_what_aws_refuses_with_where_a_limit_is_reached_may_be_tried_again(servi
             calls[operation]()
     assert isinstance(refused.value, Throttled)
     assert refused.value.retry_is_safe
+    assert isinstance(refused.value, AtCapacity) is (code == "AccountLimitExceededException")

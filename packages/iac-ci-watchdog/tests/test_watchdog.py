@@ -122,6 +122,26 @@ NOW = START + timedelta(seconds=10)
         (run_row(), [order_row(1, status=S.FAILED)], set(), NOW, Action.NUDGE),
         (run_row(status=RunState.FAILED), [order_row(1, status=S.FAILED)], set(), NOW, Action.NUDGE),
         (run_row(), [open_row(S.DISPATCHING)], set(), START + timedelta(seconds=30), Action.NUDGE),
+        # AWS starts no worker for want of capacity: that is tried again, and is no fault of the run.
+        (
+            run_row(),
+            [open_row(S.DISPATCHING, reason="waits")],
+            set(),
+            START + timedelta(seconds=30),
+            Action.DISPATCH_AGAIN,
+        ),
+        (
+            run_row(),
+            [
+                open_row(S.DISPATCHING, reason="waits"),
+                order_row(2, status=S.DISPATCHING, dispatched_at=START, order_deadline=DEADLINE),
+            ],
+            set(),
+            START + timedelta(seconds=30),
+            Action.NUDGE,
+        ),
+        (run_row(), [open_row(S.DISPATCHING, reason="waits")], set(), START + timedelta(seconds=29), Action.WAIT),
+        (run_row(), [open_row(S.DISPATCHING, reason="waits")], {"0001"}, START + timedelta(seconds=30), Action.NUDGE),
         (run_row(), [open_row()], set(), LATE, Action.WAIT),
         (run_row(deadline=NOW), [open_row(), order_row(2, after=[1])], set(), NOW, Action.NUDGE),
         (run_row(cancel_reason="x"), [open_row(), order_row(2, after=[1])], set(), NOW, Action.NUDGE),

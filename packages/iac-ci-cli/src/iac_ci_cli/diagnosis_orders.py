@@ -133,6 +133,10 @@ def _begun(order: OrderRow, claim: Claim, context: _Context) -> Finding:
 
 def _dispatch(order: OrderRow, age: timedelta, context: _Context) -> Finding:
     message = f"The orchestrator has been starting a worker for {order.order_name} for {span(age)}"
+    if order.reason and age <= _REDO + PATIENCE:
+        message = f"AWS starts no worker for {order.order_name} now. The order {order.reason}."
+        next_step = "It is tried again every minute. To raise the limit, see docs/operations.md."
+        return Finding("waiting-for-capacity", Level.INFO, message, next_step, order.order_name)
     if age <= _REDO:
         return Finding("dispatching", Level.INFO, f"{message}.", order_name=order.order_name)
     message += ": the attempt was interrupted or AWS throttled it"

@@ -14,8 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
-from iac_ci_common.errors import ConditionFailed, IacCiError
+from iac_ci_common.errors import AtCapacity, ConditionFailed, IacCiError
 from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState
@@ -141,8 +142,8 @@ class Orchestrator:
         if plan.finish is not None and not refused:
             return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
         dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
-        failures, ended, running = self._dispatch(plan, dispatches)
-        orders = [running.get(order.order_num, order) for order in plan.orders]
+        failures, ended, now_open = self._dispatch(plan, dispatches)
+        orders = [now_open.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
@@ -162,15 +163,16 @@ class Orchestrator:
     def _dispatch(
         self, plan: Plan, dispatches: list[Dispatch]
     ) -> tuple[tuple[IacCiError, ...], bool, dict[str, OrderRow]]:
-        """Start workers concurrently, then write their orders as running.
+        """Start workers concurrently, then write their orders as running, or what they wait for.
 
-        Returns the failures that a retry may repair, whether an order ended by a permanent failure, and the running
-        orders by number.
+        Returns the failures that a retry may repair, whether an order ended by a permanent failure, and by number the
+        orders that run or wait. That AWS has no capacity is no failure: the order waits, and the watchdog's next poll
+        repeats its dispatch.
         """
         ports = self._ports
         answers = self._start(plan, dispatches)
         transitions: list[Transition] = []
-        now_running: dict[str, OrderRow] = {}
+        now_open: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
         ended = False
         for dispatch, answer in zip(dispatches, answers, strict=True):
@@ -181,12 +183,19 @@ class Orchestrator:
                         "status": OrderState.RUNNING,
                         "started_at": order.dispatched_at,
                         "build_id": answer.build_id,
+                        "reason": None,
                     }
                 )
-                now_running[order.order_num] = running
+                now_open[order.order_num] = running
                 transitions.append(
                     Transition(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
                 )
+            elif isinstance(answer, AtCapacity):
+                waiting = order.model_copy(update={"reason": f"waits for capacity: {answer.message}"[:1024]})
+                now_open[order.order_num] = waiting
+                if waiting != order:
+                    event = order_event(plan.run, waiting, order.dispatched_at or ports.clock.now())
+                    transitions.append(Transition(order, waiting, event))
             elif answer.retry_is_safe:
                 # The order stays `dispatching`; a later pass dispatches it again.
                 failures.append(answer)
@@ -198,19 +207,26 @@ class Orchestrator:
         for reason, number in Counter(str(failure) for failure in failures).items():
             message = "dispatch failed and will be retried"
             ports.logger.warning(message, run_id=plan.run.run_id, error=reason, orders=number)
-        return tuple(failures), ended, now_running
+        return tuple(failures), ended, now_open
 
     def _start(self, plan: Plan, dispatches: list[Dispatch]) -> list[Started | IacCiError]:
-        """Start the workers if the run's watchdog runs; else return its error for each of them."""
+        """Start the workers if the run's watchdog runs; else return its error for each of them.
+
+        Functions and builds have limits of their own, so that neither waits for the other's.
+        """
         if not dispatches:
             return []
         try:
             self._dispatcher.ensure_watchdog(plan.run)
         except IacCiError as error:
             return [error] * len(dispatches)
-        return in_rounds(
-            self._ports.parallel, [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in dispatches]
-        )
+        answers: dict[str, Started | IacCiError] = {}
+        for target in ExecutionTarget:
+            of_target = [dispatch for dispatch in dispatches if dispatch.after.target is target]
+            calls = [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in of_target]
+            answered = zip(of_target, in_rounds(self._ports.parallel, calls), strict=True)
+            answers.update((dispatch.after.order_num, answer) for dispatch, answer in answered)
+        return [answers[dispatch.after.order_num] for dispatch in dispatches]
 
     def _end_unclaimed(self, order: OrderRow, reason: str) -> bool:
         ports = self._ports

@@ -69,6 +69,9 @@ class Watchdog:
         if decision.action is Action.NUDGE:
             nudge(ports.objects, run.run_id)
             self._log(watch, decision)
+        elif decision.action is Action.DISPATCH_AGAIN:
+            nudge(ports.objects, run.run_id)
+            ports.logger.bind(run_id=run.run_id).info("dispatch repeated", seen=decision.seen)
         if orders is not None and _is_over(watch, orders):
             return _answer(watch, Decision(Action.END, "the order has ended"))
         # What was found missing is looked for again in the rows, for the nudge may be lost.

@@ -31,6 +31,7 @@ class Action(StrEnum):
     WAIT = "wait"
     END = "end"
     NUDGE = "nudge"
+    DISPATCH_AGAIN = "dispatch_again"
     STOP_BUILD = "stop_build"
     REPORT_TIMED_OUT = "report_timed_out"
     REPORT_FAILED = "report_failed"
@@ -51,6 +52,8 @@ GIVE_UP_AFTER: Final = timedelta(seconds=limits.PREPARATION_SECONDS * limits.PRE
 
 _GRACE: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS)
 _LEASE: Final = timedelta(seconds=limits.LEASE_SECONDS)
+
+_INTERRUPTED: Final = "a dispatch was interrupted"
 
 _ENGINE: Final = frozenset({Reporter.WATCHDOG, Reporter.ORCHESTRATOR})
 """The functions that create a claim so that no worker can begin, and then write the result."""
@@ -137,6 +140,8 @@ def decide_run(
     ``orders`` are all rows of orders; None if they have not changed since a poll that found nothing missing in them.
     """
     missing = _missing_step(run, known, reported, now)
+    if missing == _INTERRUPTED and orders is not None and _only_wait_for_capacity(known, orders, now):
+        return Decision(Action.DISPATCH_AGAIN, "orders wait for capacity")
     if missing is None and orders is not None:
         missing = _missing_start(run, orders)
     if missing is None and lock is not None and lock.comment_behind and run.report is not None and not lock.held(now):
@@ -155,8 +160,17 @@ def _missing_step(run: RunRow, known: KnownRows, reported: AbstractSet[str], now
     if known.queued and (run.preparation_error or run.cancel_reason or now >= run.deadline):
         return "queued orders that can never start have not ended"
     if any(_is_stale(order, now) for order in known.open):
-        return "a dispatch was interrupted"
+        return _INTERRUPTED
     return None
+
+
+def _only_wait_for_capacity(known: KnownRows, orders: Sequence[OrderRow], now: datetime) -> bool:
+    """Return whether AWS refused every stale dispatch for want of capacity, which is no fault of the run.
+
+    Such an order has a reason before its end.
+    """
+    refused = {order.order_num for order in orders if order.status is OrderState.DISPATCHING and order.reason}
+    return all(order.order_num in refused for order in known.open if _is_stale(order, now))
 
 
 def _missing_start(run: RunRow, orders: Sequence[OrderRow]) -> str | None:
