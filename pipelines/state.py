@@ -10,6 +10,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from iac_ci_cli.aws_messages import aws_message
+
 ABSENT: Final = 4
 """Exit code where the bucket or object does not exist."""
 
@@ -61,9 +63,17 @@ def main() -> None:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in _MISSING:
             sys.exit(ABSENT)
-        sys.exit(f"{sys.argv[1]}: {error}")
+        sys.exit(_explained(error))
     except BotoCoreError as error:
-        sys.exit(f"{sys.argv[1]}: {error}")
+        sys.exit(_explained(error))
+
+
+def _explained(error: Exception) -> str:
+    """Return the command line's words for an error of AWS, with the next step."""
+    message, hint = aws_message(error) or (str(error), "")
+    # The scripts have no option for the profile and work on no local cloud.
+    hint = hint.replace("--profile or ", "").replace(", or use --local", "")
+    return f"{sys.argv[1]}: {message}" + (f"\n{hint}" if hint else "")
 
 
 if __name__ == "__main__":
