@@ -80,3 +80,61 @@ def test_a_dispatch_that_failed_is_told_in_the_words_that_the_documents_quote(ca
     asked = {name for name in query[1].split(", ") if not name.startswith("@")}
     # `seen` is the watchdog's alone: tests-e2e/terraform/test_one_source.py writes its lines.
     assert asked - {"seen"} <= set(line)
+
+
+LAMBDA_LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def lambda_keeps(line, level):
+    """Filter a line as Lambda does: without an RFC 3339 timestamp and a known level it counts as INFO."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        fields = {}
+    is_known = fields.get("level") in LAMBDA_LEVELS and RFC_3339.fullmatch(str(fields.get("timestamp", "")))
+    own = fields["level"] if is_known else "INFO"
+    return LAMBDA_LEVELS.index(own) >= LAMBDA_LEVELS.index(level)
+
+
+def application_log_level(log_level):
+    """Return what terraform/deploy/functions.tf makes of the variable."""
+    text = (ROOT / "terraform" / "deploy" / "functions.tf").read_text("utf-8")
+    assert 'application_log_level = var.log_level == "WARNING" ? "WARN" : var.log_level' in text
+    return "WARN" if log_level == "WARNING" else log_level
+
+
+def log_levels():
+    """Return the levels that the variable accepts."""
+    text = (ROOT / "terraform" / "deploy" / "variables.tf").read_text("utf-8")
+    return json.loads(re.search(r"contains\((\[[^\]]*\]), var\.log_level\)", text)[1])
+
+
+@pytest.mark.parametrize("log_level", log_levels())
+def test_lambdas_filter_keeps_what_the_function_writes(capsys, log_level):
+    logger = PowertoolsLogger(f"filter-{log_level}", log_level).bind(run_id=RUN_ID)
+    for write in (logger.info, logger.warning, logger.error):
+        write("watchdog repaired run", action="nudge")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == (2 if log_level == "WARNING" else 3)
+    assert all(lambda_keeps(line, application_log_level(log_level)) for line in lines)
+    # The alarm for stuck runs counts warnings, so no level may hide them.
+    assert any(json.loads(line)["level"] == "WARN" for line in lines)
+
+
+def test_lambdas_filter_drops_what_a_function_at_warning_must_not_store(capsys):
+    PowertoolsLogger("filter-info").info("progress")
+    assert not lambda_keeps(capsys.readouterr().out, "WARN")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"level": "ERROR", "timestamp": "2026-01-01 12:00:00,123+0000"}',
+        '{"level": "WARNING", "timestamp": "2026-01-01T12:00:00.123+00:00"}',
+        '{"level": "ERROR"}',
+        "ERROR",
+    ],
+)
+def test_the_filter_is_as_strict_as_lambdas(line):
+    assert not lambda_keeps(line, "WARN")

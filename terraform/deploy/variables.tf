@@ -74,13 +74,13 @@ variable "architecture" {
 }
 
 variable "log_level" {
-  description = "Lowest level that the functions log: DEBUG, INFO, WARNING or ERROR."
+  description = "Lowest level that the functions log: DEBUG, INFO or WARNING. The alarm for stuck runs counts warnings."
   type        = string
   default     = "INFO"
 
   validation {
-    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR"], var.log_level)
-    error_message = "log_level must be DEBUG, INFO, WARNING or ERROR."
+    condition     = contains(["DEBUG", "INFO", "WARNING"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO or WARNING: with ERROR, the alarm for stuck runs would see nothing."
   }
 }
 

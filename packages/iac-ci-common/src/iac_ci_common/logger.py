@@ -15,10 +15,12 @@ class PowertoolsLogger:
         """Create the logger of a service; it writes lines of ``level`` and above."""
         from aws_lambda_powertools import Logger
 
+        from iac_ci_common.log_format import LambdaFormatter
+
         self._service = service
         self._level = level
         self._context = context
-        self._logger: Logger = Logger(service=service, level=level)
+        self._logger: Logger = Logger(service=service, level=level, logger_formatter=LambdaFormatter())
 
     def bind(self, **context: str) -> PowertoolsLogger:
         """Return a logger that also adds this context."""
