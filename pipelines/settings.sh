@@ -71,5 +71,17 @@ find_account() {
   state_bucket="$stack-state-$account-$region"
 }
 
+# Returns whether the state bucket exists; exits with 3 if AWS does not say so. A refusal is no answer: with another
+# account's credentials, or without s3:ListBucket, the bucket may exist and hold the state.
+state_bucket_exists() {
+  local code=0
+  state exists "$state_bucket" || code=$?
+  case "$code" in
+    0) return 0 ;;
+    4) return 1 ;;
+    *) say "$script: AWS did not say whether the state bucket $state_bucket exists. Nothing was changed."; exit 3 ;;
+  esac
+}
+
 # AWS calls outside Terraform.
 state() { (cd "$root" && uv run --quiet --no-sync python pipelines/state.py "$@"); }

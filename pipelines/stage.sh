@@ -14,12 +14,12 @@ lay_out() {
   [ -z "${AWS_ENDPOINT_URL:-}" ] || write_endpoint >"$folder/endpoint_override.tf"
 }
 
+# Without `encrypt`, which would choose SSE-S3, objects are encrypted as the bucket says: with KMS.
 write_backend() {
   cat <<END
 bucket       = "$state_bucket"
 key          = "$1/terraform.tfstate"
 region       = "$region"
-encrypt      = true
 use_lockfile = true
 END
   if [ -n "${AWS_ENDPOINT_URL:-}" ]; then
@@ -60,7 +60,7 @@ initialise() {
   local stage="$1"
   if [ "$stage" = bootstrap ]; then
     terraform_in bootstrap init -no-color >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
-  elif state exists "$state_bucket"; then
+  elif state_bucket_exists; then
     rm -f "$work/$stage/no_backend_override.tf"
     terraform_in "$stage" init -no-color -reconfigure -backend-config=backend.hcl >"$work/$stage.log" 2>&1 || initialising_failed "$stage"
   elif [ -n "$plan_only" ]; then

@@ -28,7 +28,7 @@ def account() -> None:
 
 
 def exists(bucket: str) -> None:
-    """Exit with 0 if the bucket exists, with 4 if not."""
+    """Exit with 0 if the bucket exists, with 4 if not, and with 1 if S3 answers neither (403 for a missing right)."""
     _storage().head_bucket(Bucket=bucket)
 
 

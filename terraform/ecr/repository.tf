@@ -15,6 +15,12 @@ resource "aws_ecr_repository" "image" {
     filter_type = "WILDCARD"
   }
 
+  # pipelines/deploy moves these tags to the image that a stack's functions name.
+  image_tag_mutability_exclusion_filter {
+    filter      = "deployed-*"
+    filter_type = "WILDCARD"
+  }
+
   image_scanning_configuration {
     scan_on_push = true
   }
@@ -29,7 +35,20 @@ resource "aws_ecr_lifecycle_policy" "image" {
   policy = jsonencode({
     rules = [
       {
+        # An image that matches a rule's tags cannot be removed by a later rule (Amazon ECR User Guide, "Automate the
+        # cleanup of images by using lifecycle policies"), and no repository has so many stacks.
         rulePriority = 1
+        description  = "Keep the images that functions name: an idle function needs its image to become active"
+        selection = {
+          tagStatus      = "tagged"
+          tagPatternList = ["deployed-*"]
+          countType      = "imageCountMoreThan"
+          countNumber    = 10000
+        }
+        action = { type = "expire" }
+      },
+      {
+        rulePriority = 2
         description  = "Remove images that lost their last tag a week ago"
         selection = {
           tagStatus   = "untagged"
@@ -40,7 +59,7 @@ resource "aws_ecr_lifecycle_policy" "image" {
         action = { type = "expire" }
       },
       {
-        rulePriority = 2
+        rulePriority = 3
         description  = "Keep the newest tagged images"
         selection = {
           tagStatus      = "tagged"

@@ -79,10 +79,10 @@ def change(terraform: Path, provider: Provider) -> list[str]:
         _replace(terraform / "ecr/repository.tf", "IMMUTABLE_WITH_EXCLUSION", "IMMUTABLE")
         _replace(
             terraform / "ecr/repository.tf",
-            r"\n  # [^\n]*\n  image_tag_mutability_exclusion_filter \{.*?\n  \}\n",
+            r"(?:\n  # [^\n]*\n  image_tag_mutability_exclusion_filter \{.*?\n  \}\n)+",
             "\n",
         )
-        changed.append("the exclusion filter of the repository, which needs 6.8")
+        changed.append("the exclusion filters of the repository, which need 6.8")
     # The local AWS speaks HTTP, and holds its root to a queue's policy.
     _replace(terraform / "deploy/functions.tf", r'"aws:SecureTransport" = "false"', '"aws:SecureTransport" = "true"')
     changed.append("the queue's refusal of plain HTTP, which the local AWS speaks")

@@ -55,6 +55,20 @@ def test_the_stack_is_deployed_from_generated_files_with_its_state_in_the_bucket
     assert outputs["image_uri"]["value"] == operator.environment["IAC_CI_IMAGE"]
 
 
+def test_states_are_encrypted_as_the_bucket_says(operator):
+    # An object with a choice of its own would have the header of SSE-S3 in place of the bucket's KMS.
+    for path in (operator.checkout / ".build").rglob("backend.hcl"):
+        assert "encrypt" not in path.read_text()
+    storage = operator.aws.client("s3")
+    chosen = {
+        key: storage.head_object(Bucket=operator.bucket, Key=key).get("ServerSideEncryption")
+        for key in operator.stored()
+        if key.endswith(".tfstate")
+    }
+    assert len(chosen) == 3
+    assert set(chosen.values()) == {None}
+
+
 def test_no_state_and_no_generated_file_holds_the_webhook_secret(operator):
     operator.succeeds("deploy", TF_VAR_webhook_secret=SECRET)
     storage = operator.aws.client("s3")

@@ -26,8 +26,8 @@ run "images_stay_what_they_are_and_where_they_are" {
     error_message = "Tags are immutable, so that a rollback is exact."
   }
   assert {
-    condition     = [for filter in aws_ecr_repository.image.image_tag_mutability_exclusion_filter : filter.filter] == ["latest"]
-    error_message = "Only latest may move."
+    condition     = [for filter in aws_ecr_repository.image.image_tag_mutability_exclusion_filter : filter.filter] == ["latest", "deployed-*"]
+    error_message = "Only latest and the tags of deployments may move."
   }
   assert {
     condition     = aws_ecr_repository.image.image_scanning_configuration[0].scan_on_push
@@ -42,7 +42,7 @@ run "images_stay_what_they_are_and_where_they_are" {
     error_message = "A destroy by mistake must not remove the images."
   }
   assert {
-    condition     = jsondecode(aws_ecr_lifecycle_policy.image.policy).rules[1].selection.countNumber == 50
+    condition     = jsondecode(aws_ecr_lifecycle_policy.image.policy).rules[2].selection.countNumber == 50
     error_message = "The newest images are kept."
   }
   assert {

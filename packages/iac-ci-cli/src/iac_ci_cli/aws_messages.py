@@ -66,6 +66,8 @@ _BY_CODE: Final = {
     ),
     "AccessDenied": _NOT_ALLOWED,
     "AccessDeniedException": _NOT_ALLOWED,
+    # The answer to a HEAD request has no body.
+    "403": _NOT_ALLOWED,
 }
 
 

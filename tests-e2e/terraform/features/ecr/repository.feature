@@ -18,11 +18,11 @@ Feature: Images are encrypted, looked through, and stay what they are
     Then it must have image_tag_mutability
     And its value must match the "^IMMUTABLE_WITH_EXCLUSION$" regex
 
-  Scenario: But for one that is for people
+  Scenario: But for one that is for people, and those of deployments
     Given I have aws_ecr_repository defined
     Then it must have image_tag_mutability_exclusion_filter
     And it must have filter
-    And its value must match the "^latest$" regex
+    And its value must match the "^(latest|deployed-[*])$" regex
 
   Scenario: Images with a tag stay until many newer ones came
     Given I have aws_ecr_lifecycle_policy defined
