@@ -19,16 +19,20 @@ This archive has everything except Terraform 1.11 or newer, bash, and credential
     ./teardown --plan     # shows what would be removed, and changes nothing
     ./teardown --yes      # removes it
 
-It checks the sums in MANIFEST.sha256, removes the stack ({stack} in {region}) with all objects in its buckets, and then
-the image repository with its images. If it stops early, run it again: it continues where it stopped.
+While runs are open, it lists them and changes nothing; it finds them with the AWS CLI. With --with-open-runs it does
+not look. It checks the sums in MANIFEST.sha256, removes the stack ({stack} in {region}) with all objects in its
+buckets, and then the image repository with its images. If it stops early, run it again: it continues where it stopped.
 
 ## What stays
 
 - The state bucket `{bucket}`: the Terraform states with their older versions, and these archives. To remove
   it, delete all object versions and then the bucket:
 
-      aws s3api delete-objects --bucket {bucket} --delete "$(aws s3api list-object-versions --bucket {bucket} \\
-        --query '{{Objects: [Versions, DeleteMarkers][] | [].{{Key: Key, VersionId: VersionId}}}}' --output json)"
+      while objects="$(aws s3api list-object-versions --bucket {bucket} --max-items 500 \\
+        --query '[Versions, DeleteMarkers][] | [].{{Key: Key, VersionId: VersionId}}' --output json)" &&
+        [ "$objects" != "[]" ]; do
+        aws s3api delete-objects --bucket {bucket} --delete "{{\\"Objects\\": $objects, \\"Quiet\\": true}}"
+      done
       aws s3 rb s3://{bucket}
 
 - The KMS key, until the waiting period of its deletion ends.

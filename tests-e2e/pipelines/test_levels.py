@@ -94,6 +94,17 @@ def test_it_refuses_and_lists_the_open_runs_that_need_the_higher_level(deployed)
     assert not (deployed.checkout / ".build" / "acme" / "deploy").exists()
 
 
+def test_a_teardown_refuses_while_any_run_is_open(deployed):
+    done = deployed.run("teardown", "--yes")
+    assert done.returncode == 5, done.stderr
+    listed = [line.split()[0] for line in done.stderr.splitlines() if line.startswith("  2026")]
+    assert sorted(listed) == sorted([RUN, OLDER, UNPREPARED, PAUSED])
+    assert "or use --with-open-runs. Nothing was changed." in done.stderr
+    # Asked not to look, it goes on to the archive, which is not there.
+    done = deployed.run("teardown", "--yes", "--with-open-runs")
+    assert done.returncode == 4, done.stderr
+
+
 def test_it_refuses_where_a_run_cannot_be_read(deployed):
     storage = deployed.aws.client("s3")
     place = {"Bucket": "acme-internal", "Key": f"tmp/jobs/{FORGOTTEN}/job.json"}
