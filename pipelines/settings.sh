@@ -39,6 +39,8 @@ read_settings() {
     problem "no AWS region is set (example: eu-central-1; set by --region or AWS_REGION)"
   elif [[ ! "$region" =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]]; then
     problem "'$region' is not an AWS region (example: eu-central-1; set by --region or AWS_REGION)"
+  elif [[ "$region" == cn-* ]]; then
+    problem "'$region' is in China, where iac-ci cannot be deployed: CodeBuild ends builds there after 480 minutes, and the longest order needs 490"
   fi
   work="$root/.build/$stack"
 }

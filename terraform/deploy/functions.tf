@@ -63,7 +63,7 @@ resource "aws_lambda_function" "function" {
 # Lambda traces calls from function to S3 to function and would stop a run after about 16 hops (AWS Lambda
 # Developer Guide, "Use Lambda recursive loop detection"): a run is such a loop, and the graph bounds it.
 resource "aws_lambda_function_recursion_config" "function" {
-  for_each = local.functions
+  for_each = contains(local.without_recursion_setting, var.region) ? {} : local.functions
 
   function_name  = aws_lambda_function.function[each.key].function_name
   recursive_loop = each.value.recursive_loop

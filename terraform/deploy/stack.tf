@@ -23,6 +23,10 @@ locals {
   image_name       = join("/", slice(local.image_repository, 1, length(local.image_repository)))
   image_place      = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.", var.image_uri), [local.account_id, var.region])
 
+  # Regions in which Lambda does not detect recursive loops, so that there is no setting; pipelines/preflight.py has the
+  # same list.
+  without_recursion_setting = ["us-gov-east-1", "us-gov-west-1", "mx-central-1", "ap-southeast-6"]
+
   # Names and sizes contain no placeholders, and the placeholders need the names.
   buckets   = jsondecode(file("${path.module}/stack/buckets.json")).buckets
   functions = jsondecode(file("${path.module}/stack/functions.json")).functions

@@ -96,7 +96,7 @@ def test_the_page_names_flags_that_scripts_take():
         assert (
             (ROOT / "pipelines" / script).is_file()
             or (EXAMPLES / script).exists()
-            or script in {"github", "gitlab", "buildspec", "trust"}
+            or script in {"github", "gitlab", "buildspec", "trust", "deployer"}
         )
 
 

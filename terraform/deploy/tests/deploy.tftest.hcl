@@ -20,6 +20,39 @@ variables {
   webhook_secret = "a-secret-of-at-least-thirty-two-characters"
 }
 
+run "govcloud_is_a_partition_of_its_own_without_detection_of_loops" {
+  command = plan
+
+  variables {
+    region    = "us-gov-west-1"
+    image_uri = "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/acme@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-us-gov" }
+  }
+
+  assert {
+    condition     = length(aws_lambda_function_recursion_config.function) == 0
+    error_message = "Lambda has no such setting there, and the call would fail."
+  }
+  assert {
+    condition     = !strcontains(jsonencode([local.policies, local.stack]), "arn:aws:") && strcontains(jsonencode(local.policies), "arn:aws-us-gov:")
+    error_message = "Every ARN is of the partition."
+  }
+}
+
+run "china_is_refused_by_name" {
+  command = plan
+
+  variables {
+    region = "cn-north-1"
+  }
+
+  expect_failures = [var.region]
+}
+
 run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
   command = plan
 

@@ -1,0 +1,265 @@
+"""pipelines/deploy --check: what quotas, region and rights mean for a deployment, before it changes anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "pipelines"))
+import deployer_rights  # noqa: E402
+import preflight  # noqa: E402
+from preflight import Facts, judge  # noqa: E402
+
+VARIABLES = {"stack": "acme", "region": "eu-central-1", "image_uri": "x"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "derived"), [(10, 5), (50, 25), (100, 50), (200, 100), (1000, 100), (5000, 100), (1, 1)]
+)
+def test_max_parallel_leaves_half_of_the_functions_to_the_engine(limit, derived):
+    report = judge(Facts(concurrent_executions=limit), VARIABLES)
+    assert report.derived == {"max_parallel": derived}
+    assert report.problems == []
+
+
+def test_what_the_operator_set_stays():
+    report = judge(Facts(concurrent_executions=10), {**VARIABLES, "max_parallel": 40})
+    assert report.derived == {}
+    assert "a run can keep the endpoint waiting; 5 or fewer leave room" in report.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "more", "problem"),
+    [
+        (Facts(concurrent_executions=10), {"worker_concurrency": 5}, "worker_concurrency 5 cannot be reserved"),
+        (Facts(concurrent_executions=150), {"worker_concurrency": 51}, "keeps 100 unreserved"),
+        (Facts(concurrent_builds=1, builds_quota_code="L-1"), {"build_concurrency": 2}, "build_concurrency 2 is more"),
+        (
+            Facts(api_role="arn:aws:iam::1:role/other-api-logs", api_role_known=True),
+            {"manage_api_gateway_account": True},
+            "manage_api_gateway_account would replace it. Remove the variable",
+        ),
+        (Facts(missing_services=("codebuild",)), {}, "eu-central-1 has no codebuild"),
+        (Facts(missing_rights=("iam:CreateRole",)), {}, "the caller may not: iam:CreateRole"),
+    ],
+)
+def test_what_cannot_work_is_a_problem(facts, more, problem):
+    (found,) = judge(facts, {**VARIABLES, **more}).problems
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("facts", "more"),
+    [
+        (Facts(concurrent_executions=150), {"worker_concurrency": 50}),
+        (Facts(concurrent_builds=2, builds_quota_code="L-1"), {"build_concurrency": 2}),
+        (Facts(missing_rights=()), {}),
+        (Facts(), {"worker_concurrency": 5, "build_concurrency": 9}),
+    ],
+)
+def test_what_works_or_is_not_known_is_none(facts, more):
+    assert judge(facts, {**VARIABLES, **more}).problems == []
+
+
+@pytest.mark.parametrize(("builds", "words"), [(0, "CodeBuild runs no build"), (1, "CodeBuild runs one build at once")])
+def test_few_builds_are_named_with_their_quota(builds, words):
+    report = judge(Facts(concurrent_builds=builds, builds_quota_code="L-9D07B6EF"), VARIABLES)
+    assert words in report.remarks[0]
+    assert "L-9D07B6EF" in report.remarks[0]
+    assert report.problems == []
+
+
+@pytest.mark.parametrize(
+    ("role", "derived"),
+    [
+        (None, {}),
+        ("arn:aws:iam::123456789012:role/acme-api-logs", {}),
+        ("arn:aws:iam::123456789012:role/team/api-logs", {"manage_api_gateway_account": False}),
+        ("arn:aws:iam::123456789012:role/other-acme-api-logs", {"manage_api_gateway_account": False}),
+    ],
+)
+def test_a_role_of_the_account_that_others_set_stays(role, derived):
+    report = judge(Facts(api_role=role, api_role_known=True), VARIABLES)
+    assert (report.derived, report.problems) == (derived, [])
+
+
+def test_both_lists_of_regions_without_a_setting_are_the_same():
+    text = (ROOT / "terraform" / "deploy" / "stack.tf").read_text("utf-8")
+    listed = json.loads(re.search(r"without_recursion_setting = (\[[^\]]*\])", text)[1])
+    assert tuple(listed) == preflight.WITHOUT_RECURSION_SETTING
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "zz-new-1"])
+def test_regions_have_what_the_stack_needs_as_far_as_botocore_knows(region):
+    assert preflight._missing_services(region) == ()
+
+
+POLICY = json.loads((ROOT / "pipelines" / "deployer-policy.json").read_text("utf-8"))
+
+
+def listed(value):
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("action", sorted(deployer_rights.NEEDED))
+def test_the_shipped_policy_allows_what_is_asked_for(action):
+    resource = deployer_rights.needed("iac-ci", "eu-central-1", "123456789012", "aws")[action]
+    assert any(
+        any(fnmatchcase(action.lower(), pattern.lower()) for pattern in listed(statement["Action"]))
+        and any(fnmatchcase(resource, pattern) for pattern in listed(statement["Resource"]))
+        for statement in POLICY["Statement"]
+        if "Condition" not in statement or action == "iam:PassRole"
+    )
+
+
+def test_the_shipped_policy_fits_and_reaches_no_other_stack():
+    # A managed policy has 6,144 characters without white space (AWS IAM User Guide, "IAM and AWS STS quotas").
+    assert len(json.dumps(POLICY, separators=(",", ":"))) <= 6144
+    changing = [statement for statement in POLICY["Statement"] if listed(statement["Resource"]) == ["*"]]
+    allowed = {action for statement in changing if "Condition" not in statement for action in statement["Action"]}
+    free = ("Describe", "Get", "List", "Simulate", "Validate")
+    assert {action for action in allowed if not action.partition(":")[2].startswith(free)} == {
+        "kms:CreateKey",
+        "kms:TagResource",
+        "logs:CreateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:PutResourcePolicy",
+        "logs:UpdateLogDelivery",
+    }
+
+
+IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+<Arn>arn:aws:sts::123456789012:assumed-role/deployer/me</Arn><UserId>x</UserId><Account>123456789012</Account>
+</GetCallerIdentityResult></GetCallerIdentityResponse>"""
+ROLE = """<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRoleResult><Role><Path>/ci/</Path>
+<RoleName>deployer</RoleName><RoleId>r</RoleId><Arn>arn:aws:iam::123456789012:role/ci/deployer</Arn>
+<CreateDate>2026-01-01T00:00:00Z</CreateDate></Role></GetRoleResult></GetRoleResponse>"""
+SIMULATED = """<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">
+<SimulatePrincipalPolicyResult><EvaluationResults><member><EvalActionName>{action}</EvalActionName>
+<EvalDecision>{decision}</EvalDecision></member></EvaluationResults></SimulatePrincipalPolicyResult>
+</SimulatePrincipalPolicyResponse>"""
+
+
+@pytest.fixture
+def account():
+    """An account on loopback with the smallest quotas; ``settings`` changes what it answers."""
+    settings = {"executions": 10, "builds": 0.0, "api_role": None, "denied": set(), "silent": False}
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, body, status=200):
+            content = (body if isinstance(body, str) else json.dumps(body)).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self):
+            asked.append(self.path)
+            if settings["silent"]:
+                self.answer({"message": "no", "__type": "AccessDeniedException"}, 403)
+            elif self.path.rstrip("/").endswith("/account-settings"):
+                self.answer({"AccountLimit": {"ConcurrentExecutions": settings["executions"]}, "AccountUsage": {}})
+            elif self.path == "/account":
+                role = settings["api_role"]
+                self.answer({"cloudwatchRoleArn": role} if role else {})
+            else:
+                self.answer({}, 404)
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            target = self.headers.get("X-Amz-Target", "")
+            action = parse_qs(body).get("Action", [""])[0]
+            asked.append(target or action)
+            if action == "GetCallerIdentity":
+                self.answer(IDENTITY)
+            elif settings["silent"]:
+                denied = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
+                self.answer(denied if action else {"__type": "AccessDeniedException"}, 403)
+            elif action == "GetRole":
+                self.answer(ROLE)
+            elif action == "SimulatePrincipalPolicy":
+                wanted = parse_qs(body)["ActionNames.member.1"][0]
+                assert parse_qs(body)["PolicySourceArn"] == ["arn:aws:iam::123456789012:role/ci/deployer"]
+                decision = "implicitDeny" if wanted in settings["denied"] else "allowed"
+                self.answer(SIMULATED.format(action=wanted, decision=decision))
+            elif target.endswith(".ListServiceQuotas"):
+                name = "Concurrently running builds for Linux/Small environment"
+                quota = {"QuotaName": name, "QuotaCode": "L-9D07B6EF", "Value": settings["builds"]}
+                self.answer({"Quotas": [{"QuotaName": "Build projects", "QuotaCode": "L-1", "Value": 5000.0}, quota]})
+            else:
+                self.answer({"__type": "ParameterNotFound"}, 400)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", settings, asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def check(operator, account):
+    endpoint, settings, asked = account
+
+    def run(**changes):
+        settings.update(changes)
+        return operator.run("deploy", "--check", "--region", "eu-central-1", AWS_ENDPOINT_URL=endpoint, IAC_CI_IMAGE="")
+
+    return run, asked
+
+
+@pytest.mark.local_cloud
+def test_an_account_of_the_smallest_quotas_gets_a_stack_that_fits_it(check):
+    run, asked = check
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert "deploy --check: acme in eu-central-1, account 123456789012" in done.stderr
+    assert "fine     Lambda runs 10 functions at once: max_parallel is 5" in done.stderr
+    assert "fine     the caller may create and change the stack" in done.stderr
+    assert "remark   CodeBuild runs no build in this account" in done.stderr
+    assert "Service Quotas, CodeBuild, L-9D07B6EF" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert json.loads(done.stdout)["max_parallel"] == 5
+    assert not [call for call in asked if call.startswith(("Put", "Create", "Update"))]
+
+
+@pytest.mark.local_cloud
+def test_missing_rights_and_another_teams_role_are_seen(check):
+    run, _ = check
+    done = run(denied={"iam:CreateRole", "kms:CreateKey"}, api_role="arn:aws:iam::123456789012:role/their-logs")
+    assert done.returncode == 2
+    assert "problem  the caller may not: iam:CreateRole, kms:CreateKey" in done.stderr
+    assert (
+        "fine     API Gateway has the role arn:aws:iam::123456789012:role/their-logs already, which stays"
+        in done.stderr
+    )
+    assert "Nothing was changed." in done.stderr
+
+
+@pytest.mark.local_cloud
+def test_what_aws_does_not_answer_stops_nothing_and_is_named(check):
+    run, _ = check
+    done = run(silent=True)
+    assert done.returncode == 0, done.stderr
+    for subject in ("how many functions", "how many builds", "the role of API Gateway", "what the caller may do"):
+        assert f"remark   not known: {subject}" in done.stderr
+    assert "max_parallel" not in json.loads(done.stdout)
+
+
+@pytest.mark.local_cloud
+def test_china_is_refused_by_name(operator):
+    done = operator.run("deploy", "--check", "--region", "cn-north-1")
+    assert done.returncode == 2
+    assert "'cn-north-1' is in China, where iac-ci cannot be deployed" in done.stderr
