@@ -176,5 +176,10 @@ class Hosted:
         return found.body if found is not None else None
 
     @property
+    def statuses(self):
+        """Return the newest status of each context."""
+        return {status.context: status for status in self.host.statuses}
+
+    @property
     def untouched(self):
         return not (self.objects.objects or self.deliveries.deliveries or self.host.opened)

@@ -50,10 +50,10 @@ def test_a_pull_request_starts_what_the_base_branch_says(hosted):
     assert hosted.notice is None
 
 
-def test_what_touches_no_path_starts_nothing_and_says_nothing(hosted):
+def test_what_touches_no_path_starts_nothing_and_writes_no_comment(hosted):
     hosted.host.changes[7] = (ChangedFile("README.md", ChangeKind.MODIFIED),)
     assert hosted.pull_request().status == 202
-    assert (hosted.jobs, hosted.notice, hosted.host.statuses) == ([], None, [])
+    assert (hosted.jobs, hosted.notice) == ([], None)
 
 
 def test_a_file_that_was_moved_away_counts(hosted):

@@ -175,6 +175,26 @@ def test_gitlab_tells_renames_and_whether_it_told_all(wire, gitlab):
     assert not gitlab.changed_files(7).complete
 
 
+@pytest.mark.parametrize("count", ["", None])
+def test_gitlab_asks_again_for_changes_that_are_not_computed_yet(wire, gitlab, monkeypatch, count):
+    """Recorded of gitlab.com: for one to five seconds the count is empty and the list of diffs too."""
+    waits = []
+    monkeypatch.setattr("iac_ci_vcs.gitlab.pause", waits.append)
+    diff = {"old_path": "a", "new_path": "a", "new_file": True, "renamed_file": False, "deleted_file": False}
+    for answers, waited, complete, paths in (
+        ([(count, []), (count, []), ("1", [diff])], 2, True, [("a",)]),
+        ([(count, [])] * 4, 3, False, []),
+    ):
+        wire.reset()
+        waits.clear()
+        for answered, diffs in answers:
+            wire.get(f"{GITLAB}/merge_requests/7", json={"changes_count": answered})
+            wire.get(f"{GITLAB}/merge_requests/7/diffs", json=diffs)
+        found = gitlab.changed_files(7)
+        assert (len(waits), found.complete, [one.paths for one in found.files]) == (waited, complete, paths)
+        assert sum(waits) <= 6
+
+
 def test_bitbucket_follows_its_pages_and_nobody_elses(wire, bitbucket):
     place = f"{BITBUCKET}/pullrequests/7/diffstat"
     renamed = {"status": "renamed", "old": {"path": "a"}, "new": {"path": "b"}}

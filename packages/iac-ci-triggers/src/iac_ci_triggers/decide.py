@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED, UNLOCK
+from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
     commands,
@@ -23,16 +24,13 @@ from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, 
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph
-from iac_ci_vcs.provider import CommitState, CommitStatus
+from iac_ci_vcs.provider import CommitState
 
 if TYPE_CHECKING:
     from iac_ci_triggers.commands import Command
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.facts import CommentFacts, Facts
     from iac_ci_vcs.provider import PullRequest
-
-CONTEXT: Final = "iac-ci"
-"""Context of statuses without a run: a missing approval, a configuration with problems."""
 
 BY_EVENT: Final = "event"
 """Intent of a start without a command: a job starts once per commit, base branch and configuration."""
@@ -63,7 +61,7 @@ def decide_push(facts: Facts) -> list[Decision]:
     if configuration is None:
         return [Nothing(f"{FILE_NAME} does not exist at {facts.sha}")]
     if isinstance(configuration, ConfigurationProblems):
-        return [Mark(_status(facts.sha, CommitState.FAILURE, f"{FILE_NAME} has problems: {configuration.message}"))]
+        return _configuration_status(facts)
     chosen = jobs_for_push(configuration, facts.branch, facts.changed)
     found: list[Decision] = []
     for name in chosen.jobs:
@@ -79,6 +77,7 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     if not facts.uses(pull.base_branch):
         return [Nothing(_unused_branch(pull.base_branch))]
     found: list[Decision] = _superseded(facts)
+    found += _configuration_status(facts)
     found += _changed_configuration(facts)
     found += _for_this_commit(facts)
     return found or [Nothing("this pull request starts no job")]
@@ -186,7 +185,7 @@ def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
     if configuration is None:
         return [_say(f"Nothing was started: the branch {pull.base_branch} has no {FILE_NAME}.")]
     if isinstance(configuration, ConfigurationProblems):
-        return _unreadable(pull, configuration)
+        return [_unreadable(pull, configuration)]
     chosen = jobs_for_command(configuration, command.name)
     if not chosen.jobs:
         return [_say(f"{PREFIX} {command.name} starts no job. Commands that do:", *_words(configuration))]
@@ -199,22 +198,20 @@ def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
 def _start(
     facts: Facts, configuration: Configuration, name: str, intent: str, *, command: str = "", target: str | None = None
 ) -> list[Decision]:
-    sha = facts.pull.head_sha if facts.pull is not None else facts.sha
     try:
         job, expansion = configured(facts, configuration, name, command=command, target=target)
     except InputProblems as error:
-        reason = f"could not start: {error.message}"
-        return [
-            Say(Paragraph(f"The job {name} could not start:", problems=error.problems)),
-            Mark(_status(sha, CommitState.FAILURE, reason, f"{CONTEXT}/{name}")),
-        ]
+        answer = Say(Paragraph(f"The job {name} could not start:", problems=error.problems))
+        if command:
+            return [answer]
+        return [answer, Mark(job_status(facts.commit, name, CommitState.FAILURE, f"could not start: {error.message}"))]
     if job is None:
         if not command:
             return []
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     base = facts.pull.base_branch if facts.pull is not None else None
-    return [Start(name, sha, intent, job, base, facts.configuration_sha256, facts.actor.login)]
+    return [Start(name, facts.commit, intent, job, base, facts.configuration_sha256, facts.actor.login)]
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
@@ -223,14 +220,20 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
     if configuration is None:
         return []
     if isinstance(configuration, ConfigurationProblems):
-        return _unreadable(pull, configuration)
+        return [_unreadable(pull, configuration)]
     chosen = jobs_for_pull_request(configuration, pull.base_branch, facts.changed)
+    found = [_nothing_to_plan(facts, name) for name in chosen.untouched]
     if not facts.trusted:
-        return _ask_for_approval(facts) if chosen.jobs else []
-    found: list[Decision] = []
+        return [*found, *_ask_for_approval(facts), _waiting_for_approval(facts)] if chosen.jobs else found
     for name in chosen.jobs:
         found += _start(facts, configuration, name, BY_EVENT)
     return found
+
+
+def _nothing_to_plan(facts: Facts, job: str) -> Decision:
+    """Set the job's status, which may be a required check, to success: no changed path is one of the job's."""
+    text = f"{NOTHING_TO_PLAN}: no changed file matches the paths of {job}"
+    return Mark(job_status(facts.commit, job, CommitState.SUCCESS, text))
 
 
 def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Decision]:
@@ -251,7 +254,8 @@ def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Deci
         ]
     by = comment.author.login
     approved = facts.approved_by(by)
-    status = _status(pull.head_sha, CommitState.SUCCESS, f"approved by {by}")
+    # No answer but a new fact about the commit: the status that waits for the approval would wait forever.
+    status = approval_status(pull.head_sha, CommitState.SUCCESS, f"approved by {by}")
     return [
         Approve(pull.head_sha, base, facts.configuration_sha256, by),
         Mark(status),
@@ -281,9 +285,17 @@ def _ask_for_approval(facts: Facts) -> list[Decision]:
                 " comment",
                 command=_approval(facts),
             )
-        ),
-        Mark(_status(pull.head_sha, CommitState.PENDING, "waiting for an approval of this commit")),
+        )
     ]
+
+
+def _waiting_for_approval(facts: Facts) -> Decision:
+    return Mark(approval_status(facts.commit, CommitState.PENDING, "waiting for an approval of this commit"))
+
+
+def _configuration_status(facts: Facts) -> list[Decision]:
+    status = configuration_status(facts)
+    return [] if status is None else [Mark(status)]
 
 
 def _changed_configuration(facts: Facts) -> list[Decision]:
@@ -295,10 +307,9 @@ def _changed_configuration(facts: Facts) -> list[Decision]:
     return [_say(text, *facts.head_problems)]
 
 
-def _unreadable(pull: PullRequest, problems: ConfigurationProblems) -> list[Decision]:
+def _unreadable(pull: PullRequest, problems: ConfigurationProblems) -> Decision:
     text = f"Nothing was started: {FILE_NAME} on the branch {pull.base_branch} has problems."
-    status = _status(pull.head_sha, CommitState.FAILURE, f"{FILE_NAME} on {pull.base_branch} has problems")
-    return [Say(Paragraph(text, problems=problems.problems)), Mark(status)]
+    return Say(Paragraph(text, problems=problems.problems))
 
 
 def _cancel(facts: Facts, comment: CommentFacts) -> list[Decision]:
@@ -373,10 +384,6 @@ def _unused_branch(branch: str) -> str:
 
 def _say(title: str, *lines: str) -> Say:
     return Say(Paragraph(title, tuple(lines)))
-
-
-def _status(sha: str, state: CommitState, description: str, context: str = CONTEXT) -> CommitStatus:
-    return CommitStatus(commit=sha, context=context, state=state, description=description[:140])
 
 
 def _pull(facts: Facts) -> PullRequest:

@@ -133,15 +133,17 @@ class FactCollector:
     def _changes(self, pull: PullRequest) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
         found = self.host.changed_files(pull.number)
         paths = tuple(dict.fromkeys(path for file in found.files for path in file.paths))
+        # A host that has not computed the changes yet lists none: that is never taken for "changes nothing".
+        known = paths if found.complete and paths else None
         if FILE_NAME not in paths:
-            return paths if found.complete else None, None
+            return known, None
         changed, _ = self._configuration(pull.head_sha)
         problems = (
             tuple(f"{problem.where}: {problem.what}" for problem in changed.problems)
             if isinstance(changed, ConfigurationProblems)
             else ()
         )
-        return paths if found.complete else None, problems
+        return known, problems
 
     def _configuration_of_branch(self, branch: str) -> tuple[Configuration | ConfigurationProblems | None, str]:
         """Return a branch's configuration and its digest, at the commit of the full reference ``refs/heads/…``.

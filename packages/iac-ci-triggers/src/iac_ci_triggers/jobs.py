@@ -27,9 +27,9 @@ def configured(
     pull = facts.pull
     values = TemplateValues(
         pr_number=pull.number if pull is not None else None,
-        sha=_sha(facts),
+        sha=facts.commit,
         branch=pull.head_branch if pull is not None else facts.branch,
-        base_branch=pull.base_branch if pull is not None else "",
+        base_branch=facts.base_branch,
         actor=facts.actor.login,
         command=command,
         target=target or "",
@@ -59,19 +59,15 @@ def again(facts: Facts, rerun: Rerun) -> Job:
     return _checked(facts, rerun.job.model_dump(include=fields), orders)
 
 
-def _sha(facts: Facts) -> str:
-    return facts.pull.head_sha if facts.pull is not None else facts.sha
-
-
 def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
     pull = facts.pull
     if facts.source.head_repository is not None:
-        code = {"git_repo": facts.source.head_repository, "commit_hash": _sha(facts)}
+        code = {"git_repo": facts.source.head_repository, "commit_hash": facts.commit}
         orders = [order.model_copy(update=code) for order in orders]
     whole = {
         "username": username(facts.actor),
         "git_repo": facts.source.repository,
-        "commit_hash": _sha(facts),
+        "commit_hash": facts.commit,
         "git_token_location": facts.source.token_location,
         "pr_number": pull.number if pull is not None else None,
         "commit_status": True,

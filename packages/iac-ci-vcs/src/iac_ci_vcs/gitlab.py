@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_vcs.http_session import BearerAuth, HostSession, read_bounded, refusal
+from iac_ci_vcs.http_session import BearerAuth, HostSession, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
     Account,
     AppCredentials,
@@ -38,6 +38,8 @@ _STATES: Final = {
     CommitState.ERROR: "failed",
 }
 _BAD_REQUEST: Final = 400
+_WAITS_FOR_CHANGES: Final = (1, 2, 3)
+"""Seconds between the requests for changes that GitLab has not computed yet; it takes up to five."""
 
 
 class GitLab:
@@ -109,12 +111,21 @@ class GitLab:
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list."""
-        with self._doing("merge request's files"):
-            count = str(self._get(f"{self._project_path}/merge_requests/{number}").get("changes_count") or "0")
-            files = tuple(
-                _changed(payload) for payload in self._list(f"{self._project_path}/merge_requests/{number}/diffs")
-            )
+        """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list.
+
+        For some seconds after a merge request is opened, GitLab has not computed its changes and answers no count and
+        no files; it answers the same for ever for one that changes nothing (gitlab-org/gitlab#386562). After several
+        requests ``complete`` is False, because the two cannot be told apart.
+        """
+        for seconds in (*_WAITS_FOR_CHANGES, None):
+            with self._doing("merge request's files"):
+                count = str(self._get(f"{self._project_path}/merge_requests/{number}").get("changes_count") or "")
+                files = tuple(
+                    _changed(payload) for payload in self._list(f"{self._project_path}/merge_requests/{number}/diffs")
+                )
+            if count or files or seconds is None:
+                break
+            pause(seconds)
         return ChangedFiles(files, complete=count.isdigit() and len(files) >= int(count))
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:

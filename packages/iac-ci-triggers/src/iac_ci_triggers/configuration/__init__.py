@@ -8,7 +8,7 @@ from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.expansion import Expansion, LeftOut, expand
 from iac_ci_triggers.configuration.loader import read_configuration
-from iac_ci_triggers.configuration.models import FILE_NAME, Configuration, Statuses
+from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Statuses
 from iac_ci_triggers.configuration.selection import (
     Selection,
     commands,
@@ -21,6 +21,7 @@ from iac_ci_triggers.configuration.yaml_document import MAX_BYTES
 
 __all__ = [
     "BUILT_IN_COMMANDS",
+    "CONFIGURATION_STATUS",
     "FILE_NAME",
     "MAX_BYTES",
     "Configuration",

@@ -8,7 +8,7 @@ from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.validation_messages import UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import job_findings
-from iac_ci_triggers.configuration.models import Configuration
+from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
 from iac_ci_triggers.configuration.stand_ins import stand_in
 from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
 from iac_ci_triggers.configuration.yaml_document import Finding, line_of, plain, read_document, shown_path
@@ -42,6 +42,9 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
     if draft.value is None:
         return None
     for name, job in draft.value.jobs.items():
+        # Code hosts compare contexts of statuses ignoring case.
+        if name.lower() == CONFIGURATION_STATUS:
+            findings.append(_located(root, ("jobs", name), "is the name of a status of the engine; use another name"))
         uncertain = _uncertain(draft, name)
         for path, problem in job_findings(job, draft.value.defaults):
             location: Location = ("jobs", name, *path)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 FILE_NAME: Final = ".iac-ci.yml"
 """Path of the configuration in a repository."""
 
+CONFIGURATION_STATUS: Final = "configuration"
+"""Name of the engine's own status ``iac-ci/configuration``; no job may have it."""
+
 VERSION: Final = 1
 """The supported version of the configuration."""
 

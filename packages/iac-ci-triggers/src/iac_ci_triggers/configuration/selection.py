@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import Paths, matches
 from iac_ci_triggers.configuration.expansion import LeftOut, concerned, copies
@@ -19,12 +19,25 @@ if TYPE_CHECKING:
     )
 
 
+_JOB_UNTOUCHED: Final = "none of its paths have changed"
+_ORDERS_UNTOUCHED: Final = "none of the paths of its orders have changed"
+_UNTOUCHED: Final = frozenset({_JOB_UNTOUCHED, _ORDERS_UNTOUCHED})
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The names of the jobs that start, in the configuration's order, and the jobs that do not start."""
+    """The names of the jobs that start, in the configuration's order, and the jobs that do not start.
+
+    ``untouched`` are the jobs that the event would start if it changed one of their paths.
+    """
 
     jobs: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+
+    @property
+    def untouched(self) -> tuple[str, ...]:
+        """Return the jobs whose trigger matches and none of whose paths have changed."""
+        return tuple(job.name for job in self.left_out if job.reason in _UNTOUCHED)
 
 
 def jobs_for_pull_request(configuration: Configuration, base_branch: str, changed: Sequence[str] | None) -> Selection:
@@ -86,7 +99,7 @@ def _reason(
     if trigger.branches is not None and not matches(trigger.branches, branch):
         return f"{shown_branch} does not match its branches"
     if paths is not None and trigger.paths is not None and not paths.any_included(trigger.paths):
-        return "none of its paths have changed"
+        return _JOB_UNTOUCHED
     if not any(concerned(copy, paths) for copy in copies(job)):
-        return "none of the paths of its orders have changed"
+        return _ORDERS_UNTOUCHED
     return None
