@@ -82,6 +82,8 @@ def _value(annotation: Any) -> Any:
     elif _models_in(annotation):
         arguments = [argument for argument in get_args(annotation) if argument not in (type(None), ...)]
         value = _value(arguments[-1])
+        if get_origin(annotation) is dict:
+            return {"7": value}
         return [value] if get_origin(annotation) in (tuple, list) else value
     members = _members(annotation)
     adapter = TypeAdapter(annotation)

@@ -111,6 +111,7 @@ def _row_keys() -> list[str]:
         keys.ticket_chain(_RUN, "0001", "1767225600000"),
         keys.pull_request_ledger("HOST/PATH", 7),
         keys.branch_ledger("HOST/PATH", "BRANCH"),
+        keys.commit_job("HOST/PATH", "COMMIT", "iac-ci/job"),
         keys.event_sort("ORDER", 1, "KIND"),
         keys.execution_name(_RUN, "0001"),
         keys.watchdog_name(_RUN, 1),

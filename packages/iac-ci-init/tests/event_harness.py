@@ -18,6 +18,7 @@ from iac_ci_common.request import Request
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
+    MemoryCommitJobs,
     MemoryDeliveries,
     MemoryLogger,
     MemoryObjects,
@@ -77,6 +78,7 @@ class Hosted:
         self.deliveries, self.objects, self.runs = MemoryDeliveries(), MemoryObjects(self.clock), MemoryRuns()
         self.ledgers, self.logger = MemoryLedgers(self.clock), MemoryLogger()
         self.invoker, self.watchdogs = MemoryAsyncInvoker(), MemoryWatchdogs()
+        self.commit_jobs = MemoryCommitJobs(self.clock)
         self.host = MemoryCodeHost()
         self.secrets = MemorySecrets(
             {
@@ -90,7 +92,9 @@ class Hosted:
             chosen,
         )
         self.processor = EventProcessor(
-            EventProcessorPorts(self.clock, self.objects, self.runs, self.ledgers, self.host, self.logger),
+            EventProcessorPorts(
+                self.clock, self.objects, self.runs, self.ledgers, self.commit_jobs, self.host, self.logger
+            ),
             Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),
             self.receiver.connections,
             SourceGrants(self.secrets, chosen.sources, chosen.former_grants).of,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState
+from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.models.commit_job import JobPart
+from iac_ci_common.states import OrderState
+from iac_ci_vcs.commit_jobs import set_job_status
+from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
+from iac_ci_vcs.reporting.publish import publish
+from iac_ci_vcs.testing import MemoryReports
 
 sys.path.insert(0, str(Path(__file__).parent))
-from event_harness import BASE, CONFIGURATION, HEAD, STRANGER, Hosted
+from event_harness import BASE, CONFIGURATION, HEAD, REPOSITORY, STRANGER, Hosted
 
 README = ChangedFile("README.md", ChangeKind.MODIFIED)
 OWN_FILE = ChangedFile(".iac-ci.yml", ChangeKind.MODIFIED)
@@ -148,3 +155,86 @@ def test_an_approval_ends_the_status_that_waits_for_it(hosted):
     assert hosted.statuses["iac-ci"].state is OPEN
     hosted.comment(f"/iac-ci approve {HEAD}")
     assert hosted.statuses["iac-ci"].state is VALID
+
+
+def scopes(hosted):
+    return [(stored.scope.base, stored.scope.whole, stored.scope.target, stored.not_run) for stored in hosted.jobs]
+
+
+def test_a_run_knows_what_it_is_of_its_job(hosted):
+    hosted.pull_request()
+    hosted.comment("/iac-ci apply app")
+    hosted.comment("/iac-ci apply")
+    assert scopes(hosted) == [
+        ("main", True, None, ()),
+        ("main", False, "app", ("apply-network",)),
+        ("main", True, None, ()),
+    ]
+    run = build_rows(hosted.jobs[1], max_parallel=1).run
+    assert run.report.scope == hosted.jobs[1].scope
+
+
+def test_a_push_speaks_for_its_commit_alone(hosted):
+    hosted.configure(CONFIGURATION, "main", HEAD)
+    hosted.push()
+    (stored,) = hosted.jobs
+    assert stored.scope is None
+
+
+def failing(hosted, number):
+    """Enter a failed plan of another pull request with the same commit."""
+    part = JobPart(number, "main", hosted.trigger_id, {"network": "failed"}, whole=True)
+    own = CommitStatus(HEAD, "iac-ci/plan", FAILED, "1 failed")
+    set_job_status(
+        hosted.commit_jobs, REPOSITORY, own, part,
+        now=hosted.clock.now(), is_open=lambda number: True, mark=lambda status: None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "state"), [({}, FAILED), ({"is_open": False}, VALID), ({"head_sha": "c" * 40}, VALID)]
+)
+def test_nothing_to_plan_does_not_hide_what_another_open_pull_request_needs(hosted, change, state):
+    hosted.host.pulls[8] = replace(hosted.host.pulls[7], number=8, **change)
+    hosted.trigger_id = "20260101T000000-0123456789ab"
+    failing(hosted, 8)
+    touch(hosted, README)
+    hosted.pull_request()
+    assert hosted.statuses["iac-ci/plan"].state is state
+
+
+BEFORE_MERGE = CONFIGURATION.replace(b"on: {command: apply}", b"on: {command: apply, before_merge: true}").replace(
+    b'folder: "{{ matrix.directory }}"', b'folder: "{{ matrix.directory }}"\n        paths: ["infra/**"]'
+)
+
+
+def test_an_apply_before_the_merge_waits_for_each_order(hosted):
+    hosted.configure(BEFORE_MERGE)
+    hosted.pull_request()
+    status = hosted.statuses["iac-ci/apply"]
+    assert (status.state, status.description) == (OPEN, "2 of 2 orders to apply")
+
+
+def test_without_changes_there_is_nothing_to_apply_before_the_merge(hosted):
+    hosted.configure(BEFORE_MERGE)
+    touch(hosted, README)
+    hosted.pull_request()
+    status = hosted.statuses["iac-ci/apply"]
+    assert (status.state, status.description.split(":")[0]) == (VALID, "nothing to apply")
+
+
+def test_a_newer_event_does_not_forget_what_was_applied(hosted):
+    """The comment's run reports, and another event about the same commit comes later."""
+    hosted.configure(BEFORE_MERGE)
+    hosted.pull_request()
+    hosted.comment("/iac-ci apply app")
+    stored = hosted.jobs[-1]
+    rows = build_rows(stored, max_parallel=1)
+    reports = MemoryReports()
+    reports.commit_jobs = hosted.commit_jobs
+    ended = rows.orders[0].model_copy(update={"status": OrderState.SUCCEEDED})
+    publish(reports, rows.run, [ended], not_run=stored.not_run, with_status=True)
+    assert reports.statuses[0].description == "1 of 2 orders to apply"
+    hosted.pull_request("reopened")
+    status = hosted.statuses["iac-ci/apply"]
+    assert (status.state, status.description) == (OPEN, "1 of 2 orders to apply")

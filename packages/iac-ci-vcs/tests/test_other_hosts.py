@@ -10,8 +10,8 @@ from responses.matchers import query_param_matcher
 
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
 from iac_ci_common.models.rows import ReportTarget
-from iac_ci_common.testing import MemorySecrets
-from iac_ci_common.testing.samples import RUN_ID
+from iac_ci_common.testing import FakeClock, MemoryCommitJobs, MemorySecrets
+from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_vcs.hosts import open_code_host
 from iac_ci_vcs.provider import Account, ChangeKind, CommitState, CommitStatus, Permission, TokenCredentials
 from iac_ci_vcs.reporting import marker
@@ -22,6 +22,7 @@ BITBUCKET = "https://api.bitbucket.org/2.0/repositories/acme/infra"
 UUID, OTHER = "{11111111-2222-3333-4444-555555555555}", "{99999999-2222-3333-4444-555555555555}"
 COMMIT = "a" * 40
 STATUS = CommitStatus(COMMIT, "iac-ci/plan", CommitState.ERROR, "timed out")
+CLOCK = FakeClock(START)
 MOMENT = "2026-01-01T00:00:00.000Z"
 
 
@@ -74,7 +75,9 @@ def publish(repository, body):
         limits.append(limit)
         return body
 
-    CodeHostReports(MemorySecrets({"ssm:/token": "t0ken"})).publish(target, run_id=RUN_ID, write=write)
+    CodeHostReports(MemorySecrets({"ssm:/token": "t0ken"}), MemoryCommitJobs(CLOCK), CLOCK).publish(
+        target, run_id=RUN_ID, write=write
+    )
     return limits
 
 

@@ -11,8 +11,8 @@ import responses
 
 from iac_ci_common.errors import PortFailed, Throttled
 from iac_ci_common.models.rows import ReportTarget
-from iac_ci_common.testing import MemorySecrets
-from iac_ci_common.testing.samples import RUN_ID
+from iac_ci_common.testing import FakeClock, MemoryCommitJobs, MemorySecrets
+from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_vcs.provider import CommitState, CommitStatus
 from iac_ci_vcs.reporting import marker
 from iac_ci_vcs.reports import CodeHostReports
@@ -22,12 +22,13 @@ REPOSITORY = f"{API}/repos/acme/infra"
 COMMENTS = f"{REPOSITORY}/issues/7/comments"
 TARGET = ReportTarget(repository="https://github.com/acme/infra.git", number=7, token_location="ssm:/token")
 STATUS = CommitStatus("a" * 40, "iac-ci/plan", CommitState.SUCCESS, "2 succeeded")
+CLOCK = FakeClock(START)
 BODY = f"{marker(RUN_ID)}\nhello"
 
 
 @pytest.fixture
 def reports():
-    return CodeHostReports(MemorySecrets({"ssm:/token": "t0ken-value"}))
+    return CodeHostReports(MemorySecrets({"ssm:/token": "t0ken-value"}), MemoryCommitJobs(CLOCK), CLOCK)
 
 
 @pytest.fixture

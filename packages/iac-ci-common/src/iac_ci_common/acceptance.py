@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.grants import Grant
     from iac_ci_common.models.job import Job
+    from iac_ci_common.models.rows import JobScope
     from iac_ci_common.ports import AsyncInvoker, Logger, Objects, Watchdogs
     from iac_ci_common.settings import JobSettings
 
@@ -41,12 +42,14 @@ class Acceptance:
         ledger: str | None = None,
         job_name: str | None = None,
         actor: str | None = None,
+        scope: JobScope | None = None,
+        not_run: tuple[str, ...] = (),
     ) -> Accepted:
         """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
         ``job_name`` and ``actor`` are those of a configured job; a signed job has its ``flow_label`` and ``username``.
-        If a job is already stored under that id, it is used instead of ``job``. Raises ``PortFailed`` if the job was
-        not accepted.
+        ``scope`` and ``not_run`` say what the run is of a pull request's job. If a job is already stored under that id,
+        it is used instead of ``job``. Raises ``PortFailed`` if the job was not accepted.
         """
         trace_id = ids.new_trace_id()
         stored = StoredJob(
@@ -61,6 +64,8 @@ class Acceptance:
             ledger=ledger,
             job_name=job_name,
             actor=actor,
+            scope=scope,
+            not_run=not_run,
         )
         try:
             self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")

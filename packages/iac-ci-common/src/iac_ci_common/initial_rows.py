@@ -138,4 +138,5 @@ def _report(stored: StoredJob) -> ReportTarget | None:
         order_statuses=job.order_statuses,
         token_location=job.git_token_location,
         search_tag=job.pr_comment_search_tag,
+        scope=stored.scope,
     )

@@ -135,6 +135,14 @@ def branch_ledger(repository: str, branch: str) -> str:
     return f"branch:{repository}#sha256:{hashlib.sha256(branch.encode()).hexdigest()}"
 
 
+def commit_job(repository: str, sha: str, context: str) -> str:
+    """Return the key of the states of a job on a commit; ``repository`` is ``host/path``, lower-case.
+
+    The context is lower-case too, because code hosts compare contexts ignoring case.
+    """
+    return f"status:{repository}#{sha}#{context.lower()}"
+
+
 def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:
     """Return an event's sort key: no two events of a run have the same name, millisecond and kind."""
     return f"{order_name}:{epoch_ms:013d}:{kind}"

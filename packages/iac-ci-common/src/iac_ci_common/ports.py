@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iac_ci_common.errors import IacCiError
     from iac_ci_common.identity_context import IdentityContext
     from iac_ci_common.locations import Location
+    from iac_ci_common.models.commit_job import CommitJob
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
@@ -312,6 +313,21 @@ class Watchdogs(Protocol):
         ...
 
 
+class CommitJobs(Protocol):
+    """The newest states of jobs on commits, in the table locks."""
+
+    def read(self, key: str) -> CommitJob | None:
+        """Return a job on a commit by a consistent read, None if there is none or it has expired."""
+        ...
+
+    def write(self, job: CommitJob) -> CommitJob:
+        """Write the next version of the job that was read (``version`` is the one that was read) and return it.
+
+        Raises ``ConditionFailed`` if another run has written it since; read it again and repeat.
+        """
+        ...
+
+
 class Secrets(Protocol):
     """Parameter Store and Secrets Manager."""
 
@@ -381,6 +397,7 @@ __all__ = [
     "Broker",
     "Clock",
     "CodeStore",
+    "CommitJobs",
     "Deliveries",
     "LockReader",
     "Logger",

@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 
+from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
@@ -19,8 +20,9 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import Deliveries, Objects, Runs, Secrets, TicketChains
+from iac_ci_common.ports import CommitJobs, Deliveries, Objects, Runs, Secrets, TicketChains
 from iac_ci_common.testing import (
+    MemoryCommitJobs,
     MemoryDeliveries,
     MemoryLocks,
     MemoryObjects,
@@ -39,6 +41,7 @@ class Adapters:
     deliveries: Deliveries
     secrets: Secrets
     chains: TicketChains
+    commit_jobs: CommitJobs
 
 
 @pytest.fixture(params=["memory", "aws"])
@@ -52,6 +55,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             MemoryDeliveries(),
             MemorySecrets(values),
             MemoryTicketChains(),
+            MemoryCommitJobs(SystemClock()),
         )
         return
     with mock_aws():
@@ -71,6 +75,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoDeliveries(dynamodb, "locks"),
             AwsSecrets(lambda: ssm, lambda: secrets),
             DynamoTicketChains(dynamodb, "locks"),
+            DynamoCommitJobs(dynamodb, "locks", SystemClock()),
         )
 
 

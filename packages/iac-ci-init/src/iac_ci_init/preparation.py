@@ -125,7 +125,7 @@ class Preparer:
         if run is None:
             queued = self._build_rows(stored)
             if ports.runs.insert(queued.run, queued.orders, queued.events):
-                self._comment(queued)
+                self._comment(queued, stored.not_run)
             else:
                 # Another attempt, or the watchdog after too long a preparation, has inserted the rows first.
                 run = ports.runs.read(run_id).run
@@ -315,12 +315,12 @@ class Preparer:
                 ) from None
         return hashlib.sha256(archive).hexdigest()
 
-    def _comment(self, queued: InitialRows) -> None:
+    def _comment(self, queued: InitialRows, not_run: tuple[str, ...]) -> None:
         """Publish the first comment. A failure of the code host is logged and recorded, but does not fail the run."""
         run = queued.run
         if run.report is None:
             return
-        failures = publish(self._ports.reports, run, queued.orders, with_status=True)
+        failures = publish(self._ports.reports, run, queued.orders, not_run=not_run, with_status=True)
         for kind, error in failures.items():
             self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.aws.clients import client
+from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
@@ -92,6 +93,7 @@ def event_processor() -> EventProcessor:
             objects=_internal(),
             runs=_runs(),
             ledgers=_ledgers(),
+            commit_jobs=_commit_jobs(),
             code_hosts=OpenedCodeHosts(_secrets(), hosts=settings().code_hosts),
             logger=logger(),
         ),
@@ -122,7 +124,7 @@ def preparer() -> Preparer:
             repositories=GitRepositories(allow_file=settings().allow_file_repositories, hosts=settings().code_hosts),
             secrets=_secrets(),
             sealer=SopsSealer(settings().kms_key_arn, partial(client, "kms")),
-            reports=CodeHostReports(_secrets(), hosts=settings().code_hosts),
+            reports=CodeHostReports(_secrets(), _commit_jobs(), SystemClock(), hosts=settings().code_hosts),
             parallel=Threads(),
             logger=logger(),
         ),
@@ -148,6 +150,10 @@ def _runs() -> DynamoRuns:
 
 def _ledgers() -> DynamoLedgers:
     return DynamoLedgers(client("dynamodb"), settings().locks_table, SystemClock())
+
+
+def _commit_jobs() -> DynamoCommitJobs:
+    return DynamoCommitJobs(client("dynamodb"), settings().locks_table, SystemClock())
 
 
 def _secrets() -> AwsSecrets:

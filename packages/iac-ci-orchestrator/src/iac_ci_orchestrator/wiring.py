@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 from iac_ci_common.aws.clients import client
+from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.console import log_address
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
@@ -40,7 +41,12 @@ def orchestrator() -> Orchestrator:
                 settings.worker_project,
             ),
             watchdogs=StepFunctionWatchdogs(client("stepfunctions"), settings.watchdog_arn),
-            reports=CodeHostReports(secrets, hosts=settings.code_hosts),
+            reports=CodeHostReports(
+                secrets,
+                DynamoCommitJobs(client("dynamodb"), settings.locks_table, SystemClock()),
+                SystemClock(),
+                hosts=settings.code_hosts,
+            ),
             parallel=Threads(),
             logger=PowertoolsLogger("orchestrator", settings.log_level),
         ),

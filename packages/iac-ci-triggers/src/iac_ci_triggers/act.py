@@ -21,13 +21,14 @@ from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
 from iac_ci_triggers.notice import NOTICE_MARKER, Paragraph, render_notice
 from iac_ci_vcs.address import parse_address
+from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from iac_ci_common.grants import Grant
-    from iac_ci_common.ports import Clock, Logger, Objects, Runs
+    from iac_ci_common.ports import Clock, CommitJobs, Logger, Objects, Runs
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.event import HostEvent
@@ -58,6 +59,7 @@ class EventProcessorPorts:
     objects: Objects
     runs: Runs
     ledgers: Ledgers
+    commit_jobs: CommitJobs
     code_hosts: CodeHosts
     logger: Logger
 
@@ -157,8 +159,10 @@ class EventProcessor:
                 ledger=planned.ledger.key,
                 job_name=start.job_name,
                 actor=start.actor,
+                scope=start.scope,
+                not_run=start.not_run,
             )
-        reports = [partial(host.set_status, decision.status) for decision in decisions if isinstance(decision, Mark)]
+        reports = [partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)]
         paragraphs = tuple(decision.paragraph for decision in decisions if isinstance(decision, Say))
         paragraphs += tuple(
             Paragraph(f"{run.job} was not started: the pull request changed meanwhile. Write the command again.")
@@ -168,6 +172,20 @@ class EventProcessor:
         if paragraphs and event.number is not None:
             reports.append(partial(_write_notice, host, event, paragraphs))
         self._report(reports)
+
+    def _mark(self, host: CodeHost, source: Source, mark: Mark, now: datetime) -> None:
+        if mark.part is None:
+            host.set_status(mark.status)
+            return
+        set_job_status(
+            self._ports.commit_jobs,
+            source.repository,
+            mark.status,
+            mark.part,
+            now=now,
+            is_open=partial(has_open_pull, host, mark.status.commit),
+            mark=host.set_status,
+        )
 
     def _report(self, reports: Sequence[Callable[[], object]]) -> None:
         """Write statuses and the notice, all of them although one fails. Raise a failure that a retry may repair."""

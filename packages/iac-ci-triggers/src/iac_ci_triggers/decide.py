@@ -11,26 +11,33 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
+from iac_ci_common.models.commit_job import JobPart
+from iac_ci_common.models.rows import JobScope
 from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
     commands,
+    jobs_before_merge,
     jobs_for_command,
     jobs_for_pull_request,
     jobs_for_push,
+    order_names,
 )
 from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, Remember, Say, Start, Wake
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph
 from iac_ci_vcs.provider import CommitState
+from iac_ci_vcs.reporting.folded_status import COULD_NOT_START
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from iac_ci_triggers.commands import Command
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.facts import CommentFacts, Facts
-    from iac_ci_vcs.provider import PullRequest
+    from iac_ci_vcs.provider import CommitStatus, PullRequest
 
 BY_EVENT: Final = "event"
 """Intent of a start without a command: a job starts once per commit, base branch and configuration."""
@@ -204,14 +211,26 @@ def _start(
         answer = Say(Paragraph(f"The job {name} could not start:", problems=error.problems))
         if command:
             return [answer]
-        return [answer, Mark(job_status(facts.commit, name, CommitState.FAILURE, f"could not start: {error.message}"))]
+        status = job_status(facts.commit, name, CommitState.FAILURE, f"could not start: {error.message}")
+        return [answer, _mark_job(facts, status, COULD_NOT_START)]
     if job is None:
         if not command:
             return []
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     base = facts.pull.base_branch if facts.pull is not None else None
-    return [Start(name, facts.commit, intent, job, base, facts.configuration_sha256, facts.actor.login)]
+    scope = JobScope(base=base, whole=target is None, target=target) if base is not None else None
+    run = {order.order_name for order in job.orders}
+    not_run = tuple(order for order in expansion.whole if order not in run)
+    digest = facts.configuration_sha256
+    return [Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run)]
+
+
+def _mark_job(facts: Facts, status: CommitStatus, orders: Mapping[str, str], not_run: tuple[str, ...] = ()) -> Decision:
+    """Return the decision to set the status of a job that has no run; for a push, the commit has no other status."""
+    if facts.pull is None:
+        return Mark(status)
+    return Mark(status, JobPart(facts.pull.number, facts.pull.base_branch, facts.trigger_id, orders, not_run=not_run))
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
@@ -223,6 +242,7 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
         return [_unreadable(pull, configuration)]
     chosen = jobs_for_pull_request(configuration, pull.base_branch, facts.changed)
     found = [_nothing_to_plan(facts, name) for name in chosen.untouched]
+    found += _before_merge(facts, configuration)
     if not facts.trusted:
         return [*found, *_ask_for_approval(facts), _waiting_for_approval(facts)] if chosen.jobs else found
     for name in chosen.jobs:
@@ -233,7 +253,21 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
 def _nothing_to_plan(facts: Facts, job: str) -> Decision:
     """Set the job's status, which may be a required check, to success: no changed path is one of the job's."""
     text = f"{NOTHING_TO_PLAN}: no changed file matches the paths of {job}"
-    return Mark(job_status(facts.commit, job, CommitState.SUCCESS, text))
+    return _mark_job(facts, job_status(facts.commit, job, CommitState.SUCCESS, text), {})
+
+
+def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
+    """Let the statuses of jobs that comments start before the merge wait for their orders."""
+    needed = jobs_before_merge(configuration, facts.changed)
+    found: list[Decision] = []
+    for name in needed.untouched:
+        text = f"nothing to {name}: no changed file matches the paths of {name}"
+        found.append(_mark_job(facts, job_status(facts.commit, name, CommitState.SUCCESS, text), {}))
+    for name in needed.jobs:
+        orders = order_names(configuration, name, facts.changed)
+        status = job_status(facts.commit, name, CommitState.PENDING, f"{len(orders)} of {len(orders)} orders to {name}")
+        found.append(_mark_job(facts, status, {}, orders))
+    return found
 
 
 def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Decision]:
@@ -359,6 +393,7 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                         pull.base_branch,
                         facts.configuration_sha256,
                         facts.actor.login,
+                        JobScope(base=pull.base_branch, whole=False),
                     )
                 )
             except InputProblems as error:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.job import Job
+    from iac_ci_common.models.rows import JobScope
     from iac_ci_triggers.notice import Paragraph
     from iac_ci_vcs.provider import CommitStatus
 
@@ -16,7 +18,7 @@ class Start:
     """Start a job for a commit, once per ``intent``.
 
     ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
-    ``actor`` is the account that starts it.
+    ``actor`` is the account that starts it. ``scope`` and ``not_run`` say what the run is of a pull request's job.
     """
 
     job_name: str
@@ -26,6 +28,8 @@ class Start:
     base: str | None = None
     configuration: str = ""
     actor: str | None = None
+    scope: JobScope | None = None
+    not_run: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,13 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Set a status on a commit that has no run (yet)."""
+    """Set a status on a commit that has no run (yet).
+
+    ``part`` is what the event knows about the status's job; other runs and pull requests may say more about it.
+    """
 
     status: CommitStatus
+    part: JobPart | None = None
 
 
 @dataclass(frozen=True, slots=True)

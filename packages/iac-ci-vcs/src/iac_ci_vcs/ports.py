@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_vcs.provider import CodeHost, CommitStatus
 
@@ -27,6 +28,13 @@ class Reports(Protocol):
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Set a status on a commit of the target's repository; setting it again is harmless."""
+        ...
+
+    def mark_job(self, target: ReportTarget, own: CommitStatus, part: JobPart) -> None:
+        """Enter what a run knows about a job on a commit and set the job's status, folded over all runs.
+
+        ``own`` is the status that the run alone would have.
+        """
         ...
 
 

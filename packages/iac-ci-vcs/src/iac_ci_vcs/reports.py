@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import parse_location
 from iac_ci_vcs.address import parse_address
+from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.rows import ReportTarget
-    from iac_ci_common.ports import Secrets
+    from iac_ci_common.ports import Clock, CommitJobs, Secrets
     from iac_ci_vcs.provider import CodeHost, CommitStatus, HostSettings
 
 
@@ -23,7 +26,13 @@ class CodeHostReports:
     """Keeps one comment per run and edits it in place; finds it by its hidden marker and the engine's account."""
 
     def __init__(
-        self, secrets: Secrets, *, hosts: Mapping[str, HostSettings] | None = None, seconds: float = 30
+        self,
+        secrets: Secrets,
+        commit_jobs: CommitJobs,
+        clock: Clock,
+        *,
+        hosts: Mapping[str, HostSettings] | None = None,
+        seconds: float = 30,
     ) -> None:
         """Read the token from the job's location for each report, because it may have been replaced.
 
@@ -31,6 +40,8 @@ class CodeHostReports:
         time-out.
         """
         self._secrets = secrets
+        self._commit_jobs = commit_jobs
+        self._clock = clock
         self._hosts = hosts
         self._seconds = seconds
 
@@ -51,6 +62,20 @@ class CodeHostReports:
         """Set the commit's status; raises like ``publish``."""
         with self._open(target, "the commit's status") as host, _readable_answers("the commit's status"):
             host.set_status(status)
+
+    def mark_job(self, target: ReportTarget, own: CommitStatus, part: JobPart) -> None:
+        """Set the folded status of a job; raises like ``publish``, and if the states cannot be read or written."""
+        subject = "the commit's status"
+        with self._open(target, subject) as host, _readable_answers(subject):
+            set_job_status(
+                self._commit_jobs,
+                target.repository,
+                own,
+                part,
+                now=self._clock.now(),
+                is_open=partial(has_open_pull, host, own.commit),
+                mark=host.set_status,
+            )
 
     @contextmanager
     def _open(self, target: ReportTarget, subject: str) -> Iterator[CodeHost]:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
 from iac_ci_common.models.job import Job, Order
+from iac_ci_common.models.rows import JobScope
 
 
 class Accepted(StoredShape):
@@ -46,6 +47,8 @@ class StoredJob(StoredShape):
     stack_level: int = Field(1, ge=1, description="Level of the version that accepted the job.")
     job_name: str | None = Field(None, description="Name of the configured job; None for a signed job.")
     actor: str | None = Field(None, description="Account on the code host that started the job; None for a signed job.")
+    scope: JobScope | None = Field(None, description="What the run is of the job of a pull request.")
+    not_run: tuple[str, ...] = Field((), description="Names of the orders of the job that the run does not run.")
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
 
     @field_validator("job", mode="before")

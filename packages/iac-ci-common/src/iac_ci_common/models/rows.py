@@ -15,6 +15,18 @@ from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.states import OrderState, RunState
 
 
+class JobScope(StoredShape):
+    """What a run is of the job that its pull request's event or comment started.
+
+    ``base`` is the base branch. ``whole`` says whether the run has all orders that the job has for this pull request;
+    ``target`` is the order or value of the matrix that a comment named.
+    """
+
+    base: str
+    whole: bool = True
+    target: str | None = None
+
+
 class ReportTarget(StoredShape):
     """The pull request or issue for the run's comment and statuses.
 
@@ -26,6 +38,9 @@ class ReportTarget(StoredShape):
     order_statuses: bool = False
     token_location: str | None = None
     search_tag: str | None = None
+    scope: JobScope | None = Field(
+        None, description="What the run is of its job; None for a signed job, a push, or a row of a version before."
+    )
 
 
 class RunRow(StoredShape):

@@ -1,6 +1,7 @@
 """In-memory ports that behave as ``iac_ci_common.ports`` describes, for tests and for the simulation."""
 
 from iac_ci_common.testing.broker import MemoryBroker
+from iac_ci_common.testing.commit_jobs import MemoryCommitJobs
 from iac_ci_common.testing.deliveries import MemoryDeliveries
 from iac_ci_common.testing.doubles import (
     FakeClock,
@@ -25,6 +26,7 @@ __all__ = [
     "MemoryAsyncInvoker",
     "MemoryBroker",
     "MemoryCodeStore",
+    "MemoryCommitJobs",
     "MemoryDeliveries",
     "MemoryLocks",
     "MemoryLogger",

@@ -38,7 +38,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """The expanded fields of a ``Job``, with the same names. ``orders`` may be empty; ``left_out`` has the reasons."""
+    """The expanded fields of a ``Job``, with the same names. ``orders`` may be empty; ``left_out`` has the reasons.
+
+    ``whole`` are the names of the orders that run without a target.
+    """
 
     flow_label: str
     job_timeout: int
@@ -46,6 +49,7 @@ class Expansion:
     mask: Mask | None
     orders: tuple[Order, ...]
     left_out: tuple[LeftOut, ...]
+    whole: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,12 @@ def concerned(copy: Copy, changed: Paths | None) -> bool:
     return copy.paths is None or changed is None or changed.any_included(copy.paths)
 
 
+def order_names(configuration: Configuration, job_name: str, changed: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the orders that a job runs without a target; ``changed`` is as for ``expand``."""
+    paths = None if changed is None else Paths(changed)
+    return tuple(copy.name for copy in copies(configuration.jobs[job_name]) if concerned(copy, paths))
+
+
 def expand(
     configuration: Configuration,
     job_name: str,
@@ -156,13 +166,14 @@ def expand(
     if job is None:
         raise InputProblems([Problem("job", f"unknown job {job_name[:80]!a}; known are {_names(configuration.jobs)}")])
     by_name = {copy.name: copy for copy in copies(job)}
+    paths = None if changed is None else Paths(changed)
+    whole = tuple(name for name in by_name if concerned(by_name[name], paths))
     left_out: dict[str, str]
     if target:
         chosen = _with_dependencies(by_name, _targeted(by_name, job_name, target))
         left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
-        paths = None if changed is None else Paths(changed)
-        left_out = {name: "none of its paths have changed" for name in by_name if not concerned(by_name[name], paths)}
+        left_out = {name: "none of its paths have changed" for name in by_name if name not in whole}
     bridged = _bridged(by_name, left_out)
     known = values.named(job_name) | ({"target": target} if target else {})
     orders: list[Order] = []
@@ -185,6 +196,7 @@ def expand(
         job.mask,
         tuple(orders),
         tuple(LeftOut(name, reason) for name, reason in left_out.items()),
+        whole,
     )
 
 

@@ -281,10 +281,17 @@ class Triggers(Payload):
         _or_nothing(PushTrigger),
     ] = Field(None, description="A push; no value or `{}` means to any branch.")
 
+    before_merge: StrictBool = Field(
+        default=False,
+        description="For a job of a command: its status is pending on a pull request until every order has succeeded.",
+    )
+
     @model_validator(mode="after")
     def _starts_at_all(self) -> Self:
         if self.pull_request is None and self.push is None and not self.command:
             raise ValueError("has no trigger, so nothing starts the job; add pull_request, command or push")
+        if self.before_merge and (self.pull_request is not None or not self.command):
+            raise ValueError("has before_merge, which is for a job that a command starts and no pull request")
         return self
 
 

@@ -55,6 +55,18 @@ def jobs_for_pull_request(configuration: Configuration, base_branch: str, change
     return _selected(configuration, reason)
 
 
+def jobs_before_merge(configuration: Configuration, changed: Sequence[str] | None) -> Selection:
+    """Return the jobs of commands that a pull request with these changes needs before its merge."""
+    paths = None if changed is None else Paths(changed)
+
+    def reason(job: ConfiguredJob) -> str | None:
+        if not job.on.before_merge:
+            return "is not needed before the merge"
+        return None if any(concerned(copy, paths) for copy in copies(job)) else _ORDERS_UNTOUCHED
+
+    return _selected(configuration, reason)
+
+
 def jobs_for_push(configuration: Configuration, branch: str, changed: Sequence[str] | None) -> Selection:
     """Return the jobs that a push to ``branch`` starts; ``changed`` is as for a pull request."""
     paths = None if changed is None else Paths(changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.states import OrderState, RunState
@@ -34,7 +35,7 @@ _STATES: Final = {
 MAX_ORDER_STATUSES: Final = 50
 """Runs with more orders get no status per order: each costs a request at the run's start and at its end."""
 
-_ORDER_STATES: Final = {
+ORDER_STATES: Final = {
     OrderState.SUCCEEDED: CommitState.SUCCESS,
     OrderState.FAILED: CommitState.FAILURE,
     OrderState.TIMED_OUT: CommitState.ERROR,
@@ -51,8 +52,8 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
         CommitStatus(
             commit=run.commit_hash,
             context=f"iac-ci/{_label(run)}/{order.order_name}",
-            state=_ORDER_STATES.get(order.status, CommitState.PENDING),
-            description=_cut(f"{order.status.value}{f': {_reason(order.reason)}' if order.reason else ''}"),
+            state=ORDER_STATES.get(order.status, CommitState.PENDING),
+            description=cut(f"{order.status.value}{f': {_reason(order.reason)}' if order.reason else ''}"),
         )
         for order in orders
     ]
@@ -74,8 +75,23 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
         commit=run.commit_hash,
         context=f"iac-ci/{_label(run)}",
         state=_STATES[run.status],
-        description=_cut(description),
+        description=cut(description),
     )
+
+
+def target_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
+    """Return the status ``iac-ci/<job>/<target>`` of a run of a target; None for any other run.
+
+    With a status per order, an order that is the target has one already.
+    """
+    report = run.report
+    scope = report.scope if report is not None else None
+    whole = commit_status(run, orders)
+    if report is None or scope is None or scope.target is None or whole is None:
+        return None
+    context = f"{whole.context}/{scope.target}"
+    taken = {status.context for status in order_statuses(run, orders)} if report.order_statuses else set()
+    return None if context in taken else replace(whole, context=context)
 
 
 def _label(run: RunRow) -> str:
@@ -86,5 +102,6 @@ def _reason(text: str) -> str:
     return plain(without_identities(text))
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return a description that is not longer than GitHub allows."""
     return text if len(text) <= MAX_DESCRIPTION_CHARS else f"{text[: MAX_DESCRIPTION_CHARS - 1]}…"

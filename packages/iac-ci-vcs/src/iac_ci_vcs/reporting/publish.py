@@ -5,35 +5,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
-from iac_ci_vcs.reporting import commit_status, order_statuses, render
+from iac_ci_vcs.reporting import commit_status, order_statuses, render, target_status
+from iac_ci_vcs.reporting.folded_status import part_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_vcs.ports import Reports
-    from iac_ci_vcs.provider import CommitStatus
     from iac_ci_vcs.reporting import FailedLog
 
 
 def publish(
-    reports: Reports, run: RunRow, orders: Sequence[OrderRow], *, logs: Sequence[FailedLog] = (), with_status: bool
+    reports: Reports,
+    run: RunRow,
+    orders: Sequence[OrderRow],
+    *,
+    logs: Sequence[FailedLog] = (),
+    not_run: Sequence[str] = (),
+    with_status: bool,
 ) -> dict[str, IacCiError]:
     """Write the run's comment and, if ``with_status``, the commit statuses of the run and (on request) of its orders.
 
+    The status of a pull request's job speaks for all of its orders; ``not_run`` are those that this run does not run.
     Returns the errors by kind of event (``status_failed``, ``comment_failed``) instead of raising them: a code host
     that fails never fails a run. The comment shows the error of a status that could not be set.
     """
     failed: dict[str, IacCiError] = {}
     if run.report is None:
         return failed
-    for status in _statuses(run, orders) if with_status else ():
+    if with_status:
         try:
-            reports.mark(run.report, status)
+            _mark(reports, run.report, run, orders, not_run)
         except IacCiError as error:
             # The other statuses would fail too, each after its own wait.
             failed["status_failed"] = error
-            break
     if run.report.number is None:
         return failed
     unset = failed.get("status_failed")
@@ -49,9 +55,18 @@ def publish(
     return failed
 
 
-def _statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
-    """Return the statuses, the run's own first, because reviewers and branch rules wait for it."""
-    first = commit_status(run, orders)
-    if first is None or run.report is None:
-        return []
-    return [first, *(order_statuses(run, orders) if run.report.order_statuses else ())]
+def _mark(
+    reports: Reports, target: ReportTarget, run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str]
+) -> None:
+    """Set the statuses, the job's own first, because reviewers and branch rules wait for it."""
+    own = commit_status(run, orders)
+    if own is None:
+        return
+    part = part_of_run(run, orders, not_run)
+    if part is None:
+        reports.mark(target, own)
+    else:
+        reports.mark_job(target, own, part)
+    named = target_status(run, orders)
+    for status in (*([named] if named else ()), *(order_statuses(run, orders) if target.order_statuses else ())):
+        reports.mark(target, status)

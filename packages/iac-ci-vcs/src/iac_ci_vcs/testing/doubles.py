@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.testing import FakeClock, MemoryCommitJobs
+from iac_ci_vcs.commit_jobs import set_job_status
 from iac_ci_vcs.reporting.comment import MAX_COMMENT_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_vcs.provider import CommitStatus
+
+_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemoryReports:
@@ -22,6 +28,9 @@ class MemoryReports:
         """Start without comments and statuses."""
         self.bodies: dict[str, str] = {}
         self.statuses: list[CommitStatus] = []
+        self.clock = FakeClock(_MOMENT)
+        self.commit_jobs = MemoryCommitJobs(self.clock)
+        self.closed: set[int] = set()
 
     def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
         """Store the run's comment, with GitHub's limit."""
@@ -30,6 +39,18 @@ class MemoryReports:
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Store the status."""
         self.statuses.append(status)
+
+    def mark_job(self, target: ReportTarget, own: CommitStatus, part: JobPart) -> None:
+        """Store the folded status, with all other pull requests open."""
+        set_job_status(
+            self.commit_jobs,
+            target.repository,
+            own,
+            part,
+            now=self.clock.now(),
+            is_open=lambda number: number not in self.closed,
+            mark=self.statuses.append,
+        )
 
 
 class MemoryRepositories:

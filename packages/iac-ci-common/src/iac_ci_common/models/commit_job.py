@@ -1,0 +1,55 @@
+"""The newest states of the orders of one job on one commit: what its folded status is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from iac_ci_common.models.base import Moment, RunId, StoredShape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class JobOnPull(StoredShape):
+    """The orders of a job on a commit for one pull request and its base branch.
+
+    ``since`` is the newest run or event with this base branch, ``whole`` the newest run of the whole job, None if there
+    is none. ``orders`` maps each order's name to ``<run> <state>``, or to ``not_run`` if it has not run on this
+    commit. The name is empty for a job that could not be started.
+    """
+
+    base: str
+    since: RunId
+    whole: RunId | None = None
+    orders: dict[str, str] = Field(default_factory=dict)
+
+
+class CommitJob(StoredShape):
+    """A job on a commit, by the numbers of the pull requests that have the commit as their head.
+
+    ``version`` counts the writes and is the condition of each write.
+    """
+
+    key: str
+    version: int = 0
+    pulls: dict[str, JobOnPull] = Field(default_factory=dict)
+    expires_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class JobPart:
+    """What a run or an event knows about a job on a commit, for one pull request and its base branch.
+
+    ``source`` is the id of the run or event, which sorts by time. ``orders`` are states by the orders' names; with
+    ``whole``, the job has no other orders. ``not_run`` are orders of the job that this run does not run.
+    """
+
+    number: int
+    base: str
+    source: str
+    orders: Mapping[str, str]
+    whole: bool = False
+    not_run: tuple[str, ...] = ()

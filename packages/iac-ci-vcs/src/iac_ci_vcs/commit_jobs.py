@@ -1,0 +1,76 @@
+"""Sets the status of a job on a commit, folded over all runs and pull requests that say something about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import keys
+from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed
+from iac_ci_common.models.commit_job import CommitJob
+from iac_ci_vcs.address import parse_address
+from iac_ci_vcs.reporting.folded_status import entered, folded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from iac_ci_common.models.commit_job import JobPart
+    from iac_ci_common.ports import CommitJobs
+    from iac_ci_vcs.provider import CodeHost, CommitStatus
+
+KEPT: Final = timedelta(days=90)
+"""How long the states of a job on a commit are kept after their last change, as the ledgers are."""
+
+_TRIES: Final = 10
+"""Most writes of one report: each time another one has changed the states meanwhile."""
+
+
+def set_job_status(
+    jobs: CommitJobs,
+    repository: str,
+    own: CommitStatus,
+    part: JobPart,
+    *,
+    now: datetime,
+    is_open: Callable[[int], bool],
+    mark: Callable[[CommitStatus], object],
+) -> None:
+    """Enter a part of a job and set the folded status with ``mark``.
+
+    ``own`` is the status that the part alone would have; ``is_open`` returns whether another pull request is open and
+    has the commit as its head. The states are read again after the status is set: of two reports at once, the one that
+    was written last sets the status last. Raises ``PortFailed`` if other reports changed the states at every attempt.
+    """
+    address = parse_address(repository)
+    if address is None:
+        raise PortFailed(f"{repository!r:.200} is not the URL of a repository on a code host")
+    key = keys.commit_job(f"{address.host}/{address.path}".lower(), own.commit, own.context)
+    closed: set[str] = set()
+    checked = {str(part.number)}
+    for _ in range(_TRIES):
+        known = jobs.read(key) or CommitJob(key=key, expires_at=now + KEPT)
+        for number in sorted(known.pulls.keys() - checked):
+            checked.add(number)
+            if not is_open(int(number)):
+                closed.add(number)
+        pulls = {number: pull for number, pull in known.pulls.items() if number not in closed}
+        changed = entered(known.model_copy(update={"pulls": pulls}), part)
+        try:
+            written = jobs.write(changed.model_copy(update={"expires_at": now + KEPT})) if changed != known else known
+        except ConditionFailed:
+            continue
+        mark(folded(written, part, own))
+        newest = jobs.read(key)
+        if newest is None or newest.version == written.version:
+            return
+    raise PortFailed("other reports changed the states of the commit at every attempt", retry_is_safe=True)
+
+
+def has_open_pull(host: CodeHost, commit: str, number: int) -> bool:
+    """Return whether a pull request is open and has this commit as its head."""
+    try:
+        pull = host.pull_request(number)
+    except NotFound:
+        return False
+    return pull.is_open and pull.head_sha == commit

@@ -1,0 +1,134 @@
+"""Folds the newest states of a job's orders on a commit into the status ``iac-ci/<job>``. Pure.
+
+A required check speaks for the commit: a run of some orders changes their part of the status only, and one pull
+request does not hide what another one with the same commit needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart
+from iac_ci_common.states import OrderState
+from iac_ci_vcs.provider import CommitState
+from iac_ci_vcs.reporting.commit_status import ORDER_STATES, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_vcs.provider import CommitStatus
+
+NOT_RUN: Final = "not_run"
+"""Entry of an order that has not run on this commit."""
+
+COULD_NOT_START: Final = {"": OrderState.FAILED.value}
+"""The orders of a job that could not be started; the next run of the whole job replaces the entry."""
+
+_OPTIONAL: Final = "optional"
+"""Word after the state of an order that may fail."""
+
+_SEVERITY: Final = (CommitState.SUCCESS, CommitState.PENDING, CommitState.ERROR, CommitState.FAILURE)
+"""States, the worst last: an order that waits does not hide one that failed."""
+
+_TERMINAL: Final = frozenset(state.value for state in ORDER_STATES)
+
+
+def part_of_run(run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str] = ()) -> JobPart | None:
+    """Return the part of a run; None for a run that no pull request's event or comment started."""
+    report = run.report
+    if report is None or report.number is None or report.scope is None:
+        return None
+    states = {order.order_name: _state(order) for order in orders}
+    return JobPart(report.number, report.scope.base, run.run_id, states, report.scope.whole, tuple(not_run))
+
+
+def entered(job: CommitJob, part: JobPart) -> CommitJob:
+    """Return the job with the states of a part, except where a newer run or base branch has replaced them.
+
+    Entering a part again changes nothing.
+    """
+    known = job.pulls.get(str(part.number))
+    if known is not None and known.base != part.base:
+        if known.since > part.source:
+            return job
+        known = None
+    if known is None:
+        known = JobOnPull(base=part.base, since=part.source)
+    orders = dict(known.orders)
+    is_newest = part.source >= (known.whole or "")
+    if part.whole and is_newest:
+        orders = {name: entry for name, entry in orders.items() if name in part.orders or _source(entry) > part.source}
+    for name, state in part.orders.items():
+        if (name in orders or is_newest) and _replaces(part.source, state, orders.get(name, NOT_RUN)):
+            orders[name] = f"{part.source} {state}"
+    if part.not_run and part.source >= known.since:
+        orders = {name: entry for name, entry in orders.items() if entry != NOT_RUN or name in part.not_run}
+    for name in part.not_run:
+        orders.setdefault(name, NOT_RUN)
+    whole = part.source if part.whole and is_newest else known.whole
+    since = max(known.since, part.source)
+    changed = known.model_copy(update={"orders": orders, "since": since, "whole": whole})
+    return job.model_copy(update={"pulls": job.pulls | {str(part.number): changed}})
+
+
+def folded(job: CommitJob, part: JobPart, own: CommitStatus) -> CommitStatus:
+    """Return the status of a job on a commit: the worst over all orders of all pull requests with that commit.
+
+    ``own`` is the status that the part alone would have. It counts if the part is all that there is.
+    """
+    ours = job.pulls[str(part.number)].orders
+    state = worst(map(_commit_state, ours.values()))
+    for number, other in sorted(job.pulls.items()):
+        theirs = worst(map(_commit_state, other.orders.values()))
+        if number != str(part.number) and _SEVERITY.index(theirs) > _SEVERITY.index(state):
+            text = f"pull request {number} has the same commit: {_counts(other.orders.values())}"
+            return replace(own, state=theirs, description=cut(text))
+    if all(_source(entry) == part.source for entry in ours.values()):
+        return own
+    if state is CommitState.PENDING and NOT_RUN in ours.values():
+        left = sum(_commit_state(entry) is not CommitState.SUCCESS for entry in ours.values())
+        text = f"{left} of {len(ours)} orders to {own.context.rpartition('/')[2]}"
+    else:
+        text = f"{_counts(ours.values())} (the newest state of each order)"
+    return replace(own, state=state, description=cut(text))
+
+
+def worst(states: Iterable[CommitState]) -> CommitState:
+    """Return the worst of the states; success if there is none."""
+    return max(states, key=_SEVERITY.index, default=CommitState.SUCCESS)
+
+
+def _state(order: OrderRow) -> str:
+    return order.status.value if order.must_succeed else f"{order.status.value} {_OPTIONAL}"
+
+
+def _replaces(source: str, state: str, entry: str) -> bool:
+    if _source(entry) != source:
+        return _source(entry) < source
+    # The first report of a run may arrive after its last.
+    return state.split()[0] in _TERMINAL or entry.split()[1] not in _TERMINAL
+
+
+def _source(entry: str) -> str:
+    return "" if entry == NOT_RUN else entry.split()[0]
+
+
+def _commit_state(entry: str) -> CommitState:
+    if entry == NOT_RUN:
+        return CommitState.PENDING
+    _, state, *words = entry.split()
+    if state in _TERMINAL and _OPTIONAL in words:
+        return CommitState.SUCCESS
+    # A state that a newer version wrote is not known here, and is no success.
+    return ORDER_STATES.get(OrderState(state), CommitState.PENDING) if state in _STATES else CommitState.PENDING
+
+
+_STATES: Final = frozenset(state.value for state in OrderState)
+
+
+def _counts(entries: Iterable[str]) -> str:
+    counts = Counter("not run" if entry == NOT_RUN else entry.split()[1] for entry in entries)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
