@@ -49,6 +49,12 @@ def test_a_fork_and_a_pull_request_that_is_none_are_told(opened, project):
         github.pull_request(3)
 
 
+def test_a_folder_of_a_commit_is_found(opened, project):
+    github, head = opened(), project.repository.head("change")
+    found = {path: github.has_folder(path, head) for path in ("b", "main.tf", "nowhere", "../b")}
+    assert found == {"b": True, "main.tf": False, "nowhere": False, "../b": False}
+
+
 def test_changed_files_are_told_with_renames(opened):
     changed = opened().changed_files(1)
     assert changed.complete

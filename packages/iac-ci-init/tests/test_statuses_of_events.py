@@ -238,3 +238,180 @@ def test_a_newer_event_does_not_forget_what_was_applied(hosted):
     hosted.pull_request("reopened")
     status = hosted.statuses["iac-ci/apply"]
     assert (status.state, status.description) == (OPEN, "1 of 2 orders to apply")
+
+
+FILTERED = CONFIGURATION.replace(b'{paths: ["infra/**"]}', b"{drafts: false, labels: [infra, terraform-*]}")
+
+
+@pytest.mark.parametrize(
+    ("pull", "started", "state", "text"),
+    [
+        ({"labels": ("infra",)}, 1, None, None),
+        ({"labels": ("other", "terraform-1")}, 1, None, None),
+        ({"labels": ()}, 0, VALID, "nothing to plan: the pull request has none of its labels"),
+        ({"labels": ("Infra",)}, 0, VALID, "nothing to plan: the pull request has none of its labels"),
+        ({"labels": ("infra",), "is_draft": True}, 0, OPEN, "plan starts when the draft is ready for review"),
+        ({"labels": (), "is_draft": True}, 0, VALID, "nothing to plan: the pull request has none of its labels"),
+    ],
+)
+def test_drafts_and_labels_filter(hosted, pull, started, state, text):
+    hosted.configure(FILTERED)
+    hosted.change(**pull)
+    hosted.pull_request()
+    status = hosted.statuses.get("iac-ci/plan")
+    assert (len(hosted.jobs), status and status.state, status and status.description) == (started, state, text)
+
+
+@pytest.mark.parametrize(
+    ("action", "change"),
+    [("ready_for_review", {"is_draft": False}), ("labeled", {"labels": ("infra",)}), ("unlabeled", {})],
+)
+def test_a_draft_that_is_ready_and_a_new_label_start_what_waited(hosted, action, change):
+    hosted.configure(FILTERED)
+    hosted.change(is_draft="is_draft" in change, labels=() if "labels" in change else ("infra",))
+    hosted.pull_request()
+    hosted.change(**change)
+    hosted.pull_request(action)
+    assert len(hosted.jobs) == 1
+
+
+def test_drafts_run_and_labels_do_not_count_by_default(hosted):
+    hosted.change(is_draft=True)
+    hosted.pull_request()
+    assert len(hosted.jobs) == 1
+
+
+QUEUE, QUEUED_COMMIT = "gh-readonly-queue/main/pr-7-" + "e" * 40, "f" * 40
+
+
+def queue(hosted, **fields):
+    group = {
+        "head_sha": QUEUED_COMMIT, "head_ref": f"refs/heads/{QUEUE}", "base_sha": BASE, "base_ref": "refs/heads/main",
+    } | fields  # fmt: skip
+    sender = {"id": 5, "login": "ann"}
+    return hosted.send("merge_group", {"action": "checks_requested", "merge_group": group, "sender": sender})
+
+
+def test_a_merge_queue_runs_the_jobs_of_pull_requests_at_its_commit(hosted):
+    hosted.configure(BEFORE_MERGE)
+    hosted.host.heads[QUEUE] = QUEUED_COMMIT
+    assert queue(hosted).status == 202
+    (stored,) = hosted.jobs
+    job = stored.job
+    assert (job.flow_label, job.commit_hash, job.pr_number, job.commit_status) == ("plan", QUEUED_COMMIT, None, True)
+    assert job.orders[0].env_vars["IACCI_BASE_BRANCH"] == "main"
+    assert stored.scope is None
+    assert {name: (status.state, status.commit) for name, status in hosted.statuses.items()} == {
+        "iac-ci/configuration": (VALID, QUEUED_COMMIT),
+        "iac-ci/apply": (VALID, QUEUED_COMMIT),
+    }
+    queue(hosted)
+    assert len(hosted.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "heads"),
+    [
+        ({"head_ref": "refs/heads/change"}, {"change": QUEUED_COMMIT}),
+        ({}, {}),
+        ({"base_ref": "refs/heads/other"}, {QUEUE: QUEUED_COMMIT}),
+    ],
+)
+def test_a_merge_group_that_the_host_does_not_have_starts_nothing(hosted, fields, heads):
+    hosted.connect(branches=["main"])
+    hosted.host.heads |= heads
+    queue(hosted, **fields)
+    assert (hosted.jobs, hosted.host.statuses) == ([], [])
+
+
+def test_a_merge_group_is_about_the_commit_that_the_host_names(hosted):
+    """The sender of an event can name any commit."""
+    hosted.host.heads[QUEUE] = "d" * 40
+    queue(hosted)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == ["d" * 40]
+
+
+def test_a_merge_group_under_a_broken_configuration_fails(hosted):
+    hosted.configure(BROKEN)
+    hosted.host.heads[QUEUE] = QUEUED_COMMIT
+    queue(hosted)
+    assert hosted.statuses["iac-ci/configuration"].state is FAILED
+    assert hosted.jobs == []
+
+
+def test_a_destroyed_merge_group_starts_nothing(hosted):
+    sender = {"id": 5, "login": "ann"}
+    answer = hosted.send("merge_group", {"action": "destroyed", "merge_group": {}, "sender": sender})
+    assert (answer.status, "destroyed" in answer.content["reason"]) == (200, True)
+
+
+FOLDERS = b"""
+version: 1
+jobs:
+  plan:
+    on: {pull_request: {}, command: plan}
+    matrix: {directory: [network, app, new]}
+    orders:
+      - name: "{{ matrix.directory }}"
+        folder: "infra/{{ matrix.directory }}"
+        paths: ["infra/{{ matrix.directory }}/**"]
+        cmds: [terraform plan]
+"""
+
+
+def removed(path):
+    return ChangedFile(path, ChangeKind.REMOVED)
+
+
+def names(hosted):
+    return [[order.order_name for order in stored.job.orders] for stored in hosted.jobs]
+
+
+def test_a_folder_that_the_pull_request_deletes_is_skipped_with_its_reason(hosted):
+    hosted.configure(FOLDERS)
+    touch(hosted, removed("infra/app/main.tf"), ChangedFile("infra/new/main.tf", ChangeKind.ADDED))
+    hosted.pull_request()
+    assert names(hosted) == [["new"]]
+    assert "app is skipped: the pull request deletes its folder infra/app" in hosted.notice.replace("\\", "")
+
+
+def test_a_folder_that_is_moved_away_is_skipped_and_a_new_one_that_matches_is_planned(hosted):
+    hosted.configure(FOLDERS)
+    touch(hosted, ChangedFile("infra/new/main.tf", ChangeKind.RENAMED, "infra/app/main.tf"))
+    hosted.pull_request()
+    assert names(hosted) == [["new"]]
+
+
+def test_a_folder_that_keeps_other_files_is_planned(hosted):
+    hosted.configure(FOLDERS)
+    hosted.host.files["infra/app/other.tf", HEAD] = b""
+    touch(hosted, removed("infra/app/main.tf"))
+    hosted.pull_request()
+    assert names(hosted) == [["app"]]
+    assert hosted.notice is None
+
+
+def test_a_pull_request_that_only_deletes_folders_has_nothing_to_plan(hosted):
+    hosted.configure(FOLDERS)
+    touch(hosted, removed("infra/app/main.tf"))
+    hosted.pull_request()
+    status = hosted.statuses["iac-ci/plan"]
+    assert (status.state, hosted.jobs) == (VALID, [])
+    assert status.description == "nothing to plan: the pull request deletes the folders of its orders"
+    hosted.comment("/iac-ci plan app")
+    assert "deletes its folder infra/app" in hosted.notice.replace("\\", "")
+
+
+def test_the_host_is_asked_only_for_folders_that_may_be_deleted(hosted, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hosted.host, "has_folder", lambda path, commit: asked.append((path, commit)) or False)
+    hosted.configure(FOLDERS)
+    touch(
+        hosted,
+        removed("infra/app/old.tf"),
+        ChangedFile("infra/app/main.tf", ChangeKind.MODIFIED),
+        removed("infra/network/main.tf"),
+        removed("elsewhere/main.tf"),
+    )
+    hosted.pull_request()
+    assert asked == [("infra/network", HEAD)]

@@ -115,7 +115,7 @@ def test_what_may_start_something_is_told_in_one_shape(given, kind):
     [
         (github("ping", zen="x"), "pong"),
         (github("star", action="created"), "star"),
-        (github("pull_request", action="labeled", pull_request=PULL), "labeled"),
+        (github("pull_request", action="assigned", pull_request=PULL), "assigned"),
         (github("pull_request", action="edited", changes={"title": {}}, pull_request=PULL), "edited"),
         (github("issue_comment", action="edited", issue=ISSUE, comment=COMMENT), "write a new one"),
         (github("issue_comment", action="deleted", issue=ISSUE, comment=COMMENT), "write a new one"),

@@ -243,6 +243,24 @@ def test_a_branch_is_read_as_it_is_now(wire, gitlab, bitbucket):
     assert bitbucket.branch_head("a/b") == COMMIT
 
 
+def test_a_folder_of_a_commit_is_found(wire, gitlab, bitbucket):
+    tree = f"{GITLAB}/repository/tree"
+    for answer, found in (({"json": [{"path": "a/b"}]}, True), ({"json": []}, False), ({"status": 404}, False)):
+        wire.upsert(
+            responses.GET, tree, match=[query_param_matcher({"path": "a", "ref": COMMIT}, strict_match=False)], **answer
+        )
+        assert gitlab.has_folder("a", COMMIT) is found
+    place = f"{BITBUCKET}/src/{COMMIT}/a"
+    for answer, found in (
+        ({"json": {"type": "commit_directory"}}, True),
+        ({"json": {"type": "commit_file"}}, False),
+        ({"status": 404}, False),
+    ):
+        wire.upsert(responses.GET, place, **answer)
+        assert bitbucket.has_folder("a", COMMIT) is found
+    assert not bitbucket.has_folder("a/../b", COMMIT)
+
+
 def test_the_default_branch_is_the_hosts(wire, gitlab, bitbucket):
     wire.get(GITLAB, json={"default_branch": "trunk"})
     assert gitlab.default_branch() == "trunk"

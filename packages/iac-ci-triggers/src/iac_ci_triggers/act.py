@@ -12,7 +12,7 @@ from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
 from iac_ci_common.nudge import nudge
 from iac_ci_triggers.connections import repository_key
-from iac_ci_triggers.decide import decide_comment, decide_pull_request, decide_push
+from iac_ci_triggers.decide import decide_comment, decide_merge_group, decide_pull_request, decide_push
 from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Wake
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.facts import Source
@@ -42,6 +42,7 @@ _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.PULL_REQUEST: decide_pull_request,
     EventKind.COMMENT: decide_comment,
     EventKind.PUSH: decide_push,
+    EventKind.MERGE_GROUP: decide_merge_group,
 }
 
 _TRIES: Final = 5

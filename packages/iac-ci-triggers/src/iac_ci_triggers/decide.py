@@ -76,6 +76,30 @@ def decide_push(facts: Facts) -> list[Decision]:
     return found or [Nothing("a push to this branch starts no job")]
 
 
+def decide_merge_group(facts: Facts) -> list[Decision]:
+    """Return the decisions about a commit of a merge queue: the jobs of pull requests run at it.
+
+    Only people who may write can add a pull request to a queue. The queue waits for a status until its own time-out, so
+    a job that a comment starts before the merge gets its status here too.
+    """
+    configuration = facts.configuration
+    if not facts.sha:
+        return [Nothing("the merge group does not exist any more")]
+    if not facts.uses(facts.queue_base):
+        return [Nothing(_unused_branch(facts.queue_base))]
+    if configuration is None:
+        return [Nothing(f"{FILE_NAME} does not exist on {facts.queue_base}")]
+    found = _configuration_status(facts)
+    if isinstance(configuration, ConfigurationProblems):
+        return found
+    for name in jobs_for_pull_request(configuration, facts.queue_base, None).jobs:
+        found += _start(facts, configuration, name, BY_EVENT)
+    for name in jobs_before_merge(configuration, None).jobs:
+        text = f"the pull requests of this merge group needed {name} before they were queued"
+        found.append(Mark(job_status(facts.commit, name, CommitState.SUCCESS, text)))
+    return found
+
+
 def decide_pull_request(facts: Facts) -> list[Decision]:
     """Return the decisions about a pull request that was opened or has changed."""
     pull = _pull(facts)
@@ -215,15 +239,17 @@ def _start(
         return [answer, _mark_job(facts, status, COULD_NOT_START)]
     if job is None:
         if not command:
-            return []
+            return [_nothing_to_plan(facts, name, "the pull request deletes the folders of its orders")]
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
-    base = facts.pull.base_branch if facts.pull is not None else None
-    scope = JobScope(base=base, whole=target is None, target=target) if base is not None else None
+    base = facts.base_branch or None
+    scope = JobScope(base=base, whole=target is None, target=target) if facts.pull is not None and base else None
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
     digest = facts.configuration_sha256
-    return [Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run)]
+    start = Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run)
+    skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
+    return [_say(f"The job {name} runs without some of its orders:", *skipped), start] if skipped else [start]
 
 
 def _mark_job(facts: Facts, status: CommitStatus, orders: Mapping[str, str], not_run: tuple[str, ...] = ()) -> Decision:
@@ -240,8 +266,11 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
         return []
     if isinstance(configuration, ConfigurationProblems):
         return [_unreadable(pull, configuration)]
-    chosen = jobs_for_pull_request(configuration, pull.base_branch, facts.changed)
-    found = [_nothing_to_plan(facts, name) for name in chosen.untouched]
+    chosen = jobs_for_pull_request(
+        configuration, pull.base_branch, facts.changed, is_draft=pull.is_draft, labels=pull.labels
+    )
+    found = [_waiting_draft(facts, name) for name in chosen.drafts]
+    found += [_nothing_to_plan(facts, job.name, job.reason) for job in chosen.untouched]
     found += _before_merge(facts, configuration)
     if not facts.trusted:
         return [*found, *_ask_for_approval(facts), _waiting_for_approval(facts)] if chosen.jobs else found
@@ -250,23 +279,27 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
     return found
 
 
-def _nothing_to_plan(facts: Facts, job: str) -> Decision:
-    """Set the job's status, which may be a required check, to success: no changed path is one of the job's."""
-    text = f"{NOTHING_TO_PLAN}: no changed file matches the paths of {job}"
+def _nothing_to_plan(facts: Facts, job: str, reason: str) -> Decision:
+    """Set the job's status, which may be a required check, to success: nothing of the pull request is the job's."""
+    text = f"{NOTHING_TO_PLAN}: {reason}"
     return _mark_job(facts, job_status(facts.commit, job, CommitState.SUCCESS, text), {})
+
+
+def _waiting_draft(facts: Facts, job: str) -> Decision:
+    text = f"{job} starts when the draft is ready for review"
+    return _mark_job(facts, job_status(facts.commit, job, CommitState.PENDING, text), {})
 
 
 def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
     """Let the statuses of jobs that comments start before the merge wait for their orders."""
     needed = jobs_before_merge(configuration, facts.changed)
     found: list[Decision] = []
-    for name in needed.untouched:
-        text = f"nothing to {name}: no changed file matches the paths of {name}"
-        found.append(_mark_job(facts, job_status(facts.commit, name, CommitState.SUCCESS, text), {}))
-    for name in needed.jobs:
-        orders = order_names(configuration, name, facts.changed)
-        status = job_status(facts.commit, name, CommitState.PENDING, f"{len(orders)} of {len(orders)} orders to {name}")
-        found.append(_mark_job(facts, status, {}, orders))
+    for name in [*(job.name for job in needed.untouched), *needed.jobs]:
+        orders = order_names(configuration, name, facts.changed, facts.deleted_folders)
+        state, text = CommitState.PENDING, f"{len(orders)} of {len(orders)} orders to {name}"
+        if not orders:
+            state, text = CommitState.SUCCESS, f"nothing to {name}: no changed file matches the paths of its orders"
+        found.append(_mark_job(facts, job_status(facts.commit, name, state, text), {}, orders))
     return found
 
 

@@ -29,7 +29,7 @@ class EventKind(StrEnum):
     """The kind of an event."""
 
     PULL_REQUEST = "pull_request"
-    """A pull request was opened, reopened, marked ready, got another base branch, or has new commits."""
+    """A pull request was opened, reopened, marked ready, got another base branch or label, or has new commits."""
 
     CLOSED = "closed"
     """A pull request was merged or declined."""
@@ -39,6 +39,9 @@ class EventKind(StrEnum):
 
     PUSH = "push"
     """A push to a branch."""
+
+    MERGE_GROUP = "merge_group"
+    """A merge queue asks for the checks of a commit that it has made."""
 
 
 class Person(StoredShape):
@@ -53,7 +56,8 @@ class HostEvent(StoredShape):
 
     ``repository`` is the URL ``https://host/path`` in the payload. ``number`` is the pull request's (GitLab: the merge
     request's ``iid``), None for pushes. ``sha`` is the pull request's head, if the payload has it, or the pushed
-    commit. ``branch`` is the pushed branch, without ``refs/heads/``. ``changed`` are a push's changed paths, None if
+    commit. ``branch`` is the pushed branch or the merge queue's, without ``refs/heads/``; ``base_branch`` is the branch
+    that the queue merges into. ``changed`` are a push's changed paths, None if
     the payload does not have all of them.
     """
 
@@ -64,6 +68,7 @@ class HostEvent(StoredShape):
     number: Annotated[int, Field(gt=0)] | None = None
     sha: CommitSha | None = None
     branch: Annotated[Line, Field(min_length=1)] | None = None
+    base_branch: Annotated[Line, Field(min_length=1)] | None = None
     changed: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED)] | None = None
     comment_id: Line | None = None
     comment: Annotated[str, StringConstraints(max_length=262_144)] | None = None

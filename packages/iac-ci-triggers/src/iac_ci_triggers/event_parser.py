@@ -68,7 +68,7 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
     repository = _HOSTS[kind].repository(Payload(payload))
     if repository is None or not is_repository(repository):
         return Ignored("the event names no repository")
-    if fields["kind"] is EventKind.PUSH and not fields.get("sha"):
+    if fields["kind"] in {EventKind.PUSH, EventKind.MERGE_GROUP} and not fields.get("sha"):
         return Ignored("the event names no commit")
     try:
         return HostEvent(host=kind, repository=repository, **fields)

@@ -82,7 +82,8 @@ class Facts:
     is not valid; ``configuration_sha256`` is the digest of its file, empty if there is none. ``default_branch`` is the
     repository's, empty if it is not needed. ``trigger_id`` and ``received_at`` are those of the event.
     ``head_problems`` is None if the pull request does not change the configuration, else the problems of
-    the changed one. ``changed`` is None if the changed paths are unknown, or not known yet.
+    the changed one. ``queue_base`` is the branch that a merge queue merges into. ``deleted_folders`` are folders of
+    orders that the pull request deletes. ``changed`` is None if the changed paths are unknown, or not known yet.
     """
 
     source: Source
@@ -100,17 +101,19 @@ class Facts:
     changed: tuple[str, ...] | None = None
     branch: str = ""
     sha: str = ""
+    queue_base: str = ""
+    deleted_folders: frozenset[str] = frozenset()
     reruns: tuple[Rerun, ...] = field(default=())
 
     @property
     def commit(self) -> str:
-        """Return the commit that the event is about: the pull request's head, or the pushed commit."""
+        """Return the commit that the event is about: the pull request's head, the pushed commit, or the queue's."""
         return self.pull.head_sha if self.pull is not None else self.sha
 
     @property
     def base_branch(self) -> str:
-        """Return the pull request's base branch; empty for a push."""
-        return self.pull.base_branch if self.pull is not None else ""
+        """Return the base branch of the pull request or of the merge queue; empty for a push."""
+        return self.pull.base_branch if self.pull is not None else self.queue_base
 
     @property
     def trusted(self) -> bool:

@@ -12,7 +12,14 @@ from iac_ci_common.errors import ConfigurationProblems, NotFound
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, OrderState
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
-from iac_ci_triggers.configuration import FILE_NAME, MAX_BYTES, read_configuration
+from iac_ci_triggers.configuration import (
+    FILE_NAME,
+    MAX_BYTES,
+    Configuration,
+    folders_of,
+    possibly_deleted,
+    read_configuration,
+)
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun
 from iac_ci_triggers.verification import Sender
@@ -20,11 +27,13 @@ from iac_ci_vcs.provider import Account
 
 if TYPE_CHECKING:
     from iac_ci_common.ports import Objects, Runs
-    from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger, StartedRun
-    from iac_ci_vcs.provider import CodeHost, PullRequest
+    from iac_ci_vcs.provider import ChangedFiles, CodeHost, PullRequest
+
+_MOST_FOLDERS: Final = 20
+"""Most folders that the host is asked for; the orders of further deleted folders fail."""
 
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
@@ -53,6 +62,8 @@ class FactCollector:
             return self._of_push(event, known)
         if event.kind is EventKind.COMMENT:
             return self._of_comment(event, known)
+        if event.kind is EventKind.MERGE_GROUP:
+            return self._of_merge_group(event, known)
         return self._of_pull_request(event, known)
 
     def _of_push(self, event: HostEvent, known: Facts) -> Facts:
@@ -70,6 +81,21 @@ class FactCollector:
             sha=head,
             changed=event.changed if head == event.sha else None,
         )
+
+    def _of_merge_group(self, event: HostEvent, known: Facts) -> Facts:
+        """Read the queue's commit from the host, as for a push. Its changed paths are unknown."""
+        known = replace(
+            known,
+            branch=event.branch or "",
+            queue_base=event.base_branch or "",
+            default_branch=self._default_branch(),
+        )
+        try:
+            head = self.host.branch_head(known.branch)
+        except NotFound:
+            return known
+        configuration, digest = self._configuration_of_branch(known.queue_base)
+        return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
 
     def _of_comment(self, event: HostEvent, known: Facts) -> Facts:
         comment = self._comment(event)
@@ -107,13 +133,20 @@ class FactCollector:
         words = {command.name for command in comment.found.commands} if comment is not None else None
         pull = self.host.pull_request(event.number or 0)
         starts = pull.is_open if words is None else bool(words - _START_NOTHING)
-        changed, head_problems = self._changes(pull) if starts else (None, None)
+        listed = self.host.changed_files(pull.number) if starts else None
+        changed, head_problems = self._changes(pull, listed) if listed is not None else (None, None)
         # The notice of the pull request's own event has these problems, so a command's notice does not repeat them.
         reported = head_problems if comment is None else None
         configuration, digest = self._configuration_of_branch(pull.base_branch)
+        source = self._source_of(pull)
+        deleted: frozenset[str] = frozenset()
+        if listed is not None and isinstance(configuration, Configuration) and source.head_repository is None:
+            emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
+            deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
         return replace(
             known,
-            source=self._source_of(pull),
+            source=source,
+            deleted_folders=deleted,
             configuration=configuration,
             configuration_sha256=digest,
             default_branch=self.host.default_branch() if starts else "",
@@ -130,8 +163,7 @@ class FactCollector:
         base = urlsplit(self.source.repository)
         return replace(self.source, head_repository=f"https://{base.netloc}/{pull.head_repository}.git")
 
-    def _changes(self, pull: PullRequest) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-        found = self.host.changed_files(pull.number)
+    def _changes(self, pull: PullRequest, found: ChangedFiles) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
         paths = tuple(dict.fromkeys(path for file in found.files for path in file.paths))
         # A host that has not computed the changes yet lists none: that is never taken for "changes nothing".
         known = paths if found.complete and paths else None

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
     from iac_ci_triggers.payload import Payload
 
-_STARTS: Final = frozenset({"opened", "reopened", "synchronize", "ready_for_review"})
+_STARTS: Final = frozenset({"opened", "reopened", "synchronize", "ready_for_review", "labeled", "unlabeled"})
+
+_QUEUE: Final = "refs/heads/gh-readonly-queue/"
+"""Beginning of the branches that GitHub's merge queue makes."""
 
 _MOST_COMMITS: Final = 2048
 """Most commits that GitHub sends for one push."""
@@ -28,6 +31,8 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
         return _comment(payload)
     if name == "push":
         return _push(payload)
+    if name == "merge_group":
+        return _merge_group(payload)
     return Ignored(f"{name[:80]} events start nothing")
 
 
@@ -53,6 +58,23 @@ def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": kind,
         "number": payload.get("pull_request.number", int),
         "sha": payload.get("pull_request.head.sha", str),
+        "actor": _actor(payload),
+    }
+
+
+def _merge_group(payload: Payload) -> dict[str, Any] | Ignored:
+    """Return the queue's commit; its branch's name has the base branch, and the event has it too."""
+    action = payload.get("action", str)
+    if action != "checks_requested":
+        return Ignored(f"a merge group that is {action[:80]} starts nothing")
+    head, base = (payload.get(f"merge_group.{name}_ref", str) for name in ("head", "base"))
+    if not head.startswith(_QUEUE) or not base.startswith("refs/heads/"):
+        return Ignored("the merge group names no branch of a merge queue")
+    return {
+        "kind": EventKind.MERGE_GROUP,
+        "branch": head.removeprefix("refs/heads/"),
+        "base_branch": base.removeprefix("refs/heads/"),
+        "sha": payload.commit("merge_group.head_sha"),
         "actor": _actor(payload),
     }
 

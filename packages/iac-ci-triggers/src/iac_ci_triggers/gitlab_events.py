@@ -54,7 +54,7 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
 
 
 def _is_relevant_update(payload: Payload) -> bool:
-    """Return whether an update has new commits (then it has ``oldrev``), another target branch, or ends a draft.
+    """Return whether an update has new commits (then it has ``oldrev``), another target branch or labels, or no draft.
 
     Some versions announce another target branch with a changed ``merge_status`` only. The ledger prevents a second
     start.
@@ -63,6 +63,7 @@ def _is_relevant_update(payload: Payload) -> bool:
         payload.find("object_attributes.oldrev", str) is not None
         or payload.find("changes.target_branch", dict) is not None
         or payload.find("changes.merge_status", dict) is not None
+        or payload.find("changes.labels", dict) is not None
         or payload.find("changes.draft.current", bool) is False
     )
 

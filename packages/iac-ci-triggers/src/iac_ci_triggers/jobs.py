@@ -34,7 +34,7 @@ def configured(
         command=command,
         target=target or "",
     )
-    expansion = expand(configuration, name, values, facts.changed, target)
+    expansion = expand(configuration, name, values, facts.changed, target, facts.deleted_folders)
     if not expansion.orders:
         return None, expansion
     fields: dict[str, Any] = {

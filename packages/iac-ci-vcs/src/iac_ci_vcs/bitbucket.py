@@ -106,6 +106,7 @@ class Bitbucket:
             base_branch=target["branch"]["name"],
             is_fork=not repository or repository["uuid"] != target["repository"]["uuid"],
             url=payload["links"]["html"]["href"],
+            is_draft=bool(payload.get("draft")),
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
@@ -126,6 +127,19 @@ class Bitbucket:
             if known["type"] != "commit_file":
                 raise NotFound(f"{self._address.host} has no {subject}: it is a folder")
             return read_bounded(self._session.ask("GET", url, subject, stream=True), subject, max_bytes)
+
+    def has_folder(self, path: str, commit: str) -> bool:
+        """Return whether a commit has the folder."""
+        subject = f"folder {path:.200}"
+        if any(part in {"", ".", ".."} for part in path.split("/")):
+            return False
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/src/{quote(commit)}/{quote(path)}"
+            try:
+                known = json_of(self._session.ask("GET", url, subject, params={"format": "meta"}))
+            except NotFound:
+                return False
+        return bool(known["type"] == "commit_directory")
 
     def branch_head(self, branch: str) -> str:
         """Return a branch's commit."""

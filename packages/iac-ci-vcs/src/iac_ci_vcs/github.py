@@ -110,6 +110,8 @@ class GitHub:
             base_branch=base["ref"],
             is_fork=head["repo"] is None or head["repo"]["id"] != base["repo"]["id"],
             url=payload["html_url"],
+            is_draft=bool(payload.get("draft")),
+            labels=tuple(label["name"] for label in payload.get("labels") or ()),
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
@@ -148,6 +150,19 @@ class GitHub:
                 # GitHub answers JSON for a folder, whatever the Accept header says, and never for a file.
                 raise NotFound(f"{self._address.host} has no {subject}: it is a folder")
             return body
+
+    def has_folder(self, path: str, commit: str) -> bool:
+        """Return whether a commit has the folder."""
+        subject = f"folder {path:.200}"
+        if any(part in {"", ".", ".."} for part in path.split("/")):
+            return False
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/contents/{quote(path)}"
+            try:
+                listed = json_of(self._ask("GET", url, subject, headers=_JSON, params={"ref": commit}))
+            except NotFound:
+                return False
+        return isinstance(listed, list)
 
     def branch_head(self, branch: str) -> str:
         """Return a branch's commit."""

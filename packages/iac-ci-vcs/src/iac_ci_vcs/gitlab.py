@@ -108,6 +108,8 @@ class GitLab:
             base_branch=payload["target_branch"],
             is_fork=is_fork,
             url=payload["web_url"],
+            is_draft=bool(payload.get("draft")),
+            labels=tuple(payload.get("labels") or ()),
         )
 
     def changed_files(self, number: int) -> ChangedFiles:
@@ -136,6 +138,18 @@ class GitLab:
             return read_bounded(
                 self._session.ask("GET", path, subject, params={"ref": ref}, stream=True), subject, max_bytes
             )
+
+    def has_folder(self, path: str, commit: str) -> bool:
+        """Return whether a commit has the folder."""
+        with self._doing(f"folder {path:.200}"):
+            try:
+                query = {"path": path, "ref": commit}
+                entries = self._api.http_list(f"{self._project_path}/repository/tree", query_data=query, iterator=True)
+                return next(iter(entries), None) is not None
+            except self._failed as error:
+                if error.response_code == 404:
+                    return False
+                raise
 
     def branch_head(self, branch: str) -> str:
         """Return a branch's commit."""

@@ -42,7 +42,7 @@ class PullRequest:
     """A pull request (GitLab: merge request) as it is now.
 
     ``head_repository`` is a full name (``owner/name``), None if the fork was deleted. ``is_fork`` is True if the head
-    is in another repository than the base, or if that is unknown.
+    is in another repository than the base, or if that is unknown. Bitbucket has no ``labels``.
     """
 
     number: int
@@ -56,6 +56,8 @@ class PullRequest:
     base_branch: str
     is_fork: bool
     url: str
+    is_draft: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class ChangeKind(StrEnum):
@@ -164,6 +166,10 @@ class CodeHost(Protocol):
 
         A name may be a tag's too, so a file that decides what runs is read at the commit that ``branch_head`` returns.
         """
+        ...
+
+    def has_folder(self, path: str, commit: str) -> bool:
+        """Return whether a commit has a folder at this path; False also for a file."""
         ...
 
     def default_branch(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import limits
@@ -14,7 +15,7 @@ from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from iac_ci_common.models.job import Mask
     from iac_ci_triggers.configuration.models import (
@@ -30,10 +31,14 @@ _MOST_NAMES = 50
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A job or an order that does not run, with the reason for the user."""
+    """A job or an order that does not run, with the reason for the user.
+
+    ``is_skipped`` is True for an order that would run if the pull request did not delete its folder.
+    """
 
     name: str
     reason: str
+    is_skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,14 @@ def copies(job: ConfiguredJob) -> Iterator[Copy]:
                 None if paths is None else tuple(substitute(pattern, values, escape) for pattern in paths),
                 tuple(dict.fromkeys(substitute(name, values, for_name) for name in template.depends_on)),
             )
+
+
+def folder_of(copy: Copy) -> str | None:
+    """Return an order's folder, None for the repository's root."""
+    if copy.template.folder is None:
+        return None
+    folder = normpath(substitute(copy.template.folder, copy.values))
+    return None if folder == "." else folder
 
 
 def order_of(copy: Copy, defaults: Settings, known: Mapping[str, str], dependencies: Sequence[str]) -> Order:
@@ -139,10 +152,16 @@ def concerned(copy: Copy, changed: Paths | None) -> bool:
     return copy.paths is None or changed is None or changed.any_included(copy.paths)
 
 
-def order_names(configuration: Configuration, job_name: str, changed: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the orders that a job runs without a target; ``changed`` is as for ``expand``."""
+def order_names(
+    configuration: Configuration, job_name: str, changed: Sequence[str] | None, deleted_folders: Collection[str]
+) -> tuple[str, ...]:
+    """Return the names of the orders that a job runs without a target; the arguments are as for ``expand``."""
     paths = None if changed is None else Paths(changed)
-    return tuple(copy.name for copy in copies(configuration.jobs[job_name]) if concerned(copy, paths))
+    return tuple(
+        copy.name
+        for copy in copies(configuration.jobs[job_name])
+        if concerned(copy, paths) and folder_of(copy) not in deleted_folders
+    )
 
 
 def expand(
@@ -151,13 +170,14 @@ def expand(
     values: TemplateValues,
     changed: Sequence[str] | None,
     target: str | None,
+    deleted_folders: Collection[str] = (),
 ) -> Expansion:
     """Return the orders that a job runs; equal arguments give an equal result.
 
     ``changed`` are the changed paths, with old and new names of moved files; None means unknown, and then every order
     runs. A ``target`` is the name of an order or a value of the matrix: the orders that it names and their dependencies
     run, whatever has changed. An order that depends on an order that does not run depends on that order's dependencies
-    instead.
+    instead. An order does not run if its folder is one of ``deleted_folders``, which the pull request deletes.
 
     Raises ``InputProblems`` for an unknown job or target (with the known ones), and if the values make the job too
     large.
@@ -167,13 +187,18 @@ def expand(
         raise InputProblems([Problem("job", f"unknown job {job_name[:80]!a}; known are {_names(configuration.jobs)}")])
     by_name = {copy.name: copy for copy in copies(job)}
     paths = None if changed is None else Paths(changed)
-    whole = tuple(name for name in by_name if concerned(by_name[name], paths))
     left_out: dict[str, str]
     if target:
         chosen = _with_dependencies(by_name, _targeted(by_name, job_name, target))
         left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
-        left_out = {name: "none of its paths have changed" for name in by_name if name not in whole}
+        left_out = {name: "none of its paths have changed" for name in by_name if not concerned(by_name[name], paths)}
+    deleted = {
+        name: f"is skipped: the pull request deletes its folder {folder[:80]}"
+        for name, copy in by_name.items()
+        if (folder := folder_of(copy)) is not None and folder in deleted_folders and name not in left_out
+    }
+    left_out |= deleted
     bridged = _bridged(by_name, left_out)
     known = values.named(job_name) | ({"target": target} if target else {})
     orders: list[Order] = []
@@ -195,8 +220,8 @@ def expand(
         job.max_parallel,
         job.mask,
         tuple(orders),
-        tuple(LeftOut(name, reason) for name, reason in left_out.items()),
-        whole,
+        tuple(LeftOut(name, reason, name in deleted) for name, reason in left_out.items()),
+        order_names(configuration, job_name, changed, deleted_folders),
     )
 
 

@@ -246,6 +246,8 @@ class PullRequestTrigger(Payload):
 
     branches: BranchPatterns | None = Field(None, description="Base branches; any if none is given.")
     paths: PathPatterns | None = Field(None, description="Only if one of these has changed.")
+    drafts: StrictBool = Field(default=True, description="False: not before a draft is ready for review.")
+    labels: BranchPatterns | None = Field(None, description="Only with a label that matches; Bitbucket has none.")
 
 
 class PushTrigger(Payload):

@@ -21,36 +21,62 @@ if TYPE_CHECKING:
 
 _JOB_UNTOUCHED: Final = "none of its paths have changed"
 _ORDERS_UNTOUCHED: Final = "none of the paths of its orders have changed"
-_UNTOUCHED: Final = frozenset({_JOB_UNTOUCHED, _ORDERS_UNTOUCHED})
+_NO_LABEL: Final = "the pull request has none of its labels"
+_DRAFT: Final = "the pull request is a draft"
+_UNTOUCHED: Final = frozenset({_JOB_UNTOUCHED, _ORDERS_UNTOUCHED, _NO_LABEL})
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The names of the jobs that start, in the configuration's order, and the jobs that do not start.
 
-    ``untouched`` are the jobs that the event would start if it changed one of their paths.
+    ``untouched`` are the jobs that a pull request with other changes or labels would start, ``drafts`` those that the
+    same pull request would start if it were no draft.
     """
 
     jobs: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
     @property
-    def untouched(self) -> tuple[str, ...]:
-        """Return the jobs whose trigger matches and none of whose paths have changed."""
-        return tuple(job.name for job in self.left_out if job.reason in _UNTOUCHED)
+    def untouched(self) -> tuple[LeftOut, ...]:
+        """Return the jobs whose branches match and whose paths or labels do not."""
+        return tuple(job for job in self.left_out if job.reason in _UNTOUCHED)
+
+    @property
+    def drafts(self) -> tuple[str, ...]:
+        """Return the jobs that wait until the pull request is no draft."""
+        return tuple(job.name for job in self.left_out if job.reason == _DRAFT)
 
 
-def jobs_for_pull_request(configuration: Configuration, base_branch: str, changed: Sequence[str] | None) -> Selection:
+def jobs_for_pull_request(
+    configuration: Configuration,
+    base_branch: str,
+    changed: Sequence[str] | None,
+    *,
+    is_draft: bool = False,
+    labels: Sequence[str] | None = None,
+) -> Selection:
     """Return the jobs that a pull request with the base branch ``base_branch`` starts.
 
-    ``changed`` are the changed paths, with old and new names of moved files; None means unknown and matches all.
+    ``changed`` are the changed paths, with old and new names of moved files. ``changed`` and ``labels`` match all if
+    they are None, which means unknown.
     """
     paths = None if changed is None else Paths(changed)
 
     def reason(job: ConfiguredJob) -> str | None:
-        if job.on.pull_request is None:
+        trigger = job.on.pull_request
+        if trigger is None:
             return "has no trigger for pull requests"
-        return _reason(job, job.on.pull_request, f"the base branch {base_branch[:80]}", base_branch, paths)
+        found = _reason(job, trigger, f"the base branch {base_branch[:80]}", base_branch, paths)
+        if found is not None:
+            return found
+        if (
+            labels is not None
+            and trigger.labels is not None
+            and not any(matches(trigger.labels, one) for one in labels)
+        ):
+            return _NO_LABEL
+        return _DRAFT if is_draft and not trigger.drafts else None
 
     return _selected(configuration, reason)
 

@@ -68,6 +68,10 @@ class MemoryCodeHost:
             raise NotFound(f"there is no {path} at {ref}")
         return self.files[path, ref]
 
+    def has_folder(self, path: str, commit: str) -> bool:
+        """Return whether a file is in the folder at a commit."""
+        return any(known.startswith(f"{path}/") for known, ref in self.files if ref == commit)
+
     def branch_head(self, branch: str) -> str:
         """Return a branch's commit."""
         if branch not in self.heads:
