@@ -7,6 +7,7 @@ import re
 import tomllib
 
 import pytest
+import yaml
 
 from documents.blocks import DOCUMENTS, ROOT, blocks
 from iac_ci_common import schemas
@@ -55,6 +56,10 @@ def check_json(block, tmp_path):
 def test_data_is_valid(block, tmp_path):
     if block.language == "json":
         check_json(block, tmp_path)
+    elif block.language == "yaml" and "\nrepos:" in block.text:
+        (hook,) = yaml.safe_load(block.text)["repos"][0]["hooks"]
+        (ours,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+        assert hook == {name: ours[name] for name in hook}
     elif block.language == "yaml":
         assert read_configuration(block.text.encode()).jobs
     elif block.language == "toml":

@@ -339,13 +339,18 @@ def test_what_a_job_cannot_be_is_told(content, path, what):
     assert any(place.endswith(f": jobs.go.{path}") and what in told for place, told in found(content)), found(content)
 
 
-def test_templates_that_orders_take_from_the_defaults_are_checked_for_each():
+def test_templates_of_the_defaults_are_checked_once_and_for_each_order_that_has_no_such_axis():
     defaults = "{ssm_paths: ['{{ matrix.d }}'], secrets: {A: '{{ matrix.d }}'}, sops_key: '{{ sha }}'}"
     orders = "[{name: a, cmds: [x]}, {name: b, cmds: [x], ssm_paths: [], sops_key: 'ssm:/x'}]"
     assert [where for where, _ in found(job(orders=orders) + f"defaults: {defaults}\n".encode())] == [
+        "line 7: defaults.secrets.A",
+        "line 7: defaults.sops_key",
+        "line 7: defaults.ssm_paths[0]",
+    ]
+    other = "  other:\n    on: {command: go}\n    matrix: {d: [x]}\n    orders: [{name: '{{ matrix.d }}', cmds: [x]}]\n"
+    text = job(orders=orders).decode() + other + "defaults: {secrets: {A: 'ssm:/{{ matrix.d }}'}}\n"
+    assert [where for where, _ in found(text)] == [
         "line 6: jobs.go.orders[0].secrets.A",
-        "line 6: jobs.go.orders[0].sops_key",
-        "line 6: jobs.go.orders[0].ssm_paths[0]",
         "line 6: jobs.go.orders[1].secrets.A",
     ]
 
@@ -618,3 +623,50 @@ def test_no_words_of_the_yaml_library_reach_the_user(text):
     theirs = ("while ", "expected", "found", "could not", "<block", "not allowed here")
     for finding in read_document(text.encode()).findings:
         assert not any(words in finding.message for words in theirs)
+
+
+OWN_VALUES = {"timeout": 30, "ssm_paths": [], "assume_role": "arn:aws:iam::123456789012:role/own"}
+
+
+@pytest.mark.parametrize("own", [{}, OWN_VALUES])
+@pytest.mark.parametrize(
+    ("defaults", "found"),
+    [
+        ({"env_vars": {"A": "{{ nope }}"}}, "defaults.env_vars.A: names nope, which is unknown"),
+        ({"env_vars": {"A": "x"}, "secrets": {"A": "ssm:/x"}}, "defaults.secrets.A: is also set in env_vars"),
+        ({"timeout": 600, "execution_target": "lambda"}, "defaults.timeout: is more than the 540 seconds"),
+        ({"assume_role": "{{ sha }}"}, "defaults.assume_role: "),
+        ({"ssm_paths": ["ssm:/{{ matrix.none }}"]}, "defaults.ssm_paths[0]: names matrix.none"),
+    ],
+)
+def test_unsound_defaults_are_reported_once_whether_orders_take_them_or_not(defaults, found, own):
+    env_vars = {"env_vars": dict.fromkeys(defaults.get("env_vars", {}), "own")} if own else {}
+    orders = [{"name": name, "cmds": ["true"], **own, **env_vars} for name in ("a", "b")]
+    content = {
+        "version": 1,
+        "defaults": defaults,
+        "jobs": {"plan": {"on": {"command": "plan"}, "orders": orders}, "none": {"on": {}, "orders": orders}},
+    }
+    with pytest.raises(ConfigurationProblems) as raised:
+        read_configuration(json.dumps(content).encode())
+    lines = [f"{problem.where.partition(': ')[2]}: {problem.what}" for problem in raised.value.problems]
+    assert [line for line in lines if line.startswith("defaults.")] == [line for line in lines if found in line]
+    assert len(lines) == 2, lines
+    assert any(line.startswith("jobs.none.on") for line in lines)
+
+
+def test_an_axis_of_any_job_may_complete_the_defaults():
+    orders = [{"name": "{{ matrix.team }}", "cmds": ["true"]}]
+    content = {
+        "version": 1,
+        "defaults": {"env_vars": {"TEAM": "{{ matrix.team }}"}},
+        "jobs": {"plan": {"on": {"command": "plan"}, "matrix": {"team": ["a", "b"]}, "orders": orders}},
+    }
+    assert read_configuration(json.dumps(content).encode()).jobs.keys() == {"plan"}
+
+
+@pytest.mark.parametrize("name", ["configuration", "Configuration"])
+def test_no_job_has_the_name_of_the_engines_status(name):
+    content = {"version": 1, "jobs": {name: {"on": {"command": "plan"}, "orders": [{"name": "a", "cmds": ["true"]}]}}}
+    with pytest.raises(ConfigurationProblems, match="is the name of a status of the engine"):
+        read_configuration(json.dumps(content).encode())

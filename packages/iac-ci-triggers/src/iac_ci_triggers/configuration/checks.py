@@ -14,8 +14,8 @@ from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, UNKNOWN_ORDER, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
-from iac_ci_triggers.configuration.expansion import copies, order_fields
-from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
+from iac_ci_triggers.configuration.expansion import Copy, copies, order_fields
+from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS, ConfiguredOrder
 from iac_ci_triggers.configuration.templates import (
     MATRIX,
     VARIABLES,
@@ -27,11 +27,10 @@ from iac_ci_triggers.configuration.templates import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from iac_ci_common.draft import Location
-    from iac_ci_triggers.configuration.expansion import Copy
-    from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings
+    from iac_ci_triggers.configuration.models import ConfiguredJob, Settings
     from iac_ci_triggers.configuration.yaml_document import Part
 
     Found = tuple[tuple[Part, ...], str]
@@ -76,6 +75,63 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     for path, problem in _expanded_findings(_with_valid_matrix(job) if matrix_problems else job, defaults):
         if path not in with_problems and not (uncertain and problem.startswith(UNKNOWN_ORDER)):
             yield path, problem
+
+
+def defaults_findings(defaults: Settings, axes: Iterable[str]) -> Iterator[Found]:
+    """Yield the problems of ``defaults``, also of values that every order sets itself; ``axes`` are those of all jobs.
+
+    Paths are below ``defaults``.
+    """
+    matrix = frozenset(matrix_values(dict.fromkeys(axes, "")))
+    variables = ((("env_vars", name), text, _ALL) for name, text in defaults.env_vars.items())
+    others = ((path, text, _NONE) for path, text in _settings_texts(defaults))
+    for path, text, allowed in chain(variables, others):
+        if "{{" in text:
+            for problem in template_problems(text, allowed, matrix):
+                yield path, problem
+    for name in defaults.env_vars.keys() & defaults.secrets.keys():
+        yield ("secrets", name), "is also set in env_vars; remove one of the two"
+    order = ConfiguredOrder(name="defaults", cmds=["true"])
+    for path, problem in _value_findings([Copy(0, order, {}, "defaults", None, ())], _without_templates(defaults)):
+        yield path[2:], problem
+
+
+def takes_from_defaults(order: ConfiguredOrder, path: tuple[Part, ...]) -> bool:
+    """Return whether an order's value at a path is that of ``defaults``."""
+    value = getattr(order, str(path[0]), None)
+    if isinstance(value, dict):
+        return path[-1] not in value
+    return value is None
+
+
+def _without_templates(defaults: Settings) -> Settings:
+    """Return ``defaults`` without the values that templates complete and without variables that are secrets too."""
+    fields: dict[str, object] = {}
+    for name in type(defaults).model_fields:
+        value = getattr(defaults, name)
+        if isinstance(value, dict):
+            kept = {key: text for key, text in value.items() if "{{" not in text}
+            fields[name] = {
+                key: text for key, text in kept.items() if name != "env_vars" or key not in defaults.secrets
+            }
+        elif isinstance(value, list):
+            fields[name] = [text for text in value if "{{" not in text]
+        elif not (isinstance(value, str) and "{{" in value):
+            fields[name] = value
+    return defaults.model_copy(update={name: fields.get(name) for name in type(defaults).model_fields})
+
+
+def _settings_texts(settings: Settings) -> Iterator[Found]:
+    """Yield the texts of ``defaults`` that may contain templates of the matrix only, each with its path."""
+    for field in ("assume_role", "sops_key"):
+        text = getattr(settings, field)
+        if text is not None:
+            yield (field,), text
+    for field in ("ssm_paths", "secret_manager_paths"):
+        for number, text in enumerate(getattr(settings, field) or ()):
+            yield (field, number), text
+    for name, text in settings.secrets.items():
+        yield ("secrets", name), text
 
 
 def _with_valid_matrix(job: ConfiguredJob) -> ConfiguredJob:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.validation_messages import UNKNOWN_ORDER
-from iac_ci_triggers.configuration.checks import job_findings
+from iac_ci_triggers.configuration.checks import defaults_findings, job_findings, takes_from_defaults
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
 from iac_ci_triggers.configuration.stand_ins import stand_in
 from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
 from iac_ci_triggers.configuration.yaml_document import Finding, line_of, plain, read_document, shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.yaml_document import Node, Part
 
@@ -41,6 +43,7 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
     findings.extend(_located(root, path, problem) for path, problem in draft.findings)
     if draft.value is None:
         return None
+    defaults = dict(_defaults(root, draft, findings))
     for name, job in draft.value.jobs.items():
         # Code hosts compare contexts of statuses ignoring case.
         if name.lower() == CONFIGURATION_STATUS:
@@ -48,9 +51,31 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
         uncertain = _uncertain(draft, name)
         for path, problem in job_findings(job, draft.value.defaults):
             location: Location = ("jobs", name, *path)
-            if not (draft.is_about_a_stand_in(location) or problem.startswith(uncertain)):
+            is_reported = (
+                len(path) > 2 and path[2:] in defaults and takes_from_defaults(job.orders[int(path[1])], path[2:])
+            )
+            if not (is_reported or draft.is_about_a_stand_in(location) or problem.startswith(uncertain)):
                 findings.append(_located(root, draft.written(location), problem))
     return draft.value
+
+
+def _defaults(
+    root: Node, draft: Draft[Configuration], findings: list[Finding]
+) -> Iterator[tuple[tuple[Part, ...], str]]:
+    """Add the findings about ``defaults`` and yield them; orders that take such a value have the same problem."""
+    if draft.value is None:
+        return
+    uncertain = any(
+        location[0] == "jobs" and (len(location) < 3 or location[2] == "matrix")
+        for location in (*draft.replaced, *draft.cut)
+    )
+    axes = [axis for job in draft.value.jobs.values() for axis in job.matrix]
+    for path, problem in defaults_findings(draft.value.defaults, axes):
+        location: Location = ("defaults", *path)
+        if draft.is_about_a_stand_in(location) or (uncertain and problem.startswith(UNKNOWN_AXIS)):
+            continue
+        findings.append(_located(root, draft.written(location), problem))
+        yield path, problem
 
 
 def _uncertain(draft: Draft[Configuration], job: str) -> tuple[str, ...]:
