@@ -18,6 +18,7 @@ from iac_ci_common.grants import Grants, part_of
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.job import Mask
+from iac_ci_common.models.rows import JobScope
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, Sequential
@@ -496,6 +497,35 @@ def test_what_failed_is_run_again_without_what_succeeded(hosted):
     hosted.change(head_sha=NEXT)
     hosted.comment("/iac-ci rerun-failed")
     assert len(hosted.jobs) == 2
+
+
+def test_what_failed_in_any_run_of_the_commit_is_run_again(hosted):
+    """The newest state of each order counts: a green run of one target does not hide what failed before."""
+
+    def end(number, **states):
+        queued = build_rows(hosted.jobs[number], max_parallel=10)
+        ended = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
+        orders = [row.model_copy(update={"status": states[row.order_name[6:]]}) for row in queued.orders]
+        hosted.runs.insert(queued.run.model_copy(update=ended), orders, queued.events)
+
+    def again():
+        before = len(hosted.jobs)
+        hosted.comment("/iac-ci rerun-failed")
+        return [[order.order_name for order in stored.job.orders] for stored in hosted.jobs[before:]]
+
+    failed, succeeded = OrderState.FAILED, OrderState.SUCCEEDED
+    hosted.comment("/iac-ci apply")
+    end(0, network=failed, app=failed)
+    hosted.comment("/iac-ci apply app")
+    end(1, app=succeeded)
+    assert again() == [["apply-network"]]
+    assert hosted.jobs[2].scope == JobScope(base="main", whole=False)
+    end(2, network=succeeded)
+    assert again() == []
+    assert "all orders" in hosted.notice
+    hosted.comment("/iac-ci apply")
+    end(3, network=succeeded, app=failed)
+    assert again() == [["apply-app"]]
 
 
 def test_a_run_that_was_cancelled_before_it_had_rows_is_cancelled_by_its_preparation(hosted):

@@ -51,7 +51,7 @@ the engine may differ by as much."""
 
 _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
-    f"{PREFIX} {RERUN_FAILED}: runs the orders of the newest run again that did not succeed",
+    f"{PREFIX} {RERUN_FAILED}: runs the orders again that did not succeed when they last ran at this commit",
     f"{PREFIX} {UNLOCK}: makes the engine check this pull request's runs again, if one is stuck",
     f"{PREFIX} {APPROVE} <full commit> [base branch]: lets this one commit of a person without write permission run",
     f"{PREFIX} {HELP}: shows this list",

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from iac_ci_triggers.connections import uses_branch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iac_ci_common.errors import ConfigurationProblems
     from iac_ci_common.job_validation.rules import Rules
-    from iac_ci_common.models.job import Job
+    from iac_ci_common.models.job import Job, Order
     from iac_ci_triggers.commands import CommandsFound
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.connections import Connection
@@ -61,7 +62,10 @@ class CommentFacts:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """The newest run of a job of this pull request, and the orders in it that did not succeed."""
+    """A run of a job of this pull request, and the orders in it that did not succeed.
+
+    ``newest_states`` makes one of several, with the id of the newest.
+    """
 
     run_id: str
     job_name: str
@@ -72,6 +76,32 @@ class Rerun:
     unsuccessful: frozenset[str]
     """Names of the orders that did not succeed."""
     has_ended: bool
+    whole: bool = False
+    """Whether the run has all orders of its job."""
+
+
+def newest_states(reruns: Sequence[Rerun]) -> Rerun | None:
+    """Return the newest state of each order over several runs of one job, the newest run last; None without runs.
+
+    Each order is the one of the newest run that has it; a run of the whole job replaces all orders before it.
+    """
+    if not reruns:
+        return None
+    orders: dict[str | None, Order] = {}
+    unsuccessful: dict[str | None, bool] = {}
+    for rerun in reruns:
+        if rerun.whole:
+            orders, unsuccessful = {}, {}
+        for order in rerun.job.orders:
+            orders[order.order_name] = order
+            unsuccessful[order.order_name] = order.order_name in rerun.unsuccessful
+    newest = reruns[-1]
+    return replace(
+        newest,
+        job=newest.job.model_copy(update={"orders": list(orders.values())}),
+        unsuccessful=frozenset(name for name, failed in unsuccessful.items() if failed and name is not None),
+        has_ended=all(rerun.has_ended for rerun in reruns),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from iac_ci_triggers.configuration import (
     read_configuration,
 )
 from iac_ci_triggers.event import EventKind
-from iac_ci_triggers.facts import CommentFacts, Facts, Rerun
+from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _MOST_FOLDERS: Final = 20
 """Most folders that the host is asked for; the orders of further deleted folders fail."""
+
+_MOST_RERUNS: Final = 10
+"""Most runs of one job whose orders are read to be run again."""
 
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
@@ -154,7 +157,7 @@ class FactCollector:
             author_may_write=starts and not pull.is_fork and self.host.permission(pull.author).can_write,
             head_problems=reported,
             changed=changed,
-            reruns=self._reruns(known.ledger) if words is not None and RERUN_FAILED in words else (),
+            reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
         )
 
     def _source_of(self, pull: PullRequest) -> Source:
@@ -200,10 +203,20 @@ class FactCollector:
         except ConfigurationProblems as problems:
             return problems, digest
 
-    def _reruns(self, ledger: Ledger) -> tuple[Rerun, ...]:
-        """Return the newest run of each job, without expired runs, which cannot be run again."""
-        newest = {run.job: run for run in ledger.runs}
-        found = [self._rerun(run) for run in newest.values()]
+    def _reruns(self, ledger: Ledger, pull: PullRequest, configuration: str) -> tuple[Rerun, ...]:
+        """Return what can be run again of each job: the newest state of each of its orders, whatever run it is from.
+
+        Expired runs are left out, because they cannot be run again. If no run is for this commit, base branch and
+        configuration, the newest one is returned, which says so.
+        """
+        by_job: dict[str, list[StartedRun]] = {}
+        for run in ledger.runs:
+            by_job.setdefault(run.job, []).append(run)
+        found: list[Rerun | None] = []
+        for runs in by_job.values():
+            present = [run for run in runs if run.is_for(pull.head_sha, pull.base_branch, configuration)]
+            read = [self._rerun(run) for run in (present or runs)[-_MOST_RERUNS:]]
+            found.append(newest_states([rerun for rerun in read if rerun is not None]) if present else read[-1])
         return tuple(rerun for rerun in found if rerun is not None)
 
     def _rerun(self, started: StartedRun) -> Rerun | None:
@@ -221,4 +234,5 @@ class FactCollector:
             job=stored.job,
             unsuccessful=frozenset(row.order_name for row in rows.orders if row.status is not OrderState.SUCCEEDED),
             has_ended=rows.run is not None and rows.run.status in RUN_TERMINAL,
+            whole=stored.scope is not None and stored.scope.whole,
         )
