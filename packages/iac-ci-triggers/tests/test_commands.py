@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iac_ci_triggers.commands import MAX_COMMANDS, Command, find_commands
+from iac_ci_triggers.commands import MAX_COMMANDS, Command, CommandsFound, find_commands
 
 PLAN = Command("plan")
 
@@ -141,6 +141,55 @@ def test_what_looks_like_a_command_and_is_none_is_told(text, said):
     assert found.commands == ()
     assert said in " ".join(found.problems)
     assert all(problem.isprintable() and len(problem) < 200 for problem in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("/IAC-CI plan", "capitals"),
+        ("/Iac-ci plan", "capitals"),
+        ("/iac\u2013ci plan", "look-alike characters"),
+        ("/iac\u2011ci plan", "look-alike characters"),
+        ("/iac\u2014ci plan", "look-alike characters"),
+        ("/iac-ci\u00a0plan", "look-alike characters"),
+        ("- /iac-ci plan", "markup or a mention"),
+        ("* [ ] /iac-ci plan", "markup or a mention"),
+        ("1. /iac-ci plan network", "markup or a mention"),
+        ("`/iac-ci plan`", "markup or a mention"),
+        ("- `/iac-ci plan`", "markup or a mention"),
+        ("**/iac-ci plan**", "markup or a mention"),
+        ("@engine /iac-ci plan", "markup or a mention"),
+        ("@iac-ci[bot] /IAC-CI plan", "markup or a mention"),
+        ("@iac-ci plan", "markup or a mention"),
+        ("- item\n/iac-ci plan", "belongs to the markup around it"),
+        ("> quoted\n/iac-ci plan", "belongs to the markup around it"),
+    ],
+)
+def test_a_command_with_something_around_it_gets_a_hint(text, said):
+    found = find_commands(text)
+    assert (found.commands, len(found.problems)) == ((), 1), found
+    assert said in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "please `/iac-ci plan` it",
+        "- `/iac-ci plan` shows what would change before anybody applies it",
+        "> /iac-ci plan",
+        "> - /iac-ci plan",
+        "```\n/iac-ci plan\n```",
+        "~~~\n```\n/iac-ci plan\n~~~",
+        "    /iac-ci plan",
+        "<!-- commands:\n- /iac-ci plan\n-->",
+        "<!-- /iac-ci plan",
+        "@engine see https://example.com/iac-ci plan",
+        "/iac-cix plan",
+        "the iac-ci plan",
+    ],
+)
+def test_what_is_quoted_or_only_mentioned_gets_no_hint(text):
+    assert find_commands(text) == CommandsFound()
 
 
 def test_several_commands_keep_their_order_up_to_a_limit():

@@ -1,16 +1,16 @@
 """Finds the commands in a comment on a pull request: pure.
 
 A command is a whole line of plain text: never in a quote, a list, code, HTML or other markup. A line that only looks
-like a command does nothing, and the engine comments why.
+like a command, or is one but for its markup, does nothing, and the engine comments why.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from iac_ci_triggers.command_hints import lines_with_markup, looks_like_command, seen
 from iac_ci_triggers.markdown_lines import find_plain_lines
 
 PREFIX: Final = "/iac-ci"
@@ -53,15 +53,19 @@ def find_commands(text: str) -> CommandsFound:
 
     The time is linear in the length of the text.
     """
-    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in _seen(text):
+    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in seen(text):
         return CommandsFound()
     commands: list[Command] = []
     problems: list[str] = []
+    handled: set[str] = set()
     for line in find_plain_lines(text):
         words = line.text.split(" ")
+        if words[0] == PREFIX or looks_like_command(line.text):
+            handled.add(line.text)
         if words[0] != PREFIX:
-            if _looks_like_one(line.text):
-                problems.append(f"{_shown(line.text)} contains look-alike characters; type it again")
+            if looks_like_command(line.text):
+                kind = "capitals" if line.text.isascii() else "look-alike characters"
+                problems.append(f"{_shown(line.text)} contains {kind}; type it again")
             continue
         if line.doubt is not None:
             problems.append(f"{_shown(line.text)} {line.doubt}")
@@ -73,10 +77,17 @@ def find_commands(text: str) -> CommandsFound:
             problems.append(f"a comment has at most {MAX_COMMANDS} commands; the others were not run")
         else:
             commands.append(parsed)
+    problems += [_hint(line) for line in lines_with_markup(text) if line not in handled]
     distinct = list(dict.fromkeys(problems))
     if len(distinct) > MAX_COMMANDS:
         distinct[MAX_COMMANDS:] = [f"{len(distinct) - MAX_COMMANDS} more lines are not commands or were not run"]
     return CommandsFound(tuple(commands), tuple(distinct))
+
+
+def _hint(line: str) -> str:
+    if looks_like_command(line):
+        return f"{_shown(line)} belongs to the markup around it; leave an empty line before it"
+    return f"{_shown(line)} has markup or a mention; write the command on a line of its own"
 
 
 def _parse(words: list[str]) -> Command | str:
@@ -100,17 +111,6 @@ def _parse(words: list[str]) -> Command | str:
     if _TARGET.fullmatch(target) is None or ".." in target:
         return f"{_shown(target)} is not a target: use letters, digits and . _ / - only"
     return Command(name, target=target)
-
-
-def _looks_like_one(line: str) -> bool:
-    return not line.isascii() and re.match(rf"\s*{PREFIX}(\s|$)", _seen(line)) is not None
-
-
-def _seen(text: str) -> str:
-    """Return the text as it looks: with ASCII for look-alike characters and without invisible ones."""
-    if text.isascii():
-        return text
-    return "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")
 
 
 def _shown(text: str) -> str:
