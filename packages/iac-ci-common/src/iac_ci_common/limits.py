@@ -108,6 +108,10 @@ MAX_LOG_UPLOAD_BYTES: Final = 513 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 256 * 1024
 """Most bytes of log kept inside a result."""
 
+PLAN_TEXT_BYTES: Final = 64 * 1024
+"""Most bytes of a plan's text kept inside a result: as much as the longest comment of GitHub. JSON writes them with at
+most twice as many, because the text holds no control characters."""
+
 MAX_RESULT_BYTES: Final = 1024 * 1024
 """Most bytes of a result that are read. JSON escaping may lengthen the log tail; a worker's result is never larger."""
 

@@ -163,6 +163,7 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "ended_at": result.ended_at,
             "exit_code": result.exit_code,
             "changes": result.changes,
+            "changes_unknown": result.changes_unknown,
             "reason": result.reason,
         }
     )

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from iac_ci_common import limits
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
 from iac_ci_common.models.changes import Changes
+from iac_ci_common.models.plan_text import PlanText
 from iac_ci_common.states import REPORTABLE, OrderState
 
 
@@ -77,6 +78,8 @@ class Result(StoredShape):
     ended_at: Moment
     duration_ms: int = Field(0, ge=0)
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
+    changes_unknown: bool = Field(False, description="True if a plan or an apply ran whose changes could not be read.")
+    plan: PlanText | None = Field(None, description="The text of the plans, masked.")
     log_tail: str = Field("", description="The last lines of the log.")
     log_truncated: bool = Field(False, description="True if log_tail is not the whole log.")
     log_bytes: int = Field(0, ge=0, description="Length of the whole log in bytes.")

@@ -110,6 +110,7 @@ class OrderRow(StoredShape):
     build_id: str | None = Field(None, description="CodeBuild build of a running order.")
     exit_code: int | None = None
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
+    changes_unknown: bool = Field(False, description="True if a plan or an apply ran whose changes could not be read.")
     reason: str | None = Field(None, max_length=1024)
     expires_at: Moment
 
