@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iac_ci_common.models.changes import Changes, Operation
-from iac_ci_worker.plan_summary import MAX_LINE_BYTES, ChangeCounter
+from iac_ci_common.limits import PLAN_TEXT_BYTES
+from iac_ci_common.models.changes import Changes, Done, Operation
+from iac_ci_plans import MAX_LINE_BYTES, PlanReader, runs_a_plan
 
 PLANNED, APPLIED = Operation.PLANNED, Operation.APPLIED
 DOCUMENT = json.dumps(
@@ -27,13 +28,38 @@ SUMMARY = (
     '{"@level":"info","changes":{"add":%d,"change":1,"import":0,"remove":2,"operation":"%s"},"type":"change_summary"}'
 )
 
+LINES = [
+    b"Plan: 1 to add, 0 to change, 0 to destroy.",
+    b"  # a.b will be created",
+    b"  + x",
+    b"    }",
+    b"Changes to Outputs:",
+    b"  + o = <<EOT",
+    b"o = <<EOT",
+    b"EOT",
+    b"No changes. ",
+    b"a.b: Creation complete after 1s",
+    b"Outputs:",
+    b"{}",
+    b'{"type":"planned_change","change":{"action":"create","resource":{"addr":"a"}}}',
+    b'{"planned_values":1,"format_version":2}',
+    b"12:00:00.000 STDOUT [u] tofu: Plan: 1 to add, 0 to change, 0 to destroy.",
+    b"\x1b[1m  # a.b\x1b[0m has changed",
+    b"Note: This is a partial plan",
+    b"No current changes. ",
+    b"Warning: w",
+    b"Saved the plan to: p",
+    b'{"type":"outputs","outputs":{"o":{"action":7}}}',
+    b'{"resource_changes":[{"change":{"actions":[[]]}}]}',
+]
+
 
 def count(log: str | bytes, size: int = 1 << 30) -> Changes | None:
     data = log.encode() if isinstance(log, str) else log
-    counter = ChangeCounter()
+    counter = PlanReader()
     for start in range(0, len(data), size):
         counter.feed(data[start : start + size])
-    return counter.result()
+    return counter.result().changes
 
 
 @pytest.mark.parametrize(
@@ -58,8 +84,12 @@ def count(log: str | bytes, size: int = 1 << 30) -> Changes | None:
         ),
         (SUMMARY % (3, "plan") + "\n", Changes(operation=PLANNED, add=3, change=1, destroy=2)),
         (SUMMARY % (3, "plan") + "\n" + SUMMARY % (2, "apply"), Changes(operation=APPLIED, add=2, change=1, destroy=2)),
-        (DOCUMENT, Changes(operation=PLANNED, add=2, change=1, destroy=1, bring_in=1)),
-        ("Plan: 9 to add, 0 to change, 0 to destroy.\n" + DOCUMENT, Changes(operation=PLANNED, add=9)),
+        (DOCUMENT, Changes(operation=PLANNED, add=2, change=1, destroy=1, bring_in=1, replace=1, read=1)),
+        # A document has precedence over a line that anything may have printed.
+        (
+            "Plan: 9 to add, 0 to change, 0 to destroy.\n" + DOCUMENT,
+            Changes(operation=PLANNED, add=2, change=1, destroy=1, bring_in=1, replace=1, read=1),
+        ),
         ('echo "Plan: 9 to add, 0 to change, 0 to destroy."\n', None),
         ('{"type":"change_summary","changes":{"add":"many"}}\n', None),
         ('{"resource_changes": ' + "[" * 100_000 + "\n", None),
@@ -70,11 +100,11 @@ def test_changes_are_read_from_each_form(log, expected):
 
 
 def test_a_line_that_is_no_plan_is_not_kept_however_long():
-    counter = ChangeCounter()
+    counter = PlanReader()
     for _ in range(3):
         counter.feed(b"x" * MAX_LINE_BYTES)
     counter.feed(b"\nPlan: 1 to add, 0 to change, 0 to destroy.\n")
-    assert counter.result() == Changes(operation=PLANNED, add=1)
+    assert counter.result().changes == Changes(operation=PLANNED, add=1)
 
 
 @given(st.integers(1, 50))
@@ -95,7 +125,134 @@ def test_no_output_makes_the_counter_fail(data):
         (Changes(operation=PLANNED), "no changes"),
         (Changes(operation=PLANNED, add=1, destroy=2), "+1 ~0 -2"),
         (Changes(operation=APPLIED, bring_in=2), "+0 ~0 -0, 2 imported"),
+        (Changes(operation=PLANNED, outputs=1), "+0 ~0 -0, 1 output"),
+        (Changes(operation=PLANNED, moved=1), "+0 ~0 -0, 1 moved"),
+        (Changes(operation=PLANNED, drift=2), "+0 ~0 -0, 2 changed outside"),
+        (Changes(operation=PLANNED, deferred=1), "+0 ~0 -0, 1 deferred"),
+        (Changes(operation=PLANNED, read=1), "no changes"),
+        (Changes(operation=PLANNED, add=2, done=Done(add=1)), "+1 ~0 -0 done of +2 ~0 -0"),
+        (Changes(operation=APPLIED, done=Done(destroy=1)), "+0 ~0 -1 before a failure"),
+        (Changes(operation=APPLIED, add=3, done=Done(add=1)), "+3 ~0 -0 and +1 ~0 -0 before a failure"),
     ],
 )
 def test_changes_say_themselves_in_words(changes, words):
     assert str(changes) == words
+
+
+def text_of(log, mask=lambda text: text):
+    reader = PlanReader()
+    reader.feed(log.encode())
+    return reader.result().text(mask)
+
+
+def resource(address, action="will be created", symbol="  +", lines=2):
+    body = "".join(f'      + key_{number} = "value"\n' for number in range(lines))
+    return f'  # {address} {action}\n{symbol} resource "x" "y" {{\n{body}    }}\n\n'
+
+
+def test_what_is_destroyed_or_replaced_comes_first_and_symbols_begin_their_lines():
+    log = (
+        resource("x.new")
+        + resource("x.b", "will be updated in-place", "  ~")
+        + resource("x.gone", "will be destroyed", "  -")
+        + resource("x.other", "must be replaced", "-/+")
+        + "Plan: 2 to add, 1 to change, 2 to destroy.\n\nChanges to Outputs:\n  + o = 1\n"
+    )
+    shown = text_of(log)
+    assert [(one.action, one.address) for one in shown.resources] == [
+        ("delete", "x.gone"),
+        ("replace", "x.other"),
+        ("create", "x.new"),
+        ("update", "x.b"),
+        ("outputs", ""),
+    ]
+    assert shown.resources[0].text.splitlines()[1] == '-   resource "x" "y" {'
+    assert shown.resources[1].text.splitlines()[1] == '-/+ resource "x" "y" {'
+    assert shown.resources[3].text.splitlines()[1] == '!   resource "x" "y" {'
+    assert shown.resources[4].text == "+   o = 1"
+
+
+def test_refreshing_and_progress_are_no_part_of_the_text():
+    log = (
+        "x.a: Refreshing state... [id=1]\n"
+        + resource("x.a")
+        + "Plan: 1 to add, 0 to change, 0 to destroy.\nx.a: Creating...\n"
+    )
+    assert [one.text.count("...") for one in text_of(log).resources] == [0]
+
+
+def test_risky_resources_have_room_of_their_own_after_any_number_of_others():
+    many = 4_000
+    log = "".join(resource(f"x.n{number}", lines=20) for number in range(many))
+    log += resource("x.gone", "will be destroyed", "  -") + f"Plan: {many} to add, 0 to change, 1 to destroy.\n"
+    shown = text_of(log)
+    assert shown.resources[0].address == "x.gone"
+    assert shown.left_out == many + 1 - len(shown.resources)
+    assert len(shown.model_dump_json()) < 2 * PLAN_TEXT_BYTES
+    assert count(log) == Changes(operation=PLANNED, add=many, destroy=1)
+    assert count(log + log) == Changes(operation=PLANNED, add=many, destroy=1)
+
+
+@pytest.mark.parametrize("lines", [1, 600, 2_000])
+def test_a_secret_is_masked_also_where_a_resource_is_cut(lines):
+    secret = "s3cret" * 100
+    log = (
+        resource("x.a", lines=lines).replace('"value"', f'"{secret}"') + "Plan: 1 to add, 0 to change, 0 to destroy.\n"
+    )
+    (shown,) = text_of(log, lambda text: text.replace(secret, "***")).resources
+    assert "s3cret" not in shown.text
+    assert ("the rest of this resource is not shown" in shown.text) == (lines > 1)
+
+
+def test_colours_inside_a_secret_do_not_hide_it_from_the_mask():
+    log = resource("x.a").replace("value", "s3\x1b[0mcret\x1b[1m") + "Plan: 1 to add, 0 to change, 0 to destroy.\n"
+    (shown,) = text_of(log, lambda text: text.replace("s3cret", "***")).resources
+    assert '"***"' in shown.text
+
+
+def test_values_of_a_document_are_not_shown_because_it_holds_sensitive_ones():
+    change = {"actions": ["update"], "before": {"password": "old", "id": 1}, "after": {"password": "new", "id": 1}}
+    log = json.dumps(
+        {"format_version": "1.2", "resource_changes": [{"address": "x.a", "mode": "managed", "change": change}]}
+    )
+    (shown,) = text_of(log).resources
+    assert shown.text == "  # x.a will be updated in-place\n!       password"
+
+
+def test_endless_summaries_and_units_are_never_summed_up_wrongly_nor_kept():
+    reader = PlanReader()
+    for number in range(50):
+        line = b"Plan: 1 to add, 0 to change, 0 to destroy.\n" * 200
+        reader.feed(line + b"[unit-%d] No changes. \n" % number)
+    assert reader.result().changes is None
+    assert reader.result().ran
+
+
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        ("terraform plan", True),
+        ("cd a && terraform -chdir=b plan -out=p | tee log", True),
+        ("tofu apply -auto-approve", True),
+        ("terragrunt run --all -- plan", True),
+        ("terragrunt run-all apply", True),
+        ("/opt/bin/terraform destroy", True),
+        ("terraform init", False),
+        ("terraform show plan", False),
+        ("terraform fmt -check && cat plan", False),
+        ("ansible-playbook plan.yml", False),
+        ("", False),
+    ],
+)
+def test_commands_that_run_a_plan_are_recognised(command, runs):
+    assert runs_a_plan(command) is runs
+
+
+@given(st.lists(st.sampled_from(LINES)))
+def test_no_order_of_lines_makes_the_reader_fail(lines):
+    log = b"\n".join(lines)
+    reader = PlanReader()
+    reader.feed(log)
+    reading = reader.result()
+    reading.text(str)
+    assert reading.changes == count(log, 3)

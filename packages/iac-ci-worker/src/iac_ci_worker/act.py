@@ -11,11 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import AlreadyExists, IacCiError, TradeRefused
-from iac_ci_common.limits import LOG_TAIL_BYTES
+from iac_ci_common.limits import LOG_TAIL_BYTES, MAX_RESULT_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.trade import Refusal
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
+from iac_ci_plans import runs_a_plan
 from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
 from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.packages import Package, open_package
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iac_ci_common.models.changes import Changes
+    from iac_ci_common.models.plan_text import PlanText
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.ports import Broker, Clock, Logger, Sealer
+    from iac_ci_plans import Reading
     from iac_ci_worker.heartbeat import Heartbeat
     from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.runner import Runner
@@ -62,6 +65,8 @@ class _Ran:
     exit_code: int | None = None
     failed_command: str | None = None
     changes: Changes | None = None
+    changes_unknown: bool = False
+    plan: PlanText | None = None
 
 
 class Worker:
@@ -159,7 +164,18 @@ class Worker:
             outcome = self._ports.runner.run(commands, workspace.log, redactor)
         judged = verdict(outcome, seconds, stop.reason)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
-        return _Ran(judged, outcome.exit_code, failed, outcome.changes)
+        plans = outcome.plans
+        if plans is None:
+            return _Ran(judged, outcome.exit_code, failed)
+        ran = plans.ran or any(map(runs_a_plan, package.manifest.cmds[: outcome.command + 1]))
+        return _Ran(
+            judged,
+            outcome.exit_code,
+            failed,
+            changes=plans.changes,
+            changes_unknown=ran and plans.changes is None,
+            plan=_masked_plan(plans, redactor),
+        )
 
     def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> None:
         """Trade once, and pass a wish to stop on. A trade that fails is shown and ends nothing."""
@@ -226,18 +242,31 @@ class Worker:
             ended_at=ended,
             duration_ms=max(0, int((ended - started) / timedelta(milliseconds=1))),
             changes=ran.changes,
+            changes_unknown=ran.changes_unknown,
+            plan=ran.plan,
             log_tail=tail,
             log_truncated=truncated,
             log_bytes=size,
             log_stored=stored,
         )
         body = result.model_dump_json().encode()
+        if len(body) > MAX_RESULT_BYTES:
+            # JSON writes control characters of the log's end with six bytes each.
+            body = result.model_copy(update={"plan": None}).model_dump_json().encode()
         try:
             rights.use(lambda urls: urls.result, lambda url: ports.objects.report(url, body), result_bytes=len(body))
         except TradeRefused as refused:
             if refused.refusal != Refusal.ENDED:
                 raise
             ports.logger.info("order ended from outside before its report", run_id=work.run_id, reason=refused.message)
+
+
+def _masked_plan(plans: Reading, redactor: Redactor) -> PlanText | None:
+    """Return the plans' text, masked; None if that fails, because then nothing may be shown."""
+    try:
+        return plans.text(redactor.text)
+    except Exception:  # noqa: BLE001 - the log has the plans too
+        return None
 
 
 def _end_of(log: Path, size: int) -> bytes:

@@ -12,8 +12,8 @@ from iac_ci_common.states import OrderState
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iac_ci_common.models.changes import Changes
     from iac_ci_common.models.work import Work
+    from iac_ci_plans import Reading
 
 
 class Ending(StrEnum):
@@ -28,14 +28,14 @@ class Ending(StrEnum):
 class Outcome:
     """The end of the commands. ``command`` is the index (from 0) of the last one that was started.
 
-    ``changes`` are those that the commands announced in what they printed, before anything was masked.
+    ``plans`` is what was read of plans in what the commands printed, before anything was masked.
     """
 
     ending: Ending
     exit_code: int | None
     command: int
     commands: int
-    changes: Changes | None = None
+    plans: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)

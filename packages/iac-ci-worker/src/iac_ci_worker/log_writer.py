@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.redaction import REACH
-from iac_ci_worker.plan_summary import ChangeCounter
+from iac_ci_plans import PlanReader, Reading
 
 if TYPE_CHECKING:
     from io import FileIO
 
-    from iac_ci_common.models.changes import Changes
     from iac_ci_common.redaction import Redactor
 
 MAX_LOG_BYTES: Final = 512 * 1024 * 1024
@@ -38,7 +37,7 @@ _LAST_SECONDS: Final = 10.0
 class LogWriter(threading.Thread):
     """Reads a pipe as fast as it is filled, and masks the output whenever the pipe is empty.
 
-    The changes that the commands announce are counted in their output before it is masked, because a mask may hide a
+    The plans that the commands print are read from their output before it is masked, because a mask may hide a
     number.
     """
 
@@ -52,15 +51,15 @@ class LogWriter(threading.Thread):
         self._ended, self._end = os.pipe()
         self._log = log
         self._redactor = redactor
-        self._counter = ChangeCounter()
+        self._plans = PlanReader()
         self._waiting = WaitingOutput(Path(tempfile.gettempdir()))
         self._written = 0
         self._until: float | None = None
         self._skip = 0
         """Bytes at the beginning of the next chunk to leave out."""
 
-    def finish(self, seconds: float) -> Changes | None:
-        """Write the rest of the output and return the changes that were announced.
+    def finish(self, seconds: float) -> Reading:
+        """Write the rest of the output and return what was read of plans.
 
         Call this when no command runs any more: only what the pipe still holds is read. Output that is not masked after
         ``seconds`` is left out, except its last mebibyte.
@@ -68,7 +67,7 @@ class LogWriter(threading.Thread):
         self._until = time.monotonic() + seconds
         os.close(self._end)
         self.join(seconds + _LAST_SECONDS)
-        return self._counter.result()
+        return self._plans.result()
 
     def run(self) -> None:
         """Read until the pipe is closed or ``finish`` is called, and write everything."""
@@ -110,7 +109,7 @@ class LogWriter(threading.Thread):
                 self._write(file, *taken)
 
     def _write(self, file: FileIO, chunk: bytes, lost: int) -> None:
-        self._counter.feed(chunk)
+        self._plans.feed(chunk)
         if self._skip:
             # The rest of a secret of which the beginning is lost cannot be found.
             self._skip, chunk = self._skip - len(chunk[: self._skip]), chunk[self._skip :]

@@ -76,8 +76,8 @@ class BashRunner:
         finally:
             end_descendants()
             os.close(writing)
-            changes = writer.finish(max(_DRAIN_SECONDS, until - time.monotonic()))
-        return replace(outcome, changes=changes)
+            plans = writer.finish(max(_DRAIN_SECONDS, until - time.monotonic()))
+        return replace(outcome, plans=plans)
 
     def _run_all(self, commands: Commands, output: int, until: float) -> Outcome:
         code = 0

@@ -1,0 +1,6 @@
+"""Reads what Terraform, OpenTofu and Terragrunt print about their plans and applies."""
+
+from iac_ci_plans.commands import runs_a_plan
+from iac_ci_plans.reader import MAX_LINE_BYTES, PlanReader, Reading
+
+__all__ = ["MAX_LINE_BYTES", "PlanReader", "Reading", "runs_a_plan"]

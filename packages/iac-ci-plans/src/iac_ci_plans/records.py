@@ -1,0 +1,148 @@
+"""Reads the JSON of the tools: records of ``-json``, documents of ``show -json``, lines of Terragrunt's log. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final, NamedTuple
+
+from iac_ci_plans.steps import Counts, from_tally
+
+ACTIONS: Final = {
+    "create": "create",
+    "read": "read",
+    "update": "update",
+    "replace": "replace",
+    "delete": "delete",
+    "remove": "forget",
+    "forget": "forget",
+    "move": "move",
+    "import": "bring_in",
+}
+"""Actions of ``planned_change`` records (Terraform, `internal/command/views/json/change.go`)."""
+
+SUMMARY_NAMES: Final = {
+    "add": "add",
+    "change": "change",
+    "remove": "destroy",
+    "import": "bring_in",
+    "forget": "forget",
+    "action_invocation": "actions",
+}
+DONE_AS: Final = {"create": "add", "update": "change", "delete": "destroy"}
+_LINES_OF_TERRAGRUNT: Final = frozenset({"workingDir", "working-dir", "tf-path", "executedCommandArgs"})
+
+
+class Planned(NamedTuple):
+    """One resource of a document: its address, what happens, and the attributes that differ."""
+
+    address: str
+    action: str
+    attributes: tuple[str, ...] = ()
+
+
+class Document(NamedTuple):
+    """What a document says."""
+
+    counts: Counts
+    resources: list[Planned]
+
+
+def terragrunt_line(record: dict[str, Any]) -> tuple[str, str] | None:
+    """Return unit and text of a line of Terragrunt's JSON log, None if the record is none."""
+    text = record.get("msg")
+    if not isinstance(text, str) or not _LINES_OF_TERRAGRUNT & record.keys():
+        return None
+    unit = record.get("prefix") or record.get("working-dir") or record.get("workingDir") or ""
+    return str(unit), text
+
+
+def address_of(record: Any) -> str:
+    """Return the address in a record's ``resource``."""
+    resource = record.get("resource") if isinstance(record, dict) else None
+    return str(resource.get("addr", "")) if isinstance(resource, dict) else ""
+
+
+def changed_outputs(outputs: Any) -> list[str]:
+    """Return the names of outputs that change, of the ``outputs`` of a record."""
+    if not isinstance(outputs, dict):
+        return []
+    return [
+        str(name)
+        for name, output in outputs.items()
+        if isinstance(output, dict) and output.get("action") not in {None, "noop"}
+    ]
+
+
+def is_document(record: dict[str, Any]) -> bool:
+    """Return whether a record is the document of a plan; that of a state has no planned values."""
+    return isinstance(record.get("resource_changes"), list) or (
+        "format_version" in record and "planned_values" in record
+    )
+
+
+def read_document(document: dict[str, Any]) -> Document:
+    """Return the counts and resources of a plan's document (Terraform, "JSON Output Format")."""
+    tally: Counter[str] = Counter()
+    resources: list[Planned] = []
+    for entry in _dicts(document.get("resource_changes")):
+        change = entry.get("change")
+        actions = change.get("actions") if isinstance(change, dict) else None
+        if not isinstance(change, dict) or not isinstance(actions, list):
+            continue
+        action = _action([one for one in actions if isinstance(one, str)])
+        if action == "delete" and entry.get("mode") == "data":
+            continue
+        address = str(entry.get("address", ""))
+        previous = entry.get("previous_address")
+        has_moved = isinstance(previous, str) and previous != address
+        is_imported = bool(change.get("importing"))
+        tally["move"] += has_moved
+        tally["bring_in"] += is_imported
+        if action is not None:
+            tally[action] += 1
+        shown = action or ("move" if has_moved else "bring_in" if is_imported else None)
+        if shown is not None:
+            resources.append(Planned(address, shown.partition(" ")[0], _differing(change)))
+    deferred = len(_dicts(document.get("deferred_changes")))
+    outputs = document.get("output_changes")
+    counts = from_tally(tally) | {
+        "outputs": sum(map(_changes, outputs.values())) if isinstance(outputs, dict) else 0,
+        "actions": len(_dicts(document.get("action_invocations"))),
+        "deferred": deferred,
+    }
+    if not any(counts.values()):
+        # A document of a refresh-only plan holds nothing else; other plans may be applied all the same.
+        counts["drift"] = sum(map(_drifted, _dicts(document.get("resource_drift")))) * bool(document.get("applyable"))
+    return Document(counts, resources)
+
+
+def _action(actions: list[str]) -> str | None:
+    kinds = set(actions)
+    if {"create", "delete"} <= kinds:
+        return "replace"
+    if {"create", "forget"} <= kinds:
+        return "replace and forget"
+    return next((kind for kind in ("create", "update", "delete", "forget", "read") if kind in kinds), None)
+
+
+def _changes(entry: Any) -> bool:
+    actions = entry.get("actions") if isinstance(entry, dict) else None
+    return isinstance(actions, list) and bool(actions) and actions != ["no-op"]
+
+
+def _drifted(entry: dict[str, Any]) -> bool:
+    return _changes(entry.get("change"))
+
+
+def _differing(change: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of attributes that differ. Values are left out: a document holds sensitive ones in clear."""
+    before, after, unknown = (change.get(name) for name in ("before", "after", "after_unknown"))
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return ()
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    names |= {name for name, value in unknown.items() if value} if isinstance(unknown, dict) else set()
+    return tuple(sorted(map(str, names)))
+
+
+def _dicts(entries: Any) -> list[dict[str, Any]]:
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
