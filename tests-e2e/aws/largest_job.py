@@ -49,6 +49,7 @@ ORDER: Final[Mapping[str, Any]] = {
     "queue_id": "b" * 128,
     "cmds": [WIDE * limits.MAX_COMMAND_CHARS],
     "timeout": limits.MAX_CODEBUILD_ORDER_SECONDS,
+    "stop_grace": limits.MAX_STOP_GRACE_SECONDS,
     "execution_target": "codebuild",
     "git_repo": _GIT + "r" * (1024 - len(_GIT)),
     "git_folder": "f" * 1024,
@@ -91,6 +92,7 @@ TOO_LARGE: Final[Mapping[str, tuple[Any, str]]] = {
     "orders[0].queue_id": ("a" * 129, "1 to 128"),
     "orders[0].cmds[0]": ("c" * 16_385, "16384"),
     "orders[0].timeout": (limits.MAX_CODEBUILD_ORDER_SECONDS + 1, "28800"),
+    "orders[0].stop_grace": (limits.MAX_STOP_GRACE_SECONDS + 1, "1800"),
     "orders[0].git_folder": ("f" * 1025, "1024"),
     "orders[0].env_vars": ({f"A{number:0127d}": "v" * 4000 for number in range(256)}, "1048576"),
     "orders[0].ssm_paths[0]": ("/" + "p" * 1011, "1011"),
@@ -162,6 +164,7 @@ def _largest_order(number: int) -> Any:
         status=OrderState.TIMED_OUT,
         target=ExecutionTarget.CODEBUILD,
         timeout=limits.MAX_CODEBUILD_ORDER_SECONDS,
+        stop_grace=limits.MAX_STOP_GRACE_SECONDS,
         after=range(1, limits.MAX_ORDERS),
         code_sha256="c" * 64,
         package_sha256="c" * 64,
@@ -281,7 +284,7 @@ def _urls_and_payloads() -> Iterator[Measure]:
     yield measure("sqs_message", "the record of a failed call", json.dumps(record))
     build = BuildOrder(run_id=RUN_ID, order_num="1000", dispatch=DISPATCH, ticket="c" * 64)
     yield measure("codebuild_variable", "a variable of a build", *build.variables().values())
-    longest = build_minutes(build_seconds(limits.MAX_CODEBUILD_ORDER_SECONDS))
+    longest = build_minutes(build_seconds(limits.MAX_CODEBUILD_ORDER_SECONDS, limits.MAX_STOP_GRACE_SECONDS))
     yield measure("codebuild_minutes", "time-out of the longest order's build", longest)
     yield measure("lambda_synchronous_payload", "the event of the largest body", _webhook_event())
     yield measure("api_gateway_body", "the largest body", limits.MAX_BODY_BYTES)
@@ -310,7 +313,7 @@ def _watchdog() -> Iterator[Measure]:
     state = Watch(run_id=RUN_ID).model_dump(mode="json") | {"answer": answer.model_dump(mode="json")}
     sent = {"run_id": RUN_ID, "order_num": "0000", "state": state}
     yield measure("states_state", "what a watchdog's poll passes on", json.dumps(sent, separators=(",", ":")))
-    life = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.STOP_GRACE_SECONDS)
+    life = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.MAX_STOP_GRACE_SECONDS + limits.STOP_GRACE_SECONDS)
     yield measure("states_events", "a watchdog of the longest run, each poll tried three times", _events(life))
 
 

@@ -95,7 +95,7 @@ class PretendedCommands:
         return outcome
 
     def _play(self, behaviour: Behaviour, commands: Commands) -> Outcome:
-        scheduler, seconds = self._world.scheduler, commands.seconds
+        scheduler, seconds = self._world.scheduler, commands.time.seconds
         if behaviour.kills_worker:
             scheduler.pause(min(behaviour.seconds, seconds))
             scheduler.die()

@@ -148,7 +148,7 @@ REFUSED = {
     "a claim of the watchdog": (Case(claim=claim(Reporter.WATCHDOG)), Refusal.ENDED, False),
     "a claim of the orchestrator": (Case(claim=claim(Reporter.ORCHESTRATOR)), Refusal.ENDED, False),
     "an ended run": (Case(run=run_row(status=RunState.FAILED)), Refusal.ENDED, False),
-    "time that is over": (Case(at=START + timedelta(minutes=31, seconds=1)), Refusal.ENDED, False),
+    "time that is over": (Case(at=START + timedelta(minutes=36, seconds=1)), Refusal.ENDED, False),
     **{
         f"an order that {status.value}": (Case(order=order(status=status)), Refusal.ENDED, False)
         for status in (OrderState.SUCCEEDED, OrderState.FAILED, OrderState.TIMED_OUT, OrderState.CANCELLED)
@@ -174,10 +174,10 @@ STOPPED = {
     "a stopped run": (Case(run=run_row(stop_reason="wrong branch")), "the run was stopped: wrong branch"),
     "a cancelled run, whose running orders finish": (Case(run=run_row(cancel_reason="wrong branch")), None),
     "the run's deadline": (
-        Case(order=order(order_deadline=START + timedelta(hours=1)), at=START + timedelta(hours=1, seconds=10)),
+        Case(order=order(order_deadline=START + timedelta(hours=1)), at=START + timedelta(hours=1, seconds=30)),
         "the run reached its job_timeout",
     ),
-    "the order's deadline": (Case(at=START + timedelta(minutes=30, seconds=10)), "the order reached its time-out"),
+    "the order's deadline": (Case(at=START + timedelta(minutes=30, seconds=30)), "the order reached its time-out"),
     "a deadline that the worker keeps by itself": (Case(at=START + timedelta(minutes=30)), None),
     "nothing": (Case(), None),
 }

@@ -310,11 +310,11 @@ def test_codebuild_orders_are_built():
 
 def test_a_worker_is_invoked_with_urls_of_minutes_wherever_its_order_waited():
     engine = Engine([{"timeout": 500}])
-    engine.clock.advance(3000)
+    engine.clock.advance(3100)
     engine.wake()
     (work,) = engine.workers.lambda_works
     # Never beyond the last moment at which the order may report.
-    engine.clock.advance(600 + 60)
+    engine.clock.advance(500 + limits.DEFAULT_STOP_GRACE_SECONDS + 60)
     engine.objects.use_url(work.urls.result, b"{}")
     engine.clock.advance(1)
     with pytest.raises(UrlExpired):

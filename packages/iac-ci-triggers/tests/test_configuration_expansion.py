@@ -197,7 +197,7 @@ def test_defaults_are_for_orders_that_do_not_say():
 
 def test_an_order_of_which_nobody_says_anything_fits_the_quicker_target():
     (made,) = expanded(configuration([order("a")])).orders
-    assert (made.timeout, made.execution_target, made.must_succeed) == (540, ExecutionTarget.AUTO, True)
+    assert (made.timeout, made.execution_target, made.must_succeed) == (450, ExecutionTarget.AUTO, True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import Throttled
-from iac_ci_common.limits import LEASE_SECONDS
+from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, LEASE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.result import Claim, Reporter, Result
@@ -35,6 +35,7 @@ from iac_ci_watchdog.ports import WatchdogPorts
 S = OrderState
 DEADLINE = START + timedelta(seconds=360)
 LATE = DEADLINE + timedelta(seconds=61)
+GRACE = timedelta(seconds=DEFAULT_STOP_GRACE_SECONDS)
 
 
 def open_row(status=S.RUNNING, **fields):
@@ -71,8 +72,11 @@ LIFE = timedelta(seconds=600 + 30)
         (open_row(), claim_of(), (), START + LIFE + timedelta(seconds=1), Action.REPORT_TIMED_OUT),
         (open_row(), claim_of(at=DEADLINE), (), DEADLINE + LIFE, Action.WAIT),
         # A build has claimed it: it is asked for, and stopped where the deadline has passed.
-        (open_row(**A_BUILD), BUILT, (), LATE - timedelta(seconds=1), Action.WAIT),
-        (open_row(**A_BUILD), BUILT, (), LATE, Action.STOP_BUILD),
+        (open_row(**A_BUILD), BUILT, (), LATE, Action.WAIT),
+        (open_row(**A_BUILD), BUILT, (), LATE + GRACE - timedelta(seconds=1), Action.WAIT),
+        (open_row(**A_BUILD), BUILT, (), LATE + GRACE, Action.STOP_BUILD),
+        (open_row(**A_BUILD, stop_grace=1800), BUILT, (), LATE + timedelta(seconds=1799), Action.WAIT),
+        (open_row(**A_BUILD, stop_grace=1800), BUILT, (), LATE + timedelta(seconds=1800), Action.STOP_BUILD),
         (open_row(**A_BUILD), BUILT, (), LATE + timedelta(hours=1), Action.STOP_BUILD),
         (open_row(**A_BUILD), BUILT, ("worker:2",), START, Action.REPORT_FAILED),
         (open_row(**A_BUILD), BUILT, ("worker:2",), LATE, Action.REPORT_TIMED_OUT),
@@ -318,6 +322,9 @@ def test_a_build_past_its_deadline_is_stopped_and_its_end_is_awaited():
     claimed_by(world, "one:worker-2:random")
     world.workers.stop_build = world.workers.stopped.append
     world.clock.advance(360 + 61)
+    world.check()
+    assert world.workers.stopped == [], "its commands have their grace"
+    world.clock.advance(DEFAULT_STOP_GRACE_SECONDS)
     world.check()
     world.check()
     assert world.workers.stopped == ["worker:2", "worker:2"]

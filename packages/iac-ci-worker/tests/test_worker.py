@@ -37,8 +37,8 @@ from iac_ci_common.tickets import digest, new_ticket
 from iac_ci_common.work_urls import invocation_urls
 from iac_ci_worker import log_writer
 from iac_ci_worker.act import Worker, WorkerPorts
-from iac_ci_worker.decide import Ending, Outcome, log_tail, seconds_left, verdict
-from iac_ci_worker.processes import descendants
+from iac_ci_worker.decide import Ending, Outcome, allowance, log_tail, verdict
+from iac_ci_worker.processes import adopt_orphans, descendants
 from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
 
@@ -115,7 +115,7 @@ class World:
         folder=None,
         timeout=300,
         settings=None,
-        grace=0.3,
+        grace=1,
         **manifest,
     ):
         """Pack an order; ``before`` seals as the version before did, ``age`` with an identity that the order names."""
@@ -141,12 +141,12 @@ class World:
             files[IDENTITY_NAME] = self.sealer.seal({"identity": "AGE"}, run_id=RUN_ID)
         self.package = self.put_zip(keys.package(*PLACE), files)
         self.code, self.role = None, role
-        self.timeout = timeout
+        self.timeout, self.grace = timeout, grace
         self.runs, self.ticket = MemoryRuns(), new_ticket()
         self.broker = MemoryBroker(self.runs, self.objects, self.clock)
         self.heartbeat = Beats()
         ports = WorkerPorts(
-            self.clock, self.exchange, self.sealer, BashRunner(grace_seconds=grace), self.broker, self.heartbeat,
+            self.clock, self.exchange, self.sealer, BashRunner(), self.broker, self.heartbeat,
             self.logger, self.clock.advance,
         )  # fmt: skip
         self.worker = Worker(ports, WorkerSettings(**({"command_path": os.environ["PATH"]} | (settings or {}))))
@@ -165,7 +165,12 @@ class World:
     def dispatched(self, **run):
         """Store the order as it is dispatched, and return its row."""
         order = order_row(
-            1, timeout=self.timeout, code_sha256=self.code, package_sha256=self.package, assume_role=self.role
+            1,
+            timeout=self.timeout,
+            stop_grace=self.grace,
+            code_sha256=self.code,
+            package_sha256=self.package,
+            assume_role=self.role,
         )
         sent = order.model_copy(
             update={
@@ -187,6 +192,7 @@ class World:
             trace_id="0" * 16,
             dispatch=DISPATCH,
             timeout=self.timeout,
+            stop_grace=self.grace,
             not_after=order.order_deadline,
             urls=invocation_urls(self.objects, order, seconds=600),
             package_sha256=order.package_sha256,
@@ -209,6 +215,11 @@ class World:
     @property
     def log(self):
         return self.objects.get(keys.log(*PLACE)).decode()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def orphans():
+    adopt_orphans()
 
 
 @pytest.fixture(autouse=True)
@@ -475,7 +486,7 @@ def test_a_stopped_run_stops_its_commands_and_the_order_says_so():
     world.heartbeat.beats = 1
     result = world.run(stop_reason="wrong branch")
     assert result.status is OrderState.CANCELLED
-    assert result.reason == "command 1 of 2 was stopped, because the run was stopped: wrong branch"
+    assert "because the run was stopped: wrong branch; it ended by itself" in result.reason
     assert descendants() == []
 
 
@@ -590,14 +601,15 @@ def test_a_tail_always_fits(log):
     ],
 )
 def test_the_verdict(outcome, status):
-    assert verdict(outcome, 60).status is status
+    assert verdict(outcome, "its timeout of 60 seconds").status is status
 
 
 def test_the_time_is_cut_to_the_orders_deadline():
     work = World(["true"], timeout=60).work()
-    assert seconds_left(work, START) == 60
-    assert seconds_left(work, START + timedelta(seconds=280)) == 20
-    assert seconds_left(work, START + timedelta(seconds=301)) < 0
+    assert allowance(work, START, None).seconds == 60
+    cut = allowance(work, START + timedelta(seconds=280), None)
+    assert (cut.seconds, cut.limit) == (20, "the run's job_timeout")
+    assert allowance(work, START + timedelta(seconds=301), None).seconds < 0
 
 
 def test_a_stopped_build_reports_that_it_was_cancelled(temporary):
@@ -605,9 +617,10 @@ def test_a_stopped_build_reports_that_it_was_cancelled(temporary):
         "import signal, sys\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from test_worker import World\n"
-        "from iac_ci_worker.codebuild import _stop\n"
-        "signal.signal(signal.SIGTERM, _stop)\n"
-        "print(World(['kill -TERM $PPID; sleep 300']).run().status)\n"
+        "from iac_ci_worker.stop_request import StopRequest\n"
+        "stop, world = StopRequest(), World(['kill -TERM $PPID; sleep 300'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: stop.hasten('the worker was stopped'))\n"
+        "print(world.worker.run(world.work(), stop=stop))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(Path(__file__).parent)], capture_output=True, text=True, timeout=300

@@ -79,6 +79,7 @@ class Broker:
         return TradeAnswer(
             trace_id=run.trace_id,
             timeout=order.timeout,
+            stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,
             urls=traded_urls(
                 self._ports.objects,

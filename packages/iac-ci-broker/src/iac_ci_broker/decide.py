@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iac_ci_common.limits import KILL_GRACE_SECONDS, RETENTION_SECONDS
+from iac_ci_common.limits import CLOCK_DIFFERENCE_SECONDS, RETENTION_SECONDS
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.models.trade import Refusal, TicketChain
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
@@ -138,7 +138,7 @@ def _stop(run: RunRow, order: OrderRow, now: datetime) -> str | None:
     """
     if run.stop_reason is not None:
         return f"the run was stopped: {run.stop_reason}"[:1024]
-    late = now - timedelta(seconds=KILL_GRACE_SECONDS)
+    late = now - timedelta(seconds=CLOCK_DIFFERENCE_SECONDS)
     if late >= run.deadline:
         return "the run reached its job_timeout"
     if order.order_deadline is not None and late >= order.order_deadline:

@@ -113,10 +113,10 @@ def _begun(order: OrderRow, claim: Claim, context: _Context) -> Finding:
         level = Level.TROUBLE if late else Level.INFO
         return Finding("ending-from-outside", level, message, context.nudge if late else None, order.order_name)
     allowed = timedelta(seconds=order.timeout)
-    if age > allowed + _GRACE:
+    if age > allowed + timedelta(seconds=order.grace) + _GRACE:
         since = f"{claim.claimed_at:%H:%M} UTC, {span(age)} ago"
         message = f"{order.order_name} may take {span(allowed)}: no sign of life of its worker since {since}."
-        latest = latest_end(order.target, order.timeout, claim.claimed_at)
+        latest = latest_end(order.target, order.timeout, order.grace, claim.claimed_at)
         next_step = (
             "Silence ends nothing. The run's watchdog ends the order when its build or function has ended, at"
             f" {latest:%H:%M} UTC at the latest. Its log is in {_worker(order, context)}."

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _MINIMUM_BUILD_MINUTES: Final = 5
 
 
-def build_seconds(timeout: int) -> int:
-    """Return how long a build may take whose order has this time-out, both in seconds."""
-    return timeout + BUILD_MARGIN_SECONDS
+def build_seconds(timeout: int, stop_grace: int) -> int:
+    """Return how long a build may take whose order has this time-out and grace, all in seconds."""
+    return timeout + stop_grace + BUILD_MARGIN_SECONDS
 
 
 def build_minutes(seconds: int) -> int:
@@ -27,11 +27,11 @@ def build_minutes(seconds: int) -> int:
     return max(_MINIMUM_BUILD_MINUTES, -(-seconds // 60))
 
 
-def latest_end(target: ExecutionTarget, timeout: int, claimed_at: datetime) -> datetime:
+def latest_end(target: ExecutionTarget, timeout: int, stop_grace: int, claimed_at: datetime) -> datetime:
     """Return the time at which the execution that claimed an order has certainly ended.
 
-    ``timeout`` is the order's, in seconds. The claim is made after the execution has begun, so it ends at the latest
-    its own time-out after the claim:
+    ``timeout`` and ``stop_grace`` are the order's, in seconds. The claim is made after the execution has begun, so it
+    ends at the latest its own time-out after the claim:
 
     - Lambda ends an invocation at the function's time-out, and the worker is not invoked again for an error (AWS Lambda
       Developer Guide, "Configure Lambda function timeout", "Configuring error handling settings for asynchronous
@@ -42,5 +42,6 @@ def latest_end(target: ExecutionTarget, timeout: int, claimed_at: datetime) -> d
     The difference that clocks may have is added. Before a claim there is no such time: no commands run, and the
     first who creates the claim decides whether they ever will.
     """
-    life = build_minutes(build_seconds(timeout)) * 60 if target is ExecutionTarget.CODEBUILD else WORKER_LAMBDA_SECONDS
+    build = build_minutes(build_seconds(timeout, stop_grace)) * 60
+    life = build if target is ExecutionTarget.CODEBUILD else WORKER_LAMBDA_SECONDS
     return claimed_at + timedelta(seconds=life + CLOCK_DIFFERENCE_SECONDS)

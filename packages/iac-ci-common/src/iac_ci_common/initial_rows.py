@@ -32,12 +32,12 @@ def order_name(order: Order, index: int) -> str:
 
 
 def target(order: Order) -> ExecutionTarget:
-    """Return where an order runs: its own target, or else Lambda if its time-out fits there, or else CodeBuild."""
+    """Return where an order runs: its own target, or else Lambda if it fits there, or else CodeBuild."""
     if order.use_lambda is not None:
         return ExecutionTarget.LAMBDA if order.use_lambda else ExecutionTarget.CODEBUILD
     if order.execution_target is not ExecutionTarget.AUTO:
         return order.execution_target
-    fits = order.timeout <= limits.MAX_LAMBDA_ORDER_SECONDS
+    fits = order.timeout + (order.stop_grace or 0) <= limits.MAX_LAMBDA_ORDER_SECONDS
     return ExecutionTarget.LAMBDA if fits else ExecutionTarget.CODEBUILD
 
 
@@ -76,6 +76,7 @@ def build_rows(
             status=OrderState.QUEUED,
             target=target(order),
             timeout=order.timeout,
+            stop_grace=order.stop_grace,
             dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
             must_succeed=order.must_succeed,
             assume_role=order.assume_role,

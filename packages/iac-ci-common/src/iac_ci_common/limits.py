@@ -48,7 +48,7 @@ WORKER_LAMBDA_SECONDS: Final = 600
 """Time-out of the worker function."""
 
 WORKER_MARGIN_SECONDS: Final = 60
-"""Time that a worker needs around the commands: claim, fetch, unseal, ten seconds' grace, upload, report."""
+"""Time that a worker needs around the commands: claim, fetch, unseal, upload, report."""
 
 BUILD_MARGIN_SECONDS: Final = 600
 """Time that a build has around the commands. CodeBuild's clock includes provisioning and pulling the image, which takes
@@ -99,8 +99,26 @@ invocations"). The run's deadline may end the wait earlier."""
 CLOCK_DIFFERENCE_SECONDS: Final = 30
 """Largest difference between the clocks of two functions that the engine allows for; on AWS it is milliseconds."""
 
-KILL_GRACE_SECONDS: Final = 10
-"""Time between SIGTERM and SIGKILL."""
+DEFAULT_STOP_GRACE_SECONDS: Final = 300
+"""Most time between the wish to stop and SIGKILL where an order names no ``stop_grace``; on Lambda the function's end
+may shorten it."""
+
+MAX_STOP_GRACE_SECONDS: Final = 1800
+"""Longest ``stop_grace``."""
+
+LAMBDA_STOP_SECONDS: Final = 90
+"""How long before its function's end a worker begins to stop an order that names no ``stop_grace``."""
+
+LAMBDA_REPORT_SECONDS: Final = 30
+"""How long before its function's end a worker kills what still runs: it has to store the log and write the result."""
+
+SHORT_GRACE_SECONDS: Final = 10
+"""What is left of the grace after a second wish to stop, and the time that background processes other than Terraform
+have once the last command has ended."""
+
+DEFAULT_ORDER_SECONDS: Final = 450
+"""``timeout`` of an order of a repository's configuration that sets none: ``LAMBDA_STOP_SECONDS`` less than the longest
+that fits Lambda, so that the stop of such an order begins at its time-out."""
 
 MAX_LOG_UPLOAD_BYTES: Final = 513 * 1024 * 1024
 """Most bytes of a log that the broker signs a URL for: the worker stores 512 MiB and a line that says so."""

@@ -59,7 +59,9 @@ class Dispatcher:
                 dispatch=order.dispatch or "",
                 ticket=dispatch.ticket,
             )
-            return Started(self._workers.start_build(build, timeout_seconds=build_seconds(dispatch.timeout)))
+            return Started(
+                self._workers.start_build(build, timeout_seconds=build_seconds(dispatch.timeout, order.grace))
+            )
         self._workers.start_lambda(self._work(run, dispatch))
         return Started()
 
@@ -72,6 +74,7 @@ class Dispatcher:
             trace_id=run.trace_id,
             dispatch=order.dispatch or "",
             timeout=dispatch.timeout,
+            stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,
             urls=invocation_urls(self._objects, order, seconds=url_seconds(run, order, now)),
             package_sha256=order.package_sha256,

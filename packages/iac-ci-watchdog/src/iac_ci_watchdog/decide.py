@@ -99,8 +99,8 @@ def decide_order(order: OpenOrder, claim: Claim | None, ended_builds: AbstractSe
             return Decision(Action.REPORT_TIMED_OUT, "no worker began the order before its deadline")
         return Decision(Action.WAIT, "the order waits for a worker")
     if build_id is not None:
-        if overdue:
-            return Decision(Action.STOP_BUILD, "the order reached its deadline and its build runs")
+        if _grace_is_over(order, now):
+            return Decision(Action.STOP_BUILD, "the order reached its deadline, its grace is over, and its build runs")
         return Decision(Action.WAIT, "the build runs")
     if now > _latest_end(order, claim.claimed_at):
         return Decision(Action.REPORT_TIMED_OUT, "the worker reached the end of its longest possible life")
@@ -120,11 +120,18 @@ def build_of(order: OpenOrder, claim: Claim | None) -> str | None:
 
 
 def _is_overdue(order: OpenOrder, now: datetime) -> bool:
+    """Return whether no worker may begin the order any more."""
     return order.order_deadline is not None and now > order.order_deadline + _GRACE
 
 
+def _grace_is_over(order: OpenOrder, now: datetime) -> bool:
+    """Return whether the commands of a worker that began in time have had their whole grace."""
+    grace = timedelta(seconds=order.grace) + _GRACE
+    return order.order_deadline is not None and now > order.order_deadline + grace
+
+
 def _latest_end(order: OpenOrder, claimed_at: datetime) -> datetime:
-    return latest_end(order.target, order.timeout, claimed_at)
+    return latest_end(order.target, order.timeout, order.grace, claimed_at)
 
 
 def decide_run(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import secrets
 import time
 from dataclasses import dataclass
@@ -17,11 +19,12 @@ from iac_ci_common.models.trade import Refusal
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_plans import runs_a_plan
-from iac_ci_worker.decide import Verdict, log_tail, seconds_left, verdict
+from iac_ci_worker.decide import LONGEST_PAUSE_SECONDS, Verdict, allowance, last_start, log_tail, verdict
 from iac_ci_worker.masking import redactor_of
+from iac_ci_worker.open_operations import open_operations
 from iac_ci_worker.packages import Package, open_package
 from iac_ci_worker.rights import Rights
-from iac_ci_worker.runner import Commands, Stopped
+from iac_ci_worker.runner import Commands
 from iac_ci_worker.separation import separate_user
 from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.workspace import open_workspace
@@ -58,6 +61,18 @@ class WorkerPorts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One worker's attempt at an order."""
+
+    work: Work
+    rights: Rights
+    logger: Logger
+    stop: StopRequest
+    function_ends: datetime | None = None
+    """When Lambda ends this worker; None on a build."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Ran:
     """The outcome of the commands."""
 
@@ -77,16 +92,22 @@ class Worker:
         self._ports = ports
         self._settings = settings
 
-    def run(self, work: Work, *, call: str = "") -> OrderState | None:
+    def run(
+        self, work: Work, *, call: str = "", seconds_left: float | None = None, stop: StopRequest | None = None
+    ) -> OrderState | None:
         """Run an order and return its state; return None, without running it, if it is not this worker's to run.
 
+        ``seconds_left`` is what this worker's Lambda function has left, None on a build. ``stop`` is how this process
+        is asked to stop.
         Raises ``PortFailed`` if the claim could not be decided (then nothing was run) or the result could not be
         written; then the watchdog reports the order.
         """
         logger = self._logger(work)
-        return self._run_order(work, self._rights(work, call, logger), logger)
+        ends = None if seconds_left is None else self._ports.clock.now() + timedelta(seconds=seconds_left)
+        rights = self._rights(work, call, logger)
+        return self._run_order(_Attempt(work, rights, logger, stop or StopRequest(), function_ends=ends))
 
-    def run_build(self, order: BuildOrder, *, call: str = "") -> OrderState | None:
+    def run_build(self, order: BuildOrder, *, call: str = "", stop: StopRequest | None = None) -> OrderState | None:
         """Run the order of a build, which trades for its work first; return and raise as ``run`` does."""
         logger = self._logger(order)
         rights = self._rights(order, call, logger)
@@ -95,7 +116,7 @@ class Worker:
         except TradeRefused as refused:
             logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
             return None
-        return self._run_order(work, rights, logger)
+        return self._run_order(_Attempt(work, rights, logger, stop or StopRequest()))
 
     def _logger(self, order: Work | BuildOrder) -> Logger:
         return self._ports.logger.bind(run_id=order.run_id, order_num=order.order_num)
@@ -106,9 +127,9 @@ class Worker:
         execution = f"{order.dispatch}:{call.replace(':', '-')}:{secrets.token_hex(8)}"
         return Rights(ports.broker, ports.clock, logger, order, execution=execution, wait=ports.wait)
 
-    def _run_order(self, work: Work, rights: Rights, logger: Logger) -> OrderState | None:
-        ports = self._ports
-        logger = logger.bind(trace_id=work.trace_id)
+    def _run_order(self, attempt: _Attempt) -> OrderState | None:
+        ports, work, rights = self._ports, attempt.work, attempt.rights
+        logger = attempt.logger.bind(trace_id=work.trace_id)
         claim = Claim(
             run_id=work.run_id,
             order_num=work.order_num,
@@ -127,11 +148,9 @@ class Worker:
             started = ports.clock.now()
             redactor = Redactor([])
             try:
-                package = open_package(work, rights, workspace, ports.objects, ports.sealer)
+                package = self._package(attempt, workspace, started)
                 redactor = redactor_of(package.manifest, package.secrets)
-                ran = self._run(work, rights, workspace, package, redactor)
-            except Stopped:
-                ran = _Ran(Verdict(OrderState.CANCELLED, "the worker was stopped", failed=True))
+                ran = self._run(attempt, workspace, package, redactor)
             except IacCiError as error:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
             except Exception as error:  # noqa: BLE001 - every outcome must be reported
@@ -139,6 +158,25 @@ class Worker:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the worker failed: {type(error).__name__}", failed=True))
             self._report(work, rights, workspace, ran, redactor, started)
             return ran.verdict.status
+
+    def _package(self, attempt: _Attempt, workspace: Workspace, started: datetime) -> Package:
+        """Open the order's package; try again after a failure that may pass, as long as the order has time.
+
+        Nothing of the order has run yet, so that a repetition changes nothing outside the worker.
+        """
+        ports, work = self._ports, attempt.work
+        for number in itertools.count():
+            try:
+                return open_package(work, attempt.rights, workspace, ports.objects, ports.sealer)
+            except IacCiError as error:
+                pause = min(LONGEST_PAUSE_SECONDS, 2.0**number) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+                over = ports.clock.now() + timedelta(seconds=pause) >= last_start(work, started, attempt.function_ends)
+                if not error.retry_is_safe or over or attempt.stop.reason is not None:
+                    raise
+                attempt.logger.warning("the order could not be opened; trying again", error=error.message)
+                workspace.empty()
+                ports.wait(pause)
+        raise AssertionError
 
     def _claims(self, rights: Rights, claim: Claim) -> bool:
         """Create the claim and return whether this worker has it."""
@@ -150,19 +188,22 @@ class Worker:
             return rights.use(lambda urls: urls.claim_check, objects.read_claim) == claim
         return True
 
-    def _run(self, work: Work, rights: Rights, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
-        seconds = seconds_left(work, self._ports.clock.now())
-        if seconds <= 0:
+    def _run(self, attempt: _Attempt, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
+        work, stop = attempt.work, attempt.stop
+        time = allowance(work, self._ports.clock.now(), attempt.function_ends)
+        if time.seconds <= 0:
             return _Ran(Verdict(OrderState.TIMED_OUT, "the worker started too late; nothing was run", failed=True))
-        if rights.stop is not None:
-            return _Ran(Verdict(OrderState.CANCELLED, f"{rights.stop}; nothing was run", failed=True))
-        stop = StopRequest()
+        if attempt.rights.stop is not None:
+            stop.ask(attempt.rights.stop)
+        if stop.reason is not None:
+            return _Ran(Verdict(OrderState.CANCELLED, f"{stop.reason}; nothing was run", failed=True))
         environment = self._environment(work, workspace, package)
-        commands = Commands(package.manifest.cmds, package.folder, environment, seconds, stop)
+        commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
         workspace.hand_over()
-        with self._ports.heartbeat.during(partial(self._beat, work, rights, stop)):
+        with self._ports.heartbeat.during(partial(self._beat, work, attempt.rights, stop)):
             outcome = self._ports.runner.run(commands, workspace.log, redactor)
-        judged = verdict(outcome, seconds, stop.reason)
+        left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
+        judged = verdict(outcome, time.limit, stop.reason, left_open)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         plans = outcome.plans
         if plans is None:
@@ -192,7 +233,7 @@ class Worker:
             logger.warning("heartbeat without an answer", error=getattr(error, "message", type(error).__name__))
         else:
             if answer.stop is not None:
-                stop.ask(answer.stop)
+                (stop.hasten if answer.stop_soon else stop.ask)(answer.stop)
 
     def _environment(self, work: Work, workspace: Workspace, package: Package) -> dict[str, str]:
         """Return the commands' environment. It contains only the variables that are named here."""
@@ -228,7 +269,7 @@ class Worker:
             except IacCiError as error:
                 ports.logger.warning("log upload failed", run_id=work.run_id, error=redactor.text(error.message))
                 reason = f"{reason + '; ' if reason else ''}the whole log could not be stored"
-        tail, truncated = log_tail(_end_of(workspace.log, size), whole=size)
+        tail, truncated = log_tail(_end_of(workspace.log), whole=size)
         ended = ports.clock.now()
         result = Result(
             run_id=work.run_id,
@@ -269,7 +310,8 @@ def _masked_plan(plans: Reading, redactor: Redactor) -> PlanText | None:
         return None
 
 
-def _end_of(log: Path, size: int) -> bytes:
+def _end_of(log: Path) -> bytes:
+    size = log.stat().st_size if log.exists() else 0
     if not size:
         return b""
     with log.open("rb") as file:

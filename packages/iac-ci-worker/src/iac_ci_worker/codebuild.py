@@ -7,13 +7,9 @@ import base64
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.work import BUILD_VARIABLES, WORK_VARIABLE, BuildOrder, Work
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,15 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
         names = ", ".join(BUILD_VARIABLES)
         sys.stderr.write(f"iac-ci-worker: the build's order is missing or not valid; set {names}\n")
         return 2
+    from iac_ci_worker.stop_request import StopRequest
     from iac_ci_worker.wiring import worker
 
-    signal.signal(signal.SIGTERM, _stop)
+    stop = StopRequest()
+    # Nothing promises a signal at the end of a build; where one comes, the first begins the stop, another hastens it.
+    signal.signal(signal.SIGTERM, lambda *_: stop.hasten("the worker was stopped"))
     call = os.environ.get("CODEBUILD_BUILD_ID", "")
     try:
         if isinstance(order, Work):
-            worker().run(order, call=call)
+            worker().run(order, call=call, stop=stop)
         else:
-            worker().run_build(order, call=call)
+            worker().run_build(order, call=call, stop=stop)
     except IacCiError as error:
         sys.stderr.write(f"iac-ci-worker: {error}\n")
         return 1
@@ -54,16 +53,6 @@ def _order() -> Work | BuildOrder:
     if work:
         return Work.from_stored(base64.b64decode(work, validate=True))
     return BuildOrder.from_variables(variables)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Raise ``Stopped``, which ends the commands and reports the order as cancelled."""
-    from iac_ci_worker.runner import Stopped
-
-    del number, frame
-    # Further signals are ignored, so that they do not interrupt the orderly end.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stopped
 
 
 if __name__ == "__main__":

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.limits import LOG_TAIL_BYTES
+from iac_ci_common.limits import (
+    DEFAULT_STOP_GRACE_SECONDS,
+    LAMBDA_REPORT_SECONDS,
+    LAMBDA_STOP_SECONDS,
+    LOG_TAIL_BYTES,
+)
 from iac_ci_common.states import OrderState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iac_ci_common.models.work import Work
     from iac_ci_plans import Reading
+
+LONGEST_PAUSE_SECONDS: Final = 30.0
+"""Longest pause between two tries to open an order."""
+
+MAX_NAMED_OPERATIONS: Final = 5
+"""Most operations of Terraform that a reason names."""
 
 
 class Ending(StrEnum):
@@ -25,10 +38,25 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """The time that the commands have: ``seconds`` until they are asked to stop, for the reason ``limit``.
+
+    Then they have ``grace`` seconds; in all never more than ``last`` seconds, None if there is no such limit.
+    """
+
+    seconds: float
+    limit: str
+    grace: float
+    last: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of the commands. ``command`` is the index (from 0) of the last one that was started.
 
-    ``plans`` is what was read of plans in what the commands printed, before anything was masked.
+    ``stopped_after`` are the seconds from the first command to the wish to stop, ``graced`` those from there to the end
+    of the last process; ``killed`` is true if not all processes ended by themselves. ``plans`` is what was read of plans
+    in what the commands printed, before anything was masked.
     """
 
     ending: Ending
@@ -36,6 +64,9 @@ class Outcome:
     command: int
     commands: int
     plans: Reading | None = None
+    stopped_after: float = 0.0
+    graced: float = 0.0
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +78,84 @@ class Verdict:
     failed: bool
 
 
-def seconds_left(work: Work, now: datetime) -> float:
-    """Return how many seconds the commands may take: the order's time-out, limited by its deadline."""
-    return min(float(work.timeout), (work.not_after - now).total_seconds())
+def allowance(work: Work, now: datetime, function_ends: datetime | None) -> Allowance:
+    """Return the time that the commands have from ``now`` on.
+
+    ``function_ends`` is when Lambda ends the worker, None on a build: a build is started with the time for the grace.
+    An order that names no ``stop_grace`` is asked to stop ``LAMBDA_STOP_SECONDS`` before the function's end, so that
+    there is a grace however late it began; it may take what the function has left, up to the grace of a build.
+    """
+    deadline = (work.not_after - now).total_seconds()
+    seconds, limit = float(work.timeout), f"its timeout of {work.timeout} seconds"
+    if deadline < seconds:
+        seconds, limit = deadline, "the run's job_timeout"
+    grace = float(work.stop_grace or DEFAULT_STOP_GRACE_SECONDS)
+    if function_ends is None:
+        return Allowance(seconds, limit, grace)
+    left = (function_ends - now).total_seconds()
+    last = left - LAMBDA_REPORT_SECONDS
+    latest = last - work.stop_grace if work.stop_grace is not None else left - LAMBDA_STOP_SECONDS
+    if latest < seconds:
+        before = f"{left - latest:.0f} seconds before the end of its Lambda function"
+        seconds, limit = latest, f"the stop that begins {before}"
+    return Allowance(seconds, limit, grace, last)
 
 
-def verdict(outcome: Outcome, allowed: float, stop_reason: str | None = None) -> Verdict:
+def last_start(work: Work, started: datetime, function_ends: datetime | None) -> datetime:
+    """Return when a worker that began at ``started`` stops trying to open its order: when half of its time is over.
+
+    On Lambda the order's time is what the function leaves for its commands; the other half is for the commands.
+    """
+    ends = [work.not_after, started + timedelta(seconds=work.timeout)]
+    if function_ends is not None:
+        ends.append(function_ends - timedelta(seconds=LAMBDA_STOP_SECONDS))
+    return started + (min(ends) - started) / 2
+
+
+def verdict(
+    outcome: Outcome, limit: str, stop_reason: str | None = None, open_operations: Sequence[str] = ()
+) -> Verdict:
     """Return the verdict about the end of the commands.
 
-    ``allowed`` are the seconds that they had; ``stop_reason`` is why they were asked to stop, None if they were not.
+    ``limit`` is what limited their time; ``stop_reason`` is why they were asked to stop, None if they were not;
+    ``open_operations`` are what Terraform had begun and not ended when it was stopped. An exit code of 0 of a command
+    that was stopped is no success: an interrupted plan may end with 0 too.
     """
     which = f"command {outcome.command + 1} of {outcome.commands}"
-    if outcome.ending is Ending.TIMED_OUT:
-        return Verdict(OrderState.TIMED_OUT, f"{which} was stopped after {allowed:.0f} seconds", failed=True)
-    if outcome.ending is Ending.STOPPED:
-        why = stop_reason or "the worker was stopped"
-        return Verdict(OrderState.CANCELLED, f"{which} was stopped, because {why}", failed=True)
+    if outcome.ending is not Ending.EXITED:
+        timed_out = outcome.ending is Ending.TIMED_OUT
+        why = f"at {limit}" if timed_out else f"because {stop_reason or 'the worker was stopped'}"
+        parts = (
+            f"{which} was stopped after {outcome.stopped_after:.0f} seconds, {why}",
+            _end(outcome),
+            _lost(open_operations),
+        )
+        status = OrderState.TIMED_OUT if timed_out else OrderState.CANCELLED
+        return Verdict(status, "; ".join(part for part in parts if part), failed=True)
     if outcome.exit_code == 0:
         return Verdict(OrderState.SUCCEEDED, None, failed=False)
     if outcome.exit_code is not None and outcome.exit_code < 0:
         return Verdict(OrderState.FAILED, f"{which} was killed by signal {-outcome.exit_code}", failed=True)
     return Verdict(OrderState.FAILED, f"{which} ended with exit code {outcome.exit_code}", failed=True)
+
+
+def _end(outcome: Outcome) -> str:
+    """Return how the commands ended after the wish to stop."""
+    if outcome.killed:
+        return f"it did not end within {outcome.graced:.0f} seconds and was killed"
+    code = f" with exit code {outcome.exit_code}" if outcome.exit_code is not None and outcome.exit_code >= 0 else ""
+    return f"it ended by itself{code} {outcome.graced:.0f} seconds later"
+
+
+def _lost(open_operations: Sequence[str]) -> str:
+    if not open_operations:
+        return ""
+    named = ", ".join(open_operations[:MAX_NAMED_OPERATIONS])
+    further = len(open_operations) - MAX_NAMED_OPERATIONS
+    return (
+        f"Terraform had begun and not ended: {named}{f' and {further} more' if further > 0 else ''}. The provider may"
+        " have dropped these calls, so that a resource may exist that no state knows"
+    )
 
 
 def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:

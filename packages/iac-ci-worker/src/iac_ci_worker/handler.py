@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iac_ci_common.limits import WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.work import Work
 
 
@@ -19,5 +20,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, str | None]:
     work = Work.from_stored(event)
     runs = worker()
     clean()
-    status = runs.run(work, call=str(getattr(context, "aws_request_id", "")))
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    status = runs.run(
+        work,
+        call=str(getattr(context, "aws_request_id", "")),
+        seconds_left=remaining() / 1000 if remaining is not None else WORKER_LAMBDA_SECONDS,
+    )
     return {"run_id": work.run_id, "order_num": work.order_num, "status": status.value if status else None}

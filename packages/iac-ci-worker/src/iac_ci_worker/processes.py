@@ -7,7 +7,10 @@ import ctypes
 import os
 import signal
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -25,8 +28,14 @@ def shield() -> None:
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None, use_errno=True)
         library.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    adopt_orphans()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphan below this process (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def processes() -> dict[int, int]:
@@ -66,10 +75,11 @@ def descendants(root: int | None = None) -> list[int]:
     return found
 
 
-def end_group(group: int, kind: signal.Signals) -> None:
-    """Send a signal to a process group; a group that does not exist any more is not an error."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, kind)
+def kill_sessions(sessions: Iterable[int]) -> None:
+    """Kill the process group of each session; one that does not exist any more is not an error."""
+    for session in sessions:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(session, signal.SIGKILL)
 
 
 def end_descendants() -> None:

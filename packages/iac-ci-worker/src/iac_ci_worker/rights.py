@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from iac_ci_common.errors import IacCiError, PortFailed, TradeRefused, UrlExpired
-from iac_ci_common.limits import STOP_GRACE_SECONDS
+from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, STOP_GRACE_SECONDS
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.models.work import Work
 from iac_ci_common.tickets import digest, new_ticket
@@ -53,7 +53,9 @@ class Rights:
         self._ticket = order.ticket
         self._next: str | None = None
         self._urls = order.urls if isinstance(order, Work) else None
-        self._until = _last_report(order.not_after) if isinstance(order, Work) else self._longest_start()
+        self._until = (
+            _last_report(order.not_after, order.stop_grace) if isinstance(order, Work) else self._longest_start()
+        )
         self._trading = threading.Lock()
         self.stop: str | None = None
         """Why the broker wishes that the commands stop, as it said last."""
@@ -74,6 +76,7 @@ class Rights:
             trace_id=answer.trace_id,
             dispatch=self._order.dispatch,
             timeout=answer.timeout,
+            stop_grace=answer.stop_grace,
             not_after=answer.not_after,
             urls=answer.urls,
             package_sha256=answer.package_sha256,
@@ -158,7 +161,7 @@ class Rights:
                 raise TradeRefused(answer.reason or f"the broker refused: {answer.refusal}", refusal=answer.refusal)
             self._ticket, self._next = self._next, None
             self._urls = answer.urls or self._urls
-            self._until = _last_report(answer.not_after) if answer.not_after is not None else self._until
+            self._until = self._last_report(answer)
             self.stop = answer.stop
             return answer
 
@@ -184,12 +187,15 @@ class Rights:
         """Return whether the worker may still report after a pause."""
         return self._clock.now() + timedelta(seconds=seconds) <= self._until
 
+    def _last_report(self, answer: TradeAnswer) -> datetime:
+        return self._until if answer.not_after is None else _last_report(answer.not_after, answer.stop_grace)
+
     def _longest_start(self) -> datetime:
         return self._clock.now() + timedelta(seconds=_FIRST_TRADE_SECONDS)
 
 
-def _last_report(not_after: datetime) -> datetime:
-    return not_after + timedelta(seconds=STOP_GRACE_SECONDS)
+def _last_report(not_after: datetime, stop_grace: int | None) -> datetime:
+    return not_after + timedelta(seconds=(stop_grace or DEFAULT_STOP_GRACE_SECONDS) + STOP_GRACE_SECONDS)
 
 
 def _pause(attempt: int) -> float:

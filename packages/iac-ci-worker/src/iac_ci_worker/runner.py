@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import shutil
-import signal
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_common.limits import KILL_GRACE_SECONDS
-from iac_ci_worker.decide import Ending, Outcome
+from iac_ci_common.limits import SHORT_GRACE_SECONDS
+from iac_ci_worker.decide import Allowance, Ending, Outcome
+from iac_ci_worker.graceful_stop import stop_gracefully, terraform_is_left
 from iac_ci_worker.log_writer import LogWriter
-from iac_ci_worker.processes import end_descendants, end_group
+from iac_ci_worker.processes import end_descendants, kill_sessions
 from iac_ci_worker.separation import process_arguments
 from iac_ci_worker.stop_request import StopRequest
 
@@ -27,24 +28,20 @@ if TYPE_CHECKING:
     from iac_ci_common.redaction import Redactor
 
 _MAX_SHOWN_COMMAND_BYTES: Final = 32 * 1024
-_DRAIN_SECONDS: Final = 20.0
+_DRAIN_SECONDS: Final = 10.0
 """How long output may take to be written once no process is left; longer where the order has more time."""
 _STOP_SECONDS: Final = 1.0
 """Longest time between a wish to stop and the signal to the commands."""
 
 
-class Stopped(BaseException):
-    """The worker was stopped. It is not an ``Exception``, so that no handler treats it as a failure."""
-
-
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The commands, their folder and environment, and the most seconds that they may take."""
+    """The commands, their folder and environment, and the time that they have."""
 
     cmds: Sequence[str]
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
-    seconds: float
+    time: Allowance
     stop: StopRequest = field(default_factory=StopRequest)
 
 
@@ -57,11 +54,10 @@ class Runner(Protocol):
 
 
 class BashRunner:
-    """Runs each command with ``bash -euo pipefail -c`` in a process group of its own."""
+    """Runs each command with ``bash -euo pipefail -c`` in a session of its own."""
 
-    def __init__(self, *, grace_seconds: float = KILL_GRACE_SECONDS, user: int | None = None) -> None:
-        """Wait ``grace_seconds`` between SIGTERM and SIGKILL. Run the commands as ``user``, by default as this one."""
-        self._grace = grace_seconds
+    def __init__(self, *, user: int | None = None) -> None:
+        """Run the commands as ``user``, by default as this process's user."""
         self._as_user = process_arguments(user)
         self._bash = shutil.which("bash", path=os.defpath) or "/bin/bash"
 
@@ -70,16 +66,17 @@ class BashRunner:
         reading, writing = os.pipe()
         writer = LogWriter(reading, log, redactor)
         writer.start()
-        until = time.monotonic() + commands.seconds
+        attempt = _Attempt(commands, time.monotonic())
         try:
-            outcome = self._run_all(commands, writing, until)
+            outcome = self._run_all(commands, writing, attempt)
+            outcome = attempt.end(outcome)
         finally:
             end_descendants()
             os.close(writing)
-            plans = writer.finish(max(_DRAIN_SECONDS, until - time.monotonic()))
+            plans = writer.finish(attempt.drain_seconds())
         return replace(outcome, plans=plans)
 
-    def _run_all(self, commands: Commands, output: int, until: float) -> Outcome:
+    def _run_all(self, commands: Commands, output: int, attempt: _Attempt) -> Outcome:
         code = 0
         number = 0
         for number, command in enumerate(commands.cmds):
@@ -90,14 +87,11 @@ class BashRunner:
                 raise PortFailed(
                     f"command {number + 1} of {len(commands.cmds)} could not be started: {_why(error, commands)}"
                 ) from error
-            try:
-                code = _wait(process, until, commands.stop)
-            except subprocess.TimeoutExpired:
-                self._end(process)
-                return Outcome(Ending.TIMED_OUT, process.returncode, number, len(commands.cmds))
-            except Stopped:
-                self._end(process)
-                return Outcome(Ending.STOPPED, process.returncode, number, len(commands.cmds))
+            attempt.sessions.add(process.pid)
+            ending = attempt.wait(process)
+            if ending is not Ending.EXITED:
+                return attempt.stop(process, ending, number)
+            code = process.returncode
             if code != 0:
                 break
         return Outcome(Ending.EXITED, code, number, len(commands.cmds))
@@ -114,13 +108,69 @@ class BashRunner:
             **self._as_user,
         )
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Stop the process group with SIGTERM and, after the grace, with SIGKILL."""
-        end_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired, Stopped):
-            process.wait(self._grace)
-        end_group(process.pid, signal.SIGKILL)
+
+class _Attempt:
+    """The time of one run of commands; times are of ``time.monotonic``."""
+
+    def __init__(self, commands: Commands, began: float) -> None:
+        self._commands = commands
+        self._began = began
+        self._until = began + commands.time.seconds
+        self._last = began + commands.time.last if commands.time.last is not None else math.inf
+        self._stopped = False
+        self.sessions: set[int] = set()
+
+    def wait(self, process: subprocess.Popen[bytes]) -> Ending:
+        """Wait for a command; return soon after its end, its time-out, or a wish to stop."""
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, min(_STOP_SECONDS, self._until - time.monotonic())))
+                return Ending.EXITED
+            if self._commands.stop.reason is not None:
+                return Ending.STOPPED
+            if time.monotonic() >= self._until:
+                return Ending.TIMED_OUT
+
+    def stop(self, process: subprocess.Popen[bytes], ending: Ending, number: int) -> Outcome:
+        """Ask the commands to end, wait for all of their processes, and kill what is left."""
+        self._stopped = self._commands.stop.stopping = True
+        asked = time.monotonic()
+        ended = self._stop(asked, self._commands.time.grace)
+        kill_sessions(self.sessions)
         process.wait()
+        return Outcome(
+            ending,
+            process.returncode,
+            number,
+            len(self._commands.cmds),
+            stopped_after=asked - self._began,
+            graced=time.monotonic() - asked,
+            killed=not ended,
+        )
+
+    def end(self, outcome: Outcome) -> Outcome:
+        """Stop what the last command left in the background: a Terraform there has the whole grace."""
+        left = None if self._stopped else terraform_is_left(self.sessions)
+        if left is not None:
+            self._stop(time.monotonic(), self._commands.time.grace if left else SHORT_GRACE_SECONDS)
+        return outcome
+
+    def drain_seconds(self) -> float:
+        """Return how long the output may take to be written once no process is left."""
+        return _DRAIN_SECONDS if self._stopped else max(_DRAIN_SECONDS, self._until - time.monotonic())
+
+    def _stop(self, asked: float, grace: float) -> bool:
+        until = min(asked + grace, self._last)
+        hastened = False
+
+        def latest() -> float:
+            nonlocal until, hastened
+            if self._commands.stop.hastened and not hastened:
+                hastened = True
+                until = min(until, time.monotonic() + SHORT_GRACE_SECONDS)
+            return until
+
+        return stop_gracefully(self.sessions, latest)
 
 
 def _why(error: OSError, commands: Commands) -> str:
@@ -134,15 +184,3 @@ def _why(error: OSError, commands: Commands) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError) and not commands.folder.is_dir():
         return "its folder does not exist any more; an earlier command removed it"
     return os.strerror(error.errno or 0)
-
-
-def _wait(process: subprocess.Popen[bytes], until: float, stop: StopRequest) -> int:
-    """Return the exit code of a command; raise ``TimeoutExpired``, or ``Stopped`` soon after a wish to stop."""
-    while True:
-        try:
-            return process.wait(max(0.0, min(_STOP_SECONDS, until - time.monotonic())))
-        except subprocess.TimeoutExpired:
-            if stop.reason is not None:
-                raise Stopped from None
-            if time.monotonic() >= until:
-                raise

@@ -57,6 +57,15 @@ class Workspace:
             return self.engine / "order.log"
         return Path(f"/proc/self/fd/{self.log_descriptor}")
 
+    def empty(self) -> None:
+        """Remove what an attempt to open the order has unpacked."""
+        for folder in (self.code, self.engine):
+            for entry in folder.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry != self.log:
+                    entry.unlink()
+
     def hand_over(self) -> None:
         """Remove the archives, and give the commands' folders to their user. Call it before the commands start."""
         for entry in self.engine.iterdir():

@@ -173,6 +173,15 @@ def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
     }[chosen]
     if order.timeout > longest:
         yield ("timeout",), f"is more than the {longest} seconds that {chosen.value} allows"
+    elif (
+        chosen is ExecutionTarget.LAMBDA and order.stop_grace is not None and order.timeout + order.stop_grace > longest
+    ):
+        left = longest - order.timeout
+        room = f"; timeout leaves {left} seconds" if left else ", all of which timeout takes"
+        yield (
+            ("stop_grace",),
+            f"is more than lambda allows: timeout and stop_grace together have {longest} seconds there{room}",
+        )
     if order.git_folder is not None:
         folder = PurePosixPath(order.git_folder)
         if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:

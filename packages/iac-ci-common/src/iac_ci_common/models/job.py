@@ -34,7 +34,7 @@ RoleArn = Annotated[
 
 
 class ExecutionTarget(StrEnum):
-    """Where an order runs; ``auto`` is Lambda if the time-out fits there, else CodeBuild."""
+    """Where an order runs; ``auto`` is Lambda if the time-out and a named ``stop_grace`` fit there, else CodeBuild."""
 
     AUTO = "auto"
     LAMBDA = "lambda"
@@ -89,6 +89,10 @@ class Order(Payload):
         description="Shell commands, run in sequence; the first that fails ends the order.",
     )
     timeout: StrictInt = Field(gt=0, description="Seconds that all commands together may take.")
+    stop_grace: Annotated[StrictInt, Field(gt=0, le=limits.MAX_STOP_GRACE_SECONDS)] | None = Field(
+        None,
+        description="Seconds after `timeout`, or a request to stop, in which the commands may end by themselves.",
+    )
     execution_target: ExecutionTarget = Field(ExecutionTarget.AUTO, description="Where to run.")
     use_lambda: StrictBool | None = Field(None, description="Older name: true is `lambda`, false is `codebuild`.")
     git_repo: Text | None = Field(

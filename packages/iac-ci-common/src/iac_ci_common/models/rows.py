@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.limits import STOP_GRACE_SECONDS
+from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, STOP_GRACE_SECONDS
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
@@ -87,6 +87,7 @@ class OrderRow(StoredShape):
     status: OrderState
     target: ExecutionTarget
     timeout: int
+    stop_grace: int | None = Field(None, description="The order's own `stop_grace`, in seconds.")
     dependencies: tuple[OrderNum, ...] = ()
     must_succeed: bool = True
     code_sha256: str | None = Field(None, description="Digest of the code archive, None if the order has no code.")
@@ -124,6 +125,11 @@ class OrderRow(StoredShape):
         known = dict(entry.split(":", 1) for entry in self.tickets if ":" in entry)
         return known.get(dispatch)
 
+    @property
+    def grace(self) -> int:
+        """Return the most seconds that the commands have to end by themselves once they are asked to stop."""
+        return self.stop_grace or DEFAULT_STOP_GRACE_SECONDS
+
     def last_report(self, run: RunRow) -> datetime:
         """Return the time until which a worker of this order may report."""
-        return (self.order_deadline or run.deadline) + timedelta(seconds=STOP_GRACE_SECONDS)
+        return (self.order_deadline or run.deadline) + timedelta(seconds=self.grace + STOP_GRACE_SECONDS)

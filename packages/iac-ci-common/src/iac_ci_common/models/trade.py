@@ -78,12 +78,16 @@ class TradeAnswer(StoredShape):
     reason: str | None = Field(None, description="Why the trade was refused, in plain words.")
     trace_id: TraceId | None = None
     timeout: int | None = Field(None, gt=0, description="Seconds that the commands may take.")
-    not_after: Moment | None = Field(None, description="Time after which the commands must have ended.")
+    stop_grace: int | None = Field(None, gt=0, description="The order's own `stop_grace`, in seconds.")
+    not_after: Moment | None = Field(
+        None, description="Time at which the commands are asked to stop at the latest; the grace begins then."
+    )
     urls: WorkUrls | None = None
     package_sha256: Sha256 | None = Field(None, description="Digest that the package must have.")
     code_sha256: Sha256 | None = Field(None, description="Digest that the code must have.")
     begun: BegunOrder | None = Field(None, description="What an order begins with, if the trade asked for it.")
     stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
+    stop_soon: bool = Field(False, description="True if the wish to stop was repeated: the worker waits less.")
 
 
 class TicketChain(StoredShape):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.limits import ORCHESTRATOR_SECONDS
+from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, ORCHESTRATOR_SECONDS
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.states import OPEN, OrderState
@@ -28,9 +28,15 @@ class OpenOrder(StoredShape):
     status: OrderState
     target: ExecutionTarget
     timeout: int
+    stop_grace: int | None = None
     dispatched_at: Moment | None = None
     order_deadline: Moment | None = None
     build_id: str | None = None
+
+    @property
+    def grace(self) -> int:
+        """Return the most seconds that the commands have to end by themselves once they are asked to stop."""
+        return self.stop_grace or DEFAULT_STOP_GRACE_SECONDS
 
 
 class KnownRows(StoredShape):
@@ -57,6 +63,7 @@ class KnownRows(StoredShape):
                     status=order.status,
                     target=order.target,
                     timeout=order.timeout,
+                    stop_grace=order.stop_grace,
                     dispatched_at=order.dispatched_at,
                     order_deadline=order.order_deadline,
                     build_id=order.build_id,

@@ -37,6 +37,7 @@ class Work(StoredShape):
     trace_id: TraceId
     dispatch: str = Field(description="Identifier of this dispatch of the order; a worker's claim repeats it.")
     timeout: int = Field(gt=0, description="Seconds that the commands may take, limited by the run's deadline.")
+    stop_grace: int | None = Field(None, gt=0, description="The order's own `stop_grace`, in seconds.")
     not_after: Moment = Field(description="Time after which a worker must not start the commands.")
     urls: WorkUrls
     package_sha256: Sha256 | None = Field(

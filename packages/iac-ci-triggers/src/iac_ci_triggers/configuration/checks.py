@@ -12,10 +12,11 @@ from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
+from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, UNKNOWN_ORDER, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 from iac_ci_triggers.configuration.expansion import Copy, copies, order_fields
-from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS, ConfiguredOrder
+from iac_ci_triggers.configuration.models import ConfiguredOrder
 from iac_ci_triggers.configuration.templates import (
     MATRIX,
     VARIABLES,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from iac_ci_common import limits
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.globs import Paths, escape
+from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
 from iac_ci_common.models.job import Order
-from iac_ci_triggers.configuration.models import DEFAULT_ORDER_SECONDS
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute, variable
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def order_fields(
         "order_name": copy.name,
         "cmds": template.cmds,
         "timeout": _first(template.timeout, defaults.timeout, DEFAULT_ORDER_SECONDS),
+        "stop_grace": _first(template.stop_grace, defaults.stop_grace),
         "execution_target": _first(template.execution_target, defaults.execution_target),
         "git_folder": None if template.folder is None else put(template.folder),
         "env_vars": {

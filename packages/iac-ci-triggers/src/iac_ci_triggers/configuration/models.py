@@ -40,9 +40,6 @@ CONFIGURATION_STATUS: Final = "configuration"
 VERSION: Final = 1
 """The supported version of the configuration."""
 
-DEFAULT_ORDER_SECONDS: Final = limits.MAX_LAMBDA_ORDER_SECONDS
-"""An order's ``timeout``, in seconds, if neither it nor ``defaults`` sets one: the longest that Lambda allows."""
-
 ENGINE_PREFIX: Final = "IACCI_"
 """Prefix of the variables that the engine sets in every order; a configuration cannot set them."""
 
@@ -186,7 +183,10 @@ class Settings(Payload):
     """Fields that an order can set itself or take from ``defaults``."""
 
     timeout: Annotated[StrictInt, Field(gt=0, le=limits.MAX_CODEBUILD_ORDER_SECONDS)] | None = Field(
-        None, description=f"Seconds that all commands together may take; {DEFAULT_ORDER_SECONDS} by default."
+        None, description=f"Seconds that all commands together may take; {limits.DEFAULT_ORDER_SECONDS} by default."
+    )
+    stop_grace: Annotated[StrictInt, Field(gt=0, le=limits.MAX_STOP_GRACE_SECONDS)] | None = Field(
+        None, description="Seconds after `timeout` in which the commands may end by themselves, as in a job."
     )
     execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` by default.")
     env_vars: dict[VariableName, Value] = Field(

@@ -1,0 +1,331 @@
+"""Commands are stopped with grace, in whatever form a shell runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_worker.decide import Ending, Outcome, allowance, verdict
+from iac_ci_worker.open_operations import open_operations
+from iac_ci_worker.process_table import Process
+from iac_ci_worker.processes import adopt_orphans, descendants
+from iac_ci_worker.stop_request import StopRequest
+from iac_ci_worker.stop_signals import LATE_SECONDS, Asked, signals
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_worker import World
+
+TOOL = f"{sys.executable} -I -S {Path(__file__).with_name('slow_tool.py')}"
+
+FORMS = {
+    "alone": "./tool",
+    "after another command": "cd . && ./tool",
+    "into a pipe": "./tool | tee out.log",
+    "into a pipe with its errors": './tool 2>&1 | while read -r line; do echo "$line"; done',
+    "into a process": "./tool > >(tee out.log)",
+    "before another command": "./tool; echo done",
+    "whatever it returns": "./tool || true",
+    "in a script": "printf '#!/bin/sh\\n./tool\\necho goes on\\n' > script.sh; chmod +x script.sh; ./script.sh",
+    "in a subshell": "(./tool)",
+    "in a condition": "if ./tool; then echo yes; else echo no; fi",
+    "in a substitution": 'found="$(./tool)"',
+    "in a shell of its own": "sh -c './tool; true'",
+    "in the background": "./tool & wait",
+    "in the background, forgotten": "./tool & sleep 300",
+    "in a session of its own": "setsid --wait ./tool",
+    "answered by a pipe": "echo yes | ./tool",
+    "answered for ever": "yes | ./tool > out.log",
+    "under timeout": "timeout 300 ./tool",
+    "under xargs": "echo 1 | xargs ./tool",
+    "under Python": f"{sys.executable} -c 'import subprocess; subprocess.run([\"./tool\"], check=True)'",
+    "with a handler for the exit": "trap 'echo cleaned' EXIT; ./tool",
+    "with a handler that passes the signal on": "trap 'kill $tool; wait $tool' TERM INT; ./tool & tool=$!; wait $tool",
+    "that ignores a closed terminal": "nohup ./tool",
+}
+CAUSES = {"time-out": OrderState.TIMED_OUT, "cancel": OrderState.CANCELLED, "worker": OrderState.CANCELLED}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def orphans():
+    adopt_orphans()
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    return tmp_path
+
+
+def when(lock, act):
+    """Call ``act`` in a thread once the tool has its lock."""
+
+    def look():
+        while not lock.exists():
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+class BeatsWhenAsked:
+    """Beats once it is told to, from another thread."""
+
+    def during(self, beat):
+        self.beat = beat
+        return contextlib.nullcontext()
+
+
+def stopped(form, cause, folder, *, grace=120):
+    """Run the tool in a form, stop it, and return the result; the lock is ``folder/lock``."""
+    lock, stop = folder / "lock", StopRequest()
+    prepare = f"printf '#!/bin/sh\\nexec {TOOL}\\n' > tool; chmod +x tool"
+    world = World([prepare, form], env={"LOCK": str(lock)}, timeout=250, grace=grace)
+    world.heartbeat = heartbeat = BeatsWhenAsked()
+    object.__setattr__(world.worker._ports, "heartbeat", heartbeat)
+    work = world.work()
+    if cause == "time-out":
+        work = work.model_copy(update={"timeout": 3})
+    elif cause == "cancel":
+
+        def cancel():
+            world.runs.request_stop(RUN_ID, "wrong branch")
+            heartbeat.beat()
+
+        when(lock, cancel)
+    else:
+        when(lock, lambda: stop.hasten("the worker was stopped"))
+    world.worker.run(work, stop=stop)
+    return world.result, lock
+
+
+IN_EACH_RUN = {"alone", "into a pipe", "in a script", "in the background", "under timeout"}
+"""The forms that every run of the suite plays; ``.ci/full`` plays all of them."""
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=() if form in IN_EACH_RUN else pytest.mark.full) for form in FORMS]
+)
+def test_a_tool_releases_its_lock(form, cause, temporary):
+    result, lock = stopped(FORMS[form], cause, temporary)
+    assert not lock.exists(), result.log_tail[-2000:]
+    assert result.status is CAUSES[cause], result.reason
+    assert "it ended by itself" in result.reason
+    assert descendants() == []
+
+
+def test_a_second_wish_shortens_the_wait_and_sends_no_second_signal(temporary):
+    lock, stop = temporary / "lock", StopRequest()
+    program = (
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('asked', flush=True))\n"
+        f"pathlib.Path({str(lock)!r}).touch()\n"
+        "while True: time.sleep(1)"
+    )
+    world = World([f'{sys.executable} -c "$PROGRAM"'], env={"PROGRAM": program}, grace=1800)
+    work = world.work()
+
+    def twice():
+        stop.hasten("the worker was stopped")
+        while not stop.stopping:
+            time.sleep(0.01)
+        stop.hasten("the worker was stopped again")
+
+    when(lock, twice)
+    began = time.monotonic()
+    world.worker.run(work, stop=stop)
+    assert world.result.log_tail.count("asked") == 1
+    assert re.search("it did not end within 1[0-9] seconds and was killed", world.result.reason), world.result.reason
+    assert time.monotonic() - began < 900
+
+
+def test_what_the_last_command_left_behind_is_asked_too(temporary):
+    lock = temporary / "lock"
+    world = World([f"{TOOL} & while [ ! -e $LOCK ]; do sleep 0.1; done"], env={"LOCK": str(lock)}, grace=120)
+    assert world.run().status is OrderState.SUCCEEDED
+    assert not lock.exists()
+
+
+def process(pid, parent=1, name="tool", **fields):
+    plain = {"program": name, "script": "", "caught": 0, "ignored": 0, "reads": None, "writes": frozenset()}
+    return Process(pid=pid, parent=parent, started=pid, name=name, **(plain | fields))
+
+
+INT, TERM = (1 << number - 1 for number in (signal.SIGINT, signal.SIGTERM))
+EXIT_TRAP = 0x43817EF9
+"""What bash catches with a handler for its exit."""
+
+PIPE = (9, 1)
+SIGNALS = {
+    "a program": ([process(2)], {2: "SIGINT"}, {}),
+    "a program that handles SIGTERM alone": ([process(2, caught=TERM)], {2: "SIGTERM"}, {}),
+    "a program that handles both": ([process(2, caught=INT | TERM)], {2: "SIGINT"}, {}),
+    "a program in the background": ([process(2, ignored=INT)], {2: "SIGTERM"}, {}),
+    "a program that ignores both": ([process(2, ignored=INT | TERM)], {}, {}),
+    "a shell": ([process(2, name="bash", caught=INT), process(3, 2)], {2: "SIGINT", 3: "SIGINT"}, {}),
+    "a shell with a handler": ([process(2, name="bash", caught=TERM), process(3, 2)], {2: "SIGTERM"}, {3: "SIGINT"}),
+    "a shell with a handler for its exit": (
+        [process(2, name="bash", caught=EXIT_TRAP), process(3, 2)],
+        {2: "SIGINT", 3: "SIGINT"},
+        {},
+    ),
+    "a script": ([process(2, name="deploy.sh", program="bash"), process(3, 2)], {2: "SIGINT", 3: "SIGINT"}, {}),
+    "a wrapper": ([process(2, name="timeout"), process(3, 2)], {3: "SIGINT"}, {2: "SIGINT"}),
+    "the reader of a pipe": (
+        [process(2, writes=frozenset({PIPE})), process(3, name="tee", reads=PIPE)],
+        {2: "SIGINT"},
+        {},
+    ),
+    "a program that was answered by a pipe": ([process(2, reads=PIPE)], {2: "SIGINT"}, {}),
+    "Terraform and its plugin": (
+        [process(2, name="terraform"), process(3, 2, name="terraform-provi")],
+        {2: "SIGINT"},
+        {},
+    ),
+    "Terraform of another name": ([process(2, name="tf1.5"), process(3, 2, name="terraform-provi")], {2: "SIGINT"}, {}),
+    "Terraform as a script": ([process(2, name="python3", program="python3", script="terraform")], {2: "SIGINT"}, {}),
+    "Terraform in the background": ([process(2, name="tofu", ignored=INT)], {2: "SIGTERM"}, {}),
+    "Terraform answered for ever": (
+        [process(2, name="terraform", reads=PIPE), process(3, name="yes", writes=frozenset({PIPE}))],
+        {2: "SIGINT", 3: "SIGINT"},
+        {},
+    ),
+    "Terraform below Terragrunt below a shell": (
+        [process(2, name="bash"), process(3, 2, name="terragrunt"), process(4, 3, name="terraform")],
+        {4: "SIGINT"},
+        {},
+    ),
+    "Terraform and what its provisioner runs": (
+        [process(2, name="terraform"), process(3, 2, name="bash"), process(4, 3, name="curl")],
+        {2: "SIGINT"},
+        {},
+    ),
+    "Terraform of a provisioner of Terraform": (
+        [process(2, name="terraform"), process(3, 2, name="bash"), process(4, 3, name="terraform")],
+        {4: "SIGINT"},
+        {},
+    ),
+}
+
+
+def chosen(processes, asked, now):
+    return {one.pid: number.name for one, number in signals(processes, asked, now)}
+
+
+@pytest.mark.parametrize("case", SIGNALS)
+def test_who_is_asked_and_how(case):
+    processes, at_once, later = SIGNALS[case]
+    asked = Asked()
+    assert chosen(processes, asked, 100.0) == at_once
+    assert chosen(processes, asked, 100.0 + LATE_SECONDS - 1) == {}
+    assert chosen(processes, asked, 100.0 + LATE_SECONDS) == later
+    assert chosen(processes, asked, 1000.0) == {}, "no process is asked twice"
+
+
+def test_what_starts_after_the_stop_has_time_to_clean_up():
+    asked, shell = Asked(), process(2, name="bash")
+    assert chosen([shell, process(3, 2)], asked, 100.0) == {2: "SIGINT", 3: "SIGINT"}
+    assert chosen([shell, process(4, 2)], asked, 101.0) == {}
+    assert chosen([shell, process(4, 2)], asked, 101.0 + LATE_SECONDS) == {4: "SIGINT"}
+
+
+def test_who_was_above_terraform_is_asked_ten_seconds_after_its_end():
+    asked, terragrunt = Asked(), process(2, name="terragrunt")
+    chosen([terragrunt, process(3, 2, name="terraform")], asked, 100.0)
+    assert chosen([terragrunt, process(3, 2, name="terraform")], asked, 200.0) == {}
+    assert chosen([terragrunt], asked, 201.0) == {}
+    assert chosen([terragrunt], asked, 201.0 + LATE_SECONDS) == {2: "SIGINT"}
+
+
+LAMBDA = START + timedelta(seconds=600)
+TIMES = {
+    "a build": ({"timeout": 3600}, 20, None, (3600, 300, None), "its timeout of 3600 seconds"),
+    "a build that names a grace": (
+        {"timeout": 60, "stop_grace": 1800},
+        20,
+        None,
+        (60, 1800, None),
+        "its timeout of 60 ",
+    ),
+    "lambda": ({"timeout": 450}, 20, LAMBDA, (450, 300, 550), "its timeout of 450 seconds"),
+    "lambda, the longest": ({"timeout": 540}, 20, LAMBDA, (490, 300, 550), "90 seconds before the end of its Lambda"),
+    "lambda, begun late": ({"timeout": 450}, 100, LAMBDA, (410, 300, 470), "90 seconds before the end of its Lambda"),
+    "lambda that names a grace": (
+        {"timeout": 240, "stop_grace": 300},
+        20,
+        LAMBDA,
+        (240, 300, 550),
+        "its timeout of 240",
+    ),
+    "lambda that names a grace, begun late": (
+        {"timeout": 240, "stop_grace": 300},
+        55,
+        LAMBDA,
+        (215, 300, 515),
+        "330 seconds before the end of its Lambda",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_the_grace_begins_when_the_timeout_ends(case):
+    fields, late, ends, (seconds, grace, last), limit = TIMES[case]
+    work = (
+        World(["true"]).work().model_copy(update={"not_after": START + timedelta(hours=9), "stop_grace": None} | fields)
+    )
+    time_ = allowance(work, START + timedelta(seconds=late), ends)
+    assert (time_.seconds, time_.grace, time_.last) == (seconds, grace, last)
+    assert limit in time_.limit
+
+
+APPLY = """\
+\x1b[0m\x1b[1maws_vpc.a: Creating...\x1b[0m
+aws_vpc.a: Creation complete after 1s [id=vpc-1]
+module.x["a b"].aws_db_instance.b: Still creating... [10s elapsed]
+aws_s3_bucket.c: Modifying... [id=c]
+aws_s3_bucket.c: Modifications complete after 0s [id=c]
+12:00:00.000 STDOUT [unit] terraform: aws_iam_role.d: Destroying... [id=d]
+{"type":"apply_start","hook":{"resource":{"addr":"aws_lb.e"},"action":"create"}}
+{"type":"apply_complete","hook":{"resource":{"addr":"aws_lb.e"},"action":"create"}}
+{"type":"apply_start","hook":{"resource":{"addr":"aws_lb.f"},"action":"update"}}
+{"type":"apply_start", broken
+"""
+
+
+def test_an_interrupted_order_says_what_it_was_stopped_in():
+    found = open_operations(APPLY)
+    assert found == [
+        'module.x["a b"].aws_db_instance.b (creating)',
+        "aws_iam_role.d (destroying)",
+        "aws_lb.f (modifying)",
+    ]
+    outcome = Outcome(Ending.TIMED_OUT, 1, 0, 1, stopped_after=450, graced=4)
+    reason = verdict(outcome, "its timeout of 450 seconds", None, found[1:]).reason
+    assert reason == (
+        "command 1 of 1 was stopped after 450 seconds, at its timeout of 450 seconds; it ended by itself with exit code"
+        " 1 4 seconds later; Terraform had begun and not ended: aws_iam_role.d (destroying), aws_lb.f (modifying)."
+        " The provider may have dropped these calls, so that a resource may exist that no state knows"
+    )
+
+
+def test_a_stopped_command_that_ended_with_0_is_no_success():
+    """One SIGINT makes an interrupted plan end with 0 too."""
+    stopped = Outcome(Ending.STOPPED, 0, 0, 1, graced=12)
+    found = verdict(stopped, "its timeout of 60 seconds", "the run was stopped: wrong branch")
+    assert found.status is OrderState.CANCELLED
+    assert (
+        "because the run was stopped: wrong branch; it ended by itself with exit code 0 12 seconds later"
+        in found.reason
+    )
