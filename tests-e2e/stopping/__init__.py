@@ -1,0 +1,1 @@
+"""Orders are stopped: real Terraform keeps its state and releases its lock."""
