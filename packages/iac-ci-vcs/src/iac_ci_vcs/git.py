@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -33,14 +34,17 @@ class GitRepositories:
         allow_file: bool = False,
         hosts: Mapping[str, HostSettings] | None = None,
         seconds: float = _SECONDS,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         """Limit each checkout to ``seconds``; set ``allow_file`` in the local cloud only.
 
+        ``wait`` is called with the seconds before a step is repeated.
         ``hosts`` has the provider of each code host whose name does not show it.
         """
         self._allow_file = allow_file
         self._hosts = hosts or {}
         self._seconds = seconds
+        self._wait = wait
 
     def checkout(
         self,
@@ -62,7 +66,9 @@ class GitRepositories:
         Raises ``PreparationFailed`` with git's reason, redacted, and ``PortFailed``, safe to retry, if the host or the
         network failed.
         """
-        rules = Rules(self._environment, self._moved, self._uses_http, self._allow_file, self._hosts, self._seconds)
+        rules = Rules(
+            self._environment, self._moved, self._uses_http, self._allow_file, self._hosts, self._seconds, self._wait
+        )
         with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
             started = Checkout(rules, repository, token, ssh_key, may_read, Path(private), Path(folder))
             started.fetch(repository, commit, Path(folder), depth=0)

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from iac_ci_common.errors import IacCiError, PreparationFailed
+from iac_ci_common.errors import IacCiError, PortFailed, PreparationFailed
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import MAX_TREE_BYTES
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.repository_url import repository_problem
 from iac_ci_vcs import git_folder, git_process, large_files
 from iac_ci_vcs.git_environment import basic_credentials, host_of, named
-from iac_ci_vcs.git_failures import Moved, failure
+from iac_ci_vcs.git_failures import Moved, Unreachable, failure
 from iac_ci_vcs.git_token import git_token
 from iac_ci_vcs.submodules import DEEPEST, MOST, Submodule, submodules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from iac_ci_vcs.large_files import Pointer
     from iac_ci_vcs.provider import HostSettings
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _MODULES: Final = ".gitmodules"
+_ATTEMPTS: Final = 3
+_FIRST_PAUSE_SECONDS: Final = 2.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class Rules:
     allow_file: bool
     hosts: Mapping[str, HostSettings]
     seconds: float
+    wait: Callable[[float], None]
 
 
 @dataclass(slots=True)
@@ -74,7 +82,7 @@ class Checkout:
         if _COMMIT.fullmatch(commit) is None:
             raise PreparationFailed(f"{commit!r:.80} is not a full commit hash (40 or 64 hexadecimal digits)")
         token, ssh_key = self._secrets(repository)
-        found = _Commit(self, repository, token, ssh_key, folder)
+        found = self.repeated(lambda: _Commit(self, repository, token, ssh_key, folder))
         found.read(commit)
         if depth == 0:
             self.left_out = LeftOut.of(folder)
@@ -89,6 +97,17 @@ class Checkout:
             found.keep_identity(self.private / "git")
         else:
             shutil.rmtree(folder / ".git")
+
+    def repeated(self, step: Callable[[], T]) -> T:
+        """Return the answer of a step, which is tried again twice if the host or the network failed.
+
+        Git writes a fetch's objects before it writes the reference, so a step that broke off changes nothing.
+        """
+        for attempt in range(_ATTEMPTS - 1):
+            with contextlib.suppress(PortFailed, Unreachable):
+                return step()
+            self.rules.wait(_FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        return step()
 
     def _fetch_submodule(self, submodule: Submodule, folder: Path, depth: int) -> None:
         path = folder.relative_to(self.root).as_posix()
@@ -167,16 +186,18 @@ class _Commit:
     def read(self, commit: str) -> None:
         """Fetch the commit and write its files."""
         self._git(["init", "--quiet", "--template=", str(self.folder)])
-        # With a name for the commit, git also fetches the tags that point to it.
-        step = ["-C", str(self.folder), "fetch", "--quiet", "--depth=1", "--"]
-        named_commit = f"{commit}:{git_folder.NAME}"
         try:
-            self._git([*step, self.repository, named_commit])
+            self._fetch(commit)
         except Moved:
             self._use(self.checkout.rules.moved(self.repository, self.token))
-            self._git([*step, self.repository, named_commit])
+            self._fetch(commit)
         self._in_folder("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", git_folder.NAME)
         self.listing = self._in_folder("ls-tree", "-r", "-l", "-z", "HEAD")
+
+    def _fetch(self, commit: str) -> None:
+        step = ["-C", str(self.folder), "fetch", "--quiet", "--depth=1", "--", self.repository]
+        # With a name for the commit, git also fetches the tags that point to it.
+        self.checkout.repeated(lambda: self._git([*step, f"{commit}:{git_folder.NAME}"]))
 
     def submodules(self) -> list[Submodule]:
         """Return the submodules that are not left out."""
@@ -200,15 +221,18 @@ class _Commit:
         fields = self._in_folder("check-attr", "-z", "--stdin", "filter", given=names).split(b"\0")
         marked = {os.fsdecode(path) for path, value in zip(fields[::3], fields[2::3], strict=False) if value == b"lfs"}
         chosen = {path: pointer for path, pointer in pointers.items() if path in marked}
+        self.checkout.repeated(lambda: self._fetch_large(chosen))
+        self.replaced = tuple(chosen)
+
+    def _fetch_large(self, files: Mapping[str, Pointer]) -> None:
         large_files.fetch(
             self.repository,
-            chosen,
+            files,
             self.folder,
             credentials=named(self.token) if self.token else None,
             plain_http=self.checkout.rules.uses_http(self.repository),
             deadline=self.checkout.deadline,
         )
-        self.replaced = tuple(chosen)
 
     def keep_identity(self, private: Path) -> None:
         """Replace ``.git`` by one that answers for the commit alone."""

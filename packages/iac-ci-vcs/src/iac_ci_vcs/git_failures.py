@@ -9,13 +9,15 @@ from iac_ci_common.errors import PortFailed, PreparationFailed
 
 _REASON_CHARS: Final = 400
 _TEMPORARY: Final = re.compile(
-    r"returned error: (429|5[0-9][0-9])|connection (reset|timed out|refused|closed by)|early EOF|hung up unexpectedly"
+    r"returned error: (429|5[0-9][0-9])|connection (reset|timed out|closed by)|early EOF|hung up unexpectedly"
     r"|RPC failed|connection was (closed|reset)|operation timed out|timed out after|could(n't| not) resolve host"
-    r"|temporary failure in name resolution|failed to connect to|network is (unreachable|down)|no route to host"
+    r"|temporary failure in name resolution|network is (unreachable|down)|no route to host"
     r"|unexpected disconnect|TLS connection was non-properly terminated|SSL_ERROR_SYSCALL|error in the HTTP2 framing",
     re.IGNORECASE,
 )
 """Git's, curl's and ssh's messages when the host or the network failed, not the request."""
+
+_UNREACHABLE: Final = re.compile(r"failed to connect|connection refused", re.IGNORECASE)
 
 _REDIRECT: Final = re.compile(r"returned error: 30[1278]")
 """Git's message when a host redirects, because git does not follow it."""
@@ -34,11 +36,17 @@ class Moved(PreparationFailed):
     """The host redirects the repository."""
 
 
+class Unreachable(PreparationFailed):
+    """The host refuses connections: it is down for a moment, or there is none."""
+
+
 def failure(repository: str, printed: str) -> PreparationFailed | PortFailed:
     """Return the error for what git printed, already redacted; ``PortFailed`` is safe to retry."""
     message = f"fetching {repository} failed: {reason(printed)}"
     if _REDIRECT.search(printed):
         return Moved(message)
+    if _UNREACHABLE.search(printed):
+        return Unreachable(message)
     if _TEMPORARY.search(printed):
         return PortFailed(message, retry_is_safe=True)
     return PreparationFailed(message)

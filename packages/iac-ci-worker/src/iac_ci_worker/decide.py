@@ -55,8 +55,8 @@ class Outcome:
     """The end of the commands. ``command`` is the index (from 0) of the last one that was started.
 
     ``stopped_after`` are the seconds from the first command to the wish to stop, ``graced`` those from there to the end
-    of the last process; ``killed`` is true if not all processes ended by themselves. ``plans`` is what was read of plans
-    in what the commands printed, before anything was masked.
+    of the last process; ``killed`` is true if not all processes ended by themselves. ``plans`` is what was read of
+    plans in what the commands printed, before anything was masked.
     """
 
     ending: Ending
