@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,6 +13,7 @@ from iac_ci_common.limits import (
     LAMBDA_REPORT_SECONDS,
     LAMBDA_STOP_SECONDS,
     LOG_TAIL_BYTES,
+    MAX_RESULT_BYTES,
 )
 from iac_ci_common.states import OrderState
 
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.work import Work
     from iac_ci_plans import Reading
+
+_MORE_MEMORY: Final = (
+    "give the worker more: `execution_target: codebuild` for the order, or memory_mb (functions.json) or compute_type"
+    " (builds.json) in terraform/deploy/stack"
+)
+_FULL_DISK: Final = "the worker's disk was full: a part of the log is missing, and commands may have failed for it"
+
+_TAIL_IN_JSON: Final = MAX_RESULT_BYTES - 64 * 1024
+"""Most bytes of the log's end in the JSON of a result: the other fields have 64 KiB."""
 
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """Longest pause between two tries to open an order."""
@@ -55,7 +66,8 @@ class Outcome:
     """The end of the commands. ``command`` is the index (from 0) of the last one that was started.
 
     ``stopped_after`` are the seconds from the first command to the wish to stop, ``graced`` those from there to the end
-    of the last process; ``killed`` is true if not all processes ended by themselves. ``plans`` is what was read of
+    of the last process; ``killed`` is true if not all processes ended by themselves. ``disk_was_full`` is true if the
+    log found no room, ``out_of_memory`` if the kernel killed a process for its memory. ``plans`` is what was read of
     plans in what the commands printed, before anything was masked.
     """
 
@@ -64,6 +76,8 @@ class Outcome:
     command: int
     commands: int
     plans: Reading | None = None
+    disk_was_full: bool = False
+    out_of_memory: bool = False
     stopped_after: float = 0.0
     graced: float = 0.0
     killed: bool = False
@@ -125,18 +139,32 @@ def verdict(
     if outcome.ending is not Ending.EXITED:
         timed_out = outcome.ending is Ending.TIMED_OUT
         why = f"at {limit}" if timed_out else f"because {stop_reason or 'the worker was stopped'}"
-        parts = (
-            f"{which} was stopped after {outcome.stopped_after:.0f} seconds, {why}",
-            _end(outcome),
-            _lost(open_operations),
-        )
+        what = f"{which} was stopped after {outcome.stopped_after:.0f} seconds, {why}"
+        full_disk = _FULL_DISK if outcome.disk_was_full else ""
+        reason = _joined(what, _end(outcome), _lost(open_operations), full_disk)
         status = OrderState.TIMED_OUT if timed_out else OrderState.CANCELLED
-        return Verdict(status, "; ".join(part for part in parts if part), failed=True)
+        return Verdict(status, reason, failed=True)
+    full_disk = _FULL_DISK if outcome.disk_was_full else ""
     if outcome.exit_code == 0:
-        return Verdict(OrderState.SUCCEEDED, None, failed=False)
+        return Verdict(OrderState.SUCCEEDED, full_disk or None, failed=False)
     if outcome.exit_code is not None and outcome.exit_code < 0:
-        return Verdict(OrderState.FAILED, f"{which} was killed by signal {-outcome.exit_code}", failed=True)
-    return Verdict(OrderState.FAILED, f"{which} ended with exit code {outcome.exit_code}", failed=True)
+        what = f"{which} was killed by signal {-outcome.exit_code}"
+    else:
+        what = f"{which} ended with exit code {outcome.exit_code}"
+    return Verdict(OrderState.FAILED, _joined(what, _memory(outcome), full_disk), failed=True)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _memory(outcome: Outcome) -> str:
+    """Return what is known about memory: a shell reports a command that was killed as 137."""
+    if outcome.out_of_memory:
+        return f"the kernel ended a process because memory was used up; {_MORE_MEMORY}"
+    if outcome.exit_code in {-9, 137}:
+        return f"the kernel kills like this when memory is used up; if it was that, {_MORE_MEMORY}"
+    return ""
 
 
 def _end(outcome: Outcome) -> str:
@@ -161,6 +189,8 @@ def _lost(open_operations: Sequence[str]) -> str:
 def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:
     """Return the end of a log for a result, cut at a line, and whether it is cut.
 
+    It fits as text and in the result's JSON, which the broker and the orchestrator measure.
+
     ``log`` may be only the end of a log of ``whole`` bytes.
     """
     cut = len(log) < whole
@@ -172,8 +202,8 @@ def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:
             line = tail.find(b"\n")
             tail = tail[line + 1 :] if 0 <= line < len(tail) - 1 else tail
         text = tail.decode("utf-8", "replace")
-        if len(text.encode()) <= LOG_TAIL_BYTES:
+        if len(text.encode()) <= LOG_TAIL_BYTES and len(json.dumps(text, ensure_ascii=False).encode()) <= _TAIL_IN_JSON:
             return text, cut
-        # Each byte that is not UTF-8 becomes three bytes.
+        # Each byte that is not UTF-8 becomes three bytes, and each control character six in JSON.
         cut = True
         tail = tail[len(tail) // 3 :]

@@ -15,14 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.redaction import REACH
 from iac_ci_plans import PlanReader, Reading
+from iac_ci_worker.log_file import LogFile
 
 if TYPE_CHECKING:
-    from io import FileIO
-
     from iac_ci_common.redaction import Redactor
-
-MAX_LOG_BYTES: Final = 512 * 1024 * 1024
-"""Most bytes of the log that are stored; the commands may print more."""
 
 MAX_WAITING_BYTES: Final = 512 * 1024 * 1024
 """Most bytes that wait in a file to be masked. More is left out, and the log says so: the speed of masking must not
@@ -53,7 +49,7 @@ class LogWriter(threading.Thread):
         self._redactor = redactor
         self._plans = PlanReader()
         self._waiting = WaitingOutput(Path(tempfile.gettempdir()))
-        self._written = 0
+        self.disk_was_full = False
         self._until: float | None = None
         self._skip = 0
         """Bytes at the beginning of the next chunk to leave out."""
@@ -72,7 +68,8 @@ class LogWriter(threading.Thread):
     def run(self) -> None:
         """Read until the pipe is closed or ``finish`` is called, and write everything."""
         descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "ab", buffering=0) as file:
+        with os.fdopen(descriptor, "ab", buffering=0) as opened:
+            file = LogFile(opened)
             try:
                 self._read_all(file)
             finally:
@@ -85,11 +82,13 @@ class LogWriter(threading.Thread):
                     gave_up = True
                     self._waiting.give_up()
             try:
-                self._store(file, self._redactor.finish())
+                file.write(self._redactor.finish())
             except Exception as error:  # noqa: BLE001 - as for any other part of the output
                 self._leave_out(file, 0, f"masking failed ({type(error).__name__})")
+            file.finish()
+            self.disk_was_full = file.disk_was_full
 
-    def _read_all(self, file: FileIO) -> None:
+    def _read_all(self, file: LogFile) -> None:
         left: int | None = None
         while left is None or left > 0:
             # With nothing to mask, wait for the commands.
@@ -108,34 +107,24 @@ class LogWriter(threading.Thread):
             elif taken := self._waiting.take():
                 self._write(file, *taken)
 
-    def _write(self, file: FileIO, chunk: bytes, lost: int) -> None:
+    def _write(self, file: LogFile, chunk: bytes, lost: int) -> None:
         self._plans.feed(chunk)
         if self._skip:
             # The rest of a secret of which the beginning is lost cannot be found.
             self._skip, chunk = self._skip - len(chunk[: self._skip]), chunk[self._skip :]
         try:
-            self._store(file, self._redactor.feed(chunk))
+            file.write(self._redactor.feed(chunk))
         except Exception as error:  # noqa: BLE001 - a fault in masking shows nothing and ends no command
             self._leave_out(file, len(chunk), f"masking failed ({type(error).__name__})")
         if lost:
             self._leave_out(file, lost, "the output came faster than it could be masked")
 
-    def _leave_out(self, file: FileIO, lost: int, reason: str) -> None:
+    def _leave_out(self, file: LogFile, lost: int, reason: str) -> None:
         """Note that output is missing, and leave out what stands beside it: it may be a part of a secret."""
         lost += self._redactor.discard() + REACH
         note = f"\n[iac-ci] {reason}; about {lost} bytes are left out\n"
-        self._store(file, note.encode())
+        file.write(note.encode())
         self._skip = REACH
-
-    def _store(self, file: FileIO, data: bytes) -> None:
-        room = MAX_LOG_BYTES - self._written
-        if room <= 0 or not data:
-            return
-        if len(data) > room:
-            note = f"\n[iac-ci] the log has more than {MAX_LOG_BYTES} bytes; the rest is not stored\n".encode()
-            data = data[:room] + note
-        self._written += len(data)
-        file.write(data)
 
 
 class WaitingOutput:

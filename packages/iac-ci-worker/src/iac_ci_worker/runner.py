@@ -17,6 +17,7 @@ from iac_ci_common.limits import SHORT_GRACE_SECONDS
 from iac_ci_worker.decide import Allowance, Ending, Outcome
 from iac_ci_worker.graceful_stop import stop_gracefully, terraform_is_left
 from iac_ci_worker.log_writer import LogWriter
+from iac_ci_worker.memory import memory_kills
 from iac_ci_worker.processes import end_descendants, kill_sessions
 from iac_ci_worker.separation import process_arguments
 from iac_ci_worker.stop_request import StopRequest
@@ -66,6 +67,7 @@ class BashRunner:
         reading, writing = os.pipe()
         writer = LogWriter(reading, log, redactor)
         writer.start()
+        killed_before = memory_kills()
         attempt = _Attempt(commands, time.monotonic())
         try:
             outcome = self._run_all(commands, writing, attempt)
@@ -74,13 +76,20 @@ class BashRunner:
             end_descendants()
             os.close(writing)
             plans = writer.finish(attempt.drain_seconds())
-        return replace(outcome, plans=plans)
+        return replace(
+            outcome,
+            plans=plans,
+            disk_was_full=writer.disk_was_full,
+            out_of_memory=memory_kills() > killed_before,
+        )
 
     def _run_all(self, commands: Commands, output: int, attempt: _Attempt) -> Outcome:
         code = 0
         number = 0
         for number, command in enumerate(commands.cmds):
             os.write(output, f"$ {command}\n".encode("utf-8", "surrogateescape")[:_MAX_SHOWN_COMMAND_BYTES])
+            if "\r\n" in command:
+                os.write(output, b"[iac-ci] the command has the line ends of Windows; they are converted\n")
             try:
                 process = self._start(commands, command, output)
             except OSError as error:
@@ -98,7 +107,7 @@ class BashRunner:
 
     def _start(self, commands: Commands, command: str, output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - the order's own command
-            [self._bash, "-euo", "pipefail", "-c", command],
+            [self._bash, "-euo", "pipefail", "-c", command.replace("\r\n", "\n")],
             cwd=commands.folder,
             env=dict(commands.environment),
             stdin=subprocess.DEVNULL,
