@@ -36,7 +36,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 if not PAGE.exists():
     pytest.skip("the package stands alone, without the project's pages", allow_module_level=True)
 TEXT = PAGE.read_text("utf-8")
-SMALLEST, EXAMPLE = (block.encode() for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
+SMALLEST, EXAMPLE, *_ = (block.encode() for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
 VALUES = TemplateValues(pr_number=7, sha="0" * 40, actor="mona")
 
 
