@@ -64,9 +64,9 @@ def test_help_is_answered_and_a_quoted_command_is_not(opened):
     opened.first_run()
     opened.demo.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci help")()
-    wait_until(lambda: any("iac-ci:notice" in body for body in comments(opened)), subject="the notice")
-    (notice,) = [body for body in comments(opened) if "iac-ci:notice" in body]
-    assert "cancel" in notice
+    wait_until(lambda: any("iac-ci:answer" in body for body in comments(opened)), subject="the answer")
+    (answer,) = [body for body in comments(opened) if "iac-ci:answer" in body]
+    assert "cancel" in answer
 
 
 def test_another_commit_is_planned_anew(opened):

@@ -42,6 +42,9 @@ def test_everything_asked_and_answered_is_as_github_describes(host, opened, proj
     written = github.create_comment(1, "<!-- marker --> text")
     assert github.find_comment(1, "<!-- marker") is not None
     github.comment(1, github.edit_comment(1, written.id, "<!-- marker --> more").id)
+    for _ in range(2):
+        assert github.react(1)
+        assert github.react(1, written.id)
     github.set_status(CommitStatus(head, "iac-ci", CommitState.PENDING, "x" * 140), url="https://example.com")
     github.set_status(CommitStatus(head, "iac-ci", CommitState.SUCCESS, ""))
     with pytest.raises(PortFailed):
@@ -60,7 +63,8 @@ def test_everything_asked_and_answered_is_as_github_describes(host, opened, proj
     assert operations == {
         "users/get-authenticated", "pulls/get", "pulls/list-files", "repos/get-content",
         "repos/get-collaborator-permission-level", "issues/list-comments", "issues/create-comment",
-        "issues/get-comment", "issues/update-comment", "repos/create-commit-status",
+        "issues/get-comment", "issues/update-comment", "repos/create-commit-status", "reactions/create-for-issue",
+        "reactions/create-for-issue-comment",
     }  # fmt: skip
     assert {exchange.answer.status for exchange in host.recorded if exchange.answer} >= {200, 201, 304, 401, 404, 422}
 

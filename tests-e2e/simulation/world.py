@@ -565,9 +565,11 @@ class ReportsService:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+    def publish(
+        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+    ) -> None:
         """Keep the comment."""
-        self._world.reports.publish(target, run_id=run_id, write=write)
+        self._world.reports.publish(target, run_id=run_id, write=write, is_first=is_first)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Keep the status."""

@@ -176,8 +176,17 @@ class Hosted:
 
     @property
     def notice(self):
-        found = self.host.find_comment(7, "<!-- iac-ci:notice -->")
+        """Return what the engine wrote last in a comment that is not about a run."""
+        return self.host.written[-1] if self.host.written else None
+
+    def standing(self, subject):
+        """Return the standing notice of a subject."""
+        found = self.host.find_comment(7, f"<!-- iac-ci:notice:{subject} -->")
         return found.body if found is not None else None
+
+    @property
+    def answers(self):
+        return [comment.body for comment in self.host.comments.get(7, []) if "iac-ci:answer:" in comment.body]
 
     @property
     def statuses(self):

@@ -77,7 +77,7 @@ def test_a_status_that_cannot_be_set_is_told_in_the_comment():
 
 def test_a_comment_that_fails_keeps_no_status_from_being_set():
     class Refusing(MemoryReports):
-        def publish(self, target, *, run_id, write):
+        def publish(self, target, *, run_id, write, is_first=False):
             raise PortFailed("down")
 
     reports = Refusing()

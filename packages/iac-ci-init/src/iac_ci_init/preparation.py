@@ -320,7 +320,8 @@ class Preparer:
         run = queued.run
         if run.report is None:
             return
-        failures = publish(self._ports.reports, run, queued.orders, not_run=not_run, with_status=True)
+        # Only the attempt that inserted the rows comes here, once.
+        failures = publish(self._ports.reports, run, queued.orders, not_run=not_run, is_first=True, with_status=True)
         for kind, error in failures.items():
             self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}

@@ -13,13 +13,13 @@ from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFail
 from iac_ci_common.nudge import nudge
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.decide import decide_comment, decide_merge_group, decide_pull_request, decide_push
-from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Wake
+from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
-from iac_ci_triggers.ledger import Ledger
-from iac_ci_triggers.ledger_plan import KEPT, Planned, plan
-from iac_ci_triggers.notice import NOTICE_MARKER, Paragraph, render_notice
+from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
+from iac_ci_triggers.ledger_plan import KEPT, Asked, Planned, plan
+from iac_ci_triggers.notice import Paragraph, Subject, answer_marker, notice_marker, render_paragraphs
 from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
 
@@ -98,6 +98,7 @@ class EventProcessor:
             logger.warning("repository no longer connected; event ignored")
             return
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
+            self._acknowledge(host, event, logger)
             source = self._source(event, connection, now)
             decisions, planned = self._decide(host, stored, source)
             for decision in decisions:
@@ -105,6 +106,28 @@ class EventProcessor:
                     logger.info("event starts nothing", reason=decision.reason)
             self._apply(host, event, source, decisions, planned, now)
         logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
+
+    def _acknowledge(self, host: CodeHost, event: HostEvent, logger: Logger) -> None:
+        """Show that the event has arrived, before anything is fetched: by a reaction to the comment or pull request.
+
+        A host without reactions gets a note under a comment, which the answer replaces. Failures are logged only:
+        whatever follows is more important.
+        """
+        if event.number is None:
+            return
+        try:
+            if not host.react(event.number, event.comment_id) and event.comment_id is not None:
+                self._note(host, event, event.comment_id)
+        except IacCiError as error:
+            logger.warning("event not acknowledged", error=error.message)
+
+    def _note(self, host: CodeHost, event: HostEvent, comment_id: str) -> None:
+        ledger = self._ports.ledgers.read(_ledger_key(event))
+        if ledger is not None and sum(answer.by == event.actor.id for answer in ledger.answers) >= MAX_ANSWERS:
+            return
+        marker = answer_marker(comment_id)
+        if host.find_comment(event.number or 0, marker) is None:
+            _write(host, event, marker, (Paragraph("The comment has arrived. Its answer follows here, or as a run."),))
 
     def _source(self, event: HostEvent, connection: Connection, now: datetime) -> Source:
         url = parse_address(event.repository)
@@ -128,7 +151,8 @@ class EventProcessor:
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
             decisions = _DECIDE[event.kind](collector.facts(stored, ledger))
-            planned = plan(ledger, decisions, now, partial(ids.new_run_id, now))
+            asked = Asked(event.comment_id, event.actor.id) if event.comment_id is not None else None
+            planned = plan(ledger, decisions, now, partial(ids.new_run_id, now), asked)
             try:
                 if planned.ledger.model_copy(update={"expires_at": ledger.expires_at}) != ledger:
                     ports.ledgers.write(planned.ledger)
@@ -163,15 +187,21 @@ class EventProcessor:
                 scope=start.scope,
                 not_run=start.not_run,
             )
-        reports = [partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)]
-        paragraphs = tuple(decision.paragraph for decision in decisions if isinstance(decision, Say))
-        paragraphs += tuple(
-            Paragraph(f"{run.job} was not started: the pull request changed meanwhile. Write the command again.")
-            for run in planned.overtaken
-            if not self._ports.objects.exists(keys.job(run.run_id))
-        )
-        if paragraphs and event.number is not None:
-            reports.append(partial(_write_notice, host, event, paragraphs))
+        reports: list[Callable[[], object]] = [
+            partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)
+        ]
+        if event.number is not None:
+            reports += _notices(host, event, decisions)
+            answer = tuple(
+                decision.paragraph for decision in decisions if isinstance(decision, Say) and not decision.subject
+            )
+            answer += tuple(
+                Paragraph(f"{run.job} was not started: the pull request changed meanwhile. Write the command again.")
+                for run in planned.overtaken
+                if not self._ports.objects.exists(keys.job(run.run_id))
+            )
+            if answer and planned.answer is not None:
+                reports.append(partial(_write_answer, host, event, answer, is_last=planned.answer.is_last))
         self._report(reports)
 
     def _mark(self, host: CodeHost, source: Source, mark: Mark, now: datetime) -> None:
@@ -231,11 +261,34 @@ def _ledger_key(event: HostEvent) -> str:
     return keys.branch_ledger(repository, event.branch or "")
 
 
-def _write_notice(host: CodeHost, event: HostEvent, paragraphs: tuple[Paragraph, ...]) -> None:
+def _notices(host: CodeHost, event: HostEvent, decisions: Sequence[Decision]) -> list[Callable[[], object]]:
+    """Return the calls that write the standing notices of the decisions."""
+    calls: list[Callable[[], object]] = []
+    for subject in Subject:
+        said = tuple(one.paragraph for one in decisions if isinstance(one, Say) and one.subject is subject)
+        settled = tuple(one.paragraph for one in decisions if isinstance(one, Settle) and one.subject is subject)
+        if said or settled:
+            marker = notice_marker(subject)
+            calls.append(partial(_write, host, event, marker, said or settled, only_if_there=not said))
+    return calls
+
+
+def _write_answer(host: CodeHost, event: HostEvent, paragraphs: tuple[Paragraph, ...], *, is_last: bool) -> None:
+    if is_last:
+        text = f"This is the last of {MAX_ANSWERS} answers to {event.actor.login} within an hour; commands still run."
+        paragraphs += (Paragraph(text),)
+    _write(host, event, answer_marker(event.comment_id or ""), paragraphs)
+
+
+def _write(
+    host: CodeHost, event: HostEvent, marker: str, paragraphs: tuple[Paragraph, ...], *, only_if_there: bool = False
+) -> None:
+    """Create or edit the comment with this marker."""
     number = event.number or 0
-    body = render_notice(paragraphs, commit=event.sha, limit=host.max_comment_chars)
-    notice = host.find_comment(number, NOTICE_MARKER)
-    if notice is None:
-        host.create_comment(number, body)
-    elif notice.body != body:
-        host.edit_comment(number, notice.id, body)
+    body = render_paragraphs(marker, paragraphs, commit=event.sha, limit=host.max_comment_chars)
+    known = host.find_comment(number, marker)
+    if known is None:
+        if not only_if_there:
+            host.create_comment(number, body)
+    elif known.body != body:
+        host.edit_comment(number, known.id, body)

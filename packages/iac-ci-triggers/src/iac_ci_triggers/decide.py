@@ -7,6 +7,7 @@ approved that commit for that base branch and configuration.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +25,10 @@ from iac_ci_triggers.configuration import (
     jobs_for_push,
     order_names,
 )
-from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, Remember, Say, Start, Wake
+from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, Remember, Say, Settle, Start, Wake
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.ledger import MAX_COMMANDS
-from iac_ci_triggers.notice import Paragraph
+from iac_ci_triggers.notice import Paragraph, Subject
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.folded_status import COULD_NOT_START
 
@@ -111,7 +112,19 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     found += _configuration_status(facts)
     found += _changed_configuration(facts)
     found += _for_this_commit(facts)
+    found += _settled(facts, found)
     return found or [Nothing("this pull request starts no job")]
+
+
+def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
+    """Return the decisions to replace the standing notices whose cause is gone."""
+    standing = {decision.subject for decision in found if isinstance(decision, Say)}
+    text = f"Nothing of this holds at {facts.commit[:12]} any more."
+    return [
+        Settle(Paragraph(text), subject)
+        for subject in Subject
+        if subject.value in facts.ledger.notices and subject not in standing
+    ]
 
 
 def _superseded(facts: Facts) -> list[Decision]:
@@ -150,7 +163,8 @@ def decide_comment(facts: Facts) -> list[Decision]:
         found.append(_say("These lines are not commands:", *comment.found.problems))
     for index, command in enumerate(comment.found.commands):
         found += _once(facts, comment, command, f"comment:{comment.id}:{index}")
-    return found
+    # What is said about a comment is an answer, which replaces no standing notice.
+    return [replace(decision, subject=None) if isinstance(decision, Say) else decision for decision in found]
 
 
 def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
@@ -232,7 +246,7 @@ def _start(
     try:
         job, expansion = configured(facts, configuration, name, command=command, target=target)
     except InputProblems as error:
-        answer = Say(Paragraph(f"The job {name} could not start:", problems=error.problems))
+        answer = Say(Paragraph(f"The job {name} could not start:", problems=error.problems), Subject.JOBS)
         if command:
             return [answer]
         status = job_status(facts.commit, name, CommitState.FAILURE, f"could not start: {error.message}")
@@ -249,7 +263,8 @@ def _start(
     digest = facts.configuration_sha256
     start = Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run)
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
-    return [_say(f"The job {name} runs without some of its orders:", *skipped), start] if skipped else [start]
+    text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
+    return [Say(text, Subject.JOBS), start] if skipped else [start]
 
 
 def _mark_job(facts: Facts, status: CommitStatus, orders: Mapping[str, str], not_run: tuple[str, ...] = ()) -> Decision:
@@ -326,6 +341,7 @@ def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Deci
     return [
         Approve(pull.head_sha, base, facts.configuration_sha256, by),
         Mark(status),
+        Settle(Paragraph(f"{by} approved {pull.head_sha} for the branch {base}."), Subject.APPROVAL),
         _say(
             f"{by} approved {pull.head_sha} for the branch {base}. It may run. A newer commit, another base branch or a"
             f" changed {FILE_NAME} on it needs a new approval."
@@ -351,7 +367,8 @@ def _ask_for_approval(facts: Facts) -> list[Decision]:
                 f" repository can review the whole commit and let it run for the branch {pull.base_branch} with the"
                 " comment",
                 command=_approval(facts),
-            )
+            ),
+            Subject.APPROVAL,
         )
     ]
 
@@ -371,12 +388,12 @@ def _changed_configuration(facts: Facts) -> list[Decision]:
     text = f"This pull request changes {FILE_NAME}. The change takes effect after merge."
     if facts.head_problems:
         text += " The changed file has problems:"
-    return [_say(text, *facts.head_problems)]
+    return [Say(Paragraph(text, facts.head_problems), Subject.CONFIGURATION)]
 
 
 def _unreadable(pull: PullRequest, problems: ConfigurationProblems) -> Decision:
     text = f"Nothing was started: {FILE_NAME} on the branch {pull.base_branch} has problems."
-    return Say(Paragraph(text, problems=problems.problems))
+    return Say(Paragraph(text, problems=problems.problems), Subject.CONFIGURATION)
 
 
 def _cancel(facts: Facts, comment: CommentFacts) -> list[Decision]:

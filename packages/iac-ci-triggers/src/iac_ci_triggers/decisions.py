@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.rows import JobScope
-    from iac_ci_triggers.notice import Paragraph
+    from iac_ci_triggers.notice import Paragraph, Subject
     from iac_ci_vcs.provider import CommitStatus
 
 
@@ -67,9 +67,18 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Write a paragraph in the pull request's notice."""
+    """Write a paragraph: in the standing notice of its subject, or without one in the answer to the comment."""
 
     paragraph: Paragraph
+    subject: Subject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Replace the standing notice of a subject, if the pull request has one: its cause is gone."""
+
+    paragraph: Paragraph
+    subject: Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +99,4 @@ class Nothing:
     reason: str
 
 
-Decision = Start | Cancel | Approve | Remember | Wake | Say | Mark | Nothing
+Decision = Start | Cancel | Approve | Remember | Wake | Say | Settle | Mark | Nothing

@@ -9,6 +9,12 @@ from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
 MAX_COMMANDS: Final = 500
 """Most commands of one pull request in a day: a ledger of so many has less than a quarter of a row's largest size."""
 
+MAX_ANSWERS: Final = 20
+"""Most answers to one person's comments on a pull request within an hour; the last one says so."""
+
+MAX_KNOWN_ANSWERS: Final = 500
+"""Most answers of an hour to all persons of a pull request."""
+
 MAX_RUNS: Final = 50
 """Most runs in a ledger; older ones are removed."""
 
@@ -44,12 +50,22 @@ class ProcessedCommand(StoredShape):
     at: Moment
 
 
+class GivenAnswer(StoredShape):
+    """An answer to a comment of the account ``by``; ``is_last`` says that it is the last for an hour."""
+
+    comment_id: str
+    by: str
+    at: Moment
+    is_last: bool = False
+
+
 class Ledger(StoredShape):
     """The ledger of one pull request or branch. ``version`` counts the writes and is the condition of each write.
 
     ``approved_sha`` is the one commit of an untrusted pull request that may run, with the base branch
     ``approved_base`` and the configuration with the digest ``approved_configuration``; another commit, base branch or
-    configuration needs its own approval. ``commands`` are the commands of the last day.
+    configuration needs its own approval. ``commands`` are the commands of the last day, ``answers`` the
+    answers of the last hour, ``notices`` the subjects of the standing notices.
     """
 
     key: str
@@ -59,6 +75,8 @@ class Ledger(StoredShape):
     approved_configuration: str | None = None
     approved_by: str | None = None
     commands: tuple[ProcessedCommand, ...] = ()
+    answers: tuple[GivenAnswer, ...] = ()
+    notices: tuple[str, ...] = ()
     runs: tuple[StartedRun, ...] = ()
     expires_at: Moment
 

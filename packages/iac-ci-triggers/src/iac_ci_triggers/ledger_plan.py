@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iac_ci_triggers.decide import BY_EVENT, SUPERSEDED
-from iac_ci_triggers.decisions import Approve, Cancel, Remember, Start
-from iac_ci_triggers.ledger import MAX_COMMANDS, MAX_RUNS, ProcessedCommand, StartedRun
+from iac_ci_triggers.decisions import Approve, Cancel, Remember, Say, Settle, Start
+from iac_ci_triggers.ledger import (
+    MAX_ANSWERS,
+    MAX_COMMANDS,
+    MAX_KNOWN_ANSWERS,
+    MAX_RUNS,
+    GivenAnswer,
+    ProcessedCommand,
+    StartedRun,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +32,18 @@ REPEATED: Final = timedelta(hours=2)
 """How long a repeated start continues the same run: Lambda retries an event for an hour, and the run's stored job is
 kept for a day. Later the same intent is only a duplicate."""
 
+_ANSWERS_KEPT: Final = timedelta(hours=1)
+
 _COMMANDS_KEPT: Final = timedelta(days=1)
 """How long a command is remembered. A comment older than an hour is not obeyed, so a command that is forgotten is not
 run again; the rest of the day covers the attempts of Lambda and clocks that differ."""
+
+
+class Asked(NamedTuple):
+    """A comment: its id, and the permanent id of its author."""
+
+    id: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +58,21 @@ class Planned:
     accept: tuple[tuple[StartedRun, Start], ...]
     overtaken: tuple[StartedRun, ...]
     duplicates: int
+    answer: GivenAnswer | None = None
 
 
-def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_id: Callable[[], str]) -> Planned:
-    """Return the ledger with the decisions, the runs to accept, and the number of duplicates."""
+def plan(
+    ledger: Ledger,
+    decisions: Sequence[Decision],
+    now: datetime,
+    new_run_id: Callable[[], str],
+    comment: Asked | None = None,
+) -> Planned:
+    """Return the ledger with the decisions, the runs to accept, and the number of duplicates.
+
+    ``comment`` is the comment that the decisions are about. Its ``answer`` is None if it needs none or its author has
+    had too many.
+    """
     runs = list(ledger.runs)
     accept: list[tuple[StartedRun, Start]] = []
     overtaken: list[StartedRun] = []
@@ -86,8 +114,31 @@ def plan(ledger: Ledger, decisions: Sequence[Decision], now: datetime, new_run_i
                 accept.append((started, decision))
             else:
                 duplicates += 1
-    entered = ledger.model_copy(update={"runs": tuple(runs[-MAX_RUNS:]), "expires_at": now + KEPT})
-    return Planned(entered, tuple(accept), tuple(overtaken), duplicates)
+    answer = None
+    if comment is not None and (overtaken or any(isinstance(one, Say) and one.subject is None for one in decisions)):
+        ledger, answer = _answered(ledger, comment, now)
+    notices = {one.subject.value for one in decisions if isinstance(one, Say) and one.subject is not None}
+    settled = {one.subject.value for one in decisions if isinstance(one, Settle)}
+    changed = {
+        "runs": tuple(runs[-MAX_RUNS:]),
+        "notices": tuple(sorted({*ledger.notices, *notices} - settled)),
+        "expires_at": now + KEPT,
+    }
+    return Planned(ledger.model_copy(update=changed), tuple(accept), tuple(overtaken), duplicates, answer)
+
+
+def _answered(ledger: Ledger, comment: Asked, now: datetime) -> tuple[Ledger, GivenAnswer | None]:
+    """Return the ledger with the answer to a comment; None if its author has had too many in the last hour."""
+    known = next((answer for answer in ledger.answers if answer.comment_id == comment.id), None)
+    if known is not None:
+        return ledger, known
+    recent = [answer for answer in ledger.answers if now - answer.at < _ANSWERS_KEPT]
+    given = sum(answer.by == comment.by for answer in recent)
+    if given >= MAX_ANSWERS or len(recent) >= MAX_KNOWN_ANSWERS:
+        return ledger, None
+    is_last = given == MAX_ANSWERS - 1
+    answer = GivenAnswer(comment_id=comment.id, by=comment.by, at=now, is_last=is_last)
+    return ledger.model_copy(update={"answers": (*recent, answer)}), answer
 
 
 def _remembered(ledger: Ledger, decision: Remember, now: datetime) -> Ledger:

@@ -1,8 +1,13 @@
-"""Renders the engine's notice on a pull request, which is not about a run: pure. It is one comment, edited in place."""
+"""Renders the engine's comments on a pull request that are not about a run: pure.
+
+A standing notice is one comment per subject, edited in place. An answer is a new comment, because hosts notify nobody
+of an edit; answers never replace a standing notice.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_vcs.reporting.identities import without_identities
@@ -11,8 +16,29 @@ from iac_ci_vcs.reporting.markdown import code, escape
 if TYPE_CHECKING:
     from iac_ci_common.errors import Problem
 
-NOTICE_MARKER: Final = "<!-- iac-ci:notice -->"
-"""Hidden text at the beginning of the notice, by which the engine finds it again."""
+
+class Subject(StrEnum):
+    """What a standing notice is about."""
+
+    APPROVAL = "approval"
+    """A commit waits for an approval."""
+
+    CONFIGURATION = "configuration"
+    """The configuration has problems or is changed."""
+
+    JOBS = "jobs"
+    """A job could not start, or starts without some of its orders."""
+
+
+def notice_marker(subject: Subject) -> str:
+    """Return the hidden text at the beginning of a standing notice, by which the engine finds it again."""
+    return f"<!-- iac-ci:notice:{subject.value} -->"
+
+
+def answer_marker(comment_id: str) -> str:
+    """Return the hidden text at the beginning of the answer to a comment; a repeated event finds its own answer."""
+    return f"<!-- iac-ci:answer:{comment_id} -->"
+
 
 _SHOWN: Final = 50
 _TEXT_CHARS: Final = 600
@@ -20,7 +46,7 @@ _TEXT_CHARS: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """A paragraph of the notice: a ``title``, ``lines`` below it, and optionally a ``command`` to copy.
+    """A paragraph of a comment: a ``title``, ``lines`` below it, and optionally a ``command`` to copy.
 
     ``problems`` are listed with their paths. Everything is escaped, because any user may have written parts of it.
     """
@@ -31,9 +57,9 @@ class Paragraph:
     command: str | None = None
 
 
-def render_notice(paragraphs: tuple[Paragraph, ...], *, commit: str | None, limit: int) -> str:
-    """Return the notice, at most ``limit`` characters; paragraphs that do not fit are counted."""
-    head = f"{NOTICE_MARKER}\n**iac-ci**"
+def render_paragraphs(marker: str, paragraphs: tuple[Paragraph, ...], *, commit: str | None, limit: int) -> str:
+    """Return a comment, at most ``limit`` characters; paragraphs that do not fit are counted."""
+    head = f"{marker}\n**iac-ci**"
     if commit is not None:
         head += f" at {code(commit[:12])}"
     whole = head

@@ -197,6 +197,10 @@ class Bitbucket:
             url = f"{self._repository_url}/pullrequests/{number}/comments/{int(comment_id)}"
             return _comment(json_of(self._session.ask("PUT", url, "comment", json={"content": {"raw": body}})))
 
+    def react(self, number: int, comment_id: str | None = None) -> bool:  # noqa: ARG002 - other hosts need them
+        """Return False: Bitbucket has no reactions."""
+        return False
+
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's build status. Bitbucket requires a link: without ``url`` it is the commit's page."""
         key = status.context

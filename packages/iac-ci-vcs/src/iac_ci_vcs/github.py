@@ -68,6 +68,7 @@ class GitHub:
         self._address = address
         self._repository_url = f"{self._root}/repos/{quote(address.path)}"
         self._me: Account | None = None
+        self._read: dict[int, dict[str, Any]] = {}
         self._app: InstallationTokens | None = None
         if isinstance(credentials, AppCredentials):
             self._app = InstallationTokens(
@@ -96,7 +97,8 @@ class GitHub:
     def pull_request(self, number: int) -> PullRequest:
         """Return a pull request."""
         with self._session.doing("pull request"):
-            payload = self._pull(number)
+            payload = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
+        self._read[number] = payload
         head, base = payload["head"], payload["base"]
         return PullRequest(
             number=number,
@@ -118,7 +120,11 @@ class GitHub:
         """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000."""
         subject = "pull request's files"
         with self._session.doing(subject):
-            count = self._pull(number)["changed_files"]
+            # The answer with the pull request has the count, so a caller who read it first costs no second request.
+            read = self._read.get(number)
+            if read is None:
+                read = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
+            count = read["changed_files"]
             files = tuple(
                 ChangedFile(
                     payload["filename"],
@@ -177,6 +183,8 @@ class GitHub:
     def default_branch(self) -> str:
         """Return the repository's default branch."""
         subject = "repository"
+        for payload in self._read.values():
+            return str(payload["base"]["repo"]["default_branch"])
         with self._session.doing(subject):
             return str(self._get(self._repository_url, subject)["default_branch"])
 
@@ -228,6 +236,15 @@ class GitHub:
             url = f"{self._repository_url}/issues/comments/{int(comment_id)}"
             return _comment(json_of(self._ask("PATCH", url, subject, headers=_JSON, json={"body": body})))
 
+    def react(self, number: int, comment_id: str | None = None) -> bool:
+        """Add the reaction with two eyes."""
+        subject = "reaction"
+        place = f"issues/{number}" if comment_id is None else f"issues/comments/{int(comment_id)}"
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/{place}/reactions"
+            self._ask("POST", url, subject, headers=_JSON, json={"content": "eyes"})
+        return True
+
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status."""
         subject = "commit's status"
@@ -244,9 +261,6 @@ class GitHub:
         self._session.close()
         if self._app is not None:
             self._app.close()
-
-    def _pull(self, number: int) -> dict[str, Any]:
-        return self._get(f"{self._repository_url}/pulls/{number}", "pull request")
 
     def _get(self, url: str, subject: str) -> dict[str, Any]:
         payload: dict[str, Any] = json_of(self._ask("GET", url, subject, headers=_JSON))

@@ -211,6 +211,19 @@ class GitLab:
             path = f"{self._project_path}/merge_requests/{number}/notes/{int(comment_id)}"
             return _comment(_object(self._api.http_put(path, post_data={"body": body})))
 
+    def react(self, number: int, comment_id: str | None = None) -> bool:
+        """Award the emoji with two eyes. GitLab answers 404 if it was awarded before."""
+        place = f"{self._project_path}/merge_requests/{number}"
+        if comment_id is not None:
+            place += f"/notes/{int(comment_id)}"
+        with self._doing("reaction"):
+            try:
+                self._api.http_post(f"{place}/award_emoji", post_data={"name": "eyes"})
+            except self._failed as error:
+                if error.response_code != 404:
+                    raise
+        return True
+
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status."""
         state = _STATES[status.state]

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 class Reports(Protocol):
     """The comment on the pull request, and the status of its commit."""
 
-    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+    def publish(
+        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+    ) -> None:
         """Create the run's comment, or edit it if one with the run's hidden marker exists.
 
+        With ``is_first``, the caller is sure that there is none, and it is not searched.
         ``write`` returns the comment for a given limit in characters: each host has its own.
         """
         ...

@@ -206,6 +206,13 @@ class CodeHost(Protocol):
         """Replace a comment's text."""
         ...
 
+    def react(self, number: int, comment_id: str | None = None) -> bool:
+        """Add a reaction to a comment, or to the pull request itself; adding it again is harmless.
+
+        Returns False without a request if the host has no reactions.
+        """
+        ...
+
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status (one per context: a run's, an order's); setting it again is harmless."""
         ...

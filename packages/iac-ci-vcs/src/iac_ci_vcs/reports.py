@@ -45,14 +45,16 @@ class CodeHostReports:
         self._hosts = hosts
         self._seconds = seconds
 
-    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+    def publish(
+        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+    ) -> None:
         """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` if the host limits our requests."""
         if target.number is None:
             raise PortFailed("the comment cannot be written: the run has no pull request or issue")
         with self._open(target, "the comment") as host:
             body = write(host.max_comment_chars)
             with _readable_answers("the comment"):
-                existing = host.find_comment(target.number, marker(run_id))
+                existing = None if is_first else host.find_comment(target.number, marker(run_id))
                 if existing is None:
                     host.create_comment(target.number, body)
                 elif existing.body != body:

@@ -31,6 +31,7 @@ _MOST_FILES: Final = 3000
 _MOST_CHARACTERS: Final = 65_536
 _MOST_STATUS_CHARACTERS: Final = 140
 _STATES: Final = frozenset({"error", "failure", "pending", "success"})
+_REACTIONS: Final = frozenset({"+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"})
 _LIMIT: Final = 5000
 
 
@@ -61,6 +62,8 @@ class Api:
                 ("POST", repository_path + r"/issues/(\d+)/comments", self._write_comment),
                 ("GET", repository_path + r"/issues/comments/(\d+)", self._comment),
                 ("PATCH", repository_path + r"/issues/comments/(\d+)", self._edit_comment),
+                ("POST", repository_path + r"/issues/comments/(\d+)/reactions", self._react_to_comment),
+                ("POST", repository_path + r"/issues/(\d+)/reactions", self._react),
                 ("POST", repository_path + r"/statuses/([0-9a-f]{40})", self._set_status),
             )
         ]
@@ -162,6 +165,21 @@ class Api:
         if problem is not None:
             return problem
         return Answer.of_json(200, self._payloads.comment(self._project.edit_comment(int(identity), body)))
+
+    def _react(self, request: Request, person: Person, number: str) -> Answer:
+        self._project.pull_request(int(number))
+        return self._reaction(request, person, f"issues/{number}")
+
+    def _react_to_comment(self, request: Request, person: Person, identity: str) -> Answer:
+        self._project.comment(int(identity))
+        return self._reaction(request, person, f"comments/{identity}")
+
+    def _reaction(self, request: Request, person: Person, place: str) -> Answer:
+        payload = _object(request)
+        if payload is None or payload.get("content") not in _REACTIONS:
+            return Answer.refusal(422, "Validation Failed: content is not included in the list")
+        reaction, is_new = self._project.react(place, person, payload["content"])
+        return Answer.of_json(201 if is_new else 200, self._payloads.reaction(reaction))
 
     def _set_status(self, request: Request, person: Person, sha: str) -> Answer:
         if self._project.right(person) not in {"admin", "write"}:

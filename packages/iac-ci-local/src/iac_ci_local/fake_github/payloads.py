@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_local.fake_github.app import InstalledApp
-    from iac_ci_local.fake_github.project import OpenPullRequest, Project, SetStatus, WrittenComment
+    from iac_ci_local.fake_github.project import OpenPullRequest, Project, Reaction, SetStatus, WrittenComment
     from iac_ci_local.fake_github.repository import Change, Entry
 
 _REPOSITORY_URLS: Final = {
@@ -362,6 +362,16 @@ class Payloads:
             "git_url": git,
             "download_url": f"{self._web}/{self._project.full_name}/raw/{ref}/{path}" if kind == "file" else None,
             "_links": {"self": url, "git": git, "html": page},
+        }
+
+    def reaction(self, reaction: Reaction) -> dict[str, Any]:
+        """Return a reaction."""
+        return {
+            "id": reaction.id,
+            "node_id": _node("REA", reaction.id),
+            "user": self.person(reaction.author),
+            "content": reaction.content,
+            "created_at": _moment(reaction.created_at),
         }
 
     @staticmethod

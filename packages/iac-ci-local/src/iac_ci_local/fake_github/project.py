@@ -44,6 +44,17 @@ class WrittenComment:
 
 
 @dataclass(frozen=True, slots=True)
+class Reaction:
+    """A reaction to ``issues/<number>`` or ``comments/<id>``."""
+
+    id: int
+    place: str
+    author: Person
+    content: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SetStatus:
     """A commit status; a later one with the same context replaces it."""
 
@@ -95,6 +106,7 @@ class Project:
     now: Callable[[], datetime] = _now
     pull_requests: dict[int, OpenPullRequest] = field(default_factory=dict)
     _comments: dict[int, WrittenComment] = field(default_factory=dict)
+    reactions: dict[tuple[str, int, str], Reaction] = field(default_factory=dict)
     _statuses: list[SetStatus] = field(default_factory=list)
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -140,6 +152,15 @@ class Project:
         if number not in self.pull_requests:
             raise NotFound(f"there is no pull request {number}")
         return self.pull_requests[number]
+
+    def react(self, place: str, author: Person, content: str) -> tuple[Reaction, bool]:
+        """Add a reaction to ``issues/<number>`` or ``comments/<id>``, and return it and whether it is new."""
+        with self._lock:
+            key = (place, author.id, content)
+            is_new = key not in self.reactions
+            if is_new:
+                self.reactions[key] = Reaction(len(self.reactions) + 1, place, author, content, self._moment())
+            return self.reactions[key], is_new
 
     def comments(self, number: int) -> list[WrittenComment]:
         """Return a pull request's comments, oldest first."""

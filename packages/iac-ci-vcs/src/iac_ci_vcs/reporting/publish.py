@@ -23,11 +23,13 @@ def publish(
     *,
     logs: Sequence[FailedLog] = (),
     not_run: Sequence[str] = (),
+    is_first: bool = False,
     with_status: bool,
 ) -> dict[str, IacCiError]:
     """Write the run's comment and, if ``with_status``, the commit statuses of the run and (on request) of its orders.
 
     The status of a pull request's job speaks for all of its orders; ``not_run`` are those that this run does not run.
+    ``is_first`` says that the run has no comment yet.
     Returns the errors by kind of event (``status_failed``, ``comment_failed``) instead of raising them: a code host
     that fails never fails a run. The comment shows the error of a status that could not be set.
     """
@@ -49,7 +51,7 @@ def publish(
         return render(run, orders, logs=logs, status_error=status_error, limit=limit)
 
     try:
-        reports.publish(run.report, run_id=run.run_id, write=write)
+        reports.publish(run.report, run_id=run.run_id, write=write, is_first=is_first)
     except IacCiError as error:
         failed["comment_failed"] = error
     return failed

@@ -32,7 +32,9 @@ class MemoryReports:
         self.commit_jobs = MemoryCommitJobs(self.clock)
         self.closed: set[int] = set()
 
-    def publish(self, target: ReportTarget, *, run_id: str, write: Callable[[int], str]) -> None:
+    def publish(
+        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+    ) -> None:
         """Store the run's comment, with GitHub's limit."""
         self.bodies[run_id] = write(MAX_COMMENT_CHARS)
 

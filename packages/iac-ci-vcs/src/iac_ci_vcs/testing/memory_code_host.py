@@ -36,6 +36,8 @@ class MemoryCodeHost:
         self.permissions: dict[str, Permission] = {}
         self.comments: dict[int, list[Comment]] = {}
         self.statuses: list[CommitStatus] = []
+        self.reactions: list[tuple[int, str | None]] = []
+        self.written: list[str] = []
         self.opened: list[tuple[str, str]] = []
 
     @contextmanager
@@ -100,6 +102,7 @@ class MemoryCodeHost:
 
     def create_comment(self, number: int, body: str) -> Comment:
         """Create a comment of the engine."""
+        self.written.append(body)
         return self.write(number, ENGINE, body)
 
     def write(self, number: int, author: Account, body: str, *, edited: bool = False) -> Comment:
@@ -111,10 +114,16 @@ class MemoryCodeHost:
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
         """Replace a comment's text."""
+        self.written.append(body)
         comment = replace(self.comment(number, comment_id), body=body, edited=True)
         comments = self.comments[number]
         comments[[known.id for known in comments].index(comment_id)] = comment
         return comment
+
+    def react(self, number: int, comment_id: str | None = None) -> bool:
+        """Store a reaction."""
+        self.reactions.append((number, comment_id))
+        return True
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Store a status."""
