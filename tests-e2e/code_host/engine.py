@@ -1,0 +1,137 @@
+"""The engine's reception, decision and preparation with GitHub's provider, against the code host on this machine.
+
+The other ports are in memory. Events are those that the code host would send, with its signature.
+"""
+
+from __future__ import annotations
+
+import json
+
+from iac_ci_common import keys
+from iac_ci_common.acceptance import Acceptance
+from iac_ci_common.granted import SourceGrants
+from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.request import Request
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing import (
+    FakeClock,
+    MemoryAsyncInvoker,
+    MemoryCodeStore,
+    MemoryCommitJobs,
+    MemoryDeliveries,
+    MemoryLogger,
+    MemoryObjects,
+    MemoryRuns,
+    MemorySealer,
+    MemorySecrets,
+    MemoryWatchdogs,
+    Sequential,
+)
+from iac_ci_init.preparation import PreparationPorts, Preparer
+from iac_ci_init.settings import InitSettings
+from iac_ci_local.fake_github.activity import Activity
+from iac_ci_local.fake_github.webhooks import Deliveries, headers_of
+from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_triggers.verification import Sender
+from iac_ci_triggers.webhook import WebhookReceiver, WebhookReceiverPorts
+from iac_ci_vcs.hosts import OpenedCodeHosts
+from iac_ci_vcs.provider import HostSettings
+from iac_ci_vcs.reporting.publish import publish
+from iac_ci_vcs.reports import CodeHostReports
+from iac_ci_vcs.testing import MemoryRepositories
+
+TOKEN, SECRET = "ssm:/iac-ci/jobs/tokens/git", "webhook secret"
+
+
+class Engine:
+    """An engine that is connected to the project of a code host."""
+
+    def __init__(self, host, project, now):
+        connection = {"repositories": [host.repository], "webhook_secrets": ["ssm:/webhook"], "token_location": TOKEN}
+        secrets = MemorySecrets(
+            {TOKEN: "engine-token", "ssm:/connections": json.dumps([connection]), "ssm:/webhook": SECRET}
+        )
+        hosts = {host.address: HostSettings("github", host.api_url)}
+        settings = InitSettings(
+            internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
+            done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init",
+            webhook_secrets=["ssm:/unused"], connections="ssm:/connections", code_hosts=hosts,
+        )  # fmt: skip
+        self.host, self.project, self.clock = host, project, FakeClock(now)
+        self.objects, self.invoker, self.logger = MemoryObjects(self.clock), MemoryAsyncInvoker(), MemoryLogger()
+        self.runs, ledgers, commit_jobs = MemoryRuns(), MemoryLedgers(self.clock), MemoryCommitJobs(self.clock)
+        self._repositories = MemoryRepositories()
+        self.receiver = WebhookReceiver(
+            WebhookReceiverPorts(self.clock, MemoryDeliveries(), self.objects, self.invoker, secrets, self.logger),
+            settings,
+        )
+        self.processor = EventProcessor(
+            EventProcessorPorts(
+                self.clock, self.objects, self.runs, ledgers, commit_jobs,
+                OpenedCodeHosts(secrets, hosts=hosts), self.logger,
+            ),
+            Acceptance(self.objects, MemoryWatchdogs(), self.invoker, self.logger, "done"),
+            self.receiver.connections,
+            SourceGrants(secrets, settings.sources, settings.former_grants).of,
+            settings,
+        )  # fmt: skip
+        self.reports = CodeHostReports(secrets, commit_jobs, self.clock, hosts=hosts)
+        self.preparer = Preparer(
+            PreparationPorts(
+                self.clock, self.runs, ledgers, self.objects, MemoryCodeStore(), self._repositories, secrets,
+                MemorySealer(), self.reports, Sequential(), self.logger,
+            ),
+            100,
+        )  # fmt: skip
+        self.activity = Activity(project, host.url, Deliveries("http://127.0.0.1:1/", SECRET))
+        self._sent = 0
+
+    def deliver(self, name, payload):
+        """Deliver an event, process it and prepare the runs that it starts; return the endpoint's answer."""
+        self._sent += 1
+        body = json.dumps(payload).encode()
+        headers = headers_of(name, f"delivery-{self._sent}", body, SECRET)
+        events, runs = len(self.invoker.triggered), len(self.invoker.started)
+        answer = self.receiver.receive(
+            Sender.GITHUB, Request(body, {key.lower(): value for key, value in headers.items()})
+        )
+        for trigger_id in self.invoker.triggered[events:]:
+            self.processor.process(trigger_id)
+        for run_id in self.invoker.started[runs:]:
+            self._serve(run_id)
+            self.preparer.prepare(run_id)
+        return answer
+
+    def pull_request(self, action="opened", number=1, **fields):
+        """Deliver an event of a pull request."""
+        pull = self.project.pull_request(number)
+        return self.deliver("pull_request", self.activity.payload_of_pull_request(action, pull, pull.author) | fields)
+
+    def comment(self, person, text, number=1):
+        """Write a comment and deliver its event."""
+        return self.deliver(
+            "issue_comment", self.activity.payload_of_comment(self.project.write_comment(number, person, text))
+        )
+
+    def end(self, state=OrderState.SUCCEEDED, **states):
+        """Let the newest run end and report, each order with its own state or ``state``."""
+        stored = self.jobs[-1]
+        rows = build_rows(stored, max_parallel=1)
+        orders = [order.model_copy(update={"status": states.get(order.order_name, state)}) for order in rows.orders]
+        good = all(order.status is OrderState.SUCCEEDED for order in orders)
+        run = rows.run.model_copy(update={"status": RunState.SUCCEEDED if good else RunState.FAILED})
+        assert publish(self.reports, run, orders, with_status=True) == {}
+
+    @property
+    def jobs(self):
+        """Return the accepted jobs, oldest first."""
+        return [
+            StoredJob.from_stored(self.objects.get(keys.job(run_id))) for run_id in dict.fromkeys(self.invoker.started)
+        ]
+
+    def _serve(self, run_id):
+        """Let git have the commit of a run."""
+        job = StoredJob.from_stored(self.objects.get(keys.job(run_id))).job
+        self._repositories.trees[job.git_repo, job.commit_hash] = {"main.tf": b""}
