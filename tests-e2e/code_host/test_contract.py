@@ -49,6 +49,22 @@ def test_a_fork_and_a_pull_request_that_is_none_are_told(opened, project):
         github.pull_request(3)
 
 
+def test_only_the_engines_own_comments_are_folded(opened, project):
+    github = opened()
+    ours = [github.create_comment(1, f"{marker}\ntext").id for marker in (MARKER, "<!-- iac-ci:other -->")]
+    theirs = project.write_comment(1, AUTHOR, f"{MARKER}\ntext").id
+    assert github.fold_comments(1, [MARKER]) == 1
+    assert project.minimized == {int(ours[0])}
+    assert theirs not in project.minimized
+
+
+def test_a_folding_that_github_refuses_is_an_error(opened, monkeypatch):
+    """GraphQL answers 200 for an error too."""
+    github = opened()
+    with pytest.raises(PortFailed, match="Could not resolve"):
+        github._minimize("nowhere")
+
+
 def test_a_folder_of_a_commit_is_found(opened, project):
     github, head = opened(), project.repository.head("change")
     found = {path: github.has_folder(path, head) for path in ("b", "main.tf", "nowhere", "../b")}

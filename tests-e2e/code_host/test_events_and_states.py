@@ -305,6 +305,13 @@ def test_a_new_pull_request_costs_few_requests_until_its_first_comment(engine, h
     assert first <= 8
 
 
+def test_a_newer_commit_folds_the_comments_of_the_runs_before(engine):
+    pushed(engine)
+    runs = [f"<!-- iac-ci:{stored.run_id} -->" for stored in engine.jobs]
+    folded = {one.body.partition("\n")[0]: one.id in engine.project.minimized for one in engine.project.comments(1)}
+    assert folded == {runs[0]: True, runs[1]: False}
+
+
 def test_no_event_goes_without_an_answer_or_a_reason(engine):
     """What asks for nothing is answered to the host, with the reason, and shows nothing."""
     infra(engine)

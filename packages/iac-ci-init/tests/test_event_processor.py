@@ -137,6 +137,18 @@ def test_a_newer_commit_supersedes_an_older_run(hosted, monkeypatch):
     assert [bool(run.cancel_reason) for run in ledger.runs] == [True, False]
 
 
+def test_comments_that_cannot_be_folded_stop_nothing(hosted, monkeypatch):
+    def fail(number, markers):
+        raise PortFailed("no")
+
+    hosted.pull_request()
+    monkeypatch.setattr(hosted.host, "fold_comments", fail)
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    assert len(hosted.jobs) == 2
+    assert any("not folded" in message for _, message, _ in hosted.logger.lines)
+
+
 def test_an_older_event_that_comes_late_is_about_the_newest_commit(hosted):
     payload = {"action": "synchronize", "pull_request": {"number": 7, "head": {"sha": "d" * 40}},
                "sender": {"id": 5, "login": "ann"}}  # fmt: skip

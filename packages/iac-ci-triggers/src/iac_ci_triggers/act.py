@@ -12,7 +12,7 @@ from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
 from iac_ci_common.nudge import nudge
 from iac_ci_triggers.connections import repository_key
-from iac_ci_triggers.decide import decide_comment, decide_merge_group, decide_pull_request, decide_push
+from iac_ci_triggers.decide import SUPERSEDED, decide_comment, decide_merge_group, decide_pull_request, decide_push
 from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.facts import Source
@@ -22,6 +22,7 @@ from iac_ci_triggers.ledger_plan import KEPT, Asked, Planned, plan
 from iac_ci_triggers.notice import Paragraph, Subject, answer_marker, notice_marker, render_paragraphs
 from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
+from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ class EventProcessor:
                 if isinstance(decision, Nothing):
                     logger.info("event starts nothing", reason=decision.reason)
             self._apply(host, event, source, decisions, planned, now)
+            self._fold(host, event, decisions, logger)
         logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
 
     def _acknowledge(self, host: CodeHost, event: HostEvent, logger: Logger) -> None:
@@ -203,6 +205,21 @@ class EventProcessor:
             if answer and planned.answer is not None:
                 reports.append(partial(_write_answer, host, event, answer, is_last=planned.answer.is_last))
         self._report(reports)
+
+    def _fold(self, host: CodeHost, event: HostEvent, decisions: Sequence[Decision], logger: Logger) -> None:
+        """Fold the comments of runs that this event has superseded. Failures are logged only."""
+        superseded = [
+            marker(run_id)
+            for decision in decisions
+            if isinstance(decision, Cancel) and decision.reason.startswith(SUPERSEDED)
+            for run_id in decision.run_ids
+        ]
+        if not superseded or event.number is None:
+            return
+        try:
+            host.fold_comments(event.number, superseded)
+        except IacCiError as error:
+            logger.warning("superseded comments not folded", error=error.message)
 
     def _mark(self, host: CodeHost, source: Source, mark: Mark, now: datetime) -> None:
         if mark.part is None:

@@ -26,7 +26,7 @@ from iac_ci_vcs.provider import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from iac_ci_vcs.provider import CommitStatus, Credentials, RepositoryAddress
 
@@ -196,6 +196,10 @@ class Bitbucket:
         with self._session.doing("comment"):
             url = f"{self._repository_url}/pullrequests/{number}/comments/{int(comment_id)}"
             return _comment(json_of(self._session.ask("PUT", url, "comment", json={"content": {"raw": body}})))
+
+    def fold_comments(self, number: int, markers: Collection[str]) -> int:  # noqa: ARG002 - other hosts need them
+        """Return 0: Bitbucket folds no comments."""
+        return 0
 
     def react(self, number: int, comment_id: str | None = None) -> bool:  # noqa: ARG002 - other hosts need them
         """Return False: Bitbucket has no reactions."""

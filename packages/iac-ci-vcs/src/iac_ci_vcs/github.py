@@ -27,12 +27,16 @@ from iac_ci_vcs.provider import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from iac_ci_vcs.provider import CommitStatus, Credentials, RepositoryAddress
 
 _JSON: Final = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _RAW: Final = {**_JSON, "Accept": "application/vnd.github.raw+json"}
+_MINIMIZE: Final = (
+    "mutation($id: ID!) { minimizeComment(input: {subjectId: $id, classifier: OUTDATED})"
+    " { minimizedComment { isMinimized } } }"
+)
 _PAGE: Final = 100
 _PAGES_OF_FILES: Final = 30
 """GitHub lists at most 3,000 files (GitHub REST API, "List pull requests files")."""
@@ -236,6 +240,18 @@ class GitHub:
             url = f"{self._repository_url}/issues/comments/{int(comment_id)}"
             return _comment(json_of(self._ask("PATCH", url, subject, headers=_JSON, json={"body": body})))
 
+    def fold_comments(self, number: int, markers: Collection[str]) -> int:
+        """Minimize the comments as outdated. Only the GraphQL API can (GitHub GraphQL API, "minimizeComment")."""
+        subject = "comments"
+        folded = 0
+        with self._session.doing(subject):
+            for payload in self._pages(f"{self._repository_url}/issues/{number}/comments", subject):
+                is_named = (payload.get("body") or "").startswith(tuple(markers))
+                if is_named and payload["user"] and _account(payload["user"]).id == self.me().id:
+                    self._minimize(payload["node_id"])
+                    folded += 1
+        return folded
+
     def react(self, number: int, comment_id: str | None = None) -> bool:
         """Add the reaction with two eyes."""
         subject = "reaction"
@@ -261,6 +277,16 @@ class GitHub:
         self._session.close()
         if self._app is not None:
             self._app.close()
+
+    def _minimize(self, node: str) -> None:
+        """Minimize a comment; GraphQL answers 200 for an error too."""
+        subject = "folding of a comment"
+        url = f"{self._root.removesuffix('/v3')}/graphql"
+        sent = {"query": _MINIMIZE, "variables": {"id": node}}
+        answer = json_of(self._ask("POST", url, subject, headers=_JSON, json=sent))
+        if answer.get("errors"):
+            reason = str(answer["errors"][0].get("message", ""))
+            raise PortFailed(f"{self._address.host} refused {subject}: {reason[:200]}")
 
     def _get(self, url: str, subject: str) -> dict[str, Any]:
         payload: dict[str, Any] = json_of(self._ask("GET", url, subject, headers=_JSON))

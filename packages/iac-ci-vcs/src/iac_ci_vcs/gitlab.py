@@ -23,7 +23,7 @@ from iac_ci_vcs.provider import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from iac_ci_vcs.provider import CommitStatus, Credentials, RepositoryAddress
 
@@ -210,6 +210,10 @@ class GitLab:
         with self._doing("comment"):
             path = f"{self._project_path}/merge_requests/{number}/notes/{int(comment_id)}"
             return _comment(_object(self._api.http_put(path, post_data={"body": body})))
+
+    def fold_comments(self, number: int, markers: Collection[str]) -> int:  # noqa: ARG002 - other hosts need them
+        """Return 0: GitLab folds no comments."""
+        return 0
 
     def react(self, number: int, comment_id: str | None = None) -> bool:
         """Award the emoji with two eyes. GitLab answers 404 if it was awarded before."""

@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
 
@@ -204,6 +205,13 @@ class CodeHost(Protocol):
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
         """Replace a comment's text."""
+        ...
+
+    def fold_comments(self, number: int, markers: Collection[str]) -> int:
+        """Fold the engine's own comments that begin with one of the markers, and return how many.
+
+        Returns 0 without a request if the host cannot fold comments.
+        """
         ...
 
     def react(self, number: int, comment_id: str | None = None) -> bool:

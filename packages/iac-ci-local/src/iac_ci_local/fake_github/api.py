@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from iac_ci_local.fake_github.project import Person, Project
 
 ROOT: Final = "/api/v3"
+GRAPHQL: Final = "/api/graphql"
 
 _Item = TypeVar("_Item")
 
@@ -67,6 +68,20 @@ class Api:
                 ("POST", repository_path + r"/statuses/([0-9a-f]{40})", self._set_status),
             )
         ]
+
+    def graphql(self, request: Request) -> Answer:
+        """Return the answer to the one mutation that the engine uses: ``minimizeComment``."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        person = self._project.speaker(token) if kind.lower() in {"bearer", "token"} else None
+        payload = _object(request)
+        if person is None or payload is None:
+            return Answer.refusal(401, "Bad credentials")
+        node = (payload.get("variables") or {}).get("id")
+        found = self._payloads.comment_of(node)
+        if "minimizeComment" not in payload.get("query", "") or found is None:
+            return Answer.of_json(200, {"data": None, "errors": [{"message": f"Could not resolve to a node: {node}"}]})
+        self._project.minimized.add(found)
+        return Answer.of_json(200, {"data": {"minimizeComment": {"minimizedComment": {"isMinimized": True}}}})
 
     def answer(self, request: Request) -> Answer:
         """Return the answer; 401 without a known token and 404 for an unknown resource, as on GitHub."""

@@ -253,6 +253,11 @@ class Payloads:
             "reactions": self._reactions(f"{self._repository_url}/issues/comments/{comment.id}"),
         }
 
+    def comment_of(self, node: object) -> int | None:
+        """Return the id of the comment with a node id, None if there is none."""
+        ids = (comment.id for number in self._project.pull_requests for comment in self._project.comments(number))
+        return next((identity for identity in ids if _node("IC", identity) == node), None)
+
     def status(self, status: SetStatus) -> dict[str, Any]:
         """Return a commit's status."""
         return {

@@ -107,6 +107,9 @@ class Project:
     pull_requests: dict[int, OpenPullRequest] = field(default_factory=dict)
     _comments: dict[int, WrittenComment] = field(default_factory=dict)
     reactions: dict[tuple[str, int, str], Reaction] = field(default_factory=dict)
+    minimized: set[int] = field(default_factory=set)
+    """The ids of the comments that are folded."""
+
     _statuses: list[SetStatus] = field(default_factory=list)
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_common.errors import IacCiError, PortFailed
 from iac_ci_local.fake_github import git_backend
-from iac_ci_local.fake_github.api import ROOT, Api, with_limits
+from iac_ci_local.fake_github.api import GRAPHQL, ROOT, Api, with_limits
 from iac_ci_local.fake_github.failures import Failure, FailureKind, Failures
 from iac_ci_local.fake_github.messages import Answer, RecordedRequest, Request
 
@@ -150,6 +150,8 @@ class CodeHostServer:
 
     def _route(self, request: Request) -> Answer:
         path = request.path
+        if path == GRAPHQL and request.method == "POST":
+            return self._api.graphql(request)
         if path.startswith(f"{ROOT}/"):
             return with_limits(self._api.answer(request), spent=len(self._recorded))
         rest = self._git_path.fullmatch(path)

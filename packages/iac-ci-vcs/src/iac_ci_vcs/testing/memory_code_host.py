@@ -11,7 +11,7 @@ from iac_ci_common.errors import NotFound
 from iac_ci_vcs.provider import Account, ChangedFiles, Clone, Comment, Permission, PullRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from iac_ci_vcs.provider import ChangedFile, CommitStatus
 
@@ -38,6 +38,7 @@ class MemoryCodeHost:
         self.statuses: list[CommitStatus] = []
         self.reactions: list[tuple[int, str | None]] = []
         self.written: list[str] = []
+        self.folded: set[str] = set()
         self.opened: list[tuple[str, str]] = []
 
     @contextmanager
@@ -119,6 +120,13 @@ class MemoryCodeHost:
         comments = self.comments[number]
         comments[[known.id for known in comments].index(comment_id)] = comment
         return comment
+
+    def fold_comments(self, number: int, markers: Collection[str]) -> int:
+        """Store which comments are folded."""
+        ours = (comment for comment in self.comments.get(number, []) if comment.author == ENGINE)
+        folded = {comment.id for comment in ours if comment.body.startswith(tuple(markers))}
+        self.folded |= folded
+        return len(folded)
 
     def react(self, number: int, comment_id: str | None = None) -> bool:
         """Store a reaction."""
