@@ -84,8 +84,20 @@ def test_a_repeat_after_hours_is_a_duplicate_and_nothing_more(hosted):
     hosted.pull_request()
     hosted.clock.advance(3 * 3600)
     started = len(hosted.invoker.started)
-    hosted.pull_request("reopened")
+    hosted.pull_request("synchronize")
     assert len(hosted.invoker.started) == started
+
+
+@pytest.mark.parametrize("seconds", [60, 3 * 3600, 20 * 86_400])
+def test_a_reopened_pull_request_is_planned_again_and_once(hosted, seconds):
+    hosted.pull_request()
+    hosted.clock.advance(seconds)
+    hosted.pull_request("reopened")
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, HEAD]
+    hosted.clock.advance(60)
+    hosted.processor.process(hosted.invoker.triggered[-1])
+    hosted.pull_request("synchronize")
+    assert len(hosted.jobs) == 2
 
 
 def test_the_same_delivery_is_received_once(hosted):

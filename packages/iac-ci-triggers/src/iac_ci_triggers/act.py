@@ -282,11 +282,11 @@ def _notices(host: CodeHost, event: HostEvent, decisions: Sequence[Decision]) ->
     """Return the calls that write the standing notices of the decisions."""
     calls: list[Callable[[], object]] = []
     for subject in Subject:
-        said = tuple(one.paragraph for one in decisions if isinstance(one, Say) and one.subject is subject)
+        stated = tuple(one.paragraph for one in decisions if isinstance(one, Say) and one.subject is subject)
         settled = tuple(one.paragraph for one in decisions if isinstance(one, Settle) and one.subject is subject)
-        if said or settled:
+        if stated or settled:
             marker = notice_marker(subject)
-            calls.append(partial(_write, host, event, marker, said or settled, only_if_there=not said))
+            calls.append(partial(_write, host, event, marker, stated or settled, only_if_there=not stated))
     return calls
 
 

@@ -38,7 +38,7 @@ def looks_like_command(line: str) -> bool:
 
 
 def lines_with_markup(text: str) -> Iterator[str]:
-    """Yield the lines that are a command but for the markup or the mention before it, in linear time."""
+    """Yield the lines that would be a command without the markup or the mention before it, in linear time."""
     fence = None
     for line in _without_html_comments(text).splitlines():
         mark = _FENCE.match(line)

@@ -1,7 +1,7 @@
 """Finds the commands in a comment on a pull request: pure.
 
 A command is a whole line of plain text: never in a quote, a list, code, HTML or other markup. A line that only looks
-like a command, or is one but for its markup, does nothing, and the engine comments why.
+like a command, or would be one without its markup, does nothing, and the engine comments why.
 """
 
 from __future__ import annotations

@@ -261,7 +261,8 @@ def _start(
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
     digest = facts.configuration_sha256
-    start = Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run)
+    not_before = facts.received_at if facts.reopened else None
+    start = Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run, not_before)
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
     return [Say(text, Subject.JOBS), start] if skipped else [start]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.rows import JobScope
@@ -19,6 +21,7 @@ class Start:
 
     ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
     ``actor`` is the account that starts it. ``scope`` and ``not_run`` say what the run is of a pull request's job.
+    An event's run that was started before ``not_before`` does not count: the pull request was closed since.
     """
 
     job_name: str
@@ -30,6 +33,7 @@ class Start:
     actor: str | None = None
     scope: JobScope | None = None
     not_run: tuple[str, ...] = ()
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

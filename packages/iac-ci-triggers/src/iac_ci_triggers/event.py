@@ -55,10 +55,10 @@ class HostEvent(StoredShape):
     """A verified event that may start something.
 
     ``repository`` is the URL ``https://host/path`` in the payload. ``number`` is the pull request's (GitLab: the merge
-    request's ``iid``), None for pushes. ``sha`` is the pull request's head, if the payload has it, or the pushed
-    commit. ``branch`` is the pushed branch or the merge queue's, without ``refs/heads/``; ``base_branch`` is the branch
-    that the queue merges into. ``changed`` are a push's changed paths, None if
-    the payload does not have all of them.
+    request's ``iid``), None for pushes; ``reopened`` says that it was closed before. ``sha`` is the pull request's
+    head, if the payload has it, or the pushed commit. ``branch`` is the pushed branch or the merge queue's, without
+    ``refs/heads/``; ``base_branch`` is the branch that the queue merges into. ``changed`` are a push's changed paths,
+    None if the payload does not have all of them.
     """
 
     host: Sender
@@ -66,6 +66,7 @@ class HostEvent(StoredShape):
     repository: Line
     actor: Person
     number: Annotated[int, Field(gt=0)] | None = None
+    reopened: bool = False
     sha: CommitSha | None = None
     branch: Annotated[Line, Field(min_length=1)] | None = None
     base_branch: Annotated[Line, Field(min_length=1)] | None = None

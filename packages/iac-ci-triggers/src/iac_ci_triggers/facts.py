@@ -112,8 +112,9 @@ class Facts:
     is not valid; ``configuration_sha256`` is the digest of its file, empty if there is none. ``default_branch`` is the
     repository's, empty if it is not needed. ``trigger_id`` and ``received_at`` are those of the event.
     ``head_problems`` is None if the pull request does not change the configuration, else the problems of
-    the changed one. ``queue_base`` is the branch that a merge queue merges into. ``deleted_folders`` are folders of
-    orders that the pull request deletes. ``changed`` is None if the changed paths are unknown, or not known yet.
+    the changed one. ``reopened`` says that the event reopened the pull request. ``queue_base`` is the branch that a
+    merge queue merges into. ``deleted_folders`` are folders of orders that the pull request deletes. ``changed`` is
+    None if the changed paths are unknown, or not known yet.
     """
 
     source: Source
@@ -132,6 +133,7 @@ class Facts:
     branch: str = ""
     sha: str = ""
     queue_base: str = ""
+    reopened: bool = False
     deleted_folders: frozenset[str] = frozenset()
     reruns: tuple[Rerun, ...] = field(default=())
 

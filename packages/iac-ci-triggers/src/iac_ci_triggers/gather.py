@@ -60,6 +60,7 @@ class FactCollector:
             configuration=None,
             trigger_id=stored.trigger_id,
             received_at=stored.received_at,
+            reopened=event.reopened,
         )
         if event.kind is EventKind.PUSH:
             return self._of_push(event, known)

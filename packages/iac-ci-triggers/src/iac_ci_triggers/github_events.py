@@ -57,6 +57,7 @@ def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
     return {
         "kind": kind,
         "number": payload.get("pull_request.number", int),
+        "reopened": action == "reopened",
         "sha": payload.get("pull_request.head.sha", str),
         "actor": _actor(payload),
     }

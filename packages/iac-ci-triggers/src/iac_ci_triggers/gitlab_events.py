@@ -48,6 +48,7 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
     return {
         "kind": kind,
         "number": payload.get("object_attributes.iid", int),
+        "reopened": action == "reopen",
         "sha": payload.commit("object_attributes.last_commit.id"),
         "actor": _actor(payload),
     }

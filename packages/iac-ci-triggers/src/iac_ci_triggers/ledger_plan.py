@@ -153,7 +153,7 @@ def _same(runs: Sequence[StartedRun], start: Start) -> StartedRun | None:
     """Return the run that the same intent started before, None if there is none.
 
     An event starts a commit again if another commit, base branch or configuration came in between, which has a run or
-    has superseded this one: a branch that was reset to it runs again.
+    has superseded this one: a branch that was reset to it runs again. So does a pull request that was reopened.
     """
     equal = [run for run in runs if run.job == start.job_name and run.intent == start.intent]
     if start.intent == BY_EVENT:
@@ -162,5 +162,6 @@ def _same(runs: Sequence[StartedRun], start: Start) -> StartedRun | None:
             for run in equal[-1:]
             if run.is_for(start.sha, start.base, start.configuration)
             and not (run.cancel_reason or "").startswith(SUPERSEDED)
+            and (start.not_before is None or run.started_at >= start.not_before)
         ]
     return equal[-1] if equal else None

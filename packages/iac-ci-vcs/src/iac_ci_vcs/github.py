@@ -255,9 +255,9 @@ class GitHub:
     def react(self, number: int, comment_id: str | None = None) -> bool:
         """Add the reaction with two eyes."""
         subject = "reaction"
-        place = f"issues/{number}" if comment_id is None else f"issues/comments/{int(comment_id)}"
+        path = f"issues/{number}" if comment_id is None else f"issues/comments/{int(comment_id)}"
         with self._session.doing(subject):
-            url = f"{self._repository_url}/{place}/reactions"
+            url = f"{self._repository_url}/{path}/reactions"
             self._ask("POST", url, subject, headers=_JSON, json={"content": "eyes"})
         return True
 

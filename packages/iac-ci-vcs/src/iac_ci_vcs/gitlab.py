@@ -117,7 +117,7 @@ class GitLab:
 
         For some seconds after a merge request is opened, GitLab has not computed its changes and answers no count and
         no files; it answers the same for ever for one that changes nothing (gitlab-org/gitlab#386562). After several
-        requests ``complete`` is False, because the two cannot be told apart.
+        requests ``complete`` is False, because the two answers are equal.
         """
         for seconds in (*_WAITS_FOR_CHANGES, None):
             with self._doing("merge request's files"):
@@ -217,12 +217,12 @@ class GitLab:
 
     def react(self, number: int, comment_id: str | None = None) -> bool:
         """Award the emoji with two eyes. GitLab answers 404 if it was awarded before."""
-        place = f"{self._project_path}/merge_requests/{number}"
+        path = f"{self._project_path}/merge_requests/{number}"
         if comment_id is not None:
-            place += f"/notes/{int(comment_id)}"
+            path += f"/notes/{int(comment_id)}"
         with self._doing("reaction"):
             try:
-                self._api.http_post(f"{place}/award_emoji", post_data={"name": "eyes"})
+                self._api.http_post(f"{path}/award_emoji", post_data={"name": "eyes"})
             except self._failed as error:
                 if error.response_code != 404:
                     raise

@@ -189,11 +189,11 @@ class Api:
         self._project.comment(int(identity))
         return self._reaction(request, person, f"comments/{identity}")
 
-    def _reaction(self, request: Request, person: Person, place: str) -> Answer:
+    def _reaction(self, request: Request, person: Person, subject: str) -> Answer:
         payload = _object(request)
         if payload is None or payload.get("content") not in _REACTIONS:
             return Answer.refusal(422, "Validation Failed: content is not included in the list")
-        reaction, is_new = self._project.react(place, person, payload["content"])
+        reaction, is_new = self._project.react(subject, person, payload["content"])
         return Answer.of_json(201 if is_new else 200, self._payloads.reaction(reaction))
 
     def _set_status(self, request: Request, person: Person, sha: str) -> Answer:

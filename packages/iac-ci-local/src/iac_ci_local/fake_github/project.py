@@ -48,7 +48,7 @@ class Reaction:
     """A reaction to ``issues/<number>`` or ``comments/<id>``."""
 
     id: int
-    place: str
+    subject: str
     author: Person
     content: str
     created_at: datetime
@@ -156,13 +156,13 @@ class Project:
             raise NotFound(f"there is no pull request {number}")
         return self.pull_requests[number]
 
-    def react(self, place: str, author: Person, content: str) -> tuple[Reaction, bool]:
+    def react(self, subject: str, author: Person, content: str) -> tuple[Reaction, bool]:
         """Add a reaction to ``issues/<number>`` or ``comments/<id>``, and return it and whether it is new."""
         with self._lock:
-            key = (place, author.id, content)
+            key = (subject, author.id, content)
             is_new = key not in self.reactions
             if is_new:
-                self.reactions[key] = Reaction(len(self.reactions) + 1, place, author, content, self._moment())
+                self.reactions[key] = Reaction(len(self.reactions) + 1, subject, author, content, self._moment())
             return self.reactions[key], is_new
 
     def comments(self, number: int) -> list[WrittenComment]:
