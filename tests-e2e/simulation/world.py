@@ -24,7 +24,7 @@ from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.testing import MemoryDeliveries, MemorySealer, Sequential
-from iac_ci_vcs.provider import CommitStatus
+from iac_ci_vcs.provider import CommentStyle, CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
 from simulation.memory import RecordedChains, RecordedLocks, RecordedObjects, RecordedRuns
@@ -566,7 +566,7 @@ class ReportsService:
         self._world = world
 
     def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
     ) -> None:
         """Keep the comment."""
         self._world.reports.publish(target, run_id=run_id, write=write, is_first=is_first)

@@ -63,7 +63,7 @@ class Engine:
     def wake(self, *nums):
         self.orchestrator.wake(RUN_ID, frozenset(nums) or frozenset({"0000"}))
 
-    def report(self, num, status=OrderState.SUCCEEDED):
+    def report(self, num, status=OrderState.SUCCEEDED, **fields):
         now = self.clock.now()
         failed = status is not OrderState.SUCCEEDED
         result = Result(
@@ -75,6 +75,7 @@ class Engine:
             ended_at=now,
             failed_command=self.failed_command if failed else None,
             log_tail=self.log_tail,
+            **fields,
         )
         self.objects.create(keys.result(RUN_ID, num), result.model_dump_json().encode())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from engine import Engine
 
+from iac_ci_common.models.changes import Changes, Operation
+from iac_ci_common.models.plan_text import PlannedResource, PlanText
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID
 
@@ -81,3 +83,27 @@ def test_a_run_without_a_pull_request_says_nothing():
     engine = Engine(named(chain(3)))
     engine.run_to_the_end()
     assert engine.calls["reports.publish"] == 0
+
+
+def test_the_last_comment_shows_the_plans_text_and_earlier_ones_the_counts_alone():
+    engine = Engine(named(chain(2)), **PULL_REQUEST)
+    engine.wake()
+    plan = PlanText(resources=(PlannedResource(address="x.gone", action="delete", text="-   resource"),))
+    changes = Changes(operation=Operation.PLANNED, destroy=1)
+    engine.clock.advance(6)
+    engine.report("0001", OrderState.SUCCEEDED, changes=changes, plan=plan)
+    engine.wake("0001")
+    assert "| `+0 ~0 -1` |" in body(engine)
+    assert "-   resource" not in body(engine)
+    engine.report("0002", OrderState.SUCCEEDED, changes=Changes(operation=Operation.PLANNED), plan=plan)
+    engine.wake("0002")
+    assert "destroys x.gone" in body(engine)
+    assert body(engine).count("-   resource") == 1
+
+
+def test_unknown_changes_are_shown_as_unknown():
+    engine = Engine(named(chain(1)), **PULL_REQUEST)
+    engine.wake()
+    engine.report("0001", OrderState.SUCCEEDED, changes_unknown=True)
+    engine.wake("0001")
+    assert "| unknown |" in body(engine)

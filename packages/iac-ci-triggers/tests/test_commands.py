@@ -84,6 +84,7 @@ def test_a_line_of_its_own_is_a_command(text, command):
         "/iac-ci plan | x\n--- | ---\n/iac-ci plan | y",
         "<!-- iac-ci:20260101T000000-000000000000 -->\n/iac-ci plan",
         " \n<!-- iac-ci:notice -->\n\n/iac-ci plan",
+        " \n[//]: # (iac-ci:notice)\n\n/iac-ci plan",
         "~~a\n/iac-ci plan\nb~~",
         "![a\n/iac-ci plan\n](x.png)",
         "[^1]: note\n/iac-ci plan",

@@ -59,6 +59,9 @@ def comment(number, body, user=UUID):
     }  # fmt: skip
 
 
+BITBUCKET_MARKER = marker(RUN_ID, has_html=False)
+
+
 def written(wire):
     return [
         (call.request.method, call.request.url, json.loads(call.request.body))
@@ -69,23 +72,23 @@ def written(wire):
 
 def publish(repository, body):
     target = ReportTarget(repository=repository, number=7, token_location="ssm:/token")
-    limits = []
+    styles = []
 
-    def write(limit):
-        limits.append(limit)
+    def write(style):
+        styles.append((style.max_chars, style.has_html))
         return body
 
     CodeHostReports(MemorySecrets({"ssm:/token": "t0ken"}), MemoryCommitJobs(CLOCK), CLOCK).publish(
         target, run_id=RUN_ID, write=write
     )
-    return limits
+    return styles
 
 
 def test_gitlab_gets_one_note_and_edits_only_its_own(wire):
     place, body = f"{GITLAB}/merge_requests/7/notes", f"{marker(RUN_ID)}\nhello"
     wire.get(place, json=[note(1, f"{marker(RUN_ID)} stolen", user=9)])
     wire.post(place, json=note(2, body), status=201)
-    assert publish("https://gitlab.com/acme/team/infra", body) == [1_000_000]
+    assert publish("https://gitlab.com/acme/team/infra", body) == [(1_000_000, True)]
     wire.replace(responses.GET, place, json=[note(2, f"{marker(RUN_ID)} old")])
     wire.put(f"{place}/2", json=note(2, body))
     publish("https://gitlab.com/acme/team/infra", body)
@@ -93,11 +96,11 @@ def test_gitlab_gets_one_note_and_edits_only_its_own(wire):
 
 
 def test_bitbucket_gets_one_comment_and_edits_only_its_own(wire):
-    place, body = f"{BITBUCKET}/pullrequests/7/comments", f"{marker(RUN_ID)}\nhello"
-    wire.get(place, json={"values": [comment(1, f"{marker(RUN_ID)} stolen", OTHER)]})
+    place, body = f"{BITBUCKET}/pullrequests/7/comments", f"{BITBUCKET_MARKER}\nhello"
+    wire.get(place, json={"values": [comment(1, f"{BITBUCKET_MARKER} stolen", OTHER)]})
     wire.post(place, json=comment(2, body), status=201)
-    assert publish("https://bitbucket.org/acme/infra", body) == [32_768]
-    wire.replace(responses.GET, place, json={"values": [comment(2, f"{marker(RUN_ID)} old")]})
+    assert publish("https://bitbucket.org/acme/infra", body) == [(32_768, False)]
+    wire.replace(responses.GET, place, json={"values": [comment(2, f"{BITBUCKET_MARKER} old")]})
     wire.put(f"{place}/2", json=comment(2, body))
     publish("https://bitbucket.org/acme/infra", body)
     sent = {"content": {"raw": body}}

@@ -12,8 +12,8 @@ from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_vcs.provider import MAX_COMMENT_CHARS, CommentStyle
 from iac_ci_vcs.reporting import FailedLog, commit_status, escape, marker, order_statuses, render
-from iac_ci_vcs.reporting.comment import MAX_COMMENT_CHARS
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, fence, plain
 
@@ -62,8 +62,8 @@ def test_changes_stand_in_the_table_where_there_are_any():
     planned = Changes(operation=Operation.PLANNED, add=1, change=2, destroy=3)
     applied = Changes(operation=Operation.APPLIED)
     body = render(run_row(), [failed(1, changes=planned), failed(2, changes=applied), failed(3)])
-    assert r"| \+1 \~2 \-3 |" in body
-    assert "| no changes applied |" in body
+    assert "| `+1 ~2 -3` |" in body
+    assert "| `no changes` applied |" in body
     assert "Changes" not in render(run_row(), [failed(1)])
 
 
@@ -147,7 +147,7 @@ def test_orders_that_need_a_look_are_shown_first_and_the_others_are_counted():
 def test_a_comment_never_exceeds_the_limit_and_never_cuts_silently(limit, texts, times):
     orders = [failed(number) for number in range(1, len(texts) + 1)]
     logs = [FailedLog(order.order_num, text * times, is_whole=True) for order, text in zip(orders, texts, strict=True)]
-    body = render(run_row(), orders, logs=logs, limit=limit)
+    body = render(run_row(), orders, logs=logs, style=CommentStyle(limit))
     assert len(body) <= limit
     for log in logs:
         whole = fence(plain(log.tail)) in body
@@ -162,11 +162,18 @@ def test_the_limit_is_met_exactly():
     exact = next(
         length
         for length in range(60_000, MAX_COMMENT_CHARS)
-        if len(render(run_row(), [failed(1)], logs=[FailedLog("0001", "x" * length, is_whole=True)], limit=10**9))
+        if len(
+            render(
+                run_row(), [failed(1)], logs=[FailedLog("0001", "x" * length, is_whole=True)], style=CommentStyle(10**9)
+            )
+        )
         == MAX_COMMENT_CHARS
     )
     whole = render(
-        run_row(), [failed(1)], logs=[FailedLog("0001", "x" * exact, is_whole=True)], limit=MAX_COMMENT_CHARS + 200
+        run_row(),
+        [failed(1)],
+        logs=[FailedLog("0001", "x" * exact, is_whole=True)],
+        style=CommentStyle(MAX_COMMENT_CHARS + 200),
     )
     assert len(whole) == MAX_COMMENT_CHARS
 

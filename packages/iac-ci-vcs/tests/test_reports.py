@@ -53,7 +53,7 @@ def asked(wire) -> list[str]:
 def test_the_first_comment_is_created(reports, wire):
     wire.get(COMMENTS, json=[comment(1, "something else"), comment(2, marker("20200101T000000-000000000000"))])
     wire.post(COMMENTS, json=comment(3, BODY), status=201)
-    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
     assert asked(wire)[-1] == "POST /repos/acme/infra/issues/7/comments"
     assert json.loads(wire.calls[-1].request.body) == {"body": BODY}
 
@@ -62,7 +62,7 @@ def test_our_own_comment_is_edited_and_nobody_elses(reports, wire):
     copied, ours = comment(1, f"{marker(RUN_ID)} stolen", "mallory"), comment(2, f"{marker(RUN_ID)} old")
     wire.get(COMMENTS, json=[copied, comment(9, f"> {marker(RUN_ID)}"), ours])
     wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
-    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
     assert [request for request in asked(wire) if not request.startswith("GET")] == [
         "PATCH /repos/acme/infra/issues/comments/2"
     ]
@@ -70,14 +70,14 @@ def test_our_own_comment_is_edited_and_nobody_elses(reports, wire):
 
 def test_a_comment_that_says_so_already_is_left_alone(reports, wire):
     wire.get(COMMENTS, json=[comment(2, BODY)])
-    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
     assert all(request.startswith("GET") for request in asked(wire))
 
 
 def test_a_comment_is_written_for_the_longest_that_the_host_takes(reports, wire):
     wire.get(COMMENTS, json=[])
     wire.post(COMMENTS, json=comment(3, BODY), status=201)
-    reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: f"{marker(RUN_ID)} {limit}")
+    reports.publish(TARGET, run_id=RUN_ID, write=lambda style: f"{marker(RUN_ID)} {style.max_chars}")
     assert json.loads(wire.calls[-1].request.body)["body"].endswith(" 65536")
 
 
@@ -139,14 +139,14 @@ def test_an_answer_without_an_expected_field_is_the_engines_error(reports, wire,
     payload = comment(2, f"{marker(RUN_ID)} old")
     wire.get(COMMENTS, json=[{name: value for name, value in payload.items() if name != missing}])
     with pytest.raises(PortFailed, match="unknown form"):
-        reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+        reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
 
 
 @pytest.mark.parametrize("answer", [{"items": []}, ["text"], [None], "text"])
 def test_a_list_of_comments_of_another_form_is_the_engines_error(reports, wire, answer):
     wire.get(COMMENTS, json=answer)
     with pytest.raises(PortFailed, match="unknown form"):
-        reports.publish(TARGET, run_id=RUN_ID, write=lambda limit: BODY)
+        reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
 
 
 def test_nothing_is_kept_on_disk(reports, wire, tmp_path, monkeypatch):

@@ -697,6 +697,38 @@ def test_changes_are_counted_in_what_was_printed_not_in_what_is_shown():
     assert (result.changes.add, result.changes.change, result.changes.destroy) == (1, 3, 2)
 
 
+def test_the_result_has_the_plans_text_masked():
+    lines = ["  # x.gone will be destroyed", f'  - resource "x" "gone" {{ {SECRET}', "    }", ""]
+    plan = "\n".join([*lines, "Plan: 0 to add, 0 to change, 1 to destroy."])
+    result = World([f"printf '%s' '{plan}'"], secrets={"TOKEN": SECRET}).run()
+    (resource,) = result.plan.resources
+    assert resource.text.splitlines()[1] == '-   resource "x" "gone" { ***'
+    assert SECRET not in result.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("command", "unknown"),
+    [
+        ("terraform() { :; }; terraform plan -out=p > log", True),
+        ("terraform() { echo 'No changes. Nothing.'; }; terraform plan", False),
+        ("echo 'Terraform will perform the following actions:'", True),
+        ("echo done", False),
+    ],
+)
+def test_changes_are_unknown_where_a_plan_ran_and_nothing_could_be_read(command, unknown):
+    result = World([command]).run()
+    assert result.status is OrderState.SUCCEEDED
+    assert result.changes_unknown is unknown
+
+
+def test_a_plan_that_makes_the_result_too_long_is_left_out():
+    heading = "  # x.gone will be destroyed\\n  - key\\nPlan: 0 to add, 0 to change, 1 to destroy.\\n"
+    world = World([f"printf '{heading}'; head -c 300000 /dev/zero | tr '\\0' '\\1'"])
+    result = world.run()
+    assert result.changes.destroy == 1
+    assert result.plan is None
+
+
 def test_nothing_that_leaves_the_worker_shows_a_secret():
     command = f'set -x; echo "$TOKEN"; ps -ef; exec false "{SECRET}"'
     world = World([command], secrets={"TOKEN": SECRET})

@@ -7,11 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.models.plan_text import PlanText
 from iac_ci_common.models.result import Result
 from iac_ci_common.progress import did_not_succeed
 from iac_ci_orchestrator.event_records import run_event
 from iac_ci_orchestrator.results import read_result
-from iac_ci_vcs.reporting import FailedLog
+from iac_ci_vcs.reporting import FailedLog, OrderPlan
 from iac_ci_vcs.reporting.publish import publish
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ BETWEEN_EDITS: Final = timedelta(seconds=5)
 
 MAX_LOGS: Final = 10
 """Most logs of failed orders in one comment; each costs a read."""
+
+MAX_PLANS: Final = 300
+"""Most orders whose plans are read for one comment; of others it shows the counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,13 @@ class Commenter:
         self._publish(run, orders, with_status=True)
 
     def _publish(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> None:
+        """Write the comment, with the status and the plans' text at the run's end only: each text costs a read."""
         if run.report is None:
             return
         ports = self._ports
-        failures = publish(ports.reports, run, orders, logs=self._logs(run, orders), with_status=with_status)
+        logs = self._logs(run, orders)
+        plans = self._plans(run, orders) if with_status and run.report.number is not None else []
+        failures = publish(ports.reports, run, orders, logs=logs, plans=plans, with_status=with_status)
         for kind, error in failures.items():
             ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
@@ -95,6 +102,23 @@ class Commenter:
         wanted = did_not_succeed(orders)[:MAX_LOGS]
         answers = self._ports.parallel.run([partial(read_result, self._ports.objects, order) for order in wanted])
         return [self._log(run, answer) for answer in answers if isinstance(answer, Result) and answer.log_tail]
+
+    def _plans(self, run: RunRow, orders: Sequence[OrderRow]) -> list[OrderPlan]:
+        wanted = sorted(
+            (order for order in orders if order.changes is not None and not order.changes.is_nothing),
+            key=lambda order: (not (order.changes and order.changes.destroy), order.order_num),
+        )
+        answers = self._ports.parallel.run([partial(self._plan, run, order) for order in wanted[:MAX_PLANS]])
+        unread = [OrderPlan(order.order_num, PlanText()) for order in wanted[MAX_PLANS:]]
+        return [answer for answer in answers if isinstance(answer, OrderPlan)] + unread
+
+    def _plan(self, run: RunRow, order: OrderRow) -> OrderPlan | None:
+        # The rest of the result, up to a mebibyte, is not kept.
+        result = read_result(self._ports.objects, order)
+        if result.plan is None:
+            return None
+        link = self._log_link(run.run_id, order.order_num) if result.log_stored else None
+        return OrderPlan(order.order_num, result.plan, link)
 
     def _log(self, run: RunRow, result: Result) -> FailedLog:
         return FailedLog(

@@ -19,9 +19,10 @@ from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
 from iac_ci_triggers.ledger_plan import KEPT, Asked, Planned, plan
-from iac_ci_triggers.notice import Paragraph, Subject, answer_marker, notice_marker, render_paragraphs
+from iac_ci_triggers.notice import Paragraph, Subject, answer_name, notice_name, render_paragraphs
 from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
+from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
@@ -127,9 +128,9 @@ class EventProcessor:
         ledger = self._ports.ledgers.read(_ledger_key(event))
         if ledger is not None and sum(answer.by == event.actor.id for answer in ledger.answers) >= MAX_ANSWERS:
             return
-        marker = answer_marker(comment_id)
-        if host.find_comment(event.number or 0, marker) is None:
-            _write(host, event, marker, (Paragraph("The comment has arrived. Its answer follows here, or as a run."),))
+        name = answer_name(comment_id)
+        if host.find_comment(event.number or 0, marker(name, has_html=host.comments_have_html)) is None:
+            _write(host, event, name, (Paragraph("The comment has arrived. Its answer follows here, or as a run."),))
 
     def _source(self, event: HostEvent, connection: Connection, now: datetime) -> Source:
         url = parse_address(event.repository)
@@ -285,8 +286,8 @@ def _notices(host: CodeHost, event: HostEvent, decisions: Sequence[Decision]) ->
         stated = tuple(one.paragraph for one in decisions if isinstance(one, Say) and one.subject is subject)
         settled = tuple(one.paragraph for one in decisions if isinstance(one, Settle) and one.subject is subject)
         if stated or settled:
-            marker = notice_marker(subject)
-            calls.append(partial(_write, host, event, marker, stated or settled, only_if_there=not stated))
+            name = notice_name(subject)
+            calls.append(partial(_write, host, event, name, stated or settled, only_if_there=not stated))
     return calls
 
 
@@ -294,16 +295,17 @@ def _write_answer(host: CodeHost, event: HostEvent, paragraphs: tuple[Paragraph,
     if is_last:
         text = f"This is the last of {MAX_ANSWERS} answers to {event.actor.login} within an hour; commands still run."
         paragraphs += (Paragraph(text),)
-    _write(host, event, answer_marker(event.comment_id or ""), paragraphs)
+    _write(host, event, answer_name(event.comment_id or ""), paragraphs)
 
 
 def _write(
-    host: CodeHost, event: HostEvent, marker: str, paragraphs: tuple[Paragraph, ...], *, only_if_there: bool = False
+    host: CodeHost, event: HostEvent, name: str, paragraphs: tuple[Paragraph, ...], *, only_if_there: bool = False
 ) -> None:
-    """Create or edit the comment with this marker."""
+    """Create or edit the comment with this name."""
     number = event.number or 0
-    body = render_paragraphs(marker, paragraphs, commit=event.sha, limit=host.max_comment_chars)
-    known = host.find_comment(number, marker)
+    style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+    body = render_paragraphs(name, paragraphs, commit=event.sha, style=style)
+    known = host.find_comment(number, marker(name, has_html=style.has_html))
     if known is None:
         if not only_if_there:
             host.create_comment(number, body)

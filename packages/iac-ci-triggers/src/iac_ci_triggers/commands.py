@@ -21,8 +21,8 @@ HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE = "help", "cancel", "rerun-failed", 
 BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE)
 """The engine's commands; a repository's configuration may define others."""
 
-OWN_MARKER: Final = "<!-- iac-ci:"
-"""Text at the beginning of the engine's comments."""
+OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
+"""Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TARGET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
@@ -53,7 +53,7 @@ def find_commands(text: str) -> CommandsFound:
 
     The time is linear in the length of the text.
     """
-    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKER) or "iac-ci" not in seen(text):
+    if text.lstrip("\ufeff \t\r\n").startswith(OWN_MARKERS) or "iac-ci" not in seen(text):
         return CommandsFound()
     commands: list[Command] = []
     problems: list[str] = []

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape
+from iac_ci_vcs.reporting.style import marker
 
 if TYPE_CHECKING:
     from iac_ci_common.errors import Problem
+    from iac_ci_vcs.provider import CommentStyle
 
 
 class Subject(StrEnum):
@@ -30,14 +32,14 @@ class Subject(StrEnum):
     """A job could not start, or starts without some of its orders."""
 
 
-def notice_marker(subject: Subject) -> str:
-    """Return the hidden text at the beginning of a standing notice, by which the engine finds it again."""
-    return f"<!-- iac-ci:notice:{subject.value} -->"
+def notice_name(subject: Subject) -> str:
+    """Return the name of a standing notice, which its hidden marker contains."""
+    return f"notice:{subject.value}"
 
 
-def answer_marker(comment_id: str) -> str:
-    """Return the hidden text at the beginning of the answer to a comment; a repeated event finds its own answer."""
-    return f"<!-- iac-ci:answer:{comment_id} -->"
+def answer_name(comment_id: str) -> str:
+    """Return the name of the answer to a comment; a repeated event finds its own answer by it."""
+    return f"answer:{comment_id}"
 
 
 _SHOWN: Final = 50
@@ -57,16 +59,16 @@ class Paragraph:
     command: str | None = None
 
 
-def render_paragraphs(marker: str, paragraphs: tuple[Paragraph, ...], *, commit: str | None, limit: int) -> str:
-    """Return a comment, at most ``limit`` characters; paragraphs that do not fit are counted."""
-    head = f"{marker}\n**iac-ci**"
+def render_paragraphs(name: str, paragraphs: tuple[Paragraph, ...], *, commit: str | None, style: CommentStyle) -> str:
+    """Return the comment with this name, in the host's style; paragraphs that do not fit are counted."""
+    head = f"{marker(name, has_html=style.has_html)}\n\n**iac-ci**"
     if commit is not None:
         head += f" at {code(commit[:12])}"
     whole = head
     for number, paragraph in enumerate(paragraphs):
         part = "\n\n" + _paragraph(paragraph)
         left = f"\n\n… and {len(paragraphs) - number} more paragraphs that do not fit here."
-        if len(whole) + len(part) + len(left) > limit:
+        if len(whole) + len(part) + len(left) > style.max_chars:
             return whole + left
         whole += part
     return whole

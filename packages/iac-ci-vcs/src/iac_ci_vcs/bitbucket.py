@@ -50,6 +50,7 @@ class Bitbucket:
 
     kind = "bitbucket"
     max_comment_chars = 32_768
+    comments_have_html = False
 
     def __init__(
         self,

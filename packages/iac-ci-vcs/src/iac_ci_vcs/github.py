@@ -55,6 +55,7 @@ class GitHub:
 
     kind = "github"
     max_comment_chars = 65_536
+    comments_have_html = True
 
     def __init__(
         self,

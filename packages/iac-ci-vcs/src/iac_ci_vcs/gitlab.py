@@ -47,6 +47,7 @@ class GitLab:
 
     kind = "gitlab"
     max_comment_chars = 1_000_000
+    comments_have_html = True
 
     def __init__(
         self,

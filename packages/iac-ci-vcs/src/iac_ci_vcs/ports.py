@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.rows import ReportTarget
-    from iac_ci_vcs.provider import CodeHost, CommitStatus
+    from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
 
 
 class Reports(Protocol):
     """The comment on the pull request, and the status of its commit."""
 
     def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
     ) -> None:
         """Create the run's comment, or edit it if one with the run's hidden marker exists.
 
         With ``is_first``, the caller is sure that there is none, and it is not searched.
-        ``write`` returns the comment for a given limit in characters: each host has its own.
+        ``write`` returns the comment in a given style: each host has its own limit, and not all render HTML.
         """
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -137,6 +137,18 @@ class Clone:
         return f"{self.username}:{self.token}"
 
 
+MAX_COMMENT_CHARS: Final = 65_536
+"""GitHub's limit for a comment, in characters; other providers have their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommentStyle:
+    """What a host's comments can hold: so many characters, and HTML or Markdown alone."""
+
+    max_chars: int = MAX_COMMENT_CHARS
+    has_html: bool = True
+
+
 class CodeHost(Protocol):
     """One repository on a code host."""
 
@@ -145,6 +157,9 @@ class CodeHost(Protocol):
 
     max_comment_chars: int
     """The host's limit for a comment, in characters."""
+
+    comments_have_html: bool
+    """Whether the host renders ``<details>`` and hides HTML comments; if not, it shows them as they are written."""
 
     def me(self) -> Account:
         """Return the engine's own account; only the first call sends a request."""
@@ -291,6 +306,7 @@ class Provider(Protocol):
 
 
 __all__ = [
+    "MAX_COMMENT_CHARS",
     "Account",
     "AppCredentials",
     "ChangeKind",
@@ -299,6 +315,7 @@ __all__ = [
     "Clone",
     "CodeHost",
     "Comment",
+    "CommentStyle",
     "Credentials",
     "HostSettings",
     "Permission",

@@ -11,6 +11,7 @@ from iac_ci_common.locations import parse_location
 from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
+from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
@@ -46,15 +47,17 @@ class CodeHostReports:
         self._seconds = seconds
 
     def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
     ) -> None:
         """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` if the host limits our requests."""
         if target.number is None:
             raise PortFailed("the comment cannot be written: the run has no pull request or issue")
         with self._open(target, "the comment") as host:
-            body = write(host.max_comment_chars)
+            style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+            body = write(style)
             with _readable_answers("the comment"):
-                existing = None if is_first else host.find_comment(target.number, marker(run_id))
+                known = marker(run_id, has_html=style.has_html)
+                existing = None if is_first else host.find_comment(target.number, known)
                 if existing is None:
                     host.create_comment(target.number, body)
                 elif existing.body != body:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.models.changes import Operation
 from iac_ci_common.progress import duration, waits_for
 from iac_ci_common.states import OrderState
+from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape, fence, plain
+from iac_ci_vcs.reporting.plans import SHORTEST_CHARS, OrderPlan, render_plans
+from iac_ci_vcs.reporting.style import block_end, block_start, marker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from iac_ci_common.models.rows import OrderRow, RunRow
-
-MAX_COMMENT_CHARS: Final = 65_536
-"""GitHub's limit for a comment, in characters; other providers have their own."""
 
 _ATTENTION: Final = (
     OrderState.FAILED,
@@ -35,6 +35,7 @@ _ATTENTION: Final = (
 _SHORTEST_LOG_CHARS: Final = 400
 _MORE_CHARS: Final = 200
 _REASON_CHARS: Final = 300
+_NAME_CHARS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +49,44 @@ class FailedLog:
     link: str | None = None
 
 
-def marker(run_id: str) -> str:
-    """Return the hidden text that the run's comment begins with; it identifies the comment later."""
-    return f"<!-- iac-ci:{run_id} -->"
-
-
 def render(
     run: RunRow,
     orders: Sequence[OrderRow],
     *,
     logs: Sequence[FailedLog] = (),
+    plans: Sequence[OrderPlan] = (),
     status_error: str | None = None,
-    limit: int = MAX_COMMENT_CHARS,
+    style: CommentStyle | None = None,
 ) -> str:
-    """Return the whole comment, of at most ``limit`` characters; it states whatever is left out.
+    """Return the whole comment, of at most the characters of ``style``; it states whatever is left out.
 
-    The table comes first; if not all orders fit, it shows failed and open ones before the others. The logs share the
-    remaining characters, each cut at a line. ``status_error`` is the reason why the commit's status could not be set.
+    The table comes first; if not all orders fit, it shows failed and open ones before the others. Logs and plans share
+    the remaining characters, each cut at a line or between resources. ``status_error`` is the reason why the commit's
+    status could not be set.
     """
+    style = style or CommentStyle()
     foot = f"\n\nFlow {code(run.flow_id)} · `iac-ci status {run.run_id}`"
-    head = _head(run, status_error)
-    table = _table(orders, limit - len(head) - len(foot))
+    head = _head(run, status_error, style)
+    table = _table(orders, style.max_chars - len(head) - len(foot))
     text = head + table
-    return text + _logs(run, orders, logs, limit - len(text) - len(foot)) + foot
+    room = style.max_chars - len(text) - len(foot)
+    # Plans leave logs half of the characters, and take what logs do not use.
+    kept = min(room // 2, len(plans) * SHORTEST_CHARS) if logs else room
+    shown = _logs(run, orders, logs, room - kept if plans else room, style)
+    return text + shown + render_plans(run.run_id, orders, plans, style, room - len(shown)) + foot
 
 
-def _head(run: RunRow, status_error: str | None) -> str:
-    parts = [marker(run.run_id)]
+def _head(run: RunRow, status_error: str | None, style: CommentStyle) -> str:
+    parts = [marker(run.run_id, has_html=style.has_html)]
     if run.report is not None and run.report.search_tag:
         parts.append(escape(run.report.search_tag[:_REASON_CHARS]))
-    parts.append(f"### iac-ci run `{run.run_id}`: {run.status.value}")
+    job = run.job_name or run.flow_id.rpartition(":")[2].partition("-")[2] or "job"
+    scope = run.report.scope if run.report is not None else None
+    target = f" {scope.target[:_NAME_CHARS]}" if scope is not None and scope.target else ""
+    parts.append(f"### {escape(f'{job[:_NAME_CHARS]}{target}')}: {run.status.value}")
+    facts = [f"Commit {escape(run.commit_hash)}"] if run.commit_hash else []
+    facts.append(f"started by {escape((run.actor or run.username)[:_NAME_CHARS])}")
+    parts.append(" · ".join([*facts, f"run `{run.run_id}`"]))
     why = run.reason or run.preparation_error
     if why:
         parts.append(escape(without_identities(why)[:1024]))
@@ -91,7 +100,7 @@ def _table(orders: Sequence[OrderRow], room: int) -> str:
     if not orders:
         return ""
     by_num = {order.order_num: order for order in orders}
-    with_changes = any(order.changes for order in orders)
+    with_changes = any(order.changes or order.changes_unknown for order in orders)
     text = "\n\n| Order | State | Changes | Duration | Waits for, or why |\n|---|---|---|---|---|"
     if not with_changes:
         text = "\n\n| Order | State | Duration | Waits for, or why |\n|---|---|---|---|"
@@ -109,7 +118,8 @@ def _line(order: OrderRow, by_num: Mapping[str, OrderRow], *, with_changes: bool
     cells = [escape(order.order_name), order.status.value]
     if with_changes:
         verb = " applied" if order.changes and order.changes.operation is Operation.APPLIED else ""
-        cells.append(f"{escape(str(order.changes))}{verb}" if order.changes else "")
+        unknown = "unknown" if order.changes_unknown else ""
+        cells.append(f"{code(str(order.changes))}{verb}" if order.changes else unknown)
     cells += [duration(order), escape(without_identities(waits_for(order, by_num))[:_REASON_CHARS])]
     return f"\n| {' | '.join(cells)} |"
 
@@ -127,7 +137,7 @@ def _that_fit(orders: Sequence[OrderRow], lines: Mapping[str, str], room: int) -
     return shown
 
 
-def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], room: int) -> str:
+def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], room: int, style: CommentStyle) -> str:
     by_num = {order.order_num: order for order in orders}
     left = [log for log in logs if log.order_num in by_num]
     text = ""
@@ -140,18 +150,18 @@ def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], ro
                 f"`iac-ci logs {run.run_id} ORDER`"
             )
             return text + (more if len(more) <= room else "")
-        section = _section(run, by_num[left[0].order_num], left[0], share)
+        section = _section(run, by_num[left[0].order_num], left[0], share, style)
         text += section
         room -= len(section)
         left = left[1:]
     return text
 
 
-def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int) -> str:
+def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int, style: CommentStyle) -> str:
     whole = f"`iac-ci logs {run.run_id} {log.order_num}`" + (f" or [here]({log.link})" if log.link else "")
-    failed = f"\n\n{code(log.failed_command[:_REASON_CHARS])} failed." if log.failed_command else ""
-    before = f"\n\n<details><summary>Log of {_html(order.order_name)}</summary>{failed}\n\n"
-    after = f"\n\nThe whole log: {whole}\n</details>"
+    failed = f"{code(log.failed_command[:_REASON_CHARS])} failed.\n\n" if log.failed_command else ""
+    before = f"{block_start(style, f'Log of {order.order_name}')}{failed}"
+    after = f"\n\nThe whole log: {whole}{block_end(style)}"
     cut = "Only the end of the log is shown.\n\n"
     tail = plain(log.tail)
     # The fence grows with the longest run of backticks in the log, so its length counts too.
@@ -173,8 +183,3 @@ def _without_beginning(text: str, chars: int) -> str:
     rest = text[chars:]
     line = rest.find("\n")
     return rest[line + 1 :] if 0 <= line < len(rest) - 1 else rest
-
-
-def _html(text: str) -> str:
-    flat = plain(text).replace("\n", " ")
-    return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")

@@ -36,7 +36,7 @@ def plain(text: str) -> str:
     return _INVISIBLE.sub("\ufffd", without)
 
 
-def fence(text: str) -> str:
+def fence(text: str, language: str = "text") -> str:
     """Return the text as a code block that nothing inside it can close (CommonMark, "Fenced code blocks").
 
     A line that begins with a slash gets a space before it, so that no host takes it for an action.
@@ -44,7 +44,13 @@ def fence(text: str) -> str:
     text = _LINE_OF_ACTION.sub(" /", text)
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     ticks = "`" * max(3, longest + 1)
-    return f"{ticks}text\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{ticks}"
+    return f"{ticks}{language}\n{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{ticks}"
+
+
+def html(text: str) -> str:
+    """Return the text as one line inside HTML of our own, without markup and mentions."""
+    flat = plain(text).replace("\n", " ")
+    return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")
 
 
 def code(text: str) -> str:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_vcs.ports import Reports
-    from iac_ci_vcs.reporting import FailedLog
+    from iac_ci_vcs.provider import CommentStyle
+    from iac_ci_vcs.reporting import FailedLog, OrderPlan
 
 
 def publish(
@@ -22,6 +23,7 @@ def publish(
     orders: Sequence[OrderRow],
     *,
     logs: Sequence[FailedLog] = (),
+    plans: Sequence[OrderPlan] = (),
     not_run: Sequence[str] = (),
     is_first: bool = False,
     with_status: bool,
@@ -46,9 +48,9 @@ def publish(
         return failed
     unset = failed.get("status_failed")
 
-    def write(limit: int) -> str:
+    def write(style: CommentStyle) -> str:
         status_error = unset.message if unset is not None else None
-        return render(run, orders, logs=logs, status_error=status_error, limit=limit)
+        return render(run, orders, logs=logs, plans=plans, status_error=status_error, style=style)
 
     try:
         reports.publish(run.report, run_id=run.run_id, write=write, is_first=is_first)

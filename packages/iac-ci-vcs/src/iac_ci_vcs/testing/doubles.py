@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common.errors import PreparationFailed
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs
 from iac_ci_vcs.commit_jobs import set_job_status
-from iac_ci_vcs.reporting.comment import MAX_COMMENT_CHARS
+from iac_ci_vcs.provider import CommentStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,10 +33,10 @@ class MemoryReports:
         self.closed: set[int] = set()
 
     def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[int], str], is_first: bool = False
+        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
     ) -> None:
-        """Store the run's comment, with GitHub's limit."""
-        self.bodies[run_id] = write(MAX_COMMENT_CHARS)
+        """Store the run's comment, in the style of GitHub."""
+        self.bodies[run_id] = write(CommentStyle())
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Store the status."""
