@@ -11,11 +11,13 @@ import pytest
 from iac_ci_local.fake_github import rendering
 
 COMMENT = (
-    """### iac-ci run `20261126T013615-9be4f49f697f`: succeeded
+    """### plan production: succeeded
+
+Commit 4f2d1c0b9a8e7d6c5b4a39281706f5e4d3c2b1a0 · started by mona · run `20261126T013615-9be4f49f697f`
 
 | Order | State | Changes | Duration | Waits for, or why |
 |---|---|---|---|---|
-| production | succeeded | +1 ~0 -0 applied | 12.3 s | |
+| production | succeeded | `+1 ~0 -0` applied | 12.3 s | |
 | staging | cancelled | | 1,234.5 s | superseded by commit |
 
 https://example.com/"""

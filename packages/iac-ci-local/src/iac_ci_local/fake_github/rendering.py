@@ -25,6 +25,8 @@ _MARKUP: Final = re.compile(
     r"(?P<comment><!--.*?-->)|<(?P<end>/?)(?P<name>details|summary|br)(?: open)?\s*/?>", re.DOTALL
 )
 
+_DIFF_LINES: Final = {"+": "added", "-": "removed", "!": "changed"}
+
 
 class _Renderer(RendererHTML):
     def render(self, tokens: Sequence[Token], options: OptionsDict, env: MutableMapping[str, Any]) -> str:
@@ -45,6 +47,13 @@ class _Renderer(RendererHTML):
         """Return HTML within a line."""
         return _allowed(tokens[idx].content, env["opened"])
 
+    def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
+        """Return a block of code; the lines of a diff are marked by their first character, as GitHub does."""
+        if tokens[idx].info.strip() != "diff":
+            return str(super().fence(tokens, idx, options, env))
+        lines = "\n".join(_diff_line(line) for line in tokens[idx].content.split("\n"))
+        return f'<pre><code class="language-diff">{lines}</code></pre>\n'
+
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
         """Return an image as a link to it."""
         address = escape(str(tokens[idx].attrGet("src") or ""))
@@ -64,6 +73,11 @@ _MARKDOWN: Final = MarkdownIt("commonmark", {"html": True, "linkify": False}, re
 def render(text: str) -> str:
     """Return a comment's HTML."""
     return str(_MARKDOWN.render(text, {"opened": []}))
+
+
+def _diff_line(line: str) -> str:
+    kind = _DIFF_LINES.get(line[:1])
+    return f'<span class="{kind}">{escape(line)}</span>' if kind else escape(line)
 
 
 def _allowed(text: str, opened: list[str]) -> str:
