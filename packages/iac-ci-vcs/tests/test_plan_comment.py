@@ -16,6 +16,7 @@ from markdown import Markdown
 
 from iac_ci_common.models.changes import Changes, Done, Operation
 from iac_ci_common.models.plan_text import PlannedResource, PlanText
+from iac_ci_common.models.rows import JobScope, ReportTarget
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, order_row, run_row
 from iac_ci_vcs.provider import CommentStyle
@@ -85,7 +86,9 @@ def test_a_plan_is_a_collapsed_diff_with_its_counts_and_what_it_destroys_in_the_
 
 
 def test_the_heading_names_job_target_commit_and_person_and_not_the_run():
-    run = run_row(job_name="plan", target="network", actor="mona", commit_hash="a" * 40)
+    scope = JobScope(base="main", whole=False, target="network")
+    report = ReportTarget(repository="https://example.com/a/b", number=7, scope=scope)
+    run = run_row(job_name="plan", report=report, actor="mona", commit_hash="a" * 40)
     html = as_github(comment([planned(1)], run=run))
     assert "<h3>plan network: running</h3>" in html or "<h3>plan network: queued</h3>" in html
     assert f"Commit {'a' * 40} · started by mona · run <code>{RUN_ID}</code>" in html

@@ -43,16 +43,17 @@ class Room:
         self._left = {True: MAX_KEPT_BYTES, False: MAX_KEPT_BYTES}
         self.left_out = 0
 
-    def is_left(self, action: str) -> bool:
-        """Return whether there is room for another resource with this action; if not, it is counted as left out."""
-        if self._left[action in RISKY] >= _LEAST_ROOM_BYTES:
-            return True
-        self.left_out += 1
-        return False
+    @property
+    def has_room(self) -> bool:
+        """Return whether there is room for another resource that is not risky."""
+        return self._left[False] >= _LEAST_ROOM_BYTES
 
     def open(self, address: bytes, action: str) -> Block | None:
         """Return a new block, or None, which is counted, if there is no room."""
-        return Block(address, action) if self.is_left(action) else None
+        if self._left[action in RISKY] < _LEAST_ROOM_BYTES:
+            self.left_out += 1
+            return None
+        return Block(address, action)
 
     def add(self, block: Block, line: bytes) -> bool:
         """Add a line to a block; return False, and note that it is cut, if there is no room."""

@@ -10,7 +10,7 @@ from iac_ci_plans.blocks import Room
 from iac_ci_plans.lines import parts_of
 from iac_ci_plans.plan_text import plan_text
 from iac_ci_plans.records import terragrunt_line
-from iac_ci_plans.search import DONE, HEADINGS, WORDS, find_words
+from iac_ci_plans.search import FREQUENT, HEADINGS, find_words
 from iac_ci_plans.steps import Step, changes_of, counted
 from iac_ci_plans.unit import Log, Unit
 
@@ -24,7 +24,10 @@ MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 """Longest line that is read, in bytes: a plan document of a few thousand resources."""
 
 _MAX_UNITS: Final = 1_000
-_FREQUENT: Final = tuple((word, (HEADINGS | DONE)[word]) for word in WORDS[: len(HEADINGS) + len(DONE)])
+_LENGTHS: Final = tuple(len(word) for word, _ in FREQUENT)
+_USUAL_HEADINGS: Final = (b"  # ", b"\x1b[1m  # ")
+_NO_ADDRESS: Final = frozenset(b"{[0123456789")
+"""What lines with a prefix or with JSON may begin with, and addresses do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +78,47 @@ class PlanReader:
         return Reading(changes, self._log.ran, tuple(steps), self._log)
 
     def _read_lines(self, data: bytes) -> None:
-        """Read whole lines: those with a word of interest, and those that belong to what such a line began."""
+        """Read whole lines: those with a word of interest, and those that belong to what such a line began.
+
+        What is said of most resources is only counted where it can be: a parsed line takes ten times as long.
+        """
         position = self._follow(data, 0)
+        counts = [0] * len(FREQUENT)
+        has_room = self._log.room.has_room
         for end, number in find_words(data):
             if end <= position:
                 continue
             start = data.rfind(b"\n", 0, end) + 1
-            stop = data.find(b"\n", end)
-            if number < len(_FREQUENT) and self._count(data, start, end, number):
-                position = stop + 1
+            if number < len(HEADINGS):
+                is_counted = not has_room and data.startswith(_USUAL_HEADINGS, start)
+            else:
+                is_counted = (
+                    number < len(FREQUENT)
+                    and data.find(b" ", start, end - _LENGTHS[number]) < 0
+                    and data[start] not in _NO_ADDRESS
+                )
+            if is_counted:
+                counts[number] += 1
+                position = end
                 continue
+            self._count(counts)
+            stop = data.find(b"\n", end)
             self._take(data[start:stop])
             position = self._follow(data, stop + 1)
+            has_room = self._log.room.has_room
+        self._count(counts)
 
-    def _count(self, data: bytes, start: int, end: int, number: int) -> bool:
-        """Count a resource by its usual line, without parsing it; return False if the line has to be parsed."""
-        word, name = _FREQUENT[number]
+    def _count(self, counts: list[int]) -> None:
+        """Add what was counted since the last line that was parsed, and begin again."""
+        if not any(counts):
+            return
         unit = self._unit(b"")
-        if number < len(HEADINGS):
-            if self._log.room.is_left(name) or not data.startswith((b"  # ", b"\x1b[1m  # "), start):
-                return False
-            unit.count_planned(name)
-            return True
-        if data.find(b" ", start, end - len(word)) >= 0 or data[start] in b"{[0123456789":
-            return False
-        unit.count_done(name)
-        return True
+        for number, count in enumerate(counts):
+            if count and number < len(HEADINGS):
+                unit.count_planned(FREQUENT[number][1], count)
+            elif count:
+                unit.count_done(FREQUENT[number][1], count)
+            counts[number] = 0
 
     def _follow(self, data: bytes, position: int) -> int:
         while self._following and position < len(data):

@@ -13,9 +13,10 @@ DONE: Final = {
 }
 """What is said of most resources, and what is counted then."""
 
+FREQUENT: Final = (*HEADINGS.items(), *DONE.items())
+
 WORDS: Final = (
-    *HEADINGS,
-    *DONE,
+    *(word for word, _ in FREQUENT),
     b"Plan:",
     b"omplete!",
     b"No changes",

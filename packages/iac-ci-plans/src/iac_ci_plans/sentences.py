@@ -41,14 +41,14 @@ HEREDOC: Final = re.compile(rb"[A-Za-z_][\w-]{0,300} = <<(?P<end>EOT_*)$")
 
 WARNING: Final = re.compile(rb"(?:\xe2\x94\x82 |\| )?Warning: (?P<text>\S.{0,300})")
 
-_ADDRESS: Final = rb"(?P<address>(?:[^\s\"(]|\"(?:[^\"\\]|\\.)*\"){1,2000})(?: \(deposed object [0-9a-f]+\))?"
+_ADDRESS: Final = rb"(?P<address>(?:[^\s\"(]|\"(?:[^\"\\]|\\.)*\"){1,1000})(?: \(deposed object [0-9a-f]+\))?"
 DONE: Final = re.compile(
     _ADDRESS + rb": (?:(?P<kind>Creation|Modifications|Destruction) complete after |(?P<import>Import) complete \[)"
 )
 DONE_AS: Final = {b"Creation": "add", b"Modifications": "change", b"Destruction": "destroy"}
 
 HEADING: Final = re.compile(
-    rb" {1,2}# (?P<address>\S.{0,2000}?)(?: "
+    rb" {1,2}# (?P<address>\S.{0,1000}?)(?: "
     rb"(?:(?P<create>will be created)|(?P<read>will be read during apply)|(?P<update>will be updated in-place)|"
     rb"(?P<replace>(?:is tainted, so (?:it )?must be replaced|must be replaced|will be replaced))"
     rb"(?P<forgetting>, but the existing object will not be destroyed|.{0,80} - older instance will not be "

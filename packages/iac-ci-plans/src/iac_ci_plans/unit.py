@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from iac_ci_plans.blocks import Block, Room
 
-_LONGEST_SENTENCE: Final = 4096
+_LONGEST_SENTENCE: Final = 2048
 _OF_A_BLOCK: Final = b" -+~.<}"
 
 
@@ -85,7 +85,7 @@ class Unit:
         if text.startswith(b" "):
             self._comment(text)
             return
-        for pattern, act in _SENTENCES:
+        for pattern, act in _SENTENCES if b"omplete" in text else _SENTENCES[1:]:
             if match := pattern.match(text):
                 act(self, match)
                 return
@@ -146,15 +146,16 @@ class Unit:
                 step.blocks.append(self._block)
                 self._keep(text)
 
-    def count_planned(self, action: str) -> None:
-        """Count a resource of a plan of which there is no room to keep the text."""
+    def count_planned(self, action: str, count: int) -> None:
+        """Count resources of a plan of which there is no room to keep the text."""
         step = self._open()
-        step.tally[action] += 1
+        step.tally[action] += count
+        self._log.room.left_out += count
         step.is_long = True
 
-    def count_done(self, name: str) -> None:
-        """Count a resource that an apply has changed."""
-        self._apply_step().done[name] += 1
+    def count_done(self, name: str, count: int = 1) -> None:
+        """Count resources that an apply has changed."""
+        self._apply_step().done[name] += count
 
     def _begin_outputs(self, _: re.Match[bytes]) -> None:
         last = self._last
