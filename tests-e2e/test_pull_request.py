@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -44,8 +43,10 @@ def test_the_pull_request_shows_what_it_will_do(opened):
     run_id = opened.first_run()
     rows = wait_for_end(opened.cloud, run_id)
     assert [order.order_name for order in rows.orders] == ["plan-network"]
-    wait_until(lambda: "succeeded" in comments(opened)[0], subject="the final comment")
+    wait_until(lambda: "Plan of plan-network" in comments(opened)[0], subject="the final comment")
     (comment,) = comments(opened)
+    assert "### plan: succeeded" in comment
+    assert "```diff\n  # terraform_data." in comment
     assert f"<!-- iac-ci:{run_id} -->" in comment
     assert "an-example-token-that-opens-nothing" not in comment
     assert statuses(opened, head(opened))["iac-ci/plan"] == "success"
@@ -57,7 +58,7 @@ def test_a_command_applies_in_the_order_of_dependence(opened):
     opened.demo.activity.comment(NUMBER, PERSON, "Looks good.\n\n/iac-ci apply")
     wait_until(lambda: len(comments(opened)) > before, subject="the run's comment")
     wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", subject="the end")
-    assert comments(opened)[-1].index("network") < comments(opened)[-1].index("app")
+    assert comments(opened)[-1].index("| network |") < comments(opened)[-1].index("| app |")
 
 
 def test_help_is_answered_and_a_quoted_command_is_not(opened):
@@ -97,8 +98,7 @@ def test_the_page_shows_the_comment_in_a_browser(opened, tmp_path):
     run_id = opened.first_run()
     wait_for_end(opened.cloud, run_id)
     wait_until(lambda: "succeeded" in comments(opened)[0], subject="the final comment")
-    # Where the README's picture is to be taken anew, its place is named.
-    picture = Path(os.environ.get("IAC_CI_PICTURE", tmp_path / "page.png"))
+    picture = tmp_path / "page.png"
     browse(opened.demo.page, f"--screenshot={picture}", "--window-size=1000,920", "--hide-scrollbars")
     assert picture.read_bytes().startswith(b"\x89PNG")
     shown = browse(opened.demo.page, "--dump-dom")
