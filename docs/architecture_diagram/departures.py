@@ -83,6 +83,12 @@ def departures(stack: Stack) -> list[Departure]:
             "Nothing fails silently, and nothing is kept without a limit.",
         ),
         Departure(
+            "tick",
+            "Functions are only invoked when something happens.",
+            f"A rule invokes every function: {stack.tick['schedule']}.",
+            "A function that was idle for weeks refuses calls for 40 to 106 s, longer than the endpoint may wait.",
+        ),
+        Departure(
             "bootstrap-state",
             "The state of bootstrap is local.",
             "After the first run it is in the bucket that bootstrap created.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from docs.architecture_diagram.box import Box, cost
@@ -104,6 +105,25 @@ def foundation(stack: Stack, terraform: Terraform, prices: Prices) -> list[Box]:
             departures=("dead-letters",),
         ),
         Box(
+            "tick",
+            "Tick",
+            "foundation",
+            "machine",
+            f"EventBridge · {stack.tick['schedule']}",
+            "One rule invokes every function, so that none becomes inactive, and starts the regular tasks of init_job.",
+            rows=(
+                ("Functions", ", ".join(f"`{name}`" for name in stack.tick["functions"])),
+                cost(
+                    f"{dollars(_tick_month(stack, prices))} a month, if each invocation takes a second",
+                    prices,
+                    "lambda_request",
+                    "lambda_gb_second",
+                ),
+            ),
+            sources=("terraform/deploy/tick.tf", "terraform/deploy/stack/tick.json"),
+            departures=("tick",),
+        ),
+        Box(
             "logs",
             "Log groups",
             "foundation",
@@ -116,3 +136,14 @@ def foundation(stack: Stack, terraform: Terraform, prices: Prices) -> list[Box]:
             departures=("dead-letters",),
         ),
     ]
+
+
+def _tick_month(stack: Stack, prices: Prices) -> float:
+    """Return what a month of ticks costs whose invocations take a second each, in dollars."""
+    minutes = re.fullmatch(r"rate\((\d+) minutes\)", stack.tick["schedule"])
+    if minutes is None:
+        raise ValueError(f"the schedule {stack.tick['schedule']} is not a number of minutes")
+    ticks = 30 * 24 * 60 / int(minutes[1])
+    gigabytes = sum(stack.functions[name]["memory_mb"] for name in stack.tick["functions"]) / 1024
+    requests = len(stack.tick["functions"]) * prices.one("lambda_request")
+    return float(ticks * (gigabytes * prices.one("lambda_gb_second") + requests))

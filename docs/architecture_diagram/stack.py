@@ -49,6 +49,7 @@ class Stack:
     buckets: dict[str, Any]
     roles: dict[str, Any]
     watchdog: dict[str, Any]
+    tick: dict[str, Any]
     policies: dict[str, list[Right]]
 
     @property
@@ -87,6 +88,7 @@ def read(root: Path) -> Stack:
         buckets=load("buckets.json")["buckets"],
         roles=load("roles.json")["roles"],
         watchdog=load("watchdog.asl.json"),
+        tick=load("tick.json"),
         policies=policies,
     )
 

@@ -74,13 +74,14 @@ locals {
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)
     permissions_changed_at   = local.change_mark
+    tick_rule_arn            = "arn:${format(local.arn_prefix, "events")}:rule/${var.stack}-tick"
   }
 
   # Each placeholder is inside a JSON string, so its value is encoded as JSON without the quotes.
   escaped = { for name, value in local.placeholders : name => substr(jsonencode(value), 1, length(jsonencode(value)) - 2) }
 
   stack = {
-    for name in ["api.json", "builds.json", "functions.json", "roles.json", "tables.json", "watchdog.asl.json"] :
+    for name in ["api.json", "builds.json", "functions.json", "roles.json", "tables.json", "tick.json", "watchdog.asl.json"] :
     name => jsondecode(templatefile("${path.module}/stack/${name}", local.escaped))
   }
 

@@ -35,26 +35,26 @@ resource "aws_ecr_lifecycle_policy" "image" {
   policy = jsonencode({
     rules = [
       {
-        # An image that matches a rule's tags cannot be removed by a later rule (Amazon ECR User Guide, "Automate the
-        # cleanup of images by using lifecycle policies"), and no repository has so many stacks.
         rulePriority = 1
-        description  = "Keep the images that functions name: an idle function needs its image to become active"
-        selection = {
-          tagStatus      = "tagged"
-          tagPatternList = ["deployed-*"]
-          countType      = "imageCountMoreThan"
-          countNumber    = 10000
-        }
-        action = { type = "expire" }
-      },
-      {
-        rulePriority = 2
         description  = "Remove images that lost their last tag a week ago"
         selection = {
           tagStatus   = "untagged"
           countType   = "sinceImagePushed"
           countUnit   = "days"
           countNumber = 7
+        }
+        action = { type = "expire" }
+      },
+      {
+        # An image that matches a rule's tags cannot be removed by a later rule (Amazon ECR User Guide, "Automate the
+        # cleanup of images by using lifecycle policies"), and no repository has so many stacks.
+        rulePriority = 2
+        description  = "Keep the images that functions name: an idle function needs its image to become active"
+        selection = {
+          tagStatus      = "tagged"
+          tagPatternList = ["deployed-*"]
+          countType      = "imageCountMoreThan"
+          countNumber    = 10000
         }
         action = { type = "expire" }
       },

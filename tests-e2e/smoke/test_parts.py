@@ -16,6 +16,15 @@ TABLES = stack_file("tables.json")["tables"]
 BUCKETS = {name: rules for name, rules in stack_file("buckets.json")["buckets"].items() if name != "state"}
 
 
+def test_one_rule_keeps_every_function_active(stack):
+    name = stack.function(stack_file("tick.json")["name"])
+    events = stack.client("events")
+    rule = events.describe_rule(Name=name)
+    assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", stack_file("tick.json")["schedule"])
+    targets = events.list_targets_by_rule(Rule=name)["Targets"]
+    assert {target["Arn"].rpartition(":")[2] for target in targets} == {stack.function(short) for short in FUNCTIONS}
+
+
 def test_the_api_refuses_who_does_not_sign(stack):
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
         answer = pool.request("POST", stack.connection.names.webhook_url, body=b"{}")

@@ -241,6 +241,25 @@ def test_the_watchdog_is_the_same(deployed: Mapping[str, Any], local: Recording)
     assert json.loads(machine["definition"]) == json.loads(request["definition"])
 
 
+def test_the_tick_reaches_every_function_from_one_rule(deployed: Mapping[str, Any], local: Recording) -> None:
+    rule = deployed["aws_cloudwatch_event_rule.tick"]
+    (theirs,) = local.requests["put_rule"]
+    assert (theirs["Name"], theirs["ScheduleExpression"]) == (rule["name"], rule["schedule_expression"])
+    assert rule["schedule_expression"] == "rate(15 minutes)"
+    targets = of_type(deployed, "aws_cloudwatch_event_target.tick")
+    # A rule has at most five targets (Amazon EventBridge User Guide, "Quotas").
+    assert targets.keys() == FUNCTIONS
+    assert len(targets) <= 5
+    (request,) = local.requests["put_targets"]
+    assert {target["Id"] for target in request["Targets"]} == targets.keys()
+    permissions = of_type(deployed, "aws_lambda_permission.tick")
+    assert {name: permission["source_arn"] for name, permission in permissions.items()} == dict.fromkeys(
+        FUNCTIONS, rule["arn"]
+    )
+    environment = deployed['aws_lambda_function.function["init-job"]']["environment"][0]["variables"]
+    assert environment["IAC_CI_TICK_RULE_ARN"] == f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{STACK}-tick"
+
+
 def test_the_project_is_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
     (request,) = local.requests["define_project"]
     project = deployed['aws_codebuild_project.project["worker"]']

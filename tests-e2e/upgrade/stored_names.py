@@ -93,6 +93,7 @@ def _object_keys() -> list[str]:
     made = [
         keys.job(_RUN),
         keys.trigger_event(_RUN),
+        keys.tick_position(),
         keys.code(_SHA),
         keys.package(_RUN, "0001"),
         keys.claim(_RUN, "0001"),

@@ -232,6 +232,18 @@ def test_an_inactive_function_fails_once_and_is_pending_once(path: str) -> None:
     ]
 
 
+def test_an_inactive_function_refuses_every_call_for_as_long_as_it_wakes() -> None:
+    import asyncio
+
+    now = [0.0]
+    app = WakingFunctions(_served, ("worker",), 90, clock=lambda: now[0])
+    path = "/2015-03-31/functions/iac-ci-worker/invocations"
+    answers = []
+    for now[0] in (1000.0, 1001.0, 1089.9, 1090.0, 5000.0):
+        answers.append(asyncio.run(_answers(app, path))[0])
+    assert answers == [409, 409, 409, 200, 200]
+
+
 def test_an_inactive_webhook_answers_with_an_error_of_the_api() -> None:
     import asyncio
 

@@ -38,6 +38,11 @@ def trigger_event(trigger_id: str) -> str:
     return f"tmp/triggers/{check_run_id(trigger_id)}.json"
 
 
+def tick_position() -> str:
+    """Return the key of the place at which the regular tasks stopped."""
+    return "tmp/tick/position.json"
+
+
 def code(sha256: str) -> str:
     """Return the key of a code archive, named by its digest; raise ``ValueError`` for another text."""
     if _SHA256.fullmatch(sha256) is None:

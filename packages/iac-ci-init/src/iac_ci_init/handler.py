@@ -1,4 +1,4 @@
-"""The handler of the init function: an HTTP request, an accepted run to prepare, or a stored event to process."""
+"""The handler of the init function: an HTTP request, a run to prepare, a stored event to process, or a tick."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.tick import is_tick
 from iac_ci_init.http import NOT_ACCEPTED, answer, read_request, refusal
 from iac_ci_triggers.verification import sender
 
@@ -13,7 +14,7 @@ from iac_ci_triggers.verification import sender
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer an HTTP request, or run an asynchronous task, whose error is raised so that Lambda retries it."""
     del context
-    if "prepare" in event or "trigger" in event:
+    if "prepare" in event or "trigger" in event or is_tick(event):
         from iac_ci_init.tasks import run
 
         return run(event)

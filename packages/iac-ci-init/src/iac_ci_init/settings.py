@@ -16,4 +16,5 @@ class InitSettings(TriggerSettings):
     init_function: str
     webhook_secrets: list[str] = Field(description="Locations of the secrets that may sign requests.")
     max_parallel: int = DEFAULT_MAX_PARALLEL
+    tick_rule_arn: str = Field("", description="The rule whose events are ticks; without it none is accepted.")
     stack_level: int = Field(1, ge=1, description="Level that jobs are accepted under; see docs/upgrades.md.")

@@ -1,14 +1,19 @@
-"""The asynchronous tasks: the preparation of an accepted run and the processing of a stored event."""
+"""The asynchronous tasks: prepare an accepted run, process a stored event, and what each tick brings."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from iac_ci_common.models.answer import EventTask, PreparationTask
+from iac_ci_common.tick import is_tick
 
 
 def run(event: dict[str, Any]) -> dict[str, Any]:
     """Run a task and return its id. Raises errors, so that Lambda retries the task."""
+    if is_tick(event):
+        from iac_ci_init.wiring import tick
+
+        return tick().run(event)
     if "prepare" in event:
         from iac_ci_init.wiring import preparer
 

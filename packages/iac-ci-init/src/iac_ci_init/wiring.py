@@ -29,6 +29,7 @@ from iac_ci_vcs.reports import CodeHostReports
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_init.tick import Tick
     from iac_ci_triggers.act import EventProcessor
     from iac_ci_triggers.connections import Connections
     from iac_ci_triggers.webhook import WebhookReceiver
@@ -109,6 +110,17 @@ def event_processor() -> EventProcessor:
         SourceGrants(_secrets(), settings().sources, settings().former_grants).of,
         settings(),
     )
+
+
+@cache
+def tick() -> Tick:
+    """Return the part that runs the regular tasks; it is only loaded for these."""
+    from iac_ci_init.connection_check import ConnectionCheck
+    from iac_ci_init.tick import Tick, TickPorts
+
+    clock = SystemClock()
+    checks = ConnectionCheck(webhook_receiver().connections, _secrets(), clock, logger())
+    return Tick(TickPorts(clock, _internal(), logger()), settings().tick_rule_arn, [checks])
 
 
 @cache

@@ -119,6 +119,7 @@ def placeholder_values(
         "connections": f"ssm:{names.connections}",
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),
+        "tick_rule_arn": names.arn("events", f"rule/{names.resource('tick')}"),
         # Permissions of the local cloud count at once.
         "permissions_changed_at": "1970-01-01T00:00:00Z",
     }

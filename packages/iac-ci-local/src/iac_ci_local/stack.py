@@ -126,6 +126,7 @@ class StackBuilder:
                 *(self._later(self._notification, name, bucket) for name, bucket in buckets.items()),
                 self._later(self._state_machine, files),
                 self._later(self._projects, files),
+                self._later(self._tick, files),
             ]
         )
         stack = LocalStack(self.names, self._api(files), secret)
@@ -338,6 +339,14 @@ class StackBuilder:
             )
             with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - our own loopback
                 pass
+
+    def _tick(self, files: StackFiles) -> None:
+        tick = files.read("tick.json")
+        rule = self.names.resource(tick["name"])
+        events = self._client("events")
+        events.put_rule(Name=rule, Description=tick["description"], ScheduleExpression=tick["schedule"])
+        targets = [{"Id": name, "Arn": self.names.function_arn(name)} for name in tick["functions"]]
+        events.put_targets(Rule=rule, Targets=targets)
 
     def _api(self, files: StackFiles) -> str:
         api = files.read("api.json")

@@ -101,6 +101,11 @@ class Connections:
                     raise PortFailed(f"the stack's connections name the repository {key} twice; remove one")
                 self._by_repository[key] = connection
 
+    @property
+    def first_repositories(self) -> tuple[str, ...]:
+        """The key of one repository of each connection."""
+        return tuple({id(connection): key for key, connection in reversed(self._by_repository.items())}.values())
+
     def find(self, repository: str | None) -> Connection | None:
         """Return the repository's connection, None if it is not on the list."""
         key = repository_key(repository) if repository is not None else None

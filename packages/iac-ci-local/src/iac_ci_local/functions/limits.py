@@ -57,6 +57,7 @@ def settings_of(environment: Mapping[str, str]) -> FunctionSettings:
         sandboxed=tuple(stored.get("sandboxed", ())),
         concurrency=stored.get("concurrency"),
         inactive=tuple(stored.get("inactive", ())),
+        inactive_seconds=stored.get("inactive_seconds"),
     )
 
 
@@ -102,15 +103,26 @@ def maximum_age(function: Mapping[str, Any]) -> float:
 
 
 class WakingFunctions:
-    """An ASGI application that refuses the first two calls of inactive functions before another application.
+    """An ASGI application that refuses the first calls of inactive functions, before another application.
+
+    It refuses two calls of each, or with ``seconds`` all within so many seconds from the first one.
 
     A call through the API gets 500, because API Gateway shows no state of its function. Events of S3 and other services
     are not refused: Lambda keeps them until the function is awake.
     """
 
-    def __init__(self, served: Callable[..., Awaitable[None]], inactive: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        served: Callable[..., Awaitable[None]],
+        inactive: tuple[str, ...],
+        seconds: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin with every function in ``inactive`` asleep."""
         self._served = served
+        self._seconds, self._clock = seconds, clock
+        self._awake_at: dict[str, float] = {}
         self._refusals = {name: [_PENDING, _INACTIVE] for name in inactive}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -128,13 +140,22 @@ class WakingFunctions:
     def _refusal(self, scope: Any) -> tuple[int, dict[str, str]] | None:
         invoked = _INVOKE.fullmatch(scope["path"])
         if invoked:
-            left = self._left(invoked[1])
-            return (409, left.pop()) if left else None
-        left = self._refusals.get(_WEBHOOK_FUNCTION, []) if _WEBHOOK.fullmatch(scope["path"]) else []
-        return (500, {"message": "Internal server error"}) if left and left.pop() else None
+            refused = self._of(next((name for name in self._refusals if invoked[1].endswith(f"-{name}")), ""))
+            return (409, refused) if refused else None
+        refused = self._of(_WEBHOOK_FUNCTION) if _WEBHOOK.fullmatch(scope["path"]) else None
+        return (500, {"message": "Internal server error"}) if refused else None
 
-    def _left(self, function: str) -> list[dict[str, str]]:
-        return next((left for name, left in self._refusals.items() if function.endswith(f"-{name}")), [])
+    def _of(self, function: str) -> dict[str, str] | None:
+        """Return the refusal of a call of a function; None if it is active."""
+        left = self._refusals.get(function, [])
+        if self._seconds is None:
+            return left.pop() if left else None
+        if not left:
+            return None
+        if function not in self._awake_at:
+            self._awake_at[function] = self._clock() + self._seconds
+            return _INACTIVE
+        return _PENDING if self._clock() < self._awake_at[function] else None
 
 
 def apply(served: str = "ministack.app") -> Any:
@@ -145,7 +166,7 @@ def apply(served: str = "ministack.app") -> Any:
     if settings.concurrency is not None:
         keep_refused_events(service, retry_seconds=float(os.environ.get(_RETRY_VARIABLE, "1")))
     app = importlib.import_module(served).app
-    return WakingFunctions(app, settings.inactive) if settings.inactive else app
+    return WakingFunctions(app, settings.inactive, settings.inactive_seconds) if settings.inactive else app
 
 
 __all__ = [
