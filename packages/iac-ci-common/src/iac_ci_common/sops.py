@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MAX_IDENTITY_BYTES: Final = 4096
 """Most bytes that KMS encrypts in one call (AWS KMS API Reference, "Encrypt")."""
 
+_STANDARD_INPUT: Final = "/proc/self/fd/0" if sys.platform == "linux" else "/dev/stdin"
+"""The path of standard input. Lambda's ``/dev`` has neither ``fd`` nor ``stdin``; its ``/proc`` is whole."""
+
 _SECONDS: Final = 60
 _FIELD: Final = "data"
 """The one field of a sealed file. All values are one text inside it: SOPS does not encrypt fields whose names end in
@@ -164,7 +167,7 @@ def _sops(arguments: list[str], stdin: bytes, extra: Mapping[str, str], run_id: 
         environment |= {"HOME": home, "PATH": os.defpath, **extra}
         try:
             process = subprocess.run(  # noqa: S603 - a list that this module builds
-                [_binary(), "--disable-version-check", *arguments, "/dev/stdin"],
+                [_binary(), "--disable-version-check", *arguments, _STANDARD_INPUT],
                 input=stdin,
                 capture_output=True,
                 env=environment,
