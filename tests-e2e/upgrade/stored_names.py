@@ -45,9 +45,15 @@ def stored_names() -> dict[str, Any]:
         "tables": _tables(),
         "notifications": _notifications(),
         "files of a package": sorted(
-            [manifest.MANIFEST_NAME, manifest.SEALED_NAME, manifest.IDENTITY_NAME, manifest.ENCRYPTED_IDENTITY_NAME]
+            [
+                manifest.MANIFEST_NAME,
+                manifest.SEALED_NAME,
+                manifest.SEALED_OF_TAKER_NAME,
+                manifest.IDENTITY_NAME,
+                manifest.ENCRYPTED_IDENTITY_NAME,
+            ]
         ),
-        "encryption context": sorted(identity_context.CONTEXT_KEYS),
+        "encryption context": sorted({*identity_context.CONTEXT_KEYS, *identity_context.SCOPE_KEYS}),
         "input of the watchdog's check": sorted(_read("watchdog.asl.json")["States"]["Check"]["Parameters"]),
     }
 
@@ -100,6 +106,9 @@ def _object_keys() -> list[str]:
         keys.result(_RUN, "0001"),
         keys.trigger(_RUN),
         keys.log(_RUN, "0001"),
+        keys.outputs(_RUN, "0001"),
+        keys.files(_RUN, "0001"),
+        keys.kept(_RUN, "0001"),
         keys.done(_RUN),
     ]
     return sorted(key.replace(_RUN, "RUN").replace(_SHA, "SHA256").replace("0001", "ORDER") for key in made)

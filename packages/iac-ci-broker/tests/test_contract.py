@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ from moto import mock_aws
 import iac_ci_broker.handler
 import iac_ci_broker.wiring
 from iac_ci_broker.act import Broker, BrokerPorts
+from iac_ci_broker.hand_on import HandOn
 from iac_ci_broker.start import OrderStart
 from iac_ci_common import keys, limits
 from iac_ci_common.aws.broker import LambdaBroker
@@ -29,13 +31,16 @@ from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.errors import PortFailed, Throttled
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import Grants, part_of
-from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.identity_context import IdentityContext, ScopeContext
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, IDENTITY_NAME, SEALED_NAME
 from iac_ci_common.models.result import Claim, Reporter
+from iac_ci_common.models.rows import OrderRow, ReportTarget
+from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.packing import write
 from iac_ci_common.ports import Transition
+from iac_ci_common.sops import age_recipient
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
@@ -87,15 +92,24 @@ class World:
     parameters: Any = None
     ticket: str = field(default_factory=new_ticket)
 
-    def begin(self, *, assume_role: str | None = None, package: dict[str, bytes] | None = None, **fields: Any) -> None:
-        """Dispatch an order, with this package if there is one."""
+    def begin(
+        self,
+        *,
+        assume_role: str | None = None,
+        package: dict[str, bytes] | None = None,
+        earlier: OrderRow | None = None,
+        **fields: Any,
+    ) -> None:
+        """Dispatch an order, with this package if there is one; it takes something of the order ``earlier``."""
         archive = io.BytesIO()
         write(archive, package or {"manifest.json": b"{}"})
         self.objects.put(keys.package(RUN_ID, "0001"), archive.getvalue())
         digest_of_package = hashlib.sha256(archive.getvalue()).hexdigest()
         order = order_row(1, code_sha256="c" * 64, package_sha256=digest_of_package, assume_role=assume_role)
+        others = [earlier] if earlier is not None else []
+        order = order.model_copy(update={"takes": tuple(row.order_num for row in others)})
         self.run = run_row(**fields)
-        self.runs.insert(self.run, [order], [])
+        self.runs.insert(self.run, [order, *others], [])
         self.order = order.model_copy(
             update={
                 "status": OrderState.DISPATCHING,
@@ -141,7 +155,8 @@ def aws(monkeypatch):
         make_table(dynamodb, "locks", "lock_key")
         runs, objects = DynamoRuns(dynamodb, "orders", "events"), S3Objects(s3, "internal")
         roles, parameters = MemoryTargetRoles(), MemorySecrets()
-        start = OrderStart("acme", objects, MemorySealer(), roles, SourceGrants(parameters, SOURCES))
+        hand_on = HandOn("acme", objects, MemorySealer())
+        start = OrderStart("acme", objects, MemorySealer(), roles, SourceGrants(parameters, SOURCES), hand_on)
         ports = BrokerPorts(clock, runs, DynamoTicketChains(dynamodb, "locks"), objects, MemoryLogger(), start)
         monkeypatch.setattr(iac_ci_broker.wiring, "broker", lambda: Broker(ports))
         client = FunctionClient()
@@ -168,7 +183,9 @@ def path(url):
 
 
 def test_urls_are_for_the_orders_own_keys_only(world):
-    urls = world.trade(world.ticket, new_ticket(), log_bytes=5, result_bytes=7).urls
+    urls = world.trade(
+        world.ticket, new_ticket(), log_bytes=5, result_bytes=7, outputs_bytes=9, files_bytes=1, kept_bytes=2
+    ).urls
     place = (RUN_ID, "0001")
     assert {name: path(url) for name, url in urls if name != "schema_version"} == {
         "package": keys.package(*place),
@@ -177,6 +194,9 @@ def test_urls_are_for_the_orders_own_keys_only(world):
         "claim_check": keys.claim(*place),
         "log": keys.log(*place),
         "result": keys.result(*place),
+        "outputs": keys.outputs(*place),
+        "files": keys.files(*place),
+        "kept": keys.kept(*place),
     }
 
 
@@ -246,8 +266,11 @@ def test_an_upload_beyond_its_limit_gets_no_url(world):
         new_ticket(),
         log_bytes=limits.MAX_LOG_UPLOAD_BYTES + 1,
         result_bytes=limits.MAX_RESULT_BYTES + 1,
+        outputs_bytes=limits.MAX_OUTPUTS_BYTES + 1,
+        files_bytes=limits.MAX_SEALED_FILES_BYTES + 1,
+        kept_bytes=limits.MAX_SEALED_FILES_BYTES + 1,
     ).urls
-    assert (urls.log, urls.result) == (None, None)
+    assert (urls.log, urls.result, urls.outputs, urls.files, urls.kept) == (None, None, None, None, None)
 
 
 # -- what only the function does: events, claims, the adapter's own failures ------------------------------------------
@@ -258,13 +281,16 @@ def query(url):
 
 
 def test_urls_live_minutes_and_sign_method_length_and_create_once(aws):
-    urls = aws.trade(aws.ticket, new_ticket(), log_bytes=5, result_bytes=7).urls
+    urls = aws.trade(
+        aws.ticket, new_ticket(), log_bytes=5, result_bytes=7, outputs_bytes=9, files_bytes=1, kept_bytes=2
+    ).urls
     for name, url in urls:
         if name != "schema_version":
             assert query(url)["X-Amz-Expires"] == str(limits.URL_SECONDS)
     assert query(urls.package)["X-Amz-SignedHeaders"] == "host"
     assert query(urls.claim)["X-Amz-SignedHeaders"] == "host;if-none-match"
     assert query(urls.log)["X-Amz-SignedHeaders"] == "content-length;host"
+    assert query(urls.outputs)["X-Amz-SignedHeaders"] == "content-length;host"
     assert query(urls.result)["X-Amz-SignedHeaders"] == "content-length;host;if-none-match"
 
 
@@ -506,3 +532,63 @@ def test_a_refusal_of_aws_ends_the_order_and_a_throttled_call_is_sent_again(func
         function.trade(function.ticket, following, begins=True)
     answer = function.trade(function.ticket, following, begins=True)
     assert "AccessDenied" in answer.begun.failure
+
+
+# -- what orders hand on ----------------------------------------------------------------------------------------------
+
+PULL = ReportTarget(repository="github.com/acme/infra", number=7, pull_request=7)
+PULL_SCOPE = "pull:github.com/acme/infra#7"
+
+
+def handed_on(source=SOURCE, stack="acme", scope=PULL_SCOPE, **fields):
+    encrypted = MemorySealer().encrypt_identity("AGE-SECRET-KEY-1", ScopeContext(stack, source, scope, RUN_ID))
+    sealed = Sealed(sha256="d" * 64, size=9, identity=base64.b64encode(encrypted).decode())
+    return order_row(2, **({"status": OrderState.SUCCEEDED, "outputs": sealed, "files": sealed} | fields))
+
+
+@pytest.mark.parametrize(("report", "scope"), [(PULL, PULL_SCOPE), (None, f"run:{RUN_ID}")])
+def test_a_recipient_is_for_the_stack_the_source_and_the_pull_request_or_run(fresh, report, scope):
+    fresh.begin(source=SOURCE, report=report)
+    claimed(fresh, Reporter.WORKER, EXECUTION)
+    made = fresh.trade(fresh.ticket, new_ticket(), seals=True).recipient
+    encrypted = base64.b64decode(made.identity)
+    identity = MemorySealer().decrypt_identity(encrypted, ScopeContext("acme", SOURCE, scope, RUN_ID))
+    assert age_recipient(identity) == made.recipient
+
+
+def test_an_order_gets_what_it_takes_of_an_earlier_one(fresh):
+    (taken,) = begun(fresh, report=PULL, earlier=handed_on()).taken
+    assert (taken.order_num, taken.outputs.sha256, taken.outputs.identity) == ("0002", "d" * 64, "AGE-SECRET-KEY-1")
+    assert path(taken.outputs.url) == keys.outputs(RUN_ID, "0002")
+    assert path(taken.files.url) == keys.files(RUN_ID, "0002")
+
+
+def test_an_order_without_outputs_hands_on_none(fresh):
+    (taken,) = begun(fresh, report=PULL, earlier=handed_on(outputs=None)).taken
+    assert taken.outputs is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"source": "github.com/acme/other"},
+        {"stack": "other"},
+        {"scope": "pull:github.com/acme/infra#8"},
+        {"scope": f"run:{RUN_ID}"},
+    ],
+    ids=["source", "stack", "pull request", "run"],
+)
+def test_what_was_handed_on_elsewhere_is_not_opened(function, other):
+    answer = begun(function, report=PULL, earlier=handed_on(**other))
+    assert answer.taken == ()
+    assert answer.failure is not None
+
+
+def test_nothing_of_an_order_that_runs_is_taken(function):
+    assert begun(function, report=PULL, earlier=handed_on(status=OrderState.RUNNING)).taken == ()
+
+
+def test_before_the_claim_there_is_no_recipient(function):
+    function.begin(source=SOURCE)
+    answer = function.trade(function.ticket, new_ticket(), seals=True)
+    assert (answer.refusal, answer.recipient) == (Refusal.UNKNOWN, None)

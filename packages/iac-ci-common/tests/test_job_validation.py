@@ -124,3 +124,77 @@ def test_a_time_out_of_thousands_of_digits_is_not_repeated():
         check_job(body, Rules(grant=EVERYTHING))
     assert [problem.where for problem in caught.value.problems] == ["job_timeout", "orders[0].timeout"]
     assert all(len(problem.what) < 100 for problem in caught.value.problems)
+
+
+def taking(**variables):
+    return {"order_name": "app", "dependencies": ["network", "q"], "env_vars": variables}
+
+
+def test_every_problem_of_an_output_is_reported_in_the_callers_words():
+    network, dns = {"order_name": "network"}, {"order_name": "dns"}
+    app = taking(
+        A="{{ orders.netwrk.id }}", B="{{ orders.dns.id }}", C="x-{{ orders.network.id }}", D="{{ orders.app.id }}",
+        PATH="{{ orders.network.id }}", LD_PRELOAD="{{ orders.network.id }}", OK="{{ orders.network.id }}",
+        Q="{{ orders.q.id }}", TF_CLI_ARGS_plan="{{ orders.nope }}",
+    )  # fmt: skip
+    fixed = (
+        "cannot come from another order's output, because programs read this variable as a setting; use another name"
+    )
+    reserved = "LD_PRELOAD is reserved for the engine, the shell or the loader; use another name"
+    whole = "must be one whole template, {{ orders.NAME.OUTPUT }}, without other text"
+    assert found(orders(network, dns, {"queue_id": "q"}, app)) == [
+        ("orders[3].env_vars.LD_PRELOAD", reserved),
+        ("orders[3].env_vars.C", whole),
+        ("orders[3].env_vars.PATH", fixed),
+        ("orders[3].env_vars.TF_CLI_ARGS_plan", whole),
+        ("orders[3].env_vars.TF_CLI_ARGS_plan", fixed),
+        ("orders[3].env_vars.A", "unknown order 'netwrk'"),
+        ("orders[3].env_vars.B", "takes from 'dns', on which the order does not depend; add it to dependencies"),
+        ("orders[3].env_vars.D", "is an output of the order itself; take it from an order that ends before"),
+    ]  # fmt: skip
+
+
+def test_an_unreadable_list_of_dependencies_hides_nothing_and_adds_nothing():
+    app = taking(A="{{ orders.network.id }}", B="{{ orders.x.id }}") | {"dependencies": "network"}
+    assert found(orders({"order_name": "network"}, app)) == [
+        ("orders[1].dependencies", "must be a list"),
+        ("orders[1].env_vars.B", "unknown order 'x'"),
+    ]
+
+
+def test_too_many_orders_to_take_from_are_refused():
+    several = [{"order_name": f"n{number}"} for number in range(51)]
+    app = {
+        "dependencies": [one["order_name"] for one in several],
+        "env_vars": {f"V{number}": f"{{{{ orders.n{number}.x }}}}" for number in range(51)},
+    }
+    assert found(orders(*several, app)) == [("orders[51]", "takes from more than 50 orders")]
+
+
+def test_a_text_that_only_looks_like_a_template_can_be_set():
+    app = {"env_vars": {"A": "{{ orders.x.y }}", "B": "{{ other }}"}, "verbatim": ["A"]}
+    checked = check_job(json.dumps(orders(app)).encode(), Rules(grant=EVERYTHING))
+    assert checked.orders[0].taken_outputs() == {}
+    assert found(orders({"verbatim": ["A"]})) == [("orders[0].verbatim[0]", "A is not in env_vars")]
+
+
+def test_every_problem_of_files_is_reported_in_the_callers_words():
+    network, dns = {"order_name": "network", "save": ["a"]}, {"order_name": "dns"}
+    restore = [
+        {"order": "network"}, {"order": "netwrk"}, {"order": "dns"}, {"order": "app"}, {"order": "q"},
+        {"order": "network", "folder": "../x", "files": ["**a"]}, {"orders": "network"},
+    ]  # fmt: skip
+    app = {"order_name": "app", "dependencies": ["network", "q"], "restore": restore, "save": ["/etc/passwd"]}
+    assert found(orders(network, dns, {"queue_id": "q"}, app)) == [
+        ("orders[3].restore[6].orders", "unknown field 'orders'; did you mean 'order'?"),
+        ("orders[3].save[0]", "begins with a slash; write paths from the folder of the commands without one"),
+        (
+            "orders[3].restore[5].files[0]",
+            "has ** next to other characters; ** must be alone between slashes, as in **/*.tf",
+        ),
+        ("orders[3].restore[5].folder", "must be a relative path without .."),
+        ("orders[3].restore[1].order", "unknown order 'netwrk'"),
+        ("orders[3].restore[2].order", "takes from 'dns', on which the order does not depend; add it to dependencies"),
+        ("orders[3].restore[3].order", "is the order itself; restore files of an order that ends before"),
+        ("orders[3].restore[4].order", "is 'q', which saves no files; add save to it"),
+    ]

@@ -115,7 +115,7 @@ def test_only_the_broker_unseals_and_assumes_roles() -> None:
                 ):
                     by_action.setdefault(action, set()).add(name)
     assert by_action == {
-        "kms:Encrypt": {"policies/init-job.json"},
+        "kms:Encrypt": {"policies/init-job.json", "policies/broker.json"},
         "kms:Decrypt": {"policies/broker.json"},
         **{
             f"sts:{action}": {"policies/broker-target-roles.json"}
@@ -133,13 +133,17 @@ def test_the_key_is_used_with_the_context_of_this_stack_a_source_and_a_run() -> 
         "Null": {"kms:EncryptionContext:iac-ci-stack": "true"},
         "StringLike": {"kms:EncryptionContext:iac-ci-run": "*"},
     }
+    handed_on = {
+        "StringEquals": {"kms:EncryptionContext:iac-ci-stack": "demo"},
+        "StringLike": {"kms:EncryptionContext:iac-ci-source": "*", "kms:EncryptionContext:iac-ci-scope": "*"},
+    }
     conditions = [
         statement["Condition"]
         for name in ("policies/init-job.json", "policies/broker.json")
         for statement in statements(name)
         if {"kms:Encrypt", "kms:Decrypt"} & set(statement["Action"])
     ]
-    assert conditions == [mine, mine, before]
+    assert conditions == [mine, mine, handed_on, before]
 
 
 def test_only_workers_may_invoke_the_broker_and_it_has_no_url() -> None:
@@ -246,7 +250,7 @@ def test_the_local_cloud_changes_nothing_but_the_encryption_context(name: str) -
     assert local["Version"] == policy["Version"]
     for before, after in zip(policy["Statement"], local["Statement"], strict=True):
         context = before.get("Condition", {}).get("StringLike", {})
-        if "kms:EncryptionContext:iac-ci-run" in context:
+        if any(key.startswith("kms:EncryptionContext:") for key in context):
             assert after == {key: value for key, value in before.items() if key != "Condition"}
         else:
             assert after == before

@@ -122,6 +122,7 @@ HOSTILE = [
     "\u202egpj.exe",
     "${IACCI_SHA}",
     "\\g<0> \\1 {0} %s",
+    "{{orders.network.token}}",
 ]
 
 
@@ -394,3 +395,95 @@ def test_those_that_are_read_have_all_that_there_is():
     # Raises where there is none.
     once = settings(max_examples=2000, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
     find(st.tuples(ORDERS, MATRICES), is_read, settings=once)
+
+
+NETWORK_AND_APP = [
+    order("network", paths=["network/**"]),
+    order("app", ["network"], paths=["app/**"], env_vars={"VPC_ID": "{{ orders.network.vpc_id }}"}),
+]
+
+
+def test_an_order_takes_the_output_of_another():
+    made = expanded(configuration(NETWORK_AND_APP)).orders[1]
+    assert made.taken_outputs() == {"VPC_ID": ("network", "vpc_id")}
+    assert made.verbatim == []
+
+
+@pytest.mark.parametrize("text", ["{{ branch }}", "{{ orders.network.vpc_id }}"])
+def test_only_the_files_author_takes_an_output(text):
+    """A branch may be named like a template."""
+    hostile = "{{orders.network.token}}"
+    read = configuration([order("network"), order("app", ["network"], env_vars={"A": text})])
+    made = expanded(read, values=VALUES.model_copy(update={"branch": hostile, "actor": hostile})).orders[1]
+    assert made.env_vars["IACCI_BRANCH"] == hostile
+    taken = {} if "branch" in text else {"A": ("network", "vpc_id")}
+    assert made.taken_outputs() == taken
+    assert {"IACCI_BRANCH", "IACCI_ACTOR"} <= set(made.verbatim)
+
+
+def test_an_order_whose_output_is_taken_runs_too():
+    read = configuration([*NETWORK_AND_APP, order("other", ["network"], paths=["other/**"])])
+    assert names(expanded(read, changed=["app/main.tf"])) == ["network", "app"]
+    assert names(expanded(read, changed=["network/main.tf"])) == ["network"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("A", "{{ orders.nope.x }}", "unknown order 'nope'"),
+        ("A", "{{ orders.dns.x }}", "takes from 'dns', on which the order does not depend; add it to depends_on"),
+        ("A", "{{ orders.app.x }}", "is an output of the order itself; take it from an order that ends before"),
+        ("A", "a {{ orders.network.x }}", "must be one whole template, {{ orders.NAME.OUTPUT }}, without other text"),
+        (
+            "AWS_PROFILE",
+            "{{ orders.network.x }}",
+            "cannot come from another order's output, because programs read this",
+        ),
+    ],
+)
+def test_a_template_of_an_output_that_cannot_be_is_refused(name, text, problem):
+    with pytest.raises(ConfigurationProblems) as caught:
+        configuration([order("network"), order("dns"), order("app", ["network"], env_vars={name: text})])
+    (found,) = caught.value.problems
+    assert found.where.endswith(f"jobs.plan.orders[2].env_vars.{name}")
+    assert found.what.startswith(problem)
+
+
+def test_an_order_restores_files_of_another_also_of_a_combination():
+    read = configuration(
+        [
+            order("plan-{{ matrix.dir }}", save=["tfplan"], paths=["{{ matrix.dir }}/**"]),
+            order(
+                "apply-{{ matrix.dir }}",
+                ["plan-{{ matrix.dir }}"],
+                restore=[{"order": "plan-{{ matrix.dir }}", "files": ["tfplan"]}],
+                keep_on_failure=["*.log"],
+            ),
+        ],
+        {"dir": ["network", "app"]},
+    )
+    expansion = expanded(read, changed=["README.md"])
+    # An order without paths always runs, and with it the orders whose files it restores.
+    assert names(expansion) == ["plan-network", "apply-network", "plan-app", "apply-app"]
+    assert expansion.orders[3].restore[0].order == "plan-app"
+    assert expansion.orders[0].save == ["tfplan"]
+    assert expansion.orders[1].keep_on_failure == ["*.log"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nope", "unknown order 'nope'"),
+        ("dns", "takes from 'dns', on which the order does not depend; add it to depends_on"),
+        ("app", "is the order itself; restore files of an order that ends before"),
+        ("network", "is 'network', which saves no files; add save to it"),
+    ],
+)
+def test_files_that_cannot_be_restored_are_refused(name, problem):
+    with pytest.raises(ConfigurationProblems) as caught:
+        configuration(
+            [order("network"), order("dns", save=["x"]), order("app", ["network"], restore=[{"order": name}])]
+        )
+    (found,) = caught.value.problems
+    assert found.where.endswith("jobs.plan.orders[2].restore[0].order")
+    assert found.what == problem

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_broker.start import OrderStart
+    from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.models.trade import Trade
     from iac_ci_common.ports import Clock, Logger, Objects, Runs, TicketChains
 
@@ -75,24 +76,25 @@ class Broker:
 
     def _answer(self, trade: Trade, served: Serve, now: datetime) -> TradeAnswer:
         run, order = served.run, served.order
-        begun = self._ports.start.begin(run, order, now) if trade.begins else None
+        ports = self._ports
+        begun = ports.start.begin(run, order, self._taken_orders(order), now) if trade.begins else None
         return TradeAnswer(
             trace_id=run.trace_id,
             timeout=order.timeout,
             stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,
-            urls=traded_urls(
-                self._ports.objects,
-                order,
-                seconds=url_seconds(run, order, now),
-                log_bytes=trade.log_bytes,
-                result_bytes=trade.result_bytes,
-            ),
+            urls=traded_urls(ports.objects, order, trade, seconds=url_seconds(run, order, now)),
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
             begun=begun,
+            recipient=ports.start.hand_on.recipient(run) if trade.seals else None,
             stop=served.stop,
         )
+
+    def _taken_orders(self, order: OrderRow) -> list[OrderRow]:
+        """Return the rows of the orders that an order takes something from."""
+        rows = (self._ports.runs.find_order(order.run_id, num) for num in order.takes)
+        return [row for row in rows if row is not None]
 
     def _note(self, trade: Trade, known: Known, refused: Refuse, now: datetime) -> None:
         """Log a refusal; the first misuse of a chain becomes an event of the order."""

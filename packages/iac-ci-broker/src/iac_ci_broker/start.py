@@ -16,9 +16,10 @@ from iac_ci_common.models.trade import BegunOrder
 from iac_ci_common.sessions import session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from iac_ci_broker.hand_on import HandOn
     from iac_ci_common.granted import SourceGrants
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.ports import Objects, Sealer, TargetRoles
@@ -33,15 +34,21 @@ class OrderStart:
     sealer: Sealer
     roles: TargetRoles
     grants: SourceGrants
+    hand_on: HandOn
 
-    def begin(self, run: RunRow, order: OrderRow, now: datetime) -> BegunOrder:
-        """Return what the order begins with, or why it cannot begin.
+    def begin(self, run: RunRow, order: OrderRow, others: Iterable[OrderRow], now: datetime) -> BegunOrder:
+        """Return what the order begins with, or why it cannot begin; ``others`` are the orders that it takes from.
 
         Raises a failure that a retry may repair.
         """
         try:
             identity, secrets = self._unsealed(run, order)
-            return BegunOrder(identity=identity, secrets=secrets, credentials=self._credentials(run, order, now))
+            return BegunOrder(
+                identity=identity,
+                secrets=secrets,
+                credentials=self._credentials(run, order, now),
+                taken=self.hand_on.taken(run, order, others, now),
+            )
         except IacCiError as error:
             if error.retry_is_safe:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 from iac_ci_broker.act import Broker, BrokerPorts
+from iac_ci_broker.hand_on import HandOn
 from iac_ci_broker.settings import BrokerSettings
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.clients import client
@@ -28,6 +29,7 @@ def broker() -> Broker:
     parameters = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"))
     # Without the lists every source may use every role, as in versions before them.
     grants = SourceGrants(parameters, settings.sources, Grants(roles={ANY_SOURCE: ("*",)}))
+    sealer = SopsSealer(settings.kms_key_arn, partial(client, "kms"))
     return Broker(
         BrokerPorts(
             clock=SystemClock(),
@@ -38,9 +40,10 @@ def broker() -> Broker:
             start=OrderStart(
                 settings.stack,
                 objects,
-                SopsSealer(settings.kms_key_arn, partial(client, "kms")),
+                sealer,
                 StsTargetRoles(partial(client, "sts")),
                 grants,
+                HandOn(settings.stack, objects, sealer),
             ),
         )
     )

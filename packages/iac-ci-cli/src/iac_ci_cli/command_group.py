@@ -17,6 +17,7 @@ MODULES: Final = {
     "watch": "iac_ci_cli.view_commands",
     "status": "iac_ci_cli.view_commands",
     "logs": "iac_ci_cli.view_commands",
+    "files": "iac_ci_cli.file_commands",
     "events": "iac_ci_cli.view_commands",
     "doctor": "iac_ci_cli.run_commands",
     "nudge": "iac_ci_cli.run_commands",

@@ -51,6 +51,12 @@ def dependency_numbers(orders: Sequence[Order]) -> dict[str, str]:
     return numbers
 
 
+def taken_numbers(order: Order, numbers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the numbers of the orders from which an order takes something; ``numbers`` are by name."""
+    names = [*(taken.order for taken in order.taken_outputs().values()), *(taken.order for taken in order.restore)]
+    return tuple(dict.fromkeys(numbers[name] for name in names))
+
+
 def build_rows(
     stored: StoredJob,
     *,
@@ -80,6 +86,7 @@ def build_rows(
             dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
             must_succeed=order.must_succeed,
             assume_role=order.assume_role,
+            takes=taken_numbers(order, numbers),
             code_sha256=(code or {}).get(order_num(index)),
             package_sha256=(packages or {}).get(order_num(index)),
             expires_at=expires_at,
@@ -136,6 +143,7 @@ def _report(stored: StoredJob) -> ReportTarget | None:
     return ReportTarget(
         repository=repository,
         number=number,
+        pull_request=job.pr_number,
         order_statuses=job.order_statuses,
         token_location=job.git_token_location,
         search_tag=job.pr_comment_search_tag,

@@ -16,6 +16,9 @@ CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
 RESULT_SUFFIX: Final = "result.json"
 """Suffix that the bucket notification filters on."""
 
+FILES_PREFIX: Final = "tmp/files/"
+"""Prefix of sealed files, which have a lifecycle of their own."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DISPATCH = re.compile(r"[0-9]{1,16}")
 _DELIVERY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,256}")
@@ -84,6 +87,26 @@ def trigger(run_id: str) -> str:
 def log(run_id: str, order_num: str) -> str:
     """Return the key of an order's whole, redacted log."""
     return f"tmp/logs/{check_run_id(run_id)}/{check_order_num(order_num)}.log"
+
+
+def outputs(run_id: str, order_num: str) -> str:
+    """Return the key of an order's sealed outputs."""
+    return f"tmp/outputs/{check_run_id(run_id)}/{check_order_num(order_num)}.age"
+
+
+def files_of_run(run_id: str) -> str:
+    """Return the prefix of all files that a run's orders saved or left."""
+    return f"{FILES_PREFIX}{check_run_id(run_id)}/"
+
+
+def files(run_id: str, order_num: str) -> str:
+    """Return the key of the files that an order saved, sealed."""
+    return f"{files_of_run(run_id)}{check_order_num(order_num)}/saved.age"
+
+
+def kept(run_id: str, order_num: str) -> str:
+    """Return the key of the files that a failed order left, sealed."""
+    return f"{files_of_run(run_id)}{check_order_num(order_num)}/kept.age"
 
 
 def done(run_id: str) -> str:

@@ -44,6 +44,33 @@ MIN_MASKED_CHARS: Final = 4
 MAX_DEPENDENCIES: Final = 1000
 """Most dependencies of one order."""
 
+MAX_OUTPUTS: Final = 50
+"""Most outputs of one order."""
+
+MAX_OUTPUT_BYTES: Final = 4096
+"""Longest value of an output, in bytes of UTF-8."""
+
+MAX_OUTPUTS_BYTES: Final = 1024 * 1024
+"""Most bytes of an order's sealed outputs: all of the longest ones, escaped as JSON, and what sealing adds."""
+
+MAX_SAVED_BYTES: Final = 256 * 1024 * 1024
+"""Most bytes of files that an order saves; as many again of those that a failed order leaves."""
+
+MAX_SAVED_FILES: Final = 1000
+"""Most files that an order saves."""
+
+MAX_SEALED_FILES_BYTES: Final = MAX_SAVED_BYTES + 4 * 1024 * 1024
+"""Most bytes of sealed files: what cannot be compressed, the archive's entries, and what sealing adds."""
+
+MAX_FILE_PATTERNS: Final = 32
+"""Most patterns of one list of files."""
+
+MAX_RESTORES: Final = 16
+"""Most entries of an order's ``restore``."""
+
+MAX_TAKEN_ORDERS: Final = 50
+"""Most other orders of whose outputs or files one order takes some. The broker reads the row of each."""
+
 WORKER_LAMBDA_SECONDS: Final = 600
 """Time-out of the worker function."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.errors import IacCiError
-    from iac_ci_common.identity_context import IdentityContext
+    from iac_ci_common.identity_context import KmsContext
     from iac_ci_common.locations import Location
     from iac_ci_common.models.commit_job import CommitJob
     from iac_ci_common.models.event import Event
@@ -351,11 +351,11 @@ class Sealer(Protocol):
         """Return the values, sealed for an age recipient; raise ``SealingFailed``."""
         ...
 
-    def encrypt_identity(self, identity: str, context: IdentityContext) -> bytes:
+    def encrypt_identity(self, identity: str, context: KmsContext) -> bytes:
         """Return an age identity, encrypted under the stack's key with its context; raise ``SealingFailed``."""
         ...
 
-    def decrypt_identity(self, encrypted: bytes, context: IdentityContext) -> str:
+    def decrypt_identity(self, encrypted: bytes, context: KmsContext) -> str:
         """Return an age identity; raise ``SealingFailed``, also if it was encrypted with another context."""
         ...
 

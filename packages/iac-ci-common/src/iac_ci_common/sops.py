@@ -25,7 +25,7 @@ from iac_ci_common.identity_context import CONTEXT_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from iac_ci_common.identity_context import IdentityContext
+    from iac_ci_common.identity_context import KmsContext
 
 MAX_IDENTITY_BYTES: Final = 4096
 """Most bytes that KMS encrypts in one call (AWS KMS API Reference, "Encrypt")."""
@@ -73,7 +73,7 @@ class SopsSealer:
         form = ["--input-type", "json", "--output-type", "json", "--filename-override", "secrets.json"]
         return _sops(["encrypt", "--age", age_recipient, *form], plain, {}, run_id)
 
-    def encrypt_identity(self, identity: str, context: IdentityContext) -> bytes:
+    def encrypt_identity(self, identity: str, context: KmsContext) -> bytes:
         """Return an age identity, encrypted under the stack's key with its context; raise ``SealingFailed``."""
         if len(identity.encode()) > MAX_IDENTITY_BYTES:
             raise SealingFailed(f"the identity has more than {MAX_IDENTITY_BYTES} bytes", run_id=context.run_id)
@@ -84,7 +84,7 @@ class SopsSealer:
             encrypted: bytes = answer["CiphertextBlob"]
             return encrypted
 
-    def decrypt_identity(self, encrypted: bytes, context: IdentityContext) -> str:
+    def decrypt_identity(self, encrypted: bytes, context: KmsContext) -> str:
         """Return an age identity; raise ``SealingFailed``, also if it was encrypted with another context."""
         with _kms_errors("decrypting an identity", context):
             answer = self._client(context).decrypt(
@@ -93,7 +93,7 @@ class SopsSealer:
             plain: bytes = answer["Plaintext"]
             return plain.decode()
 
-    def _client(self, context: IdentityContext) -> Any:
+    def _client(self, context: KmsContext) -> Any:
         if self._kms is None or not self._kms_key_arn:
             raise SealingFailed("the stack's KMS key is not set", run_id=context.run_id)
         return self._kms()
@@ -115,7 +115,7 @@ class SopsSealer:
 
 
 @contextmanager
-def _kms_errors(action: str, context: IdentityContext) -> Iterator[None]:
+def _kms_errors(action: str, context: KmsContext) -> Iterator[None]:
     try:
         with aws_errors(action):
             yield

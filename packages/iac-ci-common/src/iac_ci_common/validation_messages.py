@@ -20,6 +20,12 @@ UNKNOWN_ORDER: Final = "unknown order"
 
 OWN_DEPENDENCY: Final = "is the order itself; an order cannot depend on itself"
 
+TAKES_FROM: Final = "takes from"
+
+OWN_OUTPUT: Final = "is an output of the order itself; take it from an order that ends before"
+
+OWN_FILES: Final = "is the order itself; restore files of an order that ends before"
+
 NO_VALUE: Final = "has no value"
 
 HALF_CHARACTER: Final = "must be text without a lone surrogate (half of a character)"
@@ -166,6 +172,16 @@ def unknown_field(name: str, fields: Iterable[str], elsewhere: str | None = None
 def unknown_order(name: str) -> str:
     """Return the message for a dependency on an order that the job does not have."""
     return f"{UNKNOWN_ORDER} {name!r}"
+
+
+def not_a_dependency(name: str, field: str = "dependencies") -> str:
+    """Return the message for taking something of an order that need not have ended; ``field`` lists dependencies."""
+    return f"{TAKES_FROM} {name!r}, on which the order does not depend; add it to {field}"
+
+
+def saves_nothing(name: str) -> str:
+    """Return the message for restoring files of an order that saves none."""
+    return f"is {name!r}, which saves no files; add save to it"
 
 
 def cycle(names: list[str]) -> str:

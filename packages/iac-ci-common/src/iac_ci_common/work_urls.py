@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.limits import MAX_LOG_UPLOAD_BYTES, MAX_RESULT_BYTES, URL_SECONDS
+from iac_ci_common.limits import (
+    MAX_LOG_UPLOAD_BYTES,
+    MAX_OUTPUTS_BYTES,
+    MAX_RESULT_BYTES,
+    MAX_SEALED_FILES_BYTES,
+    URL_SECONDS,
+)
 from iac_ci_common.models.work import WorkUrls
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.trade import Trade
     from iac_ci_common.ports import Objects
 
 
@@ -32,16 +39,21 @@ def invocation_urls(objects: Objects, order: OrderRow, *, seconds: int) -> WorkU
     )
 
 
-def traded_urls(
-    objects: Objects, order: OrderRow, *, seconds: int, log_bytes: int | None, result_bytes: int | None
-) -> WorkUrls:
+def traded_urls(objects: Objects, order: OrderRow, trade: Trade, *, seconds: int) -> WorkUrls:
     """Return the URLs that one trade gives; an upload has one if its length is named and within the limit."""
-    write, order_key = objects.presign_put, (order.run_id, order.order_num)
-    urls: dict[str, str] = {}
-    if log_bytes is not None and log_bytes <= MAX_LOG_UPLOAD_BYTES:
-        urls["log"] = write(keys.log(*order_key), seconds=seconds, create_once=False, length=log_bytes)
-    if result_bytes is not None and result_bytes <= MAX_RESULT_BYTES:
-        urls["result"] = write(keys.result(*order_key), seconds=seconds, create_once=True, length=result_bytes)
+    order_key = (order.run_id, order.order_num)
+    uploads = (
+        ("log", keys.log(*order_key), trade.log_bytes, MAX_LOG_UPLOAD_BYTES),
+        ("result", keys.result(*order_key), trade.result_bytes, MAX_RESULT_BYTES),
+        ("outputs", keys.outputs(*order_key), trade.outputs_bytes, MAX_OUTPUTS_BYTES),
+        ("files", keys.files(*order_key), trade.files_bytes, MAX_SEALED_FILES_BYTES),
+        ("kept", keys.kept(*order_key), trade.kept_bytes, MAX_SEALED_FILES_BYTES),
+    )
+    urls = {
+        name: objects.presign_put(key, seconds=seconds, create_once=name == "result", length=length)
+        for name, key, length, most in uploads
+        if length is not None and length <= most
+    }
     return _reading_urls(objects, order, seconds).model_copy(update=urls)
 
 

@@ -23,7 +23,7 @@ from iac_ci_common.initial_rows import build_rows, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.job import Mask
-from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, Manifest
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
 from iac_ci_common.sops import age_recipient, new_identity
@@ -31,6 +31,7 @@ from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.code_source import CodeSource, code_source, permanent
 from iac_ci_init.job_code import JobCode
 from iac_ci_init.job_secrets import JobSecrets
+from iac_ci_init.manifests import manifest_files, manifest_outputs
 from iac_ci_vcs.reporting.publish import publish
 
 if TYPE_CHECKING:
@@ -243,12 +244,12 @@ class Preparer:
     ) -> dict[int, _Sealed]:
         """Seal each distinct set of secrets once; return the sealed sets by the orders' indexes.
 
-        An order with a role and without secrets gets an empty set, so that a worker of a version before, which does not
-        ask the broker for the role, fails before its first command.
+        An order with a role, or one that takes something of other orders, gets an empty set if it has no secrets. So
+        a worker of a version before, which does not ask the broker for the rest, fails before its first command.
         """
         by_set: dict[tuple[str, str | None], list[int]] = {}
         for index, order in enumerate(stored.job.orders):
-            if values[index] or order.assume_role is not None:
+            if values[index] or order.assume_role is not None or order.takes_something:
                 by_set.setdefault((json.dumps(values[index], sort_keys=True), order.sops_key), []).append(index)
         context = IdentityContext(self._stack, stored.source, stored.run_id)
         calls = [
@@ -281,6 +282,7 @@ class Preparer:
         num = order_num(index)
         order = stored.job.orders[index]
         mask = stored.job.mask or Mask()
+        taken = manifest_outputs(stored.job, order)
         manifest = Manifest(
             run_id=stored.run_id,
             order_num=num,
@@ -288,17 +290,21 @@ class Preparer:
             flow_id=stored.flow_id,
             cmds=tuple(order.cmds),
             folder=order.git_folder,
-            env_vars=order.env_vars,
+            env_vars={name: text for name, text in order.env_vars.items() if name not in taken},
             mask_also=tuple(mask.also) or None,
             mask_never=tuple(mask.never) or None,
             keyed=keyed,
             sealed=sealed is not None,
             sealed_with_age=sealed is not None and sealed.named,
             assumes_role=True if order.assume_role is not None else None,
+            takes=taken or None,
+            save=tuple(order.save) or None,
+            restore=manifest_files(stored.job, order) or None,
+            keep_on_failure=tuple(order.keep_on_failure) if order.keep_on_failure is not None else None,
         )
         files = {MANIFEST_NAME: manifest.to_stored()}
         if sealed is not None:
-            files[SEALED_NAME] = sealed.secrets
+            files[manifest.sealed_name] = sealed.secrets
             files[ENCRYPTED_IDENTITY_NAME] = sealed.identity
         buffer = io.BytesIO()
         write(buffer, files)

@@ -164,6 +164,9 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "exit_code": result.exit_code,
             "changes": result.changes,
             "changes_unknown": result.changes_unknown,
+            "outputs": result.outputs,
+            "files": result.files,
+            "kept": result.kept,
             "reason": result.reason,
         }
     )

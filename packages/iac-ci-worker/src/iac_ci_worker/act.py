@@ -7,7 +7,8 @@ import os
 import random
 import secrets
 import time
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,11 +21,15 @@ from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_plans import runs_a_plan
 from iac_ci_worker.decide import LONGEST_PAUSE_SECONDS, Verdict, allowance, last_start, log_tail, verdict
+from iac_ci_worker.hand_on import HandedOn, HandOn
 from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.open_operations import open_operations
+from iac_ci_worker.output_file import VARIABLE as OUTPUT_VARIABLE
+from iac_ci_worker.output_file import output_file
 from iac_ci_worker.packages import Package, open_package
 from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands
+from iac_ci_worker.saved_files import FileCollector
 from iac_ci_worker.separation import separate_user
 from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.workspace import open_workspace
@@ -82,6 +87,7 @@ class _Ran:
     changes: Changes | None = None
     changes_unknown: bool = False
     plan: PlanText | None = None
+    handed_on: HandedOn = field(default_factory=HandedOn)
 
 
 class Worker:
@@ -149,7 +155,7 @@ class Worker:
             redactor = Redactor([])
             try:
                 package = self._package(attempt, workspace, started)
-                redactor = redactor_of(package.manifest, package.secrets)
+                redactor = redactor_of(package.manifest, package.secrets, package.taken)
                 ran = self._run(attempt, workspace, package, redactor)
             except IacCiError as error:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
@@ -197,17 +203,21 @@ class Worker:
             stop.ask(attempt.rights.stop)
         if stop.reason is not None:
             return _Ran(Verdict(OrderState.CANCELLED, f"{stop.reason}; nothing was run", failed=True))
-        environment = self._environment(work, workspace, package)
-        commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
-        workspace.hand_over()
-        with self._ports.heartbeat.during(partial(self._beat, work, attempt.rights, stop)):
-            outcome = self._ports.runner.run(commands, workspace.log, redactor)
-        left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
-        judged = verdict(outcome, time.limit, stop.reason, left_open)
+        owner = workspace.user if workspace.user is not None else os.geteuid()
+        with output_file(workspace) as outputs, closing(FileCollector(package.folder, owner)) as files:
+            environment = self._environment(work, workspace, package) | {OUTPUT_VARIABLE: str(outputs.path)}
+            commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
+            workspace.hand_over()
+            with self._ports.heartbeat.during(partial(self._beat, work, attempt.rights, stop)):
+                outcome = self._ports.runner.run(commands, workspace.log, redactor)
+            left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
+            judged = verdict(outcome, time.limit, stop.reason, left_open)
+            handing = HandOn(attempt.rights, self._ports.objects, package.manifest.order_name, redactor)
+            handed_on = handing.everything(package.manifest, outputs, files, succeeded=not judged.failed)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         plans = outcome.plans
         if plans is None:
-            return _Ran(judged, outcome.exit_code, failed)
+            return _Ran(judged, outcome.exit_code, failed, handed_on=handed_on)
         ran = plans.ran or any(map(runs_a_plan, package.manifest.cmds[: outcome.command + 1]))
         return _Ran(
             judged,
@@ -216,6 +226,7 @@ class Worker:
             changes=plans.changes,
             changes_unknown=ran and plans.changes is None,
             plan=_masked_plan(plans, redactor),
+            handed_on=handed_on,
         )
 
     def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> None:
@@ -250,14 +261,22 @@ class Worker:
             "IAC_CI_ORDER_NAME": manifest.order_name,
             "IAC_CI_FLOW_ID": manifest.flow_id,
         }
-        return region | self._settings.command_environment | own | manifest.env_vars | package.secrets
+        return (
+            region
+            | self._settings.command_environment
+            | own
+            | manifest.env_vars
+            | package.taken.values
+            | package.secrets
+        )
 
     def _report(
         self, work: Work, rights: Rights, workspace: Workspace, ran: _Ran, redactor: Redactor, started: datetime
     ) -> None:
         """Upload the log and write the result. A failed upload of the log does not change the order's state."""
         ports = self._ports
-        reason = redactor.text(ran.verdict.reason) if ran.verdict.reason else None
+        reasons = [redactor.text(ran.verdict.reason)] if ran.verdict.reason else []
+        reason = "; ".join([*reasons, *ran.handed_on.problems]) or None
         size = workspace.log.stat().st_size if workspace.log.exists() else 0
         stored = False
         if size:
@@ -289,6 +308,9 @@ class Worker:
             log_truncated=truncated,
             log_bytes=size,
             log_stored=stored,
+            outputs=ran.handed_on.outputs,
+            files=ran.handed_on.files,
+            kept=ran.handed_on.kept,
         )
         body = result.model_dump_json().encode()
         if len(body) > MAX_RESULT_BYTES:

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from iac_ci_common.models.manifest import Manifest
+    from iac_ci_worker.taken_outputs import TakenOutputs
 
 
-def redactor_of(manifest: Manifest, secrets: Mapping[str, str]) -> Redactor:
-    """Return the redactor for an order's secrets and its job's ``mask``."""
-    variables = {**manifest.env_vars, **secrets}
+def redactor_of(manifest: Manifest, secrets: Mapping[str, str], taken: TakenOutputs) -> Redactor:
+    """Return the redactor for an order's secrets, the secret outputs that it takes, and its job's ``mask``."""
+    variables = {**manifest.env_vars, **taken.values, **secrets}
     never = set(_values(manifest.mask_never or (), variables))
     masked = [value for name, value in secrets.items() if not _is_plain(name, manifest)]
+    masked += taken.secret
     return Redactor(masked, also=_values(manifest.mask_also or (), variables), never=never)
 
 

@@ -6,20 +6,26 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from iac_ci_common.errors import PackageUnsafe
+from iac_ci_common.errors import PackageUnsafe, UrlExpired
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.packing import unpack
+from iac_ci_worker.restore import fetch_files, restore_files
+from iac_ci_worker.take import take_outputs
+from iac_ci_worker.taken_outputs import TakenOutputs
 
 if TYPE_CHECKING:
+    from iac_ci_common.models.trade import BegunOrder
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Sealer
     from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.rights import Rights
     from iac_ci_worker.workspace import Workspace
+
+_TAKE_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class Package:
     manifest: Manifest
     secrets: dict[str, str] = field(repr=False)
     folder: Path
+    taken: TakenOutputs
 
 
 def open_package(
@@ -46,14 +53,18 @@ def open_package(
     folder.mkdir(mode=0o700)
     unpack(archive, folder)
     manifest = _manifest(work, folder)
-    secrets = _secrets(manifest, folder, rights, sealer)
+    begun = _begun(manifest, rights)
+    secrets = _secrets(manifest, folder, begun, sealer)
+    taken, files = _taken(manifest, begun, rights, objects, workspace)
     if work.urls.code is not None:
         code = workspace.engine / "code.zip"
         rights.use(lambda urls: urls.code, lambda url: objects.fetch(url, code))
         _check_digest(code, work.code_sha256, "the code")
         unpack(code, workspace.code)
         code.unlink()
-    return Package(manifest, secrets, _folder(manifest, workspace.code))
+    folder = _folder(manifest, workspace.code)
+    restore_files(manifest, files, folder)
+    return Package(manifest, secrets, folder, taken)
 
 
 def _check_digest(archive: Path, expected: str | None, name: str) -> None:
@@ -79,16 +90,38 @@ def _manifest(work: Work, folder: Path) -> Manifest:
     return manifest
 
 
-def _secrets(manifest: Manifest, folder: Path, rights: Rights, sealer: Sealer) -> dict[str, str]:
+def _begun(manifest: Manifest, rights: Rights) -> BegunOrder | None:
+    """Return what the order begins with; None if it needs nothing, or if a version before tickets started it."""
+    if not rights.can_trade or not (manifest.sealed or manifest.assumes_role or manifest.is_taker):
+        return None
+    return rights.begin()
+
+
+def _taken(
+    manifest: Manifest, begun: BegunOrder | None, rights: Rights, objects: PresignedObjects, workspace: Workspace
+) -> tuple[TakenOutputs, dict[str, Path]]:
+    """Return outputs and unpacked files of other orders; begin again if the session that signed the URLs has ended."""
+    for _ in range(_TAKE_ATTEMPTS):
+        if begun is None:
+            break
+        try:
+            outputs = take_outputs(manifest, begun, objects)
+            return outputs, fetch_files(manifest, begun, objects, workspace.engine)
+        except UrlExpired:
+            begun = rights.begin()
+    if manifest.is_taker:
+        raise PackageUnsafe("what other orders handed on could not be fetched")
+    return TakenOutputs(), {}
+
+
+def _secrets(manifest: Manifest, folder: Path, begun: BegunOrder | None, sealer: Sealer) -> dict[str, str]:
     """Return the order's secrets and the credentials of its role, by their variables."""
-    if not manifest.sealed and not manifest.assumes_role:
-        return {}
-    if not rights.can_trade:
-        return _secrets_without_ticket(manifest, folder, sealer)
-    begun = rights.begin()
+    if begun is None:
+        return _secrets_without_ticket(manifest, folder, sealer) if manifest.sealed else {}
     values = begun.secrets
     if values is None and manifest.sealed:
-        values = sealer.unseal(_sealed(folder, SEALED_NAME), run_id=manifest.run_id, age_identity=begun.identity)
+        sealed = _sealed(folder, manifest.sealed_name)
+        values = sealer.unseal(sealed, run_id=manifest.run_id, age_identity=begun.identity)
     if manifest.assumes_role and begun.credentials is None:
         raise PackageUnsafe("the broker gave no credentials of the order's role")
     return {**(values or {}), **(begun.credentials or {})}

@@ -45,6 +45,10 @@ class PresignedObjects(Protocol):
         """Upload the log."""
         ...
 
+    def store(self, url: str, path: Path) -> None:
+        """Upload a sealed file."""
+        ...
+
     def report(self, url: str, result: bytes) -> None:
         """Create the result; an existing one is not an error."""
         ...
@@ -90,9 +94,16 @@ class HttpPresignedObjects:
 
     def store_log(self, url: str, path: Path) -> None:
         """Upload the log from its file."""
+        self._upload(url, path, "the log")
+
+    def store(self, url: str, path: Path) -> None:
+        """Upload a sealed file."""
+        self._upload(url, path, "a sealed file")
+
+    def _upload(self, url: str, path: Path, subject: str) -> None:
         with path.open("rb") as file:
             headers = {"Content-Length": str(path.stat().st_size)}
-            self._request("PUT", url, subject="the log", body=file, headers=headers)
+            self._request("PUT", url, subject=subject, body=file, headers=headers)
 
     def report(self, url: str, result: bytes) -> None:
         """Create the result."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from iac_ci_common.models.trade import BegunOrder, TradeAnswer
+    from iac_ci_common.models.trade import BegunOrder, Recipient, TradeAnswer
     from iac_ci_common.models.work import BuildOrder, WorkUrls
     from iac_ci_common.ports import Broker, Clock, Logger
 
@@ -87,19 +87,18 @@ class Rights:
         self,
         pick: Callable[[WorkUrls], str | None],
         do: Callable[[str], T],
-        *,
-        log_bytes: int | None = None,
-        result_bytes: int | None = None,
+        **lengths: int,
     ) -> T:
         """Do something with one URL; trade for a fresh one if there is none or S3 says that it has ended.
 
-        The lengths are of what ``do`` uploads. Raises what ``do`` raises, and ``TradeRefused``.
+        The lengths (``log_bytes=…``, fields of ``Trade``) are of what ``do`` uploads. Raises what ``do`` raises, and
+        ``TradeRefused``.
         """
         url = pick(self._urls) if self._urls is not None else None
         attempt = 0
         while True:
             if url is None:
-                answer = self._renew(log_bytes=log_bytes, result_bytes=result_bytes)
+                answer = self._renew(**lengths)
                 url = pick(answer.urls) if answer.urls is not None else None
                 if url is None:
                     raise PortFailed("the broker gave no URL for this")
@@ -135,10 +134,15 @@ class Rights:
             raise PortFailed(begun.failure)
         return begun
 
-    def trade(
-        self, *, log_bytes: int | None = None, result_bytes: int | None = None, begins: bool = False
-    ) -> TradeAnswer:
-        """Trade once; raise ``TradeRefused``, or ``PortFailed`` without an answer."""
+    def recipient(self) -> Recipient:
+        """Trade for the recipient of what the order hands on; raise ``TradeRefused`` or ``PortFailed``."""
+        recipient = self._renew(seals=True).recipient
+        if recipient is None:
+            raise PortFailed("the broker is of a version that seals nothing")
+        return recipient
+
+    def trade(self, **asked: int) -> TradeAnswer:
+        """Trade once, with these fields of ``Trade``; raise ``TradeRefused``, or ``PortFailed`` without an answer."""
         if self._ticket is None:
             raise TradeRefused("the order was started by a version without tickets", refusal=Refusal.UNKNOWN)
         with self._trading:
@@ -152,9 +156,7 @@ class Rights:
                     ticket=self._ticket,
                     next_sha256=digest(self._next),
                     execution=self.execution,
-                    begins=begins,
-                    log_bytes=log_bytes,
-                    result_bytes=result_bytes,
+                    **asked,
                 )
             )
             if answer.refusal is not None:
@@ -165,14 +167,12 @@ class Rights:
             self.stop = answer.stop
             return answer
 
-    def _renew(
-        self, *, log_bytes: int | None = None, result_bytes: int | None = None, begins: bool = False
-    ) -> TradeAnswer:
+    def _renew(self, **asked: int) -> TradeAnswer:
         """Trade until there is an answer, or until the worker may no longer report."""
         attempt = 0
         while True:
             try:
-                return self.trade(log_bytes=log_bytes, result_bytes=result_bytes, begins=begins)
+                return self.trade(**asked)
             except TradeRefused:
                 raise
             except IacCiError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The folders of an order. The commands use ``code``, ``home`` and ``temporary``, the worker the others."""
+    """The folders of an order. The commands use all but ``engine``, which is the worker's."""
 
     root: Path
     user: int | None = None
@@ -40,6 +40,11 @@ class Workspace:
     def temporary(self) -> Path:
         """Return ``TMPDIR`` of the commands."""
         return self.root / "tmp"
+
+    @property
+    def outputs(self) -> Path:
+        """Return the folder of the file in which commands write outputs."""
+        return self.root / "output"
 
     @property
     def engine(self) -> Path:
@@ -75,7 +80,7 @@ class Workspace:
                 entry.unlink()
         if self.user is None:
             return
-        for top in (self.code, self.home, self.temporary):
+        for top in (self.code, self.home, self.temporary, self.outputs):
             for folder, folders, files in os.walk(top):
                 for name in (*folders, *files):
                     os.chown(Path(folder, name), self.user, self.user, follow_symlinks=False)
@@ -91,7 +96,7 @@ def open_workspace(user: int | None = None) -> Iterator[Workspace]:
     log = _file_without_a_name(root) if sys.platform == "linux" else None
     workspace = Workspace(root, user, log)
     try:
-        for folder in (workspace.code, workspace.home, workspace.temporary, workspace.engine):
+        for folder in (workspace.code, workspace.home, workspace.temporary, workspace.outputs, workspace.engine):
             folder.mkdir(mode=0o700)
         yield workspace
     finally:

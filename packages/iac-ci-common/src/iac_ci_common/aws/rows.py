@@ -20,7 +20,7 @@ M = TypeVar("M", bound="StoredShape")
 
 EXPIRY: Final = "expires_at"
 
-_NESTED: Final = frozenset({"report", "changes"})
+_NESTED: Final = frozenset({"report", "changes", "outputs", "files", "kept"})
 """Fields whose value is a model."""
 
 

@@ -10,7 +10,7 @@ from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.parser import JobDraft, limited, read_job_draft
 from iac_ci_common.job_validation.problem_paths import enclosing_paths
 from iac_ci_common.job_validation.rules import problems
-from iac_ci_common.validation_messages import UNKNOWN_ORDER
+from iac_ci_common.validation_messages import TAKES_FROM, UNKNOWN_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +79,8 @@ def _order_of(problem: Problem) -> int:
 def _is_real(problem: Problem, draft: JobDraft) -> bool:
     """Return whether the input has a problem of the whole job, not a stand-in that replaces an unreadable value."""
     if draft.has_unknown_names and problem.what.startswith(UNKNOWN_ORDER):
+        return False
+    if problem.what.startswith(TAKES_FROM) and f"orders[{_order_of(problem)}].dependencies" in draft.replaced:
         return False
     return not any(path in draft.replaced for path in enclosing_paths(problem.where))
 

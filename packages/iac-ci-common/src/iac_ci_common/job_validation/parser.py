@@ -134,4 +134,15 @@ def _order_stand_in(location: Location) -> Any:
             return "stand-in"
         case ("ssm_paths", int()):
             return "/stand-in"
+    return _hand_on_stand_in(location)
+
+
+def _hand_on_stand_in(location: Location) -> Any:
+    match location:
+        case ("verbatim", int()):
+            return "STAND_IN"
+        case ("restore", int()):
+            return {"order": "stand-in"}
+        case ("save" | "keep_on_failure", int()) | ("restore", int(), "order") | ("restore", int(), "files", int()):
+            return "stand-in"
     return REMOVE

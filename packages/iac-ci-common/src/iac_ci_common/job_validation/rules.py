@@ -14,6 +14,7 @@ from iac_ci_common.grants import NOTHING, Grant, own_folder
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, target
+from iac_ci_common.job_validation.output_rules import output_problems
 from iac_ci_common.keys import code_digest
 from iac_ci_common.locations import SecretStore, parse_location
 from iac_ci_common.models.job import ExecutionTarget, Job, Mask, Order
@@ -73,6 +74,7 @@ def problems(job: Job, rules: Rules) -> list[Problem]:
         _cycle_problems(job),
         (problem for index, order in enumerate(job.orders) for problem in _order_problems(job, index, order, rules)),
         _dependency_problems(job),
+        output_problems(job, _numbers(job)),
     )
     return list(islice(found, MAX_FOUND))
 

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    model_validator,
+)
 
 from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
+from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
+from iac_ci_common.order_outputs import OutputReference, reference
 
 # pydantic uses Rust's regex crate, where `$` matches only the end of the text: a trailing newline does not match.
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -76,6 +89,35 @@ class Mask(Payload):
     )
 
 
+def _below(folder: str) -> str:
+    path = PurePosixPath(folder)
+    if path.is_absolute() or ".." in path.parts or "\\" in folder:
+        raise ValueError("must be a relative path without ..")
+    return folder
+
+
+def _file_pattern(pattern: str) -> str:
+    if pattern.removeprefix("!").startswith("/"):
+        raise ValueError("begins with a slash; write paths from the folder of the commands without one")
+    return check_path_pattern(pattern)
+
+
+FilePattern = Annotated[Text, AfterValidator(_file_pattern)]
+
+
+class Restore(Payload):
+    """Files that an earlier order saved, to put into the folder of this one."""
+
+    order: Name = Field(description="Name or queue id of the order that saved them, one of the dependencies.")
+    files: Annotated[list[FilePattern], Field(min_length=1, max_length=limits.MAX_FILE_PATTERNS)] = Field(
+        default_factory=lambda: ["**"], description="Patterns of the files; all by default."
+    )
+    folder: Annotated[Text, AfterValidator(_below)] = Field(
+        ".", description="Folder to put them into, relative to that of the commands, without `..`; made if missing."
+    )
+    overwrite: StrictBool = Field(False, description="True: replace files that came with the code.")
+
+
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
@@ -107,7 +149,14 @@ class Order(Payload):
         None, description="`s3://bucket/key` of a zip archive with the code, instead of git."
     )
     env_vars: dict[EnvironmentName, StrictStr] = Field(
-        default_factory=dict, max_length=256, description="Plain environment variables."
+        default_factory=dict,
+        max_length=256,
+        description="Plain environment variables; `{{ orders.NAME.OUTPUT }}` takes the output of a dependency.",
+    )
+    verbatim: list[EnvironmentName] = Field(
+        default_factory=list,
+        max_length=256,
+        description="Variables of env_vars whose text is no template, although it looks like one.",
     )
     ssm_paths: list[ParameterLocation] = Field(
         default_factory=list,
@@ -128,6 +177,18 @@ class Order(Payload):
     sops_key: SecretLocation | None = Field(
         None, description="Location of an age identity to seal with, instead of the stack's KMS key."
     )
+    save: list[FilePattern] = Field(
+        default_factory=list,
+        max_length=limits.MAX_FILE_PATTERNS,
+        description="Patterns of files below the commands' folder to save when the commands have ended.",
+    )
+    restore: list[Restore] = Field(
+        default_factory=list, max_length=limits.MAX_RESTORES, description="Saved files of earlier orders to restore."
+    )
+    keep_on_failure: Annotated[list[FilePattern], Field(max_length=limits.MAX_FILE_PATTERNS)] | None = Field(
+        None,
+        description="Patterns of files to keep if the order does not succeed; errored.tfstate, crash.log by default.",
+    )
     dependencies: list[Name] = Field(
         default_factory=list,
         max_length=limits.MAX_DEPENDENCIES,
@@ -136,6 +197,16 @@ class Order(Payload):
     must_succeed: StrictBool = Field(
         True, description="False: the run and the dependents continue if this order fails."
     )
+
+    def taken_outputs(self) -> dict[str, OutputReference]:
+        """Return the outputs that variables take, by the variables."""
+        texts = {name: reference(text) for name, text in self.env_vars.items() if name not in self.verbatim}
+        return {name: found for name, found in texts.items() if found is not None}
+
+    @property
+    def takes_something(self) -> bool:
+        """Return whether the order takes outputs or files of others."""
+        return bool(self.restore or self.taken_outputs())
 
     @model_validator(mode="after")
     def _target_named_once(self) -> Self:

@@ -15,6 +15,32 @@ IDENTITY_FIELD = "identity"
 
 ENCRYPTED_IDENTITY_NAME = "identity.kms"
 
+SEALED_OF_TAKER_NAME = "secrets.taker.sops.json"
+"""The sealed file of an order that takes outputs or files of others. Versions that cannot take them look for
+``secrets.sops.json``, do not find it, and fail the order before its first command."""
+
+
+KEPT_BY_DEFAULT = ("**/errored.tfstate", "**/crash.log")
+"""What is kept of an order that fails: the state that Terraform could not write to its backend, and its last words."""
+
+
+class ManifestOutput(StoredShape):
+    """An output that a variable takes."""
+
+    order_num: OrderNum
+    order_name: Name
+    output: str
+
+
+class ManifestFiles(StoredShape):
+    """Files of another order that are restored."""
+
+    order_num: OrderNum
+    order_name: Name
+    files: tuple[str, ...] = Field(min_length=1, description="Patterns of their names.")
+    folder: str = Field(description="Folder below the one in which the commands run.")
+    overwrite: bool = False
+
 
 class Manifest(StoredShape):
     """The order as the worker needs it, without secrets.
@@ -42,8 +68,29 @@ class Manifest(StoredShape):
     assumes_role: bool | None = Field(
         None, description="True if the broker assumes the order's role when it starts; otherwise None."
     )
+    takes: dict[str, ManifestOutput] | None = Field(
+        None, description="Variables that take outputs of other orders; None if there are none."
+    )
+    save: tuple[str, ...] | None = Field(None, description="Patterns of the files to save; None if there are none.")
+    restore: tuple[ManifestFiles, ...] | None = Field(
+        None, description="Files of other orders to restore; None if there are none."
+    )
+    keep_on_failure: tuple[str, ...] | None = Field(
+        None, description="Patterns of the files to keep if the order fails; None: `KEPT_BY_DEFAULT`."
+    )
+
+    @property
+    def is_taker(self) -> bool:
+        """Return whether the order takes something of other orders."""
+        return bool(self.takes or self.restore)
+
+    @property
+    def sealed_name(self) -> str:
+        """Return the name of the sealed file in the package."""
+        return SEALED_OF_TAKER_NAME if self.is_taker else SEALED_NAME
 
     def to_stored(self) -> bytes:
         """Return the JSON, without the newer fields that are None: workers of the first version refuse these fields."""
-        absent = {name for name in ("mask_also", "mask_never", "keyed", "assumes_role") if getattr(self, name) is None}
+        newer = ("mask_also", "mask_never", "keyed", "assumes_role", "takes", "save", "restore", "keep_on_failure")
+        absent = {name for name in newer if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

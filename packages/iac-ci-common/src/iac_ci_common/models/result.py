@@ -12,6 +12,7 @@ from iac_ci_common import limits
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.plan_text import PlanText
+from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.states import REPORTABLE, OrderState
 
 
@@ -84,6 +85,9 @@ class Result(StoredShape):
     log_truncated: bool = Field(False, description="True if log_tail is not the whole log.")
     log_bytes: int = Field(0, ge=0, description="Length of the whole log in bytes.")
     log_stored: bool = Field(False, description="True if the whole log is in the bucket.")
+    outputs: Sealed | None = Field(None, description="The order's sealed outputs, None if it has none.")
+    files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
+    kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
 
     @field_validator("status")
     @classmethod

@@ -12,6 +12,7 @@ from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, STOP_GRACE_SECONDS
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.states import OrderState, RunState
 
 
@@ -35,6 +36,9 @@ class ReportTarget(StoredShape):
 
     repository: str
     number: int | None = None
+    pull_request: int | None = Field(
+        None, description="The number if it is a pull request's; None for an issue, and in a row of a version before."
+    )
     order_statuses: bool = False
     token_location: str | None = None
     search_tag: str | None = None
@@ -98,6 +102,12 @@ class OrderRow(StoredShape):
     assume_role: str | None = Field(
         None, description="Role that the broker assumes when the order starts; None in the row of a version before."
     )
+    takes: tuple[OrderNum, ...] = Field(
+        (), description="Orders of whose outputs or files this order takes some; the broker hands over no others."
+    )
+    outputs: Sealed | None = Field(None, description="The order's sealed outputs, None if it has none.")
+    files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
+    kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(
         (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from iac_ci_common.models.base import DispatchId, Moment, OrderNum, RunId, Sha256, StoredShape, TraceId
+from iac_ci_common.models.sealed import EncryptedIdentity
 from iac_ci_common.models.work import WorkUrls
 
 
@@ -31,6 +32,10 @@ class Trade(StoredShape):
     )
     log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
     result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
+    seals: bool = Field(False, description="The worker needs an age recipient for what the order hands on.")
+    outputs_bytes: int | None = Field(None, ge=0, description="Length of the sealed outputs to upload, if any.")
+    files_bytes: int | None = Field(None, ge=0, description="Length of the sealed files to upload, if any.")
+    kept_bytes: int | None = Field(None, ge=0, description="Length of the files of a failed order to upload, if any.")
 
 
 class Refusal(StrEnum):
@@ -53,6 +58,30 @@ AnyRefusal = Annotated[Refusal | str, Field(union_mode="left_to_right")]
 """A refusal; a text if a newer version wrote one that this version does not know."""
 
 
+class Recipient(StoredShape):
+    """The age recipient for what one order hands on, and its identity, encrypted for the order's scope."""
+
+    recipient: str = Field(max_length=256)
+    identity: EncryptedIdentity
+    context: dict[str, str] = Field(description="The encryption context of the identity.")
+
+
+class TakenObject(StoredShape):
+    """A sealed object of another order, for a worker whose order takes it."""
+
+    url: str = Field(repr=False)
+    sha256: Sha256
+    identity: str = Field(repr=False, description="Age identity that the object is sealed for.")
+
+
+class TakenOrder(StoredShape):
+    """What an order may take from another one that has ended."""
+
+    order_num: OrderNum
+    outputs: TakenObject | None = Field(None, description="The sealed outputs, None if the order has none.")
+    files: TakenObject | None = Field(None, description="The sealed files that it saved, None if there are none.")
+
+
 class BegunOrder(StoredShape):
     """What an order begins with. The worker keeps it in memory and masks every value."""
 
@@ -63,6 +92,7 @@ class BegunOrder(StoredShape):
     credentials: dict[str, str] | None = Field(
         None, repr=False, description="Variables with the credentials of the order's role, valid for one hour."
     )
+    taken: tuple[TakenOrder, ...] = Field((), description="The orders that this order takes something from.")
     failure: str | None = Field(
         None, description="Why the order cannot begin, in plain words; then nothing else is set."
     )
@@ -86,6 +116,7 @@ class TradeAnswer(StoredShape):
     package_sha256: Sha256 | None = Field(None, description="Digest that the package must have.")
     code_sha256: Sha256 | None = Field(None, description="Digest that the code must have.")
     begun: BegunOrder | None = Field(None, description="What an order begins with, if the trade asked for it.")
+    recipient: Recipient | None = Field(None, description="The recipient, if the trade asked for one.")
     stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
     stop_soon: bool = Field(False, description="True if the wish to stop was repeated: the worker waits less.")
 

@@ -23,6 +23,9 @@ class WorkUrls(StoredShape):
     )
     log: str | None = Field(None, repr=False)
     result: str | None = Field(None, repr=False)
+    outputs: str | None = Field(None, repr=False)
+    files: str | None = Field(None, repr=False)
+    kept: str | None = Field(None, repr=False)
 
 
 WORK_VARIABLE: Final = "IAC_CI_WORK"

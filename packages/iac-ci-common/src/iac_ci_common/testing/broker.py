@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import zipfile
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.identity_context import IdentityContext, ScopeContext, scope_of
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, IDENTITY_FIELD, IDENTITY_NAME, SEALED_NAME
-from iac_ci_common.models.trade import BegunOrder, Refusal, TradeAnswer
+from iac_ci_common.models.trade import BegunOrder, Recipient, Refusal, TakenObject, TakenOrder, TradeAnswer
 from iac_ci_common.sessions import Session
+from iac_ci_common.sops import age_recipient, new_identity
 from iac_ci_common.states import OPEN
 from iac_ci_common.testing.doubles import MemorySealer, MemoryTargetRoles
 from iac_ci_common.tickets import digest
@@ -18,6 +20,7 @@ from iac_ci_common.work_urls import traded_urls, url_seconds
 
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.sealed import Sealed
     from iac_ci_common.models.trade import Trade
     from iac_ci_common.ports import Clock, Objects, Runs
 
@@ -54,16 +57,11 @@ class MemoryBroker:
             timeout=order.timeout,
             stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,
-            urls=traded_urls(
-                self._objects,
-                order,
-                seconds=url_seconds(run, order, self._clock.now()),
-                log_bytes=trade.log_bytes,
-                result_bytes=trade.result_bytes,
-            ),
+            urls=traded_urls(self._objects, order, trade, seconds=url_seconds(run, order, self._clock.now())),
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
             begun=self._begin(run, order) if trade.begins else None,
+            recipient=self._recipient(run) if trade.seals else None,
             stop=f"the run was stopped: {run.stop_reason}" if run.stop_reason else None,
         )
 
@@ -81,4 +79,34 @@ class MemoryBroker:
         credentials = None
         if order.assume_role is not None:
             credentials = dict(self.roles.assume(order.assume_role, Session(f"{run.run_id}-{order.order_num}")))
-        return BegunOrder(identity=identity, secrets=secrets, credentials=credentials)
+        taken = tuple(self._taken(run, order, num) for num in order.takes)
+        return BegunOrder(identity=identity, secrets=secrets, credentials=credentials, taken=taken)
+
+    def _recipient(self, run: RunRow) -> Recipient:
+        identity = new_identity()
+        encrypted = self._sealer.encrypt_identity(identity, self._scope(run))
+        return Recipient(
+            recipient=age_recipient(identity),
+            identity=base64.b64encode(encrypted).decode(),
+            context=self._scope(run).as_kms(),
+        )
+
+    def _taken(self, run: RunRow, order: OrderRow, num: str) -> TakenOrder:
+        other = self._runs.find_order(run.run_id, num)
+        if other is None:
+            return TakenOrder(order_num=num)
+        return TakenOrder(
+            order_num=num,
+            outputs=self._object(run, order, other.outputs, keys.outputs(run.run_id, num)),
+            files=self._object(run, order, other.files, keys.files(run.run_id, num)),
+        )
+
+    def _object(self, run: RunRow, order: OrderRow, sealed: Sealed | None, key: str) -> TakenObject | None:
+        if sealed is None:
+            return None
+        url = self._objects.presign_get(key, seconds=url_seconds(run, order, self._clock.now()))
+        identity = self._sealer.decrypt_identity(base64.b64decode(sealed.identity), self._scope(run))
+        return TakenObject(url=url, sha256=sealed.sha256, identity=identity)
+
+    def _scope(self, run: RunRow) -> ScopeContext:
+        return ScopeContext(self._stack, run.source or "", scope_of(run), run.run_id)

@@ -12,7 +12,7 @@ from iac_ci_common.locations import Location, parse_location
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from iac_ci_common.identity_context import IdentityContext
+    from iac_ci_common.identity_context import KmsContext
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.sessions import Session
 
@@ -167,11 +167,11 @@ class MemoryTargetRoles:
 class MemorySealer:
     """Marks values as sealed for one run, and identities as encrypted for their context, without cryptography."""
 
-    def encrypt_identity(self, identity: str, context: IdentityContext) -> bytes:
+    def encrypt_identity(self, identity: str, context: KmsContext) -> bytes:
         """Return an identity that only the same context decrypts."""
         return json.dumps({"identity": identity, "context": context.as_kms()}).encode().hex().encode()
 
-    def decrypt_identity(self, encrypted: bytes, context: IdentityContext) -> str:
+    def decrypt_identity(self, encrypted: bytes, context: KmsContext) -> str:
         """Return the identity; raise ``SealingFailed`` for another context."""
         try:
             content = json.loads(bytes.fromhex(encrypted.decode()))

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common import limits
 from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.graph import find_cycle
+from iac_ci_common.job_validation.output_rules import variable_findings
 from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
-from iac_ci_common.validation_messages import OWN_DEPENDENCY, UNKNOWN_ORDER, unknown_order
+from iac_ci_common.order_outputs import looks_like_reference, reference
+from iac_ci_common.validation_messages import (
+    OWN_DEPENDENCY,
+    OWN_FILES,
+    OWN_OUTPUT,
+    UNKNOWN_ORDER,
+    not_a_dependency,
+    saves_nothing,
+    unknown_order,
+)
 from iac_ci_common.validation_messages import cycle as cycle_message
-from iac_ci_triggers.configuration.expansion import Copy, copies, order_fields
+from iac_ci_triggers.configuration.expansion import Copy, copies, order_fields, restored_orders, taking_texts
 from iac_ci_triggers.configuration.models import ConfiguredOrder
 from iac_ci_triggers.configuration.templates import (
     MATRIX,
@@ -28,7 +38,7 @@ from iac_ci_triggers.configuration.templates import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.models import ConfiguredJob, Settings
@@ -195,7 +205,8 @@ def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: froze
     variables = ((("env_vars", name), text, _ALL) for name, text in (defaults.env_vars | order.env_vars).items())
     others = ((path, text, _NONE) for path, text in _matrix_texts(order, defaults))
     for path, text, allowed in chain(others, variables):
-        if "{{" in text:
+        # Templates of outputs are checked with the names of the expanded orders.
+        if "{{" in text and not (allowed is _ALL and looks_like_reference(text)):
             for problem in template_problems(text, allowed, matrix):
                 yield path, problem
 
@@ -227,7 +238,12 @@ def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found
     """Yield the problems of the expanded orders; a problem of several copies is reported for the first."""
     all_copies = list(copies(job))
     first: dict[tuple[Part, ...], str] = {}
-    for path, problem in chain(_value_findings(all_copies, defaults), _name_findings(all_copies)):
+    findings = (
+        _value_findings(all_copies, defaults),
+        _name_findings(all_copies),
+        _output_findings(all_copies, defaults),
+    )
+    for path, problem in chain.from_iterable(findings):
         first.setdefault(path, problem)
     yield from first.items()
     yield from _cycle_findings(all_copies)
@@ -274,6 +290,35 @@ def _name_findings(all_copies: list[Copy]) -> Iterator[Found]:
             if name == copy.name or name not in times:
                 problem = OWN_DEPENDENCY if name == copy.name else unknown_order(name)
                 yield ("orders", copy.index, "depends_on", number), problem + _shown(copy)
+
+
+def _output_findings(all_copies: list[Copy], defaults: Settings) -> Iterator[Found]:
+    savers = {copy.name: bool(copy.template.save) for copy in all_copies}
+    for copy in all_copies:
+        texts = taking_texts(copy, defaults)
+        for variable, problem in variable_findings(texts, []):
+            yield ("orders", copy.index, "env_vars", variable), problem + _shown(copy)
+        for variable, text in texts.items():
+            found = reference(text)
+            if found is not None and (message := _not_to_take(found.order, copy, savers, OWN_OUTPUT)):
+                yield ("orders", copy.index, "env_vars", variable), message + _shown(copy)
+        for position, name in enumerate(restored_orders(copy)):
+            message = _not_to_take(name, copy, savers, OWN_FILES)
+            if message is None and not savers[name]:
+                message = saves_nothing(name)
+            if message is not None:
+                yield ("orders", copy.index, "restore", position, "order"), message + _shown(copy)
+
+
+def _not_to_take(name: str, copy: Copy, names: Container[str], own: str) -> str | None:
+    """Return why an order cannot take something of the order ``name``, None if it can."""
+    if name not in names:
+        return unknown_order(name)
+    if name == copy.name:
+        return own
+    if name not in copy.dependencies:
+        return not_a_dependency(name, "depends_on")
+    return None
 
 
 def _cycle_findings(all_copies: list[Copy]) -> Iterator[Found]:

@@ -12,6 +12,7 @@ from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.globs import Paths, escape
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
 from iac_ci_common.models.job import Order
+from iac_ci_common.order_outputs import looks_like_reference, reference
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute, variable
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ def order_fields(
 
     env_vars = {name: value for name, value in defaults.env_vars.items() if name not in template.secrets}
     secrets = {name: location for name, location in defaults.secrets.items() if name not in template.env_vars}
+    texts = env_vars | template.env_vars
+    values = {
+        **{name: substitute(value, everything) for name, value in texts.items()},
+        **{variable(name): value for name, value in everything.items()},
+    }
     fields: dict[str, Any] = {
         "order_name": copy.name,
         "cmds": template.cmds,
@@ -121,15 +127,22 @@ def order_fields(
         "stop_grace": _first(template.stop_grace, defaults.stop_grace),
         "execution_target": _first(template.execution_target, defaults.execution_target),
         "git_folder": None if template.folder is None else put(template.folder),
-        "env_vars": {
-            **{name: substitute(value, everything) for name, value in (env_vars | template.env_vars).items()},
-            **{variable(name): value for name, value in everything.items()},
-        },
+        "env_vars": values,
+        # A branch may be named like a template; only the file's author may take an output.
+        "verbatim": [name for name, value in values.items() if looks_like_reference(value) and value != texts.get(name)]
+        or None,
         "secrets": {name: put(location) for name, location in (secrets | template.secrets).items()},
         "ssm_paths": _each(put, _first(template.ssm_paths, defaults.ssm_paths)),
         "secret_manager_paths": _each(put, _first(template.secret_manager_paths, defaults.secret_manager_paths)),
         "assume_role": _put_if(put, _first(template.assume_role, defaults.assume_role)),
         "sops_key": _put_if(put, _first(template.sops_key, defaults.sops_key)),
+        "save": template.save or None,
+        "restore": [
+            {**wanted.model_dump(), "order": substitute(wanted.order, copy.values, for_name)}
+            for wanted in template.restore
+        ]
+        or None,
+        "keep_on_failure": template.keep_on_failure,
         "must_succeed": _first(template.must_succeed, defaults.must_succeed),
         "dependencies": list(dependencies),
     }
@@ -157,12 +170,16 @@ def order_names(
     configuration: Configuration, job_name: str, changed: Sequence[str] | None, deleted_folders: Collection[str]
 ) -> tuple[str, ...]:
     """Return the names of the orders that a job runs without a target; the arguments are as for ``expand``."""
+    by_name = {copy.name: copy for copy in copies(configuration.jobs[job_name])}
+    chosen = _concerned(by_name, configuration.defaults, changed)
+    return tuple(name for name in by_name if name in chosen and folder_of(by_name[name]) not in deleted_folders)
+
+
+def _concerned(by_name: Mapping[str, Copy], defaults: Settings, changed: Sequence[str] | None) -> set[str]:
+    """Return the orders whose paths have changed, and those whose outputs or files they take."""
     paths = None if changed is None else Paths(changed)
-    return tuple(
-        copy.name
-        for copy in copies(configuration.jobs[job_name])
-        if concerned(copy, paths) and folder_of(copy) not in deleted_folders
-    )
+    runs = [name for name, copy in by_name.items() if concerned(copy, paths)]
+    return _closure(by_name, runs, lambda copy: taken_orders(copy, defaults))
 
 
 def expand(
@@ -187,13 +204,13 @@ def expand(
     if job is None:
         raise InputProblems([Problem("job", f"unknown job {job_name[:80]!a}; known are {_names(configuration.jobs)}")])
     by_name = {copy.name: copy for copy in copies(job)}
-    paths = None if changed is None else Paths(changed)
     left_out: dict[str, str]
     if target:
-        chosen = _with_dependencies(by_name, _targeted(by_name, job_name, target))
+        chosen = _closure(by_name, _targeted(by_name, job_name, target), lambda copy: copy.dependencies)
         left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
-        left_out = {name: "none of its paths have changed" for name in by_name if not concerned(by_name[name], paths)}
+        chosen = _concerned(by_name, configuration.defaults, changed)
+        left_out = {name: "none of its paths have changed" for name in by_name if name not in chosen}
     deleted = {
         name: f"is skipped: the pull request deletes its folder {folder[:80]}"
         for name, copy in by_name.items()
@@ -248,11 +265,30 @@ def _names(names: Mapping[str, object]) -> str:
     return ", ".join(shown) + more
 
 
-def _with_dependencies(by_name: Mapping[str, Copy], names: list[str]) -> set[str]:
+def taken_orders(copy: Copy, defaults: Settings) -> tuple[str, ...]:
+    """Return the orders from which an order takes something."""
+    found = (reference(text) for text in taking_texts(copy, defaults).values())
+    names = [*(taken.order for taken in found if taken is not None), *restored_orders(copy)]
+    return tuple(dict.fromkeys(names))
+
+
+def restored_orders(copy: Copy) -> list[str]:
+    """Return the orders of whose files an order restores some, in the sequence of its ``restore``."""
+    return [substitute(wanted.order, copy.values, for_name) for wanted in copy.template.restore]
+
+
+def taking_texts(copy: Copy, defaults: Settings) -> dict[str, str]:
+    """Return the variables that take outputs of other orders, or look so, with their templates."""
+    texts = {name: text for name, text in defaults.env_vars.items() if name not in copy.template.secrets}
+    return {name: text for name, text in (texts | copy.template.env_vars).items() if looks_like_reference(text)}
+
+
+def _closure(by_name: Mapping[str, Copy], names: list[str], needs: Callable[[Copy], Sequence[str]]) -> set[str]:
+    """Return the orders ``names`` and, again and again, those that the chosen ones need."""
     chosen = set(names)
     waiting = list(names)
     while waiting:
-        for name in by_name[waiting.pop()].dependencies:
+        for name in needs(by_name[waiting.pop()]):
             if name not in chosen:
                 chosen.add(name)
                 waiting.append(name)

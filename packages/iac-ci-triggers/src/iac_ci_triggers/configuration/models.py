@@ -24,7 +24,7 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
-from iac_ci_common.models.job import Command, ExecutionTarget, Mask, Payload, RoleArn, Text
+from iac_ci_common.models.job import Command, ExecutionTarget, FilePattern, Mask, Payload, Restore, RoleArn, Text
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 
@@ -214,6 +214,12 @@ class Settings(Payload):
     )
 
 
+class RestoreTemplate(Restore):
+    """Files of an earlier order of this job; its name may contain templates of the matrix."""
+
+    order: NameTemplate = Field(description="Name of the order that saved them, one of `depends_on`.")
+
+
 class ConfiguredOrder(Settings):
     """An order, which the matrix copies."""
 
@@ -221,6 +227,7 @@ class ConfiguredOrder(Settings):
         "git_repo": _ORDER_ONLY,
         "commit_hash": _ORDER_ONLY,
         "s3_location": _ORDER_ONLY,
+        "verbatim": "it is a field of a job that is sent; values of templates are never read as templates here",
         "queue_id": "it is a field of a job that is sent; here 'depends_on' takes names of orders only",
     }
 
@@ -233,6 +240,17 @@ class ConfiguredOrder(Settings):
     )
     cmds: list[CommandLine] = Field(
         min_length=1, max_length=limits.MAX_COMMANDS, description="Shell commands, run in sequence; no templates."
+    )
+    save: list[FilePattern] = Field(
+        default_factory=list,
+        max_length=limits.MAX_FILE_PATTERNS,
+        description="Patterns of files below the folder to save when the commands have ended; no templates.",
+    )
+    restore: list[RestoreTemplate] = Field(
+        default_factory=list, max_length=limits.MAX_RESTORES, description="Saved files of earlier orders to restore."
+    )
+    keep_on_failure: Annotated[list[FilePattern], Field(max_length=limits.MAX_FILE_PATTERNS)] | None = Field(
+        None, description="Patterns of files to keep if the order does not succeed, as in a job; no templates."
     )
     depends_on: list[NameTemplate] = Field(
         default_factory=list,

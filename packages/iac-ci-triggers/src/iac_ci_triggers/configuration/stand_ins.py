@@ -62,12 +62,16 @@ def _of_order(index: int, location: Location) -> Any:
 
 def _of_item(location: Location) -> Any:
     match location[-2:]:
-        case ("paths" | "branches", int()):
+        case ("paths" | "branches" | "save" | "keep_on_failure" | "files", int()):
             return "**"
         case ("cmds", int()):
             return "true"
         case ("ssm_paths", int()):
             return "/stand-in"
+        case ("restore", int()):
+            return {"order": "stand-in"}
+        case (int(), "order"):
+            return "stand-in"
         case ("depends_on" | "secret_manager_paths" | "command", int(index)):
             return f"stand-in-{index}"
     return REMOVE

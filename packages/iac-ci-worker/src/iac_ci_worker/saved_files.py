@@ -1,0 +1,119 @@
+"""Copies files that an order saves, or that a failed order leaves, out of the commands' reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.globs import matches
+from iac_ci_common.limits import MAX_SAVED_BYTES, MAX_SAVED_FILES
+from iac_ci_common.packing import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+MAX_VISITED: Final = 200_000
+"""Most files, folders and links that are examined; commands can make any number of them."""
+
+_CHUNK: Final = 1024 * 1024
+_MAX_NAMES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The names of the files in the archive, and the problems of what is left out."""
+
+    names: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+class FileCollector:
+    """Finds and copies files below the order's folder, which it keeps open from before the first command.
+
+    Commands own the folder and can put links, devices and files of other users into it, so nothing is opened through
+    a link, and only regular files of the commands' user are copied.
+    """
+
+    def __init__(self, folder: Path, owner: int) -> None:
+        """Open ``folder``; ``owner`` is the user of the commands."""
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        self._owner = owner
+
+    def close(self) -> None:
+        """Close the folder."""
+        os.close(self._folder)
+
+    def collect(self, patterns: Sequence[str], private: Path, archive: Path) -> Collected:
+        """Pack the files that match ``patterns`` into ``archive``; ``private`` is an empty folder for copies.
+
+        Call this when no process of the commands is left. Without a matching file no archive is written. Raises
+        ``OSError`` and ``PackageUnsafe``.
+        """
+        names: list[str] = []
+        problems: list[str] = []
+        free = MAX_SAVED_BYTES
+        for name, parent in self._matching(patterns, problems):
+            if len(names) == MAX_SAVED_FILES:
+                problems.append(f"more than {MAX_SAVED_FILES} files match; the rest is left out")
+                break
+            size, problem = self._copy(name, parent, private / name, free)
+            if problem is not None:
+                problems.append(f"{name!r:.200} {problem}")
+            else:
+                names.append(name)
+                free -= size
+        if names:
+            pack(private, archive, paths=names)
+        if len(problems) > _MAX_NAMES:
+            problems = [*problems[:_MAX_NAMES], f"{len(problems) - _MAX_NAMES} more are left out"]
+        return Collected(tuple(names), tuple(problems))
+
+    def _matching(self, patterns: Sequence[str], problems: list[str]) -> Iterator[tuple[str, int]]:
+        """Yield each matching name with the descriptor of its folder, which is open until the next one."""
+        visited = 0
+        for current, folders, files, descriptor in os.fwalk(".", dir_fd=self._folder, follow_symlinks=False):
+            folders.sort()
+            below = "" if current == "." else current.removeprefix("./") + "/"
+            visited += len(files) + len(folders)
+            if visited > MAX_VISITED:
+                problems.append(f"there are more than {MAX_VISITED} files and folders; the rest is not examined")
+                return
+            for name in sorted(files):
+                if matches(patterns, below + name):
+                    yield below + name, descriptor
+
+    def _copy(self, name: str, parent: int, path: Path, free: int) -> tuple[int, str | None]:
+        """Copy one file; return its size, and why it is left out if it is."""
+        if not _is_text(name):
+            return 0, "has a name that is not UTF-8"
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(name.rpartition("/")[2], flags, dir_fd=parent)
+        except OSError as error:
+            return 0, f"is left out: {error.strerror}"
+        try:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                return 0, "is left out: it is not a regular file"
+            if about.st_uid != self._owner:
+                return 0, "is left out: it belongs to another user"
+            if about.st_size > free:
+                return 0, f"is left out: an order keeps {MAX_SAVED_BYTES} bytes at most"
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with os.fdopen(descriptor, "rb", closefd=False) as source, path.open("xb") as sink:
+                shutil.copyfileobj(source, sink, _CHUNK)
+            path.chmod(0o700 if about.st_mode & stat.S_IXUSR else 0o600)
+            return about.st_size, None
+        finally:
+            os.close(descriptor)
+
+
+def _is_text(name: str) -> bool:
+    with contextlib.suppress(UnicodeEncodeError):
+        return bool(name.encode("utf-8"))
+    return False
