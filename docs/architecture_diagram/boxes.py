@@ -9,7 +9,7 @@ from docs.architecture_diagram.foundation import foundation
 from docs.architecture_diagram.prices import Prices, dollars
 from docs.architecture_diagram.stack import FOLDER, Stack
 from docs.architecture_diagram.texts import PACKAGES, TEXTS, Text
-from docs.architecture_diagram.units import days, duration, megabytes
+from docs.architecture_diagram.units import days, duration, lifecycle, megabytes, shortest_life
 
 from iac_ci_common import limits
 
@@ -163,10 +163,10 @@ def _watchdog(stack: Stack, prices: Prices) -> Box:
 
 def _bucket(name: str, bucket: dict[str, Any], terraform: Terraform, prices: Prices) -> Box:
     text = TEXTS.get(name) or Text("storage", bucket["description"])
-    expire, notification = bucket["expire_days"], bucket["notification"]
+    rules, notification = bucket["lifecycle"], bucket["notification"]
     rows = [
         ("Name", f"`<stack>-{name}-<account>-<region>`"),
-        ("Lifecycle", "permanent" if expire is None else f"objects expire after {days(expire)}"),
+        ("Lifecycle", lifecycle(rules)),
     ]
     if bucket["versioned"]:
         kept = terraform.default("bootstrap", "old_state_days") if name == "state" else None
@@ -190,7 +190,7 @@ def _bucket(name: str, bucket: dict[str, Any], terraform: Terraform, prices: Pri
             "s3_gb_month",
         )
     )
-    brief = f"{text.brief} · {days(expire)}" if text.brief else days(expire)
+    brief = f"{text.brief} · {shortest_life(rules)}" if text.brief else shortest_life(rules)
     return Box(
         name,
         text.title or f"S3 {name}",

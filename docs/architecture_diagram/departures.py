@@ -58,6 +58,13 @@ def departures(stack: Stack) -> list[Departure]:
             "One strongly consistent query reads a whole run, and no row expires while its run is open.",
         ),
         Departure(
+            "lifecycles",
+            "Everything in the internal bucket expires after 1 day.",
+            "Jobs, code, packages, callbacks and outputs do. Logs and sealed files have rules of their own, "
+            "`log_days` and `plan_days`.",
+            "People look at Friday's failure on Monday, and what a failed order left waits for a person.",
+        ),
+        Departure(
             "lease",
             "A lock is acquired with a conditional put and released at the end.",
             f"A lock is a lease of {limits.LEASE_SECONDS} s with a counter of events, its doorbell. Conditional writes "

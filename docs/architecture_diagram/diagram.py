@@ -15,7 +15,7 @@ from docs.architecture_diagram.prices import read as read_prices
 from docs.architecture_diagram.sequences import init, orchestration
 from docs.architecture_diagram.stack import read as read_stack
 from docs.architecture_diagram.terraform import Terraform
-from docs.architecture_diagram.units import days, duration
+from docs.architecture_diagram.units import duration, shortest_life
 
 from iac_ci_common import limits
 
@@ -41,11 +41,11 @@ def diagram(root: Path) -> Diagram:
 
 
 def _facts(stack: Stack, prices: Prices) -> tuple[tuple[str, str, str], ...]:
-    internal = stack.buckets["internal"]["expire_days"]
+    internal = shortest_life(stack.buckets["internal"]["lifecycle"])
     return (
         ("0", "servers: nothing runs around the clock", "docs/deploy.md"),
         (
-            days(internal),
+            internal,
             "until working data expires, by lifecycle and TTL",
             "terraform/deploy/stack/buckets.json",
         ),
@@ -108,7 +108,7 @@ def _overview(stack: Stack, prices: Prices) -> Flow:
                 "The pull request shows one comment, edited while the run continues, and a commit status. Every run "
                 "leaves one done marker.",
                 rows=(
-                    ("Retention", f"done marker {days(stack.buckets['done']['expire_days'])}"),
+                    ("Retention", f"done marker {shortest_life(stack.buckets['done']['lifecycle'])}"),
                     ("Events", duration(limits.EVENT_RETENTION_SECONDS)),
                     ("Cost", "none beyond the calls of the engine"),
                 ),

@@ -2,6 +2,8 @@
 
 locals {
   own_buckets = { for name, bucket in local.buckets : name => bucket if name != "state" }
+  # The days that variables set, by the name that the rules of buckets.json use.
+  retention   = { log_days = var.log_days, plan_days = var.plan_days }
   bucket_arns = { for name, full in local.bucket_names : name => "arn:${local.partition}:s3:::${full}" }
 }
 
@@ -46,22 +48,29 @@ resource "aws_s3_bucket_ownership_controls" "bucket" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "bucket" {
-  for_each = { for name, bucket in local.own_buckets : name => bucket if bucket.expire_days != null }
+  for_each = { for name, bucket in local.own_buckets : name => bucket if length(bucket.lifecycle) > 0 }
 
   bucket = aws_s3_bucket.bucket[each.key].id
 
-  rule {
-    id     = "expire"
-    status = "Enabled"
+  # One rule for each prefix, and none overlaps another: of two rules S3 takes the shorter.
+  dynamic "rule" {
+    for_each = [for rule in each.value.lifecycle : merge(rule, { days = rule.setting == null ? rule.days : local.retention[rule.setting] })]
 
-    filter {}
+    content {
+      id     = rule.value.id
+      status = "Enabled"
 
-    expiration {
-      days = each.value.expire_days
-    }
+      filter {
+        prefix = rule.value.prefix
+      }
 
-    abort_incomplete_multipart_upload {
-      days_after_initiation = each.value.expire_days
+      expiration {
+        days = rule.value.days
+      }
+
+      abort_incomplete_multipart_upload {
+        days_after_initiation = rule.value.days
+      }
     }
   }
 }

@@ -101,6 +101,28 @@ variable "log_retention_days" {
   }
 }
 
+variable "log_days" {
+  description = "How long the logs of orders are kept, in days."
+  type        = number
+  default     = 14
+
+  validation {
+    condition     = var.log_days >= 1 && var.log_days <= 3650 && floor(var.log_days) == var.log_days
+    error_message = "log_days must be a whole number from 1 to 3,650."
+  }
+}
+
+variable "plan_days" {
+  description = "How long the sealed files of orders are kept, in days: saved plans, and what failed orders leave."
+  type        = number
+  default     = 14
+
+  validation {
+    condition     = var.plan_days >= 1 && var.plan_days <= 365 && floor(var.plan_days) == var.plan_days
+    error_message = "plan_days must be a whole number from 1 to 365."
+  }
+}
+
 variable "max_parallel" {
   description = "Maximum number of open orders of one run."
   type        = number

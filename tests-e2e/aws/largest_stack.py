@@ -41,6 +41,8 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "architecture": "x86_64",
     "log_level": "WARNING",
     "log_retention_days": 3653,
+    "log_days": 14,
+    "plan_days": 14,
     "max_parallel": 1000,
     "worker_concurrency": 1_000_000,
     "build_concurrency": 1_000_000,

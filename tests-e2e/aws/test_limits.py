@@ -113,7 +113,10 @@ LIVES = {
     keys.package(RUN_ID, "0001"): 1,
     keys.claim(RUN_ID, "0001"): 1,
     keys.result(RUN_ID, "0001"): 1,
-    keys.log(RUN_ID, "0001"): 1,
+    keys.outputs(RUN_ID, "0001"): 1,
+    keys.files(RUN_ID, "0001"): 14,
+    keys.kept(RUN_ID, "0001"): 14,
+    keys.log(RUN_ID, "0001"): 14,
 }
 """After how many days S3 removes what the engine stores in the internal bucket."""
 

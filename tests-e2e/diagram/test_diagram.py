@@ -85,8 +85,10 @@ CHANGES = [
      "resources-orders", "Time to live", "in gone_at"),
     (T, '"name": "order_num"', '"name": "number"', "resources-orders", "Keys", "partition run_id, sort number"),
     (T, '"order_name-epoch"', '"by_name"', "resources-order-events", "Indexes", "by_name: partition order_name"),
-    (B, '"expire_days": 1', '"expire_days": 3', "resources-internal", "Lifecycle", "objects expire after 3 days"),
-    (B, '"expire_days": null', '"expire_days": 400', "resources-state", "Lifecycle", "objects expire after 400 days"),
+    (B, '"tmp/logs/", "days": 14', '"tmp/logs/", "days": 30', "resources-internal", "Lifecycle",
+     "objects expire after 1 day; files after 14 days; logs after 30 days"),
+    (B, '"prefix": "", "days": 1', '"prefix": "", "days": 3', "resources-done", "Lifecycle",
+     "objects expire after 3 days"),
     (B, '"prefix": "tmp/callbacks/runs/"', '"prefix": "tmp/back/"', "resources-internal", "Notification", "tmp/back/…"),
     ("terraform/deploy/stack/watchdog.asl.json", '"Seconds": 60', '"Seconds": 45', "resources-watchdog", "Schedule",
      "every 45 s until"),
@@ -218,8 +220,8 @@ def test_every_project_table_bucket_and_queue_has_a_box(opened):
         assert table["hash_key"]["name"] in listed["Keys"]
         assert table["ttl_attribute"] in listed["Time to live"]
     for name, bucket in stack("buckets.json")["buckets"].items():
-        expire = bucket["expire_days"]
-        wanted = "permanent" if expire is None else f"objects expire after {expire} day"
+        shortest = min((rule["days"] for rule in bucket["lifecycle"]), default=None)
+        wanted = "permanent" if shortest is None else f"objects expire after {shortest} day"
         assert rows(opened[f"resources-{name}"])["Lifecycle"].startswith(wanted)
     queues = {one["asynchronous"]["on_failure"].get("queue") for one in stack("functions.json")["functions"].values()}
     for name in queues - {None}:

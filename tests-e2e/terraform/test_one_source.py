@@ -186,12 +186,13 @@ def test_buckets_forget_after_the_same_days(deployed: Mapping[str, Any], local: 
     buckets = of_type(deployed, "aws_s3_bucket.bucket")
     assert {buckets[name]["bucket"] for name in ours} == theirs.keys()
     for name, lifecycle in ours.items():
-        (wanted,) = theirs[buckets[name]["bucket"]]["LifecycleConfiguration"]["Rules"]
-        (rule,) = lifecycle["rule"]
-        assert (rule["id"], rule["status"]) == (wanted["ID"], wanted["Status"])
-        assert rule["expiration"][0]["days"] == wanted["Expiration"]["Days"]
-        abort = rule["abort_incomplete_multipart_upload"][0]["days_after_initiation"]
-        assert abort == wanted["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+        several = theirs[buckets[name]["bucket"]]["LifecycleConfiguration"]["Rules"]
+        for rule, wanted in zip(lifecycle["rule"], several, strict=True):
+            assert (rule["id"], rule["status"]) == (wanted["ID"], wanted["Status"])
+            assert (rule["filter"][0]["prefix"] or "") == wanted["Filter"]["Prefix"]
+            assert rule["expiration"][0]["days"] == wanted["Expiration"]["Days"]
+            abort = rule["abort_incomplete_multipart_upload"][0]["days_after_initiation"]
+            assert abort == wanted["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
 
 
 def test_results_wake_the_same_function(deployed: Mapping[str, Any], local: Recording) -> None:

@@ -98,9 +98,12 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
   }
   assert {
     condition = alltrue([
-      for name in ["internal", "done"] : aws_s3_bucket_lifecycle_configuration.bucket[name].rule[0].expiration[0].days == 1
+      for name in ["internal", "done"] : alltrue([
+        for rule in aws_s3_bucket_lifecycle_configuration.bucket[name].rule :
+        rule.expiration[0].days == (contains(["logs", "files"], rule.id) ? 14 : 1)
+      ])
     ])
-    error_message = "Both buckets have a lifecycle of one day."
+    error_message = "Working data and done markers live for one day, logs and files for 14."
   }
   assert {
     condition     = join(",", keys(aws_s3_bucket.bucket)) == "done,internal"
@@ -435,6 +438,8 @@ run "what_would_be_dangerous_is_refused" {
     # By tag; for ever; every secret of the account; too short to sign with.
     image_uri          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme:latest"
     log_retention_days = 0
+    log_days           = 0.5
+    plan_days          = 0
     secrets_prefix     = "/"
     webhook_secret     = "hunter2"
     # Patterns and aliases where one thing must be named; half a network.
@@ -445,7 +450,7 @@ run "what_would_be_dangerous_is_refused" {
     worker_network   = { vpc_id = "vpc-1", subnet_ids = [], security_group_ids = ["sg-1"] }
   }
   expect_failures = [
-    var.image_uri, var.log_retention_days, var.secrets_prefix, var.webhook_secret,
+    var.image_uri, var.log_retention_days, var.log_days, var.plan_days, var.secrets_prefix, var.webhook_secret,
     var.target_role_arns, var.code_buckets, var.kms_key_arn, var.secrets_key_arns, var.worker_network,
   ]
 }

@@ -215,15 +215,18 @@ class StackBuilder:
         s3.create_bucket(Bucket=full)
         if bucket["versioned"]:
             s3.put_bucket_versioning(Bucket=full, VersioningConfiguration={"Status": "Enabled"})
-        if bucket["expire_days"] is not None:
-            rule = {
-                "ID": "expire",
+        rules = [
+            {
+                "ID": rule["id"],
                 "Status": "Enabled",
-                "Filter": {"Prefix": ""},
-                "Expiration": {"Days": bucket["expire_days"]},
-                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": bucket["expire_days"]},
+                "Filter": {"Prefix": rule["prefix"]},
+                "Expiration": {"Days": rule["days"]},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": rule["days"]},
             }
-            s3.put_bucket_lifecycle_configuration(Bucket=full, LifecycleConfiguration={"Rules": [rule]})
+            for rule in bucket["lifecycle"]
+        ]
+        if rules:
+            s3.put_bucket_lifecycle_configuration(Bucket=full, LifecycleConfiguration={"Rules": rules})
 
     def _notification(self, name: str, bucket: Mapping[str, Any]) -> None:
         wanted = bucket["notification"]
