@@ -35,5 +35,5 @@ resource "aws_lambda_permission" "tick" {
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.function[each.key].function_name
   principal     = "events.amazonaws.com"
-  source_arn    = aws_cloudwatch_event_rule.tick.arn
+  source_arn    = local.placeholders.tick_rule_arn
 }

@@ -30,6 +30,12 @@ variable "region" {
     condition     = length(var.region) <= 18
     error_message = "region must have at most 18 characters: the names of buckets end with it."
   }
+
+  validation {
+    # The project's time-out is 490 minutes (AWS CodeBuild User Guide, "Quotas for AWS CodeBuild").
+    condition     = !startswith(var.region, "cn-")
+    error_message = "region must not be one in China: CodeBuild ends builds there after 480 minutes, and the longest order needs 490."
+  }
 }
 
 variable "tags" {

@@ -35,12 +35,13 @@ Feature: Nothing but the door is open to the world
       | aws_sns_topic_policy |
       | aws_kms_key          |
 
-  Scenario Outline: Functions are called by one bucket of this account
+  Scenario: Functions are called by one bucket and one rule
     Given I have aws_lambda_permission defined
-    Then it must have <key>
-    And its value must match the "<value>" regex
+    Then it must have source_arn
+    And its value must match the "^arn:aws:(s3:::acme-internal-[0-9]+-|events:[a-z0-9-]+:[0-9]{12}:rule/acme-tick$)" regex
 
-    Examples:
-      | key            | value                                |
-      | source_arn     | ^arn:aws:s3:::acme-internal-[0-9]+-  |
-      | source_account | ^[0-9]{12}$                          |
+  Scenario: The bucket, whose ARN names no account, is one of this account
+    Given I have aws_lambda_permission defined
+    When its principal is s3.amazonaws.com
+    Then it must have source_account
+    And its value must match the "^[0-9]{12}$" regex

@@ -31,7 +31,7 @@ Feature: Images are encrypted, looked through, and stay what they are
     And it must have selection
     When its tagStatus is tagged
     Then it must have countNumber
-    And its value must match the "^50$" regex
+    And its value must match the "^(50|10000)$" regex
 
   Scenario: Only services pull
     Given I have aws_ecr_repository_policy defined
