@@ -22,7 +22,10 @@ STARTS = {
     ("pull_request", "reopened"): EventKind.PULL_REQUEST,
     ("pull_request", "synchronize"): EventKind.PULL_REQUEST,
     ("pull_request", "ready_for_review"): EventKind.PULL_REQUEST,
+    ("pull_request", "labeled"): EventKind.PULL_REQUEST,
+    ("pull_request", "unlabeled"): EventKind.PULL_REQUEST,
     ("pull_request", "closed"): EventKind.CLOSED,
+    ("merge_group", "checks_requested"): EventKind.MERGE_GROUP,
 }
 
 
@@ -64,5 +67,5 @@ def test_every_sample_is_read_and_routed(samples):
             == payload["repository"]["html_url"]
         )
         seen.add(wanted)
-    assert seen == {EventKind.PULL_REQUEST, EventKind.CLOSED, EventKind.PUSH}
+    assert seen == {EventKind.PULL_REQUEST, EventKind.CLOSED, EventKind.PUSH, EventKind.MERGE_GROUP}
     assert len(samples) > 300

@@ -170,13 +170,17 @@ def test_only_init_reads_the_jobs_secrets() -> None:
                 assert all(narrow in resource for resource in statement["Resource"])
 
 
+COMMIT_JOB = keys.commit_job("github.com/acme/infra", "a" * 40, "iac-ci/plan")
+"""Both functions report what they know about a job on a commit."""
+
 LOCK_KEYS = {
     "policies/init-job.json": [
         keys.delivery("github", "id/1"),
         keys.pull_request_ledger("github.com/acme/infra", 7),
         keys.branch_ledger("github.com/acme/infra", "main"),
+        COMMIT_JOB,
     ],
-    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab")],
+    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab"), COMMIT_JOB],
     "policies/watchdog-check.json": [keys.run_lock("20260101T000000-0123456789ab")],
     "policies/broker.json": [keys.ticket_chain("20260101T000000-0123456789ab", "0001", "1")],
 }
