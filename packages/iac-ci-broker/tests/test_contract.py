@@ -253,6 +253,16 @@ def test_time_that_is_over_is_refused(world):
     assert world.trade(world.ticket, new_ticket()).refusal is Refusal.ENDED
 
 
+def test_a_stopped_order_asks_its_worker_to_stop_and_a_second_wish_to_hasten(world):
+    world.runs.request_stop(RUN_ID, "wrong branch", order_num="0001")
+    first, second = new_ticket(), new_ticket()
+    answer = world.trade(world.ticket, first)
+    assert (answer.stop, answer.stop_soon) == ("the order was stopped: wrong branch", False)
+    world.runs.request_stop(RUN_ID, "now", order_num="0001", soon=True)
+    answer = world.trade(first, second)
+    assert (answer.stop, answer.stop_soon) == ("the order was stopped: wrong branch", True)
+
+
 def test_a_stopped_run_asks_its_workers_to_stop(world):
     world.runs.request_stop(RUN_ID, "wrong branch")
     answer = world.trade(world.ticket, new_ticket())

@@ -11,6 +11,7 @@ import pytest
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
 from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.trade import Refusal, TicketChain, Trade
+from iac_ci_common.purpose import Purpose
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_common.tickets import digest
@@ -173,6 +174,28 @@ def test_refused(name):
 STOPPED = {
     "a stopped run": (Case(run=run_row(stop_reason="wrong branch")), "the run was stopped: wrong branch"),
     "a cancelled run, whose running orders finish": (Case(run=run_row(cancel_reason="wrong branch")), None),
+    "a stopped order": (Case(order=order(stop_reason="wrong branch")), "the order was stopped: wrong branch"),
+    "a stopped order that applies": (
+        Case(order=order(stop_reason="wrong branch", purpose=Purpose.APPLY)),
+        "the order was stopped: wrong branch",
+    ),
+    "an apply of a stopped run, which is not named": (
+        Case(run=run_row(stop_reason="wrong branch"), order=order(purpose=Purpose.APPLY)),
+        None,
+    ),
+    "a plan of a superseded run": (
+        Case(run=run_row(cancel_reason="superseded by commit abc"), order=order(purpose=Purpose.PLAN)),
+        "the run is superseded by commit abc",
+    ),
+    "an apply of a superseded run": (
+        Case(run=run_row(cancel_reason="superseded by commit abc"), order=order(purpose=Purpose.APPLY)),
+        None,
+    ),
+    "another order of a superseded run": (Case(run=run_row(cancel_reason="superseded by commit abc")), None),
+    "a plan of a cancelled run": (
+        Case(run=run_row(cancel_reason="wrong branch"), order=order(purpose=Purpose.PLAN)),
+        None,
+    ),
     "the run's deadline": (
         Case(order=order(order_deadline=START + timedelta(hours=1)), at=START + timedelta(hours=1, seconds=30)),
         "the run reached its job_timeout",

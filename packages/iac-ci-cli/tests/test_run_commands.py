@@ -232,10 +232,51 @@ def test_running_commands_are_asked_to_stop_only_where_that_is_said(stack, monke
     orchestrate(stack, monkeypatch, start={"0001"})
     iac_ci("cancel", RUN_ID)
     assert stack.runs.read(RUN_ID).run.stop_reason is None
-    done = iac_ci("cancel", RUN_ID, "--stop", "--reason", "wrong branch")
+    done = iac_ci("cancel", RUN_ID, "--running", "--reason", "wrong branch")
     assert done.exit_code == ExitCode.SUCCEEDED
     assert "asked to stop within a minute" in done.stdout
     assert stack.runs.read(RUN_ID).run.stop_reason == "wrong branch"
+
+
+def test_an_apply_is_interrupted_only_if_it_is_named(stack, monkeypatch):
+    stack.prepared({"order_name": "plan"}, {"order_name": "apply", "cmds": ["terraform apply"]})
+    orchestrate(stack, monkeypatch, start={"0001", "0002"})
+    answer = json.loads(iac_ci("cancel", RUN_ID, "--running", "--json").stdout)
+    assert (answer["asked_to_stop"], answer["left_running"]) == (["plan"], ["apply"])
+    answer = json.loads(iac_ci("cancel", RUN_ID, "apply", "--running", "--json").stdout)
+    assert (answer["asked_to_stop"], answer["left_running"]) == (["plan", "apply"], [])
+    assert stack.runs.find_order(RUN_ID, "0002").stop_reason == "asked for by hand"
+    assert not stack.runs.find_order(RUN_ID, "0002").stop_soon
+    iac_ci("cancel", RUN_ID, "0002", "--running")
+    assert stack.runs.find_order(RUN_ID, "0002").stop_soon, "the second wish shortens the wait"
+    iac_ci("cancel", RUN_ID, "--running")
+    assert stack.runs.find_run(RUN_ID).stop_soon
+
+
+def test_named_orders_are_stopped_and_their_run_goes_on(stack):
+    stack.prepared({}, {})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    done = iac_ci("cancel", RUN_ID, "order-0001", "--running")
+    assert "asked to stop within a minute: order-0001\n" in done.stdout
+    assert "The run is cancelled" not in done.stdout
+    assert stack.runs.find_run(RUN_ID).cancel_reason is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["order-0001"], "orders are named with --running only"),
+        (["nope", "--running"], "has no order nope"),
+        (["order-0001", "order-0002", "--running"], "order order-0002 is not running (queued)"),
+    ],
+)
+def test_what_cannot_be_stopped_is_refused_before_anything_is_asked(stack, arguments, problem):
+    stack.prepared({}, {})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    done = iac_ci("cancel", RUN_ID, *arguments)
+    assert done.exception.exit_code == ExitCode.BAD_INPUT
+    assert problem in str(done.exception)
+    assert stack.runs.find_order(RUN_ID, "0001").stop_reason is None
 
 
 def test_an_order_that_started_while_the_run_was_cancelled_is_not_called_cancelled(stack, monkeypatch):

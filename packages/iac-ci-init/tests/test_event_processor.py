@@ -19,6 +19,7 @@ from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.job import Mask
 from iac_ci_common.models.rows import JobScope
+from iac_ci_common.purpose import Purpose
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, Sequential
@@ -249,6 +250,34 @@ def test_help_cancel_and_unlock_answer(hosted, monkeypatch):
     hosted.comment("/iac-ci cancel")
     assert "no run" in hosted.notice
     assert len(hosted.answers) == 4
+
+
+def test_cancel_running_stops_what_runs_and_says_what_had_started(hosted):
+    hosted.comment("/iac-ci apply")
+    (stored,) = hosted.jobs
+    queued = build_rows(stored, max_parallel=10)
+    purposes = (Purpose.PLAN, Purpose.APPLY)
+    orders = [
+        row.model_copy(update={"status": OrderState.RUNNING, "purpose": purpose})
+        for row, purpose in zip(queued.orders, purposes, strict=True)
+    ]
+    hosted.runs.insert(queued.run.model_copy(update={"status": RunState.RUNNING}), orders, queued.events)
+    hosted.comment("/iac-ci cancel")
+    assert hosted.runs.find_run(stored.run_id).stop_reason is None
+    # Its queued orders are cancelled already; what runs is stopped all the same.
+    hosted.comment("/iac-ci cancel running")
+    run = hosted.runs.find_run(stored.run_id)
+    assert (run.cancel_reason, run.stop_reason) == ("cancelled by ann", "cancelled by ann")
+    notice = hosted.notice.replace("\\", "")
+    assert f"{orders[0].order_name} had started and is asked to stop" in notice
+    assert f"{orders[1].order_name} had started and applies and finishes" in notice
+    assert f"iac-ci cancel {stored.run_id} {orders[1].order_name} --running" in notice
+
+
+def test_cancel_running_without_a_started_order_says_so(hosted):
+    hosted.pull_request()
+    hosted.comment("/iac-ci cancel running")
+    assert "No order had started" in hosted.notice
 
 
 def test_a_change_of_the_configuration_is_shown_and_not_obeyed(hosted):

@@ -89,6 +89,7 @@ class Broker:
             begun=begun,
             recipient=ports.start.hand_on.recipient(run) if trade.seals else None,
             stop=served.stop,
+            stop_soon=order.stop_is_urgent(run),
         )
 
     def _taken_orders(self, order: OrderRow) -> list[OrderRow]:

@@ -136,8 +136,9 @@ def _stop(run: RunRow, order: OrderRow, now: datetime) -> str | None:
 
     A worker ends its commands at their time-out by itself; the wish to stop is for one that has not.
     """
-    if run.stop_reason is not None:
-        return f"the run was stopped: {run.stop_reason}"[:1024]
+    wish = order.stop_wish(run)
+    if wish is not None:
+        return wish
     late = now - timedelta(seconds=CLOCK_DIFFERENCE_SECONDS)
     if late >= run.deadline:
         return "the run reached its job_timeout"

@@ -17,6 +17,8 @@ from iac_ci_common.nudge import nudge
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iac_ci_cli.inspection import Stack
     from iac_ci_common.models.rows import RunRow
     from iac_ci_common.ports import RunRows
@@ -32,16 +34,18 @@ class Woken:
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A run that is cancelled, and its orders by name, from rows read after the cancellation.
+    """A run that is cancelled, and its orders by name, from rows read after the request.
 
-    ``cancelled`` never started; ``left_running`` had started and finish; ``undecided`` are still queued: the
-    orchestrator may have been starting them at that moment. ``already_cancelled`` is true where an earlier request
-    counts; ``reason`` is that of the request that counts.
+    ``cancelled`` never started; ``asked_to_stop`` had started and are asked to stop; ``left_running`` had started and
+    finish; ``undecided`` are still queued: the orchestrator may have been starting them at that moment.
+    ``already_cancelled`` is true where an earlier request counts; ``reason`` is that of the request that counts, None
+    where only orders were named: their run is not cancelled.
     """
 
-    reason: str
+    reason: str | None
     already_cancelled: bool
     cancelled: tuple[str, ...]
+    asked_to_stop: tuple[str, ...]
     left_running: tuple[str, ...]
     undecided: tuple[str, ...]
 
@@ -67,25 +71,24 @@ def wake(stack: Stack, run_id: str, rows: RunRows) -> Woken:
     return Woken(prepared=rows.run is not None, watchdog_started=started)
 
 
-def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str, *, stop: bool = False) -> Cancellation:
-    """Cancel a run: queued orders are cancelled, running orders finish or, with ``stop``, are asked to stop.
+def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str, *, running: bool = False) -> Cancellation:
+    """Cancel a run: queued orders are cancelled, running orders finish or, with ``running``, are asked to stop.
 
-    Returns what became of each order.
+    An apply is not asked: it has to be named, see ``stop_orders``. Returns what became of each order. A request that
+    was made before with ``running`` is made again, which shortens the rest of the grace.
 
     Waits up to ten seconds for the orchestrator to decide about the queued orders. A run that is cancelled already is
     left as it is. Raises ``CommandFailed`` for a run that ended without being cancelled, or that is not prepared yet.
     """
-    if rows.run is None:
-        hint = "Try again in a moment: there is nothing to cancel before its code and secrets are collected."
-        raise CommandFailed(f"run {run_id} is being prepared", exit_code=ExitCode.BAD_INPUT, hint=hint)
-    if stop and rows.run.status not in RUN_TERMINAL:
+    run = _prepared(run_id, rows)
+    if running and run.status not in RUN_TERMINAL:
         with contextlib.suppress(ConditionFailed):
             # A run that has just ended is reported below.
-            stack.runs.request_stop(run_id, reason)
-    if rows.run.cancel_reason is not None:
-        return _cancellation(rows, rows.run.cancel_reason, already=True)
-    if rows.run.status in RUN_TERMINAL:
-        raise _has_ended(rows.run, "there is nothing to cancel")
+            stack.runs.request_stop(run_id, reason, soon=run.stop_reason is not None)
+    if run.cancel_reason is not None:
+        return _cancellation(stack.runs.read(run_id), run.cancel_reason, already=True)
+    if run.status in RUN_TERMINAL:
+        raise _has_ended(run, "there is nothing to cancel")
     try:
         stack.runs.request_cancel(run_id, reason)
     except ConditionFailed as error:
@@ -99,6 +102,38 @@ def cancel(stack: Stack, run_id: str, rows: RunRows, reason: str, *, stop: bool 
     return _cancellation(_decided_rows(stack, run_id), reason, already=False)
 
 
+def stop_orders(stack: Stack, run_id: str, rows: RunRows, names: Sequence[str], reason: str) -> Cancellation:
+    """Ask the commands of the named orders to stop, applies too; the run goes on by its rules.
+
+    ``names`` are names or numbers of orders. Raises ``CommandFailed``, before anything is asked, for a name that the
+    run does not have and for an order that is not running.
+    """
+    _prepared(run_id, rows)
+    chosen = []
+    for name in dict.fromkeys(names):
+        order = next((row for row in rows.orders if name in {row.order_name, row.order_num}), None)
+        if order is None:
+            raise CommandFailed(f"run {run_id} has no order {name}", exit_code=ExitCode.BAD_INPUT)
+        if order.status not in OPEN:
+            state = order.status.value.replace("_", " ")
+            message = f"order {name} is not running ({state}): there is nothing to stop"
+            raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT)
+        chosen.append(order)
+    for order in chosen:
+        with contextlib.suppress(ConditionFailed):
+            # One that has just ended is reported by its row.
+            soon = order.stop_reason is not None
+            stack.runs.request_stop(run_id, reason, order_num=order.order_num, soon=soon)
+    return _cancellation(stack.runs.read(run_id), None, already=False)
+
+
+def _prepared(run_id: str, rows: RunRows) -> RunRow:
+    if rows.run is None:
+        hint = "Try again in a moment: there is nothing to cancel before its code and secrets are collected."
+        raise CommandFailed(f"run {run_id} is being prepared", exit_code=ExitCode.BAD_INPUT, hint=hint)
+    return rows.run
+
+
 def _decided_rows(stack: Stack, run_id: str) -> RunRows:
     """Read the rows until no order is queued, but not for ever: a pass that began earlier may still start one."""
     for _ in range(_READS - 1):
@@ -109,7 +144,9 @@ def _decided_rows(stack: Stack, run_id: str) -> RunRows:
     return stack.runs.read(run_id)
 
 
-def _cancellation(rows: RunRows, reason: str, *, already: bool) -> Cancellation:
+def _cancellation(rows: RunRows, reason: str | None, *, already: bool) -> Cancellation:
+    started = [order for order in rows.orders if order.status in OPEN]
+    stopping = {order.order_num for order in started if rows.run is not None and order.stop_wish(rows.run) is not None}
     return Cancellation(
         reason,
         already,
@@ -118,7 +155,8 @@ def _cancellation(rows: RunRows, reason: str, *, already: bool) -> Cancellation:
             for order in rows.orders
             if order.status is OrderState.CANCELLED and order.started_at is None
         ),
-        left_running=tuple(order.order_name for order in rows.orders if order.status in OPEN),
+        asked_to_stop=tuple(order.order_name for order in started if order.order_num in stopping),
+        left_running=tuple(order.order_name for order in started if order.order_num not in stopping),
         undecided=tuple(order.order_name for order in rows.orders if order.status is OrderState.QUEUED),
     )
 

@@ -90,8 +90,13 @@ def nudge(
 @commands.command()
 def cancel(
     run: RunId,
+    orders: Annotated[
+        list[str] | None, typer.Argument(metavar="[ORDER]...", help="Running orders to stop, with --running.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="The reason, shown wherever the run is shown.")] = "asked for by hand",
-    stop: Annotated[bool, typer.Option("--stop", help="Also stop the commands of running orders.")] = False,
+    running: Annotated[
+        bool, typer.Option("--running", help="Also stop running orders; an apply only if you name it.")
+    ] = False,
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
@@ -99,26 +104,36 @@ def cancel(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel queued orders. Running orders finish, so that Terraform releases its locks, unless you --stop them."""
+    """Cancel queued orders. Running orders finish, so that Terraform releases its locks, unless you stop the --running.
+
+    With ORDER, only these running orders are stopped, and the run goes on.
+    """
     text = plain(reason).strip()
     if not text or len(text) > _MAX_REASON:
         raise CommandFailed(f"a reason has 1 to {_MAX_REASON} characters", exit_code=ExitCode.BAD_INPUT)
+    if orders and not running:
+        raise CommandFailed("orders are named with --running only", exit_code=ExitCode.BAD_INPUT)
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     again = f"See: {client.command('status', run)}"
     with (
         interrupted("the run may be cancelled already.", hint=again),
         progress("Waiting for the orchestrator to cancel the queued orders", quiet=as_json),
     ):
-        answer = control.cancel(client, run, find_run(client.runs, client.internal, run), text, stop=stop)
+        rows = find_run(client.runs, client.internal, run)
+        if orders:
+            answer = control.stop_orders(client, run, rows, orders, text)
+        else:
+            answer = control.cancel(client, run, rows, text, running=running)
     if as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, **asdict(answer)}))
         return
-    if answer.already_cancelled:
-        write(f"The run is cancelled already: {plain(answer.reason)}")
-    else:
-        write(f"The run is cancelled: {answer.reason}")
-    write(f"Cancelled, never started: {names(list(answer.cancelled))}")
-    left = "asked to stop within a minute" if stop else "finish by themselves"
+    if answer.reason is not None:
+        already = " already" if answer.already_cancelled else ""
+        write(f"The run is cancelled{already}: {plain(answer.reason)}")
+        write(f"Cancelled, never started: {names(list(answer.cancelled))}")
+    if answer.asked_to_stop:
+        write(f"Started before; asked to stop within a minute: {names(list(answer.asked_to_stop))}")
+    left = "finish by themselves; name one with --running to stop it" if running else "finish by themselves"
     write(f"Started before; {left}: {names(list(answer.left_running))}")
     if answer.undecided:
         write(f"Not known yet, still queued: {names(list(answer.undecided))}")

@@ -10,6 +10,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM, order_num
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.job import ExecutionTarget, Order
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+from iac_ci_common.purpose import purpose
 from iac_ci_common.states import OrderState, RunState
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def build_rows(
             target=target(order),
             timeout=order.timeout,
             stop_grace=order.stop_grace,
+            purpose=purpose(order_name(order, index), order.cmds),
             dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
             must_succeed=order.must_succeed,
             assume_role=order.assume_role,

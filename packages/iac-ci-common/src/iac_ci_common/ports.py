@@ -158,10 +158,11 @@ class Runs(Protocol):
         """
         ...
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        """Set ``stop_reason`` on a run, so that the broker asks its workers to stop; the first reason stays.
+    def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
+        """Set ``stop_reason`` on a run or on one of its orders, so that the broker asks workers to stop.
 
-        Raises ``ConditionFailed`` for a run that has ended, and ``NotFound`` for one that has no rows (yet).
+        The first reason stays; ``soon`` says that it is asked for again. Raises ``ConditionFailed`` if the run or order
+        has ended, and ``NotFound`` if it has no row (yet).
         """
         ...
 

@@ -214,6 +214,23 @@ def test_an_open_run_is_asked_to_stop_and_the_first_reason_stays(adapters):
         adapters.runs.request_stop(RUN_ID, "too late")
 
 
+def test_one_order_is_asked_to_stop_and_keeps_the_wish_through_its_transitions(adapters):
+    rows = queued([{}, {}])
+    with pytest.raises(NotFound):
+        adapters.runs.request_stop(RUN_ID, "too early", order_num="0001")
+    adapters.runs.insert(*rows)
+    adapters.runs.request_stop(RUN_ID, "wrong branch", order_num="0001")
+    first, second = adapters.runs.read(RUN_ID).orders
+    assert (first.stop_reason, first.stop_soon, second.stop_reason) == ("wrong branch", False, None)
+    adapters.runs.apply([Transition(rows.orders[0], moved(rows.orders[0], OrderState.DISPATCHING))])
+    adapters.runs.request_stop(RUN_ID, "again", order_num="0001", soon=True)
+    first = adapters.runs.find_order(RUN_ID, "0001")
+    assert (first.status, first.stop_reason, first.stop_soon) == (OrderState.DISPATCHING, "wrong branch", True)
+    adapters.runs.apply([Transition(first, moved(first, OrderState.SUCCEEDED))])
+    with pytest.raises(ConditionFailed):
+        adapters.runs.request_stop(RUN_ID, "too late", order_num="0001")
+
+
 def test_events_come_in_the_order_of_time(adapters):
     rows = queued([{}])
     order = rows.orders[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -11,8 +12,10 @@ from iac_ci_common import ids, keys
 from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
 from iac_ci_common.nudge import nudge
+from iac_ci_common.purpose import SUPERSEDED
+from iac_ci_common.states import OPEN
 from iac_ci_triggers.connections import repository_key
-from iac_ci_triggers.decide import SUPERSEDED, decide_comment, decide_merge_group, decide_pull_request, decide_push
+from iac_ci_triggers.decide import decide_comment, decide_merge_group, decide_pull_request, decide_push
 from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.facts import Source
@@ -173,9 +176,12 @@ class EventProcessor:
         planned: Planned,
         now: datetime,
     ) -> None:
+        stopped: list[Paragraph] = []
         for decision in decisions:
             if isinstance(decision, Cancel):
-                self._cancel(planned.ledger, decision, now)
+                cancelled = self._cancel(planned.ledger, decision, now)
+                if decision.running:
+                    stopped.append(self._what_had_started(cancelled))
             elif isinstance(decision, Wake):
                 self._wake([run_id for run_id in decision.run_ids if _may_be_open(planned.ledger, run_id, now)])
         for run, start in planned.accept:
@@ -198,6 +204,7 @@ class EventProcessor:
             answer = tuple(
                 decision.paragraph for decision in decisions if isinstance(decision, Say) and not decision.subject
             )
+            answer += tuple(stopped)
             answer += tuple(
                 Paragraph(f"{run.job} was not started: the pull request changed meanwhile. Write the command again.")
                 for run in planned.overtaken
@@ -249,18 +256,37 @@ class EventProcessor:
         if transient:
             raise transient[0]
 
-    def _cancel(self, ledger: Ledger, cancel: Cancel, now: datetime) -> None:
+    def _cancel(self, ledger: Ledger, cancel: Cancel, now: datetime) -> list[str]:
+        """Cancel runs and return those that had rows; another run has no order that could have started."""
         cancelled = []
         for run_id in cancel.run_ids:
             if not _may_be_open(ledger, run_id, now):
                 continue
             try:
-                self._ports.runs.request_cancel(run_id, cancel.reason)
+                if cancel.running:
+                    self._ports.runs.request_stop(run_id, cancel.reason)
+                with contextlib.suppress(*((ConditionFailed,) if cancel.running else ())):
+                    # It may be cancelled already, and its running orders are stopped now.
+                    self._ports.runs.request_cancel(run_id, cancel.reason)
             except (ConditionFailed, NotFound):
                 # The run has ended, or it is being prepared and the preparation reads the ledger.
                 continue
             cancelled.append(run_id)
         self._wake(cancelled)
+        return cancelled
+
+    def _what_had_started(self, run_ids: Sequence[str]) -> Paragraph:
+        """Return what had started, by rows that are read after the request was made."""
+        lines = []
+        for run_id in run_ids:
+            rows = self._ports.runs.read(run_id)
+            for order in rows.orders if rows.run is not None else ():
+                if order.status in OPEN and rows.run is not None:
+                    named = f"name it to interrupt it: iac-ci cancel {run_id} {order.order_name} --running"
+                    fate = "is asked to stop" if order.stop_wish(rows.run) else f"applies and finishes; {named}"
+                    lines.append(f"{order.order_name} had started and {fate}")
+        text = "The queued orders of this pull request's runs are cancelled."
+        return Paragraph(f"{text} {'No order had started.' if not lines else ''}".rstrip(), tuple(lines))
 
     def _wake(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:

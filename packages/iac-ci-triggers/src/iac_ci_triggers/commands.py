@@ -21,6 +21,9 @@ HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE = "help", "cancel", "rerun-failed", 
 BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE)
 """The engine's commands; a repository's configuration may define others."""
 
+RUNNING: Final = "running"
+"""The word after ``cancel`` that stops running orders too."""
+
 OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
@@ -103,6 +106,8 @@ def _parse(words: list[str]) -> Command | str:
             f"{line}: {APPROVE} needs one full commit hash in lower case, because a shorter one can be forged, and at"
             " most the base branch after it"
         )
+    if name == CANCEL and rest == [RUNNING]:
+        return Command(name, target=RUNNING)
     if len(rest) > (0 if name in BUILT_IN else 1):
         return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} accepts"
     if not rest:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
-from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED, UNLOCK
+from iac_ci_common.purpose import SUPERSEDED
+from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED, RUNNING, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
@@ -43,15 +44,13 @@ if TYPE_CHECKING:
 BY_EVENT: Final = "event"
 """Intent of a start without a command: a job starts once per commit, base branch and configuration."""
 
-SUPERSEDED: Final = "superseded by"
-"""Beginning of the reason for a run that the pull request's next state has cancelled."""
-
 COMMENT_LIFE: Final = timedelta(hours=1)
 """Age from which a comment's commands are not run: its event arrived late, or was sent again. Clocks of the host and of
 the engine may differ by as much."""
 
 _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
+    f"{PREFIX} {CANCEL} {RUNNING}: also stops its running orders, except applies: iac-ci cancel RUN ORDER --running",
     f"{PREFIX} {RERUN_FAILED}: runs the orders again that did not succeed when they last ran at this commit",
     f"{PREFIX} {UNLOCK}: makes the engine check this pull request's runs again, if one is stuck",
     f"{PREFIX} {APPROVE} <full commit> [base branch]: lets this one commit of a person without write permission run",
@@ -208,7 +207,7 @@ def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: 
     if command.name == HELP:
         return [_help(facts)]
     if command.name == CANCEL:
-        return _cancel(facts, comment)
+        return _cancel(facts, comment, running=command.target == RUNNING)
     if command.name == UNLOCK:
         return _unlock(facts)
     if not _pull(facts).is_open:
@@ -397,10 +396,14 @@ def _unreadable(pull: PullRequest, problems: ConfigurationProblems) -> Decision:
     return Say(Paragraph(text, problems=problems.problems), Subject.CONFIGURATION)
 
 
-def _cancel(facts: Facts, comment: CommentFacts) -> list[Decision]:
-    runs = tuple(run.run_id for run in facts.ledger.runs if run.cancel_reason is None)
+def _cancel(facts: Facts, comment: CommentFacts, *, running: bool) -> list[Decision]:
+    # Of a run that is cancelled, the running orders may still be stopped.
+    runs = tuple(run.run_id for run in facts.ledger.runs if running or run.cancel_reason is None)
     if not runs:
         return [_say("This pull request has no run to cancel.")]
+    if running:
+        # What had started is known when the request is made; the notice says it then.
+        return [Cancel(runs, f"cancelled by {comment.author.login}", running=True)]
     text = "The queued orders of this pull request's runs are cancelled. Running orders finish."
     return [Cancel(runs, f"cancelled by {comment.author.login}"), _say(text)]
 

@@ -38,10 +38,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel the queued orders of runs; running orders finish."""
+    """Cancel the queued orders of runs; running orders finish or, with ``running``, are asked to stop.
+
+    An apply is not asked. Plans of a superseded run are asked to stop too: its reason says so to the broker.
+    """
 
     run_ids: tuple[str, ...]
     reason: str
+    running: bool = False
 
 
 @dataclass(frozen=True, slots=True)

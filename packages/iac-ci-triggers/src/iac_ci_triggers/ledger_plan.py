@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from iac_ci_triggers.decide import BY_EVENT, SUPERSEDED
+from iac_ci_common.purpose import SUPERSEDED
+from iac_ci_triggers.decide import BY_EVENT
 from iac_ci_triggers.decisions import Approve, Cancel, Remember, Say, Settle, Start
 from iac_ci_triggers.ledger import (
     MAX_ANSWERS,
@@ -81,7 +82,9 @@ def plan(
         if isinstance(decision, Cancel):
             named = set(decision.run_ids)
             runs = [
-                run.model_copy(update={"cancel_reason": decision.reason}) if run.run_id in named else run
+                run.model_copy(update={"cancel_reason": run.cancel_reason or decision.reason})
+                if run.run_id in named
+                else run
                 for run in runs
             ]
         elif isinstance(decision, Approve):
@@ -115,7 +118,7 @@ def plan(
             else:
                 duplicates += 1
     answer = None
-    if comment is not None and (overtaken or any(isinstance(one, Say) and one.subject is None for one in decisions)):
+    if comment is not None and (overtaken or any(map(_is_answered, decisions))):
         ledger, answer = _answered(ledger, comment, now)
     notices = {one.subject.value for one in decisions if isinstance(one, Say) and one.subject is not None}
     settled = {one.subject.value for one in decisions if isinstance(one, Settle)}
@@ -125,6 +128,13 @@ def plan(
         "expires_at": now + KEPT,
     }
     return Planned(ledger.model_copy(update=changed), tuple(accept), tuple(overtaken), duplicates, answer)
+
+
+def _is_answered(decision: Decision) -> bool:
+    """Return whether a comment gets an answer for a decision; what had started is known when orders are stopped."""
+    if isinstance(decision, Cancel):
+        return decision.running
+    return isinstance(decision, Say) and decision.subject is None
 
 
 def _answered(ledger: Ledger, comment: Asked, now: datetime) -> tuple[Ledger, GivenAnswer | None]:

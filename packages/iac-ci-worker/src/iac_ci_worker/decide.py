@@ -139,19 +139,19 @@ def verdict(
     if outcome.ending is not Ending.EXITED:
         timed_out = outcome.ending is Ending.TIMED_OUT
         why = f"at {limit}" if timed_out else f"because {stop_reason or 'the worker was stopped'}"
-        what = f"{which} was stopped after {outcome.stopped_after:.0f} seconds, {why}"
+        summary = f"{which} was stopped after {outcome.stopped_after:.0f} seconds, {why}"
         full_disk = _FULL_DISK if outcome.disk_was_full else ""
-        reason = _joined(what, _end(outcome), _lost(open_operations), full_disk)
+        reason = _joined(summary, _end(outcome), _lost(open_operations), full_disk)
         status = OrderState.TIMED_OUT if timed_out else OrderState.CANCELLED
         return Verdict(status, reason, failed=True)
     full_disk = _FULL_DISK if outcome.disk_was_full else ""
     if outcome.exit_code == 0:
         return Verdict(OrderState.SUCCEEDED, full_disk or None, failed=False)
     if outcome.exit_code is not None and outcome.exit_code < 0:
-        what = f"{which} was killed by signal {-outcome.exit_code}"
+        summary = f"{which} was killed by signal {-outcome.exit_code}"
     else:
-        what = f"{which} ended with exit code {outcome.exit_code}"
-    return Verdict(OrderState.FAILED, _joined(what, _memory(outcome), full_disk), failed=True)
+        summary = f"{which} ended with exit code {outcome.exit_code}"
+    return Verdict(OrderState.FAILED, _joined(summary, _memory(outcome), full_disk), failed=True)
 
 
 def _joined(*parts: str) -> str:

@@ -12,7 +12,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.ports import RunRows, Transition
-from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
 from iac_ci_common.transitions import check_transition
 
 if TYPE_CHECKING:
@@ -124,28 +124,42 @@ class DynamoRuns:
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Set ``cancel_reason`` on a run that has none and has not ended."""
         not_cancelled = "attribute_not_exists(cancel_reason)"
-        self._request(run_id, "SET cancel_reason = :reason", reason, f" AND {not_cancelled}")
+        self._request(run_id, "SET cancel_reason = :reason", {":reason": {"S": reason}}, f" AND {not_cancelled}")
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        """Set ``stop_reason`` on a run that has not ended; the first reason stays."""
-        self._request(run_id, "SET stop_reason = if_not_exists(stop_reason, :reason)", reason)
+    def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
+        """Set ``stop_reason`` on a run or an order that has not ended; the first reason stays."""
+        expression = "SET stop_reason = if_not_exists(stop_reason, :reason)"
+        values: dict[str, Any] = {":reason": {"S": reason}}
+        if soon:
+            expression += ", stop_soon = :soon"
+            values[":soon"] = {"BOOL": True}
+        self._request(run_id, expression, values, order_num=order_num or RUN_ORDER_NUM)
 
-    def _request(self, run_id: str, expression: str, reason: str, condition: str = "") -> None:
-        ended = {f":ended{index}": {"S": state.value} for index, state in enumerate(sorted(RUN_TERMINAL))}
+    def _request(
+        self,
+        run_id: str,
+        expression: str,
+        values: dict[str, Any],
+        condition: str = "",
+        *,
+        order_num: str = RUN_ORDER_NUM,
+    ) -> None:
+        states = sorted({state.value for state in (RUN_TERMINAL if order_num == RUN_ORDER_NUM else TERMINAL)})
+        ended = {f":ended{index}": {"S": state} for index, state in enumerate(states)}
         not_ended = f"NOT (#status IN ({', '.join(ended)}))"
         try:
             with aws_errors(f"changing run {run_id}"):
                 self._client.update_item(
                     TableName=self._orders,
-                    Key=_key(run_id, RUN_ORDER_NUM),
+                    Key=_key(run_id, order_num),
                     UpdateExpression=expression,
                     ConditionExpression=f"attribute_exists(run_id) AND {not_ended}{condition}",
                     ExpressionAttributeNames={"#status": "status"},
-                    ExpressionAttributeValues={":reason": {"S": reason}, **ended},
+                    ExpressionAttributeValues={**values, **ended},
                 )
         except ConditionFailed as error:
-            if self._get(run_id, RUN_ORDER_NUM) is None:
-                raise NotFound(f"run {run_id} does not exist", run_id=run_id) from error
+            if self._get(run_id, order_num) is None:
+                raise NotFound(f"run {run_id} or its order does not exist", run_id=run_id) from error
             raise
 
     def _get(self, run_id: str, order_num: str) -> dict[str, Any] | None:

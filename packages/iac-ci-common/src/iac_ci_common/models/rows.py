@@ -13,6 +13,7 @@ from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, Sto
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.sealed import Sealed
+from iac_ci_common.purpose import SUPERSEDED, Purpose
 from iac_ci_common.states import OrderState, RunState
 
 
@@ -75,8 +76,10 @@ class RunRow(StoredShape):
     )
     cancel_reason: str | None = Field(None, description="Set if the run was cancelled by request.")
     stop_reason: str | None = Field(
-        None, description="Set if running commands were asked to stop; a cancellation alone lets them finish."
+        None,
+        description="Set if running commands, except applies, were asked to stop; a cancellation lets them finish.",
     )
+    stop_soon: bool = Field(False, description="True if that was asked for again: the rest of the grace is shortened.")
     reason: str | None = Field(None, description="Why the run ended with its status, in plain words.")
     finished_at: Moment | None = None
     expires_at: Moment
@@ -119,6 +122,11 @@ class OrderRow(StoredShape):
     ended_at: Moment | None = None
     order_deadline: Moment | None = Field(None, description="When the commands must have ended; set at dispatch.")
     build_id: str | None = Field(None, description="CodeBuild build of a running order.")
+    purpose: Purpose | None = Field(
+        None, description="Whether the order plans or applies, as far as its name and commands show it."
+    )
+    stop_reason: str | None = Field(None, description="Set if this order's commands were asked to stop.")
+    stop_soon: bool = Field(False, description="True if that was asked for again: the rest of the grace is shortened.")
     exit_code: int | None = None
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     changes_unknown: bool = Field(False, description="True if a plan or an apply ran whose changes could not be read.")
@@ -139,6 +147,24 @@ class OrderRow(StoredShape):
     def grace(self) -> int:
         """Return the most seconds that the commands have to end by themselves once they are asked to stop."""
         return self.stop_grace or DEFAULT_STOP_GRACE_SECONDS
+
+    def stop_wish(self, run: RunRow) -> str | None:
+        """Return why a request asks this order's commands to stop, None if none does.
+
+        A request that names an order stops it whatever it does. One for the whole run leaves applies, and the end of a
+        superseded run stops plans alone: whatever else runs may change infrastructure.
+        """
+        if self.stop_reason is not None:
+            return f"the order was stopped: {self.stop_reason}"[:1024]
+        if run.stop_reason is not None and self.purpose is not Purpose.APPLY:
+            return f"the run was stopped: {run.stop_reason}"[:1024]
+        if (run.cancel_reason or "").startswith(SUPERSEDED) and self.purpose is Purpose.PLAN:
+            return f"the run is {run.cancel_reason}"[:1024]
+        return None
+
+    def stop_is_urgent(self, run: RunRow) -> bool:
+        """Return whether the request was made again."""
+        return self.stop_soon or (run.stop_soon and self.purpose is not Purpose.APPLY)
 
     def last_report(self, run: RunRow) -> datetime:
         """Return the time until which a worker of this order may report."""

@@ -62,7 +62,8 @@ class MemoryBroker:
             code_sha256=order.code_sha256,
             begun=self._begin(run, order) if trade.begins else None,
             recipient=self._recipient(run) if trade.seals else None,
-            stop=f"the run was stopped: {run.stop_reason}" if run.stop_reason else None,
+            stop=order.stop_wish(run),
+            stop_soon=order.stop_is_urgent(run),
         )
 
     def _begin(self, run: RunRow, order: OrderRow) -> BegunOrder:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import ConditionFailed, NotFound
+from iac_ci_common.models.rows import RunRow
 from iac_ci_common.ports import RunRows, Transition
-from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
 from iac_ci_common.transitions import check_transition, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iac_ci_common.models.event import Event
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.rows import OrderRow
 
 
 class MemoryRuns:
@@ -88,14 +89,18 @@ class MemoryRuns:
             raise ConditionFailed("the run has ended or is already being cancelled", run_id=run_id)
         self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        """Set ``stop_reason`` on a run that has not ended; the first reason stays."""
-        run = self.run_rows.get(run_id)
-        if run is None:
-            raise NotFound(f"run {run_id} does not exist", run_id=run_id)
-        if run.status in RUN_TERMINAL:
-            raise ConditionFailed("the run has ended", run_id=run_id)
-        self.run_rows[run_id] = run.model_copy(update={"stop_reason": run.stop_reason or reason})
+    def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
+        """Set ``stop_reason`` on a run or an order that has not ended; the first reason stays."""
+        row = self.run_rows.get(run_id) if order_num is None else self.order_rows.get(run_id, {}).get(order_num)
+        if row is None:
+            raise NotFound(f"run {run_id} or its order does not exist", run_id=run_id)
+        if row.status in RUN_TERMINAL or row.status in TERMINAL:
+            raise ConditionFailed("the run or order has ended", run_id=run_id)
+        stopped = row.model_copy(update={"stop_reason": row.stop_reason or reason, "stop_soon": row.stop_soon or soon})
+        if isinstance(stopped, RunRow):
+            self.run_rows[run_id] = stopped
+        else:
+            self.order_rows[run_id][stopped.order_num] = stopped
 
     def _apply(self, transition: Transition) -> bool:
         if transition.before.order_num == "0000":
