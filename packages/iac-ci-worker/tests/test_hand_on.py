@@ -95,7 +95,7 @@ class Stack:
         self.runs.insert(run_row(source=source, report=report), [], [])
         self.rows = {}
         ports = WorkerPorts(
-            self.clock, self.presigned, self.sealer, BashRunner(grace_seconds=0.3), self.broker, NoHeartbeat(),
+            self.clock, self.presigned, self.sealer, BashRunner(), self.broker, NoHeartbeat(),
             MemoryLogger(), self.clock.advance,
         )  # fmt: skip
         self.worker = Worker(ports, WorkerSettings(command_path=os.environ["PATH"]))

@@ -17,6 +17,7 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
 from iac_ci_common.identity_context import IdentityContext
+from iac_ci_common.limits import MAX_RESULT_BYTES
 from iac_ci_common.models.manifest import (
     ENCRYPTED_IDENTITY_NAME,
     IDENTITY_NAME,
@@ -722,12 +723,17 @@ def test_changes_are_unknown_where_a_plan_ran_and_nothing_could_be_read(command,
     assert result.changes_unknown is unknown
 
 
-def test_a_plan_that_makes_the_result_too_long_is_left_out():
-    heading = "  # x.gone will be destroyed\\n  - key\\nPlan: 0 to add, 0 to change, 1 to destroy.\\n"
-    world = World([f"printf '{heading}'; head -c 300000 /dev/zero | tr '\\0' '\\1'"])
+def test_plans_text_and_the_logs_end_fit_into_a_result_together():
+    block = r"  # x.r%d will be destroyed\n  - resource \"x\" \"r%d\" {\n      - key = %0150d -> null\n    }\n"
+    plan = f"for n in $(seq 700); do printf '{block}' $n $n 0; done"
+    world = World(
+        [plan, "echo 'Plan: 0 to add, 0 to change, 700 to destroy.'", r"head -c 300000 /dev/zero | tr '\0' '\1'"]
+    )
     result = world.run()
-    assert result.changes.destroy == 1
-    assert result.plan is None
+    assert result.status is OrderState.SUCCEEDED
+    assert result.changes.destroy == 700
+    assert result.plan.left_out > 0
+    assert len(result.model_dump_json()) <= MAX_RESULT_BYTES
 
 
 def test_nothing_that_leaves_the_worker_shows_a_secret():

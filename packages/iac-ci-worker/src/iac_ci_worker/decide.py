@@ -30,8 +30,8 @@ _MORE_MEMORY: Final = (
 )
 _FULL_DISK: Final = "the worker's disk was full: a part of the log is missing, and commands may have failed for it"
 
-_TAIL_IN_JSON: Final = MAX_RESULT_BYTES - 64 * 1024
-"""Most bytes of the log's end in the JSON of a result: the other fields have 64 KiB."""
+_TAIL_IN_JSON: Final = MAX_RESULT_BYTES - 192 * 1024
+"""Most bytes of the log's end in the JSON of a result: the plans' text and the other fields have 192 KiB."""
 
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """Longest pause between two tries to open an order."""
