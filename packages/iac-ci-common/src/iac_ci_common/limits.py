@@ -136,7 +136,7 @@ MAX_STOP_GRACE_SECONDS: Final = 1800
 LAMBDA_STOP_SECONDS: Final = 90
 """How long before its function's end a worker begins to stop an order that names no ``stop_grace``."""
 
-LAMBDA_REPORT_SECONDS: Final = 30
+LAMBDA_REPORT_SECONDS: Final = 45
 """How long before its function's end a worker kills what still runs: it has to store the log and write the result."""
 
 SHORT_GRACE_SECONDS: Final = 10
