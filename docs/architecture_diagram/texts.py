@@ -105,6 +105,7 @@ TEXTS: Final = {
         title="S3 internal",
         targets=("orchestrator",),
         sources=("terraform/deploy/buckets.tf",),
+        departures=("lifecycles",),
         brief="packages, callbacks",
     ),
     "done": Text(

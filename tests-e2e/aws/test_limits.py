@@ -116,6 +116,7 @@ LIVES = {
     keys.outputs(RUN_ID, "0001"): 1,
     keys.files(RUN_ID, "0001"): 14,
     keys.kept(RUN_ID, "0001"): 14,
+    keys.live_part(RUN_ID, "0001", 0): 1,
     keys.log(RUN_ID, "0001"): 14,
 }
 """After how many days S3 removes what the engine stores in the internal bucket."""

@@ -223,7 +223,8 @@ def test_roles_have_the_same_policies(deployed: Mapping[str, Any], local: Record
         assert without_encryption_context(planned) == with_key(json.loads(request["PolicyDocument"]), key)
         # The one thing that the local cloud leaves out, and only there.
         sealed = [statement for statement in planned["Statement"] if statement["Action"][0].startswith("kms:")]
-        assert all("kms:EncryptionContext:iac-ci-run" in s["Condition"]["StringLike"] for s in sealed)
+        bound = {"kms:EncryptionContext:iac-ci-run", "kms:EncryptionContext:iac-ci-scope"}
+        assert all(bound & set(s["Condition"]["StringLike"]) for s in sealed)
         assert bool(sealed) == (name in {"init-job", "broker"})
 
 

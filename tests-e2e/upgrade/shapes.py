@@ -72,6 +72,17 @@ def _sample(field: FieldInfo) -> Any:
     return _value(annotation)
 
 
+def _valid(annotation: Any, candidates: list[Any]) -> Any:
+    """Return the first candidate that the annotation accepts."""
+    for candidate in candidates:
+        try:
+            TypeAdapter(annotation).validate_json(json.dumps(candidate))
+        except ValidationError:
+            continue
+        return candidate
+    raise AssertionError(f"no sample for {annotation}")
+
+
 def _value(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
         inner = get_args(annotation)[0]
@@ -83,7 +94,7 @@ def _value(annotation: Any) -> Any:
         arguments = [argument for argument in get_args(annotation) if argument not in (type(None), ...)]
         value = _value(arguments[-1])
         if get_origin(annotation) is dict:
-            return {"7": value}
+            return _valid(annotation, [{key: value} for key in ("TOKEN", "7")])
         return [value] if get_origin(annotation) in (tuple, list) else value
     members = _members(annotation)
     adapter = TypeAdapter(annotation)

@@ -109,6 +109,7 @@ def _object_keys() -> list[str]:
         keys.outputs(_RUN, "0001"),
         keys.files(_RUN, "0001"),
         keys.kept(_RUN, "0001"),
+        keys.live_part(_RUN, "0001", 0),
         keys.done(_RUN),
     ]
     return sorted(key.replace(_RUN, "RUN").replace(_SHA, "SHA256").replace("0001", "ORDER") for key in made)

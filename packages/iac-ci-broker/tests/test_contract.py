@@ -184,10 +184,11 @@ def path(url):
 
 def test_urls_are_for_the_orders_own_keys_only(world):
     urls = world.trade(
-        world.ticket, new_ticket(), log_bytes=5, result_bytes=7, outputs_bytes=9, files_bytes=1, kept_bytes=2
+        world.ticket, new_ticket(), log_bytes=5, result_bytes=7, outputs_bytes=9, files_bytes=1, kept_bytes=2, parts=7
     ).urls
     place = (RUN_ID, "0001")
-    assert {name: path(url) for name, url in urls if name != "schema_version"} == {
+    assert [path(url) for url in urls.parts.urls] == [keys.live_part(*place, number) for number in range(7, 22)]
+    assert {name: path(url) for name, url in urls if name not in {"schema_version", "parts"}} == {
         "package": keys.package(*place),
         "code": keys.code("c" * 64),
         "claim": keys.claim(*place),
@@ -206,7 +207,7 @@ def test_the_same_pair_gets_the_same_answer(world):
     assert first.model_copy(update={"urls": None}) == second.model_copy(update={"urls": None})
     # Each URL is signed again.
     paths = [
-        {name: url and str(url).partition("?")[0] for name, url in answer.urls.model_dump().items()}
+        {name: url and str(url).partition("?")[0] for name, url in answer.urls.model_dump(exclude={"parts"}).items()}
         for answer in (first, second)
     ]
     assert paths[0] == paths[1]
@@ -270,6 +271,17 @@ def test_a_stopped_run_asks_its_workers_to_stop(world):
     assert answer.urls is not None
 
 
+def test_a_wish_to_follow_comes_with_the_answer_until_it_is_over(world):
+    following = new_ticket()
+    assert not world.trade(world.ticket, following).followed
+    world.runs.follow(RUN_ID, START + timedelta(seconds=limits.FOLLOW_SECONDS))
+    world.clock.advance(60)
+    last = new_ticket()
+    assert world.trade(following, last).followed
+    world.clock.advance(limits.FOLLOW_SECONDS)
+    assert not world.trade(last, new_ticket()).followed
+
+
 def test_an_upload_beyond_its_limit_gets_no_url(world):
     urls = world.trade(
         world.ticket,
@@ -295,7 +307,7 @@ def test_urls_live_minutes_and_sign_method_length_and_create_once(aws):
         aws.ticket, new_ticket(), log_bytes=5, result_bytes=7, outputs_bytes=9, files_bytes=1, kept_bytes=2
     ).urls
     for name, url in urls:
-        if name != "schema_version":
+        if name not in {"schema_version", "parts"}:
             assert query(url)["X-Amz-Expires"] == str(limits.URL_SECONDS)
     assert query(urls.package)["X-Amz-SignedHeaders"] == "host"
     assert query(urls.claim)["X-Amz-SignedHeaders"] == "host;if-none-match"

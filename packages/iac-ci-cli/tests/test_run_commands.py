@@ -11,11 +11,12 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
-from iac_ci_cli import control, run_commands, view_commands
+from iac_ci_cli import control, log_commands, run_commands, view_commands
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_cli.main import app
+from iac_ci_cli.run_logs import Follower
 from iac_ci_common import keys
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Claim, Reporter, Result
@@ -70,7 +71,9 @@ class MemoryStack:
 
     def order(self, num, status, **fields):
         """Bring an order into this state, by the legal way."""
-        for step in (OrderState.DISPATCHING, OrderState.RUNNING, status):
+        way = (OrderState.QUEUED, OrderState.DISPATCHING, OrderState.RUNNING, status)
+        now = next(row.status for row in self.runs.read(RUN_ID).orders if row.order_num == num)
+        for step in way[way.index(now) + 1 :]:
             before = next(row for row in self.runs.read(RUN_ID).orders if row.order_num == num)
             if before.status is status:
                 return
@@ -91,7 +94,7 @@ class MemoryStack:
 @pytest.fixture
 def stack(monkeypatch):
     made = MemoryStack()
-    for module in (run_commands, view_commands):
+    for module in (run_commands, view_commands, log_commands):
         monkeypatch.setattr(module, "connect", lambda name, **_: made)
     monkeypatch.setattr(control, "_PAUSE_SECONDS", 0)
     return made
@@ -417,3 +420,56 @@ def test_a_further_watchdog_gets_a_name_of_its_own(monkeypatch):
             assert json.loads(asked)["run_id"] == RUN_ID
             client.stop_execution(executionArn=running[0]["executionArn"])
             assert executions.state(RUN_ID) is WatchdogState.ENDED
+
+
+# -- logs of running orders and of runs whose rows are gone -----------------------------------------------------------
+
+OLD = "20250101T000000-0123456789ab"
+
+
+def test_the_log_of_a_running_order_is_what_it_has_sent(stack):
+    stack.prepared({})
+    for number, part in enumerate((b"one\nhal", b"f\n")):
+        stack.internal.put(keys.live_part(RUN_ID, "0001", number), part)
+    assert iac_ci("logs", RUN_ID, "1").stdout == "one\nhalf\n"
+
+
+def test_logs_outlive_the_rows_of_their_run(stack):
+    stack.internal.put(keys.log(OLD, "0001"), b"of the first\n")
+    stack.internal.put(keys.log(OLD, "0003"), b"of the third\n")
+    assert iac_ci("logs", OLD).stdout == "── 0001\nof the first\n── 0003\nof the third\n"
+    assert iac_ci("logs", OLD, "3").stdout == "of the third\n"
+    assert "has no log of 'apply'" in refused("logs", OLD, "apply")
+
+
+def test_a_followed_log_is_printed_once_and_whole(stack):
+    """Part by part while the order runs, even where a part ends inside a character, and the rest at its end."""
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    seen = []
+    follower = Follower(stack, RUN_ID, lambda row, text: seen.append(text))
+    whole = "eins, zwölf\nend\n".encode()
+    assert not follower.step()
+    assert stack.runs.read(RUN_ID).run.followed_until == stack.clock.now() + timedelta(seconds=150)
+    for number, part in enumerate((whole[:9], whole[9:12])):
+        stack.internal.put(keys.live_part(RUN_ID, "0001", number), part)
+        assert not follower.step()
+    assert "".join(seen) == whole[:12].decode("utf-8", "ignore")
+    stack.internal.put(keys.log(RUN_ID, "0001"), whole)
+    stack.internal.delete([keys.live_part(RUN_ID, "0001", number) for number in (0, 1)])
+    stack.ended()
+    assert follower.step()
+    assert "".join(seen) == whole.decode()
+
+
+def test_what_a_dead_worker_has_sent_is_shown_to_its_end(stack):
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    stack.internal.put(keys.live_part(RUN_ID, "0001", 0), b"its last words\n")
+    stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START)
+    done = iac_ci("logs", RUN_ID, "--follow")
+    assert (done.exit_code, done.stdout) == (0, "── order-0001\nits last words\n")
+
+
+def test_following_prints_text_only(stack):
+    assert refused("logs", RUN_ID, "--follow", "--json") == "--follow prints text; leave out --json"

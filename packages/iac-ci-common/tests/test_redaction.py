@@ -453,3 +453,46 @@ def test_a_value_behind_a_secret_name_is_a_leaf_wherever_it_stands(value):
 def test_a_value_behind_a_plain_name_is_no_leaf():
     redactor = Redactor(["token_uri: https://oauth2.example.com/token\nprivate_key: Xk29fj3kdlA\n"])
     assert redactor.text("https://oauth2.example.com/token") == "https://oauth2.example.com/token"
+
+
+# -- output that is shown before it ends -------------------------------------------------------------------------------
+
+LIVE_SECRET = "s3cr3t-Value-of-the-live-log"
+
+
+def test_what_cannot_be_a_secret_is_shown_at_a_pause():
+    redactor = Redactor([LIVE_SECRET])
+    assert redactor.feed(b"a line\n") == b""
+    assert redactor.pending
+    assert redactor.flush() == b"a line\n"
+    assert not redactor.pending
+    assert redactor.flush() == b""
+    assert redactor.finish() == b""
+
+
+@pytest.mark.parametrize("cut", range(1, len(LIVE_SECRET)))
+def test_a_pause_inside_a_secret_shows_few_characters_of_it(cut):
+    redactor = Redactor([LIVE_SECRET])
+    shown = redactor.feed(b"before " + LIVE_SECRET[:cut].encode()) + redactor.flush()
+    shown += redactor.feed(LIVE_SECRET[cut:].encode() + b" after\n") + redactor.flush() + redactor.finish()
+    text = shown.decode()
+    assert text.startswith("before ")
+    assert text.endswith("*** after\n")
+    assert len(text.removeprefix("before ").removesuffix("*** after\n")) < 8
+
+
+@pytest.mark.parametrize("cut", range(8, 90, 3))
+def test_a_pause_inside_an_encoded_secret_shows_little_of_it(cut):
+    value = "0123456789-a-long-secret-value-that-base64-wraps-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    encoded = base64.encodebytes(value.encode())
+    redactor = Redactor([value])
+    shown = redactor.feed(encoded[:cut]) + redactor.flush() + redactor.feed(encoded[cut:]) + redactor.finish()
+    left = shown.replace(b"***", b"").replace(b"\n", b"")
+    assert len(left) < 16, shown
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=20))
+def test_pauses_change_nothing_in_output_without_secrets(chunks):
+    redactor = Redactor([LIVE_SECRET])
+    shown = b"".join(redactor.feed(chunk) + redactor.flush() for chunk in chunks) + redactor.finish()
+    assert shown == b"".join(chunks)

@@ -8,7 +8,7 @@ import pytest
 
 from iac_ci_common import keys, limits
 from iac_ci_common.errors import PortFailed, Throttled, UrlExpired
-from iac_ci_common.models.result import Claim, Reporter
+from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.models.work import BuildOrder
 from iac_ci_common.states import OrderState
@@ -189,6 +189,25 @@ def test_a_malformed_or_oversized_result_ends_its_own_order_only():
         engine.wake()
         assert engine.states == {"0001": "failed", "0002": "succeeded"}
         engine.assert_ended_well()
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_parts_of_a_log_go_when_the_whole_log_is_stored(stored):
+    """What a worker sent before it lost its log is all that is left of it."""
+    engine = Engine([{}])
+    engine.wake()
+    parts = [keys.live_part(RUN_ID, "0001", number) for number in range(3)]
+    for key in (*parts, keys.live_part(RUN_ID, "0002", 0)):
+        engine.objects.put(key, b"part")
+    result = Result(
+        run_id=RUN_ID, order_num="0001", status=OrderState.SUCCEEDED, reported_by=Reporter.WORKER,
+        ended_at=engine.clock.now(), log_stored=stored, live_parts=3,
+    )  # fmt: skip
+    engine.objects.put(keys.result(RUN_ID, "0001"), result.model_dump_json().encode())
+    engine.wake()
+    assert engine.objects.list(keys.live_parts(RUN_ID, "0001")) == ([] if stored else parts)
+    assert engine.objects.exists(keys.live_part(RUN_ID, "0002", 0))
+    engine.assert_ended_well()
 
 
 def test_another_orders_result_is_not_believed():

@@ -87,6 +87,7 @@ class Broker:
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
             begun=begun,
+            followed=run.followed_until is not None and run.followed_until > now,
             recipient=ports.start.hand_on.recipient(run) if trade.seals else None,
             stop=served.stop,
             stop_soon=order.stop_is_urgent(run),

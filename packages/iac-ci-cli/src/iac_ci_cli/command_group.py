@@ -16,7 +16,7 @@ MODULES: Final = {
     "submit": "iac_ci_cli.job_commands",
     "watch": "iac_ci_cli.view_commands",
     "status": "iac_ci_cli.view_commands",
-    "logs": "iac_ci_cli.view_commands",
+    "logs": "iac_ci_cli.log_commands",
     "files": "iac_ci_cli.file_commands",
     "events": "iac_ci_cli.view_commands",
     "doctor": "iac_ci_cli.run_commands",

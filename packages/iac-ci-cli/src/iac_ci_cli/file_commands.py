@@ -16,6 +16,8 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
+    Profile,
+    Region,
     RunId,
     StackName,
 )
@@ -44,13 +46,15 @@ def files(
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch the files that orders saved, or that failed orders left, for example errored.tfstate.
 
     They may hold secrets. You need the rights to read the internal bucket and to decrypt under the stack's KMS key.
     """
-    client = connect(stack, local=local, cloud=cloud, quiet=as_json)
+    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     with progress("Looking for files", quiet=as_json):
         num = None if order is None else _number(client.runs.read(run), run, order)
         found = sealed_objects(client.internal, run, num)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from iac_ci_cli import render
 from iac_ci_cli.connection import connect
-from iac_ci_cli.lookup import find_order, find_run
+from iac_ci_cli.lookup import find_run
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
@@ -23,13 +21,6 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.progress import progress
 from iac_ci_cli.text import plain, write
 from iac_ci_cli.watch import rows_json, watch_to_the_end
-from iac_ci_common import keys
-from iac_ci_common.errors import IacCiError, NotFound, StoredUnreadable
-from iac_ci_common.models.result import Result
-
-if TYPE_CHECKING:
-    from iac_ci_cli.connection import StackClient
-    from iac_ci_common.models.rows import OrderRow
 
 commands = typer.Typer()
 
@@ -79,35 +70,6 @@ def status(
 
 
 @commands.command()
-def logs(
-    run: RunId,
-    order: Annotated[str | None, typer.Argument(help="Name or number of one order; by default all.")] = None,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print the whole logs of a run's orders, or of one order."""
-    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
-    with progress("Reading the logs", quiet=as_json):
-        rows = find_run(connection.runs, connection.internal, run)
-        chosen = list(rows.orders) if order is None else [find_order(rows, run, order)]
-        found = _logs(connection, run, chosen)
-    if as_json:
-        write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
-        return
-    if not chosen:
-        write(f"Run {run} is being prepared: it has no orders yet.")
-    for row in chosen:
-        text = found[row.order_name]
-        if order is None:
-            write(f"── {row.order_name}")
-        write(plain(text) if text is not None else f"(no log: {render.word(row.status)})")
-
-
-@commands.command()
 def events(
     run: RunId,
     stack: StackName = "iac-ci",
@@ -130,26 +92,3 @@ def events(
     for event in found:
         reason = f"  {plain(event.reason)}" if event.reason else ""
         write(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{reason}")
-
-
-def _logs(connection: StackClient, run: str, orders: list[OrderRow]) -> dict[str, str | None]:
-    """Read the logs of several orders at once, in the orders' sequence."""
-    tasks = [partial(_log, connection, run, order.order_num) for order in orders]
-    found: dict[str, str | None] = {}
-    for order, text in zip(orders, connection.parallel.run(tasks), strict=True):
-        if isinstance(text, IacCiError):
-            raise text
-        found[order.order_name] = text
-    return found
-
-
-def _log(connection: StackClient, run: str, order_num: str) -> str | None:
-    """Read an order's whole log; where it was not stored, the tail that the result holds."""
-    try:
-        return connection.internal.get(keys.log(run, order_num)).decode("utf-8", "replace")
-    except NotFound:
-        pass
-    try:
-        return Result.from_stored(connection.internal.get(keys.result(run, order_num))).log_tail
-    except (NotFound, StoredUnreadable):
-        return None

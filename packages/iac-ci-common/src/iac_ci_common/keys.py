@@ -16,6 +16,9 @@ CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
 RESULT_SUFFIX: Final = "result.json"
 """Suffix that the bucket notification filters on."""
 
+LIVE_PREFIX: Final = "tmp/live/"
+"""Prefix of the parts of logs of running orders."""
+
 FILES_PREFIX: Final = "tmp/files/"
 """Prefix of sealed files, which have a lifecycle of their own."""
 
@@ -84,14 +87,29 @@ def trigger(run_id: str) -> str:
     return result(run_id, RUN_ORDER_NUM)
 
 
+def logs_of_run(run_id: str) -> str:
+    """Return the prefix of all whole logs of a run."""
+    return f"tmp/logs/{check_run_id(run_id)}/"
+
+
 def log(run_id: str, order_num: str) -> str:
     """Return the key of an order's whole, redacted log."""
-    return f"tmp/logs/{check_run_id(run_id)}/{check_order_num(order_num)}.log"
+    return f"{logs_of_run(run_id)}{check_order_num(order_num)}.log"
 
 
 def outputs(run_id: str, order_num: str) -> str:
     """Return the key of an order's sealed outputs."""
     return f"tmp/outputs/{check_run_id(run_id)}/{check_order_num(order_num)}.age"
+
+
+def live_parts(run_id: str, order_num: str) -> str:
+    """Return the prefix of the parts of a running order's log."""
+    return f"{LIVE_PREFIX}{check_run_id(run_id)}/{check_order_num(order_num)}/"
+
+
+def live_part(run_id: str, order_num: str, number: int) -> str:
+    """Return the key of one part, the first is 0; their keys sort by their numbers."""
+    return f"{live_parts(run_id, order_num)}{number:06d}"
 
 
 def files_of_run(run_id: str) -> str:

@@ -53,6 +53,24 @@ MAX_OUTPUT_BYTES: Final = 4096
 MAX_OUTPUTS_BYTES: Final = 1024 * 1024
 """Most bytes of an order's sealed outputs: all of the longest ones, escaped as JSON, and what sealing adds."""
 
+MAX_LIVE_PART_BYTES: Final = 8 * 1024 * 1024
+"""Longest part of a running order's log."""
+
+PARTS_PER_TRADE: Final = 15
+"""URLs for parts of the log that a trade gives: those of a minute, and some for long parts."""
+
+MAX_LIVE_PARTS: Final = 100_000
+"""Most parts of a log: 28,800 seconds have 5,760 periods of five seconds, and the longest log 64 longest parts."""
+
+LIVE_SECONDS: Final = 5
+"""How long output of a running order stays in the worker at most, during its first minute and while it is followed."""
+
+SLOW_LIVE_SECONDS: Final = 30
+"""The same at other times: what a crash of the worker may lose."""
+
+FOLLOW_SECONDS: Final = 150
+"""How long a wish to follow a run counts; the follower repeats it once a minute."""
+
 MAX_SAVED_BYTES: Final = 256 * 1024 * 1024
 """Most bytes of files that an order saves; as many again of those that a failed order leaves."""
 

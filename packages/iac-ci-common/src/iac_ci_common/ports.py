@@ -55,8 +55,8 @@ class Objects(Protocol):
         """Return whether the object exists."""
         ...
 
-    def list(self, prefix: str) -> list[str]:
-        """Return all keys that begin with ``prefix``, sorted."""
+    def list(self, prefix: str, *, after: str | None = None) -> list[str]:
+        """Return all keys that begin with ``prefix``, sorted; with ``after`` those that sort after this key."""
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -155,6 +155,13 @@ class Runs(Protocol):
         """Set ``cancel_reason`` on a run that has none and has not ended; else raise ``ConditionFailed``.
 
         Raises ``NotFound`` for a run that has no rows (yet).
+        """
+        ...
+
+    def follow(self, run_id: str, until: datetime) -> None:
+        """Set ``followed_until`` on a run, so that its workers send their logs more often.
+
+        Raises ``ConditionFailed`` for a run that has ended, and ``NotFound`` for one that has no rows (yet).
         """
         ...
 

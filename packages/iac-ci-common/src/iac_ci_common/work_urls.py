@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
 from iac_ci_common.limits import (
+    MAX_LIVE_PARTS,
     MAX_LOG_UPLOAD_BYTES,
     MAX_OUTPUTS_BYTES,
     MAX_RESULT_BYTES,
     MAX_SEALED_FILES_BYTES,
+    PARTS_PER_TRADE,
     URL_SECONDS,
 )
-from iac_ci_common.models.work import WorkUrls
+from iac_ci_common.models.work import PartUrls, WorkUrls
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,14 +56,24 @@ def traded_urls(objects: Objects, order: OrderRow, trade: Trade, *, seconds: int
         for name, key, length, most in uploads
         if length is not None and length <= most
     }
-    return _reading_urls(objects, order, seconds).model_copy(update=urls)
+    return _reading_urls(objects, order, seconds, parts=trade.parts).model_copy(update=urls)
 
 
-def _reading_urls(objects: Objects, order: OrderRow, seconds: int) -> WorkUrls:
+def _reading_urls(objects: Objects, order: OrderRow, seconds: int, *, parts: int = 0) -> WorkUrls:
     read, order_key = objects.presign_get, (order.run_id, order.order_num)
     return WorkUrls(
         package=read(keys.package(*order_key), seconds=seconds),
         code=read(keys.code(order.code_sha256), seconds=seconds) if order.code_sha256 else None,
         claim=objects.presign_put(keys.claim(*order_key), seconds=seconds, create_once=True),
         claim_check=read(keys.claim(*order_key), seconds=seconds),
+        parts=_part_urls(objects, order, seconds, parts),
+    )
+
+
+def _part_urls(objects: Objects, order: OrderRow, seconds: int, first: int) -> PartUrls:
+    """Return URLs for parts of the log; their lengths are open."""
+    numbers = range(first, min(first + PARTS_PER_TRADE, MAX_LIVE_PARTS))
+    found = (keys.live_part(order.run_id, order.order_num, number) for number in numbers)
+    return PartUrls(
+        first=first, urls=tuple(objects.presign_put(key, seconds=seconds, create_once=False) for key in found)
     )

@@ -64,3 +64,10 @@ def test_secrets_are_read_whole_and_missing_ones_are_not_found(adapters):
     for missing in ("ssm:/iac-ci/jobs/none", "secretsmanager:iac-ci/jobs/none"):
         with pytest.raises(NotFound):
             adapters.secrets.read(parse_location(missing))
+
+
+def test_a_listing_begins_after_a_key(adapters):
+    for number in range(3):
+        adapters.objects.put(f"many/{number}", b"")
+    assert adapters.objects.list("many/", after="many/0") == ["many/1", "many/2"]
+    assert adapters.objects.list("many/", after="many/2") == []

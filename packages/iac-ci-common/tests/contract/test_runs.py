@@ -238,3 +238,16 @@ def test_events_come_in_the_order_of_time(adapters):
     adapters.runs.record(told)
     assert [one.kind for one in adapters.runs.events(TRACE_ID)] == ["queued", "running", "succeeded"]
     assert adapters.runs.events(TRACE_ID)[0] == told[1]
+
+
+def test_a_run_is_followed_for_a_while(adapters):
+    rows, until = queued([{}]), START + timedelta(minutes=3)
+    with pytest.raises(NotFound):
+        adapters.runs.follow(RUN_ID, until)
+    adapters.runs.insert(*rows)
+    adapters.runs.follow(RUN_ID, until)
+    adapters.runs.follow(RUN_ID, until + timedelta(minutes=1))
+    assert adapters.runs.find_run(RUN_ID).followed_until == until + timedelta(minutes=1)
+    adapters.runs.apply([Transition(rows.run, moved(rows.run, RunState.FAILED))])
+    with pytest.raises(ConditionFailed):
+        adapters.runs.follow(RUN_ID, until)

@@ -27,6 +27,7 @@ from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
 from iac_ci_orchestrator.event_records import order_event, run_event
+from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.results import read_results
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Orchestrator:
         plan = decide(rows.run, rows.orders, results, ports.clock.now())
         plan = replace(plan, dispatches=tuple(with_ticket(dispatch) for dispatch in plan.dispatches))
         refused = self._apply(plan)
+        remove_parts(ports.objects, ports.logger, results)
         if plan.finish is not None and not refused:
             return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
         dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]

@@ -22,6 +22,7 @@ from iac_ci_common.states import OrderState
 from iac_ci_plans import runs_a_plan
 from iac_ci_worker.decide import LONGEST_PAUSE_SECONDS, Verdict, allowance, last_start, log_tail, verdict
 from iac_ci_worker.hand_on import HandedOn, HandOn
+from iac_ci_worker.live_log import LiveLog
 from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.open_operations import open_operations
 from iac_ci_worker.output_file import VARIABLE as OUTPUT_VARIABLE
@@ -88,6 +89,7 @@ class _Ran:
     changes_unknown: bool = False
     plan: PlanText | None = None
     handed_on: HandedOn = field(default_factory=HandedOn)
+    live_parts: int = 0
 
 
 class Worker:
@@ -208,7 +210,8 @@ class Worker:
             environment = self._environment(work, workspace, package) | {OUTPUT_VARIABLE: str(outputs.path)}
             commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
             workspace.hand_over()
-            with self._ports.heartbeat.during(partial(self._beat, work, attempt.rights, stop)):
+            live = LiveLog(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
+            with self._ports.heartbeat.during(partial(self._beat, work, attempt.rights, stop)), live.during():
                 outcome = self._ports.runner.run(commands, workspace.log, redactor)
             left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
             judged = verdict(outcome, time.limit, stop.reason, left_open)
@@ -217,7 +220,7 @@ class Worker:
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         plans = outcome.plans
         if plans is None:
-            return _Ran(judged, outcome.exit_code, failed, handed_on=handed_on)
+            return _Ran(judged, outcome.exit_code, failed, handed_on=handed_on, live_parts=live.parts)
         ran = plans.ran or any(map(runs_a_plan, package.manifest.cmds[: outcome.command + 1]))
         return _Ran(
             judged,
@@ -227,6 +230,7 @@ class Worker:
             changes_unknown=ran and plans.changes is None,
             plan=_masked_plan(plans, redactor),
             handed_on=handed_on,
+            live_parts=live.parts,
         )
 
     def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> None:
@@ -308,6 +312,7 @@ class Worker:
             log_truncated=truncated,
             log_bytes=size,
             log_stored=stored,
+            live_parts=ran.live_parts,
             outputs=ran.handed_on.outputs,
             files=ran.handed_on.files,
             kept=ran.handed_on.kept,

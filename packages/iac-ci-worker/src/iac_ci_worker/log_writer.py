@@ -28,6 +28,8 @@ _MEMORY_BYTES: Final = 16 * 1024 * 1024
 _KEPT_BYTES: Final = 1024 * 1024
 _PIPE_BYTES: Final = 1024 * 1024
 _LAST_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.5
+"""How long output may be held back for masking while commands run."""
 
 
 class LogWriter(threading.Thread):
@@ -51,6 +53,7 @@ class LogWriter(threading.Thread):
         self._waiting = WaitingOutput(Path(tempfile.gettempdir()))
         self.disk_was_full = False
         self._until: float | None = None
+        self._flushed = time.monotonic()
         self._skip = 0
         """Bytes at the beginning of the next chunk to leave out."""
 
@@ -91,8 +94,11 @@ class LogWriter(threading.Thread):
     def _read_all(self, file: LogFile) -> None:
         left: int | None = None
         while left is None or left > 0:
-            # With nothing to mask, wait for the commands.
-            ready, _, _ = select.select([self._reading, self._ended], [], [], 0 if self._waiting else None)
+            # With nothing to mask, wait for the commands, and show what they have printed before a pause.
+            pause = _PAUSE_SECONDS if self._redactor.pending else None
+            ready, _, _ = select.select([self._reading, self._ended], [], [], 0 if self._waiting else pause)
+            if self._redactor.pending and time.monotonic() > self._flushed + _PAUSE_SECONDS:
+                self._flush(file)
             if left is None and self._ended in ready:
                 # A process that could not be ended may keep the pipe open, and may print without end.
                 left = _PIPE_BYTES
@@ -106,6 +112,13 @@ class LogWriter(threading.Thread):
                 return
             elif taken := self._waiting.take():
                 self._write(file, *taken)
+
+    def _flush(self, file: LogFile) -> None:
+        self._flushed = time.monotonic()
+        try:
+            file.write(self._redactor.flush())
+        except Exception as error:  # noqa: BLE001 - as for any other part of the output
+            self._leave_out(file, 0, f"masking failed ({type(error).__name__})")
 
     def _write(self, file: LogFile, chunk: bytes, lost: int) -> None:
         self._plans.feed(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 import time
@@ -47,6 +48,10 @@ class PresignedObjects(Protocol):
 
     def store(self, url: str, path: Path) -> None:
         """Upload a sealed file."""
+        ...
+
+    def send_part(self, url: str, body: bytes) -> None:
+        """Upload a part of the log."""
         ...
 
     def report(self, url: str, result: bytes) -> None:
@@ -99,6 +104,10 @@ class HttpPresignedObjects:
     def store(self, url: str, path: Path) -> None:
         """Upload a sealed file."""
         self._upload(url, path, "a sealed file")
+
+    def send_part(self, url: str, body: bytes) -> None:
+        """Upload a part of the log."""
+        self._request("PUT", url, subject="a part of the log", body=io.BytesIO(body))
 
     def _upload(self, url: str, path: Path, subject: str) -> None:
         with path.open("rb") as file:

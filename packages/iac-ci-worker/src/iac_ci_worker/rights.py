@@ -57,8 +57,33 @@ class Rights:
             _last_report(order.not_after, order.stop_grace) if isinstance(order, Work) else self._longest_start()
         )
         self._trading = threading.Lock()
+        self.parts_sent = 0
+        """How many parts of the log were sent."""
+        self.followed = False
+        """Whether the log was followed when the last trade was made."""
         self.stop: str | None = None
         """Why the broker wishes that the commands stop, as it said last."""
+
+    def part_url(self, number: int) -> str:
+        """Return a URL for this part of the log, all before which were sent.
+
+        Trades once where there is none. Raises ``TradeRefused``, or ``PortFailed`` without an answer and from a broker
+        of a version before.
+        """
+        self.parts_sent = number
+        url = self._part_url(number)
+        if url is None and self.can_trade:
+            self.trade()
+            url = self._part_url(number)
+        if url is None:
+            raise PortFailed("the broker gave no URL for a part of the log")
+        return url
+
+    def _part_url(self, number: int) -> str | None:
+        parts = self._urls.parts if self._urls is not None else None
+        if parts is None or not parts.first <= number < parts.first + len(parts.urls):
+            return None
+        return parts.urls[number - parts.first]
 
     @property
     def can_trade(self) -> bool:
@@ -156,6 +181,7 @@ class Rights:
                     ticket=self._ticket,
                     next_sha256=digest(self._next),
                     execution=self.execution,
+                    parts=self.parts_sent,
                     **asked,
                 )
             )
@@ -164,6 +190,7 @@ class Rights:
             self._ticket, self._next = self._next, None
             self._urls = answer.urls or self._urls
             self._until = self._last_report(answer)
+            self.followed = answer.followed
             self.stop = answer.stop
             return answer
 

@@ -62,11 +62,14 @@ class S3Objects:
             return False
         return True
 
-    def list(self, prefix: str) -> list[str]:
-        """Return all keys with a prefix, sorted; a call lists a thousand."""
+    def list(self, prefix: str, *, after: str | None = None) -> list[str]:
+        """Return all keys with a prefix, sorted, after the key ``after``; a call lists a thousand."""
+        beginning = {"StartAfter": after} if after is not None else {}
         keys: list[str] = []
         with aws_errors(f"listing {prefix}"):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, **beginning
+            ):
                 keys += [item["Key"] for item in page.get("Contents", [])]
         return sorted(keys)
 

@@ -17,6 +17,7 @@ from iac_ci_common.transitions import check_transition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 _IS_NEW = "attribute_not_exists(run_id)"
 
@@ -125,6 +126,10 @@ class DynamoRuns:
         """Set ``cancel_reason`` on a run that has none and has not ended."""
         not_cancelled = "attribute_not_exists(cancel_reason)"
         self._request(run_id, "SET cancel_reason = :reason", {":reason": {"S": reason}}, f" AND {not_cancelled}")
+
+    def follow(self, run_id: str, until: datetime) -> None:
+        """Set ``followed_until`` on a run that has not ended."""
+        self._request(run_id, "SET followed_until = :until", {":until": {"S": until.isoformat()}})
 
     def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
         """Set ``stop_reason`` on a run or an order that has not ended; the first reason stays."""

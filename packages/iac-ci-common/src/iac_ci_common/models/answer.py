@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
-from iac_ci_common.models.job import Job, Order
+from iac_ci_common.models.job import Job, Order, Restore
 from iac_ci_common.models.rows import JobScope
 
 
@@ -20,10 +20,18 @@ class Accepted(StoredShape):
     done_endpt: str
 
 
+class AcceptedRestore(Restore):
+    """An entry of ``restore`` that was checked at acceptance, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class AcceptedOrder(Order):
     """An order that was checked at acceptance, with fields that a newer version may have added."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    restore: list[AcceptedRestore] = Field(default_factory=list)  # type: ignore[assignment] # frozen, as below
 
 
 class AcceptedJob(Job):

@@ -85,6 +85,9 @@ class Result(StoredShape):
     log_truncated: bool = Field(False, description="True if log_tail is not the whole log.")
     log_bytes: int = Field(0, ge=0, description="Length of the whole log in bytes.")
     log_stored: bool = Field(False, description="True if the whole log is in the bucket.")
+    live_parts: int = Field(
+        0, ge=0, le=limits.MAX_LIVE_PARTS, description="How many parts of the log were stored while commands ran."
+    )
     outputs: Sealed | None = Field(None, description="The order's sealed outputs, None if it has none.")
     files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
     kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")

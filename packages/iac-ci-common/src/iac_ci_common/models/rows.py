@@ -80,6 +80,7 @@ class RunRow(StoredShape):
         description="Set if running commands, except applies, were asked to stop; a cancellation lets them finish.",
     )
     stop_soon: bool = Field(False, description="True if that was asked for again: the rest of the grace is shortened.")
+    followed_until: Moment | None = Field(None, description="Until when logs of the run are followed.")
     reason: str | None = Field(None, description="Why the run ended with its status, in plain words.")
     finished_at: Moment | None = None
     expires_at: Moment

@@ -32,6 +32,7 @@ class Trade(StoredShape):
     )
     log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
     result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
+    parts: int = Field(0, ge=0, description="How many parts of the log were sent.")
     seals: bool = Field(False, description="The worker needs an age recipient for what the order hands on.")
     outputs_bytes: int | None = Field(None, ge=0, description="Length of the sealed outputs to upload, if any.")
     files_bytes: int | None = Field(None, ge=0, description="Length of the sealed files to upload, if any.")
@@ -117,6 +118,7 @@ class TradeAnswer(StoredShape):
     code_sha256: Sha256 | None = Field(None, description="Digest that the code must have.")
     begun: BegunOrder | None = Field(None, description="What an order begins with, if the trade asked for it.")
     recipient: Recipient | None = Field(None, description="The recipient, if the trade asked for one.")
+    followed: bool = Field(False, description="The log is followed: its parts are sent every five seconds.")
     stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
     stop_soon: bool = Field(False, description="True if the wish to stop was repeated: the worker waits less.")
 

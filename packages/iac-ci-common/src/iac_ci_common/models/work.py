@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class PartUrls(StoredShape):
+    """URLs for the next parts of the log of a running order, the first for the part number ``first``."""
+
+    first: int = Field(ge=0)
+    urls: tuple[str, ...] = Field(repr=False)
+
+
 class WorkUrls(StoredShape):
     """Presigned URLs of one order. Each gives access to one object; the commands never get them."""
 
@@ -26,6 +33,7 @@ class WorkUrls(StoredShape):
     outputs: str | None = Field(None, repr=False)
     files: str | None = Field(None, repr=False)
     kept: str | None = Field(None, repr=False)
+    parts: PartUrls | None = Field(None, repr=False, description="URLs for parts of the log while commands run.")
 
 
 WORK_VARIABLE: Final = "IAC_CI_WORK"

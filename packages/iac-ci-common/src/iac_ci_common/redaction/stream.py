@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.limits import MIN_MASKED_CHARS
 from iac_ci_common.redaction.search import REACH, Search
 from iac_ci_common.redaction.secret_values import secret_values
 
@@ -20,6 +22,8 @@ _BLOCK_BYTES: Final = 128 * 1024
 _CONTEXT_BYTES: Final = 2 * REACH
 """What is kept of the stream before the block, and held back of its end: a secret may reach into both."""
 
+_BEGINNING_CHARS: Final = 8
+
 
 class Redactor:
     """Masks values in a stream of bytes: ``feed`` it, and ``finish`` it.
@@ -30,7 +34,9 @@ class Redactor:
 
     def __init__(self, values: Iterable[str], *, also: Iterable[str] = (), never: Iterable[str] = ()) -> None:
         """Prepare to mask ``values``, their secret parts (see ``secret_values``) and ``also``, but not ``never``."""
-        self._search = Search(secret_values(values, also=also, never=never))
+        searched = secret_values(values, also=also, never=never)
+        self._search = Search(searched)
+        self._texts = tuple(value.text for value in searched)
         self._idle = self._search.empty
         self._data = bytearray()
         self._shown = 0
@@ -45,6 +51,35 @@ class Redactor:
         while len(self._data) - self._shown >= _BLOCK_BYTES + _CONTEXT_BYTES:
             parts.append(self._next(self._shown + _BLOCK_BYTES + _CONTEXT_BYTES, held=_CONTEXT_BYTES))
         return b"".join(parts)
+
+    @property
+    def pending(self) -> bool:
+        """Return whether bytes are held back."""
+        return len(self._data) > self._shown
+
+    def flush(self) -> bytes:
+        """Return what is held back, up to what may be the beginning of a secret; the stream then goes on.
+
+        Use it where output pauses. Of a secret that is printed with a pause inside, fewer than ``_BEGINNING_CHARS``
+        characters may be returned; the rest is masked.
+        """
+        if not self.pending:
+            return b""
+        data = bytes(self._data)
+        tail = max(0, len(data) - _CONTEXT_BYTES)
+        whole = self._search.spans(data)
+        held = 0
+        for first, _ in self._beginnings.spans(data[tail:]):
+            if not any(start <= first + tail < end for start, end in whole):
+                held = len(data) - first - tail
+                break
+        return self._next(len(data), held=held)
+
+    @cached_property
+    def _beginnings(self) -> Search:
+        """Finds the beginnings of values: at least four characters, and half of a short value."""
+        beginnings = (text[: max(MIN_MASKED_CHARS, min(_BEGINNING_CHARS, len(text) // 2))] for text in self._texts)
+        return Search(secret_values((), also=dict.fromkeys(beginnings)))
 
     def finish(self) -> bytes:
         """Return the rest of the stream; the redactor can then begin another one."""

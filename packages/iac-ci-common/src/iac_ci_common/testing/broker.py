@@ -61,6 +61,7 @@ class MemoryBroker:
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
             begun=self._begin(run, order) if trade.begins else None,
+            followed=run.followed_until is not None and run.followed_until > self._clock.now(),
             recipient=self._recipient(run) if trade.seals else None,
             stop=order.stop_wish(run),
             stop_soon=order.stop_is_urgent(run),

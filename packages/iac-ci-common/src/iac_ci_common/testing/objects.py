@@ -47,9 +47,9 @@ class MemoryObjects:
         """Return whether the object exists."""
         return key in self.objects
 
-    def list(self, prefix: str) -> list[str]:
-        """Return all keys with a prefix, sorted."""
-        return sorted(key for key in self.objects if key.startswith(prefix))
+    def list(self, prefix: str, *, after: str | None = None) -> list[str]:
+        """Return all keys with a prefix, sorted; with ``after`` those that sort after this key."""
+        return sorted(key for key in self.objects if key.startswith(prefix) and key > (after or ""))
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; a missing one is not an error."""

@@ -1,0 +1,122 @@
+"""Reads logs of orders: whole ones, parts of those that still run, or what a worker that died has sent."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import keys
+from iac_ci_common.errors import ConditionFailed, NotFound, StoredUnreadable
+from iac_ci_common.limits import FOLLOW_SECONDS
+from iac_ci_common.models.result import Result
+from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from iac_ci_cli.connection import StackClient
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Objects
+
+_POLL_SECONDS: Final = 1.0
+_WISH_SECONDS: Final = 60.0
+
+
+def read_log(objects: Objects, run: str, order_num: str) -> str | None:
+    """Return an order's log: the whole one, else the parts that were sent, else the end that the result holds."""
+    try:
+        return objects.get(keys.log(run, order_num)).decode("utf-8", "replace")
+    except NotFound:
+        pass
+    parts = b"".join(_parts(objects, run, order_num, 0))
+    if parts:
+        return parts.decode("utf-8", "replace")
+    try:
+        return Result.from_stored(objects.get(keys.result(run, order_num))).log_tail
+    except (NotFound, StoredUnreadable):
+        return None
+
+
+def stored_logs(objects: Objects, run: str) -> list[str]:
+    """Return the numbers of the orders whose whole logs are stored, also after the rows of the run are gone."""
+    prefix = keys.logs_of_run(run)
+    return [key.removeprefix(prefix).removesuffix(".log") for key in objects.list(prefix)]
+
+
+def _parts(objects: Objects, run: str, order_num: str, first: int) -> Iterator[bytes]:
+    """Yield the parts of a log from the part ``first`` on."""
+    after = keys.live_part(run, order_num, first - 1) if first else None
+    for key in objects.list(keys.live_parts(run, order_num), after=after):
+        # The whole log may have been stored since, and the parts removed.
+        with contextlib.suppress(NotFound):
+            yield objects.get(key)
+
+
+@dataclass(slots=True)
+class _Printed:
+    """How much of an order's log was printed."""
+
+    size: int = 0
+    parts: int = 0
+    ended: bool = False
+    decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
+
+
+class Follower:
+    """Prints the logs of a run as they grow, and asks its workers to send them often."""
+
+    def __init__(self, client: StackClient, run: str, show: Callable[[OrderRow, str], None]) -> None:
+        """``show`` gets new text of an order's log."""
+        self._client, self._run, self._show = client, run, show
+        self._printed: dict[str, _Printed] = {}
+        self._wished: float | None = None
+
+    def follow(self, order_num: str | None, wait: Callable[[float], None] = time.sleep) -> None:
+        """Follow all orders, or one, until they have ended."""
+        while not self.step(order_num):
+            wait(_POLL_SECONDS)
+
+    def step(self, order_num: str | None = None) -> bool:
+        """Show what is new; return whether there will be no more."""
+        self._wish()
+        rows = self._client.runs.read(self._run)
+        chosen = [row for row in rows.orders if order_num in {None, row.order_num}]
+        for row in chosen:
+            if row.status in OPEN or row.status in TERMINAL:
+                self._new(row)
+        ended = rows.run is not None and rows.run.status in RUN_TERMINAL
+        return bool(chosen) and (ended or all(row.status in TERMINAL for row in chosen))
+
+    def _wish(self) -> None:
+        now = time.monotonic()
+        if self._wished is None or now - self._wished >= _WISH_SECONDS:
+            # A run that is not prepared has no row to write the wish to; one that has ended needs none.
+            with contextlib.suppress(NotFound, ConditionFailed):
+                self._client.runs.follow(self._run, self._client.clock.now() + timedelta(seconds=FOLLOW_SECONDS))
+                self._wished = now
+
+    def _new(self, row: OrderRow) -> None:
+        printed = self._printed.setdefault(row.order_num, _Printed())
+        if printed.ended:
+            return None
+        objects = self._client.internal
+        printed.ended = row.status in TERMINAL
+        if printed.ended:
+            with contextlib.suppress(NotFound):
+                whole = objects.get(keys.log(self._run, row.order_num))
+                return self._print(row, printed, whole[printed.size :], last=True)
+        for part in _parts(objects, self._run, row.order_num, printed.parts):
+            printed.parts += 1
+            self._print(row, printed, part, last=False)
+        if printed.ended and not printed.size:
+            self._print(row, printed, (read_log(objects, self._run, row.order_num) or "").encode(), last=True)
+        return None
+
+    def _print(self, row: OrderRow, printed: _Printed, data: bytes, *, last: bool) -> None:
+        printed.size += len(data)
+        if text := printed.decoder.decode(data, final=last):
+            self._show(row, text)
