@@ -34,6 +34,7 @@ import iac_ci_worker.handler
 import iac_ci_worker.wiring
 from faults.injection import Died, Fault
 from iac_ci_broker.act import Broker, BrokerPorts
+from iac_ci_broker.hand_on import HandOn
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
@@ -318,7 +319,8 @@ class World:
         )  # fmt: skip
         chains = DynamoTicketChains(services.dynamodb, "locks")
         grants = SourceGrants(secrets, "ssm:/iac-ci/sources")
-        start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(), grants)
+        hand_on = HandOn("iac-ci", internal, MemorySealer())
+        start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(), grants, hand_on)
         broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start))
 
         def run(work: Any, *, call: str = "") -> Any:
