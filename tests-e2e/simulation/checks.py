@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -87,10 +88,12 @@ class Checks:
         self._served: dict[str, str] = {}
         self._traders: dict[str, str] = {}
         self._present: dict[tuple[str, str, str], str] = {}
-        self._stop_asked: dict[str, float] = {}
+        self._stop_asked: dict[tuple[str, str | None], float] = {}
+        self._grace_until: dict[tuple[str, str], float] = {}
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.stop_asked = self.stop_asked
+        world.build_stopped = self.build_stopped
         self.violations: list[Violation] = []
         self._mended: float | None = None
         world.row_written = self.row_written
@@ -150,29 +153,56 @@ class Checks:
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
 
-    def commands_say(self, run_id: str, order_num: str, outcome: Outcome, stop_reason: str | None) -> None:
-        """Note how an order's commands ended: of themselves, or because they were asked to stop."""
+    def commands_say(
+        self, run_id: str, order_num: str, outcome: Outcome, stop_reason: str | None, until: float
+    ) -> None:
+        """Note how an order's commands ended: of themselves, or because they were asked to stop; ``until`` then."""
         if outcome.ending is Ending.STOPPED:
-            if stop_reason is not None and stop_reason.startswith("the run was stopped"):
+            if stop_reason is not None and stop_reason.startswith(("the run was stopped", "the order was stopped")):
                 self._said[(run_id, order_num)] = OrderState.CANCELLED
+                if self._asked(run_id, order_num) is None:
+                    self._broken("an apply is interrupted only if it is named", f"{run_id}/{order_num}: {stop_reason}")
             return
         ended = OrderState.FAILED if outcome.exit_code else OrderState.SUCCEEDED
         self._said[(run_id, order_num)] = OrderState.TIMED_OUT if outcome.ending is Ending.TIMED_OUT else ended
-        world, asked = self._world, self._stop_asked.get(run_id)
-        if asked is not None and world.faults.profile.is_calm and world.scheduler.time > asked + STOPPED_SECONDS:
-            late = world.scheduler.time - asked
+        asked = self._asked(run_id, order_num)
+        if asked is not None and self._world.faults.profile.is_calm and until > asked + STOPPED_SECONDS:
+            late = until - asked
             self._broken("a wish to stop is honoured", f"{run_id}/{order_num} went on for {late:.0f} s")
 
-    def stop_asked(self, run_id: str) -> None:
-        """Note when the commands of a run were asked to stop."""
-        self._stop_asked[run_id] = self._world.scheduler.time
+    def stop_asked(self, run_id: str, order_num: str | None) -> None:
+        """Note when the commands of a run, or of one of its orders, were asked to stop."""
+        self._stop_asked.setdefault((run_id, order_num), self._world.scheduler.time)
+
+    def _asked(self, run_id: str, order_num: str) -> float | None:
+        """Return when the commands of an order were asked to stop: one that applies, only by its name."""
+        row = self._world.runs.order_rows[run_id][order_num]
+        applies = any("apply" in command for command in self._commands_of(row))
+        by_run = None if applies else self._stop_asked.get((run_id, None))
+        times = [time for time in (by_run, self._stop_asked.get((run_id, order_num))) if time is not None]
+        return min(times, default=None)
+
+    def _commands_of(self, row: OrderRow) -> list[str]:
+        job = json.loads(self._world.objects.objects[keys.job(row.run_id)] or b"{}")["job"]
+        commands: list[str] = job["orders"][int(row.order_num) - 1]["cmds"]
+        return commands
+
+    def grace_begins(self, run_id: str, order_num: str, *, until: float) -> None:
+        """Note that commands were asked to stop and may take until then to end by themselves."""
+        self._grace_until[(run_id, order_num)] = until
+
+    def build_stopped(self, run_id: str, order_num: str) -> None:
+        """Check a build that is stopped from outside: its commands have had their time and their grace."""
+        until = self._grace_until.get((run_id, order_num), math.inf)
+        if self._commands_running[(run_id, order_num)] and self._world.scheduler.time < until:
+            self._broken("no build is stopped while its commands have time", f"{run_id}/{order_num}")
 
     def trade_begins(self, trade: Trade) -> Begun:
         """Return what the broker will find when it looks."""
         body = self._world.objects.objects.get(keys.claim(trade.run_id, trade.order_num))
         claim = Claim.model_validate_json(body) if body is not None else None
         is_workers = claim is not None and claim.claimed_by is Reporter.WORKER
-        return Begun(claim.execution if is_workers else None, trade.run_id in self._stop_asked)
+        return Begun(claim.execution if is_workers else None, self._asked(trade.run_id, trade.order_num) is not None)
 
     def _is_first_of_claimant(self, trade: Trade, traders: set[str]) -> bool:
         """Return whether the ticket is the first of its dispatch and one of its traders has the claim."""
@@ -329,6 +359,7 @@ class Checks:
             return
         ended_at = self._states[(run_id, "0000")][-1][0]
         limit = max((run.deadline - EPOCH).total_seconds(), self._mended or 0.0) + BOUND_SECONDS
+        limit += max(order.grace for order in orders.values())
         if ended_at > limit:
             self._broken("every accepted run ends", f"{run_id} ended {ended_at - limit:.0f} s too late")
         open_orders = [order.order_num for order in orders.values() if order.status not in TERMINAL]

@@ -10,6 +10,7 @@ from typing import Any
 
 from iac_ci_common import keys, signature
 from iac_ci_common.errors import ConditionFailed, NotFound
+from iac_ci_common.states import OPEN
 from simulation.checks import Accepted, Checks
 from simulation.generator import Submission
 from simulation.scheduler import Ending, Process
@@ -71,11 +72,16 @@ class Client:
             raise AssertionError(f"a sound job was refused: {content}")
 
 
-def cancel(world: World, *, stop: bool) -> None:
-    """Ask for the end of every run there is, as ``iac-ci cancel`` does, with ``--stop`` or without."""
+def cancel(world: World, *, stop: bool, names_orders: bool) -> None:
+    """Ask for the end of every run there is, as ``iac-ci cancel`` does, with ``--running`` and orders or without."""
     runs, objects = RunsPort(world, world.runs), world.port("objects", world.objects)
 
     def ask(run_id: str) -> None:
+        if stop and names_orders:
+            for order in [order for order in runs.read(run_id).orders if order.status in OPEN]:
+                with suppress(ConditionFailed, NotFound):
+                    runs.request_stop(run_id, "a person asked", order_num=order.order_num)
+            return
         if stop:
             with suppress(ConditionFailed, NotFound):
                 runs.request_stop(run_id, "a person asked")

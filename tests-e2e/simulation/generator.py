@@ -50,7 +50,8 @@ class WorldPlan:
     the seed of what is decided during the play. ``session_ends`` is the chance that the session that signed a worker's
     URL has ended when it uses it, ``replays`` the chance that a person shows a ticket that was traded; with ``stop``,
     who cancels asks running commands to stop too. ``early_begins`` is the chance that a person shows the ticket of a
-    build and asks for what its order begins with, perhaps before the build has claimed it.
+    build and asks for what its order begins with, perhaps before the build has claimed it. With ``names_orders`` the
+    person who cancels asks the commands of each running order to stop, by its name, and not those of the run.
     """
 
     submissions: Mapping[str, Submission]
@@ -63,6 +64,7 @@ class WorldPlan:
     replays: float = 0.0
     stop: bool = False
     early_begins: float = 0.0
+    names_orders: bool = False
 
     @property
     def orders(self) -> int:
@@ -98,6 +100,11 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     replays = 0.2 if happens(random, 0.2) else 0.0
     stop = happens(random, 0.5)
     early_begins = 0.5 if happens(random, 0.2) else 0.0
+    names_orders = happens(random, 0.5)
+    if happens(random, 0.35):
+        submissions["run1"] = replace(submissions["run1"], story=_with_slow_ends(random, submissions["run1"].story))
+        if cancel_at is None and happens(random, 0.4):
+            cancel_at, stop = random.uniform(5.0, min(deadline, 600.0)), True
     return WorldPlan(
         submissions,
         weather,
@@ -109,7 +116,25 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         replays,
         stop,
         early_begins,
+        names_orders,
     )
+
+
+def _with_slow_ends(random: Random, story: Story) -> Story:
+    """Let orders apply and name a grace, and let their commands take their time to end."""
+    orders, behaviours = list(story.job["orders"]), dict(story.behaviours)
+    for index, order in enumerate(orders):
+        num = f"{index + 1:04d}"
+        if happens(random, 0.4):
+            orders[index] = orders[index] | {"cmds": [random.choice(("terraform plan", "terraform apply"))]}
+        if happens(random, 0.3) and order.get("execution_target") == "codebuild":
+            orders[index] = orders[index] | {"stop_grace": random.choice((60, 600, 1800))}
+        ends_after = random.choice((0.0, 5.0, 200.0, 5000.0))
+        behaviours[num] = replace(behaviours[num], ends_after=ends_after)
+        if happens(random, 0.4) and story.job["job_timeout"] >= _LONG_DEADLINE:
+            orders[index] = orders[index] | {"timeout": 500}
+            behaviours[num] = replace(behaviours[num], seconds=random.uniform(120.0, 480.0))
+    return Story(story.job | {"orders": orders}, behaviours)
 
 
 def _with_silent_order(random: Random, story: Story) -> Story:

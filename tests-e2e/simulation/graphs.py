@@ -14,12 +14,16 @@ DEADLINES = (120, 300, 900, 1800, 3600)
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or kill the worker."""
+    """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or kill the worker.
+
+    They need ``ends_after`` seconds to end once they are asked to stop.
+    """
 
     seconds: float
     exit_code: int = 0
     hangs: bool = False
     kills_worker: bool = False
+    ends_after: float = 0.0
 
 
 @dataclass(frozen=True)

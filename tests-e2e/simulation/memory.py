@@ -30,7 +30,7 @@ class RecordedRuns(MemoryRuns):
         super().__init__()
         self._mutation = mutation
         self._watch = watch
-        self.stop_asked: Callable[[str], None] = lambda run_id: None
+        self.stop_asked: Callable[[str, str | None], None] = lambda run_id, order_num: None
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert what is not there yet."""
@@ -60,10 +60,10 @@ class RecordedRuns(MemoryRuns):
         self.run_rows[run.run_id] = run
         return True
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        """Ask the commands of a run to stop."""
-        super().request_stop(run_id, reason)
-        self.stop_asked(run_id)
+    def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
+        """Ask the commands of a run, or of one of its orders, to stop."""
+        super().request_stop(run_id, reason, order_num=order_num, soon=soon)
+        self.stop_asked(run_id, order_num)
 
     def _apply(self, transition: Transition) -> bool:
         before = self._row(transition.before)

@@ -15,7 +15,7 @@ from iac_ci_common.states import OrderState
 from iac_ci_common.termination import force_end
 from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
-from iac_ci_watchdog.decide import Action, Decision, decide_order
+from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -56,6 +56,9 @@ Mutation = Literal[
     "wish to stop",
     "misuse is noted once",
     "trade for an ended URL",
+    "grace of builds",
+    "applies are named",
+    "wish for one order",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -93,6 +96,9 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "wish to stop": Noticed(107),
     "misuse is noted once": Noticed(3, "burst"),
     "trade for an ended URL": Noticed(8, "calm"),
+    "grace of builds": Noticed(131),
+    "applies are named": Noticed(230),
+    "wish for one order": Noticed(42),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -133,6 +139,15 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "own keys only":
         with patch("iac_ci_broker.act.traded_urls", _urls_of_the_first_order):
             yield
+    elif mutation == "grace of builds":
+        with patch("iac_ci_watchdog.decide._grace_is_over", lambda order, now: _is_overdue(order, now)):
+            yield
+    elif mutation == "applies are named":
+        with patch("iac_ci_common.models.rows.OrderRow.stop_wish", _wish_for_every_order):
+            yield
+    elif mutation == "wish for one order":
+        with patch("iac_ci_common.models.rows.OrderRow.stop_wish", _wish_for_the_run):
+            yield
     elif mutation == "trade for an ended URL":
         with patch("iac_ci_worker.rights.Rights.can_trade", False):
             yield
@@ -141,6 +156,15 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _wish_for_every_order(order: OrderRow, run: RunRow) -> str | None:
+    asked = order.stop_reason or run.stop_reason
+    return f"the run was stopped: {asked}" if asked is not None else None
+
+
+def _wish_for_the_run(order: OrderRow, run: RunRow) -> str | None:
+    return f"the run was stopped: {run.stop_reason}" if run.stop_reason and order.purpose != "apply" else None
 
 
 def _end_claimed_or_not(

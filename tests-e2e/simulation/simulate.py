@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
+from iac_ci_common.limits import WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.work import Work
 from simulation.checks import BOUND_SECONDS, Checks, Violation
 from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, Client, cancel, wake
@@ -74,7 +75,9 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world):
         engine = worker(world, checks, stories)
         world.worker_door = lambda order, execution: (
-            engine.run(order, call=execution) if isinstance(order, Work) else engine.run_build(order, call=execution)
+            engine.run(order, call=execution, seconds_left=WORKER_LAMBDA_SECONDS)
+            if isinstance(order, Work)
+            else engine.run_build(order, call=execution)
         )
         sessions = plan.stream("sessions")
         world.session_has_ended = lambda: bool(plan.session_ends) and sessions.random() < plan.session_ends
@@ -84,7 +87,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
             client = Client(world, checks, submission, plan.stream(f"client {name}"), name)
             scheduler.after(submission.delay, client.submit)
         if plan.cancel_at is not None:
-            scheduler.after(plan.cancel_at, lambda: cancel(world, stop=plan.stop))
+            scheduler.after(plan.cancel_at, lambda: cancel(world, stop=plan.stop, names_orders=plan.names_orders))
         if plan.watchdogs_die_at is not None:
             scheduler.after(plan.watchdogs_die_at, world.watchdogs_die)
             scheduler.after(plan.watchdogs_die_at + OPERATOR_SECONDS, lambda: wake(world))

@@ -87,26 +87,38 @@ class PretendedCommands:
         if behaviour.exit_code:
             log.write_bytes(redactor.feed(b"it went wrong\n") + redactor.finish())
         self._checks.commands_start(run_id, order_num)
+        began = self._world.scheduler.time
         try:
-            outcome = self._play(behaviour, commands)
-            self._checks.commands_say(run_id, order_num, outcome, commands.stop.reason)
+            outcome = self._play(behaviour, commands, run_id, order_num)
+            ended = self._world.scheduler.time if outcome.ending is Ending.EXITED else began + outcome.stopped_after
+            self._checks.commands_say(run_id, order_num, outcome, commands.stop.reason, ended)
         finally:
             self._checks.commands_end(run_id, order_num)
         return outcome
 
-    def _play(self, behaviour: Behaviour, commands: Commands) -> Outcome:
+    def _play(self, behaviour: Behaviour, commands: Commands, run_id: str, order_num: str) -> Outcome:
         scheduler, seconds = self._world.scheduler, commands.time.seconds
         if behaviour.kills_worker:
             scheduler.pause(min(behaviour.seconds, seconds))
             scheduler.die()
         takes = seconds if behaviour.hangs else min(behaviour.seconds, seconds)
+        began = scheduler.time
+        ending = Ending.EXITED
         if not self._lasts(takes, commands):
-            return Outcome(Ending.STOPPED, -15, 0, 1)
-        if behaviour.hangs or behaviour.seconds > seconds:
-            return Outcome(Ending.TIMED_OUT, -9, 0, 1)
-        return Outcome(Ending.EXITED, behaviour.exit_code, 0, 1)
+            ending = Ending.STOPPED
+        elif behaviour.hangs or behaviour.seconds > seconds:
+            ending = Ending.TIMED_OUT
+        if ending is Ending.EXITED:
+            return Outcome(ending, behaviour.exit_code, 0, 1)
+        asked = scheduler.time
+        last = began + commands.time.last if commands.time.last is not None else asked + commands.time.grace
+        grace = max(0.0, min(commands.time.grace, last - asked))
+        self._checks.grace_begins(run_id, order_num, until=asked + grace)
+        self._lasts(min(behaviour.ends_after, grace), commands, stopping=True)
+        killed = behaviour.ends_after > grace
+        return Outcome(ending, -9 if killed else 1, 0, 1, stopped_after=asked - began, killed=killed)
 
-    def _lasts(self, seconds: float, commands: Commands) -> bool:
+    def _lasts(self, seconds: float, commands: Commands, *, stopping: bool = False) -> bool:
         """Let time pass, with a heartbeat every minute; return whether the commands were left to go on."""
         scheduler = self._world.scheduler
         until = scheduler.time + seconds
@@ -114,7 +126,7 @@ class PretendedCommands:
             scheduler.pause(min(float(HEARTBEAT_SECONDS), until - scheduler.time))
             if scheduler.time < until:
                 self._heartbeat.beat()
-                if commands.stop.reason is not None:
+                if commands.stop.reason is not None and not stopping:
                     return False
         return True
 

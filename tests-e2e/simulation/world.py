@@ -127,9 +127,10 @@ class RunsPort:
         """Ask for the end of a run."""
         self._world.call("runs.request_cancel", lambda: self._runs.request_cancel(run_id, reason))
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        """Ask for the end of a run's commands."""
-        self._world.call("runs.request_stop", lambda: self._runs.request_stop(run_id, reason))
+    def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
+        """Ask for the end of the commands of a run, or of one of its orders."""
+        ask = self._runs.request_stop
+        self._world.call("runs.request_stop", lambda: ask(run_id, reason, order_num=order_num, soon=soon))
 
 
 class Threads:
@@ -228,6 +229,7 @@ class World:
         self.doors: dict[str, Callable[[dict[str, Any]], Any]] = {}
         self.worker_door: Callable[[Work | BuildOrder, str], object] = lambda work, execution: None
         self.chains = RecordedChains(mutation)
+        self.build_stopped: Callable[[str, str], None] = lambda run_id, order_num: None
         self.session_has_ended: Callable[[], bool] = lambda: False
         self.trade_begins: Callable[[Trade], object] = lambda trade: None
         self.traded: Callable[[Trade, TradeAnswer, Any], None] = lambda trade, answer, begun: None
@@ -456,6 +458,7 @@ class WorkersService:
         if build is None or build.process is None or build.stopping:
             return
         build.stopping, process = True, build.process
+        self._world.build_stopped(build.order.run_id, build.order.order_num)
 
         def kill() -> None:
             build.ended = True
