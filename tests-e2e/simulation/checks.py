@@ -238,8 +238,13 @@ class Checks:
         }  # fmt: skip
         row = self._world.runs.order_rows[trade.run_id][trade.order_num]
         own |= {keys.code(row.code_sha256)} if row.code_sha256 else set()
-        for name, url in answer.urls or ():
-            if name != "schema_version" and url is not None:
+        urls = [(name, url) for name, url in answer.urls or () if isinstance(url, str)]
+        if answer.urls is not None and answer.urls.parts is not None:
+            parts = answer.urls.parts
+            own |= {keys.live_part(*place[:2], parts.first + number) for number in range(len(parts.urls))}
+            urls += [("parts", url) for url in parts.urls]
+        for name, url in urls:
+            if name != "schema_version":
                 if unquote(urlsplit(url).path.removeprefix("/")) not in own:
                     self._broken("URLs are for the order's own keys", f"{about}: {name} is {url.partition('?')[0]}")
 
