@@ -94,7 +94,7 @@ CHANGES = [
      "every 45 s until"),
     ("terraform/deploy/stack/watchdog.asl.json", '"TimeoutSeconds": 100800', '"TimeoutSeconds": 108000',
      "resources-watchdog", "Time-out", "30 h; one check 70 s"),
-    ("terraform/deploy/stack/builds.json", '"timeout_minutes": 490', '"timeout_minutes": 600', "resources-build-worker",
+    ("terraform/deploy/stack/builds.json", '"timeout_minutes": 520', '"timeout_minutes": 600', "resources-build-worker",
      "Time-out", "600 min; 360 min in CodeBuild's queue"),
     ("terraform/deploy/stack/builds.json", "BUILD_GENERAL1_SMALL", "BUILD_GENERAL1_LARGE", "resources-build-worker",
      "Cost", "the price list has no price of it"),

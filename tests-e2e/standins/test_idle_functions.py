@@ -97,7 +97,7 @@ def test_the_tick_wakes_every_function(idle: LocalCloud) -> None:
         "worker": {"active": True},
         "broker": {"active": True},
     }
-    # The rule of somebody else starts nothing.
+    # Another rule starts nothing.
     event["resources"] = [names.arn("events", "rule/other")]
     answer = functions.invoke(FunctionName=names.resource("init-job"), Payload=json.dumps(event).encode())
     assert json.loads(answer["Payload"].read()) == {"accepted": False}

@@ -1,4 +1,4 @@
-"""A running order's output is followed on both stand-ins."""
+"""A running order's output is followed on both stand-ins, as `iac-ci logs RUN --follow` does."""
 
 from __future__ import annotations
 
