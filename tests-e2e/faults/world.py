@@ -323,9 +323,9 @@ class World:
         start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(), grants, hand_on)
         broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start))
 
-        def run(work: Any, *, call: str = "") -> Any:
+        def run(work: Any, **named: Any) -> Any:
             self._now_running = f"{work.run_id}/{work.order_num}"
-            return worker_run(work, call=call)
+            return worker_run(work, **named)
 
         worker_run = worker.run
         monkeypatch.setattr(worker, "run", run)
