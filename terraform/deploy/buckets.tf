@@ -69,7 +69,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "bucket" {
       }
 
       abort_incomplete_multipart_upload {
-        days_after_initiation = rule.value.days
+        days_after_initiation = 1
       }
     }
   }

@@ -116,11 +116,11 @@ MUTANTS: Final = (
             Change("tables.tf", "attribute_name = each.value.ttl_attribute", 'attribute_name = "ttl"'),
             Change("tables.tf", "ttl {\n    enabled        = true", "ttl {\n    enabled        = false"),
             Change(
-                "buckets.tf", "name => bucket if bucket.expire_days != null }", 'name => bucket if name != "done" }'
+                "buckets.tf", "name => bucket if length(bucket.lifecycle) > 0 }", 'name => bucket if name != "done" }'
             ),
             Change("buckets.tf", 'status = "Enabled"', 'status = "Disabled"'),
-            Change("buckets.tf", "      days = each.value.expire_days", "      days = 7"),
-            Change("buckets.tf", "days_after_initiation = each.value.expire_days", "days_after_initiation = 7"),
+            Change("buckets.tf", "        days = rule.value.days", "        days = 7"),
+            Change("buckets.tf", "days_after_initiation = 1", "days_after_initiation = 7"),
             Change("functions.tf", "14 * 24 * 3600", "4 * 24 * 3600"),
         ),
     ),

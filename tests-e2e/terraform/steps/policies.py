@@ -104,15 +104,16 @@ def its_policy_must_refuse_plain_http(step):
             Error(step, f"{resource['address']} answers plain HTTP")
 
 
-@then("it must open keys for runs only")
-def it_must_open_keys_for_runs_only(step):
-    """Encrypt and decrypt under the stack's key only where the request names a run."""
+@then("it must open keys for runs and pull requests only")
+def it_must_open_keys_for_runs_and_pull_requests_only(step):
+    """Encrypt and decrypt under the stack's key only where the request names a run or a scope."""
+    bound = {"kms:EncryptionContext:iac-ci-run", "kms:EncryptionContext:iac-ci-scope"}
     found = False
     for address, statement in statements(step):
         actions = {action for action in as_list(statement["Action"]) if action.startswith("kms:")}
         if actions:
             found = True
-            if "kms:EncryptionContext:iac-ci-run" not in statement.get("Condition", {}).get("StringLike", {}):
-                Error(step, f"{address} allows {sorted(actions)} without naming a run")
+            if not bound & statement.get("Condition", {}).get("StringLike", {}).keys():
+                Error(step, f"{address} allows {sorted(actions)} without naming a run or scope")
     if not found:
         Error(step, "no policy speaks of keys")

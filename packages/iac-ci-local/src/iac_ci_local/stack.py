@@ -221,7 +221,7 @@ class StackBuilder:
                 "Status": "Enabled",
                 "Filter": {"Prefix": rule["prefix"]},
                 "Expiration": {"Days": rule["days"]},
-                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": rule["days"]},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
             }
             for rule in bucket["lifecycle"]
         ]

@@ -21,9 +21,9 @@ Feature: Roles may do what they need and nothing else
     Given I have aws_iam_role_policy defined
     Then no resource may be a whole service
 
-  Scenario: Secrets are sealed and opened for one run at a time
+  Scenario: What is sealed is opened for one run or pull request at a time
     Given I have aws_iam_role_policy defined
-    Then it must open keys for runs only
+    Then it must open keys for runs and pull requests only
 
   # API Gateway takes no narrower policy for the account's log role.
   Scenario: One policy of AWS's own, and no other
