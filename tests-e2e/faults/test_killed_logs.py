@@ -23,6 +23,7 @@ from pathlib import Path
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.testing import MemoryLogger
 from iac_ci_worker import live_log, log_writer
+from iac_ci_worker.decide import Allowance
 from iac_ci_worker.runner import BashRunner, Commands
 
 folder, scale = Path(sys.argv[1]), int(sys.argv[2])
@@ -44,7 +45,8 @@ command = "for i in $(seq 100000); do echo $i $EPOCHREALTIME; sleep 0.01; done"
 log = folder / "log"
 live = live_log.LiveLog(log, Rights(), Parts(), MemoryLogger(), clock=lambda: time.monotonic() * scale)
 with live.during():
-    BashRunner().run(Commands([command], folder, {"PATH": sys.argv[3]}, 60), log, Redactor(["a-secret-value"]))
+    time_left = Allowance(60, "its timeout", 10)
+    BashRunner().run(Commands([command], folder, {"PATH": sys.argv[3]}, time_left), log, Redactor(["a-secret-value"]))
 """
 
 

@@ -70,7 +70,7 @@ def test_a_bucket_that_may_not_be_looked_at_is_not_taken_for_missing(operator, r
 @pytest.mark.local_cloud
 def test_archives_that_may_not_be_listed_are_not_taken_for_missing(operator, refusing):
     endpoint, changes = refusing
-    done = operator.run("teardown", "--yes", AWS_ENDPOINT_URL=endpoint)
+    done = operator.run("teardown", "--yes", "--with-open-runs", AWS_ENDPOINT_URL=endpoint)
     assert done.returncode == 3, done.stderr
     assert "AWS did not list the archives" in done.stderr
     assert "there is no archive" not in done.stderr
