@@ -43,8 +43,8 @@ PRINT_ALL = (
 )
 NAMED = ("tmp/logs/", "tmp/callbacks/", "tmp/jobs/")
 
-TITLES = 'cat /proc/[0-9]*/cmdline > "$TITLES.$IAC_CI_ORDER_NUM"'
-"""What every process shows to all others; not through the log, which is masked."""
+TITLES = 'cat /proc/[0-9]*/cmdline > "$TITLES.$IAC_CI_ORDER_NUM" 2> /dev/null || true'
+"""What every process shows to all others; not through the log, which is masked. Some end while they are read."""
 
 PLAN = "echo 'Plan: 1 to add, 2 to change, 3 to destroy.'"
 
