@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _VERSION: Final = "/2018-06-01/runtime"
 _FUNCTION_ARN: Final = "arn:aws:lambda:eu-central-1:123456789012:function:tested"
 _SECONDS: Final = 60
+_FUNCTION_SECONDS: Final = 600
+"""The worker function's time-out (`functions.json`): a worker stops its commands before its function ends."""
 
 
 class Answer(NamedTuple):
@@ -48,7 +50,7 @@ class RuntimeApi:
                     event,
                     {
                         "Lambda-Runtime-Aws-Request-Id": f"call-{number}",
-                        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _SECONDS) * 1000)),
+                        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + _FUNCTION_SECONDS) * 1000)),
                         "Lambda-Runtime-Invoked-Function-Arn": _FUNCTION_ARN,
                         "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
                         "Content-Type": "application/json",
