@@ -150,8 +150,7 @@ def pull_request(
             code_of_run = _watch(opened.cloud, connection, run_id, as_json=as_json, stays=not once)
         if not once:
             typer.echo(f"The pull request stays open at {opened.demo.page} until Ctrl-C.", err=True)
-            with contextlib.suppress(KeyboardInterrupt):
-                _stay(opened.cloud)
+            _stay(opened.cloud)
     raise typer.Exit(code_of_run)
 
 
