@@ -22,7 +22,7 @@ _BLOCK_BYTES: Final = 128 * 1024
 _CONTEXT_BYTES: Final = 2 * REACH
 """What is kept of the stream before the block, and held back of its end: a secret may reach into both."""
 
-_BEGINNING_CHARS: Final = 8
+_BEGINNING_CHARS: Final = 6
 
 
 class Redactor:
