@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from iac_ci_common.errors import PackageUnsafe
+from iac_ci_common.left_out import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,7 +46,7 @@ def pack(folder: Path, archive: Path, *, paths: Iterable[str] | None = None) -> 
     cannot be read.
     """
     root = folder.resolve(strict=True)
-    names = sorted(paths) if paths is not None else sorted(_walk(root))
+    names = sorted(paths) if paths is not None else sorted(LeftOut().files(root))
     if len(names) > MAX_ENTRIES:
         raise PackageUnsafe(f"the folder has more than {MAX_ENTRIES} entries; remove some or use a smaller folder")
     total = 0
@@ -96,19 +97,6 @@ def unpack(archive: Path, folder: Path) -> None:
         if error.errno not in _INVALID_NAME:
             raise
         raise PackageUnsafe(f"an entry of the zip archive cannot be unpacked: {error.strerror}") from error
-
-
-def _walk(root: Path) -> Iterable[str]:
-    def fail(error: OSError) -> None:
-        raise error  # os.walk skips a folder that it cannot read, and the archive would be incomplete
-
-    for current, folders, files in os.walk(root, onerror=fail):
-        folder = Path(current)
-        linked = [name for name in folders if (folder / name).is_symlink()]
-        for name in [*files, *linked]:
-            yield (folder / name).relative_to(root).as_posix()
-        if folder != root and not files and not folders:
-            yield folder.relative_to(root).as_posix()
 
 
 def _add(zipped: zipfile.ZipFile, root: Path, name: str, path: Path, mode: int) -> int:
