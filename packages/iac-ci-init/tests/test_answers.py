@@ -1,4 +1,4 @@
-"""Whoever writes a command sees that it has arrived, and each answer is a comment of its own."""
+"""The author of a command sees that it has arrived, and each answer is a comment of its own."""
 
 from __future__ import annotations
 

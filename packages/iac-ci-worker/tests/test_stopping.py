@@ -80,7 +80,7 @@ def when(lock, act):
 
 
 class BeatsWhenAsked:
-    """Beats once it is told to, from another thread."""
+    """Beats when the test asks for it, from another thread."""
 
     def during(self, beat):
         self.beat = beat
