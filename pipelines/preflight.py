@@ -199,7 +199,9 @@ def _functions(region: str) -> dict[str, Any]:
 
 
 def _builds(region: str, variables: dict[str, Any]) -> dict[str, Any]:
-    kind = "ARM/Small" if variables.get("architecture") == "arm64" else "Linux/Small"
+    machine = (variables.get("build_compute_type") or "BUILD_GENERAL1_SMALL").removeprefix("BUILD_GENERAL1_")
+    size = machine if machine.startswith("2") else machine.capitalize()
+    kind = f"{'ARM' if variables.get('architecture') == 'arm64' else 'Linux'}/{size}"
     wanted = f"concurrently running builds for {kind} environment".lower()
     pages = _client("service-quotas", region).get_paginator("list_service_quotas").paginate(ServiceCode="codebuild")
     for quota in (quota for page in pages for quota in page["Quotas"]):

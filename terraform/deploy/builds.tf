@@ -23,9 +23,9 @@ resource "aws_codebuild_project" "project" {
   }
 
   environment {
-    compute_type                = each.value.compute_type
+    compute_type                = coalesce(var.build_compute_type, each.value.compute_type)
     type                        = var.architecture == "arm64" ? "ARM_CONTAINER" : each.value.environment_type
-    image                       = var.image_uri
+    image                       = local.build_image_uri
     image_pull_credentials_type = "SERVICE_ROLE"
     privileged_mode             = each.value.privileged
 

@@ -17,7 +17,7 @@ resource "aws_lambda_function" "function" {
   image_uri     = var.image_uri
   architectures = [var.architecture]
   timeout       = each.value.timeout_seconds
-  memory_size   = each.value.memory_mb
+  memory_size   = each.key == "worker" ? coalesce(var.worker_memory_mb, each.value.memory_mb) : each.value.memory_mb
 
   image_config {
     command = each.value.image_command
@@ -27,7 +27,7 @@ resource "aws_lambda_function" "function" {
   reserved_concurrent_executions = each.key == "worker" && var.worker_concurrency != null ? var.worker_concurrency : -1
 
   ephemeral_storage {
-    size = each.value.ephemeral_storage_mb
+    size = each.key == "worker" ? coalesce(var.worker_storage_mb, each.value.ephemeral_storage_mb) : each.value.ephemeral_storage_mb
   }
 
   environment {

@@ -18,10 +18,12 @@ locals {
   connections    = "/iac-ci/${var.stack}/connections"
   sources        = "/iac-ci/${var.stack}/sources"
 
-  # For an image outside ECR, as in a local cloud, the ARN of a repository of this account is used.
-  image_repository = split("/", split("@", var.image_uri)[0])
+  # Builds pull their image with their own role, functions do not. For an image outside ECR, as in a local cloud, the ARN
+  # of a repository of this account is used.
+  build_image_uri  = coalesce(var.build_image_uri, var.image_uri)
+  image_repository = split("/", split("@", local.build_image_uri)[0])
   image_name       = join("/", slice(local.image_repository, 1, length(local.image_repository)))
-  image_place      = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.", var.image_uri), [local.account_id, var.region])
+  image_place      = try(regex("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.", local.build_image_uri), [local.account_id, var.region])
 
   # Regions in which Lambda does not detect recursive loops, so that there is no setting; pipelines/preflight.py has the
   # same list.
@@ -73,6 +75,7 @@ locals {
     connections              = "ssm:${local.connections}"
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)
+    order_sizes              = jsonencode(var.order_sizes)
     permissions_changed_at   = local.change_mark
     tick_rule_arn            = "arn:${format(local.arn_prefix, "events")}:rule/${var.stack}-tick"
   }

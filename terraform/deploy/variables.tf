@@ -157,6 +157,65 @@ variable "build_concurrency" {
   }
 }
 
+variable "worker_memory_mb" {
+  description = "Memory of the Lambda worker in MB, for all orders that run there; its processor grows with it. Null: as in stack/functions.json (1,024)."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.worker_memory_mb == null || try(var.worker_memory_mb >= 512 && var.worker_memory_mb <= 10240 && floor(var.worker_memory_mb) == var.worker_memory_mb, false)
+    error_message = "worker_memory_mb must be null or a whole number from 512 to 10,240."
+  }
+}
+
+variable "worker_storage_mb" {
+  description = "Size of /tmp of the Lambda worker in MB, for all orders that run there. Null: as in stack/functions.json (4,096)."
+  type        = number
+  default     = null
+
+  validation {
+    # A package's code may have two gibibytes unpacked.
+    condition     = var.worker_storage_mb == null || try(var.worker_storage_mb >= 2560 && var.worker_storage_mb <= 10240 && floor(var.worker_storage_mb) == var.worker_storage_mb, false)
+    error_message = "worker_storage_mb must be null or a whole number from 2,560 to 10,240."
+  }
+}
+
+variable "build_compute_type" {
+  description = "Machine of the builds of orders that name no size, a CodeBuild compute type. Null: as in stack/builds.json (BUILD_GENERAL1_SMALL)."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.build_compute_type == null || can(regex("^BUILD_GENERAL1_(SMALL|MEDIUM|LARGE|XLARGE|2XLARGE)$", var.build_compute_type))
+    error_message = "build_compute_type must be null or BUILD_GENERAL1_ with SMALL, MEDIUM, LARGE, XLARGE or 2XLARGE."
+  }
+}
+
+variable "build_image_uri" {
+  description = "The image of builds, by digest, if it is not image_uri: one that is made FROM image_uri and has more tools. Null: image_uri."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.build_image_uri == null || try(can(regex("^[^@:/]+(:[0-9]+)?/[^@:]+@sha256:[0-9a-f]{64}$", var.build_image_uri)) && length(var.build_image_uri) <= 400, false)
+    error_message = "build_image_uri must be null or name the image by digest, not by tag: <repository>@sha256:<64 hex digits>, at most 400 characters."
+  }
+}
+
+variable "order_sizes" {
+  description = "Sizes that orders may name, each with the CodeBuild compute type of its builds, like { large = \"BUILD_GENERAL1_LARGE\" }. Orders that name one run on CodeBuild."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = length(var.order_sizes) <= 10 && alltrue([
+      for name, machine in var.order_sizes :
+      can(regex("^[a-z][a-z0-9-]{0,31}$", name)) && can(regex("^BUILD_GENERAL1_(SMALL|MEDIUM|LARGE|XLARGE|2XLARGE)$", machine))
+    ])
+    error_message = "order_sizes must be at most 10 names of lowercase letters, digits and hyphens (a letter first, at most 32), each with BUILD_GENERAL1_ and SMALL, MEDIUM, LARGE, XLARGE or 2XLARGE."
+  }
+}
+
 variable "webhook_secret" {
   description = "Secret that signs jobs, at least 32 characters. Written when the stack is created and when webhook_secret_version is raised, otherwise ignored; never in the state. Only a destroy does not need it."
   type        = string

@@ -193,9 +193,13 @@ def account():
                 decision = "implicitDeny" if wanted in settings["denied"] else "allowed"
                 self.answer(SIMULATED.format(action=wanted, decision=decision))
             elif target.endswith(".ListServiceQuotas"):
-                name = "Concurrently running builds for Linux/Small environment"
-                quota = {"QuotaName": name, "QuotaCode": "L-9D07B6EF", "Value": settings["builds"]}
-                self.answer({"Quotas": [{"QuotaName": "Build projects", "QuotaCode": "L-1", "Value": 5000.0}, quota]})
+                name = "Concurrently running builds for {} environment"
+                quotas = [
+                    ("Build projects", "L-1", 5000.0),
+                    (name.format("Linux/2XLarge"), "L-2XL", 0.0),
+                    (name.format("Linux/Small"), "L-9D07B6EF", settings["builds"]),
+                ]
+                self.answer({"Quotas": [{"QuotaName": n, "QuotaCode": c, "Value": v} for n, c, v in quotas]})
             else:
                 self.answer({"__type": "ParameterNotFound"}, 400)
 
@@ -233,6 +237,15 @@ def test_an_account_of_the_smallest_quotas_gets_a_stack_that_fits_it(check):
     assert "nothing was changed" in done.stderr
     assert json.loads(done.stdout)["max_parallel"] == 5
     assert not [call for call in asked if call.startswith(("Put", "Create", "Update"))]
+
+
+@pytest.mark.local_cloud
+def test_the_quota_is_that_of_the_machine_of_builds(operator, account, tmp_path):
+    variables = tmp_path / "variables.json"
+    variables.write_text('{"build_compute_type": "BUILD_GENERAL1_2XLARGE"}')
+    environment = {"AWS_ENDPOINT_URL": account[0], "IAC_CI_VARIABLES": str(variables), "IAC_CI_IMAGE": ""}
+    done = operator.run("deploy", "--check", "--region", "eu-central-1", **environment)
+    assert "Service Quotas, CodeBuild, L-2XL" in done.stderr
 
 
 @pytest.mark.local_cloud

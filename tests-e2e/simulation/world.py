@@ -429,7 +429,7 @@ class WorkersService:
         self._note(work)
         self._world.invoke("worker", f"{work.run_id}/{work.order_num}", work.model_dump(mode="json"))
 
-    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int, compute_type: str | None = None) -> str:
         """Start a build; the same dispatch gives the same one."""
         self._note(order)
         world = self._world

@@ -175,7 +175,7 @@ MUTANTS: Final = (
         "image_digest",
         (
             Change("functions.tf", "= var.image_uri", '= "${split("@", var.image_uri)[0]}:latest"'),
-            Change("builds.tf", "= var.image_uri", '= "${split("@", var.image_uri)[0]}:latest"'),
+            Change("builds.tf", "= local.build_image_uri", '= "${split("@", var.image_uri)[0]}:latest"'),
         ),
     ),
     Mutant(

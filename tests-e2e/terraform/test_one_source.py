@@ -24,6 +24,7 @@ from iac_ci_common.testing import (
     Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, queued, stored_job
+from iac_ci_local.names import SIZES
 from iac_ci_local.stack import without_encryption_context
 from iac_ci_local.templates import stack_folder
 from iac_ci_triggers.connections import read_connections
@@ -90,6 +91,10 @@ def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local:
         if "IAC_CI_ALLOW_FILE_REPOSITORIES" in expected:
             assert expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "true"
             expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] = "false"
+        # No operator maps sizes on the local cloud.
+        if "IAC_CI_ORDER_SIZES" in expected:
+            assert json.loads(expected["IAC_CI_ORDER_SIZES"]) == SIZES
+            expected["IAC_CI_ORDER_SIZES"] = "{}"
         if CHANGED_AT in expected:
             # No permission of the local cloud is on its way.
             changed_at = datetime.fromisoformat(function["environment"][0]["variables"][CHANGED_AT])
@@ -270,6 +275,7 @@ def test_the_project_is_the_same(deployed: Mapping[str, Any], local: Recording) 
     (environment,) = project["environment"]
     assert {entry["name"]: entry["value"] for entry in environment["environment_variable"]} == request["environment"]
     assert environment["image"] == f"{REPOSITORY}@{DIGEST}"
+    assert environment["compute_type"] == request["compute_type"]
     assert json.loads(project["source"][0]["buildspec"]) == request["buildspec"]
     roles = {values["arn"]: f"arn:aws:iam::{ACCOUNT}:role/{values['name']}" for values in all_roles(deployed)}
     assert roles[project["service_role"]] == request["role_arn"]

@@ -27,6 +27,49 @@ def orders(*several):
     return {"username": "tests", "orders": [{**ORDER, **one} for one in several]}
 
 
+SIZES = [
+    ({"size": "large"}, frozenset({"large"}), []),
+    ({"size": "large"}, None, []),
+    (
+        {"size": "huge"},
+        frozenset({"small", "large"}),
+        [("orders[0].size", "'huge' is no size of this stack; its sizes: large, small")],
+    ),
+    (
+        {"size": "huge"},
+        frozenset(),
+        [
+            (
+                "orders[0].size",
+                "'huge' is no size of this stack; its sizes: none; its operator maps them with order_sizes",
+            )
+        ],
+    ),
+    (
+        {"size": "large", "execution_target": "lambda"},
+        frozenset({"large"}),
+        [("orders[0].size", "is of builds only; remove it, or the target lambda")],
+    ),
+    (
+        {"size": "large", "use_lambda": True},
+        frozenset({"large"}),
+        [("orders[0].size", "is of builds only; remove it, or the target lambda")],
+    ),
+    ({"size": "large", "timeout": 3000}, frozenset({"large"}), []),
+]
+
+
+@pytest.mark.parametrize(("fields", "sizes", "expected"), SIZES)
+def test_a_size_is_one_of_the_stack_and_of_builds(fields, sizes, expected):
+    body = json.dumps({"username": "tests", "orders": [{"cmds": ["true"], "timeout": 60, **fields}]}).encode()
+    try:
+        check_job(body, Rules(grant=EVERYTHING, sizes=sizes))
+        found = []
+    except InputProblems as refused:
+        found = [(problem.where, problem.what) for problem in refused.problems]
+    assert found == expected
+
+
 def test_a_field_under_another_word_is_read_on_and_reported_under_that_word():
     assert found(orders({"name": "a", "depends_on": ["b"]}, {"order_name": "b", "dependencies": ["a", "x"]})) == [
         ("orders", "dependency cycle: a → b → a"),

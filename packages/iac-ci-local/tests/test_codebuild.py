@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from iac_ci_local.codebuild.buildspec import read_buildspec
 from iac_ci_local.codebuild.container import open_to_commands
@@ -52,6 +52,7 @@ class Service:
             "arn_prefix": f"arn:aws:codebuild:us-east-1:{self.aws.account}:build/",
             "buildspec": {"version": "0.2", "phases": spec},
             "timeout_minutes": 5,
+            "compute_type": "BUILD_GENERAL1_SMALL",
             "role_arn": f"arn:aws:iam::{self.aws.account}:role/building",
             "environment": {"IAC_CI_STACK": "demo"},
         }
@@ -116,6 +117,18 @@ def slow() -> Iterator[Service]:
 PYTHON = shlex.quote(sys.executable)
 SHOW = f"{PYTHON} -c 'import json, os; print(json.dumps([dict(os.environ), os.getcwd()]))' > $SHOW/seen"
 FETCH = f"{PYTHON} -c 'import os, urllib.request as r; print(r.urlopen(os.environ[\"U\"]).read().decode())' > $SHOW/got"
+
+
+def test_a_build_has_the_machine_of_the_request_or_else_of_the_project(codebuild: Service) -> None:
+    codebuild.define("machines", "true")
+    plain = codebuild.client.start_build(projectName="machines")["build"]
+    large = codebuild.client.start_build(projectName="machines", computeTypeOverride="BUILD_GENERAL1_LARGE")["build"]
+    assert plain["environment"]["computeType"] == "BUILD_GENERAL1_SMALL"
+    assert large["environment"]["computeType"] == "BUILD_GENERAL1_LARGE"
+    with pytest.raises(ClientError, match="computeType"):
+        codebuild.client.start_build(projectName="machines", computeTypeOverride="BUILD_LAMBDA_1GB")
+    for build in (plain, large):
+        codebuild.wait(build["id"])
 
 
 def test_a_build_runs_once_in_a_foreign_folder_with_the_agents_variables(codebuild: Service, tmp_path: Path) -> None:
@@ -321,6 +334,7 @@ def test_a_user_of_the_image_that_is_missing_here_changes_nothing(codebuild: Ser
             "phases": {"build": {"commands": ["id -u > $SHOW/id"]}},
         },
         "timeout_minutes": 5,
+        "compute_type": "BUILD_GENERAL1_SMALL",
         "role_arn": f"arn:aws:iam::{codebuild.aws.account}:role/building",
         "environment": {},
     }

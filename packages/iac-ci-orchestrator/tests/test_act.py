@@ -327,6 +327,13 @@ def test_codebuild_orders_are_built():
     assert engine.workers.stopped == []
 
 
+def test_an_order_with_a_size_is_built_on_its_machine():
+    engine = Engine([{"size": "large"}, {"execution_target": "codebuild"}])
+    engine.wake()
+    builds = {row.order_num: row.build_id for row in engine.runs.read(RUN_ID).orders}
+    assert engine.workers.compute_types == {builds["0001"]: "BUILD_GENERAL1_LARGE", builds["0002"]: None}
+
+
 def test_a_worker_is_invoked_with_urls_of_minutes_wherever_its_order_waited():
     engine = Engine([{"timeout": 500}])
     engine.clock.advance(3100)

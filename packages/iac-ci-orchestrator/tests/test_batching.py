@@ -7,7 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
@@ -204,6 +204,26 @@ REFUSALS = [
     ("stepfunctions", "start_execution", "ThrottlingException", 400),
     ("stepfunctions", "start_execution", "ExecutionLimitExceeded", 400),
 ]
+
+
+@pytest.mark.parametrize("machine", [None, "BUILD_GENERAL1_LARGE"])
+def test_a_machine_is_named_in_the_request_only_where_the_order_has_one(machine):
+    client = boto3.client(
+        "codebuild", region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    expected = {
+        "projectName": "worker",
+        "timeoutInMinutesOverride": ANY,
+        "idempotencyToken": ANY,
+        "environmentVariablesOverride": ANY,
+        **({"computeTypeOverride": machine} if machine else {}),
+    }
+    with Stubber(client) as stubber:
+        stubber.add_response("start_build", {"build": {"id": "worker:1"}}, expected)
+        AwsWorkers(lambda: client, lambda: client, "worker", "worker").start_build(
+            BUILD, timeout_seconds=60, compute_type=machine
+        )
+        stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(("service", "operation", "code", "status"), REFUSALS)

@@ -43,6 +43,45 @@ run "govcloud_is_a_partition_of_its_own_without_detection_of_loops" {
   }
 }
 
+run "sizes_change_the_worker_and_the_builds_only" {
+  command = plan
+
+  variables {
+    worker_memory_mb   = 3008
+    worker_storage_mb  = 10240
+    build_compute_type = "BUILD_GENERAL1_MEDIUM"
+    build_image_uri    = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/tools@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    order_sizes        = { large = "BUILD_GENERAL1_LARGE" }
+  }
+
+  assert {
+    condition = { for name, function in aws_lambda_function.function : name => "${function.memory_size} ${function.ephemeral_storage[0].size}" } == {
+      broker         = "256 512"
+      init-job       = "512 2048"
+      orchestrator   = "512 512"
+      watchdog-check = "256 512"
+      worker         = "3008 10240"
+    }
+    error_message = "Memory and storage are those of the worker."
+  }
+  assert {
+    condition = (
+      aws_codebuild_project.project["worker"].environment[0].compute_type == "BUILD_GENERAL1_MEDIUM" &&
+      aws_codebuild_project.project["worker"].environment[0].image == var.build_image_uri &&
+      alltrue([for function in aws_lambda_function.function : function.image_uri == var.image_uri])
+    )
+    error_message = "Builds have their own machine and image."
+  }
+  assert {
+    condition     = strcontains(local.policies["worker-build"], "arn:aws:ecr:eu-west-1:210987654321:repository/tools")
+    error_message = "Builds may pull their image."
+  }
+  assert {
+    condition     = jsondecode(aws_lambda_function.function["init-job"].environment[0].variables["IAC_CI_ORDER_SIZES"]) == { large = "BUILD_GENERAL1_LARGE" }
+    error_message = "Jobs may name the sizes."
+  }
+}
+
 run "china_is_refused_by_name" {
   command = plan
 
@@ -491,6 +530,11 @@ run "misspelt_choices_are_refused" {
     max_parallel             = 0
     worker_concurrency       = 0
     build_concurrency        = 1.5
+    worker_memory_mb         = 256
+    worker_storage_mb        = 512
+    build_compute_type       = "LARGE"
+    build_image_uri          = "tools:latest"
+    order_sizes              = { Large = "BUILD_GENERAL1_LARGE" }
     webhook_secret_version   = 0
     more_webhook_secrets     = ["github"]
     permissions_boundary_arn = "boundary"
@@ -499,7 +543,8 @@ run "misspelt_choices_are_refused" {
   }
   expect_failures = [
     var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.worker_concurrency,
-    var.build_concurrency, var.webhook_secret_version,
+    var.build_concurrency, var.worker_memory_mb, var.worker_storage_mb, var.build_compute_type, var.build_image_uri,
+    var.order_sizes, var.webhook_secret_version,
     var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
   ]
 }

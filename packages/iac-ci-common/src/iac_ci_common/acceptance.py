@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.answer import Accepted, StoredJob
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from iac_ci_common.grants import Grant
@@ -31,6 +32,7 @@ class Acceptance:
     logger: Logger | None
     done_bucket: str
     stack_level: int = 1
+    sizes: Mapping[str, str] = field(default_factory=dict)
 
     def accept(
         self,
@@ -66,6 +68,7 @@ class Acceptance:
             actor=actor,
             scope=scope,
             not_run=not_run,
+            sizes={order.size: self.sizes[order.size] for order in job.orders if order.size is not None},
         )
         try:
             self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")
@@ -96,4 +99,5 @@ def rules(settings: JobSettings, source: str, grant: Grant, own_tokens: frozense
         own_tokens=own_tokens,
         allow_file_repositories=settings.allow_file_repositories,
         own_buckets=settings.own_buckets,
+        sizes=frozenset(settings.order_sizes),
     )

@@ -33,12 +33,12 @@ def order_name(order: Order, index: int) -> str:
 
 
 def target(order: Order) -> ExecutionTarget:
-    """Return where an order runs: its own target, or else Lambda if it fits there, or else CodeBuild."""
+    """Return where an order runs: its own target, or else Lambda if it names no size and fits there, or CodeBuild."""
     if order.use_lambda is not None:
         return ExecutionTarget.LAMBDA if order.use_lambda else ExecutionTarget.CODEBUILD
     if order.execution_target is not ExecutionTarget.AUTO:
         return order.execution_target
-    fits = order.timeout + (order.stop_grace or 0) <= limits.MAX_LAMBDA_ORDER_SECONDS
+    fits = order.size is None and order.timeout + (order.stop_grace or 0) <= limits.MAX_LAMBDA_ORDER_SECONDS
     return ExecutionTarget.LAMBDA if fits else ExecutionTarget.CODEBUILD
 
 
@@ -84,6 +84,7 @@ def build_rows(
             target=target(order),
             timeout=order.timeout,
             stop_grace=order.stop_grace,
+            compute_type=None if order.size is None else stored.sizes[order.size],
             purpose=purpose(order_name(order, index), order.cmds),
             dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
             must_succeed=order.must_succeed,

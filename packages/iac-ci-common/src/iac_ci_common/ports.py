@@ -289,7 +289,7 @@ class Workers(Protocol):
         """Invoke the worker function asynchronously for an order."""
         ...
 
-    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int, compute_type: str | None = None) -> str:
         """Start a CodeBuild build, idempotent by run, order and dispatch, and return its id."""
         ...
 

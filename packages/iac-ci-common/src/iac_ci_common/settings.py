@@ -45,6 +45,9 @@ class JobSettings(RunSettings):
         default_factory=dict,
         description="List of a version before, which counts without `sources`; every source may then use every role.",
     )
+    order_sizes: dict[str, str] = Field(
+        default_factory=dict, description="CodeBuild compute types by the sizes that orders may name."
+    )
     allow_file_repositories: bool = Field(False, description="Accept file:// repositories: on the local cloud only.")
 
     @property

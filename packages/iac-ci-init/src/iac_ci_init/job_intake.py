@@ -55,7 +55,13 @@ class JobIntake:
         self._secrets = SharedSecrets(ports.secrets)
         self._grants = SourceGrants(ports.secrets, settings.sources, settings.former_grants)
         self._acceptance = Acceptance(
-            ports.objects, ports.watchdogs, ports.invoker, ports.logger, settings.done_bucket, settings.stack_level
+            ports.objects,
+            ports.watchdogs,
+            ports.invoker,
+            ports.logger,
+            settings.done_bucket,
+            settings.stack_level,
+            settings.order_sizes,
         )
 
     def accept(self, request: Request) -> str:

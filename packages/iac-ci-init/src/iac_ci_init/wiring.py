@@ -105,6 +105,7 @@ def event_processor() -> EventProcessor:
             logger(),
             settings().done_bucket,
             settings().stack_level,
+            settings().order_sizes,
         ),
         webhook_receiver().connections,
         SourceGrants(_secrets(), settings().sources, settings().former_grants).of,

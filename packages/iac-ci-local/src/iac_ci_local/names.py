@@ -79,6 +79,10 @@ class StackNames:
         return f"arn:aws:iam::{self.account}:role/{self.resource(name)}"
 
 
+SIZES: Final = {name: f"BUILD_GENERAL1_{name.upper()}" for name in ("small", "medium", "large", "xlarge", "2xlarge")}
+"""Sizes that orders may name on the local cloud, by which nothing changes: all builds have this machine."""
+
+
 def placeholder_values(
     names: StackNames,
     *,
@@ -119,6 +123,7 @@ def placeholder_values(
         "connections": f"ssm:{names.connections}",
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),
+        "order_sizes": json.dumps(SIZES),
         "tick_rule_arn": names.arn("events", f"rule/{names.resource('tick')}"),
         # Permissions of the local cloud count at once.
         "permissions_changed_at": "1970-01-01T00:00:00Z",

@@ -332,6 +332,7 @@ class StackBuilder:
                 "arn_prefix": self.names.arn("codebuild", "build/"),
                 "buildspec": settings["buildspec"],
                 "timeout_minutes": settings["timeout_minutes"],
+                "compute_type": settings["compute_type"],
                 "role_arn": self.names.role_arn(settings["role"]),
                 "environment": {**settings["environment"], **self._worker, **self._extra},
             }

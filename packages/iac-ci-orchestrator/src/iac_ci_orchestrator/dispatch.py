@@ -59,9 +59,8 @@ class Dispatcher:
                 dispatch=order.dispatch or "",
                 ticket=dispatch.ticket,
             )
-            return Started(
-                self._workers.start_build(build, timeout_seconds=build_seconds(dispatch.timeout, order.grace))
-            )
+            seconds = build_seconds(dispatch.timeout, order.grace)
+            return Started(self._workers.start_build(build, timeout_seconds=seconds, compute_type=order.compute_type))
         self._workers.start_lambda(self._work(run, dispatch))
         return Started()
 

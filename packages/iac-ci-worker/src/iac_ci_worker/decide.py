@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from iac_ci_plans import Reading
 
 _MORE_MEMORY: Final = (
-    "give the worker more: `execution_target: codebuild` for the order, or memory_mb (functions.json) or compute_type"
-    " (builds.json) in terraform/deploy/stack"
+    "give the worker more: a `size` or `execution_target: codebuild` for the order, or the stack's worker_memory_mb or"
+    " build_compute_type"
 )
 _FULL_DISK: Final = "the worker's disk was full: a part of the log is missing, and commands may have failed for it"
 

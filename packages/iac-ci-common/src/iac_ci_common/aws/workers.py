@@ -37,11 +37,12 @@ class AwsWorkers:
                 FunctionName=self._function_name, InvocationType="Event", Payload=work.model_dump_json().encode()
             )
 
-    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int, compute_type: str | None = None) -> str:
         """Start a build and return its id; the same dispatch within five minutes returns the same build.
 
-        A token may only be repeated with an identical request (AWS CodeBuild API Reference, "StartBuild"). Another
-        dispatch of the order starts another build, and the claim decides which of the two runs the commands.
+        Without ``compute_type`` the build has the project's machine. A token may only be repeated with an identical
+        request (AWS CodeBuild API Reference, "StartBuild"). Another dispatch of the order starts another build, and the
+        claim decides which of the two runs the commands.
         """
         with aws_errors(f"starting a build of {self._project}"):
             answer = self._builds().start_build(
@@ -51,6 +52,7 @@ class AwsWorkers:
                 environmentVariablesOverride=[
                     {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in order.variables().items()
                 ],
+                **({} if compute_type is None else {"computeTypeOverride": compute_type}),
             )
         build_id: str = answer["build"]["id"]
         return build_id

@@ -52,7 +52,8 @@ class Rules:
 
     ``grant`` is what the source's jobs may use beside the secrets of its own folder. ``own_tokens`` are locations that
     the operator set for the source's code host: the engine itself adds them to jobs. ``own_buckets`` are those of the
-    stack, of which a job may name code archives only.
+    stack, of which a job may name code archives only. ``sizes`` are the machines that orders may name; None where they
+    are not known.
     """
 
     source: str = "api"
@@ -61,6 +62,7 @@ class Rules:
     own_tokens: frozenset[str] = frozenset()
     allow_file_repositories: bool = False
     own_buckets: frozenset[str] = frozenset()
+    sizes: frozenset[str] | None = None
 
 
 def problems(job: Job, rules: Rules) -> list[Problem]:
@@ -138,6 +140,9 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
         yield Problem(
             f"{path}.assume_role", f"is not on this stack's list of roles that jobs from {rules.source} may use"
         )
+    if order.size is not None and rules.sizes is not None and order.size not in rules.sizes:
+        known = ", ".join(sorted(rules.sizes)) or "none; its operator maps them with order_sizes"
+        yield Problem(f"{path}.size", f"{order.size!r} is no size of this stack; its sizes: {known}")
     named = [
         *((f"{path}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
         *((f"{path}.secret_manager_paths[{number}]", entry) for number, entry in enumerate(order.secret_manager_paths)),
@@ -184,6 +189,8 @@ def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
             ("stop_grace",),
             f"is more than lambda allows: timeout and stop_grace together have {longest} seconds there{room}",
         )
+    if order.size is not None and chosen is ExecutionTarget.LAMBDA:
+        yield ("size",), "is of builds only; remove it, or the target lambda"
     if order.git_folder is not None:
         folder = PurePosixPath(order.git_folder)
         if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:

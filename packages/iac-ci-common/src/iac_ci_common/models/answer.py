@@ -57,6 +57,9 @@ class StoredJob(StoredShape):
     actor: str | None = Field(None, description="Account on the code host that started the job; None for a signed job.")
     scope: JobScope | None = Field(None, description="What the run is of the job of a pull request.")
     not_run: tuple[str, ...] = Field((), description="Names of the orders of the job that the run does not run.")
+    sizes: dict[str, str] = Field(
+        default_factory=dict, description="CodeBuild compute types of the sizes that the orders name, as at acceptance."
+    )
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
 
     @field_validator("job", mode="before")

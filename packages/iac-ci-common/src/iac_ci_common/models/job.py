@@ -37,6 +37,9 @@ Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pat
 Command = Annotated[
     StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*$")
 ]
+Size = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+"""Name of a size of builds; `order_sizes` in terraform/deploy/variables.tf has the same pattern."""
+
 CommitHash = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 S3Location = Annotated[
     StrictStr, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\x00-\x1f\x7f]{1,1024}$")
@@ -137,6 +140,10 @@ class Order(Payload):
     )
     execution_target: ExecutionTarget = Field(ExecutionTarget.AUTO, description="Where to run.")
     use_lambda: StrictBool | None = Field(None, description="Older name: true is `lambda`, false is `codebuild`.")
+    size: Size | None = Field(
+        None,
+        description="Name of a machine that the stack's operator mapped (`order_sizes`); the order runs on CodeBuild.",
+    )
     git_repo: Text | None = Field(
         None,
         description="Repository to clone, by https or ssh (file:// on the local cloud); the job's if none is given.",

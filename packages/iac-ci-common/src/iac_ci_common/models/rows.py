@@ -96,6 +96,9 @@ class OrderRow(StoredShape):
     target: ExecutionTarget
     timeout: int
     stop_grace: int | None = Field(None, description="The order's own `stop_grace`, in seconds.")
+    compute_type: str | None = Field(
+        None, description="CodeBuild compute type of the order's `size`; None is the project's own."
+    )
     dependencies: tuple[OrderNum, ...] = ()
     must_succeed: bool = True
     code_sha256: str | None = Field(None, description="Digest of the code archive, None if the order has no code.")

@@ -90,6 +90,7 @@ class MemoryWorkers:
         """Start with none."""
         self.lambda_works: list[Work] = []
         self.builds: dict[str, BuildOrder] = {}
+        self.compute_types: dict[str, str | None] = {}
         self.stopped: list[str] = []
         self.ended: set[str] = set()
 
@@ -97,10 +98,11 @@ class MemoryWorkers:
         """Record an order for Lambda."""
         self.lambda_works.append(work)
 
-    def start_build(self, order: BuildOrder, *, timeout_seconds: int) -> str:
+    def start_build(self, order: BuildOrder, *, timeout_seconds: int, compute_type: str | None = None) -> str:
         """Record an order for CodeBuild and return the build's id; the same dispatch returns the same build."""
         build_id = f"build:{order.run_id}-{order.order_num}-{order.dispatch}"
         self.builds.setdefault(build_id, order)
+        self.compute_types[build_id] = compute_type
         return build_id
 
     def stop_build(self, build_id: str) -> None:

@@ -64,6 +64,7 @@ def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
         deadline=START + timedelta(seconds=job.job_timeout),
         source="api",
         job=job,
+        sizes={order.size: f"BUILD_GENERAL1_{order.size.upper()}" for order in job.orders if order.size},
     )
 
 

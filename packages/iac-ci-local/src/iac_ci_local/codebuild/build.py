@@ -24,6 +24,7 @@ class Build:
     """The variables of the project and of the request; everybody who may look at the build sees them."""
 
     minutes: int
+    compute_type: str
     process: subprocess.Popen[bytes] | None = None
     status: str = "IN_PROGRESS"
     phase: str = "PROVISIONING"
@@ -62,6 +63,7 @@ class Build:
             "currentPhase": self.phase if self.ended is None else "COMPLETED",
             "timeoutInMinutes": self.minutes,
             "environment": {
+                "computeType": self.compute_type,
                 "environmentVariables": [
                     {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in self.variables.items()
                 ],

@@ -14,6 +14,15 @@ MAX_VALUE_CHARACTERS: Final = 4096
 TIMEOUT_MINUTES: Final = range(5, 2161)
 """Time-outs of a build that StartBuild accepts (AWS CodeBuild API Reference, "StartBuild")."""
 
+COMPUTE_TYPES: Final = (
+    "BUILD_GENERAL1_SMALL",
+    "BUILD_GENERAL1_MEDIUM",
+    "BUILD_GENERAL1_LARGE",
+    "BUILD_GENERAL1_XLARGE",
+    "BUILD_GENERAL1_2XLARGE",
+)
+"""Machines of builds in Linux containers (AWS CodeBuild User Guide, "Build environment compute modes and types")."""
+
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -54,4 +63,21 @@ def minutes_of(request: dict[str, Any], project: dict[str, Any]) -> int:
     return minutes
 
 
-__all__ = ["MAX_VALUE_CHARACTERS", "RESERVED_PREFIX", "TIMEOUT_MINUTES", "BuildRefused", "minutes_of", "variables_of"]
+def compute_type_of(request: dict[str, Any], project: dict[str, Any]) -> str:
+    """Return a build's machine, the request's or the project's; raise ``BuildRefused`` for an unknown one."""
+    machine: str = request.get("computeTypeOverride", project["compute_type"])
+    if machine not in COMPUTE_TYPES:
+        raise BuildRefused("InvalidInputException", f"Invalid computeType: {machine}")
+    return machine
+
+
+__all__ = [
+    "COMPUTE_TYPES",
+    "MAX_VALUE_CHARACTERS",
+    "RESERVED_PREFIX",
+    "TIMEOUT_MINUTES",
+    "BuildRefused",
+    "compute_type_of",
+    "minutes_of",
+    "variables_of",
+]

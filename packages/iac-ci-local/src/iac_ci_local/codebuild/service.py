@@ -14,7 +14,7 @@ from iac_ci_local.codebuild import container
 from iac_ci_local.codebuild.build import Build
 from iac_ci_local.codebuild.buildspec import read_buildspec
 from iac_ci_local.codebuild.credentials import CredentialsEndpoint
-from iac_ci_local.codebuild.requests import BuildRefused, minutes_of, variables_of
+from iac_ci_local.codebuild.requests import BuildRefused, compute_type_of, minutes_of, variables_of
 from iac_ci_local.codebuild.settings import BuildSettings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Builds:
         if project is None:
             raise BuildRefused("ResourceNotFoundException", f"project {request.get('projectName')!r} does not exist")
         variables = {**project["environment"], **variables_of(request)}
-        minutes = minutes_of(request, project)
+        minutes, machine = minutes_of(request, project), compute_type_of(request, project)
         token = request.get("idempotencyToken")
         with self._lock:
             if token:
@@ -54,7 +54,7 @@ class Builds:
                         return {"build": known.description()}
             identifier = f"{project['name']}:{uuid.uuid4()}"
             arn = f"{project['arn_prefix']}{identifier}"
-            build = Build(identifier, arn, project["name"], time.time(), token, variables, minutes)
+            build = Build(identifier, arn, project["name"], time.time(), token, variables, minutes, machine)
             self._builds[identifier] = build
         threading.Thread(target=self._run, args=(build, project), daemon=True).start()
         return {"build": build.description()}

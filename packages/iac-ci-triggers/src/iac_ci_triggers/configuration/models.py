@@ -24,7 +24,7 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
-from iac_ci_common.models.job import Command, ExecutionTarget, FilePattern, Mask, Payload, Restore, RoleArn, Text
+from iac_ci_common.models.job import Command, ExecutionTarget, FilePattern, Mask, Payload, Restore, RoleArn, Size, Text
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 
@@ -189,6 +189,7 @@ class Settings(Payload):
         None, description="Seconds after `timeout` in which the commands may end by themselves, as in a job."
     )
     execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` by default.")
+    size: Size | None = Field(None, description="Size of the build, as in a job; none by default.")
     env_vars: dict[VariableName, Value] = Field(
         default_factory=dict, max_length=MAX_VARIABLES, description="Plain environment variables; all templates."
     )
