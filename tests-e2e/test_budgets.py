@@ -97,14 +97,20 @@ def calls_per_order(engine: Engine, orders, *, pace=0):
     return sum(engine.calls.values()) / len(orders)
 
 
+@pytest.mark.full  # `.ci/run` counts in memory, and that the adapters make the same calls
 def test_a_hundred_orders_that_end_in_the_same_second_cost_at_most_eleven_calls_each(aws):
     engine = WorkedEngine()
     assert calls_per_order(engine, independent(100), pace=SAME_SECOND) <= 11, engine.calls
 
 
+@pytest.mark.full
 def test_a_chain_of_fifty_costs_at_most_sixteen_calls_an_order(aws):
     engine = WorkedEngine()
     assert calls_per_order(engine, chain(50)) <= 16, engine.calls
+
+
+def test_a_chain_of_fifty_costs_no_more_in_memory():
+    assert calls_per_order(MemoryEngine(), chain(50)) <= 16
 
 
 @pytest.mark.parametrize("pace", [0, SAME_SECOND])

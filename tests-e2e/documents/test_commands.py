@@ -20,10 +20,10 @@ STARTS_IN_AN_EMPTY_FOLDER = {"docs/first-job.md"}
 WITHOUT_THE_COMMAND_LINE = {"README.md", "docs/install.md"}
 """Pages that are read before `iac-ci` is installed."""
 
-MORE = {"docs/install.md", "docs/performance.md", "docs/testing.md", "examples/hello/README.md"} | {
-    "examples/pull-request/README.md"
+MORE = {"docs/first-job.md", "docs/install.md", "docs/operations.md", "docs/performance.md", "docs/testing.md"} | {
+    f"examples/{name}/README.md" for name in ("hello", "pull-request", "terraform")
 }
-"""Pages whose commands only `.ci/full` runs: half of the time of all pages, and alike to what other tests run."""
+"""Pages whose commands only `.ci/full` runs: most of the time of all pages, and alike to what other tests run."""
 
 PAGES = [page for page in DOCUMENTS if any(block.commands for block in blocks(page))]
 

