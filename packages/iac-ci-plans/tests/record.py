@@ -53,6 +53,20 @@ output "p" {
 }
 END
 """
+OUTPUTS = """\
+cat > main.tf <<'END'
+resource "terraform_data" "a" {
+  input = "second"
+}
+output "same" {
+  value = "x"
+}
+output "changes" {
+  value = terraform_data.a.input
+}
+END
+terraform init >/dev/null
+"""
 FORGED = """\
 cat > main.tf <<'END'
 resource "terraform_data" "a" {}
@@ -156,6 +170,20 @@ SCENARIOS = {
     ),
     "sensitive-show.json": SENSITIVE + "terraform plan -out=p >/dev/null\nterraform show -json p\n",
     "only-init.txt": TWO + "terraform validate -no-color\nterraform state list || true\n",
+    "show-jq.json": TWO + APPLY + CHANGED + "terraform plan -out=p >/dev/null\nterraform show -json p | jq .\n",
+    "plan-then-show-jq-sorted-colour.txt": (
+        TWO + APPLY + CHANGED + "terraform plan -out=p\nterraform show -json p | jq -S -C --tab .\n"
+    ),
+    "show-json-tool-time-stamps.txt": (
+        TWO + "terraform plan -out=p >/dev/null\n"
+        "terraform show -json p | python3 -m json.tool | sed 's/^/2026-11-26T09:15:02.123Z /'\n"
+    ),
+    "state-jq-then-plan.txt": TWO + APPLY + "terraform show -json | jq .\n" + CHANGED + "terraform plan -no-color\n",
+    "apply-saved-nothing.jsonl": TWO + APPLY + "terraform plan -out=p >/dev/null\nterraform apply -json p\n",
+    "plan-then-apply-saved-stream.txt": (
+        OUTPUTS + "terraform apply -auto-approve >/dev/null\nsed -i 's/second/other/' main.tf\n"
+        "terraform plan -no-color -out=p\nterraform apply -json p\n"
+    ),
     "show-state.json": TWO + APPLY + "terraform show -json\n",
 }
 

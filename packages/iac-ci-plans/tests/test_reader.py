@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from iac_ci_common.limits import PLAN_TEXT_BYTES
 from iac_ci_common.models.changes import Changes, Done, Operation
-from iac_ci_plans import MAX_LINE_BYTES, PlanReader, runs_a_plan
+from iac_ci_plans import MAX_LINE_BYTES, PlanReader, printed_document, runs_a_plan
 
 PLANNED, APPLIED = Operation.PLANNED, Operation.APPLIED
 DOCUMENT = json.dumps(
@@ -51,6 +51,9 @@ LINES = [
     b"Saved the plan to: p",
     b'{"type":"outputs","outputs":{"o":{"action":7}}}',
     b'{"resource_changes":[{"change":{"actions":[[]]}}]}',
+    b'  "format_version": "1.2",',
+    b'  "planned_values": {}',
+    b"}",
 ]
 
 
@@ -105,6 +108,27 @@ def test_a_line_that_is_no_plan_is_not_kept_however_long():
         counter.feed(b"x" * MAX_LINE_BYTES)
     counter.feed(b"\nPlan: 1 to add, 0 to change, 0 to destroy.\n")
     assert counter.result().changes == Changes(operation=PLANNED, add=1)
+
+
+PRINTED = json.dumps(json.loads(DOCUMENT) | {"planned_values": {}}, indent=2)
+
+
+def test_a_printed_document_that_breaks_off_says_only_that_a_plan_ran():
+    reader = PlanReader()
+    reader.feed(PRINTED.rpartition("\n")[0].encode() + b"\nKilled\nPlan: 1 to add, 0 to change, 0 to destroy.\n")
+    reading = reader.result()
+    assert (reading.ran, reading.changes) == (True, Changes(operation=PLANNED, add=1))
+
+
+def test_a_printed_document_with_an_unknown_line_counts_nothing():
+    assert count(PRINTED.replace('"format_version"', '"format_version": {', 1)) is None
+
+
+def test_there_are_no_counts_when_a_printed_document_is_too_long(monkeypatch):
+    monkeypatch.setattr(printed_document, "MAX_DOCUMENT_BYTES", len(PRINTED) // 2)
+    reader = PlanReader()
+    reader.feed(PRINTED.encode())
+    assert (reader.result().ran, reader.result().changes) == (True, None)
 
 
 @given(st.integers(1, 50))

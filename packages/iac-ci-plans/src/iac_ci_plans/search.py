@@ -56,6 +56,9 @@ WORDS: Final = (
     b"apply_complete",
     b"resource_drift",
     b"planned_action_invocation",
+    b'"format_version"',
+    b'"applyable"',
+    b'"action_invocations"',
 )
 """One of these stands in each line that is read."""
 

@@ -43,6 +43,8 @@ class Step:
     tally: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     outputs: int = 0
+    written_outputs: int = 0
+    """Outputs that the records of an apply list with their values, changed or not."""
     mark: int = 0
     """A number that is the same for the same changes in any order."""
     blocks: list[Block] = field(default_factory=list)
@@ -176,9 +178,13 @@ def changes_of(steps: Sequence[Step]) -> Changes | None:
 
 
 def _applied_counts(step: Step, unused: list[Step]) -> Counts:
-    """Return the counts of an apply, with those that only its plan has, which may be a step of its own."""
+    """Return the counts of an apply, with those that only its plan has, which may be a step of its own.
+
+    The records of an apply of a saved plan do not say which outputs change. Without its plan, all that they list count
+    if a resource changes, because an apply that changes nothing lists them too.
+    """
     summary = step.applied or {}
-    plan = step if step.planned is not None or step.document is not None or step.tally else None
+    plan = step if step.planned is not None or step.document is not None else None
     if plan is None:
         names = ("add", "change", "destroy")
         for other in unused:
@@ -187,7 +193,9 @@ def _applied_counts(step: Step, unused: list[Step]) -> Counts:
                 plan = other
                 unused.remove(other)
                 break
-    own = plan.plan_counts() if plan is not None else {}
+    own = (plan or step).plan_counts()
+    if plan is None and any(summary.values()):
+        own["outputs"] = max(step.outputs, step.written_outputs)
     return {name: own.get(name, 0) for name in _OF_THE_PLAN} | summary
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_plans import records, sentences
+from iac_ci_plans.printed_document import PrintedDocument
 from iac_ci_plans.steps import Counts, Step, numbers
 
 if TYPE_CHECKING:
@@ -49,17 +51,22 @@ class Unit:
         self._block: Block | None = None
         self._in_outputs = False
         self._heredoc: bytes | None = None
+        self._printed: PrintedDocument | None = None
 
     @property
     def follows(self) -> bool:
         """Return whether each next line has to be read, not only those with a word of interest."""
-        return self._heredoc is not None or self._in_outputs or self._block is not None
+        if self._heredoc is not None or self._printed is not None:
+            return True
+        return self._in_outputs or self._block is not None
 
     def take(self, text: bytes) -> None:
         """Read a line without its prefix and colours."""
         if self._heredoc is not None:
             if text.strip() == self._heredoc:
                 self._heredoc = None
+            return
+        if self._printed is not None and self._of_printed(self._printed, text):
             return
         if self._in_outputs:
             if not text.strip() or text.startswith(b" "):
@@ -129,6 +136,7 @@ class Unit:
         if match is None:
             if sentences.MOVED_FROM.match(text) and self._last is not None and self._last.is_open:
                 self._last.tally["move"] += 1
+            self._printed = PrintedDocument.begun_by(text)
             return
         action = next(name for name in sentences.ACTIONS if match[name])
         if action == "defer" and self._last is not None and "deferred" in (self._last.planned or {}):
@@ -212,6 +220,9 @@ class Unit:
         """Read a record of ``-json`` or a document."""
         if self._heredoc is not None:
             return
+        if self._printed is not None and self._printed.takes(json.dumps(record).encode()):
+            # An object without members stands on a line of its own in a printed document.
+            return
         self._block, self._in_outputs = None, False
         kind = record.get("type")
         if isinstance(kind, str) and kind in _RECORDS:
@@ -263,6 +274,8 @@ class Unit:
     def _outputs(self, outputs: Any) -> None:
         names = records.changed_outputs(outputs)
         last = self._last
+        if last is not None and last.is_stream and last.applied is not None and isinstance(outputs, dict):
+            last.written_outputs = len(outputs)
         if names and last is not None and last.is_stream and last.applied is None:
             last.outputs = len(names)
             last.mark += sum(hash((name.encode("utf-8", "replace"), "output")) & 0xFFFFFFFF for name in names)
@@ -288,6 +301,20 @@ class Unit:
         if not step.blocks:
             for resource in document.resources:
                 self._describe(step, resource.address, resource.action, resource.attributes)
+
+    def _of_printed(self, printed: PrintedDocument, text: bytes) -> bool:
+        """Return whether a line belongs to the printed document, which is read at its end or given up."""
+        belongs = printed.takes(text)
+        if belongs and not printed.is_ended_by(text):
+            return True
+        self._printed = None
+        content = printed.content() if belongs and not printed.is_too_long else None
+        if content is not None and records.is_document(content):
+            self._document(content)
+        elif printed.is_plan:
+            self._log.ran = True
+            self._log.is_incomplete = self._log.is_incomplete or printed.is_too_long
+        return belongs
 
     def _describe(self, step: Step, address: str, action: str, attributes: tuple[str, ...] = ()) -> None:
         """Keep what JSON says of a resource in the words of the text form."""
