@@ -240,10 +240,33 @@ def test_bitbucket_says_what_a_user_may_do(wire, bitbucket):
 
 
 def test_a_branch_is_read_as_it_is_now(wire, gitlab, bitbucket):
-    wire.get(f"{GITLAB}/repository/branches/a%2Fb", json={"commit": {"id": COMMIT}})
+    wire.get(f"{GITLAB}/repository/branches/a%2Fb", json={"name": "a/b", "commit": {"id": COMMIT}})
     assert gitlab.branch_head("a/b") == COMMIT
-    wire.get(f"{BITBUCKET}/refs/branches/a%2Fb", json={"target": {"hash": COMMIT}})
+    wire.get(f"{BITBUCKET}/refs/branches/a%2Fb", json={"name": "a/b", "target": {"hash": COMMIT}})
     assert bitbucket.branch_head("a/b") == COMMIT
+
+
+def test_the_answer_about_another_branch_is_none(wire, gitlab, bitbucket):
+    wire.get(f"{GITLAB}/repository/branches/Main", json={"name": "main", "commit": {"id": COMMIT}})
+    wire.get(f"{BITBUCKET}/refs/branches/Main", json={"name": "main", "target": {"hash": COMMIT}})
+    for host in (gitlab, bitbucket):
+        with pytest.raises(NotFound, match="main"):
+            host.branch_head("Main")
+
+
+@pytest.mark.parametrize(
+    ("updated", "edited"),
+    [
+        ("2026-11-20T09:15:45.858898+00:00", False),
+        ("2026-11-20T09:15:45.859011+00:00", False),
+        ("2026-11-20T09:15:45.866898+00:00", False),
+        ("2026-11-20T09:15:48+00:00", True),
+    ],
+)
+def test_bitbuckets_two_times_of_an_untouched_comment_differ(wire, bitbucket, updated, edited):
+    payload = comment(3, "/iac-ci plan") | {"created_on": "2026-11-20T09:15:45.858898+00:00", "updated_on": updated}
+    wire.get(f"{BITBUCKET}/pullrequests/7/comments/3", json=payload)
+    assert bitbucket.comment(7, "3").edited is edited
 
 
 def test_a_folder_of_a_commit_is_found(wire, gitlab, bitbucket):

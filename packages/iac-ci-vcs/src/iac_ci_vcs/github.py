@@ -24,6 +24,7 @@ from iac_ci_vcs.provider import (
     Comment,
     Permission,
     PullRequest,
+    named_branch,
 )
 
 if TYPE_CHECKING:
@@ -182,8 +183,7 @@ class GitHub:
             raise NotFound(f"{branch!r:.200} is not the name of a branch")
         with self._session.doing(subject):
             payload = self._get(f"{self._repository_url}/git/ref/heads/{quote(branch)}", subject)
-        sha: str = payload["object"]["sha"]
-        return sha
+        return named_branch(branch, payload["ref"].removeprefix("refs/heads/"), payload["object"]["sha"])
 
     def default_branch(self) -> str:
         """Return the repository's default branch."""

@@ -20,6 +20,7 @@ from iac_ci_vcs.provider import (
     CommitState,
     Permission,
     PullRequest,
+    named_branch,
 )
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ class GitLab:
     def branch_head(self, branch: str) -> str:
         """Return a branch's commit."""
         with self._doing("branch"):
-            sha: str = self._get(f"{self._project_path}/repository/branches/{quote(branch, safe='')}")["commit"]["id"]
-        return sha
+            payload = self._get(f"{self._project_path}/repository/branches/{quote(branch, safe='')}")
+        return named_branch(branch, payload.get("name", branch), payload["commit"]["id"])
 
     def default_branch(self) -> str:
         """Return the project's default branch."""

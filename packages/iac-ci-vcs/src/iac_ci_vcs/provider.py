@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
+from iac_ci_common.errors import NotFound
+
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
@@ -135,6 +137,16 @@ class Clone:
     def git_token(self) -> str:
         """The token for ``Repositories.checkout``: ``user:token``."""
         return f"{self.username}:{self.token}"
+
+
+def named_branch(branch: str, name: str, sha: str) -> str:
+    """Return the commit of a branch if the host's answer is about this very branch; raise ``NotFound`` otherwise.
+
+    Hosts may compare names in another way, for example ignoring case.
+    """
+    if name != branch:
+        raise NotFound(f"there is no branch {branch!r:.200}; the code host answered with {name!r:.200}")
+    return sha
 
 
 MAX_COMMENT_CHARS: Final = 65_536
@@ -323,4 +335,5 @@ __all__ = [
     "PullRequest",
     "RepositoryAddress",
     "TokenCredentials",
+    "named_branch",
 ]
