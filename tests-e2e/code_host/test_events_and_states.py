@@ -320,7 +320,6 @@ def test_no_event_goes_without_an_answer_or_a_reason(engine):
         ("ping", {"zen": "x"}),
         ("star", {"action": "created"}),
         ("pull_request", {"action": "assigned"}),
-        ("pull_request", {"action": "closed"}),
         ("issue_comment", {"action": "edited"}),
         ("merge_group", {"action": "destroyed"}),
     ):

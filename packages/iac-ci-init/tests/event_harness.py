@@ -140,24 +140,24 @@ class Hosted:
             self.processor.process(trigger_id)
         return received
 
-    def pull_request(self, action="opened", sender=WRITER, *, changes=None, **options):
+    def pull_request(self, action="opened", sender=WRITER, *, changes=None, number=7, **options):
         payload = {
             "action": action,
             "changes": changes,
-            "pull_request": {"number": 7, "head": {"sha": self.host.pulls[7].head_sha}},
+            "pull_request": {"number": number, "head": {"sha": self.host.pulls[number].head_sha}},
             "sender": {"id": int(sender.id), "login": sender.login},
         }
         return self.send("pull_request", payload, **options)
 
-    def comment(self, text, author=WRITER, *, edited=False, **options):
+    def comment(self, text, author=WRITER, *, number=7, edited=False, **options):
         self.host.now = self.clock.now()
-        return self.tell(self.host.write(7, author, text, edited=edited), **options)
+        return self.tell(self.host.write(number, author, text, edited=edited), number, **options)
 
-    def tell(self, comment, **options):
+    def tell(self, comment, number=7, **options):
         """Deliver the event of a comment."""
         payload = {
             "action": "created",
-            "issue": {"number": 7, "pull_request": {}},
+            "issue": {"number": number, "pull_request": {}},
             "comment": {"id": int(comment.id), "body": comment.body},
             "sender": {"id": int(comment.author.id), "login": comment.author.login},
         }

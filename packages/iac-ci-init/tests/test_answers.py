@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_a_host_without_reactions_gets_a_note_that_the_answer_replaces(hosted, m
     assert [("has arrived" in body, "Commands" in body) for body in hosted.answers] == [(False, True)]
     hosted.pull_request()
     assert len(hosted.answers) == 1
+
+
+def test_a_host_without_reactions_gets_one_note_for_all_events_of_a_pull_request(hosted, monkeypatch):
+    calls = watched(hosted, monkeypatch)
+    monkeypatch.setattr(hosted.host, "react", lambda number, comment_id: False)
+    hosted.pull_request()
+    assert calls[0] == "create_comment"
+    note = hosted.host.find_comment(7, "<!-- iac-ci:arrived -->")
+    assert "arrived at 2026-01-01 00:00:00 UTC" in note.body.replace("\\", "")
+    hosted.clock.advance(60)
+    hosted.pull_request("synchronize")
+    (body,) = [one.body for one in hosted.host.comments[7] if "iac-ci:arrived" in one.body]
+    assert "00:01:00" in body.replace("\\", "")
 
 
 def test_a_reaction_that_fails_stops_nothing(hosted, monkeypatch):
@@ -109,6 +123,27 @@ def test_a_person_gets_some_answers_an_hour_and_the_last_one_says_so(hosted):
     hosted.clock.advance(3601)
     hosted.comment("/iac-ci help", STRANGER)
     assert len(hosted.answers) == MAX_ANSWERS + 2
+
+
+def test_the_limit_of_a_person_is_for_all_pull_requests_and_for_nobody_else(hosted):
+    hosted.host.pulls[8] = replace(hosted.host.pulls[7], number=8)
+    for number in (7, 8) * (MAX_ANSWERS // 2):
+        hosted.comment("/iac-ci help", STRANGER, number=number)
+    hosted.comment("/iac-ci help", STRANGER, number=8)
+    hosted.comment("/iac-ci help", number=8)
+    answers = [len([one for one in hosted.host.comments[number] if "iac-ci:answer:" in one.body]) for number in (7, 8)]
+    assert answers == [MAX_ANSWERS // 2, MAX_ANSWERS // 2 + 1]
+
+
+def test_answers_of_an_hour_ago_do_not_keep_a_note_back(hosted, monkeypatch):
+    calls = watched(hosted, monkeypatch)
+    monkeypatch.setattr(hosted.host, "react", lambda number, comment_id: False)
+    for _ in range(MAX_ANSWERS):
+        hosted.comment("/iac-ci help")
+    hosted.clock.advance(3601)
+    calls.clear()
+    hosted.comment("/iac-ci plan")
+    assert calls[0] == "create_comment"
 
 
 def test_commands_run_though_their_author_gets_no_more_answers(hosted):

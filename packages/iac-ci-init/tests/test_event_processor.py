@@ -371,8 +371,8 @@ def test_without_a_configuration_a_command_is_answered_and_an_event_is_quiet(hos
 
 
 def test_a_closed_pull_request_starts_nothing(hosted):
-    assert hosted.pull_request("closed").status == 200
     hosted.change(is_open=False)
+    assert hosted.pull_request("closed").status == 202
     hosted.comment("/iac-ci apply")
     hosted.pull_request("synchronize")
     assert hosted.jobs == []

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.commit_job import JobPart
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.commit_jobs import set_job_status
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
 from iac_ci_vcs.reporting.publish import publish
@@ -238,6 +239,75 @@ def test_a_newer_event_does_not_forget_what_was_applied(hosted):
     hosted.pull_request("reopened")
     status = hosted.statuses["iac-ci/apply"]
     assert (status.state, status.description) == (OPEN, "1 of 2 orders to apply")
+
+
+PLANNED = BEFORE_MERGE.replace(
+    b"      - name: network\n        secrets: {TOKEN: ssm:/iac-ci/jobs/one}\n",
+    b'      - name: "plan-{{ matrix.directory }}"\n        folder: "{{ matrix.directory }}"\n',
+).replace(
+    b'    orders:\n      - name: "plan', b'    matrix: {directory: [network, app]}\n    orders:\n      - name: "plan', 1
+)
+SOME, NONE = Changes(operation="planned", add=1), Changes(operation="planned")
+
+
+def report_plans(hosted, stored, **changes):
+    """End a run, each order with its changes, and return the statuses that this sets."""
+    rows = build_rows(stored, max_parallel=1)
+    reports = MemoryReports()
+    reports.commit_jobs = hosted.commit_jobs
+    ended = [
+        order.model_copy(update={"status": OrderState.SUCCEEDED, "changes": changes.get(order.order_name[5:])})
+        for order in rows.orders
+    ]
+    run = rows.run.model_copy(update={"status": RunState.SUCCEEDED})
+    assert publish(reports, run, ended, with_status=True) == {}
+    return {status.context: (status.state, status.description) for status in reports.statuses}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"network": SOME, "app": SOME}, None),
+        ({"network": SOME, "app": NONE}, (OPEN, "1 of 1 orders to apply")),
+        ({"network": SOME, "app": None}, None),
+        ({"network": NONE, "app": NONE}, (VALID, "nothing to apply: no plan has changes")),
+    ],
+)
+def test_an_apply_before_the_merge_waits_for_planned_changes_only(hosted, changes, status):
+    hosted.configure(PLANNED)
+    hosted.pull_request()
+    assert hosted.statuses["iac-ci/apply"].description == "2 of 2 orders to apply"
+    assert report_plans(hosted, hosted.jobs[0], **changes).get("iac-ci/apply") == status
+
+
+def test_a_plan_that_was_empty_and_is_planned_again_waits_again(hosted):
+    hosted.configure(PLANNED)
+    hosted.pull_request()
+    report_plans(hosted, hosted.jobs[0], network=NONE, app=NONE)
+    hosted.comment("/iac-ci plan")
+    assert report_plans(hosted, hosted.jobs[1], network=SOME, app=NONE)["iac-ci/apply"][0] is OPEN
+    hosted.comment("/iac-ci apply")
+    applied = report_plans(hosted, hosted.jobs[2])
+    assert applied["iac-ci/apply"][0] is VALID
+
+
+@pytest.mark.parametrize(("other", "state"), [({}, VALID), ({"is_open": False}, None), ({"head_sha": "c" * 40}, None)])
+def test_a_closed_pull_request_stops_speaking_for_a_shared_commit_at_once(hosted, other, state):
+    hosted.trigger_id = "20260101T000000-0123456789ab"
+    failing(hosted, 8)
+    hosted.host.pulls[8] = replace(hosted.host.pulls[7], number=8, is_open=False)
+    hosted.host.pulls[7] = replace(hosted.host.pulls[7], **other)
+    part = JobPart(7, "main", "20260101T000001-0123456789ab", {"network": "succeeded"}, whole=True)
+    own = CommitStatus(HEAD, "iac-ci/plan", VALID, "1 succeeded")
+    set_job_status(
+        hosted.commit_jobs, REPOSITORY, own, part,
+        now=hosted.clock.now(), is_open=lambda number: True, mark=lambda status: None,
+    )  # fmt: skip
+    assert hosted.pull_request("closed", number=8).status == 202
+    status = hosted.statuses.get("iac-ci/plan")
+    assert (status and status.state) is state
+    assert hosted.jobs == []
+    assert hosted.host.reactions == []
 
 
 FILTERED = CONFIGURATION.replace(b'{paths: ["infra/**"]}', b"{drafts: false, labels: [infra, terraform-*]}")

@@ -10,6 +10,9 @@ from urllib.parse import unquote_plus
 from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id
 from iac_ci_common.limits import MAX_PARTITION_KEY_BYTES
 
+MAX_PERSON_CHARS: Final = 100
+"""Longest id of a person that a key repeats: hosts have numbers and UUIDs."""
+
 CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
 """Prefix that the bucket notification filters on."""
 
@@ -170,6 +173,17 @@ def delivery(provider: str, delivery_id: str) -> str:
 def pull_request_ledger(repository: str, number: int) -> str:
     """Return the key of a pull request's ledger; ``repository`` is ``host/path``, lower-case."""
     return f"pull:{repository}#{number}"
+
+
+def person_ledger(repository: str, person: str) -> str:
+    """Return the key of the answers to a person of a repository; ``person`` is the account's permanent id.
+
+    It has a digest of an id that is longer than any host's.
+    """
+    if len(person) > MAX_PERSON_CHARS:
+        person = f"sha256:{hashlib.sha256(person.encode()).hexdigest()}"
+    # The name of a repository has no @, so no pull request has this key.
+    return f"pull:{repository}@{person}"
 
 
 def branch_ledger(repository: str, branch: str) -> str:

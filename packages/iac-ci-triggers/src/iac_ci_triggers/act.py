@@ -14,18 +14,19 @@ from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFail
 from iac_ci_common.nudge import nudge
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OPEN
+from iac_ci_triggers.commit_statuses import job_status
 from iac_ci_triggers.connections import repository_key
-from iac_ci_triggers.decide import decide_comment, decide_merge_group, decide_pull_request, decide_push
-from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Say, Settle, Wake
+from iac_ci_triggers.decide import decide_closed, decide_comment, decide_merge_group, decide_pull_request, decide_push
+from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Refresh, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
-from iac_ci_triggers.ledger_plan import KEPT, Asked, Planned, plan
-from iac_ci_triggers.notice import Paragraph, Subject, answer_name, notice_name, render_paragraphs
+from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Planned, plan, with_answer
+from iac_ci_triggers.notice import ARRIVED, Paragraph, Subject, answer_name, notice_name, render_paragraphs
 from iac_ci_vcs.address import parse_address
-from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
-from iac_ci_vcs.provider import CommentStyle
+from iac_ci_vcs.commit_jobs import has_open_pull, refresh_job_status, set_job_status
+from iac_ci_vcs.provider import CommentStyle, CommitState
 from iac_ci_vcs.reporting import marker
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.event import HostEvent
     from iac_ci_triggers.facts import Facts
+    from iac_ci_triggers.ledger import GivenAnswer
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_triggers.settings import TriggerSettings
     from iac_ci_vcs.ports import CodeHosts
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.PULL_REQUEST: decide_pull_request,
+    EventKind.CLOSED: decide_closed,
     EventKind.COMMENT: decide_comment,
     EventKind.PUSH: decide_push,
     EventKind.MERGE_GROUP: decide_merge_group,
@@ -103,7 +106,7 @@ class EventProcessor:
             logger.warning("repository no longer connected; event ignored")
             return
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
-            self._acknowledge(host, event, logger)
+            self._acknowledge(host, stored, logger)
             source = self._source(event, connection, now)
             decisions, planned = self._decide(host, stored, source)
             for decision in decisions:
@@ -113,23 +116,31 @@ class EventProcessor:
             self._fold(host, event, decisions, logger)
         logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
 
-    def _acknowledge(self, host: CodeHost, event: HostEvent, logger: Logger) -> None:
+    def _acknowledge(self, host: CodeHost, stored: StoredTrigger, logger: Logger) -> None:
         """Show that the event has arrived, before anything is fetched: by a reaction to the comment or pull request.
 
-        A host without reactions gets a note under a comment, which the answer replaces. Failures are logged only:
-        whatever follows is more important.
+        A host without reactions gets a note: for a comment one that the answer replaces, for a pull request one for all
+        of its events. Failures are logged only: whatever follows is more important.
         """
-        if event.number is None:
+        event = stored.event
+        if event.number is None or event.kind is EventKind.CLOSED:
             return
         try:
-            if not host.react(event.number, event.comment_id) and event.comment_id is not None:
+            if host.react(event.number, event.comment_id):
+                return
+            if event.comment_id is not None:
                 self._note(host, event, event.comment_id)
+            else:
+                at = f"{stored.received_at:%Y-%m-%d %H:%M:%S} UTC"
+                text = f"The pull request's last event arrived at {at}. Its statuses and runs follow."
+                _write(host, event, ARRIVED, (Paragraph(text),))
         except IacCiError as error:
             logger.warning("event not acknowledged", error=error.message)
 
     def _note(self, host: CodeHost, event: HostEvent, comment_id: str) -> None:
-        ledger = self._ports.ledgers.read(_ledger_key(event))
-        if ledger is not None and sum(answer.by == event.actor.id for answer in ledger.answers) >= MAX_ANSWERS:
+        ledger = self._ports.ledgers.read(_person_key(event))
+        since = self._ports.clock.now() - COUNTED
+        if ledger is not None and len(ledger.answers_since(since)) >= MAX_ANSWERS:
             return
         name = answer_name(comment_id)
         if host.find_comment(event.number or 0, marker(name, has_html=host.comments_have_html)) is None:
@@ -157,8 +168,7 @@ class EventProcessor:
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
             decisions = _DECIDE[event.kind](collector.facts(stored, ledger))
-            asked = Asked(event.comment_id, event.actor.id) if event.comment_id is not None else None
-            planned = plan(ledger, decisions, now, partial(ids.new_run_id, now), asked)
+            planned = plan(ledger, decisions, now, partial(ids.new_run_id, now))
             try:
                 if planned.ledger.model_copy(update={"expires_at": ledger.expires_at}) != ledger:
                     ports.ledgers.write(planned.ledger)
@@ -166,6 +176,21 @@ class EventProcessor:
                 continue
             return decisions, planned
         raise PortFailed("other events changed the ledger at every attempt", retry_is_safe=True)
+
+    def _permitted(self, event: HostEvent, comment_id: str) -> GivenAnswer | None:
+        """Return the answer to a comment, entered in its author's ledger; None if the author has had too many."""
+        ledgers, key = self._ports.ledgers, _person_key(event)
+        for _ in range(_TRIES):
+            now = self._ports.clock.now()
+            ledger = ledgers.read(key) or Ledger(key=key, expires_at=now + ANSWERS_KEPT)
+            entered, answer = with_answer(ledger, Asked(comment_id, event.actor.id), now)
+            try:
+                if entered != ledger:
+                    ledgers.write(entered)
+            except ConditionFailed:
+                continue
+            return answer
+        raise PortFailed("other events changed the person's ledger at every attempt", retry_is_safe=True)
 
     def _apply(
         self,
@@ -199,6 +224,11 @@ class EventProcessor:
         reports: list[Callable[[], object]] = [
             partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)
         ]
+        reports += [
+            partial(self._refresh, host, source, event, refresh, now)
+            for refresh in decisions
+            if isinstance(refresh, Refresh)
+        ]
         if event.number is not None:
             reports += _notices(host, event, decisions)
             answer = tuple(
@@ -210,8 +240,10 @@ class EventProcessor:
                 for run in planned.overtaken
                 if not self._ports.objects.exists(keys.job(run.run_id))
             )
-            if answer and planned.answer is not None:
-                reports.append(partial(_write_answer, host, event, answer, is_last=planned.answer.is_last))
+            if answer and planned.is_answered and event.comment_id is not None:
+                given = self._permitted(event, event.comment_id)
+                if given is not None:
+                    reports.append(partial(_write_answer, host, event, answer, is_last=given.is_last))
         self._report(reports)
 
     def _fold(self, host: CodeHost, event: HostEvent, decisions: Sequence[Decision], logger: Logger) -> None:
@@ -242,6 +274,18 @@ class EventProcessor:
             is_open=partial(has_open_pull, host, mark.status.commit),
             mark=host.set_status,
         )
+
+    def _refresh(self, host: CodeHost, source: Source, event: HostEvent, refresh: Refresh, now: datetime) -> None:
+        for job in refresh.jobs:
+            refresh_job_status(
+                self._ports.commit_jobs,
+                source.repository,
+                job_status(refresh.commit, job, CommitState.SUCCESS, ""),
+                event.number or 0,
+                now=now,
+                is_open=partial(has_open_pull, host, refresh.commit),
+                mark=host.set_status,
+            )
 
     def _report(self, reports: Sequence[Callable[[], object]]) -> None:
         """Write statuses and the notice, all of them although one fails. Raise a failure that a retry may repair."""
@@ -303,6 +347,10 @@ def _ledger_key(event: HostEvent) -> str:
     if event.number is not None:
         return keys.pull_request_ledger(repository, event.number)
     return keys.branch_ledger(repository, event.branch or "")
+
+
+def _person_key(event: HostEvent) -> str:
+    return keys.person_ledger(repository_key(event.repository) or "", event.actor.id)
 
 
 def _notices(host: CodeHost, event: HostEvent, decisions: Sequence[Decision]) -> list[Callable[[], object]]:

@@ -25,8 +25,21 @@ from iac_ci_triggers.configuration import (
     jobs_for_pull_request,
     jobs_for_push,
     order_names,
+    planned_by,
 )
-from iac_ci_triggers.decisions import Approve, Cancel, Decision, Mark, Nothing, Remember, Say, Settle, Start, Wake
+from iac_ci_triggers.decisions import (
+    Approve,
+    Cancel,
+    Decision,
+    Mark,
+    Nothing,
+    Refresh,
+    Remember,
+    Say,
+    Settle,
+    Start,
+    Wake,
+)
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
@@ -113,6 +126,21 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     found += _for_this_commit(facts)
     found += _settled(facts, found)
     return found or [Nothing("this pull request starts no job")]
+
+
+def decide_closed(facts: Facts) -> list[Decision]:
+    """Return the decisions about a pull request that was merged or declined.
+
+    Another open one may have the same head commit, and a status of a commit speaks for the open ones.
+    """
+    pull = _pull(facts)
+    if pull.is_open:
+        return [Nothing("the pull request is open again")]
+    configuration = facts.configuration
+    names = [run.job for run in facts.ledger.runs if run.sha == pull.head_sha]
+    if configuration is not None and not isinstance(configuration, ConfigurationProblems):
+        names += configuration.jobs
+    return [Refresh(pull.head_sha, tuple(dict.fromkeys(names)))]
 
 
 def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
@@ -256,7 +284,7 @@ def _start(
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     base = facts.base_branch or None
-    scope = JobScope(base=base, whole=target is None, target=target) if facts.pull is not None and base else None
+    scope = _scope(facts, base, whole=target is None, target=target) if facts.pull is not None and base else None
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
     digest = facts.configuration_sha256
@@ -267,11 +295,26 @@ def _start(
     return [Say(text, Subject.JOBS), start] if skipped else [start]
 
 
-def _mark_job(facts: Facts, status: CommitStatus, orders: Mapping[str, str], not_run: tuple[str, ...] = ()) -> Decision:
+def _scope(facts: Facts, base: str, *, whole: bool, target: str | None = None) -> JobScope:
+    configuration = facts.configuration
+    if configuration is None or isinstance(configuration, ConfigurationProblems):
+        return JobScope(base=base, whole=whole, target=target)
+    return JobScope(base=base, whole=whole, target=target, before_merge=jobs_before_merge(configuration, None).jobs)
+
+
+def _mark_job(
+    facts: Facts,
+    status: CommitStatus,
+    orders: Mapping[str, str],
+    not_run: tuple[str, ...] = (),
+    plans: Mapping[str, str] | None = None,
+) -> Decision:
     """Return the decision to set the status of a job that has no run; for a push, the commit has no other status."""
-    if facts.pull is None:
+    pull = facts.pull
+    if pull is None:
         return Mark(status)
-    return Mark(status, JobPart(facts.pull.number, facts.pull.base_branch, facts.trigger_id, orders, not_run=not_run))
+    part = JobPart(pull.number, pull.base_branch, facts.trigger_id, orders, not_run=not_run, planned_by=plans or {})
+    return Mark(status, part)
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
@@ -314,7 +357,8 @@ def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
         state, text = CommitState.PENDING, f"{len(orders)} of {len(orders)} orders to {name}"
         if not orders:
             state, text = CommitState.SUCCESS, f"nothing to {name}: no changed file matches the paths of its orders"
-        found.append(_mark_job(facts, job_status(facts.commit, name, state, text), {}, orders))
+        plans = {order: planner for order, planner in planned_by(configuration, name).items() if order in orders}
+        found.append(_mark_job(facts, job_status(facts.commit, name, state, text), {}, orders, plans))
     return found
 
 
@@ -447,7 +491,7 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                         pull.base_branch,
                         facts.configuration_sha256,
                         facts.actor.login,
-                        JobScope(base=pull.base_branch, whole=False),
+                        _scope(facts, pull.base_branch, whole=False),
                     )
                 )
             except InputProblems as error:

@@ -101,10 +101,18 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """Set the statuses of jobs on a commit without the event's pull request, which is closed."""
+
+    commit: str
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """Do nothing; the reason is logged."""
 
     reason: str
 
 
-Decision = Start | Cancel | Approve | Remember | Wake | Say | Settle | Mark | Nothing
+Decision = Start | Cancel | Approve | Remember | Wake | Say | Settle | Mark | Refresh | Nothing

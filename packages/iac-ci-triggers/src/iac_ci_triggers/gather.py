@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger, StartedRun
-    from iac_ci_vcs.provider import ChangedFiles, CodeHost, PullRequest
+    from iac_ci_vcs.provider import ChangedFiles, CodeHost, Comment, PullRequest
 
 _MOST_FOLDERS: Final = 20
 """Most folders that the host is asked for; the orders of further deleted folders fail."""
@@ -68,6 +68,8 @@ class FactCollector:
             return self._of_comment(event, known)
         if event.kind is EventKind.MERGE_GROUP:
             return self._of_merge_group(event, known)
+        if event.kind is EventKind.CLOSED:
+            return self._of_closed(event, known)
         return self._of_pull_request(event, known)
 
     def _of_push(self, event: HostEvent, known: Facts) -> Facts:
@@ -109,6 +111,11 @@ class FactCollector:
             return known
         return self._of_pull_request(event, replace(known, actor=comment.author))
 
+    def _of_closed(self, event: HostEvent, known: Facts) -> Facts:
+        pull = self.host.pull_request(event.number or 0)
+        configuration, digest = self._configuration_of_branch(pull.base_branch)
+        return replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
+
     def _default_branch(self) -> str:
         """Return the repository's default branch; empty if the operator names the branches."""
         connection = self.source.connection
@@ -124,13 +131,17 @@ class FactCollector:
             id=comment.id,
             author=comment.author,
             found=find_commands(comment.body),
-            edited=comment.edited,
+            edited=comment.edited and not self._is_as_written(comment, event),
             is_ours=is_ours,
             may_write=not is_ours and self.host.permission(comment.author).can_write,
             by_trusted_account=self.source.trusts(comment.author),
             created_at=comment.created_at,
             commit=event.sha,
         )
+
+    def _is_as_written(self, comment: Comment, event: HostEvent) -> bool:
+        """Return whether a comment has the text of its event. Bitbucket moves its time for other reasons too."""
+        return self.host.kind == Sender.BITBUCKET and comment.body == event.comment
 
     def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
         comment = known.comment

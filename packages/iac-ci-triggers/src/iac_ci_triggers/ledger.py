@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MAX_COMMANDS: Final = 500
 """Most commands of one pull request in a day: a ledger of so many has less than a quarter of a row's largest size."""
 
 MAX_ANSWERS: Final = 20
-"""Most answers to one person's comments on a pull request within an hour; the last one says so."""
-
-MAX_KNOWN_ANSWERS: Final = 500
-"""Most answers of an hour to all persons of a pull request."""
+"""Most answers to one person's comments on a repository's pull requests within an hour; the last one says so."""
 
 MAX_RUNS: Final = 50
 """Most runs in a ledger; older ones are removed."""
@@ -60,12 +60,14 @@ class GivenAnswer(StoredShape):
 
 
 class Ledger(StoredShape):
-    """The ledger of one pull request or branch. ``version`` counts the writes and is the condition of each write.
+    """The ledger of one pull request, branch or person.
 
+    ``version`` counts the writes and is the condition of each write.
     ``approved_sha`` is the one commit of an untrusted pull request that may run, with the base branch
     ``approved_base`` and the configuration with the digest ``approved_configuration``; another commit, base branch or
-    configuration needs its own approval. ``commands`` are the commands of the last day, ``answers`` the
-    answers of the last hour, ``notices`` the subjects of the standing notices.
+    configuration needs its own approval. ``commands`` are the commands of the last day, ``notices`` the
+    subjects of the standing notices. ``answers`` are a person's answers of the last hour; in a pull request's ledger a
+    version before has kept them.
     """
 
     key: str
@@ -88,6 +90,10 @@ class Ledger(StoredShape):
     def was_processed(self, intent: str, *, by_another_than: str) -> bool:
         """Return whether another event than ``by_another_than`` brought this command before."""
         return any(known.intent == intent and known.trigger_id != by_another_than for known in self.commands)
+
+    def answers_since(self, moment: datetime) -> tuple[GivenAnswer, ...]:
+        """Return the answers that were given after a moment."""
+        return tuple(answer for answer in self.answers if answer.at > moment)
 
     def run(self, run_id: str) -> StartedRun | None:
         """Return the entry of a run, None if there is none."""

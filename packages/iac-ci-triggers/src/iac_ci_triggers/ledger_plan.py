@@ -12,7 +12,6 @@ from iac_ci_triggers.decisions import Approve, Cancel, Remember, Say, Settle, St
 from iac_ci_triggers.ledger import (
     MAX_ANSWERS,
     MAX_COMMANDS,
-    MAX_KNOWN_ANSWERS,
     MAX_RUNS,
     GivenAnswer,
     ProcessedCommand,
@@ -33,7 +32,11 @@ REPEATED: Final = timedelta(hours=2)
 """How long a repeated start continues the same run: Lambda retries an event for an hour, and the run's stored job is
 kept for a day. Later the same intent is only a duplicate."""
 
-_ANSWERS_KEPT: Final = timedelta(hours=1)
+ANSWERS_KEPT: Final = timedelta(days=1)
+"""How long a person's ledger is kept after the last answer; a repeated event finds its answer there."""
+
+COUNTED: Final = timedelta(hours=1)
+"""How long an answer counts against its person's limit."""
 
 _COMMANDS_KEPT: Final = timedelta(days=1)
 """How long a command is remembered. A comment older than an hour is not obeyed, so a command that is forgotten is not
@@ -59,7 +62,7 @@ class Planned:
     accept: tuple[tuple[StartedRun, Start], ...]
     overtaken: tuple[StartedRun, ...]
     duplicates: int
-    answer: GivenAnswer | None = None
+    is_answered: bool = False
 
 
 def plan(
@@ -67,12 +70,10 @@ def plan(
     decisions: Sequence[Decision],
     now: datetime,
     new_run_id: Callable[[], str],
-    comment: Asked | None = None,
 ) -> Planned:
     """Return the ledger with the decisions, the runs to accept, and the number of duplicates.
 
-    ``comment`` is the comment that the decisions are about. Its ``answer`` is None if it needs none or its author has
-    had too many.
+    ``is_answered`` says that a comment with these decisions gets an answer, if its author has not had too many.
     """
     runs = list(ledger.runs)
     accept: list[tuple[StartedRun, Start]] = []
@@ -117,17 +118,15 @@ def plan(
                 accept.append((started, decision))
             else:
                 duplicates += 1
-    answer = None
-    if comment is not None and (overtaken or any(map(_is_answered, decisions))):
-        ledger, answer = _answered(ledger, comment, now)
     notices = {one.subject.value for one in decisions if isinstance(one, Say) and one.subject is not None}
     settled = {one.subject.value for one in decisions if isinstance(one, Settle)}
+    is_answered = bool(overtaken) or any(map(_is_answered, decisions))
     changed = {
         "runs": tuple(runs[-MAX_RUNS:]),
         "notices": tuple(sorted({*ledger.notices, *notices} - settled)),
         "expires_at": now + KEPT,
     }
-    return Planned(ledger.model_copy(update=changed), tuple(accept), tuple(overtaken), duplicates, answer)
+    return Planned(ledger.model_copy(update=changed), tuple(accept), tuple(overtaken), duplicates, is_answered)
 
 
 def _is_answered(decision: Decision) -> bool:
@@ -137,18 +136,16 @@ def _is_answered(decision: Decision) -> bool:
     return isinstance(decision, Say) and decision.subject is None
 
 
-def _answered(ledger: Ledger, comment: Asked, now: datetime) -> tuple[Ledger, GivenAnswer | None]:
-    """Return the ledger with the answer to a comment; None if its author has had too many in the last hour."""
+def with_answer(ledger: Ledger, comment: Asked, now: datetime) -> tuple[Ledger, GivenAnswer | None]:
+    """Return a person's ledger with the answer to a comment; None if the person had too many in the last hour."""
     known = next((answer for answer in ledger.answers if answer.comment_id == comment.id), None)
     if known is not None:
         return ledger, known
-    recent = [answer for answer in ledger.answers if now - answer.at < _ANSWERS_KEPT]
-    given = sum(answer.by == comment.by for answer in recent)
-    if given >= MAX_ANSWERS or len(recent) >= MAX_KNOWN_ANSWERS:
+    recent = ledger.answers_since(now - COUNTED)
+    if len(recent) >= MAX_ANSWERS:
         return ledger, None
-    is_last = given == MAX_ANSWERS - 1
-    answer = GivenAnswer(comment_id=comment.id, by=comment.by, at=now, is_last=is_last)
-    return ledger.model_copy(update={"answers": (*recent, answer)}), answer
+    answer = GivenAnswer(comment_id=comment.id, by=comment.by, at=now, is_last=len(recent) == MAX_ANSWERS - 1)
+    return ledger.model_copy(update={"answers": (*recent, answer), "expires_at": now + ANSWERS_KEPT}), answer
 
 
 def _remembered(ledger: Ledger, decision: Remember, now: datetime) -> Ledger:

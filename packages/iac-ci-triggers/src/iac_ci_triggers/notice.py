@@ -32,6 +32,10 @@ class Subject(StrEnum):
     """A job could not start, or starts without some of its orders."""
 
 
+ARRIVED: Final = "arrived"
+"""Name of the note that a pull request's event has arrived, on hosts without reactions."""
+
+
 def notice_name(subject: Subject) -> str:
     """Return the name of a standing notice, which its hidden marker contains."""
     return f"notice:{subject.value}"

@@ -88,8 +88,6 @@ class WebhookReceiver:
             return _nothing(event.reason)
         if repository_key(event.repository) != repository_key(claimed or ""):
             raise SignatureRefused(NOT_AUTHENTIC)
-        if event.kind is EventKind.CLOSED:
-            return _nothing("a closed pull request starts nothing; its running orders finish")
         if event.kind is EventKind.COMMENT and not _has_command(event):
             return _nothing("the comment has no command")
         return self._store(kind, request, event, now)

@@ -9,13 +9,13 @@ from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed
 from iac_ci_common.models.commit_job import CommitJob
 from iac_ci_vcs.address import parse_address
-from iac_ci_vcs.reporting.folded_status import entered, folded
+from iac_ci_vcs.reporting.folded_status import entered, folded, folded_of_all, with_plans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from iac_ci_common.models.commit_job import JobPart
+    from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.ports import CommitJobs
     from iac_ci_vcs.provider import CodeHost, CommitStatus
 
@@ -42,29 +42,99 @@ def set_job_status(
     has the commit as its head. The states are read again after the status is set: of two reports at once, the one that
     was written last sets the status last. Raises ``PortFailed`` if other reports changed the states at every attempt.
     """
-    address = parse_address(repository)
-    if address is None:
-        raise PortFailed(f"{repository!r:.200} is not the URL of a repository on a code host")
-    key = keys.commit_job(f"{address.host}/{address.path}".lower(), own.commit, own.context)
+    key = _key(repository, own)
     closed: set[str] = set()
     checked = {str(part.number)}
-    for _ in range(_TRIES):
-        known = jobs.read(key) or CommitJob(key=key, expires_at=now + KEPT)
+
+    def change(known: CommitJob) -> CommitJob:
         for number in sorted(known.pulls.keys() - checked):
             checked.add(number)
             if not is_open(int(number)):
                 closed.add(number)
-        pulls = {number: pull for number, pull in known.pulls.items() if number not in closed}
-        changed = entered(known.model_copy(update={"pulls": pulls}), part)
+        return entered(_without(known, closed), part)
+
+    _written(jobs, key, now, change, lambda written: mark(folded(written, part, own)))
+
+
+def set_planned_status(
+    jobs: CommitJobs,
+    repository: str,
+    own: CommitStatus,
+    plans: Plans,
+    *,
+    now: datetime,
+    mark: Callable[[CommitStatus], object],
+) -> None:
+    """Enter what plans leave to do for a job that waits for comments, and set its status if that changes it.
+
+    Of ``own``, the commit and the context are used. Raises like ``set_job_status``.
+    """
+    key = _key(repository, own)
+    known = jobs.read(key)
+    if known is None or with_plans(known, plans) == known:
+        return
+    _written(
+        jobs, key, now, lambda newest: with_plans(newest, plans), lambda written: mark(folded_of_all(written, own))
+    )
+
+
+def refresh_job_status(
+    jobs: CommitJobs,
+    repository: str,
+    own: CommitStatus,
+    closed: int,
+    *,
+    now: datetime,
+    is_open: Callable[[int], bool],
+    mark: Callable[[CommitStatus], object],
+) -> None:
+    """Set a job's status without a pull request that was closed, if other open ones have the same head commit.
+
+    A pull request that is closed alone keeps its status. Of ``own``, the commit and the context are used. Raises like
+    ``set_job_status``.
+    """
+    key = _key(repository, own)
+    known = jobs.read(key)
+    if known is None or str(closed) not in known.pulls:
+        return
+    gone = {number for number in known.pulls if number == str(closed) or not is_open(int(number))}
+    if gone == known.pulls.keys():
+        return
+    _written(jobs, key, now, lambda newest: _without(newest, gone), lambda written: mark(folded_of_all(written, own)))
+
+
+def _written(
+    jobs: CommitJobs,
+    key: str,
+    now: datetime,
+    change: Callable[[CommitJob], CommitJob],
+    mark: Callable[[CommitJob], object],
+) -> None:
+    for _ in range(_TRIES):
+        known = jobs.read(key) or CommitJob(key=key, expires_at=now + KEPT)
+        changed = change(known)
         try:
             written = jobs.write(changed.model_copy(update={"expires_at": now + KEPT})) if changed != known else known
         except ConditionFailed:
             continue
-        mark(folded(written, part, own))
+        mark(written)
         newest = jobs.read(key)
         if newest is None or newest.version == written.version:
             return
     raise PortFailed("other reports changed the states of the commit at every attempt", retry_is_safe=True)
+
+
+def _key(repository: str, own: CommitStatus) -> str:
+    address = parse_address(repository)
+    if address is None:
+        raise PortFailed(f"{repository!r:.200} is not the URL of a repository on a code host")
+    return keys.commit_job(f"{address.host}/{address.path}".lower(), own.commit, own.context)
+
+
+def _without(job: CommitJob, closed: Collection[str]) -> CommitJob:
+    return job.model_copy(
+        update={"pulls": {number: pull for number, pull in job.pulls.items() if number not in closed}}
+    )
 
 
 def has_open_pull(host: CodeHost, commit: str, number: int) -> bool:

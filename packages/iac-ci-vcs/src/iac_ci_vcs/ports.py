@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from iac_ci_common.models.commit_job import JobPart
+    from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
 
@@ -37,6 +37,13 @@ class Reports(Protocol):
         """Enter what a run knows about a job on a commit and set the job's status, folded over all runs.
 
         ``own`` is the status that the run alone would have.
+        """
+        ...
+
+    def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
+        """Enter what plans leave to do for a job that waits for comments, and set its status if that changes it.
+
+        Of ``own``, the commit and the context are used.
         """
         ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import parse_location
 from iac_ci_vcs.address import parse_address
-from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status
+from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status, set_planned_status
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
 from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting import marker
@@ -17,7 +17,7 @@ from iac_ci_vcs.reporting import marker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from iac_ci_common.models.commit_job import JobPart
+    from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.ports import Clock, CommitJobs, Secrets
     from iac_ci_vcs.provider import CodeHost, CommitStatus, HostSettings
@@ -80,6 +80,14 @@ class CodeHostReports:
                 now=self._clock.now(),
                 is_open=partial(has_open_pull, host, own.commit),
                 mark=host.set_status,
+            )
+
+    def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
+        """Set the status of a job that waits for comments; raises like ``mark_job``."""
+        subject = "the commit's status"
+        with self._open(target, subject) as host, _readable_answers(subject):
+            set_planned_status(
+                self._commit_jobs, target.repository, own, plans, now=self._clock.now(), mark=host.set_status
             )
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -18,13 +18,15 @@ class JobOnPull(StoredShape):
 
     ``since`` is the newest run or event with this base branch, ``whole`` the newest run of the whole job, None if there
     is none. ``orders`` maps each order's name to ``<run> <state>``, or to ``not_run`` if it has not run on this
-    commit. The name is empty for a job that could not be started.
+    commit. The name is empty for a job that could not be started. ``planned_by`` maps orders that wait for a comment to
+    the order ``<job>/<order>`` that plans the same folder; if that plan has no changes, the entry is ``<run> nothing``.
     """
 
     base: str
     since: RunId
     whole: RunId | None = None
     orders: dict[str, str] = Field(default_factory=dict)
+    planned_by: dict[str, str] = Field(default_factory=dict)
 
 
 class CommitJob(StoredShape):
@@ -45,6 +47,7 @@ class JobPart:
 
     ``source`` is the id of the run or event, which sorts by time. ``orders`` are states by the orders' names; with
     ``whole``, the job has no other orders. ``not_run`` are orders of the job that this run does not run.
+    ``planned_by`` is as in ``JobOnPull``.
     """
 
     number: int
@@ -53,3 +56,18 @@ class JobPart:
     orders: Mapping[str, str]
     whole: bool = False
     not_run: tuple[str, ...] = ()
+    planned_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plans of a run that ended, for one pull request and its base branch.
+
+    ``source`` is the run's id. ``changes`` maps its orders ``<job>/<order>`` to whether they plan changes; an order
+    whose changes are unknown counts as one that has some.
+    """
+
+    number: int
+    base: str
+    source: str
+    changes: Mapping[str, bool]

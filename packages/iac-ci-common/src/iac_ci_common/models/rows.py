@@ -21,12 +21,14 @@ class JobScope(StoredShape):
     """What a run is of the job that its pull request's event or comment started.
 
     ``base`` is the base branch. ``whole`` says whether the run has all orders that the job has for this pull request;
-    ``target`` is the order or value of the matrix that a comment named.
+    ``target`` is the order or value of the matrix that a comment named. ``before_merge`` are the jobs that wait for
+    comments before the merge: the run's plans show what they have to do.
     """
 
     base: str
     whole: bool = True
     target: str | None = None
+    before_merge: tuple[str, ...] = ()
 
 
 class ReportTarget(StoredShape):

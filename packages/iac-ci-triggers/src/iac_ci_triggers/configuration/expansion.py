@@ -176,6 +176,31 @@ def order_names(
     return tuple(name for name in by_name if name in chosen and folder_of(by_name[name]) not in deleted_folders)
 
 
+def planned_by(configuration: Configuration, job_name: str) -> dict[str, str]:
+    """Return, for the orders of a job, the order ``<job>/<order>`` of another job that plans the same folder.
+
+    It is the only order of a job with ``on.pull_request`` that has the folder and the same values of the matrix. An
+    order of which that cannot be said is left out.
+    """
+    planning = [
+        (f"{name}/{copy.name}", copy)
+        for name, job in configuration.jobs.items()
+        if name != job_name and job.on.pull_request is not None
+        for copy in copies(job)
+    ]
+    found: dict[str, str] = {}
+    for copy in copies(configuration.jobs[job_name]):
+        same = [name for name, other in planning if _is_same_project(copy, other)]
+        if len(same) == 1:
+            found[copy.name] = same[0]
+    return found
+
+
+def _is_same_project(one: Copy, other: Copy) -> bool:
+    shared = one.values.keys() & other.values.keys()
+    return folder_of(one) == folder_of(other) and all(one.values[name] == other.values[name] for name in shared)
+
+
 def _concerned(by_name: Mapping[str, Copy], defaults: Settings, changed: Sequence[str] | None) -> set[str]:
     """Return the orders whose paths have changed, and those whose outputs or files they take."""
     paths = None if changed is None else Paths(changed)

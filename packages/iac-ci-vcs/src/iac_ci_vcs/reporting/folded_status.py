@@ -10,19 +10,22 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart
+from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart, Plans
 from iac_ci_common.states import OrderState
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.commit_status import ORDER_STATES, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_vcs.provider import CommitStatus
 
 NOT_RUN: Final = "not_run"
 """Entry of an order that has not run on this commit."""
+
+NOTHING: Final = "nothing"
+"""State of an order that has nothing to do on this commit: the plan of its folder has no changes."""
 
 COULD_NOT_START: Final = {"": OrderState.FAILED.value}
 """The orders of a job that could not be started; the next run of the whole job replaces the entry."""
@@ -45,6 +48,35 @@ def part_of_run(run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str] 
     return JobPart(report.number, report.scope.base, run.run_id, states, report.scope.whole, tuple(not_run))
 
 
+def plans_of_run(run: RunRow, orders: Sequence[OrderRow]) -> Plans | None:
+    """Return the plans of the orders of a run that succeeded; None if no job waits for them."""
+    report = run.report
+    if report is None or report.number is None or report.scope is None or not report.scope.before_merge:
+        return None
+    job = run.job_name or ""
+    found = {
+        f"{job}/{order.order_name}": order.changes is None or not order.changes.is_nothing
+        for order in orders
+        if order.status is OrderState.SUCCEEDED
+    }
+    return Plans(report.number, report.scope.base, run.run_id, found) if found else None
+
+
+def with_plans(job: CommitJob, plans: Plans) -> CommitJob:
+    """Return the job with what the plans leave to do: an order that has not run has nothing to do without changes."""
+    known = job.pulls.get(str(plans.number))
+    if known is None or known.base != plans.base:
+        return job
+    orders = dict(known.orders)
+    for name, planned_by in known.planned_by.items():
+        has_changes = plans.changes.get(planned_by)
+        if has_changes is not None and _waits(orders.get(name, "")):
+            orders[name] = NOT_RUN if has_changes else f"{plans.source} {NOTHING}"
+    return job.model_copy(
+        update={"pulls": job.pulls | {str(plans.number): known.model_copy(update={"orders": orders})}}
+    )
+
+
 def entered(job: CommitJob, part: JobPart) -> CommitJob:
     """Return the job with the states of a part, except where a newer run or base branch has replaced them.
 
@@ -65,12 +97,13 @@ def entered(job: CommitJob, part: JobPart) -> CommitJob:
         if (name in orders or is_newest) and _replaces(part.source, state, orders.get(name, NOT_RUN)):
             orders[name] = f"{part.source} {state}"
     if part.not_run and part.source >= known.since:
-        orders = {name: entry for name, entry in orders.items() if entry != NOT_RUN or name in part.not_run}
+        orders = {name: entry for name, entry in orders.items() if not _waits(entry) or name in part.not_run}
     for name in part.not_run:
         orders.setdefault(name, NOT_RUN)
     whole = part.source if part.whole and is_newest else known.whole
     since = max(known.since, part.source)
-    changed = known.model_copy(update={"orders": orders, "since": since, "whole": whole})
+    planned_by = dict(part.planned_by) or known.planned_by
+    changed = known.model_copy(update={"orders": orders, "since": since, "whole": whole, "planned_by": planned_by})
     return job.model_copy(update={"pulls": job.pulls | {str(part.number): changed}})
 
 
@@ -86,14 +119,30 @@ def folded(job: CommitJob, part: JobPart, own: CommitStatus) -> CommitStatus:
         if number != str(part.number) and _SEVERITY.index(theirs) > _SEVERITY.index(state):
             text = f"pull request {number} has the same commit: {_counts(other.orders.values())}"
             return replace(own, state=theirs, description=cut(text))
-    if all(_source(entry) == part.source for entry in ours.values()):
+    if all(_source(entry) == part.source and not _is_nothing(entry) for entry in ours.values()):
         return own
-    if state is CommitState.PENDING and NOT_RUN in ours.values():
-        left = sum(_commit_state(entry) is not CommitState.SUCCESS for entry in ours.values())
-        text = f"{left} of {len(ours)} orders to {own.context.rpartition('/')[2]}"
-    else:
-        text = f"{_counts(ours.values())} (the newest state of each order)"
-    return replace(own, state=state, description=cut(text))
+    return replace(own, state=state, description=cut(_text(own.context, ours.values(), state)))
+
+
+def folded_of_all(job: CommitJob, own: CommitStatus) -> CommitStatus:
+    """Return the status of a job on a commit as all pull requests with that commit make it, for none in particular.
+
+    Of ``own``, the commit and the context are used.
+    """
+    found = [(worst(map(_commit_state, pull.orders.values())), pull) for _, pull in sorted(job.pulls.items())]
+    state, pull = max(found, key=lambda one: _SEVERITY.index(one[0]))
+    return replace(own, state=state, description=cut(_text(own.context, pull.orders.values(), state)))
+
+
+def _text(context: str, entries: Collection[str], state: CommitState) -> str:
+    word = context.rpartition("/")[2]
+    done = sum(_is_nothing(entry) for entry in entries)
+    if entries and done == len(entries):
+        return f"nothing to {word}: no plan has changes"
+    if state is CommitState.PENDING and NOT_RUN in entries:
+        left = sum(_commit_state(entry) is not CommitState.SUCCESS for entry in entries)
+        return f"{left} of {len(entries) - done} orders to {word}"
+    return f"{_counts(entries)} (the newest state of each order)"
 
 
 def worst(states: Iterable[CommitState]) -> CommitState:
@@ -106,6 +155,8 @@ def _state(order: OrderRow) -> str:
 
 
 def _replaces(source: str, state: str, entry: str) -> bool:
+    if _is_nothing(entry):
+        return True
     if _source(entry) != source:
         return _source(entry) < source
     # The first report of a run may arrive after its last.
@@ -116,9 +167,19 @@ def _source(entry: str) -> str:
     return "" if entry == NOT_RUN else entry.split()[0]
 
 
+def _is_nothing(entry: str) -> bool:
+    return entry.endswith(f" {NOTHING}")
+
+
+def _waits(entry: str) -> bool:
+    return entry == NOT_RUN or _is_nothing(entry)
+
+
 def _commit_state(entry: str) -> CommitState:
     if entry == NOT_RUN:
         return CommitState.PENDING
+    if _is_nothing(entry):
+        return CommitState.SUCCESS
     _, state, *words = entry.split()
     if state in _TERMINAL and _OPTIONAL in words:
         return CommitState.SUCCESS

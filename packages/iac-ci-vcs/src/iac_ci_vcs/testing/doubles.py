@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PreparationFailed
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs
-from iac_ci_vcs.commit_jobs import set_job_status
+from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status
 from iac_ci_vcs.provider import CommentStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iac_ci_common.models.commit_job import JobPart
+    from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_vcs.provider import CommitStatus
 
@@ -52,6 +52,12 @@ class MemoryReports:
             now=self.clock.now(),
             is_open=lambda number: number not in self.closed,
             mark=self.statuses.append,
+        )
+
+    def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
+        """Store the status of a job that waits for comments."""
+        set_planned_status(
+            self.commit_jobs, target.repository, own, plans, now=self.clock.now(), mark=self.statuses.append
         )
 
 
