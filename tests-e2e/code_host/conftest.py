@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from iac_ci_local.fake_github.project import Person, Project
-from iac_ci_local.fake_github.repository import HostedRepository
-from iac_ci_local.fake_github.server import CodeHostServer
+from iac_ci_local.fake_hosts.project import Person, Project
+from iac_ci_local.fake_hosts.repository import HostedRepository
+from iac_ci_local.fake_hosts.server import CodeHostServer
 from iac_ci_vcs import http_session
 from iac_ci_vcs.hosts import open_code_host
 from iac_ci_vcs.provider import CodeHost, HostSettings, TokenCredentials

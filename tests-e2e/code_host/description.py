@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from iac_ci_local.fake_github.messages import RecordedRequest
+from iac_ci_local.fake_hosts.messages import RecordedRequest
 
 PACKAGE = "@octokit/openapi@23"
 FILE = "package/generated/api.github.com.json"

@@ -30,8 +30,8 @@ from iac_ci_common.testing import (
 )
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
-from iac_ci_local.fake_github.activity import Activity
-from iac_ci_local.fake_github.webhooks import Deliveries, headers_of
+from iac_ci_local.fake_hosts.activity import Activity
+from iac_ci_local.fake_hosts.deliveries import Deliveries
 from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_triggers.verification import Sender
@@ -92,7 +92,7 @@ class Engine:
         """Deliver an event, process it and prepare the runs that it starts; return the endpoint's answer."""
         self._sent += 1
         body = json.dumps(payload).encode()
-        headers = headers_of(name, f"delivery-{self._sent}", body, SECRET)
+        headers = self.host.shape.headers(name, f"delivery-{self._sent}", body, SECRET)
         events, runs = len(self.invoker.triggered), len(self.invoker.started)
         answer = self.receiver.receive(
             Sender.GITHUB, Request(body, {key.lower(): value for key, value in headers.items()})
@@ -107,12 +107,14 @@ class Engine:
     def pull_request(self, action="opened", number=1, **fields):
         """Deliver an event of a pull request."""
         pull = self.project.pull_request(number)
-        return self.deliver("pull_request", self.activity.payload_of_pull_request(action, pull, pull.author) | fields)
+        return self.deliver(
+            "pull_request", self.activity.shape.payload_of_pull_request(action, pull, pull.author) | fields
+        )
 
     def comment(self, person, text, number=1):
         """Write a comment and deliver its event."""
         return self.deliver(
-            "issue_comment", self.activity.payload_of_comment(self.project.write_comment(number, person, text))
+            "issue_comment", self.activity.shape.payload_of_comment(self.project.write_comment(number, person, text))
         )
 
     def end(self, state=OrderState.SUCCEEDED, **states):

@@ -21,7 +21,7 @@ from diagram.chromium import Page, chromium  # noqa: E402 - after the path is se
 from iac_ci_common.models.rows import OrderRow, ReportTarget  # noqa: E402
 from iac_ci_common.states import OrderState, RunState  # noqa: E402
 from iac_ci_common.testing.samples import START, order_row, run_row  # noqa: E402
-from iac_ci_local.fake_github.demo import ENGINE, NUMBER, Demo  # noqa: E402
+from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, Demo  # noqa: E402
 from iac_ci_plans import PlanReader  # noqa: E402
 from iac_ci_vcs.provider import CommitStatus  # noqa: E402
 from iac_ci_vcs.reporting import OrderPlan, commit_status, render  # noqa: E402

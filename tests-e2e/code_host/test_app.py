@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_local.fake_github.app import InstalledApp
+from iac_ci_local.fake_hosts.installed_app import InstalledApp
 from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.hosts import open_code_host
 from iac_ci_vcs.provider import AppCredentials, CommitState, CommitStatus, HostSettings

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
-from iac_ci_local.fake_github.project import Person
+from iac_ci_local.fake_hosts.project import Person
 from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, CommitState, CommitStatus, Permission
 
 from .conftest import AUTHOR, ENGINE, STRANGER

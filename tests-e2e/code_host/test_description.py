@@ -8,9 +8,10 @@ import pytest
 import requests
 
 from iac_ci_common.errors import NotFound, PortFailed
-from iac_ci_local.fake_github.activity import Activity
-from iac_ci_local.fake_github.messages import Answer, RecordedRequest, Request
-from iac_ci_local.fake_github.webhooks import Deliveries, headers_of
+from iac_ci_local.fake_hosts.activity import Activity
+from iac_ci_local.fake_hosts.deliveries import Deliveries
+from iac_ci_local.fake_hosts.github.shape import GitHub
+from iac_ci_local.fake_hosts.messages import Answer, RecordedRequest, Request
 from iac_ci_vcs.provider import Account, CommitState, CommitStatus
 
 from .conftest import AUTHOR
@@ -77,17 +78,21 @@ def test_what_only_people_ask_for_is_answered_as_github_describes(host, descript
 
 
 def test_webhooks_are_as_github_describes(host, project, description):
-    activity = Activity(project, host.url, Deliveries("http://127.0.0.1:1/", "secret"))
+    shape = Activity(project, host.url, Deliveries("http://127.0.0.1:1/", "secret")).shape
     pull = project.pull_request(1)
-    opened = activity.payload_of_pull_request("opened", pull, AUTHOR)
-    pushed = {**activity.payload_of_pull_request("synchronize", pull, AUTHOR), "before": "a" * 40, "after": "b" * 40}
-    comment = activity.payload_of_comment(project.write_comment(1, AUTHOR, "/iac-ci plan"))
+    opened = shape.payload_of_pull_request("opened", pull, AUTHOR)
+    pushed = {
+        **shape.payload_of_pull_request("synchronize", pull, AUTHOR),
+        "before": "a" * 40,
+        "after": "b" * 40,
+    }
+    comment = shape.payload_of_comment(project.write_comment(1, AUTHOR, "/iac-ci plan"))
     for name, event, payload in (
         ("pull-request-opened", "pull_request", opened),
         ("pull-request-synchronize", "pull_request", pushed),
         ("issue-comment-created", "issue_comment", comment),
     ):
-        headers = {header.lower(): value for header, value in headers_of(event, "id", b"{}", "secret").items()}
+        headers = {header.lower(): value for header, value in GitHub.headers(event, "id", b"{}", "secret").items()}
         assert description.webhook_problems(name, headers, payload) == []
         assert description.webhook_problems(name, {}, {**payload, "sender": {}, "repository": {}}) != []
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common.states import OrderState
-from iac_ci_local.fake_github.project import Project
-from iac_ci_local.fake_github.repository import HostedRepository
+from iac_ci_local.fake_hosts.project import Project
+from iac_ci_local.fake_hosts.repository import HostedRepository
 
 from .conftest import AUTHOR, ENGINE, STRANGER
 from .engine import Engine
@@ -324,7 +324,7 @@ def test_no_event_goes_without_an_answer_or_a_reason(engine):
         ("merge_group", {"action": "destroyed"}),
     ):
         pull = engine.project.pull_request(1)
-        whole = engine.activity.payload_of_pull_request("opened", pull, AUTHOR) | payload
+        whole = engine.activity.shape.payload_of_pull_request("opened", pull, AUTHOR) | payload
         answer = engine.deliver(name, whole)
         assert answer.status == 200, name
         assert answer.content["reason"]

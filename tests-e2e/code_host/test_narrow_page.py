@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pytest
 
-from iac_ci_local.fake_github import rendering
+from iac_ci_local.fake_hosts import rendering
 
 COMMENT = (
     """### plan production: succeeded
@@ -47,7 +47,7 @@ def test_words_stay_whole(width, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("Chromium is not installed; .ci/run installs it where it may")
-    css = files("iac_ci_local.fake_github").joinpath("page_files", "page.css").read_text("utf-8")
+    css = files("iac_ci_local.fake_hosts").joinpath("page_files", "page.css").read_text("utf-8")
     page = tmp_path / "page.html"
     page.write_text(PAGE.format(css=css, width=width, html=rendering.render(COMMENT)), "utf-8")
     shown = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from code_host.plan_page import SAMPLES, page_with, report
-from iac_ci_local.fake_github import rendering
+from iac_ci_local.fake_hosts import rendering
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from iac_ci_local.fake_github.demo import ENGINE, PERSON, Demo
+from iac_ci_local.fake_hosts.demo import ENGINE, PERSON, Demo
 from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.hosts import open_code_host
 from iac_ci_vcs.provider import TokenCredentials

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from iac_ci_local.fake_github.activity import Activity
-from iac_ci_local.fake_github.page import PullRequestPages
-from iac_ci_local.fake_github.project import Person, Project
-from iac_ci_local.fake_github.repository import HostedRepository
-from iac_ci_local.fake_github.server import CodeHostServer
-from iac_ci_local.fake_github.webhooks import Deliveries
+from iac_ci_local.fake_hosts.activity import Activity
+from iac_ci_local.fake_hosts.deliveries import Deliveries
+from iac_ci_local.fake_hosts.page import PullRequestPages
+from iac_ci_local.fake_hosts.project import Person, Project
+from iac_ci_local.fake_hosts.repository import HostedRepository
+from iac_ci_local.fake_hosts.server import CodeHostServer
 
 AUTHOR = Person(7, "author")
 ENGINE = Person(8, "engine[bot]")

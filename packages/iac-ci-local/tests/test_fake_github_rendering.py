@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iac_ci_local.fake_github.rendering import render
+from iac_ci_local.fake_hosts.rendering import render
 
 ALLOWED = {
     "a", "blockquote", "br", "code", "details", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",

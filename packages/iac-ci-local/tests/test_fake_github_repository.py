@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iac_ci_common.errors import NotFound
-from iac_ci_local.fake_github.repository import Change, File, HostedRepository, read_folder
+from iac_ci_local.fake_hosts.repository import Change, File, HostedRepository, read_folder
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from iac_ci_local.fake_github.project import Person, Project
-from iac_ci_local.fake_github.repository import HostedRepository, git_environment
-from iac_ci_local.fake_github.server import CodeHostServer
+from iac_ci_local.fake_hosts.project import Person, Project
+from iac_ci_local.fake_hosts.repository import HostedRepository, git_environment
+from iac_ci_local.fake_hosts.server import CodeHostServer
 
 AUTHOR = Person(7, "author")
 ENGINE = Person(8, "engine")

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from iac_ci_common.errors import PortFailed, SignatureRefused
-from iac_ci_local.fake_github.activity import Activity
-from iac_ci_local.fake_github.project import Person, Project
-from iac_ci_local.fake_github.repository import HostedRepository
-from iac_ci_local.fake_github.webhooks import Deliveries
+from iac_ci_local.fake_hosts.activity import Activity
+from iac_ci_local.fake_hosts.deliveries import Deliveries
+from iac_ci_local.fake_hosts.project import Person, Project
+from iac_ci_local.fake_hosts.repository import HostedRepository
 from iac_ci_triggers.event import EventKind, HostEvent
 from iac_ci_triggers.event_parser import delivery_id, parse_event, read_payload
 from iac_ci_triggers.verification import Sender, sender, verify

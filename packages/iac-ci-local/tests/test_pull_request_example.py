@@ -10,7 +10,7 @@ import pytest
 
 from iac_ci_common.errors import InputProblems
 from iac_ci_local.example import check_example
-from iac_ci_local.fake_github.demo import ENGINE, NUMBER, PERSON, Demo
+from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON, Demo
 from iac_ci_local.pull_request import NoRunStarted, OpenedPullRequest, opened_pull_request
 
 CONFIGURATION = """\

@@ -6,6 +6,7 @@ import contextlib
 import json
 import tempfile
 import threading
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -36,6 +37,16 @@ app = typer.Typer(no_args_is_help=True)
 
 _ALIVE_SECONDS: Final = 1.0
 _ENDED: Final = "the local cloud ended, and everything in it"
+
+
+class HostKind(StrEnum):
+    """The code hosts that ``iac-ci local pr`` can behave like."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    BITBUCKET = "bitbucket"
+
+
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -120,6 +131,7 @@ def pull_request(
         Path, typer.Argument(parser=check_path, help="Folder with base/ (the branch main) and change/.")
     ],
     once: Annotated[bool, typer.Option("--once", help="End when the pull request's first run ends.")] = False,
+    host: Annotated[HostKind, typer.Option("--host", help="The code host to behave like.")] = HostKind.GITHUB,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
     as_json: AsJson = False,
@@ -134,7 +146,7 @@ def pull_request(
         interrupted(_ENDED),
         ended_by_signals(),
         tempfile.TemporaryDirectory(prefix="iac-ci-code-host-") as folder,
-        opened_pull_request(example, Path(folder), stack=stack, log_level=log_level) as opened,
+        opened_pull_request(example, Path(folder), stack=stack, log_level=log_level, kind=host.value) as opened,
     ):
         if not as_json:
             typer.echo(f"The pull request: {opened.demo.page}")

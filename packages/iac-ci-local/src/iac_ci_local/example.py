@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems, Problem
-from iac_ci_local.fake_github.repository import read_folder
+from iac_ci_local.fake_hosts.repository import read_folder
 from iac_ci_triggers.configuration import FILE_NAME, jobs_for_pull_request, read_configuration
 
 if TYPE_CHECKING:

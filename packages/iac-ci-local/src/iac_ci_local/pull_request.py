@@ -15,7 +15,7 @@ from iac_ci_common.errors import IacCiError
 from iac_ci_common.locations import parse_location
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.example import BASE_FOLDER, CHANGE_FOLDER, check_example
-from iac_ci_local.fake_github.demo import ENGINE, NUMBER, Demo
+from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, Demo
 from iac_ci_local.seed_secrets import SeedSecret, read_secrets, seed
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _TOKEN: Final = "ssm:/iac-ci/jobs/tokens/demo"  # noqa: S105 - a location, not a token
 _START_SECONDS: Final = 300
 _POLL_SECONDS: Final = 0.1
+_NOTICE: Final = "iac-ci:notice:"
+"""Part of the hidden line of standing notices: a note that an event has arrived is no refusal."""
+
 _HIDDEN: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\([^\w\s])\u200b?")
 
@@ -73,7 +76,7 @@ class OpenedPullRequest:
             if delivery.status is None or delivery.status >= 300:
                 return f"the webhook answered {delivery.status or 'nothing'}: {delivery.answer}"
         for comment in self.demo.project.comments(NUMBER):
-            if comment.author == ENGINE:
+            if comment.author == ENGINE and _NOTICE in comment.body:
                 return _ESCAPED.sub(r"\1", _HIDDEN.sub("", comment.body)).strip()
         head = self.demo.project.repository.head("change")
         for status in self.demo.project.statuses(head):
@@ -83,16 +86,18 @@ class OpenedPullRequest:
 
 
 @contextmanager
-def opened_pull_request(example: Path, folder: Path, *, stack: str, log_level: str) -> Iterator[OpenedPullRequest]:
+def opened_pull_request(
+    example: Path, folder: Path, *, stack: str, log_level: str, kind: str = "github"
+) -> Iterator[OpenedPullRequest]:
     """Start both, connect them and open the pull request; end both afterwards.
 
-    The code host's repository is created below ``folder``. Raises ``InputProblems`` before anything is started if the
+    The code host behaves like ``kind``; its repository is created below ``folder``. Raises ``InputProblems`` before anything is started if the
     example or its secrets are invalid.
     """
     check_example(example)
     secrets = read_secrets(example)
     with (
-        Demo(folder, base=example / BASE_FOLDER, change=example / CHANGE_FOLDER) as demo,
+        Demo(folder, base=example / BASE_FOLDER, change=example / CHANGE_FOLDER, kind=kind) as demo,
         LocalCloud(stack_name=stack, log_level=log_level, announced=True, code_hosts=demo.code_hosts) as cloud,
     ):
         webhook_secret = f"ssm:/iac-ci/{stack}/webhook-secret-demo"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from dataclasses import replace
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from iac_ci_common.errors import NotFound
-from iac_ci_local.fake_github.messages import Answer
-from iac_ci_local.fake_github.payloads import Payloads
+from iac_ci_local.fake_hosts.github.payloads import Payloads
+from iac_ci_local.fake_hosts.messages import Answer
+from iac_ci_local.fake_hosts.routes import Routes, bearer, json_object, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from iac_ci_local.fake_github.messages import Request
-    from iac_ci_local.fake_github.project import Person, Project
+    from iac_ci_local.fake_hosts.messages import Request
+    from iac_ci_local.fake_hosts.project import Person, Project
 
 ROOT: Final = "/api/v3"
 GRAPHQL: Final = "/api/graphql"
@@ -48,9 +48,8 @@ class Api:
         self._of_apps = re.compile(
             rf"/app|/app/installations/\d+/access_tokens|{repository_path}/installation", re.IGNORECASE
         )
-        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
-            (method, re.compile(pattern, re.IGNORECASE), answer)
-            for method, pattern, answer in (
+        self._routes = Routes(
+            (
                 ("GET", "/user", self._me),
                 ("GET", r"/users/([^/]+)", self._user),
                 ("GET", repository_path, self._repository),
@@ -67,15 +66,14 @@ class Api:
                 ("POST", repository_path + r"/issues/(\d+)/reactions", self._react),
                 ("POST", repository_path + r"/statuses/([0-9a-f]{40})", self._set_status),
             )
-        ]
+        )
 
     def graphql(self, request: Request) -> Answer:
         """Return the answer to the one mutation that the engine uses: ``minimizeComment``."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        person = self._project.speaker(token) if kind.lower() in {"bearer", "token"} else None
-        payload = _object(request)
+        person = self._project.speaker(bearer(request))
+        payload = json_object(request)
         if person is None or payload is None:
-            return Answer.refusal(401, "Bad credentials")
+            return refusal(401, "Bad credentials")
         node = (payload.get("variables") or {}).get("id")
         found = self._payloads.comment_of(node)
         if "minimizeComment" not in payload.get("query", "") or found is None:
@@ -85,41 +83,35 @@ class Api:
 
     def answer(self, request: Request) -> Answer:
         """Return the answer; 401 without a known token and 404 for an unknown resource, as on GitHub."""
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        token = bearer(request)
         path = request.path.removeprefix(ROOT)
         if self._of_apps.fullmatch(path):
             return self._apps(request.method, path, token, request)
-        person = self._project.speaker(token) if kind.lower() in {"bearer", "token"} else None
+        person = self._project.speaker(token)
         if person is None:
-            return Answer.refusal(401, "Bad credentials")
-        for method, pattern, route in self._routes:
-            if method == request.method and (match := pattern.fullmatch(path)):
-                try:
-                    return _conditional(request, route(request, person, *match.groups()))
-                except NotFound:
-                    break
-        return Answer.refusal(404, "Not Found")
+            return refusal(401, "Bad credentials")
+        return self._routes.answer(request, person, path) or refusal(404, "Not Found")
 
     def _apps(self, method: str, path: str, assertion: str, request: Request) -> Answer:
         """Return the answer to a request that only a GitHub app may send, signed with its key."""
         app = self._project.app
         if app is None or not app.proves(assertion):
-            return Answer.refusal(401, "A JSON web token could not be decoded")
+            return refusal(401, "A JSON web token could not be decoded")
         if method == "GET" and path == "/app":
             return Answer.of_json(200, self._payloads.app(app))
         if method == "GET" and path.endswith("/installation"):
             return Answer.of_json(200, self._payloads.installation(app))
         if method != "POST" or path != f"/app/installations/{app.installation_id}/access_tokens":
-            return Answer.refusal(404, "Not Found")
-        wanted = (_object(request) or {}).get("repositories", [])
+            return refusal(404, "Not Found")
+        wanted = (json_object(request) or {}).get("repositories", [])
         if any(name != self._project.name for name in wanted):
-            return Answer.refusal(422, "There is at least one repository that does not exist or is not accessible")
+            return refusal(422, "There is at least one repository that does not exist or is not accessible")
         token, ends = app.mint()
         return Answer.of_json(201, self._payloads.installation_token(token, ends))
 
     def _me(self, request: Request, person: Person) -> Answer:
         if self._project.app is not None and person == self._project.app_account(self._project.app):
-            return Answer.refusal(403, "Resource not accessible by integration")
+            return refusal(403, "Resource not accessible by integration")
         return Answer.of_json(200, self._payloads.profile(person))
 
     def _user(self, request: Request, person: Person, login: str) -> Answer:
@@ -129,11 +121,13 @@ class Api:
         return Answer.of_json(200, self._payloads.repository())
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
-        return Answer.of_json(200, self._payloads.pull_request(self._project.pull_request(int(number))))
+        if self._project.is_new(int(number)) and not self._project.seen(int(number)).updated_at:
+            raise NotFound(f"there is no pull request {number} yet")
+        return Answer.of_json(200, self._payloads.pull_request(self._project.seen(int(number))))
 
     def _files(self, request: Request, person: Person, number: str) -> Answer:
-        pull, git = self._project.pull_request(int(number)), self._project.repository
-        base, head = git.head(pull.base_branch), git.head(pull.head_branch)
+        pull, git = self._project.seen(int(number)), self._project.repository
+        base, head = git.head(pull.base_branch), self._project.seen_head(pull)
         changes = sorted(git.changes(base, head), key=lambda change: change.path)[:_MOST_FILES]
         return self._page(request, changes, lambda change: self._payloads.changed_file(change, head))
 
@@ -155,7 +149,7 @@ class Api:
 
     def _permission(self, request: Request, person: Person, login: str) -> Answer:
         if self._project.right(person) not in {"admin", "write"}:
-            return Answer.refusal(403, "Must have push access to view collaborator permission.")
+            return refusal(403, "Must have push access to view collaborator permission.")
         return Answer.of_json(200, self._payloads.permission(self._known(login)))
 
     def _comments(self, request: Request, person: Person, number: str) -> Answer:
@@ -170,12 +164,12 @@ class Api:
         return Answer.of_json(201, self._payloads.comment(self._project.write_comment(int(number), person, body)))
 
     def _comment(self, request: Request, person: Person, identity: str) -> Answer:
-        return Answer.of_json(200, self._payloads.comment(self._project.comment(int(identity))))
+        return Answer.of_json(200, self._payloads.comment(self._project.seen_comment(int(identity))))
 
     def _edit_comment(self, request: Request, person: Person, identity: str) -> Answer:
         before = self._project.comment(int(identity))
         if before.author.id != person.id and self._project.right(person) not in {"admin", "write"}:
-            return Answer.refusal(403, "Must have admin rights to Repository.")
+            return refusal(403, "Must have admin rights to Repository.")
         body, problem = _body_of_comment(request)
         if problem is not None:
             return problem
@@ -190,9 +184,9 @@ class Api:
         return self._reaction(request, person, f"comments/{identity}")
 
     def _reaction(self, request: Request, person: Person, subject: str) -> Answer:
-        payload = _object(request)
+        payload = json_object(request)
         if payload is None or payload.get("content") not in _REACTIONS:
-            return Answer.refusal(422, "Validation Failed: content is not included in the list")
+            return refusal(422, "Validation Failed: content is not included in the list")
         reaction, is_new = self._project.react(subject, person, payload["content"])
         return Answer.of_json(201 if is_new else 200, self._payloads.reaction(reaction))
 
@@ -202,15 +196,15 @@ class Api:
         try:
             self._project.repository.commit_of(sha)
         except NotFound:
-            return Answer.refusal(422, f"No commit found for SHA: {sha}")
-        payload = _object(request)
+            return refusal(422, f"No commit found for SHA: {sha}")
+        payload = json_object(request)
         if payload is None:
-            return Answer.refusal(400, "Problems parsing JSON")
+            return refusal(400, "Problems parsing JSON")
         description = payload.get("description")
         if payload.get("state") not in _STATES:
-            return Answer.refusal(422, "Validation Failed: state is not included in the list")
+            return refusal(422, "Validation Failed: state is not included in the list")
         if description is not None and len(description) > _MOST_STATUS_CHARACTERS:
-            return Answer.refusal(422, "Validation Failed: description is too long (maximum is 140 characters)")
+            return refusal(422, "Validation Failed: description is too long (maximum is 140 characters)")
         status = self._project.set_status(
             sha,
             person,
@@ -228,18 +222,21 @@ class Api:
         return person
 
     def _page(self, request: Request, items: Sequence[_Item], write: Callable[[_Item], Any]) -> Answer:
-        size = max(1, min(100, _number(request.query.get("per_page"), 30)))
-        page = max(1, _number(request.query.get("page"), 1))
-        last = max(1, -(-len(items) // size))
-        to = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
-        if page >= last:
+        page = page_of(request, items, size="per_page", usual=30, most=100)
+        to = {"prev": page.number - 1, "next": page.number + 1, "last": page.last, "first": 1}
+        if page.number >= page.last:
             del to["next"], to["last"]
-        if page == 1:
+        if page.number == 1:
             del to["prev"], to["first"]
         url = f"{self._web}{request.target.partition('?')[0]}"
         links = [f'<{url}?{urlencode({**request.query, "page": number})}>; rel="{name}"' for name, number in to.items()]
-        found = [write(item) for item in items[(page - 1) * size : page * size]]
-        return Answer.of_json(200, found, {"Link": ", ".join(links)} if links else None)
+        return Answer.of_json(200, list(map(write, page.items)), {"Link": ", ".join(links)} if links else None)
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an error as GitHub writes it."""
+    content = {"message": message, "documentation_url": "https://docs.github.com/rest", "status": str(status)}
+    return Answer.of_json(status, content, headers)
 
 
 def with_limits(answer: Answer, *, spent: int) -> Answer:
@@ -255,39 +252,16 @@ def with_limits(answer: Answer, *, spent: int) -> Answer:
     return replace(answer, headers={**limits, **answer.headers})
 
 
-def _conditional(request: Request, answer: Answer) -> Answer:
-    """Add an ETag to a good answer; return 304 if the caller has this version."""
-    if request.method != "GET" or answer.status != 200:
-        return answer
-    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()}"'
-    headers = {**answer.headers, "ETag": tag, "Cache-Control": "private, max-age=60, s-maxage=60"}
-    if tag in [given.strip() for given in request.headers.get("if-none-match", "").split(",")]:
-        return Answer(304, b"", headers)
-    return replace(answer, headers=headers)
-
-
-def _object(request: Request) -> dict[str, Any] | None:
-    try:
-        payload = request.json()
-    except ValueError:
-        return None
-    return payload if isinstance(payload, dict) else None
-
-
 def _body_of_comment(request: Request) -> tuple[str, Answer | None]:
-    payload = _object(request)
+    payload = json_object(request)
     if payload is None:
-        return "", Answer.refusal(400, "Problems parsing JSON")
+        return "", refusal(400, "Problems parsing JSON")
     body = payload.get("body")
     if not isinstance(body, str) or not body.strip():
-        return "", Answer.refusal(422, "Validation Failed: body can't be blank")
+        return "", refusal(422, "Validation Failed: body can't be blank")
     if len(body) > _MOST_CHARACTERS:
-        return "", Answer.refusal(422, "Validation Failed: body is too long (maximum is 65536 characters)")
+        return "", refusal(422, "Validation Failed: body is too long (maximum is 65536 characters)")
     return body, None
 
 
-def _number(text: str | None, otherwise: int) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else otherwise
-
-
-__all__ = ["ROOT", "Api", "with_limits"]
+__all__ = ["GRAPHQL", "ROOT", "Api", "refusal", "with_limits"]

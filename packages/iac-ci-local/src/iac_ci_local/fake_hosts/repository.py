@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 60
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,40}")
 _AUTHOR: Final = "demo <demo@localhost>"
 
 Status = Literal["added", "modified", "removed", "renamed"]
@@ -133,6 +134,18 @@ class HostedRepository:
                 raise NotFound(f"there is no commit {ref}")
             return found
         return self.head(ref)
+
+    def whole_hash(self, short: str) -> str:
+        """Return the full hash of a commit that an abbreviated one names; raise ``NotFound`` if there is none."""
+        found = self._find(f"{short}^{{commit}}") if _ABBREVIATED.fullmatch(short) else None
+        if found is None:
+            raise NotFound(f"there is no commit {short!r:.100}")
+        return found
+
+    def branches_with(self, sha: str) -> list[str]:
+        """Return the names of the branches that have a commit, sorted."""
+        listed = self._git("for-each-ref", "--format=%(refname:lstrip=2)", "--contains", sha, "refs/heads")
+        return listed.decode().split()
 
     def merge_base(self, base: str, head: str) -> str:
         """Return the merge base of two commits."""

@@ -49,12 +49,6 @@ class Answer:
         kind = {"Content-Type": "application/json; charset=utf-8"}
         return cls(status, json.dumps(content).encode(), {**kind, **(headers or {})})
 
-    @classmethod
-    def refusal(cls, status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Return an error as GitHub writes it."""
-        content = {"message": message, "documentation_url": "https://docs.github.com/rest", "status": str(status)}
-        return cls.of_json(status, content, headers)
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:

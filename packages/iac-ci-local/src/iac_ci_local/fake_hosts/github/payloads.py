@@ -9,14 +9,14 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from iac_ci_local.fake_github.project import FORK_ID, PROJECT_ID, Person
+from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID, Person
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iac_ci_local.fake_github.app import InstalledApp
-    from iac_ci_local.fake_github.project import OpenPullRequest, Project, Reaction, SetStatus, WrittenComment
-    from iac_ci_local.fake_github.repository import Change, Entry
+    from iac_ci_local.fake_hosts.installed_app import InstalledApp
+    from iac_ci_local.fake_hosts.project import OpenPullRequest, Project, Reaction, SetStatus, WrittenComment
+    from iac_ci_local.fake_hosts.repository import Change, Entry
 
 _REPOSITORY_URLS: Final = {
     "archive": "{archive_format}{/ref}", "assignees": "{/user}", "blobs": "{/sha}", "branches": "{/branch}",
@@ -114,11 +114,13 @@ class Payloads:
     def pull_request(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a pull request in full."""
         git = self._project.repository
-        base, head = git.head(pull.base_branch), git.head(pull.head_branch)
+        base, head = git.head(pull.base_branch), self._project.seen_head(pull)
         changes = git.changes(base, head)
         url, issue = f"{self._repository_url}/pulls/{pull.number}", f"{self._repository_url}/issues/{pull.number}"
         page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
         moment = _moment(pull.created_at)
+        # GitHub computes the test merge when it is asked for, some seconds after a change.
+        is_mergeable = None if self._project.is_new(pull.number) else pull.is_open
         links = {
             "self": url,
             "html": page,
@@ -153,17 +155,17 @@ class Payloads:
             "_links": {name: {"href": link} for name, link in links.items()},
             "head": self._end(pull.head_branch, head, fork=pull.fork),
             "base": self._end(pull.base_branch, base),
-            "labels": [],
+            "labels": [self._label(name) for name in pull.labels],
             "assignees": [],
             "requested_reviewers": [],
             "requested_teams": [],
             "author_association": "CONTRIBUTOR",
-            "draft": False,
+            "draft": pull.is_draft,
             "locked": False,
-            "merged": False,
-            "mergeable": True,
-            "rebaseable": True,
-            "mergeable_state": "clean",
+            "merged": pull.is_merged,
+            "mergeable": is_mergeable,
+            "rebaseable": is_mergeable,
+            "mergeable_state": "clean" if is_mergeable else "unknown",
             "maintainer_can_modify": False,
             "merge_commit_sha": None,
             "additions": sum(change.additions for change in changes),
@@ -173,9 +175,23 @@ class Payloads:
             "comments": len(self._project.comments(pull.number)),
             "review_comments": 0,
             "created_at": moment,
-            "updated_at": moment,
+            "updated_at": _moment(pull.changed_at),
             **dict.fromkeys(nothing),
         }
+
+    def announced(self, pull: OpenPullRequest) -> dict[str, Any]:
+        """Return a pull request as its webhook has it: with its newest head, and without what GitHub computes later."""
+        payload = self.pull_request(pull)
+        head = self._project.repository.head(pull.head_branch)
+        payload["head"] = self._end(pull.head_branch, head, fork=pull.fork)
+        return payload | {"mergeable": None, "rebaseable": None, "mergeable_state": "unknown"}
+
+    def _label(self, name: str) -> dict[str, Any]:
+        identity = _number(name)
+        url = f"{self._repository_url}/labels/{name}"
+        node = _node("LA", identity)
+        text = {"name": name, "color": "ededed", "description": None}
+        return {"id": identity, "node_id": node, "url": url, "default": False, **text}
 
     def issue(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a pull request as the issue that its comments belong to."""

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from iac_ci_common.errors import NotFound, PortFailed
-from iac_ci_local.fake_github import rendering
-from iac_ci_local.fake_github.messages import Answer
+from iac_ci_local.fake_hosts import rendering
+from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.loopback import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iac_ci_local.fake_github.activity import Activity
-    from iac_ci_local.fake_github.messages import Request
-    from iac_ci_local.fake_github.project import OpenPullRequest, Project, WrittenComment
-    from iac_ci_local.fake_github.repository import File
-    from iac_ci_local.fake_github.webhooks import Deliveries
+    from iac_ci_local.fake_hosts.activity import Activity
+    from iac_ci_local.fake_hosts.deliveries import Deliveries
+    from iac_ci_local.fake_hosts.messages import Request
+    from iac_ci_local.fake_hosts.project import OpenPullRequest, Project, WrittenComment
+    from iac_ci_local.fake_hosts.repository import File
 
     NextCommit = Callable[[int], Mapping[str, File | bytes | None]]
 
@@ -64,8 +64,8 @@ class PullRequestPages:
         self._cookie = f"iac-ci-{hashlib.sha256(self.key.encode()).hexdigest()[:12]}"
         # A page of another site can send a form here, but cannot read this value from our page.
         self._proof = secrets.token_urlsafe(24)
-        name = re.escape(f"/{project.full_name}")
-        self._path = re.compile(rf"{name}/pull/([0-9]{{1,9}})(/conversation|/comments|/push)?", re.IGNORECASE)
+        before = re.escape(activity.shape.page("N")).removesuffix("N")
+        self._path = re.compile(rf"{before}([0-9]{{1,9}})(/conversation|/comments|/push)?", re.IGNORECASE)
 
     def __call__(self, request: Request) -> Answer | None:
         """Return the answer to a request; None if the path is not a page."""
@@ -116,7 +116,7 @@ class PullRequestPages:
                 self._comment(pull, form)
         except (NotFound, PortFailed) as error:
             return _plain(422, error.message)
-        path = f"/{self._project.full_name}/pull/{pull.number}"
+        path = self._activity.shape.page(pull.number)
         return Answer(303, b"", {**_HEADERS, "Location": path, "Content-Type": "text/plain"})
 
     def _comment(self, pull: OpenPullRequest, form: Mapping[str, str]) -> None:
@@ -127,7 +127,8 @@ class PullRequestPages:
         self._activity.comment(pull.number, person, text)
 
     def _page(self, pull: OpenPullRequest, conversation: str, version: str) -> str:
-        path = f"/{self._project.full_name}/pull/{pull.number}"
+        path = self._activity.shape.page(pull.number)
+        host = f"a code host on this machine that behaves like {self._activity.shape.name}"
         proof = f'<input type="hidden" name="proof" value="{escape(self._proof)}">'
         people = {person.login: None for person in (pull.author, *self._project.tokens.values())}
         options = "".join(f"<option>{escape(login)}</option>" for login in people if not login.endswith("[bot]"))
@@ -141,7 +142,7 @@ class PullRequestPages:
 <noscript><meta http-equiv="refresh" content="3"></noscript>
 </head>
 <body>
-<p class="soft">{escape(self._project.full_name)} on a code host on this machine</p>
+<p class="soft">{escape(self._project.full_name)} on {host}</p>
 <main id="conversation" data-version="{version}" data-source="{escape(path)}/conversation">{conversation}</main>
 <p id="state" role="status"></p>
 <form method="post" action="{escape(path)}/comments">{proof}
@@ -157,11 +158,13 @@ class PullRequestPages:
 
     def _conversation(self, pull: OpenPullRequest) -> str:
         comments = "".join(map(self._written, self._project.comments(pull.number)))
+        approved = ", ".join(escape(person.login) for person in pull.approved_by)
+        state = "Open" if pull.is_open else "Merged" if pull.is_merged else "Closed"
         return f"""
 <h1>{escape(pull.title)} <span class="number">#{pull.number}</span></h1>
-<p><span class="badge {"open" if pull.is_open else ""}">{"Open" if pull.is_open else "Closed"}</span>
+<p><span class="badge {"open" if pull.is_open else ""}">{state}</span>
 {escape(pull.author.login)} wants to merge <code>{escape(pull.head_branch)}</code>
-into <code>{escape(pull.base_branch)}</code></p>
+into <code>{escape(pull.base_branch)}</code>{f"; approved by {approved}" if approved else ""}</p>
 {self._changes(pull)}{self._statuses(pull)}
 <h2>Conversation</h2>{comments or '<p class="soft">No comments yet.</p>'}
 {self._sent()}"""
@@ -189,13 +192,13 @@ into <code>{escape(pull.base_branch)}</code></p>
         none = '<li class="soft">none yet</li>'
         return f'<h2>Statuses of <code>{head[:12]}</code></h2><ul class="plain" id="statuses">{lines or none}</ul>'
 
-    @staticmethod
-    def _written(comment: WrittenComment) -> str:
+    def _written(self, comment: WrittenComment) -> str:
+        text = rendering.render(comment.body, has_html=self._activity.shape.has_html)
         edited = "" if comment.updated_at == comment.created_at else " · edited"
         return (
             f'<article id="issuecomment-{comment.id}"><header><strong>{escape(comment.author.login)}</strong> '
             f'<span class="soft">{comment.created_at:%Y-%m-%d %H:%M} UTC{edited}</span></header>'
-            f'<div class="text">{rendering.render(comment.body)}</div></article>'
+            f'<div class="text">{text}</div></article>'
         )
 
     def _sent(self) -> str:

@@ -6,15 +6,15 @@ import itertools
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from iac_ci_common.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iac_ci_local.fake_github.app import InstalledApp
-    from iac_ci_local.fake_github.repository import HostedRepository
+    from iac_ci_local.fake_hosts.installed_app import InstalledApp
+    from iac_ci_local.fake_hosts.repository import File, HostedRepository
 
 Right = Literal["admin", "write", "read", "none"]
 
@@ -56,7 +56,10 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """A commit status; a later one with the same context replaces it."""
+    """A commit status; a later one with the same context replaces it.
+
+    ``state`` is one of GitHub's, whatever the host. ``ref`` and ``pipeline`` are GitLab's.
+    """
 
     id: int
     sha: str
@@ -66,6 +69,8 @@ class SetStatus:
     target_url: str | None
     creator: Person
     created_at: datetime
+    ref: str | None = None
+    pipeline: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,16 @@ class OpenPullRequest:
     created_at: datetime
     fork: str | None = None
     is_open: bool = True
+    is_merged: bool = False
+    is_draft: bool = False
+    labels: tuple[str, ...] = ()
+    updated_at: datetime | None = None
+    approved_by: tuple[Person, ...] = ()
+
+    @property
+    def changed_at(self) -> datetime:
+        """The moment of the last change."""
+        return self.updated_at or self.created_at
 
 
 def _now() -> datetime:
@@ -104,12 +119,23 @@ class Project:
     """The installed GitHub app, if any; it acts as ``<slug>[bot]``."""
 
     now: Callable[[], datetime] = _now
+    lag: timedelta = timedelta()
+    """How long after a change the API answers as before it."""
+
+    may_ask_about_people: bool = True
+    """Whether the engine's token may ask who it belongs to and what others may do, as Bitbucket's may not."""
+
+    pipelines: dict[str, int] = field(default_factory=dict)
+    """Pipelines of other origin, by commit."""
+
     pull_requests: dict[int, OpenPullRequest] = field(default_factory=dict)
     _comments: dict[int, WrittenComment] = field(default_factory=dict)
     reactions: dict[tuple[str, int, str], Reaction] = field(default_factory=dict)
     minimized: set[int] = field(default_factory=set)
     """The ids of the comments that are folded."""
 
+    _history: dict[int, list[tuple[datetime, OpenPullRequest]]] = field(default_factory=dict)
+    _heads: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
     _statuses: list[SetStatus] = field(default_factory=list)
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -130,11 +156,15 @@ class Project:
         """Return the bot account of an app."""
         return Person(APP_ACCOUNT_ID + app.id, f"{app.slug}[bot]")
 
+    def people(self) -> list[Person]:
+        """Return everyone who is known, each once."""
+        apps = [] if self.app is None else [self.app_account(self.app)]
+        authors = (pull.author for pull in self.pull_requests.values())
+        return list(dict.fromkeys([*apps, *self.tokens.values(), *authors]))
+
     def person(self, login: str) -> Person | None:
         """Return a known person by login, compared ignoring case; None if there is none."""
-        apps = [] if self.app is None else [self.app_account(self.app)]
-        people = [*apps, *self.tokens.values(), *(pull.author for pull in self.pull_requests.values())]
-        return next((person for person in people if person.login.lower() == login.lower()), None)
+        return next((person for person in self.people() if person.login.lower() == login.lower()), None)
 
     def right(self, person: Person) -> Right:
         """Return a person's permission; ``read`` if none is set."""
@@ -148,7 +178,47 @@ class Project:
             number = len(self.pull_requests) + 1
             made = OpenPullRequest(number, title, body, author, base_branch, head_branch, self._moment(), fork=fork)
             self.pull_requests[number] = made
+            self._history[number] = [(self.now(), made)]
             return made
+
+    def change(self, number: int, **fields: Any) -> OpenPullRequest:
+        """Change and return a pull request."""
+        with self._lock:
+            before = self.pull_request(number)
+            changed = replace(before, **{"updated_at": self._later(before.changed_at), **fields})
+            self.pull_requests[number] = changed
+            self._history.setdefault(number, [(before.created_at, before)]).append((self.now(), changed))
+            return changed
+
+    def push(self, number: int, files: Mapping[str, File | bytes | None], message: str) -> tuple[str, str]:
+        """Add a commit to a pull request's branch, and return its heads before and after."""
+        branch = self.pull_request(number).head_branch
+        before = self.repository.head(branch)
+        after = self.repository.commit(branch, files, message)
+        with self._lock:
+            self._heads.setdefault(branch, [(datetime.min.replace(tzinfo=UTC), before)]).append((self.now(), after))
+            self.change(number)
+        return before, after
+
+    def seen(self, number: int) -> OpenPullRequest:
+        """Return a pull request as the API shows it now; the first state of one that was opened a moment ago."""
+        pull = self.pull_request(number)
+        if not self.lag:
+            return pull
+        states = self._history.get(number, [(pull.created_at, pull)])
+        return [state for moment, state in states if moment <= self.now() - self.lag or state is states[0][1]][-1]
+
+    def seen_head(self, pull: OpenPullRequest) -> str:
+        """Return a pull request's head as the API shows it now."""
+        heads = self._heads.get(pull.head_branch)
+        if not self.lag or heads is None:
+            return self.repository.head(pull.head_branch)
+        return [sha for moment, sha in heads if moment <= self.now() - self.lag][-1]
+
+    def is_new(self, number: int) -> bool:
+        """Return whether a pull request was opened or changed so recently that the host has not looked at it yet."""
+        states = self._history.get(number)
+        return bool(self.lag) and states is not None and states[-1][0] > self.now() - self.lag
 
     def pull_request(self, number: int) -> OpenPullRequest:
         """Return a pull request; raise ``NotFound`` if there is none with that number."""
@@ -177,6 +247,13 @@ class Project:
                 raise NotFound(f"there is no comment {identity}")
             return self._comments[identity]
 
+    def seen_comment(self, identity: int) -> WrittenComment:
+        """Return a comment as the API shows it; raise ``NotFound`` for one that was written a moment ago."""
+        found = self.comment(identity)
+        if self.lag and found.created_at > self.now() - self.lag:
+            raise NotFound(f"there is no comment {identity} yet")
+        return found
+
     def write_comment(self, number: int, author: Person, body: str) -> WrittenComment:
         """Add and return a comment."""
         self.pull_request(number)
@@ -190,10 +267,14 @@ class Project:
         """Replace a comment's text and return the comment."""
         with self._lock:
             before = self.comment(identity)
-            # Times are whole seconds; an edit within the first second must show a later time too.
-            moment = max(self._moment(), before.updated_at + timedelta(seconds=1))
-            edited = self._comments[identity] = replace(before, body=body, updated_at=moment)
+            edited = replace(before, body=body, updated_at=self._later(before.updated_at))
+            self._comments[identity] = edited
             return edited
+
+    def rows(self, sha: str) -> list[SetStatus]:
+        """Return every status that was set on a commit, the oldest first."""
+        with self._lock:
+            return [status for status in self._statuses if status.sha == sha]
 
     def statuses(self, sha: str) -> list[SetStatus]:
         """Return a commit's current statuses, one per context."""
@@ -201,13 +282,32 @@ class Project:
             return list({status.context: status for status in self._statuses if status.sha == sha}.values())
 
     def set_status(
-        self, sha: str, creator: Person, *, state: str, context: str, description: str | None, target_url: str | None
+        self,
+        sha: str,
+        creator: Person,
+        *,
+        state: str,
+        context: str,
+        description: str | None,
+        target_url: str | None,
+        ref: str | None = None,
+        pipeline: int | None = None,
+        replaces: SetStatus | None = None,
     ) -> SetStatus:
-        """Set and return a commit's status."""
+        """Set and return a commit's status; ``replaces`` is the one that changes, None for a new one."""
         with self._lock:
-            status = SetStatus(next(self._ids), sha, state, context, description, target_url, creator, self._moment())
+            number = next(self._ids) if replaces is None else replaces.id
+            status = SetStatus(
+                number, sha, state, context, description, target_url, creator, self._moment(), ref, pipeline
+            )
+            if replaces is not None:
+                self._statuses.remove(replaces)
             self._statuses.append(status)
             return status
+
+    def _later(self, before: datetime) -> datetime:
+        """Return the present second. Times are whole seconds: a change within the same one shows the next."""
+        return max(self._moment(), before + timedelta(seconds=1))
 
     def _moment(self) -> datetime:
         return self.now().replace(microsecond=0)

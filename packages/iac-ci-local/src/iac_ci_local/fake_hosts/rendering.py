@@ -65,14 +65,18 @@ class _Renderer(RendererHTML):
         return self.renderToken(tokens, idx, options, env)
 
 
-_MARKDOWN: Final = MarkdownIt("commonmark", {"html": True, "linkify": False}, renderer_cls=_Renderer).enable(
-    ["table", "strikethrough"]
-)
+def _markdown(*, has_html: bool) -> MarkdownIt:
+    options = {"html": has_html, "linkify": False}
+    return MarkdownIt("commonmark", options, renderer_cls=_Renderer).enable(["table", "strikethrough"])
 
 
-def render(text: str) -> str:
-    """Return a comment's HTML."""
-    return str(_MARKDOWN.render(text, {"opened": []}))
+_MARKDOWN: Final = _markdown(has_html=True)
+_WITHOUT_HTML: Final = _markdown(has_html=False)
+
+
+def render(text: str, *, has_html: bool = True) -> str:
+    """Return a comment's HTML; without ``has_html`` all HTML in it is shown as text."""
+    return str((_MARKDOWN if has_html else _WITHOUT_HTML).render(text, {"opened": []}))
 
 
 def _diff_line(line: str) -> str:

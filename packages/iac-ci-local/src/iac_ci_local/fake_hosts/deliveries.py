@@ -1,9 +1,7 @@
-"""Sends signed webhooks as GitHub does (GitHub Docs, "Webhook events and payloads")."""
+"""Sends signed webhooks, each as its host signs it."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import threading
 import urllib.error
@@ -15,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from iac_ci_common.errors import PortFailed
+from iac_ci_local.fake_hosts.github.shape import GitHub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from http.client import HTTPMessage
 
+    Headers = Callable[[str, str, bytes, str], dict[str, str]]
+
 SECONDS: Final = 10
-"""Seconds that GitHub waits for an answer (GitHub Docs, "Handling failed webhook deliveries")."""
+"""Seconds that the hosts wait for an answer (for example GitHub Docs, "Handling failed webhook deliveries")."""
 
 _MOST_ANSWERED: Final = 4096
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -42,13 +43,16 @@ class Delivered:
 class Deliveries:
     """Sends the deliveries of one webhook and records them. Thread-safe."""
 
-    def __init__(self, url: str | None, secret: str, *, seconds: float = SECONDS) -> None:
-        """Send to ``url``, signed with ``secret``, and wait ``seconds`` for each answer.
+    def __init__(
+        self, url: str | None, secret: str, *, seconds: float = SECONDS, headers: Headers = GitHub.headers
+    ) -> None:
+        """Send to ``url``, signed with ``secret`` by ``headers``, and wait ``seconds`` for each answer.
 
         Without a URL, deliveries fail until ``send_to`` sets one.
         """
         self._secret = secret
         self._seconds = seconds
+        self._headers = headers
         self._done: list[Delivered] = []
         self._changed = threading.Condition()
         self._url: str | None = None
@@ -60,7 +64,7 @@ class Deliveries:
         if urlsplit(url).scheme not in {"http", "https"}:
             raise PortFailed(f"the webhook URL must start with http:// or https://: {url!r:.200}")
         self._url = url
-        # Loopback needs no proxy, whatever the environment says; and GitHub follows no redirects.
+        # Loopback needs no proxy, whatever the environment says; and the hosts follow no redirects.
         proxies = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in _LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirect(), *proxies)
 
@@ -77,9 +81,8 @@ class Deliveries:
         status, answer = (
             (None, b"no webhook URL is set") if self._url is None else self._post(self._url, event, named, body)
         )
-        delivered = Delivered(
-            named, event, str(payload.get("action", "")), status, answer.decode("utf-8", "replace"), datetime.now(UTC)
-        )
+        action = payload.get("action") or (payload.get("object_attributes") or {}).get("action") or ""
+        delivered = Delivered(named, event, str(action), status, answer.decode("utf-8", "replace"), datetime.now(UTC))
         with self._changed:
             self._done.append(delivered)
             self._changed.notify_all()
@@ -87,7 +90,7 @@ class Deliveries:
 
     def _post(self, url: str, event: str, named: str, body: bytes) -> tuple[int | None, bytes]:
         request = urllib.request.Request(  # noqa: S310 - http and https only, see send_to
-            url, body, headers_of(event, named, body, self._secret), method="POST"
+            url, body, self._headers(event, named, body, self._secret), method="POST"
         )
         try:
             with self._opener.open(request, timeout=self._seconds) as response:
@@ -110,22 +113,6 @@ class Deliveries:
         return lambda: thread.join(self._seconds * 2)
 
 
-def headers_of(event: str, identity: str, body: bytes, secret: str) -> dict[str, str]:
-    """Return the headers of a delivery, with both of GitHub's signatures; only the SHA-256 one is secure."""
-    return {
-        "Accept": "*/*",
-        "Content-Type": "application/json",
-        "User-Agent": f"GitHub-Hookshot/{hashlib.sha256(secret.encode()).hexdigest()[:7]}",
-        "X-GitHub-Delivery": identity,
-        "X-GitHub-Event": event,
-        "X-GitHub-Hook-ID": "1",
-        "X-GitHub-Hook-Installation-Target-ID": "1000",
-        "X-GitHub-Hook-Installation-Target-Type": "repository",
-        "X-Hub-Signature": f"sha1={hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()}",
-        "X-Hub-Signature-256": f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}",
-    }
-
-
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -133,4 +120,4 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Return None, so that the redirect itself is the answer."""
 
 
-__all__ = ["SECONDS", "Delivered", "Deliveries", "headers_of"]
+__all__ = ["SECONDS", "Delivered", "Deliveries"]

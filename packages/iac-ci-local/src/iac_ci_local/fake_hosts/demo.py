@@ -5,19 +5,26 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final, Self
 
-from iac_ci_local.fake_github.activity import Activity
-from iac_ci_local.fake_github.page import PullRequestPages
-from iac_ci_local.fake_github.project import Person, Project
-from iac_ci_local.fake_github.repository import HostedRepository, read_folder
-from iac_ci_local.fake_github.server import CodeHostServer
-from iac_ci_local.fake_github.webhooks import Deliveries
+from iac_ci_local.fake_hosts.activity import Activity
+from iac_ci_local.fake_hosts.bitbucket.shape import Bitbucket
+from iac_ci_local.fake_hosts.deliveries import Deliveries
+from iac_ci_local.fake_hosts.github.shape import GitHub
+from iac_ci_local.fake_hosts.gitlab.shape import GitLab
+from iac_ci_local.fake_hosts.page import PullRequestPages
+from iac_ci_local.fake_hosts.project import Person, Project
+from iac_ci_local.fake_hosts.repository import HostedRepository, read_folder
+from iac_ci_local.fake_hosts.server import CodeHostServer
 from iac_ci_vcs.provider import HostSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from iac_ci_local.fake_github.repository import File
+    from iac_ci_local.fake_hosts.repository import File
+    from iac_ci_local.fake_hosts.shape import Shape
+
+SHAPES: Final[Mapping[str, type[Shape]]] = {shape.kind: shape for shape in (GitHub, GitLab, Bitbucket)}
+"""The hosts by the engine's names for them."""
 
 ENGINE: Final = Person(1, "iac-ci[bot]")
 PERSON: Final = Person(2, "you")
@@ -44,10 +51,12 @@ class Demo:
         title: str = "Change the infrastructure",
         branch: str = "change",
         port: int = 0,
+        kind: str = "github",
     ) -> None:
         """Create the repository below ``folder`` and listen on ``port``, 0 for any free one.
 
-        The branch main has the files of ``base``; the pull request's branch adds or replaces the files of ``change``.
+        ``kind`` is the host that it behaves like. The branch main has the files of ``base``; the pull request's branch
+        adds or replaces the files of ``change``.
         Raises ``PortFailed`` if the port is taken or git is missing.
         """
         owner, _, name = full_name.partition("/")
@@ -61,9 +70,10 @@ class Demo:
         tokens = {self.token: ENGINE, secrets.token_urlsafe(24): PERSON}
         self.project = Project(owner, name, repository, tokens, {ENGINE.login: "write", PERSON.login: "admin"})
         self.project.open_pull_request(title=title, author=PERSON, head_branch=branch, base_branch="main")
-        self.deliveries = Deliveries(None, self.webhook_secret)
-        self.host = CodeHostServer(self.project, port=port, pages=self._pages)
-        self.activity = Activity(self.project, self.host.url, self.deliveries)
+        self._shape = SHAPES[kind]
+        self.deliveries = Deliveries(None, self.webhook_secret, headers=self._shape.headers)
+        self.host = CodeHostServer(self.project, shape=self._shape, port=port, pages=self._pages)
+        self.activity = Activity(self.project, self.host.url, self.deliveries, shape=self._shape)
 
     def __enter__(self) -> Self:
         """Start to answer requests."""
@@ -77,12 +87,12 @@ class Demo:
     @property
     def code_hosts(self) -> Mapping[str, HostSettings]:
         """The engine's settings for this code host."""
-        return {self.host.address: HostSettings("github", self.host.api_url)}
+        return {self.host.address: HostSettings(self._shape.kind, self.host.api_url)}
 
     @property
     def page(self) -> str:
         """URL of the pull request's page, with the key that opens it."""
-        return f"{self.host.url}/{self.project.full_name}/pull/{NUMBER}?key={self._page_key}"
+        return f"{self.host.url}{self.host.shape.page(NUMBER)}?key={self._page_key}"
 
     def open_pull_request(self, webhook: str) -> Callable[[], None]:
         """Send the event of the opened pull request, and later events, to ``webhook``; return a function that waits."""
@@ -90,7 +100,7 @@ class Demo:
         return self.activity.opened(NUMBER)
 
     def _pages(self, host: CodeHostServer) -> PullRequestPages:
-        activity = Activity(self.project, host.url, self.deliveries)
+        activity = Activity(self.project, host.url, self.deliveries, shape=self._shape)
         pages = PullRequestPages(self.project, activity, self.deliveries, self.next_commit)
         self._page_key = pages.key
         return pages
@@ -106,4 +116,4 @@ class Demo:
         return {f"pushed-{git.head(pull.head_branch)[:8]}.txt": b"pushed again\n"}
 
 
-__all__ = ["ENGINE", "NUMBER", "PERSON", "Demo"]
+__all__ = ["ENGINE", "NUMBER", "PERSON", "SHAPES", "Demo"]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_local.fake_github.messages import Answer
-from iac_ci_local.fake_github.repository import git_environment
+from iac_ci_local.fake_hosts.messages import Answer
+from iac_ci_local.fake_hosts.repository import git_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iac_ci_local.fake_github.messages import Request
+    from iac_ci_local.fake_hosts.messages import Request
 
 _SECONDS: Final = 60
 

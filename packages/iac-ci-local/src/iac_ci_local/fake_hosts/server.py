@@ -10,15 +10,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_common.errors import IacCiError, PortFailed
-from iac_ci_local.fake_github import git_backend
-from iac_ci_local.fake_github.api import GRAPHQL, ROOT, Api, with_limits
-from iac_ci_local.fake_github.failures import Failure, FailureKind, Failures
-from iac_ci_local.fake_github.messages import Answer, RecordedRequest, Request
+from iac_ci_local.fake_hosts import git_backend
+from iac_ci_local.fake_hosts.failures import Failure, FailureKind, Failures
+from iac_ci_local.fake_hosts.github.shape import GitHub
+from iac_ci_local.fake_hosts.messages import Answer, RecordedRequest, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from iac_ci_local.fake_github.project import Project
+    from iac_ci_local.fake_hosts.project import Project
+    from iac_ci_local.fake_hosts.shape import Shape
 
 _ADDRESS: Final = "127.0.0.1"
 _MOST_BYTES: Final = 10 * 1024 * 1024
@@ -27,7 +28,7 @@ _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 
 class CodeHostServer:
-    """A host of one project that behaves like GitHub: REST API, git and pages.
+    """A host of one project that behaves like GitHub or another host: REST API, git and pages.
 
     Use as a context manager; the recorded requests stay readable after its end.
     """
@@ -36,6 +37,7 @@ class CodeHostServer:
         self,
         project: Project,
         *,
+        shape: type[Shape] = GitHub,
         port: int = 0,
         pages: Callable[[CodeHostServer], Callable[[Request], Answer | None]] | None = None,
     ) -> None:
@@ -61,7 +63,7 @@ class CodeHostServer:
             self._server = _Server((_ADDRESS, port), Handler)
         except OSError as error:
             raise PortFailed(f"cannot listen on {_ADDRESS}:{port}: {error.strerror}") from error
-        self._api = Api(project, self.url)
+        self.shape: Shape = shape(project, self.url)
         self._pages = pages(self) if pages is not None else None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -87,7 +89,7 @@ class CodeHostServer:
     @property
     def api_url(self) -> str:
         """URL of the API."""
-        return f"{self.url}{ROOT}"
+        return f"{self.url}{self.shape.root}"
 
     @property
     def repository(self) -> str:
@@ -134,26 +136,24 @@ class CodeHostServer:
         if page is not None:
             # Pages are not recorded, because a browser requests them every second.
             return page, False
-        failure = self.failures.next() if request.path.startswith(f"{ROOT}/") else None
+        failure = self.failures.next() if request.path.startswith(f"{self.shape.root}/") else None
         if failure is not None and failure.kind is FailureKind.ANSWER:
-            answer = Answer.refusal(failure.status, failure.message or "failed on purpose", failure.headers)
+            answer = self.shape.refusal(failure.status, failure.message or "failed on purpose", failure.headers)
         else:
             if failure is not None and failure.kind is FailureKind.HOLD:
                 self.failures.released.wait()
             try:
                 answer = self._route(request)
             except IacCiError as error:
-                answer = Answer.refusal(500, error.message)
+                answer = self.shape.refusal(500, error.message)
         cut = failure is not None and failure.kind is FailureKind.CUT
         self._record(RecordedRequest(_without_secrets(request), None if cut else answer))
         return answer, cut
 
     def _route(self, request: Request) -> Answer:
         path = request.path
-        if path == GRAPHQL and request.method == "POST":
-            return self._api.graphql(request)
-        if path.startswith(f"{ROOT}/"):
-            return with_limits(self._api.answer(request), spent=len(self._recorded))
+        if self.shape.serves(path):
+            return self.shape.with_limits(self.shape.answer(request), spent=len(self._recorded))
         rest = self._git_path.fullmatch(path)
         if rest is not None:
             folder = self.project.repository.folder

@@ -1,0 +1,1 @@
+"""Bitbucket Cloud, as the engine sees it."""

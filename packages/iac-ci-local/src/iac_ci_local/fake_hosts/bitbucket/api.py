@@ -1,0 +1,227 @@
+"""Bitbucket's REST API below ``/2.0``: the operations that the engine's Bitbucket provider uses, as it answers them."""
+
+# ruff: noqa: ARG002 - all routes have the same parameters
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_hosts.bitbucket.payloads import STATES, Payloads, uuid_of
+from iac_ci_local.fake_hosts.messages import Answer
+from iac_ci_local.fake_hosts.routes import Routes, bearer, json_object, page_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from iac_ci_local.fake_hosts.messages import Request
+    from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project
+
+ROOT: Final = "/2.0"
+
+_Item = TypeVar("_Item")
+
+_MOST_CHARACTERS: Final = 32_768
+_MOST_KEY_CHARACTERS: Final = 40
+_BY_WORD: Final = {word: state for state, word in STATES.items()}
+_USER: Final = re.compile(r'user\.uuid="(\{[0-9a-f-]{36}\})"')
+_REFUSED: Final = "Your credentials lack one or more required privilege scopes."
+
+
+class Api:
+    """The API of one repository."""
+
+    def __init__(self, project: Project, web: str) -> None:
+        """Serve the project; ``web`` is the host's URL."""
+        self._project = project
+        self._web = web
+        self._payloads = Payloads(project, web)
+        own = f"/repositories/{re.escape(project.full_name)}"
+        pull = own + r"/pullrequests/(\d+)"
+        permissions = f"/workspaces/{re.escape(project.owner)}/permissions/repositories/{re.escape(project.name)}"
+        self._routes = Routes(
+            (
+                ("GET", "/user", self._me),
+                ("GET", permissions, self._permissions),
+                ("GET", own + r"/permissions-config/users/(\{.+\})", self._own_permission),
+                ("GET", own, self._repository),
+                ("GET", pull, self._pull),
+                ("GET", pull + "/diffstat", self._diffstat_of_pull),
+                ("GET", own + r"/diffstat/([^/]+):([0-9a-f]+)\r([0-9a-f]+)", self._diffstat),
+                ("GET", pull + "/comments", self._comments),
+                ("POST", pull + "/comments", self._write_comment),
+                ("GET", pull + r"/comments/(\d+)", self._comment),
+                ("PUT", pull + r"/comments/(\d+)", self._edit_comment),
+                ("GET", r"/repositories/([^/]+/[^/]+)/commit/([0-9a-f]{7,40})", self._commit),
+                ("GET", own + "/src/([0-9a-f]{7,40})/(.+)", self._source),
+                ("GET", own + "/refs/branches/(.+)", self._branch),
+                ("POST", own + "/commit/([0-9a-f]{7,40})/statuses/build", self._set_status),
+            )
+        )
+
+    def answer(self, request: Request) -> Answer:
+        """Return the answer; 401 without a known token and 404 for an unknown resource, as on Bitbucket."""
+        person = self._project.speaker(bearer(request) or _password(request))
+        if person is None:
+            return refusal(401, "Token is invalid, expired, or not supported for this endpoint.")
+        found = self._routes.answer(request, person, request.path.removeprefix(ROOT))
+        return found or refusal(404, "Resource not found")
+
+    def _me(self, request: Request, person: Person) -> Answer:
+        if not self._project.may_ask_about_people:
+            return refusal(403, _REFUSED)
+        return Answer.of_json(200, self._payloads.person(person))
+
+    def _permissions(self, request: Request, person: Person) -> Answer:
+        """Return the permissions of people, which only administrators of the workspace may ask for."""
+        if not self._project.may_ask_about_people:
+            return refusal(403, _REFUSED)
+        match = _USER.fullmatch(request.query.get("q", ""))
+        found = [self._with_uuid(match[1])] if match is not None else []
+        known = [one for one in found if one is not None and self._project.right(one) != "none"]
+        return self._page(request, known, self._payloads.permission, most=100)
+
+    def _own_permission(self, request: Request, person: Person, uuid: str) -> Answer:
+        """Return a person's own permission, which only tokens with the scope of administration may ask for."""
+        if not self._project.may_ask_about_people:
+            return refusal(403, _REFUSED)
+        known = self._with_uuid(uuid)
+        if known is None or known.login not in self._project.rights:
+            raise NotFound("there is no such permission")
+        return Answer.of_json(200, self._payloads.permission(known))
+
+    def _repository(self, request: Request, person: Person) -> Answer:
+        return Answer.of_json(200, self._payloads.repository())
+
+    def _pull(self, request: Request, person: Person, number: str) -> Answer:
+        pull = self._project.seen(int(number))
+        return Answer.of_json(200, self._payloads.pull_request(pull, self._project.seen_head(pull)))
+
+    def _diffstat_of_pull(self, request: Request, person: Person, number: str) -> Answer:
+        """Redirect to the comparison of two commits, with a carriage return between them."""
+        pull = self._project.seen(int(number))
+        name = self._project.full_name
+        spec = quote(f"{name}:{self._project.seen_head(pull)}\r{self._project.repository.head(pull.base_branch)}", ":")
+        query = urlencode({**request.query, "from_pullrequest_id": number, "topic": "true"})
+        return Answer(302, b"", {"Location": f"{self._web}{ROOT}/repositories/{name}/diffstat/{spec}?{query}"})
+
+    def _diffstat(self, request: Request, person: Person, _name: str, head: str, base: str) -> Answer:
+        pull = self._project.pull_request(int(request.query["from_pullrequest_id"]))
+        if self._project.is_new(pull.number):
+            return self._page(request, [], self._payloads.changed_file, most=500)
+        changes = self._project.repository.changes(base, head)
+        return self._page(request, changes, self._payloads.changed_file, most=500)
+
+    def _comments(self, request: Request, person: Person, number: str) -> Answer:
+        self._project.pull_request(int(number))
+        return self._page(request, self._project.comments(int(number)), self._payloads.comment, most=100)
+
+    def _write_comment(self, request: Request, person: Person, number: str) -> Answer:
+        self._project.pull_request(int(number))
+        body, problem = _body(request)
+        if problem is not None:
+            return problem
+        return Answer.of_json(201, self._payloads.comment(self._project.write_comment(int(number), person, body)))
+
+    def _comment(self, request: Request, person: Person, number: str, identity: str) -> Answer:
+        comment = self._project.seen_comment(int(identity))
+        if comment.number != int(number):
+            raise NotFound("the comment belongs to another pull request")
+        return Answer.of_json(200, self._payloads.comment(comment))
+
+    def _edit_comment(self, request: Request, person: Person, number: str, identity: str) -> Answer:
+        if self._project.comment(int(identity)).author.id != person.id:
+            return refusal(403, "You are not the author of this comment.")
+        body, problem = _body(request)
+        if problem is not None:
+            return problem
+        return Answer.of_json(200, self._payloads.comment(self._project.edit_comment(int(identity), body)))
+
+    def _commit(self, request: Request, person: Person, name: str, sha: str) -> Answer:
+        """Return a commit; that of a fork's pull request is in the fork only."""
+        whole = self._project.repository.whole_hash(sha)
+        own, pulls = self._project.full_name.lower(), self._project.pull_requests.values()
+        homes = {(pull.fork or own).lower() for pull in pulls if self._is_head(pull, whole)} or {own}
+        if name.lower() not in homes:
+            raise NotFound("another repository has the commit")
+        return Answer.of_json(200, self._payloads.commit(whole))
+
+    def _is_head(self, pull: OpenPullRequest, sha: str) -> bool:
+        return sha in {self._project.repository.head(pull.head_branch), self._project.seen_head(pull)}
+
+    def _source(self, request: Request, person: Person, sha: str, path: str) -> Answer:
+        git = self._project.repository
+        try:
+            content, _ = git.file(path, git.whole_hash(sha))
+        except NotFound:
+            if not (entries := git.entries(path, git.whole_hash(sha))):
+                raise
+            folder = {"type": "commit_directory", "path": path}
+            if request.query.get("format") == "meta":
+                return Answer.of_json(200, folder)
+            return Answer.of_json(200, {"values": [{"path": entry.path} for entry in entries], "pagelen": 10})
+        if request.query.get("format") == "meta":
+            return Answer.of_json(200, {"type": "commit_file", "path": path, "size": len(content)})
+        return Answer(200, content, {"Content-Type": "text/plain"})
+
+    def _branch(self, request: Request, person: Person, name: str) -> Answer:
+        return Answer.of_json(200, self._payloads.branch(name, self._project.repository.head(name)))
+
+    def _set_status(self, request: Request, person: Person, sha: str) -> Answer:
+        payload = json_object(request) or {}
+        whole = self._project.repository.whole_hash(sha)
+        key, url = payload.get("key"), payload.get("url")
+        if payload.get("state") not in _BY_WORD or not key or len(key) > _MOST_KEY_CHARACTERS or not url:
+            return refusal(400, "key: required, at most 40 characters; url: required; state: a known one")
+        status = self._project.set_status(
+            whole,
+            person,
+            state=_BY_WORD[payload["state"]],
+            context=payload.get("name") or key,
+            description=payload.get("description"),
+            target_url=url,
+        )
+        return Answer.of_json(201, self._payloads.status(status, key, url))
+
+    def _with_uuid(self, uuid: str) -> Person | None:
+        return next((person for person in self._project.people() if uuid_of(person.id) == uuid), None)
+
+    def _page(self, request: Request, items: Sequence[_Item], write: Callable[[_Item], Any], *, most: int) -> Answer:
+        page = page_of(request, items, size="pagelen", usual=10, most=most)
+        content: dict[str, Any] = {"values": list(map(write, page.items)), "pagelen": page.size, "page": page.number}
+        if page.number < page.last:
+            url = f"{self._web}{request.target.partition('?')[0]}"
+            content["next"] = f"{url}?{urlencode({**request.query, 'page': page.number + 1})}"
+        return Answer.of_json(200, content)
+
+
+def _password(request: Request) -> str:
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _body(request: Request) -> tuple[str, Answer | None]:
+    content = (json_object(request) or {}).get("content")
+    body = content.get("raw") if isinstance(content, dict) else None
+    if not isinstance(body, str) or not body.strip():
+        return "", refusal(400, "content: This field is required")
+    if len(body) > _MOST_CHARACTERS:
+        return "", refusal(400, f"content.raw: at most {_MOST_CHARACTERS} characters")
+    return body, None
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an error as Bitbucket writes it."""
+    return Answer.of_json(status, {"type": "error", "error": {"message": message}}, headers)
+
+
+__all__ = ["ROOT", "Api", "refusal"]

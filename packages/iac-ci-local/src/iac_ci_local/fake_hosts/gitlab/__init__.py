@@ -1,0 +1,1 @@
+"""GitLab, as the engine sees it."""
