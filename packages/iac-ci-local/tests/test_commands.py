@@ -62,13 +62,45 @@ def test_run_shows_a_success_and_exits_0(tmp_path: Path) -> None:
 
 
 def test_run_shows_the_output_of_orders_that_succeeded(tmp_path: Path) -> None:
-    lines = job("echo first-line", "seq 1 600 | sed 's/^/line-/'")
-    done = run_job(tmp_path, lines)
+    done = run_job(tmp_path, job("echo first-line", "seq 1 600 | sed 's/^/line-/'"))
     assert done.returncode == 0, done.stderr
-    assert "line-600" in done.stdout
-    assert "first-line" not in done.stdout
-    assert "add --keep to read them with iac-ci logs" in done.stdout
-    assert "iac-ci logs 2" not in done.stdout
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("line-")] == [f"line-{number}" for number in range(1, 601)]
+    assert lines.index("first-line") < lines.index("line-1") < lines.index("only: succeeded")
+
+
+def test_run_shows_output_while_the_commands_run(tmp_path: Path) -> None:
+    """Each order waits for a file that is made only when what it has printed was seen."""
+    orders = [
+        {"order_name": name, "cmds": [f"echo hello-of-{name}; until [ -e seen ]; do sleep 0.1; done".replace(
+            "seen", str(tmp_path / f"seen-{name}"))], "timeout": 300}
+        for name in ("one", "two")
+    ]  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps({"username": "tests", "orders": orders}))
+    run = subprocess.Popen(
+        [*LOCAL, "run", str(tmp_path / "job.json")],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    lines = []
+    for line in run.stdout:
+        lines.append(line.rstrip("\n"))
+        name, _, text = lines[-1].partition(" | ")
+        if text == f"hello-of-{name}":
+            (tmp_path / f"seen-{name}").touch()
+    assert run.wait() == 0, lines
+    for name in ("one", "two"):
+        assert lines.count(f"{name} | hello-of-{name}") == 1
+        assert lines.index(f"{name} | hello-of-{name}") < lines.index(f"{name}: succeeded")
+
+
+def test_run_shows_the_states_alone_where_it_is_quiet(tmp_path: Path) -> None:
+    done = run_job(tmp_path, job("echo the-output", "exit 7"), "--quiet")
+    assert done.returncode == 1
+    assert "the-output" not in done.stdout
+    assert "only: failed (command 2 of 2 ended with exit code 7)" in done.stdout
 
 
 def lines_until_it_stays(process: subprocess.Popen[str]) -> list[str]:

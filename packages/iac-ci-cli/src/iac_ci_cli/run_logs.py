@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.ports import Objects
+    from iac_ci_common.ports import Objects, RunRows
 
 _POLL_SECONDS: Final = 1.0
 _WISH_SECONDS: Final = 60.0
@@ -80,10 +80,10 @@ class Follower:
         while not self.step(order_num):
             wait(_POLL_SECONDS)
 
-    def step(self, order_num: str | None = None) -> bool:
-        """Show what is new; return whether there will be no more."""
+    def step(self, order_num: str | None = None, *, rows: RunRows | None = None) -> bool:
+        """Show what is new; return whether there will be no more. The run's ``rows`` are read if they are not given."""
         self._wish()
-        rows = self._client.runs.read(self._run)
+        rows = rows or self._client.runs.read(self._run)
         chosen = [row for row in rows.orders if order_num in {None, row.order_num}]
         for row in chosen:
             if row.status in OPEN or row.status in TERMINAL:

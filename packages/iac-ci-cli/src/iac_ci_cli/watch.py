@@ -20,7 +20,7 @@ from iac_ci_common.errors import PortFailed
 from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -79,20 +79,34 @@ def watch_run(
     *,
     quiet: bool = False,
     check: Callable[[], None] | None = None,
+    output: Callable[[RunRows], None] | None = None,
 ) -> RunRows:
     """Follow a run until its done marker is there, and return its last rows.
 
-    ``quiet`` shows nothing. ``check`` is called before every read and may raise to end the waiting.
+    ``quiet`` shows nothing. ``check`` is called before every read and may raise to end the waiting. ``output`` gets the
+    rows of each read and may print to ``console``, before the states of these rows are shown.
     Raises ``CommandFailed`` when the stack cannot be reached for a while.
     """
-    if quiet or not console.is_terminal or console.is_dumb_terminal:
-        return _follow(connection, run_id, _show_nothing if quiet else _Lines(console), check)
+    show_output = output or _show_nothing
+    if quiet or not has_live_table(console):
+        show = _show_nothing if quiet else _Lines(console)
+        return _follow(connection, run_id, (show_output, show), check)
     with Live(console=console, refresh_per_second=8, transient=False) as live:
-        return _follow(connection, run_id, lambda rows: live.update(_picture(rows, console.height)), check)
+        return _follow(
+            connection, run_id, (show_output, lambda rows: live.update(_picture(rows, console.height))), check
+        )
+
+
+def has_live_table(console: Console) -> bool:
+    """Return whether a console shows a run as a table; elsewhere it gets a line for each change of state."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def _follow(
-    connection: StackClient, run_id: str, show: Callable[[RunRows], None], check: Callable[[], None] | None
+    connection: StackClient,
+    run_id: str,
+    shows: Sequence[Callable[[RunRows], None]],
+    check: Callable[[], None] | None,
 ) -> RunRows:
     runs, done = connection.runs, connection.done
     failures = 0
@@ -102,7 +116,8 @@ def _follow(
             check()
         try:
             rows = runs.read(run_id)
-            show(rows)
+            for show in shows:
+                show(rows)
             if rows.run is None and known:
                 raise CommandFailed(f"run {run_id} no longer exists: runs are removed a day after their deadline")
             known = rows.run is not None

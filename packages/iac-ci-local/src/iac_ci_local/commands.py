@@ -18,20 +18,23 @@ from iac_ci_cli import jobs
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.options import check_path
-from iac_ci_cli.render import summary
-from iac_ci_cli.watch import rows_json, watch_run
+from iac_ci_cli.progress import progress
+from iac_ci_cli.render import summary, word
+from iac_ci_cli.text import plain
+from iac_ci_cli.watch import has_live_table, rows_json, watch_run
 from iac_ci_common.grants import EVERYTHING
 from iac_ci_common.job_validation.rules import Rules
-from iac_ci_common.states import RunState
+from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.live_output import LiveOutput
 from iac_ci_local.names import stack_name_problem
-from iac_ci_local.output import print_output
 from iac_ci_local.pull_request import NoRunStarted, opened_pull_request
 from iac_ci_local.seed_secrets import read_secrets, seed
 from iac_ci_local.signals import ended_by_signals
 
 if TYPE_CHECKING:
     from iac_ci_cli.connection import StackClient
+    from iac_ci_common.ports import RunRows
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -68,6 +71,7 @@ LogLevel = Annotated[
     typer.Option("--log-level", callback=_check_log_level, help="Log level of the functions."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show the orders' states alone, not what commands print.")]
 
 
 @app.callback()
@@ -88,9 +92,10 @@ def run(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cloud running until Ctrl-C.")] = False,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one job in a new local cloud, print the output of its commands and end the cloud.
+    """Run one job in a new local cloud, print what its commands print while they run, and end the cloud.
 
     The exit code is 0 only if the run succeeded.
     """
@@ -113,11 +118,13 @@ def run(
         seed(cloud, secrets)
         connection = local_connection(cloud.state())
         if folder is not None:
-            body = jobs.with_code(body, folder, connection)
-        accepted = jobs.submit(connection, body)
+            with progress(f"Packing and sending {plain(str(folder))}", quiet=as_json):
+                body = jobs.with_code(body, folder, connection)
+        with progress("Sending the job", quiet=as_json):
+            accepted = jobs.submit(connection, body)
         if not as_json:
             typer.echo(f"Accepted as run {accepted.run_id}")
-        code_of_run = _watch(cloud, connection, accepted.run_id, as_json=as_json, stays=keep)
+        code_of_run = _watch(cloud, connection, accepted.run_id, as_json=as_json, quiet=quiet)
         if keep:
             typer.echo(_how_to_reach(cloud), err=True)
             with contextlib.suppress(KeyboardInterrupt):
@@ -134,6 +141,7 @@ def pull_request(
     host: Annotated[HostKind, typer.Option("--host", help="The code host to behave like.")] = HostKind.GITHUB,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Open a pull request on a code host on this machine and let the engine work on it.
@@ -159,7 +167,7 @@ def pull_request(
             code_of_run = ExitCode.BAD_INPUT
         else:
             connection = local_connection(opened.cloud.state())
-            code_of_run = _watch(opened.cloud, connection, run_id, as_json=as_json, stays=not once)
+            code_of_run = _watch(opened.cloud, connection, run_id, as_json=as_json, quiet=quiet)
         if not once:
             typer.echo(f"The pull request stays open at {opened.demo.page} until Ctrl-C.", err=True)
             _stay(opened.cloud)
@@ -185,22 +193,29 @@ def up(
         _stay(cloud)
 
 
-def _watch(cloud: LocalCloud, connection: StackClient, run_id: str, *, as_json: bool, stays: bool) -> ExitCode:
-    """Watch a run to its end, print its output and summary, and return the exit code.
-
-    ``stays`` tells whether the cloud runs on afterwards, so that another command can read the whole logs.
-    """
-    console = Console()
-    rows = watch_run(connection, run_id, console, quiet=as_json, check=cloud.aws.check_alive)
+def _watch(cloud: LocalCloud, connection: StackClient, run_id: str, *, as_json: bool, quiet: bool) -> ExitCode:
+    """Watch a run to its end, print its output as it comes and a summary, and return the exit code."""
+    console = Console(highlight=False, markup=False)
+    output = None if as_json or quiet else LiveOutput(connection, run_id, console)
+    rows = watch_run(connection, run_id, console, quiet=as_json, check=cloud.aws.check_alive, output=output)
     if rows.run is None:
         raise CommandFailed(f"run {run_id} no longer exists")
     if as_json:
         typer.echo(rows_json(rows))
     else:
-        more = connection.command("logs", run_id) if stays else "add --keep to read them with iac-ci logs"
-        print_output(console, connection.internal, rows.orders, more=more)
+        if has_live_table(console):
+            _print_reasons(console, rows)
         console.print(Text(f"\n{summary(rows.run, rows.orders)}"), soft_wrap=True)
     return ExitCode.SUCCEEDED if rows.run.status is RunState.SUCCEEDED else ExitCode.RUN_FAILED
+
+
+def _print_reasons(console: Console, rows: RunRows) -> None:
+    """Print in full why orders did not succeed: the live table cuts a reason at the end of its line."""
+    for order in rows.orders:
+        if order.status in {OrderState.FAILED, OrderState.TIMED_OUT} and order.reason:
+            console.print(
+                Text(f"{order.order_name} {word(order.status)}: {plain(order.reason)}", "bold"), soft_wrap=True
+            )
 
 
 def _how_to_reach(cloud: LocalCloud) -> str:
