@@ -241,3 +241,64 @@ def test_every_problem_of_files_is_reported_in_the_callers_words():
         ("orders[3].restore[3].order", "is the order itself; restore files of an order that ends before"),
         ("orders[3].restore[4].order", "is 'q', which saves no files; add save to it"),
     ]
+
+
+def chain(*several):
+    """Return a job of builds, each after the one before; ``several`` are their further fields."""
+    build = {"execution_target": "codebuild", "timeout": 28_800}
+    after = [{"dependencies": [f"o{number}"]} if number else {} for number in range(len(several))]
+    named = [{**build, "order_name": f"o{number + 1}", **after[number], **one} for number, one in enumerate(several)]
+    return {**orders(*named), "job_timeout": 86_400}
+
+
+def too_long(names, seconds):
+    return (
+        f"make the run too long: {names} may take {seconds} seconds one after another (timeout and stop_grace of each), and "
+        "a run ends 86400 seconds after it is accepted, waiting included"
+    )
+
+
+@pytest.mark.parametrize(
+    ("several", "problems"),
+    [
+        ([{}, {}, {"timeout": 27_900}], []),
+        ([{}, {}, {"timeout": 27_901}], [("orders[2].dependencies", too_long("o1 → o2 → o3", 86_401))]),
+        ([{"stop_grace": 1800}, {}, {}], [("orders[2].dependencies", too_long("o1 → o2 → o3", 88_800))]),
+        # Orders that run side by side do not add up, and an order that may fail is waited for too.
+        ([{}, {}, {"dependencies": ["o1"]}, {"dependencies": ["o1"]}], []),
+        ([{"must_succeed": False}, {}, {}], [("orders[2].dependencies", too_long("o1 → o2 → o3", 87_300))]),
+        # What comes after is not reported again; another branch is.
+        (
+            [{}, {}, {}, {}, {"dependencies": ["o2"], "timeout": 28_000}],
+            [
+                ("orders[2].dependencies", too_long("o1 → o2 → o3", 87_300)),
+                ("orders[4].dependencies", too_long("o1 → o2 → o5", 86_500)),
+            ],
+        ),
+        # On Lambda an order takes no longer than the function lives.
+        ([{}, {}, {"timeout": 540, "execution_target": "lambda"}], []),
+        # It stands among the others.
+        (
+            [{}, {}, {"x": 1}],
+            [("orders[2].x", "unknown field 'x'"), ("orders[2].dependencies", too_long("o1 → o2 → o3", 87_300))],
+        ),
+        # A time-out that is too long is a problem of its own.
+        ([{"timeout": 90_000}, {}], [("orders[0].timeout", "is more than the 28800 seconds that codebuild allows")]),
+    ],
+)
+def test_a_chain_that_outlasts_the_run_is_refused(several, problems):
+    if not problems:
+        assert check_job(json.dumps(chain(*several)).encode(), Rules(grant=EVERYTHING))
+    else:
+        assert set(problems) <= set(found(chain(*several)))
+        assert [where for where, what in found(chain(*several)) if "too long:" in what] == [
+            where for where, what in problems if "too long:" in what
+        ]
+
+
+def test_every_chain_that_is_too_long_is_reported_in_time_linear_in_the_orders():
+    several = [{"order_name": f"o{n}", "execution_target": "codebuild", "timeout": 28_800} for n in range(600)]
+    for number, one in enumerate(several):
+        one["dependencies"] = [f"o{before}" for before in range(max(0, number - 30), number)]
+    ((where, what),) = found({**orders(*several), "job_timeout": 86_400})
+    assert (where, what) == ("orders[2].dependencies", too_long("o0 → o1 → o2", 87_300))

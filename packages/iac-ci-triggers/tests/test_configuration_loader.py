@@ -670,3 +670,28 @@ def test_no_job_has_the_name_of_the_engines_status(name):
     content = {"version": 1, "jobs": {name: {"on": {"command": "plan"}, "orders": [{"name": "a", "cmds": ["true"]}]}}}
     with pytest.raises(ConfigurationProblems, match="is the name of a status of the engine"):
         read_configuration(json.dumps(content).encode())
+
+
+def test_a_chain_that_outlasts_the_run_is_refused():
+    assert found(
+        """\
+version: 1
+defaults: {timeout: 28800, stop_grace: 1800}
+jobs:
+  go:
+    on: {command: go}
+    job_timeout: 86400
+    matrix: {d: [x, y]}
+    orders:
+      - {name: "a-{{ matrix.d }}", cmds: [x]}
+      - {name: "b-{{ matrix.d }}", cmds: [x], depends_on: ["a-{{ matrix.d }}"], stop_grace: 60}
+      - {name: "c-{{ matrix.d }}", cmds: [x], depends_on: ["b-{{ matrix.d }}"], timeout: 27000}
+      - {name: "d-{{ matrix.d }}", cmds: [x], depends_on: ["b-{{ matrix.d }}"], timeout: 450, execution_target: lambda, stop_grace: 1}
+"""
+    ) == [
+        (
+            "line 11: jobs.go.orders[2].depends_on",
+            "make the run too long: a-x → b-x → c-x may take 88260 seconds one after another (timeout and stop_grace of"
+            " each), and a run ends 86400 seconds after it is accepted, waiting included",
+        )
+    ]

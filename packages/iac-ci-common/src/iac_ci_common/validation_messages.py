@@ -8,6 +8,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.limits import MAX_JOB_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -186,8 +188,20 @@ def saves_nothing(name: str) -> str:
 
 def cycle(names: list[str]) -> str:
     """Return the message for a dependency cycle, whose last name repeats the first; long cycles are shortened."""
+    return f"dependency cycle: {_arrows(names)}"
+
+
+def too_long_chain(names: list[str], seconds: int) -> str:
+    """Return the message for orders that together may take longer than a run lives; long chains are shortened."""
+    return (
+        f"make the run too long: {_arrows(names)} may take {seconds} seconds one after another (timeout and stop_grace "
+        f"of each), and a run ends {MAX_JOB_SECONDS} seconds after it is accepted, waiting included"
+    )
+
+
+def _arrows(names: list[str]) -> str:
     shortened = names if len(names) <= 20 else [*names[:10], f"… {len(names) - 20} more …", *names[-10:]]
-    return f"dependency cycle: {' → '.join(shortened)}"
+    return " → ".join(shortened)
 
 
 def meant(name: str, fields: Iterable[str]) -> str | None:

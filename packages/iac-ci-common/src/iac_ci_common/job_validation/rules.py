@@ -15,11 +15,12 @@ from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name, target
 from iac_ci_common.job_validation.output_rules import output_problems
+from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.keys import code_digest
 from iac_ci_common.locations import SecretStore, parse_location
 from iac_ci_common.models.job import ExecutionTarget, Job, Mask, Order
 from iac_ci_common.repository_url import repository_problem
-from iac_ci_common.validation_messages import OWN_DEPENDENCY, unknown_order
+from iac_ci_common.validation_messages import OWN_DEPENDENCY, too_long_chain, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def problems(job: Job, rules: Rules) -> list[Problem]:
         _cycle_problems(job),
         (problem for index, order in enumerate(job.orders) for problem in _order_problems(job, index, order, rules)),
         _dependency_problems(job),
+        _chain_problems(job),
         output_problems(job, _numbers(job)),
     )
     return list(islice(found, MAX_FOUND))
@@ -294,14 +296,8 @@ def _dependency_problems(job: Job) -> Iterator[Problem]:
 
 def _cycle_problems(job: Job) -> Iterator[Problem]:
     """Yield cycles that share no order; an order's dependency on itself is reported as another problem."""
-    numbers = _numbers(job)
     names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
-    edges = {
-        order_num(index): [
-            num for name in order.dependencies if (num := numbers.get(name)) not in {None, order_num(index)}
-        ]
-        for index, order in enumerate(job.orders)
-    }
+    edges = _edges(job)
     for _ in range(_MAX_CYCLES):
         cycle = find_cycle(edges)
         if cycle is None:
@@ -309,3 +305,24 @@ def _cycle_problems(job: Job) -> Iterator[Problem]:
         yield Problem("orders", cycle_message([names[num] for num in cycle]))
         for num in set(cycle):
             del edges[num]
+
+
+def _chain_problems(job: Job) -> Iterator[Problem]:
+    """Yield orders that cannot end while the run lives, because of those that must end before them."""
+    names = {order_num(index): order_name(order, index) for index, order in enumerate(job.orders)}
+    indexes = {order_num(index): index for index in range(len(job.orders))}
+    seconds = {order_num(index): longest_seconds(order) for index, order in enumerate(job.orders)}
+    for num, chain_of_nums, total in too_long_chains(seconds, _edges(job)):
+        message = too_long_chain([names[one] for one in chain_of_nums], total)
+        yield Problem(f"orders[{indexes[num]}].dependencies", message)
+
+
+def _edges(job: Job) -> dict[str, list[str]]:
+    """Return the numbers of the orders that each order depends on; unknown ones and itself are left out."""
+    numbers = _numbers(job)
+    return {
+        order_num(index): [
+            num for name in order.dependencies if (num := numbers.get(name)) not in {None, order_num(index)}
+        ]
+        for index, order in enumerate(job.orders)
+    }

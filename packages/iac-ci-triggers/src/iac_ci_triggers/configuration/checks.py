@@ -13,7 +13,9 @@ from iac_ci_common.graph import find_cycle
 from iac_ci_common.job_validation.output_rules import variable_findings
 from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
+from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
+from iac_ci_common.models.job import ExecutionTarget, Order
 from iac_ci_common.order_outputs import looks_like_reference, reference
 from iac_ci_common.validation_messages import (
     OWN_DEPENDENCY,
@@ -22,6 +24,7 @@ from iac_ci_common.validation_messages import (
     UNKNOWN_ORDER,
     not_a_dependency,
     saves_nothing,
+    too_long_chain,
     unknown_order,
 )
 from iac_ci_common.validation_messages import cycle as cycle_message
@@ -247,6 +250,7 @@ def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found
         first.setdefault(path, problem)
     yield from first.items()
     yield from _cycle_findings(all_copies)
+    yield from _chain_findings(all_copies, defaults)
 
 
 def _value_findings(all_copies: list[Copy], defaults: Settings) -> Iterator[Found]:
@@ -330,3 +334,26 @@ def _cycle_findings(all_copies: list[Copy]) -> Iterator[Found]:
         yield ("orders",), cycle_message(cycle)
         for name in set(cycle):
             del edges[name]
+
+
+def _chain_findings(all_copies: list[Copy], defaults: Settings) -> Iterator[Found]:
+    by_name = {copy.name: copy for copy in all_copies}
+    seconds = {name: longest_seconds(_timed(copy, defaults)) for name, copy in by_name.items()}
+    chains = too_long_chains(seconds, {name: copy.dependencies for name, copy in by_name.items()})
+    reported: set[int] = set()
+    for name, names, total in chains:
+        copy = by_name[name]
+        if copy.index not in reported:
+            reported.add(copy.index)
+            yield ("orders", copy.index, "depends_on"), too_long_chain(names, total)
+
+
+def _timed(copy: Copy, defaults: Settings) -> Order:
+    """Return an order with the fields of its time and target alone, of which each is valid by itself."""
+    own, execution_target = copy.template, copy.template.execution_target or defaults.execution_target
+    return Order.model_construct(
+        timeout=own.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS,
+        stop_grace=defaults.stop_grace if own.stop_grace is None else own.stop_grace,
+        execution_target=execution_target or ExecutionTarget.AUTO,
+        use_lambda=None,
+    )
