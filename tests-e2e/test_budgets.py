@@ -58,7 +58,7 @@ class NoHeartbeat:
     """The commands end before the first heartbeat."""
 
     @contextlib.contextmanager
-    def during(self, beat):
+    def during(self, beat, first):
         yield
 
 

@@ -184,7 +184,7 @@ def orchestration(stack: Stack, boxes: dict[str, Box]) -> Sequence:
             Message("orchestrator", "workers", "invoke Lambda or start CodeBuild", "with a ticket",
                     f"{_ORCHESTRATOR}/dispatch.py", ("fresh-urls",)),
             Message("orchestrator", "dynamodb", "note `running`", "", f"{_ORCHESTRATOR}/act.py"),
-            Message("workers", "broker", "trade the ticket", "for URLs of minutes, and once a minute",
+            Message("workers", "broker", "trade the ticket", "for URLs of minutes, and every 50 s",
                     f"{_WORKER}/rights.py", ("fresh-urls",), phase="The order runs"),
             Message("workers", "s3", "create `claim.json`", "once; a second worker exits", f"{_WORKER}/presigned.py",
                     ("claim",)),

@@ -398,6 +398,6 @@ class Beats:
     """One heartbeat before the commands, so that every order trades."""
 
     @contextmanager
-    def during(self, beat: Callable[[], None]) -> Iterator[None]:
+    def during(self, beat: Callable[[], float], first: float) -> Iterator[None]:
         beat()
         yield

@@ -10,7 +10,6 @@ from typing import IO, Any
 import urllib3
 
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled, UrlExpired
-from iac_ci_common.limits import HEARTBEAT_SECONDS
 from iac_ci_common.redaction import Redactor
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
@@ -119,11 +118,11 @@ class PretendedCommands:
         return Outcome(ending, -9 if killed else 1, 0, 1, stopped_after=asked - began, killed=killed)
 
     def _lasts(self, seconds: float, commands: Commands, *, stopping: bool = False) -> bool:
-        """Let time pass, with a heartbeat every minute; return whether the commands were left to go on."""
+        """Let time pass, with the heartbeats; return whether the commands were left to go on."""
         scheduler = self._world.scheduler
         until = scheduler.time + seconds
         while scheduler.time < until:
-            scheduler.pause(min(float(HEARTBEAT_SECONDS), until - scheduler.time))
+            scheduler.pause(min(self._heartbeat.seconds, until - scheduler.time))
             if scheduler.time < until:
                 self._heartbeat.beat()
                 if commands.stop.reason is not None and not stopping:
@@ -136,24 +135,35 @@ class SimulatedHeartbeat:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._beats: dict[int, Callable[[], None]] = {}
+        self._beats: dict[int, Callable[[], float]] = {}
+        self._seconds: dict[int, float] = {}
 
     @contextmanager
-    def during(self, beat: Callable[[], None]) -> Iterator[None]:
+    def during(self, beat: Callable[[], float], first: float) -> Iterator[None]:
         """Keep what the running process does at each beat."""
-        process = self._world.scheduler.current
-        assert process is not None
-        self._beats[process.root.number] = beat
+        self._beats[self._process] = beat
+        self._seconds[self._process] = first
         try:
             yield
         finally:
-            del self._beats[process.root.number]
+            del self._beats[self._process]
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds until the next beat of the running process."""
+        return self._seconds[self._process]
 
     def beat(self) -> None:
         """Let the running process's heart beat once."""
+        began = self._world.scheduler.time
+        seconds = self._beats[self._process]()
+        self._seconds[self._process] = max(0.0, began + seconds - self._world.scheduler.time)
+
+    @property
+    def _process(self) -> int:
         process = self._world.scheduler.current
         assert process is not None
-        self._beats[process.root.number]()
+        return process.root.number
 
 
 def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker:

@@ -282,6 +282,17 @@ def test_a_wish_to_follow_comes_with_the_answer_until_it_is_over(world):
     assert not world.trade(last, new_ticket()).followed
 
 
+@pytest.mark.parametrize("output", [True, False])
+def test_workers_trade_more_often_while_a_person_waits(world, output):
+    tickets = [world.ticket, *(new_ticket() for _ in range(3))]
+    assert world.trade(*tickets[:2]).heartbeat_seconds == limits.HEARTBEAT_SECONDS
+    world.runs.follow(RUN_ID, START + timedelta(seconds=limits.FOLLOW_SECONDS), output=output)
+    answer = world.trade(*tickets[1:3])
+    assert (answer.heartbeat_seconds, answer.followed) == (limits.WAITED_HEARTBEAT_SECONDS, output)
+    world.clock.advance(limits.FOLLOW_SECONDS)
+    assert world.trade(*tickets[2:4]).heartbeat_seconds == limits.HEARTBEAT_SECONDS
+
+
 def test_an_upload_beyond_its_limit_gets_no_url(world):
     urls = world.trade(
         world.ticket,

@@ -13,6 +13,7 @@ from iac_ci_cli import job_commands, process, render, view_commands, watch
 from iac_ci_cli.connection import StackClient
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common import keys
+from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.answer import Accepted
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.ports import RunRows
@@ -28,6 +29,10 @@ class Rows:
 
     def __init__(self, *reads):
         self.reads = list(reads)
+        self.waited = []
+
+    def follow(self, run_id, until, *, output):
+        self.waited.append((until, output))
 
     def read(self, run_id):
         read = self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
@@ -204,3 +209,19 @@ def test_the_hint_to_the_whole_log_works_where_it_is_shown(capsys, ends, hint):
     client.internal.put(keys.result(RUN_ID, "0001"), result.model_dump_json().encode())
     watch.watch_to_the_end(client, RUN_ID, as_json=False)
     assert hint in capsys.readouterr().out
+
+
+def test_who_watches_lets_workers_trade_more_often_but_not_send_their_logs():
+    client = Client(rows(order_row(1), status=RunState.RUNNING), ENDED)
+    watch.watch_run(client, RUN_ID, Console(file=io.StringIO()))
+    assert client.runs.waited == [(client.clock.now() + timedelta(seconds=150), False)]
+
+
+def test_who_may_only_read_can_watch(monkeypatch):
+    client = Client(ENDED)
+
+    def refuse(*_, **__):
+        raise PortFailed("AccessDeniedException: dynamodb:UpdateItem")
+
+    client.runs.follow = refuse
+    assert watch.watch_run(client, RUN_ID, Console(file=io.StringIO())).run.status is RunState.SUCCEEDED

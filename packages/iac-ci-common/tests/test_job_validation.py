@@ -253,8 +253,8 @@ def chain(*several):
 
 def too_long(names, seconds):
     return (
-        f"make the run too long: {names} may take {seconds} seconds one after another (timeout and stop_grace of each), and "
-        "a run ends 86400 seconds after it is accepted, waiting included"
+        f"make the run too long: {names} may take {seconds} seconds one after another (timeout and stop_grace of "
+        "each), and a run ends 86400 seconds after it is accepted, waiting included"
     )
 
 

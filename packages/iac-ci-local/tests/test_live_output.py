@@ -26,7 +26,7 @@ class Shown:
         self.seconds = 0.0
         self.objects = MemoryObjects(clock)
         self.file = io.StringIO()
-        client = SimpleNamespace(internal=self.objects, clock=clock, runs=SimpleNamespace(follow=lambda *_: None))
+        client = SimpleNamespace(internal=self.objects, clock=clock, runs=SimpleNamespace(follow=lambda *_, **__: None))
         console = Console(file=self.file, width=40)
         self.output = LiveOutput(cast("Any", client), RUN_ID, console, clock=lambda: self.seconds)
         self.parts: dict[str, int] = {}

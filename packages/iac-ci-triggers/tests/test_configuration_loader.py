@@ -686,12 +686,14 @@ jobs:
       - {name: "a-{{ matrix.d }}", cmds: [x]}
       - {name: "b-{{ matrix.d }}", cmds: [x], depends_on: ["a-{{ matrix.d }}"], stop_grace: 60}
       - {name: "c-{{ matrix.d }}", cmds: [x], depends_on: ["b-{{ matrix.d }}"], timeout: 27000}
-      - {name: "d-{{ matrix.d }}", cmds: [x], depends_on: ["b-{{ matrix.d }}"], timeout: 450, execution_target: lambda, stop_grace: 1}
+      - {name: "d-{{ matrix.d }}", cmds: [x], depends_on: ["b-{{ matrix.d }}"], timeout: 450, stop_grace: 1}
 """
     ) == [
         (
             "line 11: jobs.go.orders[2].depends_on",
-            "make the run too long: a-x → b-x → c-x may take 88260 seconds one after another (timeout and stop_grace of"
-            " each), and a run ends 86400 seconds after it is accepted, waiting included",
+            (
+                "make the run too long: a-x → b-x → c-x may take 88260 seconds one after another (timeout and"
+                " stop_grace of each), and a run ends 86400 seconds after it is accepted, waiting included"
+            ),
         )
     ]

@@ -81,7 +81,7 @@ class MemoryPresigned:
 
 class NoHeartbeat:
     @contextlib.contextmanager
-    def during(self, beat):
+    def during(self, beat, first):
         yield
 
 

@@ -171,8 +171,9 @@ def test_the_heart_beats_while_the_commands_run_and_not_after():
         second.append(1)
         if len(second) == 2:
             beaten.set()
+        return 0.001
 
-    with ThreadHeartbeat(seconds=0.001).during(beat):
+    with ThreadHeartbeat().during(beat, 0.001):
         assert beaten.wait(300)
     for thread in [thread for thread in threading.enumerate() if thread.name == "heartbeat"]:
         thread.join(300)
@@ -185,7 +186,8 @@ def test_a_beat_that_hangs_does_not_hold_the_order_up():
     def beat():
         begun.set()
         over.wait(300)
+        return 0.001
 
-    with ThreadHeartbeat(seconds=0.001).during(beat):
+    with ThreadHeartbeat().during(beat, 0.001):
         assert begun.wait(300)
     over.set()

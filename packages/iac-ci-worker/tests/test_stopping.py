@@ -82,7 +82,7 @@ def when(lock, act):
 class BeatsWhenAsked:
     """Beats when the test asks for it, from another thread."""
 
-    def during(self, beat):
+    def during(self, beat, first):
         self.beat = beat
         return contextlib.nullcontext()
 

@@ -98,11 +98,13 @@ class Beats:
 
     def __init__(self):
         self.beats = 0
+        self.seconds = []
+        """What the worker waits before each beat, and would wait before the next."""
 
     @contextlib.contextmanager
-    def during(self, beat):
-        for _ in range(self.beats):
-            beat()
+    def during(self, beat, first):
+        self.seconds.append(first)
+        self.seconds += [beat() for _ in range(self.beats)]
         yield
 
 
@@ -508,7 +510,7 @@ def test_an_order_that_was_ended_from_outside_stops_and_leaves():
     build = BuildOrder(run_id=RUN_ID, order_num="0001", dispatch=DISPATCH, ticket=world.ticket)
 
     @contextlib.contextmanager
-    def during(beat):
+    def during(beat, first):
         world.runs.apply([Transition(order, order.model_copy(update={"status": OrderState.TIMED_OUT}))])
         beat()
         yield
@@ -532,6 +534,31 @@ def test_heartbeats_without_an_answer_end_nothing_and_are_shown(failure):
     assert world.run().status is OrderState.SUCCEEDED
     shown = [fields for _, message, fields in world.logger.lines if message == "heartbeat without an answer"]
     assert len(shown) == 10
+    assert world.heartbeat.seconds == [50] + [5] * 10, "a wish to stop waits no whole period for the next answer"
+
+
+def test_the_heart_beats_faster_while_a_person_waits_or_follows():
+    """A wish to stop arrives within a minute, and within 30 seconds while a person waits."""
+    world = World(["true"])
+    work = world.work()
+    asks = iter(
+        [
+            lambda: None,
+            lambda: world.runs.follow(RUN_ID, START + timedelta(seconds=150), output=False),
+            lambda: world.runs.follow(RUN_ID, START + timedelta(seconds=150)),
+            lambda: world.clock.advance(200),
+        ]
+    )
+    trade = world.broker.trade
+
+    def asked(sent):
+        next(asks, lambda: None)()
+        return trade(sent)
+
+    world.broker.trade = asked
+    world.heartbeat.beats = 4
+    assert world.worker.run(work) is OrderState.SUCCEEDED
+    assert world.heartbeat.seconds == [50, 50, 25, 25, 50]
 
 
 def test_the_work_of_a_version_before_tickets_is_run_and_trades_nothing():

@@ -6,12 +6,11 @@ import codecs
 import contextlib
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_cli.attention import Attention
 from iac_ci_common import keys
-from iac_ci_common.errors import ConditionFailed, NotFound, StoredUnreadable
-from iac_ci_common.limits import FOLLOW_SECONDS
+from iac_ci_common.errors import NotFound, StoredUnreadable
 from iac_ci_common.models.result import Result
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Objects, RunRows
 
 _POLL_SECONDS: Final = 1.0
-_WISH_SECONDS: Final = 60.0
 
 
 def read_log(objects: Objects, run: str, order_num: str) -> str | None:
@@ -73,7 +71,7 @@ class Follower:
         """``show`` gets new text of an order's log."""
         self._client, self._run, self._show = client, run, show
         self._printed: dict[str, _Printed] = {}
-        self._wished: float | None = None
+        self._attention = Attention(client, run, output=True)
 
     def follow(self, order_num: str | None, wait: Callable[[float], None] = time.sleep) -> None:
         """Follow all orders, or one, until they have ended."""
@@ -82,7 +80,7 @@ class Follower:
 
     def step(self, order_num: str | None = None, *, rows: RunRows | None = None) -> bool:
         """Show what is new; return whether there will be no more. The run's ``rows`` are read if they are not given."""
-        self._wish()
+        self._attention.renew()
         rows = rows or self._client.runs.read(self._run)
         chosen = [row for row in rows.orders if order_num in {None, row.order_num}]
         for row in chosen:
@@ -90,14 +88,6 @@ class Follower:
                 self._new(row)
         ended = rows.run is not None and rows.run.status in RUN_TERMINAL
         return bool(chosen) and (ended or all(row.status in TERMINAL for row in chosen))
-
-    def _wish(self) -> None:
-        now = time.monotonic()
-        if self._wished is None or now - self._wished >= _WISH_SECONDS:
-            # A run that is not prepared has no row to write the wish to; one that has ended needs none.
-            with contextlib.suppress(NotFound, ConditionFailed):
-                self._client.runs.follow(self._run, self._client.clock.now() + timedelta(seconds=FOLLOW_SECONDS))
-                self._wished = now
 
     def _new(self, row: OrderRow) -> None:
         printed = self._printed.setdefault(row.order_num, _Printed())

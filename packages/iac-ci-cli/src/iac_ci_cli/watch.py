@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from iac_ci_cli import render
+from iac_ci_cli.attention import Attention
 from iac_ci_cli.aws_messages import aws_message
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.render import live_table, summary, word
@@ -109,12 +110,14 @@ def _follow(
     check: Callable[[], None] | None,
 ) -> RunRows:
     runs, done = connection.runs, connection.done
+    attention = Attention(connection, run_id, output=False)
     failures = 0
     known = False
     while True:
         if check is not None:
             check()
         try:
+            attention.renew()
             rows = runs.read(run_id)
             for show in shows:
                 show(rows)

@@ -69,7 +69,7 @@ SLOW_LIVE_SECONDS: Final = 30
 """The same at other times: what a crash of the worker may lose."""
 
 FOLLOW_SECONDS: Final = 150
-"""How long a wish to follow a run counts; the follower repeats it once a minute."""
+"""How long a wish to follow a run, or to wait for it, counts; it is repeated once a minute."""
 
 MAX_SAVED_BYTES: Final = 256 * 1024 * 1024
 """Most bytes of files that an order saves; as many again of those that a failed order leaves."""
@@ -122,8 +122,15 @@ URL_SECONDS: Final = 900
 """Longest life of a worker's URL, from the moment at which it is signed; ``presign_expiry`` may shorten it. A worker
 that needs a URL for longer trades its ticket again."""
 
-HEARTBEAT_SECONDS: Final = 60
-"""Time between two trades of a worker while its commands run."""
+HEARTBEAT_SECONDS: Final = 50
+"""Time between the starts of two trades of a worker while its commands run. A wish to stop reaches the worker within a
+minute: ten seconds are left for the answer of a broker that has just been started."""
+
+WAITED_HEARTBEAT_SECONDS: Final = 25
+"""The same while a person waits for the run or follows its logs: a wish to stop arrives within 30 seconds."""
+
+HEARTBEAT_AGAIN_SECONDS: Final = 5
+"""Time after which a trade without an answer is repeated while the commands run."""
 
 SILENT_SECONDS: Final = 180
 """Age of the last trade after which a running order is shown as silent. Silence ends nothing."""

@@ -158,8 +158,10 @@ class Runs(Protocol):
         """
         ...
 
-    def follow(self, run_id: str, until: datetime) -> None:
-        """Set ``followed_until`` on a run, so that its workers send their logs more often.
+    def follow(self, run_id: str, until: datetime, *, output: bool = True) -> None:
+        """Set ``followed_until`` on a run, so that its workers trade more often and send their logs more often.
+
+        Without ``output`` set ``waited_until``, so that they only trade more often.
 
         Raises ``ConditionFailed`` for a run that has ended, and ``NotFound`` for one that has no rows (yet).
         """

@@ -247,7 +247,9 @@ def test_a_run_is_followed_for_a_while(adapters):
     adapters.runs.insert(*rows)
     adapters.runs.follow(RUN_ID, until)
     adapters.runs.follow(RUN_ID, until + timedelta(minutes=1))
-    assert adapters.runs.find_run(RUN_ID).followed_until == until + timedelta(minutes=1)
+    adapters.runs.follow(RUN_ID, until, output=False)
+    found = adapters.runs.find_run(RUN_ID)
+    assert (found.followed_until, found.waited_until) == (until + timedelta(minutes=1), until)
     adapters.runs.apply([Transition(rows.run, moved(rows.run, RunState.FAILED))])
     with pytest.raises(ConditionFailed):
         adapters.runs.follow(RUN_ID, until)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import AlreadyExists, IacCiError, TradeRefused
-from iac_ci_common.limits import LOG_TAIL_BYTES, MAX_RESULT_BYTES
+from iac_ci_common.limits import HEARTBEAT_AGAIN_SECONDS, LOG_TAIL_BYTES, MAX_RESULT_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.trade import Refusal
 from iac_ci_common.redaction import Redactor
@@ -211,7 +211,8 @@ class Worker:
             commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
             workspace.hand_over()
             live = LiveLog(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
-            with self._ports.heartbeat.during(partial(self._beat, work, attempt.rights, stop)), live.during():
+            beat = partial(self._beat, work, attempt.rights, stop)
+            with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds), live.during():
                 outcome = self._ports.runner.run(commands, workspace.log, redactor)
             left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
             judged = verdict(outcome, time.limit, stop.reason, left_open)
@@ -233,11 +234,14 @@ class Worker:
             live_parts=live.parts,
         )
 
-    def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> None:
-        """Trade once, and pass a wish to stop on. A trade that fails is shown and ends nothing."""
+    def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> float:
+        """Trade once, pass a wish to stop on, and return the seconds until the next trade.
+
+        A trade that fails is shown and ends nothing; one without an answer is repeated soon.
+        """
         logger = self._ports.logger.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
         if not rights.can_trade:
-            return
+            return rights.heartbeat_seconds
         try:
             answer = rights.trade()
         except TradeRefused as refused:
@@ -246,9 +250,11 @@ class Worker:
                 stop.ask(f"the order was ended from outside: {refused.message}")
         except Exception as error:  # noqa: BLE001 - the heartbeat never decides how an order ends
             logger.warning("heartbeat without an answer", error=getattr(error, "message", type(error).__name__))
+            return min(rights.heartbeat_seconds, HEARTBEAT_AGAIN_SECONDS)
         else:
             if answer.stop is not None:
                 (stop.hasten if answer.stop_soon else stop.ask)(answer.stop)
+        return rights.heartbeat_seconds
 
     def _environment(self, work: Work, workspace: Workspace, package: Package) -> dict[str, str]:
         """Return the commands' environment. It contains only the variables that are named here."""

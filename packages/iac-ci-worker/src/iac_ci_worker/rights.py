@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from iac_ci_common.errors import IacCiError, PortFailed, TradeRefused, UrlExpired
-from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, STOP_GRACE_SECONDS
+from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, HEARTBEAT_SECONDS, STOP_GRACE_SECONDS
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.models.work import Work
 from iac_ci_common.tickets import digest, new_ticket
@@ -61,6 +61,8 @@ class Rights:
         """How many parts of the log were sent."""
         self.followed = False
         """Whether the log was followed when the last trade was made."""
+        self.heartbeat_seconds: float = HEARTBEAT_SECONDS
+        """Seconds between two trades while the commands run, as the broker asked for last."""
         self.stop: str | None = None
         """Why the broker wishes that the commands stop, as it said last."""
 
@@ -191,6 +193,7 @@ class Rights:
             self._urls = answer.urls or self._urls
             self._until = self._last_report(answer)
             self.followed = answer.followed
+            self.heartbeat_seconds = answer.heartbeat_seconds or HEARTBEAT_SECONDS
             self.stop = answer.stop
             return answer
 

@@ -127,9 +127,10 @@ class DynamoRuns:
         not_cancelled = "attribute_not_exists(cancel_reason)"
         self._request(run_id, "SET cancel_reason = :reason", {":reason": {"S": reason}}, f" AND {not_cancelled}")
 
-    def follow(self, run_id: str, until: datetime) -> None:
-        """Set ``followed_until`` on a run that has not ended."""
-        self._request(run_id, "SET followed_until = :until", {":until": {"S": until.isoformat()}})
+    def follow(self, run_id: str, until: datetime, *, output: bool = True) -> None:
+        """Set ``followed_until``, without ``output`` ``waited_until``, on a run that has not ended."""
+        field = "followed_until" if output else "waited_until"
+        self._request(run_id, f"SET {field} = :until", {":until": {"S": until.isoformat()}})
 
     def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
         """Set ``stop_reason`` on a run or an order that has not ended; the first reason stays."""

@@ -8,7 +8,12 @@ from typing import Literal
 from pydantic import Field
 
 from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, STOP_GRACE_SECONDS
+from iac_ci_common.limits import (
+    DEFAULT_STOP_GRACE_SECONDS,
+    HEARTBEAT_SECONDS,
+    STOP_GRACE_SECONDS,
+    WAITED_HEARTBEAT_SECONDS,
+)
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
@@ -83,9 +88,19 @@ class RunRow(StoredShape):
     )
     stop_soon: bool = Field(False, description="True if that was asked for again: the rest of the grace is shortened.")
     followed_until: Moment | None = Field(None, description="Until when logs of the run are followed.")
+    waited_until: Moment | None = Field(None, description="Until when a person waits for the run without its logs.")
     reason: str | None = Field(None, description="Why the run ended with its status, in plain words.")
     finished_at: Moment | None = None
     expires_at: Moment
+
+    def is_followed(self, now: datetime) -> bool:
+        """Return whether someone follows the logs of the run, so that workers send them often."""
+        return self.followed_until is not None and self.followed_until > now
+
+    def heartbeat_seconds(self, now: datetime) -> int:
+        """Return the seconds between two trades of the run's workers: fewer while a person follows or waits."""
+        is_waited_for = self.waited_until is not None and self.waited_until > now
+        return WAITED_HEARTBEAT_SECONDS if is_waited_for or self.is_followed(now) else HEARTBEAT_SECONDS
 
 
 class OrderRow(StoredShape):

@@ -119,6 +119,9 @@ class TradeAnswer(StoredShape):
     begun: BegunOrder | None = Field(None, description="What an order begins with, if the trade asked for it.")
     recipient: Recipient | None = Field(None, description="The recipient, if the trade asked for one.")
     followed: bool = Field(False, description="The log is followed: its parts are sent every five seconds.")
+    heartbeat_seconds: int | None = Field(
+        None, gt=0, description="Seconds until the next trade while the commands run; None from a version before."
+    )
     stop: str | None = Field(None, description="Why the worker should stop its commands; None if it should go on.")
     stop_soon: bool = Field(False, description="True if the wish to stop was repeated: the worker waits less.")
 

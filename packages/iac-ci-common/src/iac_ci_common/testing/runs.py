@@ -90,14 +90,14 @@ class MemoryRuns:
             raise ConditionFailed("the run has ended or is already being cancelled", run_id=run_id)
         self.run_rows[run_id] = run.model_copy(update={"cancel_reason": reason})
 
-    def follow(self, run_id: str, until: datetime) -> None:
-        """Set ``followed_until`` on a run that has not ended."""
+    def follow(self, run_id: str, until: datetime, *, output: bool = True) -> None:
+        """Set ``followed_until``, without ``output`` ``waited_until``, on a run that has not ended."""
         run = self.run_rows.get(run_id)
         if run is None:
             raise NotFound(f"run {run_id} does not exist", run_id=run_id)
         if run.status in RUN_TERMINAL:
             raise ConditionFailed("the run has ended", run_id=run_id)
-        self.run_rows[run_id] = run.model_copy(update={"followed_until": until})
+        self.run_rows[run_id] = run.model_copy(update={"followed_until" if output else "waited_until": until})
 
     def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
         """Set ``stop_reason`` on a run or an order that has not ended; the first reason stays."""

@@ -352,6 +352,7 @@ def _timed(copy: Copy, defaults: Settings) -> Order:
     """Return an order with the fields of its time and target alone, of which each is valid by itself."""
     own, execution_target = copy.template, copy.template.execution_target or defaults.execution_target
     return Order.model_construct(
+        cmds=own.cmds,
         timeout=own.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS,
         stop_grace=defaults.stop_grace if own.stop_grace is None else own.stop_grace,
         execution_target=execution_target or ExecutionTarget.AUTO,
