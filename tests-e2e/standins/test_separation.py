@@ -188,4 +188,24 @@ def test_nothing_of_an_order_is_there_when_the_next_begins(unkind: LocalCloud, e
     s3, names = unkind.aws.client("s3"), unkind.stack.names
     log = s3.get_object(Bucket=names.bucket("internal"), Key=f"tmp/logs/{row.run_id}/0002.log")["Body"].read().decode()
     (left,) = log.splitlines()[1:]
-    assert left.startswith("./iac-ci-order-"), "its own workspace alone"
+    assert left == "./iac-ci-order", "its own workspace alone"
+
+
+def test_code_lies_at_the_same_path_in_every_order(unkind: LocalCloud) -> None:
+    """Below the folder of temporary files, which AWS has in one place and this machine in one per sandbox."""
+    show = 'pwd; echo "$HOME" "$TMPDIR"'
+    orders = [
+        {"order_name": f"{target}-{number}", "cmds": [show], "execution_target": target, "timeout": 60}
+        for target in ("lambda", "codebuild")
+        for number in (1, 2)
+    ]
+    for order in orders[1:]:
+        order["dependencies"] = [orders[orders.index(order) - 1]["order_name"]]
+    found = {name: log.splitlines()[1:] for name, (_, log) in run(unkind, *orders).items()}
+    for name, (code, others) in found.items():
+        root = Path(code).parent
+        assert (root.name, code, others) == ("iac-ci-order", f"{root}/code", f"{root}/home {root}/tmp")
+        if name.startswith("lambda") and ROOT:
+            assert code == "/tmp/iac-ci-order/code"
+    assert found["lambda-1"] == found["lambda-2"], "one sandbox, used twice"
+    print(f"the code of 4 orders, on 2 targets: {' '.join(code for code, _ in found.values())}")

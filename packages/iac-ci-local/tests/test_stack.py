@@ -163,6 +163,7 @@ def test_the_functions_have_the_settings_of_the_shared_files(cloud: LocalCloud) 
         "IAC_CI_LOG_LEVEL",
         "IAC_CI_BROKER_FUNCTION",
         "IAC_CI_CLEAN_BELOW",
+        "IAC_CI_ORDER_FOLDER",
         "IAC_CI_COMMAND_PATH",
         "IAC_CI_COMMAND_ENVIRONMENT",
     }

@@ -14,6 +14,7 @@ from iac_ci_worker import leftovers
 from iac_ci_worker.leftovers import WHOLE_SANDBOX, remove_leftovers
 from iac_ci_worker.processes import descendants
 from iac_ci_worker.separation import agent_folders, process_arguments, separate_user
+from iac_ci_worker.workspace import open_workspace
 
 
 @pytest.fixture
@@ -116,3 +117,53 @@ def test_the_agents_folder_is_found_by_its_script(tmp_path):
         (tmp_path / "env.sh").touch()
         assert tmp_path in agent_folders([shell.pid])
         shell.stdin.close()
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "secret").write_text("of the order before")
+    nest(path, 50)
+    path.chmod(0)
+
+
+def _link(path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [_folder, _link, Path.touch, os.mkfifo, lambda path: path.symlink_to("nowhere"), lambda _: None],
+    ids=["a folder", "a link", "a file", "a pipe", "a link to nowhere", "nothing"],
+)
+def test_each_order_gets_a_new_folder_at_the_same_path(tmp_path, monkeypatch, leave):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    leave(tmp_path / "order")
+    with open_workspace(name="order") as workspace:
+        assert workspace.root == tmp_path.resolve() / "order"
+        assert not workspace.root.is_symlink()
+        assert workspace.root.stat().st_mode & 0o777 == 0o700
+        assert sorted(path.name for path in workspace.root.rglob("*")) == ["code", "engine", "home", "output", "tmp"]
+        assert {path.name for path in tmp_path.iterdir()} <= {"order", "elsewhere"}
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} <= {"elsewhere", "elsewhere/kept"}
+    assert (tmp_path / "elsewhere/kept").exists() == (leave is _link), "no link was followed"
+
+
+def test_a_folder_that_stays_makes_the_sandbox_unfit(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "order/inner").mkdir(parents=True)
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    with pytest.raises(SandboxUnfit, match=r"order.*could not be removed"), open_workspace(name="order"):
+        pass
+
+
+def test_orders_side_by_side_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with open_workspace() as first, open_workspace() as second:
+        assert first.root != second.root

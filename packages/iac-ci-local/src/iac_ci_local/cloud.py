@@ -68,7 +68,11 @@ class LocalCloud:
                     "IAC_CI_COMMAND_PATH": self._command_path(),
                     "IAC_CI_COMMAND_ENVIRONMENT": json.dumps(self._command_environment()),
                     # Outside a sandbox, a worker shares its user and folders with other processes.
-                    **({} if "worker" in self.functions.sandboxed else {"IAC_CI_CLEAN_BELOW": "0"}),
+                    **(
+                        {}
+                        if "worker" in self.functions.sandboxed
+                        else {"IAC_CI_CLEAN_BELOW": "0", "IAC_CI_ORDER_FOLDER": ""}
+                    ),
                 },
                 extra_environment=self.extra_environment,
                 code_hosts=self.code_hosts,

@@ -107,8 +107,9 @@ class Worker:
 
         ``seconds_left`` is what this worker's Lambda function has left, None on a build. ``stop`` is how this process
         is asked to stop.
-        Raises ``PortFailed`` if the claim could not be decided (then nothing was run) or the result could not be
-        written; then the watchdog reports the order.
+        Raises ``SandboxUnfit`` before the claim if the order's folder is held by something else, and ``PortFailed`` if
+        the claim could not be decided (then nothing was run) or the result could not be written; then the watchdog
+        reports the order.
         """
         logger = self._logger(work)
         ends = None if seconds_left is None else self._ports.clock.now() + timedelta(seconds=seconds_left)
@@ -145,14 +146,15 @@ class Worker:
             claimed_at=ports.clock.now(),
             execution=rights.execution,
         )
-        try:
-            if not self._claims(rights, claim):
-                logger.info("order already claimed")
+        # An unfit sandbox must claim nothing: another one gets the order.
+        with open_workspace(separate_user(self._settings.command_user), name=self._settings.order_folder) as workspace:
+            try:
+                if not self._claims(rights, claim):
+                    logger.info("order already claimed")
+                    return None
+            except TradeRefused as refused:
+                logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
                 return None
-        except TradeRefused as refused:
-            logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
-            return None
-        with open_workspace(separate_user(self._settings.command_user)) as workspace:
             started = ports.clock.now()
             redactor = Redactor([])
             try:

@@ -19,15 +19,15 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if is_tick(event):
         # It only keeps the function active.
         return {"active": True}
-    from iac_ci_worker.wiring import clean, worker
+    from iac_ci_worker.wiring import clean_sandbox, worker
 
     work = Work.from_stored(event)
     runs = worker()
-    clean()
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    status = runs.run(
-        work,
-        call=str(getattr(context, "aws_request_id", "")),
-        seconds_left=remaining() / 1000 if remaining is not None else WORKER_LAMBDA_SECONDS,
-    )
+    with clean_sandbox():
+        remaining = getattr(context, "get_remaining_time_in_millis", None)
+        status = runs.run(
+            work,
+            call=str(getattr(context, "aws_request_id", "")),
+            seconds_left=remaining() / 1000 if remaining is not None else WORKER_LAMBDA_SECONDS,
+        )
     return {"run_id": work.run_id, "order_num": work.order_num, "status": status.value if status else None}

@@ -120,6 +120,21 @@ def _empty(folder: Path) -> list[str]:
         os.close(descriptor)
 
 
+def remove_entry(folder: Path, name: str) -> None:
+    """Remove what lies under ``name`` in ``folder``, if anything does; raise ``SandboxUnfit`` if something stays."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        pending = [name]
+        while pending:
+            one = pending.pop()
+            pending += _remove(one, descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(one, dir_fd=descriptor, follow_symlinks=False)
+                raise SandboxUnfit(f"{folder / one}, which an earlier order left, could not be removed")
+    finally:
+        os.close(descriptor)
+
+
 def _remove(name: str, folder: int) -> list[str]:
     """Remove an entry; return the names of the folders that it held, which are now beside it."""
     moved: list[str] = []
@@ -184,4 +199,4 @@ def _clear_keyrings() -> None:
             ctypes.CDLL(None).syscall(number, _KEYCTL_CLEAR, ring)
 
 
-__all__ = ["PLACES", "WHOLE_SANDBOX", "remove_leftovers"]
+__all__ = ["PLACES", "WHOLE_SANDBOX", "remove_entry", "remove_leftovers"]

@@ -20,6 +20,11 @@ class WorkerSettings(CommonSettings):
     command_user: int | None = Field(
         None, gt=0, description="Id of the user and group of the commands, where the worker is root."
     )
+    order_folder: str | None = Field(
+        None,
+        pattern=r"^([a-z0-9-]+)?$",
+        description="Name of the running order's folder, below that of temporary files; empty: a name per order.",
+    )
     clean_below: int = Field(
         0, ge=0, description="Process below which everything of this user belongs to orders: 1 in a Lambda function."
     )

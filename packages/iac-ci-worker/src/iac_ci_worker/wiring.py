@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from iac_ci_common.aws.broker import LambdaBroker
 from iac_ci_common.aws.clients import client
@@ -20,6 +22,9 @@ from iac_ci_worker.processes import shield
 from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.separation import close_agent_folders, separate_user
 from iac_ci_worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @cache
@@ -45,8 +50,9 @@ def worker() -> Worker:
     )
 
 
-def clean() -> None:
-    """Remove what earlier orders left; end this process if something stays.
+@contextmanager
+def clean_sandbox() -> Iterator[None]:
+    """Remove what earlier orders left, and run an order; end this process if something stays.
 
     After an exception Lambda would give the same sandbox the next order; after an exit it restarts the sandbox (AWS
     Lambda Developer Guide, "Lambda execution environment lifecycle").
@@ -54,6 +60,7 @@ def clean() -> None:
     settings = WorkerSettings()
     try:
         remove_leftovers(settings.clean_below)
+        yield
     except SandboxUnfit as error:
         PowertoolsLogger("worker", settings.log_level).error("sandbox unfit", error=error.message)
         sys.stdout.flush()

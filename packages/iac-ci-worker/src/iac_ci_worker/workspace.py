@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iac_ci_common.errors import SandboxUnfit
+from iac_ci_worker.leftovers import remove_entry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -90,9 +93,13 @@ class Workspace:
 
 
 @contextlib.contextmanager
-def open_workspace(user: int | None = None) -> Iterator[Workspace]:
-    """Create a workspace that only this user can read, until it is handed over, and remove it at the end."""
-    root = Path(tempfile.mkdtemp(prefix="iac-ci-order-")).resolve()
+def open_workspace(user: int | None = None, *, name: str | None = None) -> Iterator[Workspace]:
+    """Create a workspace that only this user can read, until it is handed over, and remove it at the end.
+
+    It lies below the folder of temporary files: under ``name`` where one order at a time runs, otherwise under a new
+    name. Raises ``SandboxUnfit`` if what lies at that path cannot be removed.
+    """
+    root = _named_folder(name) if name else Path(tempfile.mkdtemp(prefix="iac-ci-order-")).resolve()
     log = _file_without_a_name(root) if sys.platform == "linux" else None
     workspace = Workspace(root, user, log)
     try:
@@ -103,6 +110,19 @@ def open_workspace(user: int | None = None) -> Iterator[Workspace]:
         if log is not None:
             os.close(log)
         shutil.rmtree(root, onerror=_open_and_retry)
+
+
+def _named_folder(name: str) -> Path:
+    """Return a new folder, in place of whatever an earlier order left at its path; no link is followed."""
+    parent = Path(tempfile.gettempdir()).resolve()
+    remove_entry(parent, name)
+    root = parent / name
+    try:
+        # It fails for everything that exists, also for a link that leads nowhere (mkdir(2)).
+        root.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise SandboxUnfit(f"{root}, the folder of the order, is held by something else") from error
+    return root
 
 
 def _file_without_a_name(folder: Path) -> int:
