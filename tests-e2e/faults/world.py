@@ -320,7 +320,7 @@ class World:
         chains = DynamoTicketChains(services.dynamodb, "locks")
         grants = SourceGrants(secrets, "ssm:/iac-ci/sources")
         hand_on = HandOn("iac-ci", internal, MemorySealer())
-        start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(), grants, hand_on)
+        start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(clock), grants, hand_on)
         broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start))
 
         def run(work: Any, **named: Any) -> Any:

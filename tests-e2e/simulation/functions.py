@@ -139,7 +139,7 @@ def broker(world: World) -> iac_ci_broker.act.Broker:
                 _SETTINGS.stack,
                 world.port("objects", world.objects),
                 world.port("sealer", world.sealer),
-                world.port("roles", MemoryTargetRoles()),
+                world.port("roles", MemoryTargetRoles(world)),
                 SourceGrants(MemorySecrets(), None, Grants(roles={ANY_SOURCE: ("*",)})),
                 HandOn(_SETTINGS.stack, world.port("objects", world.objects), world.port("sealer", world.sealer)),
             ),

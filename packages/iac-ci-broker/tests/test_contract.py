@@ -534,6 +534,30 @@ def test_a_role_is_assumed_when_the_order_begins(function):
     assert (role, session.name, session.tags, session.source_identity) == (ROLE, f"{RUN_ID}-0001", {}, None)
 
 
+def renewed(world, ticket):
+    return world.trade(ticket, new_ticket(), renews=True)
+
+
+def test_a_role_is_assumed_again_for_the_worker_that_has_the_order(function):
+    function.begin(source=SOURCE, assume_role=ROLE)
+    assert renewed(function, function.ticket).refusal is Refusal.UNKNOWN, "the order is not claimed"
+    assert function.roles.sessions == []
+    claimed(function, Reporter.WORKER, EXECUTION)
+    answer = renewed(function, function.ticket)
+    assert answer.credentials.secret_access_key == f"secret-of-{ROLE}"
+    assert (answer.begun, answer.credentials_failure) == (None, None)
+    assert answer.credentials.expires_at > START
+
+
+def test_a_role_that_is_no_longer_granted_is_not_assumed_again(function):
+    function.begin(source=SOURCE, assume_role=ROLE)
+    claimed(function, Reporter.WORKER, EXECUTION)
+    grant(function, roles=())
+    answer = renewed(function, function.ticket)
+    assert (answer.credentials, answer.refusal, function.roles.sessions) == (None, None, [])
+    assert "no longer on this stack's list of roles" in answer.credentials_failure
+
+
 def test_a_tagged_role_gets_source_run_order_job_and_actor(function):
     grant(function, tagged=(ROLE,))
     begun(function, assume_role=ROLE, job_name="apply_all", actor="ann[bot]")

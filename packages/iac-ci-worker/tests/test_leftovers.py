@@ -145,7 +145,8 @@ def test_each_order_gets_a_new_folder_at_the_same_path(tmp_path, monkeypatch, le
         assert workspace.root == tmp_path.resolve() / "order"
         assert not workspace.root.is_symlink()
         assert workspace.root.stat().st_mode & 0o777 == 0o700
-        assert sorted(path.name for path in workspace.root.rglob("*")) == ["code", "engine", "home", "output", "tmp"]
+        names = {path.name for path in workspace.root.rglob("*")}
+        assert names == {"code", "credentials", "engine", "home", "output", "tmp"}
         assert {path.name for path in tmp_path.iterdir()} <= {"order", "elsewhere"}
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} <= {"elsewhere", "elsewhere/kept"}
     assert (tmp_path / "elsewhere/kept").exists() == (leave is _link), "no link was followed"

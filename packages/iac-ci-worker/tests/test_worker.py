@@ -182,7 +182,7 @@ class World:
             update={
                 "status": OrderState.DISPATCHING,
                 "dispatched_at": START,
-                "order_deadline": START + timedelta(seconds=300),
+                "order_deadline": START + timedelta(seconds=max(300, self.timeout)),
                 "tickets": (f"{DISPATCH}:{digest(self.ticket)}",) if self.ticket else (),
             }
         )
@@ -352,6 +352,72 @@ def test_commands_get_the_credentials_of_their_role_and_the_log_does_not():
     assert result.status is OrderState.SUCCEEDED
     assert f"secret-of-{ROLE}" not in result.log_tail
     assert "AWS_SECRET_ACCESS_KEY=***" in result.log_tail
+
+
+PRINT = (
+    "import datetime, hashlib, boto3, os; found = boto3.Session().get_credentials(); "
+    "found._time_fetcher = lambda: datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc); "
+    "print('method', found.method, 'key', hashlib.sha256(found.secret_key.encode()).hexdigest()); "
+    "print('secret', found.secret_key, found.token); "
+    "path = os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']; "
+    "print('mode', oct(os.stat(path).st_mode & 0o777), open(path).read())"
+)
+QUIET = {"AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_commands_read_the_credentials_from_the_endpoint_and_none_is_in_their_environment():
+    show = "env | grep -E '^AWS_(ACCESS|SECRET|SESSION)' && exit 1; true"
+    world = World([show, f'{sys.executable} -c "{PRINT}"'], env=QUIET, role=ROLE, credentials="endpoint")
+    result = world.run()
+    assert result.status is OrderState.SUCCEEDED, result.log_tail
+    assert f"method container-role key {sha256(f'secret-of-{ROLE}')}" in result.log_tail
+    assert "secret *** ***\nmode 0o400 ***\n" in result.log_tail
+
+
+def test_a_heartbeat_renews_and_the_log_masks_what_it_brought():
+    world = World([f'{sys.executable} -c "{PRINT}"'], env=QUIET, role=ROLE, credentials="endpoint", timeout=7200)
+    world.heartbeat.beats = 50
+    trade = world.broker.trade
+
+    def minute(asked):
+        world.clock.advance(60)
+        return trade(asked)
+
+    world.broker.trade = minute
+    result = world.run(deadline=START + timedelta(hours=3))
+    assert result.status is OrderState.SUCCEEDED, result.reason
+    assert sum(asked.renews for asked in world.broker.trades) == 1
+    assert f"key {sha256(f'secret-of-{ROLE}-2')}" in result.log_tail
+    assert "secret *** ***\n" in result.log_tail
+
+
+@pytest.mark.parametrize("chosen", ["environment", None])
+def test_credentials_are_in_the_environment_where_the_order_chose_so(chosen):
+    """Also in the package of a version before, whose commands may read them there."""
+    show = 'echo "${AWS_CONTAINER_CREDENTIALS_FULL_URI-none}"; printf %s "$AWS_SECRET_ACCESS_KEY" | sha256sum'
+    world = World([show], role=ROLE, credentials=chosen)
+    tail = world.run().log_tail
+    assert f"none\n{sha256(f'secret-of-{ROLE}')}" in tail
+
+
+def test_a_broker_of_the_version_before_renews_nothing_and_ends_nothing():
+    world = World(["true"], role=ROLE, credentials="endpoint", timeout=7200)
+    world.heartbeat.beats = 100
+    trade = world.broker.trade
+
+    def minute(asked):
+        world.clock.advance(60)
+        answer = trade(asked.model_copy(update={"renews": False}))
+        begun = answer.begun and answer.begun.model_copy(update={"credentials_end": None})
+        return answer.model_copy(update={"begun": begun})
+
+    world.broker.trade = minute
+    assert world.run(deadline=START + timedelta(hours=3)).status is OrderState.SUCCEEDED
+    assert "of a version that renews nothing" in str(world.logger.lines)
 
 
 def test_an_order_without_secrets_and_role_asks_for_nothing():

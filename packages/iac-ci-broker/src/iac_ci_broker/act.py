@@ -78,6 +78,7 @@ class Broker:
         run, order = served.run, served.order
         ports = self._ports
         begun = ports.start.begin(run, order, self._taken_orders(order), now) if trade.begins else None
+        credentials, no_credentials = ports.start.renew(run, order, now) if trade.renews else (None, None)
         return TradeAnswer(
             trace_id=run.trace_id,
             timeout=order.timeout,
@@ -87,6 +88,8 @@ class Broker:
             package_sha256=order.package_sha256,
             code_sha256=order.code_sha256,
             begun=begun,
+            credentials=credentials,
+            credentials_failure=no_credentials,
             followed=run.is_followed(now),
             heartbeat_seconds=run.heartbeat_seconds(now),
             recipient=ports.start.hand_on.recipient(run) if trade.seals else None,

@@ -16,12 +16,13 @@ from iac_ci_common.models.trade import BegunOrder
 from iac_ci_common.sessions import session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from iac_ci_broker.hand_on import HandOn
     from iac_ci_common.granted import SourceGrants
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.trade import RoleCredentials
     from iac_ci_common.ports import Objects, Sealer, TargetRoles
 
 
@@ -43,16 +44,30 @@ class OrderStart:
         """
         try:
             identity, secrets = self._unsealed(run, order)
+            credentials = self._credentials(run, order, now)
             return BegunOrder(
                 identity=identity,
                 secrets=secrets,
-                credentials=self._credentials(run, order, now),
+                credentials=credentials.variables if credentials is not None else None,
+                credentials_end=credentials.expires_at if credentials is not None else None,
                 taken=self.hand_on.taken(run, order, others, now),
             )
         except IacCiError as error:
             if error.retry_is_safe:
                 raise
             return BegunOrder(failure=error.message)
+
+    def renew(self, run: RunRow, order: OrderRow, now: datetime) -> tuple[RoleCredentials | None, str | None]:
+        """Return new credentials of the order's role, or why there are none.
+
+        Raises a failure that a retry may repair.
+        """
+        try:
+            return self._credentials(run, order, now), None
+        except IacCiError as error:
+            if error.retry_is_safe:
+                raise
+            return None, error.message
 
     def _unsealed(self, run: RunRow, order: OrderRow) -> tuple[str | None, dict[str, str] | None]:
         """Return the identity of the order's sealed secrets, or the secrets of a package of a version before."""
@@ -83,7 +98,7 @@ class OrderStart:
         except zipfile.BadZipFile as error:
             raise PackageUnsafe("the order's package is not a zip archive") from error
 
-    def _credentials(self, run: RunRow, order: OrderRow, now: datetime) -> Mapping[str, str] | None:
+    def _credentials(self, run: RunRow, order: OrderRow, now: datetime) -> RoleCredentials | None:
         role = order.assume_role
         if role is None:
             return None

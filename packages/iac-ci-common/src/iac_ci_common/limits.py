@@ -103,6 +103,14 @@ worker's margin, also if it has to trade for each of its URLs several times."""
 MAX_LAMBDA_ORDER_SECONDS: Final = WORKER_LAMBDA_SECONDS - WORKER_MARGIN_SECONDS
 """Longest order that fits a Lambda worker."""
 
+MAX_ENVIRONMENT_CREDENTIALS_SECONDS: Final = 3000
+"""Longest order whose commands may have credentials in variables, which nobody can renew: the session of a role that a
+role assumes ends after 3,600 seconds (AWS IAM User Guide, "Role chaining"). The rest is for the grace of a stop, and
+for fetching the code."""
+
+MAX_ENVIRONMENT_CREDENTIALS_GRACE_SECONDS: Final = 3300
+"""Longest sum of `timeout` and a named `stop_grace` of such an order."""
+
 MAX_CODEBUILD_ORDER_SECONDS: Final = 8 * 3600
 """Longest order that fits a CodeBuild worker; the project's own time-out is this plus the margin."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_common.models.trade import TicketChain, Trade, TradeAnswer
+    from iac_ci_common.models.trade import RoleCredentials, TicketChain, Trade, TradeAnswer
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.sessions import Session
 
@@ -349,8 +349,8 @@ class Secrets(Protocol):
 class TargetRoles(Protocol):
     """STS."""
 
-    def assume(self, role_arn: str, session: Session) -> Mapping[str, str]:
-        """Assume a role and return the three ``AWS_*`` credential variables, valid for one hour (role chaining)."""
+    def assume(self, role_arn: str, session: Session) -> RoleCredentials:
+        """Assume a role and return its credentials, valid for one hour (role chaining)."""
         ...
 
 

@@ -22,7 +22,7 @@ from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import build_rows, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
-from iac_ci_common.models.job import Mask
+from iac_ci_common.models.job import CredentialsDelivery, Mask
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, Manifest
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
@@ -297,6 +297,7 @@ class Preparer:
             sealed=sealed is not None,
             sealed_with_age=sealed is not None and sealed.named,
             assumes_role=True if order.assume_role is not None else None,
+            credentials=(order.credentials or CredentialsDelivery.ENDPOINT) if order.assume_role is not None else None,
             takes=taken or None,
             save=tuple(order.save) or None,
             restore=manifest_files(stored.job, order) or None,

@@ -29,6 +29,7 @@ from iac_ci_worker.output_file import VARIABLE as OUTPUT_VARIABLE
 from iac_ci_worker.output_file import output_file
 from iac_ci_worker.packages import Package, open_package
 from iac_ci_worker.rights import Rights
+from iac_ci_worker.role_delivery import delivered_role
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.saved_files import FileCollector
 from iac_ci_worker.separation import separate_user
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from iac_ci_plans import Reading
     from iac_ci_worker.heartbeat import Heartbeat
     from iac_ci_worker.presigned import PresignedObjects
+    from iac_ci_worker.role_credentials import LivingCredentials
     from iac_ci_worker.runner import Runner
     from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
@@ -159,7 +161,7 @@ class Worker:
             redactor = Redactor([])
             try:
                 package = self._package(attempt, workspace, started)
-                redactor = redactor_of(package.manifest, package.secrets, package.taken)
+                redactor = redactor_of(package.manifest, package.secret_variables, package.taken)
                 ran = self._run(attempt, workspace, package, redactor)
             except IacCiError as error:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
@@ -177,7 +179,7 @@ class Worker:
         ports, work = self._ports, attempt.work
         for number in itertools.count():
             try:
-                return open_package(work, attempt.rights, workspace, ports.objects, ports.sealer)
+                return open_package(work, attempt.rights, workspace, ports.objects, ports.sealer, ports.clock.now())
             except IacCiError as error:
                 pause = min(LONGEST_PAUSE_SECONDS, 2.0**number) * random.uniform(0.5, 1)  # noqa: S311 - jitter
                 over = ports.clock.now() + timedelta(seconds=pause) >= last_start(work, started, attempt.function_ends)
@@ -208,12 +210,17 @@ class Worker:
         if stop.reason is not None:
             return _Ran(Verdict(OrderState.CANCELLED, f"{stop.reason}; nothing was run", failed=True))
         owner = workspace.user if workspace.user is not None else os.geteuid()
-        with output_file(workspace) as outputs, closing(FileCollector(package.folder, owner)) as files:
-            environment = self._environment(work, workspace, package) | {OUTPUT_VARIABLE: str(outputs.path)}
+        with (
+            output_file(workspace) as outputs,
+            closing(FileCollector(package.folder, owner)) as files,
+            delivered_role(package, workspace, attempt.rights, self._ports.clock, attempt.logger, redactor) as role,
+        ):
+            environment = self._environment(work, workspace, package) | role.variables
+            environment |= {OUTPUT_VARIABLE: str(outputs.path)}
             commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
             workspace.hand_over()
             live = LiveLog(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
-            beat = partial(self._beat, work, attempt.rights, stop)
+            beat = partial(self._beat, work, attempt.rights, stop, role.living)
             with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds), live.during():
                 outcome = self._ports.runner.run(commands, workspace.log, redactor)
             left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
@@ -236,16 +243,18 @@ class Worker:
             live_parts=live.parts,
         )
 
-    def _beat(self, work: Work, rights: Rights, stop: StopRequest) -> float:
-        """Trade once, pass a wish to stop on, and return the seconds until the next trade.
+    def _beat(self, work: Work, rights: Rights, stop: StopRequest, role: LivingCredentials | None) -> float:
+        """Trade once, also for the role's next credentials when it is time, and pass a wish to stop on.
 
-        A trade that fails is shown and ends nothing; one without an answer is repeated soon.
+        Return the seconds until the next trade. A trade that fails is shown and ends nothing; one without an answer is
+        repeated soon.
         """
         logger = self._ports.logger.bind(run_id=work.run_id, order_num=work.order_num, trace_id=work.trace_id)
         if not rights.can_trade:
             return rights.heartbeat_seconds
+        renews = role is not None and role.due
         try:
-            answer = rights.trade()
+            answer = rights.trade(renews=renews)
         except TradeRefused as refused:
             logger.warning("heartbeat refused", refusal=refused.refusal, reason=refused.message)
             if refused.refusal == Refusal.ENDED:
@@ -254,6 +263,8 @@ class Worker:
             logger.warning("heartbeat without an answer", error=getattr(error, "message", type(error).__name__))
             return min(rights.heartbeat_seconds, HEARTBEAT_AGAIN_SECONDS)
         else:
+            if role is not None and renews:
+                role.take(answer)
             if answer.stop is not None:
                 (stop.hasten if answer.stop_soon else stop.ask)(answer.stop)
         return rights.heartbeat_seconds

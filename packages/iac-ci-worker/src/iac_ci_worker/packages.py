@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +13,15 @@ from pydantic import ValidationError
 
 from iac_ci_common.errors import PackageUnsafe, UrlExpired
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.trade import RoleCredentials
 from iac_ci_common.packing import unpack
 from iac_ci_worker.restore import fetch_files, restore_files
 from iac_ci_worker.take import take_outputs
 from iac_ci_worker.taken_outputs import TakenOutputs
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from iac_ci_common.models.trade import BegunOrder
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Sealer
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from iac_ci_worker.workspace import Workspace
 
 _TAKE_ATTEMPTS: Final = 3
+
+ROLE_SESSION: Final = timedelta(hours=1)
+"""How long the session of a role that another role assumes lasts (AWS IAM User Guide, "Role chaining")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +43,18 @@ class Package:
     secrets: dict[str, str] = field(repr=False)
     folder: Path
     taken: TakenOutputs
+    role: RoleCredentials | None = field(default=None, repr=False)
+
+    @property
+    def secret_variables(self) -> dict[str, str]:
+        """Return all variables whose values are secret, those of the role included."""
+        return self.secrets | (self.role.variables if self.role is not None else {})
 
 
 def open_package(
-    work: Work, rights: Rights, workspace: Workspace, objects: PresignedObjects, sealer: Sealer
+    work: Work, rights: Rights, workspace: Workspace, objects: PresignedObjects, sealer: Sealer, now: datetime
 ) -> Package:
-    """Fetch and unpack an order's package and code; the unsealed secrets stay in memory.
+    """Fetch and unpack an order's package and code; the unsealed secrets stay in memory. ``now`` is the present time.
 
     Neither is unpacked unless it has the digest of the order's row, which who may write the bucket cannot change.
     Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound``, ``TradeRefused`` or ``PortFailed``.
@@ -64,7 +77,7 @@ def open_package(
         code.unlink()
     folder = _folder(manifest, workspace.code)
     restore_files(manifest, files, folder)
-    return Package(manifest, secrets, folder, taken)
+    return Package(manifest, secrets, folder, taken, _role(manifest, begun, now))
 
 
 def _check_digest(archive: Path, expected: str | None, name: str) -> None:
@@ -115,16 +128,23 @@ def _taken(
 
 
 def _secrets(manifest: Manifest, folder: Path, begun: BegunOrder | None, sealer: Sealer) -> dict[str, str]:
-    """Return the order's secrets and the credentials of its role, by their variables."""
+    """Return the order's secrets by their variables."""
     if begun is None:
         return _secrets_without_ticket(manifest, folder, sealer) if manifest.sealed else {}
     values = begun.secrets
     if values is None and manifest.sealed:
         sealed = _sealed(folder, manifest.sealed_name)
         values = sealer.unseal(sealed, run_id=manifest.run_id, age_identity=begun.identity)
-    if manifest.assumes_role and begun.credentials is None:
+    return values or {}
+
+
+def _role(manifest: Manifest, begun: BegunOrder | None, now: datetime) -> RoleCredentials | None:
+    """Return the credentials of the order's role; those of a broker of a version before last for an hour."""
+    if begun is None or not manifest.assumes_role:
+        return None
+    if begun.credentials is None:
         raise PackageUnsafe("the broker gave no credentials of the order's role")
-    return {**(values or {}), **(begun.credentials or {})}
+    return RoleCredentials.from_variables(begun.credentials, begun.credentials_end or now + ROLE_SESSION)
 
 
 def _secrets_without_ticket(manifest: Manifest, folder: Path, sealer: Sealer) -> dict[str, str]:

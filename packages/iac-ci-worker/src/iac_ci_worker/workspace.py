@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "output"
 
     @property
+    def credentials(self) -> Path:
+        """Return the folder of the token with which commands ask for their role's credentials."""
+        return self.root / "credentials"
+
+    @property
     def engine(self) -> Path:
         """Return the folder of the archives, which is empty when the commands start."""
         return self.root / "engine"
@@ -64,6 +69,11 @@ class Workspace:
         if self.log_descriptor is None:
             return self.engine / "order.log"
         return Path(f"/proc/self/fd/{self.log_descriptor}")
+
+    @property
+    def of_commands(self) -> tuple[Path, ...]:
+        """Return the folders that are handed over to the commands' user."""
+        return (self.code, self.home, self.temporary, self.outputs, self.credentials)
 
     def empty(self) -> None:
         """Remove what an attempt to open the order has unpacked."""
@@ -83,7 +93,7 @@ class Workspace:
                 entry.unlink()
         if self.user is None:
             return
-        for top in (self.code, self.home, self.temporary, self.outputs):
+        for top in self.of_commands:
             for folder, folders, files in os.walk(top):
                 for name in (*folders, *files):
                     os.chown(Path(folder, name), self.user, self.user, follow_symlinks=False)
@@ -103,7 +113,7 @@ def open_workspace(user: int | None = None, *, name: str | None = None) -> Itera
     log = _file_without_a_name(root) if sys.platform == "linux" else None
     workspace = Workspace(root, user, log)
     try:
-        for folder in (workspace.code, workspace.home, workspace.temporary, workspace.outputs, workspace.engine):
+        for folder in (*workspace.of_commands, workspace.engine):
             folder.mkdir(mode=0o700)
         yield workspace
     finally:

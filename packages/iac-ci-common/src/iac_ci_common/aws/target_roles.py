@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.models.trade import RoleCredentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from iac_ci_common.sessions import Session
 
@@ -22,7 +23,7 @@ class StsTargetRoles:
         """Take a function that makes an STS client; it is made at the first use."""
         self._client = client
 
-    def assume(self, role_arn: str, session: Session) -> Mapping[str, str]:
+    def assume(self, role_arn: str, session: Session) -> RoleCredentials:
         """Return the credentials of an assumed role, valid for one hour."""
         request: dict[str, Any] = {
             "RoleArn": role_arn,
@@ -35,8 +36,9 @@ class StsTargetRoles:
             request["SourceIdentity"] = session.source_identity
         with aws_errors(f"assuming {role_arn}"):
             credentials = self._client().assume_role(**request)["Credentials"]
-        return {
-            "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": credentials["SessionToken"],
-        }
+        return RoleCredentials(
+            access_key_id=credentials["AccessKeyId"],
+            secret_access_key=credentials["SecretAccessKey"],
+            session_token=credentials["SessionToken"],
+            expires_at=credentials["Expiration"],
+        )

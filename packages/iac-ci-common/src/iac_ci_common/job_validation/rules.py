@@ -18,7 +18,7 @@ from iac_ci_common.job_validation.output_rules import output_problems
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.keys import code_digest
 from iac_ci_common.locations import SecretStore, parse_location
-from iac_ci_common.models.job import ExecutionTarget, Job, Mask, Order
+from iac_ci_common.models.job import CredentialsDelivery, ExecutionTarget, Job, Mask, Order
 from iac_ci_common.repository_url import repository_problem
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, too_long_chain, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
@@ -197,11 +197,35 @@ def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
         folder = PurePosixPath(order.git_folder)
         if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
             yield ("git_folder",), "must be a relative path without .."
+    yield from _credentials_findings(order)
     if order.assume_role is not None:
         for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
             for name in CREDENTIALS:
                 if name in variables:
                     yield (field_name, name), "is also set by assume_role; remove one of the two"
+
+
+def _credentials_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
+    if order.credentials is None:
+        return
+    if order.assume_role is None:
+        yield ("credentials",), "needs an assume_role, whose credentials it delivers"
+    if order.credentials is not CredentialsDelivery.ENVIRONMENT:
+        return
+    for seconds, longest, limited in (
+        (order.timeout, limits.MAX_ENVIRONMENT_CREDENTIALS_SECONDS, "timeout"),
+        (
+            order.timeout + (order.stop_grace or 0),
+            limits.MAX_ENVIRONMENT_CREDENTIALS_GRACE_SECONDS,
+            "timeout and stop_grace together",
+        ),
+    ):
+        if seconds > longest:
+            problem = (
+                f"`environment` is for at most {longest} seconds of {limited}, and this order has {seconds}: nothing"
+            )
+            yield ("credentials",), f"{problem} renews these credentials; set less, or remove `credentials`"
+            return
 
 
 def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:

@@ -57,6 +57,17 @@ class ExecutionTarget(StrEnum):
     CODEBUILD = "codebuild"
 
 
+class CredentialsDelivery(StrEnum):
+    """How commands get the credentials of ``assume_role``.
+
+    ``endpoint`` serves them on loopback to the SDKs of AWS, renewed for as long as the order runs; ``environment`` sets
+    three variables, which end after an hour.
+    """
+
+    ENDPOINT = "endpoint"
+    ENVIRONMENT = "environment"
+
+
 class Payload(BaseModel):
     """A frozen model of input from callers: types are strict and unknown fields are refused."""
 
@@ -179,7 +190,12 @@ class Order(Payload):
         description="One variable per entry, from `ssm:/path` or `secretsmanager:id#key`.",
     )
     assume_role: RoleArn | None = Field(
-        None, description="Role whose temporary credentials (valid for one hour) the commands get."
+        None, description="Role whose temporary credentials the commands get, renewed while they run."
+    )
+    credentials: CredentialsDelivery | None = Field(
+        None,
+        description="How they get them: `endpoint` by default; `environment` sets AWS_ACCESS_KEY_ID and its companions,"
+        f" for at most {limits.MAX_ENVIRONMENT_CREDENTIALS_SECONDS} seconds.",
     )
     sops_key: SecretLocation | None = Field(
         None, description="Location of an age identity to seal with, instead of the stack's KMS key."

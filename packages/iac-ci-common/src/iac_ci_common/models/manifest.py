@@ -68,6 +68,9 @@ class Manifest(StoredShape):
     assumes_role: bool | None = Field(
         None, description="True if the broker assumes the order's role when it starts; otherwise None."
     )
+    credentials: str | None = Field(
+        None, description="The order's `credentials`; None from a version before: they are in the environment."
+    )
     takes: dict[str, ManifestOutput] | None = Field(
         None, description="Variables that take outputs of other orders; None if there are none."
     )
@@ -91,6 +94,16 @@ class Manifest(StoredShape):
 
     def to_stored(self) -> bytes:
         """Return the JSON, without the newer fields that are None: workers of the first version refuse these fields."""
-        newer = ("mask_also", "mask_never", "keyed", "assumes_role", "takes", "save", "restore", "keep_on_failure")
+        newer = (
+            "mask_also",
+            "mask_never",
+            "keyed",
+            "assumes_role",
+            "takes",
+            "save",
+            "restore",
+            "keep_on_failure",
+            "credentials",
+        )
         absent = {name for name in newer if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from iac_ci_common.models.base import DispatchId, Moment, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.sealed import EncryptedIdentity
 from iac_ci_common.models.work import WorkUrls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
 
 
 class Trade(StoredShape):
@@ -30,6 +34,7 @@ class Trade(StoredShape):
     begins: bool = Field(
         False, description="The worker has claimed the order and begins it: it needs its secrets and its role."
     )
+    renews: bool = Field(False, description="The worker needs new credentials of the order's role.")
     log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
     result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
     parts: int = Field(0, ge=0, description="How many parts of the log were sent.")
@@ -67,6 +72,35 @@ class Recipient(StoredShape):
     context: dict[str, str] = Field(description="The encryption context of the identity.")
 
 
+class RoleCredentials(StoredShape):
+    """Credentials of an order's role: those of one session, which ends after an hour because roles assume each other
+    (AWS IAM User Guide, "Role chaining")."""
+
+    access_key_id: str = Field(repr=False)
+    secret_access_key: str = Field(repr=False)
+    session_token: str = Field(repr=False)
+    expires_at: Moment
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the variables in which the SDKs of AWS look for credentials."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_SESSION_TOKEN": self.session_token,
+        }
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, str], expires_at: datetime) -> RoleCredentials:
+        """Return the credentials that these variables hold; raise ``KeyError`` if one is missing."""
+        return cls(
+            access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+            session_token=variables["AWS_SESSION_TOKEN"],
+            expires_at=expires_at,
+        )
+
+
 class TakenObject(StoredShape):
     """A sealed object of another order, for a worker whose order takes it."""
 
@@ -93,6 +127,9 @@ class BegunOrder(StoredShape):
     credentials: dict[str, str] | None = Field(
         None, repr=False, description="Variables with the credentials of the order's role, valid for one hour."
     )
+    credentials_end: Moment | None = Field(
+        None, description="When the credentials end; None from a broker of a version before: an hour after the answer."
+    )
     taken: tuple[TakenOrder, ...] = Field((), description="The orders that this order takes something from.")
     failure: str | None = Field(
         None, description="Why the order cannot begin, in plain words; then nothing else is set."
@@ -117,6 +154,12 @@ class TradeAnswer(StoredShape):
     package_sha256: Sha256 | None = Field(None, description="Digest that the package must have.")
     code_sha256: Sha256 | None = Field(None, description="Digest that the code must have.")
     begun: BegunOrder | None = Field(None, description="What an order begins with, if the trade asked for it.")
+    credentials: RoleCredentials | None = Field(
+        None, description="New credentials of the order's role, if the trade asked for them."
+    )
+    credentials_failure: str | None = Field(
+        None, description="Why there are no new credentials, in plain words; those of before go on until their end."
+    )
     recipient: Recipient | None = Field(None, description="The recipient, if the trade asked for one.")
     followed: bool = Field(False, description="The log is followed: its parts are sent every five seconds.")
     heartbeat_seconds: int | None = Field(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from iac_ci_common.redaction.decoding import Span
+    from iac_ci_common.redaction.secret_values import Value
 
 MASK: Final = b"***"
 
@@ -25,6 +26,20 @@ _CONTEXT_BYTES: Final = 2 * REACH
 _BEGINNING_CHARS: Final = 6
 
 
+class _Known:
+    """The values that are masked, prepared for search."""
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        self.search = Search(values)
+        self._texts = tuple(value.text for value in values)
+
+    @cached_property
+    def beginnings(self) -> Search:
+        """Finds the beginnings of values: at least four characters, and half of a short value."""
+        beginnings = (text[: max(MIN_MASKED_CHARS, min(_BEGINNING_CHARS, len(text) // 2))] for text in self._texts)
+        return Search(secret_values((), also=dict.fromkeys(beginnings)))
+
+
 class Redactor:
     """Masks values in a stream of bytes: ``feed`` it, and ``finish`` it.
 
@@ -34,17 +49,21 @@ class Redactor:
 
     def __init__(self, values: Iterable[str], *, also: Iterable[str] = (), never: Iterable[str] = ()) -> None:
         """Prepare to mask ``values``, their secret parts (see ``secret_values``) and ``also``, but not ``never``."""
-        searched = secret_values(values, also=also, never=never)
-        self._search = Search(searched)
-        self._texts = tuple(value.text for value in searched)
-        self._idle = self._search.empty
+        self._values, self._also, self._never = list(values), list(also), list(never)
+        self._known = _Known(secret_values(self._values, also=self._also, never=self._never))
         self._data = bytearray()
         self._shown = 0
         """Bytes at the beginning of ``_data`` that were returned before."""
 
+    def add(self, values: Iterable[str]) -> None:
+        """Mask further values in what comes from now on; another thread may use the stream meanwhile."""
+        self._values += values
+        # The stream reads the attribute once for each part of its work, so it is replaced and never changed.
+        self._known = _Known(secret_values(self._values, also=self._also, never=self._never))
+
     def feed(self, chunk: bytes) -> bytes:
         """Take the next chunk; return the next masked bytes."""
-        if self._idle:
+        if self._known.search.empty and not self.pending:
             return chunk
         self._data += chunk
         parts: list[bytes] = []
@@ -67,19 +86,14 @@ class Redactor:
             return b""
         data = bytes(self._data)
         tail = max(0, len(data) - _CONTEXT_BYTES)
-        whole = self._search.spans(data)
+        known = self._known
+        whole = known.search.spans(data)
         held = 0
-        for first, _ in self._beginnings.spans(data[tail:]):
+        for first, _ in known.beginnings.spans(data[tail:]):
             if not any(start <= first + tail < end for start, end in whole):
                 held = len(data) - first - tail
                 break
         return self._next(len(data), held=held)
-
-    @cached_property
-    def _beginnings(self) -> Search:
-        """Finds the beginnings of values: at least four characters, and half of a short value."""
-        beginnings = (text[: max(MIN_MASKED_CHARS, min(_BEGINNING_CHARS, len(text) // 2))] for text in self._texts)
-        return Search(secret_values((), also=dict.fromkeys(beginnings)))
 
     def finish(self) -> bytes:
         """Return the rest of the stream; the redactor can then begin another one."""
@@ -96,17 +110,18 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Mask a whole text that is no part of the stream."""
-        if self._idle:
+        search = self._known.search
+        if search.empty:
             return text
         data = text.encode("utf-8", "surrogateescape")
-        return _masked(data, 0, len(data), self._search.spans(data)).decode("utf-8", "replace")
+        return _masked(data, 0, len(data), search.spans(data)).decode("utf-8", "replace")
 
     def _next(self, end: int, *, held: int) -> bytes:
         """Mask and return what begins behind the part shown before, up to ``held`` bytes before ``end``."""
         if end <= self._shown:
             return b""
         data = bytes(memoryview(self._data)[:end])
-        spans = _by_line(data, self._search.spans(data))
+        spans = _by_line(data, self._known.search.spans(data))
         limit = end - held
         for start, last in spans:
             # A mask is not cut, unless it is as long as a block.

@@ -21,7 +21,7 @@ from iac_ci_common.work_urls import traded_urls, url_seconds
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.sealed import Sealed
-    from iac_ci_common.models.trade import Trade
+    from iac_ci_common.models.trade import RoleCredentials, Trade
     from iac_ci_common.ports import Clock, Objects, Runs
 
 
@@ -32,7 +32,7 @@ class MemoryBroker:
         """Serve the orders of ``runs`` with URLs of ``objects``; ``MemorySealer`` has sealed their packages."""
         self._runs, self._objects, self._clock = runs, objects, clock
         self._stack = stack
-        self._sealer, self.roles = MemorySealer(), MemoryTargetRoles()
+        self._sealer, self.roles = MemorySealer(), MemoryTargetRoles(clock)
         self._chains: dict[tuple[str, str, str], tuple[str | None, str]] = {}
         self.trades: list[Trade] = []
 
@@ -63,6 +63,7 @@ class MemoryBroker:
             begun=self._begin(run, order) if trade.begins else None,
             followed=run.is_followed(self._clock.now()),
             heartbeat_seconds=run.heartbeat_seconds(self._clock.now()),
+            credentials=self._assume(run, order) if trade.renews else None,
             recipient=self._recipient(run) if trade.seals else None,
             stop=order.stop_wish(run),
             stop_soon=order.stop_is_urgent(run),
@@ -79,11 +80,19 @@ class MemoryBroker:
             identity = self._sealer.unseal(files[IDENTITY_NAME], run_id=run.run_id)[IDENTITY_FIELD]
         elif SEALED_NAME in files:
             secrets = self._sealer.unseal(files[SEALED_NAME], run_id=run.run_id)
-        credentials = None
-        if order.assume_role is not None:
-            credentials = dict(self.roles.assume(order.assume_role, Session(f"{run.run_id}-{order.order_num}")))
-        taken = tuple(self._taken(run, order, num) for num in order.takes)
-        return BegunOrder(identity=identity, secrets=secrets, credentials=credentials, taken=taken)
+        credentials = self._assume(run, order)
+        return BegunOrder(
+            identity=identity,
+            secrets=secrets,
+            credentials=credentials.variables if credentials is not None else None,
+            credentials_end=credentials.expires_at if credentials is not None else None,
+            taken=tuple(self._taken(run, order, num) for num in order.takes),
+        )
+
+    def _assume(self, run: RunRow, order: OrderRow) -> RoleCredentials | None:
+        if order.assume_role is None:
+            return None
+        return self.roles.assume(order.assume_role, Session(f"{run.run_id}-{order.order_num}"))
 
     def _recipient(self, run: RunRow) -> Recipient:
         identity = new_identity()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from iac_ci_common.errors import IacCiError, NotFound, PreparationFailed, SealingFailed
 from iac_ci_common.locations import Location, parse_location
+from iac_ci_common.models.trade import RoleCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from iac_ci_common.identity_context import KmsContext
     from iac_ci_common.models.work import BuildOrder, Work
+    from iac_ci_common.ports import Clock
     from iac_ci_common.sessions import Session
 
 T = TypeVar("T")
@@ -150,20 +152,23 @@ class MemorySecrets:
 
 
 class MemoryTargetRoles:
-    """Records the sessions of assumed roles."""
+    """Records the sessions of assumed roles; each lasts for an hour, as where one role assumes another."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Start with none; without ``clock`` sessions end by the clock of the machine."""
         self.sessions: list[tuple[str, Session]] = []
+        self._now = clock.now if clock is not None else lambda: datetime.now(UTC)
 
-    def assume(self, role_arn: str, session: Session) -> Mapping[str, str]:
-        """Return credentials that contain the role's name."""
+    def assume(self, role_arn: str, session: Session) -> RoleCredentials:
+        """Return credentials that contain the role's name, and from the second session on its number."""
         self.sessions.append((role_arn, session))
-        return {
-            "AWS_ACCESS_KEY_ID": "ASIAMEMORY",
-            "AWS_SECRET_ACCESS_KEY": f"secret-of-{role_arn}",
-            "AWS_SESSION_TOKEN": f"token-of-{session.name}",
-        }
+        number = f"-{len(self.sessions)}" if len(self.sessions) > 1 else ""
+        return RoleCredentials(
+            access_key_id=f"ASIAMEMORY{number}",
+            secret_access_key=f"secret-of-{role_arn}{number}",
+            session_token=f"token-of-{session.name}{number}",
+            expires_at=self._now() + timedelta(hours=1),
+        )
 
 
 class MemorySealer:

@@ -120,6 +120,7 @@ def order_fields(
         **{name: substitute(value, everything) for name, value in texts.items()},
         **{variable(name): value for name, value in everything.items()},
     }
+    role = _first(template.assume_role, defaults.assume_role)
     fields: dict[str, Any] = {
         "order_name": copy.name,
         "cmds": template.cmds,
@@ -135,7 +136,9 @@ def order_fields(
         "secrets": {name: put(location) for name, location in (secrets | template.secrets).items()},
         "ssm_paths": _each(put, _first(template.ssm_paths, defaults.ssm_paths)),
         "secret_manager_paths": _each(put, _first(template.secret_manager_paths, defaults.secret_manager_paths)),
-        "assume_role": _put_if(put, _first(template.assume_role, defaults.assume_role)),
+        "assume_role": _put_if(put, role),
+        # The file's choice for all orders means those that have a role.
+        "credentials": template.credentials or (defaults.credentials if role is not None else None),
         "sops_key": _put_if(put, _first(template.sops_key, defaults.sops_key)),
         "save": template.save or None,
         "restore": [

@@ -24,7 +24,18 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
-from iac_ci_common.models.job import Command, ExecutionTarget, FilePattern, Mask, Payload, Restore, RoleArn, Size, Text
+from iac_ci_common.models.job import (
+    Command,
+    CredentialsDelivery,
+    ExecutionTarget,
+    FilePattern,
+    Mask,
+    Payload,
+    Restore,
+    RoleArn,
+    Size,
+    Text,
+)
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 
@@ -206,6 +217,9 @@ class Settings(Payload):
     )
     assume_role: RoleTemplate | None = Field(
         None, description="Role whose temporary credentials the commands get; templates of the matrix."
+    )
+    credentials: CredentialsDelivery | None = Field(
+        None, description="How they get them, as in a job: `endpoint` by default, or `environment`."
     )
     sops_key: LocationTemplate | None = Field(
         None, description="Location of an age identity to seal with; templates of the matrix."
