@@ -91,8 +91,8 @@ def opened_pull_request(
 ) -> Iterator[OpenedPullRequest]:
     """Start both, connect them and open the pull request; end both afterwards.
 
-    The code host behaves like ``kind``; its repository is created below ``folder``. Raises ``InputProblems`` before anything is started if the
-    example or its secrets are invalid.
+    The code host behaves like ``kind``; its repository is created below ``folder``. Raises ``InputProblems`` before
+    anything is started if the example or its secrets are invalid.
     """
     check_example(example)
     secrets = read_secrets(example)
