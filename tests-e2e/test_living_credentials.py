@@ -16,6 +16,7 @@ import pytest
 
 from iac_ci_broker.act import Broker, BrokerPorts
 from iac_ci_broker.hand_on import HandOn
+from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, PortFailed
@@ -113,7 +114,8 @@ class World:
         grants = SourceGrants(MemorySecrets(), None, Grants(roles={ANY_SOURCE: ("*",)}))
         sealer, logger = MemorySealer(), MemoryLogger()
         start = OrderStart("iac-ci", self.objects, sealer, self, grants, HandOn("iac-ci", self.objects, sealer))
-        broker = Broker(BrokerPorts(self.clock, self.runs, MemoryTicketChains(), self.objects, logger, start))
+        modules = ModuleTokens(MemorySecrets(), None, {})
+        broker = Broker(BrokerPorts(self.clock, self.runs, MemoryTicketChains(), self.objects, logger, start, modules))
         ports = WorkerPorts(
             self.clock, Presigned(self.objects), sealer, self.commands, broker, self.commands, logger,
             self.clock.advance,

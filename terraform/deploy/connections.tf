@@ -2,7 +2,11 @@
 # parameters may read it. A change takes effect without a new deployment of the functions.
 
 locals {
-  connections_json = jsonencode(var.connections)
+  # Versions before refuse a connection with a field that they do not know, so a field that is not set is left out.
+  connections_json = jsonencode([
+    for connection in var.connections :
+    { for name, value in connection : name => value if name != "modules_token_location" || value != null }
+  ])
   # A parameter holds 8,192 bytes; base64 makes four characters of three bytes. A longer list is compressed: 500
   # repositories need about 3,500 characters.
   stored_connections = length(base64encode(local.connections_json)) <= 10920 ? local.connections_json : base64gzip(local.connections_json)

@@ -326,14 +326,15 @@ variable "role_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), and ids of bots whose pull requests run without an approval (default: none)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), and ids of bots whose pull requests run without an approval (default: none)."
   type = list(object({
-    repositories     = list(string)
-    webhook_secrets  = list(string)
-    token_location   = string
-    source           = optional(string)
-    branches         = optional(list(string))
-    trusted_accounts = optional(list(string), [])
+    repositories           = list(string)
+    webhook_secrets        = list(string)
+    token_location         = string
+    modules_token_location = optional(string)
+    source                 = optional(string)
+    branches               = optional(list(string))
+    trusted_accounts       = optional(list(string), [])
   }))
   default = []
 
@@ -378,6 +379,18 @@ variable "connections" {
       can(regex("^(ssm:(/[A-Za-z0-9_.-]+)+|secretsmanager:[A-Za-z0-9/_+=.@:-]+)(#[^#]+)?$", connection.token_location))
     ])
     error_message = "connections: token_location must be below tokens/ of secrets_prefix: ssm:/iac-ci/jobs/tokens/<name> or secretsmanager:iac-ci/jobs/tokens/<name>."
+  }
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections : connection.modules_token_location == null || (anytrue([
+        for prefix in ["ssm:${var.secrets_prefix}tokens/", "secretsmanager:${trimprefix(var.secrets_prefix, "/")}tokens/"] :
+        startswith(coalesce(connection.modules_token_location, "-"), prefix) && length(coalesce(connection.modules_token_location, "-")) > length(prefix)
+        ]) && !strcontains(coalesce(connection.modules_token_location, "-"), "..") &&
+      can(regex("^(ssm:(/[A-Za-z0-9_.-]+)+|secretsmanager:[A-Za-z0-9/_+=.@:-]+)(#[^#]+)?$", coalesce(connection.modules_token_location, "-")))) &&
+      connection.modules_token_location != connection.token_location
+    ])
+    error_message = "connections: modules_token_location must be below tokens/ of secrets_prefix, like token_location, and not be token_location itself: commands can read it."
   }
 
   validation {

@@ -48,6 +48,8 @@ RARE: Final[Mapping[tuple[str, str, str], str]] = {
     ("watchdog-check", "LookAtAndStopBuilds", "codebuild:StopBuild"): "an order is past its deadline while it builds",
     ("broker", "WriteEvents", "dynamodb:PutItem"): "a ticket is traded twice",
     ("broker", "ReadSources", "ssm:GetParameter"): "an order assumes a target role",
+    ("broker", "ReadConnectionsAndTheirTokens", "ssm:GetParameter"): "commands read a private module",
+    ("broker", "ReadTokensKeptAsSecrets", "secretsmanager:GetSecretValue"): "commands read a private module",
     ("broker", "AssumeTargetRoles", "sts:AssumeRole"): "an order assumes a target role",
     ("broker", "AssumeTargetRoles", "sts:SetSourceIdentity"): "an order assumes a tagged target role",
     ("broker", "AssumeTargetRoles", "sts:TagSession"): "an order assumes a tagged target role",

@@ -35,6 +35,7 @@ import iac_ci_worker.wiring
 from faults.injection import Died, Fault
 from iac_ci_broker.act import Broker, BrokerPorts
 from iac_ci_broker.hand_on import HandOn
+from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
@@ -321,7 +322,7 @@ class World:
         grants = SourceGrants(secrets, "ssm:/iac-ci/sources")
         hand_on = HandOn("iac-ci", internal, MemorySealer())
         start = OrderStart("iac-ci", internal, MemorySealer(), MemoryTargetRoles(clock), grants, hand_on)
-        broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start))
+        broker = Broker(BrokerPorts(clock, runs, chains, internal, logger, start, ModuleTokens(secrets, None, {})))
 
         def run(work: Any, **named: Any) -> Any:
             self._now_running = f"{work.run_id}/{work.order_num}"

@@ -21,6 +21,7 @@ import iac_ci_watchdog.act
 import iac_ci_watchdog.handler
 import iac_ci_watchdog.ports
 from iac_ci_broker.hand_on import HandOn
+from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import ANY_SOURCE, Grants
@@ -143,6 +144,7 @@ def broker(world: World) -> iac_ci_broker.act.Broker:
                 SourceGrants(MemorySecrets(), None, Grants(roles={ANY_SOURCE: ("*",)})),
                 HandOn(_SETTINGS.stack, world.port("objects", world.objects), world.port("sealer", world.sealer)),
             ),
+            modules=ModuleTokens(MemorySecrets(), None, {}),
         )
     )
 

@@ -22,6 +22,7 @@ import iac_ci_broker.handler
 import iac_ci_broker.wiring
 from iac_ci_broker.act import Broker, BrokerPorts
 from iac_ci_broker.hand_on import HandOn
+from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
 from iac_ci_common import keys, limits
 from iac_ci_common.aws.broker import LambdaBroker
@@ -58,6 +59,7 @@ from iac_ci_common.tickets import digest, new_ticket
 
 SOURCE, ROLE = "github.com/acme/infra", "arn:aws:iam::210987654321:role/deploy"
 SOURCES = "ssm:/iac-ci/acme/sources"
+CONNECTIONS = "ssm:/iac-ci/acme/connections"
 DISPATCH = str(int(START.timestamp() * 1000))
 EXECUTION = f"{DISPATCH}:call:random"
 
@@ -98,6 +100,7 @@ class World:
         assume_role: str | None = None,
         package: dict[str, bytes] | None = None,
         earlier: OrderRow | None = None,
+        git_credentials: tuple[str, ...] = (),
         **fields: Any,
     ) -> None:
         """Dispatch an order, with this package if there is one; it takes something of the order ``earlier``."""
@@ -107,7 +110,9 @@ class World:
         digest_of_package = hashlib.sha256(archive.getvalue()).hexdigest()
         order = order_row(1, code_sha256="c" * 64, package_sha256=digest_of_package, assume_role=assume_role)
         others = [earlier] if earlier is not None else []
-        order = order.model_copy(update={"takes": tuple(row.order_num for row in others)})
+        order = order.model_copy(
+            update={"takes": tuple(row.order_num for row in others), "git_credentials": git_credentials}
+        )
         self.run = run_row(**fields)
         self.runs.insert(self.run, [order, *others], [])
         self.order = order.model_copy(
@@ -157,7 +162,15 @@ def aws(monkeypatch):
         roles, parameters = MemoryTargetRoles(), MemorySecrets()
         hand_on = HandOn("acme", objects, MemorySealer())
         start = OrderStart("acme", objects, MemorySealer(), roles, SourceGrants(parameters, SOURCES), hand_on)
-        ports = BrokerPorts(clock, runs, DynamoTicketChains(dynamodb, "locks"), objects, MemoryLogger(), start)
+        ports = BrokerPorts(
+            clock,
+            runs,
+            DynamoTicketChains(dynamodb, "locks"),
+            objects,
+            MemoryLogger(),
+            start,
+            ModuleTokens(parameters, CONNECTIONS, {}),
+        )
         monkeypatch.setattr(iac_ci_broker.wiring, "broker", lambda: Broker(ports))
         client = FunctionClient()
         world = World(clock, runs, objects, LambdaBroker(lambda: client, "the-broker"), client)
@@ -556,6 +569,37 @@ def test_a_role_that_is_no_longer_granted_is_not_assumed_again(function):
     answer = renewed(function, function.ticket)
     assert (answer.credentials, answer.refusal, function.roles.sessions) == (None, None, [])
     assert "no longer on this stack's list of roles" in answer.credentials_failure
+
+
+MODULES = "github.com/acme/modules"
+
+
+def test_an_order_gets_the_token_that_its_connection_has_for_modules(function):
+    connection = {
+        "repositories": [f"https://{SOURCE}", f"https://{MODULES}"],
+        "webhook_secrets": ["ssm:/w"],
+        "token_location": "ssm:/engine",
+        "modules_token_location": "ssm:/modules",
+    }
+    function.parameters.values |= {
+        parse_location(CONNECTIONS): json.dumps([connection]),
+        parse_location("ssm:/modules"): "planted-read-token",
+    }
+    function.begin(source=SOURCE, git_credentials=(MODULES,))
+    first = new_ticket()
+    assert function.trade(function.ticket, first, reads_git=True).refusal is Refusal.UNKNOWN, "not claimed"
+    claimed(function, Reporter.WORKER, EXECUTION)
+    (token,) = function.trade(function.ticket, first, reads_git=True).git_tokens
+    assert (token.repositories, token.username, token.token) == ((MODULES,), "x-access-token", "planted-read-token")
+    assert function.trade(first, new_ticket()).git_tokens == ()
+
+
+def test_an_order_without_git_credentials_gets_no_token(function):
+    function.parameters.values[parse_location(CONNECTIONS)] = "[]"
+    function.begin(source=SOURCE)
+    claimed(function, Reporter.WORKER, EXECUTION)
+    answer = function.trade(function.ticket, new_ticket(), reads_git=True)
+    assert (answer.git_tokens, answer.git_failure) == ((), None)
 
 
 def test_a_tagged_role_gets_source_run_order_job_and_actor(function):

@@ -157,6 +157,44 @@ def test_a_commits_submodules_get_the_connections_token_only_where_it_is_connect
     assert allowed(World([{}], **GIT, git_token_location=TOKEN)) is None
 
 
+def test_private_modules_must_be_connected_with_the_token_of_the_code():
+    """Also for a signed job: its sender may use the token, and no other repositories."""
+    orders = [
+        {"order_name": "good", "git_credentials": ["a/modules"]},
+        {"order_name": "bad", "git_credentials": ["a/unknown", "a/modules", "other/private"]},
+    ]
+    world = World(orders, **GIT, git_token_location=TOKEN)
+    world.preparer._connections = lambda now: CONNECTED
+    read = world.prepare()
+    assert read.run.preparation_error.count("no connection of this stack has") == 2
+    for key in (
+        "bad: git_credentials names example.com/a/unknown",
+        "bad: git_credentials names example.com/other/priv",
+    ):
+        assert key in read.run.preparation_error
+    world = World(orders[:1], **GIT, git_token_location=TOKEN)
+    world.preparer._connections = lambda now: CONNECTED
+    (row,) = world.prepare().orders
+    assert row.git_credentials == ("example.com/a/modules",)
+    manifest = json.loads(world.package("0001")[MANIFEST_NAME])
+    assert manifest["git_credentials"] == ["example.com/a/modules"]
+
+
+def test_tokens_of_registries_become_terraforms_variables():
+    world = World([{"registries": {"app.terraform.io": "ssm:/iac-ci/jobs/token"}}])
+    world.prepare()
+    assert world.opened("0001") == {"TF_TOKEN_app_terraform_io": "planted-token"}
+
+
+def test_the_package_names_how_commands_get_their_roles_credentials():
+    role = "arn:aws:iam::123456789012:role/x"
+    orders = [{}, {"assume_role": role}, {"assume_role": role, "credentials": "environment"}]
+    world = World(orders)
+    world.prepare()
+    found = [json.loads(world.package(f"{num:04d}")[MANIFEST_NAME]).get("credentials") for num in (1, 2, 3)]
+    assert found == [None, "endpoint", "environment"]
+
+
 def test_what_the_ignore_file_leaves_out_is_not_packed():
     world = World([{}], **GIT)
     world.preparer._ports.repositories.trees[(GIT["git_repo"], COMMIT)] |= {".iac-ci-ignore": b"bin/\n"}

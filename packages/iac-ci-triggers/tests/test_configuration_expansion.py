@@ -171,9 +171,15 @@ def test_defaults_are_for_orders_that_do_not_say():
                 secrets={"B": "ssm:/own"},
                 ssm_paths=[],
                 assume_role="arn:aws:iam::123456789012:role/own",
+                credentials="endpoint",
+                git_credentials=[],
+                registries={"b.example.com": "ssm:/own"},
             ),
         ],
         defaults={
+            "credentials": "environment",
+            "git_credentials": ["acme/modules"],
+            "registries": {"a.example.com": "ssm:/all", "b.example.com": "ssm:/all"},
             "timeout": 30,
             "execution_target": "lambda",
             "must_succeed": False,
@@ -194,6 +200,14 @@ def test_defaults_are_for_orders_that_do_not_say():
     assert (plain.ssm_paths, own.ssm_paths) == (["ssm:/all"], [])
     assert (plain.assume_role[-3:], own.assume_role[-3:]) == ("all", "own")
     assert plain.sops_key == own.sops_key == "ssm:/all-age"
+    assert (plain.credentials, own.credentials) == ("environment", "endpoint")
+    assert (plain.git_credentials, own.git_credentials) == (["acme/modules"], [])
+    assert own.registries == {"a.example.com": "ssm:/all", "b.example.com": "ssm:/own"}
+
+
+def test_the_files_way_of_delivering_credentials_means_the_orders_with_a_role():
+    (made,) = expanded(configuration([order("a")], defaults={"credentials": "environment"})).orders
+    assert made.credentials is None
 
 
 def test_an_order_of_which_nobody_says_anything_fits_the_quicker_target():

@@ -68,6 +68,7 @@ def test_no_repository_stands_in_two_connections():
         {"branches": ["release**"]},
         {"branches": ["!main"]},
         {"branches": [""]},
+        {"modules_token_location": "planted"},
         {"trusted_accounts": [49699333]},
         {"trusted_accounts": [""]},
     ],

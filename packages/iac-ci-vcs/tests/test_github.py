@@ -14,6 +14,7 @@ from responses.matchers import query_param_matcher
 
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
+from iac_ci_vcs.module_tokens import app_token, stored_token
 from iac_ci_vcs.provider import Account, ChangeKind, Permission, TokenCredentials
 
 API = "https://api.github.com"
@@ -130,6 +131,50 @@ def test_an_apps_token_is_minted_for_one_repository_and_used_until_it_is_old(wir
     assert claims["iss"] == "12"
     assert claims["exp"] - claims["iat"] <= 600
     assert wire.calls[-1].request.headers["Authorization"] == "Bearer first"
+
+
+def app_secret(key):
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return json.dumps({"app_id": 12, "private_key": pem})
+
+
+def test_an_apps_token_for_modules_reads_the_contents_of_the_listed_repositories_only(wire, key):
+    wire.get(f"{API}/repos/acme/modules/installation", json={"id": 5})
+    minted(wire, "reads", 60)
+    listed = ["https://github.com/acme/modules", "https://github.com/acme/network"]
+    made = app_token(listed, app_secret(key), seconds=8)
+    assert (made.username, made.token) == ("x-access-token", "reads")
+    assert made.expires_at > datetime.now(UTC) + timedelta(minutes=50)
+    assert json.loads(wire.calls[-1].request.body) == {
+        "repositories": ["modules", "network"], "permissions": {"contents": "read"},
+    }  # fmt: skip
+
+
+def test_no_token_for_modules_is_made_from_one_that_is_no_apps():
+    with pytest.raises(PortFailed, match="modules_token_location") as raised:
+        app_token(["https://github.com/acme/modules"], "planted-token-of-the-engine", seconds=8)
+    assert "planted" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("repository", "username"),
+    [
+        ("https://github.com/acme/modules", "x-access-token"),
+        ("https://gitlab.com/acme/modules", "oauth2"),
+        ("https://bitbucket.org/acme/modules", "x-token-auth"),
+    ],
+)
+def test_a_stored_token_for_modules_has_the_user_that_its_host_wants(repository, username):
+    made = stored_token(repository, "planted-read-token")
+    assert (made.username, made.token, made.expires_at) == (username, "planted-read-token", None)
+    assert "planted" not in repr(made)
+
+
+def test_the_key_of_an_app_is_no_stored_token(key):
+    with pytest.raises(PortFailed, match="key of a GitHub app"):
+        stored_token("https://github.com/acme/modules", app_secret(key))
 
 
 def test_a_token_that_is_nearly_over_is_minted_again(wire, app):

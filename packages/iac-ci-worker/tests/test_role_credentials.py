@@ -19,7 +19,8 @@ from iac_ci_common.models.trade import Refusal, RoleCredentials, TradeAnswer
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.testing import FakeClock, MemoryLogger
 from iac_ci_common.testing.samples import START
-from iac_ci_worker.credentials_endpoint import new_token, serve_credentials
+from iac_ci_worker.credentials_delivery import role_variables
+from iac_ci_worker.credentials_endpoint import CredentialsServer, new_token
 from iac_ci_worker.role_credentials import RENEW_SECONDS, LivingCredentials
 
 HOUR = 3600
@@ -58,7 +59,11 @@ class Endpoint:
         )
         self.token, self.file = new_token(), tmp_path / "token"
         self.file.write_text(self.token)
-        self.variables = {}
+        self.server = CredentialsServer(self.token, role=self.credentials)
+        self.variables = role_variables(self.server, self.file)
+
+    def serving(self):
+        return self.server.serving()
 
     @property
     def url(self):
@@ -85,7 +90,7 @@ class Endpoint:
 @pytest.fixture
 def endpoint(tmp_path):
     made = Endpoint(tmp_path)
-    with serve_credentials(made.credentials, made.token, made.file) as made.variables:
+    with made.serving():
         yield made
     made.file.unlink()
 
@@ -145,7 +150,7 @@ def test_only_the_orders_token_gets_credentials(endpoint):
 
 def test_the_endpoint_listens_on_loopback_and_ends_with_the_order(tmp_path):
     made = Endpoint(tmp_path)
-    with serve_credentials(made.credentials, made.token, made.file) as made.variables:
+    with made.serving():
         assert urlsplit(made.url).hostname == "127.0.0.1"
         made.get()
         assert made.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] == made.file.read_text()

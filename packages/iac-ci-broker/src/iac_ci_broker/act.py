@@ -19,6 +19,7 @@ from iac_ci_common.work_urls import traded_urls, url_seconds
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_broker.module_tokens import ModuleTokens
     from iac_ci_broker.start import OrderStart
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.models.trade import Trade
@@ -38,6 +39,7 @@ class BrokerPorts:
     objects: Objects
     logger: Logger
     start: OrderStart
+    modules: ModuleTokens
 
 
 class Broker:
@@ -79,6 +81,7 @@ class Broker:
         ports = self._ports
         begun = ports.start.begin(run, order, self._taken_orders(order), now) if trade.begins else None
         credentials, no_credentials = ports.start.renew(run, order, now) if trade.renews else (None, None)
+        git_tokens, no_git = ports.modules.of(order, now) if trade.reads_git else ((), None)
         return TradeAnswer(
             trace_id=run.trace_id,
             timeout=order.timeout,
@@ -90,6 +93,8 @@ class Broker:
             begun=begun,
             credentials=credentials,
             credentials_failure=no_credentials,
+            git_tokens=git_tokens,
+            git_failure=no_git,
             followed=run.is_followed(now),
             heartbeat_seconds=run.heartbeat_seconds(now),
             recipient=ports.start.hand_on.recipient(run) if trade.seals else None,

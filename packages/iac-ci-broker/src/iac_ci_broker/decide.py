@@ -123,7 +123,7 @@ def _refused(trade: Trade, run: RunRow, order: OrderRow, claim: Claim | None, no
         return Refuse(Refusal.ENDED, "the order's time is over")
     if claim is not None and claim.claimed_by is not Reporter.WORKER:
         return Refuse(Refusal.ENDED, f"the {claim.claimed_by} ends the order")
-    if (trade.begins or trade.seals or trade.renews) and claim is None:
+    if (trade.begins or trade.seals or trade.renews or trade.reads_git) and claim is None:
         return Refuse(Refusal.UNKNOWN, "the order is not claimed, so that no worker may begin it")
     # Lambda may deliver one invocation twice: the other worker's trade must not move the chain of the claim's.
     if claim is not None and claim.execution != trade.execution:

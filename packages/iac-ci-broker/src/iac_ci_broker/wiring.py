@@ -6,6 +6,7 @@ from functools import cache, partial
 
 from iac_ci_broker.act import Broker, BrokerPorts
 from iac_ci_broker.hand_on import HandOn
+from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.settings import BrokerSettings
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.clients import client
@@ -45,5 +46,6 @@ def broker() -> Broker:
                 grants,
                 HandOn(settings.stack, objects, sealer),
             ),
+            modules=ModuleTokens(parameters, settings.connections, settings.code_hosts),
         )
     )

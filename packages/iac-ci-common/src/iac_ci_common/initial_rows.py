@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from iac_ci_common import limits
 from iac_ci_common.ids import RUN_ORDER_NUM, order_num
 from iac_ci_common.models.event import Event
-from iac_ci_common.models.job import ExecutionTarget, Order
+from iac_ci_common.models.job import ExecutionTarget, Job, Order
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+from iac_ci_common.module_repositories import module_keys
 from iac_ci_common.purpose import purpose
 from iac_ci_common.states import OrderState, RunState
 
@@ -58,6 +59,11 @@ def taken_numbers(order: Order, numbers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(numbers[name] for name in names))
 
 
+def code_repository(job: Job, order: Order) -> str | None:
+    """Return the URL of the repository of an order's code, None if the code is not from git."""
+    return order.git_repo or (job.git_repo if order.s3_location is None else None)
+
+
 def build_rows(
     stored: StoredJob,
     *,
@@ -89,6 +95,7 @@ def build_rows(
             dependencies=tuple(dict.fromkeys(numbers[name] for name in order.dependencies)),
             must_succeed=order.must_succeed,
             assume_role=order.assume_role,
+            git_credentials=module_keys(order.git_credentials, code_repository(job, order)),
             takes=taken_numbers(order, numbers),
             code_sha256=(code or {}).get(order_num(index)),
             package_sha256=(packages or {}).get(order_num(index)),

@@ -32,6 +32,12 @@ MAX_KEY_BYTES: Final = 1024
 MAX_PARTITION_KEY_BYTES: Final = 2048
 """Longest partition key in DynamoDB, in bytes of UTF-8 (Amazon DynamoDB Developer Guide, "Quotas")."""
 
+MAX_GIT_CREDENTIALS: Final = 50
+"""Most repositories of an order's ``git_credentials``."""
+
+MAX_REGISTRIES: Final = 20
+"""Most entries of an order's ``registries``."""
+
 MAX_MASK_ENTRIES: Final = 256
 """Most entries of ``mask.also`` and of ``mask.never``."""
 

@@ -40,7 +40,8 @@ class ConnectionCheck:
         connection = self._connections(self._clock.now()).find(f"https://{subject}")
         if connection is None:
             return
-        for location in (*connection.webhook_secrets, connection.token_location):
+        tokens = [connection.token_location, *filter(None, [connection.modules_token_location])]
+        for location in (*connection.webhook_secrets, *tokens):
             allowance.spend()
             try:
                 self._secrets.read(parse_location(location))

@@ -12,6 +12,7 @@ from iac_ci_common.errors import IacCiError, PreparationFailed
 from iac_ci_common.job_validation.rules import CREDENTIALS
 from iac_ci_common.locations import Location, parse_location
 from iac_ci_common.redaction.secret_values import is_plain_key
+from iac_ci_common.registries import registry_variable
 from iac_ci_init.code_source import code_source, permanent
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ class JobSecrets:
         job = self.job
         named: set[str] = set()
         for order in job.orders:
-            named |= {*order.ssm_paths, *order.secret_manager_paths, *order.secrets.values()}
+            named |= {
+                *order.ssm_paths,
+                *order.secret_manager_paths,
+                *order.secrets.values(),
+                *order.registries.values(),
+            }
             if order.sops_key is not None:
                 named.add(order.sops_key)
         if any((source := code_source(job, order)) is not None and source.repository for order in job.orders):
@@ -100,6 +106,8 @@ class JobSecrets:
             yield text, partial(self._spread, parse_location(text))
         for name, text in order.secrets.items():
             yield text, partial(self._named, name, parse_location(text))
+        for host, text in order.registries.items():
+            yield text, partial(self._named, registry_variable(host), parse_location(text))
 
     def _spread(self, location: Location) -> dict[str, str]:
         """Return a whole secret: one variable per key of a JSON object, else one named after the end of its path."""

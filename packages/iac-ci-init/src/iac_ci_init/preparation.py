@@ -19,11 +19,12 @@ from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, ConditionFailed, IacCiError, PreparationFailed, SealingFailed
 from iac_ci_common.identity_context import IdentityContext
 from iac_ci_common.ids import order_num
-from iac_ci_common.initial_rows import build_rows, order_name
+from iac_ci_common.initial_rows import build_rows, code_repository, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.job import CredentialsDelivery, Mask
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, Manifest
+from iac_ci_common.module_repositories import module_keys
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
 from iac_ci_common.sops import age_recipient, new_identity
@@ -184,6 +185,7 @@ class Preparer:
         problems: list[str] = []
         values = {index: secrets.values(order, problems) for index, order in enumerate(job.orders)}
         identities = self._identities(job, secrets, problems)
+        self._check_modules(job, problems)
         trees = self._trees(job, code, problems)
         sealed = {} if problems else self._seal(stored, values, identities, problems)
         if problems:
@@ -207,6 +209,16 @@ class Preparer:
             return False
         connection = self._connections(self._ports.clock.now()).find(repository)
         return connection is not None and connection.token_location == token_location
+
+    def _check_modules(self, job: Job, problems: list[str]) -> None:
+        """Add each repository of ``git_credentials`` that is in no connection with the token of the job's code."""
+        for index, order in enumerate(job.orders):
+            problems += [
+                f"{order_name(order, index)}: git_credentials names {key}, which no connection of this stack has with "
+                "the token of the job's code; ask the operator to connect it"
+                for key in module_keys(order.git_credentials, code_repository(job, order))
+                if not self._shares_token(job.git_token_location, f"https://{key}")
+            ]
 
     def _identities(self, job: Job, secrets: JobSecrets, problems: list[str]) -> dict[str, _Identity]:
         """Return the age identities by the locations that orders name."""
@@ -298,6 +310,7 @@ class Preparer:
             sealed_with_age=sealed is not None and sealed.named,
             assumes_role=True if order.assume_role is not None else None,
             credentials=(order.credentials or CredentialsDelivery.ENDPOINT) if order.assume_role is not None else None,
+            git_credentials=module_keys(order.git_credentials, code_repository(stored.job, order)) or None,
             takes=taken or None,
             save=tuple(order.save) or None,
             restore=manifest_files(stored.job, order) or None,

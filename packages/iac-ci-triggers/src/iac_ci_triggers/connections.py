@@ -42,6 +42,11 @@ class Connection(Shape):
         min_length=1, max_length=8, description="Locations of the secrets that may sign events."
     )
     token_location: SecretLocation = Field(description="Location of the code host's token or app key.")
+    modules_token_location: SecretLocation | None = Field(
+        None,
+        description="Location of a token that only reads its repositories, for `git_credentials`; a GitHub app needs"
+        " none. Commands can read this token.",
+    )
     source: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,255}$")] | None = Field(
         None, description="Source of its jobs in the lists of secrets and roles; `host/path` if none is given."
     )
@@ -63,6 +68,8 @@ class Connection(Shape):
         for repository in self.repositories:
             if not repository.startswith("https://") or parse_address(repository) is None:
                 raise ValueError(f"{repository!r:.200} is not the https URL of a repository")
+        if self.modules_token_location == self.token_location:
+            raise ValueError("has the same token as modules_token_location; commands must not get the engine's")
         if self.source == "api":
             raise ValueError("has the source api, which is that of signed jobs; choose another name")
         hosts = {(repository_key(repository) or "").partition("/")[0] for repository in self.repositories}

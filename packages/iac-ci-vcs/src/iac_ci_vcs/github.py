@@ -51,6 +51,12 @@ _KINDS: Final = {
 }
 
 
+def api_root(host: str, api_url: str | None) -> str:
+    """Return the URL of a host's API without a slash at its end: ``api_url`` if it is set."""
+    known = "https://api.github.com" if host == "github.com" else f"https://{host}/api/v3"
+    return (api_url or known).rstrip("/")
+
+
 class GitHub:
     """One repository on GitHub."""
 
@@ -67,10 +73,7 @@ class GitHub:
         seconds: float = 60,
     ) -> None:
         """Open the repository without a request; see ``Provider``."""
-        root = api_url or (
-            "https://api.github.com" if address.host == "github.com" else f"https://{address.host}/api/v3"
-        )
-        self._root = root.rstrip("/")
+        self._root = api_root(address.host, api_url)
         self._address = address
         self._repository_url = f"{self._root}/repos/{quote(address.path)}"
         self._me: Account | None = None

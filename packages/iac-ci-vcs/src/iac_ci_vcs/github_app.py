@@ -10,6 +10,8 @@ from iac_ci_common.errors import PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iac_ci_vcs.provider import AppCredentials
 
 _SPARE: Final = timedelta(minutes=5)
@@ -24,15 +26,36 @@ _CLOCK_DRIFT_SECONDS: Final = 60
 class InstallationTokens:
     """Creates tokens of the app's installation, each for one repository only."""
 
-    def __init__(self, credentials: AppCredentials, *, host: str, root: str, repository: str, seconds: float) -> None:
-        """Keep the credentials; send no request yet. ``repository`` is ``owner/name``."""
+    def __init__(
+        self,
+        credentials: AppCredentials,
+        *,
+        host: str,
+        root: str,
+        repository: str,
+        seconds: float,
+        only_reads: Sequence[str] | None = None,
+    ) -> None:
+        """Keep the credentials; send no request yet. ``repository`` is ``owner/name``.
+
+        With ``only_reads``, names of repositories of the same owner, tokens read the contents of these and nothing
+        else; otherwise they do in ``repository`` what the app may do.
+        """
         self._credentials = credentials
         self._root = root
         self._repository = repository
+        self._request: dict[str, Any] = {"repositories": [repository.rpartition("/")[2]]}
+        if only_reads is not None:
+            self._request = {"repositories": list(only_reads), "permissions": {"contents": "read"}}
         self._session = HostSession(host, BearerAuth(self._assertion), root=root, seconds=seconds)
         self._token = ""
         self._expires_at = datetime.min.replace(tzinfo=UTC)
         self._installation = credentials.installation_id
+
+    @property
+    def expires_at(self) -> datetime:
+        """Return when the token ends that ``token`` returned last."""
+        return self._expires_at
 
     def token(self) -> str:
         """Return a token that lives for at least five more minutes; raise ``PortFailed`` if there is none to be had."""
@@ -65,7 +88,7 @@ class InstallationTokens:
                     "POST",
                     f"{self._root}/app/installations/{self._installation}/access_tokens",
                     subject,
-                    json={"repositories": [self._repository.rpartition("/")[2]]},
+                    json=self._request,
                 )
             )
         self._token = str(answer["token"])

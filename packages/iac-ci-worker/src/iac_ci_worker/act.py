@@ -20,6 +20,7 @@ from iac_ci_common.models.trade import Refusal
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_plans import runs_a_plan
+from iac_ci_worker.credentials_delivery import delivered_credentials
 from iac_ci_worker.decide import LONGEST_PAUSE_SECONDS, Verdict, allowance, last_start, log_tail, verdict
 from iac_ci_worker.hand_on import HandedOn, HandOn
 from iac_ci_worker.live_log import LiveLog
@@ -29,7 +30,6 @@ from iac_ci_worker.output_file import VARIABLE as OUTPUT_VARIABLE
 from iac_ci_worker.output_file import output_file
 from iac_ci_worker.packages import Package, open_package
 from iac_ci_worker.rights import Rights
-from iac_ci_worker.role_delivery import delivered_role
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.saved_files import FileCollector
 from iac_ci_worker.separation import separate_user
@@ -210,17 +210,20 @@ class Worker:
         if stop.reason is not None:
             return _Ran(Verdict(OrderState.CANCELLED, f"{stop.reason}; nothing was run", failed=True))
         owner = workspace.user if workspace.user is not None else os.geteuid()
+        delivery = delivered_credentials(
+            package, workspace, attempt.rights, self._ports.clock, attempt.logger, redactor
+        )
         with (
             output_file(workspace) as outputs,
             closing(FileCollector(package.folder, owner)) as files,
-            delivered_role(package, workspace, attempt.rights, self._ports.clock, attempt.logger, redactor) as role,
+            delivery as delivered,
         ):
-            environment = self._environment(work, workspace, package) | role.variables
+            environment = self._environment(work, workspace, package) | delivered.variables
             environment |= {OUTPUT_VARIABLE: str(outputs.path)}
             commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
             workspace.hand_over()
             live = LiveLog(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
-            beat = partial(self._beat, work, attempt.rights, stop, role.living)
+            beat = partial(self._beat, work, attempt.rights, stop, delivered.role)
             with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds), live.during():
                 outcome = self._ports.runner.run(commands, workspace.log, redactor)
             left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))

@@ -1,8 +1,9 @@
-"""Serves the credentials of an order's role to its commands, on loopback, in the form of a container's credentials.
+"""Serves an order's credentials to its commands, on loopback: those of its role, and tokens for git.
 
 The SDKs of AWS and Terraform read ``AWS_CONTAINER_CREDENTIALS_FULL_URI``, which may be ``http`` on loopback, and send
 what is in the file of ``AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`` as the header ``Authorization`` (AWS SDKs and Tools
-Reference Guide, "Container credential provider"). They ask again before the time of ``Expiration``.
+Reference Guide, "Container credential provider"). They ask again before the time of ``Expiration``. git's credential
+helper posts what git asks (git-credential(1), "Input/output format").
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from iac_ci_common.errors import IacCiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from iac_ci_worker.git_tokens import LivingGitTokens
     from iac_ci_worker.role_credentials import LivingCredentials
 
 _HOST: Final = "127.0.0.1"
-_PATH: Final = "/credentials"
+_ROLE_PATH: Final = "/credentials"
+_GIT_PATH: Final = "/git"
 _REQUEST_SECONDS: Final = 5.0
 _CONNECTIONS: Final = 16
 """Connections that are served at once; others wait. The worker has 1,024 descriptors on Lambda, and needs some."""
+
+_MOST_ASKED_BYTES: Final = 8192
+"""Longest question of git that is read."""
 
 _REFUSED: Final = (
     "the request has not the order's token, which is in the file of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE; for a tool"
@@ -35,51 +40,46 @@ _REFUSED: Final = (
 )
 
 
-@contextlib.contextmanager
-def serve_credentials(credentials: LivingCredentials, token: str, token_file: Path) -> Iterator[dict[str, str]]:
-    """Serve until the context ends; yield the variables by which the SDKs find the credentials.
+class CredentialsServer(ThreadingHTTPServer):
+    """Serves credentials of a role, tokens for git, or both, to requests with the order's token."""
 
-    ``token_file`` is written before this and holds ``token``.
-    """
-    server = _Server(credentials, token)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="credentials", daemon=True)
-    thread.start()
-    try:
-        yield {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{_HOST}:{server.server_port}{_PATH}",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token_file),
-            # For tools of before 2024, among them Terraform up to 1.7, whose backend reads no file
-            # (hashicorp/terraform-provider-aws#35857). Where both are set, SDKs prefer the file, which holds the same.
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
-        }
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def new_token() -> str:
-    """Return a new token for one order; it is a valid value of a header."""
-    return secrets.token_urlsafe(32)
-
-
-class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, credentials: LivingCredentials, token: str) -> None:
+    def __init__(
+        self, token: str, *, role: LivingCredentials | None = None, git: LivingGitTokens | None = None
+    ) -> None:
+        """Listen on a free port; serve nothing until ``serving``."""
         super().__init__((_HOST, 0), _Handler)
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        self.credentials, self.token = credentials, token
+        self.token, self.role, self.git = token, role, git
+
+    @property
+    def role_url(self) -> str:
+        """Return the address of the role's credentials."""
+        return f"http://{_HOST}:{self.server_port}{_ROLE_PATH}"
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serve until the context ends."""
+        thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="credentials", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.shutdown()
+            self.server_close()
+            thread.join()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # What waits here waits in the kernel's queue, and `shutdown` waits for at most one request's time.
+        """Serve a connection in a thread; what waits for one waits in the kernel's queue."""
         if not self._free.acquire(timeout=_REQUEST_SECONDS):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -89,25 +89,52 @@ class _Server(ThreadingHTTPServer):
         """Write nothing: a command may close its connection at any moment."""
 
 
+def new_token() -> str:
+    """Return a new token for one order; it is a valid value of a header."""
+    return secrets.token_urlsafe(32)
+
+
 class _Handler(BaseHTTPRequestHandler):
     timeout = _REQUEST_SECONDS
-    server: _Server
+    server: CredentialsServer
 
     def do_GET(self) -> None:  # the name that http.server calls
-        if self.headers.get("Host") != f"{_HOST}:{self.server.server_port}" or self.path != _PATH:
-            self._answer(404, {"code": "NotFound", "message": "there is nothing here"})
-        elif not hmac.compare_digest(self.headers.get("Authorization", "").encode(), self.server.token.encode()):
-            self._answer(401, {"code": "Unauthorized", "message": _REFUSED})
+        role = self.server.role
+        if not self._is_for(_ROLE_PATH) or role is None:
+            self._answer_json(404, {"code": "NotFound", "message": "there is nothing here"})
+        elif not self._is_allowed():
+            self._answer_json(401, {"code": "Unauthorized", "message": _REFUSED})
         else:
-            self._serve()
+            self._serve_role(role)
 
-    def _serve(self) -> None:
-        try:
-            found = self.server.credentials.current()
-        except IacCiError as error:
-            self._answer(503, {"code": "NoCredentials", "message": error.message})
+    def do_POST(self) -> None:  # the name that http.server calls
+        git, length = self.server.git, self.headers.get("Content-Length", "")
+        if not self._is_for(_GIT_PATH) or git is None or not self._is_allowed():
+            self._answer(403, "text/plain", "the request has not the order's token")
             return
-        self._answer(
+        if not length.isdecimal() or int(length) > _MOST_ASKED_BYTES:
+            self._answer(413, "text/plain", f"at most {_MOST_ASKED_BYTES} bytes")
+            return
+        lines = self.rfile.read(int(length)).decode("utf-8", "replace").splitlines()
+        found, problem = git.answer(dict(line.split("=", 1) for line in lines if "=" in line))
+        if found is None:
+            self._answer(404, "text/plain", problem)
+        else:
+            self._answer(200, "text/plain", f"username={found.username}\npassword={found.token}\n")
+
+    def _is_for(self, path: str) -> bool:
+        return self.headers.get("Host") == f"{_HOST}:{self.server.server_port}" and self.path == path
+
+    def _is_allowed(self) -> bool:
+        return hmac.compare_digest(self.headers.get("Authorization", "").encode(), self.server.token.encode())
+
+    def _serve_role(self, role: LivingCredentials) -> None:
+        try:
+            found = role.current()
+        except IacCiError as error:
+            self._answer_json(503, {"code": "NoCredentials", "message": error.message})
+            return
+        self._answer_json(
             200,
             {
                 "AccessKeyId": found.access_key_id,
@@ -117,10 +144,13 @@ class _Handler(BaseHTTPRequestHandler):
             },
         )
 
-    def _answer(self, status: int, answer: dict[str, str]) -> None:
-        body = json.dumps(answer).encode()
+    def _answer_json(self, status: int, answer: dict[str, str]) -> None:
+        self._answer(status, "application/json", json.dumps(answer))
+
+    def _answer(self, status: int, kind: str, text: str) -> None:
+        body = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
@@ -134,4 +164,4 @@ class _Handler(BaseHTTPRequestHandler):
         """Write nothing: the log is for errors."""
 
 
-__all__ = ["new_token", "serve_credentials"]
+__all__ = ["CredentialsServer", "new_token"]

@@ -13,12 +13,14 @@ from iac_ci_common.errors import Problem
 from iac_ci_common.grants import NOTHING, Grant, own_folder
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
-from iac_ci_common.initial_rows import order_name, target
+from iac_ci_common.initial_rows import code_repository, order_name, target
 from iac_ci_common.job_validation.output_rules import output_problems
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.keys import code_digest
 from iac_ci_common.locations import SecretStore, parse_location
 from iac_ci_common.models.job import CredentialsDelivery, ExecutionTarget, Job, Mask, Order
+from iac_ci_common.module_repositories import module_keys
+from iac_ci_common.registries import registry_variable
 from iac_ci_common.repository_url import repository_problem
 from iac_ci_common.validation_messages import OWN_DEPENDENCY, too_long_chain, unknown_order
 from iac_ci_common.validation_messages import cycle as cycle_message
@@ -138,6 +140,7 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
     for fields, message in order_findings(order):
         yield Problem(".".join((path, *fields)), message)
     yield from _code_problems(path, job, order, rules)
+    yield from _git_problems(path, job, order)
     if order.assume_role is not None and not rules.grant.allows_role(order.assume_role):
         yield Problem(
             f"{path}.assume_role", f"is not on this stack's list of roles that jobs from {rules.source} may use"
@@ -149,6 +152,7 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
         *((f"{path}.ssm_paths[{number}]", location) for number, location in enumerate(order.ssm_paths)),
         *((f"{path}.secret_manager_paths[{number}]", entry) for number, entry in enumerate(order.secret_manager_paths)),
         *((f"{path}.secrets.{name}", location) for name, location in order.secrets.items()),
+        *((f"{path}.registries.{host}", location) for host, location in order.registries.items()),
         *([(f"{path}.sops_key", order.sops_key)] if order.sops_key is not None else []),
     ]
     for where, location in named:
@@ -198,6 +202,7 @@ def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
         if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
             yield ("git_folder",), "must be a relative path without .."
     yield from _credentials_findings(order)
+    yield from _registry_findings(order)
     if order.assume_role is not None:
         for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
             for name in CREDENTIALS:
@@ -226,6 +231,26 @@ def _credentials_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]
             )
             yield ("credentials",), f"{problem} renews these credentials; set less, or remove `credentials`"
             return
+
+
+def _git_problems(path: str, job: Job, order: Order) -> Iterator[Problem]:
+    for number, entry in enumerate(order.git_credentials):
+        try:
+            module_keys([entry], code_repository(job, order))
+        except ValueError as error:
+            yield Problem(f"{path}.git_credentials[{number}]", str(error))
+    if order.git_credentials and job.git_token_location is None:
+        yield Problem(
+            f"{path}.git_credentials", "needs git_token_location, that of the connection that lists these repositories"
+        )
+
+
+def _registry_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
+    for host in order.registries:
+        variable = registry_variable(host)
+        for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+            if variable in variables:
+                yield ("registries", host), f"is also set in {field_name} as {variable}; remove one of the two"
 
 
 def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:

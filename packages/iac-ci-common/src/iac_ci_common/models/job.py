@@ -28,7 +28,9 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
+from iac_ci_common.module_repositories import ModuleRepository
 from iac_ci_common.order_outputs import OutputReference, reference
+from iac_ci_common.registries import RegistryHost
 
 # pydantic uses Rust's regex crate, where `$` matches only the end of the text: a trailing newline does not match.
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -188,6 +190,16 @@ class Order(Payload):
         default_factory=dict,
         max_length=256,
         description="One variable per entry, from `ssm:/path` or `secretsmanager:id#key`.",
+    )
+    git_credentials: list[ModuleRepository] = Field(
+        default_factory=list,
+        max_length=limits.MAX_GIT_CREDENTIALS,
+        description="Connected repositories that git may read while the commands run: `owner/name` or https URLs.",
+    )
+    registries: dict[RegistryHost, SecretLocation] = Field(
+        default_factory=dict,
+        max_length=limits.MAX_REGISTRIES,
+        description="Locations of tokens for registries of modules and providers, by host; each becomes TF_TOKEN_….",
     )
     assume_role: RoleArn | None = Field(
         None, description="Role whose temporary credentials the commands get, renewed while they run."

@@ -71,6 +71,9 @@ class Manifest(StoredShape):
     credentials: str | None = Field(
         None, description="The order's `credentials`; None from a version before: they are in the environment."
     )
+    git_credentials: tuple[str, ...] | None = Field(
+        None, description="Repositories (`host/path`) that git may read; None if there are none."
+    )
     takes: dict[str, ManifestOutput] | None = Field(
         None, description="Variables that take outputs of other orders; None if there are none."
     )
@@ -104,6 +107,7 @@ class Manifest(StoredShape):
             "restore",
             "keep_on_failure",
             "credentials",
+            "git_credentials",
         )
         absent = {name for name in newer if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

@@ -126,6 +126,9 @@ class OrderRow(StoredShape):
     assume_role: str | None = Field(
         None, description="Role that the broker assumes when the order starts; None in the row of a version before."
     )
+    git_credentials: tuple[str, ...] = Field(
+        (), description="Repositories (`host/path`) that the broker makes tokens for; connected when it was prepared."
+    )
     takes: tuple[OrderNum, ...] = Field(
         (), description="Orders of whose outputs or files this order takes some; the broker hands over no others."
     )

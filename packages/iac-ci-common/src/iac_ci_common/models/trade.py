@@ -34,6 +34,7 @@ class Trade(StoredShape):
     begins: bool = Field(
         False, description="The worker has claimed the order and begins it: it needs its secrets and its role."
     )
+    reads_git: bool = Field(False, description="The worker needs tokens for the repositories of `git_credentials`.")
     renews: bool = Field(False, description="The worker needs new credentials of the order's role.")
     log_bytes: int | None = Field(None, ge=0, description="Length of the log to upload, None if none is uploaded.")
     result_bytes: int | None = Field(None, ge=0, description="Length of the result to upload, None if none is.")
@@ -101,6 +102,15 @@ class RoleCredentials(StoredShape):
         )
 
 
+class GitToken(StoredShape):
+    """A token with which git reads the contents of some repositories and nothing else."""
+
+    repositories: tuple[str, ...] = Field(min_length=1, description="Repositories, as `host/path`.")
+    username: str
+    token: str = Field(repr=False)
+    expires_at: Moment | None = Field(None, description="None for a token that the operator stored.")
+
+
 class TakenObject(StoredShape):
     """A sealed object of another order, for a worker whose order takes it."""
 
@@ -160,6 +170,8 @@ class TradeAnswer(StoredShape):
     credentials_failure: str | None = Field(
         None, description="Why there are no new credentials, in plain words; those of before go on until their end."
     )
+    git_tokens: tuple[GitToken, ...] = Field((), description="Tokens for git, if the trade asked for them.")
+    git_failure: str | None = Field(None, description="Why there are no tokens for git, in plain words.")
     recipient: Recipient | None = Field(None, description="The recipient, if the trade asked for one.")
     followed: bool = Field(False, description="The log is followed: its parts are sent every five seconds.")
     heartbeat_seconds: int | None = Field(

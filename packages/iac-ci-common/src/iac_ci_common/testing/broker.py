@@ -21,7 +21,7 @@ from iac_ci_common.work_urls import traded_urls, url_seconds
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.sealed import Sealed
-    from iac_ci_common.models.trade import RoleCredentials, Trade
+    from iac_ci_common.models.trade import GitToken, RoleCredentials, Trade
     from iac_ci_common.ports import Clock, Objects, Runs
 
 
@@ -35,6 +35,8 @@ class MemoryBroker:
         self._sealer, self.roles = MemorySealer(), MemoryTargetRoles(clock)
         self._chains: dict[tuple[str, str, str], tuple[str | None, str]] = {}
         self.trades: list[Trade] = []
+        self.git_tokens: tuple[GitToken, ...] = ()
+        self.git_failure: str | None = None
 
     def trade(self, trade: Trade) -> TradeAnswer:
         """Answer a trade."""
@@ -64,6 +66,8 @@ class MemoryBroker:
             followed=run.is_followed(self._clock.now()),
             heartbeat_seconds=run.heartbeat_seconds(self._clock.now()),
             credentials=self._assume(run, order) if trade.renews else None,
+            git_tokens=self.git_tokens if trade.reads_git else (),
+            git_failure=self.git_failure if trade.reads_git else None,
             recipient=self._recipient(run) if trade.seals else None,
             stop=order.stop_wish(run),
             stop_soon=order.stop_is_urgent(run),

@@ -144,8 +144,9 @@ def _settings_texts(settings: Settings) -> Iterator[Found]:
     for field in ("ssm_paths", "secret_manager_paths"):
         for number, text in enumerate(getattr(settings, field) or ()):
             yield (field, number), text
-    for name, text in settings.secrets.items():
-        yield ("secrets", name), text
+    for field in ("secrets", "registries"):
+        for name, text in getattr(settings, field).items():
+            yield (field, name), text
 
 
 def _with_valid_matrix(job: ConfiguredJob) -> ConfiguredJob:
@@ -225,8 +226,9 @@ def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]
         texts = getattr(order, field)
         for number, text in enumerate((getattr(defaults, field, None) if texts is None else texts) or ()):
             yield (field, number), text
-    for name, text in (defaults.secrets | order.secrets).items():
-        yield ("secrets", name), text
+    for field in ("secrets", "registries"):
+        for name, text in (getattr(defaults, field) | getattr(order, field)).items():
+            yield (field, name), text
 
 
 def _timeout_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:

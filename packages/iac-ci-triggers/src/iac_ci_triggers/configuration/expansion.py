@@ -134,6 +134,8 @@ def order_fields(
         "verbatim": [name for name, value in values.items() if looks_like_reference(value) and value != texts.get(name)]
         or None,
         "secrets": {name: put(location) for name, location in (secrets | template.secrets).items()},
+        "git_credentials": _first(template.git_credentials, defaults.git_credentials),
+        "registries": {host: put(location) for host, location in (defaults.registries | template.registries).items()},
         "ssm_paths": _each(put, _first(template.ssm_paths, defaults.ssm_paths)),
         "secret_manager_paths": _each(put, _first(template.secret_manager_paths, defaults.secret_manager_paths)),
         "assume_role": _put_if(put, role),

@@ -36,6 +36,8 @@ from iac_ci_common.models.job import (
     Size,
     Text,
 )
+from iac_ci_common.module_repositories import ModuleRepository  # noqa: TC001 - read by pydantic
+from iac_ci_common.registries import RegistryHost  # noqa: TC001 - read by pydantic
 from iac_ci_common.validation_messages import message
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 
@@ -214,6 +216,14 @@ class Settings(Payload):
     )
     secret_manager_paths: Annotated[list[StoredSecretTemplate], Field(max_length=64)] | None = Field(
         None, description="Secrets Manager secrets, as in a job; templates of the matrix."
+    )
+    git_credentials: Annotated[list[ModuleRepository], Field(max_length=limits.MAX_GIT_CREDENTIALS)] | None = Field(
+        None, description="Connected repositories that git may read while the commands run, as in a job; no templates."
+    )
+    registries: dict[RegistryHost, LocationTemplate] = Field(
+        default_factory=dict,
+        max_length=limits.MAX_REGISTRIES,
+        description="Locations of tokens for registries, by host, as in a job; templates of the matrix.",
     )
     assume_role: RoleTemplate | None = Field(
         None, description="Role whose temporary credentials the commands get; templates of the matrix."
