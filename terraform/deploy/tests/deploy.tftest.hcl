@@ -626,6 +626,61 @@ run "a_pattern_of_branches_that_init_would_refuse_is_refused_here" {
   expect_failures = [var.connections]
 }
 
+run "the_engines_own_token_for_modules_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories           = ["https://github.com/acme/network"]
+      webhook_secrets        = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location         = "ssm:/iac-ci/jobs/tokens/acme"
+      modules_token_location = "ssm:/iac-ci/jobs/tokens/acme"
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_token_for_modules_outside_of_the_tokens_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories           = ["https://github.com/acme/network"]
+      webhook_secrets        = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location         = "ssm:/iac-ci/jobs/tokens/acme"
+      modules_token_location = "ssm:/iac-ci/jobs/elsewhere"
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_token_for_modules_is_stored_where_it_is_set" {
+  command = plan
+
+  variables {
+    connections = [
+      {
+        repositories           = ["https://github.com/acme/network"]
+        webhook_secrets        = ["ssm:/iac-ci/acme/webhook-secret-github"]
+        token_location         = "ssm:/iac-ci/jobs/tokens/acme"
+        modules_token_location = "ssm:/iac-ci/jobs/tokens/acme-modules"
+      },
+      {
+        repositories    = ["https://github.com/acme/other"]
+        webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+        token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      },
+    ]
+  }
+
+  assert {
+    condition     = [for connection in jsondecode(aws_ssm_parameter.connections.value) : try(connection.modules_token_location, "none")] == ["ssm:/iac-ci/jobs/tokens/acme-modules", "none"]
+    error_message = "A connection without a token for modules must not have the field: versions before refuse it."
+  }
+}
+
 run "a_trusted_account_that_init_would_refuse_is_refused_here" {
   command = plan
 
