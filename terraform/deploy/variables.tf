@@ -326,7 +326,7 @@ variable "role_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), and ids of bots whose pull requests run without an approval (default: none)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), and ids of accounts that may write, for hosts that do not tell it to the token (default: none)."
   type = list(object({
     repositories           = list(string)
     webhook_secrets        = list(string)
@@ -335,6 +335,7 @@ variable "connections" {
     source                 = optional(string)
     branches               = optional(list(string))
     trusted_accounts       = optional(list(string), [])
+    writers                = optional(list(string), [])
   }))
   default = []
 
@@ -423,14 +424,22 @@ variable "connections" {
   }
 
   validation {
+    condition = alltrue([
+      for connection in var.connections : length(connection.writers) <= 200 &&
+      alltrue([for id in connection.writers : length(id) >= 1 && length(id) <= 64])
+    ])
+    error_message = "connections: writers are at most 200 ids of 1 to 64 characters."
+  }
+
+  validation {
     # The same id is another account on another host.
     condition = alltrue([
       for connection in var.connections :
-      length(connection.trusted_accounts) == 0 || length(distinct([
+      length(connection.trusted_accounts) + length(connection.writers) == 0 || length(distinct([
         for repository in connection.repositories : lower(split("/", repository)[2])
       ])) == 1
     ])
-    error_message = "connections: the repositories of a connection with trusted_accounts must be on one host."
+    error_message = "connections: the repositories of a connection with trusted_accounts or writers must be on one host."
   }
 
   validation {

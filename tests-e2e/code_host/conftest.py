@@ -1,4 +1,4 @@
-"""A code host that behaves like GitHub, and the engine's own provider that speaks to it."""
+"""Code hosts that behave like GitHub, GitLab and Bitbucket, and the engine's own providers that speak to them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from iac_ci_local.fake_hosts.bitbucket.payloads import uuid_of
+from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_local.fake_hosts.project import Person, Project
 from iac_ci_local.fake_hosts.repository import HostedRepository
 from iac_ci_local.fake_hosts.server import CodeHostServer
-from iac_ci_vcs import http_session
+from iac_ci_vcs import gitlab, http_session
 from iac_ci_vcs.hosts import open_code_host
-from iac_ci_vcs.provider import CodeHost, HostSettings, TokenCredentials
+from iac_ci_vcs.provider import Account, CodeHost, HostSettings, TokenCredentials
 
 from .description import Description, Unreachable, fetch
 
@@ -35,9 +37,25 @@ def project(tmp_path) -> Project:
 
 
 @pytest.fixture
-def host(project) -> Iterator[CodeHostServer]:
-    with CodeHostServer(project) as running:
+def kind() -> str:
+    """The host that the server behaves like; a test chooses another one by parametrization."""
+    return "github"
+
+
+@pytest.fixture
+def host(project, kind) -> Iterator[CodeHostServer]:
+    with CodeHostServer(project, shape=SHAPES[kind]) as running:
         yield running
+
+
+@pytest.fixture
+def account(kind) -> Callable[[Person], Account]:
+    """Returns a person's account as the engine knows it."""
+
+    def known(person: Person) -> Account:
+        return Account(uuid_of(person.id) if kind == "bitbucket" else str(person.id), person.login)
+
+    return known
 
 
 @pytest.fixture
@@ -46,7 +64,7 @@ def opened(host) -> Iterator[Callable[..., CodeHost]]:
     made = []
 
     def make(token: str = "engine-token", *, seconds: float = 300) -> CodeHost:
-        hosts = {host.address: HostSettings("github", host.api_url)}
+        hosts = {host.address: HostSettings(host.shape.kind, host.api_url)}
         made.append(open_code_host(host.repository, TokenCredentials(token), hosts=hosts, seconds=seconds))
         return made[-1]
 
@@ -59,7 +77,8 @@ def opened(host) -> Iterator[Callable[..., CodeHost]]:
 def waits(monkeypatch) -> list[float]:
     """How long the provider wanted to wait; it never does."""
     asked: list[float] = []
-    monkeypatch.setattr(http_session, "pause", asked.append)
+    for module in (http_session, gitlab):
+        monkeypatch.setattr(module, "pause", asked.append)
     return asked
 
 

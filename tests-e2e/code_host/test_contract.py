@@ -1,12 +1,18 @@
-"""The contract of code hosts: GitHub's provider against a server that behaves like GitHub, good days and bad ones."""
+"""The contract of code hosts: each provider against a server that behaves like its host, good days and bad ones.
+
+What only one host has is said so: such a test names its host.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import time
 
 import pytest
 
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
+from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_local.fake_hosts.project import Person
 from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, CommitState, CommitStatus, Permission
 
@@ -15,27 +21,28 @@ from .conftest import AUTHOR, ENGINE, STRANGER
 MARKER = "<!-- iac-ci:0190 -->"
 
 
+@pytest.fixture(params=SHAPES)
+def kind(request):
+    return request.param
+
+
 def asked(host):
     return [f"{exchange.request.method} {exchange.request.target}" for exchange in host.recorded]
 
 
-def account(person: Person) -> Account:
-    return Account(str(person.id), person.login)
-
-
-def test_the_own_account_is_asked_once(host, opened):
+def test_the_own_account_is_asked_once(host, opened, account):
     github = opened()
     assert github.me() == github.me() == account(ENGINE)
-    assert asked(host) == ["GET /api/v3/user"]
+    assert asked(host) == [f"GET {host.shape.root}/user"]
 
 
-def test_a_pull_request_is_read(host, opened, project):
+def test_a_pull_request_is_read(host, opened, project, account):
     pull = opened().pull_request(1)
     assert (pull.title, pull.author, pull.is_open, pull.is_fork) == ("A change", account(AUTHOR), True, False)
     assert (pull.head_branch, pull.base_branch, pull.head_repository) == ("change", "main", "demo/pets")
     assert pull.head_sha == project.repository.head("change")
     assert pull.base_sha == project.repository.head("main")
-    assert pull.url == f"{host.url}/demo/pets/pull/1"
+    assert pull.url == f"{host.url}{host.shape.page(1)}"
 
 
 def test_a_fork_and_a_pull_request_that_is_none_are_told(opened, project):
@@ -49,6 +56,7 @@ def test_a_fork_and_a_pull_request_that_is_none_are_told(opened, project):
         github.pull_request(3)
 
 
+@pytest.mark.parametrize("kind", ["github"])
 def test_only_the_engines_own_comments_are_folded(opened, project):
     github = opened()
     ours = [github.create_comment(1, f"{marker}\ntext").id for marker in (MARKER, "<!-- iac-ci:other -->")]
@@ -58,6 +66,7 @@ def test_only_the_engines_own_comments_are_folded(opened, project):
     assert theirs not in project.minimized
 
 
+@pytest.mark.parametrize("kind", ["github"])
 def test_a_folding_that_github_refuses_is_an_error(opened, monkeypatch):
     """GraphQL answers 200 for an error too."""
     github = opened()
@@ -82,7 +91,18 @@ def test_changed_files_are_told_with_renames(opened):
     ]
 
 
-@pytest.mark.parametrize(("count", "told", "requests"), [(101, 101, 3), (3000, 3000, 31), (3001, 3000, 31)])
+@pytest.mark.parametrize(
+    ("kind", "count", "told", "requests"),
+    [
+        ("github", 101, 101, 3),
+        ("github", 3000, 3000, 31),
+        ("github", 3001, 3000, 31),
+        ("gitlab", 101, 101, 3),
+        ("gitlab", 1001, 1000, 11),
+        ("bitbucket", 101, 101, 2),
+        ("bitbucket", 1001, 1001, 4),
+    ],
+)
 def test_a_pull_request_of_many_files_costs_few_requests(host, opened, project, count, told, requests):
     files = {f"stacks/{number:04}/main.tf": b"# %d\n" % number for number in range(count)}
     project.repository.commit("many", files, "many", start="main")
@@ -132,21 +152,25 @@ def test_a_file_larger_than_allowed_is_refused_and_one_of_that_size_is_not(opene
 
 
 @pytest.mark.parametrize(
-    ("who", "permission"),
+    ("person", "permission"),
     [
-        (account(ENGINE), Permission.WRITE),
-        (account(AUTHOR), Permission.ADMIN),
-        (account(STRANGER), Permission.NONE),
-        (Account("999", "nobody"), Permission.NONE),
-        (Account("999", "author"), Permission.NONE),
-        (Account("7", "../author"), Permission.NONE),
+        (ENGINE, Permission.WRITE),
+        (AUTHOR, Permission.ADMIN),
+        (STRANGER, Permission.NONE),
+        (Person(999, "nobody"), Permission.NONE),
+        (Person(999, "author"), Permission.NONE),
     ],
 )
-def test_permissions_are_those_of_the_very_account(opened, who, permission):
-    assert opened().permission(who) is permission
+def test_permissions_are_those_of_the_very_account(opened, account, person, permission):
+    assert opened().permission(account(person)) is permission
 
 
-def test_a_comment_is_written_read_edited_and_found(opened, project):
+def test_an_account_with_another_id_or_a_path_as_its_name_may_do_nothing(opened, kind):
+    strange = Account("7", "../author") if kind == "github" else Account("../7" if kind == "bitbucket" else "", "../x")
+    assert opened().permission(strange) is Permission.NONE
+
+
+def test_a_comment_is_written_read_edited_and_found(opened, project, account):
     github = opened()
     written = github.create_comment(1, f"{MARKER}\nqueued")
     assert (written.author, written.edited) == (account(ENGINE), False)
@@ -190,7 +214,7 @@ def test_our_comment_is_found_beyond_the_second_page(host, opened, project):
     found = opened().find_comment(1, MARKER)
     assert found is not None
     assert found.id == str(ours.id)
-    assert len([line for line in asked(host) if "/comments?" in line]) == 3
+    assert len([line for line in asked(host) if "/comments?" in line or "/notes?" in line]) == 3
 
 
 def test_the_longest_comment_is_taken_and_a_longer_one_refused(opened):
@@ -202,27 +226,36 @@ def test_the_longest_comment_is_taken_and_a_longer_one_refused(opened):
     assert not refused.value.retry_is_safe
 
 
-def test_statuses_are_set_and_the_later_counts(opened, project):
+def test_statuses_are_set_and_the_later_counts(host, opened, project):
     github, sha = opened(), project.repository.head("change")
     for state in (CommitState.PENDING, CommitState.SUCCESS):
         github.set_status(CommitStatus(sha, "iac-ci/plan", state, "3 orders"), url="https://example.com/run")
     github.set_status(CommitStatus(sha, "iac-ci/apply", CommitState.FAILURE, "no"))
-    told = {status.context: (status.state, status.target_url) for status in project.statuses(sha)}
-    assert told == {"iac-ci/plan": ("success", "https://example.com/run"), "iac-ci/apply": ("failure", None)}
+    told = {status.context: status.state for status in project.statuses(sha)}
+    assert told == {"iac-ci/plan": "success", "iac-ci/apply": "failure"}
+    links = {status.context: status.target_url for status in project.statuses(sha)}
+    # Bitbucket requires a link.
+    page = f"{host.repository}/commits/{sha}" if host.shape.kind == "bitbucket" else None
+    assert links == {"iac-ci/plan": "https://example.com/run", "iac-ci/apply": page}
 
 
 def test_a_status_that_cannot_be_set_is_told(opened):
     with pytest.raises(PortFailed) as refused:
         opened().set_status(CommitStatus("a" * 40, "iac-ci", CommitState.SUCCESS, ""))
-    assert "No commit found" in refused.value.message
+    assert re.search("No commit found|HTTP 404", refused.value.message)
 
 
 def test_what_has_not_changed_is_not_sent_twice(host, opened, project):
     github = opened()
-    assert github.pull_request(1) == github.pull_request(1)
+    first = github.pull_request(1)
+    count = len(host.recorded)
+    assert github.pull_request(1) == first
+    assert {exchange.answer.status for exchange in host.recorded[count:]} == {304}
     project.repository.commit("change", {"more.tf": b"1"}, "more")
     assert github.pull_request(1).head_sha == project.repository.head("change")
-    assert [exchange.answer.status for exchange in host.recorded] == [200, 304, 200]
+    assert [exchange.answer.status for exchange in host.recorded[: 2 * count + 1]] == [200] * count + [304] * count + [
+        200
+    ]
 
 
 def test_a_used_up_limit_is_waited_for(host, opened, waits):
@@ -312,12 +345,87 @@ def test_a_host_that_does_not_answer_costs_no_more_than_the_time_given(host, ope
 
 def test_a_token_that_is_refused_is_told_and_not_shown(opened):
     with pytest.raises(PortFailed) as refused:
-        opened("planted-token").me()
-    assert "Bad credentials" in refused.value.message
+        opened("planted-token").pull_request(1)
+    assert re.search("Bad credentials|401 Unauthorized|Token is invalid", refused.value.message)
     assert "planted" not in str(refused.value)
 
 
 def test_a_token_stands_in_no_address(host, opened):
     clone = opened().clone()
-    assert (clone.url, clone.git_token) == (f"{host.repository}.git", "x-access-token:engine-token")
+    user = {"github": "x-access-token", "gitlab": "oauth2", "bitbucket": "x-token-auth"}[host.shape.kind]
+    assert (clone.url, clone.git_token) == (f"{host.repository}.git", f"{user}:engine-token")
     assert "engine-token" not in clone.url + repr(clone)
+
+
+@pytest.mark.parametrize("kind", ["gitlab"])
+def test_a_status_is_a_job_of_the_commits_pipeline(host, opened, project):
+    gitlab, sha = opened(), project.repository.head("change")
+    project.pipelines[sha] = 77
+    gitlab.set_status(CommitStatus(sha, "iac-ci/plan", CommitState.PENDING, "queued"))
+    gitlab.set_status(CommitStatus(sha, "iac-ci/plan", CommitState.PENDING, "queued still"))
+    gitlab.set_status(CommitStatus(sha, "iac-ci/plan", CommitState.SUCCESS, "3 orders"))
+    (row,) = project.rows(sha)
+    assert (row.state, row.ref, row.pipeline) == ("success", "change", 77)
+
+
+@pytest.mark.parametrize("kind", ["gitlab"])
+def test_a_status_without_a_pipeline_names_the_branch(host, opened, project, waits):
+    gitlab, sha = opened(), project.repository.head("change")
+    gitlab.pull_request(1)
+    gitlab.set_status(CommitStatus(sha, "iac-ci/plan", CommitState.PENDING, "queued"))
+    assert json.loads(host.recorded[-1].request.body)["ref"] == "change"
+    assert sum(waits) <= 3
+
+
+@pytest.mark.parametrize("kind", ["gitlab"])
+def test_an_open_status_of_an_older_token_is_told(opened, project):
+    sha = project.repository.head("change")
+    opened("author-token").set_status(CommitStatus(sha, "iac-ci/plan", CommitState.PENDING, "queued"))
+    with pytest.raises(PortFailed, match="author has an open status iac-ci/plan"):
+        opened().set_status(CommitStatus(sha, "iac-ci/plan", CommitState.SUCCESS, "3 orders"))
+
+
+@pytest.mark.parametrize("kind", ["gitlab"])
+def test_two_statuses_at_once_are_set_one_after_the_other(host, opened, project, waits):
+    host.fail_next(404)
+    host.fail_next(409, message="another status of the commit is being set", times=2)
+    opened().set_status(CommitStatus(project.repository.head("change"), "iac-ci", CommitState.PENDING, ""))
+    assert len(project.rows(project.repository.head("change"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["bitbucket"])
+def test_an_access_token_that_may_not_ask_who_it_is_finds_its_own_comments(opened, project, account):
+    project.may_ask_about_people = False
+    project.write_comment(1, STRANGER, f"{MARKER}\nforged")
+    first = opened()
+    assert first.me() is None
+    assert first.find_comment(1, MARKER) is None
+    ours = first.create_comment(1, f"{MARKER}\ntrue")
+    assert first.me() == account(ENGINE)
+    later = opened()
+    found = later.find_comment(1, MARKER)
+    assert (found.id, found.body) == (ours.id, f"{MARKER}\ntrue")
+    assert later.me() == account(ENGINE)
+
+
+@pytest.mark.parametrize("kind", ["bitbucket"])
+@pytest.mark.parametrize("person", [AUTHOR, STRANGER])
+def test_an_access_token_that_may_not_ask_about_others_knows_no_permission(opened, project, account, person):
+    project.may_ask_about_people = False
+    assert opened().permission(account(person)) is Permission.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", ["bitbucket"])
+def test_the_head_of_a_fork_is_read_from_the_fork(opened, project):
+    project.repository.commit("theirs", {"main.tf": b"# theirs\n"}, "theirs", start="main")
+    project.open_pull_request(
+        title="From a fork", author=STRANGER, head_branch="theirs", base_branch="main", fork="stranger/pets"
+    )
+    assert opened().pull_request(2).head_sha == project.repository.head("theirs")
+
+
+@pytest.mark.parametrize("kind", ["gitlab"])
+def test_a_line_that_begins_with_a_slash_is_a_quick_action(opened, project):
+    """The engine's renderer keeps such lines out of its comments."""
+    opened().create_comment(1, "text\n/close\n")
+    assert not project.pull_request(1).is_open

@@ -696,6 +696,21 @@ run "a_trusted_account_that_init_would_refuse_is_refused_here" {
   expect_failures = [var.connections]
 }
 
+run "an_account_that_may_write_needs_an_id" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://bitbucket.org/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-bitbucket"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      writers         = [""]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
 run "a_repository_that_init_would_refuse_is_refused_here" {
   command = plan
 

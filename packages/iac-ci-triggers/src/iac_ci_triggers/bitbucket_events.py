@@ -22,6 +22,9 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
         return {
             "kind": EventKind.CLOSED if name in _ENDS else EventKind.PULL_REQUEST,
             "number": payload.get("pullrequest.id", int),
+            "head": payload.find("pullrequest.source.commit.hash", str),
+            "base_branch": payload.find("pullrequest.destination.branch.name", str),
+            "updated_at": payload.moment("pullrequest.updated_on"),
             "actor": _actor(payload),
         }
     if name == "pullrequest:comment_created":
@@ -30,6 +33,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
             "number": payload.get("pullrequest.id", int),
             "comment_id": str(payload.get("comment.id", int)),
             "comment": payload.find("comment.content.raw", str) or "",
+            "head": payload.find("pullrequest.source.commit.hash", str),
             "actor": _actor(payload),
         }
     if name == "repo:push":
@@ -60,5 +64,6 @@ def _push(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": EventKind.PUSH,
         "branch": pushed[0].get("new.name", str),
         "sha": pushed[0].commit("new.target.hash"),
+        "before": pushed[0].commit("old.target.hash"),
         "actor": _actor(payload),
     }

@@ -63,6 +63,13 @@ class Connection(Shape):
         " never commands.",
     )
 
+    writers: tuple[Annotated[StrictStr, Field(min_length=1, max_length=64)], ...] = Field(
+        (),
+        max_length=200,
+        description="Ids of accounts that may write to the repositories, compared exactly, for hosts that do not tell"
+        " it to the token: access tokens of Bitbucket may not ask. Where the host tells it, its answer counts.",
+    )
+
     @model_validator(mode="after")
     def _urls_are_complete(self) -> Self:
         for repository in self.repositories:
@@ -73,6 +80,8 @@ class Connection(Shape):
         if self.source == "api":
             raise ValueError("has the source api, which is that of signed jobs; choose another name")
         hosts = {(repository_key(repository) or "").partition("/")[0] for repository in self.repositories}
+        if self.writers and len(hosts) > 1:
+            raise ValueError("has writers, so its repositories must be on one host")
         if self.trusted_accounts and len(hosts) > 1:
             # The same id is another account on another host.
             raise ValueError("has trusted_accounts, so its repositories must be on one host")

@@ -199,6 +199,12 @@ def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
     by = comment.author.login
     if comment.by_trusted_account:
         return f"{by} is one of the stack's trusted accounts, which may not use commands."
+    if not comment.may_write and comment.permission_is_unknown:
+        return (
+            f"The code host does not tell this stack's token whether {by} may write to this repository, so the commands"
+            f" of the comment were not run. The operator can name the account {comment.author.id} in the connection's"
+            " writers, or store a token that may ask for permissions."
+        )
     if not comment.may_write:
         return f"{by} may not write to this repository, so the commands of the comment were not run."
     if comment.edited:
@@ -403,7 +409,7 @@ def _approval(facts: Facts) -> str:
 
 def _ask_for_approval(facts: Facts) -> list[Decision]:
     pull = _pull(facts)
-    origin = "comes from a fork" if pull.is_fork else f"is by {pull.author.login}, who may not write to this repository"
+    origin = "comes from a fork" if pull.is_fork else f"is by {pull.author.login}, {_why_untrusted(facts)}"
     return [
         Say(
             Paragraph(
@@ -415,6 +421,12 @@ def _ask_for_approval(facts: Facts) -> list[Decision]:
             Subject.APPROVAL,
         )
     ]
+
+
+def _why_untrusted(facts: Facts) -> str:
+    if facts.author_is_unknown:
+        return "of whom the code host does not tell this stack's token whether they may write to this repository"
+    return "who may not write to this repository"
 
 
 def _waiting_for_approval(facts: Facts) -> Decision:

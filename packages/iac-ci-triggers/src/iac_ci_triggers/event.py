@@ -21,6 +21,9 @@ Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\
 CommitSha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 
 
+CommitPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}$")]
+"""A commit's hash, or its first digits."""
+
 MAX_CHANGED: Final = 10_000
 """Most changed paths in an event."""
 
@@ -57,8 +60,10 @@ class HostEvent(StoredShape):
     ``repository`` is the URL ``https://host/path`` in the payload. ``number`` is the pull request's (GitLab: the merge
     request's ``iid``), None for pushes; ``reopened`` says that it was closed before. ``sha`` is the pull request's
     head, if the payload has it, or the pushed commit. ``branch`` is the pushed branch or the merge queue's, without
-    ``refs/heads/``; ``base_branch`` is the branch that the queue merges into. ``changed`` are a push's changed paths,
-    None if the payload does not have all of them.
+    ``refs/heads/``; ``base_branch`` is the branch that the queue or the pull request merges into. ``changed`` are a
+    push's changed paths, None if the payload does not have all of them. ``head`` is the pull request's head as the
+    payload writes it, on Bitbucket abbreviated; ``before`` is the one before it, ``updated_at`` the time of the change.
+    They tell whether the host's API knows the change already.
     """
 
     host: Sender
@@ -70,6 +75,9 @@ class HostEvent(StoredShape):
     sha: CommitSha | None = None
     branch: Annotated[Line, Field(min_length=1)] | None = None
     base_branch: Annotated[Line, Field(min_length=1)] | None = None
+    head: CommitPrefix | None = None
+    before: CommitSha | None = None
+    updated_at: Moment | None = None
     changed: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED)] | None = None
     comment_id: Line | None = None
     comment: Annotated[str, StringConstraints(max_length=262_144)] | None = None

@@ -35,6 +35,10 @@ class Source:
     head_repository: str | None = None
     connection: Connection | None = None
 
+    def names_writer(self, account: Account) -> bool:
+        """Return whether the operator says that an account may write, for hosts that do not tell; by its exact id."""
+        return self.connection is not None and bool(account.id) and account.id in self.connection.writers
+
     def trusts(self, account: Account) -> bool:
         """Return whether the operator trusts this bot's pull requests; its id is compared exactly."""
         return self.connection is not None and account.id in self.connection.trusted_accounts
@@ -44,9 +48,9 @@ class Source:
 class CommentFacts:
     """The comment as it is now.
 
-    ``is_ours``: the engine wrote it. ``may_write``: its author has write access. ``by_trusted_account``: its author is
-    a bot of the connection's ``trusted_accounts``. ``commit`` is the pull request's head when the comment was written,
-    if the host's event has it.
+    ``is_ours``: the engine wrote it. ``may_write``: its author has write access; ``permission_is_unknown``: the host
+    does not tell it. ``by_trusted_account``: its author is a bot of the connection's ``trusted_accounts``. ``commit``
+    is the pull request's head when the comment was written, if the host's event has it.
     """
 
     id: str
@@ -58,6 +62,7 @@ class CommentFacts:
     by_trusted_account: bool
     created_at: datetime
     commit: str | None = None
+    permission_is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,8 @@ class Facts:
     ``head_problems`` is None if the pull request does not change the configuration, else the problems of
     the changed one. ``reopened`` says that the event reopened the pull request. ``queue_base`` is the branch that a
     merge queue merges into. ``deleted_folders`` are folders of orders that the pull request deletes. ``changed`` is
-    None if the changed paths are unknown, or not known yet.
+    None if the changed paths are unknown, or not known yet. ``author_is_unknown`` says that the host does not tell
+    whether the pull request's author may write.
     """
 
     source: Source
@@ -127,6 +133,7 @@ class Facts:
     default_branch: str = ""
     pull: PullRequest | None = None
     author_may_write: bool = False
+    author_is_unknown: bool = False
     comment: CommentFacts | None = None
     head_problems: tuple[str, ...] | None = None
     changed: tuple[str, ...] | None = None

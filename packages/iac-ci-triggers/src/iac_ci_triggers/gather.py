@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from iac_ci_common import keys
-from iac_ci_common.errors import ConfigurationProblems, NotFound
+from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_triggers.announced import is_behind, is_older
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
 from iac_ci_triggers.configuration import (
     FILE_NAME,
@@ -23,14 +24,20 @@ from iac_ci_triggers.configuration import (
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.provider import Account
+from iac_ci_vcs.provider import Account, Permission
+from iac_ci_vcs.reporting import is_marked
+from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iac_ci_common.ports import Objects, Runs
     from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger, StartedRun
     from iac_ci_vcs.provider import ChangedFiles, CodeHost, Comment, PullRequest
+
+T = TypeVar("T")
 
 _MOST_FOLDERS: Final = 20
 """Most folders that the host is asked for; the orders of further deleted folders fail."""
@@ -75,9 +82,10 @@ class FactCollector:
     def _of_push(self, event: HostEvent, known: Facts) -> Facts:
         """Read the branch's head from the host: a sender with the webhook's secret could name any commit."""
         known = replace(known, branch=event.branch or "", default_branch=self._default_branch())
-        try:
-            head = self.host.branch_head(known.branch)
-        except NotFound:
+        head = self._settled(
+            lambda: self._found_head(known.branch), lambda head: head is not None and head != event.before
+        )
+        if head is None:
             return known
         configuration, digest = self._configuration(head)
         return replace(
@@ -88,6 +96,12 @@ class FactCollector:
             changed=event.changed if head == event.sha else None,
         )
 
+    def _found_head(self, branch: str) -> str | None:
+        try:
+            return self.host.branch_head(branch)
+        except NotFound:
+            return None
+
     def _of_merge_group(self, event: HostEvent, known: Facts) -> Facts:
         """Read the queue's commit from the host, as for a push. Its changed paths are unknown."""
         known = replace(
@@ -96,9 +110,8 @@ class FactCollector:
             queue_base=event.base_branch or "",
             default_branch=self._default_branch(),
         )
-        try:
-            head = self.host.branch_head(known.branch)
-        except NotFound:
+        head = self._settled(lambda: self._found_head(known.branch), lambda head: head is not None)
+        if head is None:
             return known
         configuration, digest = self._configuration_of_branch(known.queue_base)
         return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
@@ -112,7 +125,7 @@ class FactCollector:
         return self._of_pull_request(event, replace(known, actor=comment.author))
 
     def _of_closed(self, event: HostEvent, known: Facts) -> Facts:
-        pull = self.host.pull_request(event.number or 0)
+        pull = self._pull(event, known.ledger)
         configuration, digest = self._configuration_of_branch(pull.base_branch)
         return replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
 
@@ -122,22 +135,36 @@ class FactCollector:
         return self.host.default_branch() if connection is not None and connection.branches is None else ""
 
     def _comment(self, event: HostEvent) -> CommentFacts | None:
-        try:
-            comment = self.host.comment(event.number or 0, event.comment_id or "")
-        except NotFound:
+        comment = self._settled(lambda: self._found_comment(event), lambda found: found is not None)
+        if comment is None:
             return None
-        is_ours = comment.author.id == self.host.me().id
+        me = self.host.me()
+        is_ours = is_marked(comment.body) if me is None else comment.author.id == me.id
+        permission = Permission.NONE if is_ours else self.host.permission(comment.author)
         return CommentFacts(
             id=comment.id,
             author=comment.author,
             found=find_commands(comment.body),
             edited=comment.edited and not self._is_as_written(comment, event),
             is_ours=is_ours,
-            may_write=not is_ours and self.host.permission(comment.author).can_write,
+            may_write=self._may_write(comment.author, permission),
+            permission_is_unknown=permission is Permission.UNKNOWN,
             by_trusted_account=self.source.trusts(comment.author),
             created_at=comment.created_at,
             commit=event.sha,
         )
+
+    def _found_comment(self, event: HostEvent) -> Comment | None:
+        try:
+            return self.host.comment(event.number or 0, event.comment_id or "")
+        except NotFound:
+            return None
+
+    def _may_write(self, account: Account, permission: Permission) -> bool:
+        """Return whether an account may write; where the host does not tell, whether the operator says so."""
+        if permission is Permission.UNKNOWN:
+            return self.source.names_writer(account)
+        return permission.can_write
 
     def _is_as_written(self, comment: Comment, event: HostEvent) -> bool:
         """Return whether a comment has the text of its event. Bitbucket moves its time for other reasons too."""
@@ -146,7 +173,7 @@ class FactCollector:
     def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
         comment = known.comment
         words = {command.name for command in comment.found.commands} if comment is not None else None
-        pull = self.host.pull_request(event.number or 0)
+        pull = self._pull(event, known.ledger)
         starts = pull.is_open if words is None else bool(words - _START_NOTHING)
         listed = self.host.changed_files(pull.number) if starts else None
         changed, head_problems = self._changes(pull, listed) if listed is not None else (None, None)
@@ -158,6 +185,7 @@ class FactCollector:
         if listed is not None and isinstance(configuration, Configuration) and source.head_repository is None:
             emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
             deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
+        permission = self.host.permission(pull.author) if starts and not pull.is_fork else Permission.NONE
         return replace(
             known,
             source=source,
@@ -166,11 +194,43 @@ class FactCollector:
             configuration_sha256=digest,
             default_branch=self.host.default_branch() if starts else "",
             pull=pull,
-            author_may_write=starts and not pull.is_fork and self.host.permission(pull.author).can_write,
+            author_may_write=self._may_write(pull.author, permission),
+            author_is_unknown=permission is Permission.UNKNOWN,
             head_problems=reported,
             changed=changed,
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
         )
+
+    def _pull(self, event: HostEvent, ledger: Ledger) -> PullRequest:
+        """Return the pull request once the host's API knows what the event has announced.
+
+        Raises ``NotFound`` or, safe to retry, ``PortFailed`` if it does not know it after a minute.
+        """
+        number = event.number or 0
+        if not self.host.lag_seconds:
+            return self.host.pull_request(number)
+        processed = {run.sha for run in ledger.runs if event.head is None or not run.sha.startswith(event.head)}
+        read = self._settled(
+            lambda: self._found_pull(number), lambda pull: pull is not None and not is_behind(pull, event, processed)
+        )
+        if read is None:
+            return self.host.pull_request(number)
+        if is_older(read, event):
+            wanted = event.head or "its head"
+            raise PortFailed(
+                f"the code host announced {wanted} of pull request {number}, and its API does not know it yet",
+                retry_is_safe=True,
+            )
+        return read
+
+    def _found_pull(self, number: int) -> PullRequest | None:
+        try:
+            return self.host.pull_request(number)
+        except NotFound:
+            return None
+
+    def _settled(self, read: Callable[[], T], is_settled: Callable[[T], bool]) -> T:
+        return settled(read, is_settled, seconds=self.host.lag_seconds)
 
     def _source_of(self, pull: PullRequest) -> Source:
         if self.host.kind != Sender.BITBUCKET or not pull.is_fork or pull.head_repository is None:

@@ -59,6 +59,10 @@ def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
         "number": payload.get("pull_request.number", int),
         "reopened": action == "reopened",
         "sha": payload.get("pull_request.head.sha", str),
+        "head": payload.commit("pull_request.head.sha"),
+        "before": payload.commit("before"),
+        "base_branch": payload.find("pull_request.base.ref", str),
+        "updated_at": payload.moment("pull_request.updated_at"),
         "actor": _actor(payload),
     }
 
@@ -107,6 +111,7 @@ def _push(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": EventKind.PUSH,
         "branch": reference.removeprefix("refs/heads/"),
         "sha": sha,
+        "before": payload.commit("before"),
         "changed": payload.pushed_paths(len(commits) if len(commits) < _MOST_COMMITS else None),
         "actor": _actor(payload),
     }

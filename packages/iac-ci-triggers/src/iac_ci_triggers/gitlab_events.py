@@ -50,6 +50,10 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
         "number": payload.get("object_attributes.iid", int),
         "reopened": action == "reopen",
         "sha": payload.commit("object_attributes.last_commit.id"),
+        "head": payload.commit("object_attributes.last_commit.id"),
+        "before": payload.commit("object_attributes.oldrev"),
+        "base_branch": payload.find("object_attributes.target_branch", str),
+        "updated_at": payload.moment("object_attributes.updated_at"),
         "actor": _actor(payload),
     }
 
@@ -86,6 +90,7 @@ def _note(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": EventKind.COMMENT,
         "number": payload.get("merge_request.iid", int),
         "sha": payload.commit("merge_request.last_commit.id"),
+        "head": payload.commit("merge_request.last_commit.id"),
         "comment_id": str(payload.get("object_attributes.id", int)),
         "comment": payload.find("object_attributes.note", str) or "",
         "actor": _actor(payload),
@@ -103,5 +108,6 @@ def _push(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": EventKind.PUSH,
         "branch": reference.removeprefix("refs/heads/"),
         "sha": sha,
+        "before": payload.commit("before"),
         "actor": {"id": str(payload.get("user_id", int)), "login": payload.get("user_username", str)},
     }

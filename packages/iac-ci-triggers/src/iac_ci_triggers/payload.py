@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from iac_ci_triggers.event import MAX_CHANGED
+from iac_ci_vcs.provider import moment_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -63,6 +67,11 @@ class Payload:
                     return None
                 paths.update(dict.fromkeys(listed))
         return tuple(paths) if len(paths) <= MAX_CHANGED else None
+
+    def moment(self, path: str) -> datetime | None:
+        """Return a moment, as ISO 8601 or as older versions of GitLab write it; None if the field has none."""
+        text = self.find(path, str)
+        return None if text is None else moment_of(text.replace(" UTC", "+00:00", 1))
 
     def commit(self, path: str) -> str | None:
         """Return a commit's full hash, None if the field has none."""

@@ -13,6 +13,7 @@ from requests.auth import HTTPBasicAuth
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
+    GHOST,
     Account,
     AppCredentials,
     ChangedFile,
@@ -23,8 +24,10 @@ from iac_ci_vcs.provider import (
     CommitState,
     Permission,
     PullRequest,
+    moment_of,
     named_branch,
 )
+from iac_ci_vcs.waiting import LAG_SECONDS, settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -35,8 +38,11 @@ _FULL_HASH: Final = re.compile(r"[0-9a-f]{40}")
 _KEY_CHARS: Final = 40
 """Longest key of a build status, in characters (Bitbucket Cloud REST API, "Commit statuses")."""
 
-_UNTOUCHED: Final = timedelta(seconds=1)
+_UNTOUCHED: Final = timedelta(seconds=0.5)
 """Longest time between the two time stamps of a comment that nobody edited: recorded are 0.05 to 8 milliseconds."""
+
+_CHANGES_SECONDS: Final = 12.0
+"""How long an empty list of changes is asked for again: a pull request may also change nothing."""
 
 _FILES_PER_PAGE: Final = 500
 _COMMENTS_PER_PAGE: Final = 100
@@ -55,6 +61,7 @@ class Bitbucket:
     kind = "bitbucket"
     max_comment_chars = 32_768
     comments_have_html = False
+    lag_seconds = LAG_SECONDS
 
     def __init__(
         self,
@@ -80,12 +87,23 @@ class Bitbucket:
         auth = HTTPBasicAuth(user, secret) if colon else BearerAuth(lambda: secret)
         self._session = HostSession(address.host, auth, root=self._root, seconds=seconds)
         self._me: Account | None = None
+        self._is_personal = bool(colon)
+        self._may_not_ask = False
 
-    def me(self) -> Account:
-        """Return the token's account; a repository access token has a bot account."""
-        if self._me is None:
-            with self._session.doing("engine's own account"):
-                self._me = _account(self._get(f"{self._root}/user", "engine's own account"))
+    def me(self) -> Account | None:
+        """Return the token's account, None until it is known.
+
+        Bitbucket refuses to tell it to access tokens of repositories, projects and workspaces (decocms/studio#7231).
+        Their account is known once this session has written or edited a comment.
+        """
+        if self._me is None and not self._may_not_ask:
+            try:
+                with self._session.doing("engine's own account"):
+                    self._me = _account(self._get(f"{self._root}/user", "engine's own account"))
+            except PortFailed as error:
+                if error.retry_is_safe or self._is_personal:
+                    raise
+                self._may_not_ask = True
         return self._me
 
     def clone(self) -> Clone:
@@ -97,29 +115,37 @@ class Bitbucket:
         with self._session.doing("pull request"):
             payload = self._get(f"{self._repository_url}/pullrequests/{number}", "pull request")
             source, target = payload["source"], payload["destination"]
-            head, base = (self._commit(side["commit"]["hash"]) for side in (source, target))
-        repository = source.get("repository")
-        return PullRequest(
-            number=number,
-            title=payload["title"],
-            author=_account(payload["author"]),
-            is_open=payload["state"] == "OPEN",
-            head_sha=head,
-            head_branch=source["branch"]["name"],
-            head_repository=repository["full_name"] if repository else None,
-            base_sha=base,
-            base_branch=target["branch"]["name"],
-            is_fork=not repository or repository["uuid"] != target["repository"]["uuid"],
-            url=payload["links"]["html"]["href"],
-            is_draft=bool(payload.get("draft")),
-        )
+            repository = source.get("repository")
+            head, base = (self._commit(side.get("commit"), repository) for side in (source, target))
+            return PullRequest(
+                number=number,
+                title=payload["title"],
+                author=_author(payload, "author"),
+                is_open=payload["state"] == "OPEN",
+                head_sha=head,
+                head_branch=(source.get("branch") or {}).get("name") or "",
+                head_repository=repository["full_name"] if repository else None,
+                base_sha=base,
+                base_branch=target["branch"]["name"],
+                is_fork=not repository or repository["uuid"] != target["repository"]["uuid"],
+                url=payload["links"]["html"]["href"],
+                is_draft=bool(payload.get("draft")),
+                updated_at=moment_of(payload.get("updated_on")),
+            )
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """Return the changed files, 500 per request."""
+        """Return the changed files, 500 per request.
+
+        Bitbucket does not count them. An empty list is asked for again for some seconds; then ``complete`` is False.
+        """
+        found = settled(lambda: self._changes(number), bool, seconds=_CHANGES_SECONDS)
+        return ChangedFiles(found, complete=bool(found))
+
+    def _changes(self, number: int) -> tuple[ChangedFile, ...]:
         subject = "pull request's files"
         with self._session.doing(subject):
             url = f"{self._repository_url}/pullrequests/{number}/diffstat"
-            return ChangedFiles(tuple(_changed(payload) for payload in self._pages(url, subject, _FILES_PER_PAGE)))
+            return tuple(_changed(payload) for payload in self._pages(url, subject, _FILES_PER_PAGE))
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
         """Return a file's bytes. A first request reads the type: Bitbucket answers a folder with its listing."""
@@ -151,7 +177,7 @@ class Bitbucket:
         with self._session.doing("branch"):
             url = f"{self._repository_url}/refs/branches/{quote(branch, safe='')}"
             payload = self._get(url, "branch")
-        return named_branch(branch, payload.get("name", branch), payload["target"]["hash"])
+            return named_branch(branch, payload.get("name", branch), payload["target"]["hash"])
 
     def default_branch(self) -> str:
         """Return the repository's main branch."""
@@ -159,49 +185,86 @@ class Bitbucket:
             return str(self._get(self._repository_url, "repository")["mainbranch"]["name"])
 
     def permission(self, account: Account) -> Permission:
-        """Return the user's highest permission; groups and the workspace count."""
+        """Return the user's highest permission; groups and the workspace count.
+
+        Only administrators of the workspace may ask for it. A token that administers the repository may ask for what
+        was given to the user alone; where there is nothing, or it may not ask either, the permission is UNKNOWN.
+        """
         subject = "user's permission"
         if not re.fullmatch(r"\{[0-9a-fA-F-]{36}\}", account.id):
             return Permission.NONE
         workspace, _, name = self._address.path.partition("/")
         url = f"{self._root}/workspaces/{quote(workspace)}/permissions/repositories/{quote(name)}"
         with self._session.doing(subject):
-            payload = json_of(self._session.ask("GET", url, subject, params={"q": f'user.uuid="{account.id}"'}))
-        mine = [entry["permission"] for entry in payload["values"] if entry["user"]["uuid"] == account.id]
-        return max((_PERMISSIONS.get(right, Permission.NONE) for right in mine), default=Permission.NONE)
+            try:
+                payload = json_of(self._session.ask("GET", url, subject, params={"q": f'user.uuid="{account.id}"'}))
+            except PortFailed as error:
+                if error.retry_is_safe:
+                    raise
+                return self._own_permission(account, subject)
+            mine = [
+                entry.get("permission") or ""
+                for entry in payload.get("values") or ()
+                if (entry.get("user") or {}).get("uuid") == account.id
+            ]
+            return max((_PERMISSIONS.get(right, Permission.NONE) for right in mine), default=Permission.NONE)
+
+    def _own_permission(self, account: Account, subject: str) -> Permission:
+        url = f"{self._repository_url}/permissions-config/users/{quote(account.id, safe='')}"
+        try:
+            payload = self._get(url, subject)
+        except PortFailed as error:
+            if error.retry_is_safe:
+                raise
+            return Permission.UNKNOWN
+        return _PERMISSIONS.get(payload.get("permission") or "", Permission.UNKNOWN)
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment; raise ``NotFound`` if it was deleted."""
         with self._session.doing("comment"):
             payload = self._get(f"{self._repository_url}/pullrequests/{number}/comments/{int(comment_id)}", "comment")
-        if payload.get("deleted"):
-            raise NotFound(f"comment {comment_id} of #{number} was deleted")
-        return _comment(payload)
+            if payload.get("deleted"):
+                raise NotFound(f"comment {comment_id} of #{number} was deleted")
+            return _comment(payload)
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
         """Return the engine's own comment that begins with ``marker``; None if there is none."""
         with self._session.doing("comments"):
             url = f"{self._repository_url}/pullrequests/{number}/comments"
             for payload in self._pages(url, "comments", _COMMENTS_PER_PAGE):
-                if (
-                    payload["content"]["raw"].startswith(marker)
-                    and not payload.get("deleted")
-                    and _account(payload["user"]).id == self.me().id
-                ):
+                if payload.get("deleted") or not _body(payload).startswith(marker):
+                    continue
+                if self._is_own(number, payload):
                     return _comment(payload)
         return None
+
+    def _is_own(self, number: int, payload: dict[str, Any]) -> bool:
+        """Return whether the engine wrote a comment. Where it does not know its account, it tries to write it again.
+
+        Bitbucket lets only the author edit a comment; the same text changes nothing.
+        """
+        author, me = _author(payload, "user"), self.me()
+        if me is not None:
+            return author.id == me.id
+        try:
+            self.edit_comment(number, str(payload["id"]), _body(payload))
+        except PortFailed as error:
+            if error.retry_is_safe:
+                raise
+            return False
+        return True
 
     def create_comment(self, number: int, body: str) -> Comment:
         """Create a comment."""
         with self._session.doing("comment", repeatable=False):
             url = f"{self._repository_url}/pullrequests/{number}/comments"
-            return _comment(json_of(self._session.ask("POST", url, "comment", json={"content": {"raw": body}})))
+            return self._own(json_of(self._session.ask("POST", url, "comment", json={"content": {"raw": body}})))
 
     def edit_comment(self, number: int, comment_id: str, body: str) -> Comment:
         """Replace a comment's text."""
         with self._session.doing("comment"):
             url = f"{self._repository_url}/pullrequests/{number}/comments/{int(comment_id)}"
-            return _comment(json_of(self._session.ask("PUT", url, "comment", json={"content": {"raw": body}})))
+            return self._own(json_of(self._session.ask("PUT", url, "comment", json={"content": {"raw": body}})))
 
     def fold_comments(self, number: int, markers: Collection[str]) -> int:  # noqa: ARG002 - other hosts need them
         """Return 0: Bitbucket folds no comments."""
@@ -231,10 +294,26 @@ class Bitbucket:
         """Close the connections."""
         self._session.close()
 
-    def _commit(self, short: str) -> str:
-        if _FULL_HASH.fullmatch(short):
+    def _own(self, payload: dict[str, Any]) -> Comment:
+        """Return a comment that the engine has just written, and remember its author."""
+        comment = _comment(payload)
+        if comment.author.id:
+            self._me = comment.author
+        return comment
+
+    def _commit(self, commit: dict[str, Any] | None, source: dict[str, Any] | None) -> str:
+        """Return a commit's full hash, empty if there is none yet. A fork's commits may be in the fork only."""
+        short = str((commit or {}).get("hash") or "")
+        if not short or _FULL_HASH.fullmatch(short):
             return short
-        return str(self._get(f"{self._repository_url}/commit/{quote(short)}", "commit")["hash"])
+        path = f"commit/{quote(short)}"
+        try:
+            return str(self._get(f"{self._repository_url}/{path}", "commit")["hash"])
+        except NotFound:
+            name = (source or {}).get("full_name") or self._address.path
+            if name.lower() == self._address.path.lower():
+                raise
+            return str(self._get(f"{self._root}/repositories/{quote(name)}/{path}", "commit")["hash"])
 
     def _commit_of(self, ref: str) -> str:
         if _FULL_HASH.fullmatch(ref):
@@ -261,9 +340,19 @@ def _account(payload: dict[str, Any]) -> Account:
     return Account(payload["uuid"], payload.get("nickname") or payload.get("display_name") or "")
 
 
+def _author(payload: dict[str, Any], name: str) -> Account:
+    """Return an author; Bitbucket has none for an account that was deleted."""
+    found = payload.get(name)
+    return _account(found) if found and found.get("uuid") else GHOST
+
+
+def _body(payload: dict[str, Any]) -> str:
+    return str((payload.get("content") or {}).get("raw") or "")
+
+
 def _changed(payload: dict[str, Any]) -> ChangedFile:
     old, new = ((payload.get(side) or {}).get("path") for side in ("old", "new"))
-    status = payload["status"]
+    status = payload.get("status")
     if status == "renamed" and old and new:
         return ChangedFile(new, ChangeKind.RENAMED, old)
     if status in {"added", "removed"}:
@@ -272,11 +361,12 @@ def _changed(payload: dict[str, Any]) -> ChangedFile:
 
 
 def _comment(payload: dict[str, Any]) -> Comment:
-    created, updated = (datetime.fromisoformat(payload[name]) for name in ("created_on", "updated_on"))
+    created = datetime.fromisoformat(payload["created_on"])
+    updated = moment_of(payload.get("updated_on")) or created
     return Comment(
         id=str(payload["id"]),
-        author=_account(payload["user"]),
-        body=payload["content"]["raw"],
+        author=_author(payload, "user"),
+        body=_body(payload),
         created_at=created,
         edited=updated - created > _UNTOUCHED,
         url=((payload.get("links") or {}).get("html") or {}).get("href"),

@@ -15,6 +15,7 @@ from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.github_app import InstallationTokens
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
+    GHOST,
     Account,
     AppCredentials,
     ChangedFile,
@@ -24,8 +25,10 @@ from iac_ci_vcs.provider import (
     Comment,
     Permission,
     PullRequest,
+    moment_of,
     named_branch,
 )
+from iac_ci_vcs.waiting import LAG_SECONDS, settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -41,6 +44,11 @@ _MINIMIZE: Final = (
 _PAGE: Final = 100
 _PAGES_OF_FILES: Final = 30
 """GitHub lists at most 3,000 files (GitHub REST API, "List pull requests files")."""
+
+_MOST_FILES: Final = _PAGES_OF_FILES * _PAGE
+
+_CHANGES_SECONDS: Final = 12.0
+"""How long changes that do not agree with their count are asked for again: a pull request may also change nothing."""
 
 _PERMISSIONS: Final = {"admin": Permission.ADMIN, "write": Permission.WRITE, "read": Permission.READ}
 _KINDS: Final = {
@@ -63,6 +71,7 @@ class GitHub:
     kind = "github"
     max_comment_chars = 65_536
     comments_have_html = True
+    lag_seconds = LAG_SECONDS
 
     def __init__(
         self,
@@ -78,6 +87,7 @@ class GitHub:
         self._repository_url = f"{self._root}/repos/{quote(address.path)}"
         self._me: Account | None = None
         self._read: dict[int, dict[str, Any]] = {}
+        self._default: str | None = None
         self._app: InstallationTokens | None = None
         if isinstance(credentials, AppCredentials):
             self._app = InstallationTokens(
@@ -107,33 +117,47 @@ class GitHub:
         """Return a pull request."""
         with self._session.doing("pull request"):
             payload = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
-        self._read[number] = payload
-        head, base = payload["head"], payload["base"]
-        return PullRequest(
-            number=number,
-            title=payload["title"],
-            author=_account(payload["user"]),
-            is_open=payload["state"] == "open",
-            head_sha=head["sha"],
-            head_branch=head["ref"],
-            head_repository=head["repo"]["full_name"] if head["repo"] else None,
-            base_sha=base["sha"],
-            base_branch=base["ref"],
-            is_fork=head["repo"] is None or head["repo"]["id"] != base["repo"]["id"],
-            url=payload["html_url"],
-            is_draft=bool(payload.get("draft")),
-            labels=tuple(label["name"] for label in payload.get("labels") or ()),
-        )
+            self._read[number] = payload
+            head, base = payload["head"], payload["base"]
+            fork = head.get("repo")
+            return PullRequest(
+                number=number,
+                title=payload["title"],
+                author=_author(payload),
+                is_open=payload["state"] == "open",
+                head_sha=head.get("sha") or "",
+                head_branch=head["ref"],
+                head_repository=fork["full_name"] if fork else None,
+                base_sha=base.get("sha") or "",
+                base_branch=base["ref"],
+                is_fork=not fork or fork["id"] != base["repo"]["id"],
+                url=payload["html_url"],
+                is_draft=bool(payload.get("draft")),
+                labels=tuple(label["name"] for label in payload.get("labels") or ()),
+                updated_at=moment_of(payload.get("updated_at")),
+            )
 
     def changed_files(self, number: int) -> ChangedFiles:
-        """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000."""
+        """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000.
+
+        The count and the list may not be those of the newest commit yet. Where they differ, or both say that nothing
+        changes, GitHub is asked again for some seconds; then ``complete`` is False.
+        """
+        found = settled(
+            lambda: self._changed_files(number),
+            lambda found: bool(found.files) and (found.complete or len(found.files) >= _MOST_FILES),
+            seconds=_CHANGES_SECONDS,
+        )
+        return found if found.files else ChangedFiles((), complete=False)
+
+    def _changed_files(self, number: int) -> ChangedFiles:
         subject = "pull request's files"
         with self._session.doing(subject):
             # The answer with the pull request has the count, so a caller who read it first costs no second request.
-            read = self._read.get(number)
+            read = self._read.pop(number, None)
             if read is None:
                 read = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
-            count = read["changed_files"]
+            count = read.get("changed_files")
             files = tuple(
                 ChangedFile(
                     payload["filename"],
@@ -144,7 +168,8 @@ class GitHub:
                     f"{self._repository_url}/pulls/{number}/files", subject, pages=_PAGES_OF_FILES
                 )
             )
-        return ChangedFiles(files, complete=len(files) >= count)
+        self._default = self._default or read["base"]["repo"].get("default_branch")
+        return ChangedFiles(files, complete=count is not None and len(files) >= count)
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
         """Return a file's bytes."""
@@ -186,13 +211,15 @@ class GitHub:
             raise NotFound(f"{branch!r:.200} is not the name of a branch")
         with self._session.doing(subject):
             payload = self._get(f"{self._repository_url}/git/ref/heads/{quote(branch)}", subject)
-        return named_branch(branch, payload["ref"].removeprefix("refs/heads/"), payload["object"]["sha"])
+            return named_branch(branch, payload["ref"].removeprefix("refs/heads/"), payload["object"]["sha"])
 
     def default_branch(self) -> str:
         """Return the repository's default branch."""
         subject = "repository"
         for payload in self._read.values():
-            return str(payload["base"]["repo"]["default_branch"])
+            self._default = payload["base"]["repo"].get("default_branch") or self._default
+        if self._default:
+            return self._default
         with self._session.doing(subject):
             return str(self._get(self._repository_url, subject)["default_branch"])
 
@@ -206,27 +233,25 @@ class GitHub:
                 )
             except NotFound:
                 return Permission.NONE
-        # Another account can take a login that its owner gave up.
-        same = not account.id or str((payload.get("user") or {}).get("id")) == account.id
-        return _PERMISSIONS.get(payload["permission"], Permission.NONE) if same else Permission.NONE
+            # Another account can take a login that its owner gave up.
+            same = not account.id or str((payload.get("user") or {}).get("id")) == account.id
+            return _PERMISSIONS.get(payload.get("permission") or "", Permission.NONE) if same else Permission.NONE
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment."""
         subject = "comment"
         with self._session.doing(subject):
             payload = self._get(f"{self._repository_url}/issues/comments/{int(comment_id)}", subject)
-        if not payload["issue_url"].endswith(f"/issues/{number}"):
-            raise NotFound(f"comment {comment_id} does not belong to #{number}")
-        return _comment(payload)
+            if not payload["issue_url"].endswith(f"/issues/{number}"):
+                raise NotFound(f"comment {comment_id} does not belong to #{number}")
+            return _comment(payload)
 
     def find_comment(self, number: int, marker: str) -> Comment | None:
         """Return the engine's own comment that begins with ``marker``; None if there is none."""
         subject = "comments"
         with self._session.doing(subject):
             for payload in self._pages(f"{self._repository_url}/issues/{number}/comments", subject):
-                if not (payload.get("body") or "").startswith(marker) or not payload["user"]:
-                    continue
-                if _account(payload["user"]).id == self.me().id:
+                if (payload.get("body") or "").startswith(marker) and self._is_own(payload):
                     return _comment(payload)
         return None
 
@@ -251,7 +276,7 @@ class GitHub:
         with self._session.doing(subject):
             for payload in self._pages(f"{self._repository_url}/issues/{number}/comments", subject):
                 is_named = (payload.get("body") or "").startswith(tuple(markers))
-                if is_named and payload["user"] and _account(payload["user"]).id == self.me().id:
+                if is_named and self._is_own(payload):
                     self._minimize(payload["node_id"])
                     folded += 1
         return folded
@@ -281,6 +306,9 @@ class GitHub:
         self._session.close()
         if self._app is not None:
             self._app.close()
+
+    def _is_own(self, payload: dict[str, Any]) -> bool:
+        return bool(payload.get("user")) and _account(payload["user"]).id == self.me().id
 
     def _minimize(self, node: str) -> None:
         """Minimize a comment; GraphQL answers 200 for an error too."""
@@ -324,10 +352,14 @@ def _account(payload: dict[str, Any]) -> Account:
     return Account(str(payload["id"]), payload["login"])
 
 
+def _author(payload: dict[str, Any]) -> Account:
+    return _account(payload["user"]) if payload.get("user") else GHOST
+
+
 def _comment(payload: dict[str, Any]) -> Comment:
     return Comment(
         id=str(payload["id"]),
-        author=_account(payload["user"]) if payload["user"] else Account("", "ghost"),
+        author=_author(payload),
         body=payload.get("body") or "",
         created_at=datetime.fromisoformat(payload["created_at"]),
         edited=payload["updated_at"] != payload["created_at"],

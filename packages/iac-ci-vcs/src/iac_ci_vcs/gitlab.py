@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
+    GHOST,
     Account,
     AppCredentials,
     ChangedFile,
@@ -20,15 +21,20 @@ from iac_ci_vcs.provider import (
     CommitState,
     Permission,
     PullRequest,
+    moment_of,
     named_branch,
 )
+from iac_ci_vcs.waiting import LAG_SECONDS, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from iac_ci_vcs.provider import CommitStatus, Credentials, RepositoryAddress
 
 _PAGE: Final = 100
+_MOST_FILES: Final = 1000
+"""Files that every instance lists; some list up to 3,000 (GitLab Docs, "Diff limits")."""
+
 _DEVELOPER: Final = 30
 _MAINTAINER: Final = 40
 _GUEST: Final = 10
@@ -39,8 +45,30 @@ _STATES: Final = {
     CommitState.ERROR: "failed",
 }
 _BAD_REQUEST: Final = 400
-_WAITS_FOR_CHANGES: Final = (1, 2, 3)
-"""Seconds between the requests for changes that GitLab has not computed yet; it takes up to five."""
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_TRIES: Final = 4
+_CHANGES_SECONDS: Final = 6.0
+"""How long GitLab is asked again for changes that it may have computed already: it takes up to five seconds."""
+
+_PIPELINE_SECONDS: Final = 3.0
+"""How long GitLab is asked again for the pipeline of a commit, which comes later than the commit."""
+
+_NOT_PREPARED: Final = frozenset({"preparing", "checking", "unchecked"})
+"""States of a merge request whose changes may not be computed yet."""
+
+_OPEN: Final = frozenset({"created", "pending", "running"})
+
+
+class _Changes(NamedTuple):
+    stated: str
+    files: tuple[ChangedFile, ...]
+    is_prepared: bool
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether GitLab has computed the changes: it counts and lists them."""
+        return bool(self.files) and (not self.stated.isdigit() or len(self.files) >= min(int(self.stated), _MOST_FILES))
 
 
 class GitLab:
@@ -49,6 +77,7 @@ class GitLab:
     kind = "gitlab"
     max_comment_chars = 1_000_000
     comments_have_html = True
+    lag_seconds = LAG_SECONDS
 
     def __init__(
         self,
@@ -76,6 +105,8 @@ class GitLab:
         self._url = f"{root}/api/v4{self._project_path}"
         self._failed = gitlab.GitlabError
         self._me: Account | None = None
+        self._read: dict[str, dict[str, Any]] = {}
+        self._pipelines: dict[str, dict[str, str]] = {}
 
     def me(self) -> Account:
         """Return the token's account; a project access token has a bot account."""
@@ -92,45 +123,53 @@ class GitLab:
         """Return a merge request."""
         with self._doing("merge request"):
             payload = self._get(f"{self._project_path}/merge_requests/{number}")
-            is_fork = (
-                payload["source_project_id"] is None or payload["source_project_id"] != payload["target_project_id"]
-            )
+            source = payload.get("source_project_id")
+            is_fork = source is None or source != payload["target_project_id"]
             head_repository: str | None = self._address.path
             if is_fork:
-                head_repository = self._path_of(payload["source_project_id"])
-        return PullRequest(
-            number=number,
-            title=payload["title"],
-            author=_account(payload["author"]),
-            is_open=payload["state"] == "opened",
-            head_sha=payload["sha"],
-            head_branch=payload["source_branch"],
-            head_repository=head_repository,
-            base_sha=(payload.get("diff_refs") or {}).get("base_sha") or "",
-            base_branch=payload["target_branch"],
-            is_fork=is_fork,
-            url=payload["web_url"],
-            is_draft=bool(payload.get("draft")),
-            labels=tuple(payload.get("labels") or ()),
-        )
+                head_repository = self._path_of(source)
+            refs = payload.get("diff_refs") or {}
+            head = payload.get("sha") or refs.get("head_sha") or ""
+            self._read[head] = payload
+            return PullRequest(
+                number=number,
+                title=payload["title"],
+                author=_author(payload),
+                is_open=payload["state"] == "opened",
+                head_sha=head,
+                head_branch=payload["source_branch"],
+                head_repository=head_repository,
+                base_sha=refs.get("base_sha") or "",
+                base_branch=payload["target_branch"],
+                is_fork=is_fork,
+                url=payload["web_url"],
+                is_draft=bool(payload.get("draft")),
+                labels=tuple(payload.get("labels") or ()),
+                updated_at=moment_of(payload.get("updated_at")),
+            )
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list.
 
         For some seconds after a merge request is opened, GitLab has not computed its changes and answers no count and
-        no files; it answers the same for ever for one that changes nothing (gitlab-org/gitlab#386562). After several
-        requests ``complete`` is False, because the two answers are equal.
+        no files; it answers the same for ever for one that changes nothing (gitlab-org/gitlab#386562). So it is asked
+        again, for a minute as long as GitLab says that it still prepares the merge request, else for some seconds. Then
+        ``complete`` is False, because the two answers are equal.
         """
-        for seconds in (*_WAITS_FOR_CHANGES, None):
-            with self._doing("merge request's files"):
-                count = str(self._get(f"{self._project_path}/merge_requests/{number}").get("changes_count") or "")
-                files = tuple(
-                    _changed(payload) for payload in self._list(f"{self._project_path}/merge_requests/{number}/diffs")
-                )
-            if count or files or seconds is None:
-                break
-            pause(seconds)
-        return ChangedFiles(files, complete=count.isdigit() and len(files) >= int(count))
+        found = settled(
+            lambda: self._changes(number), lambda found: found.is_known, seconds=_CHANGES_SECONDS, wait=pause
+        )
+        if found.is_prepared is False and not found.is_known:
+            found = settled(lambda: self._changes(number), lambda found: found.is_known, wait=pause)
+        return ChangedFiles(found.files, complete=found.stated.isdigit() and len(found.files) >= int(found.stated))
+
+    def _changes(self, number: int) -> _Changes:
+        with self._doing("merge request's files"):
+            payload = self._get(f"{self._project_path}/merge_requests/{number}")
+            listed = self._list(f"{self._project_path}/merge_requests/{number}/diffs")
+            files = tuple(_changed(entry) for entry in listed)
+        status = payload.get("detailed_merge_status") or payload.get("merge_status")
+        return _Changes(str(payload.get("changes_count") or ""), files, status not in _NOT_PREPARED)
 
     def file(self, path: str, ref: str, *, max_bytes: int = 1024 * 1024) -> bytes:
         """Return a file's bytes."""
@@ -143,6 +182,8 @@ class GitLab:
 
     def has_folder(self, path: str, commit: str) -> bool:
         """Return whether a commit has the folder."""
+        if any(part in {"", ".", ".."} for part in path.split("/")):
+            return False
         with self._doing(f"folder {path:.200}"):
             try:
                 query = {"path": path, "ref": commit}
@@ -157,7 +198,7 @@ class GitLab:
         """Return a branch's commit."""
         with self._doing("branch"):
             payload = self._get(f"{self._project_path}/repository/branches/{quote(branch, safe='')}")
-        return named_branch(branch, payload.get("name", branch), payload["commit"]["id"])
+            return named_branch(branch, payload.get("name", branch), payload["commit"]["id"])
 
     def default_branch(self) -> str:
         """Return the project's default branch."""
@@ -176,7 +217,7 @@ class GitLab:
                 if error.response_code == 404:
                     return Permission.NONE
                 raise
-        level = payload["access_level"] if payload.get("state", "active") == "active" else 0
+            level = (payload.get("access_level") or 0) if payload.get("state", "active") == "active" else 0
         if level >= _MAINTAINER:
             return Permission.ADMIN
         if level >= _DEVELOPER:
@@ -194,9 +235,9 @@ class GitLab:
             path = f"{self._project_path}/merge_requests/{number}/notes"
             for payload in self._list(path, sort="asc", order_by="created_at"):
                 if (
-                    payload["body"].startswith(marker)
-                    and not payload["system"]
-                    and _account(payload["author"]).id == self.me().id
+                    (payload.get("body") or "").startswith(marker)
+                    and not payload.get("system")
+                    and _author(payload).id == self.me().id
                 ):
                     return _comment(payload)
         return None
@@ -231,27 +272,95 @@ class GitLab:
         return True
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
-        """Set a commit's status."""
-        state = _STATES[status.state]
-        sent = {"state": state, "description": status.description, "name": status.context}
+        """Set a commit's status, which is a job of a pipeline: the commit's newest one, with its branch.
+
+        GitLab changes the open status of the token's own account only. After a status that ends it, an open one of the
+        same name by another account, for example by an older token, raises ``PortFailed``: GitLab lets nobody else end
+        it, and the pipeline waits for it.
+        """
+        sent = {"state": _STATES[status.state], "description": status.description, "name": status.context}
         if url is not None:
             sent["target_url"] = url
-        commit = quote(status.commit)
         with self._doing("commit's status"):
+            ref = self._set_status(status, sent)
+            if status.state is CommitState.PENDING:
+                return
+            for row in self._open_rows(status, ref):
+                if _author(row).id != self.me().id:
+                    raise PortFailed(
+                        f"{_author(row).login} has an open status {status.context} on {status.commit[:12]}, of"
+                        " another token; GitLab lets no other account end it: push a commit, or end it as that account"
+                    )
+
+    def _open_rows(self, status: CommitStatus, ref: str | None) -> list[dict[str, Any]]:
+        """Return the open statuses of this name, none if GitLab does not list them: this one is set already."""
+        try:
+            return [row for row in self._rows(status, ref) if row["status"] in _OPEN]
+        except (self._failed, PortFailed, OSError):
+            return []
+
+    def _set_status(self, status: CommitStatus, sent: Mapping[str, str]) -> str | None:
+        """Set the status and return the branch that it was set for, None if GitLab chose it."""
+        path = f"{self._project_path}/statuses/{quote(status.commit)}"
+        where = self._pipeline_of(status.commit)
+        for _ in range(_TRIES):
             try:
-                self._api.http_post(f"{self._project_path}/statuses/{commit}", post_data=sent)
+                self._api.http_post(path, post_data={**sent, **where})
             except self._failed as error:
+                if error.response_code == _NOT_FOUND and "pipeline_id" in where:
+                    # The pipeline is not one of this branch: GitLab chooses the newest for the commit.
+                    where = self._branch_of(status.commit)
+                    continue
+                if error.response_code == _CONFLICT:
+                    # Another status of the commit is being set.
+                    pause(1)
+                    continue
                 # GitLab refuses to set the state that a status already has.
-                if error.response_code != _BAD_REQUEST or state not in self._states(commit, status.context):
+                is_set = error.response_code == _BAD_REQUEST and sent["state"] in self._states(status, where.get("ref"))
+                if not is_set:
                     raise
+            return where.get("ref")
+        raise PortFailed("GitLab sets another status of the commit at every attempt", retry_is_safe=True)
+
+    def _pipeline_of(self, commit: str) -> dict[str, str]:
+        """Return the newest pipeline of a commit and its branch, or the branch alone; only the first call asks."""
+        if commit not in self._pipelines:
+            known = (self._read.get(commit) or {}).get("head_pipeline")
+            if not known or known.get("sha") != commit:
+                known = self._last_pipeline(commit)
+            found = {"pipeline_id": str(known["id"]), "ref": str(known["ref"])} if known else self._branch_of(commit)
+            self._pipelines[commit] = found
+        return self._pipelines[commit]
+
+    def _last_pipeline(self, commit: str) -> dict[str, Any] | None:
+        """Return a commit's newest pipeline; None if there is none, or GitLab does not tell it: the status is sent."""
+        path = f"{self._project_path}/repository/commits/{quote(commit)}"
+
+        def read() -> dict[str, Any] | None:
+            found: dict[str, Any] | None = self._get(path).get("last_pipeline")
+            return found
+
+        try:
+            return settled(read, bool, seconds=_PIPELINE_SECONDS, wait=pause)
+        except (self._failed, PortFailed, OSError):
+            return None
+
+    def _branch_of(self, commit: str) -> dict[str, str]:
+        branch = (self._read.get(commit) or {}).get("source_branch")
+        return {"ref": str(branch)} if branch else {}
+
+    def _states(self, status: CommitStatus, ref: str | None) -> set[str]:
+        return {row["status"] for row in self._rows(status, ref)}
+
+    def _rows(self, status: CommitStatus, ref: str | None) -> list[dict[str, Any]]:
+        """Return the statuses of this name; without a branch those of all merge requests with the commit."""
+        query = {"name": status.context} | ({"ref": ref} if ref else {})
+        listed = self._list(f"{self._project_path}/repository/commits/{quote(status.commit)}/statuses", **query)
+        return [row for row in listed if row["name"] == status.context]
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-
-    def _states(self, commit: str, context: str) -> set[str]:
-        listed = self._list(f"{self._project_path}/repository/commits/{commit}/statuses", name=context)
-        return {payload["status"] for payload in listed if payload["name"] == context}
 
     def _path_of(self, project: int | None) -> str | None:
         if project is None:
@@ -272,7 +381,8 @@ class GitLab:
         return _object(self._api.http_get(path))
 
     def _list(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        yield from self._api.http_list(path, query_data=dict(query), iterator=True)
+        # Only the objects of python-gitlab take the size of pages from the client.
+        yield from self._api.http_list(path, query_data={"per_page": _PAGE, **query}, iterator=True)
 
     @contextmanager
     def _doing(self, subject: str, *, repeatable: bool = True) -> Iterator[None]:
@@ -295,19 +405,23 @@ def _account(payload: dict[str, Any]) -> Account:
     return Account(str(payload["id"]), payload["username"])
 
 
+def _author(payload: dict[str, Any]) -> Account:
+    return _account(payload["author"]) if payload.get("author") else GHOST
+
+
 def _changed(payload: dict[str, Any]) -> ChangedFile:
-    if payload["renamed_file"]:
+    if payload.get("renamed_file"):
         return ChangedFile(payload["new_path"], ChangeKind.RENAMED, payload["old_path"])
-    if payload["new_file"]:
+    if payload.get("new_file"):
         return ChangedFile(payload["new_path"], ChangeKind.ADDED)
-    return ChangedFile(payload["new_path"], ChangeKind.REMOVED if payload["deleted_file"] else ChangeKind.MODIFIED)
+    return ChangedFile(payload["new_path"], ChangeKind.REMOVED if payload.get("deleted_file") else ChangeKind.MODIFIED)
 
 
 def _comment(payload: dict[str, Any]) -> Comment:
     return Comment(
         id=str(payload["id"]),
-        author=_account(payload["author"]),
-        body=payload["body"],
+        author=_author(payload),
+        body=payload.get("body") or "",
         created_at=datetime.fromisoformat(payload["created_at"]),
         edited=payload["updated_at"] != payload["created_at"],
     )

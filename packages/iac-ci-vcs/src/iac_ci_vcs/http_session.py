@@ -44,10 +44,13 @@ class BearerAuth(AuthBase):
     def __init__(self, token: Callable[[], str]) -> None:
         """Keep the source of the token."""
         self.token = token
+        self.last = ""
+        """The token of the last request."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the header. An ``auth`` object also keeps ``requests`` from reading ``~/.netrc``."""
-        request.headers["Authorization"] = f"Bearer {self.token()}"
+        self.last = self.token()
+        request.headers["Authorization"] = f"Bearer {self.last}"
         return request
 
 
@@ -72,7 +75,7 @@ class HostSession(requests.Session):
         self._seconds = seconds
         self._deadline: float | None = None
         self._repeatable = True
-        self._remembered: OrderedDict[tuple[str, str], requests.Response] = OrderedDict()
+        self._remembered: OrderedDict[tuple[str, str, str], requests.Response] = OrderedDict()
 
     def send(self, request: requests.PreparedRequest, **named: Any) -> requests.Response:
         """Send a request or follow a redirect, not to an address of this machine."""
@@ -84,6 +87,8 @@ class HostSession(requests.Session):
     @contextmanager
     def doing(self, subject: str, *, repeatable: bool = True) -> Iterator[None]:
         """Start the deadline of one call and raise its failures as ``PortFailed``; ``subject`` names it in messages.
+
+        An answer of another form than the host's documentation describes is a failure too.
 
         With ``repeatable`` False, a request that the host may have carried out is not sent again.
         """
@@ -98,6 +103,10 @@ class HostSession(requests.Session):
             raise PortFailed(
                 f"{self.host} did not answer for {subject}: {type(error).__name__}", retry_is_safe=True
             ) from None
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise PortFailed(
+                f"{self.host} answered for {subject} in an unknown form ({type(error).__name__})"
+            ) from error
         finally:
             self._deadline, self._repeatable = outer
 
@@ -117,11 +126,12 @@ class HostSession(requests.Session):
         Raises ``Throttled`` if the requested wait exceeds the deadline, ``PortFailed`` once the deadline has passed.
         """
         full_url = requests.Request(method, url, params=named.get("params")).prepare().url or url
-        key = (full_url, (named.get("headers") or {}).get("Accept", ""))
+        key = (self._caller(), full_url, (named.get("headers") or {}).get("Accept", ""))
         known = self._remembered.get(key) if method.upper() == "GET" and not named.get("stream") else None
         if known is not None:
             named["headers"] = {**(named.get("headers") or {}), "If-None-Match": known.headers["ETag"]}
         response = self._send_with_retries(method, url, *arguments, **named)
+        key = (self._caller(), *key[1:])
         if known is not None and response.status_code == requests.codes.not_modified:
             self._remembered.move_to_end(key)
             return known
@@ -129,7 +139,11 @@ class HostSession(requests.Session):
             self._remember(key, response)
         return response
 
-    def _remember(self, key: tuple[str, str], response: requests.Response) -> None:
+    def _caller(self) -> str:
+        """Return the token: to another one, GitHub sends the whole answer again (eclipse-csi/otterdog#201)."""
+        return self.auth.last if isinstance(self.auth, BearerAuth) else ""
+
+    def _remember(self, key: tuple[str, str, str], response: requests.Response) -> None:
         if len(response.content) <= _REMEMBERED_BYTES:
             self._remembered[key] = response
             while len(self._remembered) > _REMEMBERED:

@@ -8,6 +8,7 @@ wait than the deadline allows), ``PortFailed`` (refused; with ``retry_is_safe`` 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -15,7 +16,6 @@ from iac_ci_common.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ class Account:
 class Permission(IntEnum):
     """A user's permission on the repository, lowest first."""
 
+    UNKNOWN = -1
+    """The host does not tell it to the engine's token."""
+
     NONE = 0
     READ = 1
     WRITE = 2
@@ -40,12 +43,18 @@ class Permission(IntEnum):
         return self >= Permission.WRITE
 
 
+GHOST: Final = Account("", "ghost")
+"""The author of what an account has left that was deleted; the name is GitHub's and GitLab's."""
+
+
 @dataclass(frozen=True, slots=True)
 class PullRequest:
     """A pull request (GitLab: merge request) as it is now.
 
     ``head_repository`` is a full name (``owner/name``), None if the fork was deleted. ``is_fork`` is True if the head
-    is in another repository than the base, or if that is unknown. Bitbucket has no ``labels``.
+    is in another repository than the base, or if that is unknown. ``head_sha`` is empty while the host does not know it
+    yet. ``base_sha`` may be abbreviated. ``updated_at`` is the time of the last change, None if the host does not tell
+    it. Bitbucket has no ``labels``.
     """
 
     number: int
@@ -61,6 +70,7 @@ class PullRequest:
     url: str
     is_draft: bool = False
     labels: tuple[str, ...] = ()
+    updated_at: datetime | None = None
 
 
 class ChangeKind(StrEnum):
@@ -139,6 +149,15 @@ class Clone:
         return f"{self.username}:{self.token}"
 
 
+def moment_of(text: object) -> datetime | None:
+    """Return the moment of an ISO 8601 text with a time zone, None for anything else."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
 def named_branch(branch: str, name: str, sha: str) -> str:
     """Return the commit of a branch if the host's answer is about this very branch; raise ``NotFound`` otherwise.
 
@@ -173,8 +192,11 @@ class CodeHost(Protocol):
     comments_have_html: bool
     """Whether the host renders ``<details>`` and hides HTML comments; if not, it shows them as they are written."""
 
-    def me(self) -> Account:
-        """Return the engine's own account; only the first call sends a request."""
+    lag_seconds: float
+    """How long the host's API may answer as before a change that its webhook has announced, in seconds."""
+
+    def me(self) -> Account | None:
+        """Return the engine's own account, None if the host does not tell it; only the first call sends a request."""
         ...
 
     def clone(self) -> Clone:
@@ -212,7 +234,7 @@ class CodeHost(Protocol):
         ...
 
     def permission(self, account: Account) -> Permission:
-        """Return a user's permission; NONE for an unknown user."""
+        """Return a user's permission; NONE for an unknown user, UNKNOWN if the token may not ask for it."""
         ...
 
     def comment(self, number: int, comment_id: str) -> Comment:
@@ -249,7 +271,11 @@ class CodeHost(Protocol):
         ...
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
-        """Set a commit's status (one per context: a run's, an order's); setting it again is harmless."""
+        """Set a commit's status (one per context: a run's, an order's); setting it again is harmless.
+
+        Raises ``PortFailed`` if the status cannot speak for the commit, for example because another account's status of
+        the same name is still open.
+        """
         ...
 
     def close(self) -> None:
@@ -318,6 +344,7 @@ class Provider(Protocol):
 
 
 __all__ = [
+    "GHOST",
     "MAX_COMMENT_CHARS",
     "Account",
     "AppCredentials",
@@ -335,5 +362,6 @@ __all__ = [
     "PullRequest",
     "RepositoryAddress",
     "TokenCredentials",
+    "moment_of",
     "named_branch",
 ]

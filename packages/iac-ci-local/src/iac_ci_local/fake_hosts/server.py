@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from iac_ci_local.fake_hosts.shape import Shape
 
 _ADDRESS: Final = "127.0.0.1"
-_MOST_BYTES: Final = 10 * 1024 * 1024
+_MOST_BYTES: Final = 16 * 1024 * 1024
 _SILENT_SECONDS: Final = 60
 _SECRET_HEADERS: Final = frozenset({"authorization", "cookie"})
 

@@ -4,7 +4,7 @@ from iac_ci_vcs.reporting.comment import FailedLog, render
 from iac_ci_vcs.reporting.commit_status import MAX_DESCRIPTION_CHARS, commit_status, order_statuses, target_status
 from iac_ci_vcs.reporting.markdown import escape
 from iac_ci_vcs.reporting.plans import OrderPlan
-from iac_ci_vcs.reporting.style import marker
+from iac_ci_vcs.reporting.style import is_marked, marker
 
 __all__ = [
     "MAX_DESCRIPTION_CHARS",
@@ -12,6 +12,7 @@ __all__ = [
     "OrderPlan",
     "commit_status",
     "escape",
+    "is_marked",
     "marker",
     "order_statuses",
     "render",

@@ -18,6 +18,11 @@ def marker(run_id: str, *, has_html: bool = True) -> str:
     return f"<!-- iac-ci:{run_id} -->" if has_html else f"[//]: # (iac-ci:{run_id})"
 
 
+def is_marked(body: str) -> bool:
+    """Return whether a comment begins as the engine's do. Any user can write such a comment."""
+    return body.startswith(("<!-- iac-ci:", "[//]: # (iac-ci:"))
+
+
 def block_start(style: CommentStyle, title: str, summary: str = "") -> str:
     """Return the beginning of a block under a title and what it says in short, collapsed where the host can do that."""
     if style.has_html:

@@ -25,6 +25,7 @@ class MemoryCodeHost:
     kind = "memory"
     max_comment_chars = 65_536
     comments_have_html = True
+    lag_seconds = 0.0
 
     def __init__(self) -> None:
         """Start empty, without permissions for any account."""

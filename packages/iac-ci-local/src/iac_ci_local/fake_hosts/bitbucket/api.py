@@ -29,6 +29,7 @@ _MOST_CHARACTERS: Final = 32_768
 _MOST_KEY_CHARACTERS: Final = 40
 _BY_WORD: Final = {word: state for state, word in STATES.items()}
 _USER: Final = re.compile(r'user\.uuid="(\{[0-9a-f-]{36}\})"')
+_INVALID: Final = "Token is invalid, expired, or not supported for this endpoint."
 _REFUSED: Final = "Your credentials lack one or more required privilege scopes."
 
 
@@ -51,7 +52,7 @@ class Api:
                 ("GET", own, self._repository),
                 ("GET", pull, self._pull),
                 ("GET", pull + "/diffstat", self._diffstat_of_pull),
-                ("GET", own + r"/diffstat/([^/]+):([0-9a-f]+)\r([0-9a-f]+)", self._diffstat),
+                ("GET", own + r"/diffstat/(.+):([0-9a-f]+)\r([0-9a-f]+)", self._diffstat),
                 ("GET", pull + "/comments", self._comments),
                 ("POST", pull + "/comments", self._write_comment),
                 ("GET", pull + r"/comments/(\d+)", self._comment),
@@ -67,13 +68,13 @@ class Api:
         """Return the answer; 401 without a known token and 404 for an unknown resource, as on Bitbucket."""
         person = self._project.speaker(bearer(request) or _password(request))
         if person is None:
-            return refusal(401, "Token is invalid, expired, or not supported for this endpoint.")
+            return refusal(401, _INVALID)
         found = self._routes.answer(request, person, request.path.removeprefix(ROOT))
         return found or refusal(404, "Resource not found")
 
     def _me(self, request: Request, person: Person) -> Answer:
         if not self._project.may_ask_about_people:
-            return refusal(403, _REFUSED)
+            return refusal(401, _INVALID)
         return Answer.of_json(200, self._payloads.person(person))
 
     def _permissions(self, request: Request, person: Person) -> Answer:

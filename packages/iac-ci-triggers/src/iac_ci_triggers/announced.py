@@ -1,0 +1,49 @@
+"""Compares what an event has announced with what the host's API answers: pure.
+
+The API may be behind the webhook by up to a minute, and an event may be delivered after a later change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_triggers.event import EventKind
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from datetime import datetime
+
+    from iac_ci_triggers.event import HostEvent
+    from iac_ci_vcs.provider import PullRequest
+
+
+def is_behind(pull: PullRequest, event: HostEvent, processed: Container[str]) -> bool:
+    """Return whether the API may not know yet what the event has announced.
+
+    ``processed`` are the heads that runs were started for: a head that is among them is an old one.
+    """
+    if not pull.head_sha:
+        return True
+    if _agrees(pull, event):
+        return _is_before(pull.updated_at, event.updated_at)
+    return is_older(pull, event) or pull.head_sha in processed or not _is_before(event.updated_at, pull.updated_at)
+
+
+def is_older(pull: PullRequest, event: HostEvent) -> bool:
+    """Return whether the API certainly answers as before the event."""
+    has_old_head = event.before is not None and pull.head_sha == event.before
+    return not pull.head_sha or (not _agrees(pull, event) and has_old_head)
+
+
+def _agrees(pull: PullRequest, event: HostEvent) -> bool:
+    has_head = event.head is None or pull.head_sha.startswith(event.head)
+    has_base = event.base_branch is None or pull.base_branch == event.base_branch
+    return has_head and has_base and (event.kind is not EventKind.CLOSED or not pull.is_open)
+
+
+def _is_before(one: datetime | None, other: datetime | None) -> bool:
+    """Return whether a moment is before another, both known, in whole seconds: hosts round some of their times."""
+    return one is not None and other is not None and one.replace(microsecond=0) < other.replace(microsecond=0)
+
+
+__all__ = ["is_behind", "is_older"]
