@@ -10,7 +10,7 @@ from iac_ci_common.execution_life import build_minutes
 from iac_ci_common.keys import execution_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from iac_ci_common.models.work import BuildOrder, Work
 
@@ -66,10 +66,17 @@ class AwsWorkers:
             return
 
     def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the builds that have ended or that CodeBuild no longer has."""
+        """Return those of the builds that have ended or that CodeBuild no longer has.
+
+        A build that was stopped has its status before its processes have ended: it has ended when it is complete.
+        """
         running: set[str] = set()
         for begin in range(0, len(build_ids), _MAXIMUM_BUILDS):
             with aws_errors("reading builds"):
                 answer = self._builds().batch_get_builds(ids=list(build_ids[begin : begin + _MAXIMUM_BUILDS]))
-            running.update(build["id"] for build in answer["builds"] if build["buildStatus"] == "IN_PROGRESS")
+            running.update(build["id"] for build in answer["builds"] if not _is_over(build))
         return frozenset(build_ids) - running
+
+
+def _is_over(build: Mapping[str, Any]) -> bool:
+    return build["buildStatus"] != "IN_PROGRESS" and bool(build.get("buildComplete", True))
