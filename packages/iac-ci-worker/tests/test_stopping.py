@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,35 +26,11 @@ from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.stop_signals import LATE_SECONDS, Asked, signals
 
 sys.path.insert(0, str(Path(__file__).parent))
+from shell_forms import FORMS
 from test_worker import World
 
 TOOL = f"{sys.executable} -I -S {Path(__file__).with_name('slow_tool.py')}"
 
-FORMS = {
-    "alone": "./tool",
-    "after another command": "cd . && ./tool",
-    "into a pipe": "./tool | tee out.log",
-    "into a pipe with its errors": './tool 2>&1 | while read -r line; do echo "$line"; done',
-    "into a process": "./tool > >(tee out.log)",
-    "before another command": "./tool; echo done",
-    "whatever it returns": "./tool || true",
-    "in a script": "printf '#!/bin/sh\\n./tool\\necho goes on\\n' > script.sh; chmod +x script.sh; ./script.sh",
-    "in a subshell": "(./tool)",
-    "in a condition": "if ./tool; then echo yes; else echo no; fi",
-    "in a substitution": 'found="$(./tool)"',
-    "in a shell of its own": "sh -c './tool; true'",
-    "in the background": "./tool & wait",
-    "in the background, forgotten": "./tool & sleep 300",
-    "in a session of its own": "setsid --wait ./tool",
-    "answered by a pipe": "echo yes | ./tool",
-    "answered for ever": "yes | ./tool > out.log",
-    "under timeout": "timeout 300 ./tool",
-    "under xargs": "echo 1 | xargs ./tool",
-    "under Python": f"{sys.executable} -c 'import subprocess; subprocess.run([\"./tool\"], check=True)'",
-    "with a handler for the exit": "trap 'echo cleaned' EXIT; ./tool",
-    "with a handler that passes the signal on": "trap 'kill $tool; wait $tool' TERM INT; ./tool & tool=$!; wait $tool",
-    "that ignores a closed terminal": "nohup ./tool",
-}
 CAUSES = {"time-out": OrderState.TIMED_OUT, "cancel": OrderState.CANCELLED, "worker": OrderState.CANCELLED}
 
 
@@ -329,3 +307,56 @@ def test_a_stopped_command_that_ended_with_0_is_no_success():
         "because the run was stopped: wrong branch; it ended by itself with exit code 0 12 seconds later"
         in found.reason
     )
+
+
+_WITNESSED = """
+import os, signal, sys, time
+from iac_ci_worker.signal_witness import SignalWitness
+from iac_ci_worker.stop_request import StopRequest
+stop = StopRequest(SignalWitness.start().was_signalled)
+signal.signal(signal.SIGTERM, lambda *_: stop.signal("the worker was stopped"))
+print("ready", flush=True)
+while stop.reason is None:
+    time.sleep(0.01)
+print(stop.reached_the_commands(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_the_witness_shows_whether_every_process_was_signalled(everyone):
+    before = set(descendants())
+    worker = subprocess.Popen([sys.executable, "-c", _WITNESSED], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout.readline() == "ready\n"
+    (witness,) = set(descendants()) - before - {worker.pid}
+    if everyone:
+        os.kill(witness, signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.communicate()[0] == f"{everyone}\n"
+    # It does not outlive the worker.
+    assert os.waitpid(witness, 0)[0] == witness
+
+
+@pytest.mark.parametrize("form", ["alone", "before another command", "in a script", "in a session of its own"])
+def test_commands_that_were_signalled_with_the_worker_get_no_second_signal(form, temporary):
+    """As StopBuild may do it: SIGTERM to every process, the worker last."""
+    lock = temporary / "lock"
+    stop = StopRequest(lambda _: True)
+    prepare = f"printf '#!/bin/sh\\nexec {TOOL}\\n' > tool; chmod +x tool"
+    world = World([prepare, FORMS[form]], env={"LOCK": str(lock)}, timeout=250, grace=120)
+
+    def everyone():
+        for pid in descendants():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        stop.signal("the worker was stopped")
+
+    when(lock, everyone)
+    world.worker.run(world.work(), stop=stop)
+    assert not lock.exists(), world.result.log_tail[-2000:]
+    assert world.result.status is OrderState.CANCELLED, world.result.reason
+    assert "because the worker was stopped; it ended by itself" in world.result.reason
+
+
+def test_a_command_that_ends_itself_by_sigterm_was_not_stopped(temporary):
+    result = World(["kill -TERM $$"]).run()
+    assert (result.status, result.exit_code) == (OrderState.FAILED, -signal.SIGTERM)

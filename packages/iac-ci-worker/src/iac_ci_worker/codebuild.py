@@ -28,12 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
         names = ", ".join(BUILD_VARIABLES)
         sys.stderr.write(f"iac-ci-worker: the build's order is missing or not valid; set {names}\n")
         return 2
+    from iac_ci_worker.signal_witness import SignalWitness
     from iac_ci_worker.stop_request import StopRequest
     from iac_ci_worker.wiring import worker
 
-    stop = StopRequest()
+    stop = StopRequest(SignalWitness.start().was_signalled)
     # Nothing promises a signal at the end of a build; where one comes, the first begins the stop, another hastens it.
-    signal.signal(signal.SIGTERM, lambda *_: stop.hasten("the worker was stopped"))
+    signal.signal(signal.SIGTERM, lambda *_: stop.signal("the worker was stopped"))
     call = os.environ.get("CODEBUILD_BUILD_ID", "")
     try:
         if isinstance(order, Work):

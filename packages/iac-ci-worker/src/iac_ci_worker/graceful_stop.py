@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 0.1
 
 
-def stop_gracefully(sessions: Container[int], until: Callable[[], float]) -> bool:
+def stop_gracefully(sessions: Container[int], until: Callable[[], float], *, were_asked: bool = False) -> bool:
     """Ask every process of the order to end, and wait for all; return whether they ended before ``until()``.
 
     The order's processes are those below this one, which is their subreaper, and those in ``sessions``. ``until`` is
-    read again at each look, because a second wish to stop shortens the wait; its clock is ``time.monotonic``.
+    read again at each look, because a second wish to stop shortens the wait; its clock is ``time.monotonic``. With
+    ``were_asked`` another has signalled all processes that are there now, and they are only waited for.
     """
     asked = Asked()
+    if were_asked:
+        asked.count(family(sessions), time.monotonic())
     while processes := family(sessions):
         now = time.monotonic()
         if now >= until():

@@ -133,8 +133,8 @@ class _Attempt:
         """Wait for a command; return soon after its end, its time-out, or a wish to stop."""
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, min(_STOP_SECONDS, self._until - time.monotonic())))
-                return Ending.EXITED
+                code = process.wait(max(0.0, min(_STOP_SECONDS, self._until - time.monotonic())))
+                return Ending.STOPPED if self._commands.stop.explains(code) else Ending.EXITED
             if self._commands.stop.reason is not None:
                 return Ending.STOPPED
             if time.monotonic() >= self._until:
@@ -179,7 +179,7 @@ class _Attempt:
                 until = min(until, time.monotonic() + SHORT_GRACE_SECONDS)
             return until
 
-        return stop_gracefully(self.sessions, latest)
+        return stop_gracefully(self.sessions, latest, were_asked=self._commands.stop.reached_the_commands())
 
 
 def _why(error: OSError, commands: Commands) -> str:

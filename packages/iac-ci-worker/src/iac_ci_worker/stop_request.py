@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import signal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOGETHER_SECONDS: Final = 1.0
+"""Longest time between the signals to two processes of one build that are signalled one after another."""
+
+_TERMINATED: Final = frozenset({-signal.SIGTERM, 128 + signal.SIGTERM})
+"""How a command ends by SIGTERM, as a process and as a shell reports it."""
+
 
 class StopRequest:
     """A wish to stop, which another thread or a signal may make while the commands run. The first reason counts."""
 
-    def __init__(self) -> None:
-        """Start without a wish."""
+    def __init__(self, was_sent_to_all: Callable[[float], bool] = lambda _: False) -> None:
+        """Start without a wish.
+
+        ``was_sent_to_all`` returns whether every process of the build was signalled together with this one; it waits
+        up to as many seconds as it is given.
+        """
+        self._was_sent_to_all = was_sent_to_all
+        self._signalled = False
         self._reason: str | None = None
         self._hastened = False
         self.stopping = False
@@ -22,6 +40,26 @@ class StopRequest:
     def hastened(self) -> bool:
         """Return whether the wish was made again, so that the whole grace is not waited for."""
         return self._hastened
+
+    def signal(self, reason: str) -> None:
+        """Ask the commands to stop because this process was signalled; the second time shorten the wait."""
+        self._signalled = True
+        self.hasten(reason)
+
+    def reached_the_commands(self) -> bool:
+        """Return whether the commands got the signal that asked for the stop, so that they are not asked again."""
+        return self._signalled and self._was_sent_to_all(_TOGETHER_SECONDS)
+
+    def explains(self, exit_code: int) -> bool:
+        """Return whether a command ended because every process was signalled; then that is a wish to stop.
+
+        The commands may get their signal before this process gets its own.
+        """
+        if exit_code not in _TERMINATED or not self._was_sent_to_all(_TOGETHER_SECONDS):
+            return False
+        self._signalled = True
+        self.ask("the worker was stopped")
+        return True
 
     def ask(self, reason: str) -> None:
         """Ask the commands to stop."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from iac_ci_worker.process_table import Process
 
@@ -42,6 +42,12 @@ class Asked:
 
     processes: set[tuple[int, int]] = field(default_factory=set)
     due: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    def count(self, processes: Iterable[Process], now: float) -> None:
+        """Count these processes as asked."""
+        for process in processes:
+            self.processes.add(process.key)
+            self.due[process.key] = now
 
 
 def is_tool(process: Process, children: Sequence[Process]) -> bool:
