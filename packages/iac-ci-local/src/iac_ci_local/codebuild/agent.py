@@ -20,6 +20,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def main() -> int:
             continue
         for command in commands:
             code = run(command, plan, files, folder)
+            if code == -signal.SIGTERM:
+                wait_for_children(plan["stop_seconds"])
             if code != 0:
                 sys.stdout.write(f"Phase {name}: COMMAND_EXECUTION_ERROR: {command}: exit status {code}\n")
                 failed = True
@@ -83,6 +86,15 @@ def remembered(files: Path, folder: Path) -> Path:
     with contextlib.suppress(OSError):
         return Path((files / "folder").read_text("utf-8").rstrip("\n"))
     return folder
+
+
+def wait_for_children(seconds: float) -> None:
+    """Wait for the processes of a build that was asked to end, of which the shell has ended, but not longer."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.02)
 
 
 def end_children() -> None:

@@ -30,9 +30,6 @@ IMAGE_USER: Final = 10001
 _USER_VARIABLE: Final = "IAC_CI_COMMAND_USER"
 """Variable of the project that makes the worker give the commands another user."""
 
-STOP_SECONDS: Final = 15.0
-"""Time between SIGTERM and SIGKILL where a stop begins with SIGTERM."""
-
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -110,12 +107,13 @@ class Container:
             variables.pop(_USER_VARIABLE, None)
         return variables
 
-    def start(self, buildspec: Buildspec, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start the agent."""
+    def start(self, buildspec: Buildspec, variables: Mapping[str, str], stop_seconds: float) -> subprocess.Popen[bytes]:
+        """Start the agent; after SIGTERM to the build it waits ``stop_seconds`` for what its shell leaves behind."""
         plan = {
             "files": str(self.files),
             "source": str(self.source),
             "shell": buildspec.shell,
+            "stop_seconds": stop_seconds,
             "phases": buildspec.phases,
             "variables": dict(variables),
         }
@@ -175,11 +173,11 @@ def open_to_commands(folder: Path) -> bool:
     ).returncode
 
 
-def end(process: subprocess.Popen[bytes], kind: str) -> None:
-    """End every process of a build: at once, or with ``kind`` ``TERM`` after SIGTERM and 15 seconds."""
+def end(process: subprocess.Popen[bytes], kind: str, seconds: float = 0.0) -> None:
+    """End every process of a build: at once, or with ``kind`` ``TERM`` after SIGTERM and ``seconds``."""
     if kind == "TERM":
         _send(descendants(process.pid), signal.SIGTERM)
-        until = time.monotonic() + STOP_SECONDS
+        until = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
     # A stopped agent starts nothing new, and still becomes the parent of orphans.
@@ -208,4 +206,4 @@ def _send(pids: Sequence[int], kind: signal.Signals) -> None:
             os.kill(pid, kind)
 
 
-__all__ = ["IMAGE_USER", "STOP_SECONDS", "Container", "end", "end_orphans", "open_to_commands"]
+__all__ = ["IMAGE_USER", "Container", "end", "end_orphans", "open_to_commands"]

@@ -78,7 +78,14 @@ class Builds:
             if build.ended is None:
                 build.status = "STOPPED"
         if process is not None:
-            container.end(process, self.settings.stop_signal)
+            ending = threading.Thread(
+                target=container.end,
+                args=(process, self.settings.stop_signal, self.settings.stop_seconds),
+                daemon=True,
+            )
+            ending.start()
+            if self.settings.stop_signal == "KILL":
+                ending.join()
         return {"build": build.description()}
 
     def _run(self, build: Build, project: dict[str, Any]) -> None:
@@ -94,7 +101,8 @@ class Builds:
                 build.settle("TIMED_OUT")
                 return
             with self._lock:
-                process = build.begin(lambda: folders.start(buildspec, folders.environment(build, buildspec, address)))
+                variables = folders.environment(build, buildspec, address)
+                process = build.begin(lambda: folders.start(buildspec, variables, self.settings.stop_seconds))
             if process is None:  # stopped before it began
                 return
             if not _ended(process, until):

@@ -16,7 +16,10 @@ class BuildSettings:
 
     stop_signal: Literal["KILL", "TERM"] = "KILL"
     """What StopBuild does. AWS promises no signal and no time to react, so the default ends every process at once; with
-    ``TERM`` each process of the build gets SIGTERM and 15 seconds."""
+    ``TERM`` each process of the build gets SIGTERM and ``stop_seconds``."""
+
+    stop_seconds: float = 15.0
+    """Seconds between SIGTERM and SIGKILL where StopBuild begins with SIGTERM."""
 
     minute_seconds: float = 60.0
     """Length of a minute of a build's time-out."""

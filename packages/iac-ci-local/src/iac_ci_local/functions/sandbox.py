@@ -54,6 +54,9 @@ def handler(function: str, *, storage_mb: int) -> Callable[[Any, Any], Any]:
     sandbox: list[Sandbox] = []
 
     def call(event: Any, context: Any) -> Any:
+        if sandbox and not sandbox[0].answers():
+            # The keeper was killed; AWS replaces a sandbox that ended.
+            sandbox.pop().release()
         if not sandbox:
             sandbox.append(Sandbox.acquire(function, context.function_name, context.memory_limit_in_mb, storage_mb))
         remaining = context.get_remaining_time_in_millis() / 1000
@@ -86,7 +89,7 @@ class Sandbox:
                 number += 1
                 continue
             sandbox = cls(folder, lock)
-            if not sandbox._answers():
+            if not sandbox.answers():
                 sandbox._start(function, memory_mb, storage_mb)
             return sandbox
 
@@ -116,7 +119,12 @@ class Sandbox:
             os.close(descriptor)
         return connection
 
-    def _answers(self) -> bool:
+    def release(self) -> None:
+        """Let another process use the folder of this sandbox."""
+        os.close(self.lock)
+
+    def answers(self) -> bool:
+        """Return whether the keeper of this sandbox lives."""
         try:
             self._connect().close()
         except OSError:
@@ -156,7 +164,7 @@ class Sandbox:
             with process.stdin:
                 process.stdin.write(json.dumps(plan).encode() + b"\n")
         until = time.monotonic() + _START_SECONDS
-        while not self._answers():
+        while not self.answers():
             if process.poll() is not None or time.monotonic() > until:
                 raise CallFailed(
                     f"the sandbox did not start: {(self.folder / 'output').read_text('utf-8', 'replace')[-2000:]}"
