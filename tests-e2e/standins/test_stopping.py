@@ -1,0 +1,255 @@
+"""Orders are stopped on both stand-ins, by every cause and in every form, and leave no lock.
+
+Each run has one order for each form: with a tool that needs three seconds to release its lock in the local cloud's own
+S3, and with real Terraform, whose backend is that S3 with ``use_lockfile``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from aws.hook.held_requests import FOLDER_VARIABLE
+
+from iac_ci_cli import control
+from iac_ci_cli.connection import local_connection
+from iac_ci_cli.run_logs import read_log
+from iac_ci_common.models.rows import OrderRow
+from iac_ci_common.states import TERMINAL, OrderState
+from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.codebuild.settings import BuildSettings
+from iac_ci_local.functions.settings import FunctionSettings
+from iac_ci_local.ministack import Speed
+from iac_ci_local.testing import runs, submit, wait_for_end, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "packages" / "iac-ci-worker" / "tests"))
+from shell_forms import FORMS  # noqa: E402
+
+pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(3000)]
+
+TOOL = (ROOT / "tests-e2e" / "standins" / "locking_tool.py").read_text("utf-8")
+WRITE_TOOL = (
+    f"for python in /usr/bin/python3 {sys.executable}; do $python -c '' && break; done; ln -s $python python; "
+    "printf '%s' \"$TOOL\" > tool.py; "
+    'printf \'#!/bin/sh\\nexec %s/python -I -S %s/tool.py\\n\' "$PWD" "$PWD" > tool; chmod +x tool'
+)
+"""Commands of a build may have a user who does not reach this Python."""
+APPLY = "terraform apply -auto-approve -input=false"
+TERRAFORM = {
+    "Terraform alone": APPLY,
+    "Terraform into a pipe": f"{APPLY} | tee out.log",
+    "Terraform in a script": f"printf '#!/bin/sh\\n{APPLY}\\necho goes on\\n' > run.sh; chmod +x run.sh; ./run.sh",
+    "Terraform in the background": f"{APPLY} & wait",
+}
+MAIN = """\
+terraform {{
+  backend "s3" {{
+    bucket                      = "{bucket}"
+    key                         = "{key}"
+    region                      = "us-east-1"
+    endpoints                   = {{ s3 = "{url}" }}
+    use_lockfile                = true
+    use_path_style              = true
+    skip_credentials_validation = true
+    skip_metadata_api_check     = true
+    skip_requesting_account_id  = true
+  }}
+}}
+resource "terraform_data" "first" {{}}
+resource "terraform_data" "slow" {{
+  depends_on = [terraform_data.first]
+  provisioner "local-exec" {{
+    command = "sleep 900"
+  }}
+}}
+"""
+IN_EACH_RUN = ("alone", "into a pipe", "in a script", "in the background")
+ALL = (*FORMS, *TERRAFORM)
+
+ENDED_BY_OTHERS = {
+    "into a pipe", "into a pipe with its errors", "into a process", "Terraform into a pipe", "under timeout",
+    "with a handler that passes the signal on",
+}  # fmt: skip
+"""Forms whose tool loses its pipe, or gets a second signal, where AWS itself signals every process at once."""
+
+
+@dataclass
+class Stopped:
+    """One run with an order for each form, in one cloud."""
+
+    cloud: LocalCloud
+    target: str
+    cause: str
+    forms: tuple[str, ...]
+    run: str = ""
+
+    def __post_init__(self) -> None:
+        self.s3 = self.cloud.aws.client("s3")
+        self.bucket = self.cloud.stack.names.bucket("state")
+        self.folder = f"{self.target}-{self.cause}/".replace(" ", "-")
+
+    def start(self, **fields: Any) -> None:
+        """Send the run."""
+        orders = [{**self._order(number, form), **fields} for number, form in enumerate(self.forms)]
+        job = {"username": "tests", "max_parallel": len(orders), "job_timeout": 7200, "orders": orders}
+        self.run = submit(self.cloud, job)
+
+    def wait_for_locks(self) -> None:
+        """Wait until each order holds its lock."""
+        taken: set[str] = set()
+
+        def all_were_taken() -> bool:
+            taken.update(self.locks())
+            if len(taken) == len(self.forms):
+                return True
+            ended = [row for row in runs(self.cloud).read(self.run).orders if row.status in TERMINAL]
+            assert not ended, [(self.forms[int(row.order_num) - 1], row.reason, self.log(row)) for row in ended]
+            return False
+
+        wait_until(all_were_taken, seconds=900, subject="the locks of all orders")
+
+    def _order(self, number: int, form: str) -> dict[str, Any]:
+        common = {"order_name": f"o{number}", "execution_target": self.target, "stop_grace": 120}
+        if form in FORMS:
+            key = {"Bucket": self.bucket, "Key": f"{self.folder}{number}.tflock"}
+            urls = {
+                "LOCK_URL": self.s3.generate_presigned_url("put_object", Params=key),
+                "UNLOCK_URL": self.s3.generate_presigned_url("delete_object", Params=key),
+            }
+            return common | {
+                "cmds": [WRITE_TOOL, FORMS[form].replace(sys.executable, "./python")],
+                "env_vars": {"TOOL": TOOL, **urls},
+            }
+        main = MAIN.format(bucket=self.bucket, key=f"{self.folder}{number}", url=self.cloud.aws.endpoint)
+        access = {"AWS_ACCESS_KEY_ID": self.cloud.aws.access_key, "AWS_SECRET_ACCESS_KEY": self.cloud.aws.secret_key}
+        prepare = "printf '%s' \"$MAIN\" > main.tf; terraform init -input=false"
+        return common | {"cmds": [prepare, TERRAFORM[form]], "env_vars": {"MAIN": main, **access}}
+
+    def log(self, row: OrderRow) -> str:
+        """Return what is stored of an order's log."""
+        return read_log(local_connection(self.cloud.state()).internal, self.run, row.order_num) or ""
+
+    def locks(self) -> set[str]:
+        """Return the locks that are held."""
+        return {key for key in self._keys() if key.endswith(".tflock")}
+
+    def _keys(self) -> list[str]:
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=self.folder)
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
+    def cancel(self) -> None:
+        """Stop what runs, as ``iac-ci cancel RUN --running`` does; a named apply too."""
+        client = local_connection(self.cloud.state())
+        rows = client.runs.read(self.run)
+        control.stop_orders(client, self.run, rows, [row.order_name for row in rows.orders], "wrong branch")
+
+    def stop_builds(self) -> None:
+        """Call StopBuild for each."""
+        client = boto3.client("codebuild", **self.cloud.aws.session | {"endpoint_url": self.cloud.aws.builds_endpoint})
+        for row in runs(self.cloud).read(self.run).orders:
+            client.stop_build(id=row.build_id)
+
+    def end(self) -> tuple[OrderRow, ...]:
+        return tuple(wait_for_end(self.cloud, self.run).orders)
+
+    def check(self, status: OrderState, reason: str, excepted: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        """Check that each order ended for the reason, released its lock and lost no state; print what was counted."""
+        rows = self.end()
+        left = {self.forms[int(key.removeprefix(self.folder).partition(".")[0])] for key in self.locks()}
+        lost = set()
+        for form, row in zip(self.forms, rows, strict=True):
+            began = "terraform_data.slow: Creating..." if form in TERRAFORM else "working\n"
+            assert began in self.log(row), f"{form} took no lock before it was stopped"
+            assert row.status is status, (form, row.reason, self.log(row))
+            assert reason in (row.reason or ""), (form, row.reason)
+            if form in TERRAFORM and "terraform_data.first" not in self._resources(row):
+                lost.add(form)
+        print(
+            f"{self.target}, {self.cause}: {len(self.forms)} forms, {len(left)} locks left, {len(lost)} states lost"
+            + (f" ({', '.join(sorted(left | lost))})" if left | lost else "")
+        )
+        assert left <= excepted
+        assert lost <= excepted
+
+    def _resources(self, row: OrderRow) -> set[str]:
+        key = f"{self.folder}{int(row.order_num) - 1}"
+        if key not in self._keys():
+            return set()
+        state = json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return {f"{one['type']}.{one['name']}" for one in state["resources"] if one["instances"]}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    """A cloud whose StopBuild signals every process, with time for slow machines, and whose functions end soon."""
+    builds = BuildSettings(stop_signal="TERM", stop_seconds=300)
+    functions = FunctionSettings(sandboxed=("worker",))
+    with pytest.MonkeyPatch.context() as patch:
+        # The folder with the record of AWS requests is not in the sandbox, whose workers could not trade.
+        patch.delenv(FOLDER_VARIABLE, raising=False)
+        with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), builds=builds, functions=functions) as running:
+            yield running
+
+
+BOTH = pytest.mark.parametrize("target", ["lambda", "codebuild"])
+FEW_AND_ALL = pytest.mark.parametrize(
+    "forms", [IN_EACH_RUN, pytest.param(ALL, marks=pytest.mark.full)], ids=["few", "all"]
+)
+
+
+@BOTH
+@FEW_AND_ALL
+def test_at_their_time_out(cloud: LocalCloud, target: str, forms: tuple[str, ...]) -> None:
+    stopped = Stopped(cloud, target, "time-out", forms)
+    stopped.start(timeout=45 if forms is IN_EACH_RUN else 400)
+    stopped.check(OrderState.TIMED_OUT, "it ended by itself")
+
+
+@pytest.mark.full
+@BOTH
+def test_when_they_are_cancelled(cloud: LocalCloud, target: str) -> None:
+    stopped = Stopped(cloud, target, "cancel", ALL)
+    stopped.start(timeout=420)
+    stopped.wait_for_locks()
+    stopped.cancel()
+    stopped.check(OrderState.CANCELLED, "it ended by itself")
+
+
+@FEW_AND_ALL
+def test_when_stop_build_signals_every_process(cloud: LocalCloud, forms: tuple[str, ...]) -> None:
+    stopped = Stopped(cloud, "codebuild", "StopBuild", forms)
+    stopped.start(timeout=1200)
+    stopped.wait_for_locks()
+    stopped.stop_builds()
+    stopped.check(OrderState.CANCELLED, "because the worker was stopped", excepted=ENDED_BY_OTHERS)
+
+
+def test_when_stop_build_ends_every_process_at_once(unkind: LocalCloud) -> None:
+    """Nobody can release a lock then; the outcome is true, and what was printed before the last period is there."""
+    stopped = Stopped(unkind, "codebuild", "StopBuild without a signal", IN_EACH_RUN)
+    stopped.start(timeout=1200)
+    stopped.wait_for_locks()
+    wait_until(lambda: all("working\n" in stopped.log(row) for row in runs(unkind).read(stopped.run).orders))
+    stopped.stop_builds()
+    stopped.check(OrderState.FAILED, "the build ended without a result", excepted=set(IN_EACH_RUN))
+
+
+@FEW_AND_ALL
+def test_before_their_function_ends(cloud: LocalCloud, forms: tuple[str, ...]) -> None:
+    """A function that ends after 240 seconds in place of 600."""
+    functions, name = cloud.aws.client("lambda"), cloud.stack.names.resource("worker")
+    functions.update_function_configuration(FunctionName=name, Timeout=240)
+    try:
+        stopped = Stopped(cloud, "lambda", "end of the function", forms)
+        stopped.start(timeout=410)
+        stopped.wait_for_locks()
+        stopped.check(OrderState.TIMED_OUT, "before the end of its Lambda function")
+    finally:
+        functions.update_function_configuration(FunctionName=name, Timeout=600)
