@@ -46,6 +46,11 @@ STOPPED_SECONDS = HEARTBEAT_SECONDS + 60.0
 """Commands that were asked to stop have ended so long after: a heartbeat, and a trade on a slow day."""
 
 
+def written(run_id: str, order_num: str) -> str:
+    """Return the output that an order writes."""
+    return f"{run_id}/{order_num}"
+
+
 class Violation(AssertionError):
     """A promise was broken."""
 
@@ -153,6 +158,11 @@ class Checks:
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
 
+    def commands_take(self, run_id: str, order_num: str, taken_num: str, value: str) -> None:
+        """Check an output that an order takes: it is that of the order named, in the same run."""
+        if value != written(run_id, taken_num):
+            self._broken("an order takes what the order it names wrote", f"{run_id}/{order_num}: {value}")
+
     def commands_say(
         self, run_id: str, order_num: str, outcome: Outcome, stop_reason: str | None, until: float
     ) -> None:
@@ -235,6 +245,7 @@ class Checks:
             self._broken("a wish to stop reaches the worker", about)
         own = {
             keys.package(*place[:2]), keys.claim(*place[:2]), keys.log(*place[:2]), keys.result(*place[:2]),
+            keys.outputs(*place[:2]), keys.files(*place[:2]), keys.kept(*place[:2]),
         }  # fmt: skip
         row = self._world.runs.order_rows[trade.run_id][trade.order_num]
         own |= {keys.code(row.code_sha256)} if row.code_sha256 else set()

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
-from simulation.graphs import Behaviour, Story, draw_story, happens
+from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 
 _SMALL_ORDERS = 10
 """A world with several runs has no run of this many orders or more, because the runs multiply the steps."""
@@ -51,7 +51,8 @@ class WorldPlan:
     URL has ended when it uses it, ``replays`` the chance that a person shows a ticket that was traded; with ``stop``,
     who cancels asks running commands to stop too. ``early_begins`` is the chance that a person shows the ticket of a
     build and asks for what its order begins with, perhaps before the build has claimed it. With ``names_orders`` the
-    person who cancels asks the commands of each running order to stop, by its name, and not those of the run.
+    person who cancels asks the commands of each running order to stop, by its name, and not those of the run. With
+    ``swaps`` a person who may write the rows and the bucket gives orders the sealed outputs of another run's orders.
     """
 
     submissions: Mapping[str, Submission]
@@ -65,6 +66,7 @@ class WorldPlan:
     stop: bool = False
     early_begins: float = 0.0
     names_orders: bool = False
+    swaps: bool = False
 
     @property
     def orders(self) -> int:
@@ -105,6 +107,12 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         submissions["run1"] = replace(submissions["run1"], story=_with_slow_ends(random, submissions["run1"].story))
         if cancel_at is None and happens(random, 0.4):
             cancel_at, stop = random.uniform(5.0, min(deadline, 600.0)), True
+    swaps = False
+    if happens(random, 0.1) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
+        submissions = {name: replace(one, story=_with_outputs(random, one.story)) for name, one in submissions.items()}
+        if happens(random, 0.5):
+            swaps = True
+            submissions["run2"] = replace(submissions["run1"], delay=random.uniform(0.0, 5.0))
     return WorldPlan(
         submissions,
         weather,
@@ -117,6 +125,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         stop,
         early_begins,
         names_orders,
+        swaps,
     )
 
 
@@ -134,6 +143,18 @@ def _with_slow_ends(random: Random, story: Story) -> Story:
         if happens(random, 0.4) and story.job["job_timeout"] >= _LONG_DEADLINE:
             orders[index] = orders[index] | {"timeout": 500}
             behaviours[num] = replace(behaviours[num], seconds=random.uniform(120.0, 480.0))
+    return Story(story.job | {"orders": orders}, behaviours)
+
+
+def _with_outputs(random: Random, story: Story) -> Story:
+    """Let every order write an output, and orders take those of orders that they depend on."""
+    orders, behaviours = list(story.job["orders"]), dict(story.behaviours)
+    for index, order in enumerate(orders):
+        num = f"{index + 1:04d}"
+        behaviours[num] = replace(behaviours[num], writes=True)
+        taken = [name for name in order["dependencies"] if happens(random, 0.7)][:3]
+        variables = {f"{TAKEN}{number}": f"{{{{ orders.{name}.{OUTPUT} }}}}" for number, name in enumerate(taken)}
+        orders[index] = order | {"env_vars": order["env_vars"] | variables}
     return Story(story.job | {"orders": orders}, behaviours)
 
 

@@ -10,13 +10,18 @@ REPOSITORY = "https://github.com/example/infrastructure.git"
 COMMIT = "a" * 40
 TOKEN_LOCATION = "ssm:/iac-ci/jobs/token"
 DEADLINES = (120, 300, 900, 1800, 3600)
+OUTPUT = "MADE"
+"""The output that an order writes: its run and number."""
+
+TAKEN = "TAKEN_"
+"""Beginning of the variables that take the outputs of other orders."""
 
 
 @dataclass(frozen=True)
 class Behaviour:
     """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or kill the worker.
 
-    They need ``ends_after`` seconds to end once they are asked to stop.
+    They need ``ends_after`` seconds to end once they are asked to stop. With ``writes`` they write an output first.
     """
 
     seconds: float
@@ -24,6 +29,7 @@ class Behaviour:
     hangs: bool = False
     kills_worker: bool = False
     ends_after: float = 0.0
+    writes: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,12 @@ class Story:
 
     job: dict[str, Any]
     behaviours: dict[str, Behaviour]
+
+    def taken_by(self, num: str) -> dict[str, str]:
+        """Return the numbers of the orders whose outputs an order takes, by the variables that take them."""
+        nums = {order["order_name"]: f"{index + 1:04d}" for index, order in enumerate(self.job["orders"])}
+        variables = self.job["orders"][int(num) - 1]["env_vars"]
+        return {name: nums[text.split(".")[1]] for name, text in sorted(variables.items()) if name.startswith(TAKEN)}
 
     @property
     def size(self) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from unittest.mock import patch
 
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
+from iac_ci_common.identity_context import ScopeContext
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import force_end
@@ -59,6 +60,7 @@ Mutation = Literal[
     "grace of builds",
     "applies are named",
     "wish for one order",
+    "outputs are sealed for their scope",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -81,7 +83,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(6),
     "conditional transitions": Noticed(183),
     "own claims only": Noticed(88, "storm"),
-    "refused dispatch": Noticed(115, "refusing", 12),
+    "refused dispatch": Noticed(537, "refusing", 12),
     "living watchdog": Noticed(35),
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
@@ -99,6 +101,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "grace of builds": Noticed(131),
     "applies are named": Noticed(230),
     "wish for one order": Noticed(42),
+    "outputs are sealed for their scope": Noticed(14),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -153,6 +156,11 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "conditional transitions":
         with patch("iac_ci_common.testing.runs.holds", lambda transition, current: True):
+            yield
+    elif mutation == "outputs are sealed for their scope":
+        with patch(
+            "iac_ci_broker.hand_on.HandOn._context", lambda handing, run: ScopeContext("stack", "all", "all", "")
+        ):
             yield
     else:
         yield

@@ -7,15 +7,17 @@ import random as random_module
 import secrets
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from unittest.mock import patch
 
 from iac_ci_common.limits import WORKER_LAMBDA_SECONDS
+from iac_ci_common.models.rows import OrderRow
 from iac_ci_common.models.work import Work
 from simulation.checks import BOUND_SECONDS, Checks, Violation
-from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, Client, cancel, wake
+from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, Client, cancel, swap_outputs, wake
 from simulation.faults import Faults
 from simulation.functions import installed
 from simulation.generator import WorldPlan, draw_world
@@ -83,6 +85,8 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
         world.session_has_ended = lambda: bool(plan.session_ends) and sessions.random() < plan.session_ends
         thief = Thief(world, checks, plan.stream("thief"), replays=plan.replays, early_begins=plan.early_begins)
         world.traded, world.build_started = thief.traded, thief.build_started
+        if plan.swaps:
+            world.row_written = _swapping(world, world.row_written)
         for name, submission in plan.submissions.items():
             client = Client(world, checks, submission, plan.stream(f"client {name}"), name)
             scheduler.after(submission.delay, client.submit)
@@ -109,6 +113,15 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
         faults.drawn,
         world.trace,
     )
+
+
+def _swapping(world: World, seen: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def row_written(before: Any, after: Any) -> None:
+        seen(before, after)
+        if isinstance(after, OrderRow):
+            swap_outputs(world, after)
+
+    return row_written
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.presigned import HttpPresignedObjects
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.settings import WorkerSettings
-from simulation.checks import Checks
-from simulation.graphs import Behaviour, Story
+from simulation.checks import Checks, written
+from simulation.graphs import OUTPUT, Behaviour, Story
 from simulation.world import BrokerService, Silent, World
 
 
@@ -82,10 +82,15 @@ class PretendedCommands:
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
         """Run an order's commands."""
         run_id, order_num = commands.environment["IAC_CI_RUN_ID"], commands.environment["IAC_CI_ORDER_NUM"]
-        behaviour = self._stories[commands.environment["IAC_CI_FLOW_ID"].rpartition("-")[2]].behaviours[order_num]
+        story = self._stories[commands.environment["IAC_CI_FLOW_ID"].rpartition("-")[2]]
+        behaviour = story.behaviours[order_num]
         if behaviour.exit_code:
             log.write_bytes(redactor.feed(b"it went wrong\n") + redactor.finish())
         self._checks.commands_start(run_id, order_num)
+        for variable, num in story.taken_by(order_num).items():
+            self._checks.commands_take(run_id, order_num, num, commands.environment[variable])
+        if behaviour.writes:
+            Path(commands.environment["IAC_CI_OUTPUT"]).write_text(f"{OUTPUT}={written(run_id, order_num)}\n", "utf-8")
         began = self._world.scheduler.time
         try:
             outcome = self._play(behaviour, commands, run_id, order_num)
