@@ -208,7 +208,7 @@ FEW_AND_ALL = pytest.mark.parametrize(
 @FEW_AND_ALL
 def test_at_their_time_out(cloud: LocalCloud, target: str, forms: tuple[str, ...]) -> None:
     stopped = Stopped(cloud, target, "time-out", forms)
-    stopped.start(timeout=45 if forms is IN_EACH_RUN else 400)
+    stopped.start(timeout=60 if forms is IN_EACH_RUN else 400)
     stopped.check(OrderState.TIMED_OUT, "it ended by itself")
 
 
@@ -241,13 +241,13 @@ def test_when_stop_build_ends_every_process_at_once(unkind: LocalCloud) -> None:
     stopped.check(OrderState.FAILED, "the build ended without a result", excepted=set(IN_EACH_RUN))
 
 
-@FEW_AND_ALL
-def test_before_their_function_ends(cloud: LocalCloud, forms: tuple[str, ...]) -> None:
-    """A function that ends after 240 seconds in place of 600."""
+@pytest.mark.full
+def test_before_their_function_ends(cloud: LocalCloud) -> None:
+    """A function that ends after 480 seconds in place of 600."""
     functions, name = cloud.aws.client("lambda"), cloud.stack.names.resource("worker")
-    functions.update_function_configuration(FunctionName=name, Timeout=240)
+    functions.update_function_configuration(FunctionName=name, Timeout=480)
     try:
-        stopped = Stopped(cloud, "lambda", "end of the function", forms)
+        stopped = Stopped(cloud, "lambda", "end of the function", ALL)
         stopped.start(timeout=410)
         stopped.wait_for_locks()
         stopped.check(OrderState.TIMED_OUT, "before the end of its Lambda function")
