@@ -137,7 +137,7 @@ class Restore(Payload):
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
-    foreign_fields = {"paths": _CONFIGURATION_ONLY}
+    foreign_fields = {"paths": _CONFIGURATION_ONLY, "project": _CONFIGURATION_ONLY}
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
@@ -254,7 +254,9 @@ class Order(Payload):
 class Job(Payload):
     """A list of orders and their common fields."""
 
-    foreign_fields = dict.fromkeys(("version", "defaults", "statuses", "jobs", "on", "matrix"), _CONFIGURATION_ONLY)
+    foreign_fields = dict.fromkeys(
+        ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix"), _CONFIGURATION_ONLY
+    )
 
     username: Name = Field(description="Name of the caller; part of the flow id.")
     flow_label: Name = Field("flow", description="Label of the flow; part of the flow id.")

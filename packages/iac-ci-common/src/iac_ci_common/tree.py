@@ -1,0 +1,107 @@
+"""A commit's files: their paths, what they are, and the content of those that were chosen to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from posixpath import dirname, normpath
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_LINKS: Final = 40
+"""Most links that are followed for one path, as in Linux (path_resolution(7))."""
+
+
+class EntryKind(StrEnum):
+    """What a path of a commit is."""
+
+    FILE = "file"
+    LINK = "link"
+    SUBMODULE = "submodule"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a commit. ``size`` is a file's bytes; 0 if it is unknown or the entry is no file."""
+
+    kind: EntryKind = EntryKind.FILE
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The paths of a commit with their entries, and the bytes of the files and links that were read.
+
+    Paths are from the repository's root with single slashes; folders are only in the paths of what is in them.
+    """
+
+    entries: Mapping[str, Entry]
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def by_folder(self) -> Mapping[str, tuple[str, ...]]:
+        """The paths that are directly in each folder, sorted; the root is ``""``."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.entries):
+            found.setdefault(dirname(path), []).append(path)
+        return {folder: tuple(paths) for folder, paths in found.items()}
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """All folders, also those that hold only other folders; the root is ``""``."""
+        found = {""}
+        for path in self.by_folder:
+            folder = path
+            while folder not in found:
+                found.add(folder)
+                folder = dirname(folder)
+        return frozenset(found)
+
+    @cached_property
+    def _links(self) -> Mapping[str, str]:
+        links = (path for path, entry in self.entries.items() if entry.kind is EntryKind.LINK)
+        return {path: self.contents[path].decode("utf-8", "replace") for path in links if path in self.contents}
+
+    def resolved(self, path: str) -> str | None:
+        """Return the path of a file or folder with its links followed; None if it is outside of the repository.
+
+        The root is ``""``. A path at which nothing is stays as it is. Nothing is read from a disk.
+        """
+        for _ in range(MAX_LINKS):
+            path = normpath(path) if path else "."
+            if path.startswith(("/", "../")) or path == "..":
+                return None
+            if path == ".":
+                return ""
+            link = self._link_in(path)
+            if link is None:
+                return path
+            target = self._links[link]
+            if target.startswith("/"):
+                return None
+            path = f"{dirname(link) or '.'}/{target}{path[len(link) :]}"
+        return None
+
+    def _link_in(self, path: str) -> str | None:
+        """Return the first part of a path that is a link."""
+        if not self._links:
+            return None
+        at = path.find("/")
+        while at != -1:
+            if path[:at] in self._links:
+                return path[:at]
+            at = path.find("/", at + 1)
+        return path if path in self._links else None
+
+
+def joined(folder: str, path: str) -> str | None:
+    """Return a path that is relative to a folder from the repository's root; None if it is outside of it."""
+    if path.startswith("/"):
+        return None
+    found = normpath(f"{folder or '.'}/{path}")
+    if found == ".." or found.startswith("../"):
+        return None
+    return "" if found == "." else found

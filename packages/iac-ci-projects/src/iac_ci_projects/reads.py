@@ -1,0 +1,130 @@
+"""What each project reads outside of its folder, and the projects that it comes after: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.tree import EntryKind
+from iac_ci_projects.rules import Tool
+from iac_ci_projects.terraform_files import read_folder
+from iac_ci_projects.terragrunt_files import read_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_common.tree import Tree
+    from iac_ci_projects.terraform_files import FolderReading, State
+
+MAX_MODULES: Final = 2000
+"""Most folders of modules that one project calls, directly or not."""
+
+_MAX_REMARKS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectReading:
+    """What one project reads; the fields are those of ``FoundProject``."""
+
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+    after: tuple[str, ...]
+    may_read_more: bool
+    remarks: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Gathered:
+    folders: dict[str, None] = field(default_factory=dict)
+    files: dict[str, None] = field(default_factory=dict)
+    after: dict[str, None] = field(default_factory=dict)
+    states: dict[State, None] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def read_projects(projects: Mapping[str, Tool], tree: Tree) -> dict[str, ProjectReading]:
+    """Return what each project reads; ``projects`` are the tools by the projects' folders."""
+    folders = _Folders(tree)
+    gathered = {folder: _gathered(folder, tool, folders, tree) for folder, tool in projects.items()}
+    owners: dict[State, list[str]] = {}
+    for folder in projects:
+        own = folders.reading(folder).own_state
+        if own is not None:
+            owners.setdefault(own, []).append(folder)
+    edges: dict[str, list[str]] = {}
+    for folder, read in gathered.items():
+        named = [owner for state in read.states for owner in owners.get(state, ())]
+        real = (tree.resolved(path) for path in read.after)
+        named += [path for path in real if path is not None and path in projects]
+        edges[folder] = [other for other in dict.fromkeys(named) if other != folder]
+    found: dict[str, ProjectReading] = {}
+    for folder, read in gathered.items():
+        remarks = [*read.unreadable, *read.remarks]
+        more = [f"and {len(remarks) - _MAX_REMARKS} more"] if len(remarks) > _MAX_REMARKS else []
+        found[folder] = ProjectReading(
+            tuple(path for path in read.folders if path != folder),
+            tuple(read.files),
+            tuple(edges[folder]),
+            bool(read.unreadable),
+            tuple(remarks[:_MAX_REMARKS] + more),
+        )
+    return found
+
+
+class _Folders:
+    """Readings of folders, each read once however many projects use it."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._read: dict[str, FolderReading] = {}
+
+    def reading(self, folder: str) -> FolderReading:
+        """Return what the files of a folder say."""
+        if folder not in self._read:
+            self._read[folder] = read_folder(folder, self._tree)
+        return self._read[folder]
+
+
+def _gathered(folder: str, tool: Tool, folders: _Folders, tree: Tree) -> _Gathered:
+    """Follow the modules of a project, each once."""
+    found = _Gathered()
+    waiting = [folder]
+    if tool is Tool.TERRAGRUNT:
+        unit = read_unit(folder, tree)
+        found.files |= dict.fromkeys(unit.files)
+        found.after |= dict.fromkeys(unit.dependencies)
+        found.unreadable += unit.unreadable
+        waiting += unit.modules
+    seen: set[str] = set()
+    while waiting:
+        named = waiting.pop()
+        real = tree.resolved(named)
+        if real is None:
+            found.unreadable.append(f"{named}: is outside of the repository")
+            continue
+        if real in seen:
+            continue
+        seen.add(real)
+        if len(seen) > MAX_MODULES:
+            found.unreadable.append(f"{folder or 'the root'}: calls more than {MAX_MODULES} modules")
+            break
+        found.folders[real] = None
+        if real != named:
+            found.folders[named] = None
+            found.files[named] = None
+        entry = tree.entries.get(real)
+        if entry is not None and entry.kind is EntryKind.SUBMODULE:
+            # The path of a submodule is itself a changed path, and its files are in another repository.
+            found.files[real] = None
+            continue
+        reading = folders.reading(real)
+        found.files |= dict.fromkeys(reading.linked)
+        found.states |= dict.fromkeys(reading.states)
+        found.unreadable += reading.unreadable_paths
+        found.remarks += reading.unreadable_states
+        waiting += reading.modules
+    return found
+
+
+__all__ = ["ProjectReading", "read_projects"]

@@ -1,0 +1,239 @@
+"""Reads one folder of Terraform or OpenTofu: the modules it calls, the states it reads, and its own backend."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from posixpath import basename
+from typing import TYPE_CHECKING, Any, Final
+
+from iac_ci_common.tree import EntryKind, joined
+from iac_ci_projects.expressions import text_of
+from iac_ci_projects.hcl import Block, UnreadableHcl, blocks, entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from iac_ci_common.tree import Tree
+
+SUFFIXES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
+"""Names of configuration files end with one of these (OpenTofu reads .tofu since 1.8)."""
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Largest file that is read; a larger one is treated as one that cannot be read."""
+
+_RELEVANT: Final = re.compile(rb"module|terraform_remote_state|backend|cloud")
+_KINDS: Final = frozenset({"module", "data", "terraform"})
+_INNER: Final = frozenset({"backend", "cloud", "workspaces"})
+
+_IDENTITY: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "s3": (("bucket", "key"), ()),
+    "gcs": (("bucket",), ("prefix",)),
+    "azurerm": (("storage_account_name", "container_name", "key"), ()),
+    "http": (("address",), ()),
+    "consul": (("path",), ()),
+    "pg": (("conn_str",), ("schema_name",)),
+    "oss": (("bucket",), ("prefix", "key")),
+    "cos": (("bucket",), ("prefix", "key")),
+    "kubernetes": (("secret_suffix",), ("namespace",)),
+    "remote": (("organization", "workspaces.name"), ("hostname",)),
+    "cloud": (("organization", "workspaces.name"), ("hostname",)),
+    "local": (("path",), ()),
+}
+"""The settings of each backend that name a state (Terraform's documentation of backends): those that must be readable,
+and those that may be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state as a backend's settings name it."""
+
+    backend: str
+    identity: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReading:
+    """What the files of one folder say.
+
+    ``own_state`` is None if it cannot be read, or if there is none. ``linked`` are the files of other folders that
+    links in this one stand for. ``unreadable_paths`` tell what may hold further files to watch, ``unreadable_states``
+    what may name a further state; both are for the user.
+    """
+
+    modules: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    own_state: State | None = None
+    has_backend: bool = False
+    linked: tuple[str, ...] = ()
+    unreadable_paths: tuple[str, ...] = ()
+    unreadable_states: tuple[str, ...] = ()
+
+
+def is_configuration(path: str) -> bool:
+    """Return whether Terraform or OpenTofu reads a file of this name."""
+    return path.endswith(SUFFIXES) and not basename(path).startswith(".")
+
+
+def read_folder(folder: str, tree: Tree) -> FolderReading:
+    """Return what the configuration files directly in a folder say."""
+    found = _Found(folder)
+    for path in tree.by_folder.get(folder, ()):
+        if is_configuration(path):
+            found.read(path, tree)
+    return FolderReading(
+        tuple(dict.fromkeys(found.modules)),
+        tuple(dict.fromkeys(found.states)),
+        found.own_state,
+        found.has_backend,
+        tuple(found.linked),
+        tuple(found.unreadable_paths),
+        tuple(found.unreadable_states),
+    )
+
+
+class _Found:
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.modules: list[str] = []
+        self.states: list[State] = []
+        self.own_state: State | None = None
+        self.has_backend = False
+        self.linked: list[str] = []
+        self.unreadable_paths: list[str] = []
+        self.unreadable_states: list[str] = []
+
+    def read(self, path: str, tree: Tree) -> None:
+        """Read one file; through a link inside of the repository what it stands for."""
+        real = tree.resolved(path)
+        if real is None:
+            self.unreadable_paths.append(f"{path}: the link leads out of the repository")
+            return
+        if real != path:
+            self.linked.append(real)
+        entry = tree.entries.get(real)
+        if entry is None or entry.kind is not EntryKind.FILE:
+            return
+        content = tree.contents.get(real)
+        if content is None or len(content) > MAX_FILE_BYTES:
+            self.unreadable_paths.append(f"{real}: has more than {MAX_FILE_BYTES} bytes")
+            return
+        if _RELEVANT.search(content) is None:
+            return
+        try:
+            text = content.decode("utf-8-sig")
+            found = list(_json_blocks(text)) if real.endswith(".json") else blocks(text, _KINDS, _INNER)
+        except (UnreadableHcl, UnicodeDecodeError, ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, UnreadableHcl) else "is not readable"
+            self.unreadable_paths.append(f"{real}: {reason}")
+            return
+        for block in found:
+            self._block(block, real)
+
+    def _block(self, block: Block, path: str) -> None:
+        if block.kind == "module":
+            self._module(block, path)
+        elif block.kind == "data" and block.labels[:1] == ("terraform_remote_state",):
+            self._remote_state(block, path)
+        elif block.kind == "terraform":
+            for inner in block.blocks:
+                self.has_backend |= inner.kind in {"backend", "cloud"}
+                if inner.kind == "backend" and inner.labels:
+                    settings = inner.attributes | _workspaces(inner)
+                    self.own_state = state(inner.labels[0], settings, self._folder)
+                elif inner.kind == "cloud":
+                    self.own_state = state("cloud", inner.attributes | _workspaces(inner), self._folder)
+
+    def _module(self, block: Block, path: str) -> None:
+        name = block.labels[0] if block.labels else ""
+        if "source" not in block.attributes:
+            return
+        source = text_of(block.attributes["source"], values={"path.module": ".", "path.root": "."})
+        if source is None:
+            self.unreadable_paths.append(f"{path}: the source of the module {name:.80} is no plain text")
+        elif source.startswith(("./", "../")) or source in {".", ".."}:
+            target = joined(self._folder, source)
+            if target is None:
+                self.unreadable_paths.append(f"{path}: the module {name:.80} is outside of the repository")
+            else:
+                self.modules.append(target)
+
+    def _remote_state(self, block: Block, path: str) -> None:
+        name = block.labels[1] if len(block.labels) > 1 else ""
+        backend = text_of(block.attributes.get("backend", '""')) or ""
+        settings = entries(block.attributes.get("config", "{}"))
+        found = None if settings is None else state(backend, settings, self._folder)
+        if found is None:
+            self.unreadable_states.append(f"{path}: the state that {name:.80} reads is no plain text")
+        else:
+            self.states.append(found)
+
+
+def state(backend: str, settings: Mapping[str, str], folder: str) -> State | None:
+    """Return the state that a backend's settings name; None if that is not readable."""
+    needed, optional = _IDENTITY.get(backend, ((), ()))
+    if not needed:
+        return None
+    identity: list[tuple[str, str]] = []
+    for name in (*needed, *optional):
+        text = _setting(name, settings)
+        if text is None and name not in settings and backend == "local":
+            text = '"terraform.tfstate"'
+        value = None if text is None else text_of(text, values={"path.module": ".", "path.root": "."})
+        if value is not None:
+            identity.append((name, (joined(folder, value) or value) if backend == "local" else value))
+        elif name in needed or text is not None:
+            return None
+    return State("remote" if backend == "cloud" else backend, tuple(identity))
+
+
+def _workspaces(block: Block) -> dict[str, str]:
+    """Return the settings in the block ``workspaces`` of HCP Terraform's two backends."""
+    names = [inner.attributes["name"] for inner in block.blocks if "name" in inner.attributes]
+    return {"workspaces.name": names[0]} if names else {}
+
+
+def _setting(name: str, settings: Mapping[str, str]) -> str | None:
+    if name in settings:
+        return settings[name]
+    outer, _, inner = name.partition(".")
+    if not inner:
+        return None
+    nested = entries(settings[outer]) if outer in settings else None
+    return None if nested is None else nested.get(inner)
+
+
+def _json_blocks(text: str) -> Iterator[Block]:
+    """Yield the blocks of JSON configuration; its texts are templates (Terraform's "JSON Configuration Syntax")."""
+    whole = json.loads(text)
+    if not isinstance(whole, dict):
+        return
+    for name, body in _named(whole.get("module")):
+        yield Block("module", (name,), _json_attributes(body))
+    for kind, named in _named(whole.get("data")):
+        if kind == "terraform_remote_state":
+            for name, body in _named(named):
+                yield Block("data", (kind, name), _json_attributes(body))
+    for body in _each(whole.get("terraform")):
+        for name, settings in _named(body.get("backend")):
+            yield Block("terraform", (), {}, [Block("backend", (name,), _json_attributes(settings))])
+
+
+def _each(value: Any) -> list[dict[str, Any]]:
+    found = value if isinstance(value, list) else [value]
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _named(value: Any) -> Iterator[tuple[str, Any]]:
+    for one in _each(value):
+        for name, body in one.items():
+            for single in _each(body):
+                yield name, single
+
+
+def _json_attributes(body: dict[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in body.items()}
+
+
+__all__ = ["SUFFIXES", "FolderReading", "State", "is_configuration", "read_folder", "state"]

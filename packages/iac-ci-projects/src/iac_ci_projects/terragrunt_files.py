@@ -1,0 +1,181 @@
+"""Reads a Terragrunt unit: what its configuration and the files that it includes name, as far as it is plain text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from posixpath import dirname, relpath
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.tree import EntryKind, joined
+from iac_ci_projects.expressions import text_of
+from iac_ci_projects.hcl import UnreadableHcl, blocks, call_at, items
+from iac_ci_projects.terraform_files import MAX_FILE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from iac_ci_common.tree import Tree
+    from iac_ci_projects.expressions import Function
+
+UNIT_FILE: Final = "terragrunt.hcl"
+"""The file of a unit, and the default of ``find_in_parent_folders`` (Terragrunt's documentation)."""
+
+_KINDS: Final = frozenset({"include", "dependency", "dependencies", "terraform", "locals"})
+_ROOT: Final = "\0"
+"""Stands for the path of the repository, which is not known here."""
+
+_READS: Final = re.compile(r"\b(?:find_in_parent_folders|read_terragrunt_config|sops_decrypt_file|file)[ \t]*\(")
+_MAX_READS: Final = 200
+
+
+@dataclass(slots=True)
+class UnitReading:
+    """What a unit's files say, with paths from the repository's root. ``unreadable`` is for the user."""
+
+    files: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    dependencies: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def read_unit(folder: str, tree: Tree) -> UnitReading:
+    """Return what the file ``terragrunt.hcl`` of a folder says, and the files that it includes."""
+    found = UnitReading()
+    path = f"{folder}/{UNIT_FILE}" if folder else UNIT_FILE
+    for included in _read(path, folder, folder, tree, found):
+        _read(included, folder, dirname(included), tree, found)
+    return found
+
+
+def _read(path: str, unit: str, own: str, tree: Tree, found: UnitReading) -> list[str]:
+    """Read one file for a unit and return the files that it includes; ``own`` is the folder of the file itself."""
+    real = tree.resolved(path)
+    entry = None if real is None else tree.entries.get(real)
+    if real is None or entry is None or entry.kind is not EntryKind.FILE:
+        return []
+    try:
+        text = _text(tree.contents.get(real))
+        read = blocks(text, _KINDS)
+    except UnreadableHcl as error:
+        found.unreadable.append(f"{real}: {error}")
+        return []
+    known = _functions(unit, own, tree)
+    values = {
+        f"local.{name}": value
+        for block in read
+        if block.kind == "locals"
+        for name, expression in block.attributes.items()
+        if (value := text_of(expression, known)) is not None
+    }
+    included: list[str] = []
+    for block in read:
+        name = f"{block.kind} {block.labels[0]:.80}" if block.labels else block.kind
+        expressions = _paths(block.kind, block.attributes)
+        if expressions is None:
+            found.unreadable.append(f"{real}: the paths of {name} are no list of plain texts")
+            continue
+        targets = {"include": included, "terraform": found.modules}.get(block.kind, found.dependencies)
+        for value in (text_of(expression, known, values) for expression in expressions):
+            if value is not None and block.kind == "terraform" and not _is_local(value):
+                continue
+            target = None if value is None else _from_root(unit, value)
+            if target is None:
+                found.unreadable.append(f"{real}: the path of {name} is no plain text of a path in the repository")
+            else:
+                targets.append(target.partition("?")[0] if block.kind == "terraform" else target)
+    found.files += included
+    _add_reads(text, real, unit, known, values, found)
+    return included
+
+
+def _text(content: bytes | None) -> str:
+    """Return a file's text; raise ``UnreadableHcl`` for one that was too large to be read, or is no text."""
+    if content is None or len(content) > MAX_FILE_BYTES:
+        raise UnreadableHcl(f"has more than {MAX_FILE_BYTES} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableHcl("is not UTF-8 text") from None
+
+
+def _paths(kind: str, attributes: Mapping[str, str]) -> Sequence[str] | None:
+    """Return the expressions of a block's paths; None if they are no list."""
+    if kind == "dependencies":
+        return items(attributes.get("paths", "[]"))
+    name = {"include": "path", "dependency": "config_path", "terraform": "source"}.get(kind)
+    return [attributes[name]] if name is not None and name in attributes else []
+
+
+def _add_reads(
+    text: str, path: str, unit: str, known: Mapping[str, Function], values: Mapping[str, str], found: UnitReading
+) -> None:
+    """Add the files that functions read, wherever they are called."""
+    for number, call in enumerate(_READS.finditer(text)):
+        if number == _MAX_READS:
+            found.unreadable.append(f"{path}: reads more than {_MAX_READS} files")
+            return
+        expression = call_at(text, call.start())
+        value = None if expression is None else text_of(expression, known, values)
+        target = None if value is None else _from_root(unit, value)
+        if target is None:
+            line = text.count("\n", 0, call.start()) + 1
+            found.unreadable.append(f"{path}: line {line} reads a file whose path is no plain text")
+        else:
+            found.files.append(target)
+
+
+def _functions(unit: str, own: str, tree: Tree) -> dict[str, Function]:
+    own_folder, includer = _absolute(unit), _absolute(own)
+
+    def parents(arguments: Sequence[str]) -> str | None:
+        name = arguments[0] if arguments else UNIT_FILE
+        folder = unit
+        while folder:
+            folder = dirname(folder)
+            path = f"{folder}/{name}" if folder else name
+            if tree.resolved(path) in tree.entries or path in tree.folders:
+                return _absolute(path)
+        return arguments[1] if len(arguments) > 1 else None
+
+    def constant(value: str) -> Function:
+        return lambda _: value
+
+    def first(arguments: Sequence[str]) -> str | None:
+        return arguments[0] if len(arguments) == 1 else None
+
+    relative = relpath(unit or ".", own or ".")
+    return {
+        "find_in_parent_folders": parents,
+        "get_terragrunt_dir": constant(own_folder),
+        "get_original_terragrunt_dir": constant(own_folder),
+        "get_parent_terragrunt_dir": constant(includer),
+        "get_repo_root": constant(_ROOT),
+        "get_path_from_repo_root": constant(unit or "."),
+        "get_path_to_repo_root": constant(relpath(".", unit or ".")),
+        "path_relative_to_include": constant(relative),
+        "path_relative_from_include": constant(relpath(own or ".", unit or ".")),
+        "dirname": lambda arguments: dirname(arguments[0]) if len(arguments) == 1 else None,
+        "abspath": first,
+        "read_terragrunt_config": lambda arguments: arguments[0] if arguments else None,
+        "sops_decrypt_file": first,
+        "file": first,
+    }
+
+
+def _absolute(path: str) -> str:
+    return f"{_ROOT}/{path}" if path else _ROOT
+
+
+def _is_local(source: str) -> bool:
+    return source.startswith(("./", "../", _ROOT)) or source in {".", ".."}
+
+
+def _from_root(unit: str, value: str) -> str | None:
+    """Return a path from the repository's root; None if it is outside of it. ``//`` only divides a module's source."""
+    if value.startswith(_ROOT):
+        return joined("", value.removeprefix(_ROOT).lstrip("/") or ".")
+    return None if value.startswith("/") or _ROOT in value else joined(unit, value)
+
+
+__all__ = ["UNIT_FILE", "UnitReading", "read_unit"]

@@ -1,0 +1,292 @@
+"""Projects of small commits: what is found, what each reads, and what comes first."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iac_ci_common.tree import Entry, EntryKind, Tree
+from iac_ci_projects import Rule, Tool, TooManyProjects, discovery, files_to_read, find_projects, without_circles
+from iac_ci_projects.terraform_files import MAX_FILE_BYTES
+
+ROOTS = Rule(("live/**/main.tf",))
+UNITS = Rule(("units/**/terragrunt.hcl", "!units/terragrunt.hcl"), tool=Tool.TERRAGRUNT)
+CALL = 'module "m" {{ source = "{}" }}\n'.format
+BACKEND = 'terraform {{ backend "s3" {{\n bucket = "states"\n key = "{}"\n}} }}\n'.format
+READS = (
+    'data "terraform_remote_state" "r" {{\n backend = "s3"\n config = {{ bucket = "states", key = "{}" }}\n}}\n'.format
+)
+
+
+def tree(files, links=None, submodules=()):
+    """Return a tree whose files are read as the engine reads them."""
+    links = links or {}
+    contents = {path: text.encode() for path, text in (files | links).items()}
+    entries = {path: Entry(EntryKind.FILE, len(contents[path])) for path in files}
+    entries |= {path: Entry(EntryKind.LINK) for path in links} | {
+        path: Entry(EntryKind.SUBMODULE) for path in submodules
+    }
+    chosen = files_to_read(entries)
+    return Tree(entries, {path: contents[path] for path in chosen if path in contents})
+
+
+def found(files, *rules, removed=(), **more):
+    made = find_projects(rules or (ROOTS,), tree(files, **more), removed)
+    return {project.folder: project for project in made.projects}
+
+
+def test_each_folder_with_a_file_is_a_project():
+    projects = found({"live/a/main.tf": "", "live/b/c/main.tf": "", "live/d/other.tf": "", "main.tf": ""})
+    assert list(projects) == ["live/a", "live/b/c"]
+
+
+def test_one_folder_is_named_and_the_root_is_one():
+    assert list(found({"main.tf": "", "a/x.tf": ""}, Rule(folder=""), Rule(folder="a"), Rule(folder="b"))) == ["", "a"]
+
+
+def test_a_folder_knows_all_rules_that_find_it():
+    project = found({"live/a/main.tf": ""}, Rule(folder="live/a"), ROOTS)["live/a"]
+    assert project.rules == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("removed", "deleted"),
+    [
+        (["live/b/main.tf"], ["live/b"]),
+        (["live/b/main.tf", "live/b/other.tf"], ["live/b"]),
+        (["live/b/other.tf"], []),
+        (["live/a/main.tf"], []),
+        ([], []),
+    ],
+)
+def test_a_deleted_project_is_told_from_none(removed, deleted):
+    projects = found({"live/a/main.tf": ""}, removed=removed)
+    assert [folder for folder, project in projects.items() if project.is_deleted] == deleted
+
+
+def test_a_named_folder_is_deleted_with_all_its_files():
+    assert found({"x": ""}, Rule(folder="a"), removed=["a/b/c.tf"])["a"].is_deleted
+
+
+def test_modules_are_followed():
+    files = {
+        "live/a/main.tf": CALL("../../modules/one") + CALL("hashicorp/consul/aws") + CALL("git::https://x/y"),
+        "modules/one/main.tf": CALL("./inner"),
+        "modules/one/inner/x.tofu": CALL("../../two"),
+        "modules/two/x.tf.json": json.dumps({"module": {"m": {"source": "../three"}}}),
+        "modules/three/x.tf": CALL("../one"),
+    }
+    project = found(files)["live/a"]
+    assert set(project.folders) == {"modules/one", "modules/one/inner", "modules/two", "modules/three"}
+    assert (project.may_read_more, project.remarks) == (False, ())
+
+
+@pytest.mark.parametrize(
+    ("files", "remark"),
+    [
+        ({"live/a/main.tf": CALL("${var.where}/one")}, "live/a/main.tf: the source of the module m is no plain text"),
+        ({"live/a/main.tf": CALL("../../../x")}, "live/a/main.tf: the module m is outside of the repository"),
+        ({"live/a/main.tf": 'module "m" {\n source = "'}, "live/a/main.tf: line 2 has a string that nothing closes"),
+        ({"live/a/main.tf": "", "live/a/big.tf": "module" + " " * MAX_FILE_BYTES}, "live/a/big.tf: has more than 1048576 bytes"),  # noqa: E501
+        ({"live/a/main.tf": "", "live/a/x.tf.json": '{"module": ' * 50_000}, "live/a/x.tf.json: is not readable"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_said_and_may_be_anything(files, remark):
+    project = found(files)["live/a"]
+    assert project.may_read_more
+    assert project.remarks == (remark,)
+
+
+def test_files_that_can_matter_are_chosen():
+    entries = {
+        "a.tf": Entry(), "a.tfvars": Entry(), "b.tofu.json": Entry(), "c.hcl": Entry(), ".hidden.tf": Entry(),
+        "README.md": Entry(), "link": Entry(EntryKind.LINK), "sub": Entry(EntryKind.SUBMODULE), ".iac-ci-ignore": Entry(),  # noqa: E501
+    }  # fmt: skip
+    assert files_to_read(entries) == ["a.tf", "b.tofu.json", "c.hcl", "link", ".iac-ci-ignore"]
+
+
+def test_states_that_are_read_come_first():
+    files = {
+        "live/net/main.tf": BACKEND("net"),
+        "live/app/main.tf": BACKEND("app") + CALL("../../modules/reader") + READS("${var.key}"),
+        "live/none/main.tf": READS("elsewhere"),
+        "modules/reader/main.tf": READS("net"),
+    }
+    projects = found(files)
+    assert projects["live/app"].after == ("live/net",)
+    assert projects["live/none"].after == projects["live/net"].after == ()
+    # The order may lack one, but no file that the project reads is unknown.
+    assert not projects["live/app"].may_read_more
+    assert projects["live/app"].remarks == ("live/app/main.tf: the state that r reads is no plain text",)
+
+
+@pytest.mark.parametrize(
+    ("own", "read"),
+    [
+        ('backend "local" { path = "x.tfstate" }', 'backend = "local"\n config = { path = "../net/x.tfstate" }'),
+        ('backend "local" {}', 'backend = "local"\n config = { path = "${path.module}/../net/terraform.tfstate" }'),
+        ('backend "gcs" {\n bucket = "b"\n prefix = "p"\n}', 'backend = "gcs"\n config = { bucket = "b", prefix = "p" }'),  # noqa: E501
+        ('cloud {\n organization = "o"\n workspaces { name = "w" }\n}', 'backend = "remote"\n config = { organization = "o", workspaces = { name = "w" } }'),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_states_of_other_backends_are_recognized(own, read):
+    files = {
+        "live/net/main.tf": f"terraform {{\n {own}\n}}\n",
+        "live/app/main.tf": f'data "terraform_remote_state" "r" {{\n {read}\n}}\n',
+    }
+    assert found(files)["live/app"].after == ("live/net",)
+
+
+def test_a_terragrunt_unit_names_what_it_reads():
+    files = {
+        "root.hcl": 'remote_state { backend = "s3" }\n',
+        "units/region.hcl": "locals { region = 1 }\n",
+        "units/app/terragrunt.hcl": """
+            include "root" {
+              path = find_in_parent_folders("root.hcl")
+            }
+            locals {
+              region = read_terragrunt_config(find_in_parent_folders("region.hcl"))
+              base   = "${get_repo_root()}/modules"
+            }
+            terraform {
+              source = "${local.base}//app?ref=1"
+            }
+            dependency "net" {
+              config_path = "../net"
+            }
+            dependencies {
+              paths = ["../dns", "${get_terragrunt_dir()}/../kms"]
+            }
+        """,
+        "units/net/terragrunt.hcl": 'terraform {\n  source = "tfr:///terraform-aws-modules/vpc/aws?version=5"\n}\n',
+        "units/dns/terragrunt.hcl": "",
+        "units/kms/terragrunt.hcl": "",
+        "modules/app/main.tf": CALL("../part"),
+        "modules/part/main.tf": "",
+    }
+    projects = found(files, UNITS)
+    assert set(projects) == {"units/app", "units/net", "units/dns", "units/kms"}
+    app = projects["units/app"]
+    assert set(app.files) == {"root.hcl", "units/region.hcl"}
+    assert set(app.folders) >= {"modules/app", "modules/part"}
+    assert app.after == ("units/net", "units/dns", "units/kms")
+    assert (app.may_read_more, app.remarks) == (False, ())
+    assert not projects["units/net"].may_read_more
+
+
+def test_what_terragrunt_alone_knows_may_be_anything():
+    files = {
+        "units/a/terragrunt.hcl": 'terraform { source = include.root.locals.source }\ninputs = { a = file("${local.x}") }\n'  # noqa: E501
+    }
+    project = found(files, UNITS)["units/a"]
+    assert project.may_read_more
+    assert project.remarks == (
+        "units/a/terragrunt.hcl: the path of terraform is no plain text of a path in the repository",
+        "units/a/terragrunt.hcl: line 2 reads a file whose path is no plain text",
+    )
+
+
+def test_links_inside_of_the_repository_are_followed():
+    files = {
+        "live/a/main.tf": CALL("./modules/one"),
+        "shared/one/x.tf": "",
+        "shared/common.tf": CALL("../../shared/two"),
+    }
+    links = {
+        "live/a/common.tf": "../../shared/common.tf",
+        "live/a/modules": "../../shared",
+        "live/b": "a",
+        "live/a/self": "self",
+    }
+    project = found(files, links=links)["live/a"]
+    assert "shared/one" in project.folders
+    assert "shared/two" in project.folders
+    assert "shared/common.tf" in project.files
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/x", "loop.tf"])
+def test_links_out_of_the_repository_are_not_followed(target):
+    project = found({"live/a/main.tf": ""}, links={"live/a/loop.tf": target})["live/a"]
+    assert project.remarks == ("live/a/loop.tf: the link leads out of the repository",)
+
+
+def test_a_submodule_is_watched_by_its_own_path():
+    project = found({"live/a/main.tf": CALL("../../modules/x")}, submodules=["modules/x"])["live/a"]
+    assert project.files == ("modules/x",)
+
+
+@pytest.mark.parametrize(
+    "folder", ["live/a\nb", "live/a\x1bb", "live/a\\b", "live/{{ sha }}", "live/\udcff", "live/" + "a" * 1100]
+)
+def test_folders_that_no_order_can_have_are_left_out(folder):
+    made = find_projects(
+        [ROOTS], Tree({f"{folder}/main.tf": Entry(), "live/ok/main.tf": Entry()}, {"live/ok/main.tf": b""})
+    )
+    assert [project.folder for project in made.projects] == ["live/ok"]
+    assert [path for path, _ in made.left_out] == [folder]
+
+
+@pytest.mark.parametrize(
+    "folder", ["live/a b", "live/it's", 'live/"x"', "live/$(touch x)", "live/-rf", "live/*", "live/ü"]
+)
+def test_odd_folders_are_projects(folder):
+    assert list(found({f"{folder}/main.tf": ""})) == [folder]
+
+
+def test_what_is_left_out_of_the_code_is_no_project():
+    assert list(found({"live/a/main.tf": "", "live/b/main.tf": "", ".iac-ci-ignore": "live/b\n"})) == ["live/a"]
+
+
+def test_there_is_a_most_of_projects():
+    files = {f"live/{number}/main.tf": "" for number in range(discovery.MAX_PROJECTS)}
+    assert len(found(files)) == discovery.MAX_PROJECTS
+    with pytest.raises(TooManyProjects, match="finds 501 folders"):
+        found(files | {"live/x/main.tf": ""})
+
+
+def test_there_is_a_most_of_bytes():
+    entries = {f"{number}.tf": Entry(EntryKind.FILE, MAX_FILE_BYTES) for number in range(33)}
+    with pytest.raises(TooManyProjects, match="bytes of configuration files"):
+        files_to_read(entries)
+
+
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.from_regex(r"(live|m)/[a-c](/[a-c])?/(main\.tf|terragrunt\.hcl|x\.tf\.json)", fullmatch=True),
+        st.text(alphabet='module"s= {}\n./abc${}<', max_size=80),
+        max_size=8,
+    ),
+    st.dictionaries(
+        st.from_regex(r"(live|m)/[a-d]", fullmatch=True), st.from_regex(r"(\.\./){0,4}[a-d./]{0,6}", fullmatch=True)
+    ),
+)
+def test_any_commit_is_read(files, links):
+    rules = [ROOTS, Rule(("**/terragrunt.hcl",), tool=Tool.TERRAGRUNT)]
+    links = {path: target for path, target in links.items() if not any(name.startswith(f"{path}/") for name in files)}
+    first = find_projects(rules, tree(files, links), ["live/z/main.tf"])
+    assert first == find_projects(rules, tree(files, links), ["live/z/main.tf"])
+    for project in first.projects:
+        assert not any(path.startswith(("/", "..")) for path in (*project.folders, *project.files))
+
+
+def test_circles_that_were_read_are_left_out():
+    read = {"a": ["b"], "b": ["a", "c"], "c": [], "d": ["a"]}
+    kept, left_out = without_circles(read, dict.fromkeys(read, ()))
+    assert kept == {"a": [], "b": ["c"], "c": [], "d": ["a"]}
+    assert left_out == {"a": ["b"], "b": ["a"]}
+
+
+def test_what_people_write_stays():
+    kept, left_out = without_circles({"a": ["b"], "b": []}, {"a": [], "b": ["a"]})
+    assert kept == {"a": [], "b": ["a"]}
+    assert left_out == {"a": ["b"]}
+
+
+def test_a_long_chain_needs_no_recursion():
+    read = {str(number): [str(number + 1)] for number in range(5000)} | {"5000": ["0"]}
+    assert without_circles(read, dict.fromkeys(read, ()))[0] == {node: [] for node in read}
