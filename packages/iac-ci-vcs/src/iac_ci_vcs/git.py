@@ -13,8 +13,9 @@ from iac_ci_vcs.git_checkout import Checkout, Rules
 from iac_ci_vcs.git_environment import GitEnvironment, named, uses_http
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
+    from iac_ci_common.tree import Entry, Tree
     from iac_ci_vcs.provider import HostSettings
 
 _SECONDS: Final = 240
@@ -66,12 +67,32 @@ class GitRepositories:
         Raises ``PreparationFailed`` with git's reason, redacted, and ``PortFailed``, safe to retry, if the host or the
         network failed.
         """
-        rules = Rules(
+        with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
+            started = Checkout(self._rules(), repository, token, ssh_key, may_read, Path(private), Path(folder))
+            started.fetch(repository, commit, Path(folder), depth=0)
+
+    def tree(
+        self,
+        repository: str,
+        commit: str,
+        *,
+        token: str | None,
+        choose: Callable[[Mapping[str, Entry]], Collection[str]],
+        max_bytes: int,
+    ) -> Tree:
+        """Return a commit's paths and the content of the chosen files, as ``ports.Trees`` describes.
+
+        Raises what ``checkout`` raises.
+        """
+        with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
+            folder = Path(private, "tree")
+            started = Checkout(self._rules(), repository, token, None, None, Path(private), folder)
+            return started.tree(commit, choose, max_bytes)
+
+    def _rules(self) -> Rules:
+        return Rules(
             self._environment, self._moved, self._uses_http, self._allow_file, self._hosts, self._seconds, self._wait
         )
-        with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
-            started = Checkout(rules, repository, token, ssh_key, may_read, Path(private), Path(folder))
-            started.fetch(repository, commit, Path(folder), depth=0)
 
     def _environment(self, private: Path, repository: str, token: str | None, ssh_key: str | None) -> dict[str, str]:
         return GitEnvironment(private, self._allow_file, self._hosts).of(repository, token, ssh_key)

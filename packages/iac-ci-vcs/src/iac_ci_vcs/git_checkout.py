@@ -1,4 +1,4 @@
-"""Writes a commit's files, those of its submodules and of Git LFS, with the limits that they share."""
+"""Writes a commit's files, those of its submodules and of Git LFS, with the limits that they share; reads its tree."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import MAX_TREE_BYTES
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.repository_url import repository_problem
-from iac_ci_vcs import git_folder, git_process, large_files
+from iac_ci_vcs import git_folder, git_process, git_tree, large_files
 from iac_ci_vcs.git_environment import basic_credentials, host_of, named
 from iac_ci_vcs.git_failures import Moved, Unreachable, failure
 from iac_ci_vcs.git_token import git_token
 from iac_ci_vcs.submodules import DEEPEST, MOST, Submodule, submodules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from iac_ci_common.tree import Entry, Tree
     from iac_ci_vcs.large_files import Pointer
     from iac_ci_vcs.provider import HostSettings
 
@@ -77,10 +78,7 @@ class Checkout:
 
     def fetch(self, repository: str, commit: str, folder: Path, *, depth: int) -> None:
         """Write a commit into ``folder``, which is empty and below ``root``."""
-        if problem := repository_problem(repository, allow_file=self.rules.allow_file):
-            raise PreparationFailed(f"repository {repository!r:.200} {problem}")
-        if _COMMIT.fullmatch(commit) is None:
-            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash (40 or 64 hexadecimal digits)")
+        self._check(repository, commit)
         token, ssh_key = self._secrets(repository)
         found = self.repeated(lambda: _Commit(self, repository, token, ssh_key, folder))
         found.read(commit)
@@ -97,6 +95,19 @@ class Checkout:
             found.keep_identity(self.private / "git")
         else:
             shutil.rmtree(folder / ".git")
+
+    def tree(self, commit: str, choose: Callable[[Mapping[str, Entry]], Collection[str]], max_bytes: int) -> Tree:
+        """Return a commit's paths and the content of the chosen files; ``root`` becomes a folder of git's own files."""
+        self._check(self.repository, commit)
+        token, ssh_key = self._secrets(self.repository)
+        found = self.repeated(lambda: _Commit(self, self.repository, token, ssh_key, self.root))
+        return found.tree(commit, choose, max_bytes)
+
+    def _check(self, repository: str, commit: str) -> None:
+        if problem := repository_problem(repository, allow_file=self.rules.allow_file):
+            raise PreparationFailed(f"repository {repository!r:.200} {problem}")
+        if _COMMIT.fullmatch(commit) is None:
+            raise PreparationFailed(f"{commit!r:.80} is not a full commit hash (40 or 64 hexadecimal digits)")
 
     def repeated(self, step: Callable[[], T]) -> T:
         """Return the answer of a step, which is tried again twice if the host or the network failed.
@@ -186,16 +197,35 @@ class _Commit:
     def read(self, commit: str) -> None:
         """Fetch the commit and write its files."""
         self._git(["init", "--quiet", "--template=", str(self.folder)])
-        try:
-            self._fetch(commit)
-        except Moved:
-            self._use(self.checkout.rules.moved(self.repository, self.token))
-            self._fetch(commit)
+        self._fetch_or_follow(commit)
         self._in_folder("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", git_folder.NAME)
         self.listing = self._in_folder("ls-tree", "-r", "-l", "-z", "HEAD")
 
-    def _fetch(self, commit: str) -> None:
-        step = ["-C", str(self.folder), "fetch", "--quiet", "--depth=1", "--", self.repository]
+    def tree(self, commit: str, choose: Callable[[Mapping[str, Entry]], Collection[str]], max_bytes: int) -> Tree:
+        """Fetch the commit without its files, and then the chosen files alone; return both."""
+        self._git(["init", "--quiet", "--bare", "--template=", str(self.folder)])
+        self._fetch_or_follow(commit, git_tree.WITHOUT_FILES)
+        blobs = git_tree.blobs(self._in_folder("ls-tree", "-r", "-z", "--full-tree", git_folder.NAME))
+        chosen = [path for path in choose(git_tree.entries(blobs)) if path in blobs]
+        wanted = "".join(f"{oid}\n" for oid in sorted({blobs[path].oid for path in chosen})).encode()
+        if wanted:
+            step = ["-C", str(self.folder), *git_tree.THESE_FILES, "--", self.repository]
+            self.checkout.repeated(lambda: self._git(step, wanted))
+        sizes = git_tree.sizes(self._in_folder("cat-file", "--batch-check", given=wanted)) if wanted else {}
+        small = "".join(f"{oid}\n" for oid, size in sizes.items() if size <= max_bytes).encode()
+        contents = git_tree.contents(self._in_folder("cat-file", "--batch", given=small)) if small else {}
+        return git_tree.tree(blobs, chosen, sizes, contents)
+
+    def _fetch_or_follow(self, commit: str, options: Sequence[str] = ()) -> None:
+        """Fetch the commit; from another repository if the host redirects this one."""
+        try:
+            self._fetch(commit, options)
+        except Moved:
+            self._use(self.checkout.rules.moved(self.repository, self.token))
+            self._fetch(commit, options)
+
+    def _fetch(self, commit: str, options: Sequence[str] = ()) -> None:
+        step = ["-C", str(self.folder), "fetch", "--quiet", "--depth=1", *options, "--", self.repository]
         # With a name for the commit, git also fetches the tags that point to it.
         self.checkout.repeated(lambda: self._git([*step, f"{commit}:{git_folder.NAME}"]))
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
+    from iac_ci_common.tree import Entry, Tree
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
 
 
@@ -76,4 +77,25 @@ class Repositories(Protocol):
         ...
 
 
-__all__ = ["CodeHosts", "Reports", "Repositories"]
+class Trees(Protocol):
+    """Reads the paths of commits, and a few of their files, with git."""
+
+    def tree(
+        self,
+        repository: str,
+        commit: str,
+        *,
+        token: str | None,
+        choose: Callable[[Mapping[str, Entry]], Collection[str]],
+        max_bytes: int,
+    ) -> Tree:
+        """Return the paths of ``commit``, a full hash, and the content of the files and links that ``choose`` returns.
+
+        Files of more than ``max_bytes`` are not read. The sizes of entries are those of the files that were read.
+        Nothing of the commit is written to a disk under its own name, and submodules are entries without files. Two
+        fetches are made at most: one without any file's content, one of the chosen files.
+        """
+        ...
+
+
+__all__ = ["CodeHosts", "Reports", "Repositories", "Trees"]

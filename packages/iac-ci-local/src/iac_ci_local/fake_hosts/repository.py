@@ -77,6 +77,7 @@ class HostedRepository:
         repository._git("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", ".")
         # Code hosts serve any commit of a branch by its hash.
         repository._git("config", "uploadpack.allowReachableSHA1InWant", "true")
+        repository._git("config", "uploadpack.allowFilter", "true")
         return repository
 
     def commit(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PreparationFailed
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs
+from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status
 from iac_ci_vcs.provider import CommentStyle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
@@ -85,3 +86,19 @@ class MemoryRepositories:
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
+
+    def tree(
+        self,
+        repository: str,
+        commit: str,
+        *,
+        token: str | None,
+        choose: Callable[[Mapping[str, Entry]], Collection[str]],
+        max_bytes: int,
+    ) -> Tree:
+        """Return the tree's paths and the content of the chosen files."""
+        if (repository, commit) not in self.trees:
+            raise PreparationFailed(f"{repository} has no commit {commit}")
+        files = self.trees[(repository, commit)]
+        entries = {path: Entry(EntryKind.FILE, len(content)) for path, content in files.items()}
+        return Tree(entries, {path: files[path] for path in choose(entries) if len(files[path]) <= max_bytes})
