@@ -36,6 +36,7 @@ from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_triggers.verification import Sender
 from iac_ci_triggers.webhook import WebhookReceiver, WebhookReceiverPorts
+from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.hosts import OpenedCodeHosts
 from iac_ci_vcs.provider import HostSettings
 from iac_ci_vcs.reporting.publish import publish
@@ -70,7 +71,7 @@ class Engine:
         self.processor = EventProcessor(
             EventProcessorPorts(
                 self.clock, self.objects, self.runs, ledgers, commit_jobs,
-                OpenedCodeHosts(secrets, hosts=hosts), self.logger,
+                OpenedCodeHosts(secrets, hosts=hosts), GitRepositories(allow_file=True, hosts=hosts), self.logger,
             ),
             Acceptance(self.objects, MemoryWatchdogs(), self.invoker, self.logger, "done"),
             self.receiver.connections,

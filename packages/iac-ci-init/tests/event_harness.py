@@ -32,7 +32,7 @@ from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_triggers.verification import Sender
 from iac_ci_triggers.webhook import WebhookReceiver, WebhookReceiverPorts
 from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, Permission, PullRequest
-from iac_ci_vcs.testing import MemoryCodeHost
+from iac_ci_vcs.testing import MemoryCodeHost, MemoryRepositories
 
 WRITER, STRANGER = Account("5", "ann"), Account("6", "mallory")
 REPOSITORY = "https://github.com/acme/infra"
@@ -79,7 +79,7 @@ class Hosted:
         self.ledgers, self.logger = MemoryLedgers(self.clock), MemoryLogger()
         self.invoker, self.watchdogs = MemoryAsyncInvoker(), MemoryWatchdogs()
         self.commit_jobs = MemoryCommitJobs(self.clock)
-        self.host = MemoryCodeHost()
+        self.host, self.trees = MemoryCodeHost(), MemoryRepositories()
         self.secrets = MemorySecrets(
             {
                 "ssm:/iac-ci/iac-ci/connections": json.dumps(CONNECTIONS),
@@ -93,7 +93,14 @@ class Hosted:
         )
         self.processor = EventProcessor(
             EventProcessorPorts(
-                self.clock, self.objects, self.runs, self.ledgers, self.commit_jobs, self.host, self.logger
+                self.clock,
+                self.objects,
+                self.runs,
+                self.ledgers,
+                self.commit_jobs,
+                self.host,
+                self.trees,
+                self.logger,
             ),
             Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),
             self.receiver.connections,

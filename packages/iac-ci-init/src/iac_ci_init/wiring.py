@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.aws.clients import client
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from iac_ci_triggers.act import EventProcessor
     from iac_ci_triggers.connections import Connections
     from iac_ci_triggers.webhook import WebhookReceiver
+
+
+_TREE_SECONDS: Final = 120
+"""Longest time for reading a commit's paths: the function's time-out of 300 seconds less the requests and decisions."""
 
 
 @cache
@@ -96,6 +100,9 @@ def event_processor() -> EventProcessor:
             ledgers=_ledgers(),
             commit_jobs=_commit_jobs(),
             code_hosts=OpenedCodeHosts(_secrets(), hosts=settings().code_hosts),
+            trees=GitRepositories(
+                allow_file=settings().allow_file_repositories, hosts=settings().code_hosts, seconds=_TREE_SECONDS
+            ),
             logger=logger(),
         ),
         Acceptance(

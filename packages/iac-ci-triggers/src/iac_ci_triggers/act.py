@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.ledger import GivenAnswer
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_triggers.settings import TriggerSettings
-    from iac_ci_vcs.ports import CodeHosts
+    from iac_ci_vcs.ports import CodeHosts, Trees
     from iac_ci_vcs.provider import CodeHost
 
 _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
@@ -70,6 +70,7 @@ class EventProcessorPorts:
     ledgers: Ledgers
     commit_jobs: CommitJobs
     code_hosts: CodeHosts
+    trees: Trees
     logger: Logger
 
 
@@ -163,7 +164,7 @@ class EventProcessor:
     def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[list[Decision], Planned]:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports, event = self._ports, stored.event
-        collector = FactCollector(host, ports.runs, ports.objects, source)
+        collector = FactCollector(host, ports.runs, ports.objects, ports.trees, source)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)

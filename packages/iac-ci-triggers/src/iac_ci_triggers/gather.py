@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from iac_ci_common import keys
-from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed
+from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed, PreparationFailed, Problem
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
 from iac_ci_triggers.announced import is_behind, is_older
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
 from iac_ci_triggers.configuration import (
@@ -20,11 +21,12 @@ from iac_ci_triggers.configuration import (
     folders_of,
     possibly_deleted,
     read_configuration,
+    with_project_jobs,
 )
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.provider import Account, Permission
+from iac_ci_vcs.provider import Account, ChangeKind, Permission
 from iac_ci_vcs.reporting import is_marked
 from iac_ci_vcs.waiting import settled
 
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iac_ci_common.ports import Objects, Runs
+    from iac_ci_common.tree import Tree
     from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger, StartedRun
+    from iac_ci_vcs.ports import Trees
     from iac_ci_vcs.provider import ChangedFiles, CodeHost, Comment, PullRequest
 
 T = TypeVar("T")
@@ -55,6 +59,7 @@ class FactCollector:
     host: CodeHost
     runs: Runs
     objects: Objects
+    trees: Trees
     source: Source
 
     def facts(self, stored: StoredTrigger, ledger: Ledger) -> Facts:
@@ -114,6 +119,8 @@ class FactCollector:
         if head is None:
             return known
         configuration, digest = self._configuration_of_branch(known.queue_base)
+        if isinstance(configuration, Configuration):
+            configuration, _ = self._with_projects(configuration, self.source, head, None)
         return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
 
     def _of_comment(self, event: HostEvent, known: Facts) -> Facts:
@@ -182,9 +189,12 @@ class FactCollector:
         configuration, digest = self._configuration_of_branch(pull.base_branch)
         source = self._source_of(pull)
         deleted: frozenset[str] = frozenset()
-        if listed is not None and isinstance(configuration, Configuration) and source.head_repository is None:
-            emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
-            deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
+        if listed is not None and isinstance(configuration, Configuration):
+            if configuration.projects:
+                configuration, deleted = self._with_projects(configuration, source, pull.head_sha, listed)
+            elif source.head_repository is None:
+                emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
+                deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
         permission = self.host.permission(pull.author) if starts and not pull.is_fork else Permission.NONE
         return replace(
             known,
@@ -231,6 +241,34 @@ class FactCollector:
 
     def _settled(self, read: Callable[[], T], is_settled: Callable[[T], bool]) -> T:
         return settled(read, is_settled, seconds=self.host.lag_seconds)
+
+    def _with_projects(
+        self, configuration: Configuration, source: Source, commit: str, listed: ChangedFiles | None
+    ) -> tuple[Configuration | ConfigurationProblems, frozenset[str]]:
+        """Return the configuration with the jobs of the projects of a commit, and the folders that the change deletes.
+
+        Problems are returned as those of a configuration. Raises ``PortFailed`` if the host or the network failed.
+        """
+        if not configuration.projects:
+            return configuration, frozenset()
+        files = () if listed is None else listed.files
+        removed = [file.path for file in files if file.kind is ChangeKind.REMOVED]
+        removed += [file.previous_path for file in files if file.kind is ChangeKind.RENAMED and file.previous_path]
+        try:
+            tree = self._tree(source, commit)
+            found = with_project_jobs(configuration, tree, removed)
+        except ConfigurationProblems as problems:
+            return problems, frozenset()
+        except (PreparationFailed, TooManyProjects) as error:
+            return ConfigurationProblems([Problem("projects", f"cannot be found: {error}")]), frozenset()
+        gone = possibly_deleted(folders_of(found.configuration), files)
+        return found.configuration, found.deleted | frozenset(folder for folder in gone if folder not in tree.folders)
+
+    def _tree(self, source: Source, commit: str) -> Tree:
+        """Read a commit's paths and the files that can matter, with the credentials of the repository's host."""
+        repository = source.head_repository or source.repository
+        token = self.host.clone().git_token
+        return self.trees.tree(repository, commit, token=token, choose=files_to_read, max_bytes=MAX_FILE_BYTES)
 
     def _source_of(self, pull: PullRequest) -> Source:
         if self.host.kind != Sender.BITBUCKET or not pull.is_fork or pull.head_repository is None:

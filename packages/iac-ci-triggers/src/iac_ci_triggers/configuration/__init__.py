@@ -1,6 +1,7 @@
 """The repository's configuration, ``.iac-ci.yml``: parsing, checks, and expansion into the orders of a job.
 
-``read_configuration`` returns a ``Configuration`` or raises every problem; ``jobs_for_…`` select the jobs that an event
+``read_configuration`` returns a ``Configuration`` or raises every problem; ``with_project_jobs`` adds the jobs of the
+projects that a commit has; ``jobs_for_…`` select the jobs that an event
 starts; ``expand`` returns a job's orders. All of it is pure: without code host, clock or AWS.
 """
 
@@ -10,6 +11,7 @@ from iac_ci_triggers.configuration.expansion import Expansion, LeftOut, expand, 
 from iac_ci_triggers.configuration.folders import folders_of, possibly_deleted
 from iac_ci_triggers.configuration.loader import read_configuration
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Statuses
+from iac_ci_triggers.configuration.project_jobs import PROJECT_JOBS, ProjectJobs, with_project_jobs
 from iac_ci_triggers.configuration.selection import (
     Selection,
     commands,
@@ -26,10 +28,12 @@ __all__ = [
     "CONFIGURATION_STATUS",
     "FILE_NAME",
     "MAX_BYTES",
+    "PROJECT_JOBS",
     "Configuration",
     "ConfigurationProblems",
     "Expansion",
     "LeftOut",
+    "ProjectJobs",
     "Selection",
     "Statuses",
     "TemplateValues",
@@ -44,4 +48,5 @@ __all__ = [
     "planned_by",
     "possibly_deleted",
     "read_configuration",
+    "with_project_jobs",
 ]

@@ -218,6 +218,8 @@ def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: froze
 def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]:
     """Yield the texts that may contain templates of the matrix only, each with its path."""
     yield ("name",), order.name
+    if order.project is not None:
+        yield ("project",), order.project
     for field in ("folder", "assume_role", "sops_key"):
         text = getattr(order, field) or getattr(defaults, field, None)
         if text is not None:

@@ -95,6 +95,11 @@ def folder_of(copy: Copy) -> str | None:
     return None if folder == "." else folder
 
 
+def project_of(copy: Copy) -> str | None:
+    """Return the project that an order belongs to, None if it belongs to none."""
+    return None if copy.template.project is None else substitute(copy.template.project, copy.values, for_name)
+
+
 def order_of(copy: Copy, defaults: Settings, known: Mapping[str, str], dependencies: Sequence[str]) -> Order:
     """Return the order; ``known`` are all values except the matrix's, by their templates' names.
 
@@ -224,8 +229,9 @@ def expand(
     """Return the orders that a job runs; equal arguments give an equal result.
 
     ``changed`` are the changed paths, with old and new names of moved files; None means unknown, and then every order
-    runs. A ``target`` is the name of an order or a value of the matrix: the orders that it names and their dependencies
-    run, whatever has changed. An order that depends on an order that does not run depends on that order's dependencies
+    runs. A ``target`` is the name of an order or project, the folder of a project or a value of the matrix: the orders
+    that it names and their dependencies run, whatever has changed; of dependencies of a project's order only those of
+    the same project. An order that depends on an order that does not run depends on that order's dependencies
     instead. An order does not run if its folder is one of ``deleted_folders``, which the pull request deletes.
 
     Raises ``InputProblems`` for an unknown job or target (with the known ones), and if the values make the job too
@@ -237,7 +243,7 @@ def expand(
     by_name = {copy.name: copy for copy in copies(job)}
     left_out: dict[str, str]
     if target:
-        chosen = _closure(by_name, _targeted(by_name, job_name, target), lambda copy: copy.dependencies)
+        chosen = _closure(by_name, _targeted(by_name, job_name, target), lambda copy: _needed(copy, by_name))
         left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
         chosen = _concerned(by_name, configuration.defaults, changed)
@@ -282,12 +288,29 @@ def _check_variables(order: Order) -> None:
 
 
 def _targeted(by_name: Mapping[str, Copy], job_name: str, target: str) -> list[str]:
-    found = [name for name, copy in by_name.items() if target == name or target in copy.values.values()]
+    found = [name for name, copy in by_name.items() if target in _targets(copy)]
     if not found:
-        known = dict.fromkeys([*by_name, *(value for copy in by_name.values() for value in copy.values.values())])
+        values = (value for copy in by_name.values() for value in copy.values.values())
+        # A project's orders are best named by the project.
+        known = dict.fromkeys([*(project_of(copy) or name for name, copy in by_name.items()), *values])
         message = f"unknown order or matrix value {target[:80]!a} of the job {job_name}; known are {_names(known)}"
         raise InputProblems([Problem("target", message)])
     return found
+
+
+def _targets(copy: Copy) -> set[str]:
+    """Return the words that name an order in a command."""
+    project = project_of(copy)
+    names = {copy.name, *copy.values.values()}
+    return names if project is None else {*names, project, folder_of(copy) or "."}
+
+
+def _needed(copy: Copy, by_name: Mapping[str, Copy]) -> Sequence[str]:
+    """Return the dependencies that run with an order that a target names."""
+    project = project_of(copy)
+    if project is None:
+        return copy.dependencies
+    return [name for name in copy.dependencies if project_of(by_name[name]) == project]
 
 
 def _names(names: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.validation_messages import UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import defaults_findings, job_findings, takes_from_defaults
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
+from iac_ci_triggers.configuration.project_checks import project_findings
 from iac_ci_triggers.configuration.stand_ins import stand_in
 from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
 from iac_ci_triggers.configuration.yaml_document import Finding, line_of, plain, read_document, shown_path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.yaml_document import Node, Part
+
+_OF_WORKFLOWS: Final = ("is not one of the workflows", "is used by no project")
+"""Beginnings of findings that are uncertain where a workflow, or a project that names one, is not valid."""
 
 MAX_PROBLEMS: Final = 200
 """Most problems that are listed; one more states how many there are."""
@@ -56,7 +60,35 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
             )
             if not (is_reported or draft.is_about_a_stand_in(location) or problem.startswith(uncertain)):
                 findings.append(_located(root, draft.written(location), problem))
+    if not (draft.value.jobs or draft.value.projects):
+        findings.append(_located(root, ("jobs",), "is missing; a configuration has jobs, projects or both"))
+    for path, problem in project_findings(draft.value):
+        is_reported = path[0] == "projects" and path[2:] in defaults and _takes(draft.value, path)
+        if not (is_reported or draft.is_about_a_stand_in(path) or problem.startswith(_of_rule(draft, path))):
+            findings.append(_located(root, draft.written(path), problem))
     return draft.value
+
+
+def _takes(configuration: Configuration, path: Location) -> bool:
+    """Return whether a value of a project is that of ``defaults``."""
+    value = getattr(configuration.projects[int(path[1])], str(path[2]), None)
+    return path[-1] not in value if isinstance(value, dict) else value is None
+
+
+def _of_rule(draft: Draft[Configuration], path: Location) -> tuple[str, ...]:
+    """Return the beginnings of findings that a stand-in in the same project, or for a workflow, may have caused."""
+    uncertain: set[str] = set()
+    for location in (*draft.replaced, *draft.cut):
+        match location:
+            case ("workflows",) | ("workflows", _):
+                uncertain |= set(_OF_WORKFLOWS)
+            case ("projects",) | ("projects", _) | ("projects", _, "workflow"):
+                uncertain.add(_OF_WORKFLOWS[1])
+            case ("projects", index, "matrix", *_) if path[:2] == ("projects", index):
+                uncertain.add(UNKNOWN_AXIS)
+            case ("projects", index, "find" | "folder") if path == ("projects", index):
+                uncertain.add("needs find or folder")
+    return tuple(uncertain)
 
 
 def _defaults(
@@ -66,10 +98,11 @@ def _defaults(
     if draft.value is None:
         return
     uncertain = any(
-        location[0] == "jobs" and (len(location) < 3 or location[2] == "matrix")
+        location[0] in {"jobs", "projects"} and (len(location) < 3 or location[2] == "matrix")
         for location in (*draft.replaced, *draft.cut)
     )
-    axes = [axis for job in draft.value.jobs.values() for axis in job.matrix]
+    matrices = [*(job.matrix for job in draft.value.jobs.values()), *(rule.matrix for rule in draft.value.projects)]
+    axes = [axis for matrix in matrices for axis in matrix]
     for path, problem in defaults_findings(draft.value.defaults, axes):
         location: Location = ("defaults", *path)
         if draft.is_about_a_stand_in(location) or (uncertain and problem.startswith(UNKNOWN_AXIS)):

@@ -39,6 +39,7 @@ from iac_ci_common.models.job import (
 from iac_ci_common.module_repositories import ModuleRepository  # noqa: TC001 - read by pydantic
 from iac_ci_common.registries import RegistryHost  # noqa: TC001 - read by pydantic
 from iac_ci_common.validation_messages import message
+from iac_ci_projects import Tool
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ MAX_VARIABLES: Final = 200
 
 MAX_PATTERNS: Final = 256
 """Most patterns of one list."""
+
+MAX_RULES: Final = 100
+"""Most entries of ``projects``."""
 
 TEMPLATE_START: Final = "{{"
 
@@ -263,6 +267,10 @@ class ConfiguredOrder(Settings):
     paths: PathPatterns | None = Field(
         None, description="Run only if one of these has changed; templates of the matrix."
     )
+    project: NameTemplate | None = Field(
+        None,
+        description="Project of the order: `/iac-ci <word> <project>` runs the orders of this project only.",
+    )
     cmds: list[CommandLine] = Field(
         min_length=1, max_length=limits.MAX_COMMANDS, description="Shell commands, run in sequence; no templates."
     )
@@ -373,8 +381,101 @@ class ConfiguredJob(Payload):
     orders: list[ConfiguredOrder] = Field(min_length=1, max_length=limits.MAX_ORDERS, description="The orders.")
 
 
+class Roles(Payload):
+    """The roles of a project: its plans should only be able to read."""
+
+    plan: RoleTemplate = Field(description="Role whose temporary credentials plans get; templates of the matrix.")
+    apply: RoleTemplate = Field(description="Role whose temporary credentials applies get; templates of the matrix.")
+
+
+class Workflow(Payload):
+    """Commands of projects, instead of the tool's usual ones. They run in the project's folder."""
+
+    plan: list[CommandLine] = Field(
+        min_length=1,
+        max_length=limits.MAX_COMMANDS,
+        description='Commands that plan; they write the plan to "$PLANFILE". No templates.',
+    )
+    apply: list[CommandLine] = Field(
+        min_length=1,
+        max_length=limits.MAX_COMMANDS,
+        description='Commands that apply; "$PLANFILE" is the plan that was made just before. No templates.',
+    )
+    saves_plan: StrictBool = Field(
+        default=True, description="False: the commands write no plan, and those that apply decide what to do."
+    )
+
+
+def _both_roles(value: Any) -> Any:
+    return {"plan": value, "apply": value} if isinstance(value, str) else value
+
+
+def _folder_below(folder: str) -> str:
+    parts = folder.split("/")
+    if folder != "." and {"", ".", ".."} & set(parts):
+        raise ValueError("must be a path from the repository's root, without empty parts, . or .. (the root is .)")
+    return folder
+
+
+def _relative(path: str) -> str:
+    if path.startswith("/"):
+        raise ValueError("begins with a slash; write paths from the project's folder")
+    return path
+
+
+MAX_FILES: Final = 32
+"""Most files of one list of a project."""
+
+RelativeFiles = Annotated[list[Annotated[Text, AfterValidator(_relative)]], Field(max_length=MAX_FILES)]
+
+
+class ProjectRule(Settings):
+    """Finds projects: folders that a tool plans and applies. Each gives an order to the jobs `plan` and `apply`."""
+
+    foreign_fields: ClassVar[Mapping[str, str]] = {
+        "dir": "write folder, or find with a pattern",
+        "paths": "write watch: files besides those that the project reads",
+        "when_modified": "write watch, with paths from the repository's root",
+        "cmds": "write a workflow",
+        "name": "projects are named after their folders",
+    }
+
+    find: Annotated[PathPatterns | None, BeforeValidator(_list_of_one)] = Field(
+        None, description="Patterns of files; each folder that has one is a project, for example `live/**/backend.tf`."
+    )
+    folder: Annotated[Text, AfterValidator(_folder_below)] | None = Field(
+        None, description="The folder of one project, `.` for the repository's root."
+    )
+    tool: Tool = Field(Tool.TERRAFORM, description="What plans and applies.")
+    role: Annotated[Roles | None, BeforeValidator(_both_roles), _or_nothing(Roles)] = Field(
+        None, description="Roles of plans and of applies, or one role for both."
+    )
+    workflow: Name | None = Field(None, description="Name of one of `workflows`, whose commands run instead.")
+    watch: PathPatterns | None = Field(
+        None, description="Further files whose change concerns the projects, with paths from the repository's root."
+    )
+    depends_on: Annotated[list[Text], Field(max_length=MAX_PATTERNS)] = Field(
+        default_factory=list,
+        description="Patterns of the folders of projects that are applied before; `../x` is beside the project.",
+    )
+    matrix: dict[Axis, Annotated[list[MatrixValue], Field(min_length=1, max_length=limits.MAX_ORDERS)]] = Field(
+        default_factory=dict,
+        max_length=8,
+        description="Axes and their values; each folder is one project per combination.",
+    )
+    workspace: Text | None = Field(
+        None, description="Terraform workspace, which is created if it is missing; templates of the matrix."
+    )
+    var_files: RelativeFiles = Field(
+        default_factory=list, description="Files of variables, from the project's folder; templates of the matrix."
+    )
+    backend_config: RelativeFiles = Field(
+        default_factory=list, description="Files for `init -backend-config`, as var_files; templates of the matrix."
+    )
+
+
 class Configuration(Payload):
-    """The whole file."""
+    """The whole file: jobs, projects, or both."""
 
     foreign_fields: ClassVar[Mapping[str, str]] = {
         "username": _JOB_ONLY,
@@ -389,5 +490,13 @@ class Configuration(Payload):
     )
     statuses: Statuses = Field(Statuses.RUN, description="A commit status for the run, or one for each order too.")
     jobs: Annotated[dict[Name, ConfiguredJob], _mapping("{plan: {on: …, orders: …}}")] = Field(
-        min_length=1, max_length=MAX_JOBS, description="Jobs by name; the name is the run's flow label."
+        default_factory=dict, max_length=MAX_JOBS, description="Jobs by name; the name is the run's flow label."
+    )
+    projects: Annotated[list[ProjectRule], Field(max_length=MAX_RULES)] = Field(
+        default_factory=list,
+        description="What finds projects in the code; they give the jobs `plan` and `apply`. The first entry that finds"
+        " a folder and workspace counts.",
+    )
+    workflows: Annotated[dict[Name, Workflow], _mapping("{name: {plan: […], apply: […]}}")] = Field(
+        default_factory=dict, max_length=MAX_JOBS, description="Commands of projects, by the name that projects use."
     )

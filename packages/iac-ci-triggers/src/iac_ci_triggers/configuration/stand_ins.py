@@ -27,6 +27,12 @@ def stand_in(location: Location) -> Any:
             return _of_job(tuple(inner))
         case ("defaults", "timeout"):
             return 1
+        case ("projects",):
+            return []
+        case ("projects", int(), *inner):
+            return _of_rule(tuple(inner))
+        case ("workflows", str(), *inner):
+            return _of_workflow(tuple(inner))
     return _of_item(location)
 
 
@@ -58,6 +64,40 @@ def _of_order(index: int, location: Location) -> Any:
         case ("timeout",):
             return 1
     return _of_item(location)
+
+
+def _of_rule(location: Location) -> Any:
+    match location:
+        case ():
+            return {"folder": "stand-in"}
+        case ("folder",):
+            return "stand-in"
+        case ("find",):
+            return ["**"]
+        case ("role", "plan" | "apply"):
+            return "arn:aws:iam::000000000000:role/stand-in"
+        case ("matrix", str()):
+            return ["stand-in"]
+        case ("matrix", str(), int(index)):
+            return f"stand-in-{index}"
+        case ("find" | "watch", int()):
+            return "**"
+        case ("var_files" | "backend_config", int()):
+            return "stand-in"
+        case ("timeout",):
+            return 1
+    return _of_item(location)
+
+
+def _of_workflow(location: Location) -> Any:
+    match location:
+        case ():
+            return {"plan": ["true"], "apply": ["true"]}
+        case ("plan" | "apply",):
+            return ["true"]
+        case ("plan" | "apply", int()):
+            return "true"
+    return REMOVE
 
 
 def _of_item(location: Location) -> Any:
