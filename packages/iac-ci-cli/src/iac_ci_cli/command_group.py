@@ -23,6 +23,8 @@ MODULES: Final = {
     "nudge": "iac_ci_cli.run_commands",
     "cancel": "iac_ci_cli.run_commands",
     "validate": "iac_ci_cli.job_commands",
+    "expand": "iac_ci_cli.project_commands",
+    "scaffold": "iac_ci_cli.project_commands",
 }
 """The module of each command: its Typer application is called ``commands``."""
 

@@ -1,0 +1,125 @@
+"""Commands for the projects of a checkout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+import yaml
+
+from iac_ci_cli import streams
+from iac_ci_cli.checkout import changes_since, commit_of, file_at, tree_of
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.expansion import expanded
+from iac_ci_cli.failures import write_problems
+from iac_ci_cli.options import AsJson, check_path
+from iac_ci_cli.progress import progress
+from iac_ci_cli.scaffold import scaffolded
+from iac_ci_cli.text import plain, write
+from iac_ci_common.errors import ConfigurationProblems
+from iac_ci_projects import propose
+from iac_ci_triggers.configuration import FILE_NAME, read_configuration
+
+if TYPE_CHECKING:
+    from iac_ci_cli.expansion import Expanded
+
+commands = typer.Typer()
+
+_HINT: Final = "iac-ci scaffold writes one for a checkout."
+
+Folder = Annotated[Path, typer.Argument(parser=check_path, help="A checkout, or a folder in the shape of one.")]
+
+
+@commands.command()
+def expand(
+    folder: Folder = Path(),
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMIT",
+            help="Use the configuration of this branch or commit, and print only what the changes since then start.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the jobs that the projects of a checkout stand for, as .iac-ci.yml would hold them.
+
+    The engine makes the jobs of a pull request by the same function.
+    """
+    with progress(f"Reading {plain(str(folder))}", quiet=as_json):
+        tree = tree_of(folder)
+        base = None if since is None else commit_of(folder, since)
+        content = _of_checkout(folder) if base is None else file_at(folder, FILE_NAME, base)
+        if content is None:
+            where = str(folder) if since is None else f"{folder} at {since}"
+            raise CommandFailed(f"{where} has no {FILE_NAME}", exit_code=ExitCode.BAD_INPUT, hint=_HINT)
+        changes = None if base is None else changes_since(folder, base)
+        try:
+            found = expanded(read_configuration(content), tree, changes)
+        except ConfigurationProblems as error:
+            write_problems(f"{folder / FILE_NAME}: the configuration", error.problems)
+            raise typer.Exit(ExitCode.BAD_INPUT) from error
+    write(_as_json(found) if as_json else _as_yaml(found))
+
+
+@commands.command()
+def scaffold(
+    folder: Folder = Path(),
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            parser=check_path,
+            metavar="FILE",
+            help=f"New file to write, or - for standard output; {FILE_NAME} of the folder by default.",
+        ),
+    ] = None,
+) -> None:
+    """Write a first .iac-ci.yml, with comments, for the projects that a checkout has."""
+    with progress(f"Reading {plain(str(folder))}"):
+        proposal = propose(tree_of(folder))
+    text = scaffolded(proposal)
+    _write_new(folder / FILE_NAME if to is None else to, text)
+    streams.write_error(
+        f"{len(proposal.folders)} projects found. Check them with: iac-ci expand {plain(str(folder))}\n"
+    )
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet, or to standard output for ``-``."""
+    if str(path) == "-":
+        write(text)
+        return
+    try:
+        with path.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError as error:
+        hint = "Remove it, or name another file with --to (- is standard output)."
+        raise CommandFailed(f"{path} is there already", exit_code=ExitCode.BAD_INPUT, hint=hint) from error
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}", exit_code=ExitCode.BAD_INPUT) from error
+    write(f"Written: {plain(str(path))}")
+
+
+def _of_checkout(folder: Path) -> bytes | None:
+    path = folder / FILE_NAME
+    return path.read_bytes() if path.is_file() else None
+
+
+def _as_json(found: Expanded) -> str:
+    return json.dumps(
+        {
+            "schema_version": 1,
+            "configuration": found.configuration,
+            "left_out": [{"name": name, "reason": reason} for name, reason in found.left_out],
+            "remarks": list(found.remarks),
+        }
+    )
+
+
+def _as_yaml(found: Expanded) -> str:
+    lines = [f"{name}: {reason}" for name, reason in found.left_out] + list(found.remarks)
+    comments = "".join(f"# {plain(line).encode('unicode_escape').decode()}\n" for line in lines)
+    text = yaml.safe_dump(dict(found.configuration), sort_keys=False, allow_unicode=True, width=1000)
+    return comments + text
