@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
-from iac_ci_common.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, WORKER_LAMBDA_SECONDS
+from iac_ci_common.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, SHORT_GRACE_SECONDS, WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.models.trade import Refusal, Trade, TradeAnswer
@@ -94,10 +95,12 @@ class Checks:
         self._traders: dict[str, str] = {}
         self._present: dict[tuple[str, str, str], str] = {}
         self._stop_asked: dict[tuple[str, str | None], float] = {}
+        self._stop_hastened: dict[tuple[str, str | None], float] = {}
         self._grace_until: dict[tuple[str, str], float] = {}
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.stop_asked = self.stop_asked
+        world.runs.stop_hastened = self.stop_hastened
         world.build_stopped = self.build_stopped
         self.violations: list[Violation] = []
         self._mended: float | None = None
@@ -184,12 +187,28 @@ class Checks:
         """Note when the commands of a run, or of one of its orders, were asked to stop."""
         self._stop_asked.setdefault((run_id, order_num), self._world.scheduler.time)
 
+    def stop_hastened(self, run_id: str, order_num: str | None) -> None:
+        """Note when that was asked for again."""
+        self._stop_hastened.setdefault((run_id, order_num), self._world.scheduler.time)
+
+    def grace_ends(self, run_id: str, order_num: str, *, asked: float) -> None:
+        """Check commands that were asked to stop at ``asked`` and have ended: a second wish shortens the wait."""
+        again = self._wished(self._stop_hastened, run_id, order_num)
+        if again is None or not self._world.faults.profile.is_calm:
+            return
+        late = self._world.scheduler.time - max(again, asked)
+        if late > STOPPED_SECONDS + SHORT_GRACE_SECONDS:
+            self._broken("a second wish to stop shortens the wait", f"{run_id}/{order_num} took {late:.0f} s more")
+
     def _asked(self, run_id: str, order_num: str) -> float | None:
+        return self._wished(self._stop_asked, run_id, order_num)
+
+    def _wished(self, wishes: Mapping[tuple[str, str | None], float], run_id: str, order_num: str) -> float | None:
         """Return when the commands of an order were asked to stop: one that applies, only by its name."""
         row = self._world.runs.order_rows[run_id][order_num]
         applies = any("apply" in command for command in self._commands_of(row))
-        by_run = None if applies else self._stop_asked.get((run_id, None))
-        times = [time for time in (by_run, self._stop_asked.get((run_id, order_num))) if time is not None]
+        by_run = None if applies else wishes.get((run_id, None))
+        times = [time for time in (by_run, wishes.get((run_id, order_num))) if time is not None]
         return min(times, default=None)
 
     def _commands_of(self, row: OrderRow) -> list[str]:

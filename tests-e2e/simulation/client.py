@@ -74,19 +74,22 @@ class Client:
             raise AssertionError(f"a sound job was refused: {content}")
 
 
-def cancel(world: World, *, stop: bool, names_orders: bool) -> None:
-    """Ask for the end of every run there is, as ``iac-ci cancel`` does, with ``--running`` and orders or without."""
+def cancel(world: World, *, stop: bool, names_orders: bool, again: bool = False) -> None:
+    """Ask for the end of every run there is, as ``iac-ci cancel`` does, with ``--running`` and orders or without.
+
+    ``again`` says that the same was asked for before.
+    """
     runs, objects = RunsPort(world, world.runs), world.port("objects", world.objects)
 
     def ask(run_id: str) -> None:
         if stop and names_orders:
             for order in [order for order in runs.read(run_id).orders if order.status in OPEN]:
                 with suppress(ConditionFailed, NotFound):
-                    runs.request_stop(run_id, "a person asked", order_num=order.order_num)
+                    runs.request_stop(run_id, "a person asked", order_num=order.order_num, soon=again)
             return
         if stop:
             with suppress(ConditionFailed, NotFound):
-                runs.request_stop(run_id, "a person asked")
+                runs.request_stop(run_id, "a person asked", soon=again)
         with suppress(ConditionFailed, NotFound):
             runs.request_cancel(run_id, "a person asked")
             objects.put(keys.trigger(run_id), b"{}")

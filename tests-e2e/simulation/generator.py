@@ -53,6 +53,7 @@ class WorldPlan:
     build and asks for what its order begins with, perhaps before the build has claimed it. With ``names_orders`` the
     person who cancels asks the commands of each running order to stop, by its name, and not those of the run. With
     ``swaps`` a person who may write the rows and the bucket gives orders the sealed outputs of another run's orders.
+    The person who asks running commands to stop asks again ``asks_again`` seconds later, never if that is 0.
     """
 
     submissions: Mapping[str, Submission]
@@ -67,6 +68,7 @@ class WorldPlan:
     early_begins: float = 0.0
     names_orders: bool = False
     swaps: bool = False
+    asks_again: float = 0.0
 
     @property
     def orders(self) -> int:
@@ -113,6 +115,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         if happens(random, 0.5):
             swaps = True
             submissions["run2"] = replace(submissions["run1"], delay=random.uniform(0.0, 5.0))
+    asks_again = random.uniform(1.0, 120.0) if happens(random, 0.3) else 0.0
     return WorldPlan(
         submissions,
         weather,
@@ -126,6 +129,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         early_begins,
         names_orders,
         swaps,
+        asks_again,
     )
 
 

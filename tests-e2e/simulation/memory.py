@@ -31,6 +31,7 @@ class RecordedRuns(MemoryRuns):
         self._mutation = mutation
         self._watch = watch
         self.stop_asked: Callable[[str, str | None], None] = lambda run_id, order_num: None
+        self.stop_hastened: Callable[[str, str | None], None] = lambda run_id, order_num: None
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
         """Insert what is not there yet."""
@@ -64,6 +65,8 @@ class RecordedRuns(MemoryRuns):
         """Ask the commands of a run, or of one of its orders, to stop."""
         super().request_stop(run_id, reason, order_num=order_num, soon=soon)
         self.stop_asked(run_id, order_num)
+        if soon:
+            self.stop_hastened(run_id, order_num)
 
     def _apply(self, transition: Transition) -> bool:
         before = self._row(transition.before)

@@ -61,6 +61,7 @@ Mutation = Literal[
     "applies are named",
     "wish for one order",
     "outputs are sealed for their scope",
+    "second wish to stop",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -102,6 +103,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "applies are named": Noticed(230),
     "wish for one order": Noticed(42),
     "outputs are sealed for their scope": Noticed(14),
+    "second wish to stop": Noticed(244),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -161,6 +163,9 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         with patch(
             "iac_ci_broker.hand_on.HandOn._context", lambda handing, run: ScopeContext("stack", "all", "all", "")
         ):
+            yield
+    elif mutation == "second wish to stop":
+        with patch("iac_ci_common.models.rows.OrderRow.stop_is_urgent", lambda order, run: False):
             yield
     else:
         yield

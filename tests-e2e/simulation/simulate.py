@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -92,6 +93,9 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
             scheduler.after(submission.delay, client.submit)
         if plan.cancel_at is not None:
             scheduler.after(plan.cancel_at, lambda: cancel(world, stop=plan.stop, names_orders=plan.names_orders))
+            if plan.stop and plan.asks_again:
+                again = partial(cancel, world, stop=True, names_orders=plan.names_orders, again=True)
+                scheduler.after(plan.cancel_at + plan.asks_again, again)
         if plan.watchdogs_die_at is not None:
             scheduler.after(plan.watchdogs_die_at, world.watchdogs_die)
             scheduler.after(plan.watchdogs_die_at + OPERATOR_SECONDS, lambda: wake(world))

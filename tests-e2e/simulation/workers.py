@@ -10,6 +10,7 @@ from typing import IO, Any
 import urllib3
 
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled, UrlExpired
+from iac_ci_common.limits import SHORT_GRACE_SECONDS
 from iac_ci_common.redaction import Redactor
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
@@ -118,9 +119,21 @@ class PretendedCommands:
         last = began + commands.time.last if commands.time.last is not None else asked + commands.time.grace
         grace = max(0.0, min(commands.time.grace, last - asked))
         self._checks.grace_begins(run_id, order_num, until=asked + grace)
-        self._lasts(min(behaviour.ends_after, grace), commands, stopping=True)
-        killed = behaviour.ends_after > grace
+        commands.stop.stopping = True
+        killed = not self._end(asked + behaviour.ends_after, asked + grace, commands)
+        self._checks.grace_ends(run_id, order_num, asked=asked)
         return Outcome(ending, -9 if killed else 1, 0, 1, stopped_after=asked - began, killed=killed)
+
+    def _end(self, ends: float, until: float, commands: Commands) -> bool:
+        """Let the commands end at ``ends``; kill them at ``until``, sooner after a second wish; return which it was."""
+        scheduler = self._world.scheduler
+        hastened = False
+        while scheduler.time < min(ends, until):
+            if commands.stop.hastened and not hastened:
+                hastened = True
+                until = min(until, scheduler.time + SHORT_GRACE_SECONDS)
+            self._lasts(min(self._heartbeat.seconds + 1.0, min(ends, until) - scheduler.time), commands, stopping=True)
+        return ends <= until
 
     def _lasts(self, seconds: float, commands: Commands, *, stopping: bool = False) -> bool:
         """Let time pass, with the heartbeats; return whether the commands were left to go on."""
