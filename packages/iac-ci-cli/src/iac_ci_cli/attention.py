@@ -1,4 +1,4 @@
-"""Tells the engine that a person waits for a run, so that its workers report more often."""
+"""Lets the engine know that a person waits for a run, so that its workers report more often."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def too_long_chains(
     """Yield orders whose chain of dependencies may take longer than a run lives, each with the chain and its seconds.
 
     ``seconds`` are the orders' longest times. Of a chain, the first order that does not fit is reported. Orders
-    of a cycle and unknown ones are other problems and are passed over.
+    of a cycle and unknown ones are other problems, which are reported elsewhere.
     """
     waits_for = {name: {one for one in dependencies[name] if one in seconds and one != name} for name in seconds}
     dependents: dict[str, list[str]] = {name: [] for name in seconds}
