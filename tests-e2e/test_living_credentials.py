@@ -80,11 +80,11 @@ class Minutes:
 
     def __init__(self, world: World, minutes: int) -> None:
         self._world, self._minutes = world, minutes
-        self._beat: Callable[[], None] = lambda: None
+        self._beat: Callable[[], float] = lambda: 0.0
         self.used: dict[str, list[datetime]] = {}
 
     @contextlib.contextmanager
-    def during(self, beat: Callable[[], None]) -> Iterator[None]:
+    def during(self, beat: Callable[[], float], seconds: float) -> Iterator[None]:
         self._beat = beat
         yield
 
