@@ -1,4 +1,4 @@
-"""The engine's reception, decision and preparation with GitHub's provider, against the code host on this machine.
+"""The engine's reception, decision and preparation with a host's provider, against the code host on this machine.
 
 The other ports are in memory. Events are those that the code host would send, with its signature.
 """
@@ -31,7 +31,6 @@ from iac_ci_common.testing import (
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
 from iac_ci_local.fake_hosts.activity import Activity
-from iac_ci_local.fake_hosts.deliveries import Deliveries
 from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_triggers.verification import Sender
@@ -49,12 +48,12 @@ TOKEN, SECRET = "ssm:/iac-ci/jobs/tokens/git", "webhook secret"
 class Engine:
     """An engine that is connected to the project of a code host."""
 
-    def __init__(self, host, project, now):
-        connection = {"repositories": [host.repository], "webhook_secrets": ["ssm:/webhook"], "token_location": TOKEN}
+    def __init__(self, host, project, now, **connection):
+        connection |= {"repositories": [host.repository], "webhook_secrets": ["ssm:/webhook"], "token_location": TOKEN}
         secrets = MemorySecrets(
             {TOKEN: "engine-token", "ssm:/connections": json.dumps([connection]), "ssm:/webhook": SECRET}
         )
-        hosts = {host.address: HostSettings("github", host.api_url)}
+        hosts = {host.address: HostSettings(host.shape.kind, host.api_url)}
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
             done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init",
@@ -86,7 +85,7 @@ class Engine:
             ),
             100,
         )  # fmt: skip
-        self.activity = Activity(project, host.url, Deliveries("http://127.0.0.1:1/", SECRET))
+        self.activity = Activity(project, host.url, self, shape=type(host.shape))
         self._sent = 0
 
     def deliver(self, name, payload):
@@ -96,7 +95,7 @@ class Engine:
         headers = self.host.shape.headers(name, f"delivery-{self._sent}", body, SECRET)
         events, runs = len(self.invoker.triggered), len(self.invoker.started)
         answer = self.receiver.receive(
-            Sender.GITHUB, Request(body, {key.lower(): value for key, value in headers.items()})
+            Sender(self.host.shape.kind), Request(body, {key.lower(): value for key, value in headers.items()})
         )
         for trigger_id in self.invoker.triggered[events:]:
             self.processor.process(trigger_id)
@@ -105,15 +104,20 @@ class Engine:
             self.preparer.prepare(run_id)
         return answer
 
+    def begin(self, name, payload):
+        """Deliver an event of the activity at once, in the place of ``Deliveries``."""
+        self.answer = self.deliver(name, payload)
+        return lambda: None
+
     def pull_request(self, action="opened", number=1, **fields):
-        """Deliver an event of a pull request."""
+        """Deliver an event of a pull request, as GitHub sends it."""
         pull = self.project.pull_request(number)
         return self.deliver(
             "pull_request", self.activity.shape.payload_of_pull_request(action, pull, pull.author) | fields
         )
 
     def comment(self, person, text, number=1):
-        """Write a comment and deliver its event."""
+        """Write a comment and deliver its event, as GitHub sends it."""
         return self.deliver(
             "issue_comment", self.activity.shape.payload_of_comment(self.project.write_comment(number, person, text))
         )

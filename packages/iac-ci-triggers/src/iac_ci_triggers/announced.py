@@ -10,29 +10,24 @@ from typing import TYPE_CHECKING
 from iac_ci_triggers.event import EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Container
     from datetime import datetime
 
     from iac_ci_triggers.event import HostEvent
     from iac_ci_vcs.provider import PullRequest
 
 
-def is_behind(pull: PullRequest, event: HostEvent, processed: Container[str]) -> bool:
-    """Return whether the API may not know yet what the event has announced.
-
-    ``processed`` are the heads that runs were started for: a head that is among them is an old one.
-    """
-    if not pull.head_sha:
+def is_behind(pull: PullRequest, event: HostEvent) -> bool:
+    """Return whether the API may not know yet what the event has announced."""
+    if not pull.head_sha or is_older(pull, event):
         return True
-    if _agrees(pull, event):
-        return _is_before(pull.updated_at, event.updated_at)
-    return is_older(pull, event) or pull.head_sha in processed or not _is_before(event.updated_at, pull.updated_at)
+    return not _agrees(pull, event) and not _is_before(event.updated_at, pull.updated_at)
 
 
 def is_older(pull: PullRequest, event: HostEvent) -> bool:
     """Return whether the API certainly answers as before the event."""
-    has_old_head = event.before is not None and pull.head_sha == event.before
-    return not pull.head_sha or (not _agrees(pull, event) and has_old_head)
+    if not pull.head_sha or _is_before(pull.updated_at, event.updated_at):
+        return True
+    return not _agrees(pull, event) and event.before is not None and pull.head_sha == event.before
 
 
 def _agrees(pull: PullRequest, event: HostEvent) -> bool:

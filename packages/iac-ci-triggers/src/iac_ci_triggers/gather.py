@@ -132,7 +132,7 @@ class FactCollector:
         return self._of_pull_request(event, replace(known, actor=comment.author))
 
     def _of_closed(self, event: HostEvent, known: Facts) -> Facts:
-        pull = self._pull(event, known.ledger)
+        pull = self._pull(event)
         configuration, digest = self._configuration_of_branch(pull.base_branch)
         return replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
 
@@ -180,7 +180,7 @@ class FactCollector:
     def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
         comment = known.comment
         words = {command.name for command in comment.found.commands} if comment is not None else None
-        pull = self._pull(event, known.ledger)
+        pull = self._pull(event)
         starts = pull.is_open if words is None else bool(words - _START_NOTHING)
         listed = self.host.changed_files(pull.number) if starts else None
         changed, head_problems = self._changes(pull, listed) if listed is not None else (None, None)
@@ -211,7 +211,7 @@ class FactCollector:
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
         )
 
-    def _pull(self, event: HostEvent, ledger: Ledger) -> PullRequest:
+    def _pull(self, event: HostEvent) -> PullRequest:
         """Return the pull request once the host's API knows what the event has announced.
 
         Raises ``NotFound`` or, safe to retry, ``PortFailed`` if it does not know it after a minute.
@@ -219,9 +219,8 @@ class FactCollector:
         number = event.number or 0
         if not self.host.lag_seconds:
             return self.host.pull_request(number)
-        processed = {run.sha for run in ledger.runs if event.head is None or not run.sha.startswith(event.head)}
         read = self._settled(
-            lambda: self._found_pull(number), lambda pull: pull is not None and not is_behind(pull, event, processed)
+            lambda: self._found_pull(number), lambda pull: pull is not None and not is_behind(pull, event)
         )
         if read is None:
             return self.host.pull_request(number)

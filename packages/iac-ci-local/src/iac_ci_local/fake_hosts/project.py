@@ -215,6 +215,11 @@ class Project:
             return self.repository.head(pull.head_branch)
         return [sha for moment, sha in heads if moment <= self.now() - self.lag][-1]
 
+    def is_unknown(self, number: int) -> bool:
+        """Return whether a pull request was opened so recently that the API does not have it yet."""
+        states = self._history.get(number)
+        return bool(self.lag) and states is not None and states[0][0] > self.now() - self.lag
+
     def is_new(self, number: int) -> bool:
         """Return whether a pull request was opened or changed so recently that the host has not looked at it yet."""
         states = self._history.get(number)

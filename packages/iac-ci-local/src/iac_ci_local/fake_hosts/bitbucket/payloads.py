@@ -27,7 +27,7 @@ _UPDATED: Final = timedelta(microseconds=859_011)
 
 def uuid_of(identity: int) -> str:
     """Return the UUID of a person or repository."""
-    return f"{{00000000-0000-4000-8000-{identity:012d}}}"
+    return f"{{00000000-0000-4000-8000-{identity:011d}a}}"
 
 
 class Payloads:

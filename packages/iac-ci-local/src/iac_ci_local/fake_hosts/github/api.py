@@ -121,7 +121,7 @@ class Api:
         return Answer.of_json(200, self._payloads.repository())
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
-        if self._project.is_new(int(number)) and not self._project.seen(int(number)).updated_at:
+        if self._project.is_unknown(int(number)):
             raise NotFound(f"there is no pull request {number} yet")
         return Answer.of_json(200, self._payloads.pull_request(self._project.seen(int(number))))
 
