@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems, Problem
+from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_local.fake_hosts.repository import read_folder
-from iac_ci_triggers.configuration import FILE_NAME, jobs_for_pull_request, read_configuration
+from iac_ci_projects import files_to_read
+from iac_ci_triggers.configuration import FILE_NAME, jobs_for_pull_request, read_configuration, with_project_jobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 BASE_FOLDER: Final = "base"
 CHANGE_FOLDER: Final = "change"
 BASE_BRANCH: Final = "main"
+_LINK: Final = "120000"
 
 
 def check_example(example: Path) -> None:
@@ -35,6 +38,10 @@ def check_example(example: Path) -> None:
     changed = _changed(example)
     if not changed:
         raise InputProblems([Problem(str(example / CHANGE_FOLDER), f"does not change any file of {BASE_FOLDER}/")])
+    try:
+        configuration = with_project_jobs(configuration, _head(example)).configuration
+    except ConfigurationProblems as error:
+        raise InputProblems([Problem(f"{file}: {one.where}", one.what) for one in error.problems]) from error
     if not jobs_for_pull_request(configuration, BASE_BRANCH, changed).jobs:
         paths = ", ".join(changed[:5]) + (", …" if len(changed) > 5 else "")
         raise InputProblems(
@@ -45,6 +52,14 @@ def check_example(example: Path) -> None:
 def _changed(example: Path) -> list[str]:
     base = read_folder(example / BASE_FOLDER)
     return [path for path, file in read_folder(example / CHANGE_FOLDER).items() if base.get(path) != file]
+
+
+def _head(example: Path) -> Tree:
+    """Return the files of the pull request's head."""
+    files = read_folder(example / BASE_FOLDER) | read_folder(example / CHANGE_FOLDER)
+    kinds = {path: EntryKind.LINK if file.mode == _LINK else EntryKind.FILE for path, file in files.items()}
+    entries = {path: Entry(kinds[path], len(file.content)) for path, file in files.items()}
+    return Tree(entries, {path: files[path].content for path in files_to_read(entries)})
 
 
 __all__ = ["BASE_BRANCH", "BASE_FOLDER", "CHANGE_FOLDER", "check_example"]

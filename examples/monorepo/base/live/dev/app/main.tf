@@ -1,0 +1,6 @@
+module "app" {
+  source      = "../../../modules/service"
+  environment = "dev"
+  part        = "app"
+  replicas    = 1
+}

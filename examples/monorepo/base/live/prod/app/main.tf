@@ -1,0 +1,6 @@
+module "app" {
+  source      = "../../../modules/service"
+  environment = "prod"
+  part        = "app"
+  replicas    = 3
+}

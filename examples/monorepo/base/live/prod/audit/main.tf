@@ -1,0 +1,5 @@
+module "audit" {
+  source      = "../../../modules/service"
+  environment = "prod"
+  part        = "audit"
+}
