@@ -23,10 +23,13 @@ from iac_ci_triggers.configuration import (
 from iac_ci_triggers.configuration.models import (
     ConfiguredJob,
     ConfiguredOrder,
+    ProjectRule,
     PullRequestTrigger,
     PushTrigger,
+    Roles,
     Settings,
     Triggers,
+    Workflow,
 )
 from iac_ci_triggers.configuration.templates import VARIABLES, variable
 
@@ -36,6 +39,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 if not PAGE.exists():
     pytest.skip("the package stands alone, without the project's pages", allow_module_level=True)
 TEXT = PAGE.read_text("utf-8")
+PROJECTS = PAGE.with_name("projects.md").read_text("utf-8")
 SMALLEST, EXAMPLE, *_ = (block.encode() for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
 VALUES = TemplateValues(pr_number=7, sha="0" * 40, actor="mona")
 
@@ -99,3 +103,13 @@ def test_every_template_and_command_is_named():
     rows = dict(re.findall(r"^\| `\{\{ ([\w.]+) \}\}` \| `(\w+)` \|", TEXT, re.MULTILINE))
     assert rows == {name: variable(name) for name in VARIABLES}
     assert all(f"`{word}`" in TEXT for word in BUILT_IN_COMMANDS)
+
+
+def test_every_field_of_projects_is_named():
+    named = set(re.findall(r"`([a-z_]+)(?:: [a-z]+)?`", PROJECTS))
+    assert {name for model in (ProjectRule, Roles, Workflow) for name in model.model_fields} <= named
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PROJECTS, re.DOTALL))
+def test_the_examples_of_projects_are_valid(block):
+    assert read_configuration(block.encode()).projects
