@@ -34,6 +34,15 @@ def test_the_smallest_workload_is_measured():
     assert 0 < sum(measured["bill_usd"].values()) < 0.01
 
 
+def test_finding_projects_is_measured():
+    command = [sys.executable, "-m", "bench.projects"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert (measured["projects"], measured["planned"]) == (300, 8)
+    assert measured["ratio"] > 0
+
+
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_a_workload_is_a_job_of_its_shape(workload, tmp_path):
     job = Job.model_validate(workload.job(gate=tmp_path / "gate"))

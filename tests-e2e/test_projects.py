@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_local.fake_github.demo import ENGINE, NUMBER, PERSON
+from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
 from iac_ci_local.pull_request import opened_pull_request
 from iac_ci_local.testing import wait_for_end, wait_until
 
