@@ -210,9 +210,9 @@ variable "order_sizes" {
   validation {
     condition = length(var.order_sizes) <= 10 && alltrue([
       for name, machine in var.order_sizes :
-      can(regex("^[a-z][a-z0-9-]{0,31}$", name)) && can(regex("^BUILD_GENERAL1_(SMALL|MEDIUM|LARGE|XLARGE|2XLARGE)$", machine))
+      can(regex("^[a-z0-9][a-z0-9-]{0,31}$", name)) && can(regex("^BUILD_GENERAL1_(SMALL|MEDIUM|LARGE|XLARGE|2XLARGE)$", machine))
     ])
-    error_message = "order_sizes must be at most 10 names of lowercase letters, digits and hyphens (a letter first, at most 32), each with BUILD_GENERAL1_ and SMALL, MEDIUM, LARGE, XLARGE or 2XLARGE."
+    error_message = "order_sizes must be at most 10 names of 1 to 32 lowercase letters, digits and hyphens (no hyphen first), each with BUILD_GENERAL1_ and SMALL, MEDIUM, LARGE, XLARGE or 2XLARGE."
   }
 }
 

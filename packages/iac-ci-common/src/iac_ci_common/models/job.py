@@ -39,7 +39,7 @@ Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pat
 Command = Annotated[
     StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*$")
 ]
-Size = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+Size = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Name of a size of builds; `order_sizes` in terraform/deploy/variables.tf has the same pattern."""
 
 CommitHash = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
