@@ -143,6 +143,16 @@ REFUSED = {
         True,
     ),
     "an older ticket with its own next one": (Case(trade(ZERO, ONE), chain=chain(TWO, ONE)), Refusal.USED, True),
+    "a worker of an attempt that has ended": (
+        Case(trade(ONE, TWO), order=order(attempt=2, tickets=(), dispatched_at=START), chain=chain()),
+        Refusal.ENDED,
+        False,
+    ),
+    "the first trade of an attempt that has ended": (
+        Case(order=order(attempt=2, tickets=(f"{OTHER}:{digest(ONE)}",))),
+        Refusal.UNKNOWN,
+        False,
+    ),
     "a ticket traded for itself": (Case(trade(ZERO, ZERO)), Refusal.USED, True),
     "another dispatch after the claim": (Case(claim=claim(dispatch=OTHER)), Refusal.TAKEN, False),
     "another worker of the dispatch after the claim": (Case(trade(call="other"), claim=claim()), Refusal.TAKEN, False),
@@ -212,3 +222,9 @@ def test_the_wish_to_stop(name):
     decision = case.decide()
     assert isinstance(decision, Serve)
     assert decision.stop == stop
+
+
+def test_a_chain_is_of_the_attempt_that_it_began_in():
+    decision = Case(order=order(attempt=2)).decide()
+    assert isinstance(decision, Serve)
+    assert decision.chain.attempt == 2

@@ -473,3 +473,72 @@ def test_what_a_dead_worker_has_sent_is_shown_to_its_end(stack):
 
 def test_following_prints_text_only(stack):
     assert refused("logs", RUN_ID, "--follow", "--json") == "--follow prints text; leave out --json"
+
+
+# -- logs of several attempts ----------------------------------------------------------------------------------------
+
+REPEATED = {"idempotent": True, "retry": {"attempts": 3, "on": [7]}}
+
+
+def second_attempt(stack):
+    stack.prepared(REPEATED)
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    row = stack.runs.read(RUN_ID).orders[0]
+    again = row.model_copy(update={"status": OrderState.QUEUED, "attempt": 2, "dispatched_at": None})
+    assert not stack.runs.apply([Transition(row, again)])
+
+
+def test_the_logs_of_all_attempts_are_printed(stack):
+    second_attempt(stack)
+    stack.internal.put(keys.log(RUN_ID, "0001"), b"first\n")
+    stack.internal.put(keys.live_part(RUN_ID, "0001", 0, 2), b"second\n")
+    heading = "── order-0001, attempt"
+    assert iac_ci("logs", RUN_ID, "1").stdout == f"{heading} 1 of 3\nfirst\n{heading} 2 of 3\nsecond\n"
+    assert iac_ci("logs", RUN_ID, "1", "--attempt", "1").stdout == "first\n"
+    found = json.loads(iac_ci("logs", RUN_ID, "--json").stdout)
+    assert found["logs"] == {"order-0001": "second\n"}
+    assert found["attempts"] == {"order-0001": {"1": "first\n", "2": "second\n"}}
+    assert refused("logs", RUN_ID, "1", "--attempt", "3") == "order-0001 has 2 attempts, and no attempt 3"
+    assert refused("logs", RUN_ID, "--attempt", "1") == "--attempt is of one order; name the order"
+
+
+def test_the_parts_of_another_attempt_are_no_part_of_the_first_ones_log(stack):
+    second_attempt(stack)
+    for attempt in (1, 2):
+        for number in (0, 1):
+            stack.internal.put(keys.live_part(RUN_ID, "0001", number, attempt), f"{attempt}{number} ".encode())
+    assert iac_ci("logs", RUN_ID, "1", "--attempt", "1").stdout.strip() == "10 11"
+    assert iac_ci("logs", RUN_ID, "1", "--attempt", "2").stdout.strip() == "20 21"
+
+
+def test_every_attempt_is_followed_to_its_end(stack):
+    stack.prepared(REPEATED)
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    seen = []
+    follower = Follower(stack, RUN_ID, lambda row, text: seen.append((row.attempt, text)))
+    stack.internal.put(keys.live_part(RUN_ID, "0001", 0), b"one ")
+    assert not follower.step()
+    row = stack.runs.read(RUN_ID).orders[0]
+    again = row.model_copy(update={"status": OrderState.QUEUED, "attempt": 2, "dispatched_at": None})
+    assert not stack.runs.apply([Transition(row, again)])
+    stack.internal.put(keys.log(RUN_ID, "0001"), b"one two")
+    assert not follower.step()
+    stack.order("0001", OrderState.SUCCEEDED, dispatched_at=START, ended_at=START)
+    stack.internal.put(keys.log(RUN_ID, "0001", 2), b"three")
+    assert follower.step()
+    assert seen == [(1, "one "), (1, "two"), (2, "three")]
+
+
+def test_logs_of_attempts_outlive_the_rows_of_their_run(stack):
+    stack.internal.put(keys.log(OLD, "0001"), b"first\n")
+    stack.internal.put(keys.log(OLD, "0001", 2), b"second\n")
+    assert iac_ci("logs", OLD, "1").stdout == "── 0001, attempt 1\nfirst\n── 0001, attempt 2\nsecond\n"
+    assert iac_ci("logs", OLD, "1", "--attempt", "2").stdout == "second\n"
+
+
+def test_a_status_shows_what_is_changed_and_which_attempt(stack):
+    second_attempt(stack)
+    stack.order("0001", OrderState.SUCCEEDED, dispatched_at=START, ended_at=START, changed=True)
+    assert "succeeded, attempt 2 of 3, changed" in " ".join(iac_ci("status", RUN_ID).stdout.split())
+    (order,) = json.loads(iac_ci("status", RUN_ID, "--json").stdout)["orders"]
+    assert (order["changed"], order["attempt"], order["attempts"]) == (True, 2, 3)

@@ -160,3 +160,26 @@ def test_variables_of_the_engine_the_loader_and_no_names_are_refused(name):
 @pytest.mark.parametrize("name", ["PATH", "AWS_PROFILE", "TF_VAR_region", "_x"])
 def test_other_variables_may_be_set(name):
     assert check_environment_name(name) == name
+
+
+def test_the_first_attempt_has_the_keys_of_ever_and_each_other_one_its_own():
+    functions = (keys.claim, keys.result, keys.log, keys.outputs, keys.files, keys.kept, keys.live_parts)
+    assert all(key(RUN, "0001", 1) == key(RUN, "0001") for key in functions)
+    assert keys.claim(RUN, "0001", 2) == f"tmp/callbacks/runs/{RUN}/0001/2/claim.json"
+    assert keys.log(RUN, "0001", 2) == f"tmp/logs/{RUN}/0001/2.log"
+    every = [key(RUN, num, attempt) for key in functions for num in ("0001", "0002") for attempt in range(1, 11)]
+    assert len(every) == len(set(every))
+    with pytest.raises(ValueError, match="the first is 1"):
+        keys.claim(RUN, "0001", 0)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 9, 10])
+def test_keys_of_results_and_logs_name_their_attempt(attempt):
+    assert keys.parse_result(keys.result(RUN, "0001", attempt)) == (RUN, "0001", attempt)
+    assert keys.parse_log(RUN, keys.log(RUN, "0001", attempt)) == ("0001", attempt)
+
+
+@pytest.mark.parametrize("place", ["0001/1", "0001/0", "0001/02", "0001/x", "0001/2/3", "0001/", "01/2"])
+def test_no_other_key_is_that_of_an_attempt(place):
+    assert keys.parse_result(f"tmp/callbacks/runs/{RUN}/{place}/result.json") is None
+    assert keys.parse_log(RUN, f"tmp/logs/{RUN}/{place}.log") is None

@@ -60,6 +60,22 @@ def test_an_order_that_need_not_succeed_lets_its_dependents_go_on(status):
     assert [dispatch.after.order_num for dispatch in plan.dispatches] == ["0002"]
 
 
+def test_an_order_runs_only_if_what_its_condition_names_is_changed():
+    orders = [open_row(1), order_row(2, after=[1], when=("0001",)), order_row(3, after=[2])]
+    changed = decide(run_row(), orders, results(result(1, changed=True)), NOW)
+    assert [dispatch.after.order_num for dispatch in changed.dispatches] == ["0002"]
+    assert changed.orders[0].changed
+    unchanged = decide(run_row(), orders, results(result(1)), NOW)
+    assert states(unchanged) == {"0001": S.SUCCEEDED, "0002": S.SKIPPED, "0003": S.SKIPPED}
+    reasons = [(order.not_needed, order.reason) for order in unchanged.orders[1:]]
+    assert reasons == [(True, "order-1 is not changed, which `when` requires"), (True, "order-2 was not needed")]
+    assert unchanged.finish.after.status is RunState.SUCCEEDED
+
+
+def test_a_result_that_did_not_succeed_is_not_changed():
+    assert not decide(run_row(), [open_row(1)], results(result(1, S.FAILED, changed=True)), NOW).orders[0].changed
+
+
 def test_an_unknown_dependency_does_not_wait_for_ever():
     assert states(decide(run_row(), [order_row(2, after=[1])], {}, NOW)) == {"0002": S.SKIPPED}
 

@@ -502,3 +502,72 @@ def test_files_that_cannot_be_restored_are_refused(name, problem):
     (found,) = caught.value.problems
     assert found.where.endswith("jobs.plan.orders[2].restore[0].order")
     assert found.what == problem
+
+
+GATED = [
+    order("plan-{{ matrix.dir }}", cmds=["true", {"run": True, "ok": [0, 2]}], paths=["{{ matrix.dir }}/*.tf"]),
+    order(
+        "apply-{{ matrix.dir }}",
+        ["plan-{{ matrix.dir }}"],
+        when={"plan-{{ matrix.dir }}": "changed"},
+        idempotent=True,
+        retry={"attempts": 2, "on": [75]},
+        paths=["{{ matrix.dir }}/*"],
+    ),
+]
+
+
+def test_exit_codes_conditions_and_attempts_reach_the_orders():
+    plan, apply = expanded(configuration(GATED, {"dir": ["a"]})).orders
+    assert [plan.commands, plan.cmds[1].ok] == [("true", "true"), [0, 2]]
+    assert (apply.when, apply.idempotent, apply.retry.attempts, apply.retry.on) == (
+        {"plan-a": "changed"},
+        True,
+        2,
+        [75],
+    )
+
+
+def test_a_conditional_order_takes_the_order_with_it_that_its_condition_names():
+    read = configuration(GATED, {"dir": ["a", "b"]})
+    assert names(expanded(read, ["a/README.md"])) == ["plan-a", "apply-a"]
+
+
+def test_every_problem_of_exit_codes_and_conditions_is_reported():
+    orders = [
+        order("plan", cmds=["echo {{ sha }}", {"run": "echo {{ matrix.x }}", "ok": [0, 137, 256]}, {"run": ""}]),
+        order(
+            "apply",
+            ["plain"],
+            when={"plan": "changed", "plain": "changed", "apply": "changed", "x": "yes", "{{ sha }}": "changed"},
+            retry={"on": [3, 3]},
+        ),
+        order("plain"),
+    ]
+    with pytest.raises(ConfigurationProblems) as refused:
+        configuration(orders, {"x": ["1"]})
+    found = {problem.where.removeprefix("line 1: jobs.plan.orders"): problem.what for problem in refused.value.problems}
+    assert {where: what.removesuffix(" (for x '1')") for where, what in found.items()} == {
+        "[0].cmds[0]": 'contains the template sha, which commands do not support; use "$IACCI_SHA" instead',
+        "[0].cmds[1].run": "contains the template matrix.x, which commands do not support; use"
+        ' "$IACCI_MATRIX_X" instead',
+        "[0].cmds[1].ok[1]": "137 is the exit code of a command that signal 9 has ended, which is never ok",
+        "[0].cmds[1].ok[2]": "must be at most 255",
+        "[0].cmds[2].run": "is empty",
+        "[1].retry": "needs idempotent: true, because the commands of the order run again",
+        "[1].retry.attempts": "is missing",
+        "[1].retry.on[1]": "3 is in the list more than once; remove one",
+        "[1].when.'{{ sha }}'": "cannot contain sha, which comes from the pull request; only matrix values are allowed",
+        "[1].when.apply": "is the order itself; name an order that ends before",
+        "[1].when.plan": "is about 'plan', on which the order does not depend; add it to depends_on",
+        "[1].when.x": "must be 'changed'",
+    }
+
+
+def test_a_condition_on_an_order_that_is_never_changed_is_refused_unless_its_commands_could_not_be_read():
+    apply = order("apply", ["plan"], when={"plan": "changed"})
+    with pytest.raises(ConfigurationProblems, match="can never hold: 'plan' is never changed"):
+        configuration([order("plan"), apply])
+    with pytest.raises(ConfigurationProblems) as refused:
+        configuration([order("plan", cmds=[[]]), apply])
+    assert [problem.where for problem in refused.value.problems] == ["line 1: jobs.plan.orders[0].cmds[0]"]

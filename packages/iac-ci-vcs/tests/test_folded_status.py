@@ -210,3 +210,19 @@ def test_in_any_sequence_of_reports_each_order_has_its_newest_state(runs, data):
     }
     is_green = set(expected.values()) == {SUCCEEDED}
     assert (newest(reports).state is CommitState.SUCCESS) == is_green
+
+
+def test_an_order_that_was_not_needed_is_as_good_as_its_success(reports):
+    rows = [
+        order_row(1, status=SUCCEEDED, run_id=run_id(1)),
+        order_row(2, status=SKIPPED, run_id=run_id(1), not_needed=True),
+    ]
+    scope = JobScope(base="main", whole=True)
+    target = ReportTarget(repository="https://github.com/acme/infra.git", number=7, scope=scope)
+    run = run_row(
+        run_id=run_id(1), status=RunState.SUCCEEDED, commit_hash=SHA, flow_id=f"me:{TRACE_ID}-plan", report=target
+    )
+    assert publish(reports, run, rows, with_status=True) == {}
+    # A later run of one order leaves the other one as it was.
+    report(reports, 2, {"order-1": SUCCEEDED}, target="order-1")
+    assert newest(reports).state is CommitState.SUCCESS

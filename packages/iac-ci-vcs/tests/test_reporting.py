@@ -251,3 +251,24 @@ def test_what_commands_printed_is_shown_as_it_is():
     run = run_row(report=ReportTarget(repository="https://gitlab.com/a/b", number=1))
     orders = [order_row(1, status=OrderState.FAILED, order_name="one")]
     assert printed in render(run, orders, logs=[FailedLog("0001", printed, is_whole=True)])
+
+
+def test_the_logs_of_earlier_attempts_are_named():
+    log = FailedLog("0001", "the end", is_whole=True, link="https://x/3", earlier=("https://x/1", None))
+    body = render(run_row(), [failed(1, attempt=3, attempts=3)], logs=[log])
+    assert "| failed, attempt 3 of 3 |" in body
+    assert f"; of attempt 1: `iac-ci logs {RUN_ID} 0001 --attempt 1` or [here](https://x/1)" in body
+    assert f"; of attempt 2: `iac-ci logs {RUN_ID} 0001 --attempt 2`" in body
+
+
+def test_what_is_changed_and_what_was_not_needed_is_shown_and_is_a_success():
+    changed = order_row(1, status=OrderState.SUCCEEDED, changed=True)
+    reason = "order-1 is not changed, which `when` requires"
+    skipped = order_row(2, status=OrderState.SKIPPED, not_needed=True, reason=reason)
+    run = run_row(status=RunState.SUCCEEDED, commit_hash="a" * 40)
+    body = render(run, [changed, skipped])
+    assert "| succeeded, changed |" in body
+    assert "| skipped, not needed |" in body
+    statuses = order_statuses(run, [changed, skipped])
+    assert [status.state.value for status in statuses] == ["success", "success"]
+    assert statuses[1].description.startswith("skipped, not needed: order-1 is not changed")

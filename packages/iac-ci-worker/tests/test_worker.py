@@ -449,6 +449,7 @@ def test_commands_see_a_clean_environment(monkeypatch):
     seen = dict(line.split("=", 1) for line in world.run().log_tail.splitlines() if "=" in line)
     allowed = {
         "PATH", "HOME", "TMPDIR", "LANG", "CI", "IAC_CI_RUN_ID", "IAC_CI_ORDER_NUM", "IAC_CI_ORDER_NAME",
+        "IAC_CI_ATTEMPT",
         "IAC_CI_FLOW_ID", "IAC_CI_OUTPUT", "AWS_REGION", "AWS_DEFAULT_REGION", "MINE", "EXTRA", "PWD", "SHLVL", "_",
         "OLDPWD",
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -69,10 +70,10 @@ class Broker:
         if trade.order_num == RUN_ORDER_NUM:
             return Known(None, None, None, None)
         run, order = ports.runs.find_run(trade.run_id), ports.runs.find_order(*order_key)
-        try:
-            claim = Claim.from_stored(ports.objects.get(keys.claim(*order_key)))
-        except NotFound:
-            claim = None
+        claim = None
+        if order is not None:
+            with contextlib.suppress(NotFound):
+                claim = Claim.from_stored(ports.objects.get(keys.claim(*order.attempt_key)))
         chain = ports.chains.read(*order_key, trade.dispatch)
         return Known(run, order, claim, chain)
 
@@ -84,6 +85,7 @@ class Broker:
         git_tokens, no_git = ports.modules.of(order, now) if trade.reads_git else ((), None)
         return TradeAnswer(
             trace_id=run.trace_id,
+            attempt=order.attempt,
             timeout=order.timeout,
             stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,

@@ -64,7 +64,7 @@ def decide(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
         return Refuse(Refusal.UNKNOWN, "there is no such order")
     first = order.first_ticket(trade.dispatch)
     if chain is None and first is not None:
-        chain = _new_chain(trade, run, first)
+        chain = _new_chain(trade, run, order, first)
     if chain is None:
         return Refuse(Refusal.UNKNOWN, f"the order has no dispatch {trade.dispatch}")
     old = digest(trade.ticket)
@@ -73,6 +73,9 @@ def decide(trade: Trade, known: Known, now: datetime) -> Serve | Refuse:
     if not same_pair and (not is_valid or trade.next_sha256 == old):
         reason = f"a ticket of dispatch {trade.dispatch} was shown that is worth nothing any more"
         return Refuse(Refusal.USED, reason, misused=chain)
+    if chain.attempt != order.attempt:
+        # What follows is about the present attempt, of which the worker of an earlier one must write nothing.
+        return Refuse(Refusal.ENDED, f"attempt {chain.attempt} of the order has ended")
     refused = _refused(trade, run, order, known.claim, now)
     if refused is not None:
         return refused
@@ -98,11 +101,12 @@ def _is_claimants_first(trade: Trade, chain: TicketChain, claim: Claim | None, *
     return is_first and has_claim and chain.execution not in {None, trade.execution}
 
 
-def _new_chain(trade: Trade, run: RunRow, first: str) -> TicketChain:
+def _new_chain(trade: Trade, run: RunRow, order: OrderRow, first: str) -> TicketChain:
     return TicketChain(
         run_id=trade.run_id,
         order_num=trade.order_num,
         dispatch=trade.dispatch,
+        attempt=order.attempt,
         present=first,
         expires_at=run.deadline + timedelta(seconds=RETENTION_SECONDS),
     )

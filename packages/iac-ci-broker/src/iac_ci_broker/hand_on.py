@@ -53,8 +53,8 @@ class HandOn:
         return tuple(
             TakenOrder(
                 order_num=other.order_num,
-                outputs=self._object(run, other.outputs, keys.outputs(other.run_id, other.order_num), seconds),
-                files=self._object(run, other.files, keys.files(other.run_id, other.order_num), seconds),
+                outputs=self._object(run, other.outputs, keys.outputs(*other.attempt_key), seconds),
+                files=self._object(run, other.files, keys.files(*other.attempt_key), seconds),
             )
             for other in others
             if other.status in TERMINAL

@@ -182,7 +182,8 @@ def _queued(
     by_state: dict[Readiness, list[OrderRow]] = {state: [] for state in Readiness}
     for order in queued:
         by_state[readiness(order, by_num)[0]].append(order)
-    blocked, waiting, ready = (by_state[state] for state in (Readiness.BLOCKED, Readiness.WAITING, Readiness.READY))
+    waiting, ready = by_state[Readiness.WAITING], by_state[Readiness.READY]
+    blocked = [*by_state[Readiness.BLOCKED], *by_state[Readiness.NOT_NEEDED]]
     findings = []
     if blocked:
         message = f"These can never start, and are not skipped yet: {_names(blocked)}."

@@ -142,8 +142,8 @@ def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict
     # Before the results: a build leaves its result before it ends.
     ended = stack.workers.ended_builds([order.build_id for order in orders if order.build_id])
     stored = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
-    with_claim = [order for order in orders if keys.claim(order.run_id, order.order_num) in stored]
-    with_result = [order for order in orders if keys.result(order.run_id, order.order_num) in stored]
+    with_claim = [order for order in orders if keys.claim(*order.attempt_key) in stored]
+    with_result = [order for order in orders if keys.result(*order.attempt_key) in stored]
     claims = _read(stack, with_claim, lambda order: _claim(stack, order))
     results = _read(stack, with_result, lambda order: _result(stack, order))
     return claims, results, ended
@@ -182,13 +182,13 @@ def _read(stack: Stack, orders: Iterable[OrderRow], read: Callable[[OrderRow], T
 
 def _claim(stack: Stack, order: OrderRow) -> Claim | None:
     try:
-        return Claim.model_validate_json(stack.internal.get(keys.claim(order.run_id, order.order_num)))
+        return Claim.model_validate_json(stack.internal.get(keys.claim(*order.attempt_key)))
     except ValidationError:
         return None
 
 
 def _result(stack: Stack, order: OrderRow) -> Result | None:
-    body = stack.internal.get(keys.result(order.run_id, order.order_num), max_bytes=MAX_RESULT_BYTES)
+    body = stack.internal.get(keys.result(*order.attempt_key), max_bytes=MAX_RESULT_BYTES)
     try:
         return Result.model_validate_json(body)
     except ValidationError:

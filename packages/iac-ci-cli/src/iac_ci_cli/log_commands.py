@@ -28,6 +28,8 @@ from iac_ci_cli.text import plain, write
 from iac_ci_common.errors import IacCiError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import OrderRow
 
@@ -44,6 +46,9 @@ def logs(
     run: RunId,
     order: Annotated[str | None, typer.Argument(help="Name or number of one order; by default all.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print output as it comes, until the end.")] = False,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, help="Number of one attempt of the order; by default all.", show_default=False)
+    ] = None,
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
@@ -52,11 +57,10 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Print the whole logs of a run's orders, or of one order; of an order that runs, what it has printed so far."""
-    if follow and as_json:
-        raise CommandFailed("--follow prints text; leave out --json", exit_code=ExitCode.BAD_INPUT)
+    _check_options(order, attempt, follow=follow, as_json=as_json)
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     if client.runs.read(run).run is None and (stored := stored_logs(client.internal, run)):
-        _print_stored(client, run, order, stored, as_json=as_json)
+        _print_stored(client, run, _of_order(run, order, stored), attempt, with_names=order is None, as_json=as_json)
         return
     with progress("Reading the logs", quiet=as_json):
         rows = find_run(client.runs, client.internal, run)
@@ -68,63 +72,119 @@ def logs(
                 None if order is None else chosen[0].order_num
             )
         return
-    found = _logs(client, run, chosen)
+    wanted = [row for one in chosen for row in _attempts(one, attempt)]
+    texts = _logs(client, wanted)
     if as_json:
-        write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
+        _print_json(run, [(row.order_name, row.attempt) for row in wanted], texts)
         return
     if not chosen:
         write(f"Run {run} is being prepared: it has no orders yet.")
-    for row in chosen:
-        text = found[row.order_name]
-        if order is None:
-            write(f"── {row.order_name}")
+    for row, text in zip(wanted, texts, strict=True):
+        if order is None or (row.attempts > 1 and attempt is None):
+            write(heading(row))
         write(plain(text) if text is not None else f"(no log: {render.word(row.status)})")
 
 
+def _check_options(order: str | None, attempt: int | None, *, follow: bool, as_json: bool) -> None:
+    problem = None
+    if follow and as_json:
+        problem = "--follow prints text; leave out --json"
+    elif follow and attempt is not None:
+        problem = "--follow prints every attempt; leave out --attempt"
+    elif attempt is not None and order is None:
+        problem = "--attempt is of one order; name the order"
+    if problem is not None:
+        raise CommandFailed(problem, exit_code=ExitCode.BAD_INPUT)
+
+
+def _attempts(row: OrderRow, attempt: int | None) -> list[OrderRow]:
+    """Return an order's row once for each of its attempts, or for one of them."""
+    if attempt is not None and attempt > row.attempt:
+        message = f"{row.order_name} has {row.attempt} attempts, and no attempt {attempt}"
+        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT)
+    numbers = range(1, row.attempt + 1) if attempt is None else [attempt]
+    return [row.model_copy(update={"attempt": number}) for number in numbers]
+
+
+def heading(row: OrderRow) -> str:
+    """Return the line before the log of an order's attempt."""
+    return f"── {row.order_name}" + (f", attempt {row.attempt} of {row.attempts}" if row.attempts > 1 else "")
+
+
 class Shown:
-    """Writes new text of logs to standard output; where it is another order's than before, its name first."""
+    """Writes new text of logs to standard output; where it is of another attempt than before, a heading first."""
 
     def __init__(self, *, with_names: bool) -> None:
         """Write names of orders if there may be several."""
         self._with_names = with_names
-        self._last: str | None = None
+        self._last: tuple[str, int] | None = None
         self._at_line_end = True
 
     def __call__(self, row: OrderRow, text: str) -> None:
         """Write text of an order's log."""
         shown = plain(text)
-        if self._with_names and self._last != row.order_num:
-            shown = f"{'' if self._at_line_end else chr(10)}── {row.order_name}\n{shown}"
-        self._last = row.order_num
+        if (self._with_names or row.attempts > 1) and self._last != (row.order_num, row.attempt):
+            shown = f"{'' if self._at_line_end else chr(10)}{heading(row)}\n{shown}"
+        self._last = row.order_num, row.attempt
         self._at_line_end = shown.endswith("\n") if shown else self._at_line_end
         sys.stdout.write(shown)
         sys.stdout.flush()
 
 
-def _print_stored(client: StackClient, run: str, order: str | None, stored: list[str], *, as_json: bool) -> None:
-    """Print logs of a run whose rows are gone: logs are kept longer. Orders have numbers only."""
-    if order is not None:
-        wanted = f"{int(order):04d}" if order.isascii() and order.isdigit() and len(order) <= 4 else ""
-        if wanted not in stored:
-            hint = f"Its rows are gone, so name an order by its number: {', '.join(stored[:20])}."
-            raise CommandFailed(f"run {run} has no log of {order[:60]!r}", exit_code=ExitCode.BAD_INPUT, hint=hint)
-        stored = [wanted]
-    found = {num: read_log(client.internal, run, num) or "" for num in stored}
+def _of_order(run: str, order: str | None, stored: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Return the logs of one order, or all; orders have numbers only where the rows of the run are gone."""
+    if order is None:
+        return stored
+    wanted = f"{int(order):04d}" if order.isascii() and order.isdigit() and len(order) <= 4 else ""
+    if wanted not in stored:
+        hint = f"Its rows are gone, so name an order by its number: {', '.join(list(stored)[:20])}."
+        raise CommandFailed(f"run {run} has no log of {order[:60]!r}", exit_code=ExitCode.BAD_INPUT, hint=hint)
+    return {wanted: stored[wanted]}
+
+
+def _print_stored(
+    client: StackClient,
+    run: str,
+    stored: dict[str, list[int]],
+    attempt: int | None,
+    *,
+    with_names: bool,
+    as_json: bool,
+) -> None:
+    """Print logs of a run whose rows are gone: logs are kept longer."""
+    wanted = [(num, number) for num, numbers in stored.items() for number in numbers if attempt in {None, number}]
+    if not wanted:
+        raise CommandFailed(f"run {run} has no log of attempt {attempt}", exit_code=ExitCode.BAD_INPUT)
+    texts = [read_log(client.internal, run, *place) or "" for place in wanted]
     if as_json:
-        write(json.dumps({"schema_version": 1, "run_id": run, "logs": found}))
+        _print_json(run, wanted, texts)
         return
-    for num, text in found.items():
-        if order is None:
-            write(f"── {num}")
+    for (num, number), text in zip(wanted, texts, strict=True):
+        several = len(stored[num]) > 1 and attempt is None
+        if with_names or several:
+            write(f"── {num}" + (f", attempt {number}" if several else ""))
         write(plain(text))
 
 
-def _logs(client: StackClient, run: str, orders: list[OrderRow]) -> dict[str, str | None]:
-    """Read the logs of several orders at once, in the orders' sequence."""
-    tasks = [partial(read_log, client.internal, run, order.order_num) for order in orders]
-    found: dict[str, str | None] = {}
-    for order, text in zip(orders, client.parallel.run(tasks), strict=True):
+def _print_json(run: str, places: list[tuple[str, int]], texts: Sequence[str | None]) -> None:
+    """Print the log of each order's last attempt, and those of all attempts of orders that have several."""
+    attempts: dict[str, dict[int, str | None]] = {}
+    for (name, number), text in zip(places, texts, strict=True):
+        attempts.setdefault(name, {})[number] = text
+    body = {
+        "schema_version": 1,
+        "run_id": run,
+        "logs": {name: texts_of[max(texts_of)] for name, texts_of in attempts.items()},
+        "attempts": {name: texts_of for name, texts_of in attempts.items() if len(texts_of) > 1},
+    }
+    write(json.dumps(body))
+
+
+def _logs(client: StackClient, rows: list[OrderRow]) -> list[str | None]:
+    """Read the logs of several attempts at once, in the sequence of the rows."""
+    found: list[str | None] = []
+    for text in client.parallel.run([partial(read_log, client.internal, *row.attempt_key) for row in rows]):
         if isinstance(text, IacCiError):
             raise text
-        found[order.order_name] = text
+        found.append(text)
     return found

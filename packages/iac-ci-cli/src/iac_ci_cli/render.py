@@ -14,7 +14,7 @@ from iac_ci_cli.text import plain
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.result import Result
-from iac_ci_common.progress import duration, waits_for
+from iac_ci_common.progress import duration, state_words, waits_for
 from iac_ci_common.states import OPEN, OrderState, RunState
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ def word(state: OrderState | RunState) -> str:
     return state.value.replace("_", " ")
 
 
+def _state(order: OrderRow) -> str:
+    return state_words(order).replace("_", " ")
+
+
 def orders_table(rows: RunRows, shown: Sequence[OrderRow] | None = None) -> Table:
     """Return a table of orders, by default all: state, duration, and what each waits for or why it ended."""
     by_num = {order.order_num: order for order in rows.orders}
@@ -76,7 +80,7 @@ def orders_table(rows: RunRows, shown: Sequence[OrderRow] | None = None) -> Tabl
     for order in rows.orders if shown is None else shown:
         table.add_row(
             Text(order.order_name),
-            Text(word(order.status), style=_COLOURS.get(order.status, "")),
+            Text(_state(order), style=_COLOURS.get(order.status, "")),
             _duration(order),
             Text(plain(waits_for(order, by_num))),
         )
@@ -99,7 +103,7 @@ def live_table(rows: RunRows, height: int) -> Group:
         if order.order_num in kept:
             reason = " ".join(plain(waits_for(order, by_num)).split())
             style = _COLOURS.get(order.status, "")
-            table.add_row(Text(order.order_name), Text(word(order.status), style=style), _duration(order), Text(reason))
+            table.add_row(Text(order.order_name), Text(_state(order), style=style), _duration(order), Text(reason))
     left_out = [order for order in rows.orders if order.order_num not in kept]
     lines = [_one_line(f"… {len(left_out)} more: {totals(left_out)}", "dim")] if left_out else []
     return Group(table, *lines, _one_line(f"{len(rows.orders)} orders: {totals(rows.orders)}", "bold"))
@@ -145,7 +149,7 @@ def failed_tails(console: Console, connection: StackClient, orders: Sequence[Ord
         if order.status not in {OrderState.FAILED, OrderState.TIMED_OUT} or order.dispatched_at is None:
             continue
         try:
-            body = connection.internal.get(keys.result(order.run_id, order.order_num))
+            body = connection.internal.get(keys.result(*order.attempt_key))
             result = Result.from_stored(body)
         except IacCiError:
             continue

@@ -24,31 +24,39 @@ if TYPE_CHECKING:
 _POLL_SECONDS: Final = 1.0
 
 
-def read_log(objects: Objects, run: str, order_num: str) -> str | None:
-    """Return an order's log: the whole one, else the parts that were sent, else the end that the result holds."""
+def read_log(objects: Objects, run: str, order_num: str, attempt: int = 1) -> str | None:
+    """Return the log of an attempt: the whole one, else the parts that were sent, else the result's end."""
     try:
-        return objects.get(keys.log(run, order_num)).decode("utf-8", "replace")
+        return objects.get(keys.log(run, order_num, attempt)).decode("utf-8", "replace")
     except NotFound:
         pass
-    parts = b"".join(_parts(objects, run, order_num, 0))
+    parts = b"".join(_parts(objects, run, order_num, attempt, 0))
     if parts:
         return parts.decode("utf-8", "replace")
     try:
-        return Result.from_stored(objects.get(keys.result(run, order_num))).log_tail
+        return Result.from_stored(objects.get(keys.result(run, order_num, attempt))).log_tail
     except (NotFound, StoredUnreadable):
         return None
 
 
-def stored_logs(objects: Objects, run: str) -> list[str]:
-    """Return the numbers of the orders whose whole logs are stored, also after the rows of the run are gone."""
-    prefix = keys.logs_of_run(run)
-    return [key.removeprefix(prefix).removesuffix(".log") for key in objects.list(prefix)]
+def stored_logs(objects: Objects, run: str) -> dict[str, list[int]]:
+    """Return the attempts whose whole logs are stored, by orders' numbers, also after the rows of the run are gone."""
+    found: dict[str, list[int]] = {}
+    for key in objects.list(keys.logs_of_run(run)):
+        place = keys.parse_log(run, key)
+        if place is not None:
+            found.setdefault(place[0], []).append(place[1])
+    return {num: sorted(attempts) for num, attempts in sorted(found.items())}
 
 
-def _parts(objects: Objects, run: str, order_num: str, first: int) -> Iterator[bytes]:
-    """Yield the parts of a log from the part ``first`` on."""
-    after = keys.live_part(run, order_num, first - 1) if first else None
-    for key in objects.list(keys.live_parts(run, order_num), after=after):
+def _parts(objects: Objects, run: str, order_num: str, attempt: int, first: int) -> Iterator[bytes]:
+    """Yield the parts of an attempt's log from the part ``first`` on."""
+    prefix = keys.live_parts(run, order_num, attempt)
+    after = keys.live_part(run, order_num, first - 1, attempt) if first else None
+    for key in objects.list(prefix, after=after):
+        if "/" in key.removeprefix(prefix):
+            # The parts of further attempts come last.
+            return
         # The whole log may have been stored since, and the parts removed.
         with contextlib.suppress(NotFound):
             yield objects.get(key)
@@ -56,7 +64,7 @@ def _parts(objects: Objects, run: str, order_num: str, first: int) -> Iterator[b
 
 @dataclass(slots=True)
 class _Printed:
-    """How much of an order's log was printed."""
+    """How much of the log of an order's attempt was printed."""
 
     size: int = 0
     parts: int = 0
@@ -68,9 +76,9 @@ class Follower:
     """Prints the logs of a run as they grow, and asks its workers to send them often."""
 
     def __init__(self, client: StackClient, run: str, show: Callable[[OrderRow, str], None]) -> None:
-        """``show`` gets new text of an order's log."""
+        """``show`` gets new text of the log of an order's attempt, with the order's row of that attempt."""
         self._client, self._run, self._show = client, run, show
-        self._printed: dict[str, _Printed] = {}
+        self._printed: dict[tuple[str, int], _Printed] = {}
         self._attention = Attention(client, run, output=True)
 
     def follow(self, order_num: str | None, wait: Callable[[float], None] = time.sleep) -> None:
@@ -84,26 +92,28 @@ class Follower:
         rows = rows or self._client.runs.read(self._run)
         chosen = [row for row in rows.orders if order_num in {None, row.order_num}]
         for row in chosen:
+            for attempt in range(1, row.attempt):
+                self._new(row.model_copy(update={"attempt": attempt}), ended=True)
             if row.status in OPEN or row.status in TERMINAL:
-                self._new(row)
+                self._new(row, ended=row.status in TERMINAL)
         ended = rows.run is not None and rows.run.status in RUN_TERMINAL
         return bool(chosen) and (ended or all(row.status in TERMINAL for row in chosen))
 
-    def _new(self, row: OrderRow) -> None:
-        printed = self._printed.setdefault(row.order_num, _Printed())
+    def _new(self, row: OrderRow, *, ended: bool) -> None:
+        printed = self._printed.setdefault((row.order_num, row.attempt), _Printed())
         if printed.ended:
             return None
         objects = self._client.internal
-        printed.ended = row.status in TERMINAL
+        printed.ended = ended
         if printed.ended:
             with contextlib.suppress(NotFound):
-                whole = objects.get(keys.log(self._run, row.order_num))
+                whole = objects.get(keys.log(*row.attempt_key))
                 return self._print(row, printed, whole[printed.size :], last=True)
-        for part in _parts(objects, self._run, row.order_num, printed.parts):
+        for part in _parts(objects, *row.attempt_key, printed.parts):
             printed.parts += 1
             self._print(row, printed, part, last=False)
         if printed.ended and not printed.size:
-            self._print(row, printed, (read_log(objects, self._run, row.order_num) or "").encode(), last=True)
+            self._print(row, printed, (read_log(objects, *row.attempt_key) or "").encode(), last=True)
         return None
 
     def _print(self, row: OrderRow, printed: _Printed, data: bytes, *, last: bool) -> None:

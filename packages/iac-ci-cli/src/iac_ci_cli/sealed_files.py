@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SealedObject:
-    """A sealed object of a run, with the number of its order; ``kind`` is ``saved`` or ``kept``."""
+    """A sealed object of a run, with the number of its order; ``kind`` is ``saved`` or ``kept``.
+
+    That of a further attempt is ``2/saved``, ``2/kept``.
+    """
 
     key: str
     order_num: str

@@ -21,6 +21,11 @@ class Readiness(StrEnum):
     READY = "ready"
     WAITING = "waiting"
     BLOCKED = "blocked"
+    NOT_NEEDED = "not_needed"
+
+
+NEVER_STARTS: Final = frozenset({Readiness.BLOCKED, Readiness.NOT_NEEDED})
+"""What a queued order with such dependencies is: it can only be skipped."""
 
 
 def find_cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
@@ -82,19 +87,30 @@ def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readines
     """Return whether a queued order may start, must wait, or can never start, with the reason if it never can.
 
     ``must_succeed`` of the dependency decides: if it is false, the dependents start although the dependency failed or
-    timed out. A dependency that is not in the run blocks, so that no order waits for ever.
+    timed out. A dependency that is not in the run blocks, so that no order waits for ever. An order is not needed if
+    one that its ``when`` names succeeded and is not changed, or if it depends on an order that was not needed; that it
+    can never start for another reason counts more.
     """
     waiting = False
-    for num in order.dependencies:
+    not_needed: str | None = None
+    for num in dict.fromkeys((*order.dependencies, *order.when)):
         dependency = by_num.get(num)
         if dependency is None:
             return Readiness.BLOCKED, f"its dependency {num} is not part of the run"
         if dependency.status not in TERMINAL:
             waiting = True
         elif dependency.status is OrderState.SUCCEEDED:
-            continue
+            if num in order.when and not dependency.changed:
+                not_needed = not_needed or f"{dependency.order_name} is not changed, which `when` requires"
+        elif dependency.not_needed:
+            not_needed = not_needed or f"{dependency.order_name} was not needed"
         elif dependency.must_succeed or dependency.status not in _FORGIVEN:
             return Readiness.BLOCKED, f"{dependency.order_name} {_WORDS[dependency.status]}"
+        elif num in order.when:
+            words = _WORDS[dependency.status]
+            return Readiness.BLOCKED, f"{dependency.order_name} {words} and is not changed, which `when` requires"
+    if not_needed is not None:
+        return Readiness.NOT_NEEDED, not_needed
     return (Readiness.WAITING if waiting else Readiness.READY), None
 
 

@@ -26,15 +26,18 @@ FILES_PREFIX: Final = "tmp/files/"
 """Prefix of sealed files, which have a lifecycle of their own."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_FURTHER_ATTEMPT = re.compile(r"[2-9]|[1-9][0-9]")
+_LOG = re.compile(r"([0-9]{4})(?:/([2-9]|[1-9][0-9]))?\.log")
 _DISPATCH = re.compile(r"[0-9]{1,16}")
 _DELIVERY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,256}")
 
 
 class ResultKey(NamedTuple):
-    """The run and order of a ``result.json``; order ``0000`` is a nudge of the run."""
+    """The run, order and attempt of a ``result.json``; order ``0000`` is a nudge of the run."""
 
     run_id: str
     order_num: str
+    attempt: int = 1
 
 
 def job(run_id: str) -> str:
@@ -75,14 +78,25 @@ def callbacks(run_id: str) -> str:
     return f"{CALLBACK_PREFIX}{check_run_id(run_id)}/"
 
 
-def claim(run_id: str, order_num: str) -> str:
-    """Return the key of the create-once claim, which ensures that commands run at most once."""
-    return f"{callbacks(run_id)}{check_order_num(order_num)}/claim.json"
+def _attempt(order_num: str, attempt: int) -> str:
+    """Return the place of an order's attempt: ``0001`` is the first, ``0001/2`` the second, as the first ever was.
+
+    Raises ``ValueError`` for a number below 1.
+    """
+    if attempt < 1:
+        raise ValueError(f"{attempt} is not the number of an attempt: the first is 1")
+    first = check_order_num(order_num)
+    return first if attempt == 1 else f"{first}/{attempt}"
 
 
-def result(run_id: str, order_num: str) -> str:
+def claim(run_id: str, order_num: str, attempt: int = 1) -> str:
+    """Return the key of the create-once claim, which ensures that an attempt's commands run at most once."""
+    return f"{callbacks(run_id)}{_attempt(order_num, attempt)}/claim.json"
+
+
+def result(run_id: str, order_num: str, attempt: int = 1) -> str:
     """Return the key of the create-once result."""
-    return f"{callbacks(run_id)}{check_order_num(order_num)}/{RESULT_SUFFIX}"
+    return f"{callbacks(run_id)}{_attempt(order_num, attempt)}/{RESULT_SUFFIX}"
 
 
 def trigger(run_id: str) -> str:
@@ -95,24 +109,30 @@ def logs_of_run(run_id: str) -> str:
     return f"tmp/logs/{check_run_id(run_id)}/"
 
 
-def log(run_id: str, order_num: str) -> str:
+def log(run_id: str, order_num: str, attempt: int = 1) -> str:
     """Return the key of an order's whole, redacted log."""
-    return f"{logs_of_run(run_id)}{check_order_num(order_num)}.log"
+    return f"{logs_of_run(run_id)}{_attempt(order_num, attempt)}.log"
 
 
-def outputs(run_id: str, order_num: str) -> str:
+def parse_log(run_id: str, key: str) -> tuple[str, int] | None:
+    """Return the order and attempt of the key of a run's log; None for any other key."""
+    found = _LOG.fullmatch(key.removeprefix(logs_of_run(run_id)))
+    return (found[1], int(found[2] or 1)) if found is not None else None
+
+
+def outputs(run_id: str, order_num: str, attempt: int = 1) -> str:
     """Return the key of an order's sealed outputs."""
-    return f"tmp/outputs/{check_run_id(run_id)}/{check_order_num(order_num)}.age"
+    return f"tmp/outputs/{check_run_id(run_id)}/{_attempt(order_num, attempt)}.age"
 
 
-def live_parts(run_id: str, order_num: str) -> str:
-    """Return the prefix of the parts of a running order's log."""
-    return f"{LIVE_PREFIX}{check_run_id(run_id)}/{check_order_num(order_num)}/"
+def live_parts(run_id: str, order_num: str, attempt: int = 1) -> str:
+    """Return the prefix of the parts of a running order's log; those of further attempts lie below the first one's."""
+    return f"{LIVE_PREFIX}{check_run_id(run_id)}/{_attempt(order_num, attempt)}/"
 
 
-def live_part(run_id: str, order_num: str, number: int) -> str:
-    """Return the key of one part, the first is 0; their keys sort by their numbers."""
-    return f"{live_parts(run_id, order_num)}{number:06d}"
+def live_part(run_id: str, order_num: str, number: int, attempt: int = 1) -> str:
+    """Return the key of one part, the first is 0; their keys sort by their numbers, before those of other attempts."""
+    return f"{live_parts(run_id, order_num, attempt)}{number:06d}"
 
 
 def files_of_run(run_id: str) -> str:
@@ -120,14 +140,14 @@ def files_of_run(run_id: str) -> str:
     return f"{FILES_PREFIX}{check_run_id(run_id)}/"
 
 
-def files(run_id: str, order_num: str) -> str:
+def files(run_id: str, order_num: str, attempt: int = 1) -> str:
     """Return the key of the files that an order saved, sealed."""
-    return f"{files_of_run(run_id)}{check_order_num(order_num)}/saved.age"
+    return f"{files_of_run(run_id)}{_attempt(order_num, attempt)}/saved.age"
 
 
-def kept(run_id: str, order_num: str) -> str:
+def kept(run_id: str, order_num: str, attempt: int = 1) -> str:
     """Return the key of the files that a failed order left, sealed."""
-    return f"{files_of_run(run_id)}{check_order_num(order_num)}/kept.age"
+    return f"{files_of_run(run_id)}{_attempt(order_num, attempt)}/kept.age"
 
 
 def done(run_id: str) -> str:
@@ -136,17 +156,20 @@ def done(run_id: str) -> str:
 
 
 def parse_result(key: str, *, url_encoded: bool = False) -> ResultKey | None:
-    """Return the run and order of a result's key; None for any other key.
+    """Return the run, order and attempt of a result's key; None for any other key.
 
     Keys in S3 event records are URL-encoded with ``+`` for a space (Amazon S3 User Guide, "Event message structure"):
     use ``url_encoded=True`` for those.
     """
     plain = unquote_plus(key) if url_encoded else key
     parts = plain.removeprefix(CALLBACK_PREFIX).split("/")
-    if not plain.startswith(CALLBACK_PREFIX) or len(parts) != 3 or parts[2] != RESULT_SUFFIX:
+    if not plain.startswith(CALLBACK_PREFIX) or len(parts) not in {3, 4} or parts[-1] != RESULT_SUFFIX:
+        return None
+    further = parts[2] if len(parts) == 4 else None
+    if further is not None and _FURTHER_ATTEMPT.fullmatch(further) is None:
         return None
     try:
-        return ResultKey(check_run_id(parts[0]), check_order_num(parts[1]))
+        return ResultKey(check_run_id(parts[0]), check_order_num(parts[1]), int(further or 1))
     except ValueError:
         return None
 

@@ -21,6 +21,12 @@ MAX_COMMANDS: Final = 100
 MAX_COMMAND_CHARS: Final = 16_384
 """Longest single command, in characters. The kernel refuses one argument over 128 KiB (execve(2), MAX_ARG_STRLEN)."""
 
+MAX_EXIT_CODES: Final = 16
+"""Most exit codes of one list."""
+
+MAX_ATTEMPTS: Final = 10
+"""Most attempts of one order."""
+
 MAX_VARIABLE_BYTES: Final = 1024 * 1024
 """Most bytes of an order's ``env_vars``, names and values. The kernel gives the arguments and the environment of a
 program a quarter of the stack's limit, 2 MiB where that is 8 MiB (execve(2), "Limits on size of arguments and

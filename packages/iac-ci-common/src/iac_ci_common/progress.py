@@ -24,6 +24,18 @@ def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
     return ", ".join(unfinished[:5]) + (f" and {len(unfinished) - 5} more" if len(unfinished) > 5 else "")
 
 
+def state_words(order: OrderRow) -> str:
+    """Return an order's state with its attributes: ``succeeded, changed``, ``running, attempt 2 of 3``."""
+    words = [order.status.value]
+    if order.attempt > 1:
+        words.append(f"attempt {order.attempt} of {order.attempts}")
+    if order.changed:
+        words.append("changed")
+    if order.not_needed:
+        words.append("not needed")
+    return ", ".join(words)
+
+
 def duration(order: OrderRow) -> str:
     """Return how long an order ran, as ``4.2 s`` or ``3 min 5 s``; empty if it has no start or no end."""
     if order.started_at is None or order.ended_at is None:

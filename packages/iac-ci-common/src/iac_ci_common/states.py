@@ -64,7 +64,10 @@ ORDER_TRANSITIONS: Final = MappingProxyType(
         OrderState.SKIPPED: frozenset[OrderState](),
     }
 )
-"""The whole table of transitions of an order. It is queued again only if its worker ended and had not claimed it."""
+"""The whole table of transitions of an order.
+
+It is queued again if its worker ended and had not claimed it, or if its attempt failed and its author wants another.
+"""
 
 RUN_TRANSITIONS: Final = MappingProxyType(
     {

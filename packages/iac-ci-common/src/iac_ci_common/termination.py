@@ -34,7 +34,7 @@ def force_end(
     claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
     with contextlib.suppress(AlreadyExists):
         objects.create(
-            keys.claim(order.run_id, order.order_num), claim.model_dump_json().encode(), content_type="application/json"
+            keys.claim(*order.attempt_key), claim.model_dump_json().encode(), content_type="application/json"
         )
     result = Result(
         run_id=order.run_id,
@@ -48,7 +48,7 @@ def force_end(
     written = True
     try:
         objects.create(
-            keys.result(order.run_id, order.order_num),
+            keys.result(*order.attempt_key),
             result.model_dump_json().encode(),
             content_type="application/json",
         )
@@ -74,7 +74,7 @@ def end_unclaimed(
     worker runs its commands, now or later. Returns False if a worker has it, which then reports. Raises what the ports
     raise.
     """
-    key = keys.claim(order.run_id, order.order_num)
+    key = keys.claim(*order.attempt_key)
     claim = Claim(run_id=order.run_id, order_num=order.order_num, claimed_by=reporter, claimed_at=now)
     try:
         objects.create(key, claim.model_dump_json().encode(), content_type="application/json")

@@ -33,7 +33,9 @@ def check_transition(transition: Transition) -> None:
 
 
 def holds(transition: Transition, current: OrderRow | RunRow) -> bool:
-    """Return whether the row has the status and, for an order, the dispatch of ``transition.before``."""
-    if isinstance(transition.before, OrderRow) and isinstance(current, OrderRow):
-        return current.status is transition.before.status and current.dispatched_at == transition.before.dispatched_at
+    """Return whether the row has the status and, for an order, attempt and dispatch of ``transition.before``."""
+    before = transition.before
+    if isinstance(before, OrderRow) and isinstance(current, OrderRow):
+        same_dispatch = (current.attempt, current.dispatched_at) == (before.attempt, before.dispatched_at)
+        return current.status is before.status and same_dispatch
     return current.status == transition.before.status

@@ -28,6 +28,12 @@ OWN_OUTPUT: Final = "is an output of the order itself; take it from an order tha
 
 OWN_FILES: Final = "is the order itself; restore files of an order that ends before"
 
+IS_ABOUT: Final = "is about"
+
+NEVER_HOLDS: Final = "can never hold"
+
+OWN_CONDITION: Final = "is the order itself; name an order that ends before"
+
 NO_VALUE: Final = "has no value"
 
 HALF_CHARACTER: Final = "must be text without a lone surrogate (half of a character)"
@@ -121,6 +127,9 @@ _SAME: Final = (
     ("ssm_paths", "ssm", "parameters"),
     ("secret_manager_paths", "secrets_manager_paths", "secretsmanager", "secret_manager"),
     ("sops_key", "age_key"),
+    ("when", "if", "only_if", "condition"),
+    ("retry", "retries"),
+    ("ok", "exit_codes", "ok_codes", "allowed_exit_codes"),
     ("version", "schema_version"),
 )
 """Synonyms: names in jobs, in the configuration, and in other CI systems. Earlier rows have precedence."""
@@ -184,6 +193,16 @@ def not_a_dependency(name: str, field: str = "dependencies") -> str:
 def saves_nothing(name: str) -> str:
     """Return the message for restoring files of an order that saves none."""
     return f"is {name!r}, which saves no files; add save to it"
+
+
+def needs_a_dependency(name: str, field: str = "dependencies") -> str:
+    """Return the message for a condition on an order that need not have ended; ``field`` lists dependencies."""
+    return f"{IS_ABOUT} {name!r}, on which the order does not depend; add it to {field}"
+
+
+def never_changed(name: str) -> str:
+    """Return the message for a condition on an order that cannot be changed."""
+    return f"{NEVER_HOLDS}: {name!r} is never changed; name an exit code other than 0 in ok of one of its cmds"
 
 
 def cycle(names: list[str]) -> str:

@@ -32,7 +32,7 @@ def url_seconds(run: RunRow, order: OrderRow, now: datetime) -> int:
 
 def invocation_urls(objects: Objects, order: OrderRow, *, seconds: int) -> WorkUrls:
     """Return all URLs of an order, for a worker that is invoked with them; the lengths of its uploads are open."""
-    write, order_key = objects.presign_put, (order.run_id, order.order_num)
+    write, order_key = objects.presign_put, order.attempt_key
     return _reading_urls(objects, order, seconds).model_copy(
         update={
             "log": write(keys.log(*order_key), seconds=seconds, create_once=False),
@@ -43,7 +43,7 @@ def invocation_urls(objects: Objects, order: OrderRow, *, seconds: int) -> WorkU
 
 def traded_urls(objects: Objects, order: OrderRow, trade: Trade, *, seconds: int) -> WorkUrls:
     """Return the URLs that one trade gives; an upload has one if its length is named and within the limit."""
-    order_key = (order.run_id, order.order_num)
+    order_key = order.attempt_key
     uploads = (
         ("log", keys.log(*order_key), trade.log_bytes, MAX_LOG_UPLOAD_BYTES),
         ("result", keys.result(*order_key), trade.result_bytes, MAX_RESULT_BYTES),
@@ -60,9 +60,9 @@ def traded_urls(objects: Objects, order: OrderRow, trade: Trade, *, seconds: int
 
 
 def _reading_urls(objects: Objects, order: OrderRow, seconds: int, *, parts: int = 0) -> WorkUrls:
-    read, order_key = objects.presign_get, (order.run_id, order.order_num)
+    read, order_key = objects.presign_get, order.attempt_key
     return WorkUrls(
-        package=read(keys.package(*order_key), seconds=seconds),
+        package=read(keys.package(order.run_id, order.order_num), seconds=seconds),
         code=read(keys.code(order.code_sha256), seconds=seconds) if order.code_sha256 else None,
         claim=objects.presign_put(keys.claim(*order_key), seconds=seconds, create_once=True),
         claim_check=read(keys.claim(*order_key), seconds=seconds),
@@ -73,7 +73,7 @@ def _reading_urls(objects: Objects, order: OrderRow, seconds: int, *, parts: int
 def _part_urls(objects: Objects, order: OrderRow, seconds: int, first: int) -> PartUrls:
     """Return URLs for parts of the log; their lengths are open."""
     numbers = range(first, min(first + PARTS_PER_TRADE, MAX_LIVE_PARTS))
-    found = (keys.live_part(order.run_id, order.order_num, number) for number in numbers)
+    found = (keys.live_part(order.run_id, order.order_num, number, order.attempt) for number in numbers)
     return PartUrls(
         first=first, urls=tuple(objects.presign_put(key, seconds=seconds, create_once=False) for key in found)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.initial_rows import dependency_numbers, order_name
+from iac_ci_common.models.commands import SUCCESS, ok_codes
 from iac_ci_common.models.manifest import ManifestFiles, ManifestOutput
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ def manifest_outputs(job: Job, order: Order) -> dict[str, ManifestOutput]:
         variable: ManifestOutput(order_num=names[found.order][0], order_name=names[found.order][1], output=found.output)
         for variable, found in taken.items()
     }
+
+
+def manifest_codes(order: Order) -> tuple[tuple[int, ...], ...] | None:
+    """Return the exit codes that are a success of each command, None if 0 is for every one."""
+    codes = tuple(map(ok_codes, order.cmds))
+    return None if all(found == SUCCESS for found in codes) else codes
 
 
 def manifest_files(job: Job, order: Order) -> tuple[ManifestFiles, ...]:

@@ -32,7 +32,7 @@ from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.code_source import CodeSource, code_source, permanent
 from iac_ci_init.job_code import JobCode
 from iac_ci_init.job_secrets import JobSecrets
-from iac_ci_init.manifests import manifest_files, manifest_outputs
+from iac_ci_init.manifests import manifest_codes, manifest_files, manifest_outputs
 from iac_ci_vcs.reporting.publish import publish
 
 if TYPE_CHECKING:
@@ -300,7 +300,8 @@ class Preparer:
             order_num=num,
             order_name=order_name(order, index),
             flow_id=stored.flow_id,
-            cmds=tuple(order.cmds),
+            cmds=order.commands,
+            ok=manifest_codes(order),
             folder=order.git_folder,
             env_vars={name: text for name, text in order.env_vars.items() if name not in taken},
             mask_also=tuple(mask.also) or None,

@@ -38,7 +38,7 @@ class LiveOutput:
         self._follower = Follower(client, run_id, self._take)
         self._console, self._clock = console, clock
         self._labelled = False
-        self._held: dict[str, str] = {}
+        self._held: dict[str, tuple[OrderRow, str]] = {}
         self._printed: set[str] = set()
         self._ended: set[str] = set()
         self._next = 0.0
@@ -56,19 +56,24 @@ class LiveOutput:
             self._end(row)
 
     def _take(self, row: OrderRow, text: str) -> None:
-        held = self._held.pop(row.order_num, "") + text
+        before, rest = self._held.pop(row.order_num, (row, ""))
+        if before.attempt != row.attempt and rest:
+            self._print(before, rest)
+            rest = ""
+        held = rest + text
         # A line break of Windows, or an escape sequence, may arrive in two parts.
         whole, line_end, rest = held.rpartition("\n")
         if len(rest) > MAX_HELD_CHARS:
             whole, line_end, rest = held, "", ""
         if rest:
-            self._held[row.order_num] = rest
+            self._held[row.order_num] = row, rest
         if whole or line_end:
             self._print(row, whole)
 
     def _end(self, row: OrderRow) -> None:
-        if rest := self._held.pop(row.order_num, ""):
-            self._print(row, rest)
+        before, rest = self._held.pop(row.order_num, (row, ""))
+        if rest:
+            self._print(before, rest)
         if row.dispatched_at is not None and row.order_num not in self._printed:
             self._line(row, "(the output was not stored)", "dim")
 
@@ -78,7 +83,8 @@ class LiveOutput:
             self._line(row, line)
 
     def _line(self, row: OrderRow, line: str, style: str = "") -> None:
-        label = (f"{row.order_name} | ", "dim") if self._labelled else ""
+        attempt = f", attempt {row.attempt}" if row.attempts > 1 else ""
+        label = (f"{row.order_name}{attempt} | ", "dim") if self._labelled or attempt else ""
         self._console.print(Text.assemble(label, (line, style)), soft_wrap=True)
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_orchestrator.decide import Dispatch, Plan
+    from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder
     from iac_ci_orchestrator.dispatch import Started
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
@@ -60,8 +60,8 @@ class _Pass:
 class Orchestrator:
     """Advances runs, one invocation at a time."""
 
-    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str], str | None] = no_link) -> None:
-        """Use ``ports``; ``log_link`` returns the URL of an order's whole log, or None."""
+    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str, int], str | None] = no_link) -> None:
+        """Use ``ports``; ``log_link`` returns the URL of the whole log of an order's attempt, or None."""
         self._ports = ports
         self._commenter = Commenter(ports, log_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
@@ -140,21 +140,22 @@ class Orchestrator:
         plan = decide(rows.run, rows.orders, results, ports.clock.now())
         plan = replace(plan, dispatches=tuple(with_ticket(dispatch) for dispatch in plan.dispatches))
         refused = self._apply(plan)
-        remove_parts(ports.objects, ports.logger, results)
+        remove_parts(ports.objects, ports.logger, rows.orders, results)
         if plan.finish is not None and not refused:
             return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
         dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         failures, ended, now_open = self._dispatch(plan, dispatches)
         orders = [now_open.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
-        changed = bool(plan.ends or plan.dispatches)
+        changed = bool(plan.ends or plan.repeats or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
-        return _Pass(repeat=bool(refused or ended), failures=failures, comment=comment)
+        return _Pass(repeat=bool(refused or ended or plan.repeats), failures=failures, comment=comment)
 
     def _apply(self, plan: Plan) -> frozenset[str]:
         """Write the plan's transitions together; return the numbers of rows that have changed since they were read."""
         now = self._ports.clock.now()
-        transitions = [Transition(end.before, end.after, order_event(plan.run, end.after, now)) for end in plan.ends]
+        changes: tuple[EndOrder | RepeatOrder, ...] = (*plan.ends, *plan.repeats)
+        transitions = [Transition(one.before, one.after, order_event(plan.run, one.after, now)) for one in changes]
         transitions += [Transition(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
         if plan.start is not None:
             transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))

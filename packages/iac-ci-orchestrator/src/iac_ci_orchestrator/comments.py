@@ -55,7 +55,7 @@ def now_due(state: CommentState, now: datetime) -> bool:
     return state.updated_at is not None and now - state.updated_at >= BETWEEN_EDITS
 
 
-def no_link(run_id: str, order_num: str) -> str | None:  # noqa: ARG001 - the signature of log_link
+def no_link(run_id: str, order_num: str, attempt: int) -> str | None:  # noqa: ARG001 - the signature of log_link
     """Return None: there is no page of the log."""
     return None
 
@@ -63,8 +63,8 @@ def no_link(run_id: str, order_num: str) -> str | None:  # noqa: ARG001 - the si
 class Commenter:
     """Writes the run's comment. A failure of the code host is logged and recorded, but does not fail the run."""
 
-    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str], str | None]) -> None:
-        """Use these ports; ``log_link`` returns the URL of an order's whole log, or None."""
+    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str, int], str | None]) -> None:
+        """Use these ports; ``log_link`` returns the URL of the whole log of an order's attempt, or None."""
         self._ports = ports
         self._log_link = log_link
 
@@ -91,40 +91,42 @@ class Commenter:
         if run.report is None:
             return
         ports = self._ports
-        logs = self._logs(run, orders)
-        plans = self._plans(run, orders) if with_status and run.report.number is not None else []
+        logs = self._logs(orders)
+        plans = self._plans(orders) if with_status and run.report.number is not None else []
         failures = publish(ports.reports, run, orders, logs=logs, plans=plans, with_status=with_status)
         for kind, error in failures.items():
             ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
 
-    def _logs(self, run: RunRow, orders: Sequence[OrderRow]) -> list[FailedLog]:
+    def _logs(self, orders: Sequence[OrderRow]) -> list[FailedLog]:
         wanted = did_not_succeed(orders)[:MAX_LOGS]
         answers = self._ports.parallel.run([partial(read_result, self._ports.objects, order) for order in wanted])
-        return [self._log(run, answer) for answer in answers if isinstance(answer, Result) and answer.log_tail]
+        found = zip(wanted, answers, strict=True)
+        return [self._log(order, answer) for order, answer in found if isinstance(answer, Result) and answer.log_tail]
 
-    def _plans(self, run: RunRow, orders: Sequence[OrderRow]) -> list[OrderPlan]:
+    def _plans(self, orders: Sequence[OrderRow]) -> list[OrderPlan]:
         wanted = sorted(
             (order for order in orders if order.changes is not None and not order.changes.is_nothing),
             key=lambda order: (not (order.changes and order.changes.destroy), order.order_num),
         )
-        answers = self._ports.parallel.run([partial(self._plan, run, order) for order in wanted[:MAX_PLANS]])
+        answers = self._ports.parallel.run([partial(self._plan, order) for order in wanted[:MAX_PLANS]])
         unread = [OrderPlan(order.order_num, PlanText()) for order in wanted[MAX_PLANS:]]
         return [answer for answer in answers if isinstance(answer, OrderPlan)] + unread
 
-    def _plan(self, run: RunRow, order: OrderRow) -> OrderPlan | None:
+    def _plan(self, order: OrderRow) -> OrderPlan | None:
         # The rest of the result, up to a mebibyte, is not kept.
         result = read_result(self._ports.objects, order)
         if result.plan is None:
             return None
-        link = self._log_link(run.run_id, order.order_num) if result.log_stored else None
+        link = self._log_link(*order.attempt_key) if result.log_stored else None
         return OrderPlan(order.order_num, result.plan, link)
 
-    def _log(self, run: RunRow, result: Result) -> FailedLog:
+    def _log(self, order: OrderRow, result: Result) -> FailedLog:
         return FailedLog(
             order_num=result.order_num,
             tail=result.log_tail,
             is_whole=not result.log_truncated,
             failed_command=result.failed_command,
-            link=self._log_link(run.run_id, result.order_num) if result.log_stored else None,
+            link=self._log_link(*order.attempt_key) if result.log_stored else None,
+            earlier=tuple(self._log_link(order.run_id, order.order_num, number) for number in range(1, order.attempt)),
         )

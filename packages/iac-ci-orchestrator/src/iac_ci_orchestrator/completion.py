@@ -67,6 +67,8 @@ def done_marker(run: RunRow, orders: Sequence[OrderRow]) -> DoneMarker:
                 order_name=order.order_name,
                 status=order.status,
                 exit_code=order.exit_code,
+                changed=order.changed,
+                attempts=order.attempt,
                 reason=order.reason,
             )
             for order in orders

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.graph import Readiness, in_order, readiness
+from iac_ci_common.graph import NEVER_STARTS, Readiness, in_order, readiness
 from iac_ci_common.limits import LEASE_SECONDS, WORKER_WAIT_SECONDS
 from iac_ci_common.states import (
     OPEN,
@@ -21,9 +21,11 @@ from iac_ci_common.states import (
     check_order_transition,
     check_run_transition,
 )
+from iac_ci_orchestrator.attempts import is_repeated, next_attempt, reason_of_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from iac_ci_common.models.result import Result
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class EndOrder:
     """An order ends, by its result or without a start."""
+
+    before: OrderRow
+    after: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatOrder:
+    """An attempt of an order failed and the next one is queued; a later pass dispatches it."""
 
     before: OrderRow
     after: OrderRow
@@ -74,6 +84,7 @@ class Plan:
 
     run: RunRow
     ends: tuple[EndOrder, ...] = ()
+    repeats: tuple[RepeatOrder, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
     start: StartRun | None = None
     finish: FinishRun | None = None
@@ -99,9 +110,12 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
         return Plan(run, finish=FinishRun(run, run), orders=tuple(orders))
     by_num = {order.order_num: order for order in orders}
     stop_reason = _stop_reason(run, now)
-    ends = (*_reported(by_num, results), *_never_started(by_num, stop_reason, now))
+    reported, repeats = _reported(run, by_num, results, stop_reason)
+    ends = (*reported, *_never_started(run, by_num, stop_reason, now))
     # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
-    dispatches = (*_again(run, by_num, now), *(_first(run, by_num, now) if stop_reason is None else ()))
+    repeated = {repeat.after.order_num for repeat in repeats}
+    first = _first(run, by_num, repeated, now) if stop_reason is None else ()
+    dispatches = (*_again(run, by_num, now), *first)
     for dispatch in dispatches:
         by_num[dispatch.after.order_num] = dispatch.after
     after_all = tuple(by_num[order.order_num] for order in orders)
@@ -109,33 +123,46 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     start = None
     if finish is None and run.status is RunState.QUEUED and dispatches:
         start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
-    plan = Plan(run, ends, dispatches, start, finish, after_all)
+    plan = Plan(run, ends, repeats, dispatches, start, finish, after_all)
     _check(plan)
     return plan
 
 
-def _reported(by_num: dict[str, OrderRow], results: Mapping[str, Result]) -> tuple[EndOrder, ...]:
-    """Return the ends of open orders with results and update ``by_num``; a queued order has no worker to report."""
-    ends = []
+def _reported(
+    run: RunRow, by_num: dict[str, OrderRow], results: Mapping[str, Result], stop_reason: str | None
+) -> tuple[tuple[EndOrder, ...], tuple[RepeatOrder, ...]]:
+    """Return what results make of open orders, and update ``by_num``; a queued order has no worker to report."""
+    ends, repeats = [], []
     for num, result in sorted(results.items()):
         before = by_num.get(num)
-        if before is not None and before.status in OPEN:
+        if before is None or before.status not in OPEN:
+            continue
+        if is_repeated(run, before, result) and stop_reason is None:
+            by_num[num] = next_attempt(before, result)
+            repeats.append(RepeatOrder(before, by_num[num]))
+        else:
             by_num[num] = _ended(before, result)
             ends.append(EndOrder(before, by_num[num]))
-    return tuple(ends)
+    return tuple(ends), tuple(repeats)
 
 
-def _never_started(by_num: dict[str, OrderRow], stop_reason: str | None, now: datetime) -> tuple[EndOrder, ...]:
+def _never_started(
+    run: RunRow, by_num: dict[str, OrderRow], stop_reason: str | None, now: datetime
+) -> tuple[EndOrder, ...]:
     """Return the ends of queued orders that can never start, dependencies first, and update ``by_num``."""
     ends = []
     for order in in_order(by_num.values()):
         if order.status is not OrderState.QUEUED:
             continue
         ready, reason = readiness(order, by_num)
-        if stop_reason is not None:
+        wish = order.stop_wish(run) if order.attempt > 1 else None
+        if wish is not None:
+            after = _not_started(order, OrderState.CANCELLED, f"{wish}; it is not repeated"[:1024], now)
+        elif stop_reason is not None:
             after = _not_started(order, OrderState.CANCELLED, stop_reason, now)
-        elif ready is Readiness.BLOCKED:
+        elif ready in NEVER_STARTS:
             after = _not_started(order, OrderState.SKIPPED, reason or "a dependency did not succeed", now)
+            after = after.model_copy(update={"not_needed": ready is Readiness.NOT_NEEDED})
         else:
             continue
         by_num[order.order_num] = after
@@ -162,12 +189,13 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "started_at": result.started_at or order.started_at,
             "ended_at": result.ended_at,
             "exit_code": result.exit_code,
+            "changed": result.changed and result.status is OrderState.SUCCEEDED,
             "changes": result.changes,
             "changes_unknown": result.changes_unknown,
             "outputs": result.outputs,
             "files": result.files,
             "kept": result.kept,
-            "reason": result.reason,
+            "reason": reason_of_end(order, result),
         }
     )
 
@@ -184,20 +212,32 @@ def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[D
     ]
 
 
-def _first(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
-    free = run.max_parallel - sum(order.status in OPEN for order in by_num.values())
+def _first(run: RunRow, by_num: Mapping[str, OrderRow], repeated: AbstractSet[str], now: datetime) -> list[Dispatch]:
+    """Return the first dispatches; those that are ``repeated`` keep their places for a later pass.
+
+    A row changes once in a plan.
+    """
+    free = run.max_parallel - sum(order.status in OPEN or order.order_num in repeated for order in by_num.values())
     first: list[Dispatch] = []
     for order in sorted(by_num.values(), key=lambda row: row.order_num):
         if free <= 0:
             break
-        if order.status is not OrderState.QUEUED or readiness(order, by_num)[0] is not Readiness.READY:
+        if order.status is not OrderState.QUEUED or order.order_num in repeated:
+            continue
+        if readiness(order, by_num)[0] is not Readiness.READY:
             continue
         timeout = _timeout(order, run, now)
         # A worker may start late if the account's limits are reached. That must only delay the run, so the order's
         # deadline includes the wait, up to the run's deadline.
         order_deadline = min(run.deadline, now + timedelta(seconds=timeout + WORKER_WAIT_SECONDS))
         after = order.model_copy(
-            update={"status": OrderState.DISPATCHING, "dispatched_at": now, "order_deadline": order_deadline}
+            update={
+                "status": OrderState.DISPATCHING,
+                "dispatched_at": now,
+                "order_deadline": order_deadline,
+                # While an order is dispatched, a reason says that it waits for capacity.
+                "reason": None,
+            }
         )
         first.append(Dispatch(order, after, timeout))
         free -= 1
@@ -244,17 +284,19 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
 
 
 def _came_too_late(run: RunRow, order: OrderRow) -> bool:
-    """Return whether an order was cancelled because the run timed out, the only cause besides a cancelled run."""
-    return order.status is OrderState.CANCELLED and order.dispatched_at is None and run.cancel_reason is None
+    """Return whether an order was cancelled because the run timed out, and not because a person asked for it."""
+    asked = run.cancel_reason is not None or order.stop_wish(run) is not None
+    return order.status is OrderState.CANCELLED and order.dispatched_at is None and not asked
 
 
 def _check(plan: Plan) -> None:
     """Raise ``IllegalTransition`` unless every transition of the plan is allowed, before its first effect."""
-    for end in plan.ends:
-        check_order_transition(end.before.status, end.after.status)
+    reported: tuple[EndOrder | RepeatOrder, ...] = (*plan.ends, *plan.repeats)
+    for change in reported:
+        check_order_transition(change.before.status, change.after.status)
     for dispatch in plan.dispatches:
         if not dispatch.again:
             check_order_transition(dispatch.before.status, dispatch.after.status)
-    for change in (plan.start, plan.finish):
-        if change is not None and change.before.status is not change.after.status:
-            check_run_transition(change.before.status, change.after.status)
+    for whole in (plan.start, plan.finish):
+        if whole is not None and whole.before.status is not whole.after.status:
+            check_run_transition(whole.before.status, whole.after.status)

@@ -72,6 +72,7 @@ class Dispatcher:
             order_num=order.order_num,
             trace_id=run.trace_id,
             dispatch=order.dispatch or "",
+            attempt=order.attempt,
             timeout=dispatch.timeout,
             stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,

@@ -25,6 +25,8 @@ def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
         kind=order.status.value,
         at=at,
         reason=order.reason,
+        changed=order.changed,
+        attempt=order.attempt,
         expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
     )
 

@@ -8,18 +8,24 @@ from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from iac_ci_common.models.result import Result
+    from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Logger, Objects
 
 
-def remove_parts(objects: Objects, logger: Logger, results: Mapping[str, Result]) -> None:
-    """Remove the parts of every log that is stored whole. What stays after a failure expires after a day."""
-    for result in results.values():
-        if result.log_stored and result.live_parts:
-            order_key = (result.run_id, result.order_num)
+def remove_parts(objects: Objects, logger: Logger, orders: Sequence[OrderRow], results: Mapping[str, Result]) -> None:
+    """Remove the parts of every log that is stored whole. What stays after a failure expires after a day.
+
+    ``orders`` are the rows that the results were read for, whose attempts the results are of.
+    """
+    for order in orders:
+        result = results.get(order.order_num)
+        if result is not None and result.log_stored and result.live_parts:
+            numbers = range(result.live_parts)
+            parts = [keys.live_part(order.run_id, order.order_num, number, order.attempt) for number in numbers]
             try:
-                objects.delete([keys.live_part(*order_key, number) for number in range(result.live_parts)])
+                objects.delete(parts)
             except IacCiError as error:
                 logger.warning("parts of a log not removed", run_id=result.run_id, error=error.message)

@@ -37,7 +37,7 @@ def read_results(
         wanted = [order for order in wanted if order.order_num in named]
     else:
         present = set(objects.list(keys.callbacks(wanted[0].run_id)))
-        wanted = [order for order in wanted if keys.result(order.run_id, order.order_num) in present]
+        wanted = [order for order in wanted if keys.result(*order.attempt_key) in present]
     found: dict[str, Result] = {}
     for order, answer in zip(
         wanted, parallel.run([partial(read_result, objects, order) for order in wanted]), strict=True
@@ -56,7 +56,7 @@ def read_results(
 def read_result(objects: Objects, order: OrderRow) -> Result:
     """Return an order's result; raise ``NotFound``, or ``ResultUnreadable`` if it is not valid."""
     run_id, order_num = order.run_id, order.order_num
-    body = objects.get(keys.result(run_id, order_num), max_bytes=MAX_RESULT_BYTES)
+    body = objects.get(keys.result(*order.attempt_key), max_bytes=MAX_RESULT_BYTES)
     if len(body) > MAX_RESULT_BYTES:
         message = f"the worker's result has more than {MAX_RESULT_BYTES} bytes"
         raise ResultUnreadable(message, run_id=run_id, order_num=order_num)

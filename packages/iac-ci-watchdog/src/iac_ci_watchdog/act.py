@@ -91,14 +91,14 @@ class Watchdog:
         if not died.is_about(order):
             logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)
             logger.warning("failure record ignored: the order has another dispatch", function=died.function)
-        elif not hand_over(self._ports, order, died.reason) and not self._is_claimed_by_another(died):
+        elif not hand_over(self._ports, order, died.reason) and not self._is_claimed_by_another(died, order):
             end(self._ports, order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 
-    def _is_claimed_by_another(self, died: WorkerDied) -> bool:
+    def _is_claimed_by_another(self, died: WorkerDied, order: OrderRow) -> bool:
         """Create the claim, so that no other worker can, and return whether another worker has it already."""
-        if take_claim(self._ports, died.run_id, died.order_num):
+        if take_claim(self._ports, order):
             return False
-        claim = Claim.from_stored(self._ports.objects.get(keys.claim(died.run_id, died.order_num)))
+        claim = Claim.from_stored(self._ports.objects.get(keys.claim(*order.attempt_key)))
         if claim.claimed_by in {Reporter.WATCHDOG, Reporter.ORCHESTRATOR}:
             return False
         if claim.claimed_by is not Reporter.WORKER:

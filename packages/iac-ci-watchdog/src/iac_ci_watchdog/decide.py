@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
 from iac_ci_common.execution_life import latest_end
-from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.graph import NEVER_STARTS, Readiness, readiness
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
@@ -187,7 +187,7 @@ def _missing_start(run: RunRow, orders: Sequence[OrderRow]) -> str | None:
         if order.status is not OrderState.QUEUED:
             continue
         state, _ = readiness(order, by_num)
-        if state is Readiness.BLOCKED:
+        if state in NEVER_STARTS:
             return "a queued order that can never start has not ended"
         if has_free_slot and state is Readiness.READY:
             return "an order is ready and was not dispatched"

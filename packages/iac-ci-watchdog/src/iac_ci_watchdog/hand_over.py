@@ -51,7 +51,7 @@ def hand_over(ports: WatchdogPorts, order: OrderRow, reason: str) -> bool:
 
 
 def _is_claimed(ports: WatchdogPorts, order: OrderRow) -> bool:
-    return ports.objects.exists(keys.claim(order.run_id, order.order_num))
+    return ports.objects.exists(keys.claim(*order.attempt_key))
 
 
 def _queued(order: OrderRow) -> OrderRow:

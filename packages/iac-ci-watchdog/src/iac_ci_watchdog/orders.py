@@ -37,7 +37,9 @@ def look_after(ports: WatchdogPorts, run_id: str, orders: Sequence[OpenOrder]) -
     # Before the results: a build writes its result before it ends.
     ended = ports.workers.ended_builds([order.build_id for order in orders if order.build_id is not None])
     stored = frozenset(ports.objects.list(keys.callbacks(run_id)))
-    reported = frozenset(order.order_num for order in orders if keys.result(run_id, order.order_num) in stored)
+    reported = frozenset(
+        order.order_num for order in orders if keys.result(run_id, order.order_num, order.attempt) in stored
+    )
     now = ports.clock.now()
     suspects = [order for order in orders if order.order_num not in reported and needs_claim(order, ended, now)]
     answers = ports.parallel.run([partial(_check, ports, run_id, order, stored, ended) for order in suspects])
@@ -51,8 +53,8 @@ def _check(
     ports: WatchdogPorts, run_id: str, order: OpenOrder, stored: AbstractSet[str], ended: AbstractSet[str]
 ) -> bool:
     """Check one order and return whether anything was done."""
-    is_claimed = keys.claim(run_id, order.order_num) in stored
-    claim = read_claim(ports, run_id, order.order_num) if is_claimed else None
+    is_claimed = keys.claim(run_id, order.order_num, order.attempt) in stored
+    claim = read_claim(ports, run_id, order.order_num, order.attempt) if is_claimed else None
     if is_claimed and claim is None:
         # A claim that is not readable: some worker may be running, and nothing proves that it has ended.
         return False
@@ -77,7 +79,7 @@ def _apply(ports: WatchdogPorts, run_id: str, order: OpenOrder, claim: Claim | N
     row = ports.runs.find_order(run_id, order.order_num)
     if row is None or row.status not in OPEN or row.dispatched_at != order.dispatched_at:
         return False
-    if claim is None and not take_claim(ports, run_id, order.order_num):
+    if claim is None and not take_claim(ports, row):
         # A worker has begun it in the meantime.
         return False
     end(ports, row, _STATES[decision.action], decision.seen)

@@ -220,7 +220,8 @@ class Worker:
         ):
             environment = self._environment(work, workspace, package) | delivered.variables
             environment |= {OUTPUT_VARIABLE: str(outputs.path)}
-            commands = Commands(package.manifest.cmds, package.folder, environment, time, stop)
+            manifest = package.manifest
+            commands = Commands(manifest.cmds, package.folder, environment, time, stop, manifest.ok)
             workspace.hand_over()
             live = LiveLog(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
             beat = partial(self._beat, work, attempt.rights, stop, delivered.role)
@@ -285,6 +286,7 @@ class Worker:
             "IAC_CI_RUN_ID": work.run_id,
             "IAC_CI_ORDER_NUM": work.order_num,
             "IAC_CI_ORDER_NAME": manifest.order_name,
+            "IAC_CI_ATTEMPT": str(work.attempt),
             "IAC_CI_FLOW_ID": manifest.flow_id,
         }
         return (
@@ -322,6 +324,7 @@ class Worker:
             status=ran.verdict.status,
             reported_by=Reporter.WORKER,
             exit_code=ran.exit_code,
+            changed=ran.verdict.changed,
             failed_command=ran.failed_command,
             reason=reason[:1024] if reason else None,
             started_at=started,

@@ -15,6 +15,7 @@ from iac_ci_common.limits import (
     LOG_TAIL_BYTES,
     MAX_RESULT_BYTES,
 )
+from iac_ci_common.models.commands import SUCCESS
 from iac_ci_common.states import OrderState
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Outcome:
     ``stopped_after`` are the seconds from the first command to the wish to stop, ``graced`` those from there to the end
     of the last process; ``killed`` is true if not all processes ended by themselves. ``disk_was_full`` is true if the
     log found no room, ``out_of_memory`` if the kernel killed a process for its memory. ``plans`` is what was read of
-    plans in what the commands printed, before anything was masked.
+    plans in what the commands printed, before anything was masked. ``ok`` are the exit codes that are a success of the
+    last command, and ``changed`` is true if a command succeeded with another code than 0.
     """
 
     ending: Ending
@@ -81,6 +83,8 @@ class Outcome:
     stopped_after: float = 0.0
     graced: float = 0.0
     killed: bool = False
+    ok: tuple[int, ...] = SUCCESS
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Verdict:
     status: OrderState
     reason: str | None
     failed: bool
+    changed: bool = False
 
 
 def allowance(work: Work, now: datetime, function_ends: datetime | None) -> Allowance:
@@ -145,13 +150,18 @@ def verdict(
         status = OrderState.TIMED_OUT if timed_out else OrderState.CANCELLED
         return Verdict(status, reason, failed=True)
     full_disk = _FULL_DISK if outcome.disk_was_full else ""
-    if outcome.exit_code == 0:
-        return Verdict(OrderState.SUCCEEDED, full_disk or None, failed=False)
+    if outcome.exit_code in outcome.ok:
+        return Verdict(OrderState.SUCCEEDED, full_disk or None, failed=False, changed=outcome.changed)
     if outcome.exit_code is not None and outcome.exit_code < 0:
         summary = f"{which} was killed by signal {-outcome.exit_code}"
     else:
-        summary = f"{which} ended with exit code {outcome.exit_code}"
+        summary = f"{which} ended with exit code {outcome.exit_code}{_expected(outcome.ok)}"
     return Verdict(OrderState.FAILED, _joined(summary, _memory(outcome), full_disk), failed=True)
+
+
+def _expected(ok: tuple[int, ...]) -> str:
+    """Return which exit codes a command may end with, if it names any."""
+    return "" if ok == SUCCESS else f", and only {', '.join(map(str, ok))} {'is' if len(ok) == 1 else 'are'} ok"
 
 
 def _joined(*parts: str) -> str:

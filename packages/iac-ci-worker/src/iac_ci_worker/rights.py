@@ -102,6 +102,7 @@ class Rights:
             order_num=self._order.order_num,
             trace_id=answer.trace_id,
             dispatch=self._order.dispatch,
+            attempt=answer.attempt,
             timeout=answer.timeout,
             stop_grace=answer.stop_grace,
             not_after=answer.not_after,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import SHORT_GRACE_SECONDS
+from iac_ci_common.models.commands import SUCCESS
 from iac_ci_worker.decide import Allowance, Ending, Outcome
 from iac_ci_worker.graceful_stop import stop_gracefully, terraform_is_left
 from iac_ci_worker.log_writer import LogWriter
@@ -31,19 +32,29 @@ if TYPE_CHECKING:
 _MAX_SHOWN_COMMAND_BYTES: Final = 32 * 1024
 _DRAIN_SECONDS: Final = 10.0
 """How long output may take to be written once no process is left; longer where the order has more time."""
+_NOT_PARSED: Final = 2
+"""Exit code of bash for a command that it cannot parse."""
 _STOP_SECONDS: Final = 1.0
 """Longest time between a wish to stop and the signal to the commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The commands, their folder and environment, and the time that they have."""
+    """The commands, their folder and environment, and the time that they have.
+
+    ``ok`` are the exit codes that are a success of each command, None if 0 is for every one.
+    """
 
     cmds: Sequence[str]
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
     time: Allowance
     stop: StopRequest = field(default_factory=StopRequest)
+    ok: Sequence[tuple[int, ...]] | None = None
+
+    def ok_of(self, number: int) -> tuple[int, ...]:
+        """Return the exit codes that are a success of a command, which is named by its index."""
+        return self.ok[number] if self.ok is not None else SUCCESS
 
 
 class Runner(Protocol):
@@ -84,30 +95,43 @@ class BashRunner:
         )
 
     def _run_all(self, commands: Commands, output: int, attempt: _Attempt) -> Outcome:
-        code = 0
-        number = 0
+        code, number = 0, 0
+        ok, changed = SUCCESS, False
         for number, command in enumerate(commands.cmds):
             os.write(output, f"$ {command}\n".encode("utf-8", "surrogateescape")[:_MAX_SHOWN_COMMAND_BYTES])
             if "\r\n" in command:
                 os.write(output, b"[iac-ci] the command has the line ends of Windows; they are converted\n")
-            try:
-                process = self._start(commands, command, output)
-            except OSError as error:
-                raise PortFailed(
-                    f"command {number + 1} of {len(commands.cmds)} could not be started: {_why(error, commands)}"
-                ) from error
-            attempt.sessions.add(process.pid)
-            ending = attempt.wait(process)
-            if ending is not Ending.EXITED:
-                return attempt.stop(process, ending, number)
-            code = process.returncode
-            if code != 0:
+            ok = commands.ok_of(number)
+            # bash ends with 2 if it cannot parse a command, and Terraform if its plan has changes.
+            checks = (True, False) if _NOT_PARSED in ok else (False,)
+            for only_parses in checks:
+                process = self._started(commands, number, output, only_parses=only_parses)
+                attempt.sessions.add(process.pid)
+                ending = attempt.wait(process)
+                if ending is not Ending.EXITED:
+                    return attempt.stop(process, ending, number)
+                code = process.returncode
+                if only_parses and code != 0:
+                    return Outcome(Ending.EXITED, code, number, len(commands.cmds), ok=SUCCESS)
+            if code not in ok:
                 break
-        return Outcome(Ending.EXITED, code, number, len(commands.cmds))
+            changed = changed or code != 0
+        return Outcome(Ending.EXITED, code, number, len(commands.cmds), ok=ok, changed=changed)
 
-    def _start(self, commands: Commands, command: str, output: int) -> subprocess.Popen[bytes]:
+    def _started(self, commands: Commands, number: int, output: int, *, only_parses: bool) -> subprocess.Popen[bytes]:
+        """Start bash for one command, which it runs or only parses."""
+        try:
+            return self._start(commands, commands.cmds[number], output, ("-n",) if only_parses else ())
+        except OSError as error:
+            raise PortFailed(
+                f"command {number + 1} of {len(commands.cmds)} could not be started: {_why(error, commands)}"
+            ) from error
+
+    def _start(
+        self, commands: Commands, command: str, output: int, options: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - the order's own command
-            [self._bash, "-euo", "pipefail", "-c", command.replace("\r\n", "\n")],
+            [self._bash, *options, "-euo", "pipefail", "-c", command.replace("\r\n", "\n")],
             cwd=commands.folder,
             env=dict(commands.environment),
             stdin=subprocess.DEVNULL,

@@ -200,7 +200,7 @@ class DynamoRuns:
         return {"Put": {"TableName": self._events, "Item": item(event, sort_key=event.sort, epoch_ms=event.epoch_ms)}}
 
     def _update(self, transition: Transition) -> dict[str, Any]:
-        """Write the changed attributes, on condition that the row's status and dispatch are those of ``before``."""
+        """Write the changed attributes, on condition that status, attempt and dispatch are those of ``before``."""
         before, after = item(transition.before), item(transition.after)
         changed = {name: value for name, value in after.items() if before.get(name) != value}
         removed = sorted(set(before) - set(after))
@@ -217,6 +217,11 @@ class DynamoRuns:
             else:
                 same_dispatch = "attribute_not_exists(#dispatched_at)"
             condition = f"{same_status} AND {same_dispatch}"
+            if transition.before.attempts > 1:
+                # The queued orders of two attempts differ in nothing else.
+                names["#attempt"] = "attempt"
+                values[":before_attempt"] = before["attempt"]
+                condition += " AND #attempt = :before_attempt"
         expression = "SET " + ", ".join(f"#{name} = :{name}" for name in changed) if changed else ""
         if removed:
             expression += " REMOVE " + ", ".join(f"#{name}" for name in removed)

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common.errors import InputProblems, Problem
+from iac_ci_common.initial_rows import order_name
 from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.parser import JobDraft, limited, read_job_draft
 from iac_ci_common.job_validation.problem_paths import enclosing_paths
 from iac_ci_common.job_validation.rules import problems
-from iac_ci_common.validation_messages import TAKES_FROM, UNKNOWN_ORDER
+from iac_ci_common.validation_messages import IS_ABOUT, NEVER_HOLDS, TAKES_FROM, UNKNOWN_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,9 +81,24 @@ def _is_real(problem: Problem, draft: JobDraft) -> bool:
     """Return whether the input has a problem of the whole job, not a stand-in that replaces an unreadable value."""
     if draft.has_unknown_names and problem.what.startswith(UNKNOWN_ORDER):
         return False
-    if problem.what.startswith(TAKES_FROM) and f"orders[{_order_of(problem)}].dependencies" in draft.replaced:
+    dependencies = f"orders[{_order_of(problem)}].dependencies"
+    if problem.what.startswith((TAKES_FROM, IS_ABOUT)) and dependencies in draft.replaced:
+        return False
+    if problem.what.startswith(NEVER_HOLDS) and _has_replaced_commands(problem, draft):
         return False
     return not any(path in draft.replaced for path in enclosing_paths(problem.where))
+
+
+def _has_replaced_commands(condition: Problem, draft: JobDraft) -> bool:
+    """Return whether commands of the order that a condition names could not be read."""
+    name = condition.where.rpartition(".")[2]
+    orders = draft.job.orders if draft.job is not None else []
+    beginnings = tuple(
+        f"orders[{index}].cmds"
+        for index, order in enumerate(orders)
+        if name in {order_name(order, index), order.queue_id}
+    )
+    return any(path.startswith(beginnings) for path in draft.replaced)
 
 
 def _as_written(problem: Problem, draft: JobDraft) -> Problem:

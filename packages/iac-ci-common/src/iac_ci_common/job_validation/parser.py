@@ -98,6 +98,7 @@ def _add(draft: JobDraft, part: Draft[Any], prefix: Location, written: Location)
         draft.renamed[problem_path((*prefix, *location))] = problem_path((*written, *location[:-1], name))
 
 
+_STAND_IN_CODES: Final = 200
 _ORDER: Final = {"cmds": ["true"], "timeout": 1}
 
 
@@ -134,7 +135,22 @@ def _order_stand_in(location: Location) -> Any:
             return "stand-in"
         case ("ssm_paths", int()):
             return "/stand-in"
-    return _hand_on_stand_in(location)
+    return exit_code_stand_in(location) or _hand_on_stand_in(location)
+
+
+def exit_code_stand_in(location: Location) -> Any:
+    """Return the stand-in for a location of a command or of ``retry`` in an order, None for another location."""
+    match location:
+        case ("cmds", int(), "run"):
+            return "true"
+        case ("cmds", int(), "ok", int(position)) | ("retry", "on", int(position)):
+            # Distinct codes that no signal has are no problem themselves.
+            return _STAND_IN_CODES + position
+        case ("retry", "attempts"):
+            return 2
+        case ("retry", "on"):
+            return [_STAND_IN_CODES]
+    return None
 
 
 def _hand_on_stand_in(location: Location) -> Any:

@@ -15,9 +15,12 @@ from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import code_repository, order_name, target
 from iac_ci_common.job_validation.output_rules import output_problems
+from iac_ci_common.job_validation.problem_paths import problem_path
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
+from iac_ci_common.job_validation.when_rules import when_problems
 from iac_ci_common.keys import code_digest
 from iac_ci_common.locations import SecretStore, parse_location
+from iac_ci_common.models.commands import command_text, exit_code_findings
 from iac_ci_common.models.job import CredentialsDelivery, ExecutionTarget, Job, Mask, Order
 from iac_ci_common.module_repositories import module_keys
 from iac_ci_common.registries import registry_variable
@@ -28,6 +31,7 @@ from iac_ci_common.validation_messages import cycle as cycle_message
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
+    from iac_ci_common.draft import Location as Place
     from iac_ci_common.locations import Location
 
 MAX_FOUND: Final = 1000
@@ -81,6 +85,7 @@ def problems(job: Job, rules: Rules) -> list[Problem]:
         _dependency_problems(job),
         _chain_problems(job),
         output_problems(job, _numbers(job)),
+        when_problems(job, _numbers(job)),
     )
     return list(islice(found, MAX_FOUND))
 
@@ -134,11 +139,8 @@ def too_short_to_mask(mask: Mask, names: Container[str]) -> Iterator[int]:
 
 def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterator[Problem]:
     path = f"orders[{index}]"
-    for number, command in enumerate(order.cmds):
-        if not command.strip():
-            yield Problem(f"{path}.cmds[{number}]", "is empty")
-    for fields, message in order_findings(order):
-        yield Problem(".".join((path, *fields)), message)
+    for place, message in order_findings(order):
+        yield Problem(problem_path(("orders", index, *place)), message)
     yield from _code_problems(path, job, order, rules)
     yield from _git_problems(path, job, order)
     if order.assume_role is not None and not rules.grant.allows_role(order.assume_role):
@@ -177,8 +179,9 @@ def _variable_problems(path: str, order: Order) -> Iterator[Problem]:
         yield Problem(f"{path}.env_vars", f"have more than {limits.MAX_VARIABLE_BYTES} bytes in total")
 
 
-def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
+def order_findings(order: Order) -> Iterator[tuple[Place, str]]:
     """Yield the problems of a single order, from a job or a configuration, each with its path below the order."""
+    yield from _command_findings(order)
     chosen = target(order)
     longest = {
         ExecutionTarget.LAMBDA: limits.MAX_LAMBDA_ORDER_SECONDS,
@@ -210,7 +213,7 @@ def order_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
                     yield (field_name, name), "is also set by assume_role; remove one of the two"
 
 
-def _credentials_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
+def _credentials_findings(order: Order) -> Iterator[tuple[Place, str]]:
     if order.credentials is None:
         return
     if order.assume_role is None:
@@ -245,12 +248,19 @@ def _git_problems(path: str, job: Job, order: Order) -> Iterator[Problem]:
         )
 
 
-def _registry_findings(order: Order) -> Iterator[tuple[tuple[str, ...], str]]:
+def _registry_findings(order: Order) -> Iterator[tuple[Place, str]]:
     for host in order.registries:
         variable = registry_variable(host)
         for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
             if variable in variables:
                 yield ("registries", host), f"is also set in {field_name} as {variable}; remove one of the two"
+
+
+def _command_findings(order: Order) -> Iterator[tuple[Place, str]]:
+    for number, command in enumerate(order.cmds):
+        if not command_text(command).strip():
+            yield ("cmds", number) if isinstance(command, str) else ("cmds", number, "run"), "is empty"
+    yield from exit_code_findings(order.cmds, order.retry, idempotent=order.idempotent)
 
 
 def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[Problem]:

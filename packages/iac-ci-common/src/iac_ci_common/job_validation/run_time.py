@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 
 def longest_seconds(order: Order) -> int:
-    """Return the seconds that an order may take from its start: its time-out, and its grace where it is stopped.
+    """Return the seconds that all attempts of an order may take: their time-outs, and the grace where they are stopped.
 
     A build without ``stop_grace`` has the default one. On Lambda all is over at the function's end. A time-out that is
     too long for its target is another problem, and counts as the longest.
     """
+    attempts = 1 if order.retry is None else order.retry.attempts
     if target(order) is ExecutionTarget.LAMBDA:
-        return min(order.timeout + (order.stop_grace or 0), limits.WORKER_LAMBDA_SECONDS)
+        return attempts * min(order.timeout + (order.stop_grace or 0), limits.WORKER_LAMBDA_SECONDS)
     grace = limits.DEFAULT_STOP_GRACE_SECONDS if order.stop_grace is None else order.stop_grace
-    return min(order.timeout, limits.MAX_CODEBUILD_ORDER_SECONDS) + grace
+    # An attempt that is stopped has no successor.
+    return attempts * min(order.timeout, limits.MAX_CODEBUILD_ORDER_SECONDS) + grace
 
 
 def too_long_chains(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, StoredShape, TraceId
 from iac_ci_common.states import OrderState, RunState
 
@@ -13,6 +15,8 @@ class DoneOrder(StoredShape):
     order_name: Name
     status: OrderState
     exit_code: int | None = None
+    changed: bool = Field(False, description="True if it succeeded with an exit code other than 0 of a command.")
+    attempts: int = Field(1, ge=1, description="Attempts that were made; 1 for an order that never started.")
     reason: str | None = None
 
 

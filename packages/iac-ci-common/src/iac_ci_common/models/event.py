@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pydantic import Field
+
 from iac_ci_common.ids import JOB_EVENT_NAME
 from iac_ci_common.keys import event_sort
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
@@ -33,6 +35,8 @@ class Event(StoredShape):
     kind: str
     at: Moment
     reason: str | None = None
+    changed: bool = Field(False, description="True if the order succeeded and is `changed`.")
+    attempt: int = Field(1, ge=1, description="Attempt of the order that the event is about.")
     expires_at: Moment
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +28,7 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
+from iac_ci_common.models.commands import AnyCommand, Retry, command_text
 from iac_ci_common.module_repositories import ModuleRepository
 from iac_ci_common.order_outputs import OutputReference, reference
 from iac_ci_common.registries import RegistryHost
@@ -36,9 +37,6 @@ from iac_ci_common.registries import RegistryHost
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A short line without control characters."""
 
-Command = Annotated[
-    StrictStr, StringConstraints(min_length=1, max_length=limits.MAX_COMMAND_CHARS, pattern=r"^[^\x00]*$")
-]
 Size = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Name of a size of builds; `order_sizes` in terraform/deploy/variables.tf has the same pattern."""
 
@@ -141,10 +139,10 @@ class Order(Payload):
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
-    cmds: list[Command] = Field(
+    cmds: list[AnyCommand] = Field(
         min_length=1,
         max_length=limits.MAX_COMMANDS,
-        description="Shell commands, run in sequence; the first that fails ends the order.",
+        description="Shell commands, or `{run, ok}` with exit codes, in sequence; the first that fails ends the order.",
     )
     timeout: StrictInt = Field(gt=0, description="Seconds that all commands together may take.")
     stop_grace: Annotated[StrictInt, Field(gt=0, le=limits.MAX_STOP_GRACE_SECONDS)] | None = Field(
@@ -229,9 +227,25 @@ class Order(Payload):
         max_length=limits.MAX_DEPENDENCIES,
         description="Names or queue ids of orders that must end before this one starts.",
     )
+    when: dict[Name, Literal["changed"]] = Field(
+        default_factory=dict,
+        max_length=limits.MAX_DEPENDENCIES,
+        description="Dependencies that must be `changed`; otherwise the order is skipped.",
+    )
     must_succeed: StrictBool = Field(
         True, description="False: the run and the dependents continue if this order fails."
     )
+    idempotent: StrictBool = Field(
+        False, description="True: the commands may run again after they failed, as if for the first time."
+    )
+    retry: Retry | None = Field(
+        None, description="Repeats a failed order that is `idempotent`; never after a time-out or a cancellation."
+    )
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Return what the commands run, without their exit codes."""
+        return tuple(map(command_text, self.cmds))
 
     def taken_outputs(self) -> dict[str, OutputReference]:
         """Return the outputs that variables take, by the variables."""

@@ -56,6 +56,9 @@ class Manifest(StoredShape):
     order_name: Name
     flow_id: str
     cmds: tuple[str, ...] = Field(min_length=1)
+    ok: tuple[tuple[int, ...], ...] | None = Field(
+        None, description="Exit codes that are a success of each command; None: 0 of every one."
+    )
     folder: str | None = Field(None, description="Folder inside the code in which the commands run.")
     env_vars: dict[str, str] = Field(default_factory=dict)
     mask_also: tuple[str, ...] | None = Field(None, description="The job's `mask.also`, if it has entries.")
@@ -108,6 +111,7 @@ class Manifest(StoredShape):
             "keep_on_failure",
             "credentials",
             "git_credentials",
+            "ok",
         )
         absent = {name for name in newer if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

@@ -71,6 +71,7 @@ class Result(StoredShape):
     status: OrderState
     reported_by: AnyReporter
     exit_code: int | None = None
+    changed: bool = Field(False, description="True if it succeeded with an exit code other than 0 of a command.")
     failed_command: str | None = Field(
         None, max_length=512, description="The command that failed, redacted and shortened."
     )

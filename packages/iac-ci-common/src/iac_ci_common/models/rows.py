@@ -118,6 +118,12 @@ class OrderRow(StoredShape):
     )
     dependencies: tuple[OrderNum, ...] = ()
     must_succeed: bool = True
+    when: tuple[OrderNum, ...] = Field(
+        (), description="Dependencies that must be `changed`; else the order is skipped."
+    )
+    attempts: int = Field(1, ge=1, description="Most attempts; 1 if the order is not repeated.")
+    retry_on: tuple[int, ...] = Field((), description="Exit codes of a failed attempt after which there is another.")
+    attempt: int = Field(1, ge=1, description="Number of the present attempt, or of the last one.")
     code_sha256: str | None = Field(None, description="Digest of the code archive, None if the order has no code.")
     package_sha256: Sha256 | None = Field(
         None,
@@ -152,6 +158,10 @@ class OrderRow(StoredShape):
     stop_reason: str | None = Field(None, description="Set if this order's commands were asked to stop.")
     stop_soon: bool = Field(False, description="True if that was asked for again: the rest of the grace is shortened.")
     exit_code: int | None = None
+    changed: bool = Field(False, description="True if it succeeded with an exit code other than 0 of a command.")
+    not_needed: bool = Field(
+        False, description="True if it was skipped because an order that its `when` names was not changed."
+    )
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     changes_unknown: bool = Field(False, description="True if a plan or an apply ran whose changes could not be read.")
     reason: str | None = Field(None, max_length=1024)
@@ -161,6 +171,11 @@ class OrderRow(StoredShape):
     def dispatch(self) -> str | None:
         """Return the present dispatch, None if the order was not dispatched."""
         return str(int(self.dispatched_at.timestamp() * 1000)) if self.dispatched_at is not None else None
+
+    @property
+    def attempt_key(self) -> tuple[str, str, int]:
+        """Return what the keys of the present attempt's objects are made of: run, number and attempt."""
+        return self.run_id, self.order_num, self.attempt
 
     def first_ticket(self, dispatch: str) -> str | None:
         """Return the SHA-256 of a dispatch's first ticket; None if the row does not know the dispatch."""

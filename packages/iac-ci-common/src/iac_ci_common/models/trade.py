@@ -155,6 +155,7 @@ class TradeAnswer(StoredShape):
     refusal: AnyRefusal | None = None
     reason: str | None = Field(None, description="Why the trade was refused, in plain words.")
     trace_id: TraceId | None = None
+    attempt: int = Field(1, ge=1, description="Number of the order's attempt.")
     timeout: int | None = Field(None, gt=0, description="Seconds that the commands may take.")
     stop_grace: int | None = Field(None, gt=0, description="The order's own `stop_grace`, in seconds.")
     not_after: Moment | None = Field(
@@ -187,6 +188,7 @@ class TicketChain(StoredShape):
     run_id: RunId
     order_num: OrderNum
     dispatch: DispatchId
+    attempt: int = Field(1, ge=1, description="Attempt of the order that was dispatched.")
     present: Sha256 = Field(description="SHA-256 of the ticket that may be traded next.")
     before: Sha256 | None = Field(None, description="SHA-256 of the ticket that was traded for the present one.")
     execution: str | None = Field(None, description="The worker that made the last trade, as its claim names it.")

@@ -32,6 +32,7 @@ class OpenOrder(StoredShape):
     dispatched_at: Moment | None = None
     order_deadline: Moment | None = None
     build_id: str | None = None
+    attempt: int = 1
 
     @property
     def grace(self) -> int:
@@ -67,6 +68,7 @@ class KnownRows(StoredShape):
                     dispatched_at=order.dispatched_at,
                     order_deadline=order.order_deadline,
                     build_id=order.build_id,
+                    attempt=order.attempt,
                 )
                 for order in orders
                 if order.status in OPEN

@@ -47,6 +47,7 @@ class Work(StoredShape):
     order_num: OrderNum
     trace_id: TraceId
     dispatch: str = Field(description="Identifier of this dispatch of the order; a worker's claim repeats it.")
+    attempt: int = Field(1, ge=1, description="Number of this attempt of the order.")
     timeout: int = Field(gt=0, description="Seconds that the commands may take, limited by the run's deadline.")
     stop_grace: int | None = Field(None, gt=0, description="The order's own `stop_grace`, in seconds.")
     not_after: Moment = Field(description="Time after which a worker must not start the commands.")

@@ -56,6 +56,7 @@ class MemoryBroker:
             return TradeAnswer(refusal=Refusal.ENDED, reason="the order has ended")
         return TradeAnswer(
             trace_id=run.trace_id,
+            attempt=order.attempt,
             timeout=order.timeout,
             stop_grace=order.stop_grace,
             not_after=order.order_deadline or run.deadline,
@@ -113,8 +114,8 @@ class MemoryBroker:
             return TakenOrder(order_num=num)
         return TakenOrder(
             order_num=num,
-            outputs=self._object(run, order, other.outputs, keys.outputs(run.run_id, num)),
-            files=self._object(run, order, other.files, keys.files(run.run_id, num)),
+            outputs=self._object(run, order, other.outputs, keys.outputs(*other.attempt_key)),
+            files=self._object(run, order, other.files, keys.files(*other.attempt_key)),
         )
 
     def _object(self, run: RunRow, order: OrderRow, sealed: Sealed | None, key: str) -> TakenObject | None:

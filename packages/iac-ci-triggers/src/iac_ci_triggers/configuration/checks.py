@@ -15,20 +15,31 @@ from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
+from iac_ci_common.models.commands import command_text, may_change
 from iac_ci_common.models.job import ExecutionTarget, Order
 from iac_ci_common.order_outputs import looks_like_reference, reference
 from iac_ci_common.validation_messages import (
+    OWN_CONDITION,
     OWN_DEPENDENCY,
     OWN_FILES,
     OWN_OUTPUT,
     UNKNOWN_ORDER,
+    needs_a_dependency,
+    never_changed,
     not_a_dependency,
     saves_nothing,
     too_long_chain,
     unknown_order,
 )
 from iac_ci_common.validation_messages import cycle as cycle_message
-from iac_ci_triggers.configuration.expansion import Copy, copies, order_fields, restored_orders, taking_texts
+from iac_ci_triggers.configuration.expansion import (
+    Copy,
+    conditions,
+    copies,
+    order_fields,
+    restored_orders,
+    taking_texts,
+)
 from iac_ci_triggers.configuration.models import ConfiguredOrder
 from iac_ci_triggers.configuration.templates import (
     MATRIX,
@@ -77,10 +88,10 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     yield from _mask_findings(job, defaults)
     for index, order in enumerate(job.orders):
         for number, command in enumerate(order.cmds):
-            if not command.strip():
-                yield ("orders", index, "cmds", number), "is empty"
-            for problem in command_problems(command):
-                yield ("orders", index, "cmds", number), problem
+            where: tuple[Part, ...] = ("orders", index, "cmds", number)
+            where = where if isinstance(command, str) else (*where, "run")
+            for problem in command_problems(command_text(command)):
+                yield where, problem
         for name in order.env_vars.keys() & order.secrets.keys():
             yield ("orders", index, "secrets", name), "is also set in env_vars; remove one of the two"
     yield from _timeout_findings(job, defaults)
@@ -231,6 +242,8 @@ def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]
     for field in ("secrets", "registries"):
         for name, text in (getattr(defaults, field) | getattr(order, field)).items():
             yield (field, name), text
+    for text in order.when:
+        yield ("when", text), text
 
 
 def _timeout_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
@@ -249,6 +262,7 @@ def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found
         _value_findings(all_copies, defaults),
         _name_findings(all_copies),
         _output_findings(all_copies, defaults),
+        _when_findings(all_copies),
     )
     for path, problem in chain.from_iterable(findings):
         first.setdefault(path, problem)
@@ -318,6 +332,23 @@ def _output_findings(all_copies: list[Copy], defaults: Settings) -> Iterator[Fou
                 yield ("orders", copy.index, "restore", position, "order"), message + _shown(copy)
 
 
+def _when_findings(all_copies: list[Copy]) -> Iterator[Found]:
+    commands = {copy.name: copy.template.cmds for copy in all_copies}
+    for copy in all_copies:
+        for text, name in conditions(copy).items():
+            if name not in commands:
+                message = unknown_order(name)
+            elif name == copy.name:
+                message = OWN_CONDITION
+            elif name not in copy.dependencies:
+                message = needs_a_dependency(name, "depends_on")
+            elif not any(map(may_change, commands[name])):
+                message = never_changed(name)
+            else:
+                continue
+            yield ("orders", copy.index, "when", text), message + _shown(copy)
+
+
 def _not_to_take(name: str, copy: Copy, names: Container[str], own: str) -> str | None:
     """Return why an order cannot take something of the order ``name``, None if it can."""
     if name not in names:
@@ -356,7 +387,8 @@ def _timed(copy: Copy, defaults: Settings) -> Order:
     """Return an order with the fields of its time and target alone, of which each is valid by itself."""
     own, execution_target = copy.template, copy.template.execution_target or defaults.execution_target
     return Order.model_construct(
-        cmds=own.cmds,
+        cmds=list(own.cmds),
+        retry=own.retry,
         timeout=own.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS,
         stop_grace=defaults.stop_grace if own.stop_grace is None else own.stop_grace,
         execution_target=execution_target or ExecutionTarget.AUTO,

@@ -128,7 +128,7 @@ def order_fields(
     role = _first(template.assume_role, defaults.assume_role)
     fields: dict[str, Any] = {
         "order_name": copy.name,
-        "cmds": template.cmds,
+        "cmds": [command if isinstance(command, str) else command.model_dump() for command in template.cmds],
         "timeout": _first(template.timeout, defaults.timeout, DEFAULT_ORDER_SECONDS),
         "stop_grace": _first(template.stop_grace, defaults.stop_grace),
         "execution_target": _first(template.execution_target, defaults.execution_target),
@@ -156,6 +156,9 @@ def order_fields(
         "keep_on_failure": template.keep_on_failure,
         "must_succeed": _first(template.must_succeed, defaults.must_succeed),
         "dependencies": list(dependencies),
+        "when": {name: template.when[text] for text, name in conditions(copy).items()} or None,
+        "idempotent": template.idempotent or None,
+        "retry": None if template.retry is None else template.retry.model_dump(),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -212,7 +215,7 @@ def _is_same_project(one: Copy, other: Copy) -> bool:
 
 
 def _concerned(by_name: Mapping[str, Copy], defaults: Settings, changed: Sequence[str] | None) -> set[str]:
-    """Return the orders whose paths have changed, and those whose outputs or files they take."""
+    """Return the orders whose paths have changed, and those that they take something from or are conditional on."""
     paths = None if changed is None else Paths(changed)
     runs = [name for name, copy in by_name.items() if concerned(copy, paths)]
     return _closure(by_name, runs, lambda copy: taken_orders(copy, defaults))
@@ -320,15 +323,20 @@ def _names(names: Mapping[str, object]) -> str:
 
 
 def taken_orders(copy: Copy, defaults: Settings) -> tuple[str, ...]:
-    """Return the orders from which an order takes something."""
+    """Return the orders from which an order takes something, and those that its ``when`` is about."""
     found = (reference(text) for text in taking_texts(copy, defaults).values())
-    names = [*(taken.order for taken in found if taken is not None), *restored_orders(copy)]
+    names = [*(taken.order for taken in found if taken is not None), *restored_orders(copy), *conditions(copy).values()]
     return tuple(dict.fromkeys(names))
 
 
 def restored_orders(copy: Copy) -> list[str]:
     """Return the orders of whose files an order restores some, in the sequence of its ``restore``."""
     return [substitute(wanted.order, copy.values, for_name) for wanted in copy.template.restore]
+
+
+def conditions(copy: Copy) -> dict[str, str]:
+    """Return the names of the orders that an order's ``when`` is about, by their templates."""
+    return {text: substitute(text, copy.values, for_name) for text in copy.template.when}
 
 
 def taking_texts(copy: Copy, defaults: Settings) -> dict[str, str]:

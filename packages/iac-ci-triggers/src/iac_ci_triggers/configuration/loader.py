@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.errors import ConfigurationProblems, Problem
-from iac_ci_common.validation_messages import UNKNOWN_ORDER
+from iac_ci_common.validation_messages import NEVER_HOLDS, UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import defaults_findings, job_findings, takes_from_defaults
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
 from iac_ci_triggers.configuration.project_checks import project_findings
@@ -122,6 +122,8 @@ def _uncertain(draft: Draft[Configuration], job: str) -> tuple[str, ...]:
                 uncertain.add(UNKNOWN_ORDER)
             case ("jobs", name, "orders", _, "name") if name == job:
                 uncertain.add(UNKNOWN_ORDER)
+            case ("jobs", name, "orders", _, "cmds", *_) if name == job:
+                uncertain.add(NEVER_HOLDS)
             case ("jobs", name, "matrix", *_) if name == job:
                 uncertain |= {UNKNOWN_ORDER, UNKNOWN_AXIS}
     return tuple(uncertain)

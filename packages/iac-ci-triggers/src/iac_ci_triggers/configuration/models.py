@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +24,8 @@ from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
+from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
 from iac_ci_common.models.job import (
-    Command,
     CredentialsDelivery,
     ExecutionTarget,
     FilePattern,
@@ -102,6 +102,15 @@ CommandLine = Annotated[
     BeforeValidator(_spelt),
     WithJsonSchema(_SPELT_SCHEMA | {"minLength": 1, "maxLength": limits.MAX_COMMAND_CHARS}),
 ]
+
+
+class ConfiguredCommand(CheckedCommand):
+    """A command with exit codes, as in a job."""
+
+    run: CommandLine = Field(description="The command; no templates.")
+
+
+ConfiguredCommands = Annotated[CommandLine | ConfiguredCommand, either(CommandLine, ConfiguredCommand)]
 
 
 def _templated(kind: Any) -> AfterValidator:
@@ -271,8 +280,10 @@ class ConfiguredOrder(Settings):
         None,
         description="Project of the order: `/iac-ci <word> <project>` runs the orders of this project only.",
     )
-    cmds: list[CommandLine] = Field(
-        min_length=1, max_length=limits.MAX_COMMANDS, description="Shell commands, run in sequence; no templates."
+    cmds: list[ConfiguredCommands] = Field(
+        min_length=1,
+        max_length=limits.MAX_COMMANDS,
+        description="Shell commands, run in sequence; `{run, ok}` names exit codes; no templates.",
     )
     save: list[FilePattern] = Field(
         default_factory=list,
@@ -290,6 +301,15 @@ class ConfiguredOrder(Settings):
         max_length=limits.MAX_DEPENDENCIES,
         description="Names of orders of this job that must end before this one starts; templates of the matrix.",
     )
+    when: dict[NameTemplate, Literal["changed"]] = Field(
+        default_factory=dict,
+        max_length=limits.MAX_DEPENDENCIES,
+        description="Names of `depends_on` that must be `changed`; otherwise the order is skipped.",
+    )
+    idempotent: StrictBool = Field(
+        False, description="True: the commands may run again after they failed, as if for the first time."
+    )
+    retry: Retry | None = Field(None, description="Repeats a failed order that is `idempotent`, as in a job.")
 
 
 class PullRequestTrigger(Payload):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.changes import Operation
-from iac_ci_common.progress import duration, waits_for
+from iac_ci_common.progress import duration, state_words, waits_for
 from iac_ci_common.states import OrderState
 from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting.identities import without_identities
@@ -16,7 +16,7 @@ from iac_ci_vcs.reporting.plans import SHORTEST_CHARS, OrderPlan, render_plans
 from iac_ci_vcs.reporting.style import block_end, block_start, marker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iac_ci_common.models.rows import OrderRow, RunRow
 
@@ -40,13 +40,17 @@ _NAME_CHARS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class FailedLog:
-    """The end of the log of an order that did not succeed. ``link`` is the URL of the whole log, if there is one."""
+    """The end of the log of an order that did not succeed. ``link`` is the URL of the whole log, if there is one.
+
+    ``earlier`` are the URLs of the whole logs of its earlier attempts, in their sequence, None without a link.
+    """
 
     order_num: str
     tail: str
     is_whole: bool
     failed_command: str | None = None
     link: str | None = None
+    earlier: tuple[str | None, ...] = ()
 
 
 def render(
@@ -115,7 +119,7 @@ def _table(orders: Sequence[OrderRow], room: int) -> str:
 
 
 def _line(order: OrderRow, by_num: Mapping[str, OrderRow], *, with_changes: bool) -> str:
-    cells = [escape(order.order_name), order.status.value]
+    cells = [escape(order.order_name), state_words(order)]
     if with_changes:
         verb = " applied" if order.changes and order.changes.operation is Operation.APPLIED else ""
         unknown = "unknown" if order.changes_unknown else ""
@@ -159,6 +163,7 @@ def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], ro
 
 def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int, style: CommentStyle) -> str:
     whole = f"`iac-ci logs {run.run_id} {log.order_num}`" + (f" or [here]({log.link})" if log.link else "")
+    whole += "".join(_earlier(run, log))
     failed = f"{code(log.failed_command[:_REASON_CHARS])} failed.\n\n" if log.failed_command else ""
     before = f"{block_start(style, f'Log of {order.order_name}')}{failed}"
     after = f"\n\nThe whole log: {whole}{block_end(style)}"
@@ -176,6 +181,12 @@ def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int, style: Com
             break
     whole_section = before + (cut if shortened else "") + body + after
     return whole_section if len(whole_section) <= room else f"\n\nLog of {escape(order.order_name)}: {whole}"[:room]
+
+
+def _earlier(run: RunRow, log: FailedLog) -> Iterator[str]:
+    for number, link in enumerate(log.earlier, start=1):
+        command = f"`iac-ci logs {run.run_id} {log.order_num} --attempt {number}`"
+        yield f"; of attempt {number}: {command}" + (f" or [here]({link})" if link else "")
 
 
 def _without_beginning(text: str, chars: int) -> str:

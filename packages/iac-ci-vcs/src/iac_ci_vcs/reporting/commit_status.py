@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.progress import state_words
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.provider import CommitState, CommitStatus
 from iac_ci_vcs.reporting.identities import without_identities
@@ -52,8 +53,8 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
         CommitStatus(
             commit=run.commit_hash,
             context=f"iac-ci/{_label(run)}/{order.order_name}",
-            state=ORDER_STATES.get(order.status, CommitState.PENDING),
-            description=cut(f"{order.status.value}{f': {_reason(order.reason)}' if order.reason else ''}"),
+            state=CommitState.SUCCESS if order.not_needed else ORDER_STATES.get(order.status, CommitState.PENDING),
+            description=cut(f"{state_words(order)}{f': {_reason(order.reason)}' if order.reason else ''}"),
         )
         for order in orders
     ]

@@ -151,7 +151,9 @@ def worst(states: Iterable[CommitState]) -> CommitState:
 
 
 def _state(order: OrderRow) -> str:
-    return order.status.value if order.must_succeed else f"{order.status.value} {_OPTIONAL}"
+    # That an order was not needed is as good as its success.
+    needed = order.must_succeed and not order.not_needed
+    return order.status.value if needed else f"{order.status.value} {_OPTIONAL}"
 
 
 def _replaces(source: str, state: str, entry: str) -> bool:
