@@ -542,3 +542,33 @@ def test_a_status_shows_what_is_changed_and_which_attempt(stack):
     assert "succeeded, attempt 2 of 3, changed" in " ".join(iac_ci("status", RUN_ID).stdout.split())
     (order,) = json.loads(iac_ci("status", RUN_ID, "--json").stdout)["orders"]
     assert (order["changed"], order["attempt"], order["attempts"]) == (True, 2, 3)
+
+
+# -- times before the lines of logs ----------------------------------------------------------------------------------
+
+
+def test_times_are_printed_on_demand(stack):
+    stack.prepared({})
+    stack.ended()
+    stack.internal.put(keys.log(RUN_ID, "0001"), b"one\ntwo\n")
+    times = ((0, int(START.timestamp() * 1000)), (4, int(START.timestamp() * 1000) + 61_000))
+    result = Result(run_id=RUN_ID, order_num="0001", status="succeeded", reported_by="worker", ended_at=START)
+    stack.internal.put(
+        keys.result(RUN_ID, "0001"), result.model_copy(update={"log_times": times}).model_dump_json().encode()
+    )
+    assert iac_ci("logs", RUN_ID, "1").stdout == "one\ntwo\n"
+    later = START + timedelta(seconds=61)
+    expected = f"{START:%Y-%m-%dT%H:%M:%SZ} one\n{later:%Y-%m-%dT%H:%M:%SZ} two\n"
+    assert iac_ci("logs", RUN_ID, "1", "--timestamps").stdout == expected
+    stack.internal.delete([keys.result(RUN_ID, "0001")])
+    assert iac_ci("logs", RUN_ID, "1", "-t").stdout == f"{' ' * 20} one\n{' ' * 20} two\n"
+
+
+def test_a_followed_log_has_the_times_at_which_its_lines_came(stack):
+    stack.prepared({})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START)
+    for number, part in enumerate((b"one\ntw", b"o\n")):
+        stack.internal.put(keys.live_part(RUN_ID, "0001", number), part)
+    stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START)
+    before = f"{stack.clock.now():%Y-%m-%dT%H:%M:%SZ}"
+    assert iac_ci("logs", RUN_ID, "1", "--follow", "-t").stdout == f"{before} one\n{before} two\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 from iac_ci_cli import render
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
+from iac_ci_cli.log_stamps import stamp
 from iac_ci_cli.lookup import find_order, find_run
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
@@ -23,7 +25,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     StackName,
 )
 from iac_ci_cli.progress import progress
-from iac_ci_cli.run_logs import Follower, read_log, stored_logs
+from iac_ci_cli.run_logs import Follower, read_log, read_stamped_log, stored_logs
 from iac_ci_cli.text import plain, write
 from iac_ci_common.errors import IacCiError
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Clock
 
 commands = typer.Typer()
 
@@ -49,6 +52,9 @@ def logs(
     attempt: Annotated[
         int | None, typer.Option(min=1, help="Number of one attempt of the order; by default all.", show_default=False)
     ] = None,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", "-t", help="Print before each line when it was written, to the second.")
+    ] = False,
     stack: StackName = "iac-ci",
     local: IsLocal = False,
     cloud: CloudAccount = None,
@@ -60,7 +66,13 @@ def logs(
     _check_options(order, attempt, follow=follow, as_json=as_json)
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
     if client.runs.read(run).run is None and (stored := stored_logs(client.internal, run)):
-        _print_stored(client, run, _of_order(run, order, stored), attempt, with_names=order is None, as_json=as_json)
+        _print_stored(
+            _Logs(client, run, timestamps),
+            _of_order(run, order, stored),
+            attempt,
+            with_names=order is None,
+            as_json=as_json,
+        )
         return
     with progress("Reading the logs", quiet=as_json):
         rows = find_run(client.runs, client.internal, run)
@@ -68,12 +80,11 @@ def logs(
     if follow:
         again = client.command("logs", run, *([order] if order else []), "--follow")
         with interrupted(f"run {run} goes on", hint=f"Follow it again with: {again}"):
-            Follower(client, run, Shown(with_names=order is None)).follow(
-                None if order is None else chosen[0].order_num
-            )
+            shown = Shown(with_names=order is None, clock=client.clock if timestamps else None)
+            Follower(client, run, shown).follow(None if order is None else chosen[0].order_num)
         return
     wanted = [row for one in chosen for row in _attempts(one, attempt)]
-    texts = _logs(client, wanted)
+    texts = _Logs(client, run, timestamps).read([(row.order_num, row.attempt) for row in wanted])
     if as_json:
         _print_json(run, [(row.order_name, row.attempt) for row in wanted], texts)
         return
@@ -114,21 +125,45 @@ def heading(row: OrderRow) -> str:
 class Shown:
     """Writes new text of logs to standard output; where it is of another attempt than before, a heading first."""
 
-    def __init__(self, *, with_names: bool) -> None:
-        """Write names of orders if there may be several."""
-        self._with_names = with_names
+    def __init__(self, *, with_names: bool, clock: Clock | None = None) -> None:
+        """Write names of orders if there may be several; with a ``clock``, the time at which each line came."""
+        self._with_names, self._clock = with_names, clock
         self._last: tuple[str, int] | None = None
         self._at_line_end = True
 
     def __call__(self, row: OrderRow, text: str) -> None:
         """Write text of an order's log."""
         shown = plain(text)
+        is_new = self._at_line_end or self._last != (row.order_num, row.attempt)
+        if self._clock is not None and shown:
+            before = f"{stamp(int(self._clock.now().timestamp() * 1000))} "
+            whole, last = shown[:-1], shown[-1]
+            shown = (before if is_new else "") + whole.replace("\n", f"\n{before}") + last
         if (self._with_names or row.attempts > 1) and self._last != (row.order_num, row.attempt):
             shown = f"{'' if self._at_line_end else chr(10)}{heading(row)}\n{shown}"
         self._last = row.order_num, row.attempt
         self._at_line_end = shown.endswith("\n") if shown else self._at_line_end
         sys.stdout.write(shown)
         sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class _Logs:
+    """Reads logs of a run, with times before their lines if that is wanted."""
+
+    client: StackClient
+    run: str
+    timestamps: bool
+
+    def read(self, attempts: list[tuple[str, int]]) -> list[str | None]:
+        """Read the logs of several attempts at once, each an order's number and its own, in the same sequence."""
+        read = read_stamped_log if self.timestamps else read_log
+        found: list[str | None] = []
+        for text in self.client.parallel.run([partial(read, self.client.internal, self.run, *one) for one in attempts]):
+            if isinstance(text, IacCiError):
+                raise text
+            found.append(text)
+        return found
 
 
 def _of_order(run: str, order: str | None, stored: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -143,8 +178,7 @@ def _of_order(run: str, order: str | None, stored: dict[str, list[int]]) -> dict
 
 
 def _print_stored(
-    client: StackClient,
-    run: str,
+    logs: _Logs,
     stored: dict[str, list[int]],
     attempt: int | None,
     *,
@@ -154,10 +188,10 @@ def _print_stored(
     """Print logs of a run whose rows are gone: logs are kept longer."""
     wanted = [(num, number) for num, numbers in stored.items() for number in numbers if attempt in {None, number}]
     if not wanted:
-        raise CommandFailed(f"run {run} has no log of attempt {attempt}", exit_code=ExitCode.BAD_INPUT)
-    texts = [read_log(client.internal, run, *place) or "" for place in wanted]
+        raise CommandFailed(f"run {logs.run} has no log of attempt {attempt}", exit_code=ExitCode.BAD_INPUT)
+    texts = [text or "" for text in logs.read(wanted)]
     if as_json:
-        _print_json(run, wanted, texts)
+        _print_json(logs.run, wanted, texts)
         return
     for (num, number), text in zip(wanted, texts, strict=True):
         several = len(stored[num]) > 1 and attempt is None
@@ -178,13 +212,3 @@ def _print_json(run: str, places: list[tuple[str, int]], texts: Sequence[str | N
         "attempts": {name: texts_of for name, texts_of in attempts.items() if len(texts_of) > 1},
     }
     write(json.dumps(body))
-
-
-def _logs(client: StackClient, rows: list[OrderRow]) -> list[str | None]:
-    """Read the logs of several attempts at once, in the sequence of the rows."""
-    found: list[str | None] = []
-    for text in client.parallel.run([partial(read_log, client.internal, *row.attempt_key) for row in rows]):
-        if isinstance(text, IacCiError):
-            raise text
-        found.append(text)
-    return found

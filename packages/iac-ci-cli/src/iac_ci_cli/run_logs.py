@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.attention import Attention
+from iac_ci_cli.log_stamps import stamped
 from iac_ci_common import keys
 from iac_ci_common.errors import NotFound, StoredUnreadable
 from iac_ci_common.models.result import Result
@@ -37,6 +38,19 @@ def read_log(objects: Objects, run: str, order_num: str, attempt: int = 1) -> st
         return Result.from_stored(objects.get(keys.result(run, order_num, attempt))).log_tail
     except (NotFound, StoredUnreadable):
         return None
+
+
+def read_stamped_log(objects: Objects, run: str, order_num: str, attempt: int = 1) -> str | None:
+    """Return the log as ``read_log`` does, with times before its lines if it is whole and its result is still there."""
+    try:
+        whole = objects.get(keys.log(run, order_num, attempt))
+    except NotFound:
+        sent = read_log(objects, run, order_num, attempt)
+        return None if sent is None else stamped(sent.encode(), ())
+    try:
+        return stamped(whole, Result.from_stored(objects.get(keys.result(run, order_num, attempt))).log_times)
+    except (NotFound, StoredUnreadable):
+        return stamped(whole, ())
 
 
 def stored_logs(objects: Objects, run: str) -> dict[str, list[int]]:

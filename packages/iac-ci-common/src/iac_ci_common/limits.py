@@ -192,6 +192,9 @@ DEFAULT_ORDER_SECONDS: Final = 450
 """``timeout`` of an order of a repository's configuration that sets none: ``LAMBDA_STOP_SECONDS`` less than the longest
 that fits Lambda, so that the stop of such an order begins at its time-out."""
 
+MAX_LOG_TIMES: Final = 1024
+"""Most places of a log whose time a result holds: 24 KiB of JSON, and one a second for the first 17 minutes."""
+
 MAX_LOG_UPLOAD_BYTES: Final = 513 * 1024 * 1024
 """Most bytes of a log that the broker signs a URL for: the worker stores 512 MiB and a line that says so."""
 

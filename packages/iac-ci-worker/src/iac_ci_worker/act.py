@@ -92,6 +92,7 @@ class _Ran:
     plan: PlanText | None = None
     handed_on: HandedOn = field(default_factory=HandedOn)
     live_parts: int = 0
+    log_times: tuple[tuple[int, int], ...] = ()
 
 
 class Worker:
@@ -234,7 +235,14 @@ class Worker:
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         plans = outcome.plans
         if plans is None:
-            return _Ran(judged, outcome.exit_code, failed, handed_on=handed_on, live_parts=live.parts)
+            return _Ran(
+                judged,
+                outcome.exit_code,
+                failed,
+                handed_on=handed_on,
+                live_parts=live.parts,
+                log_times=outcome.log_times,
+            )
         ran = plans.ran or any(map(runs_a_plan, package.manifest.cmds[: outcome.command + 1]))
         return _Ran(
             judged,
@@ -245,6 +253,7 @@ class Worker:
             plan=_masked_plan(plans, redactor),
             handed_on=handed_on,
             live_parts=live.parts,
+            log_times=outcome.log_times,
         )
 
     def _beat(self, work: Work, rights: Rights, stop: StopRequest, role: LivingCredentials | None) -> float:
@@ -337,6 +346,7 @@ class Worker:
             log_truncated=truncated,
             log_bytes=size,
             log_stored=stored,
+            log_times=ran.log_times,
             live_parts=ran.live_parts,
             outputs=ran.handed_on.outputs,
             files=ran.handed_on.files,

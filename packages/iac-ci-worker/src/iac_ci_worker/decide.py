@@ -69,8 +69,9 @@ class Outcome:
     ``stopped_after`` are the seconds from the first command to the wish to stop, ``graced`` those from there to the end
     of the last process; ``killed`` is true if not all processes ended by themselves. ``disk_was_full`` is true if the
     log found no room, ``out_of_memory`` if the kernel killed a process for its memory. ``plans`` is what was read of
-    plans in what the commands printed, before anything was masked. ``ok`` are the exit codes that are a success of the
-    last command, and ``changed`` is true if a command succeeded with another code than 0.
+    plans in what the commands printed, before anything was masked. ``log_times`` say when the log was written. ``ok``
+    are the exit codes that are a success of the last command, and ``changed`` is true if a command succeeded with
+    another code than 0.
     """
 
     ending: Ending
@@ -83,6 +84,7 @@ class Outcome:
     stopped_after: float = 0.0
     graced: float = 0.0
     killed: bool = False
+    log_times: tuple[tuple[int, int], ...] = ()
     ok: tuple[int, ...] = SUCCESS
     changed: bool = False
 
@@ -210,7 +212,8 @@ def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:
             cut = True
             tail = tail[-LOG_TAIL_BYTES:]
             line = tail.find(b"\n")
-            tail = tail[line + 1 :] if 0 <= line < len(tail) - 1 else tail
+            # A line that is most of the end is worth more than the lines after it.
+            tail = tail[line + 1 :] if 0 <= line < len(tail) // 2 else tail
         text = tail.decode("utf-8", "replace")
         if len(text.encode()) <= LOG_TAIL_BYTES and len(json.dumps(text, ensure_ascii=False).encode()) <= _TAIL_IN_JSON:
             return text, cut

@@ -40,6 +40,11 @@ class LogFile:
         """Return whether a part of the log found no room."""
         return self._refused > 0
 
+    @property
+    def place(self) -> int | None:
+        """Return the byte at which what is written next begins; None if a part of the log is left out before it."""
+        return None if self._ends or self.disk_was_full else self._written
+
     def write(self, data: bytes) -> None:
         """Append to the log."""
         if self.disk_was_full:

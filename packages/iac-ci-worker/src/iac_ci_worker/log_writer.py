@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import tempfile
+import termios
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from iac_ci_common.redaction import REACH
 from iac_ci_plans import PlanReader, Reading
 from iac_ci_worker.log_file import LogFile
+from iac_ci_worker.log_times import LogTimes
 
 if TYPE_CHECKING:
     from iac_ci_common.redaction import Redactor
@@ -27,6 +29,9 @@ decide how an order ends."""
 _MEMORY_BYTES: Final = 16 * 1024 * 1024
 _KEPT_BYTES: Final = 1024 * 1024
 _PIPE_BYTES: Final = 1024 * 1024
+_SETTLE_SECONDS: Final = 1.0
+"""How long a command waits until the output of the one before it is read, so that its heading begins a line."""
+
 _LAST_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5
 """How long output may be held back for masking while commands run."""
@@ -52,6 +57,9 @@ class LogWriter(threading.Thread):
         self._plans = PlanReader()
         self._waiting = WaitingOutput(Path(tempfile.gettempdir()))
         self.disk_was_full = False
+        self.times = LogTimes()
+        self._reads = threading.Lock()
+        self._at_line_end = True
         self._until: float | None = None
         self._flushed = time.monotonic()
         self._skip = 0
@@ -67,6 +75,18 @@ class LogWriter(threading.Thread):
         os.close(self._end)
         self.join(seconds + _LAST_SECONDS)
         return self._plans.result()
+
+    def is_at_line_end(self) -> bool:
+        """Return whether all output until now ends with a line; False too where output comes all the time."""
+        until = time.monotonic() + _SETTLE_SECONDS
+        while time.monotonic() < until:
+            with self._reads, contextlib.suppress(OSError):
+                unread = bytearray(4)
+                fcntl.ioctl(self._reading, termios.FIONREAD, unread)
+                if not any(unread):
+                    return self._at_line_end
+            time.sleep(_SETTLE_SECONDS / 100)
+        return False
 
     def run(self) -> None:
         """Read until the pipe is closed or ``finish`` is called, and write everything."""
@@ -85,7 +105,7 @@ class LogWriter(threading.Thread):
                     gave_up = True
                     self._waiting.give_up()
             try:
-                file.write(self._redactor.finish())
+                self._put(file, self._redactor.finish())
             except Exception as error:  # noqa: BLE001 - as for any other part of the output
                 self._leave_out(file, 0, f"masking failed ({type(error).__name__})")
             file.finish()
@@ -103,7 +123,9 @@ class LogWriter(threading.Thread):
                 # A process that could not be ended may keep the pipe open, and may print without end.
                 left = _PIPE_BYTES
             if self._reading in ready:
-                chunk = os.read(self._reading, _PIPE_BYTES)
+                with self._reads:
+                    chunk = os.read(self._reading, _PIPE_BYTES)
+                    self._at_line_end = chunk.endswith(b"\n")
                 if not chunk:
                     return
                 self._waiting.put(chunk)
@@ -116,7 +138,7 @@ class LogWriter(threading.Thread):
     def _flush(self, file: LogFile) -> None:
         self._flushed = time.monotonic()
         try:
-            file.write(self._redactor.flush())
+            self._put(file, self._redactor.flush())
         except Exception as error:  # noqa: BLE001 - as for any other part of the output
             self._leave_out(file, 0, f"masking failed ({type(error).__name__})")
 
@@ -126,7 +148,7 @@ class LogWriter(threading.Thread):
             # The rest of a secret of which the beginning is lost cannot be found.
             self._skip, chunk = self._skip - len(chunk[: self._skip]), chunk[self._skip :]
         try:
-            file.write(self._redactor.feed(chunk))
+            self._put(file, self._redactor.feed(chunk))
         except Exception as error:  # noqa: BLE001 - a fault in masking shows nothing and ends no command
             self._leave_out(file, len(chunk), f"masking failed ({type(error).__name__})")
         if lost:
@@ -136,8 +158,17 @@ class LogWriter(threading.Thread):
         """Note that output is missing, and leave out what stands beside it: it may be a part of a secret."""
         lost += self._redactor.discard() + REACH
         note = f"\n[iac-ci] {reason}; about {lost} bytes are left out\n"
-        file.write(note.encode())
+        self._put(file, note.encode())
         self._skip = REACH
+
+    def _put(self, file: LogFile, data: bytes) -> None:
+        """Write to the log, and note when; ``data`` is masked."""
+        place = file.place
+        if data and place is not None:
+            self.times.note(place)
+        file.write(data)
+        if place is not None and file.place is None:
+            self.times.end(place)
 
 
 class WaitingOutput:

@@ -81,7 +81,7 @@ class BashRunner:
         killed_before = memory_kills()
         attempt = _Attempt(commands, time.monotonic())
         try:
-            outcome = self._run_all(commands, writing, attempt)
+            outcome = self._run_all(commands, writing, writer, attempt)
             outcome = attempt.end(outcome)
         finally:
             end_descendants()
@@ -90,11 +90,12 @@ class BashRunner:
         return replace(
             outcome,
             plans=plans,
+            log_times=writer.times.all(),
             disk_was_full=writer.disk_was_full,
             out_of_memory=memory_kills() > killed_before,
         )
 
-    def _run_all(self, commands: Commands, output: int, attempt: _Attempt) -> Outcome:
+    def _run_all(self, commands: Commands, output: int, writer: LogWriter, attempt: _Attempt) -> Outcome:
         code, number = 0, 0
         ok, changed = SUCCESS, False
         for number, command in enumerate(commands.cmds):
@@ -102,6 +103,7 @@ class BashRunner:
             if "\r\n" in command:
                 os.write(output, b"[iac-ci] the command has the line ends of Windows; they are converted\n")
             ok = commands.ok_of(number)
+            began = time.monotonic()
             # bash ends with 2 if it cannot parse a command, and Terraform if its plan has changes.
             checks = (True, False) if _NOT_PARSED in ok else (False,)
             for only_parses in checks:
@@ -111,8 +113,12 @@ class BashRunner:
                 if ending is not Ending.EXITED:
                     return attempt.stop(process, ending, number)
                 code = process.returncode
-                if only_parses and code != 0:
-                    return Outcome(Ending.EXITED, code, number, len(commands.cmds), ok=SUCCESS)
+                if code != 0:
+                    break
+            line_end = b"" if writer.is_at_line_end() else b"\n"
+            os.write(output, line_end + _ended(code, time.monotonic() - began))
+            if only_parses and code != 0:
+                return Outcome(Ending.EXITED, code, number, len(commands.cmds), ok=SUCCESS)
             if code not in ok:
                 break
             changed = changed or code != 0
@@ -204,6 +210,12 @@ class _Attempt:
             return until
 
         return stop_gracefully(self.sessions, latest, were_asked=self._commands.stop.reached_the_commands())
+
+
+def _ended(code: int, seconds: float) -> bytes:
+    """Return the line of the log after a command."""
+    how = f"exit code {code}" if code >= 0 else f"ended by signal {-code}"
+    return f"[iac-ci] {how} after {seconds:.1f} s\n".encode()
 
 
 def _why(error: OSError, commands: Commands) -> str:

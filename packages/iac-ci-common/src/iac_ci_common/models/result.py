@@ -86,6 +86,11 @@ class Result(StoredShape):
     log_truncated: bool = Field(False, description="True if log_tail is not the whole log.")
     log_bytes: int = Field(0, ge=0, description="Length of the whole log in bytes.")
     log_stored: bool = Field(False, description="True if the whole log is in the bucket.")
+    log_times: tuple[tuple[int, int], ...] = Field(
+        (),
+        max_length=limits.MAX_LOG_TIMES + 1,
+        description="Bytes of the log from 0, each with the time from which it was written, in ms; 0 is not known.",
+    )
     live_parts: int = Field(
         0, ge=0, le=limits.MAX_LIVE_PARTS, description="How many parts of the log were stored while commands ran."
     )
