@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from iac_ci_common import keys
@@ -42,6 +43,9 @@ record arrives, which may be late; then the calls of one check."""
 UNWATCHED_SECONDS = 180.0
 """A pass that has found its run's watchdog running may start workers for so long after it has ended."""
 
+
+STALE_SECONDS = 120.0
+"""A pass may write so long after it has read a row."""
 
 STOPPED_SECONDS = HEARTBEAT_SECONDS + 60.0
 """Commands that were asked to stop have ended so long after: a heartbeat, and a trade on a slow day."""
@@ -82,15 +86,17 @@ class Checks:
     def __init__(self, world: World) -> None:
         self._world = world
         self._states: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
-        self._command_starts: Counter[tuple[str, str]] = Counter()
+        self._command_starts: Counter[tuple[str, str, int]] = Counter()
+        self._changed: dict[tuple[str, str], bool] = {}
         self._commands_running: Counter[tuple[str, str]] = Counter()
         self._dispatch_transitions: Counter[tuple[str, str]] = Counter()
         self._accepted: dict[str, Accepted] = {}
         self._by_key: dict[str, str] = {}
-        self._said: dict[tuple[str, str], OrderState] = {}
+        self._said: dict[tuple[str, str], tuple[int, OrderState]] = {}
+        self._attempt: dict[tuple[str, str], int] = {}
         self._died: dict[tuple[str, str], tuple[float, str]] = {}
         self._preparation_died: dict[str, float] = {}
-        self._told: dict[tuple[str, str], float] = {}
+        self._told: dict[keys.ResultKey, float] = {}
         self._served: dict[str, str] = {}
         self._traders: dict[str, str] = {}
         self._present: dict[tuple[str, str, str], str] = {}
@@ -116,8 +122,12 @@ class Checks:
         """Check one written row."""
         key = (after.run_id, after.order_num)
         self._states[key].append((self._world.scheduler.time, after.status.value))
+        if isinstance(after, OrderRow):
+            self._skipped(after)
         if before is None:
             return
+        if isinstance(before, OrderRow) and isinstance(after, OrderRow) and before.attempt != after.attempt:
+            self._next_attempt(before, after)
         if before.status in (RUN_TERMINAL if isinstance(before, RunRow) else TERMINAL):
             self._broken("terminal states never change", f"{key}: {before.status} became {after.status}")
         if isinstance(after, RunRow):
@@ -130,6 +140,44 @@ class Checks:
         elif before.status is not after.status:
             self._legal(key, lambda: check_order_transition(before.status, after.status))  # type: ignore[arg-type]
 
+    def _next_attempt(self, before: OrderRow, after: OrderRow) -> None:
+        """Check an order that gets another attempt."""
+        about = f"{after.run_id}/{after.order_num}: attempt {after.attempt}"
+        retry = self._order(after).get("retry") or {"attempts": 1, "on": []}
+        if after.attempt != before.attempt + 1 or after.attempt > retry["attempts"]:
+            self._broken("no more attempts than were asked for", f"{about} of {retry['attempts']}")
+        body = self._world.objects.objects.get(keys.result(*before.attempt_key))
+        result = Result.model_validate_json(body) if body is not None else None
+        code = result.exit_code if result is not None else None
+        named = code is not None and (128 - code if code < 0 else code) in retry["on"]
+        if result is None or result.status is not OrderState.FAILED or result.reported_by is not Reporter.WORKER:
+            self._broken("only a failed attempt is repeated", f"{about} follows {result and result.status}")
+        elif not named:
+            self._broken("only a failed attempt is repeated", f"{about} follows exit code {code}")
+        asked = self._asked(after.run_id, after.order_num)
+        if asked is not None and asked < self._world.scheduler.time - STALE_SECONDS:
+            self._broken("nothing is repeated after a wish to stop", about)
+
+    def _skipped(self, row: OrderRow) -> None:
+        """Check that the reason for which an order is skipped is true."""
+        if row.status is not OrderState.SKIPPED:
+            return
+        rows = self._world.runs.order_rows[row.run_id]
+        before = [rows[num] for num in row.dependencies]
+        unchanged = [one for one in before if one.order_num in row.when and one.status is OrderState.SUCCEEDED]
+        causes = [one for one in unchanged if not self._changed.get((one.run_id, one.order_num), False)]
+        causes += [one for one in before if one.not_needed]
+        if not row.not_needed:
+            causes = [one for one in before if one.status in TERMINAL - {OrderState.SUCCEEDED} and not one.not_needed]
+        if not any((row.reason or "").startswith(f"{one.order_name} ") for one in causes):
+            self._broken("an order is skipped for a true reason", f"{row.run_id}/{row.order_num}: {row.reason}")
+
+    def _order(self, row: OrderRow) -> dict[str, Any]:
+        """Return an order as its job has it."""
+        job = json.loads(self._world.objects.objects[keys.job(row.run_id)] or b"{}")["job"]
+        order: dict[str, Any] = job["orders"][int(row.order_num) - 1]
+        return order
+
     def accepted(self, accepted: Accepted, key: str | None) -> None:
         """Note what a caller was told."""
         self._accepted[accepted.run_id] = accepted
@@ -140,24 +188,29 @@ class Checks:
         """Check a result as it is left: nobody speaks for an order whose commands still run."""
         parsed = keys.parse_result(key)
         if parsed is not None:
-            self._told.setdefault((parsed.run_id, parsed.order_num), self._world.scheduler.time)
+            self._told.setdefault(parsed, self._world.scheduler.time)
         if parsed is not None and self._commands_running[(parsed.run_id, parsed.order_num)]:
             result = Result.model_validate_json(self._world.objects.objects[key])
             self._broken("no order ends while its commands run", f"{key}: {result.reported_by} {result.reason}")
 
-    def commands_start(self, run_id: str, order_num: str) -> None:
-        """Check an order whose commands start now."""
+    def commands_start(self, run_id: str, order_num: str, attempt: int) -> None:
+        """Check an attempt of an order whose commands start now."""
         key = (run_id, order_num)
-        self._command_starts[key] += 1
+        self._attempt[key] = attempt
+        self._command_starts[*key, attempt] += 1
         self._commands_running[key] += 1
-        if self._command_starts[key] > 1:
-            self._broken("commands start at most once", f"{key} started {self._command_starts[key]} times")
+        if (times := self._command_starts[*key, attempt]) > 1:
+            self._broken("commands start at most once", f"attempt {attempt} of {key} started {times} times")
+        if self._commands_running[key] > 1:
+            self._broken("no attempt starts while another's commands run", f"{key}: attempt {attempt}")
         rows = self._world.runs.order_rows.get(run_id, {})
         for num in rows[order_num].dependencies:
             state = self._ended_as(rows[num])
             forgiven = not rows[num].must_succeed and state in {OrderState.FAILED, OrderState.TIMED_OUT}
             if state is not OrderState.SUCCEEDED and not forgiven:
                 self._broken("an order starts when its dependencies allow", f"{key}: {num} is {state}")
+            if num in rows[order_num].when and not self._changed.get((run_id, num), False):
+                self._broken("an order starts when its condition holds", f"{key}: {num} is not changed")
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
 
@@ -172,12 +225,14 @@ class Checks:
         """Note how an order's commands ended: of themselves, or because they were asked to stop; ``until`` then."""
         if outcome.ending is Ending.STOPPED:
             if stop_reason is not None and stop_reason.startswith(("the run was stopped", "the order was stopped")):
-                self._said[(run_id, order_num)] = OrderState.CANCELLED
+                self._said[(run_id, order_num)] = self._attempt[(run_id, order_num)], OrderState.CANCELLED
                 if self._asked(run_id, order_num) is None:
                     self._broken("an apply is interrupted only if it is named", f"{run_id}/{order_num}: {stop_reason}")
             return
-        ended = OrderState.FAILED if outcome.exit_code else OrderState.SUCCEEDED
-        self._said[(run_id, order_num)] = OrderState.TIMED_OUT if outcome.ending is Ending.TIMED_OUT else ended
+        self._changed[(run_id, order_num)] = outcome.ending is Ending.EXITED and outcome.changed
+        ended = OrderState.SUCCEEDED if outcome.exit_code in outcome.ok else OrderState.FAILED
+        ended = OrderState.TIMED_OUT if outcome.ending is Ending.TIMED_OUT else ended
+        self._said[(run_id, order_num)] = self._attempt[(run_id, order_num)], ended
         asked = self._asked(run_id, order_num)
         if asked is not None and self._world.faults.profile.is_calm and until > asked + STOPPED_SECONDS:
             late = until - asked
@@ -206,15 +261,10 @@ class Checks:
     def _wished(self, wishes: Mapping[tuple[str, str | None], float], run_id: str, order_num: str) -> float | None:
         """Return when the commands of an order were asked to stop: one that applies, only by its name."""
         row = self._world.runs.order_rows[run_id][order_num]
-        applies = any("apply" in command for command in self._commands_of(row))
+        applies = any("apply" in str(command) for command in self._order(row)["cmds"])
         by_run = None if applies else wishes.get((run_id, None))
         times = [time for time in (by_run, wishes.get((run_id, order_num))) if time is not None]
         return min(times, default=None)
-
-    def _commands_of(self, row: OrderRow) -> list[str]:
-        job = json.loads(self._world.objects.objects[keys.job(row.run_id)] or b"{}")["job"]
-        commands: list[str] = job["orders"][int(row.order_num) - 1]["cmds"]
-        return commands
 
     def grace_begins(self, run_id: str, order_num: str, *, until: float) -> None:
         """Note that commands were asked to stop and may take until then to end by themselves."""
@@ -228,7 +278,8 @@ class Checks:
 
     def trade_begins(self, trade: Trade) -> Begun:
         """Return what the broker will find when it looks."""
-        body = self._world.objects.objects.get(keys.claim(trade.run_id, trade.order_num))
+        attempt = self._world.runs.order_rows[trade.run_id][trade.order_num].attempt
+        body = self._world.objects.objects.get(keys.claim(trade.run_id, trade.order_num, attempt))
         claim = Claim.model_validate_json(body) if body is not None else None
         is_workers = claim is not None and claim.claimed_by is Reporter.WORKER
         return Begun(claim.execution if is_workers else None, self._asked(trade.run_id, trade.order_num) is not None)
@@ -262,16 +313,19 @@ class Checks:
             self._broken("no order begins before its claim", about)
         if begun.stop_asked and answer.stop is None:
             self._broken("a wish to stop reaches the worker", about)
+        chain = self._world.chains.read(*place)
+        of_attempt = (*place[:2], chain.attempt if chain is not None else 1)
         own = {
-            keys.package(*place[:2]), keys.claim(*place[:2]), keys.log(*place[:2]), keys.result(*place[:2]),
-            keys.outputs(*place[:2]), keys.files(*place[:2]), keys.kept(*place[:2]),
+            keys.package(*place[:2]), keys.claim(*of_attempt), keys.log(*of_attempt), keys.result(*of_attempt),
+            keys.outputs(*of_attempt), keys.files(*of_attempt), keys.kept(*of_attempt),
         }  # fmt: skip
         row = self._world.runs.order_rows[trade.run_id][trade.order_num]
         own |= {keys.code(row.code_sha256)} if row.code_sha256 else set()
         urls = [(name, url) for name, url in answer.urls or () if isinstance(url, str)]
         if answer.urls is not None and answer.urls.parts is not None:
             parts = answer.urls.parts
-            own |= {keys.live_part(*place[:2], parts.first + number) for number in range(len(parts.urls))}
+            numbers = range(parts.first, parts.first + len(parts.urls))
+            own |= {keys.live_part(*place[:2], number, of_attempt[2]) for number in numbers}
             urls += [("parts", url) for url in parts.urls]
         for name, url in urls:
             if name != "schema_version":
@@ -323,7 +377,7 @@ class Checks:
         if run.deadline - world.scheduler.true_time() < timedelta(seconds=30):
             return
         for order in orders.values():
-            if order.status in OPEN and keys.result(run_id, order.order_num) in world.objects.objects:
+            if order.status in OPEN and keys.result(*order.attempt_key) in world.objects.objects:
                 self._broken("no wake-up is lost", f"the result of {run_id}/{order.order_num} lies unprocessed")
         if all(order.status in TERMINAL for order in orders.values()):
             self._broken("no wake-up is lost", f"every order of {run_id} has ended and the run has not")
@@ -336,7 +390,7 @@ class Checks:
 
     def _ended_as(self, row: OrderRow) -> OrderState:
         """Return how an order has ended: as its row says, or, where the row is behind, as its one result says."""
-        body = self._world.objects.objects.get(keys.result(row.run_id, row.order_num))
+        body = self._world.objects.objects.get(keys.result(*row.attempt_key))
         if row.status in OPEN and body is not None:
             return Result.model_validate_json(body).status
         return row.status
@@ -429,7 +483,8 @@ class Checks:
             told = [kind for kind in kinds[num].elements() if kind in {end.value for end in ends}]
             if told != [row.status.value]:
                 self._broken("events tell what the rows tell", f"{run_id}/{num} is {row.status}, events: {kinds[num]}")
-            if num != "0000" and kinds[num]["queued"] != 1 + row.handed_over:
+            times_queued = sum(state == "queued" for _, state in self._states[(run_id, num)])
+            if num != "0000" and kinds[num]["queued"] != times_queued:
                 self._broken("events tell what the rows tell", f"{run_id}/{num}: {kinds[num]}")
             was_running = any(state == "running" for _, state in self._states[(run_id, num)])
             if was_running != bool(kinds[num]["running"]):
@@ -470,25 +525,30 @@ class Checks:
                 self._broken("the first result counts", f"{key} was written {len(bodies)} times")
             row = world.runs.order_rows.get(parsed.run_id, {}).get(parsed.order_num)
             result = Result.model_validate_json(bodies[0])
-            if row is not None and row.dispatched_at is not None and row.status is not result.status:
+            is_last = row is not None and row.attempt == parsed.attempt and row.dispatched_at is not None
+            if row is not None and is_last and row.status is not result.status:
                 self._broken("the first result counts", f"{key} says {result.status}, the row {row.status}")
             if result.reported_by is Reporter.WORKER and result.status is OrderState.SUCCEEDED:
-                if self._command_starts[(parsed.run_id, parsed.order_num)] != 1:
+                if self._command_starts[parsed] != 1:
                     self._broken("nothing succeeds that did not run", key)
+                if row is not None and row.changed is not self._changed[(parsed.run_id, parsed.order_num)]:
+                    self._broken("an order is changed as its commands say", f"{key}: {row.changed}")
 
     def _as_told(self) -> None:
         """Where nothing failed, orders end as their commands did, and a dead worker is noticed within two polls."""
         world = self._world
         if not world.faults.profile.is_calm:
             return
-        for (run_id, num), state in self._said.items():
+        for (run_id, num), (attempt, state) in self._said.items():
             row = world.runs.order_rows[run_id][num]
-            if row.status is not state:
+            # A further attempt may end before its commands start.
+            if row.attempt == attempt and row.status is not state:
                 self._broken("an order ends as its commands did", f"{run_id}/{num}: {row.status}, not {state}")
         if self._mended is not None:
             return
         for (run_id, num), (died, function) in self._died.items():
-            told = self._told.get((run_id, num), world.scheduler.time)
+            attempt = world.runs.order_rows[run_id][num].attempt
+            told = self._told.get(keys.ResultKey(run_id, num, attempt), world.scheduler.time)
             if told > died + TOLD_SECONDS[function]:
                 self._broken("a dead worker is reported within one poll", f"{run_id}/{num}: {told - died:.0f} s later")
             ended = self._states[(run_id, num)][-1][0]

@@ -125,7 +125,7 @@ def swap_outputs(world: World, order: OrderRow) -> None:
             continue
         if scope_of(runs[run_id]) == scope_of(runs[order.run_id]):
             continue
-        objects[keys.outputs(order.run_id, order.order_num)] = objects[keys.outputs(run_id, order.order_num)]
+        objects[keys.outputs(*order.attempt_key)] = objects[keys.outputs(*other.attempt_key)]
         own = world.runs.order_rows[order.run_id]
         own[order.order_num] = order.model_copy(update={"outputs": other.outputs})
         return

@@ -28,6 +28,11 @@ from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happe
 _SMALL_ORDERS = 10
 """A world with several runs has no run of this many orders or more, because the runs multiply the steps."""
 
+REPEATED_CODES = (7, 137)
+"""Exit codes after which orders are repeated; commands that are killed end with the second one."""
+
+CHANGED_CODE = 2
+
 _LONG_DEADLINE = 1800.0
 """A run has at least this many seconds if one of its orders is silent for ten minutes."""
 
@@ -116,6 +121,10 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
             swaps = True
             submissions["run2"] = replace(submissions["run1"], delay=random.uniform(0.0, 5.0))
     asks_again = random.uniform(1.0, 120.0) if happens(random, 0.3) else 0.0
+    if happens(random, 0.3):
+        submissions["run1"] = replace(submissions["run1"], story=_with_attempts(random, submissions["run1"].story))
+    if happens(random, 0.3):
+        submissions["run1"] = replace(submissions["run1"], story=_with_conditions(random, submissions["run1"].story))
     return WorldPlan(
         submissions,
         weather,
@@ -159,6 +168,42 @@ def _with_outputs(random: Random, story: Story) -> Story:
         taken = [name for name in order["dependencies"] if happens(random, 0.7)][:3]
         variables = {f"{TAKEN}{number}": f"{{{{ orders.{name}.{OUTPUT} }}}}" for number, name in enumerate(taken)}
         orders[index] = order | {"env_vars": order["env_vars"] | variables}
+    return Story(story.job | {"orders": orders}, behaviours)
+
+
+def _with_attempts(random: Random, story: Story) -> Story:
+    """Let orders be repeated after two exit codes, and let their first attempts end with these or with others."""
+    orders, behaviours = list(story.job["orders"]), dict(story.behaviours)
+    for index, order in enumerate(orders):
+        if not happens(random, 0.6):
+            continue
+        num = f"{index + 1:04d}"
+        orders[index] = order | {
+            "idempotent": True,
+            "retry": {"attempts": random.randint(2, 4), "on": list(REPEATED_CODES)},
+        }
+        earlier = tuple(random.choice((*REPEATED_CODES, *REPEATED_CODES, 3)) for _ in range(random.randint(0, 5)))
+        behaviours[num] = replace(behaviours[num], earlier=earlier)
+    return Story(story.job | {"orders": orders}, behaviours)
+
+
+def _with_conditions(random: Random, story: Story) -> Story:
+    """Let orders end with an exit code that makes them changed, and let dependents run only if they are."""
+    orders, behaviours = list(story.job["orders"]), dict(story.behaviours)
+    indexes = {order["order_name"]: index for index, order in enumerate(orders)}
+    for index, order in enumerate(orders):
+        named = [name for name in order["dependencies"] if happens(random, 0.5)]
+        if not named:
+            continue
+        orders[index] = orders[index] | {"when": dict.fromkeys(named, "changed")}
+        for name in named:
+            before = indexes[name]
+            (command,) = orders[before]["cmds"]
+            if isinstance(command, str):
+                orders[before] = orders[before] | {"cmds": [{"run": command, "ok": [0, CHANGED_CODE]}]}
+                num = f"{before + 1:04d}"
+                if behaviours[num].exit_code == 0 and happens(random, 0.6):
+                    behaviours[num] = replace(behaviours[num], exit_code=CHANGED_CODE)
     return Story(story.job | {"orders": orders}, behaviours)
 
 

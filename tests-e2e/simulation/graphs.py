@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ class Behaviour:
     """What an order's commands do: take ``seconds``, then exit with ``exit_code``; or hang; or kill the worker.
 
     They need ``ends_after`` seconds to end once they are asked to stop. With ``writes`` they write an output first.
+    ``earlier`` are the exit codes of the order's first attempts; those after them behave as the rest says.
     """
 
     seconds: float
@@ -30,6 +31,13 @@ class Behaviour:
     kills_worker: bool = False
     ends_after: float = 0.0
     writes: bool = False
+    earlier: tuple[int, ...] = ()
+
+    def of_attempt(self, attempt: int) -> Behaviour:
+        """Return what the commands of one attempt do."""
+        if attempt > len(self.earlier):
+            return self
+        return replace(self, exit_code=self.earlier[attempt - 1], hangs=False, kills_worker=False)
 
 
 @dataclass(frozen=True)

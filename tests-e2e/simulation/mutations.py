@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from unittest.mock import patch
 
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
+from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.identity_context import ScopeContext
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import force_end
 from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
+from iac_ci_orchestrator.attempts import is_repeated
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from iac_ci_common.models.result import Claim, Reporter
+    from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
@@ -62,6 +64,12 @@ Mutation = Literal[
     "wish for one order",
     "outputs are sealed for their scope",
     "second wish to stop",
+    "keys of each attempt",
+    "limit of attempts",
+    "time-outs repeat nothing",
+    "stops repeat nothing",
+    "conditions",
+    "not needed",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -104,6 +112,12 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "wish for one order": Noticed(42),
     "outputs are sealed for their scope": Noticed(14),
     "second wish to stop": Noticed(244),
+    "keys of each attempt": Noticed(22),
+    "limit of attempts": Noticed(19),
+    "time-outs repeat nothing": Noticed(5),
+    "stops repeat nothing": Noticed(96),
+    "conditions": Noticed(85),
+    "not needed": Noticed(0),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -115,7 +129,7 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         with patch("iac_ci_orchestrator.decide._is_stale", lambda order, now: False):
             yield
     elif mutation == "own claims only":
-        with patch("iac_ci_watchdog.act.Watchdog._is_claimed_by_another", lambda watchdog, died: False):
+        with patch("iac_ci_watchdog.act.Watchdog._is_claimed_by_another", lambda watchdog, died, order: False):
             yield
     elif mutation == "refused dispatch":
         with patch("iac_ci_orchestrator.act.end_unclaimed", _end_claimed_or_not):
@@ -152,6 +166,15 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "wish for one order":
         with patch("iac_ci_common.models.rows.OrderRow.stop_wish", _wish_for_the_run):
+            yield
+    elif mutation == "keys of each attempt":
+        with patch("iac_ci_common.keys._attempt", lambda order_num, attempt: order_num):
+            yield
+    elif mutation in _REPEATS:
+        with patch("iac_ci_orchestrator.decide.is_repeated", _REPEATS[mutation]):
+            yield
+    elif mutation in _READINESS:
+        with patch("iac_ci_orchestrator.decide.readiness", _READINESS[mutation]):
             yield
     elif mutation == "trade for an ended URL":
         with patch("iac_ci_worker.rights.Rights.can_trade", False):
@@ -229,6 +252,46 @@ def _never_asks_to_stop(trade: Trade, known: Known, now: datetime) -> Serve | Re
 def _urls_of_the_first_order(objects: Objects, order: OrderRow, **how: Any) -> WorkUrls:
     return traded_urls(objects, order.model_copy(update={"order_num": "0001"}), **how)
 
+
+def _repeats_without_limit(run: RunRow, order: OrderRow, result: Result) -> bool:
+    return is_repeated(run, order.model_copy(update={"attempts": order.attempt + 1}), result)
+
+
+def _repeats_time_outs(run: RunRow, order: OrderRow, result: Result) -> bool:
+    return is_repeated(run, order, _as_failed(order, result, OrderState.TIMED_OUT))
+
+
+def _repeats_the_stopped(run: RunRow, order: OrderRow, result: Result) -> bool:
+    nobody_asked = run.model_copy(update={"stop_reason": None}), order.model_copy(update={"stop_reason": None})
+    return is_repeated(*nobody_asked, _as_failed(order, result, OrderState.CANCELLED))
+
+
+def _as_failed(order: OrderRow, result: Result, status: OrderState) -> Result:
+    """Return a result with this status as one after which the order may be repeated."""
+    if result.status is not status or not order.retry_on:
+        return result
+    return result.model_copy(update={"status": OrderState.FAILED, "exit_code": order.retry_on[0]})
+
+
+def _without_conditions(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readiness, str | None]:
+    return readiness(order.model_copy(update={"when": ()}), by_num)
+
+
+def _never_needed(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readiness, str | None]:
+    found, reason = readiness(order, by_num)
+    return (Readiness.NOT_NEEDED if found is Readiness.BLOCKED else found), reason
+
+
+_REPEATS: dict[str, Callable[[RunRow, OrderRow, Result], bool]] = {
+    "limit of attempts": _repeats_without_limit,
+    "time-outs repeat nothing": _repeats_time_outs,
+    "stops repeat nothing": _repeats_the_stopped,
+}
+
+_READINESS: dict[str, Callable[[OrderRow, Mapping[str, OrderRow]], tuple[Readiness, str | None]]] = {
+    "conditions": _without_conditions,
+    "not needed": _never_needed,
+}
 
 _BROKER: dict[str, Callable[[Trade, Known, datetime], Serve | Refuse]] = {
     "same pair": _refuses_the_pair_again,

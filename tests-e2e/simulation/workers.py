@@ -83,11 +83,12 @@ class PretendedCommands:
     def run(self, commands: Commands, log: Path, redactor: Redactor) -> Outcome:
         """Run an order's commands."""
         run_id, order_num = commands.environment["IAC_CI_RUN_ID"], commands.environment["IAC_CI_ORDER_NUM"]
+        attempt = int(commands.environment["IAC_CI_ATTEMPT"])
         story = self._stories[commands.environment["IAC_CI_FLOW_ID"].rpartition("-")[2]]
-        behaviour = story.behaviours[order_num]
+        behaviour = story.behaviours[order_num].of_attempt(attempt)
         if behaviour.exit_code:
             log.write_bytes(redactor.feed(b"it went wrong\n") + redactor.finish())
-        self._checks.commands_start(run_id, order_num)
+        self._checks.commands_start(run_id, order_num, attempt)
         for variable, num in story.taken_by(order_num).items():
             self._checks.commands_take(run_id, order_num, num, commands.environment[variable])
         if behaviour.writes:
@@ -114,7 +115,8 @@ class PretendedCommands:
         elif behaviour.hangs or behaviour.seconds > seconds:
             ending = Ending.TIMED_OUT
         if ending is Ending.EXITED:
-            return Outcome(ending, behaviour.exit_code, 0, 1)
+            code, ok = behaviour.exit_code, commands.ok_of(0)
+            return Outcome(ending, code, 0, 1, ok=ok, changed=code in ok and code != 0)
         asked = scheduler.time
         last = began + commands.time.last if commands.time.last is not None else asked + commands.time.grace
         grace = max(0.0, min(commands.time.grace, last - asked))
