@@ -46,6 +46,7 @@ def test_the_pull_request_shows_what_it_will_do(opened):
     wait_until(lambda: "Plan of plan-network" in comments(opened)[0], subject="the final comment")
     (comment,) = comments(opened)
     assert "### plan: succeeded" in comment
+    assert "| succeeded, changed |" in comment
     assert "```diff\n  # terraform_data." in comment
     assert f"<!-- iac-ci:{run_id} -->" in comment
     assert "an-example-token-that-opens-nothing" not in comment
