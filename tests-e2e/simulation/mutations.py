@@ -112,11 +112,11 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "wish for one order": Noticed(42),
     "outputs are sealed for their scope": Noticed(14),
     "second wish to stop": Noticed(244),
-    "keys of each attempt": Noticed(22),
-    "limit of attempts": Noticed(19),
-    "time-outs repeat nothing": Noticed(5),
-    "stops repeat nothing": Noticed(96),
-    "conditions": Noticed(85),
+    "keys of each attempt": Noticed(14),
+    "limit of attempts": Noticed(9),
+    "time-outs repeat nothing": Noticed(304),
+    "stops repeat nothing": Noticed(42),
+    "conditions": Noticed(7),
     "not needed": Noticed(0),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
