@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,10 @@ ENDED_BY_OTHERS = {
 """Forms whose tool loses its pipe, or gets a second signal, where AWS itself signals every process at once."""
 
 
+AT_ONCE = {"lambda": 4, "codebuild": 9}
+"""Orders of one run: MiniStack runs few functions at once, and a loaded machine few Terraforms."""
+
+
 @dataclass
 class Stopped:
     """One run with an order for each form, in one cloud."""
@@ -93,7 +99,7 @@ class Stopped:
     def __post_init__(self) -> None:
         self.s3 = self.cloud.aws.client("s3")
         self.bucket = self.cloud.stack.names.bucket("state")
-        self.folder = f"{self.target}-{self.cause}/".replace(" ", "-")
+        self.folder = f"{self.target}-{self.cause}-{ALL.index(self.forms[0])}/".replace(" ", "-")
 
     def start(self, **fields: Any) -> None:
         """Send the run."""
@@ -159,8 +165,8 @@ class Stopped:
     def end(self) -> tuple[OrderRow, ...]:
         return tuple(wait_for_end(self.cloud, self.run).orders)
 
-    def check(self, status: OrderState, reason: str, excepted: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-        """Check that each order ended for the reason, released its lock and lost no state; print what was counted."""
+    def check(self, status: OrderState, reason: str, excepted: AbstractSet[str] = frozenset()) -> Counter[str]:
+        """Check that each order ended for the reason, released its lock and lost no state; return what was counted."""
         rows = self.end()
         left = {self.forms[int(key.removeprefix(self.folder).partition(".")[0])] for key in self.locks()}
         lost = set()
@@ -171,12 +177,9 @@ class Stopped:
             assert reason in (row.reason or ""), (form, row.reason)
             if form in TERRAFORM and "terraform_data.first" not in self._resources(row):
                 lost.add(form)
-        print(
-            f"{self.target}, {self.cause}: {len(self.forms)} forms, {len(left)} locks left, {len(lost)} states lost"
-            + (f" ({', '.join(sorted(left | lost))})" if left | lost else "")
-        )
-        assert left <= excepted
-        assert lost <= excepted
+        assert left <= excepted, f"{left} left their locks"
+        assert lost <= excepted, f"{lost} lost their states"
+        return Counter({"forms": len(self.forms), "locks left": len(left), "states lost": len(lost)})
 
     def _resources(self, row: OrderRow) -> set[str]:
         key = f"{self.folder}{int(row.order_num) - 1}"
@@ -204,31 +207,52 @@ FEW_AND_ALL = pytest.mark.parametrize(
 )
 
 
+def in_parts(cloud: LocalCloud, target: str, cause: str, forms: tuple[str, ...]) -> Iterator[Stopped]:
+    """Yield a run for as many forms at a time as the target takes."""
+    size = AT_ONCE[target]
+    for first in range(0, len(forms), size):
+        yield Stopped(cloud, target, cause, forms[first : first + size])
+
+
+def show(target: str, cause: str, counted: Iterable[Counter[str]]) -> None:
+    """Play the runs and print what was counted."""
+    total: Counter[str] = Counter()
+    for one in counted:
+        total.update(one)
+    print(f"{target}, {cause}: " + ", ".join(f"{number} {name}" for name, number in total.items()))
+
+
 @BOTH
 @FEW_AND_ALL
 def test_at_their_time_out(cloud: LocalCloud, target: str, forms: tuple[str, ...]) -> None:
-    stopped = Stopped(cloud, target, "time-out", forms)
-    stopped.start(timeout=60 if forms is IN_EACH_RUN else 400)
-    stopped.check(OrderState.TIMED_OUT, "it ended by itself")
+    def play(stopped: Stopped) -> Counter[str]:
+        stopped.start(timeout=60)
+        return stopped.check(OrderState.TIMED_OUT, "it ended by itself")
+
+    show(target, "time-out", map(play, in_parts(cloud, target, "time-out", forms)))
 
 
 @pytest.mark.full
 @BOTH
 def test_when_they_are_cancelled(cloud: LocalCloud, target: str) -> None:
-    stopped = Stopped(cloud, target, "cancel", ALL)
-    stopped.start(timeout=420)
-    stopped.wait_for_locks()
-    stopped.cancel()
-    stopped.check(OrderState.CANCELLED, "it ended by itself")
+    def play(stopped: Stopped) -> Counter[str]:
+        stopped.start(timeout=420)
+        stopped.wait_for_locks()
+        stopped.cancel()
+        return stopped.check(OrderState.CANCELLED, "it ended by itself")
+
+    show(target, "cancel", map(play, in_parts(cloud, target, "cancel", ALL)))
 
 
 @FEW_AND_ALL
 def test_when_stop_build_signals_every_process(cloud: LocalCloud, forms: tuple[str, ...]) -> None:
-    stopped = Stopped(cloud, "codebuild", "StopBuild", forms)
-    stopped.start(timeout=1200)
-    stopped.wait_for_locks()
-    stopped.stop_builds()
-    stopped.check(OrderState.CANCELLED, "because the worker was stopped", excepted=ENDED_BY_OTHERS)
+    def play(stopped: Stopped) -> Counter[str]:
+        stopped.start(timeout=1200)
+        stopped.wait_for_locks()
+        stopped.stop_builds()
+        return stopped.check(OrderState.CANCELLED, "because the worker was stopped", excepted=ENDED_BY_OTHERS)
+
+    show("codebuild", "StopBuild", map(play, in_parts(cloud, "codebuild", "StopBuild", forms)))
 
 
 def test_when_stop_build_ends_every_process_at_once(unkind: LocalCloud) -> None:
@@ -238,18 +262,21 @@ def test_when_stop_build_ends_every_process_at_once(unkind: LocalCloud) -> None:
     stopped.wait_for_locks()
     wait_until(lambda: all("working\n" in stopped.log(row) for row in runs(unkind).read(stopped.run).orders))
     stopped.stop_builds()
-    stopped.check(OrderState.FAILED, "the build ended without a result", excepted=set(IN_EACH_RUN))
+    counted = stopped.check(OrderState.FAILED, "the build ended without a result", excepted=set(IN_EACH_RUN))
+    show("codebuild", "StopBuild without a signal", [counted])
 
 
 @pytest.mark.full
 def test_before_their_function_ends(cloud: LocalCloud) -> None:
-    """A function that ends after 480 seconds in place of 600."""
-    functions, name = cloud.aws.client("lambda"), cloud.stack.names.resource("worker")
-    functions.update_function_configuration(FunctionName=name, Timeout=480)
-    try:
-        stopped = Stopped(cloud, "lambda", "end of the function", ALL)
+    """A function that ends after 240 seconds in place of 600."""
+
+    def play(stopped: Stopped) -> Counter[str]:
         stopped.start(timeout=410)
-        stopped.wait_for_locks()
-        stopped.check(OrderState.TIMED_OUT, "before the end of its Lambda function")
+        return stopped.check(OrderState.TIMED_OUT, "before the end of its Lambda function")
+
+    functions, name = cloud.aws.client("lambda"), cloud.stack.names.resource("worker")
+    functions.update_function_configuration(FunctionName=name, Timeout=240)
+    try:
+        show("lambda", "end of the function", map(play, in_parts(cloud, "lambda", "end of the function", ALL)))
     finally:
         functions.update_function_configuration(FunctionName=name, Timeout=600)
