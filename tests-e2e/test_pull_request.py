@@ -9,26 +9,28 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from selection import only_in_full
 
-from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
+from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON, SHAPES
 from iac_ci_local.pull_request import opened_pull_request
 from iac_ci_local.testing import wait_for_end, wait_until
+from iac_ci_vcs.reporting import marker
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "pull-request"
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
+@pytest.fixture(scope="module", params=only_in_full(SHAPES, lambda kind: kind != "github"))
+def opened(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("code-host")
-    with opened_pull_request(EXAMPLE, folder, stack="iac-ci", log_level="INFO") as opened:
+    with opened_pull_request(EXAMPLE, folder, stack="iac-ci", log_level="INFO", kind=request.param) as opened:
         yield opened
 
 
 def comments(opened):
-    """Return the engine's comments, oldest first."""
+    """Return the engine's comments, oldest first, without the note that an event has arrived."""
     written = opened.demo.project.comments(NUMBER)
-    return [comment.body for comment in written if comment.author == ENGINE]
+    return [one.body for one in written if one.author == ENGINE and "iac-ci:arrived" not in one.body]
 
 
 def statuses(opened, sha):
@@ -48,7 +50,7 @@ def test_the_pull_request_shows_what_it_will_do(opened):
     assert "### plan: succeeded" in comment
     assert "| succeeded, changed |" in comment
     assert "```diff\n  # terraform_data." in comment
-    assert f"<!-- iac-ci:{run_id} -->" in comment
+    assert comment.startswith(marker(run_id, has_html=opened.demo.host.shape.has_html))
     assert "an-example-token-that-opens-nothing" not in comment
     assert statuses(opened, head(opened))["iac-ci/plan"] == "success"
 
@@ -106,6 +108,21 @@ def test_the_page_shows_the_comment_in_a_browser(opened, tmp_path):
     assert "<table>" in shown
     assert "plan-network" in shown
     assert "&lt;table" not in shown
+
+
+def test_cancel_another_base_branch_and_the_end_are_worked_on(opened):
+    opened.first_run()
+    project, activity = opened.demo.project, opened.demo.activity
+    activity.comment(NUMBER, PERSON, "/iac-ci cancel")()
+    wait_until(lambda: any("are cancelled" in body for body in comments(opened)), subject="the answer")
+    project.repository.commit("next", {"other.txt": b"1"}, "next", start="main")
+    activity.retarget(NUMBER, "next")()
+    assert opened.demo.deliveries.done[-1].status == 202
+    activity.retarget(NUMBER, "main")()
+    activity.close(NUMBER)()
+    assert opened.demo.deliveries.done[-1].status == 202
+    activity.comment(NUMBER, PERSON, "/iac-ci plan")()
+    wait_until(lambda: any("is closed" in body for body in comments(opened)), subject="the refusal")
 
 
 def test_the_documented_command_stays_until_it_is_ended():

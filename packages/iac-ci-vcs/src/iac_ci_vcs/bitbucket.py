@@ -24,8 +24,10 @@ from iac_ci_vcs.provider import (
     CommitState,
     Permission,
     PullRequest,
+    account_of,
     moment_of,
     named_branch,
+    text_of,
 )
 from iac_ci_vcs.waiting import LAG_SECONDS, settled
 
@@ -126,7 +128,7 @@ class Bitbucket:
                 head_branch=(source.get("branch") or {}).get("name") or "",
                 head_repository=repository["full_name"] if repository else None,
                 base_sha=base,
-                base_branch=target["branch"]["name"],
+                base_branch=text_of(target["branch"]["name"]),
                 is_fork=not repository or repository["uuid"] != target["repository"]["uuid"],
                 url=payload["links"]["html"]["href"],
                 is_draft=bool(payload.get("draft")),
@@ -204,7 +206,7 @@ class Bitbucket:
                 return self._own_permission(account, subject)
             mine = [
                 entry.get("permission") or ""
-                for entry in payload.get("values") or ()
+                for entry in payload["values"]
                 if (entry.get("user") or {}).get("uuid") == account.id
             ]
             return max((_PERMISSIONS.get(right, Permission.NONE) for right in mine), default=Permission.NONE)
@@ -337,7 +339,7 @@ class Bitbucket:
 
 
 def _account(payload: dict[str, Any]) -> Account:
-    return Account(payload["uuid"], payload.get("nickname") or payload.get("display_name") or "")
+    return account_of(payload["uuid"], payload.get("nickname") or payload.get("display_name"))
 
 
 def _author(payload: dict[str, Any], name: str) -> Account:
@@ -362,12 +364,12 @@ def _changed(payload: dict[str, Any]) -> ChangedFile:
 
 def _comment(payload: dict[str, Any]) -> Comment:
     created = datetime.fromisoformat(payload["created_on"])
-    updated = moment_of(payload.get("updated_on")) or created
+    updated = moment_of(payload.get("updated_on"))
     return Comment(
         id=str(payload["id"]),
         author=_author(payload, "user"),
         body=_body(payload),
         created_at=created,
-        edited=updated - created > _UNTOUCHED,
+        edited=updated is None or updated - created > _UNTOUCHED,
         url=((payload.get("links") or {}).get("html") or {}).get("href"),
     )

@@ -25,8 +25,10 @@ from iac_ci_vcs.provider import (
     Comment,
     Permission,
     PullRequest,
+    account_of,
     moment_of,
     named_branch,
+    text_of,
 )
 from iac_ci_vcs.waiting import LAG_SECONDS, settled
 
@@ -126,10 +128,10 @@ class GitHub:
                 author=_author(payload),
                 is_open=payload["state"] == "open",
                 head_sha=head.get("sha") or "",
-                head_branch=head["ref"],
+                head_branch=text_of(head["ref"]),
                 head_repository=fork["full_name"] if fork else None,
                 base_sha=base.get("sha") or "",
-                base_branch=base["ref"],
+                base_branch=text_of(base["ref"]),
                 is_fork=not fork or fork["id"] != base["repo"]["id"],
                 url=payload["html_url"],
                 is_draft=bool(payload.get("draft")),
@@ -235,7 +237,9 @@ class GitHub:
                 return Permission.NONE
             # Another account can take a login that its owner gave up.
             same = not account.id or str((payload.get("user") or {}).get("id")) == account.id
-            return _PERMISSIONS.get(payload.get("permission") or "", Permission.NONE) if same else Permission.NONE
+            if not payload.get("user") or not payload.get("permission"):
+                return Permission.UNKNOWN
+            return _PERMISSIONS.get(payload["permission"], Permission.NONE) if same else Permission.NONE
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment."""
@@ -349,7 +353,7 @@ class GitHub:
 
 
 def _account(payload: dict[str, Any]) -> Account:
-    return Account(str(payload["id"]), payload["login"])
+    return account_of(payload["id"], payload["login"])
 
 
 def _author(payload: dict[str, Any]) -> Account:

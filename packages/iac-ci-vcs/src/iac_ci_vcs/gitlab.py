@@ -21,8 +21,10 @@ from iac_ci_vcs.provider import (
     CommitState,
     Permission,
     PullRequest,
+    account_of,
     moment_of,
     named_branch,
+    text_of,
 )
 from iac_ci_vcs.waiting import LAG_SECONDS, settled
 
@@ -137,10 +139,10 @@ class GitLab:
                 author=_author(payload),
                 is_open=payload["state"] == "opened",
                 head_sha=head,
-                head_branch=payload["source_branch"],
+                head_branch=text_of(payload["source_branch"]),
                 head_repository=head_repository,
                 base_sha=refs.get("base_sha") or "",
-                base_branch=payload["target_branch"],
+                base_branch=text_of(payload["target_branch"]),
                 is_fork=is_fork,
                 url=payload["web_url"],
                 is_draft=bool(payload.get("draft")),
@@ -217,7 +219,9 @@ class GitLab:
                 if error.response_code == 404:
                     return Permission.NONE
                 raise
-            level = (payload.get("access_level") or 0) if payload.get("state", "active") == "active" else 0
+            if not isinstance(payload.get("access_level"), int) or isinstance(payload["access_level"], bool):
+                return Permission.UNKNOWN
+            level = payload["access_level"] if payload.get("state", "active") == "active" else 0
         if level >= _MAINTAINER:
             return Permission.ADMIN
         if level >= _DEVELOPER:
@@ -402,7 +406,7 @@ def _object(payload: Any) -> dict[str, Any]:
 
 
 def _account(payload: dict[str, Any]) -> Account:
-    return Account(str(payload["id"]), payload["username"])
+    return account_of(payload["id"], payload["username"])
 
 
 def _author(payload: dict[str, Any]) -> Account:

@@ -158,14 +158,29 @@ def moment_of(text: object) -> datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def named_branch(branch: str, name: str, sha: str) -> str:
-    """Return the commit of a branch if the host's answer is about this very branch; raise ``NotFound`` otherwise.
+def text_of(value: object) -> str:
+    """Return a text that an answer must have; raise ``ValueError`` if it is missing, empty or of another type."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text is missing")
+    return value
 
-    Hosts may compare names in another way, for example ignoring case.
+
+def account_of(identity: object, login: object) -> Account:
+    """Return an account; raise ``ValueError`` without an id, which is never 0."""
+    if not identity or isinstance(identity, bool) or not isinstance(identity, (int, str)):
+        raise ValueError("an account has no id")
+    return Account(str(identity), login if isinstance(login, str) else "")
+
+
+def named_branch(branch: str, name: object, sha: object) -> str:
+    """Return the commit of a branch if the host's answer is about this very branch.
+
+    Hosts may compare names in another way, for example ignoring case. Raises ``NotFound`` for another branch and
+    ``ValueError`` for an answer without a commit.
     """
     if name != branch:
         raise NotFound(f"there is no branch {branch!r:.200}; the code host answered with {name!r:.200}")
-    return sha
+    return text_of(sha)
 
 
 MAX_COMMENT_CHARS: Final = 65_536
@@ -362,6 +377,8 @@ __all__ = [
     "PullRequest",
     "RepositoryAddress",
     "TokenCredentials",
+    "account_of",
     "moment_of",
     "named_branch",
+    "text_of",
 ]

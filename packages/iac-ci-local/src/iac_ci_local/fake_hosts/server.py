@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from iac_ci_common.errors import IacCiError, PortFailed
 from iac_ci_local.fake_hosts import git_backend
-from iac_ci_local.fake_hosts.failures import Failure, FailureKind, Failures
+from iac_ci_local.fake_hosts.failures import Alterations, Failure, FailureKind, Failures
 from iac_ci_local.fake_hosts.github.shape import GitHub
 from iac_ci_local.fake_hosts.messages import Answer, RecordedRequest, Request
 
@@ -48,6 +48,7 @@ class CodeHostServer:
         """
         self.project = project
         self.failures = Failures()
+        self.alterations = Alterations()
         self._recorded: list[RecordedRequest] = []
         self._lock = threading.Lock()
         self._backend = git_backend.backend()
@@ -153,7 +154,8 @@ class CodeHostServer:
     def _route(self, request: Request) -> Answer:
         path = request.path
         if self.shape.serves(path):
-            return self.shape.with_limits(self.shape.answer(request), spent=len(self._recorded))
+            answer = self.alterations.altered(request, self.shape.answer(request))
+            return self.shape.with_limits(answer, spent=len(self._recorded))
         rest = self._git_path.fullmatch(path)
         if rest is not None:
             folder = self.project.repository.folder
