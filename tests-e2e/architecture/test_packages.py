@@ -32,7 +32,7 @@ def test_a_package_installs_what_was_decided(package):
     assert not fewer, f"{package} installs less than before: {sorted(fewer)}. Record it: {RECORD}"
 
 
-@pytest.mark.parametrize("package", ["iac-ci-broker", "iac-ci-watchdog", "iac-ci-worker", "iac-ci-common"])
+@pytest.mark.parametrize("package", ["iac-ci-watchdog", "iac-ci-worker", "iac-ci-common"])
 def test_functions_that_read_no_pull_request_install_nothing_for_it(package):
     assert not HEAVY & set(distributions(package))
 

@@ -15,6 +15,7 @@ from iac_ci_common.grants import EVERYTHING, Grants
 from iac_ci_common.job_validation.check import check_job
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.job import Job, Order
+from iac_ci_local.codebuild.requests import COMPUTE_TYPES
 from iac_ci_local.seed_secrets import SECRETS_FILE, read_secrets
 from iac_ci_triggers import schemas as trigger_schemas
 from iac_ci_triggers.configuration import read_configuration
@@ -43,6 +44,10 @@ def check_json(block, tmp_path):
         granted = Grants(roles=content["role_allow_list"])
         roles = content["target_role_arns"]
         assert all(granted.of(source).allows_role(role) for source in granted.roles for role in roles)
+    elif "order_sizes" in content:
+        assert set(content["order_sizes"].values()) <= set(COMPUTE_TYPES)
+        for size in content["order_sizes"]:
+            Order.model_validate({**A_JOB["orders"][0], "size": size})
     elif "Statement" in content:
         assert content["Version"] == "2012-10-17"
         for statement in content["Statement"]:

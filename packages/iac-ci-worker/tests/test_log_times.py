@@ -113,16 +113,16 @@ def test_times_are_a_second_apart_and_thinned_where_there_are_many():
 @pytest.mark.parametrize("size", [100, 700])
 def test_nothing_is_said_about_what_comes_after_a_part_that_is_left_out(tmp_path, monkeypatch, size):
     monkeypatch.setattr(log_file, "MAX_LOG_BYTES", 1000)
-    clock, places = Ticking(), []
+    clock, offsets = Ticking(), []
     with (tmp_path / "log").open("ab", buffering=0) as opened:
         file = LogFile(opened)
         for _ in range(10):
-            places.append(file.place)
+            offsets.append(file.offset)
             file.write(b"x" * size)
-    assert places[0] == 0
-    assert places[-1] is None
-    assert [place for place in places if place is not None] == [
-        n * size for n in range(len(places) - places.count(None))
+    assert offsets[0] == 0
+    assert offsets[-1] is None
+    assert [place for place in offsets if place is not None] == [
+        n * size for n in range(len(offsets) - offsets.count(None))
     ]
     times = LogTimes(clock)
     times.note(0)

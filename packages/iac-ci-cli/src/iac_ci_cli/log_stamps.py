@@ -19,13 +19,13 @@ UNKNOWN: Final = " " * len("2026-01-01T00:00:00Z")
 def stamped(log: bytes, times: Sequence[tuple[int, int]]) -> str:
     """Return a log with the time before each line at which the worker wrote it.
 
-    ``times`` are places of the log, in bytes, with the milliseconds since 1970 from which it was written there; 0 means
-    that the time is not known.
+    ``times`` are offsets in the log, in bytes, with the milliseconds since 1970 from which it was written there; 0
+    means that the time is not known.
     """
-    places = [place for place, _ in times]
+    offsets = [offset for offset, _ in times]
     at, lines = 0, []
     for line in _LINE.findall(log):
-        found = bisect_right(places, at)
+        found = bisect_right(offsets, at)
         lines.append(f"{stamp(times[found - 1][1] if found else 0)} {line.decode('utf-8', 'replace')}")
         at += len(line)
     return "".join(lines)

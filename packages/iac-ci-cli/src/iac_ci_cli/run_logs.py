@@ -57,9 +57,9 @@ def stored_logs(objects: Objects, run: str) -> dict[str, list[int]]:
     """Return the attempts whose whole logs are stored, by orders' numbers, also after the rows of the run are gone."""
     found: dict[str, list[int]] = {}
     for key in objects.list(keys.logs_of_run(run)):
-        place = keys.parse_log(run, key)
-        if place is not None:
-            found.setdefault(place[0], []).append(place[1])
+        attempt = keys.parse_log(run, key)
+        if attempt is not None:
+            found.setdefault(attempt[0], []).append(attempt[1])
     return {num: sorted(attempts) for num, attempts in sorted(found.items())}
 
 

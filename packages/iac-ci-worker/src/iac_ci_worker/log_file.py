@@ -41,7 +41,7 @@ class LogFile:
         return self._refused > 0
 
     @property
-    def place(self) -> int | None:
+    def offset(self) -> int | None:
         """Return the byte at which what is written next begins; None if a part of the log is left out before it."""
         return None if self._ends or self.disk_was_full else self._written
 

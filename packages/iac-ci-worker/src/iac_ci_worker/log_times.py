@@ -28,7 +28,7 @@ class LogTimes:
         self._noted: list[tuple[int, int]] = []
         self._ended = False
 
-    def note(self, place: int) -> None:
+    def note(self, offset: int) -> None:
         """Note that what is written now begins at this byte of the log, counted from 0."""
         now = int(self._clock() * 1000)
         if self._ended or (self._noted and now < self._noted[-1][1] + self._gap):
@@ -36,16 +36,16 @@ class LogTimes:
         if len(self._noted) >= MAX_LOG_TIMES:
             self._noted = self._noted[::2]
             self._gap *= 2
-            self.note(place)
+            self.note(offset)
             return
-        self._noted.append((place, now))
+        self._noted.append((offset, now))
 
-    def end(self, place: int) -> None:
+    def end(self, offset: int) -> None:
         """Note that nothing is known from this byte on, because a part of the log is left out there."""
         if not self._ended:
             self._ended = True
-            self._noted = [*(noted for noted in self._noted if noted[0] < place), (place, 0)]
+            self._noted = [*(noted for noted in self._noted if noted[0] < offset), (offset, 0)]
 
     def all(self) -> tuple[tuple[int, int], ...]:
-        """Return the places and times in milliseconds since 1970, sorted; the time 0 says that it is not known."""
+        """Return the offsets and times in milliseconds since 1970, sorted; the time 0 says that it is not known."""
         return tuple(self._noted)

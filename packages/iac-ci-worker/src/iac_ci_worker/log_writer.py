@@ -163,12 +163,12 @@ class LogWriter(threading.Thread):
 
     def _put(self, file: LogFile, data: bytes) -> None:
         """Write to the log, and note when; ``data`` is masked."""
-        place = file.place
-        if data and place is not None:
-            self.times.note(place)
+        offset = file.offset
+        if data and offset is not None:
+            self.times.note(offset)
         file.write(data)
-        if place is not None and file.place is None:
-            self.times.end(place)
+        if offset is not None and file.offset is None:
+            self.times.end(offset)
 
 
 class WaitingOutput:

@@ -94,8 +94,10 @@ def exit_code_findings(
             yield from _code_findings(("cmds", number, "ok"), command.ok)
             for position, code in enumerate(command.ok):
                 if code in _SIGNALS:
-                    what = f"{code} is the exit code of a command that signal {code - 128} has ended, which is never ok"
-                    yield ("cmds", number, "ok", position), what
+                    message = (
+                        f"{code} is the exit code of a command that signal {code - 128} has ended, which is never ok"
+                    )
+                    yield ("cmds", number, "ok", position), message
     if retry is None:
         return
     if not idempotent:
