@@ -1,5 +1,7 @@
 """Makes ``docs/pull-request.png``: ``uv run --no-sync python tests-e2e/code_host/plan_page.py docs/pull-request.png``.
 
+A second argument names the host: ``… plan_page.py docs/pull-request-gitlab.png gitlab``.
+
 It shows the local code host's page with plans. They are samples of `packages/iac-ci-plans/tests/corpus`, read and
 rendered as the worker and the orchestrator do.
 """
@@ -21,9 +23,9 @@ from diagram.chromium import Page, chromium  # noqa: E402 - after the path is se
 from iac_ci_common.models.rows import OrderRow, ReportTarget  # noqa: E402
 from iac_ci_common.states import OrderState, RunState  # noqa: E402
 from iac_ci_common.testing.samples import START, order_row, run_row  # noqa: E402
-from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, Demo  # noqa: E402
+from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, SHAPES, Demo  # noqa: E402
 from iac_ci_plans import PlanReader  # noqa: E402
-from iac_ci_vcs.provider import CommitStatus  # noqa: E402
+from iac_ci_vcs.provider import CommentStyle, CommitStatus  # noqa: E402
 from iac_ci_vcs.reporting import OrderPlan, commit_status, render  # noqa: E402
 
 SAMPLES = {
@@ -33,13 +35,13 @@ SAMPLES = {
     "idle": "opentofu-1.12.6-plan-nothing.txt",
 }
 _SHOWN = """new Promise((done) => {
-  const look = () => (document.querySelector("details") ? done(true) : requestAnimationFrame(look));
+  const look = () => (document.querySelector("details, pre code") ? done(true) : requestAnimationFrame(look));
   look();
 })"""
 
 
-def report() -> tuple[str, CommitStatus]:
-    """Return the comment and the commit's status of a run with the samples' plans."""
+def report(kind: str = "github") -> tuple[str, CommitStatus]:
+    """Return the comment, in the style of a host, and the commit's status of a run with the samples' plans."""
     orders: list[OrderRow] = []
     plans: list[OrderPlan] = []
     for number, (name, sample) in enumerate(SAMPLES.items(), 1):
@@ -62,18 +64,18 @@ def report() -> tuple[str, CommitStatus]:
     )
     status = commit_status(run, orders)
     assert status is not None
-    return render(run, orders, plans=plans), status
+    return render(run, orders, plans=plans, style=CommentStyle(has_html=SHAPES[kind].has_html)), status
 
 
 @contextmanager
-def page_with(body: str, status: CommitStatus) -> Iterator[Page]:
+def page_with(body: str, status: CommitStatus, kind: str = "github") -> Iterator[Page]:
     """Show the pull request's page with a comment and a status of the engine in a browser."""
     with tempfile.TemporaryDirectory() as name, chromium() as page:
         folder = Path(name)
         for part, content in (("base", "# before\n"), ("change", "# after\n")):
             (folder / part).mkdir()
             (folder / part / "main.tf").write_text(content, "utf-8")
-        with Demo(folder, base=folder / "base", change=folder / "change") as demo:
+        with Demo(folder, base=folder / "base", change=folder / "change", kind=kind) as demo:
             demo.project.write_comment(NUMBER, ENGINE, body)
             head = demo.project.repository.head("change")
             state, description = status.state.value, status.description
@@ -87,11 +89,12 @@ def page_with(body: str, status: CommitStatus) -> Iterator[Page]:
 
 
 def main() -> None:
-    """Write the picture, with the first plan open."""
-    with page_with(*report()) as page:
-        page.run("document.querySelector('details').open = true")
+    """Write the picture, with the first plan open where plans are collapsed."""
+    kind = sys.argv[2] if len(sys.argv) > 2 else "github"
+    with page_with(*report(kind), kind) as page:
+        page.run("document.querySelectorAll('details').forEach((one, index) => (one.open = index === 0))")
         Path(sys.argv[1]).write_bytes(page.picture(whole=False))
-    print(f"{sys.argv[1]}: {len(SAMPLES)} orders, the first plan open")
+    print(f"{sys.argv[1]}: {len(SAMPLES)} orders, the first plan open, on {SHAPES[kind].name}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,17 @@ def test_plans_are_collapsed_diffs_and_the_page_does_not_scroll_sideways():
         assert red != green
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gitlab", "bitbucket"])
+def test_the_other_hosts_pages_show_the_plans_and_no_markup(kind):
+    with page_with(*report(kind), kind) as page:
+        text = page.run("document.querySelector('article').innerText")
+        assert page.run("document.querySelectorAll('pre').length") == 3
+        assert "<details>" not in text
+        assert "iac-ci:" not in text
+        assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
+
+
 def test_a_diffs_lines_are_marked_and_nothing_in_them_is_html():
     shown = rendering.render("```diff\n+ <b>new\n- old\n! changed\n  same\n```")
     assert '<span class="added">+ &lt;b&gt;new</span>' in shown

@@ -22,8 +22,8 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
         return {
             "kind": EventKind.CLOSED if name in _ENDS else EventKind.PULL_REQUEST,
             "number": payload.get("pullrequest.id", int),
-            "head": payload.find("pullrequest.source.commit.hash", str),
-            "base_branch": payload.find("pullrequest.destination.branch.name", str),
+            "head": payload.find("pullrequest.source.commit.hash", str) or None,
+            "base_branch": payload.find("pullrequest.destination.branch.name", str) or None,
             "updated_at": payload.moment("pullrequest.updated_on"),
             "actor": _actor(payload),
         }
@@ -33,7 +33,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
             "number": payload.get("pullrequest.id", int),
             "comment_id": str(payload.get("comment.id", int)),
             "comment": payload.find("comment.content.raw", str) or "",
-            "head": payload.find("pullrequest.source.commit.hash", str),
+            "head": payload.find("pullrequest.source.commit.hash", str) or None,
             "actor": _actor(payload),
         }
     if name == "repo:push":

@@ -61,7 +61,7 @@ def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
         "sha": payload.get("pull_request.head.sha", str),
         "head": payload.commit("pull_request.head.sha"),
         "before": payload.commit("before"),
-        "base_branch": payload.find("pull_request.base.ref", str),
+        "base_branch": payload.find("pull_request.base.ref", str) or None,
         "updated_at": payload.moment("pull_request.updated_at"),
         "actor": _actor(payload),
     }

@@ -52,7 +52,7 @@ def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
         "sha": payload.commit("object_attributes.last_commit.id"),
         "head": payload.commit("object_attributes.last_commit.id"),
         "before": payload.commit("object_attributes.oldrev"),
-        "base_branch": payload.find("object_attributes.target_branch", str),
+        "base_branch": payload.find("object_attributes.target_branch", str) or None,
         "updated_at": payload.moment("object_attributes.updated_at"),
         "actor": _actor(payload),
     }
