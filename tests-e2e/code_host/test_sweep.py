@@ -145,9 +145,9 @@ def difference(value, right):
         return f"{value!r}"
     found = []
     for one in fields(value):
-        here, there = getattr(value, one.name), getattr(right, one.name)
-        if here != there:
-            found.append(f"{one.name} {'ghost' if here == GHOST else 'empty' if here in ('', ()) else here}")
+        mine, theirs = getattr(value, one.name), getattr(right, one.name)
+        if mine != theirs:
+            found.append(f"{one.name} {'ghost' if mine == GHOST else 'empty' if mine in ('', ()) else mine}")
     return ", ".join(found).replace("updated_at None", "no time of change")
 
 
