@@ -1,7 +1,8 @@
 """A tool that behaves as Terraform does with a lock in a bucket: it needs three seconds to release it.
 
-It takes the lock by ``PUT $LOCK_URL`` and releases it by ``DELETE $UNLOCK_URL``. Its first SIGINT or SIGTERM makes it
-print for three seconds and release the lock; a second signal, or a pipe that nobody reads, ends it with the lock left.
+It takes the lock by ``PUT $LOCK_URL``, prints ``locked`` to its standard error, and releases it by
+``DELETE $UNLOCK_URL``. Its first SIGINT or SIGTERM makes it print for three seconds and release the lock; a second
+signal, or a pipe that nobody reads, ends it with the lock left.
 """
 
 import os
@@ -27,6 +28,7 @@ signal.signal(signal.SIGINT, ask)
 signal.signal(signal.SIGTERM, ask)
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 request("PUT", os.environ["LOCK_URL"])
+os.write(2, b"locked\n")
 while not asked:
     os.write(1, b"working\n")
     time.sleep(0.2)

@@ -76,8 +76,8 @@ IN_EACH_RUN = ("alone", "into a pipe", "in a script", "in the background")
 ALL = (*FORMS, *TERRAFORM)
 
 ENDED_BY_OTHERS = {
-    "into a pipe", "into a pipe with its errors", "into a process", "Terraform into a pipe", "under timeout",
-    "with a handler that passes the signal on",
+    "into a pipe", "into a pipe with its errors", "into a process", "in a substitution", "Terraform into a pipe",
+    "under timeout", "with a handler that passes the signal on",
 }  # fmt: skip
 """Forms whose tool loses its pipe, or gets a second signal, where AWS itself signals every process at once."""
 
@@ -171,7 +171,7 @@ class Stopped:
         left = {self.forms[int(key.removeprefix(self.folder).partition(".")[0])] for key in self.locks()}
         lost = set()
         for form, row in zip(self.forms, rows, strict=True):
-            began = "terraform_data.slow: Creating..." if form in TERRAFORM else "working\n"
+            began = "terraform_data.slow: Creating..." if form in TERRAFORM else "locked\n"
             assert began in self.log(row), f"{form} took no lock before it was stopped"
             assert row.status is status, (form, row.reason, self.log(row))
             assert reason in (row.reason or ""), (form, row.reason)
@@ -260,7 +260,7 @@ def test_when_stop_build_ends_every_process_at_once(unkind: LocalCloud) -> None:
     stopped = Stopped(unkind, "codebuild", "StopBuild without a signal", IN_EACH_RUN)
     stopped.start(timeout=1200)
     stopped.wait_for_locks()
-    wait_until(lambda: all("working\n" in stopped.log(row) for row in runs(unkind).read(stopped.run).orders))
+    wait_until(lambda: all("locked\n" in stopped.log(row) for row in runs(unkind).read(stopped.run).orders))
     stopped.stop_builds()
     counted = stopped.check(OrderState.FAILED, "the build ended without a result", excepted=set(IN_EACH_RUN))
     show("codebuild", "StopBuild without a signal", [counted])
