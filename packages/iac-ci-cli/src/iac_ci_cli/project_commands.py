@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 import yaml
 
-from iac_ci_cli import streams
+from iac_ci_cli import jobs, streams
+from iac_ci_cli.atlantis_conversion import convert
+from iac_ci_cli.atlantis_file import read_file
 from iac_ci_cli.checkout import changes_since, commit_of, file_at, tree_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.expansion import expanded
@@ -24,6 +26,7 @@ from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
 if TYPE_CHECKING:
     from iac_ci_cli.expansion import Expanded
+    from iac_ci_common.tree import Tree
 
 commands = typer.Typer()
 
@@ -75,15 +78,37 @@ def scaffold(
             help=f"New file to write, or - for standard output; {FILE_NAME} of the folder by default.",
         ),
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", parser=check_path, metavar="FILE", help="Convert this atlantis.yaml, and say what it cannot."
+        ),
+    ] = None,
 ) -> None:
     """Write a first .iac-ci.yml, with comments, for the projects that a checkout has."""
+    path = folder / FILE_NAME if to is None else to
     with progress(f"Reading {plain(str(folder))}"):
-        proposal = propose(tree_of(folder))
-    text = scaffolded(proposal)
-    _write_new(folder / FILE_NAME if to is None else to, text)
+        tree = tree_of(folder)
+    if source is not None:
+        _convert(source, path, tree)
+        return
+    proposal = propose(tree)
+    _write_new(path, scaffolded(proposal))
     streams.write_error(
         f"{len(proposal.folders)} projects found. Check them with: iac-ci expand {plain(str(folder))}\n"
     )
+
+
+def _convert(source: Path, path: Path, tree: Tree) -> None:
+    """Write what a file of Atlantis stands for, and each thing that is not as it was there, with its line."""
+    made = convert(read_file(jobs.read_file(source), plain(str(source))), tree.folders)
+    lines = [f"line {line}: {remark}" for line, remark in made.remarks]
+    for line in lines:
+        streams.write_error(f"{plain(str(source))}: {plain(line)}\n")
+    if not made.text:
+        raise CommandFailed(f"{source} has no project that can be converted", exit_code=ExitCode.BAD_INPUT)
+    comments = "".join(f"# {line.encode('unicode_escape').decode('ascii')}\n" for line in lines)
+    _write_new(path, f"# Converted from {source.name}. What is not as it was there:\n{comments}\n{made.text}")
 
 
 def _write_new(path: Path, text: str) -> None:

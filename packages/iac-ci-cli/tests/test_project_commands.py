@@ -1,0 +1,67 @@
+"""The commands ``expand`` and ``scaffold`` on checkouts, run as users run them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iac_ci_triggers.configuration import read_configuration
+
+FILES = {
+    "live/a/backend.tf": 'terraform { backend "s3" {} }\n',
+    "live/it's/backend.tf": 'terraform { backend "s3" {} }\n',
+    "live/a/dev.tfvars": "",
+}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def run(*arguments):
+    program = Path(sys.executable).with_name("iac-ci")
+    return subprocess.run([str(program), *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_a_scaffold_is_valid_and_finds_the_projects(checkout):
+    done = run("scaffold", checkout)
+    assert done.returncode == 0, done.stderr
+    written = checkout / ".iac-ci.yml"
+    assert read_configuration(written.read_bytes()).projects[0].find == ["live/**/backend.tf"]
+    assert "#   live/a: dev.tfvars" in written.read_text()
+    expanded = run("expand", checkout)
+    assert len(read_configuration(expanded.stdout.encode()).jobs["plan"].orders) == 2
+    again = run("scaffold", checkout)
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+
+def test_a_file_of_atlantis_is_converted_with_its_remarks(checkout):
+    (checkout / "atlantis.yaml").write_text("version: 3\nautomerge: true\nprojects: [{dir: live/a}, {dir: live/x}]\n")
+    done = run("scaffold", checkout, "--from", checkout / "atlantis.yaml", "--to", "-")
+    assert done.returncode == 0, done.stderr
+    assert [rule.folder for rule in read_configuration(done.stdout.encode()).projects] == ["live/a", "live/x"]
+    for said in (done.stderr, done.stdout):
+        assert "line 2: automerge is not converted" in said
+        assert "line 3: the folder 'live/x' does not exist" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["expand", "{}"], "has no .iac-ci.yml"),
+        (["expand", "{}/none"], "is not a folder"),
+        (["scaffold", "{}", "--from", "{}/none"], "cannot be read"),
+        (["scaffold", "{}", "--to", "{}/none/x"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_bad_input(checkout, arguments, problem):
+    done = run(*(argument.format(checkout) for argument in arguments))
+    assert done.returncode == 2
+    assert problem in done.stderr

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from iac_ci_common.tree import Entry, EntryKind, Tree
+from iac_ci_projects import Rule, Tool, find_projects, propose
+
+BACKEND = 'terraform { backend "s3" {} }\n'
+CALL = 'module "m" {{ source = "{}" }}\n'.format
+
+
+def tree(files):
+    contents = {path: text.encode() for path, text in files.items()}
+    return Tree({path: Entry(EntryKind.FILE, len(text)) for path, text in contents.items()}, contents)
+
+
+@pytest.mark.parametrize(
+    ("files", "rules"),
+    [
+        ({"README.md": ""}, ()),
+        ({"main.tf": ""}, (Rule(folder=""),)),
+        (
+            {"live/a/backend.tf": BACKEND, "live/a/main.tf": "", "live/b/backend.tf": BACKEND, "modules/x/main.tf": ""},
+            (Rule(("live/**/backend.tf",)),),
+        ),
+        # Without a backend, what no other folder calls.
+        (
+            {"a/main.tf": CALL("../modules/x"), "b/main.tf": CALL("../modules/x"), "modules/x/main.tf": ""},
+            (Rule(("**/main.tf", "!modules/**")),),
+        ),
+        # Nothing marks exactly these folders.
+        ({"a/x.tf": BACKEND, "b/y.tf": BACKEND, "c/x.tf": ""}, (Rule(folder="a"), Rule(folder="b"))),
+        (
+            {
+                "terragrunt.hcl": "",
+                "live/a/terragrunt.hcl": 'include "root" { path = find_in_parent_folders() }\n',
+                "live/b/terragrunt.hcl": 'include "root" { path = find_in_parent_folders() }\n',
+            },
+            (Rule(("live/**/terragrunt.hcl",), tool=Tool.TERRAGRUNT),),
+        ),
+    ],
+)
+def test_rules_are_proposed_that_find_exactly_the_projects(files, rules):
+    proposal = propose(tree(files))
+    assert proposal.rules == rules
+    assert tuple(project.folder for project in find_projects(rules, tree(files)).projects) == proposal.folders
+
+
+def test_files_of_variables_are_named_that_no_tool_reads_by_itself():
+    files = {
+        "a/main.tf": BACKEND,
+        "a/dev.tfvars": "",
+        "a/x.auto.tfvars": "",
+        "a/terraform.tfvars": "",
+        "a/e/p.tfvars": "",
+    }
+    assert propose(tree(files)).var_files == (("a", ("dev.tfvars", "e/p.tfvars")),)
