@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common.errors import PortFailed
+from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -158,6 +160,18 @@ def test_a_target_is_one_project_whatever_has_changed(hosted, target):
     hosted.comment(f"/iac-ci apply {target}")
     assert list(hosted.orders) == ["plan-live-app", "apply-live-app"]
     assert hosted.orders["plan-live-app"].dependencies == []
+
+
+def test_a_failed_apply_is_planned_again(hosted):
+    hosted.comment("/iac-ci apply")
+    queued = build_rows(hosted.jobs[-1], max_parallel=10)
+    states = {"plan-live-net": OrderState.SUCCEEDED, "apply-live-net": OrderState.FAILED}
+    ended = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
+    orders = [row.model_copy(update={"status": states[row.order_name]}) for row in queued.orders]
+    hosted.runs.insert(queued.run.model_copy(update=ended), orders, queued.events)
+    hosted.comment("/iac-ci rerun-failed")
+    assert len(hosted.jobs) == 2
+    assert list(hosted.orders) == ["plan-live-net", "apply-live-net"]
 
 
 def test_an_unknown_target_is_answered_with_the_projects(hosted):

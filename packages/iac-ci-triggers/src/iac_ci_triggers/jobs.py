@@ -9,6 +9,8 @@ from iac_ci_common.job_validation.check import check_fields
 from iac_ci_triggers.configuration import Statuses, TemplateValues, expand
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from iac_ci_common.models.job import Job, Order
     from iac_ci_triggers.configuration import Configuration, Expansion
     from iac_ci_triggers.facts import Facts, Rerun
@@ -48,8 +50,12 @@ def configured(
 
 
 def again(facts: Facts, rerun: Rerun) -> Job:
-    """Return a job of the orders of a run that did not succeed, without dependencies on the others."""
-    chosen = [order for order in rerun.job.orders if order.order_name in rerun.unsuccessful]
+    """Return a job of the orders of a run that did not succeed, without dependencies on the others.
+
+    Orders whose files or outputs these take run again too: a plan that was saved for a failed apply is not used twice.
+    """
+    wanted = _with_taken(rerun.job.orders, rerun.unsuccessful)
+    chosen = [order for order in rerun.job.orders if order.order_name in wanted]
     names = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
     orders = [
         order.model_copy(update={"dependencies": [name for name in order.dependencies if name in names]})
@@ -57,6 +63,21 @@ def again(facts: Facts, rerun: Rerun) -> Job:
     ]
     fields = {"flow_label", "job_timeout", "max_parallel", "mask", "order_statuses"}
     return _checked(facts, rerun.job.model_dump(include=fields), orders)
+
+
+def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
+    """Return the orders ``names`` and, again and again, those from which these take something."""
+    by_name = {name: order for order in orders for name in (order.queue_id, order.order_name) if name is not None}
+    found: set[str] = set()
+    waiting = [by_name[name] for name in names if name in by_name]
+    while waiting:
+        order = waiting.pop()
+        if order.order_name is None or order.order_name in found:
+            continue
+        found.add(order.order_name)
+        taken = {wanted.order for wanted in order.restore} | {output.order for output in order.taken_outputs().values()}
+        waiting += [by_name[name] for name in taken if name in by_name]
+    return found
 
 
 def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
