@@ -25,8 +25,11 @@ PACKAGES = (
 _CANDIDATES: tuple[Any, ...] = (
     "20260101T000000-0123456789ab", "0123456789abcdef", "0001", "0000", "name", "c" * 40, "f" * 64,
     "2026-01-01T00:00:00Z", 1, True, "ssm:/iac-ci/jobs/x", "s3://bucket/key", "arn:aws:iam::123456789012:role/x",
-    "TOKEN", "queued", "failed", "acme/modules", [1], [1, 1],
+    "TOKEN", "queued", "failed", "changed", "acme/modules", [1], [1, 1],
 )  # fmt: skip
+
+_NAMES = ("TOKEN", "failed", "registry.example.com")
+"""Keys of objects, of which each kind takes one."""
 
 
 def modules() -> Iterator[Any]:
@@ -99,7 +102,7 @@ def _value(annotation: Any) -> Any:
     members = _members(annotation)
     adapter = TypeAdapter(annotation)
     for candidate in (*members, *_CANDIDATES):
-        for shaped in (candidate, [candidate], {"TOKEN": candidate}, {"TOKEN": [candidate]}, {"failed": candidate}):
+        for shaped in (candidate, [candidate], *({name: candidate} for name in _NAMES), {"TOKEN": [candidate]}):
             try:
                 adapter.validate_json(json.dumps(shaped))
             except ValidationError:

@@ -139,8 +139,8 @@ def too_short_to_mask(mask: Mask, names: Container[str]) -> Iterator[int]:
 
 def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterator[Problem]:
     path = f"orders[{index}]"
-    for location, message in order_findings(order):
-        yield Problem(problem_path(("orders", index, *location)), message)
+    for below, message in order_findings(order):
+        yield Problem(problem_path(("orders", index, *below)), message)
     yield from _code_problems(path, job, order, rules)
     yield from _git_problems(path, job, order)
     if order.assume_role is not None and not rules.grant.allows_role(order.assume_role):
