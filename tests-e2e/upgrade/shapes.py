@@ -24,7 +24,7 @@ PACKAGES = (
 
 _CANDIDATES: tuple[Any, ...] = (
     "20260101T000000-0123456789ab", "0123456789abcdef", "0001", "0000", "name", "c" * 40, "f" * 64,
-    "2026-01-01T00:00:00Z", 1, True, "ssm:/iac-ci/jobs/x", "s3://bucket/key", "arn:aws:iam::123456789012:role/x",
+    "2026-01-01T00:00:00Z", 1, 2, True, "ssm:/iac-ci/jobs/x", "s3://bucket/key", "arn:aws:iam::123456789012:role/x",
     "TOKEN", "queued", "failed", "changed", "acme/modules", [1], [1, 1],
 )  # fmt: skip
 
