@@ -13,12 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.models.base import StoredShape
+from iac_ci_common.models.commands import CheckedCommand, Retry
 from iac_ci_common.models.job import Job, Order
 from upgrade.shapes import enum_fields, sample, stored_shapes
 
 SHAPES = [kind for kind in stored_shapes() if issubclass(kind, StoredShape)]
 
-FIELDS = frozenset(name for kind in [*SHAPES, Job, Order] for name in kind.model_fields)
+FIELDS = frozenset(name for kind in [*SHAPES, Job, Order, CheckedCommand, Retry] for name in kind.model_fields)
 
 WORDS = st.sampled_from(["held", "run", "sort", "epoch_ms", "model_dump", "from_stored", "schema", "lock_key", "x"])
 NAMES = (WORDS | st.text(min_size=1, max_size=12)).filter(lambda name: name not in FIELDS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
+from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
 from iac_ci_common.models.job import Job, Order, Restore
 from iac_ci_common.models.rows import JobScope
 
@@ -26,12 +27,29 @@ class AcceptedRestore(Restore):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+class AcceptedCommand(CheckedCommand):
+    """A command with exit codes that was checked at acceptance, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class AcceptedRetry(Retry):
+    """A ``retry`` that was checked at acceptance, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class AcceptedOrder(Order):
     """An order that was checked at acceptance, with fields that a newer version may have added."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    restore: list[AcceptedRestore] = Field(default_factory=list)  # type: ignore[assignment] # frozen, as below
+    # Nothing is assigned to a frozen model, so the types may be narrower.
+    cmds: list[Annotated[Command | AcceptedCommand, either(Command, AcceptedCommand)]] = Field(  # type: ignore[assignment]
+        min_length=1
+    )
+    restore: list[AcceptedRestore] = Field(default_factory=list)  # type: ignore[assignment]
+    retry: AcceptedRetry | None = None
 
 
 class AcceptedJob(Job):
