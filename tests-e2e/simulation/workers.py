@@ -14,6 +14,7 @@ from iac_ci_common.limits import SHORT_GRACE_SECONDS
 from iac_ci_common.redaction import Redactor
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
+from iac_ci_worker.live_log import LiveLog
 from iac_ci_worker.presigned import HttpPresignedObjects
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.settings import WorkerSettings
@@ -186,6 +187,15 @@ class SimulatedHeartbeat:
         return process.root.number
 
 
+class SilentLog(LiveLog):
+    """A log that no thread sends: commands of the simulation print nothing, and take no time of this machine."""
+
+    @contextmanager
+    def during(self) -> Iterator[None]:
+        """Send nothing."""
+        yield
+
+
 def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker:
     """Build the worker."""
     exchange = HttpPresignedObjects(wait=world.scheduler.pause)
@@ -201,5 +211,6 @@ def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker
         heartbeat=heartbeat,
         logger=Silent(),
         wait=world.scheduler.pause,
+        live_log=SilentLog,
     )
     return Worker(ports, WorkerSettings())

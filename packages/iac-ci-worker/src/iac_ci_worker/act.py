@@ -66,6 +66,7 @@ class WorkerPorts:
     heartbeat: Heartbeat
     logger: Logger
     wait: Callable[[float], None] = time.sleep
+    live_log: type[LiveLog] = LiveLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,7 @@ class Worker:
             manifest = package.manifest
             commands = Commands(manifest.cmds, package.folder, environment, time, stop, manifest.ok)
             workspace.hand_over()
-            live = LiveLog(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
+            live = self._ports.live_log(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
             beat = partial(self._beat, work, attempt.rights, stop, delivered.role)
             with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds), live.during():
                 outcome = self._ports.runner.run(commands, workspace.log, redactor)
