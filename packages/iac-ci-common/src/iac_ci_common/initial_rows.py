@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from iac_ci_common.models.answer import StoredJob
+    from iac_ci_common.models.tools import StoredTool
 
 
 class InitialRows(NamedTuple):
@@ -70,11 +71,13 @@ def build_rows(
     max_parallel: int,
     code: Mapping[str, str] | None = None,
     packages: Mapping[str, str] | None = None,
+    tools: Mapping[str, tuple[StoredTool, ...]] | None = None,
     preparation_error: str | None = None,
 ) -> InitialRows:
     """Return the run's row, the orders' rows and their first events.
 
-    ``code`` and ``packages`` map order numbers to the digests of their code archive and package. A run with a
+    ``code`` and ``packages`` map order numbers to the digests of their code archive and package,
+    ``tools`` to the tools that are fetched for them. A run with a
     ``preparation_error`` is inserted too, so that it ends like every other run: the orchestrator cancels its orders
     with that reason.
     """
@@ -102,6 +105,7 @@ def build_rows(
             takes=taken_numbers(order, numbers),
             code_sha256=(code or {}).get(order_num(index)),
             package_sha256=(packages or {}).get(order_num(index)),
+            tools=(tools or {}).get(order_num(index), ()),
             expires_at=expires_at,
         )
         for index, order in enumerate(job.orders)

@@ -25,9 +25,13 @@ LIVE_PREFIX: Final = "tmp/live/"
 FILES_PREFIX: Final = "tmp/files/"
 """Prefix of sealed files, which have a lifecycle of their own."""
 
+TOOLS_PREFIX: Final = "tools/"
+"""Prefix of the releases of tools, which have a lifecycle of their own."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FURTHER_ATTEMPT = re.compile(r"[2-9]|[1-9][0-9]")
 _LOG = re.compile(r"([0-9]{4})(?:/([2-9]|[1-9][0-9]))?\.log")
+_TOOL = re.compile(r"tools/[0-9]{4}-[0-9]{2}/[a-z]+/[0-9A-Za-z.-]+/[a-z]+_[a-z0-9]+/[0-9a-f]{64}")
 _DISPATCH = re.compile(r"[0-9]{1,16}")
 _DELIVERY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,256}")
 
@@ -66,6 +70,22 @@ def code_digest(key: str) -> str | None:
     """Return the digest that the key of a code archive names; None if the key is another one."""
     digest = key.removeprefix("tmp/code/").removesuffix(".zip")
     return digest if _SHA256.fullmatch(digest) is not None and key == code(digest) else None
+
+
+def tool_releases(month: str, tool: str, version: str, platform: str) -> str:
+    """Return the prefix of a tool's release: of a month (``2026-11``), for a platform (``linux_amd64``).
+
+    Each month's runs use objects of their own, which live longer than the month and a run together: none of them
+    expires while an order may still read it.
+    """
+    return f"{TOOLS_PREFIX}{month}/{tool}/{version}/{platform}/"
+
+
+def check_tool(key: str) -> str:
+    """Return the key of a release, a prefix of ``tool_releases`` and a SHA-256; raise ``ValueError`` for another."""
+    if _TOOL.fullmatch(key) is None:
+        raise ValueError(f"{key!r:.200} is not the key of a tool's release")
+    return key
 
 
 def package(run_id: str, order_num: str) -> str:

@@ -64,6 +64,7 @@ def _reading_urls(objects: Objects, order: OrderRow, seconds: int, *, parts: int
     return WorkUrls(
         package=read(keys.package(order.run_id, order.order_num), seconds=seconds),
         code=read(keys.code(order.code_sha256), seconds=seconds) if order.code_sha256 else None,
+        tools={tool.sha256: read(tool.key, seconds=seconds) for tool in order.tools},
         claim=objects.presign_put(keys.claim(*order_key), seconds=seconds, create_once=True),
         claim_check=read(keys.claim(*order_key), seconds=seconds),
         parts=_part_urls(objects, order, seconds, parts),

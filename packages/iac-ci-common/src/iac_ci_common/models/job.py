@@ -29,6 +29,7 @@ from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 from iac_ci_common.models.commands import AnyCommand, Retry, command_text
+from iac_ci_common.models.tools import Tool, ToolVersion
 from iac_ci_common.module_repositories import ModuleRepository
 from iac_ci_common.order_outputs import OutputReference, reference
 from iac_ci_common.registries import RegistryHost
@@ -154,6 +155,11 @@ class Order(Payload):
     size: Size | None = Field(
         None,
         description="Name of a machine that the stack's operator mapped (`order_sizes`); the order runs on CodeBuild.",
+    )
+    tools: dict[Tool, ToolVersion] = Field(
+        default_factory=dict,
+        description="Versions of terraform, opentofu and terragrunt: one like `1.11.4`, or `latest`,"
+        " `latest:<pattern>`, `latest-allowed`, `min-required`.",
     )
     git_repo: Text | None = Field(
         None,

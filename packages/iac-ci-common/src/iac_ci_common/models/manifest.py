@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from iac_ci_common.models.base import Name, OrderNum, RunId, StoredShape
+from iac_ci_common.models.tools import StoredTool
 
 MANIFEST_NAME = "manifest.json"
 SEALED_NAME = "secrets.sops.json"
@@ -88,6 +89,10 @@ class Manifest(StoredShape):
         None, description="Patterns of the files to keep if the order fails; None: `KEPT_BY_DEFAULT`."
     )
 
+    tools: tuple[StoredTool, ...] | None = Field(
+        None, description="Tools that are fetched for the order; None if it uses the worker's own."
+    )
+
     @property
     def is_taker(self) -> bool:
         """Return whether the order takes something of other orders."""
@@ -112,6 +117,7 @@ class Manifest(StoredShape):
             "credentials",
             "git_credentials",
             "ok",
+            "tools",
         )
         absent = {name for name in newer if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

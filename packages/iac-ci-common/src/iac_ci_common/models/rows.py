@@ -18,6 +18,7 @@ from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, Sto
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.sealed import Sealed
+from iac_ci_common.models.tools import StoredTool
 from iac_ci_common.purpose import SUPERSEDED, Purpose
 from iac_ci_common.states import OrderState, RunState
 
@@ -141,6 +142,7 @@ class OrderRow(StoredShape):
     outputs: Sealed | None = Field(None, description="The order's sealed outputs, None if it has none.")
     files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
     kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
+    tools: tuple[StoredTool, ...] = Field((), description="Tools that are fetched for the order.")
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(
         (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."

@@ -24,6 +24,7 @@ class WorkUrls(StoredShape):
 
     package: str = Field(repr=False)
     code: str | None = Field(None, repr=False)
+    tools: dict[str, str] = Field(default_factory=dict, repr=False, description="Releases by the SHA-256 of each.")
     claim: str = Field(repr=False)
     claim_check: str = Field(
         repr=False, description="Reads the claim, for a worker that did not get the answer to its own write."
