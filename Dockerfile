@@ -14,10 +14,10 @@ FROM ${UV_IMAGE} AS uv
 
 FROM ${TERRAFORM_IMAGE} AS terraform
 
-# The system: Python, git and ssh, without tools for building and installing.
+# The system: Python, git, ssh and gpgv, which verifies releases of tools, without tools for building and installing.
 FROM ${PYTHON_IMAGE} AS system
 RUN apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bash ca-certificates git openssh-client >/dev/null \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bash ca-certificates git gpgv openssh-client >/dev/null \
     && for package in \
          python3-pip python3-venv python3.11-venv python3-setuptools python3-wheel python3-pip-whl python3-setuptools-whl; do \
          if dpkg -s "$package" >/dev/null 2>&1; then apt-get purge -y -qq --auto-remove "$package" >/dev/null; fi; \

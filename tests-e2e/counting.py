@@ -41,9 +41,13 @@ from iac_ci_common.testing import (
     Observed,
     Sequential,
 )
+from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_intake import JobIntake, JobIntakePorts
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_triggers.testing import MemoryLedgers
@@ -76,6 +80,7 @@ class Engine:
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, code, MemoryRepositories(), secrets, MemorySealer(),
                 MemoryReports(), Sequential(), logger,
+                JobTools(ToolReleases(internal, HttpDownloads()), OwnTools("/nonexistent")),
             ),
             100,
         )  # fmt: skip

@@ -216,6 +216,21 @@ variable "order_sizes" {
   }
 }
 
+variable "tool_sources" {
+  description = "Mirrors of terraform, opentofu and terragrunt, in place of their publishers: address (https) of a copy of the publisher's files with index.json and key.asc, and fingerprint of the key that signed the checksums (null: the publisher's). Terragrunt needs one, since its publisher names no fingerprint."
+  type        = map(object({ address = string, fingerprint = optional(string) }))
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for tool, source in var.tool_sources :
+      contains(["terraform", "opentofu", "terragrunt"], tool) && can(regex("^https://[^\\s?#]{1,256}$", source.address)) &&
+      (source.fingerprint == null || can(regex("^[0-9A-F]{40}$", source.fingerprint)))
+    ]) && length(jsonencode(var.tool_sources)) <= 512
+    error_message = "tool_sources may name terraform, opentofu and terragrunt, each with an https address and, as fingerprint, null or 40 hexadecimal digits in upper case; at most 512 bytes as JSON."
+  }
+}
+
 variable "webhook_secret" {
   description = "Secret that signs jobs, at least 32 characters. Written when the stack is created and when webhook_secret_version is raised, otherwise ignored; never in the state. Only a destroy does not need it."
   type        = string

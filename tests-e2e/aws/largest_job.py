@@ -51,6 +51,7 @@ ORDER: Final[Mapping[str, Any]] = {
     "timeout": limits.MAX_CODEBUILD_ORDER_SECONDS,
     "stop_grace": limits.MAX_STOP_GRACE_SECONDS,
     "execution_target": "codebuild",
+    "tools": dict.fromkeys(("terraform", "opentofu", "terragrunt"), "1." + "9" * 9),
     "git_repo": _GIT + "r" * (1024 - len(_GIT)),
     "git_folder": "f" * 1024,
     "commit_hash": "c" * 64,

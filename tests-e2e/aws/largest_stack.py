@@ -51,6 +51,10 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "build_compute_type": "BUILD_GENERAL1_2XLARGE",
     "build_image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/".ljust(400 - 72, "b") + "@sha256:" + "b" * 64,
     "order_sizes": {f"{letter}".ljust(32, "s"): "BUILD_GENERAL1_2XLARGE" for letter in "abcdefghij"},
+    "tool_sources": {
+        tool: {"address": "https://" + "m" * 72, "fingerprint": "F" * 40}
+        for tool in ("terraform", "opentofu", "terragrunt")
+    },
     "webhook_secret": "w" * 4096,
     "webhook_secret_version": 1_000_000,
     "more_webhook_secrets": [f"-{number:040d}" for number in range(10)],
@@ -92,6 +96,7 @@ TOO_LARGE: Final[Mapping[str, tuple[Any, str]]] = {
     "more_webhook_secrets": ([f"-{number}" for number in range(11)], "at most 10"),
     "secrets_prefix": ("/" + "p" * 199 + "/", "200 characters"),
     "code_hosts": ({f"{number:02d}." + "h" * 60: {"kind": "gitlab"} for number in range(12)}, "1,024 bytes"),
+    "tool_sources": ({"terraform": {"address": "https://" + "m" * 512}}, "at most 512 bytes"),
     "worker_network": (
         {"vpc_id": "vpc-1", "subnet_ids": [f"subnet-{n}" for n in range(17)], "security_group_ids": ["sg-1"]},
         "one to 16",

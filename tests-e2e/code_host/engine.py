@@ -28,8 +28,12 @@ from iac_ci_common.testing import (
     MemoryWatchdogs,
     Sequential,
 )
+from iac_ci_init.downloads import HttpDownloads
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_local.fake_hosts.activity import Activity
 from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
 from iac_ci_triggers.testing import MemoryLedgers
@@ -82,6 +86,7 @@ class Engine:
             PreparationPorts(
                 self.clock, self.runs, ledgers, self.objects, MemoryCodeStore(), self._repositories, secrets,
                 MemorySealer(), self.reports, Sequential(), self.logger,
+                JobTools(ToolReleases(self.objects, HttpDownloads()), OwnTools("/nonexistent")),
             ),
             100,
         )  # fmt: skip

@@ -53,9 +53,13 @@ from iac_ci_common.models.result import Claim
 from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.signature import HEADER, sign
 from iac_ci_common.testing import FakeClock, MemoryLogger, MemorySealer, MemoryTargetRoles, Sequential
+from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_intake import JobIntake, JobIntakePorts
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_triggers.testing import MemoryLedgers
@@ -302,6 +306,7 @@ class World:
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, S3CodeStore(services.s3), MemoryRepositories(), secrets,
                 MemorySealer(), reports, Sequential(), logger,
+                JobTools(ToolReleases(internal, HttpDownloads()), OwnTools("/nonexistent")),
             ),
             100,
         )  # fmt: skip

@@ -26,7 +26,11 @@ from iac_ci_broker.start import OrderStart
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import ANY_SOURCE, Grants
 from iac_ci_common.testing import MemoryCodeStore, MemorySecrets, MemoryTargetRoles
+from iac_ci_init.downloads import HttpDownloads
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryRepositories
 from simulation.client import SECRET
@@ -88,6 +92,7 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
             reports=world.port("reports", ReportsService(world)),
             parallel=Threads(world),
             logger=Silent(),
+            tools=JobTools(ToolReleases(world.objects, HttpDownloads()), OwnTools("/nonexistent")),
         ),
         max_parallel=100,
     )

@@ -23,7 +23,11 @@ from iac_ci_common.purpose import Purpose
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import MemoryCodeStore, MemorySealer, MemorySecrets, Sequential
+from iac_ci_init.downloads import HttpDownloads
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, CommitState, Permission
@@ -593,6 +597,7 @@ def test_a_run_that_was_cancelled_before_it_had_rows_is_cancelled_by_its_prepara
         MemoryRepositories({(first.job.git_repo, HEAD): {"infra/main.tf": b""}}),
         MemorySecrets({"ssm:/iac-ci/jobs/one": "x", "ssm:/iac-ci/jobs/tokens/acme": "t"}),
         MemorySealer(), MemoryReports(), Sequential(), hosted.logger,
+        JobTools(ToolReleases(hosted.objects, HttpDownloads()), OwnTools("/nonexistent")),
     )  # fmt: skip
     Preparer(ports, 10).prepare(first.run_id)
     assert hosted.runs.read(first.run_id).run.cancel_reason == entry.cancel_reason

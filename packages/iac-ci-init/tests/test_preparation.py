@@ -14,6 +14,7 @@ from iac_ci_common import keys
 from iac_ci_common.errors import NotFound, PortFailed, SealingFailed, Throttled
 from iac_ci_common.identity_context import IdentityContext
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
+from iac_ci_common.models.tools import StoredTool
 from iac_ci_common.states import RunState
 from iac_ci_common.testing import (
     FakeClock,
@@ -27,7 +28,12 @@ from iac_ci_common.testing import (
     Sequential,
 )
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued, stored_job
+from iac_ci_common.tool_versions import Version
+from iac_ci_init.downloads import HttpDownloads
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.connections import Connection, Connections
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
@@ -58,7 +64,7 @@ ARCHIVES = {("bucket", "code.zip"): archive(a="1")}
 
 
 class World:
-    def __init__(self, orders, archives=ARCHIVES, **fields):
+    def __init__(self, orders, archives=ARCHIVES, tools=None, files=None, **fields):
         self.clock = FakeClock(START)
         self.runs, self.objects, self.reports = MemoryRuns(), MemoryObjects(self.clock), MemoryReports()
         self.sealer, self.calls = MemorySealer(), []
@@ -72,7 +78,9 @@ class World:
 
             return Observed(port, name=name, before=before, after=lambda call: self.after(call))  # noqa: PLW0108 - looked up late
 
-        repositories = MemoryRepositories({(GIT["git_repo"], COMMIT): {"main.tf": b"content", "bin/run": b"x" * 5000}})
+        repositories = MemoryRepositories(
+            {(GIT["git_repo"], COMMIT): files or {"main.tf": b"content", "bin/run": b"x" * 5000}}
+        )
         self.ledgers = MemoryLedgers(self.clock)
         self.preparer = Preparer(
             PreparationPorts(
@@ -87,6 +95,7 @@ class World:
                 reports=watched(self.reports, "reports"),
                 parallel=Sequential(),
                 logger=MemoryLogger(),
+                tools=tools or JobTools(ToolReleases(self.objects, HttpDownloads()), OwnTools("/nonexistent")),
             ),
             100,
             own_buckets=frozenset({"own"}),
@@ -522,3 +531,58 @@ def test_a_job_that_was_never_accepted_is_an_error():
     world.objects.delete([keys.job(RUN_ID)])
     with pytest.raises(NotFound):
         world.prepare()
+
+
+class Published(ToolReleases):
+    """Releases that need no publisher: any version, until ``newest`` changes."""
+
+    def __init__(self, objects):
+        super().__init__(objects, HttpDownloads())
+        self.newest = "1.14.2"
+
+    def versions(self, tool, source=None):
+        return [Version.parse(self.newest)]
+
+    def stored(self, tool, version, now, source=None):
+        key = f"tools/2026-11/{tool}/{version}/linux_amd64/{'a' * 64}"
+        return StoredTool(tool=tool, version=str(version), sha256="a" * 64, key=key)
+
+
+def test_row_and_manifest_name_the_tools_of_an_order():
+    published = Published(None)
+    files = {"live/main.tf": b"", "live/.terraform-version": b"1.14.2\n", "other/main.tf": b""}
+    orders = [{"git_folder": "live"}, {"git_folder": "other"}]
+    world = World(orders, tools=JobTools(published, OwnTools("/nonexistent")), files=files, **GIT)
+    rows = world.prepare()
+    (tool,) = rows.orders[0].tools
+    assert (tool.tool, tool.version, tool.key[-64:]) == ("terraform", "1.14.2", tool.sha256)
+    assert Manifest.model_validate_json(world.package("0001")[MANIFEST_NAME]).tools == (tool,)
+    assert rows.orders[1].tools == ()
+    assert b"tools" not in world.package("0002")[MANIFEST_NAME]
+
+
+def test_the_first_attempts_version_counts_when_another_was_published_since():
+    published = Published(None)
+    world = World([{"tools": {"terraform": "latest"}}], tools=JobTools(published, OwnTools("/nonexistent")), **GIT)
+
+    def crash(call):
+        if call == "runs.insert":
+            raise Crash
+
+    world.before = crash
+    with pytest.raises(Crash):
+        world.prepare()
+    world.before = lambda call: None
+    published.newest = "1.15.0"
+    rows = world.prepare()
+    assert [tool.version for tool in rows.orders[0].tools] == ["1.14.2"]
+    assert rows.orders[0].package_sha256 == hashlib.sha256(world.objects.get(keys.package(RUN_ID, "0001"))).hexdigest()
+
+
+def test_a_run_with_a_version_that_is_wrong_ends_with_every_reason():
+    files = {"a/.terraform-version": b"newest", "b/.terraform-version": b"latest-allowed"}
+    orders = [{"git_folder": "a"}, {"git_folder": "b"}]
+    world = World(orders, tools=JobTools(Published(None), OwnTools("/nonexistent")), files=files, **GIT)
+    error = world.prepare().run.preparation_error
+    assert "terraform of a/.terraform-version: 'newest' is not a version" in error
+    assert "terraform of b/.terraform-version: is latest-allowed, and the folder's root module has no required" in error

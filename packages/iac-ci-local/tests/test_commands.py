@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from iac_ci_cli.errors import CommandFailed
+from iac_ci_local import commands
 from iac_ci_local.commands import app
 from iac_ci_local.testing import processes_of, wait_until
 
@@ -202,3 +204,13 @@ def test_a_killed_run_leaves_nothing(sent: signal.Signals, tmp_path: Path) -> No
     if sent is signal.SIGINT:
         assert messages.endswith("iac-ci: interrupted: the local cloud ended, and everything in it\n")
     wait_until(lambda: not processes_of(folder) and not folder.exists(), subject="the end of everything")
+
+
+def test_a_list_of_tool_sources_is_checked_before_anything_starts(tmp_path):
+    path = tmp_path / "sources.json"
+    path.write_text('{"terraform": {"address": "https://mirror.example.com/terraform"}}')
+    assert commands._tool_sources(path)["terraform"].address == "https://mirror.example.com/terraform"
+    for text in ("", "[]", '{"ansible": {"address": "https://example.com"}}', '{"terraform": {"address": "ftp://x"}}'):
+        path.write_text(text)
+        with pytest.raises(CommandFailed, match="is not a list of tool sources"):
+            commands._tool_sources(path)

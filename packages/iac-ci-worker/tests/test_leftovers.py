@@ -146,7 +146,7 @@ def test_each_order_gets_a_new_folder_at_the_same_path(tmp_path, monkeypatch, le
         assert not workspace.root.is_symlink()
         assert workspace.root.stat().st_mode & 0o777 == 0o700
         names = {path.name for path in workspace.root.rglob("*")}
-        assert names == {"code", "credentials", "engine", "home", "output", "tmp"}
+        assert names == {"code", "credentials", "engine", "home", "output", "tmp", "tools"}
         assert {path.name for path in tmp_path.iterdir()} <= {"order", "elsewhere"}
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} <= {"elsewhere", "elsewhere/kept"}
     assert (tmp_path / "elsewhere/kept").exists() == (leave is _link), "no link was followed"

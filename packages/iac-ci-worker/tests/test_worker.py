@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from iac_ci_common.models.manifest import (
     Manifest,
 )
 from iac_ci_common.models.result import Claim, Reporter, Result
+from iac_ci_common.models.tools import StoredTool
 from iac_ci_common.models.trade import BegunOrder
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.packing import write
@@ -145,6 +147,7 @@ class World:
             files[ENCRYPTED_IDENTITY_NAME] = self.sealer.encrypt_identity("AGE", context)
         if age and before:
             files[IDENTITY_NAME] = self.sealer.seal({"identity": "AGE"}, run_id=RUN_ID)
+        self.files, self.tools = files, ()
         self.package = self.put_zip(keys.package(*PLACE), files)
         self.code, self.role = None, role
         self.timeout, self.grace = timeout, grace
@@ -177,6 +180,7 @@ class World:
             code_sha256=self.code,
             package_sha256=self.package,
             assume_role=self.role,
+            tools=self.tools,
         )
         sent = order.model_copy(
             update={
@@ -944,3 +948,67 @@ class TestLogWriter:
         assert result.status is OrderState.SUCCEEDED
         assert "masking failed (RuntimeError)" in result.log_tail
         assert SECRET not in result.log_tail
+
+
+def release(world, program=b"#!/bin/sh\necho fetched $0\n", *, name="terraform", sha256=None):
+    """Store a release, and return it as the manifest and the row name it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("LICENSE.txt", "text")
+        zipped.writestr(name, program)
+    content = buffer.getvalue()
+    digest_of = hashlib.sha256(content).hexdigest()
+    stored = StoredTool(
+        tool="terraform",
+        version="1.14.2",
+        sha256=sha256 or digest_of,
+        key=f"tools/2026-11/terraform/1.14.2/linux_amd64/{digest_of}",
+    )
+    world.objects.put(stored.key, content)
+    return stored
+
+
+def with_tool(world, tool):
+    """Let the order of a world use a tool."""
+    manifest = Manifest.model_validate_json(world.files[MANIFEST_NAME]).model_copy(update={"tools": (tool,)})
+    world.package = world.put_zip(keys.package(*PLACE), {**world.files, MANIFEST_NAME: manifest.to_stored()})
+    world.tools = (tool,)
+    return world
+
+
+def test_a_fetched_tool_comes_first_on_the_path_and_outside_the_code():
+    world = World(["command -v terraform; terraform version", "ls; ls $HOME $TMPDIR"])
+    result = with_tool(world, release(world)).run()
+    assert result.status is OrderState.SUCCEEDED, result.reason
+    path = re.search(r"^(/.*)/tools/terraform$", world.log, re.MULTILINE)
+    assert path is not None
+    assert f"fetched {path[1]}/tools/terraform" in world.log
+    assert "LICENSE" not in world.log
+
+
+def test_a_release_of_one_program_needs_no_archive():
+    world = World(["terraform"])
+    tool = release(world)
+    world.objects.put(tool.key, b"#!/bin/sh\necho alone\n")
+    tool = tool.model_copy(update={"sha256": hashlib.sha256(b"#!/bin/sh\necho alone\n").hexdigest()})
+    with_tool(world, tool).run()
+    assert "alone" in world.log
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [({"sha256": "0" * 64}, "is not the release that was prepared"), ({"name": "other"}, "has no program terraform")],
+)
+def test_another_release_than_the_prepared_one_runs_nothing(fields, problem):
+    world = World(["echo ran"])
+    result = with_tool(world, release(world, **fields)).run()
+    assert result.status is OrderState.FAILED
+    assert problem in result.reason
+    assert not world.objects.exists(keys.log(*PLACE))
+
+
+def test_an_ended_session_costs_a_trade_for_the_release_too():
+    world = World(["terraform"])
+    with_tool(world, release(world))
+    world.exchange.sessions_end_at = "terraform.release"
+    assert world.run().status is OrderState.SUCCEEDED

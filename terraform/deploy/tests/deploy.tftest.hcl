@@ -82,6 +82,23 @@ run "sizes_change_the_worker_and_the_builds_only" {
   }
 }
 
+run "mirrors_of_tools_reach_the_function_that_fetches" {
+  command = plan
+
+  variables {
+    tool_sources    = { terraform = { address = "https://mirror.example.com/terraform" } }
+    build_image_uri = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/tools@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+  }
+
+  assert {
+    condition = jsondecode(aws_ssm_parameter.tools.value) == {
+      sources               = { terraform = { address = "https://mirror.example.com/terraform" } }
+      builds_have_own_image = true
+    }
+    error_message = "The mirrors, and that the functions' own tools are not those of builds with another image, are in the parameter."
+  }
+}
+
 run "china_is_refused_by_name" {
   command = plan
 
@@ -139,10 +156,10 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
     condition = alltrue([
       for name in ["internal", "done"] : alltrue([
         for rule in aws_s3_bucket_lifecycle_configuration.bucket[name].rule :
-        rule.expiration[0].days == (contains(["logs", "files"], rule.id) ? 14 : 1)
+        rule.expiration[0].days == lookup({ logs = 14, files = 14, tools = 35 }, rule.id, 1)
       ])
     ])
-    error_message = "Working data and done markers live for one day, logs and files for 14."
+    error_message = "Working data and done markers live for one day, logs and files for 14, releases of tools for 35."
   }
   assert {
     condition     = join(",", keys(aws_s3_bucket.bucket)) == "done,internal"
@@ -535,6 +552,7 @@ run "misspelt_choices_are_refused" {
     build_compute_type       = "LARGE"
     build_image_uri          = "tools:latest"
     order_sizes              = { Large = "BUILD_GENERAL1_LARGE" }
+    tool_sources             = { ansible = { address = "http://mirror.example.com" } }
     webhook_secret_version   = 0
     more_webhook_secrets     = ["github"]
     permissions_boundary_arn = "boundary"
@@ -544,7 +562,7 @@ run "misspelt_choices_are_refused" {
   expect_failures = [
     var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.worker_concurrency,
     var.build_concurrency, var.worker_memory_mb, var.worker_storage_mb, var.build_compute_type, var.build_image_uri,
-    var.order_sizes, var.webhook_secret_version,
+    var.order_sizes, var.tool_sources, var.webhook_secret_version,
     var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
   ]
 }

@@ -14,18 +14,28 @@ from iac_ci_common.errors import PreparationFailed
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.locations import parse_location
 from iac_ci_common.packing import pack, unpack
-from iac_ci_init.code_source import CodeSource, permanent
+from iac_ci_init.code_source import CodeSource, code_source, permanent
+from iac_ci_init.version_files import folder_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from iac_ci_common.locations import Location
     from iac_ci_common.models.job import Job
     from iac_ci_common.ports import CodeStore, Objects
+    from iac_ci_init.version_files import FolderVersions
     from iac_ci_vcs.ports import Repositories
 
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
 """Largest archive of code, in bytes: it must fit into the memory of a 512 MB function."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCode:
+    """Code in the stack's bucket: the archive's SHA-256 digest, and the versions that the orders' folders ask for."""
+
+    sha256: str
+    folders: Mapping[str, FolderVersions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +57,8 @@ class JobCode:
     may_read: Callable[[str], bool] | None = None
     one_in_memory: Lock = field(default_factory=Lock)
 
-    def store(self, source: CodeSource) -> str:
-        """Fetch, pack and upload the code of a source; return the archive's SHA-256 digest.
+    def store(self, source: CodeSource) -> StoredCode:
+        """Fetch, pack and upload the code of a source; return its digest, and what the orders' folders ask for.
 
         Every archive is unpacked and packed again, so that workers get only checked entries and equal code has an equal
         digest. Threads may call it side by side. Raises ``PreparationFailed`` for a permanent failure.
@@ -78,7 +88,12 @@ class JobCode:
                 digest = hashlib.sha256(content).hexdigest()
                 # The archive is written also if it exists, because an older one could expire during this run.
                 self.objects.put(keys.code(digest), content, content_type="application/zip")
-            return digest
+            return StoredCode(digest, {name: folder_versions(tree, name) for name in self._folders(source)})
+
+    def _folders(self, source: CodeSource) -> list[str]:
+        """Return the folders of the source in which orders run."""
+        orders = (order for order in self.job.orders if code_source(self.job, order) == source)
+        return sorted({order.git_folder or "" for order in orders})
 
     def _from_bucket(self, location: str, archive: Path, tree: Path) -> None:
         bucket, _, key = location.removeprefix("s3://").partition("/")

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
     from iac_ci_common.initial_rows import InitialRows
     from iac_ci_common.models.job import Job
+    from iac_ci_common.models.tools import StoredTool
     from iac_ci_common.ports import Clock, CodeStore, Logger, Objects, Parallel, Runs, Sealer, Secrets
+    from iac_ci_init.job_code import StoredCode
+    from iac_ci_init.job_tools import JobTools
     from iac_ci_triggers.connections import Connections
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_vcs.ports import Reports, Repositories
@@ -66,6 +69,7 @@ class PreparationPorts:
     reports: Reports
     parallel: Parallel
     logger: Logger
+    tools: JobTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,18 @@ class _Sealed:
 
 
 class _Digests(NamedTuple):
-    """The SHA-256 of each order's code and package, by the orders' numbers; an order without code has none."""
+    """The SHA-256 of each order's code and package and its tools, by the orders' numbers; one without code has none."""
 
     code: dict[str, str]
     packages: dict[str, str]
+    tools: dict[str, tuple[StoredTool, ...]]
+
+
+class _Packed(NamedTuple):
+    """A stored package: its SHA-256, and the tools that its manifest names."""
+
+    sha256: str
+    tools: tuple[StoredTool, ...]
 
 
 class Preparer:
@@ -160,7 +172,13 @@ class Preparer:
             except PreparationFailed as error:
                 logger.error("preparation failed", error=error.message)
                 return build_rows(stored, max_parallel=self._max_parallel, preparation_error=error.message)
-        return build_rows(stored, max_parallel=self._max_parallel, code=digests.code, packages=digests.packages)
+        return build_rows(
+            stored,
+            max_parallel=self._max_parallel,
+            code=digests.code,
+            packages=digests.packages,
+            tools=digests.tools,
+        )
 
     def _package(self, stored: StoredJob, folder: Path) -> _Digests:
         """Fetch, seal and upload code and secrets; return their digests.
@@ -187,21 +205,29 @@ class Preparer:
         identities = self._identities(job, secrets, problems)
         self._check_modules(job, problems)
         trees = self._trees(job, code, problems)
+        folders = {
+            (source, name): versions for source, tree in trees.items() for name, versions in tree.folders.items()
+        }
+        tools = ports.tools.resolve(job, folders, ports.clock.now(), problems)
         sealed = {} if problems else self._seal(stored, values, identities, problems)
         if problems:
             raise PreparationFailed("; ".join(dict.fromkeys(problems)), run_id=stored.run_id)
         uploads = [
-            partial(self._upload, stored, index, secrets.keyed(order), sealed.get(index))
+            partial(self._upload, stored, index, secrets.keyed(order), sealed.get(index), tools[index])
             for index, order in enumerate(job.orders)
         ]
-        packages: dict[str, str] = {}
+        packages: dict[str, _Packed] = {}
         with permanent("the packages could not be stored"):
             for index, answer in enumerate(ports.parallel.run(uploads)):
                 if isinstance(answer, IacCiError):
                     raise answer
                 packages[order_num(index)] = answer
         sources = {order_num(index): code_source(job, order) for index, order in enumerate(job.orders)}
-        return _Digests({num: trees[source] for num, source in sources.items() if source is not None}, packages)
+        return _Digests(
+            {num: trees[source].sha256 for num, source in sources.items() if source is not None},
+            {num: packed.sha256 for num, packed in packages.items()},
+            {num: packed.tools for num, packed in packages.items()},
+        )
 
     def _shares_token(self, token_location: str | None, repository: str) -> bool:
         """Return whether the operator connected a repository with the same token."""
@@ -231,9 +257,9 @@ class Preparer:
                 problems.append(error.message if location in error.message else f"{location}: {error.message}")
         return found
 
-    def _trees(self, job: Job, code: JobCode, problems: list[str]) -> dict[CodeSource, str]:
+    def _trees(self, job: Job, code: JobCode, problems: list[str]) -> dict[CodeSource, StoredCode]:
         sources = sorted({source for order in job.orders if (source := code_source(job, order)) is not None})
-        trees: dict[CodeSource, str] = {}
+        trees: dict[CodeSource, StoredCode] = {}
         # Side by side, but few: their trees share the function's disk.
         for start in range(0, len(sources), _SIDE_BY_SIDE):
             part = sources[start : start + _SIDE_BY_SIDE]
@@ -289,8 +315,15 @@ class Preparer:
             named is not None,
         )
 
-    def _upload(self, stored: StoredJob, index: int, keyed: tuple[str, ...] | None, sealed: _Sealed | None) -> str:
-        """Write an order's package and return its digest; another attempt's package stays and counts."""
+    def _upload(
+        self,
+        stored: StoredJob,
+        index: int,
+        keyed: tuple[str, ...] | None,
+        sealed: _Sealed | None,
+        tools: tuple[StoredTool, ...],
+    ) -> _Packed:
+        """Write an order's package; another attempt's package, with the tools that it chose, stays and counts."""
         num = order_num(index)
         order = stored.job.orders[index]
         mask = stored.job.mask or Mask()
@@ -316,6 +349,7 @@ class Preparer:
             save=tuple(order.save) or None,
             restore=manifest_files(stored.job, order) or None,
             keep_on_failure=tuple(order.keep_on_failure) if order.keep_on_failure is not None else None,
+            tools=tools or None,
         )
         files = {MANIFEST_NAME: manifest.to_stored()}
         if sealed is not None:
@@ -329,12 +363,14 @@ class Preparer:
         except AlreadyExists:
             # Sealing the same secrets again gives other bytes, and the rows may have the other attempt's digest.
             archive = self._ports.objects.get(key)
-            if not _is_package_of(manifest, archive):
+            packed = _package_of(manifest, archive)
+            if packed is None:
                 raise PreparationFailed(
                     f"{key} is there already and is not the package of this order; find out who wrote it",
                     run_id=stored.run_id,
                 ) from None
-        return hashlib.sha256(archive).hexdigest()
+            tools = packed.tools or ()
+        return _Packed(hashlib.sha256(archive).hexdigest(), tools)
 
     def _comment(self, queued: InitialRows, not_run: tuple[str, ...]) -> None:
         """Publish the first comment. A failure of the code host is logged and recorded, but does not fail the run."""
@@ -354,11 +390,15 @@ def _own_identity() -> _Identity:
     return _Identity(text, age_recipient(text))
 
 
-def _is_package_of(manifest: Manifest, archive: bytes) -> bool:
-    """Return whether an archive is what an attempt packs for this manifest; a secret may have got other keys since."""
+def _package_of(manifest: Manifest, archive: bytes) -> Manifest | None:
+    """Return the manifest of an archive that an attempt packed for this manifest, None of another one.
+
+    A secret may have got other keys since, and a newer version of a tool may have been published.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as package:
             found = Manifest.model_validate_json(package.read(MANIFEST_NAME))
     except (zipfile.BadZipFile, KeyError, ValidationError):
-        return False
-    return found.model_copy(update={"keyed": manifest.keyed}) == manifest
+        return None
+    alike = found.model_copy(update={"keyed": manifest.keyed, "tools": manifest.tools}) == manifest
+    return found if alike else None

@@ -16,5 +16,8 @@ class InitSettings(TriggerSettings):
     init_function: str
     webhook_secrets: list[str] = Field(description="Locations of the secrets that may sign requests.")
     max_parallel: int = DEFAULT_MAX_PARALLEL
+    command_path: str = Field(
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the workers' commands."
+    )
     tick_rule_arn: str = Field("", description="The rule whose events are ticks; without it none is accepted.")
     stack_level: int = Field(1, ge=1, description="Level that jobs are accepted under; see docs/upgrades.md.")

@@ -14,14 +14,20 @@ from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
+from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.logger import PowertoolsLogger
+from iac_ci_common.models.tools import ToolSettings
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
+from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_intake import JobIntake, JobIntakePorts
+from iac_ci_init.job_tools import JobTools
+from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 from iac_ci_vcs.git import GitRepositories
 from iac_ci_vcs.reports import CodeHostReports
@@ -147,6 +153,12 @@ def preparer() -> Preparer:
             reports=CodeHostReports(_secrets(), _commit_jobs(), SystemClock(), hosts=settings().code_hosts),
             parallel=Threads(),
             logger=logger(),
+            tools=JobTools(
+                # The local cloud is the one that accepts file:// repositories.
+                ToolReleases(_internal(), HttpDownloads(again=not settings().allow_file_repositories)),
+                OwnTools(settings().command_path),
+                _tool_settings,
+            ),
         ),
         settings().max_parallel,
         stack=settings().stack,
@@ -158,6 +170,17 @@ def preparer() -> Preparer:
 def _connections(now: datetime) -> Connections:
     # Loaded for the first submodule only.
     return webhook_receiver().connections(now)
+
+
+def _tool_settings(now: datetime) -> ToolSettings:
+    """Return what the operator set for tools; a stack of a version before has no such parameter."""
+    found = _shared_secrets().values([f"ssm:/iac-ci/{settings().stack}/tools"], now)
+    return ToolSettings.from_stored(found[0]) if found else ToolSettings()
+
+
+@cache
+def _shared_secrets() -> SharedSecrets:
+    return SharedSecrets(_secrets())
 
 
 def _internal() -> S3Objects:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from iac_ci_common.models.tools import Tool, ToolSource
     from iac_ci_vcs.provider import HostSettings
 
 _STATE_SUFFIX: Final = ".json"
@@ -36,6 +37,7 @@ class LocalCloud:
     max_parallel: int | None = None
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     code_hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+    tool_sources: Mapping[Tool, ToolSource] = field(default_factory=dict)
     builds: BuildSettings = field(default_factory=BuildSettings)
     functions: FunctionSettings = field(default_factory=FunctionSettings)
     announced: bool = False
@@ -76,6 +78,7 @@ class LocalCloud:
                 },
                 extra_environment=self.extra_environment,
                 code_hosts=self.code_hosts,
+                tool_sources=self.tool_sources,
                 sandboxed=self.functions.sandboxed,
             ).create()
             if self.announced:

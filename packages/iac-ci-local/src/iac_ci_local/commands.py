@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.text import Text
 
@@ -24,7 +25,9 @@ from iac_ci_cli.text import plain
 from iac_ci_cli.watch import has_live_table, rows_json, watch_run
 from iac_ci_common.grants import EVERYTHING
 from iac_ci_common.job_validation.rules import Rules
+from iac_ci_common.models.tools import Tool, ToolSource
 from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.validation_messages import message
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.live_output import LiveOutput
 from iac_ci_local.names import stack_name_problem
@@ -71,6 +74,15 @@ LogLevel = Annotated[
     typer.Option("--log-level", callback=_check_log_level, help="Log level of the functions."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ToolSources = Annotated[
+    Path | None,
+    typer.Option(
+        "--tool-sources",
+        parser=check_path,
+        metavar="<path>",
+        help="JSON file with mirrors of terraform, opentofu and terragrunt, like the stack's variable tool_sources.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show the orders' states alone, not what commands print.")]
 
 
@@ -92,6 +104,7 @@ def run(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the cloud running until Ctrl-C.")] = False,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
+    tool_sources: ToolSources = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +126,9 @@ def run(
     with (
         interrupted(_ENDED),
         ended_by_signals(),
-        LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
+        LocalCloud(
+            stack_name=stack, log_level=log_level, announced=True, tool_sources=_tool_sources(tool_sources)
+        ) as cloud,
     ):
         seed(cloud, secrets)
         connection = local_connection(cloud.state())
@@ -178,6 +193,7 @@ def pull_request(
 def up(
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
+    tool_sources: ToolSources = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a local cloud, print its addresses and run until Ctrl-C."""
@@ -186,11 +202,28 @@ def up(
     with (
         interrupted(_ENDED),
         ended_by_signals(),
-        LocalCloud(stack_name=stack, log_level=log_level, announced=True) as cloud,
+        LocalCloud(
+            stack_name=stack, log_level=log_level, announced=True, tool_sources=_tool_sources(tool_sources)
+        ) as cloud,
         contextlib.suppress(KeyboardInterrupt),
     ):
         typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
         _stay(cloud)
+
+
+def _tool_sources(path: Path | None) -> dict[Tool, ToolSource]:
+    """Return the mirrors that a file names, none without a file."""
+    if path is None:
+        return {}
+    try:
+        return TypeAdapter(dict[Tool, ToolSource]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        problem = message(error.errors()[0]) if isinstance(error, ValidationError) else error.strerror
+        raise CommandFailed(
+            f"{path} is not a list of tool sources: {problem}"
+            ' (example: {"terraform": {"address": "https://mirror.example.com/terraform"}})',
+            exit_code=ExitCode.BAD_INPUT,
+        ) from error
 
 
 def _watch(cloud: LocalCloud, connection: StackClient, run_id: str, *, as_json: bool, quiet: bool) -> ExitCode:

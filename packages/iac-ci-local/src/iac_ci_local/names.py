@@ -70,6 +70,11 @@ class StackNames:
         return f"/iac-ci/{self.stack}/connections"
 
     @property
+    def tools(self) -> str:
+        """Name of the parameter with the mirrors of tools."""
+        return f"/iac-ci/{self.stack}/tools"
+
+    @property
     def sources(self) -> str:
         """Name of the parameters with what each source's jobs may use, without the part at their end."""
         return f"/iac-ci/{self.stack}/sources"

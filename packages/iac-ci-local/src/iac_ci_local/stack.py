@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.grants import ANY_SOURCE, PARTS, Grants
+from iac_ci_common.models.tools import ToolSettings
 from iac_ci_local.names import StackNames, placeholder_values
 from iac_ci_local.templates import StackFiles, stack_folder
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from iac_ci_common.models.tools import Tool, ToolSource
     from iac_ci_local.ministack import LocalAws
     from iac_ci_vcs.provider import HostSettings
 
@@ -68,14 +70,15 @@ class StackBuilder:
         worker_environment: Mapping[str, str] | None = None,
         extra_environment: Mapping[str, str] | None = None,
         code_hosts: Mapping[str, HostSettings] | None = None,
+        tool_sources: Mapping[Tool, ToolSource] | None = None,
         files: Path | None = None,
         sandboxed: Sequence[str] = (),
     ) -> None:
         """Prepare to build ``stack`` in the cloud ``aws``; create nothing yet.
 
         ``worker_environment`` goes to both kinds of worker, ``extra_environment`` to every function and build.
-        ``code_hosts`` has the provider of each code host whose name does not show it. ``sandboxed`` names the functions
-        that run in a sandbox as on AWS.
+        ``code_hosts`` has the provider of each code host whose name does not show it. ``tool_sources`` are mirrors of
+        tools. ``sandboxed`` names the functions that run in a sandbox as on AWS.
         """
         self._aws = aws
         self.names = StackNames(stack, aws.account)
@@ -84,6 +87,7 @@ class StackBuilder:
         self._worker = dict(worker_environment or {})
         self._extra = dict(extra_environment or {})
         self._code_hosts = dict(code_hosts or {})
+        self._tool_sources = dict(tool_sources or {})
         self._sandboxed = frozenset(sandboxed)
         self._folder = files or stack_folder()
         self._clients: dict[str, Any] = {}
@@ -114,6 +118,7 @@ class StackBuilder:
                 *(self._later(self._bucket, name, bucket) for name, bucket in buckets.items()),
                 self._later(self._webhook_secret, secret),
                 self._later(self._connections),
+                self._later(self._tools),
                 *(self._later(self._sources, part) for part in PARTS),
                 self._later(self._dead_letter_queue),
             ]
@@ -138,7 +143,8 @@ class StackBuilder:
         local = {"AWS_EC2_METADATA_DISABLED": "true"}
         # The URL has the build service's token: functions that start and stop no builds do not get it.
         builds = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint}
-        own = {"worker": self._worker, "broker": {}}
+        path = {name: text for name, text in self._worker.items() if name == "IAC_CI_COMMAND_PATH"}
+        own = {"worker": self._worker, "broker": {}, "init-job": builds | path}
         return [
             FunctionDefinition(
                 name,
@@ -252,6 +258,11 @@ class StackBuilder:
     def _connections(self) -> None:
         """Create the empty list of connections."""
         self._client("ssm").put_parameter(Name=self.names.connections, Value="[]", Type="String")
+
+    def _tools(self) -> None:
+        """Name the mirrors of tools."""
+        settings = ToolSettings(sources=self._tool_sources)
+        self._client("ssm").put_parameter(Name=self.names.tools, Value=settings.model_dump_json(), Type="String")
 
     def _sources(self, part: str) -> None:
         """Let every source use every secret and role: a local cloud has one user."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from iac_ci_common.models.changes import Changes
+    from iac_ci_common.models.manifest import Manifest
     from iac_ci_common.models.plan_text import PlanText
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.ports import Broker, Clock, Logger, Sealer
@@ -288,7 +289,7 @@ class Worker:
         manifest = package.manifest
         region = {name: os.environ[name] for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if name in os.environ}
         own = {
-            "PATH": self._settings.command_path,
+            "PATH": self._command_path(workspace, manifest),
             "HOME": str(workspace.home),
             "TMPDIR": str(workspace.temporary),
             "LANG": "C.UTF-8",
@@ -307,6 +308,11 @@ class Worker:
             | package.taken.values
             | package.secrets
         )
+
+    def _command_path(self, workspace: Workspace, manifest: Manifest) -> str:
+        """Return the PATH of the commands, the order's fetched tools first."""
+        path = self._settings.command_path
+        return f"{workspace.tools}{os.pathsep}{path}" if manifest.tools else path
 
     def _report(
         self, work: Work, rights: Rights, workspace: Workspace, ran: _Ran, redactor: Redactor, started: datetime

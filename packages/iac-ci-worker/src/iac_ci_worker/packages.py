@@ -15,6 +15,7 @@ from iac_ci_common.errors import PackageUnsafe, UrlExpired
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.models.trade import RoleCredentials
 from iac_ci_common.packing import unpack
+from iac_ci_worker.fetched_tools import fetch_tools
 from iac_ci_worker.restore import fetch_files, restore_files
 from iac_ci_worker.take import take_outputs
 from iac_ci_worker.taken_outputs import TakenOutputs
@@ -75,6 +76,7 @@ def open_package(
         _check_digest(code, work.code_sha256, "the code")
         unpack(code, workspace.code)
         code.unlink()
+    fetch_tools(manifest, rights, objects, workspace)
     folder = _folder(manifest, workspace.code)
     restore_files(manifest, files, folder)
     return Package(manifest, secrets, folder, taken, _role(manifest, begun, now))

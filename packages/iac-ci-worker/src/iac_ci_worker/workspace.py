@@ -55,6 +55,11 @@ class Workspace:
         return self.root / "credentials"
 
     @property
+    def tools(self) -> Path:
+        """Return the folder of the order's fetched tools, which its commands' user cannot change."""
+        return self.root / "tools"
+
+    @property
     def engine(self) -> Path:
         """Return the folder of the archives, which is empty when the commands start."""
         return self.root / "engine"
@@ -77,7 +82,7 @@ class Workspace:
 
     def empty(self) -> None:
         """Remove what an attempt to open the order has unpacked."""
-        for folder in (self.code, self.engine):
+        for folder in (self.code, self.engine, self.tools):
             for entry in folder.iterdir():
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)
@@ -115,6 +120,8 @@ def open_workspace(user: int | None = None, *, name: str | None = None) -> Itera
     try:
         for folder in (*workspace.of_commands, workspace.engine):
             folder.mkdir(mode=0o700)
+        workspace.tools.mkdir()
+        workspace.tools.chmod(0o755)
         yield workspace
     finally:
         if log is not None:

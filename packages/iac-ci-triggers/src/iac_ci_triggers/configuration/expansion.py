@@ -133,6 +133,7 @@ def order_fields(
         "stop_grace": _first(template.stop_grace, defaults.stop_grace),
         "execution_target": _first(template.execution_target, defaults.execution_target),
         "size": _first(template.size, defaults.size),
+        "tools": defaults.tools | template.tools,
         "git_folder": None if template.folder is None else put(template.folder),
         "env_vars": values,
         # A branch may be named like a template; only the file's author may take an output.

@@ -36,6 +36,8 @@ from iac_ci_common.models.job import (
     Size,
     Text,
 )
+from iac_ci_common.models.tools import Tool as FetchedTool  # noqa: TC001 - read by pydantic
+from iac_ci_common.models.tools import ToolVersion  # noqa: TC001 - read by pydantic
 from iac_ci_common.module_repositories import ModuleRepository  # noqa: TC001 - read by pydantic
 from iac_ci_common.registries import RegistryHost  # noqa: TC001 - read by pydantic
 from iac_ci_common.validation_messages import message
@@ -216,6 +218,9 @@ class Settings(Payload):
     )
     execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` by default.")
     size: Size | None = Field(None, description="Size of the build, as in a job; none by default.")
+    tools: dict[FetchedTool, ToolVersion] = Field(
+        default_factory=dict, description="Versions of terraform, opentofu and terragrunt, as in a job."
+    )
     env_vars: dict[VariableName, Value] = Field(
         default_factory=dict, max_length=MAX_VARIABLES, description="Plain environment variables; all templates."
     )
