@@ -76,6 +76,7 @@ locals {
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)
     order_sizes              = jsonencode(var.order_sizes)
+    provider_mirror          = var.provider_mirror == null ? "" : var.provider_mirror
     permissions_changed_at   = local.change_mark
     tick_rule_arn            = "arn:${format(local.arn_prefix, "events")}:rule/${var.stack}-tick"
   }

@@ -231,6 +231,17 @@ variable "tool_sources" {
   }
 }
 
+variable "provider_mirror" {
+  description = "URL of a network mirror, as pipelines/mirror fills one, that Terraform and OpenTofu in orders install providers from: https, with a slash at its end. Orders then ask no registry. Null: the registries."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.provider_mirror == null || can(regex("^https://[^\\s\"{}$%]{1,512}/$", var.provider_mirror))
+    error_message = "provider_mirror must be null or an https URL with a slash at its end, without spaces, quotes, braces, $ and %."
+  }
+}
+
 variable "webhook_secret" {
   description = "Secret that signs jobs, at least 32 characters. Written when the stack is created and when webhook_secret_version is raised, otherwise ignored; never in the state. Only a destroy does not need it."
   type        = string

@@ -51,6 +51,7 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "build_compute_type": "BUILD_GENERAL1_2XLARGE",
     "build_image_uri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/".ljust(400 - 72, "b") + "@sha256:" + "b" * 64,
     "order_sizes": {f"{letter}".ljust(32, "s"): "BUILD_GENERAL1_2XLARGE" for letter in "abcdefghij"},
+    "provider_mirror": "https://" + "m" * 512 + "/",
     "tool_sources": {
         tool: {"address": "https://" + "m" * 72, "fingerprint": "F" * 40}
         for tool in ("terraform", "opentofu", "terragrunt")

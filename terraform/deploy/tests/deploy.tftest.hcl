@@ -99,6 +99,22 @@ run "mirrors_of_tools_reach_the_function_that_fetches" {
   }
 }
 
+run "both_kinds_of_worker_know_the_mirror_of_providers" {
+  command = plan
+
+  variables {
+    provider_mirror = "https://mirror.example.com/providers/"
+  }
+
+  assert {
+    condition = (
+      aws_lambda_function.function["worker"].environment[0].variables["IAC_CI_PROVIDER_MIRROR"] == var.provider_mirror &&
+      anytrue([for entry in aws_codebuild_project.project["worker"].environment[0].environment_variable : entry.name == "IAC_CI_PROVIDER_MIRROR" && entry.value == var.provider_mirror])
+    )
+    error_message = "Orders install providers from the mirror."
+  }
+}
+
 run "china_is_refused_by_name" {
   command = plan
 
@@ -552,6 +568,7 @@ run "misspelt_choices_are_refused" {
     build_compute_type       = "LARGE"
     build_image_uri          = "tools:latest"
     order_sizes              = { Large = "BUILD_GENERAL1_LARGE" }
+    provider_mirror          = "http://mirror.example.com/"
     tool_sources             = { ansible = { address = "http://mirror.example.com" } }
     webhook_secret_version   = 0
     more_webhook_secrets     = ["github"]
@@ -562,7 +579,7 @@ run "misspelt_choices_are_refused" {
   expect_failures = [
     var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.worker_concurrency,
     var.build_concurrency, var.worker_memory_mb, var.worker_storage_mb, var.build_compute_type, var.build_image_uri,
-    var.order_sizes, var.tool_sources, var.webhook_secret_version,
+    var.order_sizes, var.tool_sources, var.provider_mirror, var.webhook_secret_version,
     var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
   ]
 }

@@ -129,6 +129,7 @@ def placeholder_values(
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),
         "order_sizes": json.dumps(SIZES),
+        "provider_mirror": "",
         "tick_rule_arn": names.arn("events", f"rule/{names.resource('tick')}"),
         # Permissions of the local cloud count at once.
         "permissions_changed_at": "1970-01-01T00:00:00Z",

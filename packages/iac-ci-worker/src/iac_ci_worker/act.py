@@ -29,6 +29,7 @@ from iac_ci_worker.open_operations import open_operations
 from iac_ci_worker.output_file import VARIABLE as OUTPUT_VARIABLE
 from iac_ci_worker.output_file import output_file
 from iac_ci_worker.packages import Package, open_package
+from iac_ci_worker.provider_installation import write_provider_installation
 from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.saved_files import FileCollector
@@ -225,6 +226,7 @@ class Worker:
             environment |= {OUTPUT_VARIABLE: str(outputs.path)}
             manifest = package.manifest
             commands = Commands(manifest.cmds, package.folder, environment, time, stop, manifest.ok)
+            write_provider_installation(workspace.home, self._settings.provider_mirror)
             workspace.hand_over()
             live = self._ports.live_log(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
             beat = partial(self._beat, work, attempt.rights, stop, delivered.role)

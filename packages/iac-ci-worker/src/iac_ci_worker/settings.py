@@ -17,6 +17,11 @@ class WorkerSettings(CommonSettings):
     command_environment: dict[str, str] = Field(
         default_factory=dict, description="Variables that the stack sets for every command, as JSON."
     )
+    provider_mirror: str = Field(
+        "",
+        pattern=r"^(https://[^\s\"$%{}]{1,512}/)?$",
+        description="URL of the mirror that Terraform reads providers from.",
+    )
     command_user: int | None = Field(
         None, gt=0, description="Id of the user and group of the commands, where the worker is root."
     )
