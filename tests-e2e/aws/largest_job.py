@@ -51,6 +51,7 @@ ORDER: Final[Mapping[str, Any]] = {
     "timeout": limits.MAX_CODEBUILD_ORDER_SECONDS,
     "stop_grace": limits.MAX_STOP_GRACE_SECONDS,
     "execution_target": "codebuild",
+    "size": "s" * 32,
     "tools": dict.fromkeys(("terraform", "opentofu", "terragrunt"), "1." + "9" * 9),
     "git_repo": _GIT + "r" * (1024 - len(_GIT)),
     "git_folder": "f" * 1024,
@@ -61,7 +62,12 @@ ORDER: Final[Mapping[str, Any]] = {
     "secrets": {
         f"S{number:0127d}": "secretsmanager:iac-ci/jobs/" + "s" * 500 + "#" + "k" * 256 for number in range(256)
     },
+    "git_credentials": [f"{_GIT}{number:0100d}" for number in range(limits.MAX_GIT_CREDENTIALS)],
+    "registries": {
+        f"r{number:02d}.{'h' * 60}.example": "ssm:/iac-ci/jobs/" + "r" * 998 for number in range(limits.MAX_REGISTRIES)
+    },
     "assume_role": "arn:aws-us-gov:iam::123456789012:role/" + "r" * 512,
+    "credentials": "endpoint",
     "sops_key": "ssm:/iac-ci/jobs/" + "k" * 998,
     "must_succeed": False,
     "verbatim": [f"A{number:0127d}" for number in range(256)],
@@ -69,6 +75,10 @@ ORDER: Final[Mapping[str, Any]] = {
     "restore": [],
     "keep_on_failure": ["k" * 1024] * limits.MAX_FILE_PATTERNS,
     "dependencies": [],
+    "when": {},
+    "idempotent": True,
+    # Of the time of a run, two attempts of this length take the most.
+    "retry": {"attempts": 2, "on": list(range(1, limits.MAX_EXIT_CODES + 1))},
 }
 """The largest legal value of each field of an order, but for the fields that exclude one another."""
 

@@ -26,9 +26,10 @@ _CANDIDATES: tuple[Any, ...] = (
     "20260101T000000-0123456789ab", "0123456789abcdef", "0001", "0000", "name", "c" * 40, "f" * 64,
     "2026-01-01T00:00:00Z", 1, 2, True, "ssm:/iac-ci/jobs/x", "s3://bucket/key", "arn:aws:iam::123456789012:role/x",
     "TOKEN", "queued", "failed", "changed", "acme/modules", [1], [1, 1],
+    "tools/2026-01/terraform/1.11.4/linux_amd64/" + "f" * 64, "1.11.4", "https://mirror.example.com", "F" * 40,
 )  # fmt: skip
 
-_NAMES = ("TOKEN", "failed", "registry.example.com")
+_NAMES = ("TOKEN", "failed", "registry.example.com", "terraform")
 """Keys of objects, of which each kind takes one."""
 
 
@@ -97,7 +98,7 @@ def _value(annotation: Any) -> Any:
         arguments = [argument for argument in get_args(annotation) if argument not in (type(None), ...)]
         value = _value(arguments[-1])
         if get_origin(annotation) is dict:
-            return _valid(annotation, [{key: value} for key in ("TOKEN", "7")])
+            return _valid(annotation, [{key: value} for key in (*_NAMES, "7")])
         return [value] if get_origin(annotation) in (tuple, list) else value
     members = _members(annotation)
     adapter = TypeAdapter(annotation)

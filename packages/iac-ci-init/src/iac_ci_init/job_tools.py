@@ -107,7 +107,7 @@ class JobTools:
         return None
 
     def _stored(
-        self, tool: Tool, version: Version, now: datetime, sources: Mapping[Tool, ToolSource], problems: list[str]
+        self, tool: Tool, version: Version, now: datetime, sources: Mapping[str, ToolSource], problems: list[str]
     ) -> StoredTool | None:
         try:
             return self.releases.stored(tool, version, now, sources.get(tool))

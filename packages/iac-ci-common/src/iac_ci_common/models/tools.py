@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StrictStr
+from pydantic import AfterValidator, ConfigDict, Field, StrictStr, field_validator
 
 from iac_ci_common import keys
 from iac_ci_common.models.base import Sha256, Shape, StoredShape
@@ -41,13 +41,31 @@ class ToolSource(Shape):
     fingerprint: Annotated[str, Field(pattern=r"^[0-9A-F]{40}$")] | None = None
 
 
+class StoredToolSource(ToolSource):
+    """A source that was checked when the stack was deployed, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class ToolSettings(StoredShape):
     """What the operator set for tools, in the parameter ``/iac-ci/<stack>/tools``."""
 
-    sources: dict[Tool, ToolSource] = Field(default_factory=dict, description="Mirrors, in place of the publishers.")
+    sources: dict[str, StoredToolSource] = Field(
+        default_factory=dict, description="Mirrors by tools, in place of the publishers."
+    )
     builds_have_own_image: bool = Field(
         False, description="Builds have another image than the functions, so that its tools are not theirs."
     )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _as_stored(cls, sources: Any) -> Any:
+        if not isinstance(sources, dict):
+            return sources
+        return {
+            str(tool): source.model_dump() if isinstance(source, ToolSource) else source
+            for tool, source in sources.items()
+        }
 
 
 class StoredTool(StoredShape):
