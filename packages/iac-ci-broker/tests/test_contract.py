@@ -201,7 +201,7 @@ def test_urls_are_for_the_orders_own_keys_only(world):
     ).urls
     place = (RUN_ID, "0001")
     assert [path(url) for url in urls.parts.urls] == [keys.live_part(*place, number) for number in range(7, 22)]
-    assert {name: path(url) for name, url in urls if name not in {"schema_version", "parts"}} == {
+    assert {name: path(url) for name, url in urls if name not in {"schema_version", "parts", "tools"}} == {
         "package": keys.package(*place),
         "code": keys.code("c" * 64),
         "claim": keys.claim(*place),
@@ -331,7 +331,7 @@ def test_urls_live_minutes_and_sign_method_length_and_create_once(aws):
         aws.ticket, new_ticket(), log_bytes=5, result_bytes=7, outputs_bytes=9, files_bytes=1, kept_bytes=2
     ).urls
     for name, url in urls:
-        if name not in {"schema_version", "parts"}:
+        if name not in {"schema_version", "parts", "tools"}:
             assert query(url)["X-Amz-Expires"] == str(limits.URL_SECONDS)
     assert query(urls.package)["X-Amz-SignedHeaders"] == "host"
     assert query(urls.claim)["X-Amz-SignedHeaders"] == "host;if-none-match"

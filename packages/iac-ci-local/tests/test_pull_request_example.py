@@ -95,7 +95,9 @@ def opened(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Op
 
 def test_the_engines_comment_is_the_reason(opened: OpenedPullRequest) -> None:
     opened.demo.project.write_comment(NUMBER, PERSON, "a comment of a person")
-    opened.demo.project.write_comment(NUMBER, ENGINE, "<!-- iac-ci:notice -->\nNothing was started: \\.iac\\-ci\\.yml")
+    opened.demo.project.write_comment(
+        NUMBER, ENGINE, "<!-- iac-ci:notice:configuration -->\nNothing was started: \\.iac\\-ci\\.yml"
+    )
     with pytest.raises(NoRunStarted, match=r"started no run: Nothing was started: \.iac-ci\.yml$"):
         opened.first_run()
 

@@ -25,7 +25,10 @@ VALUES = placeholder_values(
 )
 FUNCTIONS = StackFiles(stack_folder(), VALUES).read("functions.json")["functions"]
 
-LOCAL_ONLY = {"worker": {"command_path", "command_environment", "command_user"}}
+LOCAL_ONLY = {
+    "init-job": {"command_path"},
+    "worker": {"command_path", "command_environment", "command_user"},
+}
 """Settings with a default that only the local cloud or builds set."""
 
 
