@@ -137,7 +137,7 @@ def test_what_the_last_command_left_behind_is_asked_too(temporary):
 
 
 def process(pid, parent=1, name="tool", **fields):
-    plain = {"program": name, "script": "", "caught": 0, "ignored": 0, "reads": None, "writes": frozenset()}
+    plain = {"program": name, "script": "", "caught": 0, "ignored": 0, "reads": frozenset(), "writes": frozenset()}
     return Process(pid=pid, parent=parent, started=pid, name=name, **(plain | fields))
 
 
@@ -162,11 +162,16 @@ SIGNALS = {
     "a script": ([process(2, name="deploy.sh", program="bash"), process(3, 2)], {2: "SIGINT", 3: "SIGINT"}, {}),
     "a wrapper": ([process(2, name="timeout"), process(3, 2)], {3: "SIGINT"}, {2: "SIGINT"}),
     "the reader of a pipe": (
-        [process(2, writes=frozenset({PIPE})), process(3, name="tee", reads=PIPE)],
+        [process(2, writes=frozenset({PIPE})), process(3, name="tee", reads=frozenset({PIPE}))],
         {2: "SIGINT"},
         {},
     ),
-    "a program that was answered by a pipe": ([process(2, reads=PIPE)], {2: "SIGINT"}, {}),
+    "a shell that reads what its command prints": (
+        [process(2, name="bash", caught=INT, reads=frozenset({PIPE})), process(3, 2, writes=frozenset({PIPE}))],
+        {3: "SIGINT"},
+        {},
+    ),
+    "a program that was answered by a pipe": ([process(2, reads=frozenset({PIPE}))], {2: "SIGINT"}, {}),
     "Terraform and its plugin": (
         [process(2, name="terraform"), process(3, 2, name="terraform-provi")],
         {2: "SIGINT"},
@@ -176,7 +181,7 @@ SIGNALS = {
     "Terraform as a script": ([process(2, name="python3", program="python3", script="terraform")], {2: "SIGINT"}, {}),
     "Terraform in the background": ([process(2, name="tofu", ignored=INT)], {2: "SIGTERM"}, {}),
     "Terraform answered for ever": (
-        [process(2, name="terraform", reads=PIPE), process(3, name="yes", writes=frozenset({PIPE}))],
+        [process(2, name="terraform", reads=frozenset({PIPE})), process(3, name="yes", writes=frozenset({PIPE}))],
         {2: "SIGINT", 3: "SIGINT"},
         {},
     ),

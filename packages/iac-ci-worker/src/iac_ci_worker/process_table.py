@@ -37,8 +37,8 @@ class Process:
 
     caught: int
     ignored: int
-    reads: Pipe | None
-    """The pipe that is its standard input, if it is one."""
+    reads: frozenset[Pipe]
+    """The pipes from which it may read, its standard input among them: bash reads ``$(…)`` from another descriptor."""
 
     writes: frozenset[Pipe]
     """The pipes that are its standard output and error."""
@@ -107,7 +107,7 @@ def _described(pid: int, fields: list[str]) -> Process | None:
         script=os.path.basename(os.fsdecode(words[1])) if len(words) > 1 else "",  # noqa: PTH119
         caught=int(status.get("SigCgt", "0"), 16),
         ignored=int(status.get("SigIgn", "0"), 16),
-        reads=_pipe(folder / "fd/0"),
+        reads=frozenset(_read_pipes(folder / "fd")),
         writes=frozenset(pipe for pipe in outputs if pipe is not None),
     )
 
@@ -115,6 +115,15 @@ def _described(pid: int, fields: list[str]) -> Process | None:
 def _status(folder: Path) -> Mapping[str, str]:
     lines = (folder / "status").read_text("utf-8", "replace").splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def _read_pipes(folder: Path) -> Iterator[Pipe]:
+    """Yield the pipes of a process's descriptors that are open for reading (proc(5), "/proc/pid/fd")."""
+    with contextlib.suppress(OSError):
+        for descriptor in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if descriptor.lstat().st_mode & stat.S_IRUSR and (pipe := _pipe(descriptor)) is not None:
+                    yield pipe
 
 
 def _pipe(descriptor: Path) -> Pipe | None:

@@ -9,8 +9,8 @@ Each process is asked once, because Terraform leaves at once on a second signal,
   (``timeout``, ``npm``, Terragrunt, handlers of scripts).
 - Another program that is no shell and waits for a command is asked ten seconds after it, for the same reasons.
 - A script that handles SIGTERM is asked by it, and what it runs ten seconds later: it may pass the signal on.
-- A process that reads a pipe is not asked while a process of the order writes into it: ``tee`` would leave Terraform
-  with a broken pipe.
+- A process that reads a pipe is not asked while a process of the order writes into it: ``tee``, and bash for ``$(…)``,
+  would leave Terraform with a broken pipe.
 - What starts after the wish to stop has ten seconds, so that handlers can clean up, and is then asked as well.
 """
 
@@ -80,7 +80,7 @@ def signals(processes: Sequence[Process], asked: Asked, now: float) -> list[tupl
         wraps = process.pid in children and not tool and not shell
         at_once = at_first and not wraps and (tool or process.pid not in handled)
         due = asked.due.setdefault(process.key, now if at_once else now + LATE_SECONDS)
-        if process.pid in below or process.pid in above or (process.reads in written and not tool):
+        if process.pid in below or process.pid in above or (process.reads & written and not tool):
             # Once it is alone it has its ten seconds; a Terraform that ran another one is asked right after that one.
             asked.due[process.key] = now + (0 if tool else LATE_SECONDS)
         elif now >= due:
