@@ -28,6 +28,7 @@ GRANTS_NAME: Final = f"/iac-ci/tested/sources/{part_of('api')}"
 _VALUES: Final = {
     "log_level": "INFO",
     "max_parallel": "100",
+    "order_sizes": "{}",
     "allow_file_repositories": "false",
     "connections": "ssm:/iac-ci/tested/connections",
     "code_hosts": "{}",

@@ -91,7 +91,18 @@ def test_holds_the_locked_packages_and_only_the_functions_of_ours(engine: Engine
     own = {entry.split("==")[0] for entry in inside if entry.startswith("iac-ci")}
     assert own == {
         f"iac-ci-{name}"
-        for name in ("broker", "common", "init", "orchestrator", "plans", "triggers", "vcs", "watchdog", "worker")
+        for name in (
+            "broker",
+            "common",
+            "init",
+            "orchestrator",
+            "plans",
+            "projects",
+            "triggers",
+            "vcs",
+            "watchdog",
+            "worker",
+        )
     }
     locked = engine.shell(image, "cat /usr/share/iac-ci/uv.lock")
     for entry in inside:

@@ -32,6 +32,11 @@ def one(cloud: LocalCloud, target: str, *cmds: str, timeout: int = 60) -> tuple[
     return run(cloud, order)["one"]
 
 
+def printed(log: str) -> list[str]:
+    """Return the lines that the commands of a log printed."""
+    return [line for line in log.splitlines() if not line.startswith(("$ ", "[iac-ci] "))]
+
+
 RIGHTS = "X-Amz-Signature|IAC_CI_WORK|IAC_CI_TICKET|AWS_SECRET|CONTAINER_CRED|AUTH_TOKEN"
 LOOK = f"""for process in /proc/[0-9]*; do
   [ "$process" = /proc/$$ ] && continue
@@ -56,7 +61,7 @@ def test_commands_of_a_build_have_a_user_without_rights(unkind: LocalCloud) -> N
     show = "id -u; grep -E 'CapInh|CapPrm|CapEff|CapAmb|NoNewPrivs' /proc/self/status; id -G"
     status, log = one(unkind, "codebuild", show)
     assert status is OrderState.SUCCEEDED
-    lines = log.splitlines()[1:]
+    lines = printed(log)
     assert lines[0] == str(10001 if SEPARATED else os.geteuid())
     assert {line.split()[1] for line in lines[1:5]} == {"0" * 16}
     assert lines[5].split() == ["NoNewPrivs:", "1"]
@@ -114,9 +119,9 @@ def test_the_worker_shows_nothing_of_itself(unkind: LocalCloud, target: str) -> 
     )
     status, log = one(unkind, target, look)
     assert status is OrderState.SUCCEEDED
-    printed = log.splitlines()[1:]
-    assert [line for line in printed if line.startswith("OPEN")] == []
-    assert set(printed) <= {"0", "1", "2", "3"}, "the commands inherit no descriptor"
+    lines = printed(log)
+    assert [line for line in lines if line.startswith("OPEN")] == []
+    assert set(lines) <= {"0", "1", "2", "3"}, "the commands inherit no descriptor"
 
 
 @pytest.mark.skipif(
@@ -187,7 +192,7 @@ def test_nothing_of_an_order_is_there_when_the_next_begins(unkind: LocalCloud, e
     assert row.status is OrderState.SUCCEEDED
     s3, names = unkind.aws.client("s3"), unkind.stack.names
     log = s3.get_object(Bucket=names.bucket("internal"), Key=f"tmp/logs/{row.run_id}/0002.log")["Body"].read().decode()
-    (left,) = log.splitlines()[1:]
+    (left,) = printed(log)
     assert left == "./iac-ci-order", "its own workspace alone"
 
 
@@ -201,7 +206,7 @@ def test_code_lies_at_the_same_path_in_every_order(unkind: LocalCloud) -> None:
     ]
     for order in orders[1:]:
         order["dependencies"] = [orders[orders.index(order) - 1]["order_name"]]
-    found = {name: log.splitlines()[1:] for name, (_, log) in run(unkind, *orders).items()}
+    found = {name: printed(log) for name, (_, log) in run(unkind, *orders).items()}
     for name, (code, others) in found.items():
         root = Path(code).parent
         assert (root.name, code, others) == ("iac-ci-order", f"{root}/code", f"{root}/home {root}/tmp")

@@ -164,6 +164,7 @@ def test_the_functions_have_the_settings_of_the_shared_files(cloud: LocalCloud) 
         "IAC_CI_BROKER_FUNCTION",
         "IAC_CI_CLEAN_BELOW",
         "IAC_CI_ORDER_FOLDER",
+        "IAC_CI_PROVIDER_MIRROR",
         "IAC_CI_COMMAND_PATH",
         "IAC_CI_COMMAND_ENVIRONMENT",
     }
@@ -179,7 +180,7 @@ def test_tables_and_buckets_forget(cloud: LocalCloud) -> None:
     for table in ("orders", "order-events", "locks"):
         answer = cloud.aws.client("dynamodb").describe_time_to_live(TableName=names.resource(table))
         assert answer["TimeToLiveDescription"]["AttributeName"] == "expires_at"
-    for bucket, days in (("internal", {1, 14}), ("done", {1})):
+    for bucket, days in (("internal", {1, 14, 35}), ("done", {1})):
         rules = cloud.aws.client("s3").get_bucket_lifecycle_configuration(Bucket=names.bucket(bucket))["Rules"]
         assert {rule["Expiration"]["Days"] for rule in rules} == days
 
