@@ -29,6 +29,7 @@ _VALUES: Final = {
     "log_level": "INFO",
     "max_parallel": "100",
     "order_sizes": "{}",
+    "provider_mirror": "",
     "allow_file_repositories": "false",
     "connections": "ssm:/iac-ci/tested/connections",
     "code_hosts": "{}",

@@ -23,12 +23,12 @@ Feature: What the stack no longer needs goes by itself, in time
     And it must have status
     And its value must match the "^Enabled$" regex
 
-  Scenario: Objects go after a day, and logs and files after two weeks
+  Scenario: Objects go after a day, logs and files after two weeks, tools after five
     Given I have aws_s3_bucket_lifecycle_configuration defined
     Then it must have rule
     And it must have expiration
     And it must have days
-    And its value must match the "^(1|14)$" regex
+    And its value must match the "^(1|14|35)$" regex
 
   Scenario: Half-sent objects go after a day
     Given I have aws_s3_bucket_lifecycle_configuration defined
