@@ -114,7 +114,7 @@ def wake(world: World) -> None:
 
 
 def swap_outputs(world: World, order: OrderRow) -> None:
-    """Give an order that has ended the sealed outputs, and their description, of the same order of another run.
+    """Swap in, for an order that has ended, the sealed outputs of the same order of another run, and their description.
 
     Runs of one pull request may open what the others hand on, so these are left alone.
     """

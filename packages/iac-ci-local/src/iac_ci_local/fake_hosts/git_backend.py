@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +10,7 @@ from urllib.parse import urlsplit
 from iac_ci_common.errors import PortFailed
 from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.fake_hosts.repository import git_environment
+from iac_ci_local.fake_hosts.routes import basic_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +44,7 @@ def serve(program: Path, folder: Path, rest: str, request: Request, known: Calla
     The caller's token is the password of the HTTP basic credentials; ``known`` returns whether it is valid. Pushing is
     not possible.
     """
-    if not known(_token(request)):
+    if not known(basic_password(request)):
         return Answer(401, b"", {"WWW-Authenticate": 'Basic realm="GitHub"', "Content-Type": "text/plain"})
     environment = {
         **git_environment(),
@@ -76,16 +75,6 @@ def serve(program: Path, folder: Path, rest: str, request: Request, known: Calla
         return Answer(500, b"", {"Content-Type": "text/plain"})
     status = headers.pop("Status", "200 OK")
     return Answer(int(status.split()[0]), body, headers)
-
-
-def _token(request: Request) -> str:
-    kind, _, given = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(given, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 __all__ = ["backend", "serve"]

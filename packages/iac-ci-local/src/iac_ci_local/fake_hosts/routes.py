@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -60,6 +62,17 @@ def bearer(request: Request) -> str:
     """Return the token of the header Authorization, empty without one."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token if kind.lower() in {"bearer", "token"} else ""
+
+
+def basic_password(request: Request) -> str:
+    """Return the password of the header Authorization, empty without one; git and people send tokens as passwords."""
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def json_object(request: Request) -> dict[str, Any] | None:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,7 +11,7 @@ from urllib.parse import quote, urlencode
 from iac_ci_common.errors import NotFound
 from iac_ci_local.fake_hosts.bitbucket.payloads import STATES, Payloads, uuid_of
 from iac_ci_local.fake_hosts.messages import Answer
-from iac_ci_local.fake_hosts.routes import Routes, bearer, json_object, page_of
+from iac_ci_local.fake_hosts.routes import Routes, basic_password, bearer, json_object, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +64,7 @@ class Api:
 
     def answer(self, request: Request) -> Answer:
         """Return the answer; 401 without a known token and 404 for an unknown resource, as on Bitbucket."""
-        person = self._project.speaker(bearer(request) or _password(request))
+        person = self._project.speaker(bearer(request) or basic_password(request))
         if person is None:
             return refusal(401, _INVALID)
         found = self._routes.answer(request, person, request.path.removeprefix(ROOT))
@@ -198,16 +196,6 @@ class Api:
             url = f"{self._web}{request.target.partition('?')[0]}"
             content["next"] = f"{url}?{urlencode({**request.query, 'page': page.number + 1})}"
         return Answer.of_json(200, content)
-
-
-def _password(request: Request) -> str:
-    kind, _, given = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(given, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
 
 
 def _body(request: Request) -> tuple[str, Answer | None]:
