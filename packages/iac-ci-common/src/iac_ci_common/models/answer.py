@@ -8,8 +8,9 @@ from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
-from iac_ci_common.models.job import Job, Order, Restore
+from iac_ci_common.models.job import Job, Order, PlanFile, Restore
 from iac_ci_common.models.rows import JobScope
+from iac_ci_common.models.saved_plan import OrderProject
 
 
 class Accepted(StoredShape):
@@ -39,6 +40,12 @@ class AcceptedRetry(Retry):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+class AcceptedPlanFile(PlanFile):
+    """A ``plan`` that was checked at acceptance, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class AcceptedOrder(Order):
     """An order that was checked at acceptance, with fields that a newer version may have added."""
 
@@ -50,6 +57,7 @@ class AcceptedOrder(Order):
     )
     restore: list[AcceptedRestore] = Field(default_factory=list)  # type: ignore[assignment]
     retry: AcceptedRetry | None = None
+    plan: AcceptedPlanFile | None = None
 
 
 class AcceptedJob(Job):
@@ -77,6 +85,9 @@ class StoredJob(StoredShape):
     not_run: tuple[str, ...] = Field((), description="Names of the orders of the job that the run does not run.")
     sizes: dict[str, str] = Field(
         default_factory=dict, description="CodeBuild compute types of the sizes that the orders name, as at acceptance."
+    )
+    projects: dict[str, OrderProject] = Field(
+        default_factory=dict, description="Projects that orders plan or apply, by the orders' names."
     )
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
 

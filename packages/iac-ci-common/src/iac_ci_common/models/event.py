@@ -37,6 +37,7 @@ class Event(StoredShape):
     reason: str | None = None
     changed: bool = Field(False, description="True if the order succeeded and is `changed`.")
     attempt: int = Field(1, ge=1, description="Attempt of the order that the event is about.")
+    plan_sha256: str | None = Field(None, description="SHA-256 of the plan that the order saved or applies.")
     expires_at: Moment
 
     @property

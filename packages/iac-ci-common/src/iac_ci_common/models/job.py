@@ -133,6 +133,22 @@ class Restore(Payload):
     overwrite: StrictBool = Field(False, description="True: replace files that came with the code.")
 
 
+def _plan_file(name: str) -> str:
+    if "/" in name or name in {".", ".."} or set(name) & set("*?[]{}!\\"):
+        raise ValueError("must be the name of a file in the folder of the commands")
+    return name
+
+
+class PlanFile(Payload):
+    """The plan that the order's commands write: the engine reads and shows that file, not what the commands print."""
+
+    file: Annotated[Text, AfterValidator(_plan_file)] = Field(
+        description="Name of the file in the folder of the commands; `save` must keep it."
+    )
+    tool: Literal[Tool.TERRAFORM, Tool.OPENTOFU] = Field(Tool.TERRAFORM, description="`terraform` or `opentofu`.")
+    workspace: Text = Field("default", description="Workspace that the plan must be for.")
+
+
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
@@ -223,6 +239,9 @@ class Order(Payload):
     )
     restore: list[Restore] = Field(
         default_factory=list, max_length=limits.MAX_RESTORES, description="Saved files of earlier orders to restore."
+    )
+    plan: PlanFile | None = Field(
+        None, description="The plan that the commands write; its text and counts are read from the saved file."
     )
     keep_on_failure: Annotated[list[FilePattern], Field(max_length=limits.MAX_FILE_PATTERNS)] | None = Field(
         None,

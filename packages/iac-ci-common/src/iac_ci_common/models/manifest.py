@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from iac_ci_common.models.base import Name, OrderNum, RunId, StoredShape
+from iac_ci_common.models.saved_plan import PlannedFile
 from iac_ci_common.models.tools import StoredTool
 
 MANIFEST_NAME = "manifest.json"
@@ -41,6 +42,22 @@ class ManifestFiles(StoredShape):
     files: tuple[str, ...] = Field(min_length=1, description="Patterns of their names.")
     folder: str = Field(description="Folder below the one in which the commands run.")
     overwrite: bool = False
+
+
+class ManifestPlan(StoredShape):
+    """The plan that the commands write."""
+
+    file: str
+    tool: str
+    workspace: str
+
+
+class ManifestSavedPlan(StoredShape):
+    """The saved plan that the commands apply: put into their folder, under its name, with its lock file."""
+
+    order_name: Name = Field(description="The order that saved it.")
+    file: str
+    planned: PlannedFile
 
 
 class Manifest(StoredShape):
@@ -92,11 +109,15 @@ class Manifest(StoredShape):
     tools: tuple[StoredTool, ...] | None = Field(
         None, description="Tools that are fetched for the order; None if it uses the worker's own."
     )
+    plan: ManifestPlan | None = Field(None, description="The plan that the commands write, None if they write none.")
+    saved_plan: ManifestSavedPlan | None = Field(
+        None, description="The saved plan that the commands apply, None if they apply none."
+    )
 
     @property
     def is_taker(self) -> bool:
         """Return whether the order takes something of other orders."""
-        return bool(self.takes or self.restore)
+        return bool(self.takes or self.restore or self.saved_plan)
 
     @property
     def sealed_name(self) -> str:
@@ -118,6 +139,8 @@ class Manifest(StoredShape):
             "git_credentials",
             "ok",
             "tools",
+            "plan",
+            "saved_plan",
         )
         absent = {name for name in newer if getattr(self, name) is None}
         return self.model_dump_json(exclude=absent).encode()

@@ -12,6 +12,7 @@ from iac_ci_common import limits
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.plan_text import PlanText
+from iac_ci_common.models.saved_plan import PlannedFile
 from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.states import REPORTABLE, OrderState
 
@@ -95,6 +96,7 @@ class Result(StoredShape):
         0, ge=0, le=limits.MAX_LIVE_PARTS, description="How many parts of the log were stored while commands ran."
     )
     outputs: Sealed | None = Field(None, description="The order's sealed outputs, None if it has none.")
+    planned: PlannedFile | None = Field(None, description="The plan that the order saved, None if it saved none.")
     files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
     kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
 

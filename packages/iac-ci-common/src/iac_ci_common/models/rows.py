@@ -17,6 +17,7 @@ from iac_ci_common.limits import (
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
+from iac_ci_common.models.saved_plan import OrderProject, PlannedFile
 from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.models.tools import StoredTool
 from iac_ci_common.purpose import SUPERSEDED, Purpose
@@ -28,13 +29,16 @@ class JobScope(StoredShape):
 
     ``base`` is the base branch. ``whole`` says whether the run has all orders that the job has for this pull request;
     ``target`` is the order or value of the matrix that a comment named. ``before_merge`` are the jobs that wait for
-    comments before the merge: the run's plans show what they have to do.
+    comments before the merge: the run's plans show what they have to do. ``base_commit`` is the base branch's commit
+    and ``configuration`` the digest of its configuration when the run was started.
     """
 
     base: str
     whole: bool = True
     target: str | None = None
     before_merge: tuple[str, ...] = ()
+    base_commit: str | None = None
+    configuration: str = ""
 
 
 class ReportTarget(StoredShape):
@@ -143,6 +147,11 @@ class OrderRow(StoredShape):
     files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
     kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
     tools: tuple[StoredTool, ...] = Field((), description="Tools that are fetched for the order.")
+    project: OrderProject | None = Field(None, description="The project that the order plans or applies.")
+    generation: int | None = Field(
+        None, ge=0, description="The project's generation when the plan was first dispatched."
+    )
+    planned: PlannedFile | None = Field(None, description="The plan that the order saved.")
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(
         (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."

@@ -141,6 +141,7 @@ class BegunOrder(StoredShape):
         None, description="When the credentials end; None from a broker of a version before: an hour after the answer."
     )
     taken: tuple[TakenOrder, ...] = Field((), description="The orders that this order takes something from.")
+    saved_plan: TakenObject | None = Field(None, description="The sealed files of the saved plan to apply.")
     failure: str | None = Field(
         None, description="Why the order cannot begin, in plain words; then nothing else is set."
     )

@@ -1,0 +1,103 @@
+"""Saved plans: what a plan order saved, what an apply order applies, and the ledger's row of a project."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape
+from iac_ci_common.models.changes import Changes
+from iac_ci_common.models.sealed import Sealed
+
+ProjectKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of what tells a project's state apart: repository, folder, workspace and files of its backend."""
+
+
+class PlannedFile(StoredShape):
+    """The plan that an order saved, as the supervisor read it when all processes of the commands had ended.
+
+    It is applied only if ``problem`` is None.
+    """
+
+    sha256: Sha256 = Field(description="SHA-256 of the plan's file.")
+    tool: str
+    tool_version: str | None = Field(None, description="None if the tool did not tell it.")
+    workspace: str | None = Field(None, description="Workspace that the plan is for; None if the file does not say it.")
+    path: str | None = Field(
+        None, description="Absolute folder of the commands; None where folders differ from order to order."
+    )
+    lock_sha256: Sha256 | None = Field(None, description="SHA-256 of the lock file, None if there is none.")
+    problem: str | None = Field(None, max_length=512, description="Why the plan cannot be applied, in plain words.")
+
+
+class SavedPlan(StoredShape):
+    """A saved plan that an order applies: its bytes, what they were made from, and the project's generation then."""
+
+    run_id: RunId
+    order_num: OrderNum
+    order_name: Name
+    attempt: int = Field(1, ge=1)
+    file: str = Field(description="Name of the plan's file in the commands' folder.")
+    planned: PlannedFile
+    files: Sealed = Field(description="The sealed archive with the plan and the lock file.")
+    code_sha256: str | None = None
+    generation: int = Field(ge=0, description="The project's generation when the plan began.")
+
+
+class OrderProject(StoredShape):
+    """The project that an order plans or applies.
+
+    An apply with a ``saved`` plan applies these bytes; one without plans for itself in an order before it.
+    """
+
+    key: ProjectKey
+    name: str = Field(max_length=1024, description="The project as people know it: its folder and workspace.")
+    applies: bool = False
+    saved: SavedPlan | None = None
+
+
+class PlanRecord(StoredShape):
+    """The newest plan of a project in a pull request: a row of the ledger of plans."""
+
+    key: str
+    project: OrderProject
+    pull_request: int
+    repository: str
+    commit: str
+    base: str
+    base_commit: str | None = None
+    configuration: str = ""
+    saved: SavedPlan
+    changes: Changes | None = None
+    planned_at: Moment
+    usable_until: Moment = Field(description="When the plan expires; its bytes are kept a little longer.")
+    expires_at: Moment
+
+
+class ProjectApply(StoredShape):
+    """An apply of a project: it began, and may not have ended yet."""
+
+    run_id: RunId
+    order_num: OrderNum
+    pull_request: int | None = None
+    plan_sha256: Sha256 | None = Field(None, description="None for an apply that plans for itself.")
+    began_at: Moment
+    ended_at: Moment | None = None
+    status: str | None = Field(None, description="How it ended, None if it has not.")
+
+
+class ProjectState(StoredShape):
+    """What was done to a project, over all pull requests.
+
+    ``generation`` counts the beginnings and ends of applies: a plan is stale if another generation than its own has
+    come since. ``pulls`` are the pull requests with plans, the newest last.
+    """
+
+    key: str
+    version: int = 0
+    generation: int = 0
+    applying: ProjectApply | None = None
+    last: ProjectApply | None = Field(None, description="The last apply that ended.")
+    pulls: tuple[int, ...] = ()
+    expires_at: Moment
