@@ -11,6 +11,7 @@
     ├── PackageUnsafe                an archive or a folder has an entry that is refused  (retry: no)
     ├── SealingFailed                SOPS could not seal or unseal                        (retry: ``retry_is_safe``)
     ├── SandboxUnfit                 what earlier orders left cannot be removed           (retry: yes, elsewhere)
+    ├── PlanStale                    a saved plan may not be applied any more             (retry: no)
     ├── ResultUnreadable             a result is not one that a worker may write          (retry: no)
     ├── StoredUnreadable             this version cannot read a stored row or object      (retry: yes)
     └── PortFailed                   a call of a service failed                           (retry: ``retry_is_safe``)
@@ -106,6 +107,10 @@ class SandboxUnfit(IacCiError):
     """A worker's sandbox cannot be made clean or closed, so no order may run in it; in another one it may."""
 
     retry_is_safe = True
+
+
+class PlanStale(IacCiError):
+    """A saved plan may not be applied any more: something that it was made from is different now."""
 
 
 class ResultUnreadable(IacCiError):

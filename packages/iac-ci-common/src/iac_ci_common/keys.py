@@ -238,6 +238,25 @@ def branch_ledger(repository: str, branch: str) -> str:
     return f"branch:{repository}#sha256:{hashlib.sha256(branch.encode()).hexdigest()}"
 
 
+def plan_record(repository: str, number: int, project: str) -> str:
+    """Return the key of a pull request's newest plan of a project; raise ``ValueError`` for another project's text.
+
+    ``repository`` is ``host/path``, lower-case; ``project`` is the project's SHA-256.
+    """
+    return f"plan:{repository}#{number}#{_project(project)}"
+
+
+def project_state(project: str) -> str:
+    """Return the key of what was done to a project, over all pull requests; raise like ``plan_record``."""
+    return f"project:{_project(project)}"
+
+
+def _project(digest: str) -> str:
+    if _SHA256.fullmatch(digest) is None:
+        raise ValueError(f"{digest!r:.80} is not the digest of a project")
+    return digest
+
+
 def commit_job(repository: str, sha: str, context: str) -> str:
     """Return the key of the states of a job on a commit; ``repository`` is ``host/path``, lower-case.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.saved_plan import PlanRecord, ProjectState
     from iac_ci_common.models.trade import RoleCredentials, TicketChain, Trade, TradeAnswer
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.sessions import Session
@@ -335,6 +336,29 @@ class CommitJobs(Protocol):
 
         Raises ``ConditionFailed`` if another run has written it since; read it again and repeat.
         """
+        ...
+
+
+class Plans(Protocol):
+    """The ledger of plans, in the table locks: the newest plan of each project in each pull request, and projects."""
+
+    def records(self, keys: Collection[str]) -> dict[str, PlanRecord]:
+        """Return the rows of plans that there are and have not expired, by their keys; reads are consistent."""
+        ...
+
+    def states(self, keys: Collection[str]) -> dict[str, ProjectState]:
+        """Return the rows of projects that there are and have not expired, by their keys; reads are consistent."""
+        ...
+
+    def write_record(self, record: PlanRecord) -> PlanRecord:
+        """Write the next version of the row that was read (``version`` is the one that was read) and return it.
+
+        Raises ``ConditionFailed`` if another process has written it since; read it again and repeat.
+        """
+        ...
+
+    def write_state(self, state: ProjectState) -> ProjectState:
+        """Write the next version of a project's row, like ``write_record``."""
         ...
 
 

@@ -16,16 +16,18 @@ from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
+from iac_ci_common.aws.plans import DynamoPlans
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import CommitJobs, Deliveries, Objects, Runs, Secrets, TicketChains
+from iac_ci_common.ports import CommitJobs, Deliveries, Objects, Plans, Runs, Secrets, TicketChains
 from iac_ci_common.testing import (
     MemoryCommitJobs,
     MemoryDeliveries,
     MemoryLocks,
     MemoryObjects,
+    MemoryPlans,
     MemoryRuns,
     MemorySecrets,
     MemoryTicketChains,
@@ -42,6 +44,7 @@ class Adapters:
     secrets: Secrets
     chains: TicketChains
     commit_jobs: CommitJobs
+    plans: Plans
 
 
 @pytest.fixture(params=["memory", "aws"])
@@ -56,6 +59,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             MemorySecrets(values),
             MemoryTicketChains(),
             MemoryCommitJobs(SystemClock()),
+            MemoryPlans(SystemClock()),
         )
         return
     with mock_aws():
@@ -76,6 +80,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             AwsSecrets(lambda: ssm, lambda: secrets),
             DynamoTicketChains(dynamodb, "locks"),
             DynamoCommitJobs(dynamodb, "locks", SystemClock()),
+            DynamoPlans(dynamodb, "locks", SystemClock(), lambda _: None),
         )
 
 

@@ -20,7 +20,7 @@ M = TypeVar("M", bound="StoredShape")
 
 EXPIRY: Final = "expires_at"
 
-_NESTED: Final = frozenset({"report", "changes", "outputs", "files", "kept"})
+_NESTED: Final = frozenset({"report", "changes", "outputs", "files", "kept", "project", "planned"})
 """Fields whose value is a model."""
 
 

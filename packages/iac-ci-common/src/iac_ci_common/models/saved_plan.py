@@ -53,15 +53,18 @@ class OrderProject(StoredShape):
 
     key: ProjectKey
     name: str = Field(max_length=1024, description="The project as people know it: its folder and workspace.")
+    record: str | None = Field(None, description="Key of the pull request's row for the project; None for a push.")
     applies: bool = False
     saved: SavedPlan | None = None
 
 
 class PlanRecord(StoredShape):
-    """The newest plan of a project in a pull request: a row of the ledger of plans."""
+    """The newest plan of a project in a pull request: a row of the ledger of plans. ``version`` counts the writes."""
 
     key: str
-    project: OrderProject
+    version: int = 0
+    project: ProjectKey
+    name: str
     pull_request: int
     repository: str
     commit: str

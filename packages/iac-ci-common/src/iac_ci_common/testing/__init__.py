@@ -18,6 +18,7 @@ from iac_ci_common.testing.doubles import (
 from iac_ci_common.testing.locks import MemoryLocks
 from iac_ci_common.testing.objects import MemoryObjects
 from iac_ci_common.testing.observed import Observed
+from iac_ci_common.testing.plans import MemoryPlans
 from iac_ci_common.testing.runs import MemoryRuns
 from iac_ci_common.testing.ticket_chains import MemoryTicketChains
 
@@ -31,6 +32,7 @@ __all__ = [
     "MemoryLocks",
     "MemoryLogger",
     "MemoryObjects",
+    "MemoryPlans",
     "MemoryRuns",
     "MemorySealer",
     "MemorySecrets",

@@ -1,0 +1,67 @@
+"""What applies make of a project's row: pure.
+
+A generation counts the beginnings and the ends of applies. A plan remembers the generation at its beginning, and may be
+applied only while the project still has it: then no apply has begun or ended since, whatever the clocks say.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common.models.saved_plan import ProjectState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.saved_plan import ProjectApply
+
+KEPT: Final = timedelta(days=400)
+"""How long a project's row is kept after its last change: longer than any plan, whose limit is 365 days."""
+
+MAX_PULLS: Final = 100
+"""Most pull requests that a project's row names: those with the newest plans."""
+
+
+def begun(state: ProjectState, apply: ProjectApply, generation: int | None, now: datetime) -> ProjectState | None:
+    """Return the row in which an apply has begun; None if the plan of ``generation`` may not be applied any more.
+
+    ``generation`` is None for an apply that plans for itself. An apply that has begun already begins once.
+    """
+    if _is_same(state.applying, apply):
+        return state
+    if generation is not None and (state.generation != generation or state.applying is not None):
+        return None
+    changed = {"generation": state.generation + 1, "applying": apply, "expires_at": now + KEPT}
+    return state.model_copy(update=changed)
+
+
+def ended(state: ProjectState, apply: ProjectApply, now: datetime) -> ProjectState:
+    """Return the row in which an apply has ended; the same row if it is not the one that is under way."""
+    if not _is_same(state.applying, apply) or state.applying is None:
+        return state
+    last = apply.model_copy(update={"began_at": state.applying.began_at})
+    changed = {"generation": state.generation + 1, "applying": None, "last": last, "expires_at": now + KEPT}
+    return state.model_copy(update=changed)
+
+
+def planned(state: ProjectState, pull_request: int, now: datetime) -> ProjectState:
+    """Return the row that names a pull request as one with a plan."""
+    if pull_request in state.pulls:
+        return state
+    pulls = (*state.pulls, pull_request)[-MAX_PULLS:]
+    return state.model_copy(update={"pulls": pulls, "expires_at": now + KEPT})
+
+
+def without_pulls(state: ProjectState, pulls: frozenset[int]) -> ProjectState:
+    """Return the row without pull requests whose plans are stale and say so."""
+    return state.model_copy(update={"pulls": tuple(number for number in state.pulls if number not in pulls)})
+
+
+def new_state(key: str, now: datetime) -> ProjectState:
+    """Return the row of a project that nothing was done to."""
+    return ProjectState(key=key, expires_at=now + KEPT)
+
+
+def _is_same(known: ProjectApply | None, apply: ProjectApply) -> bool:
+    return known is not None and (known.run_id, known.order_num) == (apply.run_id, apply.order_num)
