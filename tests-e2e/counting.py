@@ -33,6 +33,7 @@ from iac_ci_common.testing import (
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
+    MemoryPlans,
     MemoryRuns,
     MemorySealer,
     MemorySecrets,
@@ -87,7 +88,7 @@ class Engine:
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                Sequential(), logger,
+                MemoryPlans(clock), Sequential(), logger,
             )
         )  # fmt: skip
         self.pace = 0

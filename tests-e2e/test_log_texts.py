@@ -15,6 +15,7 @@ from iac_ci_common.testing import (
     FakeClock,
     MemoryLocks,
     MemoryObjects,
+    MemoryPlans,
     MemoryRuns,
     MemoryWatchdogs,
     MemoryWorkers,
@@ -65,7 +66,7 @@ def test_a_dispatch_that_failed_is_told_in_the_words_that_the_documents_quote(ca
     logger = PowertoolsLogger("orchestrator")
     ports = OrchestratorPorts(
         clock, runs, MemoryLocks(), objects, MemoryObjects(clock), Busy(), MemoryWatchdogs(), MemoryReports(),
-        Sequential(), logger,
+        MemoryPlans(clock), Sequential(), logger,
     )  # fmt: skip
     with pytest.raises(Throttled):
         Orchestrator(ports).wake(RUN_ID)

@@ -75,6 +75,7 @@ locals {
     connections              = "ssm:${local.connections}"
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)
+    plan_days                = tostring(var.plan_days)
     order_sizes              = jsonencode(var.order_sizes)
     provider_mirror          = var.provider_mirror == null ? "" : var.provider_mirror
     permissions_changed_at   = local.change_mark

@@ -41,6 +41,7 @@ from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
+from iac_ci_common.aws.plans import DynamoPlans
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
@@ -296,6 +297,7 @@ class World:
         watchdogs = StepFunctionWatchdogs(services.states, services.machine)
         invoker = LambdaAsyncInvoker(services.functions, "init")
         reports = MemoryReports()
+        plans = DynamoPlans(services.dynamodb, "locks", clock, clock.advance)
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
             done_bucket="done", kms_key_arn="key", watchdog_arn=services.machine, init_function="init",
@@ -312,7 +314,7 @@ class World:
         )  # fmt: skip
         orchestrator = Orchestrator(
             OrchestratorPorts(
-                clock, runs, locks, internal, done, workers, watchdogs, reports, Sequential(), logger,
+                clock, runs, locks, internal, done, workers, watchdogs, reports, plans, Sequential(), logger,
             )
         )  # fmt: skip
         watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))

@@ -90,6 +90,7 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
             secrets=world.port("secrets", MemorySecrets({TOKEN_LOCATION: "a token"})),
             sealer=world.port("sealer", world.sealer),
             reports=world.port("reports", ReportsService(world)),
+            plans=world.port("plans", world.plans),
             parallel=Threads(world),
             logger=Silent(),
             tools=JobTools(ToolReleases(world.objects, HttpDownloads()), OwnTools("/nonexistent")),

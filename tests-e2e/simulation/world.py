@@ -20,10 +20,11 @@ from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
+from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
 from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import RunRows, Transition
-from iac_ci_common.testing import MemoryDeliveries, MemorySealer, Sequential
+from iac_ci_common.testing import MemoryDeliveries, MemoryPlans, MemorySealer, Sequential
 from iac_ci_vcs.provider import CommentStyle, CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
@@ -219,6 +220,7 @@ class World:
         self.row_written: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None] = lambda before, after: None
         self.runs = RecordedRuns(mutation, lambda before, after: self.row_written(before, after))
         self.locks = RecordedLocks(mutation)
+        self.plans = MemoryPlans(clock)
         self.deliveries = MemoryDeliveries()
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)
@@ -577,6 +579,14 @@ class ReportsService:
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Keep the status."""
         self._world.reports.mark(target, status)
+
+    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        """Keep what the pull request is told."""
+        self._world.reports.tell_stale(target, record, by)
+
+    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Keep what the pull request is told."""
+        self._world.reports.tell_planned_again(target, record)
 
 
 __all__ = ["AsyncInvokerService", "Port", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]

@@ -13,6 +13,7 @@ from iac_ci_common.testing import (
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
+    MemoryPlans,
     MemoryRuns,
     MemoryWatchdogs,
     MemoryWorkers,
@@ -31,6 +32,7 @@ class Engine:
         self.runs, self.locks, self.workers = MemoryRuns(), MemoryLocks(), MemoryWorkers()
         self.objects, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
         self.watchdogs, self.reports, self.logger = MemoryWatchdogs(), MemoryReports(), MemoryLogger()
+        self.plans = MemoryPlans(self.clock)
         self.calls: Counter[str] = Counter()
         self.log_tail, self.failed_command = "", None
         self.runs.insert(*queued(orders, **fields))
@@ -55,6 +57,7 @@ class Engine:
                 workers=watched(self.workers, "workers"),
                 watchdogs=watched(self.watchdogs, "watchdogs"),
                 reports=watched(self.reports, "reports"),
+                plans=watched(self.plans, "plans"),
                 parallel=Sequential(),
                 logger=self.logger,
             )

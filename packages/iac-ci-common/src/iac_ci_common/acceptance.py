@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from iac_ci_common.grants import Grant
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.rows import JobScope
+    from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_common.ports import AsyncInvoker, Logger, Objects, Watchdogs
     from iac_ci_common.settings import JobSettings
 
@@ -46,11 +47,13 @@ class Acceptance:
         actor: str | None = None,
         scope: JobScope | None = None,
         not_run: tuple[str, ...] = (),
+        projects: Mapping[str, OrderProject] | None = None,
     ) -> Accepted:
         """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
         ``job_name`` and ``actor`` are those of a configured job; a signed job has its ``flow_label`` and ``username``.
-        ``scope`` and ``not_run`` say what the run is of a pull request's job. If a job is already stored under that id,
+        ``scope`` and ``not_run`` say what the run is of a pull request's job, ``projects`` which project each order
+        plans or applies, by the orders' names. If a job is already stored under that id,
         it is used instead of ``job``. Raises ``PortFailed`` if the job was not accepted.
         """
         trace_id = ids.new_trace_id()
@@ -68,6 +71,7 @@ class Acceptance:
             actor=actor,
             scope=scope,
             not_run=not_run,
+            projects=dict(projects or {}),
             sizes={order.size: self.sizes[order.size] for order in job.orders if order.size is not None},
         )
         try:

@@ -106,6 +106,7 @@ def build_rows(
             code_sha256=(code or {}).get(order_num(index)),
             package_sha256=(packages or {}).get(order_num(index)),
             tools=(tools or {}).get(order_num(index), ()),
+            project=stored.projects.get(order_name(order, index)),
             expires_at=expires_at,
         )
         for index, order in enumerate(job.orders)

@@ -246,6 +246,18 @@ def plan_record(repository: str, number: int, project: str) -> str:
     return f"plan:{repository}#{number}#{_project(project)}"
 
 
+def plan_record_of(record: str, number: int) -> str:
+    """Return the key of another pull request's plan of the project that a plan's key is about.
+
+    Raises ``ValueError`` for another key.
+    """
+    before, _, project = record.rpartition("#")
+    repository, separator, _ = before.rpartition("#")
+    if not (record.startswith("plan:") and separator):
+        raise ValueError(f"{record!r:.200} is not the key of a plan")
+    return plan_record(repository.removeprefix("plan:"), number, project)
+
+
 def project_state(project: str) -> str:
     """Return the key of what was done to a project, over all pull requests; raise like ``plan_record``."""
     return f"project:{_project(project)}"

@@ -234,3 +234,6 @@ PREPARATION_SECONDS: Final = 330
 
 PREPARATION_ATTEMPTS: Final = 3
 """How often the watchdog starts a preparation again before it ends the run."""
+
+DEFAULT_PLAN_DAYS: Final = 14
+"""Days for which saved plans are kept and may be applied, unless the operator sets `plan_days`."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 KEPT: Final = timedelta(days=400)
 """How long a project's row is kept after its last change: longer than any plan, whose limit is 365 days."""
 
+AGAIN: Final = "plan it again with /iac-ci plan"
+"""The way on from a stale plan."""
+
 MAX_PULLS: Final = 100
 """Most pull requests that a project's row names: those with the newest plans."""
 
@@ -61,6 +64,23 @@ def without_pulls(state: ProjectState, pulls: frozenset[int]) -> ProjectState:
 def new_state(key: str, now: datetime) -> ProjectState:
     """Return the row of a project that nothing was done to."""
     return ProjectState(key=key, expires_at=now + KEPT)
+
+
+def may_apply(state: ProjectState | None, generation: int) -> bool:
+    """Return whether a plan of this generation may be applied, as far as applies of the project are known."""
+    if state is None:
+        return generation == 0
+    return state.generation == generation and state.applying is None
+
+
+def what_came(name: str, state: ProjectState | None) -> str:
+    """Return why the plan of a project may not be applied any more: which apply came in between."""
+    other = (state.applying or state.last) if state is not None else None
+    if state is None or other is None:
+        return f"the plan of {name} is stale: what is known of the project is newer than the plan; {AGAIN}"
+    whose = f"pull request {other.pull_request}" if other.pull_request is not None else f"run {other.run_id}"
+    when = "is being applied" if state.applying is not None else "was applied"
+    return f"the plan of {name} is stale: the project {when} by {whose} (run {other.run_id}) since; {AGAIN}"
 
 
 def _is_same(known: ProjectApply | None, apply: ProjectApply) -> bool:

@@ -7,6 +7,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.limits import DEFAULT_PLAN_DAYS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -128,6 +130,7 @@ def placeholder_values(
         "connections": f"ssm:{names.connections}",
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),
+        "plan_days": str(DEFAULT_PLAN_DAYS),
         "order_sizes": json.dumps(SIZES),
         "provider_mirror": "",
         "tick_rule_arn": names.arn("events", f"rule/{names.resource('tick')}"),

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
-from iac_ci_common.errors import AtCapacity, ConditionFailed, IacCiError
+from iac_ci_common.errors import AtCapacity, ConditionFailed, IacCiError, PlanStale
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
@@ -28,7 +28,9 @@ from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
 from iac_ci_orchestrator.event_records import order_event, run_event
 from iac_ci_orchestrator.live_logs import remove_parts
+from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_orchestrator.results import read_results
+from iac_ci_orchestrator.stale_plans import StalePlans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,9 +62,20 @@ class _Pass:
 class Orchestrator:
     """Advances runs, one invocation at a time."""
 
-    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str, int], str | None] = no_link) -> None:
-        """Use ``ports``; ``log_link`` returns the URL of the whole log of an order's attempt, or None."""
+    def __init__(
+        self,
+        ports: OrchestratorPorts,
+        log_link: Callable[[str, str, int], str | None] = no_link,
+        *,
+        plan_days: int = limits.DEFAULT_PLAN_DAYS,
+    ) -> None:
+        """Use ``ports``; ``log_link`` returns the URL of the whole log of an order's attempt, or None.
+
+        Saved plans may be applied for ``plan_days`` days.
+        """
         self._ports = ports
+        self._projects = ProjectLedger(ports.plans, ports.clock, plan_days)
+        self._stale_plans = StalePlans(ports, self._projects)
         self._commenter = Commenter(ports, log_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
         self._finisher = Finisher(ports, self._commenter)
@@ -138,13 +151,20 @@ class Orchestrator:
             return _Pass(comment=comment)
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
         plan = decide(rows.run, rows.orders, results, ports.clock.now())
-        plan = replace(plan, dispatches=tuple(with_ticket(dispatch) for dispatch in plan.dispatches))
+        dispatches = self._projects.with_generations(plan.dispatches)
+        plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
+        for end in plan.ends:
+            # Before the row: an end that is written is not met again.
+            replaced = self._projects.end(plan.run, end.after)
+            if replaced is not None:
+                self._stale_plans.after_plan(plan.run, replaced)
+            self._stale_plans.after_apply(plan.run, end.after)
         refused = self._apply(plan)
         remove_parts(ports.objects, ports.logger, rows.orders, results)
         if plan.finish is not None and not refused:
             return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
-        dispatches = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
-        failures, ended, now_open = self._dispatch(plan, dispatches)
+        present = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
+        failures, ended, now_open = self._dispatch(plan, present)
         orders = [now_open.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.repeats or plan.dispatches)
@@ -203,7 +223,9 @@ class Orchestrator:
                 # The order stays `dispatching`; a later pass dispatches it again.
                 failures.append(answer)
             else:
-                ended |= self._end_unclaimed(order, f"the order could not be dispatched: {answer.message}")
+                nothing_began = isinstance(answer, PlanStale)
+                reason = answer.message if nothing_began else f"the order could not be dispatched: {answer.message}"
+                ended |= self._end_unclaimed(order, reason)
         if transitions:
             # A row that has changed since then has ended, so it is not written as `running`.
             ports.runs.apply(transitions)
@@ -226,10 +248,15 @@ class Orchestrator:
         answers: dict[str, Started | IacCiError] = {}
         for target in ExecutionTarget:
             of_target = [dispatch for dispatch in dispatches if dispatch.after.target is target]
-            calls = [partial(self._dispatcher.start, plan.run, dispatch) for dispatch in of_target]
+            calls = [partial(self._begin, plan, dispatch) for dispatch in of_target]
             answered = zip(of_target, in_rounds(self._ports.parallel, calls), strict=True)
             answers.update((dispatch.after.order_num, answer) for dispatch, answer in answered)
         return [answers[dispatch.after.order_num] for dispatch in dispatches]
+
+    def _begin(self, plan: Plan, dispatch: Dispatch) -> Started:
+        """Start one worker; an apply is entered in the ledger of plans first, which may refuse it."""
+        self._projects.begin(plan.run, dispatch.after)
+        return self._dispatcher.start(plan.run, dispatch)
 
     def _end_unclaimed(self, order: OrderRow, reason: str) -> bool:
         ports = self._ports

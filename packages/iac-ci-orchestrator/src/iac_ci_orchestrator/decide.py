@@ -194,6 +194,7 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "changes_unknown": result.changes_unknown,
             "outputs": result.outputs,
             "files": result.files,
+            "planned": result.planned if result.status is OrderState.SUCCEEDED else None,
             "kept": result.kept,
             "reason": reason_of_end(order, result),
         }

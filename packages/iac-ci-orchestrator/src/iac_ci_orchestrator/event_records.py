@@ -27,6 +27,7 @@ def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
         reason=order.reason,
         changed=order.changed,
         attempt=order.attempt,
+        plan_sha256=order.plan_sha256,
         expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
     )
 

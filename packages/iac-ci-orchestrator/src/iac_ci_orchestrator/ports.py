@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iac_ci_common.ports import Clock, Logger, Objects, Parallel, RunLocks, Runs, Watchdogs, Workers
+    from iac_ci_common.ports import Clock, Logger, Objects, Parallel, Plans, RunLocks, Runs, Watchdogs, Workers
     from iac_ci_vcs.ports import Reports
 
 
@@ -22,5 +22,6 @@ class OrchestratorPorts:
     workers: Workers
     watchdogs: Watchdogs
     reports: Reports
+    plans: Plans
     parallel: Parallel
     logger: Logger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from iac_ci_common.limits import DEFAULT_PLAN_DAYS
 from iac_ci_common.settings import RunSettings
 from iac_ci_vcs.provider import HostSettings
 
@@ -18,3 +19,4 @@ class OrchestratorSettings(RunSettings):
     code_hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="Provider and API of hosts whose name does not identify them."
     )
+    plan_days: int = Field(DEFAULT_PLAN_DAYS, ge=1, le=365, description="Days for which the bucket keeps saved plans.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache, partial
 
 from iac_ci_common.aws.clients import client
@@ -9,6 +10,7 @@ from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.console import log_address
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
+from iac_ci_common.aws.plans import DynamoPlans
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
@@ -47,8 +49,10 @@ def orchestrator() -> Orchestrator:
                 SystemClock(),
                 hosts=settings.code_hosts,
             ),
+            plans=DynamoPlans(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
             parallel=Threads(),
             logger=PowertoolsLogger("orchestrator", settings.log_level),
         ),
         partial(log_address, settings.internal_bucket),
+        plan_days=settings.plan_days,
     )

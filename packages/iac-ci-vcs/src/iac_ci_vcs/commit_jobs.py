@@ -9,13 +9,13 @@ from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, NotFound, PortFailed
 from iac_ci_common.models.commit_job import CommitJob
 from iac_ci_vcs.address import parse_address
-from iac_ci_vcs.reporting.folded_status import entered, folded, folded_of_all, with_plans
+from iac_ci_vcs.reporting.folded_status import entered, folded, folded_of_all, with_plans, with_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from iac_ci_common.models.commit_job import JobPart, Plans
+    from iac_ci_common.models.commit_job import JobPart, Plans, StalePlan
     from iac_ci_common.ports import CommitJobs
     from iac_ci_vcs.provider import CodeHost, CommitStatus
 
@@ -75,6 +75,28 @@ def set_planned_status(
         return
     _written(
         jobs, key, now, lambda newest: with_plans(newest, plans), lambda written: mark(folded_of_all(written, own))
+    )
+
+
+def set_stale_status(
+    jobs: CommitJobs,
+    repository: str,
+    own: CommitStatus,
+    stale: StalePlan,
+    *,
+    now: datetime,
+    mark: Callable[[CommitStatus], object],
+) -> None:
+    """Enter that an order has to plan again and set its job's status, if that changes it.
+
+    Of ``own``, the commit and the context are used. Raises like ``set_job_status``.
+    """
+    key = _key(repository, own)
+    known = jobs.read(key)
+    if known is None or with_stale(known, stale) == known:
+        return
+    _written(
+        jobs, key, now, lambda newest: with_stale(newest, stale), lambda written: mark(folded_of_all(written, own))
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
+    from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.tree import Entry, Tree
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
 
@@ -39,6 +40,17 @@ class Reports(Protocol):
 
         ``own`` is the status that the run alone would have.
         """
+        ...
+
+    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        """Write into another pull request of the target's repository that its plan is stale, and set its status.
+
+        Do nothing if the pull request is closed or has another head than the plan.
+        """
+        ...
+
+    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Replace what ``tell_stale`` wrote."""
         ...
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:

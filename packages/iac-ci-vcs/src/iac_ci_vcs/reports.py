@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.locations import parse_location
+from iac_ci_common.models.commit_job import StalePlan
 from iac_ci_vcs.address import parse_address
-from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status, set_planned_status
+from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status, set_planned_status, set_stale_status
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
-from iac_ci_vcs.provider import CommentStyle
+from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
 from iac_ci_vcs.reporting import marker
+from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale, stale_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
+    from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.ports import Clock, CommitJobs, Secrets
-    from iac_ci_vcs.provider import CodeHost, CommitStatus, HostSettings
+    from iac_ci_vcs.provider import CodeHost, HostSettings
 
 
 class CodeHostReports:
@@ -82,6 +85,27 @@ class CodeHostReports:
                 mark=host.set_status,
             )
 
+    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        """Write into a pull request that its plan is stale, and set its status; raises like ``mark_job``."""
+        subject = f"the comment on pull request {record.pull_request}"
+        with self._open(target, subject) as host, _readable_answers(subject):
+            if not has_open_pull(host, record.commit, record.pull_request):
+                return
+            style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+            _upsert(host, record.pull_request, stale_name(record), render_stale(record, by, style))
+            stale = StalePlan(record.pull_request, record.base, record.saved.run_id, record.saved.order_name)
+            own = CommitStatus(record.commit, f"iac-ci/{record.job}", CommitState.PENDING, "")
+            set_stale_status(
+                self._commit_jobs, target.repository, own, stale, now=self._clock.now(), mark=host.set_status
+            )
+
+    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Replace what ``tell_stale`` wrote; raises like ``publish``."""
+        subject = f"the comment on pull request {record.pull_request}"
+        with self._open(target, subject) as host, _readable_answers(subject):
+            style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+            _upsert(host, record.pull_request, stale_name(record), render_planned_again(record, style))
+
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
         """Set the status of a job that waits for comments; raises like ``mark_job``."""
         subject = "the commit's status"
@@ -104,6 +128,15 @@ class CodeHostReports:
             yield host
         finally:
             host.close()
+
+
+def _upsert(host: CodeHost, number: int, name: str, body: str) -> None:
+    """Create or edit the comment of a name."""
+    existing = host.find_comment(number, marker(name, has_html=host.comments_have_html))
+    if existing is None:
+        host.create_comment(number, body)
+    elif existing.body != body:
+        host.edit_comment(number, existing.id, body)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
 from iac_ci_common.errors import Problem
+from iac_ci_common.globs import matches
 from iac_ci_common.grants import NOTHING, Grant, own_folder
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
@@ -204,6 +205,7 @@ def order_findings(order: Order) -> Iterator[tuple[Place, str]]:
         folder = PurePosixPath(order.git_folder)
         if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
             yield ("git_folder",), "must be a relative path without .."
+    yield from _plan_findings(order)
     yield from _credentials_findings(order)
     yield from _registry_findings(order)
     if order.assume_role is not None:
@@ -211,6 +213,11 @@ def order_findings(order: Order) -> Iterator[tuple[Place, str]]:
             for name in CREDENTIALS:
                 if name in variables:
                     yield (field_name, name), "is also set by assume_role; remove one of the two"
+
+
+def _plan_findings(order: Order) -> Iterator[tuple[Place, str]]:
+    if order.plan is not None and not matches(order.save, order.plan.file):
+        yield ("plan", "file"), "is not among the files of save; add it, so that the plan is kept"
 
 
 def _credentials_findings(order: Order) -> Iterator[tuple[Place, str]]:

@@ -71,3 +71,13 @@ class Plans:
     base: str
     source: str
     changes: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class StalePlan:
+    """A plan that is stale: of the order ``order`` of a run, for one pull request and its base branch."""
+
+    number: int
+    base: str
+    run_id: str
+    order: str

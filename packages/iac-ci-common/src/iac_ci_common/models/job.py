@@ -146,13 +146,13 @@ class PlanFile(Payload):
         description="Name of the file in the folder of the commands; `save` must keep it."
     )
     tool: Literal[Tool.TERRAFORM, Tool.OPENTOFU] = Field(Tool.TERRAFORM, description="`terraform` or `opentofu`.")
-    workspace: Text = Field("default", description="Workspace that the plan must be for.")
+    workspace: Text | None = Field(None, description="Workspace that the plan must be for; any if none is given.")
 
 
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
-    foreign_fields = {"paths": _CONFIGURATION_ONLY, "project": _CONFIGURATION_ONLY}
+    foreign_fields = dict.fromkeys(("paths", "project", "apply_plan"), _CONFIGURATION_ONLY)
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")

@@ -49,7 +49,7 @@ class ManifestPlan(StoredShape):
 
     file: str
     tool: str
-    workspace: str
+    workspace: str | None = None
 
 
 class ManifestSavedPlan(StoredShape):

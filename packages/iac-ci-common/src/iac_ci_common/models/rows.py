@@ -184,6 +184,13 @@ class OrderRow(StoredShape):
         return str(int(self.dispatched_at.timestamp() * 1000)) if self.dispatched_at is not None else None
 
     @property
+    def plan_sha256(self) -> str | None:
+        """Return the digest of the plan that the order saved or applies, None if there is none."""
+        saved = self.project.saved if self.project is not None else None
+        found = saved.planned if saved is not None else self.planned
+        return found.sha256 if found is not None else None
+
+    @property
     def attempt_key(self) -> tuple[str, str, int]:
         """Return what the keys of the present attempt's objects are made of: run, number and attempt."""
         return self.run_id, self.order_num, self.attempt

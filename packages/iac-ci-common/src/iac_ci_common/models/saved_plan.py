@@ -54,6 +54,7 @@ class OrderProject(StoredShape):
     key: ProjectKey
     name: str = Field(max_length=1024, description="The project as people know it: its folder and workspace.")
     record: str | None = Field(None, description="Key of the pull request's row for the project; None for a push.")
+    file: str = Field("", description="Name of the plan's file in the folder of the commands.")
     applies: bool = False
     saved: SavedPlan | None = None
 
@@ -67,12 +68,14 @@ class PlanRecord(StoredShape):
     name: str
     pull_request: int
     repository: str
+    job: str = Field("plan", description="The job that planned.")
     commit: str
     base: str
     base_commit: str | None = None
     configuration: str = ""
     saved: SavedPlan
     changes: Changes | None = None
+    told_stale: bool = Field(False, description="The pull request was told that the plan is stale.")
     planned_at: Moment
     usable_until: Moment = Field(description="When the plan expires; its bytes are kept a little longer.")
     expires_at: Moment

@@ -92,6 +92,7 @@ class MemoryBroker:
             credentials=credentials.variables if credentials is not None else None,
             credentials_end=credentials.expires_at if credentials is not None else None,
             taken=tuple(self._taken(run, order, num) for num in order.takes),
+            saved_plan=self._saved_plan(run, order),
         )
 
     def _assume(self, run: RunRow, order: OrderRow) -> RoleCredentials | None:
@@ -107,6 +108,12 @@ class MemoryBroker:
             identity=base64.b64encode(encrypted).decode(),
             context=self._scope(run).as_kms(),
         )
+
+    def _saved_plan(self, run: RunRow, order: OrderRow) -> TakenObject | None:
+        saved = order.project.saved if order.project is not None else None
+        if saved is None:
+            return None
+        return self._object(run, order, saved.files, keys.files(saved.run_id, saved.order_num, saved.attempt))
 
     def _taken(self, run: RunRow, order: OrderRow, num: str) -> TakenOrder:
         other = self._runs.find_order(run.run_id, num)

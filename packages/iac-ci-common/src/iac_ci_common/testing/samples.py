@@ -53,7 +53,8 @@ def order_row(num: int, **fields: Any) -> OrderRow:
 
 
 def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
-    """Return an accepted job of these orders."""
+    """Return an accepted job of these orders; ``projects`` and ``scope`` are the stored job's own."""
+    own = {name: fields.pop(name) for name in ("projects", "scope") if name in fields}
     completed = [{"cmds": ["true"], "timeout": 60, **order} for order in orders]
     job = Job.model_validate({"username": "tests", "orders": completed, **fields})
     return StoredJob(
@@ -65,6 +66,7 @@ def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
         source="api",
         job=job,
         sizes={order.size: f"BUILD_GENERAL1_{order.size.upper()}" for order in job.orders if order.size},
+        **own,
     )
 
 

@@ -37,6 +37,9 @@ _MORE_CHARS: Final = 200
 _REASON_CHARS: Final = 300
 _NAME_CHARS: Final = 120
 
+PLAN_CHARS: Final = 16
+"""Characters of a plan's SHA-256 that a comment shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class FailedLog:
@@ -104,7 +107,7 @@ def _table(orders: Sequence[OrderRow], room: int) -> str:
     if not orders:
         return ""
     by_num = {order.order_num: order for order in orders}
-    with_changes = any(order.changes or order.changes_unknown for order in orders)
+    with_changes = any(order.changes or order.changes_unknown or order.plan_sha256 for order in orders)
     text = "\n\n| Order | State | Changes | Duration | Waits for, or why |\n|---|---|---|---|---|"
     if not with_changes:
         text = "\n\n| Order | State | Duration | Waits for, or why |\n|---|---|---|---|"
@@ -123,7 +126,9 @@ def _line(order: OrderRow, by_num: Mapping[str, OrderRow], *, with_changes: bool
     if with_changes:
         verb = " applied" if order.changes and order.changes.operation is Operation.APPLIED else ""
         unknown = "unknown" if order.changes_unknown else ""
-        cells.append(f"{code(str(order.changes))}{verb}" if order.changes else unknown)
+        changes = f"{code(str(order.changes))}{verb}" if order.changes else unknown
+        plan = f"plan {code(order.plan_sha256[:PLAN_CHARS])}" if order.plan_sha256 else ""
+        cells.append(", ".join(part for part in (changes, plan) if part))
     cells += [duration(order), escape(without_identities(waits_for(order, by_num))[:_REASON_CHARS])]
     return f"\n| {' | '.join(cells)} |"
 

@@ -18,6 +18,7 @@ from iac_ci_vcs.reporting.commit_status import ORDER_STATES, cut
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from iac_ci_common.models.commit_job import StalePlan
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_vcs.provider import CommitStatus
 
@@ -75,6 +76,15 @@ def with_plans(job: CommitJob, plans: Plans) -> CommitJob:
     return job.model_copy(
         update={"pulls": job.pulls | {str(plans.number): known.model_copy(update={"orders": orders})}}
     )
+
+
+def with_stale(job: CommitJob, stale: StalePlan) -> CommitJob:
+    """Return the job with an order that has to plan again; the states of a newer run stay."""
+    known = job.pulls.get(str(stale.number))
+    if known is None or known.base != stale.base or _source(known.orders.get(stale.order, "")) != stale.run_id:
+        return job
+    changed = known.model_copy(update={"orders": known.orders | {stale.order: NOT_RUN}})
+    return job.model_copy(update={"pulls": job.pulls | {str(stale.number): changed}})
 
 
 def entered(job: CommitJob, part: JobPart) -> CommitJob:

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.models.commit_job import StalePlan
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs
 from iac_ci_common.tree import Entry, EntryKind, Tree
-from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status
-from iac_ci_vcs.provider import CommentStyle
+from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status, set_stale_status
+from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
+from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
-    from iac_ci_vcs.provider import CommitStatus
+    from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
 
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,6 +31,7 @@ class MemoryReports:
         """Start without comments and statuses."""
         self.bodies: dict[str, str] = {}
         self.statuses: list[CommitStatus] = []
+        self.told: list[tuple[int, str]] = []
         self.clock = FakeClock(_MOMENT)
         self.commit_jobs = MemoryCommitJobs(self.clock)
         self.closed: set[int] = set()
@@ -54,6 +57,19 @@ class MemoryReports:
             is_open=lambda number: number not in self.closed,
             mark=self.statuses.append,
         )
+
+    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        """Store what the pull request is told, and the status."""
+        self.told.append((record.pull_request, render_stale(record, by, CommentStyle())))
+        stale = StalePlan(record.pull_request, record.base, record.saved.run_id, record.saved.order_name)
+        own = CommitStatus(record.commit, f"iac-ci/{record.job}", CommitState.PENDING, "")
+        set_stale_status(
+            self.commit_jobs, target.repository, own, stale, now=self.clock.now(), mark=self.statuses.append
+        )
+
+    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Store what the pull request is told."""
+        self.told.append((record.pull_request, render_planned_again(record, CommentStyle())))
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
         """Store the status of a job that waits for comments."""

@@ -1,0 +1,219 @@
+"""Enters plans and applies into the ledger of plans. Each step may be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from iac_ci_common import keys
+from iac_ci_common.errors import ConditionFailed, PlanStale, PortFailed
+from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply, SavedPlan
+from iac_ci_common.project_states import AGAIN, begun, ended, new_state, planned, what_came
+from iac_ci_common.states import OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.saved_plan import OrderProject, ProjectState
+    from iac_ci_common.ports import Clock, Plans
+    from iac_ci_orchestrator.decide import Dispatch
+
+_TRIES: Final = 10
+"""Most writes of one row: each time another process has changed it meanwhile."""
+
+MAX_TOLD: Final = 20
+"""Most pull requests that are told about one apply; each costs several requests of the code host."""
+
+_MARGIN: Final = timedelta(hours=1)
+"""How long before the bucket may delete a plan's bytes the plan expires: an apply that began must find them."""
+
+T = TypeVar("T")
+
+
+class ProjectLedger:
+    """The ledger of plans, as the orchestrator uses it."""
+
+    def __init__(self, plans: Plans, clock: Clock, plan_days: int) -> None:
+        """Use the ledger; the bucket keeps saved plans for ``plan_days`` days."""
+        self._plans = plans
+        self._clock = clock
+        self._kept = timedelta(days=plan_days)
+
+    def with_generations(self, dispatches: Sequence[Dispatch]) -> list[Dispatch]:
+        """Return the dispatches; a plan that is dispatched for the first time gets its project's generation."""
+        wanted = {
+            keys.project_state(project.key)
+            for dispatch in dispatches
+            if (project := _planned_project(dispatch.after)) is not None and dispatch.after.generation is None
+        }
+        states = self._plans.states(wanted) if wanted else {}
+        return [self._with_generation(dispatch, states) for dispatch in dispatches]
+
+    def _with_generation(self, dispatch: Dispatch, states: dict[str, ProjectState]) -> Dispatch:
+        order = dispatch.after
+        project = _planned_project(order)
+        if project is None or order.generation is not None:
+            return dispatch
+        state = states.get(keys.project_state(project.key))
+        generation = state.generation if state is not None else 0
+        return replace(dispatch, after=order.model_copy(update={"generation": generation}))
+
+    def begin(self, run: RunRow, order: OrderRow) -> None:
+        """Enter that an apply begins, before its worker is started; do nothing for another order.
+
+        Raises ``PlanStale`` if its saved plan may not be applied any more: then nothing has begun.
+        """
+        project = order.project
+        if project is None or not project.applies:
+            return
+        saved = project.saved
+        if saved is not None:
+            self._check(order, saved)
+        apply, now = _apply(run, order), self._clock.now()
+        generation = saved.generation if saved is not None else None
+
+        def change(state: ProjectState) -> ProjectState:
+            changed = begun(state, apply, generation, now)
+            if changed is None:
+                raise PlanStale(what_came(project.name, state), run_id=run.run_id, order_num=order.order_num)
+            return changed
+
+        self._change(project, change)
+
+    def end(self, run: RunRow, order: OrderRow) -> PlanRecord | None:
+        """Enter the plan or the end of an apply of an order that has ended, before its row says so.
+
+        Return the new plan if it replaces one that its pull request was told is stale, else None.
+        """
+        project = order.project
+        if project is None:
+            return None
+        now = order.ended_at or self._clock.now()
+        if project.applies:
+            apply = _apply(run, order).model_copy(update={"ended_at": now, "status": order.status.value})
+            self._change(project, lambda state: ended(state, apply, now), only_known=True)
+        elif order.status is OrderState.SUCCEEDED and order.planned is not None and order.files is not None:
+            return self._record(run, order, project, now)
+        return None
+
+    def _record(self, run: RunRow, order: OrderRow, project: OrderProject, now: datetime) -> PlanRecord | None:
+        """Write the pull request's row, unless a newer run's plan is there, and name the pull request."""
+        report = run.report
+        if report is None or report.scope is None or report.pull_request is None or project.record is None:
+            return None
+        if order.planned is None or order.files is None or run.commit_hash is None:
+            return None
+        record = PlanRecord(
+            key=project.record,
+            project=project.key,
+            name=project.name,
+            pull_request=report.pull_request,
+            repository=report.repository,
+            job=run.job_name or "plan",
+            commit=run.commit_hash,
+            base=report.scope.base,
+            base_commit=report.scope.base_commit,
+            configuration=report.scope.configuration,
+            saved=SavedPlan(
+                run_id=run.run_id,
+                order_num=order.order_num,
+                order_name=order.order_name,
+                attempt=order.attempt,
+                file=project.file,
+                planned=order.planned,
+                files=order.files,
+                code_sha256=order.code_sha256,
+                generation=order.generation or 0,
+            ),
+            changes=order.changes,
+            planned_at=now,
+            usable_until=now + self._kept - _MARGIN,
+            expires_at=now + self._kept,
+        )
+        written, replaced = self._newest(record)
+        if not written:
+            return None
+        pull = report.pull_request
+        self._change(project, lambda state: planned(state, pull, now))
+        return record if replaced is not None and replaced.told_stale else None
+
+    def stale(self, run: RunRow, order: OrderRow) -> list[PlanRecord]:
+        """Return the plans of other pull requests that an apply has made stale and that were not told."""
+        project = order.project
+        if project is None or not project.applies or project.record is None:
+            return []
+        state = self._plans.states([keys.project_state(project.key)]).get(keys.project_state(project.key))
+        own = run.report.pull_request if run.report is not None else None
+        others = [number for number in state.pulls if number != own] if state is not None else []
+        if state is None or not others:
+            return []
+        found = self._plans.records([keys.plan_record_of(project.record, number) for number in others])
+        untold = [one for one in found.values() if not (one.told_stale or one.saved.generation == state.generation)]
+        return untold[-MAX_TOLD:]
+
+    def told(self, record: PlanRecord) -> None:
+        """Enter that a pull request was told; another process may have written a newer plan meanwhile."""
+        with contextlib.suppress(ConditionFailed):
+            self._plans.write_record(record.model_copy(update={"told_stale": True}))
+
+    def _newest(self, record: PlanRecord) -> tuple[bool, PlanRecord | None]:
+        """Write a row; return whether it is the newest, and the one before. Ids of runs sort by time."""
+        for _ in range(_TRIES):
+            known = self._plans.records([record.key]).get(record.key)
+            if known is not None and known.saved.run_id > record.saved.run_id:
+                return False, known
+            version = known.version if known is not None else 0
+            wanted = record.model_copy(update={"version": version})
+            try:
+                if wanted != known:
+                    self._plans.write_record(wanted)
+            except ConditionFailed:
+                continue
+            return True, known
+        raise PortFailed("other runs changed the ledger of plans at every attempt", retry_is_safe=True)
+
+    def _change(
+        self, project: OrderProject, change: Callable[[ProjectState], ProjectState], *, only_known: bool = False
+    ) -> None:
+        key = keys.project_state(project.key)
+        for _ in range(_TRIES):
+            known = self._plans.states([key]).get(key)
+            if known is None and only_known:
+                return
+            before = known or new_state(key, self._clock.now())
+            changed = change(before)
+            try:
+                if changed != before or known is None:
+                    self._plans.write_state(changed)
+            except ConditionFailed:
+                continue
+            return
+        raise PortFailed("other runs changed the project's row at every attempt", retry_is_safe=True)
+
+    def _check(self, order: OrderRow, saved: SavedPlan) -> None:
+        """Raise ``PlanStale`` if the plan was made from other code, or may not be applied at all."""
+        if saved.planned.problem is not None:
+            raise PlanStale(f"the plan cannot be applied: {saved.planned.problem}; {AGAIN}")
+        if saved.code_sha256 != order.code_sha256:
+            raise PlanStale(f"the plan is stale: it was made from other files than those of this commit; {AGAIN}")
+
+
+def _planned_project(order: OrderRow) -> OrderProject | None:
+    """Return the project that an order plans, None if it plans none."""
+    return order.project if order.project is not None and not order.project.applies else None
+
+
+def _apply(run: RunRow, order: OrderRow) -> ProjectApply:
+    project = order.project
+    saved = project.saved if project is not None else None
+    return ProjectApply(
+        run_id=run.run_id,
+        order_num=order.order_num,
+        pull_request=run.report.pull_request if run.report is not None else None,
+        plan_sha256=saved.planned.sha256 if saved is not None else None,
+        began_at=order.dispatched_at or run.accepted_at,
+    )

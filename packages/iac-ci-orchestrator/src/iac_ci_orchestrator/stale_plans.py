@@ -1,0 +1,57 @@
+"""Tells other pull requests that an apply has made their plans stale, and that a project was planned again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import IacCiError
+from iac_ci_common.models.saved_plan import ProjectApply
+from iac_ci_orchestrator.event_records import run_event
+
+if TYPE_CHECKING:
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.saved_plan import PlanRecord
+    from iac_ci_orchestrator.ports import OrchestratorPorts
+    from iac_ci_orchestrator.project_ledger import ProjectLedger
+
+
+class StalePlans:
+    """Writes into pull requests. A failure of the code host is logged and recorded, but does not fail the run."""
+
+    def __init__(self, ports: OrchestratorPorts, ledger: ProjectLedger) -> None:
+        """Use these ports."""
+        self._ports = ports
+        self._ledger = ledger
+
+    def after_apply(self, run: RunRow, order: OrderRow) -> None:
+        """Tell the other pull requests with plans of the project that an order applied."""
+        if run.report is None or order.started_at is None:
+            return
+        by = ProjectApply(
+            run_id=run.run_id,
+            order_num=order.order_num,
+            pull_request=run.report.pull_request,
+            began_at=order.started_at,
+        )
+        for record in self._ledger.stale(run, order):
+            try:
+                self._ports.reports.tell_stale(run.report, record, by)
+            except IacCiError as error:
+                self._failed(run, record, error)
+            else:
+                self._ledger.told(record)
+
+    def after_plan(self, run: RunRow, record: PlanRecord) -> None:
+        """Replace what the pull request was told before."""
+        if run.report is None:
+            return
+        try:
+            self._ports.reports.tell_planned_again(run.report, record)
+        except IacCiError as error:
+            self._failed(run, record, error)
+
+    def _failed(self, run: RunRow, record: PlanRecord, error: IacCiError) -> None:
+        message = f"pull request {record.pull_request} could not be told about its plan: {error.message}"
+        self._ports.logger.warning("pull request comment failed", run_id=run.run_id, error=message)
+        event = run_event(run, self._ports.clock.now(), kind="comment_failed", reason=message[:1024])
+        self._ports.runs.record([event])

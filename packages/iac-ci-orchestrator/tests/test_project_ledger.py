@@ -1,0 +1,291 @@
+"""Plans and applies in the ledger of plans."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.errors import PortFailed
+from iac_ci_common.models.commit_job import JobPart
+from iac_ci_common.models.rows import JobScope
+from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, PlanRecord, ProjectApply, SavedPlan
+from iac_ci_common.models.sealed import Sealed
+from iac_ci_common.project_states import begun, new_state
+from iac_ci_common.states import OrderState
+from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_vcs.provider import CommitState, CommitStatus
+
+sys.path.insert(0, str(Path(__file__).parent))
+from engine import Engine
+
+PROJECT = "a" * 64
+STATE = keys.project_state(PROJECT)
+RECORD = keys.plan_record("github.com/acme/infra", 7, PROJECT)
+PLANNED = PlannedFile(sha256="b" * 64, tool="terraform", tool_version="1.11.4", workspace="default")
+FILES = Sealed(sha256="c" * 64, size=10, identity="YQ==")
+JOB = {
+    "git_repo": "https://github.com/acme/infra.git",
+    "commit_hash": "d" * 40,
+    "git_token_location": "ssm:/iac-ci/token",
+    "pr_number": 7,
+    "scope": JobScope(base="main", base_commit="e" * 40, configuration="f" * 64),
+}
+OTHER = ProjectApply(run_id="20251231T000000-aaaaaaaaaaaa", order_num="0003", pull_request=12, began_at=START)
+
+
+def project(**fields):
+    return OrderProject(key=PROJECT, name="live/network", record=RECORD, file="iac-ci.tfplan", **fields)
+
+
+def saved(generation=0, **fields):
+    whole = {
+        "run_id": "20251231T000000-bbbbbbbbbbbb",
+        "order_num": "0001",
+        "order_name": "plan-network",
+        "file": "iac-ci.tfplan",
+        "planned": PLANNED,
+        "files": FILES,
+        "generation": generation,
+    }
+    return SavedPlan(**(whole | fields))
+
+
+def planning(**engine):
+    return Engine([{"order_name": "plan-network"}], projects={"plan-network": project()}, **JOB, **engine)
+
+
+def applying(plan, **engine):
+    orders = [{"order_name": "apply-network"}]
+    return Engine(orders, projects={"apply-network": project(applies=True, saved=plan)}, **JOB, **engine)
+
+
+def state(engine):
+    return engine.plans.project_states.get(STATE)
+
+
+def put_state(engine, **fields):
+    engine.plans.write_state(new_state(STATE, START).model_copy(update=fields))
+
+
+def reason(engine):
+    return engine.runs.read(RUN_ID).orders[0].reason
+
+
+def test_a_plan_is_entered_with_what_it_was_made_from():
+    engine = planning()
+    put_state(engine, generation=4)
+    engine.wake()
+    engine.report("0001", planned=PLANNED, files=FILES)
+    engine.wake("0001")
+    record = engine.plans.plan_records[RECORD]
+    assert (record.commit, record.base, record.base_commit) == ("d" * 40, "main", "e" * 40)
+    assert (record.configuration, record.pull_request, record.name) == ("f" * 64, 7, "live/network")
+    assert (record.saved.planned, record.saved.files, record.saved.generation) == (PLANNED, FILES, 4)
+    assert record.usable_until < record.expires_at == START + timedelta(days=14)
+    assert state(engine).pulls == (7,)
+    assert engine.runs.read(RUN_ID).orders[0].plan_sha256 == PLANNED.sha256
+    events = [
+        event for event in engine.runs.event_rows.values() if event.kind == "succeeded" and event.order_num == "0001"
+    ]
+    assert [event.plan_sha256 for event in events] == [PLANNED.sha256]
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        (OrderState.FAILED, {"planned": PLANNED, "files": FILES}),
+        (OrderState.SUCCEEDED, {"planned": PLANNED}),
+        (OrderState.SUCCEEDED, {"files": FILES}),
+    ],
+)
+def test_what_is_no_whole_plan_is_not_entered(status, result):
+    engine = planning()
+    engine.wake()
+    engine.report("0001", status, **result)
+    engine.wake("0001")
+    assert engine.plans.plan_records == {}
+
+
+def test_a_plan_of_an_older_run_does_not_replace_a_newer_one():
+    first = planning()
+    first.wake()
+    first.report("0001", planned=PLANNED, files=FILES)
+    first.wake("0001")
+    known = first.plans.plan_records[RECORD]
+    newer = known.model_copy(update={"saved": known.saved.model_copy(update={"run_id": f"9{RUN_ID[1:]}"})})
+    second = planning()
+    second.plans.plan_records[RECORD] = newer
+    second.wake()
+    second.report("0001", planned=PLANNED, files=FILES)
+    second.wake("0001")
+    assert second.plans.plan_records[RECORD] == newer
+    assert second.states == {"0001": "succeeded"}
+
+
+@pytest.mark.parametrize("status", [OrderState.SUCCEEDED, OrderState.FAILED, OrderState.TIMED_OUT])
+def test_an_apply_begins_before_its_worker_and_ends_with_it(status):
+    seen = []
+    engine = applying(saved(generation=2), before=lambda name: seen.append((name, state(engine).generation)))
+    put_state(engine, generation=2)
+    seen.clear()
+    engine.wake()
+    starts = [generation for name, generation in seen if name == "workers.start_lambda"]
+    assert starts == [3]
+    assert state(engine).applying.plan_sha256 == PLANNED.sha256
+    engine.report("0001", status)
+    engine.wake("0001")
+    assert (state(engine).generation, state(engine).applying) == (4, None)
+    assert (state(engine).last.status, state(engine).last.pull_request) == (status.value, 7)
+    assert engine.runs.read(RUN_ID).orders[0].plan_sha256 == PLANNED.sha256
+
+
+def test_a_plan_is_refused_after_another_apply():
+    engine = applying(saved(generation=0))
+    put_state(engine, generation=2, last=OTHER.model_copy(update={"status": "succeeded"}))
+    engine.wake()
+    assert engine.handed_out() == []
+    assert "was applied by pull request 12" in reason(engine)
+    assert reason(engine).endswith("plan it again with /iac-ci plan")
+    assert state(engine).generation == 2
+    engine.wake()
+    engine.assert_ended_well()
+
+
+def test_a_plan_is_refused_while_another_apply_is_under_way():
+    engine = applying(saved(generation=1))
+    engine.plans.write_state(begun(new_state(STATE, START), OTHER, None, START))
+    engine.wake()
+    assert engine.handed_out() == []
+    assert "is being applied by pull request 12" in reason(engine)
+
+
+def test_what_was_forgotten_makes_a_plan_stale():
+    engine = applying(saved(generation=3))
+    engine.wake()
+    assert engine.handed_out() == []
+    assert "is stale" in reason(engine)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (saved(code_sha256="9" * 64), "made from other files"),
+        (saved(planned=PLANNED.model_copy(update={"problem": "a provider was changed"})), "a provider was changed"),
+    ],
+)
+def test_other_files_and_a_plan_with_a_problem_are_refused(plan, words):
+    engine = applying(plan)
+    engine.wake()
+    assert engine.handed_out() == []
+    assert words in reason(engine)
+
+
+def test_an_apply_that_plans_for_itself_makes_plans_stale():
+    engine = applying(None)
+    put_state(engine, generation=5)
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+    assert state(engine).generation == 6
+
+
+def other_plan(number, **fields):
+    """Return the plan of another pull request."""
+    whole = {
+        "key": keys.plan_record("github.com/acme/infra", number, PROJECT),
+        "project": PROJECT,
+        "name": "live/network",
+        "pull_request": number,
+        "repository": JOB["git_repo"],
+        "commit": "9" * 40,
+        "base": "main",
+        "saved": saved(),
+        "planned_at": START,
+        "usable_until": START + timedelta(days=13),
+        "expires_at": START + timedelta(days=14),
+    }
+    return PlanRecord(**(whole | fields))
+
+
+def test_other_pull_requests_are_told_once_that_their_plans_are_stale():
+    engine = applying(saved())
+    put_state(engine, pulls=(7, 12, 13))
+    engine.plans.write_record(other_plan(12))
+    part = JobPart(12, "main", saved().run_id, {"plan-network": "succeeded"}, whole=True)
+    own = CommitStatus("9" * 40, "iac-ci/plan", CommitState.SUCCESS, "")
+    target = engine.runs.read(RUN_ID).run.report
+    engine.reports.mark_job(target, own, part)
+    engine.run_to_the_end()
+    assert [number for number, _ in engine.reports.told] == [12]
+    (text,) = [text for _, text in engine.reports.told]
+    assert "The plan of live/network is stale" in text
+    assert f"Pull request 7 applied the project (run `{RUN_ID}`)" in text
+    status = engine.reports.statuses[-2]
+    assert (status.commit, status.context, status.state) == ("9" * 40, "iac-ci/plan", CommitState.PENDING)
+    assert engine.plans.plan_records[other_plan(12).key].told_stale
+    engine.wake()
+    assert len(engine.reports.told) == 1
+
+
+def test_a_pull_request_that_was_told_hears_of_its_new_plan():
+    engine = planning()
+    engine.plans.write_record(other_plan(7, told_stale=True))
+    engine.wake()
+    engine.report("0001", planned=PLANNED, files=FILES)
+    engine.wake("0001")
+    (told,) = engine.reports.told
+    assert told[0] == 7
+    assert f"live/network was planned again in run `{RUN_ID}`" in told[1]
+    assert not engine.plans.plan_records[RECORD].told_stale
+
+
+def test_a_code_host_that_fails_does_not_fail_the_run():
+    engine = applying(saved())
+    put_state(engine, pulls=(12,))
+    engine.plans.write_record(other_plan(12))
+
+    def fails(*_):
+        raise PortFailed("no answer")
+
+    engine.reports.tell_stale = fails
+    engine.run_to_the_end()
+    engine.assert_ended_well()
+    assert not engine.plans.plan_records[other_plan(12).key].told_stale
+    reasons = [event.reason for event in engine.runs.event_rows.values() if event.kind == "comment_failed"]
+    assert reasons == ["pull request 12 could not be told about its plan: no answer"]
+
+
+class Crash(BaseException):
+    """The process dies."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", range(60))
+def test_after_a_crash_at_any_call_the_apply_ran_once_and_its_end_is_known(at, when):
+    calls = []
+
+    def die(name):
+        calls.append(name)
+        if len(calls) == at + 1:
+            raise Crash
+
+    engine = applying(saved(generation=2), **{when: die})
+    engine.plans.write_state(new_state(STATE, START).model_copy(update={"generation": 2}))
+    started = []
+    for _ in range(12):
+        try:
+            engine.wake()
+        except Crash:
+            engine.clock.advance(120)
+        started += engine.handed_out()
+        if started and keys.result(RUN_ID, "0001") not in engine.objects.list(keys.callbacks(RUN_ID)):
+            engine.report("0001")
+        if engine.states == {"0001": "succeeded"} and engine.done.list(""):
+            break
+    assert engine.states == {"0001": "succeeded"}
+    assert started
+    assert (state(engine).generation, state(engine).applying) == (4, None)
+    assert state(engine).last.status == "succeeded"
