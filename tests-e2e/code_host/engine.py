@@ -22,6 +22,7 @@ from iac_ci_common.testing import (
     MemoryDeliveries,
     MemoryLogger,
     MemoryObjects,
+    MemoryPlans,
     MemoryRuns,
     MemorySealer,
     MemorySecrets,
@@ -66,7 +67,7 @@ class Engine:
         self.host, self.project, self.clock = host, project, FakeClock(now)
         self.objects, self.invoker, self.logger = MemoryObjects(self.clock), MemoryAsyncInvoker(), MemoryLogger()
         self.runs, ledgers, commit_jobs = MemoryRuns(), MemoryLedgers(self.clock), MemoryCommitJobs(self.clock)
-        self._repositories = MemoryRepositories()
+        self._repositories, self.plans = MemoryRepositories(), MemoryPlans(self.clock)
         self.receiver = WebhookReceiver(
             WebhookReceiverPorts(self.clock, MemoryDeliveries(), self.objects, self.invoker, secrets, self.logger),
             settings,
@@ -74,7 +75,8 @@ class Engine:
         self.processor = EventProcessor(
             EventProcessorPorts(
                 self.clock, self.objects, self.runs, ledgers, commit_jobs,
-                OpenedCodeHosts(secrets, hosts=hosts), GitRepositories(allow_file=True, hosts=hosts), self.logger,
+                OpenedCodeHosts(secrets, hosts=hosts), GitRepositories(allow_file=True, hosts=hosts),
+                self.plans, self.logger,
             ),
             Acceptance(self.objects, MemoryWatchdogs(), self.invoker, self.logger, "done"),
             self.receiver.connections,

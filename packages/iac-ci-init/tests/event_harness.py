@@ -22,6 +22,7 @@ from iac_ci_common.testing import (
     MemoryDeliveries,
     MemoryLogger,
     MemoryObjects,
+    MemoryPlans,
     MemoryRuns,
     MemorySecrets,
     MemoryWatchdogs,
@@ -78,7 +79,7 @@ class Hosted:
         self.deliveries, self.objects, self.runs = MemoryDeliveries(), MemoryObjects(self.clock), MemoryRuns()
         self.ledgers, self.logger = MemoryLedgers(self.clock), MemoryLogger()
         self.invoker, self.watchdogs = MemoryAsyncInvoker(), MemoryWatchdogs()
-        self.commit_jobs = MemoryCommitJobs(self.clock)
+        self.commit_jobs, self.plans = MemoryCommitJobs(self.clock), MemoryPlans(self.clock)
         self.host, self.trees = MemoryCodeHost(), MemoryRepositories()
         self.secrets = MemorySecrets(
             {
@@ -100,6 +101,7 @@ class Hosted:
                 self.commit_jobs,
                 self.host,
                 self.trees,
+                self.plans,
                 self.logger,
             ),
             Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),

@@ -576,7 +576,8 @@ def test_what_failed_in_any_run_of_the_commit_is_run_again(hosted):
     hosted.comment("/iac-ci apply app")
     end(1, app=succeeded)
     assert again() == [["apply-network"]]
-    assert hosted.jobs[2].scope == JobScope(base="main", whole=False)
+    digest = hashlib.sha256(CONFIGURATION).hexdigest()
+    assert hosted.jobs[2].scope == JobScope(base="main", whole=False, configuration=digest)
     end(2, network=succeeded)
     assert again() == []
     assert "all orders" in hosted.notice

@@ -80,8 +80,10 @@ def test_a_pull_request_plans_the_projects_that_it_touches(hosted):
         "terraform init -input=false -no-color",
         "terraform plan -input=false -no-color -out=iac-ci.tfplan",
     ]
+    assert (plan.plan.file, plan.plan.tool, plan.plan.workspace) == ("iac-ci.tfplan", "terraform", "default")
     assert hosted.jobs[0].job.flow_label == "plan"
-    assert hosted.statuses["iac-ci/apply"].description == "2 of 2 orders to apply"
+    assert hosted.jobs[0].projects["plan-live-net"].name == "live/net"
+    assert hosted.statuses["iac-ci/apply"].description == "1 of 1 orders to apply"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,11 @@ def test_a_moved_or_renamed_folder_is_planned_and_the_old_one_skipped(hosted, ta
     assert deleted in hosted.said("jobs")
 
 
-def test_an_apply_restores_the_plan_that_was_made_for_it_in_the_order_of_the_states(hosted):
+FRESH = CONFIGURATION.replace(b"    role:", b"    apply: {plan: fresh}\n    role:")
+
+
+def test_a_fresh_apply_restores_the_plan_that_was_made_for_it_in_the_order_of_the_states(hosted):
+    hosted.configure(FRESH)
     hosted.changed(ChangedFile("modules/vpc/main.tf", MODIFIED))
     hosted.comment("/iac-ci apply")
     orders = hosted.orders
@@ -153,16 +159,21 @@ def test_an_apply_restores_the_plan_that_was_made_for_it_in_the_order_of_the_sta
     assert orders["plan-live-net"].save == ["iac-ci.tfplan", ".terraform.lock.hcl"]
     assert orders["apply-live-net"].assume_role == "arn:aws:iam::111122223333:role/apply"
     assert orders["apply-live-net"].cmds[-1] == "terraform apply -input=false -no-color iac-ci.tfplan"
+    projects = hosted.jobs[-1].projects
+    assert [projects[name].applies for name in orders] == [False, True, False, True]
+    assert all(project.saved is None for project in projects.values())
+    assert projects["plan-live-net"].record is None
 
 
 @pytest.mark.parametrize("target", ["live-app", "live/app"])
 def test_a_target_is_one_project_whatever_has_changed(hosted, target):
-    hosted.comment(f"/iac-ci apply {target}")
-    assert list(hosted.orders) == ["plan-live-app", "apply-live-app"]
+    hosted.comment(f"/iac-ci plan {target}")
+    assert list(hosted.orders) == ["plan-live-app"]
     assert hosted.orders["plan-live-app"].dependencies == []
 
 
-def test_a_failed_apply_is_planned_again(hosted):
+def test_a_failed_fresh_apply_is_planned_again(hosted):
+    hosted.configure(FRESH)
     hosted.comment("/iac-ci apply")
     queued = build_rows(hosted.jobs[-1], max_parallel=10)
     states = {"plan-live-net": OrderState.SUCCEEDED, "apply-live-net": OrderState.FAILED}
@@ -172,6 +183,7 @@ def test_a_failed_apply_is_planned_again(hosted):
     hosted.comment("/iac-ci rerun-failed")
     assert len(hosted.jobs) == 2
     assert list(hosted.orders) == ["plan-live-net", "apply-live-net"]
+    assert hosted.jobs[-1].projects["apply-live-net"].applies
 
 
 def test_an_unknown_target_is_answered_with_the_projects(hosted):
@@ -240,6 +252,7 @@ def test_five_hundred_projects_are_planned_and_applied(hosted):
     hosted.changed(ChangedFile("modules/vpc/main.tf", MODIFIED))
     hosted.pull_request()
     assert len(hosted.orders) == 500
+    hosted.configure(FRESH)
     hosted.comment("/iac-ci apply")
     assert len(hosted.orders) == 1000
 

@@ -60,6 +60,18 @@ class HandOn:
             if other.status in TERMINAL
         )
 
+    def saved_plan(self, run: RunRow, order: OrderRow, now: datetime) -> TakenObject | None:
+        """Return the saved plan that an order applies, None if it applies none.
+
+        The files are those that the order's row names. Raises ``SealingFailed`` for files of another stack, source or
+        pull request.
+        """
+        saved = order.project.saved if order.project is not None else None
+        if saved is None:
+            return None
+        key = keys.files(saved.run_id, saved.order_num, saved.attempt)
+        return self._object(run, saved.files, key, url_seconds(run, order, now))
+
     def _object(self, run: RunRow, sealed: Sealed | None, key: str, seconds: int) -> TakenObject | None:
         if sealed is None:
             return None

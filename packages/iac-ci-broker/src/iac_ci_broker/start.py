@@ -51,6 +51,7 @@ class OrderStart:
                 credentials=credentials.variables if credentials is not None else None,
                 credentials_end=credentials.expires_at if credentials is not None else None,
                 taken=self.hand_on.taken(run, order, others, now),
+                saved_plan=self.hand_on.saved_plan(run, order, now),
             )
         except IacCiError as error:
             if error.retry_is_safe:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.initial_rows import dependency_numbers, order_name
 from iac_ci_common.models.commands import SUCCESS, ok_codes
-from iac_ci_common.models.manifest import ManifestFiles, ManifestOutput
+from iac_ci_common.models.manifest import ManifestFiles, ManifestOutput, ManifestPlan
 
 if TYPE_CHECKING:
     from iac_ci_common.models.job import Job, Order
@@ -28,6 +28,12 @@ def manifest_codes(order: Order) -> tuple[tuple[int, ...], ...] | None:
     """Return the exit codes that are a success of each command, None if 0 is for every one."""
     codes = tuple(map(ok_codes, order.cmds))
     return None if all(found == SUCCESS for found in codes) else codes
+
+
+def manifest_plan(order: Order) -> ManifestPlan | None:
+    """Return the plan that an order's commands write, None if they write none."""
+    plan = order.plan
+    return None if plan is None else ManifestPlan(file=plan.file, tool=plan.tool.value, workspace=plan.workspace)
 
 
 def manifest_files(job: Job, order: Order) -> tuple[ManifestFiles, ...]:

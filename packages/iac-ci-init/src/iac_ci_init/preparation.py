@@ -23,7 +23,7 @@ from iac_ci_common.initial_rows import build_rows, code_repository, order_name
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.job import CredentialsDelivery, Mask
-from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, Manifest
+from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, Manifest, ManifestSavedPlan
 from iac_ci_common.module_repositories import module_keys
 from iac_ci_common.nudge import nudge
 from iac_ci_common.packing import write
@@ -32,7 +32,7 @@ from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.code_source import CodeSource, code_source, permanent
 from iac_ci_init.job_code import JobCode
 from iac_ci_init.job_secrets import JobSecrets
-from iac_ci_init.manifests import manifest_codes, manifest_files, manifest_outputs
+from iac_ci_init.manifests import manifest_codes, manifest_files, manifest_outputs, manifest_plan
 from iac_ci_vcs.reporting.publish import publish
 
 if TYPE_CHECKING:
@@ -287,7 +287,8 @@ class Preparer:
         """
         by_set: dict[tuple[str, str | None], list[int]] = {}
         for index, order in enumerate(stored.job.orders):
-            if values[index] or order.assume_role is not None or order.takes_something:
+            takes = order.takes_something or _saved_plan(stored, index) is not None
+            if values[index] or order.assume_role is not None or takes:
                 by_set.setdefault((json.dumps(values[index], sort_keys=True), order.sops_key), []).append(index)
         context = IdentityContext(self._stack, stored.source, stored.run_id)
         calls = [
@@ -350,6 +351,8 @@ class Preparer:
             restore=manifest_files(stored.job, order) or None,
             keep_on_failure=tuple(order.keep_on_failure) if order.keep_on_failure is not None else None,
             tools=tools or None,
+            plan=manifest_plan(order),
+            saved_plan=_saved_plan(stored, index),
         )
         files = {MANIFEST_NAME: manifest.to_stored()}
         if sealed is not None:
@@ -383,6 +386,15 @@ class Preparer:
             self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
             failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
             self._ports.runs.record([queued.events[0].model_copy(update=failure)])
+
+
+def _saved_plan(stored: StoredJob, index: int) -> ManifestSavedPlan | None:
+    """Return the saved plan that an order applies, None if it applies none."""
+    project = stored.projects.get(order_name(stored.job.orders[index], index))
+    saved = project.saved if project is not None else None
+    if saved is None:
+        return None
+    return ManifestSavedPlan(order_name=saved.order_name, file=saved.file, planned=saved.planned)
 
 
 def _own_identity() -> _Identity:

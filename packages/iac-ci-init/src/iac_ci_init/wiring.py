@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
+from iac_ci_common.aws.plans import DynamoPlans
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
@@ -109,6 +111,7 @@ def event_processor() -> EventProcessor:
             trees=GitRepositories(
                 allow_file=settings().allow_file_repositories, hosts=settings().code_hosts, seconds=_TREE_SECONDS
             ),
+            plans=DynamoPlans(client("dynamodb"), settings().locks_table, SystemClock(), time.sleep),
             logger=logger(),
         ),
         Acceptance(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.grants import Grant
-    from iac_ci_common.ports import Clock, CommitJobs, Logger, Objects, Runs
+    from iac_ci_common.ports import Clock, CommitJobs, Logger, Objects, Plans, Runs
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.event import HostEvent
@@ -71,6 +71,7 @@ class EventProcessorPorts:
     commit_jobs: CommitJobs
     code_hosts: CodeHosts
     trees: Trees
+    plans: Plans
     logger: Logger
 
 
@@ -164,7 +165,7 @@ class EventProcessor:
     def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[list[Decision], Planned]:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports, event = self._ports, stored.event
-        collector = FactCollector(host, ports.runs, ports.objects, ports.trees, source)
+        collector = FactCollector(host, ports.runs, ports.objects, ports.trees, ports.plans, source)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
@@ -221,6 +222,7 @@ class EventProcessor:
                 actor=start.actor,
                 scope=start.scope,
                 not_run=start.not_run,
+                projects=start.projects,
             )
         reports: list[Callable[[], object]] = [
             partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)

@@ -19,6 +19,7 @@ from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
+    applied_states,
     commands,
     jobs_before_merge,
     jobs_for_command,
@@ -43,15 +44,19 @@ from iac_ci_triggers.decisions import (
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
+from iac_ci_triggers.saved_plans import with_saved_plans
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.folded_status import COULD_NOT_START
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from iac_ci_common.models.job import Job
+    from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_triggers.commands import Command
     from iac_ci_triggers.configuration import Configuration
-    from iac_ci_triggers.facts import CommentFacts, Facts
+    from iac_ci_triggers.facts import CommentFacts, Facts, Rerun
+    from iac_ci_triggers.saved_plans import Chosen
     from iac_ci_vcs.provider import CommitStatus, PullRequest
 
 BY_EVENT: Final = "event"
@@ -289,23 +294,52 @@ def _start(
             return [_nothing_to_plan(facts, name, "the pull request deletes the folders of its orders")]
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
+    chosen = with_saved_plans(facts, configuration, name, job)
+    told = _told_of_plans(name, chosen)
+    if chosen.job is None:
+        return told
+    job = chosen.job
     base = facts.base_branch or None
-    scope = _scope(facts, base, whole=target is None, target=target) if facts.pull is not None and base else None
+    whole = target is None and not told
+    scope = _scope(facts, base, whole=whole, target=target) if facts.pull is not None and base else None
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
     digest = facts.configuration_sha256
     not_before = facts.received_at if facts.reopened else None
-    start = Start(name, facts.commit, intent, job, base, digest, facts.actor.login, scope, not_run, not_before)
+    actor = facts.actor.login
+    start = Start(
+        name, facts.commit, intent, job, base, digest, actor, scope, not_run, not_before, dict(chosen.projects)
+    )
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
-    return [Say(text, Subject.JOBS), start] if skipped else [start]
+    return [*told, Say(text, Subject.JOBS), start] if skipped else [*told, start]
+
+
+def _told_of_plans(job: str, chosen: Chosen) -> list[Decision]:
+    """Return what to say about plans that are not applied."""
+    found: list[Decision] = []
+    if chosen.refused:
+        nothing = "Nothing" if chosen.job is None else "Not everything"
+        found.append(_say(f"{nothing} of the job {job} is applied:", *chosen.refused.values()))
+    if chosen.done:
+        found.append(
+            _say("Nothing is left to apply:" if chosen.job is None else "Already applied:", *chosen.done.values())
+        )
+    return found
 
 
 def _scope(facts: Facts, base: str, *, whole: bool, target: str | None = None) -> JobScope:
     configuration = facts.configuration
-    if configuration is None or isinstance(configuration, ConfigurationProblems):
-        return JobScope(base=base, whole=whole, target=target)
-    return JobScope(base=base, whole=whole, target=target, before_merge=jobs_before_merge(configuration, None).jobs)
+    waiting: tuple[str, ...] = ()
+    if configuration is not None and not isinstance(configuration, ConfigurationProblems):
+        waiting = jobs_before_merge(configuration, None).jobs
+    return JobScope(
+        base=base,
+        whole=whole,
+        target=target,
+        before_merge=waiting,
+        configuration=facts.configuration_sha256,
+    )
 
 
 def _mark_job(
@@ -492,6 +526,11 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
         elif not rerun.unsuccessful:
             found.append(_say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
         else:
+            if (planner := _applies_reviewed(facts, rerun)) is not None:
+                text = f"Nothing of {rerun.run_id} was run again: a reviewed plan is applied once. Comment"
+                command = f"{PREFIX} {planner}, and {PREFIX} {rerun.job_name} when the plans are as you want them"
+                found.append(_say(f"{text} {command}."))
+                continue
             try:
                 job = again(facts, rerun)
                 found.append(
@@ -504,11 +543,32 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                         facts.configuration_sha256,
                         facts.actor.login,
                         _scope(facts, pull.base_branch, whole=False),
+                        projects=_projects_again(facts, rerun, job),
                     )
                 )
             except InputProblems as error:
                 found.append(Say(Paragraph(f"{rerun.run_id} could not be run again:", problems=error.problems)))
     return found or [_say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]
+
+
+def _applies_reviewed(facts: Facts, rerun: Rerun) -> str | None:
+    """Return the word that plans, if a run applied reviewed plans; None for another run."""
+    configuration = facts.configuration
+    if configuration is None or isinstance(configuration, ConfigurationProblems):
+        return None
+    if rerun.job_name not in configuration.jobs:
+        return None
+    reviewed = {name for name, (_, is_reviewed) in applied_states(configuration, rerun.job_name).items() if is_reviewed}
+    return "plan" if any(order.order_name in reviewed for order in rerun.job.orders) else None
+
+
+def _projects_again(facts: Facts, rerun: Rerun, job: Job) -> dict[str, OrderProject]:
+    configuration = facts.configuration
+    if configuration is None or isinstance(configuration, ConfigurationProblems):
+        return {}
+    if rerun.job_name not in configuration.jobs:
+        return {}
+    return dict(with_saved_plans(facts, configuration, rerun.job_name, job).projects)
 
 
 def _help(facts: Facts) -> Decision:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.rows import JobScope
+    from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_triggers.notice import Paragraph, Subject
     from iac_ci_vcs.provider import CommitStatus
 
@@ -22,6 +24,7 @@ class Start:
     ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
     ``actor`` is the account that starts it. ``scope`` and ``not_run`` say what the run is of a pull request's job.
     An event's run that was started before ``not_before`` does not count: the pull request was closed since.
+    ``projects`` are what orders plan or apply, by the orders' names.
     """
 
     job_name: str
@@ -34,6 +37,7 @@ class Start:
     scope: JobScope | None = None
     not_run: tuple[str, ...] = ()
     not_before: datetime | None = None
+    projects: Mapping[str, OrderProject] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iac_ci_triggers.connections import uses_branch
+from iac_ci_triggers.saved_plans import KnownPlans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +121,7 @@ class Facts:
     the changed one. ``reopened`` says that the event reopened the pull request. ``queue_base`` is the branch that a
     merge queue merges into. ``deleted_folders`` are folders of orders that the pull request deletes. ``changed`` is
     None if the changed paths are unknown, or not known yet. ``author_is_unknown`` says that the host does not tell
-    whether the pull request's author may write.
+    whether the pull request's author may write. ``plans`` are the rows of reviewed plans that a command needs.
     """
 
     source: Source
@@ -143,6 +144,7 @@ class Facts:
     reopened: bool = False
     deleted_folders: frozenset[str] = frozenset()
     reruns: tuple[Rerun, ...] = field(default=())
+    plans: KnownPlans = field(default_factory=KnownPlans)
 
     @property
     def commit(self) -> str:

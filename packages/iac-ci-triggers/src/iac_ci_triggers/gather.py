@@ -19,12 +19,15 @@ from iac_ci_triggers.configuration import (
     MAX_BYTES,
     Configuration,
     folders_of,
+    jobs_for_command,
     possibly_deleted,
     read_configuration,
     with_project_jobs,
 )
+from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
+from iac_ci_triggers.saved_plans import KnownPlans, wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account, ChangeKind, Permission
 from iac_ci_vcs.reporting import is_marked
@@ -33,7 +36,7 @@ from iac_ci_vcs.waiting import settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from iac_ci_common.ports import Objects, Runs
+    from iac_ci_common.ports import Objects, Plans, Runs
     from iac_ci_common.tree import Tree
     from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
@@ -60,6 +63,7 @@ class FactCollector:
     runs: Runs
     objects: Objects
     trees: Trees
+    plans: Plans
     source: Source
 
     def facts(self, stored: StoredTrigger, ledger: Ledger) -> Facts:
@@ -209,7 +213,21 @@ class FactCollector:
             head_problems=reported,
             changed=changed,
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
+            plans=self._plans(configuration, words - _START_NOTHING, pull) if words and starts else KnownPlans(),
         )
+
+    def _plans(
+        self, configuration: Configuration | ConfigurationProblems | None, words: set[str], pull: PullRequest
+    ) -> KnownPlans:
+        """Return the plans of this pull request that the jobs of commands would apply, and their projects."""
+        if not isinstance(configuration, Configuration):
+            return KnownPlans()
+        jobs = {name for word in words for name in jobs_for_command(configuration, word).jobs}
+        repository = repository_key(self.source.repository) or ""
+        records, states = wanted_keys(configuration, jobs, repository, pull.number)
+        if not records:
+            return KnownPlans()
+        return KnownPlans(self.plans.records(records), self.plans.states(states))
 
     def _pull(self, event: HostEvent) -> PullRequest:
         """Return the pull request once the host's API knows what the event has announced.

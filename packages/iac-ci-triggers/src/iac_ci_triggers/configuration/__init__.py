@@ -11,6 +11,7 @@ from iac_ci_triggers.configuration.expansion import Expansion, LeftOut, expand, 
 from iac_ci_triggers.configuration.folders import folders_of, possibly_deleted
 from iac_ci_triggers.configuration.loader import read_configuration
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Statuses
+from iac_ci_triggers.configuration.plan_orders import PlannedState, applied_states, planned_states
 from iac_ci_triggers.configuration.project_jobs import PROJECT_JOBS, ProjectJobs, with_project_jobs
 from iac_ci_triggers.configuration.selection import (
     Selection,
@@ -33,10 +34,12 @@ __all__ = [
     "ConfigurationProblems",
     "Expansion",
     "LeftOut",
+    "PlannedState",
     "ProjectJobs",
     "Selection",
     "Statuses",
     "TemplateValues",
+    "applied_states",
     "commands",
     "expand",
     "folders_of",
@@ -46,6 +49,7 @@ __all__ = [
     "jobs_for_push",
     "order_names",
     "planned_by",
+    "planned_states",
     "possibly_deleted",
     "read_configuration",
     "with_project_jobs",

@@ -149,6 +149,9 @@ def order_fields(
         "credentials": template.credentials or (defaults.credentials if role is not None else None),
         "sops_key": _put_if(put, _first(template.sops_key, defaults.sops_key)),
         "save": template.save or None,
+        "plan": None
+        if template.plan is None
+        else template.plan.model_dump() | {"workspace": _put_if(put, template.plan.workspace)},
         "restore": [
             {**wanted.model_dump(), "order": substitute(wanted.order, copy.values, for_name)}
             for wanted in template.restore
@@ -204,10 +207,22 @@ def planned_by(configuration: Configuration, job_name: str) -> dict[str, str]:
     ]
     found: dict[str, str] = {}
     for copy in copies(configuration.jobs[job_name]):
+        named = applied_order(copy)
+        if named is not None:
+            planner = next((name for name, other in planning if other.name == named), None)
+            if planner is not None:
+                found[copy.name] = planner
+            continue
         same = [name for name, other in planning if _is_same_project(copy, other)]
         if len(same) == 1:
             found[copy.name] = same[0]
     return found
+
+
+def applied_order(copy: Copy) -> str | None:
+    """Return the name of the order whose plan an order applies, None if it applies none."""
+    named = copy.template.apply_plan
+    return None if named is None else substitute(named, copy.values, for_name)
 
 
 def _is_same_project(one: Copy, other: Copy) -> bool:

@@ -9,6 +9,7 @@ from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.validation_messages import NEVER_HOLDS, UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import defaults_findings, job_findings, takes_from_defaults
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
+from iac_ci_triggers.configuration.plan_checks import plan_findings
 from iac_ci_triggers.configuration.project_checks import project_findings
 from iac_ci_triggers.configuration.stand_ins import stand_in
 from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
@@ -66,6 +67,8 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
         is_reported = path[0] == "projects" and path[2:] in defaults and _takes(draft.value, path)
         if not (is_reported or draft.is_about_a_stand_in(path) or problem.startswith(_of_rule(draft, path))):
             findings.append(_located(root, draft.written(path), problem))
+    if not (draft.replaced or draft.cut):
+        findings.extend(_located(root, path, problem) for path, problem in plan_findings(draft.value))
     return draft.value
 
 

@@ -31,6 +31,7 @@ from iac_ci_common.models.job import (
     FilePattern,
     Mask,
     Payload,
+    PlanFile,
     Restore,
     RoleArn,
     Size,
@@ -263,6 +264,10 @@ class RestoreTemplate(Restore):
     order: NameTemplate = Field(description="Name of the order that saved them, one of `depends_on`.")
 
 
+class PlanTemplate(PlanFile):
+    """The plan that the commands write; templates of the matrix in its workspace."""
+
+
 class ConfiguredOrder(Settings):
     """An order, which the matrix copies."""
 
@@ -294,6 +299,13 @@ class ConfiguredOrder(Settings):
         default_factory=list,
         max_length=limits.MAX_FILE_PATTERNS,
         description="Patterns of files below the folder to save when the commands have ended; no templates.",
+    )
+    plan: PlanTemplate | None = Field(
+        None, description="The plan that the commands write, as in a job; templates of the matrix in its workspace."
+    )
+    apply_plan: NameTemplate | None = Field(
+        None,
+        description="Name of an order with `plan`. Of another job: its reviewed plan of this pull request is applied.",
     )
     restore: list[RestoreTemplate] = Field(
         default_factory=list, max_length=limits.MAX_RESTORES, description="Saved files of earlier orders to restore."
@@ -454,6 +466,21 @@ MAX_FILES: Final = 32
 RelativeFiles = Annotated[list[Annotated[Text, AfterValidator(_relative)]], Field(max_length=MAX_FILES)]
 
 
+class AppliedPlan(StrEnum):
+    """The plan that `/iac-ci apply` applies."""
+
+    REVIEWED = "reviewed"
+    FRESH = "fresh"
+
+
+class ApplyRule(Payload):
+    """How a project is applied."""
+
+    plan: AppliedPlan = Field(
+        AppliedPlan.REVIEWED, description="`reviewed`: the plan in the pull request; `fresh`: one made just before."
+    )
+
+
 class ProjectRule(Settings):
     """Finds projects: folders that a tool plans and applies. Each gives an order to the jobs `plan` and `apply`."""
 
@@ -474,6 +501,9 @@ class ProjectRule(Settings):
     tool: Tool = Field(Tool.TERRAFORM, description="What plans and applies.")
     role: Annotated[Roles | None, BeforeValidator(_both_roles), _or_nothing(Roles)] = Field(
         None, description="Roles of plans and of applies, or one role for both."
+    )
+    apply: ApplyRule | None = Field(
+        None, description="How it is applied; `{plan: reviewed}` by default, `{plan: fresh}` with terragrunt."
     )
     workflow: Name | None = Field(None, description="Name of one of `workflows`, whose commands run instead.")
     watch: PathPatterns | None = Field(

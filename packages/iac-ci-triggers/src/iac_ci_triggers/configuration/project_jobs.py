@@ -16,8 +16,10 @@ from iac_ci_common.graph import find_cycle
 from iac_ci_common.tree import joined
 from iac_ci_projects import MAX_PROJECTS, Found, Rule, Tool, TooManyProjects, find_projects, without_circles
 from iac_ci_triggers.configuration.models import (
+    AppliedPlan,
     ConfiguredJob,
     ConfiguredOrder,
+    PlanTemplate,
     ProjectRule,
     PullRequestTrigger,
     RestoreTemplate,
@@ -121,7 +123,7 @@ def with_project_jobs(configuration: Configuration, tree: Tree, removed: Iterabl
     applies = [
         order
         for each in orders.values()
-        for order in (each.plan([f"{APPLY}-{other.name}" for other in each.project.after]), each.apply())
+        for order in each.applies([f"{APPLY}-{other.name}" for other in each.project.after])
     ]
     # The orders were made of checked values; a job without projects has none, which no file can say.
     plan_job = ConfiguredJob.model_construct(
@@ -255,6 +257,17 @@ class _Orders:
         rule = project.rule
         self._workflow: Workflow | None = None if rule.workflow is None else configuration.workflows.get(rule.workflow)
         self._saves = self._workflow is None or self._workflow.saves_plan
+        # The engine reads plans of Terraform and OpenTofu; Terragrunt's folders of work are its own.
+        readable = self._saves and rule.tool is not Tool.TERRAGRUNT
+        wanted = rule.apply.plan if rule.apply is not None else AppliedPlan.REVIEWED
+        self._is_reviewed = readable and wanted is AppliedPlan.REVIEWED
+        self._plan = (
+            PlanTemplate.model_validate(
+                {"file": PLAN_FILE, "tool": rule.tool.value, "workspace": self._planned_workspace()}
+            )
+            if readable
+            else None
+        )
         self._paths = list(_paths(project, {other.found.folder for other in projects}, siblings))
         self._settings = _settings(project)
         environment = {**_ENVIRONMENT, **(_TERRAGRUNT if rule.tool is Tool.TERRAGRUNT else {})}
@@ -276,10 +289,31 @@ class _Orders:
             cmds=_plan_commands(self.project) if self._workflow is None else self._workflow.plan,
             assume_role=None if role is None else self.project.put(role.plan),
             save=[PLAN_FILE, LOCK_FILE] if self._saves else [],
+            plan=self._plan,
             depends_on=list(after),
         )
 
-    def apply(self) -> ConfiguredOrder:
+    def applies(self, after: Sequence[str]) -> list[ConfiguredOrder]:
+        """Return the orders that apply: the reviewed plan, or one that the order before makes."""
+        if not self._is_reviewed:
+            return [self.plan(after), self._apply_fresh()]
+        role = self.project.rule.role
+        reviewed = self._made(
+            APPLY,
+            cmds=_apply_commands(self.project, checked=True) if self._workflow is None else self._workflow.apply,
+            assume_role=None if role is None else self.project.put(role.apply),
+            apply_plan=f"{PLAN}-{self.project.name}",
+            depends_on=list(after),
+        )
+        return [reviewed]
+
+    def _planned_workspace(self) -> str | None:
+        """Return the workspace that the plan must be for; commands of a workflow may choose one by themselves."""
+        if self.project.workspace is not None:
+            return self.project.workspace
+        return "default" if self._workflow is None else None
+
+    def _apply_fresh(self) -> ConfiguredOrder:
         """Return the order that applies what the order before planned."""
         role = self.project.rule.role
         plan = f"{PLAN}-{self.project.name}"
@@ -288,6 +322,7 @@ class _Orders:
             cmds=_apply_commands(self.project) if self._workflow is None else self._workflow.apply,
             assume_role=None if role is None else self.project.put(role.apply),
             restore=[RestoreTemplate(order=plan, overwrite=True)] if self._saves else [],
+            apply_plan=plan if self._plan is not None else None,
             depends_on=[plan],
         )
 
@@ -345,11 +380,21 @@ def _plan_commands(project: _Project) -> list[str]:
     return [*_prepared(project), f"{_PROGRAMS[rule.tool]} plan -input=false -no-color -out={PLAN_FILE}{files}"]
 
 
-def _apply_commands(project: _Project) -> list[str]:
+def _apply_commands(project: _Project, *, checked: bool = False) -> list[str]:
+    """Return the commands that apply; ``checked`` ones end before the apply in any other workspace than the plan's.
+
+    Up to 1.14 Terraform applies a saved plan into whatever workspace is selected.
+    """
     rule = project.rule
     if rule.tool is Tool.TERRAGRUNT:
         return [f'terragrunt apply -input=false -no-color "$PWD/{PLAN_FILE}"']
-    return [*_prepared(project), f"{_PROGRAMS[rule.tool]} apply -input=false -no-color {PLAN_FILE}"]
+    program = _PROGRAMS[rule.tool]
+    check = f'[ "$({program} workspace show)" = {quote(project.workspace or "default")} ]'
+    return [
+        *_prepared(project),
+        *([check] if checked else []),
+        f"{program} apply -input=false -no-color {PLAN_FILE}",
+    ]
 
 
 def _prepared(project: _Project) -> list[str]:

@@ -1,0 +1,253 @@
+"""Which reviewed plans ``/iac-ci apply`` applies, from the comment to the job."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from iac_ci_common import keys
+from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, ProjectApply, SavedPlan
+from iac_ci_common.models.sealed import Sealed
+from iac_ci_common.project_states import begun, ended, new_state
+from iac_ci_common.states import OrderState, RunState
+from iac_ci_vcs.provider import ChangedFile, ChangeKind
+
+sys.path.insert(0, str(Path(__file__).parent))
+from event_harness import HEAD
+from test_projects_of_events import CONFIGURATION, FILES, Projects
+
+OTHER = ProjectApply(
+    run_id="20251231T000000-aaaaaaaaaaaa", order_num="0003", pull_request=12, began_at="2026-01-01T00:00:00Z"
+)
+WORKSPACES = b"""
+version: 1
+projects:
+  - folder: live/net
+    matrix: {stage: [dev, prod]}
+    workspace: "{{ matrix.stage }}"
+"""
+
+
+class Planned(Projects):
+    """A repository whose pull request was planned."""
+
+    def __init__(self, configuration=CONFIGURATION, changed="live/net/main.tf"):
+        super().__init__()
+        self.configure(configuration)
+        self.changed(ChangedFile(changed, ChangeKind.MODIFIED))
+        self.pull_request()
+        for name, project in self.jobs[0].projects.items():
+            self.enter(name, project)
+
+    def enter(self, name, project, **fields):
+        """Enter the plan of an order, as the orchestrator does at its end."""
+        stored = self.jobs[0]
+        order = next(order for order in stored.job.orders if order.order_name == name)
+        now = self.clock.now()
+        workspace = order.plan.workspace
+        saved = SavedPlan(
+            run_id=stored.run_id,
+            order_num="0001",
+            order_name=name,
+            file=project.file,
+            planned=PlannedFile(sha256=project.key[::-1], tool="terraform", tool_version="1.11.4", workspace=workspace),
+            files=Sealed(sha256="c" * 64, size=10, identity="YQ=="),
+            generation=0,
+        )
+        whole = {
+            "key": project.record,
+            "project": project.key,
+            "name": project.name,
+            "pull_request": 7,
+            "repository": stored.job.git_repo,
+            "commit": stored.job.commit_hash,
+            "base": stored.scope.base,
+            "configuration": stored.scope.configuration,
+            "saved": saved,
+            "planned_at": now,
+            "usable_until": now + timedelta(days=13),
+            "expires_at": now + timedelta(days=14),
+        }
+        self.plans.plan_records[project.record] = PlanRecord(**(whole | fields))
+
+    @property
+    def record(self):
+        (record,) = self.plans.plan_records.values()
+        return record
+
+    def edit(self, **fields):
+        self.plans.plan_records[self.record.key] = self.record.model_copy(update=fields)
+
+    def edit_plan(self, **fields):
+        planned = self.record.saved.planned.model_copy(update=fields)
+        self.edit(saved=self.record.saved.model_copy(update={"planned": planned}))
+
+    def applied(self, apply, status="succeeded"):
+        """Enter that an apply of the project began and, with a status, that it ended."""
+        key = keys.project_state(self.record.project)
+        state = begun(new_state(key, self.clock.now()), apply, None, self.clock.now())
+        if status is not None:
+            state = ended(state, apply.model_copy(update={"status": status}), self.clock.now())
+        self.plans.project_states[key] = state
+
+    def own(self):
+        """Return the apply of the plan of this pull request."""
+        sha256 = self.record.saved.planned.sha256
+        return OTHER.model_copy(update={"pull_request": 7, "plan_sha256": sha256})
+
+    @property
+    def told(self):
+        return re.sub(r"\\([^\w\s])\u200b?", r"\1", self.notice)
+
+
+def test_the_reviewed_plan_is_applied_and_nothing_else():
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    (order,) = hosted.orders.values()
+    assert order.order_name == "apply-live-net"
+    assert order.restore == []
+    assert order.cmds == [
+        "terraform init -input=false -no-color",
+        '[ "$(terraform workspace show)" = default ]',
+        "terraform apply -input=false -no-color iac-ci.tfplan",
+    ]
+    project = hosted.jobs[-1].projects["apply-live-net"]
+    assert (project.applies, project.saved, project.record) == (True, hosted.record.saved, hosted.record.key)
+    (row,) = build_rows(hosted.jobs[-1], max_parallel=10).orders
+    assert row.plan_sha256 == hosted.record.saved.planned.sha256
+
+
+def _push(hosted):
+    hosted.change(head_sha="9" * 40)
+    hosted.trees.trees[f"{hosted.jobs[0].job.git_repo}", "9" * 40] = hosted.trees.trees[
+        hosted.jobs[0].job.git_repo, HEAD
+    ]
+
+
+def _forget(hosted):
+    hosted.plans.plan_records.clear()
+
+
+STALE = {
+    "a newer commit": (_push, "it is of commit"),
+    "another base branch": (
+        lambda hosted: hosted.edit(base="release"),
+        "made for the base branch release, and that is main now",
+    ),
+    "a changed configuration": (lambda hosted: hosted.configure(CONFIGURATION + b"# x\n"), "on main has changed since"),
+    "a changed default": (
+        lambda hosted: hosted.configure(CONFIGURATION.replace(b"200", b"300")),
+        "on main has changed since",
+    ),
+    "no plan": (_forget, "has no plan in this pull request"),
+    "another file": (
+        lambda hosted: hosted.edit(saved=hosted.record.saved.model_copy(update={"file": "other"})),
+        "it is the file other",
+    ),
+    "another workspace": (lambda hosted: hosted.edit_plan(workspace="prod"), "for the workspace prod, not default"),
+    "an unknown workspace": (lambda hosted: hosted.edit_plan(workspace=None), "of an unknown name, not default"),
+    "a provider was changed": (
+        lambda hosted: hosted.edit_plan(problem="a provider was changed"),
+        "cannot be applied: a provider was changed",
+    ),
+    "it expired": (lambda hosted: hosted.edit(usable_until=hosted.clock.now()), "expired at"),
+    "another pull request applied": (lambda hosted: hosted.applied(OTHER), "was applied by pull request 12"),
+    "another pull request applies": (lambda hosted: hosted.applied(OTHER, None), "is being applied by pull request 12"),
+    "its own apply failed": (lambda hosted: hosted.applied(hosted.own(), "failed"), "was applied by pull request 7"),
+    "its own apply timed out": (lambda hosted: hosted.applied(hosted.own(), "timed_out"), "by pull request 7"),
+    "its own apply runs": (lambda hosted: hosted.applied(hosted.own(), None), "is being applied by pull request 7"),
+    "a signed job applied": (
+        lambda hosted: hosted.applied(OTHER.model_copy(update={"pull_request": None})),
+        f"was applied by run {OTHER.run_id}",
+    ),
+    "its own row is older than the project's": (
+        lambda hosted: hosted.edit(saved=hosted.record.saved.model_copy(update={"generation": 3})),
+        "what is known of the project is newer",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STALE)
+def test_a_stale_plan_is_refused_in_its_own_words(case):
+    make, words = STALE[case]
+    hosted = Planned()
+    make(hosted)
+    hosted.comment("/iac-ci apply")
+    assert len(hosted.jobs) == 1
+    assert "Nothing of the job apply is applied" in hosted.told
+    assert words in hosted.told
+    assert "/iac-ci plan" in hosted.told
+
+
+def test_the_ways_to_make_a_plan_stale_are_told_apart():
+    words = [words for _, words in STALE.values()]
+    assert len(set(words)) >= len(words) - 1
+
+
+def test_a_plan_is_applied_once():
+    hosted = Planned()
+    hosted.applied(hosted.own())
+    hosted.comment("/iac-ci apply")
+    assert len(hosted.jobs) == 1
+    assert f"live/net was applied by run {OTHER.run_id}" in hosted.told
+
+
+def test_what_comes_after_a_refused_project_is_refused_too_and_the_rest_is_applied():
+    hosted = Planned(changed="modules/vpc/main.tf")
+    record = next(one for one in hosted.plans.plan_records.values() if one.name == "live/net")
+    hosted.plans.plan_records[record.key] = record.model_copy(update={"commit": "1" * 40})
+    hosted.comment("/iac-ci apply")
+    assert len(hosted.jobs) == 1
+    assert "apply-live-app comes after apply-live-net, which is not applied" in hosted.told
+    hosted.comment("/iac-ci apply live/app")
+    assert list(hosted.orders) == ["apply-live-app"]
+    assert hosted.orders["apply-live-app"].dependencies == []
+    assert not hosted.jobs[-1].scope.whole
+
+
+def test_two_workspaces_of_one_folder_have_plans_of_their_own():
+    hosted = Planned(WORKSPACES)
+    assert sorted(record.name for record in hosted.plans.plan_records.values()) == ["live/net (dev)", "live/net (prod)"]
+    assert len({record.project for record in hosted.plans.plan_records.values()}) == 2
+    hosted.comment("/iac-ci apply live-net-prod")
+    (order,) = hosted.orders.values()
+    project = hosted.jobs[-1].projects[order.order_name]
+    assert project.name == "live/net (prod)"
+    assert project.saved.planned.workspace == "prod"
+    assert '[ "$(terraform workspace show)" = prod ]' in order.cmds
+
+
+def test_a_failed_apply_is_not_run_again_with_its_plan():
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    queued = build_rows(hosted.jobs[-1], max_parallel=10)
+    failed = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
+    orders = [row.model_copy(update={"status": OrderState.FAILED}) for row in queued.orders]
+    hosted.runs.insert(queued.run.model_copy(update=failed), orders, queued.events)
+    hosted.applied(hosted.own(), "failed")
+    before = len(hosted.jobs)
+    hosted.comment("/iac-ci rerun-failed")
+    assert "a reviewed plan is applied once" in hosted.told
+    assert [stored.job.flow_label for stored in hosted.jobs[before:]] in ([], ["plan"])
+
+
+def test_a_fork_of_the_pull_request_has_no_plan_of_it():
+    hosted = Planned()
+    hosted.host.pulls[8] = replace(hosted.host.pulls[7], number=8)
+    hosted.host.changes[8] = hosted.host.changes[7]
+    assert hosted.record.key != keys.plan_record("github.com/acme/infra", 8, hosted.record.project)
+
+
+@pytest.mark.parametrize("tool", ["terragrunt"])
+def test_terragrunt_applies_a_plan_of_its_own(tool):
+    hosted = Projects()
+    hosted.configure(CONFIGURATION.replace(b"    role:", f"    tool: {tool}\n    role:".encode()))
+    hosted.code(FILES | {"live/net/terragrunt.hcl": ""})
+    hosted.comment("/iac-ci apply live/net")
+    assert list(hosted.orders) == ["plan-live-net", "apply-live-net"]

@@ -1,0 +1,45 @@
+"""Checks of orders that write plans and apply them: pure. Findings have their path in the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_triggers.configuration.expansion import applied_order, copies
+from iac_ci_triggers.configuration.plan_orders import planned_states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iac_ci_triggers.configuration.checks import Found
+    from iac_ci_triggers.configuration.models import Configuration, ConfiguredJob
+    from iac_ci_triggers.configuration.plan_orders import PlannedState
+
+
+def plan_findings(configuration: Configuration) -> Iterator[Found]:
+    """Yield what is wrong with ``apply_plan``, for jobs whose single fields are valid."""
+    plans = {name: planned_states(configuration, name) for name in configuration.jobs}
+    for name, job in configuration.jobs.items():
+        if any(order.apply_plan is not None for order in job.orders):
+            for path, problem in _job_findings(job, name, plans):
+                yield ("jobs", name, *path), problem
+
+
+def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, PlannedState]]) -> Iterator[Found]:
+    reported: set[int] = set()
+    elsewhere = {order for other, orders in plans.items() if other != name for order in orders}
+    for copy in copies(job):
+        planner = applied_order(copy)
+        if planner is None or copy.index in reported:
+            continue
+        path = ("orders", copy.index, "apply_plan")
+        if planner in plans[name]:
+            problem = None if planner in copy.dependencies else f"{planner} is not in depends_on"
+        elif planner not in elsewhere:
+            problem = f"{planner} is no order with `plan`, in this job or in another one"
+        elif job.on.push is not None or job.on.pull_request is not None:
+            problem = "applies a reviewed plan, which only a command can start; remove push and pull_request"
+        else:
+            problem = None
+        if problem is not None:
+            reported.add(copy.index)
+            yield path, problem

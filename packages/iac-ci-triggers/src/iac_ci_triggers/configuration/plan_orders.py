@@ -1,0 +1,91 @@
+"""Which orders of a configuration write plans, and which apply them: pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.models.saved_plan import OrderProject
+from iac_ci_triggers.configuration.expansion import applied_order, copies, folder_of, project_of
+from iac_ci_triggers.configuration.templates import substitute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iac_ci_triggers.configuration.expansion import Copy
+    from iac_ci_triggers.configuration.models import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedState:
+    """What an order plans: the project as people name it, folder and workspace, and the plan's file."""
+
+    order: str
+    label: str
+    folder: str
+    workspace: str
+    file: str
+    checks_workspace: bool
+
+    def project(self, repository: str, number: int | None) -> OrderProject:
+        """Return the project; ``repository`` is ``host/path``, lower-case, ``number`` that of the pull request.
+
+        Projects with the same folder and workspace share a state, and so the digest of their generations.
+        """
+        place = [repository, self.folder, self.workspace]
+        record = None if number is None else keys.plan_record(repository, number, _digest([*place, self.order]))
+        return OrderProject(key=_digest(place), name=self.label, record=record, file=self.file)
+
+
+def planned_states(configuration: Configuration, job_name: str) -> dict[str, PlannedState]:
+    """Return what the orders of a job plan, by the orders' names."""
+    return {copy.name: _state(copy) for copy in copies(configuration.jobs[job_name]) if copy.template.plan is not None}
+
+
+def applied_states(configuration: Configuration, job_name: str) -> dict[str, tuple[PlannedState, bool]]:
+    """Return what the orders of a job apply, by the orders' names, and whether it is the reviewed plan.
+
+    A plan of the same job is made just before; that of another job is reviewed.
+    """
+    own = planned_states(configuration, job_name)
+    others: dict[str, PlannedState] = {}
+    for name in configuration.jobs:
+        if name != job_name:
+            others = planned_states(configuration, name) | others
+    found: dict[str, tuple[PlannedState, bool]] = {}
+    for copy, planner in _applies(configuration, job_name):
+        if planner in own:
+            found[copy.name] = own[planner], False
+        elif planner in others:
+            found[copy.name] = others[planner], True
+    return found
+
+
+def _applies(configuration: Configuration, job_name: str) -> Iterator[tuple[Copy, str]]:
+    for copy in copies(configuration.jobs[job_name]):
+        planner = applied_order(copy)
+        if planner is not None:
+            yield copy, planner
+
+
+def _state(copy: Copy) -> PlannedState:
+    plan = copy.template.plan
+    workspace = None if plan is None or plan.workspace is None else substitute(plan.workspace, copy.values)
+    folder = folder_of(copy) or "."
+    label = folder if workspace in {None, "default"} else f"{folder} ({workspace})"
+    return PlannedState(
+        order=copy.name,
+        label=label if project_of(copy) is not None or folder != "." else copy.name,
+        folder=folder,
+        # Without a workspace the order says which state it plans.
+        workspace=copy.name if workspace is None else workspace,
+        file="" if plan is None else plan.file,
+        checks_workspace=workspace is not None,
+    )
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

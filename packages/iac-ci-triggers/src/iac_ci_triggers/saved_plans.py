@@ -1,0 +1,153 @@
+"""Decides which reviewed plans a command applies: pure. Each plan that is not applied has its own reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.project_states import AGAIN, may_apply, what_came
+from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
+from iac_ci_triggers.connections import repository_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from iac_ci_common.models.job import Job
+    from iac_ci_common.models.saved_plan import OrderProject, PlanRecord, ProjectState
+    from iac_ci_triggers.configuration import Configuration, PlannedState
+    from iac_ci_triggers.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPlans:
+    """Rows of the ledger of plans, by their keys."""
+
+    records: Mapping[str, PlanRecord] = field(default_factory=dict)
+    states: Mapping[str, ProjectState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The projects of a job's orders, the orders that are not applied, with the reasons, and those that are done.
+
+    ``job`` is None if nothing is left to run.
+    """
+
+    job: Job | None
+    projects: Mapping[str, OrderProject]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    done: Mapping[str, str] = field(default_factory=dict)
+
+
+def wanted_keys(
+    configuration: Configuration, jobs: Collection[str], repository: str, number: int
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys of the plans and of the projects that the reviewed applies of these jobs need."""
+    projects = [
+        state.project(repository, number)
+        for name in jobs
+        for state, reviewed in applied_states(configuration, name).values()
+        if reviewed
+    ]
+    records = frozenset(project.record for project in projects if project.record is not None)
+    return records, frozenset(keys.project_state(project.key) for project in projects)
+
+
+def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, job: Job) -> Chosen:
+    """Return the job with the orders whose plans may be applied, and the project of each order.
+
+    An order that comes after one that is refused is refused too. Orders without plans are left as they are.
+    """
+    repository = repository_key(facts.source.repository) or ""
+    number = facts.pull.number if facts.pull is not None else None
+    applied = applied_states(configuration, job_name)
+    projects = {
+        name: state.project(repository, number) for name, state in planned_states(configuration, job_name).items()
+    }
+    if any(not reviewed for _, reviewed in applied.values()):
+        # The plans of such a job are for itself: nobody reviews them.
+        projects = {name: project.model_copy(update={"record": None}) for name, project in projects.items()}
+    refused: dict[str, str] = {}
+    done: dict[str, str] = {}
+    for order in job.orders:
+        name = order.order_name or ""
+        if name in applied:
+            state, reviewed = applied[name]
+            project = state.project(repository, number).model_copy(update={"applies": True})
+            if not reviewed:
+                projects[name] = project
+                continue
+            record = facts.plans.records.get(project.record or "")
+            known = facts.plans.states.get(keys.project_state(project.key))
+            if (by := _done_by(record, known, facts)) is not None:
+                done[name] = f"{state.label} was applied by run {by}"
+            elif (reason := _problem(state, record, known, facts)) is not None or record is None:
+                refused[name] = reason or ""
+            else:
+                projects[name] = project.model_copy(update={"saved": record.saved})
+    refused |= _after(job, refused)
+    left = [order for order in job.orders if order.order_name not in refused and order.order_name not in done]
+    present = {order.order_name for order in left}
+    if len(left) < len(job.orders):
+        left = [
+            order.model_copy(update={"dependencies": [name for name in order.dependencies if name in present]})
+            for order in left
+        ]
+    rest = job.model_copy(update={"orders": left}) if left else None
+    return Chosen(rest, {name: one for name, one in projects.items() if name in present}, refused, done)
+
+
+def _after(job: Job, refused: Mapping[str, str]) -> dict[str, str]:
+    """Return the orders that come after refused ones, directly or through others, with the reason."""
+    dependents: dict[str, list[str]] = {}
+    for order in job.orders:
+        for other in order.dependencies:
+            dependents.setdefault(other, []).append(order.order_name or "")
+    found: dict[str, str] = {}
+    waiting = list(refused)
+    while waiting:
+        before = waiting.pop()
+        for name in dependents.get(before, ()):
+            if name not in refused and name not in found:
+                found[name] = f"{name} comes after {before}, which is not applied"
+                waiting.append(name)
+    return found
+
+
+def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts) -> str | None:
+    """Return the run that applied the plan of this commit, None if none did."""
+    last = known.last if known is not None and known.applying is None else None
+    if record is None or last is None or record.commit != facts.commit or last.status != "succeeded":
+        return None
+    return last.run_id if last.plan_sha256 == record.saved.planned.sha256 else None
+
+
+def _problem(state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts) -> str | None:
+    """Return why a plan may not be applied, in its own words and with the way on; None if it may."""
+    name = state.label
+    if record is None:
+        return f"{name} has no plan in this pull request; comment /iac-ci plan first"
+    if record.saved.planned.problem is not None:
+        return f"the plan of {name} cannot be applied: {record.saved.planned.problem}; {AGAIN}"
+    difference = next(_differences(state, record, facts), None)
+    if difference is not None:
+        return f"the plan of {name} is stale: {difference}; {AGAIN}"
+    if record.usable_until <= facts.received_at:
+        return f"the plan of {name} expired at {record.usable_until:%Y-%m-%d %H:%M} UTC; {AGAIN}"
+    return None if may_apply(known, record.saved.generation) else what_came(name, known)
+
+
+def _differences(state: PlannedState, record: PlanRecord, facts: Facts) -> Iterator[str]:
+    """Yield what is different now from what a plan was made from."""
+    base, workspace = facts.base_branch, record.saved.planned.workspace
+    if record.commit != facts.commit:
+        yield f"it is of commit {record.commit[:12]}, and the newest is {facts.commit[:12]}"
+    if record.base != base:
+        yield f"it was made for the base branch {record.base}, and that is {base} now"
+    if record.configuration != facts.configuration_sha256:
+        yield f"{FILE_NAME} on {base} has changed since"
+    if record.saved.file != state.file:
+        yield f"it is the file {record.saved.file}, and the order applies {state.file}"
+    if state.checks_workspace and workspace != state.workspace:
+        yield f"it is for the workspace {workspace or 'of an unknown name'}, not {state.workspace}"
