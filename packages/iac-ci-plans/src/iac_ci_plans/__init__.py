@@ -2,5 +2,6 @@
 
 from iac_ci_plans.commands import runs_a_plan
 from iac_ci_plans.reader import MAX_LINE_BYTES, PlanReader, Reading
+from iac_ci_plans.shown_plan import ShownPlan, ShownPlanReader
 
-__all__ = ["MAX_LINE_BYTES", "PlanReader", "Reading", "runs_a_plan"]
+__all__ = ["MAX_LINE_BYTES", "PlanReader", "Reading", "ShownPlan", "ShownPlanReader", "runs_a_plan"]

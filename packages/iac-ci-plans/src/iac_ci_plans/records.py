@@ -80,40 +80,81 @@ def is_document(record: dict[str, Any]) -> bool:
     )
 
 
-def read_document(document: dict[str, Any]) -> Document:
-    """Return the counts and resources of a plan's document (Terraform, "JSON Output Format")."""
-    tally: Counter[str] = Counter()
-    resources: list[Planned] = []
-    for entry in _dicts(document.get("resource_changes")):
+class DocumentTally:
+    """Counts the entries of a plan's document, one at a time (Terraform, "JSON Output Format")."""
+
+    def __init__(self) -> None:
+        """Start with a document without entries."""
+        self._tally: Counter[str] = Counter()
+        self._outputs = self._actions = self._deferred = self._drift = 0
+
+    def resource(self, entry: dict[str, Any]) -> str | None:
+        """Count an entry of ``resource_changes``; return what happens to the resource, None if nothing does."""
         change = entry.get("change")
         actions = change.get("actions") if isinstance(change, dict) else None
         if not isinstance(change, dict) or not isinstance(actions, list):
-            continue
+            return None
         action = _action([one for one in actions if isinstance(one, str)])
         if action == "delete" and entry.get("mode") == "data":
-            continue
-        address = str(entry.get("address", ""))
+            return None
         previous = entry.get("previous_address")
-        has_moved = isinstance(previous, str) and previous != address
+        has_moved = isinstance(previous, str) and previous != str(entry.get("address", ""))
         is_imported = bool(change.get("importing"))
-        tally["move"] += has_moved
-        tally["bring_in"] += is_imported
+        self._tally["move"] += has_moved
+        self._tally["bring_in"] += is_imported
         if action is not None:
-            tally[action] += 1
+            self._tally[action] += 1
         shown = action or ("move" if has_moved else "bring_in" if is_imported else None)
-        if shown is not None:
-            resources.append(Planned(address, shown.partition(" ")[0], _differing(change)))
-    deferred = len(_dicts(document.get("deferred_changes")))
+        return shown.partition(" ")[0] if shown is not None else None
+
+    def output(self, entry: Any) -> None:
+        """Count an entry of ``output_changes``."""
+        self._outputs += _changes(entry)
+
+    def invocation(self, _: dict[str, Any]) -> None:
+        """Count an entry of ``action_invocations``."""
+        self._actions += 1
+
+    def postponed(self, _: dict[str, Any]) -> None:
+        """Count an entry of ``deferred_changes``."""
+        self._deferred += 1
+
+    def drift(self, entry: dict[str, Any]) -> None:
+        """Count an entry of ``resource_drift``."""
+        self._drift += _changes(entry.get("change"))
+
+    def counts(self, *, is_applyable: bool) -> Counts:
+        """Return the counts. Drift counts in a refresh-only plan, which holds nothing else and may be applied."""
+        counts = from_tally(self._tally) | {
+            "outputs": self._outputs,
+            "actions": self._actions,
+            "deferred": self._deferred,
+        }
+        if not any(counts.values()):
+            # Other plans may be applied all the same.
+            counts["drift"] = self._drift * is_applyable
+        return counts
+
+
+def read_document(document: dict[str, Any]) -> Document:
+    """Return the counts and resources of a plan's document."""
+    tally = DocumentTally()
+    resources: list[Planned] = []
+    for entry in _dicts(document.get("resource_changes")):
+        action = tally.resource(entry)
+        if action is not None:
+            resources.append(Planned(str(entry.get("address", "")), action, _differing(entry["change"])))
     outputs = document.get("output_changes")
-    counts = from_tally(tally) | {
-        "outputs": sum(map(_changes, outputs.values())) if isinstance(outputs, dict) else 0,
-        "actions": len(_dicts(document.get("action_invocations"))),
-        "deferred": deferred,
-    }
-    if not any(counts.values()):
-        # A document of a refresh-only plan holds nothing else; other plans may be applied all the same.
-        counts["drift"] = sum(map(_drifted, _dicts(document.get("resource_drift")))) * bool(document.get("applyable"))
-    return Document(counts, resources)
+    for output in outputs.values() if isinstance(outputs, dict) else ():
+        tally.output(output)
+    for name, count in (
+        ("action_invocations", tally.invocation),
+        ("deferred_changes", tally.postponed),
+        ("resource_drift", tally.drift),
+    ):
+        for entry in _dicts(document.get(name)):
+            count(entry)
+    return Document(tally.counts(is_applyable=bool(document.get("applyable"))), resources)
 
 
 def _action(actions: list[str]) -> str | None:
@@ -128,10 +169,6 @@ def _action(actions: list[str]) -> str | None:
 def _changes(entry: Any) -> bool:
     actions = entry.get("actions") if isinstance(entry, dict) else None
     return isinstance(actions, list) and bool(actions) and actions != ["no-op"]
-
-
-def _drifted(entry: dict[str, Any]) -> bool:
-    return _changes(entry.get("change"))
 
 
 def _differing(change: dict[str, Any]) -> tuple[str, ...]:
