@@ -9,6 +9,7 @@
     ├── IllegalTransition            a state change that the state table does not allow   (retry: no)
     ├── PreparationFailed            code, a secret, a key or a bucket is missing         (retry: no)
     ├── PackageUnsafe                an archive or a folder has an entry that is refused  (retry: no)
+    ├── PlanStale                    a saved plan is not the one that may be applied      (retry: no)
     ├── SealingFailed                SOPS could not seal or unseal                        (retry: ``retry_is_safe``)
     ├── SandboxUnfit                 what earlier orders left cannot be removed           (retry: yes, elsewhere)
     ├── PlanStale                    a saved plan may not be applied any more             (retry: no)
@@ -97,6 +98,10 @@ class PreparationFailed(IacCiError):
 
 class PackageUnsafe(IacCiError):
     """A folder or archive has an entry that points outside it or is not a file, a folder or a link inside it."""
+
+
+class PlanStale(IacCiError):
+    """A saved plan is not applied: its bytes, tool or place are not those of the plan that was reviewed."""
 
 
 class SealingFailed(IacCiError):

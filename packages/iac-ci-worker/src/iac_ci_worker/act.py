@@ -7,13 +7,13 @@ import os
 import random
 import secrets
 import time
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from iac_ci_common.errors import AlreadyExists, IacCiError, TradeRefused
+from iac_ci_common.errors import AlreadyExists, IacCiError, PlanStale, TradeRefused
 from iac_ci_common.limits import HEARTBEAT_AGAIN_SECONDS, LOG_TAIL_BYTES, MAX_RESULT_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.trade import Refusal
@@ -21,7 +21,15 @@ from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_plans import runs_a_plan
 from iac_ci_worker.credentials_delivery import delivered_credentials
-from iac_ci_worker.decide import LONGEST_PAUSE_SECONDS, Verdict, allowance, last_start, log_tail, verdict
+from iac_ci_worker.decide import (
+    LONGEST_PAUSE_SECONDS,
+    Verdict,
+    allowance,
+    last_start,
+    log_tail,
+    reading_seconds,
+    verdict,
+)
 from iac_ci_worker.hand_on import HandedOn, HandOn
 from iac_ci_worker.live_log import LiveLog
 from iac_ci_worker.masking import redactor_of
@@ -33,18 +41,21 @@ from iac_ci_worker.provider_installation import write_provider_installation
 from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.saved_files import FileCollector
+from iac_ci_worker.saved_plan import PlanPlace, SavedPlanReader, data_folder
 from iac_ci_worker.separation import separate_user
+from iac_ci_worker.stale_words import stale_reason
 from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.workspace import open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from iac_ci_common.models.changes import Changes
     from iac_ci_common.models.manifest import Manifest
     from iac_ci_common.models.plan_text import PlanText
+    from iac_ci_common.models.saved_plan import PlannedFile
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.ports import Broker, Clock, Logger, Sealer
     from iac_ci_plans import Reading
@@ -93,6 +104,7 @@ class _Ran:
     changes: Changes | None = None
     changes_unknown: bool = False
     plan: PlanText | None = None
+    planned: PlannedFile | None = None
     handed_on: HandedOn = field(default_factory=HandedOn)
     live_parts: int = 0
     log_times: tuple[tuple[int, int], ...] = ()
@@ -167,6 +179,8 @@ class Worker:
                 package = self._package(attempt, workspace, started)
                 redactor = redactor_of(package.manifest, package.secret_variables, package.taken)
                 ran = self._run(attempt, workspace, package, redactor)
+            except PlanStale as error:
+                ran = _Ran(Verdict(OrderState.FAILED, error.message, failed=True))
             except IacCiError as error:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
             except Exception as error:  # noqa: BLE001 - every outcome must be reported
@@ -183,7 +197,8 @@ class Worker:
         ports, work = self._ports, attempt.work
         for number in itertools.count():
             try:
-                return open_package(work, attempt.rights, workspace, ports.objects, ports.sealer, ports.clock.now())
+                now, settings = ports.clock.now(), self._settings
+                return open_package(work, attempt.rights, workspace, ports.objects, ports.sealer, now, settings)
             except IacCiError as error:
                 pause = min(LONGEST_PAUSE_SECONDS, 2.0**number) * random.uniform(0.5, 1)  # noqa: S311 - jitter
                 over = ports.clock.now() + timedelta(seconds=pause) >= last_start(work, started, attempt.function_ends)
@@ -227,17 +242,38 @@ class Worker:
             manifest = package.manifest
             commands = Commands(manifest.cmds, package.folder, environment, time, stop, manifest.ok)
             write_provider_installation(workspace.home, self._settings.provider_mirror)
-            workspace.hand_over()
+            workspace.hand_over(package.reviewed)
             live = self._ports.live_log(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
             beat = partial(self._beat, work, attempt.rights, stop, delivered.role)
             with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds), live.during():
                 outcome = self._ports.runner.run(commands, workspace.log, redactor)
             left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
             judged = verdict(outcome, time.limit, stop.reason, left_open)
+            if manifest.saved_plan is not None and judged.failed:
+                judged = _with_stale_plan(judged, workspace.log)
+            reader = (
+                self._plan_reader(attempt, workspace, package, environment, redactor) if not judged.failed else None
+            )
             handing = HandOn(attempt.rights, self._ports.objects, package.manifest.order_name, redactor)
-            handed_on = handing.everything(package.manifest, outputs, files, succeeded=not judged.failed)
+            with self._ports.heartbeat.during(beat, attempt.rights.heartbeat_seconds) if reader else nullcontext():
+                handed_on = handing.everything(manifest, outputs, files, succeeded=not judged.failed, plan=reader)
         failed = redactor.text(package.manifest.cmds[outcome.command])[:512] if judged.failed else None
         plans = outcome.plans
+        if manifest.plan is not None:
+            # What the commands printed is a log, never the plan.
+            read = handed_on.plan
+            return _Ran(
+                judged,
+                outcome.exit_code,
+                failed,
+                changes=read.changes if read is not None else None,
+                changes_unknown=read is None or read.changes is None,
+                plan=read.text if read is not None else None,
+                planned=read.planned if read is not None else None,
+                handed_on=handed_on,
+                live_parts=live.parts,
+                log_times=outcome.log_times,
+            )
         if plans is None:
             return _Ran(
                 judged,
@@ -259,6 +295,29 @@ class Worker:
             live_parts=live.parts,
             log_times=outcome.log_times,
         )
+
+    def _plan_reader(
+        self,
+        attempt: _Attempt,
+        workspace: Workspace,
+        package: Package,
+        environment: Mapping[str, str],
+        redactor: Redactor,
+    ) -> SavedPlanReader | None:
+        """Return what reads the plan that the order saved, None if it saves none."""
+        if package.manifest.plan is None:
+            return None
+        place = PlanPlace(
+            workspace,
+            data_folder(package.folder, environment),
+            str(package.folder) if self._settings.order_folder else None,
+            package.committed_lock,
+        )
+
+        def seconds() -> float:
+            return reading_seconds(attempt.work, self._ports.clock.now(), attempt.function_ends)
+
+        return SavedPlanReader(package.manifest.plan, package.tool, place, redactor, seconds)
 
     def _beat(self, work: Work, rights: Rights, stop: StopRequest, role: LivingCredentials | None) -> float:
         """Trade once, also for the role's next credentials when it is time, and pass a wish to stop on.
@@ -351,6 +410,7 @@ class Worker:
             changes=ran.changes,
             changes_unknown=ran.changes_unknown,
             plan=ran.plan,
+            planned=ran.planned,
             log_tail=tail,
             log_truncated=truncated,
             log_bytes=size,
@@ -371,6 +431,12 @@ class Worker:
             if refused.refusal != Refusal.ENDED:
                 raise
             ports.logger.info("order ended from outside before its report", run_id=work.run_id, reason=refused.message)
+
+
+def _with_stale_plan(judged: Verdict, log: Path) -> Verdict:
+    """Return the verdict with the reason in front why Terraform did not apply the saved plan, if it said that."""
+    why = stale_reason(_end_of(log))
+    return replace(judged, reason="; ".join(filter(None, (why, judged.reason)))) if why is not None else judged
 
 
 def _masked_plan(plans: Reading, redactor: Redactor) -> PlanText | None:

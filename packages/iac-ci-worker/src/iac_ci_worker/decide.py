@@ -37,6 +37,9 @@ _TAIL_IN_JSON: Final = MAX_RESULT_BYTES - 192 * 1024
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """Longest pause between two tries to open an order."""
 
+LONGEST_READING_SECONDS: Final = 900.0
+"""Longest time for reading a saved plan: its providers are the repository's code and may never end."""
+
 MAX_NAMED_OPERATIONS: Final = 5
 """Most operations of Terraform that a reason names."""
 
@@ -120,6 +123,18 @@ def allowance(work: Work, now: datetime, function_ends: datetime | None) -> Allo
         before = f"{left - latest:.0f} seconds before the end of its Lambda function"
         seconds, limit = latest, f"the stop that begins {before}"
     return Allowance(seconds, limit, grace, last)
+
+
+def reading_seconds(work: Work, now: datetime, function_ends: datetime | None) -> float:
+    """Return how long the plan that an order saved may be read from ``now`` on.
+
+    The commands have ended, so the grace of a stop is left for it too; what a worker needs to report is not.
+    """
+    grace = float(work.stop_grace or DEFAULT_STOP_GRACE_SECONDS)
+    seconds = min(LONGEST_READING_SECONDS, (work.not_after - now).total_seconds() + grace)
+    if function_ends is not None:
+        seconds = min(seconds, (function_ends - now).total_seconds() - LAMBDA_REPORT_SECONDS)
+    return max(0.0, seconds)
 
 
 def last_start(work: Work, started: datetime, function_ends: datetime | None) -> datetime:

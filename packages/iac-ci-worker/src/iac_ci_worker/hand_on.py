@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.manifest import KEPT_BY_DEFAULT
+from iac_ci_common.packing import pack
 from iac_ci_worker.sealed_objects import private_folder, seal
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.rights import Rights
     from iac_ci_worker.saved_files import FileCollector
+    from iac_ci_worker.saved_plan import ReadPlan, SavedPlanReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class HandedOn:
     outputs: Sealed | None = None
     files: Sealed | None = None
     kept: Sealed | None = None
+    plan: ReadPlan | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -46,12 +49,25 @@ class HandOn:
         self._order_name, self._redactor = order_name, redactor
         self._problems: list[str] = []
         self._recipient: Recipient | None = None
+        self._read: ReadPlan | None = None
 
-    def everything(self, manifest: Manifest, outputs: OutputFile, files: FileCollector, *, succeeded: bool) -> HandedOn:
-        """Store outputs and files; call this when no process of the commands is left."""
+    def everything(
+        self,
+        manifest: Manifest,
+        outputs: OutputFile,
+        files: FileCollector,
+        *,
+        succeeded: bool,
+        plan: SavedPlanReader | None = None,
+    ) -> HandedOn:
+        """Store outputs and files; call this when no process of the commands is left.
+
+        ``plan`` reads the plan that an order saved, if it succeeded, from the copies that are then sealed.
+        """
         outputs_stored = self._guarded("the outputs", lambda: self._outputs(outputs.read()))
         patterns = manifest.save or ()
-        saved = self._guarded("the files to save", lambda: self._files(files, patterns, "files"))
+        saved = self._guarded("the files to save", lambda: self._files(files, patterns, "files", plan))
+        read = self._read_plan(plan, is_stored=saved is not None)
         if patterns and saved is None and succeeded and not self._problems:
             self._problems.append("no file matches save")
         kept = None
@@ -60,7 +76,7 @@ class HandOn:
             kept = self._guarded("the files to keep", lambda: self._files(files, patterns, "kept"))
             if kept is not None:
                 self._problems.append("it left files; fetch them with `iac-ci files`")
-        return HandedOn(outputs_stored, saved, kept, tuple(map(self._redactor.text, self._problems)))
+        return HandedOn(outputs_stored, saved, kept, read, tuple(map(self._redactor.text, self._problems)))
 
     def _guarded(self, subject: str, store: Callable[[], Sealed | None]) -> Sealed | None:
         try:
@@ -79,16 +95,36 @@ class HandOn:
             (folder / "plain").write_text(content, "utf-8")
             return self._store(folder, lambda urls: urls.outputs, "outputs_bytes")
 
-    def _files(self, files: FileCollector, patterns: Sequence[str], kind: Literal["files", "kept"]) -> Sealed | None:
+    def _read_plan(self, plan: SavedPlanReader | None, *, is_stored: bool) -> ReadPlan | None:
+        """Return what was read of the plan, with a problem if its bytes are not stored."""
+        if plan is None:
+            return None
+        read = self._read or plan.nothing()
+        if read.planned is not None and not is_stored:
+            read = read.with_problem("its bytes could not be stored")
+        if read.note is not None:
+            self._problems.append(read.note)
+        return read
+
+    def _files(
+        self,
+        files: FileCollector,
+        patterns: Sequence[str],
+        kind: Literal["files", "kept"],
+        plan: SavedPlanReader | None = None,
+    ) -> Sealed | None:
         if not patterns:
             return None
         with private_folder(kind) as folder:
             copies = folder / "copies"
             copies.mkdir(mode=0o700)
-            collected = files.collect(patterns, copies, folder / "plain")
+            collected = files.collect(patterns, copies)
             self._problems += [f"{kind}: {problem}" for problem in collected.problems]
             if not collected.names:
                 return None
+            if plan is not None:
+                self._read = plan.read(copies)
+            pack(copies, folder / "plain", paths=collected.names)
             return self._store(folder, attrgetter(kind), f"{kind}_bytes")
 
     def _store(self, folder: Path, pick: Callable[[WorkUrls], str | None], length: str) -> Sealed:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -15,8 +15,11 @@ from iac_ci_common.errors import PackageUnsafe, UrlExpired
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.models.trade import RoleCredentials
 from iac_ci_common.packing import unpack
+from iac_ci_worker.engine_tool import engine_tool, needed_tool
 from iac_ci_worker.fetched_tools import fetch_tools
+from iac_ci_worker.lock_file import LOCK_NAME, MAX_LOCK_BYTES
 from iac_ci_worker.restore import fetch_files, restore_files
+from iac_ci_worker.reviewed_plan import check_place, check_version, fetch_plan, put_plan
 from iac_ci_worker.take import take_outputs
 from iac_ci_worker.taken_outputs import TakenOutputs
 
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
     from iac_ci_common.models.trade import BegunOrder
     from iac_ci_common.models.work import Work
     from iac_ci_common.ports import Sealer
+    from iac_ci_worker.engine_tool import EngineTool
     from iac_ci_worker.presigned import PresignedObjects
     from iac_ci_worker.rights import Rights
+    from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
 
 _TAKE_ATTEMPTS: Final = 3
@@ -45,6 +50,12 @@ class Package:
     folder: Path
     taken: TakenOutputs
     role: RoleCredentials | None = field(default=None, repr=False)
+    tool: EngineTool | None = None
+    """The engine's copy of the tool whose saved plan is read or applied, None if there is none."""
+    committed_lock: bytes | None = None
+    """The lock file of providers that the code has in ``folder``, for an order that saves a plan."""
+    reviewed: tuple[Path, ...] = ()
+    """The files of the saved plan that the order applies, in ``folder``."""
 
     @property
     def secret_variables(self) -> dict[str, str]:
@@ -53,12 +64,18 @@ class Package:
 
 
 def open_package(
-    work: Work, rights: Rights, workspace: Workspace, objects: PresignedObjects, sealer: Sealer, now: datetime
+    work: Work,
+    rights: Rights,
+    workspace: Workspace,
+    objects: PresignedObjects,
+    sealer: Sealer,
+    now: datetime,
+    settings: WorkerSettings,
 ) -> Package:
     """Fetch and unpack an order's package and code; the unsealed secrets stay in memory. ``now`` is the present time.
 
     Neither is unpacked unless it has the digest of the order's row, which who may write the bucket cannot change.
-    Raises ``PackageUnsafe``, ``SealingFailed``, ``NotFound``, ``TradeRefused`` or ``PortFailed``.
+    Raises ``PackageUnsafe``, ``PlanStale``, ``SealingFailed``, ``NotFound``, ``TradeRefused`` or ``PortFailed``.
     """
     archive = workspace.engine / "exec.zip"
     rights.use(lambda urls: urls.package, lambda url: objects.fetch(url, archive))
@@ -69,7 +86,7 @@ def open_package(
     manifest = _manifest(work, folder)
     begun = _begun(manifest, rights)
     secrets = _secrets(manifest, folder, begun, sealer)
-    taken, files = _taken(manifest, begun, rights, objects, workspace)
+    taken = _taken(manifest, begun, rights, objects, workspace)
     if work.urls.code is not None:
         code = workspace.engine / "code.zip"
         rights.use(lambda urls: urls.code, lambda url: objects.fetch(url, code))
@@ -78,8 +95,18 @@ def open_package(
         code.unlink()
     fetch_tools(manifest, rights, objects, workspace)
     folder = _folder(manifest, workspace.code)
-    restore_files(manifest, files, folder)
-    return Package(manifest, secrets, folder, taken, _role(manifest, begun, now))
+    committed_lock = _committed_lock(folder, workspace.code) if manifest.plan is not None else None
+    restore_files(manifest, taken.files, folder)
+    return Package(
+        manifest,
+        secrets,
+        folder,
+        taken.outputs,
+        _role(manifest, begun, now),
+        _tool(manifest, workspace, settings),
+        committed_lock,
+        _reviewed(manifest, taken.plan, folder, workspace, settings),
+    )
 
 
 def _check_digest(archive: Path, expected: str | None, name: str) -> None:
@@ -112,21 +139,57 @@ def _begun(manifest: Manifest, rights: Rights) -> BegunOrder | None:
     return rights.begin()
 
 
+class _Taken(NamedTuple):
+    """What was taken of other orders: outputs, unpacked files by the order's number, the unpacked saved plan."""
+
+    outputs: TakenOutputs
+    files: dict[str, Path]
+    plan: Path | None
+
+
 def _taken(
     manifest: Manifest, begun: BegunOrder | None, rights: Rights, objects: PresignedObjects, workspace: Workspace
-) -> tuple[TakenOutputs, dict[str, Path]]:
-    """Return outputs and unpacked files of other orders; begin again if the session that signed the URLs has ended."""
+) -> _Taken:
+    """Take what the order takes of others; begin again if the session that signed the URLs has ended."""
     for _ in range(_TAKE_ATTEMPTS):
         if begun is None:
             break
         try:
             outputs = take_outputs(manifest, begun, objects)
-            return outputs, fetch_files(manifest, begun, objects, workspace.engine)
+            files = fetch_files(manifest, begun, objects, workspace.engine)
+            return _Taken(outputs, files, fetch_plan(manifest, begun, objects, workspace.engine))
         except UrlExpired:
             begun = rights.begin()
     if manifest.is_taker:
         raise PackageUnsafe("what other orders handed on could not be fetched")
-    return TakenOutputs(), {}
+    return _Taken(TakenOutputs(), {}, None)
+
+
+def _tool(manifest: Manifest, workspace: Workspace, settings: WorkerSettings) -> EngineTool | None:
+    """Return the tool that is to read the plan which the commands save, as it is before the first of them."""
+    return engine_tool(manifest.plan.tool, workspace, settings.command_path) if manifest.plan is not None else None
+
+
+def _reviewed(
+    manifest: Manifest, files: Path | None, folder: Path, workspace: Workspace, settings: WorkerSettings
+) -> tuple[Path, ...]:
+    """Put the saved plan that the order applies into its folder, and return its files; raise if it is stale."""
+    wanted = manifest.saved_plan
+    if wanted is None or files is None:
+        return ()
+    check_place(wanted, str(folder) if settings.order_folder else None)
+    tool = needed_tool(wanted.planned.tool, workspace, settings.command_path)
+    check_version(wanted, tool.version(workspace))
+    return put_plan(wanted, files, folder)
+
+
+def _committed_lock(folder: Path, code: Path) -> bytes | None:
+    """Return the lock file that the code has in a folder, None if it has none."""
+    path = Path(os.path.realpath(folder / LOCK_NAME))
+    if not path.is_relative_to(code.resolve()) or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(MAX_LOCK_BYTES + 1)
 
 
 def _secrets(manifest: Manifest, folder: Path, begun: BegunOrder | None, sealer: Sealer) -> dict[str, str]:

@@ -70,11 +70,11 @@ def _restore(wanted: ManifestFiles, files: Path, folder: Path) -> Iterator[str]:
             yield f"{wanted.order_name} saved no file {pattern!r:.200}"
     for name in names:
         target = PurePosixPath(wanted.folder, name)
-        if problem := _write(files / name, folder, target, overwrite=wanted.overwrite):
+        if problem := write_file(files / name, folder, target, overwrite=wanted.overwrite):
             yield f"{str(target)!r:.200} {problem}"
 
 
-def _write(source: Path, folder: Path, target: PurePosixPath, *, overwrite: bool) -> str | None:
+def write_file(source: Path, folder: Path, target: PurePosixPath, *, overwrite: bool) -> str | None:
     """Write one file below ``folder``, no part of whose path is a link; return why it could not be."""
     descriptor = os.open(folder, _FOLDER)
     try:

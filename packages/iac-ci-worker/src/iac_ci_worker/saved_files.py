@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import matches
 from iac_ci_common.limits import MAX_SAVED_BYTES, MAX_SAVED_FILES
-from iac_ci_common.packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ _MAX_NAMES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The names of the files in the archive, and the problems of what is left out."""
+    """The names of the files that were copied, and the problems of what is left out."""
 
     names: tuple[str, ...]
     problems: tuple[str, ...]
@@ -48,11 +47,10 @@ class FileCollector:
         """Close the folder."""
         os.close(self._folder)
 
-    def collect(self, patterns: Sequence[str], private: Path, archive: Path) -> Collected:
-        """Pack the files that match ``patterns`` into ``archive``; ``private`` is an empty folder for copies.
+    def collect(self, patterns: Sequence[str], private: Path) -> Collected:
+        """Copy the files that match ``patterns`` into ``private``, an empty folder.
 
-        Call this when no process of the commands is left. Without a matching file no archive is written. Raises
-        ``OSError`` and ``PackageUnsafe``.
+        Call this when no process of the commands is left. Raises ``OSError``.
         """
         names: list[str] = []
         problems: list[str] = []
@@ -67,8 +65,6 @@ class FileCollector:
             else:
                 names.append(name)
                 free -= size
-        if names:
-            pack(private, archive, paths=names)
         if len(problems) > _MAX_NAMES:
             problems = [*problems[:_MAX_NAMES], f"{len(problems) - _MAX_NAMES} more are left out"]
         return Collected(tuple(names), tuple(problems))

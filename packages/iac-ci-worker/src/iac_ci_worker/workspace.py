@@ -16,7 +16,7 @@ from iac_ci_common.errors import SandboxUnfit
 from iac_ci_worker.leftovers import remove_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,11 @@ class Workspace:
                 elif entry != self.log:
                     entry.unlink()
 
-    def hand_over(self) -> None:
-        """Remove the archives, and give the commands' folders to their user. Call it before the commands start."""
+    def hand_over(self, kept: Collection[Path] = ()) -> None:
+        """Remove the archives, and give the commands' folders to their user, but for the files that are ``kept``.
+
+        Call it before the commands start.
+        """
         for entry in self.engine.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -100,8 +103,9 @@ class Workspace:
             return
         for top in self.of_commands:
             for folder, folders, files in os.walk(top):
-                for name in (*folders, *files):
-                    os.chown(Path(folder, name), self.user, self.user, follow_symlinks=False)
+                for path in (Path(folder, name) for name in (*folders, *files)):
+                    if path not in kept:
+                        os.chown(path, self.user, self.user, follow_symlinks=False)
             os.chown(top, self.user, self.user)
         # The commands reach their folders through this one, and cannot list it.
         self.root.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
