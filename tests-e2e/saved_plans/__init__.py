@@ -1,0 +1,1 @@
+"""Plans that one order saves and another applies, with real Terraform."""
