@@ -90,7 +90,7 @@ class Workspace:
                     entry.unlink()
 
     def hand_over(self, kept: Collection[Path] = ()) -> None:
-        """Remove the archives, and give the commands' folders to their user, but for the files that are ``kept``.
+        """Remove the archives, and give the commands' folders to their user, except the files ``kept``.
 
         Call it before the commands start.
         """
