@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iac_ci_worker import plan_bytes
-from iac_ci_worker.plan_bytes import planned_workspace
+from iac_ci_worker.plan_bytes import is_below, planned_workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_plans import archive, backend, field, message
@@ -68,6 +68,22 @@ NO_WORKSPACE = "the plan does not say its workspace"
 def test_anything_else_is_refused_in_plain_words(read, data, words):
     with pytest.raises(ValueError, match=words):
         read(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("p.bin", True),
+        ("a/p.bin", True),
+        ("", False),
+        (".", False),
+        ("/etc/passwd", False),
+        ("../p", False),
+        ("a/..", False),
+    ],
+)
+def test_a_plans_file_is_below_the_folder(name, is_one):
+    assert is_below(name) == is_one
 
 
 def test_two_members_of_one_name_are_refused(read):

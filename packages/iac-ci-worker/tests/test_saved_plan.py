@@ -21,7 +21,7 @@ from iac_ci_worker.engine_tool import engine_tool, needed_tool
 from iac_ci_worker.lock_file import LOCK_NAME
 from iac_ci_worker.processes import adopt_orphans, descendants
 from iac_ci_worker.reviewed_plan import check_place, check_version, fetch_plan, put_plan
-from iac_ci_worker.saved_plan import PlanPlace, SavedPlanReader, data_folder
+from iac_ci_worker.saved_plan import PlanOrigin, SavedPlanReader, data_folder
 from iac_ci_worker.workspace import open_workspace
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -86,7 +86,7 @@ class World:
         self.tool = engine_tool("terraform", self.workspace, f"{self.bin}:/usr/bin:/bin")
 
     def read(self):
-        place = PlanPlace(self.workspace, self.workspace.code / ".terraform", "/tmp/fixed", self.committed)
+        place = PlanOrigin(self.workspace, self.workspace.code / ".terraform", "/tmp/fixed", self.committed)
         redactor = Redactor([SECRET])
         return SavedPlanReader(self.plan, self.tool, place, redactor, lambda: self.seconds).read(self.copies)
 

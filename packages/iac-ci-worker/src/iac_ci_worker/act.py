@@ -41,7 +41,7 @@ from iac_ci_worker.provider_installation import write_provider_installation
 from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands
 from iac_ci_worker.saved_files import FileCollector
-from iac_ci_worker.saved_plan import PlanPlace, SavedPlanReader, data_folder
+from iac_ci_worker.saved_plan import PlanOrigin, SavedPlanReader, data_folder
 from iac_ci_worker.separation import separate_user
 from iac_ci_worker.stale_words import stale_reason
 from iac_ci_worker.stop_request import StopRequest
@@ -307,7 +307,7 @@ class Worker:
         """Return what reads the plan that the order saved, None if it saves none."""
         if package.manifest.plan is None:
             return None
-        place = PlanPlace(
+        origin = PlanOrigin(
             workspace,
             data_folder(package.folder, environment),
             str(package.folder) if self._settings.order_folder else None,
@@ -317,7 +317,7 @@ class Worker:
         def seconds() -> float:
             return reading_seconds(attempt.work, self._ports.clock.now(), attempt.function_ends)
 
-        return SavedPlanReader(package.manifest.plan, package.tool, place, redactor, seconds)
+        return SavedPlanReader(package.manifest.plan, package.tool, origin, redactor, seconds)
 
     def _beat(self, work: Work, rights: Rights, stop: StopRequest, role: LivingCredentials | None) -> float:
         """Trade once, also for the role's next credentials when it is time, and pass a wish to stop on.

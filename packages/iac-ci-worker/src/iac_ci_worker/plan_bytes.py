@@ -7,6 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ _MOST_BACKEND_BYTES: Final = 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 
 _NOT_A_PLAN: Final = "the file is not a saved plan"
+
+
+def is_below(name: str) -> bool:
+    """Return whether the name of a plan's file leads to a file below the folder to which it is relative."""
+    path = PurePosixPath(name)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
 def planned_workspace(path: Path) -> str:
@@ -155,4 +162,4 @@ def _skip(message: BinaryIO, length: int) -> None:
         length -= skipped
 
 
-__all__ = ["planned_workspace"]
+__all__ = ["is_below", "planned_workspace"]

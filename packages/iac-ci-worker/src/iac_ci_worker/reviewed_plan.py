@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common.errors import PackageUnsafe, PlanStale
 from iac_ci_common.packing import unpack
 from iac_ci_worker.lock_file import LOCK_NAME
+from iac_ci_worker.plan_bytes import is_below
 from iac_ci_worker.restore import write_file
 from iac_ci_worker.sealed_objects import fetch, private_folder, sha256_of
 from iac_ci_worker.stale_words import PLAN_AGAIN
@@ -43,6 +44,8 @@ def put_plan(wanted: ManifestSavedPlan, files: Path, folder: Path) -> tuple[Path
     and ``PackageUnsafe`` if a folder is in the way.
     """
     planned = wanted.planned
+    if not is_below(wanted.file):
+        raise PackageUnsafe(f"{wanted.file!r:.200} is not a file below the folder of the commands")
     if planned.problem is not None:
         raise stale(f"it cannot be applied: {planned.problem:.300}")
     if _digest(files / wanted.file) != planned.sha256:

@@ -15,7 +15,7 @@ from iac_ci_common.models.tools import Tool
 from iac_ci_plans import PlanReader, ShownPlanReader
 from iac_ci_worker.engine_tool import READS_PLANS, ToolLimits, tool_folder
 from iac_ci_worker.lock_file import LOCK_NAME, MAX_LOCK_BYTES, changed_providers
-from iac_ci_worker.plan_bytes import planned_workspace
+from iac_ci_worker.plan_bytes import is_below, planned_workspace
 from iac_ci_worker.sealed_objects import sha256_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ReadPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanPlace:
+class PlanOrigin:
     """Where the commands planned: the providers are below ``data``; ``path`` is None where folders differ."""
 
     workspace: Workspace
@@ -74,12 +74,12 @@ class SavedPlanReader:
         self,
         plan: ManifestPlan,
         tool: EngineTool | None,
-        place: PlanPlace,
+        origin: PlanOrigin,
         redactor: Redactor,
         seconds: Callable[[], float],
     ) -> None:
         """Read ``plan`` with ``tool``; ``seconds`` returns how long that may take from now on."""
-        self._plan, self._tool, self._place = plan, tool, place
+        self._plan, self._tool, self._origin = plan, tool, origin
         self._redactor, self._seconds = redactor, seconds
 
     def nothing(self) -> ReadPlan:
@@ -89,10 +89,10 @@ class SavedPlanReader:
     def read(self, copies: Path) -> ReadPlan:
         """Read the plan among the private copies of the order's files; afterwards it has the same bytes."""
         path = copies / self._plan.file
-        if not path.is_file():
+        if not is_below(self._plan.file) or not path.is_file():
             return self.nothing()
         sha256 = sha256_of(path)
-        read = ReadPlan(PlannedFile(sha256=sha256, tool=self._plan.tool, path=self._place.path))
+        read = ReadPlan(PlannedFile(sha256=sha256, tool=self._plan.tool, path=self._origin.path))
         try:
             read = self._read(path, copies / LOCK_NAME, sha256)
         except Exception as error:  # noqa: BLE001 - the order has ended as it did
@@ -114,7 +114,7 @@ class SavedPlanReader:
         shown: ShownPlan | None = None
         text: PlanText | None = None
         if workspace is not None:
-            committed = self._place.committed_lock
+            committed = self._origin.committed_lock
             try:
                 shown, text = self._show(path, committed if committed is not None else lock)
             except (PortFailed, ValueError) as error:
@@ -128,7 +128,7 @@ class SavedPlanReader:
             tool=self._plan.tool,
             tool_version=shown.tool_version if shown is not None else None,
             workspace=workspace[:_MAX_WORKSPACE_CHARS] if workspace is not None else None,
-            path=self._place.path,
+            path=self._origin.path,
             lock_sha256=sha256_of(lock_path) if lock is not None else None,
         )
         read = ReadPlan(planned, shown.changes if shown is not None else None, text)
@@ -136,11 +136,11 @@ class SavedPlanReader:
 
     def _lock_problems(self, lock: bytes | None) -> list[str]:
         """Return what is wrong with the lock file that was in use."""
-        if max(len(lock or b""), len(self._place.committed_lock or b"")) > MAX_LOCK_BYTES:
+        if max(len(lock or b""), len(self._origin.committed_lock or b"")) > MAX_LOCK_BYTES:
             return [f"{LOCK_NAME} has more than {MAX_LOCK_BYTES} bytes"]
-        if self._place.committed_lock is None:
+        if self._origin.committed_lock is None:
             return []
-        change = changed_providers(self._place.committed_lock, lock)
+        change = changed_providers(self._origin.committed_lock, lock)
         if change is None:
             return []
         return [f"providers were changed: {change}; run `init`, commit {LOCK_NAME}, and plan again"]
@@ -153,9 +153,9 @@ class SavedPlanReader:
                 raise PortFailed(f"the engine has no {self._plan.tool} to read it; name a version in `tools`")
             raise PortFailed(f"the engine cannot read plans of {self._plan.tool}; use `apply: {{plan: fresh}}`")
         document, log = ShownPlanReader(), PlanReader()
-        user = self._place.workspace.user
+        user = self._origin.workspace.user
         limits = ToolLimits(time.monotonic() + self._seconds(), MAX_SHOWN_BYTES)
-        with tool_folder(self._place.workspace, user) as folder:
+        with tool_folder(self._origin.workspace, user) as folder:
             readable = folder / "plan"
             # The same bytes under a second name: what is shown is what is sealed.
             os.link(path, readable)
@@ -163,7 +163,7 @@ class SavedPlanReader:
             if lock is not None:
                 (folder / LOCK_NAME).write_bytes(lock)
                 _let_read(folder / LOCK_NAME, user)
-            variables = {"TF_DATA_DIR": str(self._place.data)}
+            variables = {"TF_DATA_DIR": str(self._origin.data)}
             for options, sink in (("-json",), document.feed), ((), log.feed):
                 arguments = ("show", "-no-color", *options, str(readable))
                 end = tool.run(arguments, folder, sink, limits, user=user, variables=variables)
@@ -224,4 +224,4 @@ def _words(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
-__all__ = ["PlanPlace", "ReadPlan", "SavedPlanReader", "data_folder"]
+__all__ = ["PlanOrigin", "ReadPlan", "SavedPlanReader", "data_folder"]
