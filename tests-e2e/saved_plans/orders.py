@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iac_ci_common import keys
+from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.manifest import MANIFEST_NAME, Manifest, ManifestPlan, ManifestSavedPlan
 from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.models.trade import BegunOrder
@@ -39,6 +40,10 @@ class _Urls:
 
     def __init__(self, objects: MemoryObjects) -> None:
         self._objects = objects
+        self.refuses = False
+        """True if sealed files cannot be stored."""
+        self.expired = 0
+        """How often a session ends before a saved file is fetched."""
 
     def create_claim(self, url: str, claim: Claim) -> None:
         self._objects.use_url(url, claim.model_dump_json().encode())
@@ -47,12 +52,20 @@ class _Urls:
         return Claim.model_validate_json(self._objects.use_url(url))
 
     def fetch(self, url: str, path: Path) -> None:
+        if "files" in url and self.expired:
+            self.expired -= 1
+            self._objects.end_sessions()
         path.write_bytes(self._objects.use_url(url))
 
     def _send(self, url: str, path: Path) -> None:
         self._objects.use_url(url, path.read_bytes())
 
-    store = store_log = _send
+    store_log = _send
+
+    def store(self, url: str, path: Path) -> None:
+        if self.refuses:
+            raise PortFailed("a sealed file: HTTP 500")
+        self._send(url, path)
 
     def send_part(self, url: str, body: bytes) -> None:
         self._objects.use_url(url, body)
@@ -93,8 +106,9 @@ class Orders:
         self.broker = PlanBroker(self.runs, self.objects, self.clock)
         self.broker.plans = {}
         self.runs.insert(run_row(source="github.com/acme/infra"), [], [])
+        self.urls = _Urls(self.objects)
         ports = WorkerPorts(
-            self.clock, _Urls(self.objects), MemorySealer(), BashRunner(user=user), self.broker,
+            self.clock, self.urls, MemorySealer(), BashRunner(user=user), self.broker,
             ThreadHeartbeat(), MemoryLogger(), self.clock.advance,
         )  # fmt: skip
         settings = WorkerSettings(command_path=os.environ["PATH"], order_folder=FOLDER, command_user=user)

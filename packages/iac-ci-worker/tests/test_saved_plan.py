@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
+import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +19,9 @@ from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.manifest import ManifestPlan, ManifestSavedPlan
 from iac_ci_common.models.saved_plan import PlannedFile
 from iac_ci_common.redaction import Redactor
+from iac_ci_common.testing.samples import START
 from iac_ci_worker import saved_plan
+from iac_ci_worker.decide import reading_seconds
 from iac_ci_worker.engine_tool import engine_tool, needed_tool
 from iac_ci_worker.lock_file import LOCK_NAME
 from iac_ci_worker.processes import adopt_orphans, descendants
@@ -57,6 +62,22 @@ if arguments[0] == "version":
 {does}
 sys.stdout.write(document if "-json" in arguments else text)
 """
+
+
+AS_ANOTHER_USER = """#!/bin/sh
+fail() {{ echo "Error: $1" >&2; exit 1; }}
+[ "$(id -u):$(id -G)" = "{user}:{user}" ] || fail user
+[ "$(head -c 2 plan)" = PK ] || fail unreadable
+for path in plan .terraform.lock.hcl terraform.rc; do
+  (echo x >> "$path") 2> /dev/null && fail "$path can be changed"
+  rm -f "$path" 2> /dev/null && fail "$path can be removed"
+done
+(echo x > more) 2> /dev/null && fail "files can be added"
+ls "{copies}" > /dev/null 2>&1 && fail "the copies are open"
+echo x > "$HOME/x" && echo x > "$TMPDIR/x" || fail "home cannot be written"
+echo '{document}'
+"""
+"""The document stands for the text too: it has no line that the reader of text reads."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -195,6 +216,27 @@ def test_no_process_of_the_tool_is_left(world):
     assert descendants() == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs commands as another user")
+def test_a_tool_of_another_user_reads_the_plan_and_changes_nothing(monkeypatch):
+    user = 65534
+    with tempfile.TemporaryDirectory() as name, monkeypatch.context() as patched:
+        folder = Path(name)
+        folder.chmod(0o711)
+        patched.setattr(tempfile, "tempdir", name)
+        with open_workspace(user) as workspace:
+            workspace.hand_over()
+            world = World(folder, workspace)
+            world.bin.chmod(0o755)
+            program = world.bin / "terraform"
+            program.write_text(AS_ANOTHER_USER.format(user=user, copies=world.copies, document=json.dumps(DOCUMENT)))
+            world.tool = engine_tool("terraform", workspace, f"{world.bin}:/usr/bin:/bin")
+            world.copies.chmod(0o700)
+            read = world.read()
+            assert (read.planned.problem, read.changes) == (None, Changes(operation="planned", add=1))
+            assert list(workspace.root.glob("tool-*")) == []
+        assert sorted(folder.iterdir()) == [world.bin, world.copies]
+
+
 @pytest.mark.parametrize("changes", ["append", "replace"])
 def test_a_changed_tool_is_not_run(world, changes):
     program = world.bin / "terraform"
@@ -255,6 +297,25 @@ def test_without_a_file_there_is_no_plan(world):
 )
 def test_providers_are_looked_for_where_init_put_them(environment, folder):
     assert data_folder(Path("/code/a"), environment) == Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("not_after", "stop_grace", "function_ends", "seconds"),
+    [
+        (1000, None, None, 900),
+        (100, None, None, 400),
+        (100, 60, None, 160),
+        (-200, None, None, 100),
+        (-400, None, None, 0),
+        (1000, None, 300, 255),
+        (1000, None, 30, 0),
+        (10, 20, 300, 30),
+    ],
+)
+def test_reading_takes_what_the_order_and_the_function_leave(not_after, stop_grace, function_ends, seconds):
+    work = SimpleNamespace(not_after=START + timedelta(seconds=not_after), stop_grace=stop_grace)
+    ends = START + timedelta(seconds=function_ends) if function_ends is not None else None
+    assert reading_seconds(work, START, ends) == seconds
 
 
 # The order that applies it.
