@@ -12,7 +12,6 @@
     ├── PlanStale                    a saved plan is not the one that may be applied      (retry: no)
     ├── SealingFailed                SOPS could not seal or unseal                        (retry: ``retry_is_safe``)
     ├── SandboxUnfit                 what earlier orders left cannot be removed           (retry: yes, elsewhere)
-    ├── PlanStale                    a saved plan may not be applied any more             (retry: no)
     ├── ResultUnreadable             a result is not one that a worker may write          (retry: no)
     ├── StoredUnreadable             this version cannot read a stored row or object      (retry: yes)
     └── PortFailed                   a call of a service failed                           (retry: ``retry_is_safe``)
@@ -100,10 +99,6 @@ class PackageUnsafe(IacCiError):
     """A folder or archive has an entry that points outside it or is not a file, a folder or a link inside it."""
 
 
-class PlanStale(IacCiError):
-    """A saved plan is not applied: its bytes, tool or place are not those of the plan that was reviewed."""
-
-
 class SealingFailed(IacCiError):
     """SOPS did not seal or unseal. No plain text was written to disk."""
 
@@ -115,7 +110,7 @@ class SandboxUnfit(IacCiError):
 
 
 class PlanStale(IacCiError):
-    """A saved plan may not be applied any more: something that it was made from is different now."""
+    """A saved plan may not be applied: something that it was made from is different now."""
 
 
 class ResultUnreadable(IacCiError):

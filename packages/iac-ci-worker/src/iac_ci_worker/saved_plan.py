@@ -109,7 +109,7 @@ class SavedPlanReader:
         except ValueError as error:
             problems.append(str(error))
         else:
-            if workspace != self._plan.workspace:
+            if self._plan.workspace is not None and workspace != self._plan.workspace:
                 problems.append(f"it is for the workspace {workspace:.100}, not {self._plan.workspace:.100}")
         shown: ShownPlan | None = None
         text: PlanText | None = None
