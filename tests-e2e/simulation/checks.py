@@ -22,6 +22,7 @@ from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check
 from iac_ci_common.tickets import digest
 from iac_ci_worker.decide import Ending, Outcome
 from simulation import scheduler
+from simulation.applies import STATE
 from simulation.scheduler import EPOCH, Process
 from simulation.world import POLL_SECONDS, World
 
@@ -103,6 +104,7 @@ class Checks:
         self._stop_asked: dict[tuple[str, str | None], float] = {}
         self._stop_hastened: dict[tuple[str, str | None], float] = {}
         self._grace_until: dict[tuple[str, str], float] = {}
+        self._applied: set[int] = set()
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.stop_asked = self.stop_asked
@@ -204,6 +206,7 @@ class Checks:
         if self._commands_running[key] > 1:
             self._broken("no attempt starts while another's commands run", f"{key}: attempt {attempt}")
         rows = self._world.runs.order_rows.get(run_id, {})
+        self._applies(rows[order_num], attempt)
         for num in rows[order_num].dependencies:
             state = self._ended_as(rows[num])
             forgiven = not rows[num].must_succeed and state in {OrderState.FAILED, OrderState.TIMED_OUT}
@@ -213,6 +216,38 @@ class Checks:
                 self._broken("an order starts when its condition holds", f"{key}: {num} is not changed")
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
+
+    def _applies(self, row: OrderRow, attempt: int) -> None:
+        """Check an apply whose commands start: its plan is of this state, and no other apply of a plan goes on."""
+        project = row.project
+        if project is None or not project.applies:
+            return
+        state = self._world.plans.project_states.get(STATE)
+        under_way = {(one.run_id, one.order_num) for one in state.applying} if state is not None else set()
+        own = (row.run_id, row.order_num)
+        if own not in under_way:
+            self._broken("an apply is entered before it starts", f"{own}")
+        for run_id, order_num in under_way - {own}:
+            # Applies that plan for themselves may begin beside it; then the lock of their state decides.
+            other = self._world.runs.order_rows[run_id][order_num].project
+            if project.saved is not None and other is not None and other.saved is not None:
+                self._broken("reviewed plans are applied one at a time", f"{own}: {run_id}/{order_num}")
+        if project.saved is not None and attempt == 1:
+            if project.saved.generation in self._applied:
+                self._broken("a generation's plans are applied once", f"{row.run_id}/{row.order_num}")
+            self._applied.add(project.saved.generation)
+
+    def _projects(self) -> None:
+        """Check that every apply that began has ended in the ledger of plans too."""
+        state = self._world.plans.project_states.get(STATE)
+        if state is None:
+            return
+        if state.applying:
+            self._broken("the end of an apply is not lost", f"{state.applying} is still under way")
+        elif state.last is not None:
+            row = self._world.runs.order_rows[state.last.run_id][state.last.order_num]
+            if row.status.value != state.last.status:
+                self._broken("the end of an apply is not lost", f"{state.last} but the order is {row.status.value}")
 
     def commands_take(self, run_id: str, order_num: str, taken_num: str, value: str) -> None:
         """Check an output that an order takes: it is that of the order named, in the same run."""
@@ -422,6 +457,7 @@ class Checks:
             self._broken("every accepted run ends", f"{run_id} has orders and no run")
         self._results()
         self._as_told()
+        self._projects()
         for (run_id, num), transitions in self._dispatch_transitions.items():
             starters = {process for run, order, process in world.worker_starts if (run, order) == (run_id, num)}
             if len(starters) > transitions:

@@ -33,6 +33,7 @@ from iac_ci_init.settings import InitSettings
 from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryRepositories
+from simulation.applies import WithProjects
 from simulation.client import SECRET
 from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
 from simulation.world import (
@@ -63,7 +64,7 @@ _SETTINGS = InitSettings(
 def job_intake(world: World) -> iac_ci_init.job_intake.JobIntake:
     """Build init's first leg."""
     secrets = MemorySecrets({_SETTINGS.webhook_secrets[0]: SECRET})
-    return iac_ci_init.job_intake.JobIntake(
+    intake = iac_ci_init.job_intake.JobIntake(
         iac_ci_init.job_intake.JobIntakePorts(
             clock=world,
             deliveries=world.port("deliveries", world.deliveries),
@@ -74,6 +75,8 @@ def job_intake(world: World) -> iac_ci_init.job_intake.JobIntake:
         ),
         _SETTINGS,
     )
+    intake._acceptance = WithProjects(world, intake._acceptance)
+    return intake
 
 
 def preparer(world: World) -> iac_ci_init.preparation.Preparer:
@@ -90,7 +93,6 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
             secrets=world.port("secrets", MemorySecrets({TOKEN_LOCATION: "a token"})),
             sealer=world.port("sealer", world.sealer),
             reports=world.port("reports", ReportsService(world)),
-            plans=world.port("plans", world.plans),
             parallel=Threads(world),
             logger=Silent(),
             tools=JobTools(ToolReleases(world.objects, HttpDownloads()), OwnTools("/nonexistent")),
@@ -111,6 +113,7 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
             workers=world.port("workers", WorkersService(world)),
             watchdogs=world.port("watchdogs", WatchdogsService(world)),
             reports=world.port("reports", ReportsService(world)),
+            plans=world.port("plans", world.plans),
             parallel=Threads(world),
             logger=Silent(),
         )
@@ -173,5 +176,11 @@ def installed(world: World) -> Iterator[None]:
     world.doors["orchestrator"] = lambda event: iac_ci_orchestrator.handler.handler(event, None)
     world.doors["watchdog"] = lambda event: iac_ci_watchdog.handler.handler(event, None)
     world.doors["broker"] = lambda event: iac_ci_broker.handler.handler(event, None)
-    with patch.dict(sys.modules, modules):
+    with (
+        patch.dict(sys.modules, modules),
+        # What a plan was made from, and what a worker does with its bytes, are not simulated.
+        patch("iac_ci_orchestrator.project_ledger.ProjectLedger._check", lambda ledger, order, saved: None),
+        patch("iac_ci_init.preparation._saved_plan", lambda stored, index: None),
+        patch("iac_ci_broker.hand_on.HandOn.saved_plan", lambda handing, run, order, now: None),
+    ):
         yield

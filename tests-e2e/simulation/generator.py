@@ -19,9 +19,10 @@ A new rule of the engine joins the simulation in four places:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
+from simulation.applies import drawn_ages
 from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 
@@ -59,6 +60,8 @@ class WorldPlan:
     person who cancels asks the commands of each running order to stop, by its name, and not those of the run. With
     ``swaps`` a person who may write the rows and the bucket gives orders the sealed outputs of another run's orders.
     The person who asks running commands to stop asks again ``asks_again`` seconds later, never if that is 0.
+    ``applies`` are the orders, by flow label and number, that apply a reviewed plan of one project, with its age in
+    generations; -1 is an apply that plans for itself.
     """
 
     submissions: Mapping[str, Submission]
@@ -74,6 +77,7 @@ class WorldPlan:
     names_orders: bool = False
     swaps: bool = False
     asks_again: float = 0.0
+    applies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def orders(self) -> int:
@@ -125,6 +129,11 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         submissions["run1"] = replace(submissions["run1"], story=_with_attempts(random, submissions["run1"].story))
     if happens(random, 0.3):
         submissions["run1"] = replace(submissions["run1"], story=_with_conditions(random, submissions["run1"].story))
+    applies: dict[str, Mapping[str, int]] = {}
+    if happens(random, 0.15) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
+        if len(submissions) == 1:
+            submissions["run2"] = replace(submissions["run1"], delay=random.uniform(0.0, 300.0))
+        applies = {name: drawn_ages(random, one.story) for name, one in submissions.items()}
     return WorldPlan(
         submissions,
         weather,
@@ -139,6 +148,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         names_orders,
         swaps,
         asks_again,
+        applies,
     )
 
 

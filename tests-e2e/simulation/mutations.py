@@ -13,6 +13,7 @@ from iac_ci_broker.decide import Known, Refuse, Serve, decide
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.identity_context import ScopeContext
 from iac_ci_common.models.trade import Refusal, Trade
+from iac_ci_common.project_states import begun
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import force_end
 from iac_ci_common.tickets import digest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.saved_plan import ProjectApply, ProjectState
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
     from iac_ci_common.ports import Objects, Workers
@@ -70,6 +72,8 @@ Mutation = Literal[
     "stops repeat nothing",
     "conditions",
     "not needed",
+    "generations",
+    "end of an apply",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -118,6 +122,8 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "stops repeat nothing": Noticed(42),
     "conditions": Noticed(7),
     "not needed": Noticed(0),
+    "generations": Noticed(13),
+    "end of an apply": Noticed(1),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -187,11 +193,21 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             "iac_ci_broker.hand_on.HandOn._context", lambda handing, run: ScopeContext("stack", "all", "all", "")
         ):
             yield
+    elif mutation == "generations":
+        with patch("iac_ci_orchestrator.project_ledger.begun", _begins_always):
+            yield
+    elif mutation == "end of an apply":
+        with patch("iac_ci_orchestrator.project_ledger.ended", lambda state, apply, now: state):
+            yield
     elif mutation == "second wish to stop":
         with patch("iac_ci_common.models.rows.OrderRow.stop_is_urgent", lambda order, run: False):
             yield
     else:
         yield
+
+
+def _begins_always(state: ProjectState, apply: ProjectApply, generation: int | None, now: datetime) -> Any:
+    return begun(state, apply, None, now)
 
 
 def _wish_for_every_order(order: OrderRow, run: RunRow) -> str | None:

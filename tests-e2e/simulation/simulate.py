@@ -74,6 +74,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     if trace:
         world.trace = []
     checks = Checks(world)
+    world.applies = plan.applies
     stories = {name: submission.story for name, submission in plan.submissions.items()}
     with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world):
         engine = worker(world, checks, stories)

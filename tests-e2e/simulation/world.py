@@ -7,7 +7,7 @@ and asynchronous calls arrive by ``Faults.deliveries``: late, out of order, seve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -221,6 +221,7 @@ class World:
         self.runs = RecordedRuns(mutation, lambda before, after: self.row_written(before, after))
         self.locks = RecordedLocks(mutation)
         self.plans = MemoryPlans(clock)
+        self.applies: Mapping[str, Mapping[str, int]] = {}
         self.deliveries = MemoryDeliveries()
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)

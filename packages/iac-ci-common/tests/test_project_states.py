@@ -27,7 +27,7 @@ def test_an_apply_begins_once():
 def test_after_an_apply_older_plans_are_stale_and_its_plan_too():
     during = begun(NEW, apply(), 0, NOW)
     after = ended(during, apply(status="succeeded"), NOW)
-    assert (after.generation, after.applying, after.last.status) == (2, None, "succeeded")
+    assert (after.generation, after.applying, after.last.status) == (2, (), "succeeded")
     assert [begun(after, apply(run=9), generation, NOW) is None for generation in (0, 1, 2)] == [True, True, False]
 
 
@@ -40,7 +40,10 @@ def test_a_plan_that_began_during_an_apply_is_stale_when_it_ends_and_waits_for_n
 def test_an_apply_that_plans_for_itself_begins_always_and_makes_plans_stale():
     state = begun(NEW, apply(), None, NOW)
     other = begun(state, apply(run=2), None, NOW)
-    assert (other.generation, other.applying.run_id) == (2, apply(run=2).run_id)
+    assert (other.generation, other.applying) == (2, (apply(), apply(run=2)))
+    left = ended(other, apply(run=2), NOW)
+    assert (left.generation, left.applying) == (3, (apply(),))
+    assert begun(left, apply(run=3), left.generation, NOW) is None
 
 
 @pytest.mark.parametrize("other", [apply(run=2), apply(order="0003")])

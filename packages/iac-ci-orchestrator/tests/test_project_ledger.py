@@ -135,10 +135,10 @@ def test_an_apply_begins_before_its_worker_and_ends_with_it(status):
     engine.wake()
     starts = [generation for name, generation in seen if name == "workers.start_lambda"]
     assert starts == [3]
-    assert state(engine).applying.plan_sha256 == PLANNED.sha256
+    assert state(engine).applying[0].plan_sha256 == PLANNED.sha256
     engine.report("0001", status)
     engine.wake("0001")
-    assert (state(engine).generation, state(engine).applying) == (4, None)
+    assert (state(engine).generation, state(engine).applying) == (4, ())
     assert (state(engine).last.status, state(engine).last.pull_request) == (status.value, 7)
     assert engine.runs.read(RUN_ID).orders[0].plan_sha256 == PLANNED.sha256
 
@@ -287,5 +287,5 @@ def test_after_a_crash_at_any_call_the_apply_ran_once_and_its_end_is_known(at, w
             break
     assert engine.states == {"0001": "succeeded"}
     assert started
-    assert (state(engine).generation, state(engine).applying) == (4, None)
+    assert (state(engine).generation, state(engine).applying) == (4, ())
     assert state(engine).last.status == "succeeded"

@@ -31,20 +31,23 @@ def begun(state: ProjectState, apply: ProjectApply, generation: int | None, now:
 
     ``generation`` is None for an apply that plans for itself. An apply that has begun already begins once.
     """
-    if _is_same(state.applying, apply):
+    if _found(state, apply) is not None:
         return state
-    if generation is not None and (state.generation != generation or state.applying is not None):
+    if generation is not None and not may_apply(state, generation):
         return None
-    changed = {"generation": state.generation + 1, "applying": apply, "expires_at": now + KEPT}
+    applying = (*state.applying, apply)
+    changed = {"generation": state.generation + 1, "applying": applying, "expires_at": now + KEPT}
     return state.model_copy(update=changed)
 
 
 def ended(state: ProjectState, apply: ProjectApply, now: datetime) -> ProjectState:
-    """Return the row in which an apply has ended; the same row if it is not the one that is under way."""
-    if not _is_same(state.applying, apply) or state.applying is None:
+    """Return the row in which an apply has ended; the same row if it is not one of those under way."""
+    known = _found(state, apply)
+    if known is None:
         return state
-    last = apply.model_copy(update={"began_at": state.applying.began_at})
-    changed = {"generation": state.generation + 1, "applying": None, "last": last, "expires_at": now + KEPT}
+    last = apply.model_copy(update={"began_at": known.began_at})
+    applying = tuple(one for one in state.applying if one is not known)
+    changed = {"generation": state.generation + 1, "applying": applying, "last": last, "expires_at": now + KEPT}
     return state.model_copy(update=changed)
 
 
@@ -70,18 +73,19 @@ def may_apply(state: ProjectState | None, generation: int) -> bool:
     """Return whether a plan of this generation may be applied, as far as applies of the project are known."""
     if state is None:
         return generation == 0
-    return state.generation == generation and state.applying is None
+    return state.generation == generation and not state.applying
 
 
 def what_came(name: str, state: ProjectState | None) -> str:
     """Return why the plan of a project may not be applied any more: which apply came in between."""
-    other = (state.applying or state.last) if state is not None else None
+    other = (state.applying[-1] if state.applying else state.last) if state is not None else None
     if state is None or other is None:
         return f"the plan of {name} is stale: what is known of the project is newer than the plan; {AGAIN}"
     whose = f"pull request {other.pull_request}" if other.pull_request is not None else f"run {other.run_id}"
-    when = "is being applied" if state.applying is not None else "was applied"
+    when = "is being applied" if state.applying else "was applied"
     return f"the plan of {name} is stale: the project {when} by {whose} (run {other.run_id}) since; {AGAIN}"
 
 
-def _is_same(known: ProjectApply | None, apply: ProjectApply) -> bool:
-    return known is not None and (known.run_id, known.order_num) == (apply.run_id, apply.order_num)
+def _found(state: ProjectState, apply: ProjectApply) -> ProjectApply | None:
+    """Return the entry of an apply that is under way, None if there is none."""
+    return next((one for one in state.applying if (one.run_id, one.order_num) == (apply.run_id, apply.order_num)), None)

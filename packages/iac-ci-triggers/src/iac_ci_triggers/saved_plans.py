@@ -117,7 +117,7 @@ def _after(job: Job, refused: Mapping[str, str]) -> dict[str, str]:
 
 def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts) -> str | None:
     """Return the run that applied the plan of this commit, None if none did."""
-    last = known.last if known is not None and known.applying is None else None
+    last = known.last if known is not None and not known.applying else None
     if record is None or last is None or record.commit != facts.commit or last.status != "succeeded":
         return None
     return last.run_id if last.plan_sha256 == record.saved.planned.sha256 else None

@@ -103,7 +103,9 @@ class ProjectState(StoredShape):
     key: str
     version: int = 0
     generation: int = 0
-    applying: ProjectApply | None = None
+    applying: tuple[ProjectApply, ...] = Field(
+        (), description="Applies that are under way: one of a reviewed plan, or several that plan for themselves."
+    )
     last: ProjectApply | None = Field(None, description="The last apply that ended.")
     pulls: tuple[int, ...] = ()
     expires_at: Moment
