@@ -40,6 +40,13 @@ def test_no_promise_is_broken(first: int) -> None:
         assert not outcome.violations, told(outcome)
 
 
+@pytest.mark.parametrize("seed", [332])
+def test_seeds_that_found_a_fault_find_it_no_more(seed: int) -> None:
+    """332: results of two attempts of one order came while one invocation was at work, and were one event."""
+    outcome = simulate(seed)
+    assert not outcome.violations, told(outcome)
+
+
 @pytest.mark.parametrize("first", range(0, FRESH_SEEDS, CHUNK))
 def test_no_promise_is_broken_with_fresh_seeds(first: int) -> None:
     for _ in range(first, min(first + CHUNK, FRESH_SEEDS)):

@@ -14,6 +14,7 @@ from iac_ci_common.models.work import BuildOrder
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID
 from iac_ci_common.tickets import digest
+from iac_ci_orchestrator.act import _named
 from iac_ci_orchestrator.s3_events import wake_ups
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -418,6 +419,14 @@ def test_events_may_carry_several_records_and_encoded_keys():
     event = {"Records": [{"s3": {"object": {"key": key}}} for key in keys_of]}
     assert wake_ups(event) == {RUN_ID: frozenset({"0001", "0002"})}
     assert wake_ups({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == {}
+
+
+def test_results_of_two_attempts_are_two_events():
+    results = [keys.result(RUN_ID, "0001"), keys.result(RUN_ID, "0001", 2), keys.result(RUN_ID, "0002", 12)]
+    event = {"Records": [{"s3": {"object": {"key": key}}} for key in results]}
+    assert wake_ups(event) == {RUN_ID: frozenset({"0001", "0001/2", "0002/12"})}
+    assert _named(frozenset({"0001/2", "0002/12", "0003"})) == {"0001", "0002", "0003"}
+    assert _named(frozenset({"0001/2", "all-x"})) is None
 
 
 def test_a_result_of_success_is_not_taken_twice():

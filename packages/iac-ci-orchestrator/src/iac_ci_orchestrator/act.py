@@ -83,7 +83,8 @@ class Orchestrator:
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
         """Process a run, or add the event to its doorbell if another invocation is processing it.
 
-        ``order_nums`` are the orders whose results the event announced; ``0000`` or none means all orders.
+        ``order_nums`` are the orders whose results the event announced, as ``<number>`` or ``<number>/<attempt>``;
+        ``0000`` or none means all orders.
         Raises the first failure that a retry may repair, after everything else is done and the lock is released.
         """
         ports = self._ports
@@ -275,4 +276,6 @@ class Orchestrator:
 
 def _named(pending: AbstractSet[str]) -> AbstractSet[str] | None:
     """Return the orders of pending events, None if one of them asks to check all orders."""
-    return None if any(entry.startswith(_CHECK_ALL) for entry in pending) else pending
+    if any(entry.startswith(_CHECK_ALL) for entry in pending):
+        return None
+    return frozenset(entry.partition("/")[0] for entry in pending)
