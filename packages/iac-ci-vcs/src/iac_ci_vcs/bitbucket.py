@@ -22,11 +22,14 @@ from iac_ci_vcs.provider import (
     Clone,
     Comment,
     CommitState,
+    ListedPullRequest,
+    OpenPullRequests,
     Permission,
     PullRequest,
     account_of,
     moment_of,
     named_branch,
+    open_since,
     text_of,
 )
 from iac_ci_vcs.waiting import LAG_SECONDS, settled
@@ -48,6 +51,7 @@ _CHANGES_SECONDS: Final = 12.0
 
 _FILES_PER_PAGE: Final = 500
 _COMMENTS_PER_PAGE: Final = 100
+_PULLS_PER_PAGE: Final = 50
 _PERMISSIONS: Final = {"admin": Permission.ADMIN, "write": Permission.WRITE, "read": Permission.READ}
 _STATES: Final = {
     CommitState.PENDING: "INPROGRESS",
@@ -134,6 +138,27 @@ class Bitbucket:
                 is_draft=bool(payload.get("draft")),
                 updated_at=moment_of(payload.get("updated_on")),
             )
+
+    def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:
+        """Return the open pull requests, 50 per request. Bitbucket documents no versions of lists."""
+        subject = "open pull requests"
+        query = {"state": "OPEN", "sort": "-updated_on", "pagelen": str(_PULLS_PER_PAGE)}
+        with self._session.doing(subject):
+            response, version = self._session.versioned(
+                f"{self._repository_url}/pullrequests", subject, known=known, params=query
+            )
+            if response is None:
+                return None
+            found: list[ListedPullRequest] = []
+            for number in range(1, pages + 1):
+                payload = json_of(response)
+                found += [_listed(entry) for entry in payload["values"]]
+                page = payload.get("next")
+                if not page or found[-1].updated_at < since:
+                    return open_since(found, since, version, requests=number)
+                if number < pages:
+                    response = self._session.ask("GET", self._checked_page(page, subject), subject)
+            return open_since(found, since, version, requests=pages, complete=False)
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 500 per request.
@@ -330,12 +355,16 @@ class Bitbucket:
         payload = json_of(self._session.ask("GET", url, subject, params={"pagelen": size}))
         yield from payload["values"]
         while page := payload.get("next"):
-            if not page.startswith(f"{self._root}/"):
-                raise PortFailed(
-                    f"the next page of {subject} is not below {self._root}/: {self._address.host} is not trusted"
-                )
-            payload = json_of(self._session.ask("GET", page, subject))
+            payload = json_of(self._session.ask("GET", self._checked_page(page, subject), subject))
             yield from payload["values"]
+
+    def _checked_page(self, page: str, subject: str) -> str:
+        """Return the address of a list's next page; raise ``PortFailed`` if the token must not be sent there."""
+        if not page.startswith(f"{self._root}/"):
+            raise PortFailed(
+                f"the next page of {subject} is not below {self._root}/: {self._address.host} is not trusted"
+            )
+        return page
 
 
 def _account(payload: dict[str, Any]) -> Account:
@@ -350,6 +379,17 @@ def _author(payload: dict[str, Any], name: str) -> Account:
 
 def _body(payload: dict[str, Any]) -> str:
     return str((payload.get("content") or {}).get("raw") or "")
+
+
+def _listed(payload: dict[str, Any]) -> ListedPullRequest:
+    return ListedPullRequest(
+        number=payload["id"],
+        author=_author(payload, "author"),
+        head=str((payload["source"].get("commit") or {}).get("hash") or ""),
+        base_branch=text_of(payload["destination"]["branch"]["name"]),
+        updated_at=datetime.fromisoformat(payload["updated_on"]),
+        is_draft=bool(payload.get("draft")),
+    )
 
 
 def _changed(payload: dict[str, Any]) -> ChangedFile:

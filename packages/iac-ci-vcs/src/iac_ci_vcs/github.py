@@ -23,11 +23,14 @@ from iac_ci_vcs.provider import (
     ChangeKind,
     Clone,
     Comment,
+    ListedPullRequest,
+    OpenPullRequests,
     Permission,
     PullRequest,
     account_of,
     moment_of,
     named_branch,
+    open_since,
     text_of,
 )
 from iac_ci_vcs.waiting import LAG_SECONDS, settled
@@ -138,6 +141,26 @@ class GitHub:
                 labels=tuple(label["name"] for label in payload.get("labels") or ()),
                 updated_at=moment_of(payload.get("updated_at")),
             )
+
+    def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:
+        """Return the open pull requests, 100 per request; an unchanged list costs nothing of the token's rate limit."""
+        subject = "open pull requests"
+        query = {"state": "open", "sort": "updated", "direction": "desc", "per_page": str(_PAGE)}
+        with self._session.doing(subject):
+            response, version = self._session.versioned(
+                f"{self._repository_url}/pulls", subject, known=known, headers=_JSON, params=query
+            )
+            if response is None:
+                return None
+            found: list[ListedPullRequest] = []
+            for number in range(1, pages + 1):
+                found += [_listed(payload) for payload in json_of(response)]
+                page = response.links.get("next", {}).get("url")
+                if page is None or found[-1].updated_at < since:
+                    return open_since(found, since, version, requests=number)
+                if number < pages:
+                    response = self._ask("GET", self._checked_page(page, subject), subject, headers=_JSON)
+            return open_since(found, since, version, requests=pages, complete=False)
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000.
@@ -337,10 +360,16 @@ class GitHub:
             yield from json_of(response)
             read += 1
             page, parameters = response.links.get("next", {}).get("url"), None
-            if page is not None and not page.startswith(f"{self._root}/"):
-                raise PortFailed(
-                    f"the next page of {subject} is not below {self._root}/: {self._address.host} is not trusted"
-                )
+            if page is not None:
+                self._checked_page(page, subject)
+
+    def _checked_page(self, page: str, subject: str) -> str:
+        """Return the address of a list's next page; raise ``PortFailed`` if the token must not be sent there."""
+        if not page.startswith(f"{self._root}/"):
+            raise PortFailed(
+                f"the next page of {subject} is not below {self._root}/: {self._address.host} is not trusted"
+            )
+        return page
 
     def _ask(self, method: str, url: str, subject: str, **arguments: Any) -> requests.Response:
         if self._app is not None:
@@ -358,6 +387,18 @@ def _account(payload: dict[str, Any]) -> Account:
 
 def _author(payload: dict[str, Any]) -> Account:
     return _account(payload["user"]) if payload.get("user") else GHOST
+
+
+def _listed(payload: dict[str, Any]) -> ListedPullRequest:
+    return ListedPullRequest(
+        number=payload["number"],
+        author=_author(payload),
+        head=payload["head"].get("sha") or "",
+        base_branch=text_of(payload["base"]["ref"]),
+        updated_at=datetime.fromisoformat(payload["updated_at"]),
+        is_draft=bool(payload.get("draft")),
+        labels=tuple(label["name"] for label in payload.get("labels") or ()),
+    )
 
 
 def _comment(payload: dict[str, Any]) -> Comment:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
-from iac_ci_vcs.http_session import BearerAuth, HostSession, pause, read_bounded, refusal
+from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
     GHOST,
     Account,
@@ -19,11 +19,14 @@ from iac_ci_vcs.provider import (
     Clone,
     Comment,
     CommitState,
+    ListedPullRequest,
+    OpenPullRequests,
     Permission,
     PullRequest,
     account_of,
     moment_of,
     named_branch,
+    open_since,
     text_of,
 )
 from iac_ci_vcs.waiting import LAG_SECONDS, settled
@@ -149,6 +152,25 @@ class GitLab:
                 labels=tuple(payload.get("labels") or ()),
                 updated_at=moment_of(payload.get("updated_at")),
             )
+
+    def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:
+        """Return the open merge requests, 100 per request."""
+        subject = "open merge requests"
+        query = {"state": "opened", "order_by": "updated_at", "sort": "desc", "per_page": str(_PAGE)}
+        url = f"{self._url}/merge_requests"
+        with self._session.doing(subject):
+            response, version = self._session.versioned(url, subject, known=known, params=query)
+            if response is None:
+                return None
+            found: list[ListedPullRequest] = []
+            for number in range(1, pages + 1):
+                found += [_listed(payload) for payload in json_of(response)]
+                page = response.headers.get("X-Next-Page")
+                if not page or found[-1].updated_at < since:
+                    return open_since(found, since, version, requests=number)
+                if number < pages:
+                    response = self._session.ask("GET", url, subject, params=query | {"page": page})
+            return open_since(found, since, version, requests=pages, complete=False)
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list.
@@ -411,6 +433,18 @@ def _account(payload: dict[str, Any]) -> Account:
 
 def _author(payload: dict[str, Any]) -> Account:
     return _account(payload["author"]) if payload.get("author") else GHOST
+
+
+def _listed(payload: dict[str, Any]) -> ListedPullRequest:
+    return ListedPullRequest(
+        number=payload["iid"],
+        author=_author(payload),
+        head=payload.get("sha") or "",
+        base_branch=text_of(payload["target_branch"]),
+        updated_at=datetime.fromisoformat(payload["updated_at"]),
+        is_draft=bool(payload.get("draft")),
+        labels=tuple(payload.get("labels") or ()),
+    )
 
 
 def _changed(payload: dict[str, Any]) -> ChangedFile:

@@ -6,6 +6,7 @@ conditional requests.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPBasicAuth
 
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
 from iac_ci_vcs.checked_adapter import CheckedAdapter
@@ -113,6 +114,31 @@ class HostSession(requests.Session):
     def ask(self, method: str, url: str, subject: str, **arguments: Any) -> requests.Response:
         """Send a request and return the response; raise ``NotFound`` or ``PortFailed`` with the host's reason."""
         return self.good(self.request(method, url, allow_redirects=method == "GET", **arguments), subject)
+
+    def versioned(
+        self, url: str, subject: str, *, known: str, **arguments: Any
+    ) -> tuple[requests.Response | None, str]:
+        """Return an answer and its version; None if the answer still has the version ``known`` of an earlier session.
+
+        A version belongs to the token that read it, so it is only sent with that token. It is empty if the host's
+        answer has none.
+        """
+        owner = self._owner()
+        sent, _, tag = known.partition(" ")
+        if tag and sent == owner:
+            arguments["headers"] = {**(arguments.get("headers") or {}), "If-None-Match": tag}
+        response = self.request("GET", url, **arguments)
+        if response.status_code == requests.codes.not_modified:
+            return None, known
+        tag = self.good(response, subject).headers.get("ETag", "")
+        return response, f"{owner} {tag}" if tag else ""
+
+    def _owner(self) -> str:
+        """Return a digest of the token, which does not show it."""
+        token = self.auth.token() if isinstance(self.auth, BearerAuth) else ""
+        if isinstance(self.auth, HTTPBasicAuth):
+            token = f"{self.auth.username!s}:{self.auth.password!s}"
+        return hashlib.sha256(token.encode()).hexdigest()[:16]
 
     def good(self, response: requests.Response, subject: str) -> requests.Response:
         """Return a response below 300; raise ``NotFound`` or ``PortFailed`` with the host's reason for any other."""

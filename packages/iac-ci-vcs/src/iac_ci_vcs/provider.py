@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from iac_ci_common.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,37 @@ class PullRequest:
     is_draft: bool = False
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPullRequest:
+    """An open pull request as the host lists it. ``head`` may be abbreviated, or empty while the host does not know it.
+
+    Bitbucket has no ``labels``.
+    """
+
+    number: int
+    author: Account
+    head: str
+    base_branch: str
+    updated_at: datetime
+    is_draft: bool = False
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPullRequests:
+    """Open pull requests, those that changed last first.
+
+    ``version`` names this list for a later request with the same token; empty if the host gives it no name.
+    ``complete`` is False if further pages may have pull requests that changed after the asked moment.
+    ``requests`` is the number of pages that were read.
+    """
+
+    pulls: tuple[ListedPullRequest, ...]
+    version: str = ""
+    complete: bool = True
+    requests: int = 1
 
 
 class ChangeKind(StrEnum):
@@ -183,6 +214,14 @@ def named_branch(branch: str, name: object, sha: object) -> str:
     return text_of(sha)
 
 
+def open_since(
+    listed: Sequence[ListedPullRequest], since: datetime, version: str, *, requests: int, complete: bool = True
+) -> OpenPullRequests:
+    """Return those of a list that changed after a moment; a list that is not complete has no version."""
+    kept = tuple(pull for pull in listed if pull.updated_at >= since)
+    return OpenPullRequests(kept, version if complete else "", complete, requests)
+
+
 MAX_COMMENT_CHARS: Final = 65_536
 """GitHub's limit for a comment, in characters; other providers have their own."""
 
@@ -220,6 +259,14 @@ class CodeHost(Protocol):
 
     def pull_request(self, number: int) -> PullRequest:
         """Return a pull request as it is now."""
+        ...
+
+    def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:
+        """Return the open pull requests that changed after ``since``, from at most so many pages.
+
+        Returns None if the list is still that of the version ``known``, which the host may answer for less than a whole
+        answer costs: GitHub does not count such a request.
+        """
         ...
 
     def changed_files(self, number: int) -> ChangedFiles:
@@ -372,6 +419,8 @@ __all__ = [
     "CommentStyle",
     "Credentials",
     "HostSettings",
+    "ListedPullRequest",
+    "OpenPullRequests",
     "Permission",
     "Provider",
     "PullRequest",
@@ -380,5 +429,6 @@ __all__ = [
     "account_of",
     "moment_of",
     "named_branch",
+    "open_since",
     "text_of",
 ]

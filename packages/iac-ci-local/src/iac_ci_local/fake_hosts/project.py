@@ -215,6 +215,11 @@ class Project:
             return self.repository.head(pull.head_branch)
         return [sha for moment, sha in heads if moment <= self.now() - self.lag][-1]
 
+    def listed(self) -> list[OpenPullRequest]:
+        """Return the open pull requests as the API lists them now, those that changed last first."""
+        seen = [self.seen(number) for number in self.pull_requests if not self.is_unknown(number)]
+        return sorted((pull for pull in seen if pull.is_open), key=lambda pull: pull.changed_at, reverse=True)
+
     def is_unknown(self, number: int) -> bool:
         """Return whether a pull request was opened so recently that the API does not have it yet."""
         states = self._history.get(number)

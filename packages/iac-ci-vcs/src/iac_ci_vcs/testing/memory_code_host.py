@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import NotFound
-from iac_ci_vcs.provider import Account, ChangedFiles, Clone, Comment, Permission, PullRequest
+from iac_ci_vcs.provider import (
+    Account,
+    ChangedFiles,
+    Clone,
+    Comment,
+    ListedPullRequest,
+    OpenPullRequests,
+    Permission,
+    PullRequest,
+    open_since,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -62,6 +72,23 @@ class MemoryCodeHost:
         if number not in self.pulls:
             raise NotFound(f"there is no pull request {number}")
         return self.pulls[number]
+
+    def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests:
+        """Return the open pull requests; one without a time of change changed at ``now``."""
+        listed = [
+            ListedPullRequest(
+                pull.number,
+                pull.author,
+                pull.head_sha,
+                pull.base_branch,
+                pull.updated_at or self.now,
+                pull.is_draft,
+                pull.labels,
+            )
+            for pull in self.pulls.values()
+            if pull.is_open
+        ]
+        return open_since(listed, since, "", requests=1)
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, complete."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -48,6 +49,7 @@ class Api:
                 ("GET", permissions, self._permissions),
                 ("GET", own + r"/permissions-config/users/(\{.+\})", self._own_permission),
                 ("GET", own, self._repository),
+                ("GET", own + "/pullrequests", self._pulls),
                 ("GET", pull, self._pull),
                 ("GET", pull + "/diffstat", self._diffstat_of_pull),
                 ("GET", own + r"/diffstat/(.+):([0-9a-f]+)\r([0-9a-f]+)", self._diffstat),
@@ -68,6 +70,9 @@ class Api:
         if person is None:
             return refusal(401, _INVALID)
         found = self._routes.answer(request, person, request.path.removeprefix(ROOT))
+        if found is not None and request.path.endswith("/pullrequests"):
+            # Bitbucket documents no conditional requests for lists.
+            found = replace(found, headers={name: text for name, text in found.headers.items() if name != "ETag"})
         return found or refusal(404, "Resource not found")
 
     def _me(self, request: Request, person: Person) -> Answer:
@@ -95,6 +100,16 @@ class Api:
 
     def _repository(self, request: Request, person: Person) -> Answer:
         return Answer.of_json(200, self._payloads.repository())
+
+    def _pulls(self, request: Request, person: Person) -> Answer:
+        """List the open pull requests by the time of their change, the only list that the engine asks for."""
+        if (request.query.get("state"), request.query.get("sort")) != ("OPEN", "-updated_on"):
+            return refusal(400, "this code host lists open pull requests by their last change only")
+
+        def written(pull: OpenPullRequest) -> dict[str, Any]:
+            return self._payloads.pull_request(pull, self._project.seen_head(pull))
+
+        return self._page(request, self._project.listed(), written, most=50)
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
         pull = self._project.seen(int(number))

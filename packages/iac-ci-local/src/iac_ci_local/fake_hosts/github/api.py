@@ -53,6 +53,7 @@ class Api:
                 ("GET", "/user", self._me),
                 ("GET", r"/users/([^/]+)", self._user),
                 ("GET", repository_path, self._repository),
+                ("GET", repository_path + "/pulls", self._pulls),
                 ("GET", repository_path + r"/pulls/(\d+)", self._pull),
                 ("GET", repository_path + r"/pulls/(\d+)/files", self._files),
                 ("GET", repository_path + r"/contents/?(.*)", self._contents),
@@ -119,6 +120,13 @@ class Api:
 
     def _repository(self, request: Request, person: Person) -> Answer:
         return Answer.of_json(200, self._payloads.repository())
+
+    def _pulls(self, request: Request, person: Person) -> Answer:
+        """List the open pull requests by the time of their change, the only list that the engine asks for."""
+        wanted = {"state": "open", "sort": "updated", "direction": "desc"}
+        if any(request.query.get(name) != value for name, value in wanted.items()):
+            return refusal(422, "this code host lists open pull requests by their last change only")
+        return self._page(request, self._project.listed(), self._payloads.listed_pull_request)
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
         if self._project.is_unknown(int(number)):

@@ -179,6 +179,14 @@ class Payloads:
             **dict.fromkeys(nothing),
         }
 
+    def listed_pull_request(self, pull: OpenPullRequest) -> dict[str, Any]:
+        """Return a pull request as lists have it: without what GitHub computes for one pull request alone."""
+        alone = {
+            "additions", "changed_files", "comments", "commits", "deletions", "maintainer_can_modify", "mergeable",
+            "mergeable_state", "merged", "merged_by", "rebaseable", "review_comments",
+        }  # fmt: skip
+        return {name: value for name, value in self.pull_request(pull).items() if name not in alone}
+
     def announced(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a pull request as its webhook has it: with its newest head, and without what GitHub computes later."""
         payload = self.pull_request(pull)

@@ -48,6 +48,7 @@ class Api:
                 ("GET", "/users", self._users),
                 ("GET", own, self._this_project),
                 ("GET", f"/projects/{FORK_ID}", self._fork),
+                ("GET", own + "/merge_requests", self._merge_requests),
                 ("GET", request, self._merge_request),
                 ("GET", request + "/diffs", self._diffs),
                 ("GET", request + "/approvals", self._approvals),
@@ -90,6 +91,13 @@ class Api:
         if not forks:
             raise NotFound("there is no fork")
         return Answer.of_json(200, self._payloads.project(fork=forks[0]))
+
+    def _merge_requests(self, request: Request, person: Person) -> Answer:
+        """List the open merge requests by the time of their change, the only list that the engine asks for."""
+        wanted = {"state": "opened", "order_by": "updated_at", "sort": "desc"}
+        if any(request.query.get(name) != value for name, value in wanted.items()):
+            return refusal(400, "this code host lists open merge requests by their last change only")
+        return self._page(request, self._project.listed(), self._payloads.merge_request)
 
     def _merge_request(self, request: Request, person: Person, number: str) -> Answer:
         return Answer.of_json(200, self._payloads.merge_request(self._project.seen(int(number))))
