@@ -6,6 +6,7 @@ The other ports are in memory. Events are those that the code host would send, w
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 from iac_ci_common import keys
 from iac_ci_common.acceptance import Acceptance
@@ -31,9 +32,11 @@ from iac_ci_common.testing import (
 )
 from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_tools import JobTools
+from iac_ci_init.missed_events import MissedEvents, MissedEventsPorts
 from iac_ci_init.own_tools import OwnTools
 from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tick import Tick, TickPorts
 from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_local.fake_hosts.activity import Activity
 from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
@@ -48,16 +51,15 @@ from iac_ci_vcs.reports import CodeHostReports
 from iac_ci_vcs.testing import MemoryRepositories
 
 TOKEN, SECRET = "ssm:/iac-ci/jobs/tokens/git", "webhook secret"
+RULE = "arn:aws:events:eu-central-1:123456789012:rule/iac-ci-tick"
 
 
 class Engine:
     """An engine that is connected to the project of a code host."""
 
-    def __init__(self, host, project, now, **connection):
+    def __init__(self, host, project, now, *, secret="engine-token", **connection):
         connection |= {"repositories": [host.repository], "webhook_secrets": ["ssm:/webhook"], "token_location": TOKEN}
-        secrets = MemorySecrets(
-            {TOKEN: "engine-token", "ssm:/connections": json.dumps([connection]), "ssm:/webhook": SECRET}
-        )
+        secrets = MemorySecrets({TOKEN: secret, "ssm:/connections": json.dumps([connection]), "ssm:/webhook": SECRET})
         hosts = {host.address: HostSettings(host.shape.kind, host.api_url)}
         settings = InitSettings(
             internal_bucket="internal", orders_table="orders", events_table="events", locks_table="locks",
@@ -66,10 +68,12 @@ class Engine:
         )  # fmt: skip
         self.host, self.project, self.clock = host, project, FakeClock(now)
         self.objects, self.invoker, self.logger = MemoryObjects(self.clock), MemoryAsyncInvoker(), MemoryLogger()
-        self.runs, ledgers, commit_jobs = MemoryRuns(), MemoryLedgers(self.clock), MemoryCommitJobs(self.clock)
+        self.runs, commit_jobs = MemoryRuns(), MemoryCommitJobs(self.clock)
+        self.ledgers = ledgers = MemoryLedgers(self.clock)
+        deliveries = MemoryDeliveries()
         self._repositories, self.plans = MemoryRepositories(), MemoryPlans(self.clock)
         self.receiver = WebhookReceiver(
-            WebhookReceiverPorts(self.clock, MemoryDeliveries(), self.objects, self.invoker, secrets, self.logger),
+            WebhookReceiverPorts(self.clock, deliveries, self.objects, self.invoker, secrets, self.logger),
             settings,
         )
         self.processor = EventProcessor(
@@ -92,6 +96,13 @@ class Engine:
             ),
             100,
         )  # fmt: skip
+        missed = MissedEventsPorts(
+            self.clock, OpenedCodeHosts(secrets, hosts=hosts, seconds=10), ledgers, deliveries, self.objects,
+            self.invoker, self.logger,
+        )  # fmt: skip
+        self._ticking = Tick(
+            TickPorts(self.clock, self.objects, self.logger), RULE, [MissedEvents(missed, self.receiver.connections)]
+        )
         self.activity = Activity(project, host.url, self, shape=type(host.shape))
         self._sent = 0
 
@@ -100,16 +111,34 @@ class Engine:
         self._sent += 1
         body = json.dumps(payload).encode()
         headers = self.host.shape.headers(name, f"delivery-{self._sent}", body, SECRET)
-        events, runs = len(self.invoker.triggered), len(self.invoker.started)
-        answer = self.receiver.receive(
-            Sender(self.host.shape.kind), Request(body, {key.lower(): value for key, value in headers.items()})
-        )
+        self.last = Request(body, {key.lower(): value for key, value in headers.items()})
+        return self.receive(self.last)
+
+    def receive(self, request):
+        """Receive a request of the host, process its event and prepare the runs; return the endpoint's answer."""
+        with self._processing():
+            return self.receiver.receive(Sender(self.host.shape.kind), request)
+
+    def tick(self):
+        """Let the stack's rule tick, and process what it starts."""
+        with self._processing():
+            return self._ticking.run({"source": "aws.events", "detail-type": "Scheduled Event", "resources": [RULE]})
+
+    @contextmanager
+    def _processing(self):
+        """Process the events that begin inside, as the asynchronous invocations do, and prepare their runs."""
+        events = len(self.invoker.triggered)
+        yield
         for trigger_id in self.invoker.triggered[events:]:
-            self.processor.process(trigger_id)
+            self.process(trigger_id)
+
+    def process(self, trigger_id):
+        """Process an event and prepare the runs that it starts."""
+        runs = len(self.invoker.started)
+        self.processor.process(trigger_id)
         for run_id in self.invoker.started[runs:]:
             self._serve(run_id)
             self.preparer.prepare(run_id)
-        return answer
 
     def begin(self, name, payload):
         """Deliver an event of the activity at once, in the place of ``Deliveries``."""

@@ -100,6 +100,7 @@ def _object_keys() -> list[str]:
         keys.job(_RUN),
         keys.trigger_event(_RUN),
         keys.tick_position(),
+        keys.tick_list("github.com/acme/infra"),
         keys.code(_SHA),
         keys.package(_RUN, "0001"),
         keys.claim(_RUN, "0001"),

@@ -59,6 +59,11 @@ def tick_position() -> str:
     return "tmp/tick/position.json"
 
 
+def tick_list(repository: str) -> str:
+    """Return the key of what the tick read last of a repository's pull requests; ``repository`` is ``host/path``."""
+    return f"tmp/tick/pulls/{hashlib.sha256(repository.encode()).hexdigest()}.json"
+
+
 def code(sha256: str) -> str:
     """Return the key of a code archive, named by its digest; raise ``ValueError`` for another text."""
     if _SHA256.fullmatch(sha256) is None:

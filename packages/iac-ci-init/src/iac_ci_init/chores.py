@@ -39,6 +39,11 @@ class Allowance:
         self._left, self._until, self._clock = requests, until, clock
         self.spent = 0
 
+    @property
+    def left(self) -> int:
+        """Return how many requests may follow, as far as time allows."""
+        return self._left
+
     def spend(self) -> None:
         """Count one request that follows now; raise ``AllowanceSpent`` if it may not be made."""
         if self._left <= 0 or self._clock.now() >= self._until:

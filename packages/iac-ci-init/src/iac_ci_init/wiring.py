@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from iac_ci_triggers.webhook import WebhookReceiver
 
 
+_TICK_SECONDS: Final = 10
+"""Longest time that a tick waits for a host: a sixth of its time, because a host that is down is asked again later."""
+
 _TREE_SECONDS: Final = 120
 """Longest time for reading a commit's paths: the function's time-out of 300 seconds less the requests and decisions."""
 
@@ -133,11 +136,25 @@ def event_processor() -> EventProcessor:
 def tick() -> Tick:
     """Return the part that runs the regular tasks; it is only loaded for these."""
     from iac_ci_init.connection_check import ConnectionCheck
+    from iac_ci_init.missed_events import MissedEvents, MissedEventsPorts
     from iac_ci_init.tick import Tick, TickPorts
+    from iac_ci_vcs.hosts import OpenedCodeHosts
 
     clock = SystemClock()
     checks = ConnectionCheck(webhook_receiver().connections, _secrets(), clock, logger())
-    return Tick(TickPorts(clock, _internal(), logger()), settings().tick_rule_arn, [checks])
+    missed = MissedEvents(
+        MissedEventsPorts(
+            clock=clock,
+            code_hosts=OpenedCodeHosts(_secrets(), hosts=settings().code_hosts, seconds=_TICK_SECONDS),
+            ledgers=_ledgers(),
+            deliveries=DynamoDeliveries(client("dynamodb"), settings().locks_table),
+            objects=_internal(),
+            invoker=LambdaAsyncInvoker(client("lambda"), settings().init_function),
+            logger=logger(),
+        ),
+        webhook_receiver().connections,
+    )
+    return Tick(TickPorts(clock, _internal(), logger()), settings().tick_rule_arn, [checks, missed])
 
 
 @cache

@@ -23,6 +23,7 @@ from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
 from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Planned, plan, with_answer
+from iac_ci_triggers.missed import processed_state
 from iac_ci_triggers.notice import ARRIVED, Paragraph, Subject, answer_name, notice_name, render_paragraphs
 from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.commit_jobs import has_open_pull, refresh_job_status, set_job_status
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.event import HostEvent
     from iac_ci_triggers.facts import Facts
-    from iac_ci_triggers.ledger import GivenAnswer
+    from iac_ci_triggers.ledger import GivenAnswer, ProcessedState
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_triggers.settings import TriggerSettings
     from iac_ci_vcs.ports import CodeHosts, Trees
-    from iac_ci_vcs.provider import CodeHost
+    from iac_ci_vcs.provider import CodeHost, PullRequest
 
 _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.PULL_REQUEST: decide_pull_request,
@@ -110,12 +111,14 @@ class EventProcessor:
         with self._ports.code_hosts.open(event.repository, connection.token_location) as host:
             self._acknowledge(host, stored, logger)
             source = self._source(event, connection, now)
-            decisions, planned = self._decide(host, stored, source)
+            facts, decisions, planned = self._decide(host, stored, source)
             for decision in decisions:
                 if isinstance(decision, Nothing):
                     logger.info("event starts nothing", reason=decision.reason)
             self._apply(host, event, source, decisions, planned, now)
             self._fold(host, event, decisions, logger)
+        if facts.pull is not None:
+            self._enter_state(stored, facts.pull, facts.ledger.processed)
         logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
 
     def _acknowledge(self, host: CodeHost, stored: StoredTrigger, logger: Logger) -> None:
@@ -162,22 +165,50 @@ class EventProcessor:
             ),
         )
 
-    def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[list[Decision], Planned]:
+    def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[Facts, list[Decision], Planned]:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports, event = self._ports, stored.event
         collector = FactCollector(host, ports.runs, ports.objects, ports.trees, ports.plans, source)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
-            decisions = _DECIDE[event.kind](collector.facts(stored, ledger))
+            facts = collector.facts(stored, ledger)
+            decisions = _DECIDE[event.kind](facts)
             planned = plan(ledger, decisions, now, partial(ids.new_run_id, now))
             try:
                 if planned.ledger.model_copy(update={"expires_at": ledger.expires_at}) != ledger:
                     ports.ledgers.write(planned.ledger)
             except ConditionFailed:
                 continue
-            return decisions, planned
+            return facts, decisions, planned
         raise PortFailed("other events changed the ledger at every attempt", retry_is_safe=True)
+
+    def _enter_state(self, stored: StoredTrigger, pull: PullRequest, decided_on: ProcessedState | None) -> None:
+        """Enter into the ledger what the event was about, now that everything has followed; the tick reads it.
+
+        Another event may have entered its own state since ``decided_on`` was read; that one stays.
+        """
+        event = stored.event
+        fields: dict[str, object]
+        if event.kind is EventKind.PULL_REQUEST and pull.is_open:
+            fields = {"processed": processed_state(pull)}
+        elif event.kind is EventKind.CLOSED and not pull.is_open:
+            fields = {"processed": None, "closed_at": stored.received_at}
+        else:
+            return
+        ledgers, key = self._ports.ledgers, _ledger_key(event)
+        for _ in range(_TRIES):
+            ledger = ledgers.read(key)
+            if ledger is None or ledger.processed != decided_on:
+                return
+            changed = ledger.model_copy(update=fields)
+            try:
+                if changed != ledger:
+                    ledgers.write(changed)
+            except ConditionFailed:
+                continue
+            return
+        self._ports.logger.warning("state of the pull request not entered: other events changed the ledger", key=key)
 
     def _permitted(self, event: HostEvent, comment_id: str) -> GivenAnswer | None:
         """Return the answer to a comment, entered in its author's ledger; None if the author has had too many."""

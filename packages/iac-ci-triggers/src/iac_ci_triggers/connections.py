@@ -122,6 +122,11 @@ class Connections:
         """The key of one repository of each connection."""
         return tuple({id(connection): key for key, connection in reversed(self._by_repository.items())}.values())
 
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """The keys of all repositories."""
+        return tuple(self._by_repository)
+
     def find(self, repository: str | None) -> Connection | None:
         """Return the repository's connection, None if it is not on the list."""
         key = repository_key(repository) if repository is not None else None

@@ -305,7 +305,8 @@ def _start(
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
     digest = facts.configuration_sha256
-    not_before = facts.received_at if facts.reopened else None
+    # The tick may have found the pull request open before its webhook arrived: such a run counts.
+    not_before = (facts.ledger.closed_at or facts.received_at) if facts.reopened else None
     actor = facts.actor.login
     start = Start(
         name, facts.commit, intent, job, base, digest, actor, scope, not_run, not_before, dict(chosen.projects)

@@ -59,6 +59,15 @@ class GivenAnswer(StoredShape):
     is_last: bool = False
 
 
+class ProcessedState(StoredShape):
+    """What an event of a pull request that was processed to its end was about."""
+
+    sha: str
+    base: str
+    is_draft: bool = False
+    labels: tuple[str, ...] = ()
+
+
 class Ledger(StoredShape):
     """The ledger of one pull request, branch or person.
 
@@ -67,7 +76,8 @@ class Ledger(StoredShape):
     ``approved_base`` and the configuration with the digest ``approved_configuration``; another commit, base branch or
     configuration needs its own approval. ``commands`` are the commands of the last day, ``notices`` the
     subjects of the standing notices. ``answers`` are a person's answers of the last hour; in a pull request's ledger a
-    version before has kept them.
+    version before has kept them. ``processed`` is the state of the pull request at the last of its events that was
+    processed to its end; ``closed_at`` is when one closed it.
     """
 
     key: str
@@ -80,6 +90,8 @@ class Ledger(StoredShape):
     answers: tuple[GivenAnswer, ...] = ()
     notices: tuple[str, ...] = ()
     runs: tuple[StartedRun, ...] = ()
+    processed: ProcessedState | None = None
+    closed_at: Moment | None = None
     expires_at: Moment
 
     def approves(self, sha: str, base: str, configuration: str) -> bool:

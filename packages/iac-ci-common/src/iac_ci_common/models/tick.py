@@ -1,13 +1,33 @@
-"""Where the regular tasks of init stopped."""
+"""Where the regular tasks of init stopped, and what they read last."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from iac_ci_common.models.base import StoredShape
+from iac_ci_common.models.base import Moment, StoredShape
 
 
 class TickPosition(StoredShape):
     """``tmp/tick/position.json``: the next tick goes on after this task."""
 
     after: str = Field(description="Name and subject of the task that was begun last, as `name/subject`.")
+
+
+class OpenPull(StoredShape):
+    """An open pull request whose present state no event has brought yet, or whose webhook may still be on its way."""
+
+    number: int
+    author_id: str = ""
+    author_login: str = ""
+    head: str = ""
+    base: str
+    is_draft: bool = False
+    labels: tuple[str, ...] = ()
+    updated_at: Moment
+
+
+class PullList(StoredShape):
+    """``tmp/tick/pulls/…``: what the tick read last of the open pull requests of a repository."""
+
+    version: str = Field("", description="Name of the list at the code host, bound to a digest of the token.")
+    waiting: tuple[OpenPull, ...] = ()

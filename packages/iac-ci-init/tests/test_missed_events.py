@@ -1,0 +1,184 @@
+"""The task that starts what webhooks missed: its share of the budget, failing hosts, storms, old providers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.testing import FakeClock, MemoryAsyncInvoker, MemoryDeliveries, MemoryLogger, MemoryObjects
+from iac_ci_common.testing.samples import START
+from iac_ci_init.chores import Allowance, Budget, run_round
+from iac_ci_init.missed_events import MissedEvents, MissedEventsPorts
+from iac_ci_triggers.connections import Connection, Connections
+from iac_ci_triggers.ledger import Ledger
+from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_vcs.provider import Account, ListedPullRequest, open_since
+
+ANN = Account("5", "ann")
+
+
+class Host:
+    """A code host's list; ``failure`` is raised instead."""
+
+    kind = "github"
+
+    def __init__(self, *pulls):
+        self.pulls, self.asked, self.failure, self.unchanged, self.pages = list(pulls), [], None, False, 1
+
+    def open_pull_requests(self, since, *, known="", pages=1):
+        self.asked.append((known, pages))
+        if self.failure is not None:
+            raise self.failure
+        return None if self.unchanged else open_since(self.pulls, since, "v1", requests=min(self.pages, pages))
+
+
+class Hosts:
+    """Opens each repository's host, and fails for the repositories without one."""
+
+    def __init__(self, hosts):
+        self.hosts = hosts
+
+    @contextmanager
+    def open(self, repository, token_location):
+        yield self.hosts[repository.removeprefix("https://")]
+
+
+def pull(number=1, head="a" * 40, age=timedelta(hours=1), **fields):
+    return ListedPullRequest(number, ANN, head, "main", START - age, **fields)
+
+
+class World:
+    def __init__(self, hosts):
+        self.clock = FakeClock(START)
+        self.invoker, self.logger, self.objects = MemoryAsyncInvoker(), MemoryLogger(), MemoryObjects(self.clock)
+        self.ledgers, self.hosts = MemoryLedgers(self.clock), hosts
+        connection = Connection(
+            repositories=tuple(f"https://{name}" for name in hosts),
+            webhook_secrets=("ssm:/iac-ci/iac-ci/webhook-secret-acme",),
+            token_location="ssm:/iac-ci/jobs/tokens/acme",
+        )
+        ports = MissedEventsPorts(
+            self.clock, Hosts(hosts), self.ledgers, MemoryDeliveries(), self.objects, self.invoker, self.logger
+        )
+        self.chore = MissedEvents(ports, lambda _: Connections((connection,)))
+
+    def work(self, name="github.com/acme/infra", requests=5):
+        allowance = Allowance(requests, self.clock.now() + timedelta(minutes=1), self.clock)
+        self.chore.work(name, allowance)
+        return allowance.spent
+
+    def turn(self, **options):
+        self.clock.advance(900)
+        return self.work(**options)
+
+
+def one(*pulls):
+    host = Host(*pulls)
+    return World({"github.com/acme/infra": host}), host
+
+
+def test_a_state_is_brought_once_until_its_event_is_processed_and_again_if_that_failed():
+    world, host = one(pull())
+    for _ in range(3):
+        world.turn()
+    assert len(world.invoker.triggered) == 1
+    # The event has failed for an hour. The list is the same since, and is not sent again.
+    host.unchanged = True
+    for _ in range(4):
+        world.turn()
+    assert len(world.invoker.triggered) == 2
+    assert host.asked[-1] == ("v1", 5)
+
+
+def test_a_storm_is_spread_over_the_turns():
+    world, _ = one(*(pull(number) for number in range(1, 51)))
+    counts = []
+    for _ in range(4):
+        world.turn()
+        counts.append(len(world.invoker.triggered))
+    assert counts == [20, 40, 50, 50]
+
+
+def test_pages_are_part_of_the_share():
+    world, host = one(pull())
+    host.pages = 3
+    assert world.turn(requests=1) == 1
+    assert world.turn(requests=2) == 2
+    assert world.turn(requests=9) == 3
+    assert [pages for _, pages in host.asked] == [1, 2, 5]
+
+
+def test_a_failing_host_spoils_neither_other_hosts_nor_the_rest_of_its_tick():
+    broken = [Host(pull()) for _ in range(20)]
+    for host in broken:
+        host.failure = PortFailed("does not answer", retry_is_safe=True)
+    well = Host(pull())
+    names = {f"github.com/acme/r{number:02d}": host for number, host in enumerate(broken)}
+    world = World(names | {"gitlab.com/acme/infra": well})
+    done = run_round(
+        [world.chore], None, clock=world.clock, logger=world.logger, begin=lambda _: None, budget=Budget(30)
+    )
+    assert len(done.begun) == 21
+    assert sum(len(host.asked) for host in broken) == 1
+    assert len(world.invoker.triggered) == 1
+    for host in broken:
+        host.failure = None
+    world.clock.advance(900)
+    run_round([world.chore], None, clock=world.clock, logger=world.logger, begin=lambda _: None, budget=Budget(30))
+    assert len(world.invoker.triggered) == 21
+
+
+def test_a_host_that_asks_for_a_longer_wait_gets_it():
+    world, host = one(pull())
+    host.failure = Throttled("limits our requests", retry_after=3600)
+    with pytest.raises(Throttled):
+        world.turn()
+    for _ in range(3):
+        assert world.turn() == 0
+    host.failure = None
+    world.turn()
+    assert len(world.invoker.triggered) == 1
+
+
+def test_a_provider_that_lists_nothing_is_left_alone():
+    class Old:
+        kind = "forgejo"
+
+    world = World({"github.com/acme/infra": Old()})
+    world.turn()
+    assert world.invoker.triggered == []
+
+
+def test_a_pull_request_without_a_known_head_waits_for_the_host():
+    world, host = one(pull(head=""))
+    world.turn()
+    assert world.invoker.triggered == []
+    host.pulls = [replace(host.pulls[0], head="a" * 40)]
+    world.turn()
+    assert len(world.invoker.triggered) == 1
+
+
+def test_a_list_that_was_damaged_is_read_again():
+    world, host = one(pull())
+    world.turn()
+    (key,) = world.objects.list("tmp/tick/")
+    world.objects.put(key, b"{", content_type="application/json")
+    world.turn()
+    assert host.asked[-1] == ("", 5)
+
+
+def test_what_was_processed_is_not_asked_for_while_the_list_is_the_same():
+    world, host = one(pull())
+    state = {"sha": "a" * 40, "base": "main"}
+    world.ledgers.write(
+        Ledger(key="pull:github.com/acme/infra#1", processed=state, expires_at=START + timedelta(days=90))
+    )
+    world.turn()
+    host.unchanged = True
+    world.ledgers.read = lambda _: pytest.fail("a ledger was read for nothing")
+    assert world.turn() == 1
+    assert world.invoker.triggered == []
