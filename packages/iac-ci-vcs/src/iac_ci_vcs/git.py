@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from iac_ci_common.tree import Entry, Tree
+    from iac_ci_vcs.merges import Merge, Merged
     from iac_ci_vcs.provider import HostSettings
 
 _SECONDS: Final = 240
@@ -56,8 +57,11 @@ class GitRepositories:
         token: str | None,
         ssh_key: str | None,
         may_read: Callable[[str], bool] | None = None,
-    ) -> None:
+        merge: Merge | None = None,
+    ) -> Merged | None:
         """Write one commit's files into the empty ``folder``, with its submodules and Git LFS content; no hook runs.
+
+        With ``merge``, the files are those of the commit merged into another one, and the merge is returned.
 
         What the commit's ``.iac-ci-ignore`` leaves out is not fetched. ``.git`` answers for commit, tags and paths and
         has neither history nor remotes (``git_folder``). ``token`` is the code host's secret as it is stored: a token,
@@ -69,7 +73,7 @@ class GitRepositories:
         """
         with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
             started = Checkout(self._rules(), repository, token, ssh_key, may_read, Path(private), Path(folder))
-            started.fetch(repository, commit, Path(folder), depth=0)
+            return started.fetch(repository, commit, Path(folder), depth=0, merge=merge)
 
     def tree(
         self,

@@ -18,10 +18,11 @@ from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import MAX_TREE_BYTES
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.repository_url import repository_problem
-from iac_ci_vcs import git_folder, git_process, git_tree, large_files
+from iac_ci_vcs import git_folder, git_merge, git_process, git_tree, large_files
 from iac_ci_vcs.git_environment import basic_credentials, host_of, named
 from iac_ci_vcs.git_failures import Moved, Unreachable, failure
 from iac_ci_vcs.git_token import git_token
+from iac_ci_vcs.merges import Merged
 from iac_ci_vcs.submodules import DEEPEST, MOST, Submodule, submodules
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.tree import Entry, Tree
     from iac_ci_vcs.large_files import Pointer
+    from iac_ci_vcs.merges import Merge
     from iac_ci_vcs.provider import HostSettings
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -76,12 +78,18 @@ class Checkout:
     def __post_init__(self) -> None:
         self.deadline = time.monotonic() + self.rules.seconds
 
-    def fetch(self, repository: str, commit: str, folder: Path, *, depth: int) -> None:
-        """Write a commit into ``folder``, which is empty and below ``root``."""
+    def fetch(
+        self, repository: str, commit: str, folder: Path, *, depth: int, merge: Merge | None = None
+    ) -> Merged | None:
+        """Write a commit, or its merge, into ``folder``, which is empty and below ``root``; return the merge."""
         self._check(repository, commit)
-        token, ssh_key = self._secrets(repository)
+        token, ssh_key = self.credentials(repository)
         found = self.repeated(lambda: _Commit(self, repository, token, ssh_key, folder))
-        found.read(commit)
+        merged = None
+        if merge is None:
+            found.read(commit)
+        else:
+            merged = found.read_merged(commit, merge)
         if depth == 0:
             self.left_out = LeftOut.of(folder)
         found.replace_pointers()
@@ -95,11 +103,12 @@ class Checkout:
             found.keep_identity(self.private / "git")
         else:
             shutil.rmtree(folder / ".git")
+        return merged
 
     def tree(self, commit: str, choose: Callable[[Mapping[str, Entry]], Collection[str]], max_bytes: int) -> Tree:
         """Return a commit's paths and the content of the chosen files; ``root`` becomes a folder of git's own files."""
         self._check(self.repository, commit)
-        token, ssh_key = self._secrets(self.repository)
+        token, ssh_key = self.credentials(self.repository)
         found = self.repeated(lambda: _Commit(self, self.repository, token, ssh_key, self.root))
         return found.tree(commit, choose, max_bytes)
 
@@ -135,7 +144,7 @@ class Checkout:
                 f" Leave it out with a line in {LeftOut.FILE_NAME} if no command needs it"
             ) from None
 
-    def _secrets(self, repository: str) -> tuple[str | None, str | None]:
+    def credentials(self, repository: str) -> tuple[str | None, str | None]:
         """Return the token and the key that a repository's host may get."""
         if repository != self.repository and (not self._is_own_host(repository) or not self._may_read(repository)):
             return None, None
@@ -198,6 +207,66 @@ class _Commit:
         """Fetch the commit and write its files."""
         self._git(["init", "--quiet", "--template=", str(self.folder)])
         self._fetch_or_follow(commit)
+        self._write_files()
+
+    def read_merged(self, commit: str, merge: Merge) -> Merged:
+        """Fetch or make the merge and write its files.
+
+        Raises ``PreparationFailed`` if the two commits conflict.
+        """
+        why_here = self._read_host_merge(commit, merge)
+        if why_here is None:
+            return Merged(merge.host_commit or "")
+        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        self._fetch_history(commit, merge)
+        made = git_merge.merge(self._in_folder_with_code, commit)
+        self._write_files()
+        # From here on, the merge has no history, like a commit that was fetched alone.
+        (self.folder / ".git" / "shallow").write_text(f"{made}\n")
+        return Merged(made, why_here)
+
+    def _read_host_merge(self, commit: str, merge: Merge) -> str | None:
+        """Fetch the code host's merge and write its files; return why another one must be made, None if it is good."""
+        if merge.host_commit is None:
+            return "the code host has no merge of the two commits"
+        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        try:
+            self._fetch_or_follow(merge.host_commit)
+        except Unreachable:
+            raise
+        except PreparationFailed:
+            # The host removes merges that no reference names any more.
+            why = f"the code host does not have its merge {merge.host_commit[:12]} any more"
+        else:
+            found = git_merge.parents(self._in_folder_with_code, git_folder.NAME)
+            why = git_merge.staleness(found, merge.into, commit)
+            if not why:
+                self._write_files()
+                return None
+        shutil.rmtree(self.folder / ".git")
+        return why
+
+    def _fetch_history(self, commit: str, merge: Merge) -> None:
+        """Fetch both commits with their history, without the content of files."""
+        wanted = [f"{commit}:{git_folder.NAME}"]
+        base = merge.repository
+        if base is None or base == self.repository:
+            wanted.append(f"{merge.into}:{git_merge.INTO}")
+        elif self.checkout.credentials(base) != (self.token, self.ssh_key):
+            raise PreparationFailed(f"{base} is not connected with the token of {self.repository}; nothing is merged")
+        try:
+            self._fetch_from(self.repository, wanted)
+        except Moved:
+            self._use(self.checkout.rules.moved(self.repository, self.token))
+            self._fetch_from(self.repository, wanted)
+        if len(wanted) == 1 and base is not None:
+            self._fetch_from(base, [f"{merge.into}:{git_merge.INTO}"])
+
+    def _fetch_from(self, repository: str, wanted: Sequence[str]) -> None:
+        step = ["-C", str(self.folder), "fetch", "--quiet", *git_tree.WITHOUT_FILES, "--", repository, *wanted]
+        self.checkout.repeated(lambda: self._git(step))
+
+    def _write_files(self) -> None:
         self._in_folder("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", git_folder.NAME)
         self.listing = self._in_folder("ls-tree", "-r", "-l", "-z", "HEAD")
 
@@ -280,20 +349,32 @@ class _Commit:
     def _in_folder(self, *arguments: str, given: bytes | None = None) -> bytes:
         return self._git(["-C", str(self.folder), *arguments], given)
 
+    def _in_folder_with_code(
+        self, *arguments: str, given: bytes | None = None, good: Collection[int] = (0,)
+    ) -> tuple[int, bytes]:
+        return self._run(["-C", str(self.folder), *arguments], given, good)
+
     def _git(self, arguments: list[str], given: bytes | None = None) -> bytes:
-        """Run git and return its output. Raises ``PreparationFailed`` or ``PortFailed``, without a secret in it."""
+        """Run git and return its output; raises what ``_run`` raises."""
+        return self._run(arguments, given)[1]
+
+    def _run(self, arguments: list[str], given: bytes | None = None, good: Collection[int] = (0,)) -> tuple[int, bytes]:
+        """Run git and return its exit code and output.
+
+        Raises ``PreparationFailed`` or ``PortFailed`` for a code that is not ``good``, without a secret in it.
+        """
         seconds = self.checkout.deadline - time.monotonic()
         try:
             code, printed, errors = git_process.run(arguments, self.environment, given=given, seconds=seconds)
         except git_process.TooSlow:
             limit = self.checkout.rules.seconds
             raise PreparationFailed(f"fetching {self.repository} took more than {limit} seconds") from None
-        if code != 0:
+        if code not in good:
             secrets = [self.token, self.token and self.token.rpartition(":")[2], self.ssh_key, self.checkout.token]
             encoded = [basic_credentials(self.token)] if self.token else []
             redactor = Redactor([*filter(None, secrets), *encoded])
             raise failure(self.repository, redactor.text(errors.decode("utf-8", "replace")))
-        return printed
+        return code, printed
 
 
 def _origin(repository: str) -> tuple[str | None, str | None]:

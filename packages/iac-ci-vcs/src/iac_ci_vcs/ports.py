@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.tree import Entry, Tree
+    from iac_ci_vcs.merges import Merge, Merged
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
 
 
@@ -81,9 +82,12 @@ class Repositories(Protocol):
         token: str | None,
         ssh_key: str | None,
         may_read: Callable[[str], bool] | None = None,
-    ) -> None:
+        merge: Merge | None = None,
+    ) -> Merged | None:
         """Write the files of ``commit``, a full hash, and of its submodules into the empty ``folder``.
 
+        With ``merge``, the files are those of its merge into another commit, which is returned; commits that conflict
+        raise ``PreparationFailed``.
         The secrets are used for those submodules on the repository's host for which ``may_read`` returns True.
         """
         ...

@@ -11,6 +11,7 @@ from iac_ci_common.models.commit_job import StalePlan
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs
 from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status, set_stale_status
+from iac_ci_vcs.merges import Merged
 from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
 from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
+    from iac_ci_vcs.merges import Merge
 
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -94,14 +96,16 @@ class MemoryRepositories:
         token: str | None,
         ssh_key: str | None,
         may_read: Callable[[str], bool] | None = None,
-    ) -> None:
-        """Write the tree into the folder."""
+        merge: Merge | None = None,
+    ) -> Merged | None:
+        """Write the tree into the folder; a merge has the files of the commit."""
         if (repository, commit) not in self.trees:
             raise PreparationFailed(f"{repository} has no commit {commit}")
         for name, body in self.trees[(repository, commit)].items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
+        return None if merge is None else Merged(merge.host_commit or commit)
 
     def tree(
         self,
