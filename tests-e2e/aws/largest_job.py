@@ -56,6 +56,8 @@ ORDER: Final[Mapping[str, Any]] = {
     "git_repo": _GIT + "r" * (1024 - len(_GIT)),
     "git_folder": "f" * 1024,
     "commit_hash": "c" * 64,
+    "merge_into": "d" * 64,
+    "merge_commit": "e" * 64,
     "env_vars": {f"A{number:0127d}": "v" * 3900 for number in range(256)},
     "ssm_paths": ["/iac-ci/jobs/" + "p" * 998] * 64,
     "secret_manager_paths": ["iac-ci/jobs/" + "s" * 500] * 64,

@@ -57,7 +57,7 @@ RULE = "arn:aws:events:eu-central-1:123456789012:rule/iac-ci-tick"
 class Engine:
     """An engine that is connected to the project of a code host."""
 
-    def __init__(self, host, project, now, *, secret="engine-token", **connection):
+    def __init__(self, host, project, now, *, secret="engine-token", fetches=False, **connection):
         connection |= {"repositories": [host.repository], "webhook_secrets": ["ssm:/webhook"], "token_location": TOKEN}
         secrets = MemorySecrets({TOKEN: secret, "ssm:/connections": json.dumps([connection]), "ssm:/webhook": SECRET})
         hosts = {host.address: HostSettings(host.shape.kind, host.api_url)}
@@ -71,7 +71,9 @@ class Engine:
         self.runs, commit_jobs = MemoryRuns(), MemoryCommitJobs(self.clock)
         self.ledgers = ledgers = MemoryLedgers(self.clock)
         deliveries = MemoryDeliveries()
-        self._repositories, self.plans = MemoryRepositories(), MemoryPlans(self.clock)
+        git = GitRepositories(allow_file=True, hosts=hosts)
+        self._repositories = git if fetches else MemoryRepositories()
+        self.plans = MemoryPlans(self.clock)
         self.receiver = WebhookReceiver(
             WebhookReceiverPorts(self.clock, deliveries, self.objects, self.invoker, secrets, self.logger),
             settings,
@@ -79,8 +81,7 @@ class Engine:
         self.processor = EventProcessor(
             EventProcessorPorts(
                 self.clock, self.objects, self.runs, ledgers, commit_jobs,
-                OpenedCodeHosts(secrets, hosts=hosts), GitRepositories(allow_file=True, hosts=hosts),
-                self.plans, self.logger,
+                OpenedCodeHosts(secrets, hosts=hosts), git, self.plans, self.logger,
             ),
             Acceptance(self.objects, MemoryWatchdogs(), self.invoker, self.logger, "done"),
             self.receiver.connections,
@@ -176,5 +177,7 @@ class Engine:
 
     def _serve(self, run_id):
         """Let git have the commit of a run."""
+        if not isinstance(self._repositories, MemoryRepositories):
+            return
         job = StoredJob.from_stored(self.objects.get(keys.job(run_id))).job
         self._repositories.trees[job.git_repo, job.commit_hash] = {"main.tf": b""}

@@ -302,3 +302,21 @@ def test_every_chain_that_is_too_long_is_reported_in_time_linear_in_the_orders()
         one["dependencies"] = [f"o{before}" for before in range(max(0, number - 30), number)]
     ((where, what),) = found({**orders(*several), "job_timeout": 86_400})
     assert (where, what) == ("orders[2].dependencies", too_long("o0 → o1 → o2", 87_300))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"merge_into": "a" * 40}, ("orders[0].merge_into", "needs a git_repo")),
+        (
+            {"merge_commit": "a" * 40},
+            ("orders[0].merge_commit", "needs merge_into, the commit that is merged into"),
+        ),
+        (
+            {"merge_into": "a" * 40, "s3_location": "s3://bucket/key"},
+            ("orders[0].merge_into", "excludes s3_location; only code from git can be merged"),
+        ),
+    ],
+)
+def test_what_cannot_be_merged_is_refused(fields, problem):
+    assert problem in found(orders(fields))

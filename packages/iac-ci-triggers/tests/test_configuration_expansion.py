@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.models.job import ExecutionTarget, Job
-from iac_ci_triggers.configuration import TemplateValues, expand, read_configuration
+from iac_ci_common.tree import Entry, EntryKind, Tree
+from iac_ci_triggers.configuration import TemplateValues, expand, read_configuration, uses_merge, with_project_jobs
 from iac_ci_triggers.configuration.templates import substitute
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -571,3 +572,44 @@ def test_a_condition_on_an_order_that_is_never_changed_is_refused_unless_its_com
     with pytest.raises(ConfigurationProblems) as refused:
         configuration([order("plan", cmds=[[]]), apply])
     assert [problem.where for problem in refused.value.problems] == ["line 1: jobs.plan.orders[0].cmds[0]"]
+
+
+@pytest.mark.parametrize(
+    ("of_defaults", "of_job", "of_order", "merged"),
+    [
+        (None, None, None, False),
+        ("merge", None, None, True),
+        ("merge", "head", None, False),
+        ("merge", "head", "merge", True),
+        (None, "merge", None, True),
+        (None, "merge", "head", False),
+        ("head", None, "merge", True),
+    ],
+)
+def test_the_nearest_choice_of_the_code_counts(of_defaults, of_job, of_order, merged):
+    def chosen(value):
+        return {} if value is None else {"checkout": value}
+
+    job = {"on": {"command": "plan"}, "orders": [order("a", **chosen(of_order))], **chosen(of_job)}
+    content = {"version": 1, "defaults": chosen(of_defaults), "jobs": {"plan": job}}
+    read = read_configuration(json.dumps(content).encode())
+    assert expanded(read).merged == ({"a"} if merged else set())
+    assert uses_merge(read) is merged
+
+
+def test_projects_choose_their_code():
+    content = b"""
+version: 1
+projects:
+  - {folder: one, checkout: merge}
+  - {folder: two}
+"""
+    tree = Tree({f"{name}/main.tf": Entry(EntryKind.FILE, 3) for name in ("one", "two")}, {})
+    read = with_project_jobs(read_configuration(content), tree).configuration
+    assert expanded(read).merged == {"plan-one"}
+
+
+def test_an_unknown_choice_of_the_code_is_refused():
+    with pytest.raises(ConfigurationProblems) as refused:
+        configuration([order("a", checkout="base")])
+    assert "checkout" in refused.value.problems[0].where

@@ -10,7 +10,8 @@ from iac_ci_common.errors import ConditionFailed, PortFailed
 from iac_ci_common.models.rows import JobScope, ReportTarget
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import TRACE_ID, order_row, run_row
-from iac_ci_vcs.provider import CommitState
+from iac_ci_vcs.provider import MOST_BEHIND, CommitState
+from iac_ci_vcs.reporting.commit_status import behind
 from iac_ci_vcs.reporting.publish import publish
 from iac_ci_vcs.testing import MemoryReports
 
@@ -226,3 +227,18 @@ def test_an_order_that_was_not_needed_is_as_good_as_its_success(reports):
     # A later run of one order leaves the other one as it was.
     report(reports, 2, {"order-1": SUCCEEDED}, target="order-1")
     assert newest(reports).state is CommitState.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("commits", "text"),
+    [
+        (None, ""),
+        (0, ""),
+        (1, "1 commit behind main"),
+        (7, "7 commits behind main"),
+        (100, "100 commits behind main"),
+        (MOST_BEHIND, "more than 100 commits behind main"),
+    ],
+)
+def test_how_far_a_head_is_behind_is_told(commits, text):
+    assert behind(JobScope(base="main", behind=commits)) == text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError, PreparationFailed
+from iac_ci_vcs.merges import Merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,11 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class CodeSource:
-    """The source of code: a commit of a repository, or an archive in a bucket."""
+    """The source of code: a commit of a repository, also merged into another, or an archive in a bucket.
+
+    ``merge_into`` is a commit of the repository ``base``, and ``merge_commit`` a merge that the host has made.
+    """
 
     repository: str = ""
     commit: str = ""
     s3_location: str = ""
+    merge_into: str = ""
+    merge_commit: str = ""
+    base: str = ""
+
+    @property
+    def merge(self) -> Merge | None:
+        """Return the merge to check out, None if the commit itself is."""
+        return Merge(self.merge_into, self.base or None, self.merge_commit or None) if self.merge_into else None
 
 
 def code_source(job: Job, order: Order) -> CodeSource | None:
@@ -30,7 +42,10 @@ def code_source(job: Job, order: Order) -> CodeSource | None:
     repository = order.git_repo or job.git_repo
     if repository is None:
         return None
-    return CodeSource(repository=repository, commit=order.commit_hash or job.commit_hash or "")
+    commit = order.commit_hash or job.commit_hash or ""
+    if order.merge_into is None:
+        return CodeSource(repository=repository, commit=commit)
+    return CodeSource(repository, commit, "", order.merge_into, order.merge_commit or "", job.git_repo or repository)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.job import Job
     from iac_ci_common.ports import CodeStore, Objects
     from iac_ci_init.version_files import FolderVersions
+    from iac_ci_vcs.merges import Merged
     from iac_ci_vcs.ports import Repositories
 
 MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
@@ -32,10 +33,14 @@ MAX_ARCHIVE_BYTES: Final = 200 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StoredCode:
-    """Code in the stack's bucket: the archive's SHA-256 digest, and the versions that the orders' folders ask for."""
+    """Code in the stack's bucket: the archive's SHA-256 digest, and the versions that the orders' folders ask for.
+
+    ``merged`` is the merge that the code is of, None if it is of a commit or an archive.
+    """
 
     sha256: str
     folders: Mapping[str, FolderVersions]
+    merged: Merged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,19 @@ class JobCode:
         with tempfile.TemporaryDirectory(dir=self.folder) as workspace, permanent("the code could not be fetched"):
             tree = Path(workspace, "tree")
             tree.mkdir()
+            merged: Merged | None = None
             if source.s3_location:
                 self._from_bucket(source.s3_location, Path(workspace, "source.zip"), tree)
             else:
                 token, ssh_key = self.job.git_token_location, self.job.git_ssh_key_location
-                self.repositories.checkout(
+                merged = self.repositories.checkout(
                     source.repository,
                     source.commit,
                     str(tree),
                     token=self.secret(parse_location(token)) if token else None,
                     ssh_key=self.secret(parse_location(ssh_key)) if ssh_key else None,
                     may_read=self.may_read,
+                    merge=source.merge,
                 )
             archive = Path(workspace, "code.zip")
             pack(tree, archive, paths=LeftOut.of(tree).files(tree))
@@ -88,7 +95,7 @@ class JobCode:
                 digest = hashlib.sha256(content).hexdigest()
                 # The archive is written also if it exists, because an older one could expire during this run.
                 self.objects.put(keys.code(digest), content, content_type="application/zip")
-            return StoredCode(digest, {name: folder_versions(tree, name) for name in self._folders(source)})
+            return StoredCode(digest, {name: folder_versions(tree, name) for name in self._folders(source)}, merged)
 
     def _folders(self, source: CodeSource) -> list[str]:
         """Return the folders of the source in which orders run."""

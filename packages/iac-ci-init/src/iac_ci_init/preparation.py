@@ -205,6 +205,15 @@ class Preparer:
         identities = self._identities(job, secrets, problems)
         self._check_modules(job, problems)
         trees = self._trees(job, code, problems)
+        for source, tree in trees.items():
+            if tree.merged is not None:
+                ports.logger.bind(run_id=stored.run_id).info(
+                    "merge checked out",
+                    commit=source.commit,
+                    into=source.merge_into,
+                    merge=tree.merged.commit,
+                    made_here=tree.merged.why_here or None,
+                )
         folders = {
             (source, name): versions for source, tree in trees.items() for name, versions in tree.folders.items()
         }

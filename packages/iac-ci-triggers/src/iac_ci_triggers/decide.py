@@ -300,8 +300,10 @@ def _start(
         return told
     job = chosen.job
     base = facts.base_branch or None
-    whole = target is None and not told
-    scope = _scope(facts, base, whole=whole, target=target) if facts.pull is not None and base else None
+    scope = None
+    if facts.pull is not None and base:
+        whole = target is None and not told
+        scope = _merged(facts, job, _scope(facts, base, whole=whole, target=target))
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
     digest = facts.configuration_sha256
@@ -341,6 +343,13 @@ def _scope(facts: Facts, base: str, *, whole: bool, target: str | None = None) -
         before_merge=waiting,
         configuration=facts.configuration_sha256,
     )
+
+
+def _merged(facts: Facts, job: Job, scope: JobScope) -> JobScope:
+    """Return the scope with the commit that code of the job is merged into, and how far the head is behind it."""
+    into = next((order.merge_into for order in job.orders if order.merge_into is not None), None)
+    behind = facts.merge_state.behind if facts.merge_state is not None and into == facts.base_sha else None
+    return scope.model_copy(update={"merge_into": into, "behind": behind})
 
 
 def _mark_job(
@@ -543,7 +552,7 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                         pull.base_branch,
                         facts.configuration_sha256,
                         facts.actor.login,
-                        _scope(facts, pull.base_branch, whole=False),
+                        _merged(facts, job, _scope(facts, pull.base_branch, whole=False)),
                         projects=_projects_again(facts, rerun, job),
                     )
                 )

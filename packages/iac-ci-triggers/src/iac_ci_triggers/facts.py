@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.connections import Connection
     from iac_ci_triggers.ledger import Ledger
-    from iac_ci_vcs.provider import Account, PullRequest
+    from iac_ci_vcs.provider import Account, MergeState, PullRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,8 @@ class Facts:
     merge queue merges into. ``deleted_folders`` are folders of orders that the pull request deletes. ``changed`` is
     None if the changed paths are unknown, or not known yet. ``author_is_unknown`` says that the host does not tell
     whether the pull request's author may write. ``plans`` are the rows of reviewed plans that a command needs.
+    ``base_sha`` is the base branch's commit, empty if no order runs on the merged result; ``merge_state`` is what the
+    host knows about the merge into it.
     """
 
     source: Source
@@ -145,6 +147,8 @@ class Facts:
     deleted_folders: frozenset[str] = frozenset()
     reruns: tuple[Rerun, ...] = field(default=())
     plans: KnownPlans = field(default_factory=KnownPlans)
+    base_sha: str = ""
+    merge_state: MergeState | None = None
 
     @property
     def commit(self) -> str:

@@ -22,6 +22,7 @@ from iac_ci_triggers.configuration import (
     jobs_for_command,
     possibly_deleted,
     read_configuration,
+    uses_merge,
     with_project_jobs,
 )
 from iac_ci_triggers.connections import repository_key
@@ -29,7 +30,7 @@ from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
 from iac_ci_triggers.saved_plans import KnownPlans, wanted_keys
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.provider import Account, ChangeKind, Permission
+from iac_ci_vcs.provider import Account, ChangeKind, MergeState, Permission
 from iac_ci_vcs.reporting import is_marked
 from iac_ci_vcs.waiting import settled
 
@@ -122,7 +123,7 @@ class FactCollector:
         head = self._settled(lambda: self._found_head(known.branch), lambda head: head is not None)
         if head is None:
             return known
-        configuration, digest = self._configuration_of_branch(known.queue_base)
+        configuration, digest, _ = self._configuration_of_branch(known.queue_base)
         if isinstance(configuration, Configuration):
             configuration, _ = self._with_projects(configuration, self.source, head, None)
         return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
@@ -137,7 +138,7 @@ class FactCollector:
 
     def _of_closed(self, event: HostEvent, known: Facts) -> Facts:
         pull = self._pull(event)
-        configuration, digest = self._configuration_of_branch(pull.base_branch)
+        configuration, digest, _ = self._configuration_of_branch(pull.base_branch)
         return replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
 
     def _default_branch(self) -> str:
@@ -190,7 +191,7 @@ class FactCollector:
         changed, head_problems = self._changes(pull, listed) if listed is not None else (None, None)
         # The notice of the pull request's own event has these problems, so a command's notice does not repeat them.
         reported = head_problems if comment is None else None
-        configuration, digest = self._configuration_of_branch(pull.base_branch)
+        configuration, digest, base = self._configuration_of_branch(pull.base_branch)
         source = self._source_of(pull)
         deleted: frozenset[str] = frozenset()
         if listed is not None and isinstance(configuration, Configuration):
@@ -199,6 +200,7 @@ class FactCollector:
             elif source.head_repository is None:
                 emptied = sorted(possibly_deleted(folders_of(configuration), listed.files))[:_MOST_FOLDERS]
                 deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
+        is_merged = starts and isinstance(configuration, Configuration) and uses_merge(configuration)
         permission = self.host.permission(pull.author) if starts and not pull.is_fork else Permission.NONE
         return replace(
             known,
@@ -214,6 +216,8 @@ class FactCollector:
             changed=changed,
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
             plans=self._plans(configuration, words - _START_NOTHING, pull) if words and starts else KnownPlans(),
+            base_sha=base if is_merged else "",
+            merge_state=self._merge_state(pull, base) if is_merged else None,
         )
 
     def _plans(
@@ -228,6 +232,12 @@ class FactCollector:
         if not records:
             return KnownPlans()
         return KnownPlans(self.plans.records(records), self.plans.states(states))
+
+    def _merge_state(self, pull: PullRequest, base: str) -> MergeState:
+        if not hasattr(self.host, "merge_state"):
+            # A provider of another package, made for a version before: the merge is made by git.
+            return MergeState()
+        return self.host.merge_state(pull.number, base, pull.head_sha)
 
     def _pull(self, event: HostEvent) -> PullRequest:
         """Return the pull request once the host's API knows what the event has announced.
@@ -307,16 +317,16 @@ class FactCollector:
         )
         return known, problems
 
-    def _configuration_of_branch(self, branch: str) -> tuple[Configuration | ConfigurationProblems | None, str]:
-        """Return a branch's configuration and its digest, at the commit of the full reference ``refs/heads/…``.
+    def _configuration_of_branch(self, branch: str) -> tuple[Configuration | ConfigurationProblems | None, str, str]:
+        """Return a branch's configuration, its digest, and the branch's commit, of the full reference ``refs/heads/…``.
 
         A file read by the branch's name could be that of a tag with the same name.
         """
         try:
             head = self.host.branch_head(branch)
         except NotFound:
-            return None, ""
-        return self._configuration(head)
+            return None, "", ""
+        return *self._configuration(head), head
 
     def _configuration(self, commit: str) -> tuple[Configuration | ConfigurationProblems | None, str]:
         """Return a commit's configuration and the SHA-256 of its file; empty if there is none."""

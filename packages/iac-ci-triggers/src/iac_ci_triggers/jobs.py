@@ -46,7 +46,11 @@ def configured(
         "mask": expansion.mask,
         "order_statuses": configuration.statuses is Statuses.ORDERS,
     }
-    return _checked(facts, fields, list(expansion.orders)), expansion
+    merged = expansion.merged if facts.base_sha else frozenset()
+    host_commit = facts.merge_state.commit if facts.merge_state is not None else None
+    code = {"merge_into": facts.base_sha, "merge_commit": host_commit}
+    orders = [order.model_copy(update=code) if order.order_name in merged else order for order in expansion.orders]
+    return _checked(facts, fields, orders), expansion
 
 
 def again(facts: Facts, rerun: Rerun) -> Job:

@@ -14,6 +14,7 @@ from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
     GHOST,
+    MOST_BEHIND,
     Account,
     AppCredentials,
     ChangedFile,
@@ -23,6 +24,7 @@ from iac_ci_vcs.provider import (
     Comment,
     CommitState,
     ListedPullRequest,
+    MergeState,
     OpenPullRequests,
     Permission,
     PullRequest,
@@ -159,6 +161,20 @@ class Bitbucket:
                 if number < pages:
                     response = self._session.ask("GET", self._checked_page(page, subject), subject)
             return open_since(found, since, version, requests=pages, complete=False)
+
+    def merge_state(self, number: int, base: str, head: str) -> MergeState:  # noqa: ARG002 - other hosts need it
+        """Return how far the head is behind; Bitbucket makes no merge before the real one.
+
+        The repository of the base does not have a fork's commit: then it is not known.
+        """
+        query = {"include": base, "exclude": head, "pagelen": str(MOST_BEHIND - 1)}
+        with self._session.doing("commits"):
+            try:
+                url = f"{self._repository_url}/commits"
+                payload = json_of(self._session.ask("GET", url, "commits", params=query))
+            except NotFound:
+                return MergeState()
+            return MergeState(MOST_BEHIND if payload.get("next") else len(payload["values"]))
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 500 per request.

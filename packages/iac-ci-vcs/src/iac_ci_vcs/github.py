@@ -16,6 +16,7 @@ from iac_ci_vcs.github_app import InstallationTokens
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
     GHOST,
+    MOST_BEHIND,
     Account,
     AppCredentials,
     ChangedFile,
@@ -24,6 +25,7 @@ from iac_ci_vcs.provider import (
     Clone,
     Comment,
     ListedPullRequest,
+    MergeState,
     OpenPullRequests,
     Permission,
     PullRequest,
@@ -92,6 +94,7 @@ class GitHub:
         self._repository_url = f"{self._root}/repos/{quote(address.path)}"
         self._me: Account | None = None
         self._read: dict[int, dict[str, Any]] = {}
+        self._merges: dict[int, str | None] = {}
         self._default: str | None = None
         self._app: InstallationTokens | None = None
         if isinstance(credentials, AppCredentials):
@@ -123,6 +126,7 @@ class GitHub:
         with self._session.doing("pull request"):
             payload = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
             self._read[number] = payload
+            self._merges[number] = payload.get("merge_commit_sha") or None
             head, base = payload["head"], payload["base"]
             fork = head.get("repo")
             return PullRequest(
@@ -161,6 +165,24 @@ class GitHub:
                 if number < pages:
                     response = self._ask("GET", self._checked_page(page, subject), subject, headers=_JSON)
             return open_since(found, since, version, requests=pages, complete=False)
+
+    def merge_state(self, number: int, base: str, head: str) -> MergeState:
+        """Return how far the head is behind, and the test merge.
+
+        The test merge is none, or one of older commits, until GitHub has made the next one some seconds after it was
+        asked for the pull request (rocq-prover/bot#1, hub4j/github-api#1136).
+        """
+        subject = "comparison of commits"
+        with self._session.doing(subject):
+            if number not in self._merges:
+                self.pull_request(number)
+            url = f"{self._repository_url}/compare/{quote(base)}...{quote(head)}"
+            try:
+                found = json_of(self._ask("GET", url, subject, headers=_JSON, params={"per_page": "1"}))["behind_by"]
+            except NotFound:
+                found = None
+            behind = min(found, MOST_BEHIND) if isinstance(found, int) else None
+            return MergeState(behind, self._merges[number])
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000.

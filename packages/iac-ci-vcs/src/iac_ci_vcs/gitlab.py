@@ -11,6 +11,7 @@ from iac_ci_common.errors import PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
     GHOST,
+    MOST_BEHIND,
     Account,
     AppCredentials,
     ChangedFile,
@@ -20,6 +21,7 @@ from iac_ci_vcs.provider import (
     Comment,
     CommitState,
     ListedPullRequest,
+    MergeState,
     OpenPullRequests,
     Permission,
     PullRequest,
@@ -171,6 +173,24 @@ class GitLab:
                 if number < pages:
                     response = self._session.ask("GET", url, subject, params=query | {"page": page})
             return open_since(found, since, version, requests=pages, complete=False)
+
+    def merge_state(self, number: int, base: str, head: str) -> MergeState:  # noqa: ARG002 - other hosts need them
+        """Return how far the merge request is behind its target, and the merge, which GitLab makes when it is asked.
+
+        GitLab refuses to make one of a merge request that conflicts, is empty or is closed.
+        """
+        path = f"{self._project_path}/merge_requests/{number}"
+        with self._doing("merge request"):
+            query = {"include_diverged_commits_count": "true"}
+            found = _object(self._api.http_get(path, query_data=query)).get("diverged_commits_count")
+            behind = min(found, MOST_BEHIND) if isinstance(found, int) else None
+            try:
+                commit = self._get(f"{path}/merge_ref").get("commit_id")
+            except self._failed as error:
+                if error.response_code not in {_BAD_REQUEST, _NOT_FOUND}:
+                    raise
+                commit = None
+            return MergeState(behind, str(commit) if commit else None)
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list.

@@ -104,6 +104,23 @@ class OpenPullRequests:
     requests: int = 1
 
 
+MOST_BEHIND: Final = 101
+"""Most commits that are counted between a head and its base branch: it stands for more than 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeState:
+    """What the host knows about the merge of a pull request into a commit of its base branch.
+
+    ``behind`` is the number of commits of the base branch that the head does not have, at most ``MOST_BEHIND``; None if
+    the host does not tell it. ``commit`` is the newest merge that it has made; it may be one of other commits, which
+    only its parents tell.
+    """
+
+    behind: int | None = None
+    commit: str | None = None
+
+
 class ChangeKind(StrEnum):
     """How a pull request changes a file."""
 
@@ -269,6 +286,10 @@ class CodeHost(Protocol):
         """
         ...
 
+    def merge_state(self, number: int, base: str, head: str) -> MergeState:
+        """Return what the host knows about the merge of a pull request's head commit into a commit of its base."""
+        ...
+
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the files that a pull request changes, from all pages: at most 31 requests for 3,000 files."""
         ...
@@ -408,6 +429,7 @@ class Provider(Protocol):
 __all__ = [
     "GHOST",
     "MAX_COMMENT_CHARS",
+    "MOST_BEHIND",
     "Account",
     "AppCredentials",
     "ChangeKind",
@@ -420,6 +442,7 @@ __all__ = [
     "Credentials",
     "HostSettings",
     "ListedPullRequest",
+    "MergeState",
     "OpenPullRequests",
     "Permission",
     "Provider",

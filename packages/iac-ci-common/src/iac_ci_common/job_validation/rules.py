@@ -292,12 +292,22 @@ def _code_problems(path: str, job: Job, order: Order, rules: Rules) -> Iterator[
     repository = order.git_repo or (job.git_repo if order.s3_location is None else None)
     if order.commit_hash is not None and repository is None:
         yield Problem(f"{path}.commit_hash", "needs a git_repo")
+    yield from _merge_problems(path, order, repository)
     # The job's commit belongs to the job's repository, so it does not pin another one.
     pinned = order.commit_hash or (job.commit_hash if repository == job.git_repo else None)
     if repository is not None and pinned is None:
         yield Problem(f"{path}.commit_hash", "is missing; code from git needs a full commit hash")
     if order.git_folder is not None and repository is None and order.s3_location is None:
         yield Problem(f"{path}.git_folder", "needs a git_repo or an s3_location")
+
+
+def _merge_problems(path: str, order: Order, repository: str | None) -> Iterator[Problem]:
+    if order.merge_into is not None and order.s3_location is not None:
+        yield Problem(f"{path}.merge_into", "excludes s3_location; only code from git can be merged")
+    elif order.merge_into is not None and repository is None:
+        yield Problem(f"{path}.merge_into", "needs a git_repo")
+    if order.merge_commit is not None and order.merge_into is None:
+        yield Problem(f"{path}.merge_commit", "needs merge_into, the commit that is merged into")
 
 
 def _location_problems(where: str, location: str, rules: Rules) -> Iterator[Problem]:

@@ -152,7 +152,10 @@ class PlanFile(Payload):
 class Order(Payload):
     """A list of commands with its code, secrets, time-out and dependencies."""
 
-    foreign_fields = dict.fromkeys(("paths", "project", "apply_plan"), _CONFIGURATION_ONLY)
+    foreign_fields = {
+        **dict.fromkeys(("paths", "project", "apply_plan"), _CONFIGURATION_ONLY),
+        "checkout": f"{_CONFIGURATION_ONLY}; write merge_into, the commit to merge into",
+    }
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
@@ -185,6 +188,13 @@ class Order(Payload):
         None, description="Folder of the code in which the commands run, relative, without `..`."
     )
     commit_hash: CommitHash | None = Field(None, description="Full commit to check out; the job's if none is given.")
+    merge_into: CommitHash | None = Field(
+        None,
+        description="Full commit of the job's git_repo: the code is what it would be with commit_hash merged into it.",
+    )
+    merge_commit: CommitHash | None = Field(
+        None, description="A merge of the two that the code host has made; used if its parents are these two commits."
+    )
     s3_location: S3Location | None = Field(
         None, description="`s3://bucket/key` of a zip archive with the code, instead of git."
     )
@@ -294,7 +304,8 @@ class Job(Payload):
     """A list of orders and their common fields."""
 
     foreign_fields = dict.fromkeys(
-        ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix"), _CONFIGURATION_ONLY
+        ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix", "checkout"),
+        _CONFIGURATION_ONLY,
     )
 
     username: Name = Field(description="Name of the caller; part of the flow id.")

@@ -134,6 +134,10 @@ class Project:
     minimized: set[int] = field(default_factory=set)
     """The ids of the comments that are folded."""
 
+    merge_seconds: float = 3.0
+    """How long GitHub takes to make a test merge, from the request that asks for the pull request."""
+
+    _merges: dict[int, list[tuple[datetime, tuple[str, str], str | None]]] = field(default_factory=dict)
     _history: dict[int, list[tuple[datetime, OpenPullRequest]]] = field(default_factory=dict)
     _heads: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
     _statuses: list[SetStatus] = field(default_factory=list)
@@ -219,6 +223,20 @@ class Project:
         """Return the open pull requests as the API lists them now, those that changed last first."""
         seen = [self.seen(number) for number in self.pull_requests if not self.is_unknown(number)]
         return sorted((pull for pull in seen if pull.is_open), key=lambda pull: pull.changed_at, reverse=True)
+
+    def test_merge(self, pull: OpenPullRequest) -> str | None:
+        """Return the test merge that GitHub has now, also one of older commits, and begin to make the newest.
+
+        GitHub makes none before the pull request is asked for, and ``refs/pull/<number>/merge`` is the last one.
+        """
+        wanted = self.repository.head(pull.base_branch), self.seen_head(pull)
+        with self._lock:
+            made = self._merges.setdefault(pull.number, [])
+            ready = [commit for moment, _, commit in made if moment <= self.now()]
+            if not made or made[-1][1] != wanted:
+                commit = self.repository.merge(*wanted, f"refs/pull/{pull.number}/merge")
+                made.append((self.now() + timedelta(seconds=self.merge_seconds), wanted, commit))
+            return ready[-1] if ready else None
 
     def is_unknown(self, number: int) -> bool:
         """Return whether a pull request was opened so recently that the API does not have it yet."""

@@ -152,6 +152,26 @@ class HostedRepository:
         """Return the merge base of two commits."""
         return self._git("merge-base", base, head).decode().strip()
 
+    def behind(self, base: str, head: str) -> int:
+        """Return how many commits of ``base`` are not in ``head``."""
+        return int(self._git("rev-list", "--count", f"{head}..{base}"))
+
+    def missing(self, include: str, exclude: str) -> list[str]:
+        """Return the commits of ``include`` that are not in ``exclude``, the newest first."""
+        return self._git("rev-list", f"{exclude}..{include}").decode().split()
+
+    def merge(self, base: str, head: str, reference: str) -> str | None:
+        """Merge ``head`` into ``base``, let ``reference`` name the merge and return it; None if they conflict."""
+        try:
+            tree = self._git("merge-tree", "--write-tree", "--no-messages", base, head).decode().strip()
+        except PortFailed:
+            return None
+        who = f"{_AUTHOR} 0 +0000"
+        text = f"tree {tree}\nparent {base}\nparent {head}\nauthor {who}\ncommitter {who}\n\nMerge\n"
+        made = self._git("hash-object", "-t", "commit", "-w", "--stdin", standard_input=text.encode()).decode().strip()
+        self._git("update-ref", reference, made)
+        return made
+
     def file(self, path: str, ref: str) -> tuple[bytes, str]:
         """Return a file's bytes and its blob's hash at a commit or branch; raise ``NotFound`` if there is none."""
         if any(part in {"", ".", ".."} for part in path.split("/")):

@@ -7,7 +7,7 @@ starts; ``expand`` returns a job's orders. All of it is pure: without code host,
 
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
-from iac_ci_triggers.configuration.expansion import Expansion, LeftOut, expand, order_names, planned_by
+from iac_ci_triggers.configuration.expansion import Expansion, LeftOut, expand, order_names, planned_by, uses_merge
 from iac_ci_triggers.configuration.folders import folders_of, possibly_deleted
 from iac_ci_triggers.configuration.loader import read_configuration
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Statuses
@@ -52,5 +52,6 @@ __all__ = [
     "planned_states",
     "possibly_deleted",
     "read_configuration",
+    "uses_merge",
     "with_project_jobs",
 ]

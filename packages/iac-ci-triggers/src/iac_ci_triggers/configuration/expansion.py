@@ -13,6 +13,7 @@ from iac_ci_common.globs import Paths, escape
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
 from iac_ci_common.models.job import Order
 from iac_ci_common.order_outputs import looks_like_reference, reference
+from iac_ci_triggers.configuration.models import CheckoutTarget
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute, variable
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class LeftOut:
 class Expansion:
     """The expanded fields of a ``Job``, with the same names. ``orders`` may be empty; ``left_out`` has the reasons.
 
-    ``whole`` are the names of the orders that run without a target.
+    ``whole`` are the names of the orders that run without a target, ``merged`` of those of ``orders`` whose code is the
+    merged result.
     """
 
     flow_label: str
@@ -56,6 +58,7 @@ class Expansion:
     orders: tuple[Order, ...]
     left_out: tuple[LeftOut, ...]
     whole: tuple[str, ...]
+    merged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +299,21 @@ def expand(
         tuple(orders),
         tuple(LeftOut(name, reason, name in deleted) for name, reason in left_out.items()),
         order_names(configuration, job_name, changed, deleted_folders),
+        frozenset(
+            order.order_name
+            for order in orders
+            if order.order_name is not None and _is_merged(by_name[order.order_name].template, job, configuration)
+        ),
     )
+
+
+def _is_merged(order: ConfiguredOrder, job: ConfiguredJob, configuration: Configuration) -> bool:
+    return _first(order.checkout, job.checkout, configuration.defaults.checkout) is CheckoutTarget.MERGE
+
+
+def uses_merge(configuration: Configuration) -> bool:
+    """Return whether an order of any job runs on the merged result."""
+    return any(_is_merged(order, job, configuration) for job in configuration.jobs.values() for order in job.orders)
 
 
 def _check_variables(order: Order) -> None:

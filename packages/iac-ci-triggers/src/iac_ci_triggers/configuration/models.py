@@ -204,6 +204,13 @@ class Statuses(StrEnum):
     ORDERS = "orders"
 
 
+class CheckoutTarget(StrEnum):
+    """The code of a pull request's orders: its head, or what the base branch would be after the merge."""
+
+    HEAD = "head"
+    MERGE = "merge"
+
+
 _JOB_ONLY: Final = "it is a field of a job that is sent; here the event sets it"
 _ORDER_ONLY: Final = "it is a field of a job that is sent; here orders run on the commit of the event"
 
@@ -216,6 +223,10 @@ class Settings(Payload):
     )
     stop_grace: Annotated[StrictInt, Field(gt=0, le=limits.MAX_STOP_GRACE_SECONDS)] | None = Field(
         None, description="Seconds after `timeout` in which the commands may end by themselves, as in a job."
+    )
+    checkout: CheckoutTarget | None = Field(
+        None,
+        description="Code of a pull request: `head` (default), or `merge`, what the base branch would be after it.",
     )
     execution_target: ExecutionTarget | None = Field(None, description="Where to run; `auto` by default.")
     size: Size | None = Field(None, description="Size of the build, as in a job; none by default.")
@@ -275,6 +286,8 @@ class ConfiguredOrder(Settings):
         "git_repo": _ORDER_ONLY,
         "commit_hash": _ORDER_ONLY,
         "s3_location": _ORDER_ONLY,
+        "merge_into": "write checkout: merge",
+        "merge_commit": "write checkout: merge",
         "verbatim": "it is a field of a job that is sent; values of templates are never read as templates here",
         "queue_id": "it is a field of a job that is sent; here 'depends_on' takes names of orders only",
     }
@@ -411,6 +424,9 @@ class ConfiguredJob(Payload):
     )
     max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
         None, description="Most orders running at once; the stack's limit if none is given."
+    )
+    checkout: CheckoutTarget | None = Field(
+        None, description="Code of all orders that do not set it: `head` (default), or `merge`."
     )
     mask: Annotated[Mask, _mapping("{also: [HOST], never: [USER]}")] | None = Field(
         None, description="Values to mask in output besides the secrets, and values to leave readable; no templates."

@@ -10,6 +10,7 @@ from iac_ci_common.models.changes import Operation
 from iac_ci_common.progress import duration, state_words, waits_for
 from iac_ci_common.states import OrderState
 from iac_ci_vcs.provider import CommentStyle
+from iac_ci_vcs.reporting.commit_status import behind
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape, fence, plain
 from iac_ci_vcs.reporting.plans import SHORTEST_CHARS, OrderPlan, render_plans
@@ -92,6 +93,10 @@ def _head(run: RunRow, status_error: str | None, style: CommentStyle) -> str:
     target = f" {scope.target[:_NAME_CHARS]}" if scope is not None and scope.target else ""
     parts.append(f"### {escape(f'{job[:_NAME_CHARS]}{target}')}: {run.status.value}")
     facts = [f"Commit {escape(run.commit_hash)}"] if run.commit_hash else []
+    if scope is not None and scope.merge_into is not None:
+        facts.append(escape(f"merged into {scope.base[:_NAME_CHARS]} at {scope.merge_into[:12]}"))
+    if scope is not None and (distance := behind(scope)):
+        facts.append(escape(distance))
     facts.append(f"started by {escape((run.actor or run.username)[:_NAME_CHARS])}")
     parts.append(" · ".join([*facts, f"run `{run.run_id}`"]))
     why = run.reason or run.preparation_error

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.progress import state_words
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_vcs.provider import CommitState, CommitStatus
+from iac_ci_vcs.provider import MOST_BEHIND, CommitState, CommitStatus
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.rows import JobScope, OrderRow, RunRow
 
 MAX_DESCRIPTION_CHARS: Final = 140
 """GitHub's limit for a description (GitHub REST API, "Commit statuses")."""
 
 _TRACE_ID_CHARS: Final = 16
+_BRANCH_CHARS: Final = 60
 
 
 _STATES: Final = {
@@ -70,6 +71,9 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
     counts = Counter(order.status for order in orders)
     description = f"{run.run_id}: " + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
     why = run.reason or run.preparation_error
+    distance = behind(run.report.scope) if run.report.scope is not None else ""
+    if distance:
+        description += f" · {plain(distance)}"
     if why:
         description += f" ({_reason(why)})"
     return CommitStatus(
@@ -78,6 +82,14 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
         state=_STATES[run.status],
         description=cut(description),
     )
+
+
+def behind(scope: JobScope) -> str:
+    """Return how far the pull request's head was behind its base branch; empty if it was not, or nobody knows."""
+    if not scope.behind:
+        return ""
+    count = f"more than {MOST_BEHIND - 1}" if scope.behind >= MOST_BEHIND else str(scope.behind)
+    return f"{count} commit{'' if scope.behind == 1 else 's'} behind {scope.base[:_BRANCH_CHARS]}"
 
 
 def target_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:

@@ -14,6 +14,7 @@ from iac_ci_vcs.provider import (
     Clone,
     Comment,
     ListedPullRequest,
+    MergeState,
     OpenPullRequests,
     Permission,
     PullRequest,
@@ -40,6 +41,7 @@ class MemoryCodeHost:
     def __init__(self) -> None:
         """Start empty, without permissions for any account."""
         self.pulls: dict[int, PullRequest] = {}
+        self.merges: dict[int, MergeState] = {}
         self.changes: dict[int, tuple[ChangedFile, ...]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
         self.default = "main"
@@ -89,6 +91,10 @@ class MemoryCodeHost:
             if pull.is_open
         ]
         return open_since(listed, since, "", requests=1)
+
+    def merge_state(self, number: int, base: str, head: str) -> MergeState:
+        """Return the state that was set in ``merges``."""
+        return self.merges.get(number, MergeState())
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, complete."""

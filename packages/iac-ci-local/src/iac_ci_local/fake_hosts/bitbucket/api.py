@@ -58,6 +58,7 @@ class Api:
                 ("GET", pull + r"/comments/(\d+)", self._comment),
                 ("PUT", pull + r"/comments/(\d+)", self._edit_comment),
                 ("GET", r"/repositories/([^/]+/[^/]+)/commit/([0-9a-f]{7,40})", self._commit),
+                ("GET", own + "/commits", self._commits),
                 ("GET", own + "/src/([0-9a-f]{7,40})/(.+)", self._source),
                 ("GET", own + "/refs/branches/(.+)", self._branch),
                 ("POST", own + "/commit/([0-9a-f]{7,40})/statuses/build", self._set_status),
@@ -163,6 +164,14 @@ class Api:
         if name.lower() not in homes:
             raise NotFound("another repository has the commit")
         return Answer.of_json(200, self._payloads.commit(whole))
+
+    def _commits(self, request: Request, person: Person) -> Answer:
+        """List the commits that ``include`` has and ``exclude`` has not; a fork's commit is not known here."""
+        git = self._project.repository
+        include, exclude = (git.whole_hash(request.query.get(name, "")) for name in ("include", "exclude"))
+        if any(pull.fork and self._is_head(pull, exclude) for pull in self._project.pull_requests.values()):
+            raise NotFound("the fork has the commit")
+        return self._page(request, git.missing(include, exclude), self._payloads.commit, most=100)
 
     def _is_head(self, pull: OpenPullRequest, sha: str) -> bool:
         return sha in {self._project.repository.head(pull.head_branch), self._project.seen_head(pull)}

@@ -56,6 +56,7 @@ class Api:
                 ("GET", repository_path + "/pulls", self._pulls),
                 ("GET", repository_path + r"/pulls/(\d+)", self._pull),
                 ("GET", repository_path + r"/pulls/(\d+)/files", self._files),
+                ("GET", repository_path + r"/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})", self._compare),
                 ("GET", repository_path + r"/contents/?(.*)", self._contents),
                 ("GET", repository_path + r"/git/ref/heads/(.+)", self._branch),
                 ("GET", repository_path + r"/collaborators/([^/]+)/permission", self._permission),
@@ -138,6 +139,11 @@ class Api:
         base, head = git.head(pull.base_branch), self._project.seen_head(pull)
         changes = sorted(git.changes(base, head), key=lambda change: change.path)[:_MOST_FILES]
         return self._page(request, changes, lambda change: self._payloads.changed_file(change, head))
+
+    def _compare(self, request: Request, person: Person, base: str, head: str) -> Answer:
+        git = self._project.repository
+        git.commit_of(base), git.commit_of(head)
+        return Answer.of_json(200, self._payloads.comparison(git.behind(base, head), git.behind(head, base)))
 
     def _contents(self, request: Request, person: Person, path: str) -> Answer:
         git = self._project.repository

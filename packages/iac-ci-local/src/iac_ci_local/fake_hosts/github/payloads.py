@@ -167,7 +167,7 @@ class Payloads:
             "rebaseable": is_mergeable,
             "mergeable_state": "clean" if is_mergeable else "unknown",
             "maintainer_can_modify": False,
-            "merge_commit_sha": None,
+            "merge_commit_sha": self._project.test_merge(pull),
             "additions": sum(change.additions for change in changes),
             "deletions": sum(change.deletions for change in changes),
             "changed_files": len(changes),
@@ -192,7 +192,7 @@ class Payloads:
         payload = self.pull_request(pull)
         head = self._project.repository.head(pull.head_branch)
         payload["head"] = self._end(pull.head_branch, head, fork=pull.fork)
-        return payload | {"mergeable": None, "rebaseable": None, "mergeable_state": "unknown"}
+        return payload | {"merge_commit_sha": None, "mergeable": None, "rebaseable": None, "mergeable_state": "unknown"}
 
     def _label(self, name: str) -> dict[str, Any]:
         identity = _number(name)
@@ -240,6 +240,11 @@ class Payloads:
             "updated_at": moment,
             "closed_at": None,
         }
+
+    def comparison(self, behind: int, ahead: int) -> dict[str, Any]:
+        """Return the numbers of a comparison of two commits, without its commits and files."""
+        status = "diverged" if behind and ahead else "behind" if behind else "ahead" if ahead else "identical"
+        return {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": ahead, "commits": []}
 
     def changed_file(self, change: Change, head: str) -> dict[str, Any]:
         """Return one file of a pull request's."""

@@ -50,6 +50,7 @@ class Api:
                 ("GET", f"/projects/{FORK_ID}", self._fork),
                 ("GET", own + "/merge_requests", self._merge_requests),
                 ("GET", request, self._merge_request),
+                ("GET", request + "/merge_ref", self._merge_ref),
                 ("GET", request + "/diffs", self._diffs),
                 ("GET", request + "/approvals", self._approvals),
                 ("GET", request + "/notes", self._list),
@@ -100,7 +101,21 @@ class Api:
         return self._page(request, self._project.listed(), self._payloads.merge_request)
 
     def _merge_request(self, request: Request, person: Person, number: str) -> Answer:
-        return Answer.of_json(200, self._payloads.merge_request(self._project.seen(int(number))))
+        pull = self._project.seen(int(number))
+        payload = self._payloads.merge_request(pull)
+        if request.query.get("include_diverged_commits_count") == "true":
+            git = self._project.repository
+            payload["diverged_commits_count"] = git.behind(git.head(pull.base_branch), self._project.seen_head(pull))
+        return Answer.of_json(200, payload)
+
+    def _merge_ref(self, request: Request, person: Person, number: str) -> Answer:
+        """Make the merge of the target's and the source's present commits, and return it."""
+        pull, git = self._project.seen(int(number)), self._project.repository
+        commits = git.head(pull.base_branch), self._project.seen_head(pull)
+        made = git.merge(*commits, f"refs/merge-requests/{number}/merge") if pull.is_open else None
+        if made is None:
+            return refusal(400, "Merge request is not mergeable")
+        return Answer.of_json(200, {"commit_id": made})
 
     def _diffs(self, request: Request, person: Person, number: str) -> Answer:
         pull, git = self._project.seen(int(number)), self._project.repository
