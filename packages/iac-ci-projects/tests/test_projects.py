@@ -140,6 +140,77 @@ def test_states_of_other_backends_are_recognized(own, read):
     assert found(files)["live/app"].after == ("live/net",)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        'locals { key = "net" }\n' + READS("${local.key}"),
+        'locals {\n key = "${local.part}et"\n part = "n"\n}\n' + READS("${local.key}"),
+        READS("net").replace(" config = {", " config = { # } the network\n").replace('" }', '" /* } */\n}'),
+    ],
+)
+def test_states_are_recognized_through_local_values_and_comments(read):
+    projects = found({"live/net/main.tf": BACKEND("net"), "live/app/main.tf": read})
+    assert projects["live/app"].after == ("live/net",)
+
+
+def test_local_values_are_read_in_other_files_of_the_folder_and_in_json():
+    own = {"terraform": {"cloud": {"organization": "o", "workspaces": {"name": "net"}}}}
+    config = {"organization": "${local.org}", "workspaces": {"name": "net"}}
+    read = {"data": {"terraform_remote_state": {"net": {"backend": "remote", "config": config}}}}
+    projects = found(
+        {
+            "live/net/main.tf": "",
+            "live/net/cloud.tf.json": json.dumps(own),
+            "live/app/main.tf": 'locals { "no" }\n',
+            "live/app/net.tf.json": json.dumps(read),
+            "live/app/names.tf.json": json.dumps({"locals": {"org": "o"}}),
+        }
+    )
+    assert projects["live/app"].after == ("live/net",)
+
+
+def test_local_values_that_double_each_other_are_read_in_time():
+    lines = [f'x{number} = "${{local.x{number - 1}}}${{local.x{number - 1}}}"' for number in range(1, 15_000)]
+    text = 'locals {\nx0 = "x"\n' + "\n".join(lines) + "\n}\n" + READS("${local.x14999}")
+    assert len(text) < MAX_FILE_BYTES
+    assert found({"live/a/main.tf": text})["live/a"].after == ()
+
+
+@pytest.mark.parametrize("name", ["a_override.tf", "override.tf", "a_override.tf.json", "override.tofu"])
+def test_the_backend_of_an_override_file_counts(name):
+    key = {"terraform": {"backend": {"s3": {"bucket": "states", "key": "new"}}}}
+    override = json.dumps(key) if name.endswith(".json") else BACKEND("new")
+    files = {"live/net/main.tf": BACKEND("old"), f"live/net/{name}": override}
+    projects = found(files | {"live/app/main.tf": READS("new"), "live/old/main.tf": READS("old")})
+    assert (projects["live/app"].after, projects["live/old"].after) == (("live/net",), ())
+
+
+def test_copies_that_the_tools_fetch_are_no_projects():
+    files = {"live/.terraform/modules/m/main.tf": "", "live/a/.terragrunt-cache/x/y/main.tf": "", "live/b/main.tf": ""}
+    assert list(found(files)) == ["live/b"]
+
+
+LOCALS = 'locals {\n e = local.f\n f = "b"\n}\ndependency "n" {\n config_path = "../${local.e}"\n}\n'
+EXTRA = 'terraform {{\n extra_arguments "v" {{\n {} = {}\n}}\n}}\n'.format
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "files", "more"),
+    [
+        (LOCALS, "units/b", "", False),
+        (EXTRA("required_var_files", '["../common.tfvars"]'), "", "units/common.tfvars", False),
+        (EXTRA("optional_var_files", '["${get_repo_root()}/all.tfvars"]'), "", "all.tfvars", False),
+        (EXTRA("optional_var_files", '[get_env("FILE")]'), "", "", True),
+        (EXTRA("optional_var_files", 'split(",", get_env("FILES"))'), "", "", True),
+    ],
+)
+def test_a_terragrunt_unit_reads_by_local_values_and_files_of_variables(text, after, files, more):
+    project = found({"units/a/terragrunt.hcl": text, "units/b/terragrunt.hcl": ""}, UNITS)["units/a"]
+    assert project.after == ((after,) if after else ())
+    assert project.files == ((files,) if files else ())
+    assert project.may_read_more is more
+
+
 def test_a_terragrunt_unit_names_what_it_reads():
     files = {
         "root.hcl": 'remote_state { backend = "s3" }\n',
@@ -212,6 +283,12 @@ def test_links_inside_of_the_repository_are_followed():
 def test_links_out_of_the_repository_are_not_followed(target):
     project = found({"live/a/main.tf": ""}, links={"live/a/loop.tf": target})["live/a"]
     assert project.remarks == ("live/a/loop.tf: the link leads out of the repository",)
+
+
+@pytest.mark.parametrize("source", ["../../parts", "../../parts/vpc", "../../parts//vpc"])
+def test_what_is_in_a_submodule_is_watched_by_the_path_of_the_submodule(source):
+    files = {"live/a/main.tf": CALL(source)}
+    assert "parts" in found(files, submodules=["parts"])["live/a"].files
 
 
 def test_a_submodule_is_watched_by_its_own_path():

@@ -61,6 +61,18 @@ class Tree:
         return frozenset(found)
 
     @cached_property
+    def _submodules(self) -> frozenset[str]:
+        return frozenset(path for path, entry in self.entries.items() if entry.kind is EntryKind.SUBMODULE)
+
+    def submodule_of(self, path: str) -> str | None:
+        """Return the path of the submodule that a path is, or is in; None if it is in none."""
+        while self._submodules and path:
+            if path in self._submodules:
+                return path
+            path = dirname(path)
+        return None
+
+    @cached_property
     def _links(self) -> Mapping[str, str]:
         links = (path for path, entry in self.entries.items() if entry.kind is EntryKind.LINK)
         return {path: self.contents[path].decode("utf-8", "replace") for path in links if path in self.contents}

@@ -28,6 +28,9 @@ MAX_FOLDER_CHARS: Final = 1024
 MAX_READ_BYTES: Final = 32 * 1024 * 1024
 """Most bytes of files of a commit that are read."""
 
+_FETCHED: Final = frozenset({".terraform", ".terragrunt-cache"})
+"""Folders in which Terraform and Terragrunt keep copies of what they fetch; nothing in them is a project."""
+
 _NOT_IN_FOLDERS: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff\ufffd]|\{\{")
 _READ: Final = (".hcl",)
 
@@ -62,7 +65,7 @@ def find_projects(rules: Sequence[Rule], tree: Tree, removed: Iterable[str] = ()
     ``removed`` are paths that the change removes, also by moving files: projects that it deletes are found by them.
     Raises ``TooManyProjects``.
     """
-    there = _kept(tree)
+    there = usable_part(tree)
     gone = [path for path in removed if path not in tree.entries]
     present, former = _Index(there.entries), _Index(gone)
     found: dict[str, list[int]] = {}
@@ -102,13 +105,18 @@ def _folder(project: FoundProject) -> str:
     return project.folder
 
 
-def _kept(tree: Tree) -> Tree:
-    """Return a tree without what ``.iac-ci-ignore`` leaves out of the code that orders get."""
+def usable_part(tree: Tree) -> Tree:
+    """Return a tree without what ``.iac-ci-ignore`` leaves out of the code that orders get, and without copies."""
+    entries = {path: entry for path, entry in tree.entries.items() if not _is_fetched(path)}
     patterns = tree.contents.get(LeftOut.FILE_NAME)
     if patterns is None:
-        return tree
+        return tree if len(entries) == len(tree.entries) else Tree(entries, tree.contents)
     left_out = LeftOut(patterns.decode("utf-8", "replace").splitlines())
-    return Tree({path: entry for path, entry in tree.entries.items() if path not in left_out}, tree.contents)
+    return Tree({path: entry for path, entry in entries.items() if path not in left_out}, tree.contents)
+
+
+def _is_fetched(path: str) -> bool:
+    return ".terra" in path and not _FETCHED.isdisjoint(path.split("/")[:-1])
 
 
 class _Index:
@@ -162,4 +170,4 @@ def _unusable(folder: str) -> str | None:
     return None
 
 
-__all__ = ["MAX_PROJECTS", "MAX_READ_BYTES", "TooManyProjects", "files_to_read", "find_projects"]
+__all__ = ["MAX_PROJECTS", "MAX_READ_BYTES", "TooManyProjects", "files_to_read", "find_projects", "usable_part"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,12 +12,18 @@ if TYPE_CHECKING:
     Function = Callable[[Sequence[str]], str | None]
 
 MAX_CHARS: Final = 4096
-"""Longest expression that is evaluated, in characters."""
+"""Longest expression that is evaluated and longest text that it may stand for, in characters."""
+
+MAX_LOCALS: Final = 1000
+"""Most local values of a folder or file that are read."""
+
+MAX_LOCAL_ROUNDS: Final = 5
+"""Most local values that name each other in a chain, if each stands before the one that it names."""
 
 _PART: Final = re.compile(r'[^"\\$%]+|\\.|\$\$\{|%%\{|\$\{|[$%](?!\{)|"')
 _CALL: Final = re.compile(r"([a-z_][a-z0-9_]*)\s*\(\s*")
 _NAME: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*")
-_SPACE: Final = re.compile(r"\s*")
+_SPACE: Final = re.compile(r"(?:\s+|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*")
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 _MAX_DEPTH: Final = 20
 
@@ -42,6 +49,35 @@ def text_of(
     except _Unknown:
         return None
     return found if reader.at == len(expression) else None
+
+
+def known_locals(
+    expressions: Mapping[str, str],
+    functions: Mapping[str, Function] | None = None,
+    values: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the values ``local.name`` that are text, by these names; they may name each other.
+
+    Only the first ``MAX_LOCALS`` are read. Each round reads those that name only what has been read before, at most
+    ``MAX_LOCAL_ROUNDS`` times.
+    """
+    known = dict(values or {})
+    waiting = dict(islice(expressions.items(), MAX_LOCALS))
+    for _ in range(MAX_LOCAL_ROUNDS):
+        found = [name for name, expression in waiting.items() if _enter(name, expression, functions, known)]
+        if not found:
+            break
+        for name in found:
+            del waiting[name]
+    return {name: text for name, text in known.items() if name.startswith("local.")}
+
+
+def _enter(name: str, expression: str, functions: Mapping[str, Function] | None, known: dict[str, str]) -> bool:
+    """Enter a local value if it is text; return whether it is."""
+    text = text_of(expression, functions, known)
+    if text is not None:
+        known[f"local.{name}"] = text
+    return text is not None
 
 
 class _Reader:
@@ -73,7 +109,8 @@ class _Reader:
     def _string(self, depth: int) -> str:
         self.at += 1
         parts: list[str] = []
-        while True:
+        size = 0
+        while size <= MAX_CHARS:
             part = _PART.match(self._text, self.at)
             if part is None:
                 raise _Unknown
@@ -92,6 +129,8 @@ class _Reader:
                 parts.append(_ESCAPES[part[0][1]])
             else:
                 parts.append(part[0].replace("$${", "${").replace("%%{", "%{"))
+            size += len(parts[-1])
+        raise _Unknown
 
     def _call(self, call: re.Match[str], depth: int) -> str:
         function = self._functions.get(call[1])

@@ -7,7 +7,7 @@ from posixpath import basename, commonpath, dirname
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import escape
-from iac_ci_projects.discovery import find_projects
+from iac_ci_projects.discovery import find_projects, usable_part
 from iac_ci_projects.rules import Rule, Tool
 from iac_ci_projects.terraform_files import is_configuration, read_folder
 from iac_ci_projects.terragrunt_files import UNIT_FILE, read_unit
@@ -37,6 +37,7 @@ def propose(tree: Tree) -> Proposal:
     Projects are folders with a backend or, without any, those with configuration that no other folder calls as a
     module; and folders with a ``terragrunt.hcl`` that no other such file includes.
     """
+    tree = usable_part(tree)
     units = _units(tree)
     roots = _roots(tree, units)
     rules = [*_rules(units, tree, Tool.TERRAGRUNT, (UNIT_FILE,)), *_rules(roots, tree, Tool.TERRAFORM, _USUAL)]

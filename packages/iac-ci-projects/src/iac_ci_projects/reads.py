@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.tree import EntryKind
 from iac_ci_projects.rules import Tool
 from iac_ci_projects.terraform_files import read_folder
 from iac_ci_projects.terragrunt_files import read_unit
@@ -113,10 +112,10 @@ def _gathered(folder: str, tool: Tool, folders: _Folders, tree: Tree) -> _Gather
         if real != named:
             found.folders[named] = None
             found.files[named] = None
-        entry = tree.entries.get(real)
-        if entry is not None and entry.kind is EntryKind.SUBMODULE:
+        submodule = tree.submodule_of(real)
+        if submodule is not None:
             # The path of a submodule is itself a changed path, and its files are in another repository.
-            found.files[real] = None
+            found.files[submodule] = None
             continue
         reading = folders.reading(real)
         found.files |= dict.fromkeys(reading.linked)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from posixpath import basename
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.tree import EntryKind, joined
-from iac_ci_projects.expressions import text_of
+from iac_ci_projects.expressions import known_locals, text_of
 from iac_ci_projects.hcl import Block, UnreadableHcl, blocks, entries
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 _RELEVANT: Final = re.compile(rb"module|terraform_remote_state|backend|cloud")
 _KINDS: Final = frozenset({"module", "data", "terraform"})
 _INNER: Final = frozenset({"backend", "cloud", "workspaces"})
+_PATHS: Final = {"path.module": ".", "path.root": "."}
 
 _IDENTITY: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "s3": (("bucket", "key"), ()),
@@ -78,10 +81,10 @@ def is_configuration(path: str) -> bool:
 
 def read_folder(folder: str, tree: Tree) -> FolderReading:
     """Return what the configuration files directly in a folder say."""
-    found = _Found(folder)
-    for path in tree.by_folder.get(folder, ()):
-        if is_configuration(path):
-            found.read(path, tree)
+    found = _Found(folder, tree)
+    # Override files are read last, as Terraform merges them: their backend counts.
+    for path in sorted(filter(is_configuration, tree.by_folder.get(folder, ())), key=_is_override):
+        found.read(path)
     return FolderReading(
         tuple(dict.fromkeys(found.modules)),
         tuple(dict.fromkeys(found.states)),
@@ -93,9 +96,16 @@ def read_folder(folder: str, tree: Tree) -> FolderReading:
     )
 
 
+def _is_override(path: str) -> bool:
+    name = basename(path)
+    stem = next(name.removesuffix(suffix) for suffix in reversed(SUFFIXES) if name.endswith(suffix))
+    return stem == "override" or stem.endswith("_override")
+
+
 class _Found:
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, tree: Tree) -> None:
         self._folder = folder
+        self._tree = tree
         self.modules: list[str] = []
         self.states: list[State] = []
         self.own_state: State | None = None
@@ -104,8 +114,9 @@ class _Found:
         self.unreadable_paths: list[str] = []
         self.unreadable_states: list[str] = []
 
-    def read(self, path: str, tree: Tree) -> None:
+    def read(self, path: str) -> None:
         """Read one file; through a link inside of the repository what it stands for."""
+        tree = self._tree
         real = tree.resolved(path)
         if real is None:
             self.unreadable_paths.append(f"{path}: the link leads out of the repository")
@@ -149,7 +160,7 @@ class _Found:
         name = block.labels[0] if block.labels else ""
         if "source" not in block.attributes:
             return
-        source = text_of(block.attributes["source"], values={"path.module": ".", "path.root": "."})
+        source = self._text(block.attributes["source"])
         if source is None:
             self.unreadable_paths.append(f"{path}: the source of the module {name:.80} is no plain text")
         elif source.startswith(("./", "../")) or source in {".", ".."}:
@@ -161,17 +172,42 @@ class _Found:
 
     def _remote_state(self, block: Block, path: str) -> None:
         name = block.labels[1] if len(block.labels) > 1 else ""
-        backend = text_of(block.attributes.get("backend", '""')) or ""
+        backend = self._text(block.attributes.get("backend", '""')) or ""
         settings = entries(block.attributes.get("config", "{}"))
-        found = None if settings is None else state(backend, settings, self._folder)
+        found = None if settings is None else state(backend, settings, self._folder, self._locals)
         if found is None:
             self.unreadable_states.append(f"{path}: the state that {name:.80} reads is no plain text")
         else:
             self.states.append(found)
 
+    def _text(self, expression: str) -> str | None:
+        values = _PATHS | self._locals if "local." in expression else _PATHS
+        return text_of(expression, values=values)
 
-def state(backend: str, settings: Mapping[str, str], folder: str) -> State | None:
-    """Return the state that a backend's settings name; None if that is not readable."""
+    @cached_property
+    def _locals(self) -> dict[str, str]:
+        """The values ``local.…`` of the folder that are plain texts; read only where something needs them."""
+        expressions: dict[str, str] = {}
+        for path in self._tree.by_folder.get(self._folder, ()):
+            real = self._tree.resolved(path) if is_configuration(path) else None
+            content = None if real is None else self._tree.contents.get(real)
+            if real is None or content is None or len(content) > MAX_FILE_BYTES or b"locals" not in content:
+                continue
+            with suppress(UnreadableHcl, ValueError, RecursionError):
+                text = content.decode("utf-8-sig")
+                found = _json_blocks(text) if real.endswith(".json") else blocks(text, {"locals"})
+                for block in found:
+                    expressions |= block.attributes if block.kind == "locals" else {}
+        return known_locals(expressions, values=_PATHS)
+
+
+def state(
+    backend: str, settings: Mapping[str, str], folder: str, known: Mapping[str, str] | None = None
+) -> State | None:
+    """Return the state that a backend's settings name; None if that is not readable.
+
+    ``known`` are the texts that the settings may name, such as ``local.name``.
+    """
     needed, optional = _IDENTITY.get(backend, ((), ()))
     if not needed:
         return None
@@ -180,7 +216,7 @@ def state(backend: str, settings: Mapping[str, str], folder: str) -> State | Non
         text = _setting(name, settings)
         if text is None and name not in settings and backend == "local":
             text = '"terraform.tfstate"'
-        value = None if text is None else text_of(text, values={"path.module": ".", "path.root": "."})
+        value = None if text is None else text_of(text, values={**_PATHS, **(known or {})})
         if value is not None:
             identity.append((name, (joined(folder, value) or value) if backend == "local" else value))
         elif name in needed or text is not None:
@@ -218,6 +254,10 @@ def _json_blocks(text: str) -> Iterator[Block]:
     for body in _each(whole.get("terraform")):
         for name, settings in _named(body.get("backend")):
             yield Block("terraform", (), {}, [Block("backend", (name,), _json_attributes(settings))])
+        for settings in _each(body.get("cloud")):
+            yield Block("terraform", (), {}, [Block("cloud", (), _json_attributes(settings))])
+    for values in _each(whole.get("locals")):
+        yield Block("locals", (), _json_attributes(values))
 
 
 def _each(value: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from posixpath import dirname, relpath
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.tree import EntryKind, joined
-from iac_ci_projects.expressions import text_of
+from iac_ci_projects.expressions import known_locals, text_of
 from iac_ci_projects.hcl import UnreadableHcl, blocks, call_at, items
 from iac_ci_projects.terraform_files import MAX_FILE_BYTES
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.tree import Tree
     from iac_ci_projects.expressions import Function
+    from iac_ci_projects.hcl import Block
 
 UNIT_FILE: Final = "terragrunt.hcl"
 """The file of a unit, and the default of ``find_in_parent_folders`` (Terragrunt's documentation)."""
@@ -26,6 +27,7 @@ _ROOT: Final = "\0"
 """Stands for the path of the repository, which is not known here."""
 
 _READS: Final = re.compile(r"\b(?:find_in_parent_folders|read_terragrunt_config|sops_decrypt_file|file)[ \t]*\(")
+_VAR_FILES: Final = ("required_var_files", "optional_var_files")
 _MAX_READS: Final = 200
 
 
@@ -56,18 +58,13 @@ def _read(path: str, unit: str, own: str, tree: Tree, found: UnitReading) -> lis
         return []
     try:
         text = _text(tree.contents.get(real))
-        read = blocks(text, _KINDS)
+        read = blocks(text, _KINDS, {"extra_arguments"})
     except UnreadableHcl as error:
         found.unreadable.append(f"{real}: {error}")
         return []
     known = _functions(unit, own, tree)
-    values = {
-        f"local.{name}": value
-        for block in read
-        if block.kind == "locals"
-        for name, expression in block.attributes.items()
-        if (value := text_of(expression, known)) is not None
-    }
+    locals_ = [block.attributes for block in read if block.kind == "locals"]
+    values = known_locals({name: text for attributes in locals_ for name, text in attributes.items()}, known)
     included: list[str] = []
     for block in read:
         name = f"{block.kind} {block.labels[0]:.80}" if block.labels else block.kind
@@ -84,6 +81,7 @@ def _read(path: str, unit: str, own: str, tree: Tree, found: UnitReading) -> lis
                 found.unreadable.append(f"{real}: the path of {name} is no plain text of a path in the repository")
             else:
                 targets.append(target.partition("?")[0] if block.kind == "terraform" else target)
+        _add_variable_files(real, block, unit, known, values, found)
     found.files += included
     _add_reads(text, real, unit, known, values, found)
     return included
@@ -105,6 +103,26 @@ def _paths(kind: str, attributes: Mapping[str, str]) -> Sequence[str] | None:
         return items(attributes.get("paths", "[]"))
     name = {"include": "path", "dependency": "config_path", "terraform": "source"}.get(kind)
     return [attributes[name]] if name is not None and name in attributes else []
+
+
+def _add_variable_files(
+    path: str,
+    block: Block,
+    unit: str,
+    known: Mapping[str, Function],
+    values: Mapping[str, str],
+    found: UnitReading,
+) -> None:
+    """Add the files of variables that ``extra_arguments`` name; Terragrunt takes their paths from the unit's folder."""
+    for name, text in ((name, inner.attributes.get(name, "[]")) for inner in block.blocks for name in _VAR_FILES):
+        listed = items(text)
+        for expression in [""] if listed is None else listed:
+            value = text_of(expression, known, values)
+            target = None if value is None else _from_root(unit, value)
+            if target:
+                found.files.append(target)
+            else:
+                found.unreadable.append(f"{path}: a file of {name} is no plain text of a path in the repository")
 
 
 def _add_reads(
