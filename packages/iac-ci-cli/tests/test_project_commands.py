@@ -65,3 +65,26 @@ def test_what_cannot_be_done_is_bad_input(checkout, arguments, problem):
     done = run(*(argument.format(checkout) for argument in arguments))
     assert done.returncode == 2
     assert problem in done.stderr
+
+
+def test_a_submodule_is_read_as_the_engine_reads_it(checkout):
+    """Its files are in another repository: no project is found in it, and it need not be checked out."""
+    git = ["git", "-C", str(checkout), "-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+    parts = checkout / "live" / "parts"
+    for place in (checkout, parts):
+        place.mkdir(exist_ok=True)
+        subprocess.run(["git", "init", "-q", "-b", "main", str(place)], check=True)
+    (parts / "backend.tf").write_text('terraform { backend "s3" {} }\n')
+    inner = ["git", "-C", str(parts), *git[3:]]
+    for command in ([*inner, "add", "."], [*inner, "commit", "-q", "-m", "parts"], [*git, "add", "."]):
+        subprocess.run(command, check=True, capture_output=True)
+    (checkout / ".iac-ci.yml").write_text('version: 1\nprojects: [{find: "live/**/backend.tf"}]\n')
+    checked_out = run("expand", checkout)
+    assert checked_out.returncode == 0, checked_out.stderr
+    assert [order.folder for order in read_configuration(checked_out.stdout.encode()).jobs["plan"].orders] == [
+        "live/a",
+        "live/it's",
+    ]
+    for path in sorted(parts.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert run("expand", checkout).stdout == checked_out.stdout

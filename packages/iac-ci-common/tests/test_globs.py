@@ -113,7 +113,26 @@ def test_the_last_pattern_that_matches_decides(patterns, path, meant):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["/a", "a/", "a//b", "./a", "a/../b", "a**", "**.tf", "[a", "[]", "[!]", "a\\", "[z-a]", "", "!"]
+    "pattern",
+    [
+        "/a",
+        "a/",
+        "a//b",
+        "./a",
+        "a/../b",
+        "a**",
+        "**.tf",
+        "[a",
+        "[]",
+        "[!]",
+        "a\\",
+        "[z-a]",
+        "",
+        "!",
+        "{a,b}/*",
+        "a/{b/c,d}",
+        "x{,y}",
+    ],
 )
 def test_a_pattern_that_no_path_could_match_or_that_others_read_otherwise_is_refused(pattern):
     with pytest.raises(ValueError):

@@ -7,9 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_cli.code import files_of
+from iac_ci_cli.code import files_and_submodules_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_common.errors import PackageUnsafe, PreparationFailed
 from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
 
@@ -33,10 +32,12 @@ def tree_of(folder: Path) -> Tree:
     if not folder.is_dir():
         raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
     try:
-        entries = {name: _entry(folder / name) for name in files_of(folder)}
+        names, submodules = files_and_submodules_of(folder)
+        entries = {name: _entry(folder / name) for name in names}
+        entries |= {name: Entry(EntryKind.SUBMODULE) for name in submodules}
         chosen = files_to_read(entries)
         return Tree(entries, {name: _content(folder / name) for name in chosen})
-    except (OSError, PackageUnsafe, PreparationFailed, TooManyProjects) as error:
+    except (OSError, TooManyProjects) as error:
         raise CommandFailed(f"{folder} cannot be read: {error}", exit_code=ExitCode.BAD_INPUT) from error
 
 
@@ -76,9 +77,7 @@ def changes_since(folder: Path, commit: str) -> Changes:
 
 
 def _entry(path: Path) -> Entry:
-    if path.is_symlink():
-        return Entry(EntryKind.LINK)
-    return Entry(EntryKind.FILE, path.stat().st_size) if path.is_file() else Entry(EntryKind.SUBMODULE)
+    return Entry(EntryKind.LINK) if path.is_symlink() else Entry(EntryKind.FILE, path.stat().st_size)
 
 
 def _content(path: Path) -> bytes:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _SPECIAL: Final = frozenset("*?[]\\!")
+_ALTERNATIVES: Final = re.compile(r"(?<![\\{])\{[^{}]*,[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ def escape(text: str) -> str:
 
 def check_pattern(pattern: str) -> str:
     """Return a valid pattern, else raise ``ValueError``."""
+    if _ALTERNATIVES.search(pattern) is not None:
+        raise ValueError("has {…,…}, which stands for itself here; write a pattern for each, or \\{ for the character")
     compiled(pattern)
     return pattern
 

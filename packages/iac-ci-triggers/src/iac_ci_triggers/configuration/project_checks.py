@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_projects import Tool
 from iac_ci_triggers.configuration.checks import job_findings
 from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings, Triggers
-from iac_ci_triggers.configuration.project_jobs import JOB_SECONDS, PROJECT_JOBS
+from iac_ci_triggers.configuration.project_jobs import JOB_SECONDS, PROJECT_JOBS, folder_pattern_problem
 from iac_ci_triggers.configuration.templates import MATRIX, command_problems, matrix_values, template_problems
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def _way_findings(rule: ProjectRule, configuration: Configuration) -> Iterator[F
         for field in ("workspace", "var_files", "backend_config"):
             if getattr(rule, field):
                 yield (field,), "is not passed on to terragrunt; write it into terragrunt.hcl, or use a workflow"
+    for number, pattern in enumerate(rule.depends_on):
+        if (problem := folder_pattern_problem(pattern)) is not None:
+            yield ("depends_on", number), problem
     if rule.matrix and not (rule.workspace or rule.var_files or rule.backend_config):
         yield ("matrix",), "needs a workspace, var_files or backend_config, or its projects are one and the same"
 

@@ -116,7 +116,8 @@ def with_project_jobs(configuration: Configuration, tree: Tree, removed: Iterabl
     except TooManyProjects as error:
         raise ConfigurationProblems([Problem("projects", str(error))]) from None
     projects = _named(_combined(configuration.projects, found))
-    remarks = [remark for project in found.projects for remark in project.remarks] + _order(projects)
+    remarks = [*_without_folders(configuration.projects, found)]
+    remarks += [remark for project in found.projects for remark in project.remarks] + _order(projects)
     siblings = _siblings(projects)
     orders = {project.name: _Orders(project, projects, siblings, configuration) for project in projects}
     plans = [each.plan() for each in orders.values()]
@@ -139,6 +140,15 @@ def with_project_jobs(configuration: Configuration, tree: Tree, removed: Iterabl
         found.left_out,
         tuple(dict.fromkeys(remarks)),
     )
+
+
+def _without_folders(rules: Sequence[ProjectRule], found: Found) -> Iterator[str]:
+    """Yield a remark for each entry of ``projects`` that finds nothing."""
+    numbers = {number for project in found.projects for number in project.rules}
+    for number, rule in enumerate(rules):
+        if number not in numbers:
+            looked_for = ", ".join(rule.find or [rule.folder or ""])
+            yield f"projects[{number}] finds no folder: {looked_for[:200]}"
 
 
 def _from_root(folder: str) -> str:
@@ -172,11 +182,17 @@ def _named(projects: list[_Project]) -> list[_Project]:
         project.name = for_name("-".join(parts)).lstrip("-_")[:_MAX_NAME] or "project"
     # Code hosts compare contexts of statuses ignoring case.
     times = Counter(project.name.lower() for project in projects)
+    taken: set[str] = set()
     for project in projects:
         if times[project.name.lower()] > 1:
             text = "\0".join([project.found.folder, *project.values.values(), *map(str, project.key[1:])])
             digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
             project.name = f"{project.name}-{digest[:12]}"
+        # A folder may have the name of another one with its digest; without a number, one of the two would be lost.
+        name, number = project.name, 2
+        while project.name.lower() in taken:
+            project.name, number = f"{name}-{number}", number + 1
+        taken.add(project.name.lower())
     return projects
 
 
@@ -193,7 +209,11 @@ def _order(projects: list[_Project]) -> list[str]:
         by_hand[project.name] = []
         for pattern in project.rule.depends_on:
             wanted = _folder_pattern(project, pattern)
-            matching = [] if wanted is None else [other for other in by_folder if _is_meant(wanted, other)]
+            try:
+                matching = [] if wanted is None else [other for other in by_folder if _is_meant(wanted, other)]
+            except ValueError as error:
+                # Its templates have been replaced only now.
+                raise ConfigurationProblems([Problem("projects", f"depends_on {pattern!a} {error}")]) from None
             if not matching:
                 remarks.append(f"{project.found.folder or '.'}: depends_on {pattern!a} matches no project")
             by_hand[project.name] += _names(project, matching, by_folder)
@@ -217,6 +237,21 @@ def _folder_pattern(project: _Project, pattern: str) -> str | None:
     if text in {".", ".."} or text.startswith(("./", "../")):
         return joined(escape(project.found.folder), text)
     return "" if text == "." else normpath(text)
+
+
+def folder_pattern_problem(pattern: str) -> str | None:
+    """Return what is wrong with a pattern of ``depends_on``, None if nothing is known to be."""
+    if pattern.startswith("!"):
+        return "excludes; write patterns of the projects that come before"
+    if pattern.startswith("/"):
+        return "begins with a slash; write paths from the repository's root without one"
+    if "{{" in pattern:
+        return None
+    try:
+        compiled(pattern)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _is_meant(pattern: str, folder: str) -> bool:

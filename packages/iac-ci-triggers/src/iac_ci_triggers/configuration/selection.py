@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 _JOB_UNTOUCHED: Final = "none of its paths have changed"
 _ORDERS_UNTOUCHED: Final = "none of the paths of its orders have changed"
+_NO_PROJECTS: Final = "the configuration finds no project in this commit"
 _NO_LABEL: Final = "the pull request has none of its labels"
 _DRAFT: Final = "the pull request is a draft"
-_UNTOUCHED: Final = frozenset({_JOB_UNTOUCHED, _ORDERS_UNTOUCHED, _NO_LABEL})
+_UNTOUCHED: Final = frozenset({_JOB_UNTOUCHED, _ORDERS_UNTOUCHED, _NO_PROJECTS, _NO_LABEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ def jobs_before_merge(configuration: Configuration, changed: Sequence[str] | Non
     def reason(job: ConfiguredJob) -> str | None:
         if not job.on.before_merge:
             return "is not needed before the merge"
+        if not job.orders:
+            return _NO_PROJECTS
         return None if any(concerned(copy, paths) for copy in copies(job)) else _ORDERS_UNTOUCHED
 
     return _selected(configuration, reason)
@@ -138,6 +141,8 @@ def _reason(
         return f"{shown_branch} does not match its branches"
     if paths is not None and trigger.paths is not None and not paths.any_included(trigger.paths):
         return _JOB_UNTOUCHED
+    if not job.orders:
+        return _NO_PROJECTS
     if not any(concerned(copy, paths) for copy in copies(job)):
         return _ORDERS_UNTOUCHED
     return None

@@ -1,0 +1,61 @@
+"""Jobs of projects whose folders, names and patterns are odd or hostile."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from iac_ci_common.errors import ConfigurationProblems
+from iac_ci_common.tree import Entry, Tree
+from iac_ci_triggers.configuration import jobs_for_pull_request, read_configuration, with_project_jobs
+
+FOUND = 'version: 1\nprojects:\n  - find: "**/main.tf"\n'
+
+
+def jobs_of(text, *folders):
+    paths = [f"{folder}/main.tf" for folder in folders]
+    tree = Tree(dict.fromkeys(paths, Entry()), dict.fromkeys(paths, b""))
+    return with_project_jobs(read_configuration(text.encode()), tree)
+
+
+def test_no_project_is_lost_to_one_that_has_its_name():
+    digest = hashlib.sha256("\0".join(["live/prod", "None", "()"]).encode()).hexdigest()[:12]
+    folders = {"live/prod", "live-prod", f"live-prod-{digest}", f"LIVE-prod-{digest}"}
+    orders = jobs_of(FOUND, *folders).configuration.jobs["plan"].orders
+    assert {order.folder for order in orders} == folders
+    assert len({order.name.lower() for order in orders}) == len(folders)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [("[z-a]", "empty range"), ("live[", "without a ]"), ("/live/net", "begins with a slash"), ("!live", "excludes")],
+)
+def test_a_pattern_of_depends_on_that_cannot_be_is_a_problem_with_its_line(pattern, problem):
+    with pytest.raises(ConfigurationProblems) as raised:
+        read_configuration(f"{FOUND}    depends_on: [live/net, '{pattern}']\n".encode())
+    (found,) = raised.value.problems
+    assert found.where == "line 4: projects[0].depends_on[1]"
+    assert problem in found.what
+
+
+def test_a_pattern_that_only_its_matrix_spoils_is_a_problem_too():
+    text = f"{FOUND}    matrix: {{stage: [a]}}\n    workspace: x\n    depends_on: ['[z-{{{{ matrix.stage }}}}]']\n"
+    with pytest.raises(ConfigurationProblems) as raised:
+        jobs_of(text, "live/net")
+    assert "empty range" in raised.value.problems[0].what
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [('find: "live/**/Main.tf"', "live/**/Main.tf"), ("folder: live/nett", "live/nett"), ('find: ["a", "b"]', "a, b")],
+)
+def test_an_entry_that_finds_nothing_is_said(entry, shown):
+    found = jobs_of(f"{FOUND}  - {entry}\n", "live/net")
+    assert found.remarks == (f"projects[1] finds no folder: {shown}",)
+
+
+def test_a_status_says_that_no_project_was_found():
+    configuration = jobs_of('version: 1\nprojects:\n  - find: "**/Main.tf"\n', "live/net").configuration
+    (untouched,) = jobs_for_pull_request(configuration, "main", ["live/net/main.tf"]).untouched
+    assert untouched.reason == "the configuration finds no project in this commit"
