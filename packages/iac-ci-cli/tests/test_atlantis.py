@@ -110,6 +110,71 @@ workflows:
     assert any("the stage import" in text for text in remarks(found, 17))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "plan", "apply"),
+    [
+        ('["-var", "a=b c"]', '-var "a=b c"', ""),
+        ("[\"-var 'a=b c'\"]", '-var "a=b c"', ""),
+        ('["-var=a=b c"]', '"-var=a=b c"', ""),
+        ("['-var=l=[\"x\"]']", '"-var=l=[\\"x\\"]"', ""),
+        ("['-var', 'l=[\"x\"]']", '-var "l=[\\"x\\"]"', ""),
+        ("['-lock-timeout=\"1m\"']", "-lock-timeout=1m", "-lock-timeout=1m"),
+        ('["-lock-timeout", "1m", "-var", "a=b"]', "-lock-timeout 1m -var a=b", "-lock-timeout 1m"),
+    ],
+)
+def test_arguments_keep_their_meaning(arguments, plan, apply):
+    stages = ", ".join(f"{word}: {{steps: [{{{word}: {{extra_args: {arguments}}}}}]}}" for word in ("plan", "apply"))
+    configuration, _ = converted(f"version: 3\nprojects: [{{dir: a, workflow: w}}]\nworkflows: {{w: {{{stages}}}}}\n")
+    workflow = configuration.workflows["w"]
+    assert workflow.plan == [f'terraform plan -input=false -no-color -out="$PLANFILE" {plan}']
+    assert workflow.apply == [" ".join(filter(None, ["terraform apply -input=false -no-color", apply, '"$PLANFILE"']))]
+
+
+def test_a_version_becomes_one_of_tools_and_opentofu_runs_tofu():
+    text = """version: 3
+projects:
+- {dir: a, terraform_version: v1.9.8}
+- {dir: b, terraform_version: 1.8.0, terraform_distribution: opentofu, workflow: w}
+- {dir: c, workflow: default}
+workflows: {w: {plan: {steps: [init, plan]}}}
+"""
+    configuration, found = converted(text)
+    assert [dict(rule.tools) for rule in configuration.projects] == [{"terraform": "1.9.8"}, {"opentofu": "1.8.0"}, {}]
+    workflow = configuration.workflows["w"]
+    assert {command.split()[0] for command in (*workflow.plan, *workflow.apply)} == {"tofu"}
+    assert [line for line, text in found if "workflow" in text or "version" in text] == []
+
+
+def test_files_of_variables_that_atlantis_reads_by_itself_are_named_if_they_are_there():
+    text = """version: 3
+projects:
+- {dir: a}
+- {dir: b, workspace: prod}
+- {dir: c}
+- {dir: d, workflow: w}
+workflows: {w: {plan: {steps: [init, plan]}}}
+"""
+    files = {"a/env/default.tfvars", "b/env/prod.tfvars", "c/main.tf", "d/env/default.tfvars"}
+    made = convert(read_file(text.encode(), "atlantis.yaml"), {"", "a", "b", "c", "d"}, files)
+    rules = read_configuration(made.text.encode()).projects
+    assert [rule.var_files for rule in rules] == [["env/default.tfvars"], ["env/prod.tfvars"], [], []]
+    assert [line for line, text in made.remarks if "reads env/" in text] == [3, 4, 6]
+
+
+def test_a_pattern_of_a_folder_watches_what_is_below_it():
+    patterns = '[../../rules, ../all/, "../../lib/*", ../x.tf]'
+    text = f"version: 3\nprojects: [{{dir: a/b, autoplan: {{when_modified: {patterns}}}}}]\n"
+    (rule,) = converted(text)[0].projects
+    assert rule.watch == ["rules", "rules/**", "a/all", "a/all/**", "lib/**", "a/x.tf"]
+
+
+@pytest.mark.parametrize("command", ["terraform -chdir=x plan -out=$PLANFILE", "cd x && terraform plan -out=$PLANFILE"])
+def test_the_plan_file_is_a_whole_path_where_terraform_runs_in_another_folder(command):
+    workflows = f"{{w: {{plan: {{steps: [{{run: '{command}'}}]}}}}}}"
+    text = f"version: 3\nprojects: [{{dir: a, workflow: w}}]\nworkflows: {workflows}\n"
+    assert converted(text)[0].workflows["w"].plan == [f'export PLANFILE="$PWD/$PLANFILE"\n{command}']
+
+
 def test_variables_hold_for_the_steps_after_them():
     text = """version: 3
 projects: [{dir: a, workflow: own}]
@@ -127,7 +192,7 @@ workflows:
     assert script.splitlines() == [
         "set -e",
         'export PLANFILE="$PWD/$PLANFILE"',
-        'export ONE="it\'s $x"',
+        """export ONE='it'"'"'s $x'""",
         'TWO="$(date +%s)"',
         "export TWO",
         'terraform plan -input=false -no-color -out="$PLANFILE"',
@@ -167,7 +232,17 @@ workflows:
         ("version: 3\nprojects: [{dir: a, workflow: w}]", 2, "the workflow 'w' is not in this file"),
         ("version: 3\nprojects: [{dir: a, branch: /main/}]", 2, "also matches parts of names"),
         ("version: 3\nprojects: [{dir: a, autoplan: {enabled: false}}]", 2, "autoplan is off there"),
-        ("version: 3\nprojects: [{dir: a, terraform_version: 1.2.3}]", 2, "commands use the Terraform of the engine's image"),  # noqa: E501
+        ("version: 3\nprojects: [{dir: a, terraform_version: <V>}]", 2, "'<V>' is not a version"),
+        ("version: 1\nprojects: [{dir: a}]", 1, "which knows 2 and 3"),
+        ("version: 3\nprojects: {dir: a}", 2, "projects is no list"),
+        ("version: 3\nprojects: [{dir: a}]\nworkflows: [w]", 3, "workflows is no mapping"),
+        ("version: 3\nprojects: [{dir: a}]\nautodiscover: enabled", 3, "autodiscover is no mapping"),
+        ("version: 3\nprojects: [{dir: a, workflow: w}]\nworkflows: {w: {plan: [init]}}", 3, "has no steps: Atlantis refuses it"),  # noqa: E501
+        ("version: 3\nprojects: [{dir: a, workflow: w}]\nworkflows: {w: {plan: {steps: [show]}}}", 3, "the usual ones run"),  # noqa: E501
+        ("version: 3\nprojects: [{dir: a, workflow: w}]\nworkflows: {w: 1}", 3, "is no mapping: Atlantis refuses it"),
+        ("version: 3\nprojects: [{dir: a}]\nsilence_pr_comments: [plan]", 3, "each run has one comment"),
+        ("version: 3\nprojects: [{dir: a}, {dir: ../a}]", 2, "leads out of the repository, and the entry is left out"),
+        ("version: 3\nprojects:\n- {dir: a}\n- {dir: a/}", 4, "the folder 'a' with the workspace default"),
         ("version: 3\nprojects: [{dir: a, autoplan: {when_modified: [./a/x.tf]}}]", 2, "means 'a/a/x.tf' there"),
         ("version: 3\nautomerge: true\nprojects: [{dir: a}]", 2, "pull requests are not merged"),
         ("version: 3\nprojects: [{dir: a}]\nworkflows: {w: {}}", 3, "is used by no project of this file"),

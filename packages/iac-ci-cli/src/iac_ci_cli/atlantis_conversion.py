@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from posixpath import normpath
@@ -13,6 +12,7 @@ import yaml
 
 from iac_ci_cli.atlantis_workflows import convert_workflow
 from iac_ci_common.globs import check_path_pattern
+from iac_ci_common.tool_versions import Version
 from iac_ci_common.tree import joined
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ _NO_REQUIREMENT: Final = (
     "nothing asks for it before an apply here; protect the branch, and see who may comment commands"
 )
 
+_VERSIONS: Final = {"2", "3"}
+_KINDS: Final = {"projects": "list", "workflows": "mapping", "autodiscover": "mapping"}
+
 _TOP: Final = {
     "automerge": "pull requests are not merged by the engine",
     "delete_source_branch_on_merge": "branches are not deleted by the engine",
@@ -38,9 +41,9 @@ _TOP: Final = {
     "allowed_regexp_prefixes": "a comment names one project by its name or folder, no expression",
     "emoji_reaction": "the reaction is always two eyes",
     "repo_locks": "no lock is held between plan and apply; Terraform locks the state",
+    "silence_pr_comments": "each run has one comment",
 }
 _PROJECT: Final = {
-    "terraform_version": "commands use the Terraform of the engine's image; name another version there",
     "apply_requirements": _NO_REQUIREMENT,
     "plan_requirements": "nothing asks for it before a plan here",
     "import_requirements": "imports are no part of projects",
@@ -54,7 +57,17 @@ _PROJECT: Final = {
     "autodiscover": "it is set for the whole file",
 }
 _TOOLS: Final = ("opentofu", "terragrunt")
-_READ: Final = {"name", "dir", "workspace", "workflow", "autoplan", "branch", "depends_on", "terraform_distribution"}
+_READ: Final = {
+    "name",
+    "dir",
+    "workspace",
+    "workflow",
+    "autoplan",
+    "branch",
+    "depends_on",
+    "terraform_distribution",
+    "terraform_version",
+}
 _DIGGER: Final = frozenset(
     {
         "allow_draft_prs",
@@ -95,31 +108,41 @@ class Conversion:
             self.remarks.append((line, remark))
 
 
-def convert(root: Item, folders: Collection[str]) -> Conversion:
-    """Return the configuration for a file; ``folders`` are those of the checkout, none if there is no code."""
+def convert(root: Item, folders: Collection[str], files: Collection[str] = ()) -> Conversion:
+    """Return the configuration for a file; ``folders`` and ``files`` are those of the checkout, if there is code."""
     made = Conversion()
     _tell_top(root, made)
     projects = root.get("projects")
     listed = [] if projects is None else projects.items()
     workflows = dict(_entries(root.get("workflows")))
     converted = _workflows(listed, workflows, made)
+    code = _Code(folders, files)
     folders_by_name = {
         item.text: _folder(directory.text)
         for entry in listed
         if (item := entry.get("name")) is not None and (directory := entry.get("dir")) is not None
     }
     _tell_folders(listed, folders, made)
-    rules = [
-        rule
-        for entry in listed
-        if (rule := _Project(entry, converted, workflows, folders_by_name, made).rule()) is not None
-    ]
+    rules: list[dict[str, Any]] = []
+    for entry in listed:
+        rule = _Project(entry, converted, code, folders_by_name, made).rule()
+        if rule is not None:
+            _tell_double(entry.line, rule, rules, made)
+            rules.append(rule)
     # A folder that is named comes before patterns, as in Atlantis.
     rules.sort(key=_is_pattern)
     rules += _discovered(root, has_projects=bool(listed), made=made)
     made.remarks.sort()
-    made.text = _text(rules, converted, made)
+    made.text = _text(rules, converted)
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """The checkout."""
+
+    folders: Collection[str]
+    files: Collection[str]
 
 
 def _is_pattern(rule: dict[str, Any]) -> bool:
@@ -140,6 +163,9 @@ def _tell_top(root: Item, made: Conversion) -> None:
     known = {"version", "projects", "workflows", "autodiscover", *_TOP}
     if root.get("version") is None and not (is_digger or is_server):
         made.tell(1, "version is missing: Atlantis refuses the file")
+    elif (version := root.get("version")) is not None and not is_digger and version.text not in _VERSIONS:
+        made.tell(version.line, f"version {version.text[:20]!a} is refused by Atlantis, which knows 2 and 3")
+    _tell_kinds(root, made)
     for name, item in root.entries():
         if name in _TOP:
             made.tell(item.line, f"{name} is not converted: {_TOP[name]}")
@@ -152,6 +178,13 @@ def _tell_top(root: Item, made: Conversion) -> None:
             near = get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             made.tell(item.line, f"{name!a} is unknown to Atlantis, which refuses the file{hint}")
+
+
+def _tell_kinds(root: Item, made: Conversion) -> None:
+    for name, kind in _KINDS.items():
+        item = root.get(name)
+        if item is not None and not (item.is_list if kind == "list" else item.is_mapping):
+            made.tell(item.line, f"{name} is no {kind}: Atlantis refuses the file, and it is left out")
 
 
 def _tell_server(name: str, item: Item, made: Conversion) -> None:
@@ -175,13 +208,30 @@ def _workflows(listed: list[Item], workflows: dict[str, Item], made: Conversion)
         workspaces = any(
             (item := entry.get("workspace")) is not None and item.text != "default" for entry in users[name]
         )
-        found[name] = convert_workflow(workflow, name, made.tell, with_workspace=workspaces)
+        tofu = [_distribution(entry) == "opentofu" for entry in users[name]]
+        if any(tofu) and not all(tofu):
+            made.tell(workflow.line, f"the workflow {name} is used with Terraform and OpenTofu; here it runs Terraform")
+        found[name] = convert_workflow(
+            workflow,
+            name,
+            made.tell,
+            with_workspace=workspaces,
+            program="tofu" if all(tofu) else "terraform",
+        )
     return found
+
+
+def _distribution(entry: Item) -> str:
+    item, digger = entry.get("terraform_distribution"), entry.get("opentofu")
+    if digger is not None and digger.is_true:
+        return "opentofu"
+    return "" if item is None else item.text
 
 
 def _tell_folders(listed: list[Item], folders: Collection[str], made: Conversion) -> None:
     named = [item for entry in listed if (item := entry.get("dir")) is not None and not _GLOB.search(item.text)]
-    missing = [item for item in named if (_folder(item.text) or "") not in folders]
+    named = [item for item in named if not _folder(item.text).startswith("..")]
+    missing = [item for item in named if _folder(item.text) not in folders]
     if len(missing) == len(named) and missing:
         made.tell(1, "none of the folders is in this checkout, so whether they exist was not checked")
         return
@@ -202,13 +252,13 @@ class _Project:
         self,
         entry: Item,
         converted: dict[str, Converted],
-        workflows: dict[str, Item],
+        code: _Code,
         folders_by_name: dict[str, str],
         made: Conversion,
     ) -> None:
         self._entry = entry
         self._converted = converted
-        self._workflows = workflows
+        self._code = code
         self._folders_by_name = folders_by_name
         self._made = made
         self._tell = made.tell
@@ -220,18 +270,20 @@ class _Project:
             self._tell(self._entry.line, "an entry of projects has no dir: Atlantis refuses it, and it is left out")
             return None
         folder = _folder(directory.text)
-        if directory.text.startswith("/") or folder.startswith(".."):
+        if folder == ".." or folder.startswith("../"):
+            self._tell(directory.line, f"dir {directory.text!a} leads out of the repository, and the entry is left out")
+            return None
+        if directory.text.startswith("/"):
             self._tell(
                 directory.line, f"dir {directory.text!a} is not below the repository's root; taken as {folder!a}"
             )
-        if folder.startswith(".."):
-            return None
         is_glob = _GLOB.search(folder) is not None
         rule: dict[str, Any] = (
             {"find": [f"{folder}/{name}" for name in _FILES]} if is_glob else {"folder": folder or "."}
         )
         self._tell_settings(folder)
         rule |= self._tool_and_workflow()
+        rule |= self._version(rule)
         rule |= self._workspace(rule)
         rule |= self._watch(folder)
         rule |= self._depends_on()
@@ -268,17 +320,30 @@ class _Project:
                 found["tool"] = tool
         if named is None:
             return found
+        if named.text == "default" and "default" not in self._converted:
+            # Atlantis' own workflow: init, plan and apply.
+            return found
         converted = self._converted.get(named.text)
         if converted is None:
             self._tell(named.line, f"the workflow {named.text!a} is not in this file; the usual commands run instead")
             return found
         return found | {"workflow": named.text} | ({"tool": "terragrunt"} if converted.is_terragrunt else {})
 
+    def _version(self, rule: dict[str, Any]) -> dict[str, Any]:
+        item = self._entry.get("terraform_version")
+        if item is None:
+            return {}
+        try:
+            version = str(Version.parse(item.text))
+        except ValueError as error:
+            self._tell(item.line, f"terraform_version is not converted: {error}")
+            return {}
+        return {"tools": {"opentofu" if rule.get("tool") == "opentofu" else "terraform": version}}
+
     def _workspace(self, rule: dict[str, Any]) -> dict[str, Any]:
         item = self._entry.get("workspace")
         if item is None or item.text in {"", "default"}:
-            self._tell_variables("default", self._entry.line, rule)
-            return {}
+            return self._variables("default", self._entry.line, rule)
         if rule.get("tool") == "terragrunt":
             self._tell(
                 item.line,
@@ -286,15 +351,24 @@ class _Project:
                 " selecting it would begin an empty state",
             )
             return {}
-        self._tell_variables(item.text, item.line, rule)
-        return {"workspace": item.text}
+        return {"workspace": item.text, **self._variables(item.text, item.line, rule)}
 
-    def _tell_variables(self, workspace: str, line: int, rule: dict[str, Any]) -> None:
-        if rule.get("tool") != "terragrunt":
-            name = f"env/{workspace}.tfvars"
-            self._made.tell_once(
-                line, f"Atlantis reads {name} of a folder unasked, if there is one; name it in var_files"
-            )
+    def _variables(self, workspace: str, line: int, rule: dict[str, Any]) -> dict[str, Any]:
+        """Return the file of variables that Atlantis reads by itself, if the checkout has it, or else say so."""
+        if rule.get("tool") == "terragrunt":
+            return {}
+        name = f"env/{workspace}.tfvars"
+        folder = rule.get("folder")
+        if folder is not None and _inside(folder, "") in self._code.folders and self._code.files:
+            if _inside(folder, name) not in self._code.files:
+                return {}
+            if "workflow" not in rule:
+                self._tell(line, f"Atlantis reads {name} unasked: it is in var_files")
+                return {"var_files": [name]}
+            self._tell(line, f"Atlantis reads {name} unasked: add -var-file={name} to the plan of the workflow")
+            return {}
+        self._made.tell_once(line, f"Atlantis reads {name} of a folder unasked, if there is one; name it in var_files")
+        return {}
 
     def _watch(self, folder: str) -> dict[str, Any]:
         autoplan = self._entry.get("autoplan")
@@ -316,7 +390,7 @@ class _Project:
                 if folder in normpath(item.text) and not item.text.startswith(".."):
                     self._tell(item.line, f"{item.text!a} means {path!a} there; write watch if the root's was meant")
             elif folder:
-                watched.append(path)
+                watched += _watched(path)
         if patterns is not None:
             self._tell(patterns.line, "when_modified: each file below the folder counts here, and each module it calls")
         return {"watch": watched} if watched else {}
@@ -330,6 +404,19 @@ class _Project:
             else:
                 self._tell(name.line, f"depends_on {name.text!a} names no project of this file")
         return {"depends_on": found} if found else {}
+
+
+def _inside(folder: str, name: str) -> str:
+    """Return a path in a project's folder from the root."""
+    return (name if folder == "." else f"{folder}/{name}").rstrip("/")
+
+
+def _watched(path: str) -> list[str]:
+    """Return patterns for one of Atlantis', which also matches everything below a folder that it matches."""
+    last = path.rpartition("/")[2]
+    if last == "*":
+        return [f"{path}*"]
+    return [path] if last == "**" or "." in last else [path, f"{path}/**"]
 
 
 def _is_pattern_here(path: str) -> bool:
@@ -361,11 +448,11 @@ def _discovered(root: Item, *, has_projects: bool, made: Conversion) -> list[dic
     return [{"find": [*(f"**/{name}" for name in _FILES), *dict.fromkeys(patterns)]}]
 
 
-def _text(rules: list[dict[str, Any]], converted: dict[str, Converted], made: Conversion) -> str:
+def _text(rules: list[dict[str, Any]], converted: dict[str, Converted]) -> str:
     if not rules:
         return ""
     used = {rule["workflow"] for rule in rules if "workflow" in rule}
-    content: dict[str, Any] = {"version": 1, "projects": _distinct(rules, made)}
+    content: dict[str, Any] = {"version": 1, "projects": rules}
     workflows = {
         name: {
             "plan": list(workflow.plan),
@@ -391,14 +478,16 @@ def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represented)
 
 
-def _distinct(rules: list[dict[str, Any]], made: Conversion) -> list[dict[str, Any]]:
-    times = Counter((rule.get("folder"), rule.get("workspace")) for rule in rules if "folder" in rule)
-    for (folder, workspace), number in times.items():
-        if number > 1:
-            made.tell(
-                1, f"{number} projects have the folder {folder!a} and workspace {workspace or 'default'}; one counts"
-            )
-    return rules
+def _tell_double(line: int, rule: dict[str, Any], before: list[dict[str, Any]], made: Conversion) -> None:
+    """Enter a remark for a project of a folder and workspace that one before it has too: here the first one counts."""
+    folder, workspace = rule.get("folder"), rule.get("workspace")
+    if folder is not None and any(
+        (other.get("folder"), other.get("workspace")) == (folder, workspace) for other in before
+    ):
+        made.tell(
+            line,
+            f"the folder {folder!a} with the workspace {workspace or 'default'} is named before; that entry counts",
+        )
 
 
 __all__ = ["Conversion", "convert"]

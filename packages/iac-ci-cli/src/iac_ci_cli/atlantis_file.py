@@ -41,6 +41,16 @@ class Item:
         """Whether a scalar is true in YAML."""
         return self.text.lower() == "true"
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list, or nothing."""
+        return self.value is None or isinstance(self.value, list)
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it is a mapping, or nothing."""
+        return self.value is None or isinstance(self.value, dict)
+
     def entries(self) -> Iterator[tuple[str, Item]]:
         """Yield the values of a mapping by name."""
         if isinstance(self.value, dict):
@@ -73,6 +83,18 @@ def read_file(content: bytes, name: str) -> Item:
     if not isinstance(root, yaml.MappingNode):
         raise CommandFailed(f"{name}: line 1: is no mapping", exit_code=ExitCode.BAD_INPUT)
     return _Reader(name).item(root, 0)
+
+
+def second_document(content: bytes) -> int | None:
+    """Return the line of a file's second document, None if it has none. Nobody reads it."""
+    documents = yaml.compose_all(content.decode("utf-8-sig", "replace"), yaml.SafeLoader)
+    try:
+        next(documents, None)
+        second = next(documents, None)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        return None if mark is None else int(mark.line) + 1
+    return None if second is None else int(second.start_mark.line) + 1
 
 
 class _Reader:
@@ -114,4 +136,4 @@ class _Reader:
         return CommandFailed(f"{self._name}: line {line}: {problem}", exit_code=ExitCode.BAD_INPUT)
 
 
-__all__ = ["MAX_BYTES", "Item", "read_file"]
+__all__ = ["MAX_BYTES", "Item", "read_file", "second_document"]

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     Tell = Callable[[int, str], None]
 
 _PLAN_FILE: Final = 'export PLANFILE="$PWD/$PLANFILE"'
-_OWN_PLAN_FILE: Final = re.compile(r"\bterragrunt\b.*PLANFILE", re.DOTALL)
+_OWN_PLAN_FILE: Final = re.compile(r"(?=.*PLANFILE)(?=.*(?:\bterragrunt\b|\bcd\b|\bpushd\b|-chdir\b))", re.DOTALL)
+"""Commands whose Terraform runs in another folder."""
+
+_FLAG: Final = re.compile(r"--?[\w-]+")
+_FLAG_AND_MORE: Final = re.compile(r"(--?[\w-]+)\s+(.+)", re.DOTALL)
+_QUOTED_VALUE: Final = re.compile(r"(?:(--?[\w-]+)=)?(?:\"([^\"]*)\"|'([^']*)')")
 _STAGES: Final = {"plan", "apply"}
 _VARIABLE: Final = re.compile(r"\$\{?([A-Z][A-Z0-9_]*)")
 _KNOWN: Final = {"PLANFILE", "WORKSPACE", "PROJECT_NAME", "HOME", "PWD", "PATH", "TMPDIR"}
@@ -30,6 +35,7 @@ _ATLANTIS: Final = re.compile(
     r"(ATLANTIS_|BASE_|HEAD_|PULL_|REPO_|SHOWFILE$|POLICYCHECKFILE$|USER_NAME$|COMMENT_ARGS$|COMMAND_NAME$|DIR$)"
 )
 _VALUES_OF_PLANS: Final = re.compile(r"-?-(var|var-file)(=|$)")
+_VALUE_FLAG: Final = re.compile(r"-?-(var|var-file)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -43,17 +49,28 @@ class Converted:
     is_terragrunt: bool
 
 
-def convert_workflow(workflow: Item, name: str, tell: Tell, *, with_workspace: bool) -> Converted:
-    """Return the commands of a workflow; ``with_workspace`` says that a project uses it with a workspace."""
+def convert_workflow(
+    workflow: Item, name: str, tell: Tell, *, with_workspace: bool, program: str = "terraform"
+) -> Converted:
+    """Return the commands of a workflow.
+
+    ``with_workspace`` says that a project uses it with a workspace; ``program`` is what its built-in steps run.
+    """
     stages: dict[str, list[str]] = {}
     for stage, item in workflow.entries():
         if stage in _STAGES:
-            stages[stage] = _Stage(stage, tell, with_workspace).commands(item.get("steps"))
+            made = _Stage(stage, tell, with_workspace, program)
+            if item.value is not None and item.get("steps") is None:
+                tell(item.line, f"the stage {stage} of the workflow {name} has no steps: Atlantis refuses it")
+            stages[stage] = made.commands(item.get("steps"))
+            if not stages[stage]:
+                tell(item.line, f"no step of the stage {stage} of the workflow {name} is converted; the usual ones run")
         else:
             tell(item.line, f"the stage {stage} of the workflow {name} is not converted; write a job for it")
-    default = _Stage("plan", tell, with_workspace)
-    plan = stages.get("plan") or default.usual()
-    apply = stages.get("apply") or _Stage("apply", tell, with_workspace).usual()
+    if not workflow.is_mapping:
+        tell(workflow.line, f"the workflow {name} is no mapping: Atlantis refuses it, and the usual commands run")
+    plan = stages.get("plan") or _Stage("plan", tell, with_workspace, program).usual()
+    apply = stages.get("apply") or _Stage("apply", tell, with_workspace, program).usual()
     saves = any("PLANFILE" in command for command in plan)
     if not saves:
         tell(workflow.line, f"the workflow {name} writes no plan file, so what is applied is not what was planned")
@@ -62,7 +79,9 @@ def convert_workflow(workflow: Item, name: str, tell: Tell, *, with_workspace: b
 
 
 class _Stage:
-    def __init__(self, stage: str, tell: Tell, with_workspace: bool) -> None:
+    def __init__(self, stage: str, tell: Tell, with_workspace: bool, program: str) -> None:
+        self._program = program
+        self._after_flag = self._after_plan_value = False
         self._stage = stage
         self._tell = tell
         self._with_workspace = with_workspace
@@ -100,6 +119,7 @@ class _Stage:
         return found
 
     def _built_in(self, kind: str, step: Item, extra: list[Item]) -> list[str]:
+        self._after_flag = self._after_plan_value = False
         arguments = [text for item in extra for text in self._argument(item)]
         if kind == "init":
             return self._init(arguments)
@@ -109,15 +129,15 @@ class _Stage:
         return []
 
     def _init(self, arguments: list[str]) -> list[str]:
-        commands = [" ".join(["terraform init -input=false -no-color", *arguments])]
+        commands = [" ".join([f"{self._program} init -input=false -no-color", *arguments])]
         if self._with_workspace:
-            commands.append('terraform workspace select -or-create=true "$WORKSPACE"')
+            commands.append(f'{self._program} workspace select -or-create=true "$WORKSPACE"')
         return commands
 
     def _run(self, arguments: list[str]) -> str:
         if self._stage == "plan":
-            return " ".join(['terraform plan -input=false -no-color -out="$PLANFILE"', *arguments])
-        return " ".join(["terraform apply -input=false -no-color", *arguments, '"$PLANFILE"'])
+            return " ".join([f'{self._program} plan -input=false -no-color -out="$PLANFILE"', *arguments])
+        return " ".join([f"{self._program} apply -input=false -no-color", *arguments, '"$PLANFILE"'])
 
     def _argument(self, item: Item) -> list[str]:
         """Return one entry of ``extra_args`` as arguments of a shell, which still replaces variables."""
@@ -126,19 +146,37 @@ class _Stage:
             self._tell(item.line, f"{text!a}: nobody replaces {{{{…}}}} in arguments, in Atlantis neither")
         if re.search(r"role_arn|assume_role", text):
             self._tell(item.line, f"{text!a} chooses credentials: consider role: {{plan: …, apply: …}} of the project")
-        parts = [text]
-        if re.search(r"[\s'\"]", text):
-            self._tell(item.line, f"{text!a} is one argument in Atlantis since 0.47.1; it is divided as a shell would")
-            try:
-                parts = shlex.split(text)
-            except ValueError:
-                parts = [text]
+        parts = self._divided(item)
         if self._stage == "apply" and self._is_of_plans(parts, item):
             return []
         return [_quoted(part) for part in parts]
 
+    def _divided(self, item: Item) -> list[str]:
+        """Return one entry as Atlantis up to 0.47.0 meant it, whose shell divided a flag from its value.
+
+        An entry that is the value of the flag before it, and one whose quotes are inside of the value, are one argument
+        in every version.
+        """
+        text = item.text
+        follows_flag, self._after_flag = self._after_flag, _FLAG.fullmatch(text) is not None
+        if follows_flag and not text.startswith("-"):
+            return [text]
+        quoted = _QUOTED_VALUE.fullmatch(text)
+        if quoted is not None:
+            self._tell(item.line, f"{text!a}: its quotes are part of the value in Atlantis since 0.47.1; left out here")
+            value = quoted[2] if quoted[2] is not None else quoted[3]
+            return [value if quoted[1] is None else f"{quoted[1]}={value}"]
+        if _FLAG_AND_MORE.fullmatch(text) is None:
+            return [text]
+        self._tell(item.line, f"{text!a} is one argument in Atlantis since 0.47.1; it is divided as a shell would")
+        try:
+            return shlex.split(text)
+        except ValueError:
+            return [text]
+
     def _is_of_plans(self, parts: list[str], item: Item) -> bool:
-        named = any(_VALUES_OF_PLANS.match(part) for part in parts)
+        follows, self._after_plan_value = self._after_plan_value, _VALUE_FLAG.fullmatch(parts[-1]) is not None
+        named = follows or any(_VALUES_OF_PLANS.match(part) for part in parts)
         if named or (len(parts) == 1 and item.text.endswith((".tfvars", ".tfvars.json"))):
             self._tell(item.line, f"{item.text!a} is left out of the apply: the plan holds the values")
             return True
@@ -167,7 +205,8 @@ class _Stage:
         if command is not None:
             self._tell_variables(command.text, command.line)
             return [f'{name.text}="$({command.text})"', f"export {name.text}"]
-        return [f"export {name.text}={_quoted('' if text is None else text.text)}"]
+        # Atlantis takes a value as it is; no shell reads it.
+        return [f"export {name.text}={shlex.quote('' if text is None else text.text)}"]
 
     def _tell_variables(self, command: str, line: int) -> None:
         for name in dict.fromkeys(_VARIABLE.findall(command)):

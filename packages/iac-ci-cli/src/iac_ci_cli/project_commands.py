@@ -11,7 +11,7 @@ import yaml
 
 from iac_ci_cli import jobs, streams
 from iac_ci_cli.atlantis_conversion import convert
-from iac_ci_cli.atlantis_file import read_file
+from iac_ci_cli.atlantis_file import read_file, second_document
 from iac_ci_cli.checkout import changes_since, commit_of, file_at, tree_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.expansion import expanded
@@ -101,7 +101,11 @@ def scaffold(
 
 def _convert(source: Path, path: Path, tree: Tree) -> None:
     """Write what a file of Atlantis stands for, and each thing that is not as it was there, with its line."""
-    made = convert(read_file(jobs.read_file(source), plain(str(source))), tree.folders)
+    content = jobs.read_file(source)
+    made = convert(read_file(content, plain(str(source))), tree.folders, tree.entries)
+    if (second := second_document(content)) is not None:
+        made.tell(second, "a second document begins here: Atlantis reads only the first, and so does this conversion")
+        made.remarks.sort()
     lines = [f"line {line}: {remark}" for line, remark in made.remarks]
     for line in lines:
         streams.write_error(f"{plain(str(source))}: {plain(line)}\n")
