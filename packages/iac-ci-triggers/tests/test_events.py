@@ -110,6 +110,65 @@ def test_what_may_start_something_is_told_in_one_shape(given, kind):
         assert (event.comment_id, event.comment) == ("9", "/iac-ci plan")
 
 
+def without(given, *path, value=None):
+    """Return the given event with a field that is absent, or has the value."""
+    sender, headers, payload = copy.deepcopy(given)
+    *folders, name = path
+    place = payload
+    for folder in folders:
+        place = place[folder]
+    if value is None:
+        del place[name]
+    else:
+        place[name] = None if value == "null" else value
+    return sender, headers, payload
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [(github("pull_request", action="opened", pull_request=PULL), "sender"),
+     (github("push", ref="refs/heads/main", after=SHA), "sender"),
+     (gitlab("merge_request", object_attributes={"iid": 7, "action": "open"}), "user"),
+     (bitbucket("repo:push", push={"changes": [{"new": BRANCH}]}), "actor")],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [None, "null"])
+def test_the_account_of_an_event_may_be_gone(given, field, value):
+    assert parse_event(*without(given, field, value=value)).actor.login == "ghost"
+
+
+def test_older_versions_of_gitlab_tell_no_id_of_a_person():
+    opened = gitlab("merge_request", object_attributes={"iid": 7, "action": "open"})
+    event = parse_event(*without(opened, "user", "id"))
+    assert (event.actor.id, event.actor.login) == ("", "ann")
+
+
+@pytest.mark.parametrize("value", [None, "null", ""])
+def test_the_head_of_a_pull_request_may_be_untold(value):
+    opened = github("pull_request", action="synchronize", pull_request=PULL, before="b" * 40)
+    event = parse_event(*without(opened, "pull_request", "head", "sha", value=value))
+    assert (event.kind, event.sha, event.head) == (EventKind.PULL_REQUEST, None, None)
+    assert parse_event(*without(opened, "before", value=value)).before is None
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "starts"),
+    [
+        ("Draft: A", "A", True), ("[Draft] A", "A", True), ("(draft) A", "A", True), ("WIP: A", "A", True),
+        ("[WIP] A", "A", True), ("A", "Draft: A", False), ("Draft: A", "Draft: B", False), ("Drafts", "A", False),
+    ],
+)  # fmt: skip
+def test_older_versions_of_gitlab_tell_the_end_of_a_draft_by_its_title(previous, current, starts):
+    changes = {"title": {"previous": previous, "current": current}}
+    event = parse_event(*gitlab("merge_request", object_attributes={"iid": 7, "action": "update"}, changes=changes))
+    assert isinstance(event, HostEvent) is starts
+
+
+def test_a_very_long_comment_of_gitlab_counts_with_its_beginning():
+    note = NOTE | {"note": "/iac-ci plan\n" + "x" * 900_000}
+    event = parse_event(*gitlab("note", object_attributes=note, merge_request={"iid": 7}))
+    assert event.comment.startswith("/iac-ci plan\n")
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [

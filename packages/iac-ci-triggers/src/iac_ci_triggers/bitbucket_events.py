@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_triggers.event import EventKind, Ignored
 from iac_ci_triggers.payload import Payload
+from iac_ci_vcs.provider import GHOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignor
             "kind": EventKind.COMMENT,
             "number": payload.get("pullrequest.id", int),
             "comment_id": str(payload.get("comment.id", int)),
-            "comment": payload.find("comment.content.raw", str) or "",
+            "comment": payload.text("comment.content.raw"),
             "head": payload.find("pullrequest.source.commit.hash", str) or None,
             "actor": _actor(payload),
         }
@@ -47,7 +48,9 @@ def repository(payload: Payload) -> str | None:
 
 
 def _actor(payload: Payload) -> dict[str, str]:
-    """Return the account by its UUID; an app's account has no nickname."""
+    """Return the account by its UUID; an app's account has no nickname, and a push by a key may have no account."""
+    if payload.find("actor", object) is None:
+        return {"id": GHOST.id, "login": GHOST.login}
     name = payload.find("actor.nickname", str) or payload.find("actor.display_name", str) or "unknown"
     return {"id": payload.get("actor.uuid", str), "login": name}
 

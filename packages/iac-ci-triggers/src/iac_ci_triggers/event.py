@@ -28,6 +28,10 @@ MAX_CHANGED: Final = 10_000
 """Most changed paths in an event."""
 
 
+MAX_COMMENT_CHARS: Final = 262_144
+"""Most characters of a comment in an event; GitLab sends up to a million, of which the first count."""
+
+
 class EventKind(StrEnum):
     """The kind of an event."""
 
@@ -80,7 +84,7 @@ class HostEvent(StoredShape):
     updated_at: Moment | None = None
     changed: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED)] | None = None
     comment_id: Line | None = None
-    comment: Annotated[str, StringConstraints(max_length=262_144)] | None = None
+    comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT_CHARS)] | None = None
 
 
 class StoredTrigger(StoredShape):
@@ -98,4 +102,14 @@ class Ignored:
     reason: str
 
 
-__all__ = ["MAX_CHANGED", "CommitSha", "EventKind", "HostEvent", "Ignored", "Line", "Person", "StoredTrigger"]
+__all__ = [
+    "MAX_CHANGED",
+    "MAX_COMMENT_CHARS",
+    "CommitSha",
+    "EventKind",
+    "HostEvent",
+    "Ignored",
+    "Line",
+    "Person",
+    "StoredTrigger",
+]

@@ -42,7 +42,7 @@ def repository(payload: Payload) -> str | None:
 
 
 def _actor(payload: Payload) -> dict[str, str]:
-    return {"id": str(payload.get("sender.id", int)), "login": payload.get("sender.login", str)}
+    return payload.account("sender", "id", "login")
 
 
 def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
@@ -58,7 +58,7 @@ def _pull_request(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": kind,
         "number": payload.get("pull_request.number", int),
         "reopened": action == "reopened",
-        "sha": payload.get("pull_request.head.sha", str),
+        "sha": payload.commit("pull_request.head.sha"),
         "head": payload.commit("pull_request.head.sha"),
         "before": payload.commit("before"),
         "base_branch": payload.find("pull_request.base.ref", str) or None,
@@ -94,7 +94,7 @@ def _comment(payload: Payload) -> dict[str, Any] | Ignored:
         "kind": EventKind.COMMENT,
         "number": payload.get("issue.number", int),
         "comment_id": str(payload.get("comment.id", int)),
-        "comment": payload.find("comment.body", str) or "",
+        "comment": payload.text("comment.body"),
         "actor": _actor(payload),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_triggers.event import EventKind, Ignored
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 _STARTS: Final = frozenset({"open", "reopen"})
 _ENDS: Final = frozenset({"close", "merge"})
+
+_DRAFT: Final = re.compile(r"\s*(?:\[(?:draft|wip)\]|\(draft\)|(?:draft|wip):|draft\b\s*-)", re.IGNORECASE)
+"""Beginnings of a draft's title, of all versions (GitLab Docs, "Draft merge requests")."""
 
 
 def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
@@ -34,7 +38,7 @@ def repository(payload: Payload) -> str | None:
 
 
 def _actor(payload: Payload) -> dict[str, str]:
-    return {"id": str(payload.get("user.id", int)), "login": payload.get("user.username", str)}
+    return payload.account("user", "id", "username")
 
 
 def _merge_request(payload: Payload) -> dict[str, Any] | Ignored:
@@ -70,7 +74,14 @@ def _is_relevant_update(payload: Payload) -> bool:
         or payload.find("changes.merge_status", dict) is not None
         or payload.find("changes.labels", dict) is not None
         or payload.find("changes.draft.current", bool) is False
+        or _is_no_draft_any_more(payload)
     )
+
+
+def _is_no_draft_any_more(payload: Payload) -> bool:
+    """Return whether the title has lost the mark of a draft, which is all that older versions tell."""
+    before, after = (payload.find(f"changes.title.{name}", str) or "" for name in ("previous", "current"))
+    return _DRAFT.match(before) is not None and _DRAFT.match(after) is None
 
 
 def _note(payload: Payload) -> dict[str, Any] | Ignored:
@@ -92,7 +103,7 @@ def _note(payload: Payload) -> dict[str, Any] | Ignored:
         "sha": payload.commit("merge_request.last_commit.id"),
         "head": payload.commit("merge_request.last_commit.id"),
         "comment_id": str(payload.get("object_attributes.id", int)),
-        "comment": payload.find("object_attributes.note", str) or "",
+        "comment": payload.text("object_attributes.note"),
         "actor": _actor(payload),
     }
 

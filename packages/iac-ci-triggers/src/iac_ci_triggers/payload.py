@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from iac_ci_triggers.event import MAX_CHANGED
-from iac_ci_vcs.provider import moment_of
+from iac_ci_triggers.event import MAX_CHANGED, MAX_COMMENT_CHARS
+from iac_ci_vcs.provider import GHOST, moment_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,4 +76,19 @@ class Payload:
     def commit(self, path: str) -> str | None:
         """Return a commit's full hash, None if the field has none."""
         sha = self.find(path, str)
-        return None if sha is None or sha in ZERO else sha
+        return None if not sha or sha in ZERO else sha
+
+    def account(self, path: str, identity: str, login: str) -> dict[str, str]:
+        """Return the account at a path by its fields ``identity`` and ``login``.
+
+        Hosts send none for an account that was deleted, which is the ghost here, and older versions of GitLab no id.
+        Raises ``FieldMissing`` for a field of another type.
+        """
+        if self.find(path, object) is None:
+            return {"id": GHOST.id, "login": GHOST.login}
+        number = None if self.find(f"{path}.{identity}", object) is None else self.get(f"{path}.{identity}", int)
+        return {"id": "" if number is None else str(number), "login": self.get(f"{path}.{login}", str)}
+
+    def text(self, path: str) -> str:
+        """Return the text of a comment, at most ``MAX_COMMENT_CHARS`` of it; empty if there is none."""
+        return (self.find(path, str) or "")[:MAX_COMMENT_CHARS]

@@ -150,7 +150,7 @@ class GitLab:
                 base_branch=text_of(payload["target_branch"]),
                 is_fork=is_fork,
                 url=payload["web_url"],
-                is_draft=bool(payload.get("draft")),
+                is_draft=bool(payload.get("draft") or payload.get("work_in_progress")),
                 labels=tuple(payload.get("labels") or ()),
                 updated_at=moment_of(payload.get("updated_at")),
             )
