@@ -172,6 +172,14 @@ def test_a_target_is_one_project_whatever_has_changed(hosted, target):
     assert hosted.orders["plan-live-app"].dependencies == []
 
 
+@pytest.mark.parametrize("target", [".", "./", "root"])
+def test_the_root_is_a_target(hosted, target):
+    hosted.configure(CONFIGURATION.replace(b"live/**/main.tf", b"**/main.tf"))
+    hosted.code(FILES | {"main.tf": ""})
+    hosted.comment(f"/iac-ci plan {target}")
+    assert [order.git_folder for order in hosted.orders.values()] == [None]
+
+
 def test_a_failed_fresh_apply_is_planned_again(hosted):
     hosted.configure(FRESH)
     hosted.comment("/iac-ci apply")

@@ -28,7 +28,7 @@ OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_TARGET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
+_TARGET: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,127}")
 _SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SHOWN: Final = 40
 
@@ -112,9 +112,10 @@ def _parse(words: list[str]) -> Command | str:
         return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} accepts"
     if not rest:
         return Command(name)
-    target = rest[0]
+    # People write folders as their shells complete them.
+    target = rest[0].removeprefix("./").rstrip("/") or "."
     if _TARGET.fullmatch(target) is None or ".." in target:
-        return f"{_shown(target)} is not a target: use letters, digits and . _ / - only"
+        return f"{_shown(rest[0])} is not a target: use letters, digits and . _ / - only"
     return Command(name, target=target)
 
 
