@@ -50,6 +50,27 @@ def test_a_fork_is_known(wire, github, repository, is_fork):
     assert (found.is_fork, found.head_sha, found.base_branch, found.is_open) == (is_fork, "a" * 40, "main", True)
 
 
+def test_a_repository_that_was_renamed_is_written_to_at_its_new_address(wire, github):
+    comment = {
+        "id": 1, "user": {"id": 3, "login": "ann"}, "body": "b",
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    new = f"{API}/repositories/17/issues/7/comments"
+    wire.post(f"{HERE}/issues/7/comments", status=307, headers={"Location": new}, json={"message": "Moved"})
+    wire.post(new, json=comment, status=201)
+    assert github.create_comment(7, "b").id == "1"
+    assert json.loads(wire.calls[1].request.body) == {"body": "b"}
+    assert wire.calls[1].request.headers["Authorization"] == "Bearer t0ken"
+
+
+@pytest.mark.parametrize("location", ["https://evil.example/x", f"{API}.evil.example/x", "", "/repositories/17"])
+def test_a_write_is_redirected_nowhere_else(wire, github, location):
+    wire.post(f"{HERE}/issues/7/comments", status=307, headers={"Location": location}, json={"message": "Moved"})
+    with pytest.raises(PortFailed, match="HTTP 307"):
+        github.create_comment(7, "b")
+    assert len(wire.calls) == 1
+
+
 def test_three_thousand_changed_files_cost_thirty_one_requests(wire, github):
     wire.get(f"{HERE}/pulls/7", json=pull(changed=3000))
     place = f"{HERE}/pulls/7/files"

@@ -36,6 +36,9 @@ _ATTEMPTS: Final = 4
 _REMEMBERED: Final = 128
 _REMEMBERED_BYTES: Final = 1024 * 1024
 _REASON_CHARS: Final = 200
+_SAME_METHOD: Final = frozenset({307, 308})
+"""Redirects that are followed with the same method and body (RFC 9110, sections 15.4.8 and 15.4.9)."""
+
 _FAILED_HOST: Final = frozenset({500, 502, 503, 504})
 
 
@@ -65,6 +68,7 @@ class HostSession(requests.Session):
         the local cloud's code host and they are for it.
         """
         super().__init__()
+        self._root = root.rstrip("/")
         self._local = local_host(root)
         for scheme in ("https://", "http://"):
             self.mount(scheme, CheckedAdapter())
@@ -157,6 +161,8 @@ class HostSession(requests.Session):
         if known is not None:
             named["headers"] = {**(named.get("headers") or {}), "If-None-Match": known.headers["ETag"]}
         response = self._send_with_retries(method, url, *arguments, **named)
+        if (new_url := self._new_url(method, response)) is not None:
+            response = self._send_with_retries(method, new_url, *arguments, **named)
         key = (self._caller(), *key[1:])
         if known is not None and response.status_code == requests.codes.not_modified:
             self._remembered.move_to_end(key)
@@ -164,6 +170,16 @@ class HostSession(requests.Session):
         if method.upper() == "GET" and response.ok and "ETag" in response.headers and not named.get("stream"):
             self._remember(key, response)
         return response
+
+    def _new_url(self, method: str, response: requests.Response) -> str | None:
+        """Return the URL of this API to which a request that writes is to be repeated; None if there is none.
+
+        GitHub answers 307 for a repository that was renamed (google/go-github#184). What others redirect to is left.
+        """
+        if not self._root or method.upper() == "GET" or response.status_code not in _SAME_METHOD:
+            return None
+        new_url = response.headers.get("Location", "")
+        return new_url if new_url.startswith(f"{self._root}/") else None
 
     def _caller(self) -> str:
         """Return the token: to another one, GitHub sends the whole answer again (eclipse-csi/otterdog#201)."""
