@@ -102,6 +102,8 @@ def test_without_orders_the_job_around_them_is_still_checked(given):
 
 def test_problems_come_job_first_and_then_order_by_order():
     places = [where for where, _ in found(orders({"timeout": 0}, {"x": 1}, {"git_folder": "../x"}) | {"pr_number": 0})]
+    for number in (2**31, int("9" * 4000)):
+        assert [where for where, _ in found(orders({}) | {"pr_number": number})] == ["pr_number"]
     assert places == ["pr_number", "orders[0].timeout", "orders[1].x", "orders[2].git_folder", "orders[2].git_folder"]
 
 

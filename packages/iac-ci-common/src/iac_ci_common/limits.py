@@ -92,6 +92,9 @@ MAX_SAVED_FILES: Final = 1000
 MAX_SEALED_FILES_BYTES: Final = MAX_SAVED_BYTES + 4 * 1024 * 1024
 """Most bytes of sealed files: what cannot be compressed, the archive's entries, and what sealing adds."""
 
+MAX_HOST_NUMBER: Final = 2**31 - 1
+"""Largest number of a pull request or issue; code hosts count with 32 bits."""
+
 MAX_FILE_PATTERNS: Final = 32
 """Most patterns of one list of files."""
 

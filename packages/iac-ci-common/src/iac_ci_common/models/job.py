@@ -314,8 +314,12 @@ class Job(Payload):
     commit_hash: CommitHash | None = Field(None, description="Full commit of git_repo.")
     git_token_location: SecretLocation | None = Field(None, description="Location of the code host's token.")
     git_ssh_key_location: SecretLocation | None = Field(None, description="Location of the SSH deploy key.")
-    pr_number: Annotated[StrictInt, Field(gt=0)] | None = Field(None, description="Pull request to report to.")
-    issue_number: Annotated[StrictInt, Field(gt=0)] | None = Field(None, description="Issue to report to.")
+    pr_number: Annotated[StrictInt, Field(gt=0, le=limits.MAX_HOST_NUMBER)] | None = Field(
+        None, description="Pull request to report to."
+    )
+    issue_number: Annotated[StrictInt, Field(gt=0, le=limits.MAX_HOST_NUMBER)] | None = Field(
+        None, description="Issue to report to."
+    )
     pr_comment_search_tag: Text | None = Field(
         None, description="Text that the run's comment contains, to find it again."
     )
