@@ -37,7 +37,7 @@ read_settings() {
     problem "'$stack' is not a valid stack name: use 3 to 22 lower-case letters, digits and single hyphens, a letter first and no hyphen last, and not 'jobs' (example: iac-ci; set by --stack or IAC_CI_STACK)"
   if [ -z "$region" ]; then
     problem "no AWS region is set (example: eu-central-1; set by --region or AWS_REGION)"
-  elif [[ ! "$region" =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]]; then
+  elif [[ ! "$region" =~ ^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$ ]]; then
     problem "'$region' is not an AWS region (example: eu-central-1; set by --region or AWS_REGION)"
   elif [[ "$region" == cn-* ]]; then
     problem "'$region' is in China, where iac-ci cannot be deployed: CodeBuild ends builds there after 480 minutes, and the longest order needs 490"

@@ -53,6 +53,11 @@ def test_a_bad_region_is_named_with_an_example(name):
     assert f"'{name}' is not an AWS region (example: eu-central-1;" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["eusc-de-east-1", "us-gov-west-1", "us-isob-east-1", "ap-southeast-12"])
+def test_regions_of_every_partition_are_regions(name):
+    assert "is not an AWS region" not in run("deploy", "--region", name, "--what").stderr
+
+
 def test_a_missing_region_is_a_problem():
     assert "no AWS region is set (example: eu-central-1;" in run("deploy").stderr
 

@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import pytest
 
-from iac_ci_cli import process, progress, streams
+from iac_ci_cli import job_commands, process, progress, streams
 from iac_ci_cli.aws_messages import aws_message
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.failures import Failure, failure_of
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.errors import PortFailed
+from iac_ci_common.models.answer import Accepted
 
 RUN = "20260101T000000-0123456789ab"
 PROGRAM = [sys.executable, "-c", "from iac_ci_cli.process import main; main()"]
@@ -50,7 +52,7 @@ STACK = "use 3 to 22 lower-case letters, digits and single hyphens, a letter fir
 USAGE = [
     (["sumbit"], "unknown command 'sumbit'; did you mean 'submit'?"),
     (["frobnicate"], "unknown command 'frobnicate'"),
-    (["--verson"], "unknown option --verson"),
+    (["--verson"], "unknown option --verson; did you mean '--version'?"),
     (["status"], "argument RUN is missing"),
     (["status", "../x"], "'../x' is not a valid run id (example: 20260131T235959-0123456789ab)"),
     (["status", RUN, "more"], "unexpected argument: more"),
@@ -207,8 +209,44 @@ def test_a_full_device_is_reported(tmp_path):
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_end_nothing(redirect):
-    assert run("--help", redirect=redirect)[0] == ExitCode.SUCCEEDED
+    code = ExitCode.OUTPUT_FAILED if ">&- " in f" {redirect} ".replace("2>&-", "") else ExitCode.SUCCEEDED
+    assert run("--help", redirect=redirect)[0] == code
     assert run("status", redirect=redirect)[0] == ExitCode.BAD_INPUT
+
+
+def test_output_that_nobody_can_have_is_no_success(tmp_path):
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"username": "t", "orders": [{"cmds": ["true"], "timeout": 60}]}))
+    code, _, err = run("validate", str(job), redirect=">&-")
+    assert code == ExitCode.OUTPUT_FAILED
+    assert "the output could not be written: Bad file descriptor" in err
+
+
+def test_the_id_of_an_accepted_run_reaches_the_user_all_the_same(monkeypatch, capsys):
+    """``submit > /dev/full``: the run exists."""
+
+    def full(text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(job_commands, "write", full)
+    accepted = Accepted(run_id=RUN, trace_id="0" * 16, flow_id="t:x", done_endpt="s3://d/x")
+    for as_json in (False, True):
+        with pytest.raises(OSError, match="No space"):
+            job_commands._report_accepted(None, accepted, wait=False, as_json=as_json)
+        assert capsys.readouterr().err == f"Accepted as run {RUN}\n"
+
+
+@pytest.mark.parametrize("words", [["-h"], ["validate", "-h"], ["local", "-h"], ["local", "run", "--help"]])
+def test_help_is_asked_for_in_two_ways_and_shows_no_values_of_flags(words):
+    code, out, _ = run(*words)
+    assert code == ExitCode.SUCCEEDED
+    assert b"Usage: iac-ci" in out
+    assert b"<bool>" not in out
+
+
+def test_the_version_is_shown():
+    code, out, _ = run("--version")
+    assert (code, out) == (ExitCode.SUCCEEDED, f"iac-ci {version('iac-ci-cli')}\n".encode())
 
 
 def test_a_closed_standard_input_is_reported():

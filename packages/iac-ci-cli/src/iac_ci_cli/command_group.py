@@ -44,13 +44,32 @@ class CommandGroup(TyperGroup):
         """Import a command, or return None if there is none of this name."""
         if cmd_name in MODULES:
             group: Any = typer.main.get_command(import_module(MODULES[cmd_name]).commands)
-            return group.get_command(ctx, cmd_name)
+            return _with_plain_flags(group.get_command(ctx, cmd_name), ctx)
         entry = _added().get(cmd_name)
         if entry is None:
             return None
         added: Any = typer.main.get_command(entry.load())
         added.name = cmd_name
-        return added
+        return _with_plain_flags(added, ctx)
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options of the group, with ``--help``."""
+        return [_plain(param) for param in super().get_params(ctx)]
+
+
+def _with_plain_flags(command: Any, ctx: Any) -> Any:
+    """Return a command whose help shows no ``<bool>`` behind flags, as if they took a value; its commands too."""
+    for param in (*command.params, command.get_help_option(ctx)):
+        _plain(param)
+    for inner in getattr(command, "commands", {}).values():
+        _with_plain_flags(inner, ctx)
+    return command
+
+
+def _plain(param: Any) -> Any:
+    if getattr(param, "is_flag", False) and param.metavar is None:
+        param.metavar = ""
+    return param
 
 
 def _added() -> dict[str, EntryPoint]:

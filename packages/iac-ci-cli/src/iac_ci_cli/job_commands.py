@@ -97,13 +97,19 @@ def _report_accepted(connection: StackClient, accepted: Accepted, *, wait: bool,
     if as_json and wait:
         # Standard output holds the run's end alone, and a user who interrupts this needs the id.
         streams.write_error(f"{sentence}\n")
-    elif as_json:
-        write(accepted.model_dump_json())
-    else:
-        write(sentence)
-        if not wait:
-            write(f"Watch it with: {connection.command('watch', accepted.run_id)}")
+        return
+    try:
+        if as_json:
+            write(accepted.model_dump_json())
+        else:
+            write(sentence)
+            if not wait:
+                write(f"Watch it with: {connection.command('watch', accepted.run_id)}")
         streams.flush_output()
+    except OSError:
+        # The run exists, so its id must reach the user all the same.
+        streams.write_error(f"{sentence}\n")
+        raise
 
 
 @commands.command()

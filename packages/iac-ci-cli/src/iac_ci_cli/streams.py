@@ -15,18 +15,20 @@ _ERRORS: Final = "iac-ci-ascii"
 
 
 def prepare() -> None:
-    """Make every stream writable: a closed one goes nowhere, and no character ends the command.
+    """Let every stream exist, and no character end the command.
 
-    A closed descriptor is taken by the null device, so that no file or socket of ours gets its number.
+    A closed descriptor is taken by the null device, so that no file or socket of ours gets its number. What is written
+    to a closed standard error goes nowhere. A closed standard output cannot be written: a command whose output nobody
+    can have does not succeed.
     """
     codecs.register_error(_ERRORS, _in_ascii)
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.open(os.devnull, os.O_RDONLY if descriptor == 1 else os.O_RDWR)
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the process ends
+        sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
