@@ -90,3 +90,11 @@ def test_a_submodule_is_read_as_the_engine_reads_it(checkout):
     for path in sorted(parts.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     assert run("expand", checkout).stdout == checked_out.stdout
+
+
+def test_a_folder_inside_of_a_repository_is_said(checkout):
+    subprocess.run(["git", "init", "-q", str(checkout)], check=True)
+    done = run("scaffold", checkout / "live", "--to", "-")
+    assert done.returncode == 0
+    assert "live is live of its repository. The engine reads .iac-ci.yml of the repository's root" in done.stderr
+    assert "repository's root" not in run("scaffold", checkout, "--to", "-").stderr

@@ -38,6 +38,23 @@ def tree(files):
             },
             (Rule(("live/**/terragrunt.hcl",), tool=Tool.TERRAGRUNT),),
         ),
+        # The file that units include is above them.
+        (
+            {
+                "live/terragrunt.hcl": "",
+                "live/a/terragrunt.hcl": 'include "root" { path = find_in_parent_folders() }\n',
+                "live/b/terragrunt.hcl": 'include "root" { path = find_in_parent_folders() }\n',
+                "units/x/terragrunt.hcl": "",
+            },
+            (Rule(("**/terragrunt.hcl", "!live/terragrunt.hcl"), tool=Tool.TERRAGRUNT),),
+        ),
+        ({"a/main.tf": BACKEND, "b\nc/main.tf": BACKEND, "-d/main.tf": BACKEND}, (Rule(("**/main.tf",)),)),
+        ({"a/main.tofu": BACKEND, "b/main.tofu": BACKEND}, (Rule(("**/main.tofu",), tool=Tool.OPENTOFU),)),
+        (
+            {"a/main.tf": BACKEND, "b/main.tf": BACKEND, "c/x.tofu": BACKEND},
+            (Rule(("**/main.tf",)), Rule(folder="c", tool=Tool.OPENTOFU)),
+        ),
+        ({"a/infra.tf": BACKEND, "b/infra.tf": BACKEND}, (Rule(("**/infra.tf",)),)),
     ],
 )
 def test_rules_are_proposed_that_find_exactly_the_projects(files, rules):

@@ -41,6 +41,15 @@ def tree_of(folder: Path) -> Tree:
         raise CommandFailed(f"{folder} cannot be read: {error}", exit_code=ExitCode.BAD_INPUT) from error
 
 
+def prefix_of(folder: Path) -> str:
+    """Return where a folder is in its repository; empty for the repository's root and outside of one."""
+    try:
+        printed = _git(folder, "rev-parse", "--show-prefix")
+    except CommandFailed:
+        return ""
+    return os.fsdecode(printed).rstrip("\n").rstrip("/")
+
+
 def file_at(folder: Path, name: str, commit: str) -> bytes | None:
     """Return a file of a folder at a commit, None if there is none."""
     shown = _git(folder, "ls-tree", "-z", commit, "--", f"./{name}")
@@ -107,4 +116,4 @@ def _git(folder: Path, *arguments: str) -> bytes:
     return done.stdout
 
 
-__all__ = ["Changes", "changes_since", "commit_of", "file_at", "tree_of"]
+__all__ = ["Changes", "changes_since", "commit_of", "file_at", "prefix_of", "tree_of"]

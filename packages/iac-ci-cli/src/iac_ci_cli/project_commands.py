@@ -12,13 +12,13 @@ import yaml
 from iac_ci_cli import jobs, streams
 from iac_ci_cli.atlantis_conversion import convert
 from iac_ci_cli.atlantis_file import read_file, second_document
-from iac_ci_cli.checkout import changes_since, commit_of, file_at, tree_of
+from iac_ci_cli.checkout import changes_since, commit_of, file_at, prefix_of, tree_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.expansion import expanded
 from iac_ci_cli.failures import write_problems
 from iac_ci_cli.options import AsJson, check_path
 from iac_ci_cli.progress import progress
-from iac_ci_cli.scaffold import scaffolded
+from iac_ci_cli.scaffold import counted, scaffolded
 from iac_ci_cli.text import plain, write
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_projects import propose
@@ -89,13 +89,19 @@ def scaffold(
     path = folder / FILE_NAME if to is None else to
     with progress(f"Reading {plain(str(folder))}"):
         tree = tree_of(folder)
+        prefix = prefix_of(folder)
+    if prefix:
+        streams.write_error(
+            f"{plain(str(folder))} is {plain(prefix)} of its repository. The engine reads {FILE_NAME} of the"
+            " repository's root, with paths from there.\n"
+        )
     if source is not None:
         _convert(source, path, tree)
         return
     proposal = propose(tree)
     _write_new(path, scaffolded(proposal))
     streams.write_error(
-        f"{len(proposal.folders)} projects found. Check them with: iac-ci expand {plain(str(folder))}\n"
+        f"{counted(len(proposal.folders))} found. Check them with: iac-ci expand {plain(str(folder))}\n"
     )
 
 

@@ -38,7 +38,7 @@ def scaffolded(proposal: Proposal) -> str:
     """Return the text of a configuration that finds the projects of a checkout."""
     if not proposal.rules:
         return _HEAD + _NONE
-    lines = [_HEAD, f"# {len(proposal.folders)} projects:\n"]
+    lines = [_HEAD, f"# {counted(len(proposal.folders))}:\n"]
     lines += [f"#   {_comment(folder or '.')}\n" for folder in proposal.folders[:_SHOWN]]
     if len(proposal.folders) > _SHOWN:
         lines.append(f"#   and {len(proposal.folders) - _SHOWN} more\n")
@@ -46,6 +46,11 @@ def scaffolded(proposal: Proposal) -> str:
     lines.append("projects:\n")
     lines += [_rule(rule) for rule in proposal.rules]
     return "".join(lines)
+
+
+def counted(number: int) -> str:
+    """Return a number of projects in words."""
+    return f"{number} project" if number == 1 else f"{number} projects"
 
 
 def _rule(rule: Rule) -> str:
@@ -83,4 +88,4 @@ def _scalar(text: str) -> str:
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10_000).rstrip("\n")
 
 
-__all__ = ["scaffolded"]
+__all__ = ["counted", "scaffolded"]

@@ -73,7 +73,7 @@ def find_projects(rules: Sequence[Rule], tree: Tree, removed: Iterable[str] = ()
     left_out: dict[str, str] = {}
     for number, rule in enumerate(rules):
         for folder, is_deleted in _folders(rule, there, present, former):
-            if reason := _unusable(folder):
+            if reason := unusable(folder):
                 left_out[folder] = reason
             else:
                 (deleted if is_deleted else found).setdefault(folder, []).append(number)
@@ -162,7 +162,8 @@ def _folders(rule: Rule, tree: Tree, present: _Index, former: _Index) -> Iterabl
     yield from ((folder, True) for folder in {dirname(path) for path in former.matching(rule.find)} - folders)
 
 
-def _unusable(folder: str) -> str | None:
+def unusable(folder: str) -> str | None:
+    """Return why a folder cannot be a project, None if it can."""
     if len(folder) > MAX_FOLDER_CHARS:
         return f"the path of the folder has more than {MAX_FOLDER_CHARS} characters"
     if _NOT_IN_FOLDERS.search(folder) is not None:
@@ -170,4 +171,12 @@ def _unusable(folder: str) -> str | None:
     return None
 
 
-__all__ = ["MAX_PROJECTS", "MAX_READ_BYTES", "TooManyProjects", "files_to_read", "find_projects", "usable_part"]
+__all__ = [
+    "MAX_PROJECTS",
+    "MAX_READ_BYTES",
+    "TooManyProjects",
+    "files_to_read",
+    "find_projects",
+    "unusable",
+    "usable_part",
+]

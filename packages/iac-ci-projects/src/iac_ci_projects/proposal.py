@@ -7,7 +7,7 @@ from posixpath import basename, commonpath, dirname
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import escape
-from iac_ci_projects.discovery import find_projects, usable_part
+from iac_ci_projects.discovery import find_projects, unusable, usable_part
 from iac_ci_projects.rules import Rule, Tool
 from iac_ci_projects.terraform_files import is_configuration, read_folder
 from iac_ci_projects.terragrunt_files import UNIT_FILE, read_unit
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _USUAL: Final = ("backend.tf", "providers.tf", "provider.tf", "versions.tf", "terraform.tf", "main.tf")
 """Names of files that mark a project, the clearest first."""
+
+
+_TOFU: Final = (".tofu", ".tofu.json")
+"""Files that OpenTofu alone reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,22 @@ def propose(tree: Tree) -> Proposal:
     """
     tree = usable_part(tree)
     units = _units(tree)
-    roots = _roots(tree, units)
-    rules = [*_rules(units, tree, Tool.TERRAGRUNT, (UNIT_FILE,)), *_rules(roots, tree, Tool.TERRAFORM, _USUAL)]
+    roots = {folder for folder in _roots(tree, units) if unusable(folder) is None}
+    units = {folder for folder in units if unusable(folder) is None}
+    tofu = {folder for folder in roots if any(path.endswith(_TOFU) for path in tree.by_folder[folder])}
+    rules = _rules(units, tree, Tool.TERRAGRUNT, (UNIT_FILE,))
+    rules += _rules(roots - tofu, tree, Tool.TERRAFORM, _names(roots - tofu, tree))
+    rules += _rules(tofu, tree, Tool.OPENTOFU, _names(tofu, tree))
     folders = tuple(sorted({*units, *roots}))
     return Proposal(tuple(rules), folders, tuple(_var_files(folders, tree)))
+
+
+def _names(folders: set[str], tree: Tree) -> list[str]:
+    """Return the names of configuration files that all folders have, those that usually mark a project first."""
+    found = [{basename(path) for path in tree.by_folder[folder] if is_configuration(path)} for folder in folders]
+    common = set.intersection(*found) if found else set()
+    usual = [name for name in (*_USUAL, *(name.replace(".tf", ".tofu") for name in _USUAL)) if name in common]
+    return [*usual, *sorted(common - set(usual))]
 
 
 def _units(tree: Tree) -> set[str]:
@@ -72,18 +88,23 @@ def _rules(folders: set[str], tree: Tree, tool: Tool, names: Iterable[str]) -> l
     for name in names:
         pattern = f"{start}**/{name}"
         plain = Rule((pattern,), tool=tool)
-        for rule in (plain, _without_others(plain, folders, tree)):
+        for rule in (plain, _without_others(plain, name, folders, tree)):
             if {project.folder for project in find_projects([rule], tree).projects} == folders:
                 return [rule]
     return [Rule(folder=folder, tool=tool) for folder in sorted(folders)]
 
 
-def _without_others(rule: Rule, folders: set[str], tree: Tree) -> Rule:
-    """Return a rule that excludes what it would find beside the folders: the highest folders without any of them."""
+def _without_others(rule: Rule, name: str, folders: set[str], tree: Tree) -> Rule:
+    """Return a rule that excludes what it would find beside the folders.
+
+    These are the highest folders without any of them, and of the folders above one of them the files themselves.
+    """
     others = {project.folder for project in find_projects([rule], tree).projects} - folders
-    parents = {parent for folder in folders for parent in _parents(folder)}
-    highest = {next((parent for parent in _parents(other) if parent not in parents), other) for other in others}
-    return Rule((*rule.find, *(f"!{escape(folder)}/**" for folder in sorted(highest) if folder)), tool=rule.tool)
+    parents = {parent for folder in folders for parent in ("", *_parents(folder))}
+    above = [f"{other}/{name}" if other else name for other in sorted(others & parents)]
+    highest = {next(parent for parent in _parents(other) if parent not in parents) for other in others - parents}
+    excluded = [*(f"!{escape(path)}" for path in above), *(f"!{escape(folder)}/**" for folder in sorted(highest))]
+    return Rule((*rule.find, *excluded), tool=rule.tool)
 
 
 def _parents(folder: str) -> list[str]:
