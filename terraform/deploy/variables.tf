@@ -436,9 +436,12 @@ variable "connections" {
           for segment in split("/", trimprefix(pattern, "!")) : segment == "**" || (!strcontains(segment, "**") &&
           can(regex("^([^\\\\[]|\\\\.|\\[([!^].|[^!^])[^\\]]*\\])*$", segment)))
         ])
+        # No set has an empty range such as z-a, and {a,b} would stand for itself.
+        && alltrue([for part in regexall("(?:\\\\.|[^\\\\[])|(\\[[!^]?[^\\]]+\\])", pattern) : can(regexall(replace(coalesce(part[0], "x"), "\\", "\\\\"), ""))])
+        && !can(regex("(^|[^\\\\{])\\{[^{}]*,[^{}]*\\}", pattern))
       ]) && anytrue([for pattern in connection.branches : !startswith(pattern, "!")])
     ])
-    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], at most 255 characters, and not exclusions (!) only; leave branches out for the default branch."
+    error_message = "connections: branches must be patterns such as main or release/*, with ** alone between slashes, each [ with its ], no empty range such as [z-a], no {a,b}, at most 255 characters, and not exclusions (!) only; leave branches out for the default branch."
   }
 
   validation {

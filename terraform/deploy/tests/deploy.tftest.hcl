@@ -661,6 +661,36 @@ run "a_pattern_of_branches_that_init_would_refuse_is_refused_here" {
   expect_failures = [var.connections]
 }
 
+run "a_pattern_of_branches_with_an_empty_range_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["main", "release/[z-a]"]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_pattern_of_branches_with_alternatives_is_refused" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      branches        = ["release/{1,2}"]
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
 run "the_engines_own_token_for_modules_is_refused" {
   command = plan
 
@@ -782,7 +812,7 @@ run "patterns_of_branches_of_every_kind_are_accepted" {
       repositories    = ["https://github.com/acme/network"]
       webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
       token_location  = "ssm:/iac-ci/jobs/tokens/acme"
-      branches        = ["main", "release/[0-9]*", "[!a-z]x", "[]]", "a\\*b", "**/x?", "!release/**", "é"]
+      branches        = ["main", "release/[0-9]*", "[!a-z]x", "[]]", "[a-]", "[\\d]", "a\\[z-a]", "a\\{b,c}", "a\\*b", "**/x?", "!release/**", "é"]
     }]
   }
 
