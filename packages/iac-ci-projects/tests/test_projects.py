@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.tree import Entry, EntryKind, Tree
-from iac_ci_projects import Rule, Tool, TooManyProjects, discovery, files_to_read, find_projects, without_circles
+from iac_ci_projects import (
+    Rule,
+    Tool,
+    TooManyProjects,
+    discovery,
+    files_to_read,
+    find_projects,
+    terragrunt_files,
+    without_circles,
+)
+from iac_ci_projects.hcl import blocks
 from iac_ci_projects.terraform_files import MAX_FILE_BYTES
 
 ROOTS = Rule(("live/**/main.tf",))
@@ -247,6 +257,24 @@ def test_a_terragrunt_unit_names_what_it_reads():
     assert app.after == ("units/net", "units/dns", "units/kms")
     assert (app.may_read_more, app.remarks) == (False, ())
     assert not projects["units/net"].may_read_more
+
+
+def test_a_file_that_many_units_include_is_read_once(monkeypatch):
+    """Anybody who opens a pull request may make it large."""
+    texts = []
+
+    def counted(text, *more):
+        texts.append(text)
+        return blocks(text, *more)
+
+    monkeypatch.setattr(terragrunt_files, "blocks", counted)
+    include = 'include "root" {{\n path = find_in_parent_folders("root.hcl")\n}}\n# unit {}\n'
+    units = {f"units/u{number}/terragrunt.hcl": include.format(number) for number in range(100)}
+    root = "# file(1,\n" * 300 + 'inputs = {\n x = file("x")\n}\n'
+    projects = found(units | {"root.hcl": root}, UNITS)
+    assert len(projects) == 100
+    assert texts.count(root) == 1
+    assert all(project.may_read_more for project in projects.values())
 
 
 def test_what_terragrunt_alone_knows_may_be_anything():

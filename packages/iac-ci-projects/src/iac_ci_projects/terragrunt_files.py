@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
 from posixpath import dirname, relpath
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.tree import EntryKind, joined
-from iac_ci_projects.expressions import known_locals, text_of
+from iac_ci_projects.expressions import MAX_CHARS, known_locals, text_of
 from iac_ci_projects.hcl import UnreadableHcl, blocks, call_at, items
 from iac_ci_projects.terraform_files import MAX_FILE_BYTES
 
@@ -56,12 +58,11 @@ def _read(path: str, unit: str, own: str, tree: Tree, found: UnitReading) -> lis
     entry = None if real is None else tree.entries.get(real)
     if real is None or entry is None or entry.kind is not EntryKind.FILE:
         return []
-    try:
-        text = _text(tree.contents.get(real))
-        read = blocks(text, _KINDS, {"extra_arguments"})
-    except UnreadableHcl as error:
-        found.unreadable.append(f"{real}: {error}")
+    file = _parsed(tree.contents.get(real))
+    if file.problem:
+        found.unreadable.append(f"{real}: {file.problem}")
         return []
+    read = file.blocks
     known = _functions(unit, own, tree)
     locals_ = [block.attributes for block in read if block.kind == "locals"]
     values = known_locals({name: text for attributes in locals_ for name, text in attributes.items()}, known)
@@ -83,8 +84,34 @@ def _read(path: str, unit: str, own: str, tree: Tree, found: UnitReading) -> lis
                 targets.append(target.partition("?")[0] if block.kind == "terraform" else target)
         _add_variable_files(real, block, unit, known, values, found)
     found.files += included
-    _add_reads(text, real, unit, known, values, found)
+    _add_reads(file.reads, real, unit, known, values, found)
     return included
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What a file says, whoever reads it: its blocks, and each call that reads a file with its line."""
+
+    blocks: Sequence[Block] = ()
+    reads: Sequence[tuple[int, str | None]] = ()
+    problem: str = ""
+
+
+@lru_cache(maxsize=32)
+def _parsed(content: bytes | None) -> _File:
+    """Return a file that may be included by hundreds of units, and that anybody who opens a pull request writes."""
+    try:
+        text = _text(content)
+        read = blocks(text, _KINDS, {"extra_arguments"})
+    except UnreadableHcl as error:
+        return _File(problem=str(error))
+    calls = islice(_READS.finditer(text), _MAX_READS + 1)
+    # Text that is longer than an expression may be is not walked through.
+    reads = [
+        (text.count("\n", 0, call.start()) + 1, call_at(text[call.start() : call.end() + MAX_CHARS], 0))
+        for call in calls
+    ]
+    return _File(read, reads)
 
 
 def _text(content: bytes | None) -> str:
@@ -126,18 +153,21 @@ def _add_variable_files(
 
 
 def _add_reads(
-    text: str, path: str, unit: str, known: Mapping[str, Function], values: Mapping[str, str], found: UnitReading
+    reads: Sequence[tuple[int, str | None]],
+    path: str,
+    unit: str,
+    known: Mapping[str, Function],
+    values: Mapping[str, str],
+    found: UnitReading,
 ) -> None:
     """Add the files that functions read, wherever they are called."""
-    for number, call in enumerate(_READS.finditer(text)):
+    for number, (line, expression) in enumerate(reads):
         if number == _MAX_READS:
             found.unreadable.append(f"{path}: reads more than {_MAX_READS} files")
             return
-        expression = call_at(text, call.start())
         value = None if expression is None else text_of(expression, known, values)
         target = None if value is None else _from_root(unit, value)
         if target is None:
-            line = text.count("\n", 0, call.start()) + 1
             found.unreadable.append(f"{path}: line {line} reads a file whose path is no plain text")
         else:
             found.files.append(target)
