@@ -130,6 +130,27 @@ def test_only_a_deleted_folder_is_nothing_to_plan(hosted):
     hosted.pull_request()
     assert hosted.jobs == []
     assert hosted.statuses["iac-ci/plan"].state is CommitState.SUCCESS
+    deleted = "the pull request deletes the folders of its orders"
+    assert hosted.statuses["iac-ci/plan"].description == f"nothing to plan: {deleted}"
+    assert hosted.statuses["iac-ci/apply"].description == f"nothing to apply: {deleted}"
+    assert "plan-live-dns is skipped: the pull request deletes its folder live/dns" in hosted.said("jobs")
+
+
+@pytest.mark.parametrize("also", [(), (ChangedFile("live/net/main.tf", MODIFIED),)])
+def test_a_change_cannot_be_hidden_by_leaving_its_project_out(hosted, also):
+    hosted.code(FILES | {".iac-ci-ignore": "live/dns/\n"})
+    hosted.changed(ChangedFile("live/dns/main.tf", MODIFIED), ChangedFile(".iac-ci-ignore", ADDED), *also)
+    hosted.pull_request()
+    assert set(hosted.orders) == ({"plan-live-net"} if also else set())
+    assert "plan-live-dns is skipped: the pull request deletes its folder live/dns" in hosted.said("jobs")
+
+
+def test_what_the_base_leaves_out_is_no_project_of_a_pull_request(hosted):
+    hosted.code(FILES | {".iac-ci-ignore": "live/dns/\n"})
+    hosted.changed(ChangedFile("live/dns/main.tf", MODIFIED))
+    hosted.pull_request()
+    assert hosted.jobs == []
+    assert hosted.statuses["iac-ci/plan"].description == "nothing to plan: none of the paths of its orders have changed"
 
 
 @pytest.mark.parametrize("target", ["live/names", "live/dns/inner", "live/a b"])

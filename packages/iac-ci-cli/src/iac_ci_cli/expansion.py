@@ -33,7 +33,8 @@ def expanded(configuration: Configuration, tree: Tree, changes: Changes | None) 
 
     Raises ``ConfigurationProblems``.
     """
-    found = with_project_jobs(configuration, tree, () if changes is None else changes.removed)
+    removed, changed = ((), ()) if changes is None else (changes.removed, changes.changed)
+    found = with_project_jobs(configuration, tree, removed, changed)
     chosen, left_out = (found.configuration, []) if changes is None else _started(found, changes)
     fields = chosen.model_dump(mode="json", exclude_defaults=True, exclude={"jobs"})
     jobs = {name: job.model_dump(mode="json", exclude_defaults=True) for name, job in chosen.jobs.items() if job.orders}

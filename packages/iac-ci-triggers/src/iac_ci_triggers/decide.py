@@ -66,6 +66,8 @@ COMMENT_LIFE: Final = timedelta(hours=1)
 """Age from which a comment's commands are not run: its event arrived late, or was sent again. Clocks of the host and of
 the engine may differ by as much."""
 
+_ALL_DELETED: Final = "the pull request deletes the folders of its orders"
+
 _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
     f"{PREFIX} {CANCEL} {RUNNING}: also stops its running orders, except applies: iac-ci cancel RUN ORDER --running",
@@ -291,7 +293,9 @@ def _start(
         return [answer, _mark_job(facts, status, COULD_NOT_START)]
     if job is None:
         if not command:
-            return [_nothing_to_plan(facts, name, "the pull request deletes the folders of its orders")]
+            skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
+            notice = Say(Paragraph(f"The job {name} has no order to run:", tuple(skipped)), Subject.JOBS)
+            return [notice, _nothing_to_plan(facts, name, _ALL_DELETED)]
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     chosen = with_saved_plans(facts, configuration, name, job)
@@ -402,11 +406,12 @@ def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
     """Let the statuses of jobs that comments start before the merge wait for their orders."""
     needed = jobs_before_merge(configuration, facts.changed)
     found: list[Decision] = []
-    for name in [*(job.name for job in needed.untouched), *needed.jobs]:
+    reasons = {job.name: job.reason for job in needed.untouched} | dict.fromkeys(needed.jobs, _ALL_DELETED)
+    for name, reason in reasons.items():
         orders = order_names(configuration, name, facts.changed, facts.deleted_folders)
         state, text = CommitState.PENDING, f"{len(orders)} of {len(orders)} orders to {name}"
         if not orders:
-            state, text = CommitState.SUCCESS, f"nothing to {name}: no changed file matches the paths of its orders"
+            state, text = CommitState.SUCCESS, f"nothing to {name}: {reason}"
         plans = {order: planner for order, planner in planned_by(configuration, name).items() if order in orders}
         found.append(_mark_job(facts, job_status(facts.commit, name, state, text), {}, orders, plans))
     return found

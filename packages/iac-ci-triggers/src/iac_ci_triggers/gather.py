@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from iac_ci_common import keys
 from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed, PreparationFailed, Problem
+from iac_ci_common.left_out import LeftOut
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, OrderState
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
@@ -281,9 +282,12 @@ class FactCollector:
         files = () if listed is None else listed.files
         removed = [file.path for file in files if file.kind is ChangeKind.REMOVED]
         removed += [file.previous_path for file in files if file.kind is ChangeKind.RENAMED and file.previous_path]
+        changed = {path for file in files for path in file.paths}
+        if listed is not None and not listed.complete:
+            changed.add(LeftOut.FILE_NAME)
         try:
             tree = self._tree(source, commit)
-            found = with_project_jobs(configuration, tree, removed)
+            found = with_project_jobs(configuration, tree, removed, changed)
         except ConfigurationProblems as problems:
             return problems, frozenset()
         except (PreparationFailed, TooManyProjects) as error:

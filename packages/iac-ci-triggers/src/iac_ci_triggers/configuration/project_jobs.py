@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 from iac_ci_common.errors import ConfigurationProblems, Problem
 from iac_ci_common.globs import compiled, escape
 from iac_ci_common.graph import find_cycle
-from iac_ci_common.tree import joined
-from iac_ci_projects import MAX_PROJECTS, Found, Rule, Tool, TooManyProjects, find_projects, without_circles
+from iac_ci_common.left_out import LeftOut
+from iac_ci_common.tree import Tree, joined
+from iac_ci_projects import (
+    MAX_PROJECTS,
+    Found,
+    FoundProject,
+    Rule,
+    Tool,
+    TooManyProjects,
+    find_projects,
+    without_circles,
+)
 from iac_ci_triggers.configuration.models import (
     AppliedPlan,
     ConfiguredJob,
@@ -29,10 +39,8 @@ from iac_ci_triggers.configuration.models import (
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from iac_ci_common.tree import Tree
-    from iac_ci_projects import FoundProject
     from iac_ci_triggers.configuration.models import Configuration, Workflow
 
 PLAN: Final = "plan"
@@ -98,12 +106,14 @@ class _Project:
         return self.found.folder, self.workspace, self.own_files
 
 
-def with_project_jobs(configuration: Configuration, tree: Tree, removed: Iterable[str] = ()) -> ProjectJobs:
+def with_project_jobs(
+    configuration: Configuration, tree: Tree, removed: Iterable[str] = (), changed: Collection[str] = ()
+) -> ProjectJobs:
     """Return the configuration with the jobs ``plan`` and ``apply`` for the projects of a commit.
 
-    ``removed`` are the paths that the change removes, with the former names of moved files. ``iac-ci expand`` prints
-    these jobs and the engine runs them. Raises ``ConfigurationProblems`` for too many projects, and where
-    ``depends_on`` leads back to a project.
+    ``removed`` are the paths that the change removes, with the former names of moved files, ``changed`` all that it
+    changes. ``iac-ci expand`` prints these jobs and the engine runs them. Raises ``ConfigurationProblems`` for too many
+    projects, and where ``depends_on`` leads back to a project.
     """
     if not configuration.projects:
         return ProjectJobs(configuration)
@@ -113,6 +123,8 @@ def with_project_jobs(configuration: Configuration, tree: Tree, removed: Iterabl
     ]
     try:
         found = find_projects(rules, tree, removed)
+        if LeftOut.FILE_NAME in changed:
+            found = _with_hidden(found, find_projects(rules, _without_left_out(tree), removed))
     except TooManyProjects as error:
         raise ConfigurationProblems([Problem("projects", str(error))]) from None
     projects = _named(_combined(configuration.projects, found))
@@ -140,6 +152,29 @@ def with_project_jobs(configuration: Configuration, tree: Tree, removed: Iterabl
         found.left_out,
         tuple(dict.fromkeys(remarks)),
     )
+
+
+def _without_left_out(tree: Tree) -> Tree:
+    """Return a tree in which nothing is left out."""
+    return Tree(tree.entries, {path: text for path, text in tree.contents.items() if path != LeftOut.FILE_NAME})
+
+
+def _with_hidden(found: Found, every: Found) -> Found:
+    """Return what was found, and as deleted the projects that the change may have left out of the code.
+
+    Otherwise a pull request could change a project and hide it by one line of ``.iac-ci-ignore``, without a word.
+    """
+    known = {project.folder for project in found.projects}
+    hidden = [
+        FoundProject(project.rules, project.folder, is_deleted=True)
+        for project in every.projects
+        if project.folder not in known
+    ]
+    return Found(tuple(sorted([*found.projects, *hidden], key=_folder)), found.left_out)
+
+
+def _folder(project: FoundProject) -> str:
+    return project.folder
 
 
 def _without_folders(rules: Sequence[ProjectRule], found: Found) -> Iterator[str]:
