@@ -201,6 +201,38 @@ def test_the_root_is_a_target(hosted, target):
     assert [order.git_folder for order in hosted.orders.values()] == [None]
 
 
+BY_HAND = CONFIGURATION.replace(b"projects:\n", b"projects:\n  - {folder: live/dns, autoplan: false}\n")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_project_without_autoplan_waits_for_a_command_that_names_it(hosted, known):
+    hosted.configure(BY_HAND)
+    hosted.changed(*([ChangedFile("live/dns/main.tf", MODIFIED)] if known else []))
+    hosted.pull_request()
+    assert set(hosted.orders) == (set() if known else {"plan-live-app", "plan-live-net"})
+    if known:
+        assert hosted.statuses["iac-ci/plan"].state is CommitState.SUCCESS
+        assert hosted.statuses["iac-ci/apply"].state is CommitState.SUCCESS
+        hosted.comment("/iac-ci plan")
+        assert "plan-live-dns runs only for a command that names it" in hosted.notice.replace("\\", "")
+    hosted.comment("/iac-ci plan live/dns")
+    assert list(hosted.orders) == ["plan-live-dns"]
+
+
+def test_a_merge_queue_plans_no_project_without_autoplan(hosted):
+    hosted.configure(BY_HAND)
+    merge_group(hosted)
+    assert set(hosted.orders) == {"plan-live-app", "plan-live-net"}
+
+
+def test_a_plan_may_be_repeated_and_an_apply_never(hosted):
+    hosted.configure(FRESH.replace(b"    role:", b"    retry: {attempts: 3, on: [1]}\n    role:"))
+    hosted.comment("/iac-ci apply live/net")
+    plan, apply = hosted.orders.values()
+    assert (plan.idempotent, plan.retry.attempts, plan.retry.on) == (True, 3, [1])
+    assert (apply.idempotent, apply.retry) == (False, None)
+
+
 def test_a_failed_fresh_apply_is_planned_again(hosted):
     hosted.configure(FRESH)
     hosted.comment("/iac-ci apply")
@@ -240,7 +272,7 @@ def test_hand_written_jobs_stay(hosted):
     assert list(hosted.orders) == ["lint"]
 
 
-def test_a_merge_queue_plans_every_project(hosted):
+def merge_group(hosted):
     hosted.host.heads["gh-readonly-queue/main/pr-7"] = HEAD
     group = {
         "head_sha": HEAD, "head_ref": "refs/heads/gh-readonly-queue/main/pr-7",
@@ -248,6 +280,10 @@ def test_a_merge_queue_plans_every_project(hosted):
     }  # fmt: skip
     sender = {"id": int(WRITER.id), "login": WRITER.login}
     hosted.send("merge_group", {"action": "checks_requested", "merge_group": group, "sender": sender})
+
+
+def test_a_merge_queue_plans_every_project(hosted):
+    merge_group(hosted)
     assert set(hosted.orders) == {"plan-live-app", "plan-live-dns", "plan-live-net"}
 
 

@@ -285,6 +285,7 @@ class _Project:
         rule |= self._tool_and_workflow()
         rule |= self._version(rule)
         rule |= self._workspace(rule)
+        rule |= self._autoplan()
         rule |= self._watch(folder)
         rule |= self._depends_on()
         return rule
@@ -370,13 +371,19 @@ class _Project:
         self._made.tell_once(line, f"Atlantis reads {name} of a folder unasked, if there is one; name it in var_files")
         return {}
 
+    def _autoplan(self) -> dict[str, Any]:
+        autoplan = self._entry.get("autoplan")
+        enabled = None if autoplan is None else autoplan.get("enabled")
+        if enabled is None or enabled.is_true:
+            return {}
+        self._tell(enabled.line, "autoplan is off: only a comment that names the project plans it")
+        return {"autoplan": False}
+
     def _watch(self, folder: str) -> dict[str, Any]:
         autoplan = self._entry.get("autoplan")
         if autoplan is None:
             return {}
-        enabled, patterns = autoplan.get("enabled"), autoplan.get("when_modified")
-        if enabled is not None and not enabled.is_true:
-            self._tell(enabled.line, "autoplan is off there; here a pull request that touches the project plans it")
+        patterns = autoplan.get("when_modified")
         watched: list[str] = []
         for item in [] if patterns is None else patterns.items():
             path = joined(folder, item.text)

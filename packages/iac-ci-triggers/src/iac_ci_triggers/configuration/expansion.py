@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from posixpath import normpath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import limits
 from iac_ci_common.errors import InputProblems, Problem
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         Settings,
     )
     from iac_ci_triggers.configuration.templates import TemplateValues
+
+NEVER_CHANGED: Final = ".git/**"
+"""Pattern of files that no commit can have: git refuses paths below ``.git``."""
 
 _MOST_NAMES = 50
 
@@ -183,8 +186,19 @@ def _each(put: Callable[[str], str], texts: list[str] | None) -> list[str] | Non
 
 
 def concerned(copy: Copy, changed: Paths | None) -> bool:
-    """Return whether an order's paths have changed; true if it has no paths or the changes are unknown."""
-    return copy.paths is None or changed is None or changed.any_included(copy.paths)
+    """Return whether an order's paths have changed; true if it has no paths or the changes are unknown.
+
+    An order whose only pattern is ``NEVER_CHANGED`` runs for a command that names it alone.
+    """
+    if copy.paths is None or changed is None:
+        return copy.paths != (NEVER_CHANGED,)
+    return changed.any_included(copy.paths)
+
+
+def _untouched(copy: Copy) -> str:
+    if copy.paths == (NEVER_CHANGED,):
+        return "runs only for a command that names it"
+    return "none of its paths have changed"
 
 
 def order_names(
@@ -269,7 +283,7 @@ def expand(
         left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
         chosen = _concerned(by_name, configuration.defaults, changed)
-        left_out = {name: "none of its paths have changed" for name in by_name if name not in chosen}
+        left_out = {name: _untouched(copy) for name, copy in by_name.items() if name not in chosen}
     deleted = {
         name: f"is skipped: the pull request deletes its folder {folder[:80]}"
         for name, copy in by_name.items()

@@ -506,6 +506,8 @@ class ProjectRule(Settings):
         "when_modified": "write watch, with paths from the repository's root",
         "cmds": "write a workflow",
         "name": "projects are named after their folders",
+        "idempotent": "write retry: plans change nothing and may be repeated; applies are never repeated",
+        "when": "an apply without changes changes nothing; write jobs by hand where an order depends on it",
     }
 
     find: Annotated[PathPatterns | None, BeforeValidator(_list_of_one)] = Field(
@@ -515,6 +517,12 @@ class ProjectRule(Settings):
         None, description="The folder of one project, `.` for the repository's root."
     )
     tool: Tool = Field(Tool.TERRAFORM, description="What plans and applies.")
+    autoplan: StrictBool = Field(
+        default=True, description="False: only a command that names the project plans or applies it."
+    )
+    retry: Retry | None = Field(
+        None, description="Repeats a failed plan, which changes nothing, as in an order; applies are never repeated."
+    )
     role: Annotated[Roles | None, BeforeValidator(_both_roles), _or_nothing(Roles)] = Field(
         None, description="Roles of plans and of applies, or one role for both."
     )

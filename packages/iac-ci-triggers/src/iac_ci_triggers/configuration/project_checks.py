@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_projects import Tool
 from iac_ci_triggers.configuration.checks import job_findings
 from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings, Triggers
-from iac_ci_triggers.configuration.project_jobs import JOB_SECONDS, PROJECT_JOBS, folder_pattern_problem
+from iac_ci_triggers.configuration.project_jobs import JOB_SECONDS, PLAN, PROJECT_JOBS, folder_pattern_problem
 from iac_ci_triggers.configuration.templates import MATRIX, command_problems, matrix_values, template_problems
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _order_findings(rule: ProjectRule, defaults: Settings) -> Iterator[Found]:
     settings = {name: getattr(rule, name) for name in Settings.model_fields if name != "assume_role"}
     orders = [
         ConfiguredOrder(name=f"{word}-folder{names}", cmds=["true"]).model_copy(
-            update={**settings, "assume_role": role}
+            update={**settings, "assume_role": role, "idempotent": True, "retry": rule.retry if word == PLAN else None}
         )
         for word, role in zip(PROJECT_JOBS, roles, strict=True)
     ]

@@ -25,6 +25,7 @@ from iac_ci_projects import (
     find_projects,
     without_circles,
 )
+from iac_ci_triggers.configuration.expansion import NEVER_CHANGED
 from iac_ci_triggers.configuration.models import (
     AppliedPlan,
     ConfiguredJob,
@@ -338,7 +339,8 @@ class _Orders:
             if readable
             else None
         )
-        self._paths = list(_paths(project, {other.found.folder for other in projects}, siblings))
+        folders = {other.found.folder for other in projects}
+        self._paths = list(_paths(project, folders, siblings)) if rule.autoplan else [NEVER_CHANGED]
         self._settings = _settings(project)
         environment = {**_ENVIRONMENT, **(_TERRAGRUNT if rule.tool is Tool.TERRAGRUNT else {})}
         if self._workflow is not None:
@@ -360,6 +362,8 @@ class _Orders:
             assume_role=None if role is None else self.project.put(role.plan),
             save=[PLAN_FILE, LOCK_FILE] if self._saves else [],
             plan=self._plan,
+            idempotent=self.project.rule.retry is not None,
+            retry=self.project.rule.retry,
             depends_on=list(after),
         )
 
