@@ -117,6 +117,22 @@ def test_help_and_cancel_are_answered_and_a_strangers_command_is_refused(engine)
     assert engine.answer.status == 200
 
 
+def test_a_comment_that_was_edited_before_it_is_read_runs_nothing(engine, monkeypatch):
+    """On GitLab and Bitbucket other things move the time of its update too, so the text counts there."""
+    write = Project.write_comment
+
+    def edited(project, number, author, body):
+        written = write(project, number, author, body)
+        if author == AUTHOR:
+            project.edit_comment(written.id, "/iac-ci apply")
+        return written
+
+    monkeypatch.setattr(Project, "write_comment", edited)
+    engine.activity.comment(1, AUTHOR, "/iac-ci help")
+    assert engine.jobs == []
+    assert "was edited" in answers(engine)[-1]
+
+
 def test_something_visible_follows_each_event_at_once(engine, kind):
     engine.activity.opened(1)
     engine.activity.comment(1, AUTHOR, "/iac-ci help")

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOVE_TIMES: Final = frozenset({Sender.BITBUCKET, Sender.GITLAB})
+"""Hosts that change when a comment was updated though nobody edited it."""
+
 _MOST_FOLDERS: Final = 20
 """Most folders that the host is asked for; the orders of further deleted folders fail."""
 
@@ -180,8 +183,12 @@ class FactCollector:
         return permission.can_write
 
     def _is_as_written(self, comment: Comment, event: HostEvent) -> bool:
-        """Return whether a comment has the text of its event. Bitbucket moves its time for other reasons too."""
-        return self.host.kind == Sender.BITBUCKET and comment.body == event.comment
+        """Return whether a comment has the text of its event.
+
+        Bitbucket and GitLab move its time for other reasons too. On GitLab a reaction does, also the engine's own
+        (GitLab's ``AwardEmoji#expire_cache``), and resolving a thread.
+        """
+        return self.host.kind in _MOVE_TIMES and comment.body == event.comment
 
     def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
         comment = known.comment

@@ -299,6 +299,12 @@ class Project:
             self._comments[identity] = edited
             return edited
 
+    def touch_comment(self, identity: int) -> None:
+        """Move the time at which a comment was updated; its text stays."""
+        with self._lock:
+            before = self.comment(identity)
+            self._comments[identity] = replace(before, updated_at=self._later(before.updated_at))
+
     def rows(self, sha: str) -> list[SetStatus]:
         """Return every status that was set on a commit, the oldest first."""
         with self._lock:

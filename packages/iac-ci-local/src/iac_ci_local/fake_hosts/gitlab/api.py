@@ -171,8 +171,12 @@ class Api:
         return self._awarded(request, person, f"issues/{number}")
 
     def _award_note(self, request: Request, person: Person, number: str, identity: str) -> Answer:
+        """Award an emoji to a note, which moves the time of its update (GitLab's ``AwardEmoji#expire_cache``)."""
         self._project.comment(int(identity))
-        return self._awarded(request, person, f"comments/{identity}")
+        answer = self._awarded(request, person, f"comments/{identity}")
+        if answer.status < 300:
+            self._project.touch_comment(int(identity))
+        return answer
 
     def _awarded(self, request: Request, person: Person, subject: str) -> Answer:
         name = (json_object(request) or {}).get("name", "")
