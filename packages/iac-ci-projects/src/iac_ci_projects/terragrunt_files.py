@@ -90,7 +90,7 @@ def _read(path: str, unit: str, own: str, tree: Tree, found: UnitReading) -> lis
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What a file says, whoever reads it: its blocks, and each call that reads a file with its line."""
+    """What a file says to every unit: its blocks, and each call that reads a file with its line."""
 
     blocks: Sequence[Block] = ()
     reads: Sequence[tuple[int, str | None]] = ()
