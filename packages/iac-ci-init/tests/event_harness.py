@@ -160,14 +160,15 @@ class Hosted:
 
     def comment(self, text, author=WRITER, *, number=7, edited=False, **options):
         self.host.now = self.clock.now()
-        return self.tell(self.host.write(number, author, text, edited=edited), number, **options)
+        said = self.host.write(number, author, text, edited=edited)
+        return self.tell(said, number, before=f"{text} (before)" if edited else None, **options)
 
-    def tell(self, comment, number=7, **options):
-        """Deliver the event of a comment."""
+    def tell(self, comment, number=7, *, before=None, **options):
+        """Deliver the event of a comment, which had the text ``before``."""
         payload = {
             "action": "created",
             "issue": {"number": number, "pull_request": {}},
-            "comment": {"id": int(comment.id), "body": comment.body},
+            "comment": {"id": int(comment.id), "body": before or comment.body},
             "sender": {"id": int(comment.author.id), "login": comment.author.login},
         }
         return self.send("issue_comment", payload, **options)

@@ -221,6 +221,12 @@ def test_such_a_comment_starts_nothing(hosted, text, author, edited):
     assert hosted.jobs == []
 
 
+def test_a_comment_whose_times_differ_and_whose_text_does_not_is_followed(hosted):
+    """GitHub moves the time of an update by a second now and then, without an edit."""
+    hosted.tell(hosted.host.write(7, WRITER, "/iac-ci apply app", edited=True))
+    assert len(hosted.jobs) == 1
+
+
 def test_a_comment_that_was_deleted_or_changed_meanwhile_is_not_followed(hosted):
     hosted.comment("/iac-ci plan")
     assert len(hosted.jobs) == 1

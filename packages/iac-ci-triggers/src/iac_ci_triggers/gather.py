@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOVE_TIMES: Final = frozenset({Sender.BITBUCKET, Sender.GITLAB})
-"""Hosts that change when a comment was updated though nobody edited it."""
-
 _MOST_FOLDERS: Final = 20
 """Most folders that the host is asked for; the orders of further deleted folders fail."""
 
@@ -151,6 +148,12 @@ class FactCollector:
         return self.host.default_branch() if connection is not None and connection.branches is None else ""
 
     def _comment(self, event: HostEvent) -> CommentFacts | None:
+        """Return a comment as it is now. It counts as edited if its text is not the one that its event had.
+
+        All hosts move the time of its update for other reasons too: GitHub by a second now and then
+        (palantir/policy-bot#459), Bitbucket by milliseconds, and GitLab for each reaction, the engine's own included
+        (GitLab's ``AwardEmoji#expire_cache``), and for a thread that is resolved.
+        """
         comment = self._settled(lambda: self._found_comment(event), lambda found: found is not None)
         if comment is None:
             return None
@@ -161,7 +164,7 @@ class FactCollector:
             id=comment.id,
             author=comment.author,
             found=find_commands(comment.body),
-            edited=comment.edited and not self._is_as_written(comment, event),
+            edited=comment.edited and comment.body != event.comment,
             is_ours=is_ours,
             may_write=self._may_write(comment.author, permission),
             permission_is_unknown=permission is Permission.UNKNOWN,
@@ -181,14 +184,6 @@ class FactCollector:
         if permission is Permission.UNKNOWN:
             return self.source.names_writer(account)
         return permission.can_write
-
-    def _is_as_written(self, comment: Comment, event: HostEvent) -> bool:
-        """Return whether a comment has the text of its event.
-
-        Bitbucket and GitLab move its time for other reasons too. On GitLab a reaction does, also the engine's own
-        (GitLab's ``AwardEmoji#expire_cache``), and resolving a thread.
-        """
-        return self.host.kind in _MOVE_TIMES and comment.body == event.comment
 
     def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
         comment = known.comment
