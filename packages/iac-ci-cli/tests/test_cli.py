@@ -93,6 +93,50 @@ def test_a_pointer_of_lfs_is_refused(tree):
     assert "example.txt" in files_of(tree)
 
 
+def test_a_repository_in_the_repository_is_packed_with_its_files(tree):
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    inner = tree / "modules" / "net"
+    inner.mkdir(parents=True)
+    (inner / "main.tf").write_text("x")
+    subprocess.run(["git", "init", "--quiet", str(inner)], check=True)
+    assert "modules/net/main.tf" in files_of(tree)
+
+
+def test_a_nearer_gitignore_comes_before_one_above_inside_git_and_outside(tree):
+    (tree / "sub" / ".gitignore").write_text("!keep.log\n")
+    (tree / "sub" / "keep.log").write_text("x")
+    (tree / "sub" / "other.log").write_text("x")
+    outside = files_of(tree)
+    assert "sub/keep.log" in outside
+    assert "sub/other.log" not in outside
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    assert files_of(tree) == outside
+
+
+def test_a_repository_that_git_refuses_is_not_packed_without_git(tree, monkeypatch):
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    (tree / ".git" / "config").write_text("[core\n")
+    with pytest.raises(CommandFailed, match=r"git cannot list its files: .*bad config"):
+        pack_code(tree)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CommandFailed, match="FileNotFoundError; install git"):
+        pack_code(tree)
+
+
+def test_a_hook_of_another_repository_changes_nothing(tree, tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
+    expected = files_of(tree)
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "other")], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other" / "index"))
+    assert files_of(tree) == expected
+
+
+def test_a_link_to_cached_providers_is_not_sent(tree):
+    (tree / ".terraform").symlink_to("/var/cache/terraform")
+    assert files_of(tree) == EXPECTED
+
+
 def test_the_same_folder_has_the_same_digest(tree):
     first, digest = pack_code(tree)
     os.utime(tree / "main.tf", (0, 0))

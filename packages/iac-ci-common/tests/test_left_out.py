@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import zipfile
 
 import pytest
@@ -77,3 +78,63 @@ def test_an_archive_made_on_windows_cannot_leave_the_folder(tmp_path, names, sys
     with pytest.raises(PackageUnsafe):
         unpack(tmp_path / "w.zip", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+PATTERNS = [
+    ["big/", "!big/keep.tf"],
+    ["big/*", "!big/keep.tf"],
+    ["big/**", "!big/deep/", "!big/deep/two.tf"],
+    ["*", "!*.tf"],
+    ["*", "!*/", "!*.tf"],
+    ["/*", "!/live/", "/live/*", "!/live/net/"],
+    ["**/cache/", "*.zip", "!live/net/a.zip"],
+    ["live/net"],
+    ["[a-c].tf", "?.zip", "[!b].zip"],
+    ["a**.tf", "live/n*t/*.z?p", "**/app/**", "**", "!b.zip", "!live/", "!live/**"],
+    ["/*.tf", "live/**/p", "/**/net/*.tf"],
+    ["!*", "*.tf", "!/main.tf", "b.zip/", "\\!y/"],
+    ["keep.tf\\ ", "\\#x", "\\!y", "a b"],
+    ["//", "/", "***"],
+]
+
+
+@pytest.mark.parametrize("patterns", PATTERNS)
+def test_what_is_left_out_is_what_git_ignores(tmp_path, patterns):
+    paths = ["big/keep.tf", "big/other", "big/deep/two.tf", "live/net/main.tf", "live/net/a.zip", "live/app/main.tf"]
+    paths += ["live/net/cache/p", "a.tf", "b.zip", "c.zip", "z[", "#x", "!y", "a b", "main.tf"]
+    made(tmp_path, *paths)
+    (tmp_path / ".iac-ci-ignore").write_text("\n".join(patterns))
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    listing = ["git", "-C", str(tmp_path), "ls-files", "-z", "--others", "--exclude-from=.iac-ci-ignore"]
+    listed = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
+    kept = sorted(set(filter(None, listed.split("\0"))) - {".iac-ci-ignore"})
+    left_out = LeftOut.of(tmp_path)
+    assert sorted(path for path in paths if path not in left_out) == kept
+    walked = {path for path in left_out.files(tmp_path) if not path.startswith(".") and (tmp_path / path).is_file()}
+    assert sorted(walked) == kept
+
+
+def test_an_ignore_file_of_a_windows_editor_counts(tmp_path):
+    (tmp_path / ".iac-ci-ignore").write_bytes(b"\xef\xbb\xbf*.log\r\n*.zip\r\n")
+    left_out = LeftOut.of(tmp_path)
+    assert ("a.log" in left_out, "a.zip" in left_out, "a.tf" in left_out) == (True, True, False)
+    (tmp_path / ".iac-ci-ignore").write_bytes("*.log\n".encode("utf-16"))
+    with pytest.raises(PreparationFailed, match="is not UTF-8"):
+        LeftOut.of(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["!", "a\\", "[z-a].tf", "[[:alpha:]].tf", "z["])
+def test_a_line_that_is_no_pattern_is_named(tmp_path, line):
+    (tmp_path / ".iac-ci-ignore").write_text(f"*.log\n{line}\n")
+    with pytest.raises(PreparationFailed) as refused:
+        LeftOut.of(tmp_path)
+    assert repr(line) in refused.value.message
+    assert "*.log" not in refused.value.message
+
+
+def test_the_time_is_bounded_whatever_the_patterns_are():
+    left_out = LeftOut([f"{'*a' * 100}b", f"{'**/a/' * 100}b"])
+    assert "a" * 250 not in left_out
+    assert "/".join("a" * 120) not in left_out
+    with pytest.raises(PreparationFailed, match="more than 1000 patterns"):
+        LeftOut(f"{number}" for number in range(1001))

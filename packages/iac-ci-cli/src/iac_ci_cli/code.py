@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_common.errors import PackageUnsafe, PreparationFailed
+from iac_ci_common.ignore_patterns import IgnorePattern, IgnorePatterns, NoPattern
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import pack
 
@@ -20,7 +23,12 @@ if TYPE_CHECKING:
 _GITLINK: Final = b"160000 "
 _POINTER: Final = b"version https://git-lfs.github.com/spec/v1\noid sha256:"
 _POINTER_BYTES: Final = 1024
-_UNASKED: Final = (".terraform/", ".env")
+_UNASKED: Final = (".terraform", ".env")
+_IGNORED: Final = ".gitignore"
+_GIT_SECONDS: Final = 60
+_OF_A_REPOSITORY: Final = frozenset(
+    {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
+)
 
 
 def pack_code(folder: Path) -> tuple[bytes, str]:
@@ -45,7 +53,7 @@ def files_of(folder: Path) -> list[str]:
     """
     left_out = LeftOut.of(folder, before=_UNASKED)
     listed = _git_files(folder, left_out)
-    names = listed if listed is not None else _unignored(folder, folder.resolve(), [])
+    names = listed if listed is not None else _unignored(folder)
     return sorted(name for name in names if name not in left_out)
 
 
@@ -60,18 +68,21 @@ def files_and_submodules_of(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _git_files(folder: Path, left_out: LeftOut, prefix: str = "") -> list[str] | None:
-    """Return the files of a repository and its submodules, None outside git.
+    """Return the files of a repository, its submodules and other repositories in it; None outside git.
 
-    Raises ``PackageUnsafe`` for a submodule or a Git LFS file whose content is not there.
+    Raises ``PackageUnsafe`` for a submodule or a Git LFS file whose content is not there, and if git refuses to list a
+    repository's files: without it, neither would be noticed.
     """
-    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed is None:
+    if not _is_in_repository(folder):
         return None
+    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     named = {name.decode("utf-8", "surrogateescape") for name in listed.split(b"\0") if name}
     names = {name for name in named if prefix + name not in left_out}
     # A file that was deleted and is still in the index is not there.
     found = [f"{prefix}{name}" for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
-    for name in sorted(_submodules(folder)):
+    # git lists a repository that is no submodule by its folder alone.
+    others = {name.rstrip("/") for name in names if name.endswith("/")}
+    for name in sorted({*_submodules(folder), *others}):
         if f"{prefix}{name}/" in left_out:
             continue
         inside = _git_files(folder / name, left_out, f"{prefix}{name}/") if (folder / name / ".git").exists() else None
@@ -88,7 +99,7 @@ def _git_files(folder: Path, left_out: LeftOut, prefix: str = "") -> list[str] |
 
 
 def _submodules(folder: Path) -> list[str]:
-    entries = (_git(folder, "ls-files", "-z", "--stage") or b"").split(b"\0")
+    entries = _git(folder, "ls-files", "-z", "--stage").split(b"\0")
     return [
         entry.partition(b"\t")[2].decode("utf-8", "surrogateescape") for entry in entries if entry.startswith(_GITLINK)
     ]
@@ -100,7 +111,7 @@ def _pointers(folder: Path, names: set[str]) -> list[str]:
     if not found:
         return []
     given = b"\0".join(name.encode("utf-8", "surrogateescape") for name in found)
-    fields = (_git(folder, "check-attr", "-z", "--stdin", "filter", given=given) or b"").split(b"\0")
+    fields = _git(folder, "check-attr", "-z", "--stdin", "filter", given=given).split(b"\0")
     return [
         path.decode("utf-8", "surrogateescape")
         for path, value in zip(fields[::3], fields[2::3], strict=False)
@@ -114,46 +125,56 @@ def _is_pointer(path: Path) -> bool:
     return path.read_bytes().startswith(_POINTER)
 
 
-def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes | None:
-    """Return what git prints, None if it refuses, is too slow or is not there."""
+def _is_in_repository(folder: Path) -> bool:
+    found = folder.resolve()
+    return any((above / ".git").exists() for above in (found, *found.parents))
+
+
+def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
+    """Return what git prints of the repository of a folder. Raises ``PackageUnsafe`` with git's reason."""
+    # Hooks of git set variables that name their own repository, whatever the folder is (githooks(5)).
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
     try:
         done = subprocess.run(  # noqa: S603 - a list, of our own making
             ["git", "-C", str(folder), *arguments],  # noqa: S607
             input=given,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=_GIT_SECONDS,
+            env=environment,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PackageUnsafe(f"git cannot list its files: {type(error).__name__}; install git, or try again") from error
+    if done.returncode != 0:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it printed no reason"]
+        raise PackageUnsafe(f"git cannot list its files: {lines[0][:200]}")
+    return done.stdout
 
 
-def _unignored(folder: Path, root: Path, inherited: list[tuple[Path, object]]) -> Iterator[str]:
-    import pathspec
-
-    rules = list(inherited)
-    ignore = folder / ".gitignore"
-    if ignore.is_file():
-        lines = ignore.read_text("utf-8", "replace").splitlines()
-        rules.append((folder, pathspec.GitIgnoreSpec.from_lines(lines)))
-    for entry in sorted(folder.iterdir()):
+def _unignored(folder: Path, prefix: str = "", above: tuple[tuple[str, IgnorePatterns], ...] = ()) -> Iterator[str]:
+    """Yield the files that the .gitignore files leave; of those above a path, the nearest that decides counts."""
+    files = (*above, (prefix, _patterns(folder / prefix / _IGNORED)))
+    for entry in sorted((folder / prefix).iterdir()):
         if entry.name == ".git":
             continue
+        name = f"{prefix}{entry.name}"
         is_folder = entry.is_dir() and not entry.is_symlink()
-        if any(_matches(spec, entry.relative_to(base).as_posix() + ("/" if is_folder else "")) for base, spec in rules):
+        asked = f"{name}/" if is_folder else name
+        decided = (patterns.decide(asked.removeprefix(base)) for base, patterns in reversed(files))
+        if next((each for each in decided if each is not None), False):
             continue
         if is_folder:
-            yield from _unignored(entry, root, rules)
+            yield from _unignored(folder, f"{name}/", files)
         else:
-            yield entry.resolve().relative_to(root).as_posix() if not entry.is_symlink() else _name(entry, root)
+            yield name
 
 
-def _name(entry: Path, root: Path) -> str:
-    return (entry.parent.resolve() / entry.name).relative_to(root).as_posix()
-
-
-def _matches(spec: object, name: str) -> bool:
-    import pathspec
-
-    return isinstance(spec, pathspec.GitIgnoreSpec) and spec.match_file(name)
+def _patterns(path: Path) -> IgnorePatterns:
+    """Return the patterns of a file; lines that are none count for nothing, as in git."""
+    if path.is_symlink() or not path.is_file():
+        return IgnorePatterns()
+    found = []
+    for line in path.read_text("utf-8-sig", "replace").split("\n"):
+        with contextlib.suppress(NoPattern):
+            found.append(IgnorePattern.parse(line))
+    return IgnorePatterns(filter(None, found))

@@ -7,34 +7,51 @@ import stat
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from iac_ci_common.errors import PreparationFailed
+from iac_ci_common.ignore_patterns import IgnorePattern, IgnorePatterns, NoPattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+MAX_PATTERNS: Final = 1000
+"""Most patterns: each path of a commit is compared with each of them."""
+
 _MAX_BYTES: Final = 64 * 1024
+_MOST_SHOWN: Final = 3
 _OWN: Final = ".git/"
 
 
 class LeftOut:
-    """The paths that a list of patterns leaves out. ``.git`` is never one of them."""
+    """The paths that a list of patterns leaves out. ``.git`` is never one of them.
+
+    What is in a folder that is left out is left out too, whatever later patterns say (gitignore(5)).
+    """
 
     FILE_NAME: ClassVar[str] = ".iac-ci-ignore"
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
-        """Read patterns as git reads those of ``.gitignore`` (gitignore(5)): the last one that matches counts."""
-        self._spec = None
-        chosen = [line for line in lines if line.strip() and not line.startswith("#")]
-        if chosen:
-            from pathspec import GitIgnoreSpec
-
-            self._spec = GitIgnoreSpec.from_lines(chosen)
+        """Read patterns. Raises ``PreparationFailed`` for lines that are no patterns, or too many of them."""
+        found: list[IgnorePattern] = []
+        problems: list[str] = []
+        for line in lines:
+            try:
+                pattern = IgnorePattern.parse(line)
+            except NoPattern as error:
+                problems.append(f"{line!r:.80} {error}")
+            else:
+                found += [pattern] if pattern is not None else []
+        if problems:
+            raise PreparationFailed(f"{self.FILE_NAME}: {'; '.join(problems[:_MOST_SHOWN])}")
+        if len(found) > MAX_PATTERNS:
+            raise PreparationFailed(f"{self.FILE_NAME} has more than {MAX_PATTERNS} patterns")
+        self._patterns = IgnorePatterns(found)
+        self._folders: dict[str, bool] = {}
 
     @classmethod
     def of(cls, folder: Path, *, before: Iterable[str] = ()) -> LeftOut:
         """Read the patterns of a folder, after the patterns ``before``. Without the file there are none of its own.
 
-        Raises ``PreparationFailed`` if the file has more than 64 KiB, or is not a file.
+        Raises ``PreparationFailed`` if the file has more than 64 KiB, is not a file or has lines that are no patterns.
         """
         path = folder / cls.FILE_NAME
         try:
@@ -43,13 +60,28 @@ class LeftOut:
             return cls(before)
         if not stat.S_ISREG(mode) or path.lstat().st_size > _MAX_BYTES:
             raise PreparationFailed(f"{cls.FILE_NAME} is not a file of at most {_MAX_BYTES} bytes")
-        return cls([*before, *path.read_text("utf-8", "replace").splitlines()])
+        return cls([*before, *lines_of(path.read_bytes())])
 
     def __contains__(self, path: object) -> bool:
         """Return whether a path, relative to the folder, is left out; a folder's path ends with a slash."""
+        if not self._patterns:
+            return False
         # A byte that is not UTF-8 is one character of a pattern.
         text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return self._spec is not None and not f"{text}/".startswith(_OWN) and self._spec.match_file(text)
+        if f"{text}/".startswith(_OWN):
+            return False
+        at = text.find("/")
+        while 0 <= at < len(text) - 1:
+            if self._leaves_out_folder(text[: at + 1]):
+                return True
+            at = text.find("/", at + 1)
+        return self._patterns.decide(text) is True
+
+    def _leaves_out_folder(self, folder: str) -> bool:
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._folders[folder] = self._patterns.decide(folder) is True
+        return known
 
     def files(self, folder: Path) -> Iterator[str]:
         """Return the paths of all other files, links and empty folders of a folder.
@@ -69,3 +101,13 @@ class LeftOut:
             yield from (f"{prefix}{name}" for name in (*files, *linked) if f"{prefix}{name}" not in self)
             if prefix and not files and not kept:
                 yield prefix.rstrip("/")
+
+
+def lines_of(content: bytes) -> list[str]:
+    """Return the lines of a file of patterns.
+
+    Bytes that are not UTF-8 become one character each, as in names. Raises ``PreparationFailed`` for UTF-16.
+    """
+    if b"\0" in content:
+        raise PreparationFailed(f"{LeftOut.FILE_NAME} is not UTF-8; some editors and shells of Windows write UTF-16")
+    return content.decode("utf-8-sig", "replace").split("\n")

@@ -8,7 +8,7 @@ from posixpath import dirname
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import compiled, matches
-from iac_ci_common.left_out import LeftOut
+from iac_ci_common.left_out import LeftOut, lines_of
 from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_projects.found import Found, FoundProject
 from iac_ci_projects.reads import read_projects
@@ -111,7 +111,7 @@ def usable_part(tree: Tree) -> Tree:
     patterns = tree.contents.get(LeftOut.FILE_NAME)
     if patterns is None:
         return tree if len(entries) == len(tree.entries) else Tree(entries, tree.contents)
-    left_out = LeftOut(patterns.decode("utf-8", "replace").splitlines())
+    left_out = LeftOut(lines_of(patterns))
     return Tree({path: entry for path, entry in entries.items() if path not in left_out}, tree.contents)
 
 

@@ -10,7 +10,7 @@ from posixpath import normpath
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
-from iac_ci_common.errors import ConfigurationProblems, Problem
+from iac_ci_common.errors import ConfigurationProblems, PreparationFailed, Problem
 from iac_ci_common.globs import compiled, escape
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.left_out import LeftOut
@@ -114,7 +114,7 @@ def with_project_jobs(
 
     ``removed`` are the paths that the change removes, with the former names of moved files, ``changed`` all that it
     changes. ``iac-ci expand`` prints these jobs and the engine runs them. Raises ``ConfigurationProblems`` for too many
-    projects, and where ``depends_on`` leads back to a project.
+    projects, where ``depends_on`` leads back to a project, and if ``.iac-ci-ignore`` cannot be read.
     """
     if not configuration.projects:
         return ProjectJobs(configuration)
@@ -128,6 +128,8 @@ def with_project_jobs(
             found = _with_hidden(found, find_projects(rules, _without_left_out(tree), removed))
     except TooManyProjects as error:
         raise ConfigurationProblems([Problem("projects", str(error))]) from None
+    except PreparationFailed as error:
+        raise ConfigurationProblems([Problem("projects", error.message)]) from None
     projects = _named(_combined(configuration.projects, found))
     remarks = [*_without_folders(configuration.projects, found)]
     remarks += [remark for project in found.projects for remark in project.remarks] + _order(projects)
