@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -251,10 +252,36 @@ def test_the_nearest_version_file_counts_and_only_the_root_modules_files(tmp_pat
             Tool.OPENTOFU: Written("live/.opentofu-version", "1.9.0"),
         },
         (Written("live/net/a.tf", ">= 1"),),
+        (Written("live/net/a.tf", ">= 1"),),
         has_tofu=True,
     )
     assert folder_versions(tree, None).files == {Tool.TERRAFORM: Written(".terraform-version", "1.10.0")}
     assert folder_versions(tree, "absent").files[Tool.TERRAFORM].text == "1.10.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "terraform", "opentofu"),
+    [
+        ({"a.tf": "1", "b.tf": "2"}, ["1", "2"], ["1", "2"]),
+        ({"a.tf": "1", "override.tf": "2"}, ["2"], ["2"]),
+        ({"z.tf": "1", "a_override.tf": "2", "b_override.tf": "3"}, ["3"], ["3"]),
+        ({"a.tf": "1", "override.tf": None}, ["1"], ["1"]),
+        ({"z.tf": "1", "a_override.tf.json": "2"}, ["2"], ["2"]),
+        ({"versions.tf": "1", "versions.tofu": "2"}, ["1"], ["2"]),
+        ({"versions.tf.json": "1", "versions.tofu.json": "2", "a.tf": "3"}, ["3", "1"], ["3", "2"]),
+        ({"versions.tf": "1", "override.tofu": "2"}, ["1"], ["2"]),
+        ({"a.tf": "1", ".b.tf": "2", "._a.tf": "3", "c.tf~": "4"}, ["1"], ["1"]),
+    ],
+)
+def test_the_files_that_each_tool_reads_count(tmp_path, files, terraform, opentofu):
+    for name, version in files.items():
+        block = {"required_version": version} if version else {"backend": {"local": {}}}
+        hcl = f'required_version = "{version}"' if version else 'backend "local" {}'
+        text = json.dumps({"terraform": block}) if name.endswith("json") else f"terraform {{\n  {hcl}\n}}\n"
+        (tmp_path / name).write_text(text)
+    found = folder_versions(tmp_path, None)
+    assert [each.text for each in found.constraints_of(Tool.TERRAFORM)] == terraform
+    assert [each.text for each in found.constraints_of(Tool.OPENTOFU)] == opentofu
 
 
 def test_nothing_outside_the_tree_is_read(tmp_path):
@@ -368,7 +395,7 @@ def asks(terraform=None, opentofu=None, required=None, **fields):
     named = {Tool.TERRAFORM: (".terraform-version", terraform), Tool.OPENTOFU: (".opentofu-version", opentofu)}
     return FolderVersions(
         {tool: Written(path, text) for tool, (path, text) in named.items() if text},
-        (Written("main.tf", required),) if required else (),
+        *[(Written("main.tf", required),) if required else ()] * 2,
         **fields,
     )
 

@@ -89,7 +89,7 @@ class JobTools:
             order_name(order, index),
             order.tools,
             folder,
-            self.own.usual() if folder.constraints else None,
+            self.own.usual() if _requires(folder) else None,
             own_counts=not elsewhere,
             problems=problems,
         )
@@ -119,7 +119,11 @@ class JobTools:
 
 
 def _asks(folder: FolderVersions) -> bool:
-    return bool(folder.files or folder.constraints)
+    return bool(folder.files) or _requires(folder)
+
+
+def _requires(folder: FolderVersions) -> bool:
+    return bool(folder.constraints or folder.tofu_constraints)
 
 
 def _distinct(asked: Mapping[int, list[Wish]]) -> list[Wish]:

@@ -9,7 +9,7 @@ from iac_ci_common.models.tools import Tool
 from iac_ci_common.tool_versions import Constraint, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from iac_ci_init.version_files import FolderVersions, Written
 
@@ -41,7 +41,11 @@ def wishes(
     ``required_version`` is about OpenTofu in a module with ``.tofu`` files, otherwise about the ``usual`` tool, which
     the image has.
     """
-    constraints = tuple(_constraints(folder.constraints, problems))
+    named = {Tool.TERRAFORM, Tool.OPENTOFU}.intersection((*tools, *folder.files))
+    of_module = Tool.OPENTOFU if folder.has_tofu else usual
+    read = named or {of_module or Tool.TERRAFORM}
+    parsed = dict(_constraints(dict.fromkeys(each for tool in read for each in folder.constraints_of(tool)), problems))
+    constraints = {tool: tuple(parsed[each] for each in folder.constraints_of(tool) if each in parsed) for tool in read}
     found: list[Wish] = []
     for tool in Tool:
         written = folder.files.get(tool)
@@ -56,18 +60,16 @@ def wishes(
         except ValueError as error:
             problems.append(f"{where}: {error}")
             continue
-        found.append(Wish(tool, where, request, () if tool is Tool.TERRAGRUNT else constraints, own_counts))
-    named = {Tool.TERRAFORM, Tool.OPENTOFU}.intersection((*tools, *folder.files))
-    of_module = Tool.OPENTOFU if folder.has_tofu else usual
-    if constraints and not named and of_module is not None:
-        where = f"{of_module} of required_version in {folder.constraints[0].path}"
-        found.append(Wish(of_module, where, None, constraints, own_counts))
+        found.append(Wish(tool, where, request, constraints.get(tool, ()), own_counts))
+    if not named and of_module is not None and constraints[of_module]:
+        where = f"{of_module} of required_version in {folder.constraints_of(of_module)[0].path}"
+        found.append(Wish(of_module, where, None, constraints[of_module], own_counts))
     return found
 
 
-def _constraints(written: tuple[Written, ...], problems: list[str]) -> Iterator[Constraint]:
+def _constraints(written: Iterable[Written], problems: list[str]) -> Iterator[tuple[Written, Constraint]]:
     for entry in written:
         try:
-            yield Constraint.parse(entry.text)
+            yield entry, Constraint.parse(entry.text)
         except ValueError as error:
             problems.append(f"required_version in {entry.path}: {error}")
