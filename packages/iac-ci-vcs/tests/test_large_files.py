@@ -152,8 +152,11 @@ def checkout(source: Path, out: Path) -> None:
     )
 
 
-def test_a_pointer_that_cannot_be_replaced_is_refused(tmp_path):
-    source = repository(tmp_path / "r", "large* filter=lfs diff=lfs merge=lfs -text\n", large=POINTER)
+@pytest.mark.parametrize(
+    "attributes", ["large* filter=lfs diff=lfs merge=lfs -text\n", "* text eol=crlf\nlarge* filter=lfs\n"]
+)
+def test_a_pointer_that_cannot_be_replaced_is_refused(tmp_path, attributes):
+    source = repository(tmp_path / "r", attributes, large=POINTER)
     with pytest.raises(PreparationFailed, match="'large' in Git LFS could not be fetched: Git LFS is read by https"):
         checkout(source, tmp_path / "out")
 

@@ -33,9 +33,11 @@ _POINTER_BYTES: Final = 1024
 """A pointer is shorter (git-lfs, "Git LFS Specification")."""
 
 _POINTER: Final = re.compile(
-    rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\n"
-    rb"(?:ext-[^\n]*\n)*oid sha256:(?P<oid>[0-9a-f]{64})\nsize (?P<size>[0-9]{1,15})\n?"
+    rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\r?\n"
+    rb"(?:ext-[^\n]*\n)*oid sha256:(?P<oid>[0-9a-f]{64})\r?\nsize (?P<size>[0-9]{1,15})(?:\r?\n)?"
 )
+"""Line ends are those of Windows where the repository asks for them (gitattributes(5), "eol")."""
+
 _FILES: Final = frozenset({b"100644", b"100755"})
 _MIME: Final = "application/vnd.git-lfs+json"
 _BATCH: Final = 100

@@ -49,8 +49,8 @@ def submodules(listing: bytes, configuration: bytes, repository: str) -> list[Su
 def absolute(url: str, repository: str) -> str:
     """Return a submodule's URL; one that begins with ``./`` or ``../`` is relative to its repository's (git-submodule).
 
-    An ssh URL of the repository's own host becomes an https one if the repository has one, so that one token reads
-    both.
+    A URL of the repository's own host becomes an https one if the repository has one, without a user's name, so that
+    one token reads both.
     """
     if url.startswith(("./", "../")):
         base = repository.rstrip("/")
@@ -58,25 +58,36 @@ def absolute(url: str, repository: str) -> str:
             if url.startswith("./"):
                 url = url[2:]
                 continue
-            base, slash, _ = base.rpartition("/")
-            if not slash or base.endswith((":", "/")):
+            base = _above(base) or ""
+            if not base:
                 raise PreparationFailed(f"the submodule's URL leads out of {repository}")
             url = url[3:]
-        return f"{base}/{url}"
+        return f"{base}{url}" if base.endswith(":") else f"{base}/{url}"
     parts = urlsplit(repository)
     if parts.scheme != "https":
         return url
     found = _SCP.fullmatch(url)
-    host, path = (found["host"], found["path"]) if found is not None else _ssh(url)
+    host, path = (found["host"].lower(), found["path"]) if found is not None else _of_url(url, parts.port)
     return f"https://{parts.netloc}/{path.lstrip('/')}" if host == parts.hostname else url
 
 
-def _ssh(url: str) -> tuple[str | None, str]:
+def _above(base: str) -> str | None:
+    """Return a URL without its last folder, None if it has none; before the first one of user@host:path is a colon."""
+    above, slash, _ = base.rpartition("/")
+    if slash:
+        return None if above.endswith((":", "/")) else above
+    host, colon, path = base.partition(":")
+    return f"{host}:" if colon and path else None
+
+
+def _of_url(url: str, port: int | None) -> tuple[str | None, str]:
+    """Return host and path of a URL for which https can stand: ssh, or https at the same port without a password."""
     try:
         parts = urlsplit(url)
+        is_https = parts.scheme == "https" and parts.password is None and (parts.port or 443) == (port or 443)
     except ValueError:
         return None, ""
-    return (parts.hostname, parts.path) if parts.scheme == "ssh" else (None, "")
+    return (parts.hostname, parts.path) if parts.scheme == "ssh" or is_https else (None, "")
 
 
 def _links(listing: bytes) -> Iterator[tuple[str, str]]:
