@@ -61,16 +61,18 @@ def windows(path, *names, system=0):
             archive.writestr(entry, b"" if name.endswith("\\") else b"content")
 
 
-def test_an_archive_made_on_windows_is_unpacked_into_its_folders(tmp_path):
-    windows(tmp_path / "w.zip", "modules\\", "modules\\net\\main.tf", "main.tf")
+@pytest.mark.parametrize("system", [0, 10, 11, 14])
+def test_an_archive_made_on_windows_is_unpacked_into_its_folders(tmp_path, system):
+    windows(tmp_path / "w.zip", "modules\\", "modules\\net\\main.tf", "main.tf", "a/mixed\\b.tf", system=system)
     (tmp_path / "out").mkdir()
     unpack(tmp_path / "w.zip", tmp_path / "out")
     assert (tmp_path / "out" / "modules" / "net" / "main.tf").read_bytes() == b"content"
+    assert (tmp_path / "out" / "a" / "mixed" / "b.tf").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize(
     ("names", "system"),
-    [(["..\\x"], 0), (["\\x"], 0), (["C:\\x"], 0), (["a\\..\\..\\x"], 0), (["a\\b"], 3), (["a/b\\c"], 0)],
+    [(["..\\x"], 0), (["\\x"], 0), (["C:\\x"], 0), (["a\\..\\..\\x"], 0), (["a\\b"], 3), (["a/..\\..\\x"], 0)],
 )
 def test_an_archive_made_on_windows_cannot_leave_the_folder(tmp_path, names, system):
     windows(tmp_path / "w.zip", *names, system=system)
@@ -138,3 +140,11 @@ def test_the_time_is_bounded_whatever_the_patterns_are():
     assert "/".join("a" * 120) not in left_out
     with pytest.raises(PreparationFailed, match="more than 1000 patterns"):
         LeftOut(f"{number}" for number in range(1001))
+
+
+def test_a_link_out_of_the_folder_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "site").symlink_to("/var/www")
+    with pytest.raises(PackageUnsafe, match=r"'site' links to '/var/www', outside .* a line in \.iac-ci-ignore"):
+        pack(tmp_path, tmp_path.parent / "x.zip")
+    (tmp_path / ".iac-ci-ignore").write_text("site\n")
+    pack(tmp_path, tmp_path.parent / "x.zip", paths=LeftOut.of(tmp_path).files(tmp_path))

@@ -28,11 +28,14 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 _CHUNK: Final = 1024 * 1024
 
-_WINDOWS: Final = 0
-"""An archive made on MS-DOS or Windows (APPNOTE.TXT 4.4.2)."""
+_WINDOWS: Final = frozenset({0, 10, 11, 14})
+"""An archive made on MS-DOS or Windows (APPNOTE.TXT 4.4.2; Info-ZIP numbers Windows 11)."""
 
 _LINK_CHARS: Final = 4096
 """Longest target of a link that the kernel accepts, in characters (path_resolution(7), PATH_MAX)."""
+
+_LEAVE_OUT: Final = f"leave it out with a line in {LeftOut.FILE_NAME}"
+_REMEDY: Final = f"replace the link, or {_LEAVE_OUT}"
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _INVALID_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ})
@@ -134,19 +137,21 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 def _check_link(name: str, target: str) -> None:
     """Raise ``PackageUnsafe`` for a link whose target, resolved as text, is outside the folder."""
-    if not target or target.startswith("/") or "\0" in target or not _is_text(target):
-        raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, outside the folder")
+    if not _is_text(target) or "\0" in target:
+        raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, which is not valid UTF-8; {_REMEDY}")
+    if not target or target.startswith("/"):
+        raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, outside the folder; {_REMEDY}")
     depth = len(PurePosixPath(name).parent.parts)
     for part in PurePosixPath(target).parts:
         depth += -1 if part == ".." else 1
         if depth < 0:
-            raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, outside the folder")
+            raise PackageUnsafe(f"{name!r:.80} links to {target!r:.80}, outside the folder; {_REMEDY}")
 
 
 def _check_resolved(root: Path, name: str) -> None:
     """Raise ``PackageUnsafe`` for a link that points outside by other links: ``a → b/..`` with ``b → .``."""
     if not Path(os.path.realpath(root / name)).is_relative_to(root):
-        raise PackageUnsafe(f"{name!r:.80} links to a path outside the folder")
+        raise PackageUnsafe(f"{name!r:.80} links to a path outside the folder; {_REMEDY}")
 
 
 def _is_text(name: str) -> bool:
@@ -163,7 +168,8 @@ def _check_name(name: str) -> tuple[str, ...]:
     parts = PurePosixPath(name).parts
     problems = (
         (not parts, "is empty"),
-        (name.startswith("/") or _DRIVE.match(name), "is an absolute path"),
+        (name.startswith("/"), "is an absolute path"),
+        (_DRIVE.match(name), "begins like a drive of Windows"),
         (".." in parts, "contains '..'"),
         ("\\" in name, "contains a backslash"),
         ("\0" in name, "contains a NUL character"),
@@ -171,9 +177,7 @@ def _check_name(name: str) -> tuple[str, ...]:
     )
     for found, problem in problems:
         if found:
-            raise PackageUnsafe(
-                f"the file name {name!r:.80} {problem}; rename it, or leave it out with a line in .iac-ci-ignore"
-            )
+            raise PackageUnsafe(f"the file name {name!r:.80} {problem}; rename it, or {_LEAVE_OUT}")
     return parts
 
 
@@ -200,7 +204,7 @@ def _from_windows(entry: zipfile.ZipInfo) -> None:
 
     The format has "/" only (APPNOTE.TXT 4.4.17.1), but archivers of .NET before 4.6.1 and others write backslashes.
     """
-    if entry.create_system == _WINDOWS and "/" not in entry.filename:
+    if entry.create_system in _WINDOWS:
         entry.filename = entry.filename.replace("\\", "/")
 
 
