@@ -241,7 +241,7 @@ class Worker:
             environment |= {OUTPUT_VARIABLE: str(outputs.path)}
             manifest = package.manifest
             commands = Commands(manifest.cmds, package.folder, environment, time, stop, manifest.ok)
-            write_provider_installation(workspace.home, self._settings.provider_mirror)
+            write_provider_installation(workspace.home, self._settings.provider_mirror, workspace.code)
             workspace.hand_over(package.reviewed)
             live = self._ports.live_log(workspace.log, attempt.rights, self._ports.objects, attempt.logger)
             beat = partial(self._beat, work, attempt.rights, stop, delivered.role)

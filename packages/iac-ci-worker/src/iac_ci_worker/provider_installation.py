@@ -5,19 +5,51 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_worker.baked_providers import BAKED_FOLDER, BAKED_INDEX, Source, baked_providers, sources
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _NAME: Final = ".terraformrc"
 """OpenTofu reads it too where there is no ``.tofurc`` (OpenTofu, "CLI Configuration")."""
 
 
-def write_provider_installation(home: Path, mirror: str) -> None:
-    """Make the operator's mirror the only place that providers come from; without a mirror nothing is written.
+def write_provider_installation(
+    home: Path, mirror: str, code: Path | None = None, *, index: Path = BAKED_INDEX, folder: Path = BAKED_FOLDER
+) -> None:
+    """Make the operator's mirror, or else the registries, the source of what the image's providers do not satisfy.
 
     The file is the order's own: what commands make of it is gone with the order. Terraform compares what it installs
-    with the hashes of the lock file.
+    with the hashes of the lock file. Nothing is written if Terraform's own rules do the same: without a mirror and if
+    the image has all that the lock files of ``code`` name of its providers. ``index`` and ``folder`` are where the
+    image has them.
     """
-    if mirror:
-        text = f"provider_installation {{\n  network_mirror {{\n    url = {json.dumps(mirror)}\n  }}\n}}\n"
-        (home / _NAME).write_text(text, "utf-8")
+    baked = baked_providers(index) if code is not None else {}
+    chosen = sources(baked, code) if code is not None else {}
+    if mirror or any(source is not Source.IMAGE for source in chosen.values()):
+        (home / _NAME).write_text(installation(mirror, chosen, folder), "utf-8")
+
+
+def installation(mirror: str, chosen: Mapping[str, Source], folder: Path) -> str:
+    """Return the text of the file for where the image's providers come from (Terraform, "Provider Installation")."""
+    blocks = []
+    if chosen:
+        blocks.append(_block("filesystem_mirror", {"path": str(folder)}, _of(chosen, Source.ELSEWHERE)))
+    kind, arguments = ("network_mirror", {"url": mirror}) if mirror else ("direct", {})
+    blocks.append(_block(kind, arguments, _of(chosen, Source.IMAGE)))
+    return f"provider_installation {{\n{''.join(blocks)}}}\n"
+
+
+def _of(chosen: Mapping[str, Source], source: Source) -> list[str]:
+    return sorted(address for address, each in chosen.items() if each is source)
+
+
+def _block(kind: str, arguments: Mapping[str, str], excluded: list[str]) -> str:
+    lines = [f"    {name} = {json.dumps(value)}\n" for name, value in arguments.items()]
+    if excluded:
+        lines.append(f"    exclude = {json.dumps(excluded)}\n")
+    return f"  {kind} {{\n{''.join(lines)}  }}\n"
+
+
+__all__ = ["installation", "write_provider_installation"]
