@@ -6,6 +6,8 @@
 #
 # OpenTofu instead of Terraform:
 #   --build-arg TERRAFORM_IMAGE=ghcr.io/opentofu/opentofu:1.11.7-minimal --build-arg TERRAFORM_BINARY=/usr/local/bin/tofu
+#
+# With a folder `providers` among the files of the build (see pipelines/build --providers), the image has providers of Terraform.
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
 ARG TERRAFORM_IMAGE=hashicorp/terraform:1.11.4
@@ -52,11 +54,21 @@ RUN uv sync --quiet --frozen --only-group image --no-editable \
     && mkdir /own && cd /opt/iac-ci \
     && tar -c bin/iac-ci-worker lib/python3*/site-packages/iac_ci_* | tar -x -C /own
 
+# Providers of Terraform, which `pipelines/build --providers` adds to the files of the build; without it there are none.
+FROM ${PYTHON_IMAGE} AS providers
+COPY uv.lock provider[s] /providers/
+RUN mkdir -p /providers/plugins \
+    && test -e /providers/index.json || echo '{"schema_version": 1, "providers": {}}' >/providers/index.json \
+    && chmod -R u=rwX,go=rX /providers
+
 # From scratch, so that no layer contains the files that were removed above.
 FROM scratch
 COPY --from=system / /
 ARG TERRAFORM_BINARY=/bin/terraform
 COPY --from=terraform ${TERRAFORM_BINARY} /usr/local/bin/
+# Terraform looks for providers in this folder by itself. Root's, so that no order can change them.
+COPY --from=providers /providers/plugins/ /usr/local/share/terraform/plugins/
+COPY --from=providers /providers/index.json /usr/share/iac-ci/providers.json
 COPY --from=dependencies /opt/iac-ci /opt/iac-ci
 COPY --from=packages /own /opt/iac-ci
 ENV PATH=/opt/iac-ci/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from pipelines.provider_servers import archive, load, lock_text, signed_registry, write_certificate
 
 from iac_ci_local.ministack import LocalAws
 from image.engine import ROOT, Engine
@@ -242,6 +244,50 @@ def test_pins_reach_docker_and_must_be_those_of_the_dockerfile(
         assert f"no digest for {arguments['UV_IMAGE']}" in done.stderr
     finally:
         path.unlink()
+
+
+def test_providers_of_a_lock_file_are_files_of_the_build(
+    builder: Builder, repository: str, tools: Path, tmp_path: Path
+) -> None:
+    stand_in(
+        tools,
+        "docker",
+        f"""echo "$@" >>{tmp_path}/calls
+        case "$1" in version) echo amd64 ;; push) exit 1 ;; build) cat >{tmp_path}/context.tar ;; esac""",
+    )
+    given = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    content = archive(tmp_path / "demo.zip")
+    known = load("provider_mirror").hashes_of(content)
+    certificate = write_certificate(tmp_path / "tls.pem")
+    locks = [tmp_path / "a.hcl", tmp_path / "b.hcl"]
+    with signed_registry(tmp_path, certificate, "acme/demo", "1.2.3", "linux_amd64", tmp_path / "demo.zip") as registry:
+        address = f"{registry.address}/acme/demo"
+        locks[0].write_text(lock_text(address, "1.2.3", known))
+        locks[1].write_text(lock_text(address, "1.2.3", [each for each in known if each.startswith("zh:")]))
+        flags = ["--repository", repository, *(word for lock in locks for word in ("--providers", str(lock)))]
+        planned = builder.run(*flags, "--plan", **given)
+        assert planned.returncode == 0, planned.stderr
+        assert registry.asked == []
+        done = builder.run(*flags, REQUESTS_CA_BUNDLE=str(certificate), **given)
+        assert "docker push of" in done.stderr, done.stderr
+        (build,) = [call for call in (tmp_path / "calls").read_text().splitlines() if call.startswith("build ")]
+        tag = f"{repository}:{builder.git('rev-parse', 'HEAD')}-providers-"
+        assert re.search(rf"--tag {re.escape(tag)}[0-9a-f]{{12}} -$", build), build
+        with tarfile.open(tmp_path / "context.tar") as opened:
+            names = opened.getnames()
+        assert f"providers/plugins/{address}/1.2.3/linux_amd64/terraform-provider-demo_v1.2.3" in names
+        assert {"Dockerfile", "providers/index.json"} <= set(names)
+        # What was downloaded is kept, and a lock file without the hash that Terraform compares builds nothing.
+        asked = len(registry.asked)
+        again = builder.run("--repository", repository, IAC_CI_PROVIDERS=str(locks[1]), **given)
+        assert again.returncode == 1
+        assert "run terraform providers lock -platform=linux_amd64" in again.stderr
+        assert "nothing was built" in again.stderr
+        assert len(registry.asked) == asked
+    assert not (builder.checkout / ".build/acme/context.tar").exists()
+    absent = builder.run("--providers", "absent.hcl", "--repository", repository, **given)
+    assert absent.returncode == 2
+    assert "absent.hcl is not a file (set by --providers)" in absent.stderr
 
 
 @pytest.mark.docker

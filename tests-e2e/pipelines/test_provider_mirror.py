@@ -2,97 +2,31 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import importlib.util
-import ipaddress
 import json
 import os
-import ssl
 import subprocess
 import sys
-import threading
-import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from offline import program
 
 from iac_ci_worker.provider_installation import write_provider_installation
+from pipelines import provider_servers
+from pipelines.provider_servers import Served, archive, folder_of, load, write_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "registry.example.com"
 VERSION = "1.2.3"
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("provider_mirror", ROOT / "pipelines/provider_mirror.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["provider_mirror"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-provider_mirror = load()
-
-
-class Served:
-    """A server on loopback: a registry of content, or a folder."""
-
-    def __init__(self, find, certificate=None):
-        served = self
-        self.asked, self.sent = [], 0
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                content = find(self.path)
-                served.asked.append(self.path)
-                served.sent += len(content or b"")
-                self.send_response(200 if content is not None else 404)
-                self.send_header(
-                    "Content-Type", "application/json" if self.path.endswith("json") else "application/zip"
-                )
-                self.send_header("Content-Length", str(len(content or b"")))
-                self.end_headers()
-                self.wfile.write(content or b"")
-
-            def log_message(self, *_): ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.address = f"127.0.0.1:{self.server.server_port}"
-
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-def archive(path, content=b"#!/bin/sh\nexit 1\n"):
-    with zipfile.ZipFile(path, "w") as opened:
-        opened.writestr(f"terraform-provider-demo_v{VERSION}", content)
-        opened.writestr("LICENSE.txt", "text")
-    return path.read_bytes()
+provider_mirror = load("provider_mirror")
 
 
 def lock_text(host, content):
     """Return a lock file as Terraform writes it after a download from a registry: with the archive's own hash."""
-    return (
-        f'provider "{host}/acme/demo" {{\n  version     = "{VERSION}"\n  constraints = "{VERSION}"\n  hashes = [\n'
-        f'    "zh:{hashlib.sha256(content).hexdigest()}",\n  ]\n}}\n'
-    )
+    return provider_servers.lock_text(f"{host}/acme/demo", VERSION, [f"zh:{hashlib.sha256(content).hexdigest()}"])
 
 
 @pytest.fixture
@@ -171,23 +105,7 @@ def test_a_lock_file_without_providers_is_said(registry, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate of loopback, which Terraform trusts by SSL_CERT_FILE."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mirror")])
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now - day).not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("tls") / "mirror.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    return write_certificate(tmp_path_factory.mktemp("tls") / "mirror.pem")
 
 
 @pytest.fixture
@@ -202,11 +120,7 @@ def mirrored(tmp_path, certificate):
     (place / provider.archive("linux_amd64")).write_bytes(content)
     provider_mirror.fill(folder, [provider], ["linux_amd64"], None, "http")
 
-    def find(path):
-        file = folder / path.lstrip("/")
-        return file.read_bytes() if file.is_file() else None
-
-    with Served(find, certificate) as served:
+    with Served(folder_of(folder), certificate) as served:
         served.folder, served.provider, served.content, served.archive = folder, provider, content, place
         yield served
 
