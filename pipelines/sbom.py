@@ -1,6 +1,7 @@
 """Writes the bill of materials of an image: what is in it, in CycloneDX's JSON format (ECMA-424).
 
-The image itself is asked: for its Python distributions, its Debian packages, and Terraform with the program's SHA-256.
+The image itself is asked: for its Python distributions, its Debian packages, Terraform with the program's SHA-256, and
+providers of Terraform.
 The base images come from the pins, where there are some.
 """
 
@@ -35,11 +36,13 @@ packages = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version} ${Ar
                           check=True, capture_output=True, text=True).stdout
 name = "terraform" if shutil.which("terraform") else "tofu"
 program = shutil.which(name)
+providers = json.load(open("/usr/share/iac-ci/providers.json"))["providers"]
 version = json.loads(subprocess.run([program, "version", "-json"], check=True, capture_output=True).stdout)
 print(json.dumps({
     "python": sorted({(found.metadata["Name"], found.version) for found in importlib.metadata.distributions()}),
     "debian": sorted(line.split() for line in packages.splitlines()),
     "terraform": [name, version["terraform_version"], hashlib.sha256(open(program, "rb").read()).hexdigest()],
+    "providers": sorted((address, version) for address, versions in providers.items() for version in versions),
 }))
 """
 
@@ -73,7 +76,7 @@ def bill(found: dict[str, Any], image: str, revision: str, built_at: datetime, r
         bom_ref=image,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=digest.removeprefix("sha256:"))] if digest else [],
     )
-    parts = [*_distributions(found), *_packages(found), _terraform(found), *_base_images(root)]
+    parts = [*_distributions(found), *_packages(found), _terraform(found), *_providers(found), *_base_images(root)]
     made = Bom(
         serial_number=uuid5(NAMESPACE_URL, f"{image}#{revision}"),
         metadata=BomMetaData(component=subject, timestamp=built_at),
@@ -102,6 +105,13 @@ def _terraform(found: dict[str, Any]) -> Component:
     return Component(
         name=name, version=version, type=ComponentType.APPLICATION, purl=purl, bom_ref=str(purl), hashes=hashes
     )
+
+
+def _providers(found: dict[str, Any]) -> Iterator[Component]:
+    for address, version in found["providers"]:
+        namespace, _, kind = address.rpartition("/")
+        purl = PackageURL("generic", namespace, f"terraform-provider-{kind}", version)
+        yield Component(name=address, version=version, type=ComponentType.APPLICATION, purl=purl, bom_ref=str(purl))
 
 
 def _base_images(root: Path) -> Iterator[Component]:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.full, pytest.mar
 
 ADDRESS = "registry.example.com/acme/demo"
 FOLDER = f"/usr/local/share/terraform/plugins/{ADDRESS}/1.2.3/linux_amd64"
-MAIN = f'terraform {{ required_providers {{ demo = {{ source = "{ADDRESS}", version = "1.2.3" }} }} }}'
+MAIN = f'terraform {{\n required_providers {{\n demo = {{ source = "{ADDRESS}", version = "1.2.3" }}\n }}\n}}\n'
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_orders_of_both_targets_use_the_providers_and_cannot_change_them(
     lock = (sources / "lock.hcl").read_text()
     steps = (
         "mkdir -p /tmp/o/home && cd /tmp/o && export HOME=/tmp/o/home CHECKPOINT_DISABLE=1",
-        f"printf '%s' '{MAIN}' >main.tf && printf '%s' '{lock}' >.terraform.lock.hcl",
+        f"printf '{MAIN}' >main.tf && printf '%s' '{lock}' >.terraform.lock.hcl",
         "terraform init -no-color -input=false -lockfile=readonly",
         f"readlink .terraform/providers/{ADDRESS}/1.2.3/*",
         f"touch {FOLDER}/x",

@@ -34,6 +34,7 @@ FOUND = {
     "python": [["boto3", "1.43.0"], ["Typing_Extensions", "4.0"]],
     "debian": [["git", "1:2.39.5-0+deb12u2", "amd64"], ["libc6", "2.36", "amd64"]],
     "terraform": ["terraform", "1.11.4", "b" * 64],
+    "providers": [["registry.terraform.io/hashicorp/aws", "5.100.0"]],
 }
 
 
@@ -53,6 +54,7 @@ def test_every_part_has_an_address_and_its_version(tmp_path: Path) -> None:
         "pkg:deb/debian/git@1:2.39.5-0%2Bdeb12u2?arch=amd64",
         "pkg:deb/debian/libc6@2.36?arch=amd64",
         "pkg:generic/terraform@1.11.4",
+        "pkg:generic/registry.terraform.io/hashicorp/terraform-provider-aws@5.100.0",
     }
     (terraform,) = [part for part in found["components"] if part["name"] == "terraform"]
     assert terraform["hashes"] == [{"alg": "SHA-256", "content": "b" * 64}]
