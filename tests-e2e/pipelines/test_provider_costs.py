@@ -1,7 +1,7 @@
 """What installing a provider costs an order: from its registry, from a mirror, and from the image, on both targets.
 
-``IAC_CI_MEASURED_PROVIDER`` names the program of a real provider; without it, one of random bytes is measured. To see
-the table: ``IAC_CI_FULL=1 .ci/test -s tests-e2e/pipelines/test_provider_costs.py``.
+To see the table, ``export IAC_CI_FULL=1`` and run ``.ci/test -s tests-e2e/pipelines/test_provider_costs.py``.
+``IAC_CI_MEASURED_PROVIDER`` names the program of a real provider; without it, one of random bytes is measured.
 """
 
 from __future__ import annotations
@@ -147,10 +147,12 @@ def test_bytes_and_processor_seconds_of_each_source(measured: Measured) -> None:
             assert row.status is OrderState.SUCCEEDED, log
             assert ("\nno link\n" not in log) is (source == "image"), log
             spent[row.order_name.partition("-")[0]].append(seconds_of(log))
+        inits = len(rows.orders)
         for target, each in spent.items():
             table.append(
-                f"{source:9} {target:10} registry {measured.registry.sent / 1e6:8.1f} MB  mirror "
-                f"{measured.mirror.sent / 1e6:8.1f} MB  {sum(each) / len(each):6.2f} processor seconds an init"
+                f"{source:9} {target:10} {sum(each) / len(each):6.2f} processor seconds and "
+                f"{measured.registry.sent / inits / 1e6:6.1f} MB of the registry, "
+                f"{measured.mirror.sent / inits / 1e6:6.1f} MB of the mirror for each init"
             )
         if source != "registry":
             assert measured.registry.asked == []

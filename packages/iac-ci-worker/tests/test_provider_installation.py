@@ -29,8 +29,8 @@ def lock(*providers):
         ({"": lock((AWS, "5.100.0", "h1:mac=", "h1:aws=", "zh:00"))}, Source.IMAGE),
         ({"": lock((AWS.upper(), "5.100.0", "h1:aws="))}, Source.IMAGE),
         ({"a": lock((AWS, "5.100.0", "h1:aws=")), "b/c": lock((AWS, "6.1.0", "h1:six="))}, Source.IMAGE),
-        # Another provider's lock file: the order uses none of it, or Terraform writes no lock file for it.
-        ({"": lock((NULL, "3.2.0", "h1:null="))}, Source.IMAGE),
+        # A folder of the code may have no lock file, and need another version.
+        ({"": lock((NULL, "3.2.0", "h1:null="))}, Source.BOTH),
         ({}, Source.BOTH),
         ({"": lock((AWS, "5.99.0", "h1:other="))}, Source.BOTH),
         ({"a": lock((AWS, "5.100.0", "h1:aws=")), "b": lock((AWS, "4.0.0"))}, Source.BOTH),
@@ -86,8 +86,18 @@ def test_what_the_image_has_is_asked_of_nobody_else(tmp_path):
 def test_nothing_is_written_where_terraforms_own_rules_do(tmp_path, mirror, locked, index, written):
     for folder in ("home", "code"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "code/.terraform.lock.hcl").write_text(lock((AWS, locked, "h1:aws=")))
+    text = lock((AWS, locked, "h1:aws="), (NULL, "3.2.0", "h1:null="))
+    (tmp_path / "code/.terraform.lock.hcl").write_text(text)
     if index:
         (tmp_path / "index").write_text(json.dumps({"schema_version": 1, "providers": BAKED}))
     write_provider_installation(tmp_path / "home", mirror, tmp_path / "code", index=tmp_path / "index")
     assert (tmp_path / "home/.terraformrc").exists() is written
+
+
+def test_providers_of_the_code_are_found_as_without_the_images(tmp_path):
+    (tmp_path / "index").write_text(json.dumps({"schema_version": 1, "providers": BAKED}))
+    (tmp_path / "code/live/terraform.d/plugins").mkdir(parents=True)
+    write_provider_installation(tmp_path, "", tmp_path / "code", index=tmp_path / "index")
+    assert not (tmp_path / ".terraformrc").exists()
+    write_provider_installation(tmp_path, "https://m/", tmp_path / "code", index=tmp_path / "index")
+    assert "network_mirror" in (tmp_path / ".terraformrc").read_text()

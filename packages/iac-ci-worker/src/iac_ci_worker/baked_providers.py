@@ -22,6 +22,7 @@ BAKED_INDEX: Final = Path("/usr/share/iac-ci/providers.json")
 """Which providers the image has: the ``h1:`` hash of each version by address, as ``pipelines/build`` writes it."""
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
+_OWN_PROVIDERS: Final = ("terraform.d", "plugins")
 _MOST_BYTES: Final = 1024 * 1024
 _PROVIDER: Final = re.compile(r'[ \t]*provider[ \t]+"([^"\s]{1,256})"')
 _VERSION: Final = re.compile(r'[ \t]*version[ \t]*=[ \t]*"([^"\s]{1,64})"')
@@ -59,7 +60,7 @@ def baked_providers(index: Path = BAKED_INDEX) -> Baked:
 def sources(baked: Baked, code: Path) -> dict[str, Source]:
     """Return where each provider of the image comes from for an order with this code.
 
-    From the image alone if every lock file that names it names a version and hash of the image, so that nothing is
+    From the image alone if lock files name it, and each of them a version and hash of the image, so that nothing is
     downloaded; from elsewhere if Terraform would refuse the image's, whose hash a lock file does not have; otherwise
     from both, so that an order with another version, or without a lock file, runs as it does without the image's.
     """
@@ -67,17 +68,20 @@ def sources(baked: Baked, code: Path) -> dict[str, Source]:
         return {}
     files = list(_lock_files(code))
     return {
-        address: _source(versions, [locked[address] for locked in files if address in locked], has_locks=bool(files))
+        address: _source(versions, [locked[address] for locked in files if address in locked])
         for address, versions in baked.items()
     }
 
 
-def _source(versions: Mapping[str, str], named: list[Locked], *, has_locks: bool) -> Source:
+def _source(versions: Mapping[str, str], named: list[Locked]) -> Source:
     if any(each.version in versions and versions[each.version] not in each.hashes for each in named):
         return Source.ELSEWHERE
-    if any(each.version not in versions for each in named) or not has_locks:
-        return Source.BOTH
-    return Source.IMAGE
+    return Source.IMAGE if named and all(each.version in versions for each in named) else Source.BOTH
+
+
+def has_own_providers(code: Path) -> bool:
+    """Return whether the code has providers of its own, where Terraform looks for them by itself."""
+    return any(Path(folder).parts[-2:] == _OWN_PROVIDERS for folder, _, _ in os.walk(code))
 
 
 def _lock_files(code: Path) -> Iterator[dict[str, Locked]]:
@@ -104,4 +108,14 @@ def locked_providers(text: str) -> dict[str, Locked]:
     return found
 
 
-__all__ = ["BAKED_FOLDER", "BAKED_INDEX", "Baked", "Locked", "Source", "baked_providers", "locked_providers", "sources"]
+__all__ = [
+    "BAKED_FOLDER",
+    "BAKED_INDEX",
+    "Baked",
+    "Locked",
+    "Source",
+    "baked_providers",
+    "has_own_providers",
+    "locked_providers",
+    "sources",
+]

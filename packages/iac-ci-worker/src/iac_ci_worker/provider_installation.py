@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_worker.baked_providers import BAKED_FOLDER, BAKED_INDEX, Source, baked_providers, sources
+from iac_ci_worker.baked_providers import BAKED_FOLDER, BAKED_INDEX, Source, baked_providers, has_own_providers, sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,13 +21,13 @@ def write_provider_installation(
     """Make the operator's mirror, or else the registries, the source of what the image's providers do not satisfy.
 
     The file is the order's own: what commands make of it is gone with the order. Terraform compares what it installs
-    with the hashes of the lock file. Nothing is written if Terraform's own rules do the same: without a mirror and if
-    the image has all that the lock files of ``code`` name of its providers. ``index`` and ``folder`` are where the
-    image has them.
+    with the hashes of the lock file. Nothing is written without a mirror if Terraform's own rules do the same, because
+    the image has all that the lock files of ``code`` name of its providers, or if ``code`` has providers of its own,
+    which Terraform finds by these rules alone. ``index`` and ``folder`` are where the image has its providers.
     """
-    baked = baked_providers(index) if code is not None else {}
-    chosen = sources(baked, code) if code is not None else {}
-    if mirror or any(source is not Source.IMAGE for source in chosen.values()):
+    chosen = sources(baked_providers(index), code) if code is not None else {}
+    differs = any(source is not Source.IMAGE for source in chosen.values())
+    if mirror or (differs and code is not None and not has_own_providers(code)):
         (home / _NAME).write_text(installation(mirror, chosen, folder), "utf-8")
 
 
