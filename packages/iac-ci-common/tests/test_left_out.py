@@ -148,3 +148,32 @@ def test_a_link_out_of_the_folder_is_named_with_what_to_do(tmp_path):
         pack(tmp_path, tmp_path.parent / "x.zip")
     (tmp_path / ".iac-ci-ignore").write_text("site\n")
     pack(tmp_path, tmp_path.parent / "x.zip", paths=LeftOut.of(tmp_path).files(tmp_path))
+
+
+def test_what_an_archive_leaves_out_is_not_unpacked(tmp_path):
+    names = ("./", "./main.tf", "bad\\name", "big/x", ".iac-ci-ignore")
+    windows(tmp_path / "a.zip", *names, system=3)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        for name in names:
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name
+            archive.writestr(entry, "bad*\nbig/\n" if name == ".iac-ci-ignore" else "")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(PackageUnsafe, match="contains a backslash"):
+        unpack(tmp_path / "a.zip", tmp_path / "out", use_ignore_file=True)
+    with pytest.raises(PackageUnsafe, match="contains a backslash"):
+        unpack(tmp_path / "b.zip", tmp_path / "out")
+    unpack(tmp_path / "b.zip", tmp_path / "out", use_ignore_file=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".iac-ci-ignore", "main.tf"]
+
+
+@pytest.mark.parametrize(("system", "attributes"), [(3, 0o040755 << 16), (0, 0x10), (11, 0x10)])
+def test_a_folder_is_one_without_a_slash_too(tmp_path, system, attributes):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, kind in (("modules", attributes), ("modules/main.tf", 0)):
+            entry = zipfile.ZipInfo("x")
+            entry.filename, entry.create_system, entry.external_attr = name, system, kind
+            archive.writestr(entry, "")
+    (tmp_path / "out").mkdir()
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (tmp_path / "out/modules/main.tf").is_file()

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 MAX_PATTERNS: Final = 1000
 """Most patterns: each path of a commit is compared with each of them."""
 
-_MAX_BYTES: Final = 64 * 1024
+MAX_IGNORE_BYTES: Final = 64 * 1024
+"""Longest file of patterns, in bytes."""
+
 _MOST_SHOWN: Final = 3
 _OWN: Final = ".git/"
 
@@ -58,9 +60,17 @@ class LeftOut:
             mode = path.lstat().st_mode
         except FileNotFoundError:
             return cls(before)
-        if not stat.S_ISREG(mode) or path.lstat().st_size > _MAX_BYTES:
-            raise PreparationFailed(f"{cls.FILE_NAME} is not a file of at most {_MAX_BYTES} bytes")
-        return cls([*before, *lines_of(path.read_bytes())])
+        if not stat.S_ISREG(mode):
+            raise _not_a_file()
+        with path.open("rb") as opened:
+            return cls.read(opened.read(MAX_IGNORE_BYTES + 1), before=before)
+
+    @classmethod
+    def read(cls, content: bytes, *, before: Iterable[str] = ()) -> LeftOut:
+        """Return the patterns of a file's content, after the patterns ``before``; raise ``PreparationFailed``."""
+        if len(content) > MAX_IGNORE_BYTES:
+            raise _not_a_file()
+        return cls([*before, *lines_of(content)])
 
     def __contains__(self, path: object) -> bool:
         """Return whether a path, relative to the folder, is left out; a folder's path ends with a slash."""
@@ -101,6 +111,10 @@ class LeftOut:
             yield from (f"{prefix}{name}" for name in (*files, *linked) if f"{prefix}{name}" not in self)
             if prefix and not files and not kept:
                 yield prefix.rstrip("/")
+
+
+def _not_a_file() -> PreparationFailed:
+    return PreparationFailed(f"{LeftOut.FILE_NAME} is not a file of at most {MAX_IGNORE_BYTES} bytes")
 
 
 def lines_of(content: bytes) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from iac_ci_common.errors import PackageUnsafe
-from iac_ci_common.left_out import LeftOut
+from iac_ci_common.left_out import MAX_IGNORE_BYTES, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,6 +30,9 @@ _CHUNK: Final = 1024 * 1024
 
 _WINDOWS: Final = frozenset({0, 10, 11, 14})
 """An archive made on MS-DOS or Windows (APPNOTE.TXT 4.4.2; Info-ZIP numbers Windows 11)."""
+
+_MSDOS_FOLDER: Final = 0x10
+"""The attribute of folders on MS-DOS and Windows (APPNOTE.TXT 4.4.15)."""
 
 _LINK_CHARS: Final = 4096
 """Longest target of a link that the kernel accepts, in characters (path_resolution(7), PATH_MAX)."""
@@ -70,10 +73,11 @@ def write(archive: BinaryIO, files: Mapping[str, bytes]) -> None:
             zipped.writestr(_entry(name, stat.S_IFREG | 0o600), body)
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, *, use_ignore_file: bool = False) -> None:
     """Unpack a zip into an existing, empty folder.
 
-    Backslashes of archives made on Windows separate folders, as they do there. Raises ``PackageUnsafe`` for a file that
+    Backslashes of archives made on Windows separate folders, as they do there. With ``use_ignore_file``, what the
+    archive's ``.iac-ci-ignore`` leaves out is neither checked nor unpacked. Raises ``PackageUnsafe`` for a file that
     is not a zip, for absolute paths and ``..``, links to the outside, entries
     of other types, duplicate names, and beyond the limits. Sizes are counted while unpacking, not read from the
     archive's headers.
@@ -81,9 +85,10 @@ def unpack(archive: Path, folder: Path) -> None:
     root = folder.resolve(strict=True)
     try:
         with zipfile.ZipFile(archive) as zipped:
-            entries = zipped.infolist()
-            for entry in entries:
-                _from_windows(entry)
+            entries = _entries(zipped)
+            if use_ignore_file:
+                left_out = _left_out(zipped, entries)
+                entries = [entry for entry in entries if _as_path(entry) not in left_out]
             _check_names(entries)
             free = MAX_TREE_BYTES
             # Links are created last, so that nothing is written through one.
@@ -199,6 +204,36 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
             raise PackageUnsafe(f"{name!r:.80} is below a symbolic link")
 
 
+def _entries(zipped: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the entries without the folder itself, which some archivers name ``./``."""
+    entries = zipped.infolist()
+    for entry in entries:
+        _from_windows(entry)
+    return [entry for entry in entries if entry.filename not in {".", "./"}]
+
+
+def _left_out(zipped: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> LeftOut:
+    found = [entry for entry in entries if _as_path(entry) == LeftOut.FILE_NAME and not _is_link(entry)]
+    if not found:
+        return LeftOut()
+    with zipped.open(found[-1]) as source:
+        return LeftOut.read(source.read(MAX_IGNORE_BYTES + 1))
+
+
+def _as_path(entry: zipfile.ZipInfo) -> str:
+    """Return the path of an entry as patterns name it; a folder's ends with a slash."""
+    return entry.filename.removeprefix("./").rstrip("/") + ("/" if _is_folder(entry) else "")
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    """Return whether an entry is a folder; not every archiver ends its name with a slash."""
+    return (
+        entry.is_dir()
+        or stat.S_ISDIR(entry.external_attr >> 16)
+        or (entry.create_system in _WINDOWS and bool(entry.external_attr & _MSDOS_FOLDER))
+    )
+
+
 def _from_windows(entry: zipfile.ZipInfo) -> None:
     """Replace the separators of an entry that was made on Windows by those of the format.
 
@@ -215,7 +250,7 @@ def _is_link(entry: zipfile.ZipInfo) -> bool:
 def _extract(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, root: Path, free: int) -> int:
     mode = entry.external_attr >> 16
     path = root / entry.filename
-    if entry.is_dir():
+    if _is_folder(entry):
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
         return 0
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)

@@ -111,4 +111,4 @@ class JobCode:
                 f"{location} has other bytes than its name says; find out who wrote it, and upload the code again"
             )
         archive.write_bytes(content)
-        unpack(archive, tree)
+        unpack(archive, tree, use_ignore_file=True)
