@@ -253,12 +253,34 @@ fatal: Could not read from remote repository.
         ("fatal: unable to access 'https://a/': Failed to connect to a port 443\n", "Failed to connect", False),
         ("error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly\nfatal: early EOF\n", "curl 92", True),
         ("", "git printed no reason", False),
+        ("Host key verification failed.\n" + SSH[48:], "Host key verification failed", False),
+        ("Connection closed by 192.0.2.1 port 22\n" + SSH[48:], "closed by 192.0.2.1", True),
+        ("ssh_dispatch_run_fatal: Connection to 192.0.2.1 port 22: incorrect\n" + SSH[48:], "incorrect", True),
+        (
+            "Warning: Permanently added 'a' (ED25519) to the list of known hosts.\nLoad key \"k\": error in libcrypto\n"
+            + SSH,
+            "error in libcrypto",
+            False,
+        ),
+        *(
+            (f"fatal: unable to access 'https://a/': {words}\n", words, True)
+            for words in (
+                "Empty reply from server",
+                "GnuTLS recv error (-54): Error in the pull function.",
+                "OpenSSL SSL_read: error:0A000126:SSL routines::unexpected eof while reading, errno 0",
+                "SSL connection timeout",
+                "Operation too slow. Less than 1000 bytes/sec transferred the last 30 seconds",
+                "HTTP/2 stream 1 was not closed cleanly: INTERNAL_ERROR (err 2)",
+                "The requested URL returned error: 408",
+            )
+        ),
     ],
 )
 def test_the_hosts_reason_is_shown_and_a_network_is_worth_another_try(printed, shown, passing):
     error = failure("https://example.com/a/b", printed)
     assert shown in error.message
     assert "and the repository exists" not in error.message
+    assert "Permanently added" not in error.message
     assert error.retry_is_safe is passing
 
 
