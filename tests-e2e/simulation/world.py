@@ -581,13 +581,13 @@ class ReportsService:
         """Keep the status."""
         self._world.reports.mark(target, status)
 
-    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
-        """Keep what the pull request is told."""
-        self._world.reports.tell_stale(target, record, by)
+    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        """Keep the comment."""
+        self._world.reports.notify_stale(target, record, by)
 
-    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
-        """Keep what the pull request is told."""
-        self._world.reports.tell_planned_again(target, record)
+    def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Keep the comment."""
+        self._world.reports.notify_planned_again(target, record)
 
 
 __all__ = ["AsyncInvokerService", "Port", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]

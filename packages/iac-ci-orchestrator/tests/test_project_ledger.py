@@ -219,27 +219,27 @@ def test_other_pull_requests_are_told_once_that_their_plans_are_stale():
     target = engine.runs.read(RUN_ID).run.report
     engine.reports.mark_job(target, own, part)
     engine.run_to_the_end()
-    assert [number for number, _ in engine.reports.told] == [12]
-    (text,) = [text for _, text in engine.reports.told]
+    assert [number for number, _ in engine.reports.notices] == [12]
+    (text,) = [text for _, text in engine.reports.notices]
     assert "The plan of live/network is stale" in text
     assert f"Pull request 7 applied the project (run `{RUN_ID}`)" in text
     status = engine.reports.statuses[-2]
     assert (status.commit, status.context, status.state) == ("9" * 40, "iac-ci/plan", CommitState.PENDING)
-    assert engine.plans.plan_records[other_plan(12).key].told_stale
+    assert engine.plans.plan_records[other_plan(12).key].has_stale_notice
     engine.wake()
-    assert len(engine.reports.told) == 1
+    assert len(engine.reports.notices) == 1
 
 
 def test_a_pull_request_that_was_told_hears_of_its_new_plan():
     engine = planning()
-    engine.plans.write_record(other_plan(7, told_stale=True))
+    engine.plans.write_record(other_plan(7, has_stale_notice=True))
     engine.wake()
     engine.report("0001", planned=PLANNED, files=FILES)
     engine.wake("0001")
-    (told,) = engine.reports.told
+    (told,) = engine.reports.notices
     assert told[0] == 7
     assert f"live/network was planned again in run `{RUN_ID}`" in told[1]
-    assert not engine.plans.plan_records[RECORD].told_stale
+    assert not engine.plans.plan_records[RECORD].has_stale_notice
 
 
 def test_a_code_host_that_fails_does_not_fail_the_run():
@@ -250,12 +250,12 @@ def test_a_code_host_that_fails_does_not_fail_the_run():
     def fails(*_):
         raise PortFailed("no answer")
 
-    engine.reports.tell_stale = fails
+    engine.reports.notify_stale = fails
     engine.run_to_the_end()
     engine.assert_ended_well()
-    assert not engine.plans.plan_records[other_plan(12).key].told_stale
+    assert not engine.plans.plan_records[other_plan(12).key].has_stale_notice
     reasons = [event.reason for event in engine.runs.event_rows.values() if event.kind == "comment_failed"]
-    assert reasons == ["pull request 12 could not be told about its plan: no answer"]
+    assert reasons == ["pull request 12 got no comment about its plan: no answer"]
 
 
 class Crash(BaseException):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.code import files_and_submodules_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_common.errors import PackageUnsafe
 from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
 
@@ -37,7 +38,7 @@ def tree_of(folder: Path) -> Tree:
         entries |= {name: Entry(EntryKind.SUBMODULE) for name in submodules}
         chosen = files_to_read(entries)
         return Tree(entries, {name: _content(folder / name) for name in chosen})
-    except (OSError, TooManyProjects) as error:
+    except (OSError, PackageUnsafe, TooManyProjects) as error:
         raise CommandFailed(f"{folder} cannot be read: {error}", exit_code=ExitCode.BAD_INPUT) from error
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _TRIES: Final = 10
 """Most writes of one row: each time another process has changed it meanwhile."""
 
-MAX_TOLD: Final = 20
-"""Most pull requests that are told about one apply; each costs several requests of the code host."""
+MAX_NOTICES: Final = 20
+"""Most pull requests that get a comment about one apply; each costs several requests of the code host."""
 
 _MARGIN: Final = timedelta(hours=1)
 """How long before the bucket may delete a plan's bytes the plan expires: an apply that began must find them."""
@@ -87,7 +87,7 @@ class ProjectLedger:
     def end(self, run: RunRow, order: OrderRow) -> PlanRecord | None:
         """Enter the plan or the end of an apply of an order that has ended, before its row says so.
 
-        Return the new plan if it replaces one that its pull request was told is stale, else None.
+        Return the new plan if it replaces one whose pull request has a comment that it is stale, else None.
         """
         project = order.project
         if project is None:
@@ -139,10 +139,10 @@ class ProjectLedger:
             return None
         pull = report.pull_request
         self._change(project, lambda state: planned(state, pull, now))
-        return record if replaced is not None and replaced.told_stale else None
+        return record if replaced is not None and replaced.has_stale_notice else None
 
     def stale(self, run: RunRow, order: OrderRow) -> list[PlanRecord]:
-        """Return the plans of other pull requests that an apply has made stale and that were not told."""
+        """Return the plans of other pull requests that an apply has made stale and that have no comment about it."""
         project = order.project
         if project is None or not project.applies or project.record is None:
             return []
@@ -152,13 +152,15 @@ class ProjectLedger:
         if state is None or not others:
             return []
         found = self._plans.records([keys.plan_record_of(project.record, number) for number in others])
-        untold = [one for one in found.values() if not (one.told_stale or one.saved.generation == state.generation)]
-        return untold[-MAX_TOLD:]
+        untold = [
+            one for one in found.values() if not one.has_stale_notice and one.saved.generation != state.generation
+        ]
+        return untold[-MAX_NOTICES:]
 
-    def told(self, record: PlanRecord) -> None:
-        """Enter that a pull request was told; another process may have written a newer plan meanwhile."""
+    def enter_notice(self, record: PlanRecord) -> None:
+        """Enter that a pull request has the comment; another process may have written a newer plan meanwhile."""
         with contextlib.suppress(ConditionFailed):
-            self._plans.write_record(record.model_copy(update={"told_stale": True}))
+            self._plans.write_record(record.model_copy(update={"has_stale_notice": True}))
 
     def _newest(self, record: PlanRecord) -> tuple[bool, PlanRecord | None]:
         """Write a row; return whether it is the newest, and the one before. Ids of runs sort by time."""

@@ -1,4 +1,4 @@
-"""Tells other pull requests that an apply has made their plans stale, and that a project was planned again."""
+"""Comments on other pull requests: that an apply has made their plans stale, that a project was planned again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StalePlans:
         self._ledger = ledger
 
     def after_apply(self, run: RunRow, order: OrderRow) -> None:
-        """Tell the other pull requests with plans of the project that an order applied."""
+        """Comment on the other pull requests with plans of the project that an order applied."""
         if run.report is None or order.started_at is None:
             return
         by = ProjectApply(
@@ -35,23 +35,23 @@ class StalePlans:
         )
         for record in self._ledger.stale(run, order):
             try:
-                self._ports.reports.tell_stale(run.report, record, by)
+                self._ports.reports.notify_stale(run.report, record, by)
             except IacCiError as error:
                 self._failed(run, record, error)
             else:
-                self._ledger.told(record)
+                self._ledger.enter_notice(record)
 
     def after_plan(self, run: RunRow, record: PlanRecord) -> None:
-        """Replace what the pull request was told before."""
+        """Replace the comment that the plan before was stale."""
         if run.report is None:
             return
         try:
-            self._ports.reports.tell_planned_again(run.report, record)
+            self._ports.reports.notify_planned_again(run.report, record)
         except IacCiError as error:
             self._failed(run, record, error)
 
     def _failed(self, run: RunRow, record: PlanRecord, error: IacCiError) -> None:
-        message = f"pull request {record.pull_request} could not be told about its plan: {error.message}"
+        message = f"pull request {record.pull_request} got no comment about its plan: {error.message}"
         self._ports.logger.warning("pull request comment failed", run_id=run.run_id, error=message)
         event = run_event(run, self._ports.clock.now(), kind="comment_failed", reason=message[:1024])
         self._ports.runs.record([event])

@@ -299,14 +299,14 @@ def _start(
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     chosen = with_saved_plans(facts, configuration, name, job)
-    told = _told_of_plans(name, chosen)
+    answers = _plans_left_out(name, chosen)
     if chosen.job is None:
-        return told
+        return answers
     job = chosen.job
     base = facts.base_branch or None
     scope = None
     if facts.pull is not None and base:
-        whole = target is None and not told
+        whole = target is None and not answers
         scope = _merged(facts, job, _scope(facts, base, whole=whole, target=target))
     run = {order.order_name for order in job.orders}
     not_run = tuple(order for order in expansion.whole if order not in run)
@@ -319,10 +319,10 @@ def _start(
     )
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
-    return [*told, Say(text, Subject.JOBS), start] if skipped else [*told, start]
+    return [*answers, Say(text, Subject.JOBS), start] if skipped else [*answers, start]
 
 
-def _told_of_plans(job: str, chosen: Chosen) -> list[Decision]:
+def _plans_left_out(job: str, chosen: Chosen) -> list[Decision]:
     """Return what to say about plans that are not applied."""
     found: list[Decision] = []
     if chosen.refused:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iac_ci_triggers.connections import uses_branch
-from iac_ci_triggers.saved_plans import KnownPlans
+from iac_ci_triggers.known_plans import KnownPlans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,7 +29,8 @@ from iac_ci_triggers.configuration import (
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
-from iac_ci_triggers.saved_plans import KnownPlans, wanted_keys
+from iac_ci_triggers.known_plans import KnownPlans
+from iac_ci_triggers.saved_plans import wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account, ChangeKind, MergeState, Permission
 from iac_ci_vcs.reporting import is_marked

@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownPlans:
-    """Rows of the ledger of plans, by their keys."""
-
-    records: Mapping[str, PlanRecord] = field(default_factory=dict)
-    states: Mapping[str, ProjectState] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Chosen:
     """The projects of a job's orders, the orders that are not applied, with the reasons, and those that are done.
 

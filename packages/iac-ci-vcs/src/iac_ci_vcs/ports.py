@@ -43,15 +43,15 @@ class Reports(Protocol):
         """
         ...
 
-    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
         """Write into another pull request of the target's repository that its plan is stale, and set its status.
 
         Do nothing if the pull request is closed or has another head than the plan.
         """
         ...
 
-    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
-        """Replace what ``tell_stale`` wrote."""
+    def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Replace what ``notify_stale`` wrote."""
         ...
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:

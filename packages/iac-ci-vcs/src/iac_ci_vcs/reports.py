@@ -85,7 +85,7 @@ class CodeHostReports:
                 mark=host.set_status,
             )
 
-    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
         """Write into a pull request that its plan is stale, and set its status; raises like ``mark_job``."""
         subject = f"the comment on pull request {record.pull_request}"
         with self._open(target, subject) as host, _readable_answers(subject):
@@ -99,8 +99,8 @@ class CodeHostReports:
                 self._commit_jobs, target.repository, own, stale, now=self._clock.now(), mark=host.set_status
             )
 
-    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
-        """Replace what ``tell_stale`` wrote; raises like ``publish``."""
+    def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Replace what ``notify_stale`` wrote; raises like ``publish``."""
         subject = f"the comment on pull request {record.pull_request}"
         with self._open(target, subject) as host, _readable_answers(subject):
             style = CommentStyle(host.max_comment_chars, host.comments_have_html)

@@ -75,7 +75,7 @@ class PlanRecord(StoredShape):
     configuration: str = ""
     saved: SavedPlan
     changes: Changes | None = None
-    told_stale: bool = Field(False, description="The pull request was told that the plan is stale.")
+    has_stale_notice: bool = Field(False, description="The pull request has a comment that the plan is stale.")
     planned_at: Moment
     usable_until: Moment = Field(description="When the plan expires; its bytes are kept a little longer.")
     expires_at: Moment

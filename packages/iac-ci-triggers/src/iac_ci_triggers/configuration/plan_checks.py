@@ -35,7 +35,7 @@ def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, Plan
         if planner in plans[name]:
             problem = None if planner in copy.dependencies else f"{planner} is not in depends_on"
         elif planner not in elsewhere:
-            problem = f"{planner} is no order with `plan`, in this job or in another one"
+            problem = f"{planner} names no order with `plan` in this job or in another one"
         elif job.on.push is not None or job.on.pull_request is not None:
             problem = "applies a reviewed plan, which only a command can start; remove push and pull_request"
         else:

@@ -35,9 +35,9 @@ class PlannedState:
 
         Projects with the same folder and workspace share a state, and so the digest of their generations.
         """
-        place = [repository, self.folder, self.workspace]
-        record = None if number is None else keys.plan_record(repository, number, _digest([*place, self.order]))
-        return OrderProject(key=_digest(place), name=self.label, record=record, file=self.file)
+        parts = [repository, self.folder, self.workspace]
+        record = None if number is None else keys.plan_record(repository, number, _digest([*parts, self.order]))
+        return OrderProject(key=_digest(parts), name=self.label, record=record, file=self.file)
 
 
 def planned_states(configuration: Configuration, job_name: str) -> dict[str, PlannedState]:

@@ -33,7 +33,7 @@ class MemoryReports:
         """Start without comments and statuses."""
         self.bodies: dict[str, str] = {}
         self.statuses: list[CommitStatus] = []
-        self.told: list[tuple[int, str]] = []
+        self.notices: list[tuple[int, str]] = []
         self.clock = FakeClock(_MOMENT)
         self.commit_jobs = MemoryCommitJobs(self.clock)
         self.closed: set[int] = set()
@@ -60,18 +60,18 @@ class MemoryReports:
             mark=self.statuses.append,
         )
 
-    def tell_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
-        """Store what the pull request is told, and the status."""
-        self.told.append((record.pull_request, render_stale(record, by, CommentStyle())))
+    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        """Store the comment and the status."""
+        self.notices.append((record.pull_request, render_stale(record, by, CommentStyle())))
         stale = StalePlan(record.pull_request, record.base, record.saved.run_id, record.saved.order_name)
         own = CommitStatus(record.commit, f"iac-ci/{record.job}", CommitState.PENDING, "")
         set_stale_status(
             self.commit_jobs, target.repository, own, stale, now=self.clock.now(), mark=self.statuses.append
         )
 
-    def tell_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
-        """Store what the pull request is told."""
-        self.told.append((record.pull_request, render_planned_again(record, CommentStyle())))
+    def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
+        """Store the comment."""
+        self.notices.append((record.pull_request, render_planned_again(record, CommentStyle())))
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
         """Store the status of a job that waits for comments."""
