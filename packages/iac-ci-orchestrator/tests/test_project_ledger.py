@@ -94,6 +94,22 @@ def test_a_plan_is_entered_with_what_it_was_made_from():
     assert [event.plan_sha256 for event in events] == [PLANNED.sha256]
 
 
+def test_an_apply_whose_run_has_ended_is_ended_by_the_next_plan():
+    engine = planning()
+    engine.plans.write_state(begun(new_state(STATE, START), OTHER, None, START))
+    engine.wake()
+    assert (state(engine).generation, state(engine).applying) == (2, ())
+    assert engine.runs.read(RUN_ID).orders[0].generation == 2
+
+
+def test_an_apply_of_an_open_run_is_left_alone():
+    engine = planning()
+    own = OTHER.model_copy(update={"run_id": RUN_ID})
+    engine.plans.write_state(begun(new_state(STATE, START), own, None, START))
+    engine.wake()
+    assert (state(engine).generation, state(engine).applying) == (1, (own,))
+
+
 @pytest.mark.parametrize(
     ("status", "result"),
     [

@@ -74,7 +74,7 @@ class Orchestrator:
         Saved plans may be applied for ``plan_days`` days.
         """
         self._ports = ports
-        self._projects = ProjectLedger(ports.plans, ports.clock, plan_days)
+        self._projects = ProjectLedger(ports.plans, ports.runs, ports.clock, plan_days)
         self._stale_plans = StalePlans(ports, self._projects)
         self._commenter = Commenter(ports, log_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)

@@ -11,7 +11,7 @@ from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, PlanStale, PortFailed
 from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply, SavedPlan
 from iac_ci_common.project_states import AGAIN, begun, ended, new_state, planned, what_came
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import OrderProject, ProjectState
-    from iac_ci_common.ports import Clock, Plans
+    from iac_ci_common.ports import Clock, Plans, Runs
     from iac_ci_orchestrator.decide import Dispatch
 
 _TRIES: Final = 10
@@ -37,9 +37,10 @@ T = TypeVar("T")
 class ProjectLedger:
     """The ledger of plans, as the orchestrator uses it."""
 
-    def __init__(self, plans: Plans, clock: Clock, plan_days: int) -> None:
+    def __init__(self, plans: Plans, runs: Runs, clock: Clock, plan_days: int) -> None:
         """Use the ledger; the bucket keeps saved plans for ``plan_days`` days."""
         self._plans = plans
+        self._runs = runs
         self._clock = clock
         self._kept = timedelta(days=plan_days)
 
@@ -51,6 +52,7 @@ class ProjectLedger:
             if (project := _planned_project(dispatch.after)) is not None and dispatch.after.generation is None
         }
         states = self._plans.states(wanted) if wanted else {}
+        states = {key: self._without_ended_runs(state) if state.applying else state for key, state in states.items()}
         return [self._with_generation(dispatch, states) for dispatch in dispatches]
 
     def _with_generation(self, dispatch: Dispatch, states: dict[str, ProjectState]) -> Dispatch:
@@ -61,6 +63,22 @@ class ProjectLedger:
         state = states.get(keys.project_state(project.key))
         generation = state.generation if state is not None else 0
         return replace(dispatch, after=order.model_copy(update={"generation": generation}))
+
+    def _without_ended_runs(self, state: ProjectState) -> ProjectState:
+        """End the applies whose runs have ended: another version may have ended such a run and not entered it.
+
+        A plan that is made now is not refused for them.
+        """
+        now = self._clock.now()
+        for apply in state.applying:
+            run = self._runs.find_run(apply.run_id)
+            if run is not None and run.status not in RUN_TERMINAL:
+                continue
+            over = apply.model_copy(update={"ended_at": now, "status": run.status.value if run is not None else None})
+            state = ended(state, over, now)
+        with contextlib.suppress(ConditionFailed):
+            return self._plans.write_state(state) if not state.applying else state
+        return self._plans.states([state.key]).get(state.key, state)
 
     def begin(self, run: RunRow, order: OrderRow) -> None:
         """Enter that an apply begins, before its worker is started; do nothing for another order.
