@@ -15,6 +15,7 @@ from iac_ci_vcs.provider import ChangedFile, ChangeKind
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "packages" / "iac-ci-init" / "tests"))
 from event_harness import HEAD, REPOSITORY, WRITER, Hosted
+from test_reviewed_plans import Planned
 
 CONFIGURATION = """
 version: 1
@@ -72,6 +73,10 @@ def test_what_is_printed_is_what_runs(checkout, word, options):
     hosted.configure(CONFIGURATION.encode())
     hosted.trees.trees[f"{REPOSITORY}.git", HEAD] = {path: text.encode() for path, text in (FILES | CHANGED).items()}
     hosted.host.changes[7] = tuple(ChangedFile(path, ChangeKind.MODIFIED) for path in CHANGED)
+    if word == "apply":
+        hosted.comment("/iac-ci plan")
+        for name, project in hosted.jobs[0].projects.items():
+            Planned.enter(hosted, name, project)
     hosted.comment(f"/iac-ci {word}")
     configuration = read_configuration(printed(checkout, *options))
     values = TemplateValues(

@@ -145,7 +145,7 @@ class PlanFile(Payload):
     file: Annotated[Text, AfterValidator(_plan_file)] = Field(
         description="Name of the file in the folder of the commands; `save` must keep it."
     )
-    tool: Literal[Tool.TERRAFORM, Tool.OPENTOFU] = Field(Tool.TERRAFORM, description="`terraform` or `opentofu`.")
+    tool: Literal["terraform", "opentofu"] = Field("terraform", description="`terraform` or `opentofu`.")
     workspace: Text | None = Field(None, description="Workspace that the plan must be for; any if none is given.")
 
 
