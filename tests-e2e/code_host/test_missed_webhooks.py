@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from iac_ci_common.errors import PortFailed
 from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_local.fake_hosts.failures import Failure, FailureKind
-from iac_ci_local.fake_hosts.installed_app import InstalledApp
+from iac_ci_local.fake_hosts.installed_app import InstalledApp, LoggedDelivery
 from iac_ci_local.fake_hosts.project import Project
 from iac_ci_local.fake_hosts.repository import HostedRepository
 from iac_ci_vcs import gitlab, http_session
@@ -218,9 +218,9 @@ def test_the_requests_of_an_idle_tick_are_exactly_budgeted(engine, host, kind):
     print(f"{kind}: {IDLE[kind]} request an idle tick for each connected repository, answered {answers}")
 
 
-@pytest.mark.parametrize("kind", ["github"])
-def test_the_requests_of_an_idle_tick_with_an_app_are_exactly_budgeted(engine, host, project):
-    """A version of a list belongs to one token, and an app gets another one for each tick."""
+@pytest.fixture
+def with_app(engine, host, project):
+    """The engine with the key of a GitHub app in place of a token."""
     key = rsa.generate_private_key(65_537, 2048)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -229,12 +229,41 @@ def test_the_requests_of_an_idle_tick_with_an_app_are_exactly_budgeted(engine, h
     project.app = InstalledApp(12, "iac-ci", public.decode())
     project.rights["iac-ci[bot]"] = "write"
     secret = json.dumps({"app_id": "12", "private_key": private.decode()})
-    engine = Engine(host, project, engine.clock.now(), secret=secret, branches=["main"])
-    project.now = engine.clock.now
-    engine.activity.opened(1)
-    ticks(engine, 2)
+    made = Engine(host, project, engine.clock.now(), secret=secret, branches=["main"])
+    project.now = made.clock.now
+    return made
+
+
+@pytest.mark.parametrize("kind", ["github"])
+def test_the_requests_of_an_idle_tick_with_an_app_are_exactly_budgeted(with_app, host):
+    """A version of a list belongs to one token, and an app gets another one for each tick."""
+    with_app.activity.opened(1)
+    ticks(with_app, 2)
     before = len(host.recorded)
-    ticks(engine, 4)
-    assert len(host.recorded) - before == 4 * 3
-    assert planned(engine) == [head(engine)]
-    print("github app: 3 requests an idle tick for each connected repository")
+    ticks(with_app, 4)
+    assert len(host.recorded) - before == 4 * 4
+    assert planned(with_app) == [head(with_app)]
+    print("github app: 4 requests an idle tick, 3 for each further repository with the same app")
+
+
+@pytest.mark.parametrize("kind", ["github"])
+def test_a_command_that_the_log_of_an_app_shows_as_failed_is_run_once(with_app, project):
+    with_app.activity.opened(1)
+    with_app.end()
+    lost = lose(with_app)
+    with_app.activity.comment(1, AUTHOR, "/iac-ci plan")
+    (name, payload) = lost[0]
+    body = json.dumps(payload).encode()
+    for status in (0, 503):
+        headers = with_app.activity.shape.headers(name, "a-lost-delivery", body, "secret")
+        delivered = LoggedDelivery(
+            len(project.app.log) + 1, "a-lost-delivery", with_app.clock.now(), status, headers, payload
+        )
+        project.app.log.append(delivered)
+    ticks(with_app, 4)
+    assert planned(with_app) == [head(with_app)] * 2
+    # It is sent again by hand, with the same number.
+    answer = with_app.send_again(name, payload, "a-lost-delivery")
+    assert answer.content["reason"] == "this delivery was already received"
+    assert planned(with_app) == [head(with_app)] * 2
+    print("github app: a command whose webhook failed twice, and came by hand after the tick: 1 run")

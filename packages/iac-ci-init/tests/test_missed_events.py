@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.errors import NotFound, PortFailed, Throttled
 from iac_ci_common.testing import FakeClock, MemoryAsyncInvoker, MemoryDeliveries, MemoryLogger, MemoryObjects
 from iac_ci_common.testing.samples import START
 from iac_ci_init.chores import Allowance, Budget, run_round
@@ -16,7 +16,7 @@ from iac_ci_init.missed_events import MissedEvents, MissedEventsPorts
 from iac_ci_triggers.connections import Connection, Connections
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.testing import MemoryLedgers
-from iac_ci_vcs.provider import Account, ListedPullRequest, open_since
+from iac_ci_vcs.provider import Account, FailedDelivery, ListedPullRequest, open_since
 
 ANN = Account("5", "ann")
 
@@ -182,3 +182,45 @@ def test_what_was_processed_is_not_asked_for_while_the_list_is_the_same():
     world.ledgers.read = lambda _: pytest.fail("a ledger was read for nothing")
     assert world.turn() == 1
     assert world.invoker.triggered == []
+
+
+class Logging(Host):
+    """A host with a log of its deliveries."""
+
+    def __init__(self, *pulls, failed=()):
+        super().__init__(*pulls)
+        self.failed, self.log_failure, self.read = failed, None, []
+
+    def failed_deliveries(self, since):
+        self.read.append(since)
+        if self.log_failure is not None:
+            raise self.log_failure
+        return self.failed
+
+    def delivery(self, failed):
+        ref = {"ref": "refs/heads/main", "after": "b" * 40, "before": "a" * 40, "commits": []}
+        owner = {"repository": {"html_url": "https://github.com/acme/infra"}, "sender": {"id": 5, "login": "ann"}}
+        return {"x-github-event": "push", "x-github-delivery": failed.guid}, ref | owner
+
+
+def test_a_push_of_the_log_is_started_once():
+    host = Logging(failed=(FailedDelivery("1", "guid-1"),))
+    world = World({"github.com/acme/infra": host})
+    spent = [world.turn() for _ in range(3)]
+    assert spent == [3, 2, 2]
+    assert len(world.invoker.triggered) == 1
+
+
+def test_a_log_that_cannot_be_read_spoils_no_list():
+    host = Logging(pull())
+    host.log_failure = NotFound("the app has no webhook")
+    world = World({"github.com/acme/infra": host})
+    world.turn()
+    assert len(world.invoker.triggered) == 1
+
+
+def test_one_log_is_read_once_in_a_tick_for_all_repositories():
+    hosts = {f"github.com/acme/r{number}": Logging() for number in range(3)}
+    world = World(hosts)
+    run_round([world.chore], None, clock=world.clock, logger=world.logger, begin=lambda _: None, budget=Budget(30))
+    assert sum(len(host.read) for host in hosts.values()) == 1

@@ -6,17 +6,19 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from iac_ci_common import ids, keys
 from iac_ci_common.errors import IacCiError, NotFound, StoredUnreadable, Throttled
 from iac_ci_common.models.lock import Delivery
 from iac_ci_common.models.tick import OpenPull, PullList
 from iac_ci_init.chores import AllowanceSpent
-from iac_ci_triggers.event import EventKind, HostEvent, Person, StoredTrigger
+from iac_ci_triggers.event import EventKind, HostEvent, Ignored, Person, StoredTrigger
+from iac_ci_triggers.event_parser import parse_event
 from iac_ci_triggers.missed import LOOKED_BACK, is_missed, is_recent
 from iac_ci_triggers.verification import Sender
-from iac_ci_vcs.provider import Account, ListedPullRequest
+from iac_ci_triggers.webhook import has_command
+from iac_ci_vcs.provider import Account, DeliveryLog, ListedPullRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.ports import Ledgers
     from iac_ci_vcs.ports import CodeHosts
+    from iac_ci_vcs.provider import CodeHost
 
 _MOST_PAGES: Final = 5
 _MOST_EVENTS: Final = 20
@@ -34,6 +37,15 @@ _MOST_EVENTS: Final = 20
 
 _BROUGHT: Final = timedelta(hours=1)
 """How long a state is not brought again: Lambda retries an event for as long."""
+
+_LOG_READ_BACK: Final = timedelta(hours=2)
+"""How far back failed deliveries are looked for. A comment that is older than an hour is answered and not obeyed."""
+
+_LOG_REST: Final = timedelta(minutes=10)
+"""How long a log is not read again: it has the webhooks of all repositories with the same credentials."""
+
+_REMEMBERED: Final = timedelta(days=3)
+"""How long a delivery is remembered, as if its webhook had come."""
 
 _HOST_REST: Final = timedelta(minutes=10)
 """How long a host that failed is left alone, so that its other repositories do not use up the time of a tick."""
@@ -61,6 +73,7 @@ class MissedEvents:
         """Use ``ports``; ``connections`` returns the operator's current list."""
         self._ports, self._connections = ports, connections
         self._rests: dict[str, datetime] = {}
+        self._logs_read: dict[str, datetime] = {}
 
     def subjects(self, now: datetime) -> Sequence[str]:
         """Return the key of each connected repository."""
@@ -97,12 +110,50 @@ class MissedEvents:
                 self._ports.logger.info("the provider lists no pull requests", repository=subject, kind=host.kind)
                 return _Listed(host.kind, "", ())
             listed = host.open_pull_requests(now - LOOKED_BACK, known=before.version, pages=pages)
+            with suppress(AllowanceSpent):
+                for _ in range(listed.requests - 1 if listed is not None else 0):
+                    allowance.spend()
+                self._read_log(host, connection, now, allowance)
             if listed is None:
                 return _Listed(host.kind, before.version, tuple(map(_pull, before.waiting)))
-            with suppress(AllowanceSpent):
-                for _ in range(listed.requests - 1):
-                    allowance.spend()
             return _Listed(host.kind, listed.version, listed.pulls)
+
+    def _read_log(self, host: CodeHost, connection: Connection, now: datetime, allowance: Allowance) -> None:
+        """Start what the host says that it could not deliver, beside pull requests, whose list tells more."""
+        location, ports = connection.token_location, self._ports
+        if not isinstance(host, DeliveryLog) or now < self._logs_read.get(location, now):
+            return
+        allowance.spend()
+        self._logs_read[location] = now + _LOG_REST
+        try:
+            found = host.failed_deliveries(now - _LOG_READ_BACK)
+        except IacCiError as error:
+            # An app without a webhook of its own has no log. The list was read all the same.
+            ports.logger.info("log of webhooks not read", location=location, error=error.message)
+            return
+        for failed in found[:_MOST_EVENTS]:
+            # The webhook has the same row when it comes after all.
+            row = Delivery(
+                key=keys.delivery(host.kind, f"id/{failed.guid}"),
+                run_id=ids.new_run_id(now),
+                body_sha256=hashlib.sha256(failed.guid.encode()).hexdigest(),
+                expires_at=now + _REMEMBERED,
+            )
+            seen = ports.deliveries.remember([row], now=now)
+            if seen is not None and seen.answer is not None:
+                continue
+            trigger_id = row.run_id if seen is None else seen.run_id
+            allowance.spend()
+            event = parse_event(Sender.GITHUB, *host.delivery(failed))
+            if self._is_wanted(event, now):
+                self._start(event, trigger_id, now)
+            ports.deliveries.answer(row.key, trigger_id)
+
+    def _is_wanted(self, event: HostEvent | Ignored, now: datetime) -> TypeGuard[HostEvent]:
+        if isinstance(event, Ignored) or event.kind is EventKind.PULL_REQUEST:
+            return False
+        is_connected = self._connections(now).find(event.repository) is not None
+        return is_connected and (event.kind is not EventKind.COMMENT or has_command(event))
 
     def _before(self, subject: str) -> PullList:
         try:
@@ -149,18 +200,23 @@ class MissedEvents:
             head=pull.head,
             updated_at=pull.updated_at,
         )
+        self._start(event, trigger_id, now)
+        return True
+
+    def _start(self, event: HostEvent, trigger_id: str, now: datetime) -> None:
+        ports = self._ports
         stored = StoredTrigger(trigger_id=trigger_id, received_at=now, event=event)
         ports.objects.put(
             keys.trigger_event(trigger_id), stored.model_dump_json().encode(), content_type="application/json"
         )
         ports.invoker.process_event(trigger_id)
         ports.logger.warning(
-            "no webhook came for a pull request; its event is started",
-            repository=subject,
-            number=pull.number,
+            "no webhook came; its event is started",
+            repository=event.repository,
+            kind=event.kind.value,
+            number=event.number,
             trigger_id=trigger_id,
         )
-        return True
 
 
 @dataclass(frozen=True, slots=True)

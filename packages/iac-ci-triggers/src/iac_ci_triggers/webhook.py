@@ -88,7 +88,7 @@ class WebhookReceiver:
             return _nothing(event.reason)
         if repository_key(event.repository) != repository_key(claimed or ""):
             raise SignatureRefused(NOT_AUTHENTIC)
-        if event.kind is EventKind.COMMENT and not _has_command(event):
+        if event.kind is EventKind.COMMENT and not has_command(event):
             return _nothing("the comment has no command")
         return self._store(kind, request, event, now)
 
@@ -183,7 +183,8 @@ class WebhookReceiver:
         ]
 
 
-def _has_command(event: HostEvent) -> bool:
+def has_command(event: HostEvent) -> bool:
+    """Return whether a comment has a command, or a line that was probably meant as one."""
     found = find_commands(event.comment or "")
     return bool(found.commands or found.problems)
 

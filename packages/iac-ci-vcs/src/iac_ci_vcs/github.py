@@ -24,6 +24,7 @@ from iac_ci_vcs.provider import (
     ChangeKind,
     Clone,
     Comment,
+    FailedDelivery,
     ListedPullRequest,
     MergeState,
     OpenPullRequests,
@@ -165,6 +166,16 @@ class GitHub:
                 if number < pages:
                     response = self._ask("GET", self._checked_page(page, subject), subject, headers=_JSON)
             return open_since(found, since, version, requests=pages, complete=False)
+
+    def failed_deliveries(self, since: datetime) -> tuple[FailedDelivery, ...]:
+        """Return the webhooks of the app that were not delivered; none for a token, which may not ask for them."""
+        return () if self._app is None else self._app.failed_deliveries(since)
+
+    def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the headers and the payload of a webhook of the app."""
+        if self._app is None:
+            raise NotFound("a token has no log of webhooks")
+        return self._app.delivery(failed)
 
     def merge_state(self, number: int, base: str, head: str) -> MergeState:
         """Return how far the head is behind, and the test merge.

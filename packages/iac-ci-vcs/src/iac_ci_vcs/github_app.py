@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of
+from iac_ci_vcs.provider import FailedDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,31 @@ class InstallationTokens:
         subject = "GitHub app"
         with self._session.doing(subject):
             return str(json_of(self._session.ask("GET", f"{self._root}/app", subject))["slug"])
+
+    def failed_deliveries(self, since: datetime) -> tuple[FailedDelivery, ...]:
+        """Return the app's newest webhooks that were not delivered after ``since``, of the newest 100.
+
+        GitHub logs a webhook as failed too if it was answered late, and each attempt has an entry of its own.
+        """
+        subject = "log of webhooks"
+        with self._session.doing(subject):
+            url = f"{self._root}/app/hook/deliveries"
+            listed = json_of(self._session.ask("GET", url, subject, params={"per_page": "100"}))
+            arrived = {entry["guid"] for entry in listed if 200 <= entry["status_code"] < 300}
+            failed = {
+                entry["guid"]: FailedDelivery(str(entry["id"]), str(entry["guid"]))
+                for entry in listed
+                if entry["guid"] not in arrived and datetime.fromisoformat(entry["delivered_at"]) >= since
+            }
+        return tuple(failed.values())
+
+    def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the headers and the payload of a webhook."""
+        subject = "webhook"
+        with self._session.doing(subject):
+            url = f"{self._root}/app/hook/deliveries/{int(failed.identity)}"
+            sent = json_of(self._session.ask("GET", url, subject))["request"]
+            return {name.lower(): str(value) for name, value in sent["headers"].items()}, dict(sent["payload"])
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from iac_ci_common.errors import NotFound
 
@@ -251,6 +251,27 @@ class CommentStyle:
     has_html: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class FailedDelivery:
+    """A webhook that its host could not deliver: the ``identity`` in the host's log, the ``guid`` of the delivery."""
+
+    identity: str
+    guid: str
+
+
+@runtime_checkable
+class DeliveryLog(Protocol):
+    """A code host that tells the engine which webhooks it could not deliver."""
+
+    def failed_deliveries(self, since: datetime) -> tuple[FailedDelivery, ...]:
+        """Return what was not delivered after ``since``; none if the credentials may not ask. At most one request."""
+        ...
+
+    def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the headers, with lower-case names, and the payload of a delivery, by one request."""
+        ...
+
+
 class CodeHost(Protocol):
     """One repository on a code host."""
 
@@ -440,6 +461,8 @@ __all__ = [
     "Comment",
     "CommentStyle",
     "Credentials",
+    "DeliveryLog",
+    "FailedDelivery",
     "HostSettings",
     "ListedPullRequest",
     "MergeState",

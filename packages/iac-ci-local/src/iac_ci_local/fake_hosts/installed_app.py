@@ -9,10 +9,10 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _LIFETIME: Final = timedelta(hours=1)
 _MAX_JWT_LIFETIME: Final = timedelta(minutes=10)
@@ -20,6 +20,18 @@ _MAX_JWT_LIFETIME: Final = timedelta(minutes=10)
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDelivery:
+    """One attempt to deliver a webhook; ``status`` is 0 if there was no answer."""
+
+    id: int
+    guid: str
+    delivered_at: datetime
+    status: int
+    headers: Mapping[str, str]
+    payload: Mapping[str, Any]
 
 
 @dataclass
@@ -32,6 +44,9 @@ class InstalledApp:
     """The public key as PEM; the engine has the private key."""
 
     installation_id: int = 77
+    log: list[LoggedDelivery] = field(default_factory=list)
+    """The attempts to deliver the app's webhooks, the oldest first."""
+
     now: Callable[[], datetime] = _now
     _minted: dict[str, datetime] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -68,4 +83,4 @@ class InstalledApp:
             self._minted.clear()
 
 
-__all__ = ["InstalledApp"]
+__all__ = ["InstalledApp", "LoggedDelivery"]

@@ -46,7 +46,9 @@ class Api:
         self._payloads = Payloads(project, web)
         repository_path = re.escape(f"/repos/{project.full_name}")
         self._of_apps = re.compile(
-            rf"/app|/app/installations/\d+/access_tokens|{repository_path}/installation", re.IGNORECASE
+            r"/app|/app/hook/deliveries(?:/\d+)?|/app/installations/\d+/access_tokens"
+            rf"|{repository_path}/installation",
+            re.IGNORECASE,
         )
         self._routes = Routes(
             (
@@ -101,6 +103,12 @@ class Api:
             return refusal(401, "A JSON web token could not be decoded")
         if method == "GET" and path == "/app":
             return Answer.of_json(200, self._payloads.app(app))
+        if method == "GET" and path == "/app/hook/deliveries":
+            newest = sorted(app.log, key=lambda one: one.delivered_at, reverse=True)[:100]
+            return Answer.of_json(200, [self._payloads.delivery(one) for one in newest])
+        if method == "GET" and path.startswith("/app/hook/deliveries/"):
+            found = [one for one in app.log if str(one.id) == path.rpartition("/")[2]]
+            return Answer.of_json(200, self._payloads.whole_delivery(found[0])) if found else refusal(404, "Not Found")
         if method == "GET" and path.endswith("/installation"):
             return Answer.of_json(200, self._payloads.installation(app))
         if method != "POST" or path != f"/app/installations/{app.installation_id}/access_tokens":

@@ -14,7 +14,7 @@ from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID, Person
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iac_ci_local.fake_hosts.installed_app import InstalledApp
+    from iac_ci_local.fake_hosts.installed_app import InstalledApp, LoggedDelivery
     from iac_ci_local.fake_hosts.project import OpenPullRequest, Project, Reaction, SetStatus, WrittenComment
     from iac_ci_local.fake_hosts.repository import Change, Entry
 
@@ -347,6 +347,28 @@ class Payloads:
             "created_at": "2020-01-01T00:00:00Z",
             "updated_at": "2020-01-01T00:00:00Z",
         }
+
+    def delivery(self, one: LoggedDelivery) -> dict[str, Any]:
+        """Return an attempt to deliver a webhook, as the log lists it: without its payload."""
+        return {
+            "id": one.id,
+            "guid": one.guid,
+            "delivered_at": _moment(one.delivered_at),
+            "redelivery": False,
+            "duration": 0.1,
+            "status": "OK" if 200 <= one.status < 300 else "timed out" if one.status == 0 else "Invalid HTTP Response",
+            "status_code": one.status,
+            "event": one.headers.get("X-GitHub-Event", ""),
+            "action": one.payload.get("action"),
+            "installation_id": self._project.app.installation_id if self._project.app is not None else None,
+            "repository_id": PROJECT_ID,
+            "throttled_at": None,
+        }
+
+    def whole_delivery(self, one: LoggedDelivery) -> dict[str, Any]:
+        """Return an attempt with what was sent."""
+        sent = {"headers": dict(one.headers), "payload": dict(one.payload)}
+        return {**self.delivery(one), "url": "", "request": sent, "response": {"headers": {}, "payload": ""}}
 
     def installation_token(self, token: str, ends: datetime) -> dict[str, Any]:
         """Return a token that was minted."""
