@@ -154,3 +154,22 @@ def test_a_fork_is_merged_into_the_repository_of_the_base(engine, project, host,
     order = engine.jobs[-1].job.orders[0]
     assert order.git_repo.endswith("/stranger/pets.git")
     assert order.merge_into == project.repository.head("main")
+
+
+MORE = {"github": 1, "gitlab": 2, "bitbucket": 1}
+"""Requests of a pull request's event that `checkout: merge` adds."""
+
+
+def test_the_requests_that_the_merged_result_adds_are_exactly_budgeted(engine, host, kind):
+    counts = []
+    # The first status of a commit makes a pipeline on GitLab, so the second run is the first to be counted.
+    for number, word in enumerate((b"head", b"head", b"merge")):
+        configuration = CONFIGURATION.replace(b"merge", word)
+        engine.project.repository.commit("main", {".iac-ci.yml": configuration, "other": b"%d" % number}, "another")
+        before = len(host.recorded)
+        engine.activity.comment(1, AUTHOR, "/iac-ci plan")
+        api = [one for one in host.recorded[before:] if one.request.path.startswith(host.shape.root)]
+        counts.append(len(api))
+        engine.clock.advance(60)
+    assert counts[2] - counts[1] == MORE[kind]
+    print(f"{kind}: checkout: merge adds {MORE[kind]} requests to an event")
