@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from offline.place import digest_of
 from pipelines.provider_servers import archive, load, lock_text
 
 from image.engine import ROOT, Engine
@@ -45,7 +46,8 @@ def test_orders_of_both_targets_use_the_providers_and_cannot_change_them(
     engine: Engine, image: str, sources: Path
 ) -> None:
     """That ``image`` was built before only leaves layers that need not be built again."""
-    baked = engine.build("iac-ci-tested:providers", source=sources)
+    tag = f"iac-ci-tested:providers-{digest_of(str(ROOT))}"
+    baked = engine.build(tag, source=sources)
     lock = (sources / "lock.hcl").read_text()
     steps = (
         "mkdir -p /tmp/o/home && cd /tmp/o && export HOME=/tmp/o/home CHECKPOINT_DISABLE=1",
@@ -65,5 +67,5 @@ def test_orders_of_both_targets_use_the_providers_and_cannot_change_them(
         assert printed.count(refusal) == 2, printed
         assert '"h1:' in printed
     assert '"providers": {}' in engine.shell(image, "cat /usr/share/iac-ci/providers.json")
-    engine.run("image", "rm", "--force", "iac-ci-tested:providers")
+    engine.run("image", "rm", "--force", tag)
     print("baked: init without a network on Lambda's file system and as a build's user; both writes refused on each")
