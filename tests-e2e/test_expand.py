@@ -87,7 +87,7 @@ def test_what_is_printed_is_what_runs(checkout, word, options):
     orders = expand(configuration, word, values, changed, None).orders
     ran = [order.model_dump(include=set(Order.model_fields)) for order in hosted.jobs[-1].job.orders]
     assert [order.model_dump() for order in orders] == ran
-    assert len(ran) == {"plan": 4, "apply": 8, "lint": 2}[word]
+    assert len(ran) == {"plan": 4, "apply": 4, "lint": 2}[word]
 
 
 def test_json_holds_the_same(checkout):
