@@ -123,6 +123,14 @@ def test_the_reviewed_plan_is_applied_and_nothing_else():
     assert row.plan_sha256 == hosted.record.saved.planned.sha256
 
 
+def test_the_merge_that_was_planned_is_applied_though_the_base_moved():
+    hosted = Planned()
+    hosted.edit(merge_into="5" * 40, merge_commit="6" * 40)
+    hosted.comment("/iac-ci apply")
+    (order,) = hosted.orders.values()
+    assert (order.merge_into, order.merge_commit) == ("5" * 40, "6" * 40)
+
+
 def _push(hosted):
     hosted.change(head_sha="9" * 40)
     hosted.trees.trees[f"{hosted.jobs[0].job.git_repo}", "9" * 40] = hosted.trees.trees[

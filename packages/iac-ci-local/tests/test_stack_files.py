@@ -175,14 +175,18 @@ def test_only_init_reads_the_jobs_secrets() -> None:
 COMMIT_JOB = keys.commit_job("github.com/acme/infra", "a" * 40, "iac-ci/plan")
 """Both functions report what they know about a job on a commit."""
 
+PLANS = [keys.plan_record("github.com/acme/infra", 7, "a" * 64), keys.project_state("a" * 64)]
+"""The orchestrator enters plans and applies, and init reads them."""
+
 LOCK_KEYS = {
     "policies/init-job.json": [
+        *PLANS,
         keys.delivery("github", "id/1"),
         keys.pull_request_ledger("github.com/acme/infra", 7),
         keys.branch_ledger("github.com/acme/infra", "main"),
         COMMIT_JOB,
     ],
-    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab"), COMMIT_JOB],
+    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab"), COMMIT_JOB, *PLANS],
     "policies/watchdog-check.json": [keys.run_lock("20260101T000000-0123456789ab")],
     "policies/broker.json": [keys.ticket_chain("20260101T000000-0123456789ab", "0001", "1")],
 }
@@ -194,7 +198,8 @@ def test_each_function_reaches_only_its_own_keys_of_the_locks_table(name: str) -
     patterns: set[str] = set()
     for statement in statements(name):
         if any(resource.endswith("table/demo-locks") for resource in statement["Resource"]):
-            assert set(statement["Action"]) <= {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+            allowed = {"BatchGetItem", "GetItem", "PutItem", "UpdateItem"}
+            assert {action.removeprefix("dynamodb:") for action in statement["Action"]} <= allowed
             ((operator, condition),) = statement["Condition"].items()
             assert operator == "ForAllValues:StringLike"
             patterns.update(condition.pop("dynamodb:LeadingKeys"))

@@ -32,7 +32,7 @@ JOB = {
     "commit_hash": "d" * 40,
     "git_token_location": "ssm:/iac-ci/token",
     "pr_number": 7,
-    "scope": JobScope(base="main", base_commit="e" * 40, configuration="f" * 64),
+    "scope": JobScope(base="main", merge_into="e" * 40, configuration="f" * 64),
 }
 OTHER = ProjectApply(run_id="20251231T000000-aaaaaaaaaaaa", order_num="0003", pull_request=12, began_at=START)
 
@@ -82,7 +82,7 @@ def test_a_plan_is_entered_with_what_it_was_made_from():
     engine.report("0001", planned=PLANNED, files=FILES)
     engine.wake("0001")
     record = engine.plans.plan_records[RECORD]
-    assert (record.commit, record.base, record.base_commit) == ("d" * 40, "main", "e" * 40)
+    assert (record.commit, record.base, record.merge_into) == ("d" * 40, "main", "e" * 40)
     assert (record.configuration, record.pull_request, record.name) == ("f" * 64, 7, "live/network")
     assert (record.saved.planned, record.saved.files, record.saved.generation) == (PLANNED, FILES, 4)
     assert record.usable_until < record.expires_at == START + timedelta(days=14)

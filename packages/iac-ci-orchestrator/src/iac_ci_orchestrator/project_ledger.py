@@ -134,7 +134,8 @@ class ProjectLedger:
             job=run.job_name or "plan",
             commit=run.commit_hash,
             base=report.scope.base,
-            base_commit=report.scope.base_commit,
+            merge_into=report.scope.merge_into,
+            merge_commit=report.scope.merge_commit,
             configuration=report.scope.configuration,
             saved=SavedPlan(
                 run_id=run.run_id,

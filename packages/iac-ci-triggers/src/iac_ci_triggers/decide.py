@@ -351,9 +351,16 @@ def _scope(facts: Facts, base: str, *, whole: bool, target: str | None = None) -
 
 def _merged(facts: Facts, job: Job, scope: JobScope) -> JobScope:
     """Return the scope with the commit that code of the job is merged into, and how far the head is behind it."""
-    into = next((order.merge_into for order in job.orders if order.merge_into is not None), None)
+    merged = next((order for order in job.orders if order.merge_into is not None), None)
+    into = merged.merge_into if merged is not None else None
     behind = facts.merge_state.behind if facts.merge_state is not None and into == facts.base_sha else None
-    return scope.model_copy(update={"merge_into": into, "behind": behind})
+    return scope.model_copy(
+        update={
+            "merge_into": into,
+            "merge_commit": merged.merge_commit if merged is not None else None,
+            "behind": behind,
+        }
+    )
 
 
 def _mark_job(

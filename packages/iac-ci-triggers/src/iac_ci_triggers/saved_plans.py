@@ -62,6 +62,7 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
         projects = {name: project.model_copy(update={"record": None}) for name, project in projects.items()}
     refused: dict[str, str] = {}
     done: dict[str, str] = {}
+    merged: dict[str, dict[str, str | None]] = {}
     for order in job.orders:
         name = order.order_name or ""
         if name in applied:
@@ -78,16 +79,21 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
                 refused[name] = reason or ""
             else:
                 projects[name] = project.model_copy(update={"saved": record.saved})
+                merged[name] = {"merge_into": record.merge_into, "merge_commit": record.merge_commit}
     refused |= _after(job, refused)
     left = [order for order in job.orders if order.order_name not in refused and order.order_name not in done]
+    # The code of a plan of the merged result is that merge, also if the base branch has newer commits now.
+    left = [order.model_copy(update=merged.get(order.order_name or "", {})) for order in left]
     present = {order.order_name for order in left}
     if len(left) < len(job.orders):
         left = [
             order.model_copy(update={"dependencies": [name for name in order.dependencies if name in present]})
             for order in left
         ]
-    rest = job.model_copy(update={"orders": left}) if left else None
-    return Chosen(rest, {name: one for name, one in projects.items() if name in present}, refused, done)
+    rest = job if left == job.orders else job.model_copy(update={"orders": left})
+    return Chosen(
+        rest if left else None, {name: one for name, one in projects.items() if name in present}, refused, done
+    )
 
 
 def _after(job: Job, refused: Mapping[str, str]) -> dict[str, str]:

@@ -29,8 +29,8 @@ class JobScope(StoredShape):
 
     ``base`` is the base branch. ``whole`` says whether the run has all orders that the job has for this pull request;
     ``target`` is the order or value of the matrix that a comment named. ``before_merge`` are the jobs that wait for
-    comments before the merge: the run's plans show what they have to do. ``base_commit`` is the base branch's commit
-    and ``configuration`` the digest of its configuration when the run was started. ``merge_into`` is the commit of the
+    comments before the merge: the run's plans show what they have to do. ``configuration`` is the digest of the
+    base branch's configuration when the run was started. ``merge_into`` is the commit of the
     base branch that the code was merged into, None if it was not. ``behind`` is how many commits of the base branch the
     pull request's head did not have then (101 stands for more than 100), None if the host did not tell it.
     """
@@ -39,9 +39,9 @@ class JobScope(StoredShape):
     whole: bool = True
     target: str | None = None
     before_merge: tuple[str, ...] = ()
-    base_commit: str | None = None
     configuration: str = ""
     merge_into: str | None = None
+    merge_commit: str | None = None
     behind: int | None = None
 
 

@@ -71,7 +71,8 @@ class PlanRecord(StoredShape):
     job: str = Field("plan", description="The job that planned.")
     commit: str
     base: str
-    base_commit: str | None = None
+    merge_into: str | None = Field(None, description="Commit that the planned code was merged into, if it was.")
+    merge_commit: str | None = Field(None, description="The code host's merge of both, if that was used.")
     configuration: str = ""
     saved: SavedPlan
     changes: Changes | None = None
