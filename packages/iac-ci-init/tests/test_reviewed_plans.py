@@ -131,6 +131,22 @@ def test_the_merge_that_was_planned_is_applied_though_the_base_moved():
     assert (order.merge_into, order.merge_commit) == ("5" * 40, "6" * 40)
 
 
+def test_a_base_that_moved_makes_no_plan_stale():
+    hosted = Planned()
+    hosted.configure(CONFIGURATION, commit="8" * 40)
+    hosted.comment("/iac-ci apply")
+    assert list(hosted.orders) == ["apply-live-net"]
+
+
+def test_after_a_merge_nothing_is_applied_by_a_comment():
+    """A squash or a rebase merge closes the pull request: its plan is not applied any more."""
+    hosted = Planned()
+    hosted.change(is_open=False)
+    hosted.comment("/iac-ci apply")
+    assert len(hosted.jobs) == 1
+    assert "the pull request is closed" in hosted.told
+
+
 def _push(hosted):
     hosted.change(head_sha="9" * 40)
     hosted.trees.trees[f"{hosted.jobs[0].job.git_repo}", "9" * 40] = hosted.trees.trees[
