@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import pytest
 
@@ -236,7 +237,19 @@ def test_the_id_of_an_accepted_run_reaches_the_user_all_the_same(monkeypatch, ca
         assert capsys.readouterr().err == f"Accepted as run {RUN}\n"
 
 
-@pytest.mark.parametrize("words", [["-h"], ["validate", "-h"], ["local", "-h"], ["local", "run", "--help"]])
+WITH_LOCAL = pytest.mark.skipif(find_spec("iac_ci_local") is None, reason="the command line is installed alone")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-h"],
+        ["validate", "-h"],
+        ["submit", "--help"],
+        pytest.param(["local", "-h"], marks=WITH_LOCAL),
+        pytest.param(["local", "run", "--help"], marks=WITH_LOCAL),
+    ],
+)
 def test_help_is_asked_for_in_two_ways_and_shows_no_values_of_flags(words):
     code, out, _ = run(*words)
     assert code == ExitCode.SUCCEEDED
