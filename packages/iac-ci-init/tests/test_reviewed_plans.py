@@ -185,7 +185,10 @@ STALE = {
     "another pull request applies": (lambda hosted: hosted.applied(OTHER, None), "is being applied by pull request 12"),
     "its own apply failed": (lambda hosted: hosted.applied(hosted.own(), "failed"), "was applied by pull request 7"),
     "its own apply timed out": (lambda hosted: hosted.applied(hosted.own(), "timed_out"), "by pull request 7"),
-    "its own apply runs": (lambda hosted: hosted.applied(hosted.own(), None), "is being applied by pull request 7"),
+    "its own apply runs": (
+        lambda hosted: hosted.applied(hosted.own(), None),
+        "the plan of live/net is being applied by run",
+    ),
     "a signed job applied": (
         lambda hosted: hosted.applied(OTHER.model_copy(update={"pull_request": None})),
         f"was applied by run {OTHER.run_id}",
@@ -275,3 +278,80 @@ def test_terragrunt_applies_a_plan_of_its_own(tool):
     hosted.code(FILES | {"live/net/terragrunt.hcl": ""})
     hosted.comment("/iac-ci apply live/net")
     assert list(hosted.orders) == ["plan-live-net", "apply-live-net"]
+
+
+def _rows(hosted, status=OrderState.RUNNING):
+    """Insert the rows of the newest run, as its preparation does."""
+    queued = build_rows(hosted.jobs[-1], max_parallel=10)
+    orders = [row.model_copy(update={"status": status}) for row in queued.orders]
+    run = queued.run
+    if status is not OrderState.RUNNING:
+        run = run.model_copy(update={"status": RunState(status.value), "finished_at": hosted.clock.now()})
+    hosted.runs.insert(run, orders, queued.events)
+
+
+def _applied_statuses(hosted):
+    return [status for status in hosted.host.statuses if status.context == "iac-ci/apply"]
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_of_two_comments_at_once_the_first_one_applies_and_the_second_one_changes_nothing(prepared):
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    if prepared:
+        _rows(hosted, OrderState.RUNNING)
+    first, statuses = hosted.jobs[-1].run_id, _applied_statuses(hosted)
+    hosted.comment("/iac-ci apply")
+    assert hosted.jobs[-1].run_id == first
+    assert f"the plan of live/net is being applied by run {first}; wait for its end" in hosted.told
+    assert _applied_statuses(hosted) == statuses
+
+
+def test_of_two_comments_at_once_the_second_one_may_come_before_the_job_of_the_first_one_is_stored():
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    first = hosted.jobs[-1]
+    hosted.objects.delete([keys.job(first.run_id)])
+    before = len(hosted.invoker.started)
+    hosted.comment("/iac-ci apply")
+    assert len(hosted.invoker.started) == before
+    assert f"is being applied by run {first.run_id}; wait" in hosted.told
+
+
+def test_a_comment_with_the_same_apply_twice_applies_once():
+    hosted = Planned()
+    before = len(hosted.jobs)
+    hosted.comment("/iac-ci apply live/net\n\n/iac-ci apply")
+    assert len(hosted.jobs) == before + 1
+    assert "is being applied by another command of this comment" in hosted.told
+
+
+@pytest.mark.parametrize("status", [OrderState.CANCELLED, OrderState.FAILED, OrderState.TIMED_OUT])
+def test_a_plan_whose_apply_ended_before_it_began_is_applied_by_the_next_command(status):
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    _rows(hosted, status)
+    first = hosted.jobs[-1].run_id
+    hosted.comment("/iac-ci apply")
+    assert hosted.jobs[-1].run_id != first
+    assert list(hosted.orders) == ["apply-live-net"]
+
+
+def test_a_plan_is_applied_again_when_its_apply_was_cancelled_before_it_was_prepared():
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    first = hosted.jobs[-1].run_id
+    hosted.comment("/iac-ci cancel")
+    hosted.comment("/iac-ci apply")
+    assert hosted.jobs[-1].run_id != first
+
+
+@pytest.mark.parametrize("status", [None, "succeeded", "failed"])
+def test_an_event_that_is_processed_again_says_nothing_of_what_it_started_itself(status):
+    hosted = Planned()
+    hosted.comment("/iac-ci apply")
+    first, said = hosted.jobs[-1], list(hosted.host.written)
+    hosted.applied(hosted.own().model_copy(update={"run_id": first.run_id}), status)
+    hosted.processor.process(hosted.invoker.triggered[-1])
+    assert hosted.jobs[-1] == first
+    assert hosted.host.written == said

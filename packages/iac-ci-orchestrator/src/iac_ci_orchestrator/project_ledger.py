@@ -97,7 +97,8 @@ class ProjectLedger:
         def change(state: ProjectState) -> ProjectState:
             changed = begun(state, apply, generation, now)
             if changed is None:
-                raise PlanStale(what_came(project.name, state), run_id=run.run_id, order_num=order.order_num)
+                reason = what_came(project.name, state, apply.plan_sha256 or "")
+                raise PlanStale(reason, run_id=run.run_id, order_num=order.order_num)
             return changed
 
         self._change(project, change)

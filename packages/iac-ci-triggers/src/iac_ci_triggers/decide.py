@@ -42,6 +42,7 @@ from iac_ci_triggers.decisions import (
     Wake,
 )
 from iac_ci_triggers.jobs import again, configured
+from iac_ci_triggers.known_plans import Applier
 from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
 from iac_ci_triggers.saved_plans import with_saved_plans
@@ -196,9 +197,21 @@ def decide_comment(facts: Facts) -> list[Decision]:
     if comment.found.problems:
         found.append(_say("These lines are not commands:", *comment.found.problems))
     for index, command in enumerate(comment.found.commands):
-        found += _once(facts, comment, command, f"comment:{comment.id}:{index}")
+        made = _once(facts, comment, command, f"comment:{comment.id}:{index}")
+        facts = _with_appliers(facts, made)
+        found += made
     # What is said about a comment is an answer, which replaces no standing notice.
     return [replace(decision, subject=None) if isinstance(decision, Say) else decision for decision in found]
+
+
+def _with_appliers(facts: Facts, made: list[Decision]) -> Facts:
+    """Return the facts for the next command of a comment, which applies no plan that one before it applies."""
+    plans = facts.plans
+    for start in made:
+        if isinstance(start, Start):
+            applied = [one.saved.planned.sha256 for one in start.projects.values() if one.saved is not None]
+            plans = plans.with_appliers(applied, Applier(start.intent, "another command of this comment"))
+    return replace(facts, plans=plans)
 
 
 def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
@@ -298,7 +311,7 @@ def _start(
             return [notice, _nothing_to_plan(facts, name, _ALL_DELETED)]
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
-    chosen = with_saved_plans(facts, configuration, name, job)
+    chosen = with_saved_plans(facts, configuration, name, job, intent)
     answers = _plans_left_out(name, chosen)
     if chosen.job is None:
         return answers

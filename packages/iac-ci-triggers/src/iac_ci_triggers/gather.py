@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from iac_ci_common import keys
 from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed, PreparationFailed, Problem
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.models.answer import StoredJob
-from iac_ci_common.states import RUN_TERMINAL, OrderState
+from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
 from iac_ci_triggers.announced import is_behind, is_older
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
@@ -29,7 +30,7 @@ from iac_ci_triggers.configuration import (
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
-from iac_ci_triggers.known_plans import KnownPlans
+from iac_ci_triggers.known_plans import Applier, KnownPlans
 from iac_ci_triggers.saved_plans import wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account, ChangeKind, MergeState, Permission
@@ -38,6 +39,7 @@ from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from iac_ci_common.ports import Objects, Plans, Runs
     from iac_ci_common.tree import Tree
@@ -54,6 +56,13 @@ _MOST_FOLDERS: Final = 20
 
 _MOST_RERUNS: Final = 10
 """Most runs of one job whose orders are read to be run again."""
+
+_LONGEST_RUN: Final = timedelta(hours=25)
+"""Age after which a run has certainly ended."""
+
+_STORED_WITHIN: Final = timedelta(minutes=5)
+"""Age within which another event may still be storing the job of a run: Lambda repeats an event that failed after one
+minute and after two more."""
 
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
@@ -219,13 +228,17 @@ class FactCollector:
             head_problems=reported,
             changed=changed,
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
-            plans=self._plans(configuration, words - _START_NOTHING, pull) if words and starts else KnownPlans(),
+            plans=self._plans(configuration, words - _START_NOTHING, pull, known) if words and starts else KnownPlans(),
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
         )
 
     def _plans(
-        self, configuration: Configuration | ConfigurationProblems | None, words: set[str], pull: PullRequest
+        self,
+        configuration: Configuration | ConfigurationProblems | None,
+        words: set[str],
+        pull: PullRequest,
+        known: Facts,
     ) -> KnownPlans:
         """Return the plans of this pull request that the jobs of commands would apply, and their projects."""
         if not isinstance(configuration, Configuration):
@@ -235,7 +248,34 @@ class FactCollector:
         records, states = wanted_keys(configuration, jobs, repository, pull.number)
         if not records:
             return KnownPlans()
-        return KnownPlans(self.plans.records(records), self.plans.states(states))
+        plans = KnownPlans(self.plans.records(records), self.plans.states(states))
+        runs = [run for run in known.ledger.runs if run.job in jobs and run.sha == pull.head_sha]
+        for run in runs[-_MOST_RERUNS:]:
+            plans = self._with_applier(plans, run, known.received_at)
+        return plans
+
+    def _with_applier(self, plans: KnownPlans, run: StartedRun, now: datetime) -> KnownPlans:
+        """Return the plans with a run of this pull request that has not ended all of its applies.
+
+        The ledger has a run before the run has anything else, so of two commands at once the second one sees the first.
+        """
+        age, applier = now - run.started_at, Applier(run.intent, f"run {run.run_id}")
+        if run.cancel_reason is not None or age > _LONGEST_RUN:
+            return plans
+        rows = self.runs.read(run.run_id)
+        if rows.run is not None:
+            open_orders = [order for order in rows.orders if order.status not in TERMINAL]
+            projects = [order.project for order in open_orders if order.project is not None]
+        else:
+            try:
+                projects = [*StoredJob.from_stored(self.objects.get(keys.job(run.run_id))).projects.values()]
+            except NotFound:
+                if age > _STORED_WITHIN:
+                    return plans
+                starting = {**plans.starting, run.job: (*plans.starting.get(run.job, ()), applier)}
+                return replace(plans, starting=starting)
+        applied = [project.saved.planned.sha256 for project in projects if project.saved is not None]
+        return plans.with_appliers(applied, applier)
 
     def _merge_state(self, pull: PullRequest, base: str) -> MergeState:
         if not hasattr(self.host, "merge_state"):

@@ -46,10 +46,11 @@ def wanted_keys(
     return records, frozenset(keys.project_state(project.key) for project in projects)
 
 
-def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, job: Job) -> Chosen:
+def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, job: Job, intent: str = "") -> Chosen:
     """Return the job with the orders whose plans may be applied, and the project of each order.
 
-    An order that comes after one that is refused is refused too. Orders without plans are left as they are.
+    An order that comes after one that is refused is refused too. Orders without plans are left as they are. A plan that
+    a run of the same ``intent`` applies is not refused for it: the event is processed again.
     """
     repository = repository_key(facts.source.repository) or ""
     number = facts.pull.number if facts.pull is not None else None
@@ -60,6 +61,7 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
     if any(not reviewed for _, reviewed in applied.values()):
         # The plans of such a job are for itself: nobody reviews them.
         projects = {name: project.model_copy(update={"record": None}) for name, project in projects.items()}
+    own = frozenset(run.run_id for run in facts.ledger.runs if run.job == job_name and run.intent == intent)
     refused: dict[str, str] = {}
     done: dict[str, str] = {}
     merged: dict[str, dict[str, str | None]] = {}
@@ -73,9 +75,11 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
                 continue
             record = facts.plans.records.get(project.record or "")
             known = facts.plans.states.get(keys.project_state(project.key))
-            if (by := _done_by(record, known, facts)) is not None:
+            if (by := _done_by(record, known, facts)) is not None and by not in own:
                 done[name] = f"{state.label} was applied by run {by}"
-            elif (reason := _problem(state, record, known, facts)) is not None or record is None:
+            elif (other := _other_applier(record, facts, job_name, intent)) is not None:
+                refused[name] = f"the plan of {state.label} is being applied by {other}; wait for its end"
+            elif (reason := _problem(state, record, known, facts, own)) is not None or record is None:
                 refused[name] = reason or ""
             else:
                 projects[name] = project.model_copy(update={"saved": record.saved})
@@ -121,7 +125,17 @@ def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts
     return last.run_id if last.plan_sha256 == record.saved.planned.sha256 else None
 
 
-def _problem(state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts) -> str | None:
+def _other_applier(record: PlanRecord | None, facts: Facts, job_name: str, intent: str) -> str | None:
+    """Return what another command has started that applies the same plan and has not ended; None if none has."""
+    if record is None or record.commit != facts.commit:
+        return None
+    other = facts.plans.other_applier(job_name, record.saved.planned.sha256, intent)
+    return other.name if other is not None else None
+
+
+def _problem(
+    state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, own: Collection[str]
+) -> str | None:
     """Return why a plan may not be applied, in its own words and with the way on; None if it may."""
     name = state.label
     if record is None:
@@ -133,7 +147,15 @@ def _problem(state: PlannedState, record: PlanRecord | None, known: ProjectState
         return f"the plan of {name} is stale: {difference}; {AGAIN}"
     if record.usable_until <= facts.received_at:
         return f"the plan of {name} expired at {record.usable_until:%Y-%m-%d %H:%M} UTC; {AGAIN}"
-    return None if may_apply(known, record.saved.generation) else what_came(name, known)
+    if may_apply(known, record.saved.generation) or _is_own(known, record, own):
+        return None
+    return what_came(name, known, record.saved.planned.sha256)
+
+
+def _is_own(known: ProjectState | None, record: PlanRecord, own: Collection[str]) -> bool:
+    """Return whether one of these runs has begun to apply the plan, and nothing came after it."""
+    apply = (known.applying[-1] if known.applying else known.last) if known is not None else None
+    return apply is not None and apply.run_id in own and apply.plan_sha256 == record.saved.planned.sha256
 
 
 def _differences(state: PlannedState, record: PlanRecord, facts: Facts) -> Iterator[str]:
