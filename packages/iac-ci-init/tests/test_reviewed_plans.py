@@ -355,3 +355,53 @@ def test_an_event_that_is_processed_again_says_nothing_of_what_it_started_itself
     hosted.processor.process(hosted.invoker.triggered[-1])
     assert hosted.jobs[-1] == first
     assert hosted.host.written == said
+
+
+BY_HAND = b"""
+version: 1
+jobs:
+  preview:
+    on: {pull_request: {}, command: preview}
+    orders:
+      - {name: plan-net, folder: live/net, cmds: [./plan], save: [net.tfplan], plan: {file: net.tfplan}}
+      - {name: plan-app, folder: live/app, cmds: [./plan], save: [app.tfplan], plan: {file: app.tfplan}}
+  roll-out:
+    on: {command: ship}
+    orders:
+      - {name: freeze, cmds: [./freeze]}
+      - {name: stop, cmds: [./stop], depends_on: [freeze]}
+      - {name: apply-net, folder: live/net, cmds: [./apply], apply_plan: plan-net, depends_on: [stop]}
+      - {name: start, cmds: [./start], depends_on: [apply-net]}
+      - {name: apply-app, folder: live/app, cmds: [./apply], apply_plan: plan-app, depends_on: [freeze]}
+"""
+
+
+def _by_name(hosted, name):
+    return next(record for record in hosted.plans.plan_records.values() if record.name == name)
+
+
+def test_an_order_that_prepares_a_refused_apply_does_not_run_alone():
+    hosted = Planned(BY_HAND)
+    record = _by_name(hosted, "live/net")
+    hosted.plans.plan_records[record.key] = record.model_copy(update={"commit": "1" * 40})
+    hosted.comment("/iac-ci ship")
+    assert sorted(hosted.orders) == ["apply-app", "freeze"]
+    assert "stop comes before apply-net, which is not applied" in hosted.told
+    assert "start comes after apply-net, which is not applied" in hosted.told
+
+
+def test_nothing_is_prepared_if_every_apply_is_refused():
+    hosted = Planned(BY_HAND)
+    before = len(hosted.jobs)
+    hosted.plans.plan_records.clear()
+    hosted.comment("/iac-ci ship")
+    assert len(hosted.jobs) == before
+    assert "freeze comes before" in hosted.told
+
+
+def test_an_apply_runs_though_what_comes_after_it_is_refused():
+    hosted = Planned(changed="modules/vpc/main.tf")
+    record = _by_name(hosted, "live/app")
+    hosted.plans.plan_records[record.key] = record.model_copy(update={"commit": "1" * 40})
+    hosted.comment("/iac-ci apply")
+    assert list(hosted.orders) == ["apply-live-net"]

@@ -49,8 +49,9 @@ def wanted_keys(
 def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, job: Job, intent: str = "") -> Chosen:
     """Return the job with the orders whose plans may be applied, and the project of each order.
 
-    An order that comes after one that is refused is refused too. Orders without plans are left as they are. A plan that
-    a run of the same ``intent`` applies is not refused for it: the event is processed again.
+    An order that comes after one that is refused is refused too, and so is one without a plan that only prepares orders
+    that do not run. Other orders without plans are left as they are. A plan that a run of the same ``intent`` applies
+    is not refused for it: the event is processed again.
     """
     repository = repository_key(facts.source.repository) or ""
     number = facts.pull.number if facts.pull is not None else None
@@ -84,7 +85,8 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
             else:
                 projects[name] = project.model_copy(update={"saved": record.saved})
                 merged[name] = {"merge_into": record.merge_into, "merge_commit": record.merge_commit}
-    refused |= _after(job, refused)
+    refused |= _after(job, refused, done)
+    refused, done = _with_preparing(job, applied, refused, done)
     left = [order for order in job.orders if order.order_name not in refused and order.order_name not in done]
     # The code of a plan of the merged result is that merge, also if the base branch has newer commits now.
     left = [order.model_copy(update=merged.get(order.order_name or "", {})) for order in left]
@@ -100,18 +102,49 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
     )
 
 
-def _after(job: Job, refused: Mapping[str, str]) -> dict[str, str]:
-    """Return the orders that come after refused ones, directly or through others, with the reason."""
+def _dependents(job: Job) -> dict[str, list[str]]:
     dependents: dict[str, list[str]] = {}
     for order in job.orders:
         for other in order.dependencies:
             dependents.setdefault(other, []).append(order.order_name or "")
+    return dependents
+
+
+def _with_preparing(
+    job: Job, applied: Collection[str], refused: Mapping[str, str], done: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return both with the orders that apply no plan and whose dependents all do not run.
+
+    Alone, an order that stops something before an apply would leave it stopped.
+    """
+    dependents, refused, done = _dependents(job), dict(refused), dict(done)
+    waiting = [*refused, *done]
+    by_name = {order.order_name or "": order for order in job.orders}
+    while waiting:
+        after = waiting.pop()
+        for name in by_name[after].dependencies:
+            if name in applied or name in refused or name in done:
+                continue
+            if not all(one in refused or one in done for one in dependents[name]):
+                continue
+            first = next((one for one in dependents[name] if one in refused), None)
+            if first is not None:
+                refused[name] = f"{name} comes before {first}, which is not applied"
+            else:
+                done[name] = f"{name} comes before {after}, which has nothing left to do"
+            waiting.append(name)
+    return refused, done
+
+
+def _after(job: Job, refused: Mapping[str, str], done: Mapping[str, str]) -> dict[str, str]:
+    """Return the orders that come after refused ones, directly or through others, with the reason."""
+    dependents = _dependents(job)
     found: dict[str, str] = {}
     waiting = list(refused)
     while waiting:
         before = waiting.pop()
         for name in dependents.get(before, ()):
-            if name not in refused and name not in found:
+            if name not in refused and name not in done and name not in found:
                 found[name] = f"{name} comes after {before}, which is not applied"
                 waiting.append(name)
     return found
