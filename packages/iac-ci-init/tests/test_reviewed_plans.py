@@ -405,3 +405,35 @@ def test_an_apply_runs_though_what_comes_after_it_is_refused():
     hosted.plans.plan_records[record.key] = record.model_copy(update={"commit": "1" * 40})
     hosted.comment("/iac-ci apply")
     assert list(hosted.orders) == ["apply-live-net"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "way"), [(b"command: preview", "/iac-ci preview"), (b"command: [look, plan]", "/iac-ci look")]
+)
+def test_the_way_on_is_the_command_of_the_job_that_plans(trigger, way):
+    hosted = Planned(BY_HAND.replace(b"command: preview", trigger))
+    for record in list(hosted.plans.plan_records.values()):
+        hosted.plans.plan_records[record.key] = record.model_copy(update={"commit": "1" * 40})
+    hosted.comment("/iac-ci ship")
+    assert f"plan it again with {way}" in hosted.told
+    before = len(hosted.jobs)
+    hosted.comment(way)
+    assert len(hosted.jobs) == before + 1
+
+
+def test_without_a_command_that_plans_a_commit_is_the_way_on():
+    hosted = Planned(BY_HAND.replace(b", command: preview", b""))
+    hosted.plans.plan_records.clear()
+    hosted.comment("/iac-ci ship")
+    assert "or plan it with a new commit" in hosted.told
+
+
+def test_what_no_run_began_to_apply_is_run_again_by_the_command_that_applies():
+    hosted = Planned(BY_HAND)
+    hosted.comment("/iac-ci ship")
+    _rows(hosted, OrderState.CANCELLED)
+    hosted.comment("/iac-ci rerun-failed")
+    assert "/iac-ci ship applies what no run has begun to apply" in hosted.told
+    before = len(hosted.jobs)
+    hosted.comment("/iac-ci ship")
+    assert len(hosted.jobs) == before + 1

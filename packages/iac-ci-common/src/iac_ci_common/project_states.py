@@ -76,16 +76,16 @@ def may_apply(state: ProjectState | None, generation: int) -> bool:
     return state.generation == generation and not state.applying
 
 
-def what_came(name: str, state: ProjectState | None, plan_sha256: str) -> str:
+def what_came(name: str, state: ProjectState | None, plan_sha256: str, again: str = AGAIN) -> str:
     """Return why the plan of a project may not be applied any more: which apply came in between, if not its own."""
     other = (state.applying[-1] if state.applying else state.last) if state is not None else None
     if state is None or other is None:
-        return f"the plan of {name} is stale: what is known of the project is newer than the plan; {AGAIN}"
+        return f"the plan of {name} is stale: what is known of the project is newer than the plan; {again}"
     if any(one.plan_sha256 == plan_sha256 for one in state.applying):
-        return f"the plan of {name} is being applied by run {other.run_id}; wait for its end, or {AGAIN}"
+        return f"the plan of {name} is being applied by run {other.run_id}; wait for its end, or {again}"
     whose = f"pull request {other.pull_request}" if other.pull_request is not None else f"run {other.run_id}"
     when = "is being applied" if state.applying else "was applied"
-    return f"the plan of {name} is stale: the project {when} by {whose} (run {other.run_id}) since; {AGAIN}"
+    return f"the plan of {name} is stale: the project {when} by {whose} (run {other.run_id}) since; {again}"
 
 
 def _found(state: ProjectState, apply: ProjectApply) -> ProjectApply | None:

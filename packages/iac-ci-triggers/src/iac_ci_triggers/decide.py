@@ -561,10 +561,9 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
         elif not rerun.unsuccessful:
             found.append(_say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
         else:
-            if (planner := _applies_reviewed(facts, rerun)) is not None:
-                text = f"Nothing of {rerun.run_id} was run again: a reviewed plan is applied once. Comment"
-                command = f"{PREFIX} {planner}, and {PREFIX} {rerun.job_name} when the plans are as you want them"
-                found.append(_say(f"{text} {command}."))
+            if (command := _applies_reviewed(facts, rerun)) is not None:
+                text = f"Nothing of {rerun.run_id} was run again: a reviewed plan is applied once. {PREFIX} {command}"
+                found.append(_say(f"{text} applies what no run has begun to apply, and says what to plan again."))
                 continue
             try:
                 job = again(facts, rerun)
@@ -587,14 +586,15 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
 
 
 def _applies_reviewed(facts: Facts, rerun: Rerun) -> str | None:
-    """Return the word that plans, if a run applied reviewed plans; None for another run."""
+    """Return the command of a run's job, if it applies reviewed plans, which only commands start; None for another."""
     configuration = facts.configuration
     if configuration is None or isinstance(configuration, ConfigurationProblems):
         return None
     if rerun.job_name not in configuration.jobs:
         return None
     reviewed = {name for name, (_, is_reviewed) in applied_states(configuration, rerun.job_name).items() if is_reviewed}
-    return "plan" if any(order.order_name in reviewed for order in rerun.job.orders) else None
+    command = next(iter(configuration.jobs[rerun.job_name].on.command), None)
+    return command if any(order.order_name in reviewed for order in rerun.job.orders) else None
 
 
 def _projects_again(facts: Facts, rerun: Rerun, job: Job) -> dict[str, OrderProject]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.project_states import AGAIN, may_apply, what_came
+from iac_ci_common.project_states import may_apply, what_came
+from iac_ci_triggers.commands import PREFIX
 from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
 from iac_ci_triggers.connections import repository_key
 
@@ -170,19 +171,25 @@ def _problem(
     state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, own: Collection[str]
 ) -> str | None:
     """Return why a plan may not be applied, in its own words and with the way on; None if it may."""
-    name = state.label
+    name, planner = state.label, _planner(state)
+    again = f"plan it again with {planner}"
     if record is None:
-        return f"{name} has no plan in this pull request; comment /iac-ci plan first"
+        return f"{name} has no plan in this pull request; wait for the run that plans it, or plan it with {planner}"
     if record.saved.planned.problem is not None:
-        return f"the plan of {name} cannot be applied: {record.saved.planned.problem}; {AGAIN}"
+        return f"the plan of {name} cannot be applied: {record.saved.planned.problem}; {again}"
     difference = next(_differences(state, record, facts), None)
     if difference is not None:
-        return f"the plan of {name} is stale: {difference}; {AGAIN}"
+        return f"the plan of {name} is stale: {difference}; {again}"
     if record.usable_until <= facts.received_at:
-        return f"the plan of {name} expired at {record.usable_until:%Y-%m-%d %H:%M} UTC; {AGAIN}"
+        return f"the plan of {name} expired at {record.usable_until:%Y-%m-%d %H:%M} UTC; {again}"
     if may_apply(known, record.saved.generation) or _is_own(known, record, own):
         return None
-    return what_came(name, known, record.saved.planned.sha256)
+    return what_came(name, known, record.saved.planned.sha256, again)
+
+
+def _planner(state: PlannedState) -> str:
+    """Return what makes a plan: the command of its job, or a commit if no comment starts that job."""
+    return f"{PREFIX} {state.command}" if state.command is not None else "a new commit"
 
 
 def _is_own(known: ProjectState | None, record: PlanRecord, own: Collection[str]) -> bool:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedState:
-    """What an order plans: the project as people name it, folder and workspace, and the plan's file."""
+    """What an order plans: the project as people name it, folder and workspace, and the plan's file.
+
+    ``command`` starts the order's job, None if no comment does.
+    """
 
     order: str
     label: str
@@ -29,6 +32,7 @@ class PlannedState:
     workspace: str
     file: str
     checks_workspace: bool
+    command: str | None = None
 
     def project(self, repository: str, number: int | None) -> OrderProject:
         """Return the project; ``repository`` is ``host/path``, lower-case, ``number`` that of the pull request.
@@ -42,7 +46,9 @@ class PlannedState:
 
 def planned_states(configuration: Configuration, job_name: str) -> dict[str, PlannedState]:
     """Return what the orders of a job plan, by the orders' names."""
-    return {copy.name: _state(copy) for copy in copies(configuration.jobs[job_name]) if copy.template.plan is not None}
+    job = configuration.jobs[job_name]
+    command = next(iter(job.on.command), None)
+    return {copy.name: _state(copy, command) for copy in copies(job) if copy.template.plan is not None}
 
 
 def applied_states(configuration: Configuration, job_name: str) -> dict[str, tuple[PlannedState, bool]]:
@@ -71,7 +77,7 @@ def _applies(configuration: Configuration, job_name: str) -> Iterator[tuple[Copy
             yield copy, planner
 
 
-def _state(copy: Copy) -> PlannedState:
+def _state(copy: Copy, command: str | None) -> PlannedState:
     plan = copy.template.plan
     workspace = None if plan is None or plan.workspace is None else substitute(plan.workspace, copy.values)
     folder = folder_of(copy) or "."
@@ -84,6 +90,7 @@ def _state(copy: Copy) -> PlannedState:
         workspace=copy.name if workspace is None else workspace,
         file="" if plan is None else plan.file,
         checks_workspace=workspace is not None,
+        command=command,
     )
 
 
