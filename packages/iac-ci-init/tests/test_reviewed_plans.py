@@ -437,3 +437,25 @@ def test_what_no_run_began_to_apply_is_run_again_by_the_command_that_applies():
     before = len(hosted.jobs)
     hosted.comment("/iac-ci ship")
     assert len(hosted.jobs) == before + 1
+
+
+BACKENDS = WORKSPACES.replace(
+    b'workspace: "{{ matrix.stage }}"',
+    b'backend_config: ["{{ matrix.stage }}.hcl"]\n    var_files: ["{{ matrix.stage }}.tfvars"]',
+)
+
+
+def test_two_backends_of_one_folder_are_two_states():
+    """The apply of one made the plan of the other stale, so that no comment could apply both."""
+    hosted = Planned(BACKENDS)
+    names = ["live/net (live-net-dev)", "live/net (live-net-prod)"]
+    assert sorted(record.name for record in hosted.plans.plan_records.values()) == names
+    assert len({record.project for record in hosted.plans.plan_records.values()}) == 2
+    hosted.comment("/iac-ci apply")
+    assert sorted(hosted.orders) == ["apply-live-net-dev", "apply-live-net-prod"]
+
+
+def test_two_sets_of_variables_of_one_backend_are_one_state():
+    hosted = Planned(BACKENDS.replace(b'["{{ matrix.stage }}.hcl"]', b'["all.hcl"]'))
+    assert len({record.project for record in hosted.plans.plan_records.values()}) == 1
+    assert len(hosted.plans.plan_records) == 2

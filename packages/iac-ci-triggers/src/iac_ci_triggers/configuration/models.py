@@ -275,8 +275,26 @@ class RestoreTemplate(Restore):
     order: NameTemplate = Field(description="Name of the order that saved them, one of `depends_on`.")
 
 
+def _relative(path: str) -> str:
+    if path.startswith("/"):
+        raise ValueError("begins with a slash; write paths from the project's folder")
+    return path
+
+
+MAX_FILES: Final = 32
+"""Most files of one list of a project."""
+
+RelativeFiles = Annotated[list[Annotated[Text, AfterValidator(_relative)]], Field(max_length=MAX_FILES)]
+
+
 class PlanTemplate(PlanFile):
-    """The plan that the commands write; templates of the matrix in its workspace."""
+    """The plan that the commands write; templates of the matrix in its workspace and in the files of its backend."""
+
+    backend_config: RelativeFiles = Field(
+        default_factory=list,
+        description="Files for `init -backend-config`: plans of one folder and workspace with other files are of other"
+        " states.",
+    )
 
 
 class ConfiguredOrder(Settings):
@@ -468,18 +486,6 @@ def _folder_below(folder: str) -> str:
     if folder != "." and {"", ".", ".."} & set(parts):
         raise ValueError("must be a path from the repository's root, without empty parts, . or .. (the root is .)")
     return folder
-
-
-def _relative(path: str) -> str:
-    if path.startswith("/"):
-        raise ValueError("begins with a slash; write paths from the project's folder")
-    return path
-
-
-MAX_FILES: Final = 32
-"""Most files of one list of a project."""
-
-RelativeFiles = Annotated[list[Annotated[Text, AfterValidator(_relative)]], Field(max_length=MAX_FILES)]
 
 
 class AppliedPlan(StrEnum):

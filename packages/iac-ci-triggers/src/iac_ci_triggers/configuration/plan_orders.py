@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
@@ -23,23 +24,27 @@ if TYPE_CHECKING:
 class PlannedState:
     """What an order plans: the project as people name it, folder and workspace, and the plan's file.
 
-    ``command`` starts the order's job, None if no comment does.
+    ``own_name`` is the name of the order's project or else of the order, which is in the label if several projects have
+    the same folder and workspace. ``command`` starts the order's job, None if no comment does.
     """
 
     order: str
+    own_name: str
     label: str
     folder: str
     workspace: str
     file: str
     checks_workspace: bool
+    backend_config: tuple[str, ...] = ()
     command: str | None = None
 
     def project(self, repository: str, number: int | None) -> OrderProject:
         """Return the project; ``repository`` is ``host/path``, lower-case, ``number`` that of the pull request.
 
-        Projects with the same folder and workspace share a state, and so the digest of their generations.
+        Projects with the same folder, workspace and files of the backend share a state, and so the digest of their
+        generations.
         """
-        parts = [repository, self.folder, self.workspace]
+        parts = [repository, self.folder, self.workspace, *self.backend_config]
         record = None if number is None else keys.plan_record(repository, number, _digest([*parts, self.order]))
         return OrderProject(key=_digest(parts), name=self.label, record=record, file=self.file)
 
@@ -48,7 +53,12 @@ def planned_states(configuration: Configuration, job_name: str) -> dict[str, Pla
     """Return what the orders of a job plan, by the orders' names."""
     job = configuration.jobs[job_name]
     command = next(iter(job.on.command), None)
-    return {copy.name: _state(copy, command) for copy in copies(job) if copy.template.plan is not None}
+    states = [_state(copy, command) for copy in copies(job) if copy.template.plan is not None]
+    labels = Counter(state.label for state in states)
+    return {
+        state.order: replace(state, label=f"{state.label} ({state.own_name})") if labels[state.label] > 1 else state
+        for state in states
+    }
 
 
 def applied_states(configuration: Configuration, job_name: str) -> dict[str, tuple[PlannedState, bool]]:
@@ -84,12 +94,16 @@ def _state(copy: Copy, command: str | None) -> PlannedState:
     label = folder if workspace in {None, "default"} else f"{folder} ({workspace})"
     return PlannedState(
         order=copy.name,
+        own_name=project_of(copy) or copy.name,
         label=label if project_of(copy) is not None or folder != "." else copy.name,
         folder=folder,
         # Without a workspace the order says which state it plans.
         workspace=copy.name if workspace is None else workspace,
         file="" if plan is None else plan.file,
         checks_workspace=workspace is not None,
+        backend_config=()
+        if plan is None
+        else tuple(sorted(substitute(path, copy.values) for path in plan.backend_config)),
         command=command,
     )
 

@@ -336,7 +336,12 @@ class _Orders:
         self._is_reviewed = readable and wanted is AppliedPlan.REVIEWED
         self._plan = (
             PlanTemplate.model_validate(
-                {"file": PLAN_FILE, "tool": rule.tool.value, "workspace": self._planned_workspace()}
+                {
+                    "file": PLAN_FILE,
+                    "tool": rule.tool.value,
+                    "workspace": self._planned_workspace(),
+                }
+                | ({"backend_config": list(map(project.put, rule.backend_config))} if rule.backend_config else {})
             )
             if readable
             else None
