@@ -12,11 +12,14 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.models.changes import Changes, Operation
+from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, ProjectApply, SavedPlan
 from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.project_states import begun, ended, new_state
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_vcs.provider import ChangedFile, ChangeKind
+from iac_ci_vcs.commit_jobs import set_job_status
+from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
 
 sys.path.insert(0, str(Path(__file__).parent))
 from event_harness import HEAD
@@ -459,3 +462,67 @@ def test_two_sets_of_variables_of_one_backend_are_one_state():
     hosted = Planned(BACKENDS.replace(b'["{{ matrix.stage }}.hcl"]', b'["all.hcl"]'))
     assert len({record.project for record in hosted.plans.plan_records.values()}) == 1
     assert len(hosted.plans.plan_records) == 2
+
+
+def test_a_plan_without_changes_is_not_applied():
+    hosted = Planned()
+    hosted.edit(changes=Changes(operation=Operation.PLANNED))
+    before = len(hosted.jobs)
+    hosted.comment("/iac-ci apply")
+    assert len(hosted.jobs) == before
+    assert "Nothing is left to apply:" in hosted.told
+    assert "the plan of live/net has no changes" in hosted.told
+
+
+@pytest.mark.parametrize("field", ["outputs", "moved", "drift", "deferred", "forget"])
+def test_a_plan_that_changes_the_state_only_is_applied(field):
+    hosted = Planned()
+    hosted.edit(changes=Changes(operation=Operation.PLANNED, **{field: 1}))
+    hosted.comment("/iac-ci apply")
+    assert list(hosted.orders) == ["apply-live-net"]
+
+
+def test_what_comes_after_a_plan_without_changes_is_applied():
+    hosted = Planned(changed="modules/vpc/main.tf")
+    record = _by_name(hosted, "live/net")
+    nothing = {"changes": Changes(operation=Operation.PLANNED)}
+    hosted.plans.plan_records[record.key] = record.model_copy(update=nothing)
+    hosted.comment("/iac-ci apply")
+    assert list(hosted.orders) == ["apply-live-app"]
+    assert hosted.orders["apply-live-app"].dependencies == []
+
+
+def test_a_plan_without_changes_that_is_stale_is_planned_again():
+    hosted = Planned()
+    hosted.edit(changes=Changes(operation=Operation.PLANNED), commit="1" * 40)
+    hosted.comment("/iac-ci apply")
+    assert "is stale: it is of commit" in hosted.told
+
+
+def _newest_status(hosted):
+    return _applied_statuses(hosted)[-1]
+
+
+@pytest.mark.parametrize("nothing", [False, True])
+def test_a_failure_does_not_stay_in_the_status_when_nothing_is_left_to_apply(nothing):
+    hosted = Planned()
+    failed = JobPart(7, "main", hosted.jobs[0].run_id, {"apply-live-net": "failed"})
+    own = CommitStatus(HEAD, "iac-ci/apply", CommitState.FAILURE, "")
+    marked = []
+    set_job_status(
+        hosted.commit_jobs,
+        hosted.jobs[0].job.git_repo,
+        own,
+        failed,
+        now=hosted.clock.now(),
+        is_open=lambda _: True,
+        mark=marked.append,
+    )
+    assert marked[-1].state is CommitState.FAILURE
+    if nothing:
+        hosted.edit(changes=Changes(operation=Operation.PLANNED))
+    else:
+        hosted.applied(hosted.own())
+    hosted.clock.advance(5)
+    hosted.comment("/iac-ci apply")
+    assert _newest_status(hosted).state is CommitState.SUCCESS

@@ -15,6 +15,7 @@ from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.purpose import SUPERSEDED
+from iac_ci_common.states import OrderState
 from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED, RUNNING, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
@@ -47,7 +48,7 @@ from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
 from iac_ci_triggers.saved_plans import with_saved_plans
 from iac_ci_vcs.provider import CommitState
-from iac_ci_vcs.reporting.folded_status import COULD_NOT_START
+from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -312,7 +313,7 @@ def _start(
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [_say(f"The job {name} has no order to run:", *left_out)]
     chosen = with_saved_plans(facts, configuration, name, job, intent)
-    answers = _plans_left_out(name, chosen)
+    answers = [*_plans_left_out(name, chosen), *_mark_done(facts, name, chosen)]
     if chosen.job is None:
         return answers
     job = chosen.job
@@ -343,9 +344,18 @@ def _plans_left_out(job: str, chosen: Chosen) -> list[Decision]:
         found.append(_say(f"{nothing} of the job {job} is applied:", *chosen.refused.values()))
     if chosen.done:
         found.append(
-            _say("Nothing is left to apply:" if chosen.job is None else "Already applied:", *chosen.done.values())
+            _say("Nothing is left to apply:" if chosen.job is None else "Nothing is left here:", *chosen.done.values())
         )
     return found
+
+
+def _mark_done(facts: Facts, job: str, chosen: Chosen) -> list[Decision]:
+    """Set in the job's status the orders that have nothing left to do: a run before may have failed there."""
+    if not chosen.done:
+        return []
+    states = {name: OrderState.SUCCEEDED.value if name in chosen.applied else NOTHING for name in chosen.done}
+    status = job_status(facts.commit, job, CommitState.SUCCESS, f"nothing is left to {job}")
+    return [_mark_job(facts, status, states)]
 
 
 def _scope(facts: Facts, base: str, *, whole: bool, target: str | None = None) -> JobScope:

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Chosen:
     """The projects of a job's orders, the orders that are not applied, with the reasons, and those that are done.
 
-    ``job`` is None if nothing is left to run.
+    ``job`` is None if nothing is left to run. ``applied`` are those of ``done`` whose plans were applied; the others
+    have nothing to do.
     """
 
     job: Job | None
     projects: Mapping[str, OrderProject]
     refused: Mapping[str, str] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
+    applied: frozenset[str] = frozenset()
 
 
 def wanted_keys(
@@ -66,6 +68,7 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
     own = frozenset(run.run_id for run in facts.ledger.runs if run.job == job_name and run.intent == intent)
     refused: dict[str, str] = {}
     done: dict[str, str] = {}
+    was_applied: set[str] = set()
     merged: dict[str, dict[str, str | None]] = {}
     for order in job.orders:
         name = order.order_name or ""
@@ -79,10 +82,14 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
             known = facts.plans.states.get(keys.project_state(project.key))
             if (by := _done_by(record, known, facts)) is not None and by not in own:
                 done[name] = f"{state.label} was applied by run {by}"
+                was_applied.add(name)
             elif (other := _other_applier(record, facts, job_name, intent)) is not None:
                 refused[name] = f"the plan of {state.label} is being applied by {other}; wait for its end"
             elif (reason := _problem(state, record, known, facts, own)) is not None or record is None:
                 refused[name] = reason or ""
+            elif record.changes is not None and record.changes.is_nothing:
+                # Its apply would make other pull requests' plans stale for nothing.
+                done[name] = f"the plan of {state.label} has no changes"
             else:
                 projects[name] = project.model_copy(update={"saved": record.saved})
                 merged[name] = {"merge_into": record.merge_into, "merge_commit": record.merge_commit}
@@ -98,9 +105,8 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
             for order in left
         ]
     rest = job if left == job.orders else job.model_copy(update={"orders": left})
-    return Chosen(
-        rest if left else None, {name: one for name, one in projects.items() if name in present}, refused, done
-    )
+    chosen = {name: one for name, one in projects.items() if name in present}
+    return Chosen(rest if left else None, chosen, refused, done, frozenset(was_applied))
 
 
 def _dependents(job: Job) -> dict[str, list[str]]:
