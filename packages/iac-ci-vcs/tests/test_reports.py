@@ -9,12 +9,16 @@ import pytest
 import requests
 import responses
 
+from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, Throttled
 from iac_ci_common.models.rows import ReportTarget
+from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, SavedPlan
+from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs, MemorySecrets
 from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_vcs.provider import CommitState, CommitStatus
 from iac_ci_vcs.reporting import marker
+from iac_ci_vcs.reporting.stale_plan import stale_name
 from iac_ci_vcs.reports import CodeHostReports
 
 API = "https://api.github.com"
@@ -72,6 +76,38 @@ def test_a_comment_that_says_so_already_is_left_alone(reports, wire):
     wire.get(COMMENTS, json=[comment(2, BODY)])
     reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
     assert all(request.startswith("GET") for request in asked(wire))
+
+
+def plan_record() -> PlanRecord:
+    planned = PlannedFile(sha256="b" * 64, tool="terraform")
+    files = Sealed(sha256="c" * 64, size=10, identity="YQ==")
+    plan = {"run_id": RUN_ID, "order_num": "0001", "order_name": "plan-net", "file": "p", "planned": planned}
+    return PlanRecord(
+        key=keys.plan_record("github.com/acme/infra", 7, "a" * 64),
+        project="a" * 64,
+        name="live/net",
+        pull_request=7,
+        repository=TARGET.repository,
+        commit="a" * 40,
+        base="main",
+        saved=SavedPlan(**plan, files=files, generation=0),
+        planned_at=START,
+        usable_until=START,
+        expires_at=START,
+    )
+
+
+def test_a_pull_request_without_a_comment_about_a_stale_plan_gets_none_about_a_new_one(reports, wire):
+    wire.get(COMMENTS, json=[comment(1, "something else")])
+    reports.notify_planned_again(TARGET, plan_record())
+    assert all(request.startswith("GET") for request in asked(wire))
+
+
+def test_a_comment_about_a_stale_plan_is_replaced(reports, wire):
+    wire.get(COMMENTS, json=[comment(2, f"{marker(stale_name(plan_record()))} old")])
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
+    reports.notify_planned_again(TARGET, plan_record())
+    assert "was planned again" in json.loads(wire.calls[-1].request.body)["body"]
 
 
 def test_a_comment_is_written_for_the_longest_that_the_host_takes(reports, wire):

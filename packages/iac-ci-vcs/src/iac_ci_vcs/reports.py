@@ -100,11 +100,13 @@ class CodeHostReports:
             )
 
     def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
-        """Replace what ``notify_stale`` wrote; raises like ``publish``."""
+        """Replace what ``notify_stale`` wrote, if it wrote something; raises like ``publish``."""
         subject = f"the comment on pull request {record.pull_request}"
         with self._open(target, subject) as host, _readable_answers(subject):
             style = CommentStyle(host.max_comment_chars, host.comments_have_html)
-            _upsert(host, record.pull_request, stale_name(record), render_planned_again(record, style))
+            text = render_planned_again(record, style)
+            # A pull request that had another head already got no comment that the plan was stale.
+            _upsert(host, record.pull_request, stale_name(record), text, only_if_there=True)
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
         """Set the status of a job that waits for comments; raises like ``mark_job``."""
@@ -130,11 +132,12 @@ class CodeHostReports:
             host.close()
 
 
-def _upsert(host: CodeHost, number: int, name: str, body: str) -> None:
+def _upsert(host: CodeHost, number: int, name: str, body: str, *, only_if_there: bool = False) -> None:
     """Create or edit the comment of a name."""
     existing = host.find_comment(number, marker(name, has_html=host.comments_have_html))
     if existing is None:
-        host.create_comment(number, body)
+        if not only_if_there:
+            host.create_comment(number, body)
     elif existing.body != body:
         host.edit_comment(number, existing.id, body)
 
