@@ -71,7 +71,8 @@ class ProjectLedger:
         """
         now = self._clock.now()
         for apply in state.applying:
-            run = self._runs.find_run(apply.run_id)
+            # By a query, as all of the orchestrator's reads of rows: its role has no GetItem.
+            run = self._runs.read(apply.run_id).run
             if run is not None and run.status not in RUN_TERMINAL:
                 continue
             over = apply.model_copy(update={"ended_at": now, "status": run.status.value if run is not None else None})
