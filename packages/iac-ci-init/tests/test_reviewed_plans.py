@@ -187,7 +187,10 @@ STALE = {
     "another pull request applied": (lambda hosted: hosted.applied(OTHER), "was applied by pull request 12"),
     "another pull request applies": (lambda hosted: hosted.applied(OTHER, None), "is being applied by pull request 12"),
     "its own apply failed": (lambda hosted: hosted.applied(hosted.own(), "failed"), "was applied by pull request 7"),
-    "its own apply timed out": (lambda hosted: hosted.applied(hosted.own(), "timed_out"), "by pull request 7"),
+    "its own apply timed out": (
+        lambda hosted: hosted.applied(hosted.own(), "timed_out"),
+        "aaaaaaaaaaaa, timed out) since",
+    ),
     "its own apply runs": (
         lambda hosted: hosted.applied(hosted.own(), None),
         "the plan of live/net is being applied by run",

@@ -85,7 +85,8 @@ def what_came(name: str, state: ProjectState | None, plan_sha256: str, again: st
         return f"the plan of {name} is being applied by run {other.run_id}; wait for its end, or {again}"
     whose = f"pull request {other.pull_request}" if other.pull_request is not None else f"run {other.run_id}"
     when = "is being applied" if state.applying else "was applied"
-    return f"the plan of {name} is stale: the project {when} by {whose} (run {other.run_id}) since; {again}"
+    end = f", {other.status.replace('_', ' ')}" if other.status is not None else ""
+    return f"the plan of {name} is stale: the project {when} by {whose} (run {other.run_id}{end}) since; {again}"
 
 
 def _found(state: ProjectState, apply: ProjectApply) -> ProjectApply | None:
