@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common import keys
+from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.commit_job import JobPart
@@ -18,6 +19,7 @@ from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, ProjectAppl
 from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.project_states import begun, ended, new_state
 from iac_ci_common.states import OrderState, RunState
+from iac_ci_triggers.configuration import read_configuration
 from iac_ci_vcs.commit_jobs import set_job_status
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
 
@@ -529,3 +531,15 @@ def test_a_failure_does_not_stay_in_the_status_when_nothing_is_left_to_apply(not
     hosted.clock.advance(5)
     hosted.comment("/iac-ci apply")
     assert _newest_status(hosted).state is CommitState.SUCCESS
+
+
+def test_a_plan_that_two_jobs_make_is_not_to_be_applied():
+    """The bytes would be those of the job that ran last, whatever its commands are."""
+    other = b"  roll-out:\n"
+    second = BY_HAND.split(b"  preview:\n")[1].split(other)[0]
+    text = BY_HAND.replace(other, b"  look:\n" + second.replace(b"command: preview", b"command: look") + other)
+    with pytest.raises(ConfigurationProblems) as raised:
+        read_configuration(text)
+    assert {problem.what for problem in raised.value.problems} == {
+        f"plan-{name} is an order with `plan` of several jobs; rename it in all but one" for name in ("net", "app")
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from iac_ci_triggers.configuration.expansion import applied_order, copies
@@ -26,7 +27,7 @@ def plan_findings(configuration: Configuration) -> Iterator[Found]:
 
 def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, PlannedState]]) -> Iterator[Found]:
     reported: set[int] = set()
-    elsewhere = {order for other, orders in plans.items() if other != name for order in orders}
+    elsewhere = Counter(order for other, orders in plans.items() if other != name for order in orders)
     for copy in copies(job):
         planner = applied_order(copy)
         if planner is None or copy.index in reported:
@@ -36,6 +37,8 @@ def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, Plan
             problem = None if planner in copy.dependencies else f"{planner} is not in depends_on"
         elif planner not in elsewhere:
             problem = f"{planner} names no order with `plan` in this job or in another one"
+        elif elsewhere[planner] > 1:
+            problem = f"{planner} is an order with `plan` of several jobs; rename it in all but one"
         elif job.on.push is not None or job.on.pull_request is not None:
             problem = "applies a reviewed plan, which only a command can start; remove push and pull_request"
         else:
