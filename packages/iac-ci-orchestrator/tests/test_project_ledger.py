@@ -246,6 +246,17 @@ def test_other_pull_requests_are_told_once_that_their_plans_are_stale():
     assert len(engine.reports.notices) == 1
 
 
+def test_of_many_pull_requests_those_with_the_newest_plans_get_a_comment():
+    engine = applying(saved())
+    numbers = [*range(100, 125)]
+    put_state(engine, pulls=(7, *numbers))
+    for number in numbers:
+        # The lowest numbers have the newest plans.
+        engine.plans.write_record(other_plan(number, planned_at=START - timedelta(minutes=number)))
+    engine.run_to_the_end()
+    assert [number for number, _ in engine.reports.notices] == [*reversed(range(100, 120))]
+
+
 def test_a_pull_request_that_was_told_hears_of_its_new_plan():
     engine = planning()
     engine.plans.write_record(other_plan(7, has_stale_notice=True))

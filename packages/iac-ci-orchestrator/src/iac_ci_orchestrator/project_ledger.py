@@ -26,7 +26,8 @@ _TRIES: Final = 10
 """Most writes of one row: each time another process has changed it meanwhile."""
 
 MAX_NOTICES: Final = 20
-"""Most pull requests that get a comment about one apply; each costs several requests of the code host."""
+"""Most pull requests that get a comment about one apply, those with the newest plans; each costs several requests
+of the code host."""
 
 _MARGIN: Final = timedelta(hours=1)
 """How long before the bucket may delete a plan's bytes the plan expires: an apply that began must find them."""
@@ -176,7 +177,7 @@ class ProjectLedger:
         untold = [
             one for one in found.values() if not one.has_stale_notice and one.saved.generation != state.generation
         ]
-        return untold[-MAX_NOTICES:]
+        return sorted(untold, key=lambda one: (one.planned_at, one.pull_request))[-MAX_NOTICES:]
 
     def enter_notice(self, record: PlanRecord) -> None:
         """Enter that a pull request has the comment; another process may have written a newer plan meanwhile."""
