@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
+from iac_ci_common.models.job import Order
 from simulation.applies import drawn_ages
 from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
@@ -129,6 +131,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         submissions["run1"] = replace(submissions["run1"], story=_with_attempts(random, submissions["run1"].story))
     if happens(random, 0.3):
         submissions["run1"] = replace(submissions["run1"], story=_with_conditions(random, submissions["run1"].story))
+    submissions = {name: _that_fits(one) for name, one in submissions.items()}
     applies: dict[str, Mapping[str, int]] = {}
     if happens(random, 0.15) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
         if len(submissions) == 1:
@@ -150,6 +153,20 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         asks_again,
         applies,
     )
+
+
+def _that_fits(submission: Submission) -> Submission:
+    """Return a submission whose orders have neither graces nor attempts, if a chain of them outlasts a run."""
+    job = submission.story.job
+    orders = {order["order_name"]: Order.model_validate(order) for order in job["orders"]}
+    seconds = {name: longest_seconds(order) for name, order in orders.items()}
+    if next(too_long_chains(seconds, {name: order.dependencies for name, order in orders.items()}), None) is None:
+        return submission
+    shorter = [
+        {name: value for name, value in order.items() if name not in {"stop_grace", "retry", "idempotent"}}
+        for order in job["orders"]
+    ]
+    return replace(submission, story=Story(job | {"orders": shorter}, submission.story.behaviours))
 
 
 def _with_slow_ends(random: Random, story: Story) -> Story:
