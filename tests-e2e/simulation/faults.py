@@ -63,6 +63,7 @@ class Profile:
 
 CALM = Profile("calm", duplicate=0.05, slow=0.1)
 BURST = Profile("burst", duplicate=0.3, late=0.1, slow=0.4)
+DOUBLED = Profile("doubled", duplicate=0.8, slow=0.4)
 SKEWED = Profile("skewed", duplicate=0.1, late=0.05, skew=4.0)
 LOSSY = Profile("lossy", duplicate=0.05, late=0.1, lost=0.2, skew=2.0)
 CRASHING = Profile("crashing", duplicate=0.05, crash=0.02, skew=2.0)
@@ -84,7 +85,8 @@ STORM = Profile(
     skew=4.0,
 )
 PROFILES = {
-    profile.name: profile for profile in (CALM, BURST, SKEWED, LOSSY, CRASHING, FLAKY, REFUSING, SLOW, SINGLE, STORM)
+    profile.name: profile
+    for profile in (CALM, BURST, DOUBLED, SKEWED, LOSSY, CRASHING, FLAKY, REFUSING, SLOW, SINGLE, STORM)
 }
 _WEIGHTS = {"calm": 2, "burst": 3, "skewed": 1, "single": 4, "crashing": 3, "storm": 3}
 _SINGLE_FAULTS = (

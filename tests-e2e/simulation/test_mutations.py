@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,9 @@ SEARCHED = 500
 def test_a_rule_that_is_switched_off_is_noticed(mutation: Mutation) -> None:
     recorded = FIRST_NOTICED[mutation]
     for seed in chain([recorded.seed], range(SEARCHED)):
-        if simulate(seed, mutation=mutation, profile=recorded.profile, size=recorded.size).violations:
+        world: dict[str, Any] = {"profile": recorded.profile, "size": recorded.size}
+        # A seed that breaks a promise anyway notices nothing.
+        if simulate(seed, mutation=mutation, **world).violations and not simulate(seed, **world).violations:
             return
     pytest.fail(f"{SEARCHED} seeds did not notice that {mutation!r} is switched off")
 
