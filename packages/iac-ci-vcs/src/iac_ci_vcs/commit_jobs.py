@@ -69,13 +69,7 @@ def set_planned_status(
 
     Of ``own``, the commit and the context are used. Raises like ``set_job_status``.
     """
-    key = _key(repository, own)
-    known = jobs.read(key)
-    if known is None or with_plans(known, plans) == known:
-        return
-    _written(
-        jobs, key, now, lambda newest: with_plans(newest, plans), lambda written: mark(folded_of_all(written, own))
-    )
+    _set_if_changed(jobs, repository, own, lambda known: with_plans(known, plans), now=now, mark=mark)
 
 
 def set_stale_status(
@@ -91,13 +85,7 @@ def set_stale_status(
 
     Of ``own``, the commit and the context are used. Raises like ``set_job_status``.
     """
-    key = _key(repository, own)
-    known = jobs.read(key)
-    if known is None or with_stale(known, stale) == known:
-        return
-    _written(
-        jobs, key, now, lambda newest: with_stale(newest, stale), lambda written: mark(folded_of_all(written, own))
-    )
+    _set_if_changed(jobs, repository, own, lambda known: with_stale(known, stale), now=now, mark=mark)
 
 
 def refresh_job_status(
@@ -123,6 +111,23 @@ def refresh_job_status(
     if gone == known.pulls.keys():
         return
     _written(jobs, key, now, lambda newest: _without(newest, gone), lambda written: mark(folded_of_all(written, own)))
+
+
+def _set_if_changed(
+    jobs: CommitJobs,
+    repository: str,
+    own: CommitStatus,
+    change: Callable[[CommitJob], CommitJob],
+    *,
+    now: datetime,
+    mark: Callable[[CommitStatus], object],
+) -> None:
+    """Change the states of a job that there are, and set its status if that changes them."""
+    key = _key(repository, own)
+    known = jobs.read(key)
+    if known is None or change(known) == known:
+        return
+    _written(jobs, key, now, change, lambda written: mark(folded_of_all(written, own)))
 
 
 def _written(
