@@ -8,7 +8,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import ProjectApply
-from iac_ci_common.project_states import MAX_PULLS, begun, ended, new_state, planned, without_pulls
+from iac_ci_common.project_states import MAX_PULLS, begun, ended, new_state, planned
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NEW = new_state(keys.project_state("a" * 64), NOW)
@@ -59,4 +59,3 @@ def test_the_row_names_the_newest_pull_requests():
         state = planned(state, number, NOW)
     assert state.pulls == tuple(range(1, MAX_PULLS + 1))
     assert planned(state, 5, NOW) == state
-    assert without_pulls(state, frozenset({5})).pulls == tuple(number for number in state.pulls if number != 5)

@@ -59,11 +59,6 @@ def planned(state: ProjectState, pull_request: int, now: datetime) -> ProjectSta
     return state.model_copy(update={"pulls": pulls, "expires_at": now + KEPT})
 
 
-def without_pulls(state: ProjectState, pulls: frozenset[int]) -> ProjectState:
-    """Return the row without pull requests whose plans are stale and say so."""
-    return state.model_copy(update={"pulls": tuple(number for number in state.pulls if number not in pulls)})
-
-
 def new_state(key: str, now: datetime) -> ProjectState:
     """Return the row of a project that nothing was done to."""
     return ProjectState(key=key, expires_at=now + KEPT)
