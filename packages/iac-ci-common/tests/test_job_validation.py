@@ -322,3 +322,32 @@ def test_every_chain_that_is_too_long_is_reported_in_time_linear_in_the_orders()
 )
 def test_what_cannot_be_merged_is_refused(fields, problem):
     assert problem in found(orders(fields))
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ({"file": "a.tfplan", "json_file": "a.json"}, []),
+        ({"file": "b.tfplan"}, [("file", "is not among the files of save; add it, so that the plan is kept")]),
+        (
+            {"file": "a.tfplan", "json_file": "a.tfplan"},
+            [("json_file", "is the name of the plan or of its lock file; choose another one")],
+        ),
+        (
+            {"file": "a.tfplan", "json_file": ".terraform.lock.hcl"},
+            [("json_file", "is the name of the plan or of its lock file; choose another one")],
+        ),
+        (
+            {"file": "a.tfplan", "json_file": "out/a.json"},
+            [("json_file", "must be the name of a file in the folder of the commands")],
+        ),
+    ],
+)
+def test_the_files_of_a_plan_are_checked(plan, expected):
+    job = json.dumps(orders({"save": ["a.tfplan"], "plan": plan})).encode()
+    problems = []
+    try:
+        check_job(job, Rules(grant=EVERYTHING))
+    except InputProblems as error:
+        problems = [(problem.where, problem.what) for problem in error.problems]
+    assert problems == [(f"orders[0].plan.{field}", text) for field, text in expected]

@@ -24,6 +24,7 @@ from iac_ci_common.models.manifest import (
     Manifest,
     ManifestFiles,
     ManifestOutput,
+    ManifestPlan,
 )
 from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.models.rows import ReportTarget
@@ -327,6 +328,22 @@ def test_files_are_saved_relative_to_the_folder_of_the_commands(stack):
     saved = stack.run(1, "printf new > made", save=("made",), code={"infra/a.tf": b"a"}, folder="infra")
     assert saved.reason is None
     result = stack.restore("[ -f a.tf ]", "[ -f in/made ]", folder="in", code={"a.tf": b"a"})
+    assert result.status is OrderState.SUCCEEDED, result.reason
+
+
+@pytest.mark.parametrize(
+    ("commands", "reason"),
+    [
+        ("printf false > plan.json; printf plan > tfplan", "the plan cannot be applied"),
+        ("printf false > plan.json; printf x > other", "it wrote no plan tfplan"),
+    ],
+)
+def test_the_json_of_a_plan_is_never_what_commands_wrote(stack, commands, reason):
+    plan = ManifestPlan(file="tfplan", tool="terraform", json_file="plan.json")
+    saved = stack.run(1, commands, save=("*",), plan=plan)
+    assert saved.status is OrderState.SUCCEEDED
+    assert reason in saved.reason
+    result = stack.restore("[ -f tfplan ] || [ -f other ]", "[ ! -e plan.json ]")
     assert result.status is OrderState.SUCCEEDED, result.reason
 
 

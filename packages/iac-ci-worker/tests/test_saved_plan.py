@@ -138,6 +138,24 @@ def test_a_plan_is_described_by_its_bytes(world):
     assert read.note is None
 
 
+def test_the_json_of_a_plan_lies_beside_it(world):
+    world.plan = world.plan.model_copy(update={"json_file": "p.json"})
+    assert world.read().note is None
+    assert json.loads((world.copies / "p.json").read_bytes()) == DOCUMENT
+    assert (world.copies / "p.bin").read_bytes() == PLAN
+
+
+@pytest.mark.parametrize(
+    "does",
+    ["sys.exit(1)", "sys.stdout.write(document); sys.exit(1)", "if '-json' not in arguments: sys.exit(1)"],
+)
+def test_there_is_no_json_of_a_plan_that_cannot_be_applied(world, does):
+    world.plan = world.plan.model_copy(update={"json_file": "p.json"})
+    world.tool_does(does)
+    assert world.read().planned.problem is not None
+    assert sorted(path.name for path in world.copies.iterdir()) == [LOCK_NAME, "p.bin"]
+
+
 LOOKS_AROUND = f"""
 allowed = {{"PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE", "TF_CLI_CONFIG_FILE", "TF_IN_AUTOMATION", "TF_INPUT"}}
 allowed |= {{"CHECKPOINT_DISABLE", "TF_DATA_DIR"}}

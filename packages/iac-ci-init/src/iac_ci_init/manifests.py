@@ -33,7 +33,9 @@ def manifest_codes(order: Order) -> tuple[tuple[int, ...], ...] | None:
 def manifest_plan(order: Order) -> ManifestPlan | None:
     """Return the plan that an order's commands write, None if they write none."""
     plan = order.plan
-    return None if plan is None else ManifestPlan(file=plan.file, tool=plan.tool, workspace=plan.workspace)
+    if plan is None:
+        return None
+    return ManifestPlan(file=plan.file, tool=plan.tool, workspace=plan.workspace, json_file=plan.json_file)
 
 
 def manifest_files(job: Job, order: Order) -> tuple[ManifestFiles, ...]:

@@ -8,6 +8,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.globs import escape
+from iac_ci_common.limits import MAX_SAVED_BYTES
 from iac_ci_common.models.manifest import KEPT_BY_DEFAULT
 from iac_ci_common.packing import pack
 from iac_ci_worker.sealed_objects import private_folder, seal
@@ -66,7 +68,8 @@ class HandOn:
         """
         outputs_stored = self._guarded("the outputs", lambda: self._outputs(outputs.read()))
         patterns = manifest.save or ()
-        saved = self._guarded("the files to save", lambda: self._files(files, patterns, "files", plan))
+        made = manifest.plan.json_file if manifest.plan is not None else None
+        saved = self._guarded("the files to save", lambda: self._files(files, patterns, "files", plan, made))
         read = self._read_plan(plan, is_stored=saved is not None)
         if patterns and saved is None and succeeded and not self._problems:
             self._problems.append("no file matches save")
@@ -112,20 +115,34 @@ class HandOn:
         patterns: Sequence[str],
         kind: Literal["files", "kept"],
         plan: SavedPlanReader | None = None,
+        made: str | None = None,
     ) -> Sealed | None:
+        """Store the files that match the patterns, and ``made``, a file that only the reader of the plan makes."""
         if not patterns:
             return None
         with private_folder(kind) as folder:
             copies = folder / "copies"
             copies.mkdir(mode=0o700)
-            collected = files.collect(patterns, copies)
+            collected = files.collect(patterns if made is None else [*patterns, f"!{escape(made)}"], copies)
             self._problems += [f"{kind}: {problem}" for problem in collected.problems]
             if not collected.names:
                 return None
+            names = list(collected.names)
             if plan is not None:
                 self._read = plan.read(copies)
-            pack(copies, folder / "plain", paths=collected.names)
+                if made is not None:
+                    names += self._made(copies, made)
+            pack(copies, folder / "plain", paths=names)
             return self._store(folder, attrgetter(kind), f"{kind}_bytes")
+
+    def _made(self, copies: Path, name: str) -> list[str]:
+        """Return the name of the plan's JSON if it was made and there is room for it."""
+        if not (copies / name).is_file():
+            return []
+        if sum(path.stat().st_size for path in copies.rglob("*") if path.is_file()) > MAX_SAVED_BYTES:
+            self._problems.append(f"{name} is left out: an order keeps {MAX_SAVED_BYTES} bytes at most")
+            return []
+        return [name]
 
     def _store(self, folder: Path, pick: Callable[[WorkUrls], str | None], length: str) -> Sealed:
         """Seal the file ``plain`` of a private folder and upload it."""

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -87,19 +88,25 @@ class SavedPlanReader:
         return ReadPlan(None, note=f"it wrote no plan {self._plan.file:.200}")
 
     def read(self, copies: Path) -> ReadPlan:
-        """Read the plan among the private copies of the order's files; afterwards it has the same bytes."""
+        """Read the plan among the private copies of the order's files; afterwards it has the same bytes.
+
+        Its JSON is put beside it if the order wants that. There is none of a plan that cannot be applied.
+        """
         path = copies / self._plan.file
         if not is_below(self._plan.file) or not path.is_file():
             return self.nothing()
         sha256 = sha256_of(path)
         read = ReadPlan(PlannedFile(sha256=sha256, tool=self._plan.tool, path=self._origin.path))
+        document = copies / self._plan.json_file if self._plan.json_file is not None else None
         try:
-            read = self._read(path, copies / LOCK_NAME, sha256)
+            read = self._read(path, copies / LOCK_NAME, sha256, document)
         except Exception as error:  # noqa: BLE001 - the order has ended as it did
             read = read.with_problem(f"it could not be read: {_words(error)}")
+        if document is not None and read.planned is not None and read.planned.problem is not None:
+            document.unlink(missing_ok=True)
         return self._masked(read)
 
-    def _read(self, path: Path, lock_path: Path, sha256: str) -> ReadPlan:
+    def _read(self, path: Path, lock_path: Path, sha256: str, json_path: Path | None) -> ReadPlan:
         problems: list[str] = []
         lock = lock_path.read_bytes() if lock_path.is_file() else None
         problems += self._lock_problems(lock)
@@ -116,7 +123,7 @@ class SavedPlanReader:
         if workspace is not None:
             committed = self._origin.committed_lock
             try:
-                shown, text = self._show(path, committed if committed is not None else lock)
+                shown, text = self._show(path, committed if committed is not None else lock, json_path)
             except (PortFailed, ValueError) as error:
                 problems.append(_words(error))
         if sha256_of(path) != sha256:
@@ -145,17 +152,28 @@ class SavedPlanReader:
             return []
         return [f"providers were changed: {change}; run `init`, commit {LOCK_NAME}, and plan again"]
 
-    def _show(self, path: Path, lock: bytes | None) -> tuple[ShownPlan, PlanText | None]:
-        """Return what the tool says of the plan as JSON and as text, with the providers that ``lock`` allows."""
+    def _show(self, path: Path, lock: bytes | None, json_path: Path | None) -> tuple[ShownPlan, PlanText | None]:
+        """Return what the tool says of the plan as JSON and as text, with the providers that ``lock`` allows.
+
+        The JSON is written into ``json_path`` too.
+        """
         tool = self._tool
         if tool is None:
             if self._plan.tool in READS_PLANS:
                 raise PortFailed(f"the engine has no {self._plan.tool} to read it; name a version in `tools`")
             raise PortFailed(f"the engine cannot read plans of {self._plan.tool}; use `apply: {{plan: fresh}}`")
         document, log = ShownPlanReader(), PlanReader()
+        # A named file is new: whatever the commands saved under the name of the plan's JSON is not copied.
+        written = json_path.open("xb") if json_path is not None else None
+
+        def feed(chunk: bytes) -> None:
+            document.feed(chunk)
+            if written is not None:
+                written.write(chunk)
+
         user = self._origin.workspace.user
         limits = ToolLimits(time.monotonic() + self._seconds(), MAX_SHOWN_BYTES)
-        with tool_folder(self._origin.workspace, user) as folder:
+        with written or nullcontext(), tool_folder(self._origin.workspace, user) as folder:
             readable = folder / "plan"
             # The same bytes under a second name: what is shown is what is sealed.
             os.link(path, readable)
@@ -164,7 +182,7 @@ class SavedPlanReader:
                 (folder / LOCK_NAME).write_bytes(lock)
                 _let_read(folder / LOCK_NAME, user)
             variables = {"TF_DATA_DIR": str(self._origin.data)}
-            for options, sink in (("-json",), document.feed), ((), log.feed):
+            for options, sink in (("-json",), feed), ((), log.feed):
                 arguments = ("show", "-no-color", *options, str(readable))
                 end = tool.run(arguments, folder, sink, limits, user=user, variables=variables)
                 if end.code != 0:

@@ -46,6 +46,7 @@ TOO_SHORT_TO_MASK: Final = (
 )
 
 _MAX_CYCLES: Final = 10
+_LOCK_NAME: Final = ".terraform.lock.hcl"
 
 TOKENS_FOLDER: Final = "tokens/"
 """Folder below the prefix with the code hosts' tokens; ``policies/orchestrator.json`` names it too."""
@@ -218,6 +219,8 @@ def order_findings(order: Order) -> Iterator[tuple[Place, str]]:
 def _plan_findings(order: Order) -> Iterator[tuple[Place, str]]:
     if order.plan is not None and not matches(order.save, order.plan.file):
         yield ("plan", "file"), "is not among the files of save; add it, so that the plan is kept"
+    if order.plan is not None and order.plan.json_file in {order.plan.file, _LOCK_NAME}:
+        yield ("plan", "json_file"), "is the name of the plan or of its lock file; choose another one"
 
 
 def _credentials_findings(order: Order) -> Iterator[tuple[Place, str]]:

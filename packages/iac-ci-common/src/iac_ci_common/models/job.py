@@ -147,6 +147,10 @@ class PlanFile(Payload):
     )
     tool: Literal["terraform", "opentofu"] = Field("terraform", description="`terraform` or `opentofu`.")
     workspace: Text | None = Field(None, description="Workspace that the plan must be for; any if none is given.")
+    json_file: Annotated[Text, AfterValidator(_plan_file)] | None = Field(
+        None,
+        description="Name of a file that the engine saves beside the plan: its JSON, for orders that check the plan.",
+    )
 
 
 class Order(Payload):

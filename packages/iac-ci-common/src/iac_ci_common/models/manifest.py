@@ -50,6 +50,7 @@ class ManifestPlan(StoredShape):
     file: str
     tool: str
     workspace: str | None = None
+    json_file: str | None = Field(None, description="Name under which the plan's JSON is saved beside it.")
 
 
 class ManifestSavedPlan(StoredShape):
