@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -38,10 +39,10 @@ from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryO
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_common.tickets import digest, new_ticket
 from iac_ci_common.work_urls import invocation_urls
-from iac_ci_worker import log_writer
+from iac_ci_worker import log_writer, process_table, processes
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome, allowance, log_tail, verdict
-from iac_ci_worker.processes import adopt_orphans, descendants
+from iac_ci_worker.processes import adopt_orphans, descendants, watched_end
 from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
 
@@ -252,6 +253,39 @@ def test_commands_run_in_order_with_both_streams_as_they_come():
     assert printed == ["one", "two", "three", "four"]
     assert result.log_stored
     assert result.log_tail == world.log
+
+
+def test_commands_that_leave_no_process_cost_no_look_at_all_processes(monkeypatch):
+    def never(*_):
+        raise AssertionError("/proc was searched")
+
+    monkeypatch.setattr(processes, "processes", never)
+    monkeypatch.setattr(process_table, "_stats", never)
+    assert World(["echo one", "true | cat"]).run().status is OrderState.SUCCEEDED
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSYS, "no such call"), PermissionError()])
+def test_without_descriptors_of_processes_commands_run_too(monkeypatch, error):
+    def refuses(_):
+        raise error
+
+    monkeypatch.setattr(os, "pidfd_open", refuses)
+    result = World(["sleep 0.01", "exit 7"]).run()
+    assert (result.status, result.exit_code) == (OrderState.FAILED, 7)
+    assert World(["sleep 60"], timeout=1).run().status is OrderState.TIMED_OUT
+
+
+def test_the_end_of_a_command_is_an_event_and_not_a_look(monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("the process was looked at until it ended")
+
+    monkeypatch.setattr(time, "sleep", never)
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    with watched_end(child) as wait:
+        assert wait(0) is None
+        child.stdin.close()
+        # Python's own wait sleeps between its looks.
+        assert wait(60) == 0
 
 
 def test_the_first_command_that_fails_ends_the_order():

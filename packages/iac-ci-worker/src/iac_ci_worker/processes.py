@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
+import subprocess
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -75,6 +78,37 @@ def descendants(root: int | None = None) -> list[int]:
     return found
 
 
+@contextlib.contextmanager
+def watched_end(process: subprocess.Popen[bytes]) -> Iterator[Callable[[float], int | None]]:
+    """Yield a function that waits for a child's end, at most so many seconds, and returns its code; None if it runs.
+
+    Where the kernel has descriptors of processes (pidfd_open(2)), it returns at once when the child ends. Elsewhere
+    Python looks up to twenty times a second.
+    """
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        yield partial(_waited, process)
+        return
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+
+    def wait(seconds: float) -> int | None:
+        return process.wait() if poll.poll(max(0.0, seconds) * 1000) else None
+
+    try:
+        yield wait
+    finally:
+        os.close(descriptor)
+
+
+def _waited(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return process.wait(max(0.0, seconds))
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def kill_sessions(sessions: Iterable[int]) -> None:
     """Kill the process group of each session; one that does not exist any more is not an error."""
     for session in sessions:
@@ -82,8 +116,22 @@ def kill_sessions(sessions: Iterable[int]) -> None:
             os.killpg(session, signal.SIGKILL)
 
 
+def has_children() -> bool:
+    """Return whether this process has a child, also one that has ended and was not waited for.
+
+    Without one it has no descendants either, if it adopts orphans: ``/proc`` need not be searched.
+    """
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def end_descendants() -> None:
     """Kill and reap every process below this one, also those that left their group or session."""
+    if not has_children():
+        return
     # A process that forks during a round is found in the next one; the loop ends with a round that finds none.
     while alive := [pid for pid in descendants() if not _reaped(pid)]:
         for pid in alive:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import os
@@ -19,7 +18,7 @@ from iac_ci_worker.decide import Allowance, Ending, Outcome
 from iac_ci_worker.graceful_stop import stop_gracefully, terraform_is_left
 from iac_ci_worker.log_writer import LogWriter
 from iac_ci_worker.memory import memory_kills
-from iac_ci_worker.processes import end_descendants, kill_sessions
+from iac_ci_worker.processes import end_descendants, has_children, kill_sessions, watched_end
 from iac_ci_worker.separation import process_arguments
 from iac_ci_worker.stop_request import StopRequest
 
@@ -161,14 +160,15 @@ class _Attempt:
 
     def wait(self, process: subprocess.Popen[bytes]) -> Ending:
         """Wait for a command; return soon after its end, its time-out, or a wish to stop."""
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = process.wait(max(0.0, min(_STOP_SECONDS, self._until - time.monotonic())))
-                return Ending.STOPPED if self._commands.stop.explains(code) else Ending.EXITED
-            if self._commands.stop.reason is not None:
-                return Ending.STOPPED
-            if time.monotonic() >= self._until:
-                return Ending.TIMED_OUT
+        with watched_end(process) as wait:
+            while True:
+                code = wait(min(_STOP_SECONDS, self._until - time.monotonic()))
+                if code is not None:
+                    return Ending.STOPPED if self._commands.stop.explains(code) else Ending.EXITED
+                if self._commands.stop.reason is not None:
+                    return Ending.STOPPED
+                if time.monotonic() >= self._until:
+                    return Ending.TIMED_OUT
 
     def stop(self, process: subprocess.Popen[bytes], ending: Ending, number: int) -> Outcome:
         """Ask the commands to end, wait for all of their processes, and kill what is left."""
@@ -189,7 +189,7 @@ class _Attempt:
 
     def end(self, outcome: Outcome) -> Outcome:
         """Stop what the last command left in the background: a Terraform there has the whole grace."""
-        left = None if self._stopped else terraform_is_left(self.sessions)
+        left = terraform_is_left(self.sessions) if not self._stopped and has_children() else None
         if left is not None:
             self._stop(time.monotonic(), self._commands.time.grace if left else SHORT_GRACE_SECONDS)
         return outcome
