@@ -23,7 +23,9 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATTERNS: Final = (
     "*.md",
+    ".github/*.md",
     "docs/*.md",
+    "docs/decisions/*.md",
     "examples/*/*.md",
     "packages/*/*.md",
     "terraform/deploy/stack/*.md",
