@@ -24,7 +24,7 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 SOURCES: Final = re.compile(
     r"packages/[^/]+/(src/.*\.(py|json|css|js|html)|[^/]+\.(md|toml))|docs/.*\.(md|py)|examples/.*\.(md|json|yml)"
-    r"|pipelines/[^.]*(\.(py|sh))?|terraform/.*\.(tf|hcl|json|md)|bench/.*\.py|\.ci/.*|[^/]+\.md|Dockerfile"
+    r"|pipelines/[^.]*(\.(py|sh))?|terraform/.*\.(tf|hcl|json|md)|bench/.*\.py|\.ci/.*|\.github/.*|[^/]+\.md|Dockerfile"
 )
 """What people who use or change the engine read; tests name their cases as they like."""
 
