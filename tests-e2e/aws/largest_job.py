@@ -25,6 +25,7 @@ from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.models.watch import KnownRows, Watch, WatchAnswer
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import Transition
+from iac_ci_common.run_events import accepted_event
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, stored_job
 from iac_ci_common.work_urls import invocation_urls
@@ -32,6 +33,8 @@ from iac_ci_watchdog.act import MAX_KNOWN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from iac_ci_common.models.rows import RunRow
 
 NAME: Final = "a" * 128
 WIDE: Final = "\U0001f600"
@@ -206,6 +209,11 @@ def _event(kind: str, name: str = NAME) -> Event:
     )  # fmt: skip
 
 
+def _accepted(run: RunRow) -> Event:
+    named = run.model_copy(update={"repository": WIDE * 1024, "branch": WIDE * 1024, "actor": WIDE * 255})
+    return accepted_event(named, [f"{number:04d}{WIDE * 1020}" for number in range(limits.MAX_ORDERS)])
+
+
 def _rows() -> Iterator[Measure]:
     stored = stored_job([{}])
     job = stored.job.model_copy(
@@ -218,6 +226,9 @@ def _rows() -> Iterator[Measure]:
     )
     run = rows.run.model_copy(update=dict.fromkeys(("cancel_reason", "stop_reason", "reason"), WIDE * 4096))
     yield measure("dynamodb_item", "the row of a run", item_bytes(item(run)))
+    accepted = _accepted(run)
+    day = {"sort_key": accepted.sort, "epoch_ms": accepted.epoch_ms, "job_day": accepted.job_day or ""}
+    yield measure("dynamodb_item", "the first event of a run", item_bytes(item(accepted, **day)))
     yield measure("dynamodb_item", "the row of an order", item_bytes(item(_largest_order(1000))))
     requests = Requests()
     runs = DynamoRuns(requests, "orders", "events")

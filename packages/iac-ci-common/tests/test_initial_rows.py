@@ -16,6 +16,24 @@ def test_orders_are_numbered_as_given_and_dependencies_follow_names_and_ids():
 
 
 @pytest.mark.parametrize(
+    ("url", "repository"),
+    [
+        ("https://GitHub.com/Acme/infra.git", "github.com/acme/infra"),
+        ("ssh://git@git.example.com:2222/acme/infra", "git.example.com:2222/acme/infra"),
+        ("git@github.com:acme/infra.git", "github.com/acme/infra"),
+        ("file:///srv/infra", None),
+    ],
+)
+def test_the_first_event_of_a_run_has_what_people_look_for(url, repository):
+    rows = queued([{}], git_repo=url, pr_number=7)
+    (accepted,) = (event for event in rows.events if event.kind == "accepted")
+    assert (accepted.repository, accepted.pull_request) == (repository, 7)
+    assert (accepted.job_name, accepted.actor, accepted.branch) == ("flow", "tests", None)
+    assert accepted.job_day == "_job#2026-01-01"
+    assert {event.job_day for event in rows.events if event.order_num != "0000"} == {None}
+
+
+@pytest.mark.parametrize(
     ("order", "target"),
     [
         ({"timeout": 540}, ExecutionTarget.LAMBDA),

@@ -193,8 +193,8 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
     error_message = "Rows expire by themselves."
   }
   assert {
-    condition     = [for index in aws_dynamodb_table.table["order-events"].global_secondary_index : index.name] == ["order_name-epoch"]
-    error_message = "Events are found by order."
+    condition     = toset([for index in aws_dynamodb_table.table["order-events"].global_secondary_index : index.name]) == toset(["job_day-epoch", "order_name-epoch"])
+    error_message = "Events are found by order, and those of runs by day."
   }
   assert {
     condition = length(concat(

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_common import limits
 from iac_ci_common.errors import ConditionFailed
-from iac_ci_common.ids import RUN_ORDER_NUM
-from iac_ci_common.models.event import Event
 from iac_ci_common.nudge import nudge
+from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OPEN, RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
@@ -66,7 +63,7 @@ def wake(stack: Stack, run_id: str, rows: RunRows) -> Woken:
     # The watchdog first: if this process dies in between, something looks after the run.
     started = stack.executions.start_again(run_id)
     if rows.run is not None:
-        stack.runs.record([_event(stack, rows.run)])
+        stack.runs.record([run_event(rows.run, stack.clock.now(), kind="nudged")])
     nudge(stack.internal, run_id)
     return Woken(prepared=rows.run is not None, watchdog_started=started)
 
@@ -158,18 +155,6 @@ def _cancellation(rows: RunRows, reason: str | None, *, already: bool) -> Cancel
         asked_to_stop=tuple(order.order_name for order in started if order.order_num in stopping),
         left_running=tuple(order.order_name for order in started if order.order_num not in stopping),
         undecided=tuple(order.order_name for order in rows.orders if order.status is OrderState.QUEUED),
-    )
-
-
-def _event(stack: Stack, run: RunRow) -> Event:
-    now = stack.clock.now()
-    return Event(
-        trace_id=run.trace_id,
-        run_id=run.run_id,
-        order_num=RUN_ORDER_NUM,
-        kind="nudged",
-        at=now,
-        expires_at=now + timedelta(seconds=limits.EVENT_RETENTION_SECONDS),
     )
 
 

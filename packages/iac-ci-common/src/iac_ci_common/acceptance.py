@@ -45,13 +45,15 @@ class Acceptance:
         ledger: str | None = None,
         job_name: str | None = None,
         actor: str | None = None,
+        branch: str | None = None,
         scope: JobScope | None = None,
         not_run: tuple[str, ...] = (),
         projects: Mapping[str, OrderProject] | None = None,
     ) -> Accepted:
         """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
-        ``job_name`` and ``actor`` are those of a configured job; a signed job has its ``flow_label`` and ``username``.
+        ``job_name``, ``actor`` and ``branch`` are those of a configured job; a signed job has its ``flow_label``, its
+        ``username`` and no branch.
         ``scope`` and ``not_run`` say what the run is of a pull request's job, ``projects`` which project each order
         plans or applies, by the orders' names. If a job is already stored under that id,
         it is used instead of ``job``. Raises ``PortFailed`` if the job was not accepted.
@@ -69,6 +71,7 @@ class Acceptance:
             ledger=ledger,
             job_name=job_name,
             actor=actor,
+            branch=branch,
             scope=scope,
             not_run=not_run,
             projects=dict(projects or {}),

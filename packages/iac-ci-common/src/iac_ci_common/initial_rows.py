@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from iac_ci_common import limits
-from iac_ci_common.ids import RUN_ORDER_NUM, order_num
+from iac_ci_common.ids import order_num
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.job import ExecutionTarget, Job, Order
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.module_repositories import module_keys
 from iac_ci_common.purpose import purpose
+from iac_ci_common.repository_url import repository_path
+from iac_ci_common.run_events import accepted_event, run_event
 from iac_ci_common.states import OrderState, RunState
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ def build_rows(
         source=stored.source,
         job_name=stored.job_name or job.flow_label,
         actor=stored.actor or job.username,
+        repository=_repository(job),
+        branch=stored.branch,
         order_count=len(rows),
         stack_level=stored.stack_level,
         accepted_at=stored.accepted_at,
@@ -131,10 +135,10 @@ def build_rows(
         preparation_error=preparation_error[:4096] if preparation_error else None,
         expires_at=expires_at,
     )
-    return InitialRows(run, rows, _events(stored, rows, preparation_error))
+    return InitialRows(run, rows, _events(stored, run, rows))
 
 
-def _events(stored: StoredJob, rows: tuple[OrderRow, ...], preparation_error: str | None) -> tuple[Event, ...]:
+def _events(stored: StoredJob, run: RunRow, rows: tuple[OrderRow, ...]) -> tuple[Event, ...]:
     common = {
         "trace_id": stored.trace_id,
         "run_id": stored.run_id,
@@ -142,20 +146,26 @@ def _events(stored: StoredJob, rows: tuple[OrderRow, ...], preparation_error: st
         "at": stored.accepted_at,
         "expires_at": stored.accepted_at + timedelta(seconds=limits.EVENT_RETENTION_SECONDS),
     }
-    accepted = Event(order_num=RUN_ORDER_NUM, kind="accepted", **common)
-    failed = (
-        [Event(order_num=RUN_ORDER_NUM, kind="preparation_failed", reason=preparation_error[:4096], **common)]
-        if preparation_error
-        else []
-    )
+    accepted = accepted_event(run, sorted({project.name for project in stored.projects.values()}))
+    error = run.preparation_error
+    failed = [] if error is None else [run_event(run, run.accepted_at, kind="preparation_failed", reason=error)]
     queued = [Event(order_num=row.order_num, order_name=row.order_name, kind="queued", **common) for row in rows]
     return (accepted, *failed, *queued)
+
+
+def _repository_url(job: Job) -> str | None:
+    return job.git_repo or next((order.git_repo for order in job.orders if order.git_repo), None)
+
+
+def _repository(job: Job) -> str | None:
+    url = _repository_url(job)
+    return None if url is None else repository_path(url)
 
 
 def _report(stored: StoredJob) -> ReportTarget | None:
     job = stored.job
     number = job.pr_number or job.issue_number
-    repository = job.git_repo or next((order.git_repo for order in job.orders if order.git_repo), None)
+    repository = _repository_url(job)
     if repository is None or (number is None and not job.commit_status):
         return None
     return ReportTarget(

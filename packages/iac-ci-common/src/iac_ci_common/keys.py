@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_plus
 
-from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id
+from iac_ci_common.ids import JOB_EVENT_NAME, RUN_ORDER_NUM, check_order_num, check_run_id
 from iac_ci_common.limits import MAX_PARTITION_KEY_BYTES
+
+if TYPE_CHECKING:
+    from datetime import date
 
 MAX_PERSON_CHARS: Final = 100
 """Longest id of a person that a key repeats: hosts have numbers and UUIDs."""
@@ -285,6 +288,11 @@ def commit_job(repository: str, sha: str, context: str) -> str:
 def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:
     """Return an event's sort key: no two events of a run have the same name, millisecond and kind."""
     return f"{order_name}:{epoch_ms:013d}:{kind}"
+
+
+def job_day(day: date) -> str:
+    """Return the key of a UTC day in the index of runs: no day's events are in the partition of another's."""
+    return f"{JOB_EVENT_NAME}#{day.isoformat()}"
 
 
 def execution_name(run_id: str, order_num: str) -> str:

@@ -177,6 +177,17 @@ class Runs(Protocol):
         ...
 
 
+class History(Protocol):
+    """The index of runs in the table order_events, for people who look for a run. Reads are eventually consistent."""
+
+    def job_events(self, since: datetime, until: datetime) -> list[Event]:
+        """Return the events of whole runs from ``since`` to before ``until``, the newest first.
+
+        Those that a version before wrote are among them. Expired events are not, although TTL deletes rows late.
+        """
+        ...
+
+
 class RunLocks(Protocol):
     """The locks of runs, for the function that takes them. Adapters check expiry, because TTL deletes rows late."""
 

@@ -10,6 +10,18 @@ _SCP: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*
 _URL_SCHEMES: Final = frozenset({"https", "ssh"})
 
 
+def repository_path(repository: str) -> str | None:
+    """Return ``host/path`` of a repository's URL in lower case, without ``.git``; None for ``file://``."""
+    if _SCP.fullmatch(repository):
+        host, _, path = repository.partition("@")[2].partition(":")
+    else:
+        parts = urlsplit(repository)
+        if parts.scheme not in _URL_SCHEMES:
+            return None
+        host, path = parts.netloc.rpartition("@")[2], parts.path
+    return f"{host}/{path.strip('/').removesuffix('.git')}".lower()
+
+
 def repository_problem(repository: str, *, allow_file: bool = False) -> str | None:
     """Return the problem with a repository's URL, None if git may use it.
 

@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
+from iac_ci_common.aws.history import FORMER_INDEX, INDEX, DynamoHistory
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -21,16 +22,18 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import CommitJobs, Deliveries, Objects, Plans, Runs, Secrets, TicketChains
+from iac_ci_common.ports import CommitJobs, Deliveries, History, Objects, Plans, Runs, Secrets, TicketChains
 from iac_ci_common.testing import (
     MemoryCommitJobs,
     MemoryDeliveries,
+    MemoryHistory,
     MemoryLocks,
     MemoryObjects,
     MemoryPlans,
     MemoryRuns,
     MemorySecrets,
     MemoryTicketChains,
+    Sequential,
 )
 from iac_ci_common.testing.tables import make_table
 
@@ -45,21 +48,27 @@ class Adapters:
     chains: TicketChains
     commit_jobs: CommitJobs
     plans: Plans
+    history: History
+
+
+INDEXES = {INDEX: ("job_day", "epoch_ms"), FORMER_INDEX: ("order_name", "epoch_ms")}
 
 
 @pytest.fixture(params=["memory", "aws"])
 def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
     values = {"ssm:/iac-ci/jobs/one": "plain", "secretsmanager:iac-ci/jobs/two": '{"key": "value"}'}
     if request.param == "memory":
+        runs = MemoryRuns()
         yield Adapters(
             MemoryObjects(SystemClock()),
-            MemoryRuns(),
+            runs,
             MemoryLocks(),
             MemoryDeliveries(),
             MemorySecrets(values),
             MemoryTicketChains(),
             MemoryCommitJobs(SystemClock()),
             MemoryPlans(SystemClock()),
+            MemoryHistory(runs, SystemClock()),
         )
         return
     with mock_aws():
@@ -67,7 +76,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
         s3.create_bucket(Bucket="internal")
         dynamodb = boto3.client("dynamodb")
         make_table(dynamodb, "orders", "run_id", "order_num")
-        make_table(dynamodb, "events", "trace_id", "sort_key")
+        make_table(dynamodb, "events", "trace_id", "sort_key", indexes=INDEXES)
         make_table(dynamodb, "locks", "lock_key")
         ssm, secrets = boto3.client("ssm"), boto3.client("secretsmanager")
         ssm.put_parameter(Name="/iac-ci/jobs/one", Value="plain", Type="SecureString")
@@ -81,6 +90,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoTicketChains(dynamodb, "locks"),
             DynamoCommitJobs(dynamodb, "locks", SystemClock()),
             DynamoPlans(dynamodb, "locks", SystemClock(), lambda _: None),
+            DynamoHistory(dynamodb, "events", SystemClock(), Sequential()),
         )
 
 
@@ -89,7 +99,7 @@ def dynamodb() -> Iterator[Any]:
     with mock_aws():
         client = boto3.client("dynamodb")
         make_table(client, "orders", "run_id", "order_num")
-        make_table(client, "events", "trace_id", "sort_key")
+        make_table(client, "events", "trace_id", "sort_key", indexes=INDEXES)
         make_table(client, "locks", "lock_key")
         yield client
 

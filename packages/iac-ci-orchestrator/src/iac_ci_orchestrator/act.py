@@ -19,6 +19,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Transition
+from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import end_unclaimed
 from iac_ci_orchestrator.batching import in_rounds
@@ -26,7 +27,7 @@ from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
-from iac_ci_orchestrator.event_records import order_event, run_event
+from iac_ci_orchestrator.event_records import order_event
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_orchestrator.results import read_results

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.models.plan_text import PlanText
 from iac_ci_common.models.result import Result
 from iac_ci_common.progress import did_not_succeed
-from iac_ci_orchestrator.event_records import run_event
+from iac_ci_common.run_events import run_event
 from iac_ci_orchestrator.results import read_result
 from iac_ci_vcs.reporting import FailedLog, OrderPlan
 from iac_ci_vcs.reporting.publish import publish

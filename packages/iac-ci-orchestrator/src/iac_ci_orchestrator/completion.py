@@ -10,7 +10,7 @@ from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.models.done import DoneMarker, DoneOrder
 from iac_ci_common.ports import Transition
-from iac_ci_orchestrator.event_records import run_event
+from iac_ci_common.run_events import run_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,11 +1,10 @@
-"""Events of orders and runs."""
+"""Events of orders."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 from iac_ci_common.models.event import Event
 
@@ -28,18 +27,5 @@ def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
         changed=order.changed,
         attempt=order.attempt,
         plan_sha256=order.plan_sha256,
-        expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
-    )
-
-
-def run_event(run: RunRow, at: datetime, *, kind: str | None = None, reason: str | None = None) -> Event:
-    """Return the event that a run entered its state at ``at``, or an event of another ``kind``."""
-    return Event(
-        trace_id=run.trace_id,
-        run_id=run.run_id,
-        order_num=RUN_ORDER_NUM,
-        kind=kind or run.status.value,
-        at=at,
-        reason=reason or run.reason,
         expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.saved_plan import ProjectApply
-from iac_ci_orchestrator.event_records import run_event
+from iac_ci_common.run_events import run_event
 
 if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from iac_ci_vcs.ports import CodeHosts, Trees
     from iac_ci_vcs.provider import CodeHost, PullRequest
 
+_MAX_BRANCH_CHARS: Final = 1024
+
 _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.PULL_REQUEST: decide_pull_request,
     EventKind.CLOSED: decide_closed,
@@ -115,7 +117,7 @@ class EventProcessor:
             for decision in decisions:
                 if isinstance(decision, Nothing):
                     logger.info("event starts nothing", reason=decision.reason)
-            self._apply(host, event, source, decisions, planned, now)
+            self._apply(host, event, source, decisions, planned, now, branch=_branch(event, facts))
             self._fold(host, event, decisions, logger)
         if facts.pull is not None:
             self._enter_state(stored, facts.pull, facts.ledger.processed)
@@ -233,6 +235,8 @@ class EventProcessor:
         decisions: Sequence[Decision],
         planned: Planned,
         now: datetime,
+        *,
+        branch: str | None,
     ) -> None:
         stopped: list[Paragraph] = []
         for decision in decisions:
@@ -251,6 +255,7 @@ class EventProcessor:
                 ledger=planned.ledger.key,
                 job_name=start.job_name,
                 actor=start.actor,
+                branch=branch,
                 scope=start.scope,
                 not_run=start.not_run,
                 projects=start.projects,
@@ -381,6 +386,12 @@ def _ledger_key(event: HostEvent) -> str:
     if event.number is not None:
         return keys.pull_request_ledger(repository, event.number)
     return keys.branch_ledger(repository, event.branch or "")
+
+
+def _branch(event: HostEvent, facts: Facts) -> str | None:
+    """Return the branch of the pull request or push; a fork's has the name that it has there."""
+    branch = facts.pull.head_branch if facts.pull is not None else event.branch
+    return branch[:_MAX_BRANCH_CHARS] if branch else None
 
 
 def _person_key(event: HostEvent) -> str:

@@ -197,7 +197,9 @@ class DynamoRuns:
         }
 
     def _put_event(self, event: Event) -> dict[str, Any]:
-        return {"Put": {"TableName": self._events, "Item": item(event, sort_key=event.sort, epoch_ms=event.epoch_ms)}}
+        listed = {"job_day": event.job_day} if event.job_day is not None else {}
+        row = item(event, sort_key=event.sort, epoch_ms=event.epoch_ms, **listed)
+        return {"Put": {"TableName": self._events, "Item": row}}
 
     def _update(self, transition: Transition) -> dict[str, Any]:
         """Write the changed attributes, on condition that status, attempt and dispatch are those of ``before``."""

@@ -81,6 +81,7 @@ class StoredJob(StoredShape):
     stack_level: int = Field(1, ge=1, description="Level of the version that accepted the job.")
     job_name: str | None = Field(None, description="Name of the configured job; None for a signed job.")
     actor: str | None = Field(None, description="Account on the code host that started the job; None for a signed job.")
+    branch: str | None = Field(None, description="Branch of the pull request or push; None for a signed job.")
     scope: JobScope | None = Field(None, description="What the run is of the job of a pull request.")
     not_run: tuple[str, ...] = Field((), description="Names of the orders of the job that the run does not run.")
     sizes: dict[str, str] = Field(

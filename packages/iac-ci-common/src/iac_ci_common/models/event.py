@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field
 
 from iac_ci_common.ids import JOB_EVENT_NAME
-from iac_ci_common.keys import event_sort
+from iac_ci_common.keys import event_sort, job_day
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
 from iac_ci_common.states import OrderState, RunState
 
@@ -17,6 +17,9 @@ JOB_KINDS: Final = frozenset(
 )
 """Kinds of events of the whole run."""
 
+
+MAX_PROJECT_CHARS: Final = 32_768
+"""Most characters that the names of an event's projects have together; the others are counted."""
 
 ORDER_KINDS: Final = frozenset({"ticket_refused"} | {state.value for state in OrderState})
 """Kinds of events of an order."""
@@ -38,6 +41,17 @@ class Event(StoredShape):
     changed: bool = Field(False, description="True if the order succeeded and is `changed`.")
     attempt: int = Field(1, ge=1, description="Attempt of the order that the event is about.")
     plan_sha256: str | None = Field(None, description="SHA-256 of the plan that the order saved or applies.")
+    job_name: str | None = Field(
+        None, description="Job of the run; None in an event of an order, and in one that a version before wrote."
+    )
+    repository: str | None = Field(None, description="Repository of the run's code as `host/path`, in lower case.")
+    branch: str | None = Field(None, description="Branch of the pull request or push; None for a signed job.")
+    pull_request: int | None = None
+    actor: str | None = Field(None, description="Who started the run.")
+    projects: tuple[str, ...] = Field(
+        (), description="Projects that the run plans or applies; only in the event `accepted`."
+    )
+    projects_left_out: int = Field(0, ge=0, description="How many further projects are not in `projects`.")
     expires_at: Moment
 
     @property
@@ -49,3 +63,8 @@ class Event(StoredShape):
     def sort(self) -> str:
         """Return the event's sort key."""
         return event_sort(self.order_name, self.epoch_ms, self.kind)
+
+    @property
+    def job_day(self) -> str | None:
+        """Return the key under which the index of runs lists the event; None for an event of an order."""
+        return job_day(self.at.date()) if self.order_name == JOB_EVENT_NAME else None

@@ -76,6 +76,10 @@ class RunRow(StoredShape):
     source: str | None = Field(None, description="Source of the job; None in the row of a version before.")
     job_name: str | None = Field(None, description="Name of the configured job, or the flow label of a signed job.")
     actor: str | None = Field(None, description="Who started the run: the account on the code host, or the username.")
+    repository: str | None = Field(
+        None, description="Repository of the code as `host/path`, in lower case; None if there is none."
+    )
+    branch: str | None = Field(None, description="Branch of the pull request or push; None for a signed job.")
     order_count: int
     stack_level: int = Field(
         1, ge=1, description="Level that the run was accepted under: what a version before may not be able to end."

@@ -15,6 +15,7 @@ from iac_ci_common.testing.doubles import (
     MemoryWorkers,
     Sequential,
 )
+from iac_ci_common.testing.history import MemoryHistory
 from iac_ci_common.testing.locks import MemoryLocks
 from iac_ci_common.testing.objects import MemoryObjects
 from iac_ci_common.testing.observed import Observed
@@ -29,6 +30,7 @@ __all__ = [
     "MemoryCodeStore",
     "MemoryCommitJobs",
     "MemoryDeliveries",
+    "MemoryHistory",
     "MemoryLocks",
     "MemoryLogger",
     "MemoryObjects",
