@@ -68,7 +68,9 @@ def test_the_commands_work_in_the_order_of_the_page(tmp_path):
     job.write_text(json.dumps({"username": "tests", "orders": orders}))
     marked = [block for block in blocks(PATH) if block.argument == "tests-e2e/test_operations.py"]
     commands = [command for block in marked for command in block.commands]
-    assert {command.split()[1] for command in commands} == {"doctor", "status", "events", "logs", "nudge", "cancel"}
+    assert {command.split()[1] for command in commands} == {
+        "doctor", "status", "events", "logs", "runs", "nudge", "cancel",
+    }  # fmt: skip
     with Session(empty_environment(tmp_path / "home", with_iac_ci=True), ROOT) as session:
         session.start("iac-ci local up")
         session.run_id = json.loads(session.run(f"iac-ci submit {job} --local --json"))["run_id"]

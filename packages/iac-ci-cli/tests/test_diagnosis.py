@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from iac_ci_cli.diagnosis import RunSnapshot, WatchdogState, diagnose
-from iac_ci_cli.findings import Level, span
+from iac_ci_cli.findings import Level
+from iac_ci_cli.times import span
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.result import Claim, Reporter, Result

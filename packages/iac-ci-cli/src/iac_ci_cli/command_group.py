@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MODULES: Final = {
     "submit": "iac_ci_cli.job_commands",
+    "runs": "iac_ci_cli.history_commands",
     "watch": "iac_ci_cli.view_commands",
     "status": "iac_ci_cli.view_commands",
     "logs": "iac_ci_cli.log_commands",

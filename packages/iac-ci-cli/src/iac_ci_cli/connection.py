@@ -16,6 +16,7 @@ from iac_ci_cli.local_clouds import choose_local_cloud
 from iac_ci_cli.options import DEFAULT_STACK
 from iac_ci_cli.progress import progress
 from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.aws.history import DynamoHistory
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
@@ -28,7 +29,7 @@ from iac_ci_common.parallel import Threads
 
 if TYPE_CHECKING:
     from iac_ci_cli.executions import Executions
-    from iac_ci_common.ports import Clock, LockReader, Objects, Parallel, Runs, TicketChains, Workers
+    from iac_ci_common.ports import Clock, History, LockReader, Objects, Parallel, Runs, TicketChains, Workers
 
 
 _CONNECT_SECONDS: Final = 10
@@ -108,6 +109,11 @@ class StackClient:
     def runs(self) -> Runs:
         """The tables of orders and events."""
         return DynamoRuns(self.client("dynamodb"), self.names.orders_table, self.names.events_table)
+
+    @property
+    def history(self) -> History:
+        """The index of runs."""
+        return DynamoHistory(self.client("dynamodb"), self.names.events_table, self.clock, self.parallel)
 
     @property
     def locks(self) -> LockReader:

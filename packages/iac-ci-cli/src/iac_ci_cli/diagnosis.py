@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.diagnosis_orders import order_findings
-from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, span, wake_it
+from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, wake_it
+from iac_ci_cli.times import span
 from iac_ci_common import limits
 from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 

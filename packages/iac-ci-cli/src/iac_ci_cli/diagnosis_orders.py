@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, span, wake_it
+from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, wake_it
+from iac_ci_cli.times import span
 from iac_ci_common import limits
 from iac_ci_common.execution_life import latest_end
 from iac_ci_common.graph import Readiness, readiness

@@ -34,15 +34,3 @@ class Finding:
     what: str
     next_step: str | None = None
     order_name: str | None = None
-
-
-def span(length: timedelta) -> str:
-    """Return a length of time in its two largest units."""
-    seconds = max(0, int(length.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import RunRows
 
 _TAIL_LINES: Final = 20
+_WIDEST: Final = 1000
 _COLOURS: Final = {
     OrderState.SUCCEEDED: "green",
     OrderState.FAILED: "red",
@@ -55,6 +56,12 @@ _OTHER_LINES: Final = 4
 def console() -> Console:
     """Return a console on standard output. Text is never read as markup, nor coloured by what it seems to be."""
     return Console(highlight=False, markup=False)
+
+
+def wide_console() -> Console:
+    """Return a console like ``console``, on which a table keeps its lines whole where there is no terminal."""
+    found = console()
+    return found if found.is_terminal else Console(highlight=False, markup=False, width=_WIDEST)
 
 
 def line(text: str, style: str = "") -> Text:

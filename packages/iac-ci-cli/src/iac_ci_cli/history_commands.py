@@ -1,0 +1,149 @@
+"""The command that lists runs."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from iac_ci_cli import render
+from iac_ci_cli.answers import RunsAnswer
+from iac_ci_cli.connection import connect
+from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.history import UNKNOWN, ListedRun, Page, Wanted, find_runs
+from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
+    AsJson,
+    CloudAccount,
+    IsLocal,
+    Profile,
+    Region,
+    StackName,
+)
+from iac_ci_cli.progress import progress
+from iac_ci_cli.text import plain, write
+from iac_ci_cli.times import parse_since, shown_time, span
+from iac_ci_common.errors import PortFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+commands = typer.Typer()
+
+
+class ListedState(StrEnum):
+    """States by which runs can be listed."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    UNKNOWN = UNKNOWN
+
+
+@commands.callback()
+def of_history() -> None:
+    """Make a group of the only command here, as the application expects."""
+
+
+@commands.command()
+def runs(
+    repo: Annotated[
+        str | None, typer.Option(metavar="REPOSITORY", help="Repository: owner/name, host/owner/name or its URL.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(metavar="BRANCH", help="Branch; * stands for any text.")] = None,
+    pr: Annotated[int | None, typer.Option("--pr", metavar="NUMBER", min=1, help="Number of a pull request.")] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Project that was planned or applied; * stands for any text.")
+    ] = None,
+    state: Annotated[list[ListedState] | None, typer.Option(help="State; name several by several options.")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="NAME", help="Who started the run.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Accepted since: 12h, 7d, a date, or a time with offset."),
+    ] = None,
+    most: Annotated[int, typer.Option("--limit", metavar="COUNT", min=1, max=1000, help="Most runs of a page.")] = 20,
+    after: Annotated[
+        str | None, typer.Option(metavar="POSITION", help="Continue at this position, which the page before names.")
+    ] = None,
+    stack: StackName = "iac-ci",
+    local: IsLocal = False,
+    cloud: CloudAccount = None,
+    region: Region = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of the last 90 days, the newest first. A run appears when its preparation has ended."""
+    now = datetime.now(UTC)
+    try:
+        asked = {
+            "--repo": repo, "--branch": branch, "--pr": pr, "--project": project, "--actor": actor, "--since": since,
+            "--limit": None if most == 20 else most,
+        }  # fmt: skip
+        wanted = Wanted(
+            repository=repo,
+            branch=branch,
+            pull_request=pr,
+            project=project,
+            actor=actor,
+            states=frozenset(one.value for one in state or ()),
+            since=None if since is None else parse_since(since, now),
+        )
+        client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+        with progress("Looking for runs", quiet=as_json):
+            page = find_runs(client.history, wanted, now, most=most, after=after)
+    except ValueError as error:
+        raise CommandFailed(str(error), exit_code=ExitCode.BAD_INPUT) from error
+    except PortFailed as error:
+        if "specified index" not in error.message and "backfilling" not in error.message:
+            raise
+        hint = "Deploy this version; the index takes some minutes to be built. `iac-ci status RUN` shows one run."
+        raise CommandFailed(f"the stack {stack} has no index of runs yet", hint=hint) from error
+    if as_json:
+        write(_as_json(page))
+        return
+    if not page.runs:
+        write("No run fits." if wanted != Wanted() else "There were no runs in the last 90 days.")
+    else:
+        console = render.wide_console()
+        console.print(_table(page))
+    if page.next_page is not None:
+        states = "".join(f" --state {one.value}" for one in state or ())
+        write(f"More: iac-ci runs{_options(asked)}{states} --after {page.next_page}{client.options}")
+
+
+def _options(asked: Mapping[str, object]) -> str:
+    given = {name: value for name, value in asked.items() if value is not None}
+    return "".join(f" {name} {shlex.quote(plain(str(value)))}" for name, value in given.items())
+
+
+def _table(page: Page) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("Run", "State", "Accepted", "Took", "Job", "Repository", "Branch", "Pull request", "Started by"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"Run", "State"})
+    for run in page.runs:
+        table.add_row(*(Text(plain(cell)) for cell in _cells(run)))
+    return table
+
+
+def _cells(run: ListedRun) -> list[str]:
+    took = "" if run.ended_at is None else span(run.ended_at - run.accepted_at)
+    if not run.is_known:
+        facts = [UNKNOWN] * 5
+    else:
+        pull = f"#{run.pull_request}" if run.pull_request is not None else None
+        facts = [cell or "-" for cell in (run.job, run.repository, run.branch, pull, run.actor)]
+    return [run.run_id, run.state.replace("_", " "), shown_time(run.accepted_at), took, *facts]
+
+
+def _as_json(page: Page) -> str:
+    return RunsAnswer.model_validate(
+        {"runs": [asdict(run) for run in page.runs], "next_page": page.next_page}
+    ).model_dump_json()
