@@ -269,7 +269,7 @@ def test_named_orders_are_stopped_and_their_run_goes_on(stack):
     ("arguments", "problem"),
     [
         (["order-0001"], "orders are named with --running only"),
-        (["nope", "--running"], "has no order nope"),
+        (["nope", "--running"], "has no order 'nope'"),
         (["order-0001", "order-0002", "--running"], "order order-0002 is not running (queued)"),
     ],
 )
@@ -324,7 +324,7 @@ def test_the_doctor_does_not_call_a_failed_run_well(stack):
     done = iac_ci("doctor", RUN_ID)
     assert done.exit_code == ExitCode.SUCCEEDED
     assert "Nothing is wrong" not in done.stdout
-    assert "The run failed: order-0001 failed. Orders that failed: order-0001.\n" in done.stdout
+    assert "The run failed: order-0001 failed. Orders that failed: order-0001 (exit code 1).\n" in done.stdout
     assert f"`iac-ci logs {RUN_ID} order-0001 --local`" in done.stdout
     assert json.loads(iac_ci("doctor", RUN_ID, "--json").stdout)["healthy"]
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from rich.console import Console
 
-from iac_ci_cli import job_commands, process, render, view_commands, watch
+from iac_ci_cli import job_commands, process, view_commands, watch
 from iac_ci_cli.connection import StackClient
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.live_table import live_table
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.answer import Accepted
+from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.ports import RunRows
 from iac_ci_common.states import OrderState, RunState
@@ -81,43 +83,99 @@ def shown(table, *, width=100, height=30):
     return file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize("height", [1, 5, 10, 24, 30, 44, 100])
+def table(*orders, height, width=100, now=START, **run):
+    return shown(live_table(rows(*orders, **run), height, now), width=width, height=height)
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 10, 24, 30, 44, 100])
 @pytest.mark.parametrize("width", [1, 10, 40, 80, 200])
-def test_a_live_table_fits_its_terminal(height, width):
-    lines = shown(render.live_table(rows(*forty()), height), width=width, height=height)
-    # One order at least, the heading, what is left out and the totals are always there.
-    assert len(lines) <= max(height, 4)
+@pytest.mark.parametrize("count", [1, 40, 1000])
+def test_a_live_table_fits_its_terminal(height, width, count):
+    lines = table(*(thousand(count)), height=height, width=width)
+    # The last line is the cursor's; the totals are always there.
+    assert len(lines) <= max(height - 1, 1)
     if width >= 40:
-        assert lines[-1].startswith("40 orders")
+        assert lines[-1].startswith(f"{count} order")
+
+
+def thousand(count=1000):
+    """Orders as they are in the middle of a large run: most have ended or wait, a few run, some failed."""
+    states = {3: OrderState.FAILED, 500: OrderState.FAILED, 777: OrderState.TIMED_OUT}
+    running = dict.fromkeys(range(901, 911), OrderState.RUNNING)
+    ended = dict.fromkeys(range(1, 901), OrderState.SUCCEEDED)
+    chosen = {**ended, **states, **running}
+    return [
+        order_row(number, status=chosen.get(number, OrderState.QUEUED), started_at=START, reason="exit code 1")
+        for number in range(1, count + 1)
+    ]
+
+
+def test_a_thousand_orders_at_24_lines():
+    lines = table(*thousand(), height=24, width=80, now=START + timedelta(minutes=61))
+    assert len(lines) == 23
+    assert [line.split()[0] for line in lines[1:4]] == ["order-3", "order-500", "order-777"]
+    assert [line.split()[0] for line in lines[4:14]] == [f"order-{number}" for number in range(901, 911)]
+    assert "running" in lines[4]
+    assert "1 h 1 min" in lines[4]
+    assert lines[14].split()[:2] == ["order-911", "queued"]
+    assert lines[21] == "… 980 more: 83 queued, 897 succeeded"
+    assert lines[22] == "1000 orders · running · 1 h 1 min · 2 failed, 1 timed out, 10 running, 90 queue…"
 
 
 def test_running_and_failed_orders_are_shown_before_those_that_ended():
-    lines = shown(render.live_table(rows(*forty()), 20))
+    lines = table(*forty(), height=21)
     body = lines[1:-2]
     assert sum("running" in line for line in body) == 8
     assert sum("failed" in line for line in body) == 8
     assert not any("succeeded" in line for line in body)
-    assert "… 24 more" in lines[-2]
+    assert "… 23 more" in lines[-2]
     assert "8 succeeded" in lines[-2]
-    assert "8 failed, 8 queued, 8 running, 8 skipped, 8 succeeded" in lines[-1]
+    assert "8 failed, 8 running, 8 queued, 8 skipped, 8 succeeded" in lines[-1]
 
 
 @pytest.mark.parametrize("width", [1, 20])
-def test_every_order_is_shown_where_all_fit(width):
-    assert not any("more" in line for line in shown(render.live_table(rows(*forty()), 50), width=width))
+def test_every_order_is_shown_in_its_place_where_all_fit(width):
+    lines = table(*forty(), height=50, width=width)
+    assert not any("more" in line for line in lines)
+    assert len(lines) == 42
 
 
-def test_a_dumb_terminal_gets_lines_as_states_change(monkeypatch):
+def test_the_live_table_has_the_changes_and_the_elapsed_time():
+    planned = Changes(operation=Operation.PLANNED, add=1, change=2)
+    orders = [order_row(1, status=OrderState.SUCCEEDED, changes=planned), order_row(2)]
+    lines = table(*orders, height=24, now=START + timedelta(seconds=75))
+    assert "Changes" in lines[0]
+    assert "+1 ~2 -0" in lines[1]
+    assert "1 min 15 s" in lines[-1]
+    assert "Changes" not in table(order_row(1), height=24)[0]
+
+
+def test_a_dumb_terminal_gets_lines_with_times_as_states_change(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
+    assert [line[26:] for line in lines_of(force_terminal=True)] == ["order-1: running", "order-1: succeeded"]
+
+
+def test_ci_gets_lines_with_times_even_where_it_offers_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("CI", "true")
+    lines = lines_of(force_terminal=True)
+    assert [line[26:] for line in lines] == ["order-1: running", "order-1: succeeded"]
+    assert all(datetime.fromisoformat(line[:25]) == START for line in lines)
+
+
+def test_what_is_no_terminal_gets_lines_with_times():
+    assert [line[26:] for line in lines_of()] == ["order-1: running", "order-1: succeeded"]
+
+
+def lines_of(**options):
     file = io.StringIO()
-    console = Console(file=file, force_terminal=True, width=80)
     reads = [
         rows(order_row(1), status=RunState.RUNNING),
         rows(order_row(1, status=OrderState.RUNNING), status=RunState.RUNNING),
         ENDED,
     ]
-    watch.watch_run(Client(*reads), RUN_ID, console)
-    assert file.getvalue().splitlines()[:2] == ["order-1: running", "order-1: succeeded"]
+    watch.watch_run(Client(*reads), RUN_ID, Console(file=file, width=80, **options))
+    return file.getvalue().splitlines()[:2]
 
 
 def iac_ci(monkeypatch, client, *words):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.lookup import find_order
 from iac_ci_common.errors import ConditionFailed
 from iac_ci_common.nudge import nudge
 from iac_ci_common.run_events import run_event
@@ -108,9 +109,7 @@ def stop_orders(stack: Stack, run_id: str, rows: RunRows, names: Sequence[str], 
     _prepared(run_id, rows)
     chosen = []
     for name in dict.fromkeys(names):
-        order = next((row for row in rows.orders if name in {row.order_name, row.order_num}), None)
-        if order is None:
-            raise CommandFailed(f"run {run_id} has no order {name}", exit_code=ExitCode.BAD_INPUT)
+        order = find_order(rows, run_id, name)
         if order.status not in OPEN:
             state = order.status.value.replace("_", " ")
             message = f"order {name} is not running ({state}): there is nothing to stop"

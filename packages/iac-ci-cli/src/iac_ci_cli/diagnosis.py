@@ -83,6 +83,7 @@ _ENDED: Final = {
     RunState.CANCELLED: "was cancelled",
 }
 _NAMED: Final = 5
+_REASON_CHARS: Final = 300
 
 _LATE_END: Final = timedelta(seconds=limits.STOP_GRACE_SECONDS) + PATIENCE
 
@@ -162,9 +163,16 @@ def _unsuccessful(snapshot: RunSnapshot, run: RunRow) -> list[Finding]:
     if not failed:
         return [Finding("run-failed", Level.INFO, message, f"See `iac-ci events {run.run_id}{snapshot.options}`.")]
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-    names = ", ".join(order.order_name for order in failed[:_NAMED])
-    next_step = f"Read why with `iac-ci logs {run.run_id} {failed[0].order_name}{snapshot.options}`."
+    names = "; ".join(_why(order) for order in failed[:_NAMED])
+    next_step = f"Read the log with `iac-ci logs {run.run_id} {failed[0].order_name}{snapshot.options}`."
     return [Finding("run-failed", Level.INFO, f"{message} Orders that failed: {names}{more}.", next_step)]
+
+
+def _why(order: OrderRow) -> str:
+    """Return an order's name and, as far as it is stored, why it did not succeed."""
+    reason = " ".join((order.reason or "").split()).rstrip(".")
+    shown = reason if len(reason) <= _REASON_CHARS else f"{reason[:_REASON_CHARS]} …"
+    return f"{order.order_name} ({shown})" if shown else order.order_name
 
 
 def _quiet_since(snapshot: RunSnapshot, run: RunRow) -> datetime:

@@ -11,11 +11,12 @@ import typer
 
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_cli.lookup import find_order
+from iac_ci_cli.lookup import find_order, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
+    OrderId,
     Profile,
     Region,
     RunId,
@@ -39,7 +40,7 @@ def of_files() -> None:
 @commands.command()
 def files(
     run: RunId,
-    order: Annotated[str | None, typer.Argument(help="Name or number of one order; by default all.")] = None,
+    order: OrderId = None,
     to: Annotated[
         Path | None, typer.Option(help="New folder to write to; iac-ci-files-RUN by default.", show_default=False)
     ] = None,
@@ -55,6 +56,7 @@ def files(
     They may hold secrets. You need the rights to read the internal bucket and to decrypt under the stack's KMS key.
     """
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(client, run)
     with progress("Looking for files", quiet=as_json):
         num = None if order is None else _number(client.runs.read(run), run, order)
         found = sealed_objects(client.internal, run, num)

@@ -14,11 +14,12 @@ from iac_ci_cli import render
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.log_stamps import stamp
-from iac_ci_cli.lookup import find_order, find_run
+from iac_ci_cli.lookup import find_order, find_run, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
+    OrderId,
     Profile,
     Region,
     RunId,
@@ -47,7 +48,7 @@ def of_logs() -> None:
 @commands.command()
 def logs(
     run: RunId,
-    order: Annotated[str | None, typer.Argument(help="Name or number of one order; by default all.")] = None,
+    order: OrderId = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print output as it comes, until the end.")] = False,
     attempt: Annotated[
         int | None, typer.Option(min=1, help="Number of one attempt of the order; by default all.", show_default=False)
@@ -65,6 +66,7 @@ def logs(
     """Print the whole logs of a run's orders, or of one order; of an order that runs, what it has printed so far."""
     _check_options(order, attempt, follow=follow, as_json=as_json)
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(client, run)
     if client.runs.read(run).run is None and (stored := stored_logs(client.internal, run)):
         _print_stored(
             _Logs(client, run, timestamps),

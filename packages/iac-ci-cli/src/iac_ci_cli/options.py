@@ -8,13 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
+from iac_ci_cli.completion import complete_order, complete_run
 from iac_ci_cli.errors import CommandFailed, ExitCode
-from iac_ci_common import ids
 from iac_ci_common.globs import check_pattern
 
 DEFAULT_STACK: Final = "iac-ci"
 
 _STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
+_RUN: Final = re.compile(r"[0-9]{1,8}|[0-9]{8}T[0-9]{0,6}|[0-9]{8}T[0-9]{6}-[0-9a-f]{0,12}")
 _RESERVED: Final = frozenset({"jobs"})
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _REGION: Final = re.compile(r"[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}")
@@ -36,12 +37,11 @@ def check_stack(value: str) -> str:
 
 
 def check_run(value: str) -> str:
-    """Return a run's id; raise ``CommandFailed`` where it is not one, before any stack is asked."""
-    try:
-        return ids.check_run_id(value)
-    except ValueError as error:
+    """Return a run's id or its beginning; raise ``CommandFailed`` where it is neither, before any stack is asked."""
+    if not _RUN.fullmatch(value):
         message = f"{value[:60]!r} is not a valid run id (example: 20260131T235959-0123456789ab)"
-        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT) from error
+        raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT)
+    return value
 
 
 def check_cloud(value: str | None) -> str | None:
@@ -90,7 +90,17 @@ def check_patterns(values: list[str] | None) -> list[str] | None:
     return values
 
 
-RunId = Annotated[str, typer.Argument(help="The run's id.", callback=check_run)]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        help="The run's id, or its beginning where no other run's begins so.",
+        callback=check_run,
+        autocompletion=complete_run,
+    ),
+]
+OrderId = Annotated[
+    str | None, typer.Argument(help="Name or number of one order; by default all.", autocompletion=complete_order)
+]
 StackName = Annotated[
     str, typer.Option("--stack", envvar="IAC_CI_STACK", help="Name of the stack.", callback=check_stack)
 ]

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from iac_ci_cli.text import plain
+from iac_ci_cli.times import span
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.models.changes import Operation
 from iac_ci_common.models.result import Result
 from iac_ci_common.progress import duration, state_words, waits_for
 from iac_ci_common.states import OPEN, OrderState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import OrderRow, RunRow
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 _TAIL_LINES: Final = 20
 _WIDEST: Final = 1000
-_COLOURS: Final = {
+COLOURS: Final = {
     OrderState.SUCCEEDED: "green",
     OrderState.FAILED: "red",
     OrderState.TIMED_OUT: "red",
@@ -37,20 +39,17 @@ _COLOURS: Final = {
 }
 
 
-_FIRST: Final = {
-    OrderState.RUNNING: 0,
-    OrderState.DISPATCHING: 1,
-    OrderState.FAILED: 2,
-    OrderState.TIMED_OUT: 2,
-    OrderState.QUEUED: 3,
-    OrderState.CANCELLED: 4,
-    OrderState.SKIPPED: 4,
-    OrderState.SUCCEEDED: 5,
-}
-"""What a table shows first where not all orders fit."""
-
-_OTHER_LINES: Final = 4
-"""Lines of a live table besides its orders: heading, what is left out, totals, cursor."""
+ATTENTION: Final = (
+    OrderState.FAILED,
+    OrderState.TIMED_OUT,
+    OrderState.RUNNING,
+    OrderState.DISPATCHING,
+    OrderState.QUEUED,
+    OrderState.CANCELLED,
+    OrderState.SKIPPED,
+    OrderState.SUCCEEDED,
+)
+"""The states of orders, those that need attention first."""
 
 
 def console() -> Console:
@@ -74,62 +73,47 @@ def word(state: OrderState | RunState) -> str:
     return state.value.replace("_", " ")
 
 
-def _state(order: OrderRow) -> str:
+def state_of(order: OrderRow) -> str:
+    """Return the state of an order in words, with its attributes."""
     return state_words(order).replace("_", " ")
 
 
-def orders_table(rows: RunRows, shown: Sequence[OrderRow] | None = None) -> Table:
-    """Return a table of orders, by default all: state, duration, and what each waits for or why it ended."""
+def orders_table(rows: RunRows, now: datetime) -> Table:
+    """Return a table of all orders: state, duration, changes, and what each waits for or why it ended."""
     by_num = {order.order_num: order for order in rows.orders}
+    with_changes = any(changes(order) for order in rows.orders)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("Order", "State", "Duration", "Waits for, or reason"):
+    for heading in ("Order", "State", "Duration", *(["Changes"] if with_changes else []), "Waits for, or reason"):
         table.add_column(heading, overflow="fold")
-    for order in rows.orders if shown is None else shown:
-        table.add_row(
-            Text(order.order_name),
-            Text(_state(order), style=_COLOURS.get(order.status, "")),
-            _duration(order),
-            Text(plain(waits_for(order, by_num))),
-        )
+    for order in rows.orders:
+        cells = [Text(order.order_name), Text(state_of(order), style=COLOURS.get(order.status, ""))]
+        cells += [Text(duration_at(order, now)), *([Text(changes(order))] if with_changes else [])]
+        table.add_row(*cells, Text(plain(waits_for(order, by_num))))
     return table
 
 
-def live_table(rows: RunRows, height: int) -> Group:
-    """Return a table and totals that fit ``height`` lines: running and failed orders first, then a line of totals.
-
-    Each order takes one line; what does not fit is counted.
-    """
-    by_num = {order.order_num: order for order in rows.orders}
-    room = max(1, height - _OTHER_LINES)
-    by_weight = sorted(rows.orders, key=lambda order: (_FIRST[order.status], order.order_num))
-    kept = {order.order_num for order in by_weight[: room if len(by_weight) > room else None]}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("Order", "State", "Duration", "Waits for, or reason"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=True)
-    for order in rows.orders:
-        if order.order_num in kept:
-            reason = " ".join(plain(waits_for(order, by_num)).split())
-            style = _COLOURS.get(order.status, "")
-            table.add_row(Text(order.order_name), Text(_state(order), style=style), _duration(order), Text(reason))
-    left_out = [order for order in rows.orders if order.order_num not in kept]
-    lines = [_one_line(f"… {len(left_out)} more: {totals(left_out)}", "dim")] if left_out else []
-    return Group(table, *lines, _one_line(f"{len(rows.orders)} orders: {totals(rows.orders)}", "bold"))
-
-
-def _one_line(text: str, style: str) -> Text:
-    return Text(text, style, no_wrap=True, overflow="ellipsis")
-
-
 def totals(orders: Sequence[OrderRow]) -> str:
-    """Return how many orders are in each state."""
+    """Return how many orders are in each state, those that need attention first."""
     counts = Counter(order.status for order in orders)
-    return ", ".join(f"{number} {word(state)}" for state, number in sorted(counts.items()))
+    return ", ".join(f"{number} {word(state)}" for state, number in _by_attention(counts))
 
 
-def _duration(order: OrderRow) -> str:
+def _by_attention(counts: Counter[OrderState]) -> list[tuple[OrderState, int]]:
+    return [(state, counts[state]) for state in ATTENTION if counts[state]]
+
+
+def duration_at(order: OrderRow, now: datetime) -> str:
+    """Return how long an order ran, or has been running."""
     if order.status in OPEN and order.started_at is not None:
-        return f"{max(0.0, (datetime.now(UTC) - order.started_at).total_seconds()):.0f} s"
+        return span(now - order.started_at)
     return duration(order)
+
+
+def changes(order: OrderRow) -> str:
+    """Return the changes that an order planned or applied; empty if it did neither."""
+    if order.changes is None:
+        return "unknown" if order.changes_unknown else ""
+    return f"{order.changes} applied" if order.changes.operation is Operation.APPLIED else str(order.changes)
 
 
 def summary(run: RunRow, orders: Sequence[OrderRow]) -> str:

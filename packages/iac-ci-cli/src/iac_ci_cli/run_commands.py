@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from iac_ci_cli import control
+from iac_ci_cli.completion import complete_order
 from iac_ci_cli.connection import connect
 from iac_ci_cli.diagnosis import Diagnosis, diagnose
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.findings import Level
 from iac_ci_cli.inspection import inspect_run
-from iac_ci_cli.lookup import find_run, names
+from iac_ci_cli.lookup import find_run, names, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
@@ -50,6 +51,7 @@ def doctor(
     Changes nothing. Exits with 4 if the engine is stuck, with 0 if it is not, also where the run itself failed.
     """
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(client, run)
     with progress("Reading everything about the run", quiet=as_json):
         find_run(client.runs, client.internal, run)
         diagnosis = diagnose(inspect_run(client, run))
@@ -70,6 +72,7 @@ def nudge(
 ) -> None:
     """Wake a run: the orchestrator examines all of it. Start a watchdog if the run has none. Safe at any time."""
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(client, run)
     with (
         interrupted("the run may have been woken.", hint=f"It is safe to repeat: {client.command('nudge', run)}"),
         progress("Waking the run", quiet=as_json),
@@ -91,7 +94,10 @@ def nudge(
 def cancel(
     run: RunId,
     orders: Annotated[
-        list[str] | None, typer.Argument(metavar="[ORDER]...", help="Running orders to stop, with --running.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[ORDER]...", help="Running orders to stop, with --running.", autocompletion=complete_order
+        ),
     ] = None,
     reason: Annotated[str, typer.Option(help="The reason, shown wherever the run is shown.")] = "asked for by hand",
     running: Annotated[
@@ -114,6 +120,7 @@ def cancel(
     if orders and not running:
         raise CommandFailed("orders are named with --running only", exit_code=ExitCode.BAD_INPUT)
     client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(client, run)
     again = f"See: {client.command('status', run)}"
     with (
         interrupted("the run may be cancelled already.", hint=again),

@@ -8,7 +8,7 @@ import typer
 
 from iac_ci_cli import render
 from iac_ci_cli.connection import connect
-from iac_ci_cli.lookup import find_run
+from iac_ci_cli.lookup import find_run, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
@@ -40,6 +40,7 @@ def watch(
     Ctrl-C ends the watching, not the run.
     """
     connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(connection, run)
     find_run(connection.runs, connection.internal, run)
     raise typer.Exit(watch_to_the_end(connection, run, as_json=as_json))
 
@@ -56,6 +57,7 @@ def status(
 ) -> None:
     """Show the state of a run and of its orders."""
     connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(connection, run)
     with progress("Reading the run", quiet=as_json):
         rows = find_run(connection.runs, connection.internal, run)
     if as_json:
@@ -65,7 +67,7 @@ def status(
         write(f"If it stays so, see: {connection.command('doctor', run)}")
     else:
         console = render.console()
-        console.print(render.orders_table(rows))
+        console.print(render.orders_table(rows, connection.clock.now()))
         console.print(render.line(render.summary(rows.run, rows.orders)), soft_wrap=True)
 
 
@@ -81,6 +83,7 @@ def events(
 ) -> None:
     """Print what happened to a run, one event on a line, the oldest first."""
     connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(connection, run)
     with progress("Reading the events", quiet=as_json):
         rows = find_run(connection.runs, connection.internal, run)
         found = connection.runs.events(rows.run.trace_id) if rows.run is not None else []
@@ -91,4 +94,5 @@ def events(
         write(f"Run {run} has no events yet.")
     for event in found:
         reason = f"  {plain(event.reason)}" if event.reason else ""
-        write(f"{event.at:%H:%M:%S.%f}"[:-3] + f"  {event.order_name:<24} {event.kind}{reason}")
+        at = event.at.astimezone().isoformat(sep=" ", timespec="milliseconds")
+        write(f"{at}  {event.order_name:<24} {event.kind}{reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -14,20 +15,23 @@ from iac_ci_cli import render
 from iac_ci_cli.attention import Attention
 from iac_ci_cli.aws_messages import aws_message
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
-from iac_ci_cli.render import live_table, summary, word
+from iac_ci_cli.live_table import live_table
+from iac_ci_cli.render import changes, state_of, summary
 from iac_ci_cli.text import plain, write
+from iac_ci_cli.times import shown_time
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from rich.console import Console, RenderableType
 
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import RunRow
-    from iac_ci_common.ports import RunRows
+    from iac_ci_common.ports import Clock, RunRows
 
 _POLL_SECONDS: Final = 0.5
 _MARKER_LIFE: Final = timedelta(minutes=10)
@@ -90,17 +94,22 @@ def watch_run(
     """
     show_output = output or _show_nothing
     if quiet or not has_live_table(console):
-        show = _show_nothing if quiet else _Lines(console)
+        show = _show_nothing if quiet else _Lines(console, connection.clock)
         return _follow(connection, run_id, (show_output, show), check)
     with Live(console=console, refresh_per_second=8, transient=False) as live:
-        return _follow(
-            connection, run_id, (show_output, lambda rows: live.update(_picture(rows, console.height))), check
-        )
+
+        def show_table(rows: RunRows) -> None:
+            live.update(_picture(rows, console.height, connection.clock.now()))
+
+        return _follow(connection, run_id, (show_output, show_table), check)
 
 
 def has_live_table(console: Console) -> bool:
-    """Return whether a console shows a run as a table; elsewhere it gets a line for each change of state."""
-    return console.is_terminal and not console.is_dumb_terminal
+    """Return whether a console shows a run as a table; elsewhere it gets a line for each change of state.
+
+    A log of CI keeps every picture of a table, also where CI offers a terminal.
+    """
+    return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
 
 
 def _follow(
@@ -149,15 +158,18 @@ def _show_nothing(rows: RunRows) -> None:
     del rows
 
 
-def _picture(rows: RunRows, height: int) -> RenderableType:
-    return Text("The run is being prepared …") if rows.run is None else live_table(rows, height)
+def _picture(rows: RunRows, height: int, now: datetime) -> RenderableType:
+    return Text("The run is being prepared …") if rows.run is None else live_table(rows, height, now)
 
 
 class _Lines:
-    """Prints a line when an order's state changes, and the run's state where nothing changed for a while."""
+    """Prints a line when an order's state changes, and the run's state where nothing changed for a while.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Each line begins with its time.
+    """
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console, self._clock = console, clock
         self._seen: dict[str, OrderState] = {}
         self._last = time.monotonic() - _SIGN_OF_LIFE_SECONDS + _FIRST_SIGN_SECONDS
 
@@ -168,13 +180,14 @@ class _Lines:
                 continue
             self._seen[order.order_num] = order.status
             reason = f" ({plain(order.reason)})" if order.reason else ""
-            self._print(f"{order.order_name}: {word(order.status)}{reason}")
+            counted = f", {changes(order)}" if changes(order) else ""
+            self._print(f"{order.order_name}: {state_of(order)}{counted}{reason}")
         if time.monotonic() - self._last > _SIGN_OF_LIFE_SECONDS:
             self._print(_state_of(rows.run, rows))
 
     def _print(self, text: str) -> None:
         self._last = time.monotonic()
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(f"{shown_time(self._clock.now())} {text}"), soft_wrap=True)
 
 
 def _state_of(run: RunRow | None, rows: RunRows) -> str:

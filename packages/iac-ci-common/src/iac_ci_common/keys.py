@@ -52,6 +52,11 @@ def job(run_id: str) -> str:
     return f"tmp/jobs/{check_run_id(run_id)}/job.json"
 
 
+def job_prefix(beginning: str) -> str:
+    """Return the prefix of accepted jobs whose run's id begins like this."""
+    return f"tmp/jobs/{beginning}"
+
+
 def trigger_event(trigger_id: str) -> str:
     """Return the key of a code host's verified event."""
     return f"tmp/triggers/{check_run_id(trigger_id)}.json"
