@@ -1,4 +1,7 @@
-"""The ways to make a plan stale: each is refused in its own words, before the apply, at its start or by the tool."""
+"""The ways to make a plan stale: each is refused in its own words.
+
+The command is checked, and then the apply when it is dispatched, when its worker starts, and by the tool.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,13 @@ def table(package, name):
 
 def test_the_ways_to_make_a_plan_stale_have_their_own_words():
     before = {words for _, words in table("iac-ci-init", "test_reviewed_plans").values()}
+    at_dispatch = {words for _, words in table("iac-ci-orchestrator", "test_project_ledger").values()}
     at_start = {words for _, words in table("iac-ci-worker", "test_saved_plan")}
     by_the_tool = {why for _, why in stale_words._SUMMARIES}
-    assert not before & at_start
-    words = before | at_start | by_the_tool
+    assert len(before | at_dispatch | at_start) == len(before) + len(at_dispatch) + len(at_start)
+    words = before | at_dispatch | at_start | by_the_tool
     print(
-        f"{len(words)} ways to make a plan stale, each with its own words: {len(before)} before the apply, "
-        f"{len(at_start)} at its start, {len(by_the_tool)} by the tool"
+        f"{len(words)} ways to make a plan stale, each with its own words: {len(before)} at the command, "
+        f"{len(at_dispatch)} at the dispatch, {len(at_start)} at its start, {len(by_the_tool)} by the tool"
     )
     assert len(words) >= 20

@@ -123,7 +123,8 @@ def test_the_reviewed_plan_is_applied_and_nothing_else():
         "terraform apply -input=false -no-color iac-ci.tfplan",
     ]
     project = hosted.jobs[-1].projects["apply-live-net"]
-    assert (project.applies, project.saved, project.record) == (True, hosted.record.saved, hosted.record.key)
+    saved = hosted.record.saved.model_copy(update={"usable_until": hosted.record.usable_until})
+    assert (project.applies, project.saved, project.record) == (True, saved, hosted.record.key)
     (row,) = build_rows(hosted.jobs[-1], max_parallel=10).orders
     assert row.plan_sha256 == hosted.record.saved.planned.sha256
 

@@ -186,18 +186,45 @@ def test_what_was_forgotten_makes_a_plan_stale():
     assert "is stale" in reason(engine)
 
 
-@pytest.mark.parametrize(
-    ("plan", "words"),
-    [
-        (saved(code_sha256="9" * 64), "made from other files"),
-        (saved(planned=PLANNED.model_copy(update={"problem": "a provider was changed"})), "a provider was changed"),
-    ],
-)
-def test_other_files_and_a_plan_with_a_problem_are_refused(plan, words):
+STALE = {
+    "other files": (saved(code_sha256="9" * 64), "it was made from other files than those of this commit"),
+    "it expired while the apply waited": (
+        saved(usable_until=START + timedelta(minutes=10)),
+        "the plan expired on 2026-01-01 at 00:10 UTC",
+    ),
+}
+"""Plans that are refused when their apply is dispatched, with the words of the reason."""
+
+WAITED = timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("case", STALE)
+def test_a_plan_that_became_stale_before_its_apply_began_is_refused(case):
+    plan, words = STALE[case]
     engine = applying(plan)
+    engine.clock.advance(WAITED.total_seconds())
     engine.wake()
     assert engine.handed_out() == []
     assert words in reason(engine)
+    assert reason(engine).endswith("; plan it again with /iac-ci plan")
+    assert state(engine) is None
+    engine.wake()
+    engine.assert_ended_well()
+
+
+@pytest.mark.parametrize("until", [None, START + WAITED + timedelta(seconds=1)])
+def test_a_plan_that_has_not_expired_is_applied(until):
+    engine = applying(saved(usable_until=until))
+    engine.clock.advance(WAITED.total_seconds())
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+
+
+def test_a_plan_with_a_problem_is_refused():
+    engine = applying(saved(planned=PLANNED.model_copy(update={"problem": "a provider was changed"})))
+    engine.wake()
+    assert engine.handed_out() == []
+    assert "a provider was changed" in reason(engine)
 
 
 def test_an_apply_that_plans_for_itself_makes_plans_stale():

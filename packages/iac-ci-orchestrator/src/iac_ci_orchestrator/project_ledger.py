@@ -219,11 +219,14 @@ class ProjectLedger:
         raise PortFailed("other runs changed the project's row at every attempt", retry_is_safe=True)
 
     def _check(self, order: OrderRow, saved: SavedPlan) -> None:
-        """Raise ``PlanStale`` if the plan was made from other code, or may not be applied at all."""
+        """Raise ``PlanStale`` if the plan was made from other code, has expired, or may not be applied at all."""
         if saved.planned.problem is not None:
             raise PlanStale(f"the plan cannot be applied: {saved.planned.problem}; {AGAIN}")
         if saved.code_sha256 != order.code_sha256:
             raise PlanStale(f"the plan is stale: it was made from other files than those of this commit; {AGAIN}")
+        if saved.usable_until is not None and saved.usable_until <= self._clock.now():
+            # The order may have waited for long since the command was checked.
+            raise PlanStale(f"the plan expired on {saved.usable_until:%Y-%m-%d at %H:%M} UTC; {AGAIN}")
 
 
 def _planned_project(order: OrderRow) -> OrderProject | None:

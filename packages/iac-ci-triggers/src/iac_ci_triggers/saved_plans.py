@@ -91,7 +91,8 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
                 # Its apply would make other pull requests' plans stale for nothing.
                 done[name] = f"the plan of {state.label} has no changes"
             else:
-                projects[name] = project.model_copy(update={"saved": record.saved})
+                saved = record.saved.model_copy(update={"usable_until": record.usable_until})
+                projects[name] = project.model_copy(update={"saved": saved})
                 merged[name] = {"merge_into": record.merge_into, "merge_commit": record.merge_commit}
     refused |= _after(job, refused, done)
     refused, done = _with_preparing(job, applied, refused, done)

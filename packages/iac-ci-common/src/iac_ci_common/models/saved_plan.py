@@ -43,6 +43,9 @@ class SavedPlan(StoredShape):
     files: Sealed = Field(description="The sealed archive with the plan and the lock file.")
     code_sha256: str | None = None
     generation: int = Field(ge=0, description="The project's generation when the plan began.")
+    usable_until: Moment | None = Field(
+        None, description="When the plan expires; None in the row of a version before, and in the ledger's own rows."
+    )
 
 
 class OrderProject(StoredShape):
