@@ -19,6 +19,7 @@ from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, ProjectAppl
 from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.project_states import begun, ended, new_state
 from iac_ci_common.states import OrderState, RunState
+from iac_ci_init.preparation import _saved_plan
 from iac_ci_triggers.configuration import read_configuration
 from iac_ci_vcs.commit_jobs import set_job_status
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
@@ -428,6 +429,24 @@ def test_the_way_on_is_the_command_of_the_job_that_plans(trigger, way):
     before = len(hosted.jobs)
     hosted.comment(way)
     assert len(hosted.jobs) == before + 1
+
+
+def test_the_way_on_goes_with_the_orders_to_those_that_may_still_refuse_the_plan():
+    hosted = Planned(BY_HAND)
+    assert {project.planner for project in hosted.jobs[0].projects.values()} == {"/iac-ci preview"}
+    hosted.comment("/iac-ci ship")
+    assert {project.planner for project in hosted.jobs[-1].projects.values()} == {"/iac-ci preview"}
+    manifest = _saved_plan(hosted.jobs[-1], list(hosted.orders).index("apply-net"))
+    assert manifest.planner == "/iac-ci preview"
+
+
+def test_the_way_on_names_a_project_that_no_pull_request_plans_by_itself():
+    hosted = Planned()
+    hosted.configure(CONFIGURATION.replace(b"    role:", b"    autoplan: false\n    role:"))
+    hosted.comment("/iac-ci apply live/net")
+    assert "plan it again with /iac-ci plan live-net" in hosted.told
+    hosted.comment("/iac-ci plan live-net")
+    assert list(hosted.orders) == ["plan-live-net"]
 
 
 def test_without_a_command_that_plans_a_commit_is_the_way_on():

@@ -179,6 +179,25 @@ def test_a_plan_is_refused_while_another_apply_is_under_way():
     assert "is being applied by pull request 12" in reason(engine)
 
 
+@pytest.mark.parametrize(
+    "plan", [saved(generation=3), saved(code_sha256="9" * 64), saved(usable_until=START)], ids=["apply", "code", "age"]
+)
+def test_the_way_on_is_what_made_the_plan(plan):
+    applies = project(applies=True, saved=plan, planner="/iac-ci preview")
+    engine = Engine([{"order_name": "apply-network"}], projects={"apply-network": applies}, **JOB)
+    engine.wake()
+    assert reason(engine).endswith("; plan it again with /iac-ci preview")
+
+
+def test_a_plan_is_entered_with_what_makes_it_again():
+    planned = project(planner="/iac-ci preview")
+    engine = Engine([{"order_name": "plan-network"}], projects={"plan-network": planned}, **JOB)
+    engine.wake()
+    engine.report("0001", planned=PLANNED, files=FILES)
+    engine.wake("0001")
+    assert engine.plans.plan_records[RECORD].planner == "/iac-ci preview"
+
+
 def test_what_was_forgotten_makes_a_plan_stale():
     engine = applying(saved(generation=3))
     engine.wake()

@@ -407,6 +407,13 @@ def test_every_difference_is_stale_in_its_own_words(place, check, words):
     assert len(before) <= 1
 
 
+def test_the_way_on_from_a_stale_plan_is_what_made_it(place):
+    other = wanted(sha256="0" * 64).model_copy(update={"planner": "/iac-ci preview"})
+    with pytest.raises(PlanStale) as raised:
+        put_plan(other, place.files, place.folder)
+    assert raised.value.message.endswith("; plan it again with /iac-ci preview")
+
+
 def test_the_plan_and_its_lock_file_take_the_place_of_what_came_with_the_code(place, tmp_path):
     outside = tmp_path / "outside"
     outside.write_text("kept")

@@ -37,7 +37,12 @@ RECORD = {"@level": "error", "type": "diagnostic", "diagnostic": {"severity": "e
     ],
 )
 def test_a_refusal_is_the_reason(log, why):
-    assert stale_reason(log.encode()) == f"the plan is stale: {why}; plan it again with /iac-ci plan"
+    assert stale_reason(log.encode(), None) == f"the plan is stale: {why}; plan it again with /iac-ci plan"
+
+
+def test_the_way_on_is_what_made_the_plan():
+    reason = stale_reason(f"Error: {STALE}\n".encode(), "/iac-ci preview")
+    assert reason == f"the plan is stale: {STATE}; plan it again with /iac-ci preview"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +65,4 @@ def test_a_refusal_is_the_reason(log, why):
     ],
 )
 def test_what_only_looks_like_a_refusal_is_none(log):
-    assert stale_reason(log.encode()) is None
+    assert stale_reason(log.encode(), None) is None

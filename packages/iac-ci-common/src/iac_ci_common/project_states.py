@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 KEPT: Final = timedelta(days=400)
 """How long a project's row is kept after its last change: longer than any plan, whose limit is 365 days."""
 
-AGAIN: Final = "plan it again with /iac-ci plan"
-"""The way on from a stale plan."""
-
 MAX_PULLS: Final = 100
 """Most pull requests that a project's row names: those with the newest plans."""
 
@@ -71,7 +68,12 @@ def may_apply(state: ProjectState | None, generation: int) -> bool:
     return state.generation == generation and not state.applying
 
 
-def what_came(name: str, state: ProjectState | None, plan_sha256: str, again: str = AGAIN) -> str:
+def plan_again(planner: str | None) -> str:
+    """Return the way on from a stale plan; ``planner`` is what makes the plan again, None if that is not known."""
+    return f"plan it again with {planner or '/iac-ci plan'}"
+
+
+def what_came(name: str, state: ProjectState | None, plan_sha256: str, again: str) -> str:
     """Return why the plan of a project may not be applied any more: which apply came in between, if not its own."""
     other = (state.applying[-1] if state.applying else state.last) if state is not None else None
     if state is None or other is None:

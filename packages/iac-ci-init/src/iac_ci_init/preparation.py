@@ -400,10 +400,11 @@ class Preparer:
 def _saved_plan(stored: StoredJob, index: int) -> ManifestSavedPlan | None:
     """Return the saved plan that an order applies, None if it applies none."""
     project = stored.projects.get(order_name(stored.job.orders[index], index))
-    saved = project.saved if project is not None else None
-    if saved is None:
+    if project is None or (saved := project.saved) is None:
         return None
-    return ManifestSavedPlan(order_name=saved.order_name, file=saved.file, planned=saved.planned)
+    return ManifestSavedPlan(
+        order_name=saved.order_name, file=saved.file, planned=saved.planned, planner=project.planner
+    )
 
 
 def _own_identity() -> _Identity:

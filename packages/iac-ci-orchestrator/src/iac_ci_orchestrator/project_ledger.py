@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, PlanStale, PortFailed
 from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply, SavedPlan
-from iac_ci_common.project_states import AGAIN, begun, ended, new_state, planned, what_came
+from iac_ci_common.project_states import begun, ended, new_state, plan_again, planned, what_came
 from iac_ci_common.states import RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
@@ -92,14 +92,14 @@ class ProjectLedger:
             return
         saved = project.saved
         if saved is not None:
-            self._check(order, saved)
+            self._check(order, saved, plan_again(project.planner))
         apply, now = _apply(run, order), self._clock.now()
         generation = saved.generation if saved is not None else None
 
         def change(state: ProjectState) -> ProjectState:
             changed = begun(state, apply, generation, now)
             if changed is None:
-                reason = what_came(project.name, state, apply.plan_sha256 or "")
+                reason = what_came(project.name, state, apply.plan_sha256 or "", plan_again(project.planner))
                 raise PlanStale(reason, run_id=run.run_id, order_num=order.order_num)
             return changed
 
@@ -135,6 +135,7 @@ class ProjectLedger:
             pull_request=report.pull_request,
             repository=report.repository,
             job=run.job_name or "plan",
+            planner=project.planner,
             commit=run.commit_hash,
             base=report.scope.base,
             merge_into=report.scope.merge_into,
@@ -218,15 +219,15 @@ class ProjectLedger:
             return
         raise PortFailed("other runs changed the project's row at every attempt", retry_is_safe=True)
 
-    def _check(self, order: OrderRow, saved: SavedPlan) -> None:
+    def _check(self, order: OrderRow, saved: SavedPlan, again: str) -> None:
         """Raise ``PlanStale`` if the plan was made from other code, has expired, or may not be applied at all."""
         if saved.planned.problem is not None:
-            raise PlanStale(f"the plan cannot be applied: {saved.planned.problem}; {AGAIN}")
+            raise PlanStale(f"the plan cannot be applied: {saved.planned.problem}; {again}")
         if saved.code_sha256 != order.code_sha256:
-            raise PlanStale(f"the plan is stale: it was made from other files than those of this commit; {AGAIN}")
+            raise PlanStale(f"the plan is stale: it was made from other files than those of this commit; {again}")
         if saved.usable_until is not None and saved.usable_until <= self._clock.now():
             # The order may have waited for long since the command was checked.
-            raise PlanStale(f"the plan expired on {saved.usable_until:%Y-%m-%d at %H:%M} UTC; {AGAIN}")
+            raise PlanStale(f"the plan expired on {saved.usable_until:%Y-%m-%d at %H:%M} UTC; {again}")
 
 
 def _planned_project(order: OrderRow) -> OrderProject | None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
-from iac_ci_common.project_states import may_apply, what_came
-from iac_ci_triggers.commands import PREFIX
+from iac_ci_common.project_states import may_apply, plan_again, what_came
 from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
 from iac_ci_triggers.connections import repository_key
 
@@ -178,8 +177,7 @@ def _problem(
     state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, own: Collection[str]
 ) -> str | None:
     """Return why a plan may not be applied, in its own words and with the way on; None if it may."""
-    name, planner = state.label, _planner(state)
-    again = f"plan it again with {planner}"
+    name, planner, again = state.label, state.planner, plan_again(state.planner)
     if record is None:
         return f"{name} has no plan in this pull request; wait for the run that plans it, or plan it with {planner}"
     if record.saved.planned.problem is not None:
@@ -192,11 +190,6 @@ def _problem(
     if may_apply(known, record.saved.generation) or _is_own(known, record, own):
         return None
     return what_came(name, known, record.saved.planned.sha256, again)
-
-
-def _planner(state: PlannedState) -> str:
-    """Return what makes a plan: the command of its job, or a commit if no comment starts that job."""
-    return f"{PREFIX} {state.command}" if state.command is not None else "a new commit"
 
 
 def _is_own(known: ProjectState | None, record: PlanRecord, own: Collection[str]) -> bool:

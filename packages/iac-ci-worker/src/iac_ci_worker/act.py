@@ -250,7 +250,7 @@ class Worker:
             left_open = open_operations(_end_of(workspace.log).decode("utf-8", "replace"))
             judged = verdict(outcome, time.limit, stop.reason, left_open)
             if manifest.saved_plan is not None and judged.failed:
-                judged = _with_stale_plan(judged, workspace.log)
+                judged = _with_stale_plan(judged, workspace.log, manifest.saved_plan.planner)
             reader = (
                 self._plan_reader(attempt, workspace, package, environment, redactor) if not judged.failed else None
             )
@@ -433,9 +433,9 @@ class Worker:
             ports.logger.info("order ended from outside before its report", run_id=work.run_id, reason=refused.message)
 
 
-def _with_stale_plan(judged: Verdict, log: Path) -> Verdict:
+def _with_stale_plan(judged: Verdict, log: Path, planner: str | None) -> Verdict:
     """Return the verdict with the reason in front why Terraform did not apply the saved plan, if it said that."""
-    why = stale_reason(_end_of(log))
+    why = stale_reason(_end_of(log), planner)
     return replace(judged, reason="; ".join(filter(None, (why, judged.reason)))) if why is not None else judged
 
 

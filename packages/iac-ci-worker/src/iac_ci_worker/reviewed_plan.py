@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import PackageUnsafe, PlanStale
 from iac_ci_common.packing import unpack
+from iac_ci_common.project_states import plan_again
 from iac_ci_worker.lock_file import LOCK_NAME
 from iac_ci_worker.plan_bytes import is_below
 from iac_ci_worker.restore import write_file
 from iac_ci_worker.sealed_objects import fetch, private_folder, sha256_of
-from iac_ci_worker.stale_words import PLAN_AGAIN
 
 if TYPE_CHECKING:
     from iac_ci_common.models.manifest import Manifest, ManifestSavedPlan
@@ -47,16 +47,16 @@ def put_plan(wanted: ManifestSavedPlan, files: Path, folder: Path) -> tuple[Path
     if not is_below(wanted.file):
         raise PackageUnsafe(f"{wanted.file!r:.200} is not a file below the folder of the commands")
     if planned.problem is not None:
-        raise stale(f"it cannot be applied: {planned.problem:.300}")
+        raise _stale(wanted, f"it cannot be applied: {planned.problem:.300}")
     if _digest(files / wanted.file) != planned.sha256:
-        raise stale(f"{wanted.file:.200} is not the plan that was reviewed: its SHA-256 is another one")
+        raise _stale(wanted, f"{wanted.file:.200} is not the plan that was reviewed: its SHA-256 is another one")
     names = [wanted.file]
     if planned.lock_sha256 is not None:
         if _digest(files / LOCK_NAME) != planned.lock_sha256:
-            raise stale(f"{LOCK_NAME} is not the one that it was made with: its SHA-256 is another one")
+            raise _stale(wanted, f"{LOCK_NAME} is not the one that it was made with: its SHA-256 is another one")
         names.append(LOCK_NAME)
     elif (folder / LOCK_NAME).exists():
-        raise stale(f"it was made without {LOCK_NAME}, and the code has one now")
+        raise _stale(wanted, f"it was made without {LOCK_NAME}, and the code has one now")
     for name in names:
         (files / name).chmod(0o444)
         if problem := write_file(files / name, folder, PurePosixPath(name), overwrite=True):
@@ -71,19 +71,21 @@ def check_place(wanted: ManifestSavedPlan, folder: str | None) -> None:
     """
     planned = wanted.planned.path
     if planned is not None and planned != folder:
-        raise stale(f"it was made in {planned:.300}, and the commands would run in {folder or 'another folder':.300}")
+        raise _stale(
+            wanted, f"it was made in {planned:.300}, and the commands would run in {folder or 'another folder':.300}"
+        )
 
 
 def check_version(wanted: ManifestSavedPlan, version: str) -> None:
     """Raise ``PlanStale`` if the tool has another version than the one that planned: it could not read the plan."""
     planned = wanted.planned
     if planned.tool_version is not None and planned.tool_version != version:
-        raise stale(f"{planned.tool} {planned.tool_version:.40} made it, and the order has {version:.40}")
+        raise _stale(wanted, f"{planned.tool} {planned.tool_version:.40} made it, and the order has {version:.40}")
 
 
-def stale(why: str) -> PlanStale:
+def _stale(wanted: ManifestSavedPlan, why: str) -> PlanStale:
     """Return the error for a plan that is not applied."""
-    return PlanStale(f"the plan is stale: {why}; {PLAN_AGAIN}")
+    return PlanStale(f"the plan is stale: {why}; {plan_again(wanted.planner)}")
 
 
 def _digest(path: Path) -> str | None:

@@ -6,10 +6,8 @@ import json
 import re
 from typing import Final
 
+from iac_ci_common.project_states import plan_again
 from iac_ci_plans.lines import parts_of
-
-PLAN_AGAIN: Final = "plan it again with /iac-ci plan"
-"""The way on from every stale plan."""
 
 _ERROR: Final = re.compile(r"(?:[│|]\s*)?Error: (?P<summary>.{1,500})")
 _HEREDOC: Final = re.compile(r"[A-Za-z_][\w-]{0,300} = <<(?P<end>EOT_*)")
@@ -27,8 +25,10 @@ _SUMMARIES: Final = tuple((re.compile(pattern), why) for pattern, why in _REASON
 """The first lines of the errors (Terraform and OpenTofu, `internal/backend/local` and `internal/command/apply.go`)."""
 
 
-def stale_reason(log: bytes) -> str | None:
+def stale_reason(log: bytes, planner: str | None) -> str | None:
     """Return why a saved plan is stale, from the errors at the end of a log; None if no error says that.
+
+    ``planner`` is what makes the plan again.
 
     Only what a tool prints at the beginning of a line counts: neither the values of outputs, which stand there too, nor
     what programs print that it runs, which it prefixes.
@@ -44,7 +44,7 @@ def stale_reason(log: bytes) -> str | None:
             ends = heredoc["end"]
         elif (summary := _summary(text)) is not None:
             found = _why(summary) or found
-    return found
+    return f"the plan is stale: {found}; {plan_again(planner)}" if found is not None else None
 
 
 def _summary(text: str) -> str | None:
@@ -61,8 +61,7 @@ def _summary(text: str) -> str | None:
 
 
 def _why(summary: str) -> str | None:
-    why = next((why for pattern, why in _SUMMARIES if pattern.match(summary)), None)
-    return f"the plan is stale: {why}; {PLAN_AGAIN}" if why is not None else None
+    return next((why for pattern, why in _SUMMARIES if pattern.match(summary)), None)
 
 
-__all__ = ["PLAN_AGAIN", "stale_reason"]
+__all__ = ["stale_reason"]

@@ -59,6 +59,9 @@ class ManifestSavedPlan(StoredShape):
     order_name: Name = Field(description="The order that saved it.")
     file: str
     planned: PlannedFile
+    planner: str | None = Field(
+        None, description="What makes the plan again, for the reason why it is stale; None in a version before."
+    )
 
 
 class Manifest(StoredShape):

@@ -60,6 +60,11 @@ class OrderProject(StoredShape):
     file: str = Field("", description="Name of the plan's file in the folder of the commands.")
     applies: bool = False
     saved: SavedPlan | None = None
+    planner: str | None = Field(
+        None,
+        max_length=256,
+        description="What makes the plan again: a comment, or `a new commit`; None in a row of a version before.",
+    )
 
 
 class PlanRecord(StoredShape):
@@ -72,6 +77,11 @@ class PlanRecord(StoredShape):
     pull_request: int
     repository: str
     job: str = Field("plan", description="The job that planned.")
+    planner: str | None = Field(
+        None,
+        max_length=256,
+        description="What makes the plan again: a comment, or `a new commit`; None in a row of a version before.",
+    )
     commit: str
     base: str
     merge_into: str | None = Field(None, description="Commit that the planned code was merged into, if it was.")

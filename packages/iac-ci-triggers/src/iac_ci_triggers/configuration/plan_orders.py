@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import OrderProject
-from iac_ci_triggers.configuration.expansion import applied_order, copies, folder_of, project_of
+from iac_ci_triggers.commands import PREFIX
+from iac_ci_triggers.configuration.expansion import NEVER_CHANGED, applied_order, copies, folder_of, project_of
 from iac_ci_triggers.configuration.templates import substitute
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class PlannedState:
     """What an order plans: the project as people name it, folder and workspace, and the plan's file.
 
     ``own_name`` is the name of the order's project or else of the order, which is in the label if several projects have
-    the same folder and workspace. ``command`` starts the order's job, None if no comment does.
+    the same folder and workspace. ``planner`` is what makes the plan: a comment, or a new commit if no comment
+    starts the order's job.
     """
 
     order: str
@@ -35,8 +37,8 @@ class PlannedState:
     workspace: str
     file: str
     checks_workspace: bool
+    planner: str
     backend_config: tuple[str, ...] = ()
-    command: str | None = None
 
     def project(self, repository: str, number: int | None) -> OrderProject:
         """Return the project; ``repository`` is ``host/path``, lower-case, ``number`` that of the pull request.
@@ -46,7 +48,7 @@ class PlannedState:
         """
         parts = [repository, self.folder, self.workspace, *self.backend_config]
         record = None if number is None else keys.plan_record(repository, number, _digest([*parts, self.order]))
-        return OrderProject(key=_digest(parts), name=self.label, record=record, file=self.file)
+        return OrderProject(key=_digest(parts), name=self.label, record=record, file=self.file, planner=self.planner)
 
 
 def planned_states(configuration: Configuration, job_name: str) -> dict[str, PlannedState]:
@@ -92,20 +94,28 @@ def _state(copy: Copy, command: str | None) -> PlannedState:
     workspace = None if plan is None or plan.workspace is None else substitute(plan.workspace, copy.values)
     folder = folder_of(copy) or "."
     label = folder if workspace in {None, "default"} else f"{folder} ({workspace})"
+    own_name = project_of(copy) or copy.name
     return PlannedState(
         order=copy.name,
-        own_name=project_of(copy) or copy.name,
+        own_name=own_name,
         label=label if project_of(copy) is not None or folder != "." else copy.name,
         folder=folder,
         # Without a workspace the order says which state it plans.
         workspace=copy.name if workspace is None else workspace,
         file="" if plan is None else plan.file,
         checks_workspace=workspace is not None,
+        planner=_planner(copy, own_name, command),
         backend_config=()
         if plan is None
         else tuple(sorted(substitute(path, copy.values) for path in plan.backend_config)),
-        command=command,
     )
+
+
+def _planner(copy: Copy, own_name: str, command: str | None) -> str:
+    if command is None:
+        return "a new commit"
+    # Without its name, the command leaves out what no pull request plans by itself.
+    return f"{PREFIX} {command} {own_name}" if copy.paths == (NEVER_CHANGED,) else f"{PREFIX} {command}"
 
 
 def _digest(parts: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iac_ci_vcs.reporting.markdown import escape
+from iac_ci_vcs.reporting.markdown import code, escape
 from iac_ci_vcs.reporting.style import marker
 
 if TYPE_CHECKING:
@@ -22,9 +22,14 @@ def render_stale(record: PlanRecord, by: ProjectApply, style: CommentStyle) -> s
     whose = f"Pull request {by.pull_request}" if by.pull_request is not None else "Another run"
     text = (
         f"**The plan of {escape(record.name)} is stale.** {whose} applied the project (run `{by.run_id}`), so that the"
-        f" plan of run `{record.saved.run_id}` is not applied any more. Plan it again with the comment"
+        f" plan of run `{record.saved.run_id}` is not applied any more. Plan it again with {_way_on(record)}."
     )
-    return f"{marker(stale_name(record), has_html=style.has_html)}\n\n{text} `/iac-ci {record.job}`."
+    return f"{marker(stale_name(record), has_html=style.has_html)}\n\n{text}"
+
+
+def _way_on(record: PlanRecord) -> str:
+    planner = record.planner or f"/iac-ci {record.job}"
+    return f"the comment {code(planner)}" if planner.startswith("/") else planner
 
 
 def render_planned_again(record: PlanRecord, style: CommentStyle) -> str:
