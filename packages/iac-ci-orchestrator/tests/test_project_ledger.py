@@ -14,9 +14,10 @@ from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, PlanRecord, ProjectApply, SavedPlan
 from iac_ci_common.models.sealed import Sealed
-from iac_ci_common.project_states import begun, new_state
+from iac_ci_common.project_states import begun, ended, new_state
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_vcs.provider import CommitState, CommitStatus
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -264,7 +265,7 @@ def other_plan(number, **fields):
         "repository": JOB["git_repo"],
         "commit": "9" * 40,
         "base": "main",
-        "saved": saved(),
+        "saved": saved(run_id=OTHER.run_id),
         "planned_at": START,
         "usable_until": START + timedelta(days=13),
         "expires_at": START + timedelta(days=14),
@@ -276,7 +277,7 @@ def test_other_pull_requests_are_told_once_that_their_plans_are_stale():
     engine = applying(saved())
     put_state(engine, pulls=(7, 12, 13))
     engine.plans.write_record(other_plan(12))
-    part = JobPart(12, "main", saved().run_id, {"plan-network": "succeeded"}, whole=True)
+    part = JobPart(12, "main", OTHER.run_id, {"plan-network": "succeeded"}, whole=True)
     own = CommitStatus("9" * 40, "iac-ci/plan", CommitState.SUCCESS, "")
     target = engine.runs.read(RUN_ID).run.report
     engine.reports.mark_job(target, own, part)
@@ -331,6 +332,71 @@ def test_a_code_host_that_fails_does_not_fail_the_run():
     assert reasons == ["pull request 12 got no comment about its plan: no answer"]
 
 
+def overtaken(*, under_way=False, orders=1):
+    """Return an engine whose plan an apply of another pull request overtakes before it is reported."""
+    names = [f"plan-{number}" for number in range(orders)]
+    engine = Engine([{"order_name": name} for name in names], projects={names[0]: project()}, flow_label="flow", **JOB)
+    engine.wake()
+    state_before = new_state(STATE, START)
+    applying_one = begun(state_before, OTHER, None, START)
+    applied = applying_one if under_way else ended(applying_one, OTHER.model_copy(update={"status": "failed"}), START)
+    engine.plans.write_state(applied)
+    engine.report("0001", planned=PLANNED, files=FILES)
+    engine.wake("0001")
+    return engine
+
+
+def test_a_plan_that_an_apply_overtook_is_shown_as_stale():
+    engine = overtaken()
+    record = engine.plans.plan_records[RECORD]
+    assert (record.saved.generation, record.has_stale_notice, state(engine).pulls) == (0, True, (7,))
+    ((number, text),) = engine.reports.notices
+    assert number == 7
+    assert "The plan of live/network is stale" in text
+    assert f"Pull request 12 applied the project (run `{OTHER.run_id}`)" in text
+    status = engine.reports.statuses[-1]
+    assert (status.commit, status.context, status.state) == ("d" * 40, "iac-ci/flow", CommitState.PENDING)
+    engine.assert_ended_well()
+
+
+def test_the_last_status_of_its_run_does_not_hide_that_a_plan_is_stale():
+    engine = overtaken(orders=2)
+    assert engine.reports.notices == []
+    engine.report("0002")
+    engine.wake("0002")
+    assert [number for number, _ in engine.reports.notices] == [7]
+    assert engine.reports.statuses[-1].state is CommitState.PENDING
+
+
+def test_the_end_of_an_apply_that_is_under_way_comments_on_the_plans_that_were_made_meanwhile():
+    planned = overtaken(under_way=True)
+    assert planned.reports.notices == []
+    own = saved(generation=0, run_id=OTHER.run_id)
+    engine = applying(own)
+    engine.plans = planned.plans
+    ledger = ProjectLedger(planned.plans, planned.runs, planned.clock, 14)
+    run, (order,) = engine.runs.read(RUN_ID).run, engine.runs.read(RUN_ID).orders
+    planned.plans.write_state(ended(state(planned), OTHER, START))
+    assert [record.pull_request for record in ledger.stale(run, order)] == [7]
+    # Its own plan, which it applied, is done and not stale.
+    applied = order.model_copy(update={"project": project(applies=True, saved=saved(run_id=RUN_ID))})
+    assert ledger.stale(run, applied) == []
+    # An apply that plans for itself asks nobody of its pull request to plan again.
+    assert ledger.stale(run, order.model_copy(update={"project": project(applies=True)})) == []
+
+
+def test_a_plan_that_is_stale_at_once_is_not_called_planned_again():
+    engine = Engine([{"order_name": "plan-network"}], projects={"plan-network": project()}, flow_label="flow", **JOB)
+    engine.plans.write_record(other_plan(7, has_stale_notice=True))
+    engine.wake()
+    put_state(engine, generation=2, last=OTHER)
+    engine.report("0001", planned=PLANNED, files=FILES)
+    engine.wake("0001")
+    ((number, text),) = engine.reports.notices
+    assert number == 7
+    assert "is stale" in text
+
+
 class Crash(BaseException):
     """The process dies."""
 
@@ -362,3 +428,34 @@ def test_after_a_crash_at_any_call_the_apply_ran_once_and_its_end_is_known(at, w
     assert started
     assert (state(engine).generation, state(engine).applying) == (4, ())
     assert state(engine).last.status == "succeeded"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", range(50))
+def test_after_a_crash_at_any_call_an_overtaken_plan_is_shown_as_stale(at, when):
+    calls = []
+
+    def die(name):
+        calls.append(name)
+        if len(calls) == at + 1:
+            raise Crash
+
+    fields = {"projects": {"plan-network": project()}, "flow_label": "flow", **JOB, when: die}
+    engine = Engine([{"order_name": "plan-network"}], **fields)
+    handed_out = False
+    for _ in range(12):
+        try:
+            engine.wake()
+        except Crash:
+            engine.clock.advance(120)
+        if engine.handed_out() and not handed_out:
+            handed_out = True
+            put_state(engine, generation=2, last=OTHER)
+            engine.report("0001", planned=PLANNED, files=FILES)
+        lock = engine.locks.read(RUN_ID)
+        if handed_out and lock is not None and lock.completed:
+            break
+    engine.assert_ended_well()
+    assert engine.plans.plan_records[RECORD].has_stale_notice
+    assert {number for number, _ in engine.reports.notices} == {7}
+    assert engine.reports.statuses[-1].state is CommitState.PENDING

@@ -164,7 +164,11 @@ class Orchestrator:
         refused = self._apply(plan)
         remove_parts(ports.objects, ports.logger, rows.orders, results)
         if plan.finish is not None and not refused:
-            return _Pass(finished=self._finisher.finish(plan.finish, plan.orders), repeat=True, comment=comment)
+            finished = self._finisher.finish(plan.finish, plan.orders)
+            if finished:
+                # After the run's last status, which takes the place of that of a stale plan.
+                self._stale_plans.after_run(plan.finish.after, plan.orders)
+            return _Pass(finished=finished, repeat=True, comment=comment)
         present = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         failures, ended, now_open = self._dispatch(plan, present)
         orders = [now_open.get(order.order_num, order) for order in plan.orders]

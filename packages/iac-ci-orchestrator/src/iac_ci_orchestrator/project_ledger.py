@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, PlanStale, PortFailed
 from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply, SavedPlan
-from iac_ci_common.project_states import begun, ended, new_state, plan_again, planned, what_came
+from iac_ci_common.project_states import begun, ended, may_apply, new_state, plan_again, planned, what_came
 from iac_ci_common.states import RUN_TERMINAL, OrderState
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class ProjectLedger:
     def end(self, run: RunRow, order: OrderRow) -> PlanRecord | None:
         """Enter the plan or the end of an apply of an order that has ended, before its row says so.
 
-        Return the new plan if it replaces one whose pull request has a comment that it is stale, else None.
+        Return the new plan if it replaces one whose pull request has a comment that it is stale, and is not stale
+        itself, else None.
         """
         project = order.project
         if project is None:
@@ -161,27 +162,62 @@ class ProjectLedger:
         if not written:
             return None
         pull = report.pull_request
-        self._change(project, lambda state: planned(state, pull, now))
-        return record if replaced is not None and replaced.has_stale_notice else None
+        state = self._change(project, lambda state: planned(state, pull, now))
+        was_stale = replaced is not None and replaced.has_stale_notice
+        return record if was_stale and may_apply(state, record.saved.generation) else None
 
     def stale(self, run: RunRow, order: OrderRow) -> list[PlanRecord]:
-        """Return the plans of other pull requests that an apply has made stale and that have no comment about it."""
+        """Return the plans that an apply has made stale and that have no comment about it.
+
+        They are those of other pull requests, and one that its own pull request has made meanwhile.
+        """
         project = order.project
         if project is None or not project.applies or project.record is None:
             return []
         state = self._plans.states([keys.project_state(project.key)]).get(keys.project_state(project.key))
-        own = run.report.pull_request if run.report is not None else None
+        # An apply without a saved plan has made one for itself.
+        own = run.report.pull_request if run.report is not None and project.saved is None else None
         others = [number for number in state.pulls if number != own] if state is not None else []
         if state is None or not others:
             return []
         found = self._plans.records([keys.plan_record_of(project.record, number) for number in others])
         untold = [
-            one for one in found.values() if not one.has_stale_notice and one.saved.generation != state.generation
+            one
+            for one in found.values()
+            if not one.has_stale_notice
+            and one.saved.generation != state.generation
+            and not _is_same(one.saved, project.saved)
         ]
         return sorted(untold, key=lambda one: (one.planned_at, one.pull_request))[-MAX_NOTICES:]
 
+    def overtaken(self, run: RunRow, orders: Sequence[OrderRow]) -> list[tuple[PlanRecord, ProjectApply]]:
+        """Return the plans of a run that has ended which applies have made stale, and these applies.
+
+        An apply that is still under way returns them from ``stale`` at its end.
+        """
+        projects = [
+            project
+            for order in orders
+            if order.planned is not None and (project := _planned_project(order)) is not None
+        ]
+        wanted = [project.record for project in projects if project.record is not None]
+        if not wanted:
+            return []
+        records = self._plans.records(wanted)
+        states = self._plans.states([keys.project_state(project.key) for project in projects])
+        found: list[tuple[PlanRecord, ProjectApply]] = []
+        for record in records.values():
+            state = states.get(keys.project_state(record.project))
+            if record.saved.run_id != run.run_id or state is None or state.applying or state.last is None:
+                continue
+            if record.saved.generation != state.generation:
+                found.append((record, state.last))
+        return found
+
     def enter_notice(self, record: PlanRecord) -> None:
         """Enter that a pull request has the comment; another process may have written a newer plan meanwhile."""
+        if record.has_stale_notice:
+            return
         with contextlib.suppress(ConditionFailed):
             self._plans.write_record(record.model_copy(update={"has_stale_notice": True}))
 
@@ -203,20 +239,19 @@ class ProjectLedger:
 
     def _change(
         self, project: OrderProject, change: Callable[[ProjectState], ProjectState], *, only_known: bool = False
-    ) -> None:
+    ) -> ProjectState | None:
+        """Change the project's row and return it; with ``only_known``, return None if there is none."""
         key = keys.project_state(project.key)
         for _ in range(_TRIES):
             known = self._plans.states([key]).get(key)
             if known is None and only_known:
-                return
+                return None
             before = known or new_state(key, self._clock.now())
             changed = change(before)
             try:
-                if changed != before or known is None:
-                    self._plans.write_state(changed)
+                return self._plans.write_state(changed) if changed != before or known is None else before
             except ConditionFailed:
                 continue
-            return
         raise PortFailed("other runs changed the project's row at every attempt", retry_is_safe=True)
 
     def _check(self, order: OrderRow, saved: SavedPlan, again: str) -> None:
@@ -233,6 +268,10 @@ class ProjectLedger:
 def _planned_project(order: OrderRow) -> OrderProject | None:
     """Return the project that an order plans, None if it plans none."""
     return order.project if order.project is not None and not order.project.applies else None
+
+
+def _is_same(plan: SavedPlan, other: SavedPlan | None) -> bool:
+    return other is not None and (plan.run_id, plan.order_num) == (other.run_id, other.order_num)
 
 
 def _apply(run: RunRow, order: OrderRow) -> ProjectApply:

@@ -1,4 +1,4 @@
-"""Comments on other pull requests: that an apply has made their plans stale, that a project was planned again."""
+"""Comments on pull requests: that an apply has made their plans stale, that a project was planned again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from iac_ci_common.models.saved_plan import ProjectApply
 from iac_ci_common.run_events import run_event
 
 if TYPE_CHECKING:
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_common.models.saved_plan import PlanRecord
     from iac_ci_orchestrator.ports import OrchestratorPorts
     from iac_ci_orchestrator.project_ledger import ProjectLedger
@@ -24,7 +26,7 @@ class StalePlans:
         self._ledger = ledger
 
     def after_apply(self, run: RunRow, order: OrderRow) -> None:
-        """Comment on the other pull requests with plans of the project that an order applied."""
+        """Comment on the pull requests with plans of the project that an order applied."""
         if run.report is None or order.started_at is None:
             return
         by = ProjectApply(
@@ -34,12 +36,7 @@ class StalePlans:
             began_at=order.started_at,
         )
         for record in self._ledger.stale(run, order):
-            try:
-                self._ports.reports.notify_stale(run.report, record, by)
-            except IacCiError as error:
-                self._failed(run, record, error)
-            else:
-                self._ledger.enter_notice(record)
+            self._notify(run, run.report, record, by)
 
     def after_plan(self, run: RunRow, record: PlanRecord) -> None:
         """Replace the comment that the plan before was stale."""
@@ -49,6 +46,24 @@ class StalePlans:
             self._ports.reports.notify_planned_again(run.report, record)
         except IacCiError as error:
             self._failed(run, record, error)
+
+    def after_run(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Comment on the own pull request if applies have overtaken plans of a run that has ended.
+
+        Where the comment is there already, the run's last status has replaced that of the stale plan.
+        """
+        if run.report is None:
+            return
+        for record, by in self._ledger.overtaken(run, orders):
+            self._notify(run, run.report, record, by)
+
+    def _notify(self, run: RunRow, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+        try:
+            self._ports.reports.notify_stale(target, record, by)
+        except IacCiError as error:
+            self._failed(run, record, error)
+        else:
+            self._ledger.enter_notice(record)
 
     def _failed(self, run: RunRow, record: PlanRecord, error: IacCiError) -> None:
         message = f"pull request {record.pull_request} got no comment about its plan: {error.message}"

@@ -44,7 +44,7 @@ class Reports(Protocol):
         ...
 
     def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
-        """Write into another pull request of the target's repository that its plan is stale, and set its status.
+        """Write into a pull request of the target's repository that its plan is stale, and set its status.
 
         Do nothing if the pull request is closed or has another head than the plan.
         """
