@@ -88,7 +88,7 @@ class Engine:
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                MemoryPlans(clock), Sequential(), logger,
+                MemoryPlans(clock), invoker, Sequential(), logger,
             )
         )  # fmt: skip
         self.pace = 0

@@ -13,6 +13,7 @@ from iac_ci_common.errors import Throttled
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryLocks,
     MemoryObjects,
     MemoryPlans,
@@ -66,7 +67,7 @@ def test_a_dispatch_that_failed_is_told_in_the_words_that_the_documents_quote(ca
     logger = PowertoolsLogger("orchestrator")
     ports = OrchestratorPorts(
         clock, runs, MemoryLocks(), objects, MemoryObjects(clock), Busy(), MemoryWatchdogs(), MemoryReports(),
-        MemoryPlans(clock), Sequential(), logger,
+        MemoryPlans(clock), MemoryAsyncInvoker(), Sequential(), logger,
     )  # fmt: skip
     with pytest.raises(Throttled):
         Orchestrator(ports).wake(RUN_ID)

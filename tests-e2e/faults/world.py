@@ -314,7 +314,8 @@ class World:
         )  # fmt: skip
         orchestrator = Orchestrator(
             OrchestratorPorts(
-                clock, runs, locks, internal, done, workers, watchdogs, reports, plans, Sequential(), logger,
+                clock, runs, locks, internal, done, workers, watchdogs, reports, plans, invoker,
+                Sequential(), logger,
             )
         )  # fmt: skip
         watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))

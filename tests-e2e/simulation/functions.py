@@ -114,6 +114,7 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
             watchdogs=world.port("watchdogs", WatchdogsService(world)),
             reports=world.port("reports", ReportsService(world)),
             plans=world.port("plans", world.plans),
+            invoker=world.port("invoker", AsyncInvokerService(world)),
             parallel=Threads(world),
             logger=Silent(),
         )

@@ -581,9 +581,11 @@ class ReportsService:
         """Keep the status."""
         self._world.reports.mark(target, status)
 
-    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+    def notify_stale(
+        self, target: ReportTarget, record: PlanRecord, by: ProjectApply, *, replans: bool = False
+    ) -> bool:
         """Keep the comment."""
-        self._world.reports.notify_stale(target, record, by)
+        return self._world.reports.notify_stale(target, record, by, replans=replans)
 
     def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
         """Keep the comment."""

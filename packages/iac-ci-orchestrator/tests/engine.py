@@ -10,6 +10,7 @@ from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -32,7 +33,7 @@ class Engine:
         self.runs, self.locks, self.workers = MemoryRuns(), MemoryLocks(), MemoryWorkers()
         self.objects, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
         self.watchdogs, self.reports, self.logger = MemoryWatchdogs(), MemoryReports(), MemoryLogger()
-        self.plans = MemoryPlans(self.clock)
+        self.plans, self.invoker = MemoryPlans(self.clock), MemoryAsyncInvoker()
         self.calls: Counter[str] = Counter()
         self.log_tail, self.failed_command = "", None
         self.runs.insert(*queued(orders, **fields))
@@ -58,6 +59,7 @@ class Engine:
                 watchdogs=watched(self.watchdogs, "watchdogs"),
                 reports=watched(self.reports, "reports"),
                 plans=watched(self.plans, "plans"),
+                invoker=watched(self.invoker, "invoker"),
                 parallel=Sequential(),
                 logger=self.logger,
             )

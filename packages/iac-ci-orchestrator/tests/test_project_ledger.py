@@ -321,7 +321,7 @@ def test_a_code_host_that_fails_does_not_fail_the_run():
     put_state(engine, pulls=(12,))
     engine.plans.write_record(other_plan(12))
 
-    def fails(*_):
+    def fails(*_, **__):
         raise PortFailed("no answer")
 
     engine.reports.notify_stale = fails
@@ -395,6 +395,105 @@ def test_a_plan_that_is_stale_at_once_is_not_called_planned_again():
     ((number, text),) = engine.reports.notices
     assert number == 7
     assert "is stale" in text
+
+
+def replanning(**fields):
+    """Return an engine whose apply makes the plan of pull request 12 stale, which is to be made again."""
+    engine = applying(saved(), **fields)
+    put_state(engine, pulls=(7, 12))
+    engine.plans.write_record(other_plan(12, replans=True, planner="/iac-ci plan"))
+    return engine
+
+
+def test_a_stale_plan_is_made_again_by_itself_where_the_project_wants_that():
+    engine = replanning()
+    engine.plans.write_record(other_plan(13))
+    put = engine.plans.project_states[STATE]
+    engine.plans.project_states[STATE] = put.model_copy(update={"pulls": (7, 12, 13)})
+    engine.run_to_the_end()
+    assert sorted(number for number, _ in engine.reports.notices) == [12, 13]
+    (replan,) = engine.invoker.replans
+    assert (replan.number, replan.plan, replan.project) == (12, other_plan(12).key, PROJECT)
+    assert (replan.repository, replan.applied_by, replan.applied_by_pull_request) == (JOB["git_repo"], RUN_ID, 7)
+    texts = dict(engine.reports.notices)
+    assert texts[12].endswith(
+        "The engine plans it again. If no new plan follows, plan it with the comment `/iac-ci plan`."
+    )
+    assert "The engine plans it again" not in texts[13]
+
+
+def test_the_plan_of_a_closed_pull_request_is_not_made_again():
+    engine = replanning()
+    engine.reports.closed.add(12)
+    engine.run_to_the_end()
+    assert (engine.reports.notices, engine.invoker.replans) == ([], [])
+    assert engine.plans.plan_records[other_plan(12).key].has_stale_notice
+
+
+def test_a_comment_that_fails_keeps_nobody_from_planning_again():
+    engine = replanning()
+
+    def fails(*_, **__):
+        raise PortFailed("no answer")
+
+    engine.reports.notify_stale = fails
+    engine.run_to_the_end()
+    assert [replan.number for replan in engine.invoker.replans] == [12]
+
+
+def test_a_comment_promises_no_plan_that_could_not_be_started():
+    engine = replanning()
+
+    def fails(_):
+        raise PortFailed("AccessDenied")
+
+    engine.invoker.plan_again = fails
+    engine.run_to_the_end()
+    engine.assert_ended_well()
+    (_, first), (_, last) = engine.reports.notices
+    assert "The engine plans it again" in first
+    assert last.endswith("Plan it again with the comment `/iac-ci plan`.")
+    reasons = [event.reason for event in engine.runs.event_rows.values() if event.kind == "replan_failed"]
+    assert reasons == ["pull request 12 is not planned again by itself: AccessDenied"]
+
+
+def test_an_overtaken_plan_is_made_again_too():
+    planned = project(replans=True)
+    engine = Engine([{"order_name": "plan"}], projects={"plan": planned}, flow_label="flow", **JOB)
+    engine.wake()
+    put_state(engine, generation=2, last=OTHER)
+    engine.report("0001", planned=PLANNED, files=FILES)
+    engine.wake("0001")
+    assert engine.plans.plan_records[RECORD].replans
+    (replan,) = engine.invoker.replans
+    assert (replan.number, replan.applied_by, replan.applied_by_pull_request) == (7, OTHER.run_id, 12)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", range(60))
+def test_after_a_crash_at_any_call_a_stale_plan_is_made_again(at, when):
+    calls = []
+
+    def die(name):
+        calls.append(name)
+        if len(calls) == at + 1:
+            raise Crash
+
+    engine = replanning(**{when: die})
+    for _ in range(12):
+        try:
+            engine.wake()
+        except Crash:
+            engine.clock.advance(120)
+        if engine.handed_out() and keys.result(RUN_ID, "0001") not in engine.objects.list(keys.callbacks(RUN_ID)):
+            engine.report("0001")
+        lock = engine.locks.read(RUN_ID)
+        if lock is not None and lock.completed:
+            break
+    engine.assert_ended_well()
+    # Init takes those of one apply for one.
+    assert {(replan.number, replan.applied_by) for replan in engine.invoker.replans} == {(12, RUN_ID)}
+    assert {number for number, _ in engine.reports.notices} == {12}
 
 
 class Crash(BaseException):

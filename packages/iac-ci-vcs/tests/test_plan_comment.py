@@ -95,6 +95,14 @@ def test_the_heading_names_job_target_commit_and_person_and_not_the_run():
     assert not re.search(rf"<h\d>[^<]*{RUN_ID}", html)
 
 
+def test_the_comment_says_why_the_engine_started_a_run_by_itself():
+    because = "planned again because run 20260101T000000-aaaaaaaaaaaa of pull request 12 applied live/*net*"
+    report = ReportTarget(repository="https://example.com/a/b", number=7, scope=JobScope(base="main", because=because))
+    html = as_github(comment([planned(1)], run=run_row(job_name="plan", report=report, actor="mona")))
+    assert because in html
+    assert "started by" not in html
+
+
 def test_plans_that_destroy_come_first():
     harmless = planned(1, resource("x.new"))
     risky = planned(2, resource("x.gone", "delete"), changes=Changes(operation=PLANNED, destroy=1))

@@ -52,4 +52,7 @@ def record(**fields):
 def test_the_comment_names_what_makes_the_plan_again(fields, way):
     text = render_stale(record(**fields), BY, CommentStyle())
     assert text.endswith(way)
+    by_itself = render_stale(record(**fields), BY, CommentStyle(), replans=True)
+    with_what = way.removeprefix("Plan it again with ")
+    assert by_itself.endswith(f"The engine plans it again. If no new plan follows, plan it with {with_what}")
     assert f"Pull request 12 applied the project (run `{BY.run_id}`)" in text

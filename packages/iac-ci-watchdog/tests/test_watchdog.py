@@ -593,6 +593,8 @@ def test_lambdas_records_of_what_died_are_read():
     # Raised, and so an alarm in the end: nobody else could tell.
     with pytest.raises(ValueError, match=f"event '{RUN_ID}' could not be processed: no answer"):
         parse_failure({"requestPayload": {"trigger": RUN_ID}, "responsePayload": {"errorMessage": "no answer"}})
+    with pytest.raises(ValueError, match=r"the event {'number': 7} could not be processed: no answer"):
+        parse_failure({"requestPayload": {"replan": {"number": 7}}, "responsePayload": {"errorMessage": "no answer"}})
 
 
 def claimed_by(world, execution):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_common.models.saved_plan import PlanRecord, ProjectState
+    from iac_ci_common.models.saved_plan import PlanRecord, ProjectState, Replan
     from iac_ci_common.models.trade import RoleCredentials, TicketChain, Trade, TradeAnswer
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.sessions import Session
@@ -293,6 +293,10 @@ class AsyncInvoker(Protocol):
 
     def process_event(self, trigger_id: str) -> None:
         """Invoke the processing of a code host's stored event; a second invocation changes nothing."""
+        ...
+
+    def plan_again(self, replan: Replan) -> None:
+        """Invoke what plans again what an apply has made stale; a second invocation changes nothing."""
         ...
 
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iac_ci_common.ports import Clock, Logger, Objects, Parallel, Plans, RunLocks, Runs, Watchdogs, Workers
+    from iac_ci_common.ports import (
+        AsyncInvoker,
+        Clock,
+        Logger,
+        Objects,
+        Parallel,
+        Plans,
+        RunLocks,
+        Runs,
+        Watchdogs,
+        Workers,
+    )
     from iac_ci_vcs.ports import Reports
 
 
@@ -23,5 +34,6 @@ class OrchestratorPorts:
     watchdogs: Watchdogs
     reports: Reports
     plans: Plans
+    invoker: AsyncInvoker
     parallel: Parallel
     logger: Logger

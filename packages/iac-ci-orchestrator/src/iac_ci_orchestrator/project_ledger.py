@@ -137,6 +137,7 @@ class ProjectLedger:
             repository=report.repository,
             job=run.job_name or "plan",
             planner=project.planner,
+            replans=project.replans,
             commit=run.commit_hash,
             base=report.scope.base,
             merge_into=report.scope.merge_into,

@@ -16,6 +16,9 @@ class OrchestratorSettings(RunSettings):
     watchdog_arn: str
     worker_function: str
     worker_project: str
+    init_function: str | None = Field(
+        None, description="Plans again what applies made stale; None in the environment of a version before."
+    )
     code_hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="Provider and API of hosts whose name does not identify them."
     )

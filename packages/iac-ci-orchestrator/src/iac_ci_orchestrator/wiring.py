@@ -8,6 +8,7 @@ from functools import cache, partial
 from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.console import log_address
+from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -50,6 +51,7 @@ def orchestrator() -> Orchestrator:
                 hosts=settings.code_hosts,
             ),
             plans=DynamoPlans(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
+            invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function or ""),
             parallel=Threads(),
             logger=PowertoolsLogger("orchestrator", settings.log_level),
         ),

@@ -43,10 +43,13 @@ class Reports(Protocol):
         """
         ...
 
-    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+    def notify_stale(
+        self, target: ReportTarget, record: PlanRecord, by: ProjectApply, *, replans: bool = False
+    ) -> bool:
         """Write into a pull request of the target's repository that its plan is stale, and set its status.
 
-        Do nothing if the pull request is closed or has another head than the plan.
+        ``replans`` says that the plan is made again by itself. Do nothing and return False if the pull request is
+        closed or has another head than the plan.
         """
         ...
 

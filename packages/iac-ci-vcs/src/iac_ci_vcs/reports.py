@@ -85,19 +85,22 @@ class CodeHostReports:
                 mark=host.set_status,
             )
 
-    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
+    def notify_stale(
+        self, target: ReportTarget, record: PlanRecord, by: ProjectApply, *, replans: bool = False
+    ) -> bool:
         """Write into a pull request that its plan is stale, and set its status; raises like ``mark_job``."""
         subject = f"the comment on pull request {record.pull_request}"
         with self._open(target, subject) as host, _readable_answers(subject):
             if not has_open_pull(host, record.commit, record.pull_request):
-                return
+                return False
             style = CommentStyle(host.max_comment_chars, host.comments_have_html)
-            _upsert(host, record.pull_request, stale_name(record), render_stale(record, by, style))
+            _upsert(host, record.pull_request, stale_name(record), render_stale(record, by, style, replans=replans))
             stale = StalePlan(record.pull_request, record.base, record.saved.run_id, record.saved.order_name)
             own = CommitStatus(record.commit, f"iac-ci/{record.job}", CommitState.PENDING, "")
             set_stale_status(
                 self._commit_jobs, target.repository, own, stale, now=self._clock.now(), mark=host.set_status
             )
+            return True
 
     def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
         """Replace what ``notify_stale`` wrote, if it wrote something; raises like ``publish``."""

@@ -91,9 +91,10 @@ def parse_failure(event: dict[str, Any]) -> WorkerDied | PreparationDied | None:
     try:
         work = Work.model_validate(payload)
     except ValidationError:
-        if isinstance(payload, dict) and "trigger" in payload:
+        if isinstance(payload, dict) and ("trigger" in payload or "replan" in payload):
             # The pull request gets no comment; the error makes this invocation fail, which raises an alarm.
-            raise ValueError(f"the event {payload['trigger']!r:.60} could not be processed: {reason[:500]}") from None
+            about = payload.get("trigger", payload.get("replan"))
+            raise ValueError(f"the event {about!r:.200} could not be processed: {reason[:500]}") from None
         return PreparationDied(PreparationTask.model_validate(payload).prepare, reason[:500])
     context = event.get("requestContext", {})
     call, function = (str(context.get(name) or "") for name in ("requestId", "functionArn"))

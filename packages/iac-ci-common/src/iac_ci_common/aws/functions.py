@@ -1,11 +1,14 @@
-"""Asynchronous invocations of the init function, by the webhook handler and the watchdog."""
+"""Asynchronous invocations of the init function, by the webhook handler, the watchdog and the orchestrator."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iac_ci_common.aws.errors import aws_errors
-from iac_ci_common.models.answer import EventTask, PreparationTask
+from iac_ci_common.models.answer import EventTask, PreparationTask, ReplanTask
+
+if TYPE_CHECKING:
+    from iac_ci_common.models.saved_plan import Replan
 
 
 class LambdaAsyncInvoker:
@@ -24,7 +27,11 @@ class LambdaAsyncInvoker:
         """Invoke the processing of a stored event."""
         self._invoke(EventTask(trigger=trigger_id))
 
-    def _invoke(self, task: PreparationTask | EventTask) -> None:
+    def plan_again(self, replan: Replan) -> None:
+        """Invoke what plans again what an apply has made stale."""
+        self._invoke(ReplanTask(replan=replan))
+
+    def _invoke(self, task: PreparationTask | EventTask | ReplanTask) -> None:
         with aws_errors(f"invoking {self._function_name}"):
             self._client.invoke(
                 FunctionName=self._function_name,

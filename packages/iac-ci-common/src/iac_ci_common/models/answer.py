@@ -10,7 +10,7 @@ from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
 from iac_ci_common.models.job import Job, Order, PlanFile, Restore
 from iac_ci_common.models.rows import JobScope
-from iac_ci_common.models.saved_plan import OrderProject
+from iac_ci_common.models.saved_plan import OrderProject, Replan
 
 
 class Accepted(StoredShape):
@@ -108,3 +108,9 @@ class EventTask(StoredShape):
     """Event that makes the init function process a code host's stored event."""
 
     trigger: RunId
+
+
+class ReplanTask(StoredShape):
+    """Event that makes the init function plan again what an apply has made stale."""
+
+    replan: Replan

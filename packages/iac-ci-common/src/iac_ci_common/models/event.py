@@ -12,7 +12,7 @@ from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, Trac
 from iac_ci_common.states import OrderState, RunState
 
 JOB_KINDS: Final = frozenset(
-    {"accepted", "preparation_failed", "comment_failed", "status_failed", "nudged"}
+    {"accepted", "preparation_failed", "comment_failed", "status_failed", "replan_failed", "nudged"}
     | {state.value for state in RunState}
 )
 """Kinds of events of the whole run."""

@@ -32,7 +32,8 @@ class JobScope(StoredShape):
     comments before the merge: the run's plans show what they have to do. ``configuration`` is the digest of the
     base branch's configuration when the run was started. ``merge_into`` is the commit of the
     base branch that the code was merged into, None if it was not. ``behind`` is how many commits of the base branch the
-    pull request's head did not have then (101 stands for more than 100), None if the host did not tell it.
+    pull request's head did not have then (101 stands for more than 100), None if the host did not tell it. ``because``
+    is why the engine started the run by itself, None if an event or a comment did.
     """
 
     base: str
@@ -43,6 +44,7 @@ class JobScope(StoredShape):
     merge_into: str | None = None
     merge_commit: str | None = None
     behind: int | None = None
+    because: str | None = Field(None, max_length=512)
 
 
 class ReportTarget(StoredShape):

@@ -65,6 +65,9 @@ class OrderProject(StoredShape):
         max_length=256,
         description="What makes the plan again: a comment, or `a new commit`; None in a row of a version before.",
     )
+    replans: bool = Field(
+        False, description="True if the plan is made again by itself when an apply has made it stale."
+    )
 
 
 class PlanRecord(StoredShape):
@@ -82,6 +85,9 @@ class PlanRecord(StoredShape):
         max_length=256,
         description="What makes the plan again: a comment, or `a new commit`; None in a row of a version before.",
     )
+    replans: bool = Field(
+        False, description="True if the plan is made again by itself when an apply has made it stale."
+    )
     commit: str
     base: str
     merge_into: str | None = Field(None, description="Commit that the planned code was merged into, if it was.")
@@ -93,6 +99,24 @@ class PlanRecord(StoredShape):
     planned_at: Moment
     usable_until: Moment = Field(description="When the plan expires; its bytes are kept a little longer.")
     expires_at: Moment
+
+
+class Replan(StoredShape):
+    """A pull request's plan that is to be made again, because an apply has made it stale.
+
+    ``trigger_id`` and ``at`` stay the same at each attempt of Lambda. ``repository`` is the URL of the pull request's
+    repository, ``plan`` the key of its plan in the ledger, ``project`` that of the project. ``applied_by`` is the run
+    of the apply, ``applied_by_pull_request`` the pull request of that run, None if it has none.
+    """
+
+    trigger_id: RunId
+    at: Moment
+    repository: str
+    number: int = Field(gt=0)
+    plan: str
+    project: ProjectKey
+    applied_by: RunId
+    applied_by_pull_request: int | None = None
 
 
 class ProjectApply(StoredShape):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from iac_ci_common.identity_context import KmsContext
+    from iac_ci_common.models.saved_plan import Replan
     from iac_ci_common.models.work import BuildOrder, Work
     from iac_ci_common.ports import Clock
     from iac_ci_common.sessions import Session
@@ -69,12 +70,13 @@ class MemoryCodeStore:
 
 
 class MemoryAsyncInvoker:
-    """Records the invocations of preparations and of the processing of events."""
+    """Records the invocations of preparations, of the processing of events, and of plans that are made again."""
 
     def __init__(self) -> None:
         """Start with none."""
         self.started: list[str] = []
         self.triggered: list[str] = []
+        self.replans: list[Replan] = []
 
     def prepare(self, run_id: str) -> None:
         """Record one."""
@@ -83,6 +85,10 @@ class MemoryAsyncInvoker:
     def process_event(self, trigger_id: str) -> None:
         """Record one."""
         self.triggered.append(trigger_id)
+
+    def plan_again(self, replan: Replan) -> None:
+        """Record one."""
+        self.replans.append(replan)
 
 
 class MemoryWorkers:

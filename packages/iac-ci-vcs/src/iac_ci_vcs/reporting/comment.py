@@ -97,7 +97,8 @@ def _head(run: RunRow, status_error: str | None, style: CommentStyle) -> str:
         facts.append(escape(f"merged into {scope.base[:_NAME_CHARS]} at {scope.merge_into[:12]}"))
     if scope is not None and (distance := behind(scope)):
         facts.append(escape(distance))
-    facts.append(f"started by {escape((run.actor or run.username)[:_NAME_CHARS])}")
+    because = scope.because if scope is not None else None
+    facts.append(escape(because) if because else f"started by {escape((run.actor or run.username)[:_NAME_CHARS])}")
     parts.append(" · ".join([*facts, f"run `{run.run_id}`"]))
     why = run.reason or run.preparation_error
     if why:

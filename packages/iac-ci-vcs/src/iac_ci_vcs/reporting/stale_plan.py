@@ -17,12 +17,17 @@ def stale_name(record: PlanRecord) -> str:
     return f"stale:{record.key.rpartition('#')[2][:16]}"
 
 
-def render_stale(record: PlanRecord, by: ProjectApply, style: CommentStyle) -> str:
-    """Return the comment that a plan is stale, and why."""
+def render_stale(record: PlanRecord, by: ProjectApply, style: CommentStyle, *, replans: bool = False) -> str:
+    """Return the comment that a plan is stale, and why; ``replans`` says that it is made again by itself."""
     whose = f"Pull request {by.pull_request}" if by.pull_request is not None else "Another run"
     text = (
         f"**The plan of {escape(record.name)} is stale.** {whose} applied the project (run `{by.run_id}`), so that the"
-        f" plan of run `{record.saved.run_id}` is not applied any more. Plan it again with {_way_on(record)}."
+        f" plan of run `{record.saved.run_id}` is not applied any more. "
+    )
+    text += (
+        f"The engine plans it again. If no new plan follows, plan it with {_way_on(record)}."
+        if replans
+        else f"Plan it again with {_way_on(record)}."
     )
     return f"{marker(stale_name(record), has_html=style.has_html)}\n\n{text}"
 

@@ -60,14 +60,19 @@ class MemoryReports:
             mark=self.statuses.append,
         )
 
-    def notify_stale(self, target: ReportTarget, record: PlanRecord, by: ProjectApply) -> None:
-        """Store the comment and the status."""
-        self.notices.append((record.pull_request, render_stale(record, by, CommentStyle())))
+    def notify_stale(
+        self, target: ReportTarget, record: PlanRecord, by: ProjectApply, *, replans: bool = False
+    ) -> bool:
+        """Store the comment and the status, unless the pull request is closed."""
+        if record.pull_request in self.closed:
+            return False
+        self.notices.append((record.pull_request, render_stale(record, by, CommentStyle(), replans=replans)))
         stale = StalePlan(record.pull_request, record.base, record.saved.run_id, record.saved.order_name)
         own = CommitStatus(record.commit, f"iac-ci/{record.job}", CommitState.PENDING, "")
         set_stale_status(
             self.commit_jobs, target.repository, own, stale, now=self.clock.now(), mark=self.statuses.append
         )
+        return True
 
     def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
         """Store the comment."""
