@@ -1,4 +1,4 @@
-"""The handler of the init function: an HTTP request, a run to prepare, a stored event to process, or a tick."""
+"""The handler of the init function: an HTTP request, a run to prepare, an event to process, or a tick."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iac_ci_triggers.verification import sender
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer an HTTP request, or run an asynchronous task, whose error is raised so that Lambda retries it."""
     del context
-    if "prepare" in event or "trigger" in event or is_tick(event):
+    if "prepare" in event or "trigger" in event or "replan" in event or is_tick(event):
         from iac_ci_init.tasks import run
 
         return run(event)

@@ -1,10 +1,10 @@
-"""The asynchronous tasks: prepare an accepted run, process a stored event, and what each tick brings."""
+"""The asynchronous tasks: prepare an accepted run, process an event, and what each tick brings."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from iac_ci_common.models.answer import EventTask, PreparationTask
+from iac_ci_common.models.answer import EventTask, PreparationTask, ReplanTask
 from iac_ci_common.tick import is_tick
 
 
@@ -22,6 +22,10 @@ def run(event: dict[str, Any]) -> dict[str, Any]:
         return {"prepared": run_id}
     from iac_ci_init.wiring import event_processor
 
+    if "replan" in event:
+        replan = ReplanTask.from_stored(event).replan
+        event_processor().plan_again(replan)
+        return {"triggered": replan.trigger_id}
     trigger_id = EventTask.from_stored(event).trigger
     event_processor().process(trigger_id)
     return {"triggered": trigger_id}

@@ -16,16 +16,24 @@ from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OPEN
 from iac_ci_triggers.commit_statuses import job_status
 from iac_ci_triggers.connections import repository_key
-from iac_ci_triggers.decide import decide_closed, decide_comment, decide_merge_group, decide_pull_request, decide_push
+from iac_ci_triggers.decide import (
+    decide_closed,
+    decide_comment,
+    decide_merge_group,
+    decide_pull_request,
+    decide_push,
+    decide_replan,
+)
 from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Refresh, Say, Settle, Wake
-from iac_ci_triggers.event import EventKind, StoredTrigger
+from iac_ci_triggers.event import EventKind, HostEvent, Person, StoredTrigger
 from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
 from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Planned, plan, with_answer
 from iac_ci_triggers.missed import processed_state
 from iac_ci_triggers.notice import ARRIVED, Paragraph, Subject, answer_name, notice_name, render_paragraphs
-from iac_ci_vcs.address import parse_address
+from iac_ci_triggers.verification import Sender
+from iac_ci_vcs.address import parse_address, settings_for
 from iac_ci_vcs.commit_jobs import has_open_pull, refresh_job_status, set_job_status
 from iac_ci_vcs.provider import CommentStyle, CommitState
 from iac_ci_vcs.reporting import marker
@@ -35,10 +43,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.grants import Grant
+    from iac_ci_common.models.saved_plan import Replan
     from iac_ci_common.ports import Clock, CommitJobs, Logger, Objects, Plans, Runs
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.decisions import Decision
-    from iac_ci_triggers.event import HostEvent
     from iac_ci_triggers.facts import Facts
     from iac_ci_triggers.ledger import GivenAnswer, ProcessedState
     from iac_ci_triggers.ports import Ledgers
@@ -54,6 +62,7 @@ _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.COMMENT: decide_comment,
     EventKind.PUSH: decide_push,
     EventKind.MERGE_GROUP: decide_merge_group,
+    EventKind.REPLAN: decide_replan,
 }
 
 _TRIES: Final = 5
@@ -102,10 +111,28 @@ class EventProcessor:
         Raises the error of a failed call, so that Lambda invokes the function again and, after its last attempt, the
         watchdog.
         """
-        now = self._ports.clock.now()
-        stored = StoredTrigger.from_stored(self._ports.objects.get(keys.trigger_event(trigger_id)))
-        event = stored.event
-        logger = self._ports.logger.bind(trigger_id=trigger_id, repository=event.repository)
+        self._process(StoredTrigger.from_stored(self._ports.objects.get(keys.trigger_event(trigger_id))))
+
+    def plan_again(self, replan: Replan) -> None:
+        """Make a plan again that an apply has made stale, if the pull request's own event would make it; raise alike.
+
+        What is needed is read from the ledgers and the host. ``replan`` itself decides nothing.
+        """
+        address = parse_address(replan.repository)
+        kind = settings_for(address.host if address is not None else "", self._settings.code_hosts).kind
+        event = HostEvent(
+            host=Sender(kind) if kind in set(Sender) else Sender.GITHUB,
+            kind=EventKind.REPLAN,
+            repository=replan.repository,
+            actor=Person(id="", login=""),
+            number=replan.number,
+            replan=replan,
+        )
+        self._process(StoredTrigger(trigger_id=replan.trigger_id, received_at=replan.at, event=event))
+
+    def _process(self, stored: StoredTrigger) -> None:
+        now, event = self._ports.clock.now(), stored.event
+        logger = self._ports.logger.bind(trigger_id=stored.trigger_id, repository=event.repository)
         connection = self._connections(now).find(event.repository)
         if connection is None:
             logger.warning("repository no longer connected; event ignored")
@@ -130,7 +157,7 @@ class EventProcessor:
         of its events. Failures are logged only: whatever follows is more important.
         """
         event = stored.event
-        if event.number is None or event.kind is EventKind.CLOSED:
+        if event.number is None or event.kind in {EventKind.CLOSED, EventKind.REPLAN}:
             return
         try:
             if host.react(event.number, event.comment_id):

@@ -46,6 +46,7 @@ from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.known_plans import Applier
 from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
+from iac_ci_triggers.replans import planned_again
 from iac_ci_triggers.saved_plans import with_saved_plans
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, NOTHING
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_triggers.commands import Command
-    from iac_ci_triggers.configuration import Configuration
+    from iac_ci_triggers.configuration import Configuration, Expansion
     from iac_ci_triggers.facts import CommentFacts, Facts, Rerun
     from iac_ci_triggers.saved_plans import Chosen
     from iac_ci_vcs.provider import CommitStatus, PullRequest
@@ -316,24 +317,61 @@ def _start(
     answers = [*_plans_left_out(name, chosen), *_mark_done(facts, name, chosen)]
     if chosen.job is None:
         return answers
-    job = chosen.job
-    base = facts.base_branch or None
     scope = None
-    if facts.pull is not None and base:
+    if facts.pull is not None and facts.base_branch:
         whole = target is None and not answers
-        scope = _merged(facts, job, _scope(facts, base, whole=whole, target=target))
-    run = {order.order_name for order in job.orders}
-    not_run = tuple(order for order in expansion.whole if order not in run)
-    digest = facts.configuration_sha256
-    # The tick may have found the pull request open before its webhook arrived: such a run counts.
-    not_before = (facts.ledger.closed_at or facts.received_at) if facts.reopened else None
-    actor = facts.actor.login
-    start = Start(
-        name, facts.commit, intent, job, base, digest, actor, scope, not_run, not_before, dict(chosen.projects)
-    )
+        scope = _merged(facts, chosen.job, _scope(facts, facts.base_branch, whole=whole, target=target))
+    start = _start_of(facts, name, intent, chosen.job, scope, expansion, chosen.projects)
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
     return [*answers, Say(text, Subject.JOBS), start] if skipped else [*answers, start]
+
+
+def _start_of(
+    facts: Facts,
+    name: str,
+    intent: str,
+    job: Job,
+    scope: JobScope | None,
+    expansion: Expansion,
+    projects: Mapping[str, OrderProject],
+) -> Start:
+    run = {order.order_name for order in job.orders}
+    not_run = tuple(order for order in expansion.whole if order not in run)
+    base, digest = facts.base_branch or None, facts.configuration_sha256
+    # The tick may have found the pull request open before its webhook arrived: such a run counts.
+    not_before = (facts.ledger.closed_at or facts.received_at) if facts.reopened else None
+    actor = facts.actor.login
+    return Start(name, facts.commit, intent, job, base, digest, actor, scope, not_run, not_before, dict(projects))
+
+
+def decide_replan(facts: Facts) -> list[Decision]:
+    """Return the decisions about a plan that an apply has made stale: the one that makes it again, or none.
+
+    The comment that the plan is stale stays until there is a new one, and names the way to make it by hand.
+    """
+    pull, configuration = _pull(facts), facts.configuration
+    if facts.replan is None or not pull.is_open:
+        return [Nothing("the pull request is closed")]
+    if not facts.uses(pull.base_branch):
+        return [Nothing(_unused_branch(pull.base_branch))]
+    if configuration is None or isinstance(configuration, ConfigurationProblems):
+        return [Nothing(f"{FILE_NAME} on {pull.base_branch} is missing or has problems")]
+    if not facts.trusted:
+        return [Nothing("the pull request's commit needs an approval")]
+    again = planned_again(facts, configuration, pull, facts.replan)
+    if isinstance(again, str):
+        return [Nothing(again)]
+    try:
+        job, expansion = configured(facts, configuration, again.job, target=again.target)
+    except InputProblems as error:
+        return [Nothing(f"{again.target} cannot be planned again: {error.message}")]
+    if job is None:
+        return [Nothing(f"{again.target} has no order to run")]
+    projects = with_saved_plans(facts, configuration, again.job, job).projects
+    scope = _merged(facts, job, _scope(facts, pull.base_branch, whole=False, target=again.target))
+    scope = scope.model_copy(update={"because": again.because})
+    return [_start_of(facts, again.job, again.intent, job, scope, expansion, projects)]
 
 
 def _plans_left_out(job: str, chosen: Chosen) -> list[Decision]:

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape
+from iac_ci_common.models.saved_plan import Replan
 from iac_ci_triggers.verification import Sender
 
 Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -50,6 +51,9 @@ class EventKind(StrEnum):
     MERGE_GROUP = "merge_group"
     """A merge queue asks for the checks of a commit that it has made."""
 
+    REPLAN = "replan"
+    """An apply has made a plan of the pull request stale; no host sends this event."""
+
 
 class Person(StoredShape):
     """The account of the event: the host's permanent ``id``, and its login name."""
@@ -67,7 +71,7 @@ class HostEvent(StoredShape):
     ``refs/heads/``; ``base_branch`` is the branch that the queue or the pull request merges into. ``changed`` are a
     push's changed paths, None if the payload does not have all of them. ``head`` is the pull request's head as the
     payload writes it, on Bitbucket abbreviated; ``before`` is the one before it, ``updated_at`` the time of the change.
-    They tell whether the host's API knows the change already.
+    They tell whether the host's API knows the change already. ``replan`` is the plan of an event of that kind.
     """
 
     host: Sender
@@ -85,6 +89,7 @@ class HostEvent(StoredShape):
     changed: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED)] | None = None
     comment_id: Line | None = None
     comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT_CHARS)] | None = None
+    replan: Replan | None = None
 
 
 class StoredTrigger(StoredShape):

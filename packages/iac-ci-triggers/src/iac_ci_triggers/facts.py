@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from iac_ci_common.errors import ConfigurationProblems
     from iac_ci_common.job_validation.rules import Rules
     from iac_ci_common.models.job import Job, Order
+    from iac_ci_common.models.saved_plan import Replan
     from iac_ci_triggers.commands import CommandsFound
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.connections import Connection
@@ -121,7 +122,8 @@ class Facts:
     the changed one. ``reopened`` says that the event reopened the pull request. ``queue_base`` is the branch that a
     merge queue merges into. ``deleted_folders`` are folders of orders that the pull request deletes. ``changed`` is
     None if the changed paths are unknown, or not known yet. ``author_is_unknown`` says that the host does not tell
-    whether the pull request's author may write. ``plans`` are the rows of reviewed plans that a command needs.
+    whether the pull request's author may write. ``plans`` are the rows of plans that a command or ``replan``
+    needs, and ``replan`` is a plan that an apply has made stale, if the event is about one.
     ``base_sha`` is the base branch's commit, empty if no order runs on the merged result; ``merge_state`` is what the
     host knows about the merge into it.
     """
@@ -147,6 +149,7 @@ class Facts:
     deleted_folders: frozenset[str] = frozenset()
     reruns: tuple[Rerun, ...] = field(default=())
     plans: KnownPlans = field(default_factory=KnownPlans)
+    replan: Replan | None = None
     base_sha: str = ""
     merge_state: MergeState | None = None
 

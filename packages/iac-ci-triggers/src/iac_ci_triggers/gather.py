@@ -89,6 +89,7 @@ class FactCollector:
             trigger_id=stored.trigger_id,
             received_at=stored.received_at,
             reopened=event.reopened,
+            replan=event.replan,
         )
         if event.kind is EventKind.PUSH:
             return self._of_push(event, known)
@@ -223,12 +224,13 @@ class FactCollector:
             configuration_sha256=digest,
             default_branch=self.host.default_branch() if starts else "",
             pull=pull,
+            actor=pull.author if known.replan is not None else known.actor,
             author_may_write=self._may_write(pull.author, permission),
             author_is_unknown=permission is Permission.UNKNOWN,
             head_problems=reported,
             changed=changed,
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
-            plans=self._plans(configuration, words - _START_NOTHING, pull, known) if words and starts else KnownPlans(),
+            plans=self._plans(configuration, words, pull, known) if starts else KnownPlans(),
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
         )
@@ -236,14 +238,20 @@ class FactCollector:
     def _plans(
         self,
         configuration: Configuration | ConfigurationProblems | None,
-        words: set[str],
+        words: set[str] | None,
         pull: PullRequest,
         known: Facts,
     ) -> KnownPlans:
-        """Return the plans of this pull request that the jobs of commands would apply, and their projects."""
-        if not isinstance(configuration, Configuration):
+        """Return the plans of this pull request that the jobs of commands would apply, and their projects.
+
+        Without commands, return the plan that an apply has made stale, if the event is about one.
+        """
+        if (replan := known.replan) is not None:
+            projects = self.plans.states([keys.project_state(replan.project)])
+            return KnownPlans(self.plans.records([replan.plan]), projects)
+        if not isinstance(configuration, Configuration) or words is None:
             return KnownPlans()
-        jobs = {name for word in words for name in jobs_for_command(configuration, word).jobs}
+        jobs = {name for word in words - _START_NOTHING for name in jobs_for_command(configuration, word).jobs}
         repository = repository_key(self.source.repository) or ""
         records, states = wanted_keys(configuration, jobs, repository, pull.number)
         if not records:

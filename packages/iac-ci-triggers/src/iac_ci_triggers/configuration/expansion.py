@@ -157,7 +157,7 @@ def order_fields(
         "save": template.save or None,
         "plan": None
         if template.plan is None
-        else template.plan.model_dump(exclude={"backend_config"})
+        else template.plan.model_dump(exclude={"backend_config", "replan_when_stale"})
         | {"workspace": _put_if(put, template.plan.workspace)},
         "restore": [
             {**wanted.model_dump(), "order": substitute(wanted.order, copy.values, for_name)}

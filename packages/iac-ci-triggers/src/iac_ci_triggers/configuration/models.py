@@ -295,6 +295,10 @@ class PlanTemplate(PlanFile):
         description="Files for `init -backend-config`: plans of one folder and workspace with other files are of other"
         " states.",
     )
+    replan_when_stale: StrictBool = Field(
+        default=False,
+        description="True: when an apply of another pull request has made the plan stale, it is made again by itself.",
+    )
 
 
 class ConfiguredOrder(Settings):
@@ -525,6 +529,10 @@ class ProjectRule(Settings):
     tool: Tool = Field(Tool.TERRAFORM, description="What plans and applies.")
     autoplan: StrictBool = Field(
         default=True, description="False: only a command that names the project plans or applies it."
+    )
+    replan_when_stale: StrictBool = Field(
+        default=False,
+        description="True: when an apply of another pull request has made the plan stale, it is made again by itself.",
     )
     retry: Retry | None = Field(
         None, description="Repeats a failed plan, which changes nothing, as in an order; applies are never repeated."

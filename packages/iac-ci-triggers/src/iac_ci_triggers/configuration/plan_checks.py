@@ -17,12 +17,23 @@ if TYPE_CHECKING:
 
 
 def plan_findings(configuration: Configuration) -> Iterator[Found]:
-    """Yield what is wrong with ``apply_plan``, for jobs whose single fields are valid."""
+    """Yield what is wrong with ``apply_plan`` and ``plan``, for jobs whose single fields are valid."""
     plans = {name: planned_states(configuration, name) for name in configuration.jobs}
     for name, job in configuration.jobs.items():
+        for path, problem in _replan_findings(job):
+            yield ("jobs", name, *path), problem
         if any(order.apply_plan is not None for order in job.orders):
             for path, problem in _job_findings(job, name, plans):
                 yield ("jobs", name, *path), problem
+
+
+def _replan_findings(job: ConfiguredJob) -> Iterator[Found]:
+    if job.on.pull_request is not None:
+        return
+    for index, order in enumerate(job.orders):
+        if order.plan is not None and order.plan.replan_when_stale:
+            path = ("orders", index, "plan", "replan_when_stale")
+            yield path, "only a command plans this; add pull_request to the job's on, or remove it"
 
 
 def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, PlannedState]]) -> Iterator[Found]:

@@ -27,7 +27,7 @@ class PlannedState:
 
     ``own_name`` is the name of the order's project or else of the order, which is in the label if several projects have
     the same folder and workspace. ``planner`` is what makes the plan: a comment, or a new commit if no comment
-    starts the order's job.
+    starts the order's job. ``replans``: the plan is made again by itself when an apply has made it stale.
     """
 
     order: str
@@ -38,6 +38,7 @@ class PlannedState:
     file: str
     checks_workspace: bool
     planner: str
+    replans: bool = False
     backend_config: tuple[str, ...] = ()
 
     def project(self, repository: str, number: int | None) -> OrderProject:
@@ -48,7 +49,14 @@ class PlannedState:
         """
         parts = [repository, self.folder, self.workspace, *self.backend_config]
         record = None if number is None else keys.plan_record(repository, number, _digest([*parts, self.order]))
-        return OrderProject(key=_digest(parts), name=self.label, record=record, file=self.file, planner=self.planner)
+        return OrderProject(
+            key=_digest(parts),
+            name=self.label,
+            record=record,
+            file=self.file,
+            planner=self.planner,
+            replans=self.replans,
+        )
 
 
 def planned_states(configuration: Configuration, job_name: str) -> dict[str, PlannedState]:
@@ -105,6 +113,7 @@ def _state(copy: Copy, command: str | None) -> PlannedState:
         file="" if plan is None else plan.file,
         checks_workspace=workspace is not None,
         planner=_planner(copy, own_name, command),
+        replans=plan is not None and plan.replan_when_stale,
         backend_config=()
         if plan is None
         else tuple(sorted(substitute(path, copy.values) for path in plan.backend_config)),

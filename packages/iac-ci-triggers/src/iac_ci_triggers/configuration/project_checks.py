@@ -35,7 +35,9 @@ def project_findings(configuration: Configuration) -> Iterator[Found]:
             yield ("workflows", name), "is used by no project; name it in one or remove it"
         yield from ((("workflows", name, *path), problem) for path, problem in _workflow_findings(workflow))
     for index, rule in enumerate(configuration.projects):
-        findings = chain(_way_findings(rule, configuration), _template_findings(rule))
+        findings = chain(
+            _way_findings(rule, configuration), _replan_findings(rule, configuration), _template_findings(rule)
+        )
         for path, problem in chain(findings, _order_findings(rule, configuration.defaults)):
             yield ("projects", index, *path), problem
 
@@ -67,6 +69,17 @@ def _way_findings(rule: ProjectRule, configuration: Configuration) -> Iterator[F
             yield ("depends_on", number), problem
     if rule.matrix and not (rule.workspace or rule.var_files or rule.backend_config):
         yield ("matrix",), "needs a workspace, var_files or backend_config, or its projects are one and the same"
+
+
+def _replan_findings(rule: ProjectRule, configuration: Configuration) -> Iterator[Found]:
+    """Yield why a plan would not be made again by itself."""
+    if not rule.replan_when_stale:
+        return
+    if not rule.autoplan:
+        yield ("replan_when_stale",), "needs autoplan: without it only a command plans the project"
+    workflow = configuration.workflows.get(rule.workflow or "")
+    if rule.tool is Tool.TERRAGRUNT or (workflow is not None and not workflow.saves_plan):
+        yield ("replan_when_stale",), "is for plans that the engine reads, of terraform and opentofu; remove it"
 
 
 def _template_findings(rule: ProjectRule) -> Iterator[Found]:

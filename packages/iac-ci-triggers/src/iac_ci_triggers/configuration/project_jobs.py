@@ -342,6 +342,7 @@ class _Orders:
                     "workspace": self._planned_workspace(),
                 }
                 | ({"backend_config": list(map(project.put, rule.backend_config))} if rule.backend_config else {})
+                | ({"replan_when_stale": True} if rule.replan_when_stale else {})
             )
             if readable
             else None
