@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from releases.package import Fragment, Package
 from releases.plan import plan
 from releases.versions import Kind, allows, bounds, next_version

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
 from releases.versions import Kind, bounds, next_version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ class Clone:
 
     def releases(self, *arguments):
         done = subprocess.run(
-            [sys.executable, "-m", "releases", *arguments, "--root", self.root],
+            [ROOT / ".ci/release", *arguments, "--root", self.root],
             cwd=ROOT,
             capture_output=True,
             text=True,

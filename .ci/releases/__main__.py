@@ -1,4 +1,4 @@
-"""Releases packages: ``python -m releases [check | plan | write]``."""
+"""Releases packages: ``.ci/release check|plan|write``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from releases.writing import write
 
 def main() -> None:
     """Check, show or write the releases of a checkout; exit with 1 if there is a problem."""
-    parser = argparse.ArgumentParser(prog="python -m releases", description="Release the packages that have changed.")
+    parser = argparse.ArgumentParser(prog=".ci/release", description="Release the packages that have changed.")
     parser.add_argument(
         "step", choices=("check", "plan", "write"), help="check the checkout, print the releases, write them"
     )
