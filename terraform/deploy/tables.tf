@@ -12,8 +12,11 @@ resource "aws_dynamodb_table" "table" {
     for_each = merge(
       { (each.value.hash_key.name) = each.value.hash_key.type },
       try({ (each.value.range_key.name) = each.value.range_key.type }, {}),
-      { for index in each.value.indexes : index.hash_key.name => index.hash_key.type },
-      { for index in each.value.indexes : index.range_key.name => index.range_key.type },
+      # Several indexes may have one key.
+      [for index in each.value.indexes : {
+        (index.hash_key.name)  = index.hash_key.type
+        (index.range_key.name) = index.range_key.type
+      }]...
     )
     content {
       name = attribute.key
