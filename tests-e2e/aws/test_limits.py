@@ -108,6 +108,7 @@ def test_a_value_beyond_the_largest_is_refused_with_the_number(place: str) -> No
 
 LIVES = {
     keys.job(RUN_ID): 1,
+    keys.past_job(RUN_ID): 14,
     keys.trigger_event(RUN_ID): 1,
     keys.code("c" * 64): 1,
     keys.package(RUN_ID, "0001"): 1,

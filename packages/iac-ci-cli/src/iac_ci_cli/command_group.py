@@ -21,6 +21,7 @@ MODULES: Final = {
     "files": "iac_ci_cli.file_commands",
     "events": "iac_ci_cli.view_commands",
     "doctor": "iac_ci_cli.run_commands",
+    "rerun": "iac_ci_cli.rerun_commands",
     "nudge": "iac_ci_cli.run_commands",
     "cancel": "iac_ci_cli.run_commands",
     "validate": "iac_ci_cli.job_commands",

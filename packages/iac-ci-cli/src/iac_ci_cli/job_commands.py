@@ -86,12 +86,12 @@ def submit(
                 body = jobs.with_code(body, folder, connection)
     with progress("Sending the job", quiet=as_json):
         accepted = jobs.submit(connection, body, idempotency_key=key)
-    _report_accepted(connection, accepted, wait=wait, as_json=as_json)
+    report_accepted(connection, accepted, wait=wait, as_json=as_json)
     if wait:
         raise typer.Exit(watch_to_the_end(connection, accepted.run_id, as_json=as_json))
 
 
-def _report_accepted(connection: StackClient, accepted: Accepted, *, wait: bool, as_json: bool) -> None:
+def report_accepted(connection: StackClient, accepted: Accepted, *, wait: bool, as_json: bool) -> None:
     """Print the run's id before anything else happens to the run."""
     sentence = f"Accepted as run {accepted.run_id}"
     if as_json and wait:

@@ -150,11 +150,16 @@ def submit(connection: StackClient, body: bytes, *, idempotency_key: str | None 
     with interrupted("the job was being sent and may have been accepted.", hint=again):
         secret = connection.webhook_secret()
         status, data = post(connection.names.webhook_url, secret, body, key=key, again=again)
+    return accepted_answer(status, data, again)
+
+
+def accepted_answer(status: int, data: bytes, again: str) -> Accepted:
+    """Return the run of an answer of the engine; raise ``InputProblems`` or ``CommandFailed`` for a refusal."""
     if status == 202:
         try:
             return Accepted.from_stored(data)
         except StoredUnreadable as error:
-            raise CommandFailed("the webhook endpoint's answer is not iac-ci's", hint=again) from error
+            raise CommandFailed("the answer is not iac-ci's", hint=again) from error
     raise _refused(status, data)
 
 

@@ -13,6 +13,7 @@ from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 
 if TYPE_CHECKING:
+    from iac_ci_common.models.event import Event
     from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import Clock, History, Objects, RunRows, Runs
 
@@ -60,6 +61,12 @@ def whole_run_id(stack: Stack, text: str) -> str:
         message = f"the ids of {len(runs)} runs begin with {text}"
         raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT, hint=f"Name one of them: {names(runs, 10)}.")
     return runs[0]
+
+
+def find_event(stack: Stack, run: str) -> Event | None:
+    """Return an event of a run, None if there is none in the last 90 days."""
+    events = stack.history.job_events(*_accepted_between(run, stack.clock.now()))
+    return next((event for event in events if event.run_id == run), None)
 
 
 def _accepted_between(text: str, now: datetime) -> tuple[datetime, datetime]:

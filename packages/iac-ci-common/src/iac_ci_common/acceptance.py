@@ -46,6 +46,7 @@ class Acceptance:
         job_name: str | None = None,
         actor: str | None = None,
         branch: str | None = None,
+        rerun_of: str | None = None,
         scope: JobScope | None = None,
         not_run: tuple[str, ...] = (),
         projects: Mapping[str, OrderProject] | None = None,
@@ -53,7 +54,7 @@ class Acceptance:
         """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
         ``job_name``, ``actor`` and ``branch`` are those of a configured job; a signed job has its ``flow_label``, its
-        ``username`` and no branch.
+        ``username`` and no branch. ``rerun_of`` is the run whose orders this one runs again.
         ``scope`` and ``not_run`` say what the run is of a pull request's job, ``projects`` which project each order
         plans or applies, by the orders' names. If a job is already stored under that id,
         it is used instead of ``job``. Raises ``PortFailed`` if the job was not accepted.
@@ -72,6 +73,7 @@ class Acceptance:
             job_name=job_name,
             actor=actor,
             branch=branch,
+            rerun_of=rerun_of,
             scope=scope,
             not_run=not_run,
             projects=dict(projects or {}),

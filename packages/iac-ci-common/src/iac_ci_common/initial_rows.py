@@ -146,7 +146,8 @@ def _events(stored: StoredJob, run: RunRow, rows: tuple[OrderRow, ...]) -> tuple
         "at": stored.accepted_at,
         "expires_at": stored.accepted_at + timedelta(seconds=limits.EVENT_RETENTION_SECONDS),
     }
-    accepted = accepted_event(run, sorted({project.name for project in stored.projects.values()}))
+    projects = sorted({project.name for project in stored.projects.values()})
+    accepted = accepted_event(run, projects, rerun_of=stored.rerun_of)
     error = run.preparation_error
     failed = [] if error is None else [run_event(run, run.accepted_at, kind="preparation_failed", reason=error)]
     queued = [Event(order_num=row.order_num, order_name=row.order_name, kind="queued", **common) for row in rows]

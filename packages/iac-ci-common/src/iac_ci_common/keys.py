@@ -52,6 +52,11 @@ def job(run_id: str) -> str:
     return f"tmp/jobs/{check_run_id(run_id)}/job.json"
 
 
+def past_job(run_id: str) -> str:
+    """Return the key of the accepted job for those who run it again, which has a lifecycle of its own."""
+    return f"tmp/history/{check_run_id(run_id)}.json"
+
+
 def job_prefix(beginning: str) -> str:
     """Return the prefix of accepted jobs whose run's id begins like this."""
     return f"tmp/jobs/{beginning}"

@@ -34,7 +34,7 @@ def run_event(run: RunRow, at: datetime, *, kind: str | None = None, reason: str
     )
 
 
-def accepted_event(run: RunRow, projects: Sequence[str]) -> Event:
+def accepted_event(run: RunRow, projects: Sequence[str], *, rerun_of: str | None = None) -> Event:
     """Return the first event of a run, with the names of its projects, as many as an event may have."""
     kept: list[str] = []
     for name in projects:
@@ -42,7 +42,8 @@ def accepted_event(run: RunRow, projects: Sequence[str]) -> Event:
             break
         kept.append(name)
     facts = {"projects": tuple(kept), "projects_left_out": len(projects) - len(kept)}
-    return run_event(run, run.accepted_at, kind="accepted").model_copy(update=facts)
+    reason = None if rerun_of is None else f"runs orders of {rerun_of} again"
+    return run_event(run, run.accepted_at, kind="accepted", reason=reason).model_copy(update=facts)
 
 
 __all__ = ["accepted_event", "run_event"]

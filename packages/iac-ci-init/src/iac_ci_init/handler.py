@@ -1,4 +1,4 @@
-"""The handler of the init function: an HTTP request, a run to prepare, an event to process, or a tick."""
+"""The handler of the init function: an HTTP request, a run to prepare or run again, an event to process, or a tick."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     from iac_ci_init.wiring import job_intake, logger
 
     try:
+        if "rerun" in event:
+            from iac_ci_init.tasks import run_again
+
+            return answer(202, run_again(event))
         request = read_request(event)
         if (host := sender(request.headers)) is not None:
             from iac_ci_init.wiring import webhook_receiver

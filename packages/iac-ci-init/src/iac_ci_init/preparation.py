@@ -138,6 +138,8 @@ class Preparer:
         run = ports.runs.read(run_id).run
         if run is None:
             queued = self._build_rows(stored)
+            # Before the rows: what has ended can be run again.
+            ports.objects.put(keys.past_job(run_id), stored.model_dump_json().encode(), content_type="application/json")
             if ports.runs.insert(queued.run, queued.orders, queued.events):
                 self._comment(queued, stored.not_run)
             else:

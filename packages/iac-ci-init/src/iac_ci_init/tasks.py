@@ -1,10 +1,10 @@
-"""The asynchronous tasks: prepare an accepted run, process an event, and what each tick brings."""
+"""The tasks: prepare an accepted run, process an event, what each tick brings, and run orders again."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from iac_ci_common.models.answer import EventTask, PreparationTask, ReplanTask
+from iac_ci_common.models.answer import EventTask, PreparationTask, ReplanTask, RerunTask
 from iac_ci_common.tick import is_tick
 
 
@@ -29,3 +29,10 @@ def run(event: dict[str, Any]) -> dict[str, Any]:
     trigger_id = EventTask.from_stored(event).trigger
     event_processor().process(trigger_id)
     return {"triggered": trigger_id}
+
+
+def run_again(event: dict[str, Any]) -> str:
+    """Start a run of another run's orders and return the JSON of the answer. The caller waits for it."""
+    from iac_ci_init.wiring import reruns
+
+    return reruns().accept(RerunTask.from_stored(event))

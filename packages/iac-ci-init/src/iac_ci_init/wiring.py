@@ -37,6 +37,7 @@ from iac_ci_vcs.reports import CodeHostReports
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_init.reruns import Reruns
     from iac_ci_init.tick import Tick
     from iac_ci_triggers.act import EventProcessor
     from iac_ci_triggers.connections import Connections
@@ -117,15 +118,7 @@ def event_processor() -> EventProcessor:
             plans=DynamoPlans(client("dynamodb"), settings().locks_table, SystemClock(), time.sleep),
             logger=logger(),
         ),
-        Acceptance(
-            _internal(),
-            StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
-            LambdaAsyncInvoker(client("lambda"), settings().init_function),
-            logger(),
-            settings().done_bucket,
-            settings().stack_level,
-            settings().order_sizes,
-        ),
+        _acceptance(),
         webhook_receiver().connections,
         SourceGrants(_secrets(), settings().sources, settings().former_grants).of,
         settings(),
@@ -155,6 +148,20 @@ def tick() -> Tick:
         webhook_receiver().connections,
     )
     return Tick(TickPorts(clock, _internal(), logger()), settings().tick_rule_arn, [checks, missed])
+
+
+@cache
+def reruns() -> Reruns:
+    """Return the part that runs orders again; it is only loaded for that."""
+    from iac_ci_init.reruns import RerunPorts, Reruns
+
+    return Reruns(
+        RerunPorts(SystemClock(), _internal(), _runs(), _ledgers()),
+        _acceptance(),
+        settings(),
+        SourceGrants(_secrets(), settings().sources, settings().former_grants).of,
+        _connections,
+    )
 
 
 @cache
@@ -188,7 +195,7 @@ def preparer() -> Preparer:
 
 
 def _connections(now: datetime) -> Connections:
-    # Loaded for the first submodule only.
+    # Loaded for the first submodule, or for a run that is started again.
     return webhook_receiver().connections(now)
 
 
@@ -201,6 +208,18 @@ def _tool_settings(now: datetime) -> ToolSettings:
 @cache
 def _shared_secrets() -> SharedSecrets:
     return SharedSecrets(_secrets())
+
+
+def _acceptance() -> Acceptance:
+    return Acceptance(
+        _internal(),
+        StepFunctionWatchdogs(client("stepfunctions"), settings().watchdog_arn),
+        LambdaAsyncInvoker(client("lambda"), settings().init_function),
+        logger(),
+        settings().done_bucket,
+        settings().stack_level,
+        settings().order_sizes,
+    )
 
 
 def _internal() -> S3Objects:

@@ -58,19 +58,24 @@ def again(facts: Facts, rerun: Rerun) -> Job:
 
     Orders whose files or outputs these take run again too: a plan that was saved for a failed apply is not used twice.
     """
-    wanted = _with_taken(rerun.job.orders, rerun.unsuccessful)
-    chosen = [order for order in rerun.job.orders if order.order_name in wanted]
-    names = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
-    orders = [
-        order.model_copy(update={"dependencies": [name for name in order.dependencies if name in names]})
-        for order in chosen
-    ]
+    orders = orders_again(rerun.job.orders, rerun.unsuccessful)
     fields = {"flow_label", "job_timeout", "max_parallel", "mask", "order_statuses"}
     return _checked(facts, rerun.job.model_dump(include=fields), orders)
 
 
+def orders_again(orders: Sequence[Order], names: Collection[str]) -> list[Order]:
+    """Return the orders ``names`` and those that they need, without dependencies on the others."""
+    wanted = _with_taken(orders, names)
+    chosen = [order for order in orders if order.order_name in wanted]
+    present = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
+    return [
+        order.model_copy(update={"dependencies": [name for name in order.dependencies if name in present]})
+        for order in chosen
+    ]
+
+
 def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
-    """Return the orders ``names`` and, again and again, those from which these take something."""
+    """Return the orders ``names`` and, again and again, those of which these take something or whose changes count."""
     by_name = {name: order for order in orders for name in (order.queue_id, order.order_name) if name is not None}
     found: set[str] = set()
     waiting = [by_name[name] for name in names if name in by_name]
@@ -80,7 +85,7 @@ def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
             continue
         found.add(order.order_name)
         taken = {wanted.order for wanted in order.restore} | {output.order for output in order.taken_outputs().values()}
-        waiting += [by_name[name] for name in taken if name in by_name]
+        waiting += [by_name[name] for name in taken | set(order.when) if name in by_name]
     return found
 
 

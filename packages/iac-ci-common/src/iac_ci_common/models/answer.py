@@ -91,6 +91,7 @@ class StoredJob(StoredShape):
         default_factory=dict, description="Projects that orders plan or apply, by the orders' names."
     )
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
+    rerun_of: RunId | None = Field(None, description="The run whose orders this one runs again.")
 
     @field_validator("job", mode="before")
     @classmethod
@@ -102,6 +103,19 @@ class PreparationTask(StoredShape):
     """Event that makes the init function prepare an accepted run."""
 
     prepare: RunId
+
+
+class RerunTask(StoredShape):
+    """Event that makes the init function run orders of a run again, and answer like the webhook endpoint.
+
+    Only who may invoke the function can send it. ``as_run`` is the id of the new run, so that the task can be repeated;
+    ``orders`` are names or numbers, all if there are none. ``by`` is who asks.
+    """
+
+    rerun: RunId
+    as_run: RunId
+    orders: tuple[str, ...] = ()
+    by: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,64}$")] = "operator"
 
 
 class EventTask(StoredShape):
