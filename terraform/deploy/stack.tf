@@ -72,6 +72,7 @@ locals {
     # A function's whole environment has 4 KB.
     former_secret_allow_list = length(jsonencode(var.secret_allow_list)) <= 1024 ? jsonencode(var.secret_allow_list) : "{}"
     allow_file_repositories  = "false"
+    command_options          = var.stack == "iac-ci" ? "" : "--stack ${var.stack}"
     connections              = "ssm:${local.connections}"
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)

@@ -32,6 +32,7 @@ _VALUES: Final = {
     "order_sizes": "{}",
     "provider_mirror": "",
     "allow_file_repositories": "false",
+    "command_options": "",
     "connections": "ssm:/iac-ci/tested/connections",
     "code_hosts": "{}",
     "sources": "ssm:/iac-ci/tested/sources",

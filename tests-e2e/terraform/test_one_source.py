@@ -91,6 +91,10 @@ def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local:
         if "IAC_CI_ALLOW_FILE_REPOSITORIES" in expected:
             assert expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] == "true"
             expected["IAC_CI_ALLOW_FILE_REPOSITORIES"] = "false"
+        # A hint names the local cloud where it is shown for one.
+        if "IAC_CI_COMMAND_OPTIONS" in expected:
+            assert expected["IAC_CI_COMMAND_OPTIONS"] == f"--local --stack {STACK}"
+            expected["IAC_CI_COMMAND_OPTIONS"] = f"--stack {STACK}"
         # No operator maps sizes on the local cloud.
         if "IAC_CI_ORDER_SIZES" in expected:
             assert json.loads(expected["IAC_CI_ORDER_SIZES"]) == SIZES

@@ -22,6 +22,8 @@ OTHER = "20260101T000000-0123ffffffff"
 class Stack:
     """A stack in memory with two runs of one second, and one that is being prepared."""
 
+    options = " --local"
+
     def __init__(self) -> None:
         self.clock = FakeClock(START)
         self.runs = MemoryRuns()
@@ -59,6 +61,8 @@ def test_a_beginning_of_several_or_of_none_is_refused(text, words):
     with pytest.raises(CommandFailed, match=words) as caught:
         whole_run_id(Stack(), check_run(text))
     assert caught.value.exit_code is ExitCode.BAD_INPUT
+    if "no run" in words:
+        assert "`iac-ci runs --local`" in caught.value.hint
     if "ids of" in words:
         assert RUN_ID in caught.value.hint
 

@@ -272,3 +272,12 @@ def test_what_is_changed_and_what_was_not_needed_is_shown_and_is_a_success():
     statuses = order_statuses(run, [changed, skipped])
     assert [status.state.value for status in statuses] == ["success", "success"]
     assert statuses[1].description.startswith("skipped, not needed: order-1 is not changed")
+
+
+def test_every_command_of_a_comment_names_the_stack():
+    logs = [FailedLog("0001", "tail", False, earlier=(None,))]
+    style = CommentStyle(command_options=" --stack acme")
+    body = render(run_row(), [order_row(1, status=OrderState.FAILED)], logs=logs, style=style)
+    commands = re.findall(r"`(iac-ci [^`]*)`", body)
+    assert {command.split()[1] for command in commands} == {"status", "logs"}
+    assert all(command.endswith(" --stack acme") for command in commands)

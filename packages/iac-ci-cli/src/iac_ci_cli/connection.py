@@ -13,7 +13,6 @@ from iac_ci_cli.aws_messages import client_failed
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_cli.local_clouds import choose_local_cloud
-from iac_ci_cli.options import DEFAULT_STACK
 from iac_ci_cli.progress import progress
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.history import DynamoHistory
@@ -23,6 +22,7 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
+from iac_ci_common.command_lines import command_line, stack_option
 from iac_ci_common.errors import NotFound
 from iac_ci_common.locations import parse_location
 from iac_ci_common.parallel import Threads
@@ -103,7 +103,7 @@ class StackClient:
 
     def command(self, name: str, run_id: str, *more: str) -> str:
         """Return the command line that runs a command on a run of this stack, to be shown in a hint."""
-        return " ".join(["iac-ci", name, run_id, *more]) + self.options
+        return command_line(name, run_id, *more, options=self.options)
 
     @property
     def runs(self) -> Runs:
@@ -199,7 +199,7 @@ def aws_connection(stack: str, *, region: str | None = None, profile: str | None
     """
     chosen = region or os.environ.get("AWS_REGION")
     session = {"region_name": chosen} if chosen else {}
-    options = _stack_option(stack)
+    options = stack_option(stack)
     options += f" --region {region}" if region else ""
     options += f" --profile {shlex.quote(profile)}" if profile else ""
     return _read_names(StackClient(stack, _NO_NAMES, session, profile, options=options))
@@ -222,14 +222,10 @@ def local_connection(state: dict[str, Any], *, named: bool = False) -> StackClie
             state["stack"],
             _NO_NAMES,
             session,
-            options=chosen + _stack_option(state["stack"]),
+            options=chosen + stack_option(state["stack"]),
             ends_with_command=state.get("pid") == os.getpid(),
         )
     )
-
-
-def _stack_option(stack: str) -> str:
-    return "" if stack == DEFAULT_STACK else f" --stack {stack}"
 
 
 def _read_names(connection: StackClient) -> StackClient:

@@ -11,6 +11,7 @@ from iac_ci_cli.diagnosis_orders import order_findings
 from iac_ci_cli.findings import MENDS_ITSELF, PATIENCE, Finding, Level, wake_it
 from iac_ci_cli.times import span
 from iac_ci_common import limits
+from iac_ci_common.command_lines import command_line
 from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class RunSnapshot:
     last_event: datetime | None = None
     options: str = ""
     open_lists: Sequence[str] = ()
+
+    def command(self, name: str, *more: str) -> str:
+        """Return the command line that runs a command on this run."""
+        return command_line(name, self.run_id, *more, options=self.options)
 
     @property
     def nudge(self) -> str:
@@ -161,10 +166,10 @@ def _unsuccessful(snapshot: RunSnapshot, run: RunRow) -> list[Finding]:
     message = f"The run {_ENDED.get(run.status, run.status.value)}{reason}."
     failed = [order for order in snapshot.orders if order.status in {OrderState.FAILED, OrderState.TIMED_OUT}]
     if not failed:
-        return [Finding("run-failed", Level.INFO, message, f"See `iac-ci events {run.run_id}{snapshot.options}`.")]
+        return [Finding("run-failed", Level.INFO, message, f"See `{snapshot.command('events')}`.")]
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     names = "; ".join(_why(order) for order in failed[:_NAMED])
-    next_step = f"Read the log with `iac-ci logs {run.run_id} {failed[0].order_name}{snapshot.options}`."
+    next_step = f"Read the log with `{snapshot.command('logs', failed[0].order_name)}`."
     return [Finding("run-failed", Level.INFO, f"{message} Orders that failed: {names}{more}.", next_step)]
 
 
@@ -199,8 +204,7 @@ def _watchdog(snapshot: RunSnapshot) -> list[Finding]:
         return []
     message = "The run's watchdog has ended" if snapshot.watchdog is WatchdogState.ENDED else "The run has no watchdog"
     next_step = (
-        f"`iac-ci nudge {snapshot.run_id}{snapshot.options}` starts one."
-        f" The reason is in Step Functions under {snapshot.stack}-watchdog."
+        f"`{snapshot.command('nudge')}` starts one. The reason is in Step Functions under {snapshot.stack}-watchdog."
     )
     message += ": nothing wakes the run if an event is lost."
     return [Finding("watchdog-gone", Level.TROUBLE, message, next_step)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iac_ci_cli.arguments import OrderId, RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.lookup import find_order, whole_run_id
@@ -16,10 +17,8 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
-    OrderId,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress

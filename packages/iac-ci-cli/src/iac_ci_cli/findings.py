@@ -7,6 +7,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from iac_ci_common.command_lines import command_line
+
 PATIENCE: Final = timedelta(seconds=90)
 """How late a step that should follow at once may be before it counts as wrong: the watchdog checks every minute."""
 
@@ -15,7 +17,7 @@ MENDS_ITSELF: Final = "The run's watchdog wakes it within a minute or two."
 
 def wake_it(run_id: str, options: str) -> str:
     """Return the next step that wakes a run now. ``options`` name its stack, with a space in front."""
-    return f"Wake it now with `iac-ci nudge {run_id}{options}`."
+    return f"Wake it now with `{command_line('nudge', run_id, options=options)}`."
 
 
 class Level(StrEnum):

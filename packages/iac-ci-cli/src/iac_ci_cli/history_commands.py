@@ -28,6 +28,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.progress import progress
 from iac_ci_cli.text import plain, write
 from iac_ci_cli.times import parse_since, shown_time, span
+from iac_ci_common.command_lines import command_line
 from iac_ci_common.errors import PortFailed
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def runs(
     except PortFailed as error:
         if "specified index" not in error.message and "backfilling" not in error.message:
             raise
-        hint = "Deploy this version; the index takes some minutes to be built. `iac-ci status RUN` shows one run."
+        hint = "Deploy this version; the index takes some minutes to be built. Until then, name a run by its whole id."
         raise CommandFailed(f"the stack {stack} has no index of runs yet", hint=hint) from error
     if as_json:
         write(_as_json(page))
@@ -116,7 +117,8 @@ def runs(
         console.print(_table(page))
     if page.next_page is not None:
         states = "".join(f" --state {one.value}" for one in state or ())
-        write(f"More: iac-ci runs{_options(asked)}{states} --after {page.next_page}{client.options}")
+        again = f"{_options(asked)}{states} --after {page.next_page}{client.options}"
+        write(f"More: {command_line('runs', options=again)}")
 
 
 def _options(asked: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iac_ci_cli import render
+from iac_ci_cli.arguments import OrderId, RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.log_stamps import stamp
@@ -19,10 +20,8 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
-    OrderId,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.usage_messages import did_you_mean
 from iac_ci_common import keys
+from iac_ci_common.command_lines import command_line
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 
@@ -22,6 +23,11 @@ _RUN_ID: Final = "20260131T235959-0123456789ab"
 
 class Stack(Protocol):
     """The parts of a stack in which a run's id is looked up."""
+
+    @property
+    def options(self) -> str:
+        """Options that name this stack in a command line, with a space in front."""
+        ...
 
     @property
     def clock(self) -> Clock:
@@ -55,7 +61,7 @@ def whole_run_id(stack: Stack, text: str) -> str:
         found |= {event.run_id for event in stack.history.job_events(since, until)}
     runs = sorted((run for run in found if run.startswith(text)), reverse=True)
     if not runs:
-        hint = "`iac-ci runs` lists the runs of the last 90 days. Is this the right stack?"
+        hint = f"`{command_line('runs', options=stack.options)}` lists the runs of the last 90 days. Is this the right stack?"
         raise CommandFailed(f"no run's id begins with {text}", exit_code=ExitCode.BAD_INPUT, hint=hint)
     if len(runs) > 1:
         message = f"the ids of {len(runs)} runs begin with {text}"

@@ -8,11 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from iac_ci_cli.completion import complete_order, complete_run
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_common.command_lines import DEFAULT_STACK
 from iac_ci_common.globs import check_pattern
-
-DEFAULT_STACK: Final = "iac-ci"
 
 _STACK: Final = re.compile(r"[a-z][a-z0-9-]{1,20}[a-z0-9]")
 _RUN: Final = re.compile(r"[0-9]{1,8}|[0-9]{8}T[0-9]{0,6}|[0-9]{8}T[0-9]{6}-[0-9a-f]{0,12}")
@@ -90,17 +88,6 @@ def check_patterns(values: list[str] | None) -> list[str] | None:
     return values
 
 
-RunId = Annotated[
-    str,
-    typer.Argument(
-        help="The run's id, or its beginning where no other run's begins so.",
-        callback=check_run,
-        autocompletion=complete_run,
-    ),
-]
-OrderId = Annotated[
-    str | None, typer.Argument(help="Name or number of one order; by default all.", autocompletion=complete_order)
-]
 StackName = Annotated[
     str, typer.Option("--stack", envvar="IAC_CI_STACK", help="Name of the stack.", callback=check_stack)
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from iac_ci_cli import jobs
+from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.completion import complete_order
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
@@ -21,13 +22,13 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     IsLocal,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress
 from iac_ci_cli.watch import watch_to_the_end
 from iac_ci_common import ids
 from iac_ci_common.aws.errors import aws_errors
+from iac_ci_common.command_lines import command_line
 from iac_ci_common.models.answer import RerunTask
 from iac_ci_common.states import OrderState
 
@@ -95,7 +96,8 @@ def unsuccessful(client: StackClient, run: str) -> list[str]:
         if event.order_num != ids.RUN_ORDER_NUM and event.kind in {state.value for state in OrderState}:
             states[event.order_name] = event.kind
     if not states:
-        hint = "`iac-ci runs` lists the runs of the last 90 days. Is this the right stack?"
+        runs = command_line("runs", options=client.options)
+        hint = f"`{runs}` lists the runs of the last 90 days. Is this the right stack?"
         raise CommandFailed(f"nothing is known of run {run}", exit_code=ExitCode.BAD_INPUT, hint=hint)
     return [name for name, state in states.items() if state != OrderState.SUCCEEDED.value]
 

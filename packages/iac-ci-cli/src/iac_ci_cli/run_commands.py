@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from iac_ci_cli import control
+from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.completion import complete_order
 from iac_ci_cli.connection import connect
 from iac_ci_cli.diagnosis import Diagnosis, diagnose
@@ -22,7 +23,6 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     IsLocal,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress

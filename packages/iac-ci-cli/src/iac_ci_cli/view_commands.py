@@ -7,6 +7,7 @@ import json
 import typer
 
 from iac_ci_cli import render
+from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.connection import connect
 from iac_ci_cli.lookup import find_run, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
@@ -15,7 +16,6 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     IsLocal,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress

@@ -15,6 +15,7 @@ class InitSettings(TriggerSettings):
     watchdog_arn: str
     init_function: str
     webhook_secrets: list[str] = Field(description="Locations of the secrets that may sign requests.")
+    command_options: str = Field("", description="Options that name the stack in command lines of comments.")
     max_parallel: int = DEFAULT_MAX_PARALLEL
     command_path: str = Field(
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the workers' commands."

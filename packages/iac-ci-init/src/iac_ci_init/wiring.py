@@ -177,7 +177,13 @@ def preparer() -> Preparer:
             repositories=GitRepositories(allow_file=settings().allow_file_repositories, hosts=settings().code_hosts),
             secrets=_secrets(),
             sealer=SopsSealer(settings().kms_key_arn, partial(client, "kms")),
-            reports=CodeHostReports(_secrets(), _commit_jobs(), SystemClock(), hosts=settings().code_hosts),
+            reports=CodeHostReports(
+                _secrets(),
+                _commit_jobs(),
+                SystemClock(),
+                hosts=settings().code_hosts,
+                command_options=settings().command_options,
+            ),
             parallel=Threads(),
             logger=logger(),
             tools=JobTools(

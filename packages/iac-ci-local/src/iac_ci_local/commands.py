@@ -23,6 +23,7 @@ from iac_ci_cli.progress import progress
 from iac_ci_cli.render import summary, word
 from iac_ci_cli.text import plain
 from iac_ci_cli.watch import has_live_table, rows_json, watch_run
+from iac_ci_common.command_lines import command_line, stack_option
 from iac_ci_common.grants import EVERYTHING
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.tools import Tool, ToolSource
@@ -258,13 +259,13 @@ def _how_to_reach(cloud: LocalCloud) -> str:
         "AWS_SECRET_ACCESS_KEY": cloud.aws.secret_key,
         "AWS_DEFAULT_REGION": cloud.stack.names.region,
     }
-    option = "" if cloud.stack_name == "iac-ci" else f" --stack {cloud.stack_name}"
+    options = f" --local{stack_option(cloud.stack_name)}"
     return "\n".join(
         [
             f"The local cloud is running: stack {cloud.stack_name}, account {cloud.aws.account}.",
             "",
             f"  webhook   {cloud.stack.webhook_url}",
-            f"  submit    iac-ci submit --local{option} JOB",
+            f"  submit    {command_line('submit', 'JOB', options=options)}",
             f"  aws       {' '.join(f'{name}={value}' for name, value in environment.items())} aws …",
             "",
             "Ctrl-C ends it and everything in it.",

@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.command_lines import stack_option
 from iac_ci_common.limits import DEFAULT_PLAN_DAYS
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def placeholder_values(
         "sources": f"ssm:{names.sources}",
         "former_secret_allow_list": "{}",
         "allow_file_repositories": "true",
+        "command_options": f"--local{stack_option(names.stack)}",
         "connections": f"ssm:{names.connections}",
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),

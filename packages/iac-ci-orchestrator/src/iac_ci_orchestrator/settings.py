@@ -22,4 +22,5 @@ class OrchestratorSettings(RunSettings):
     code_hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="Provider and API of hosts whose name does not identify them."
     )
+    command_options: str = Field("", description="Options that name the stack in command lines of comments.")
     plan_days: int = Field(DEFAULT_PLAN_DAYS, ge=1, le=365, description="Days for which the bucket keeps saved plans.")

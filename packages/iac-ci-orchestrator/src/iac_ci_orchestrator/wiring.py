@@ -49,6 +49,7 @@ def orchestrator() -> Orchestrator:
                 DynamoCommitJobs(client("dynamodb"), settings.locks_table, SystemClock()),
                 SystemClock(),
                 hosts=settings.code_hosts,
+                command_options=settings.command_options,
             ),
             plans=DynamoPlans(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function or ""),

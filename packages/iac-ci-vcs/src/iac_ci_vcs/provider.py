@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from iac_ci_common.command_lines import command_line
 from iac_ci_common.errors import NotFound
 
 if TYPE_CHECKING:
@@ -245,10 +246,18 @@ MAX_COMMENT_CHARS: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class CommentStyle:
-    """What a host's comments can hold: so many characters, and HTML or Markdown alone."""
+    """What a host's comments can hold: so many characters, and HTML or Markdown alone.
+
+    ``command_options`` are the options that name the stack in command lines, each with a space in front.
+    """
 
     max_chars: int = MAX_COMMENT_CHARS
     has_html: bool = True
+    command_options: str = ""
+
+    def command(self, name: str, *words: str) -> str:
+        """Return a command line as Markdown, with the options that reach the stack."""
+        return f"`{command_line(name, *words, options=self.command_options)}`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,17 +37,22 @@ class CodeHostReports:
         *,
         hosts: Mapping[str, HostSettings] | None = None,
         seconds: float = 30,
+        command_options: str = "",
     ) -> None:
         """Read the token from the job's location for each report, because it may have been replaced.
 
         ``seconds`` limits each call to the host with its retries, so that a report does not use up its function's
-        time-out.
+        time-out. ``command_options`` are the options that name the stack in command lines.
         """
+        self._command_options = f" {command_options}" if command_options else ""
         self._secrets = secrets
         self._commit_jobs = commit_jobs
         self._clock = clock
         self._hosts = hosts
         self._seconds = seconds
+
+    def _style(self, host: CodeHost) -> CommentStyle:
+        return CommentStyle(host.max_comment_chars, host.comments_have_html, self._command_options)
 
     def publish(
         self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
@@ -56,7 +61,7 @@ class CodeHostReports:
         if target.number is None:
             raise PortFailed("the comment cannot be written: the run has no pull request or issue")
         with self._open(target, "the comment") as host:
-            style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+            style = self._style(host)
             body = write(style)
             with _readable_answers("the comment"):
                 known = marker(run_id, has_html=style.has_html)
@@ -93,7 +98,7 @@ class CodeHostReports:
         with self._open(target, subject) as host, _readable_answers(subject):
             if not has_open_pull(host, record.commit, record.pull_request):
                 return False
-            style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+            style = self._style(host)
             _upsert(host, record.pull_request, stale_name(record), render_stale(record, by, style, replans=replans))
             stale = StalePlan(record.pull_request, record.base, record.saved.run_id, record.saved.order_name)
             own = CommitStatus(record.commit, f"iac-ci/{record.job}", CommitState.PENDING, "")
@@ -106,7 +111,7 @@ class CodeHostReports:
         """Replace what ``notify_stale`` wrote, if it wrote something; raises like ``publish``."""
         subject = f"the comment on pull request {record.pull_request}"
         with self._open(target, subject) as host, _readable_answers(subject):
-            style = CommentStyle(host.max_comment_chars, host.comments_have_html)
+            style = self._style(host)
             text = render_planned_again(record, style)
             # A pull request that had another head already got no comment that the plan was stale.
             _upsert(host, record.pull_request, stale_name(record), text, only_if_there=True)

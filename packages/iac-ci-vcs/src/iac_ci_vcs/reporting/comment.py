@@ -73,7 +73,7 @@ def render(
     status could not be set.
     """
     style = style or CommentStyle()
-    foot = f"\n\nFlow {code(run.flow_id)} · `iac-ci status {run.run_id}`"
+    foot = f"\n\nFlow {code(run.flow_id)} · {style.command('status', run.run_id)}"
     head = _head(run, status_error, style)
     table = _table(orders, style.max_chars - len(head) - len(foot))
     text = head + table
@@ -162,7 +162,7 @@ def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], ro
         if share < _SHORTEST_LOG_CHARS:
             more = (
                 f"\n\nThe logs of {len(left)} more orders are not shown, the comment would be too long: "
-                f"`iac-ci logs {run.run_id} ORDER`"
+                f"{style.command('logs', run.run_id, 'ORDER')}"
             )
             return text + (more if len(more) <= room else "")
         section = _section(run, by_num[left[0].order_num], left[0], share, style)
@@ -173,8 +173,8 @@ def _logs(run: RunRow, orders: Sequence[OrderRow], logs: Sequence[FailedLog], ro
 
 
 def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int, style: CommentStyle) -> str:
-    whole = f"`iac-ci logs {run.run_id} {log.order_num}`" + (f" or [here]({log.link})" if log.link else "")
-    whole += "".join(_earlier(run, log))
+    whole = style.command("logs", run.run_id, log.order_num) + (f" or [here]({log.link})" if log.link else "")
+    whole += "".join(_earlier(run, log, style))
     failed = f"{code(log.failed_command[:_REASON_CHARS])} failed.\n\n" if log.failed_command else ""
     before = f"{block_start(style, f'Log of {order.order_name}')}{failed}"
     after = f"\n\nThe whole log: {whole}{block_end(style)}"
@@ -194,9 +194,9 @@ def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int, style: Com
     return whole_section if len(whole_section) <= room else f"\n\nLog of {escape(order.order_name)}: {whole}"[:room]
 
 
-def _earlier(run: RunRow, log: FailedLog) -> Iterator[str]:
+def _earlier(run: RunRow, log: FailedLog, style: CommentStyle) -> Iterator[str]:
     for number, link in enumerate(log.earlier, start=1):
-        command = f"`iac-ci logs {run.run_id} {log.order_num} --attempt {number}`"
+        command = style.command("logs", run.run_id, log.order_num, f"--attempt {number}")
         yield f"; of attempt {number}: {command}" + (f" or [here]({link})" if link else "")
 
 

@@ -61,7 +61,7 @@ def render_plans(
     if hidden:
         more = (
             f"\n\nThe plans of {hidden} more orders are not shown, the comment would be too long: "
-            f"`iac-ci logs {run_id} ORDER`"
+            f"{style.command('logs', run_id, 'ORDER')}"
         )
         text += more if len(more) <= room + _MORE_CHARS - len(text) else ""
     return text
@@ -74,7 +74,7 @@ def _urgency(by_num: Mapping[str, OrderRow], plan: OrderPlan) -> tuple[bool, str
 
 def _block(run_id: str, order: OrderRow, plan: OrderPlan, style: CommentStyle, room: int) -> str:
     before = block_start(style, _title(order), _summary(order, plan.text))
-    command = f"`iac-ci logs {run_id} {order.order_num}`" + (f" or [here]({plan.link})" if plan.link else "")
+    command = style.command("logs", run_id, order.order_num) + (f" or [here]({plan.link})" if plan.link else "")
     after = f"{_warnings(plan.text)}\n\nThe whole output: {command}{block_end(style)}"
     shown: list[str] = []
     body = ""
