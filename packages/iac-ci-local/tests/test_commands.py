@@ -57,6 +57,12 @@ def job(*commands: str) -> dict[str, object]:
     return {"username": "tests", "orders": [{"order_name": "only", "cmds": list(commands), "timeout": 60}]}
 
 
+def line_of(lines: list[str], text: str) -> int:
+    """Return the index of the one line that has this text after its time."""
+    (found,) = (index for index, line in enumerate(lines) if line[26:] == text)
+    return found
+
+
 def test_run_shows_a_success_and_exits_0(tmp_path: Path) -> None:
     done = run_job(tmp_path, job("true"))
     assert done.returncode == 0, done.stderr
@@ -68,7 +74,7 @@ def test_run_shows_the_output_of_orders_that_succeeded(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith("line-")] == [f"line-{number}" for number in range(1, 601)]
-    assert lines.index("first-line") < lines.index("line-1") < lines.index("only: succeeded")
+    assert lines.index("first-line") < lines.index("line-1") < line_of(lines, "only: succeeded")
 
 
 def test_run_shows_output_while_the_commands_run(tmp_path: Path) -> None:
@@ -95,7 +101,7 @@ def test_run_shows_output_while_the_commands_run(tmp_path: Path) -> None:
     assert run.wait() == 0, lines
     for name in ("one", "two"):
         assert lines.count(f"{name} | hello-of-{name}") == 1
-        assert lines.index(f"{name} | hello-of-{name}") < lines.index(f"{name}: succeeded")
+        assert lines.index(f"{name} | hello-of-{name}") < line_of(lines, f"{name}: succeeded")
 
 
 def test_run_shows_the_states_alone_where_it_is_quiet(tmp_path: Path) -> None:
@@ -122,7 +128,7 @@ def lines_until_it_stays(process: subprocess.Popen[str]) -> list[str]:
     ("arguments", "text"),
     [
         (["run", "job.json", "--keep", "--stack", "other"], "--local --stack other"),
-        (["up"], "iac-ci submit --local JOB"),
+        (["up"], "iac-ci submit JOB --local"),
     ],
     ids=["run --keep", "up"],
 )
@@ -137,6 +143,58 @@ def test_a_cloud_that_stays_says_how_to_reach_it(arguments: list[str], text: str
     hints = [line for line in lines if "iac-ci logs" in line] or [line for line in lines if "iac-ci submit" in line]
     assert hints
     assert all(text in hint for hint in hints), hints
+
+
+def test_up_stores_secrets_and_code_and_says_what_it_stored(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "word").write_text("from the folder")
+    (folder / "local-secrets.json").write_text(json.dumps({"ssm:/iac-ci/jobs/one": "hidden-one"}))
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    given = ["--secret", "secretsmanager:iac-ci/jobs/two=hidden-two"]
+    process = subprocess.Popen(
+        [*LOCAL, "up", str(folder), *given],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    text = "\n".join(lines_until_it_stays(process))
+    assert "Stored the secret ssm:/iac-ci/jobs/one." in text
+    assert "Stored the secret secretsmanager:iac-ci/jobs/two." in text
+    assert f'Stored {folder}/code as code. Name it in an order: "s3_location": "s3://iac-ci-internal-' in text
+    assert "hidden" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nowhere"], "nowhere is not a folder"),
+        (["--code", "nowhere"], "nowhere is not a folder"),
+        (["--secret", "no-location"], "must have the form LOCATION=VALUE"),
+        (["--secret", "ftp:/x=y"], "--secret"),
+    ],
+)
+def test_up_refuses_what_it_cannot_store_before_anything_starts(
+    arguments: list[str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["up", *arguments])
+    assert problem in result.output + str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_configuration_of_a_pull_request_is_named_before_anything_starts(tmp_path: Path) -> None:
+    for name, text in (("base/.iac-ci.yml", "version: 1\njobs: 3\n"), ("change/main.tf", "# changed\n")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    done = subprocess.run(
+        [*LOCAL, "pr", str(tmp_path), "--once"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert ".iac-ci.yml: line 2" in done.stderr
+    assert not (tmp_path / "runtime").exists()
 
 
 @pytest.mark.parametrize("command", [["run", "job.json"], ["pr", "."], ["up"]])

@@ -99,11 +99,16 @@ def with_code(body: bytes, folder: Path, connection: StackClient) -> bytes:
     """
     if name_code(body, PACKED) is body:
         return body
+    return name_code(body, upload_code(folder, connection))
+
+
+def upload_code(folder: Path, connection: StackClient) -> str:
+    """Pack and upload a folder, unless the same tree is there, and return its location for ``s3_location``."""
     archive, digest = pack_code(folder)
     key = keys.code(digest)
     if not connection.internal.exists(key):
         connection.internal.put(key, archive, content_type="application/zip")
-    return name_code(body, f"s3://{connection.names.internal_bucket}/{key}")
+    return f"s3://{connection.names.internal_bucket}/{key}"
 
 
 def name_code(body: bytes, location: str) -> bytes:

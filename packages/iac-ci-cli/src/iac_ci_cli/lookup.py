@@ -61,7 +61,8 @@ def whole_run_id(stack: Stack, text: str) -> str:
         found |= {event.run_id for event in stack.history.job_events(since, until)}
     runs = sorted((run for run in found if run.startswith(text)), reverse=True)
     if not runs:
-        hint = f"`{command_line('runs', options=stack.options)}` lists the runs of the last 90 days. Is this the right stack?"
+        listing = command_line("runs", options=stack.options)
+        hint = f"`{listing}` lists the runs of the last 90 days. Is this the right stack?"
         raise CommandFailed(f"no run's id begins with {text}", exit_code=ExitCode.BAD_INPUT, hint=hint)
     if len(runs) > 1:
         message = f"the ids of {len(runs)} runs begin with {text}"

@@ -33,10 +33,12 @@ from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.live_output import LiveOutput
 from iac_ci_local.names import stack_name_problem
 from iac_ci_local.pull_request import NoRunStarted, opened_pull_request
-from iac_ci_local.seed_secrets import read_secrets, seed
+from iac_ci_local.seed_secrets import SeedSecret, read_secrets, seed
 from iac_ci_local.signals import ended_by_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.ports import RunRows
 
@@ -192,12 +194,29 @@ def pull_request(
 
 @app.command()
 def up(
+    example: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=check_path, help="Folder of a job, for its local-secrets.json and code/.", metavar="[JOB]"
+        ),
+    ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", parser=check_path, metavar="<path>", help="Folder to upload as code of jobs."),
+    ] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="A secret to store, as LOCATION=VALUE.")] = None,
     stack: StackName = "iac-ci",
     log_level: LogLevel = "WARNING",
     tool_sources: ToolSources = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a local cloud, print its addresses and run until Ctrl-C."""
+    """Start a local cloud, store secrets and code in it, print what it has and run until Ctrl-C."""
+    if example is not None and not example.is_dir():
+        raise CommandFailed(f"{example} is not a folder", exit_code=ExitCode.BAD_INPUT)
+    folder = jobs.code_folder(example, code) if example is not None else code
+    if folder is not None and not folder.is_dir():
+        raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
+    secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (
@@ -208,8 +227,25 @@ def up(
         ) as cloud,
         contextlib.suppress(KeyboardInterrupt),
     ):
-        typer.echo(json.dumps(cloud.state()) if as_json else _how_to_reach(cloud))
+        seed(cloud, secrets)
+        location = None
+        if folder is not None:
+            with progress(f"Packing and storing {plain(str(folder))}", quiet=as_json):
+                location = jobs.upload_code(folder, local_connection(cloud.state()))
+        if as_json:
+            stored = {"secrets": [str(one.location) for one in secrets], "code": location}
+            typer.echo(json.dumps(cloud.state() | {name: content for name, content in stored.items() if content}))
+        else:
+            typer.echo("\n".join(_what_was_stored(secrets, folder, location)) + _how_to_reach(cloud))
         _stay(cloud)
+
+
+def _what_was_stored(secrets: Sequence[SeedSecret], folder: Path | None, location: str | None) -> list[str]:
+    """Return a line for each thing that was stored; names of secrets, never their values."""
+    lines = [f"Stored the secret {plain(str(one.location))}." for one in secrets]
+    if folder is not None:
+        lines.append(f'Stored {plain(str(folder))} as code. Name it in an order: "s3_location": "{location}"')
+    return [*lines, ""] if lines else lines
 
 
 def _tool_sources(path: Path | None) -> dict[Tool, ToolSource]:

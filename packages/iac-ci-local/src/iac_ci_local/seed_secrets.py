@@ -44,14 +44,14 @@ class SeedSecret:
         return value if isinstance(value, str) else json.dumps(value)
 
 
-def read_secrets(folder: Path, given: Sequence[str] = ()) -> list[SeedSecret]:
+def read_secrets(folder: Path | None, given: Sequence[str] = ()) -> list[SeedSecret]:
     """Return the secrets of a job's folder and those given as ``location=value``; raise ``InputProblems``.
 
     A given value replaces the file's value for the same location.
     """
-    path = folder / SECRETS_FILE
     problems: list[Problem] = []
-    entries = [(name, value, True) for name, value in _read_file(path).items()]
+    stored = _read_file(folder / SECRETS_FILE) if folder is not None else {}
+    entries = [(name, value, True) for name, value in stored.items()]
     for entry in given:
         name, equals, value = entry.partition("=")
         if equals:
