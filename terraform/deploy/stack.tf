@@ -76,6 +76,7 @@ locals {
     connections              = "ssm:${local.connections}"
     code_hosts               = jsonencode(var.code_hosts)
     max_parallel             = tostring(var.max_parallel)
+    metrics_namespace        = var.dashboard ? local.metric_namespace : ""
     plan_days                = tostring(var.plan_days)
     order_sizes              = jsonencode(var.order_sizes)
     provider_mirror          = var.provider_mirror == null ? "" : var.provider_mirror

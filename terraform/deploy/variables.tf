@@ -123,6 +123,12 @@ variable "plan_days" {
   }
 }
 
+variable "dashboard" {
+  description = "Have the functions write metrics, and show them on a CloudWatch dashboard; docs/operations.md describes it. Seven metrics and, after the first three of an account, the dashboard are billed each month."
+  type        = bool
+  default     = false
+}
+
 variable "max_parallel" {
   description = "Maximum number of open orders of one run."
   type        = number

@@ -44,6 +44,7 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "log_days": 14,
     "plan_days": 14,
     "max_parallel": 1000,
+    "dashboard": True,
     "worker_concurrency": 1_000_000,
     "build_concurrency": 1_000_000,
     "worker_memory_mb": 10240,

@@ -28,6 +28,7 @@ GRANTS_NAME: Final = f"/iac-ci/tested/sources/{part_of('api')}"
 _VALUES: Final = {
     "log_level": "INFO",
     "max_parallel": "100",
+    "metrics_namespace": "",
     "plan_days": "14",
     "order_sizes": "{}",
     "provider_mirror": "",

@@ -492,12 +492,18 @@ def test_commands_see_a_clean_environment(monkeypatch):
     seen = dict(line.split("=", 1) for line in world.run().log_tail.splitlines() if "=" in line)
     allowed = {
         "PATH", "HOME", "TMPDIR", "LANG", "CI", "IAC_CI_RUN_ID", "IAC_CI_ORDER_NUM", "IAC_CI_ORDER_NAME",
-        "IAC_CI_ATTEMPT",
+        "IAC_CI_ATTEMPT", "TRACEPARENT",
         "IAC_CI_FLOW_ID", "IAC_CI_OUTPUT", "AWS_REGION", "AWS_DEFAULT_REGION", "MINE", "EXTRA", "PWD", "SHLVL", "_",
         "OLDPWD",
     }  # fmt: skip
     assert set(seen) <= allowed
     assert (seen["MINE"], seen["EXTRA"]) == ("1", "2")
+    assert re.fullmatch("00-0{16}[0-9a-f]{16}-[0-9a-f]{16}-01", seen["TRACEPARENT"])
+
+
+def test_an_order_may_set_its_own_trace_context():
+    world = World(['echo "trace $TRACEPARENT"'], env={"TRACEPARENT": "of the order"})
+    assert "\ntrace of the order\n" in world.run().log_tail
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ class Broker:
     def _note(self, trade: Trade, known: Known, refused: Refuse, now: datetime) -> None:
         """Log a refusal; the first misuse of a chain becomes an event of the order."""
         ports = self._ports
-        logger = ports.logger.bind(run_id=trade.run_id, order_num=trade.order_num)
+        trace = {"trace_id": known.run.trace_id} if known.run is not None else {}
+        logger = ports.logger.bind(run_id=trade.run_id, order_num=trade.order_num, **trace)
         logger.warning("trade refused", refusal=refused.refusal.value, reason=refused.reason)
         if refused.misused is None or known.run is None or known.order is None:
             return

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
+
+from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.trace_context import traceparent
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging.types import LogRecord
@@ -14,7 +18,7 @@ LAMBDA_LEVELS: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
 
 class LambdaFormatter(LambdaPowertoolsFormatter):
-    """Writes each line as JSON with a ``timestamp`` in RFC 3339 and one of Lambda's levels.
+    """Writes each line as JSON with a ``timestamp`` in RFC 3339, one of Lambda's levels and the run's trace context.
 
     Lambda takes a line without either for one of level INFO, so that a function whose log level is WARN would lose its
     warnings and errors (AWS Lambda Developer Guide, "Log-level filtering").
@@ -25,7 +29,10 @@ class LambdaFormatter(LambdaPowertoolsFormatter):
         super().__init__(use_rfc3339=True, **options)
 
     def serialize(self, log: LogRecord) -> str:
-        """Return the line."""
-        level = str(log.get("level"))
-        log["level"] = LAMBDA_LEVELS.get(level, level)
-        return super().serialize(log=log)
+        """Return the line. What a line says of its run must be right for its trace context; else it has none."""
+        line: dict[str, Any] = {**log}
+        line["level"] = LAMBDA_LEVELS.get(str(line.get("level")), line.get("level"))
+        trace_id, run_id = str(line.get("trace_id")), str(line.get("run_id"))
+        with contextlib.suppress(ValueError):
+            line["traceparent"] = traceparent(trace_id, run_id, str(line.get("order_num", RUN_ORDER_NUM)))
+        return super().serialize(log=cast("LogRecord", line))

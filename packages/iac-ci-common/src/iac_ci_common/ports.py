@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from iac_ci_common.errors import IacCiError
     from iac_ci_common.identity_context import KmsContext
     from iac_ci_common.locations import Location
+    from iac_ci_common.metrics import Metric
     from iac_ci_common.models.commit_job import CommitJob
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.lock import Delivery, Lock
@@ -421,6 +422,14 @@ class Parallel(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """Numbers that CloudWatch keeps. To record them makes no call and cannot fail."""
+
+    def record(self, values: Mapping[Metric, float], **context: str) -> None:
+        """Record the values of now; the context (run_id, trace_id) helps to find the line."""
+        ...
+
+
 class Logger(Protocol):
     """Structured log lines."""
 
@@ -450,6 +459,7 @@ __all__ = [
     "Deliveries",
     "LockReader",
     "Logger",
+    "Metrics",
     "Objects",
     "Parallel",
     "RunLocks",

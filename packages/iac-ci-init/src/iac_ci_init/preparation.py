@@ -209,7 +209,7 @@ class Preparer:
         trees = self._trees(job, code, problems)
         for source, tree in trees.items():
             if tree.merged is not None:
-                ports.logger.bind(run_id=stored.run_id).info(
+                ports.logger.bind(run_id=stored.run_id, trace_id=stored.trace_id).info(
                     "merge checked out",
                     commit=source.commit,
                     into=source.merge_into,
@@ -394,7 +394,9 @@ class Preparer:
         # Only the attempt that inserted the rows comes here, once.
         failures = publish(self._ports.reports, run, queued.orders, not_run=not_run, is_first=True, with_status=True)
         for kind, error in failures.items():
-            self._ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
+            self._ports.logger.warning(
+                "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)
+            )
             failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
             self._ports.runs.record([queued.events[0].model_copy(update=failure)])
 

@@ -132,6 +132,7 @@ def placeholder_values(
         "connections": f"ssm:{names.connections}",
         "code_hosts": json.dumps({host: asdict(settings) for host, settings in (code_hosts or {}).items()}),
         "max_parallel": str(max_parallel),
+        "metrics_namespace": "",
         "plan_days": str(DEFAULT_PLAN_DAYS),
         "order_sizes": json.dumps(SIZES),
         "provider_mirror": "",

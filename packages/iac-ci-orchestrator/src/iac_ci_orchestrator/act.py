@@ -237,7 +237,9 @@ class Orchestrator:
             ports.runs.apply(transitions)
         for reason, number in Counter(str(failure) for failure in failures).items():
             message = "dispatch failed and will be retried"
-            ports.logger.warning(message, run_id=plan.run.run_id, error=reason, orders=number)
+            ports.logger.warning(
+                message, run_id=plan.run.run_id, trace_id=plan.run.trace_id, error=reason, orders=number
+            )
         return tuple(failures), ended, now_open
 
     def _start(self, plan: Plan, dispatches: list[Dispatch]) -> list[Started | IacCiError]:

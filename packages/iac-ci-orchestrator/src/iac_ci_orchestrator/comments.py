@@ -95,7 +95,9 @@ class Commenter:
         plans = self._plans(orders) if with_status and run.report.number is not None else []
         failures = publish(ports.reports, run, orders, logs=logs, plans=plans, with_status=with_status)
         for kind, error in failures.items():
-            ports.logger.warning("pull request comment failed", run_id=run.run_id, kind=kind, error=str(error))
+            ports.logger.warning(
+                "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)
+            )
             ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
 
     def _logs(self, orders: Sequence[OrderRow]) -> list[FailedLog]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists
+from iac_ci_common.metrics import ENDED, Metric
 from iac_ci_common.models.done import DoneMarker, DoneOrder
 from iac_ci_common.ports import Transition
 from iac_ci_common.run_events import run_event
@@ -41,6 +42,7 @@ class Finisher:
             now = ports.clock.now()
             if ports.runs.apply([Transition(finish.before, run, run_event(run, now))]):
                 return False
+            ports.metrics.record(metrics_of(run, orders), run_id=run.run_id, trace_id=run.trace_id)
         with contextlib.suppress(AlreadyExists):
             ports.done.create(
                 keys.done(run.run_id),
@@ -50,6 +52,13 @@ class Finisher:
         self._commenter.finish(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
         return True
+
+
+def metrics_of(run: RunRow, orders: Sequence[OrderRow]) -> dict[Metric, float]:
+    """Return the metrics of a run that has ended."""
+    begun = [order.started_at for order in orders if order.started_at is not None]
+    until_first = {Metric.SECONDS_TO_FIRST_COMMAND: (min(begun) - run.accepted_at).total_seconds()} if begun else {}
+    return {ENDED[run.status]: 1, **until_first}
 
 
 def done_marker(run: RunRow, orders: Sequence[OrderRow]) -> DoneMarker:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iac_ci_common.metric_lines import NO_METRICS
+
 if TYPE_CHECKING:
     from iac_ci_common.ports import (
         AsyncInvoker,
         Clock,
         Logger,
+        Metrics,
         Objects,
         Parallel,
         Plans,
@@ -37,3 +40,4 @@ class OrchestratorPorts:
     invoker: AsyncInvoker
     parallel: Parallel
     logger: Logger
+    metrics: Metrics = NO_METRICS

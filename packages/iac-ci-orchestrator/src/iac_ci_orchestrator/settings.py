@@ -19,6 +19,7 @@ class OrchestratorSettings(RunSettings):
     init_function: str | None = Field(
         None, description="Plans again what applies made stale; None in the environment of a version before."
     )
+    metrics_namespace: str = Field("", description="Namespace of the metrics; empty if none are written.")
     code_hosts: dict[str, HostSettings] = Field(
         default_factory=dict, description="Provider and API of hosts whose name does not identify them."
     )

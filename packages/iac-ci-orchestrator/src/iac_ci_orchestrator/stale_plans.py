@@ -97,14 +97,16 @@ class StalePlans:
             self._ports.invoker.plan_again(replan)
         except IacCiError as error:
             message = f"pull request {record.pull_request} is not planned again by itself: {error.message}"
-            self._ports.logger.warning("plan not made again", run_id=run.run_id, error=message)
+            self._ports.logger.warning("plan not made again", run_id=run.run_id, trace_id=run.trace_id, error=message)
             self._record(run, "replan_failed", message)
             return False
         return True
 
     def _failed(self, run: RunRow, record: PlanRecord, error: IacCiError) -> None:
         message = f"pull request {record.pull_request} got no comment about its plan: {error.message}"
-        self._ports.logger.warning("pull request comment failed", run_id=run.run_id, error=message)
+        self._ports.logger.warning(
+            "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, error=message
+        )
         self._record(run, "comment_failed", message)
 
     def _record(self, run: RunRow, kind: str, message: str) -> None:

@@ -18,6 +18,7 @@ from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.logger import PowertoolsLogger
+from iac_ci_common.metric_lines import metric_lines
 from iac_ci_common.parallel import Threads
 from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.ports import OrchestratorPorts
@@ -29,6 +30,7 @@ from iac_ci_vcs.reports import CodeHostReports
 def orchestrator() -> Orchestrator:
     """Return the orchestrator; raise pydantic's ``ValidationError`` if a setting is missing."""
     settings = OrchestratorSettings()
+    logger = PowertoolsLogger("orchestrator", settings.log_level)
     secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"))
     return Orchestrator(
         OrchestratorPorts(
@@ -54,7 +56,14 @@ def orchestrator() -> Orchestrator:
             plans=DynamoPlans(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function or ""),
             parallel=Threads(),
-            logger=PowertoolsLogger("orchestrator", settings.log_level),
+            logger=logger,
+            metrics=metric_lines(
+                logger,
+                SystemClock(),
+                namespace=settings.metrics_namespace,
+                stack=settings.stack,
+                level=settings.log_level,
+            ),
         ),
         partial(log_address, settings.internal_bucket),
         plan_days=settings.plan_days,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.errors import NotFound
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.metrics import Metric
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.watch import KnownRows, WatchAnswer
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.watch import Watch
+    from iac_ci_common.ports import Logger
     from iac_ci_watchdog.failures import PreparationDied, WorkerDied
     from iac_ci_watchdog.ports import WatchdogPorts
 
@@ -63,15 +66,19 @@ class Watchdog:
     def _check_prepared(
         self, watch: Watch, run: RunRow, known: KnownRows, lock: Lock | None, orders: Sequence[OrderRow] | None
     ) -> WatchAnswer:
-        ports = self._ports
+        ports = replace(self._ports, logger=self._ports.logger.bind(run_id=run.run_id, trace_id=run.trace_id))
+        if watch.order_num == RUN_ORDER_NUM:
+            age = (ports.clock.now() - run.accepted_at).total_seconds()
+            values = {Metric.OPEN_RUN_SECONDS: age, Metric.WAITING_ORDERS: known.waiting}
+            ports.metrics.record(values, run_id=run.run_id, trace_id=run.trace_id)
         reported, acted = look_after(ports, run.run_id, known.open)
         decision = decide_run(run, known, reported, lock, ports.clock.now(), orders)
         if decision.action is Action.NUDGE:
             nudge(ports.objects, run.run_id)
-            self._log(watch, decision)
+            _log(ports.logger, watch, decision)
         elif decision.action is Action.DISPATCH_AGAIN:
             nudge(ports.objects, run.run_id)
-            ports.logger.bind(run_id=run.run_id).info("dispatch repeated", seen=decision.seen)
+            ports.logger.info("dispatch repeated", seen=decision.seen)
         if orders is not None and _is_over(watch, orders):
             return _answer(watch, Decision(Action.END, "the order has ended"))
         # What was found missing is looked for again in the rows, for the nudge may be lost.
@@ -130,10 +137,10 @@ class Watchdog:
         decision = decide_unprepared(job.accepted_at, job.deadline, ports.clock.now())
         if decision.action is Action.PREPARE_AGAIN:
             ports.invoker.prepare(run_id)
-            self._log(watch, decision)
+            _log(ports.logger.bind(trace_id=job.trace_id), watch, decision)
         elif decision.action is Action.GIVE_UP:
             self._end_unprepared(run_id, decision.seen)
-            self._log(watch, decision)
+            _log(ports.logger.bind(trace_id=job.trace_id), watch, decision)
         return decision
 
     def _job(self, run_id: str) -> StoredJob:
@@ -145,9 +152,10 @@ class Watchdog:
         self._ports.runs.insert(rows.run, rows.orders, rows.events)
         nudge(self._ports.objects, run_id)
 
-    def _log(self, watch: Watch, decision: Decision) -> None:
-        logger = self._ports.logger.bind(run_id=watch.run_id, order_num=RUN_ORDER_NUM)
-        logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
+
+def _log(logger: Logger, watch: Watch, decision: Decision) -> None:
+    logger = logger.bind(run_id=watch.run_id, order_num=RUN_ORDER_NUM)
+    logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
 
 
 def _answer(watch: Watch, decision: Decision, known: KnownRows | None = None) -> WatchAnswer:

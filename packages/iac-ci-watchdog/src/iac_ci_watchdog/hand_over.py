@@ -41,7 +41,7 @@ def hand_over(ports: WatchdogPorts, order: OrderRow, reason: str) -> bool:
         if present.handed_over + 1 >= MAX_DISPATCHES or now >= (present.order_deadline or run.deadline):
             return False
         if not ports.runs.apply([Transition(present, _queued(present), _event(run.trace_id, present, reason, now))]):
-            logger = ports.logger.bind(run_id=order.run_id, order_num=order.order_num)
+            logger = ports.logger.bind(run_id=order.run_id, order_num=order.order_num, trace_id=run.trace_id)
             logger.warning("order queued again", reason=reason, times=present.handed_over + 1)
             nudge(ports.objects, order.run_id)
             return True

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iac_ci_common.metric_lines import NO_METRICS
+
 if TYPE_CHECKING:
-    from iac_ci_common.ports import AsyncInvoker, Clock, LockReader, Logger, Objects, Parallel, Runs, Workers
+    from iac_ci_common.ports import AsyncInvoker, Clock, LockReader, Logger, Metrics, Objects, Parallel, Runs, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,4 @@ class WatchdogPorts:
     invoker: AsyncInvoker
     parallel: Parallel
     logger: Logger
+    metrics: Metrics = NO_METRICS

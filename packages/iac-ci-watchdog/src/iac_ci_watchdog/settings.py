@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from iac_ci_common.settings import RunSettings
 
 
@@ -10,3 +12,4 @@ class WatchdogSettings(RunSettings):
 
     init_function: str
     worker_project: str
+    metrics_namespace: str = Field("", description="Namespace of the metrics; empty if none are written.")

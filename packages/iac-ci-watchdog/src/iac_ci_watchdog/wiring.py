@@ -12,6 +12,7 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.workers import AwsWorkers
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.logger import PowertoolsLogger
+from iac_ci_common.metric_lines import metric_lines
 from iac_ci_common.parallel import Threads
 from iac_ci_watchdog.act import Watchdog
 from iac_ci_watchdog.ports import WatchdogPorts
@@ -22,6 +23,7 @@ from iac_ci_watchdog.settings import WatchdogSettings
 def watchdog() -> Watchdog:
     """Return the watchdog; raise pydantic's ``ValidationError`` if a setting is missing."""
     settings = WatchdogSettings()
+    logger = PowertoolsLogger("watchdog", settings.log_level)
     return Watchdog(
         WatchdogPorts(
             clock=SystemClock(),
@@ -32,6 +34,13 @@ def watchdog() -> Watchdog:
             workers=AwsWorkers(partial(client, "lambda"), partial(client, "codebuild"), "", settings.worker_project),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function),
             parallel=Threads(),
-            logger=PowertoolsLogger("watchdog", settings.log_level),
+            logger=logger,
+            metrics=metric_lines(
+                logger,
+                SystemClock(),
+                namespace=settings.metrics_namespace,
+                stack=settings.stack,
+                level=settings.log_level,
+            ),
         )
     )

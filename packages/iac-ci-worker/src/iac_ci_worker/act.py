@@ -19,6 +19,7 @@ from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.trade import Refusal
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
+from iac_ci_common.trace_context import traceparent
 from iac_ci_plans import runs_a_plan
 from iac_ci_worker.credentials_delivery import delivered_credentials
 from iac_ci_worker.decide import (
@@ -360,6 +361,7 @@ class Worker:
             "IAC_CI_ORDER_NAME": manifest.order_name,
             "IAC_CI_ATTEMPT": str(work.attempt),
             "IAC_CI_FLOW_ID": manifest.flow_id,
+            "TRACEPARENT": traceparent(work.trace_id, work.run_id, work.order_num),
         }
         return (
             region

@@ -51,6 +51,7 @@ class KnownRows(StoredShape):
     doorbell: int
     queued: bool = Field(description="True if an order is queued.")
     open: tuple[OpenOrder, ...]
+    waiting: int = Field(0, ge=0, description="Orders that have not started; 0 where a version before wrote it.")
 
     @classmethod
     def of(cls, orders: Sequence[OrderRow], lock: Lock | None) -> KnownRows:
@@ -58,6 +59,7 @@ class KnownRows(StoredShape):
         return cls(
             doorbell=lock.doorbell if lock is not None else 0,
             queued=any(order.status is OrderState.QUEUED for order in orders),
+            waiting=sum(order.status in {OrderState.QUEUED, OrderState.DISPATCHING} for order in orders),
             open=tuple(
                 OpenOrder(
                     order_num=order.order_num,
