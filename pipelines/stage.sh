@@ -95,11 +95,19 @@ plan_or_apply() {
   else
     changed=""
   fi
+  [ "$code" -ne 0 ] || [ -z "$plan_only" ] || [ "$stage" != deploy ] || show_cost "$saved/plan"
   rm -rf "$saved"
   if [ "$code" -ne 0 ]; then
     say "$script: Terraform failed in $stage. The state has everything that it created; it is safe to run this again."
     exit 1
   fi
+}
+
+# show_cost PLAN: prints what the planned stack costs. It never decides how a script ends.
+show_cost() {
+  printf '\n'
+  terraform_in deploy show -json "$1" | (cd "$root" && uv run --quiet --no-sync python -m bench.stack_cost) ||
+    say "What the stack costs could not be computed; the plan above is complete."
 }
 
 report() {
