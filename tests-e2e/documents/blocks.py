@@ -28,6 +28,7 @@ PATTERNS: Final = (
     "docs/decisions/*.md",
     "examples/*/*.md",
     "packages/*/*.md",
+    "terraform/*/*.md",
     "terraform/deploy/stack/*.md",
     "tests-e2e/*/*.md",
 )

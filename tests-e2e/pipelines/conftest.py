@@ -65,7 +65,7 @@ def copy_of_the_checkout(folder: Path) -> Path:
     """Copy what the scripts read; the environment of uv is this checkout's."""
     folder.mkdir()
     unneeded = shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__")
-    for name in ("pipelines", "terraform", "tests-e2e/aws", "tests-e2e/offline", "tests-e2e/smoke"):
+    for name in ("bench", "pipelines", "terraform", "tests-e2e/aws", "tests-e2e/offline", "tests-e2e/smoke"):
         shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
     for name in (
         "pyproject.toml",

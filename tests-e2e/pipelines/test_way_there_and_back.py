@@ -22,6 +22,7 @@ def test_everything_can_be_planned_in_an_empty_account(operator):
     for part in ("bootstrap", "ecr", "build", "deploy", "smoke", "archive"):
         assert f"── {part}: " in said
     assert said.count("planned only, nothing was changed") == 3
+    assert "At rest, a month" in said
     assert "There is no image yet" in operator.succeeds("deploy", "--plan", IAC_CI_IMAGE="")
     assert "test_a_job_of_two_orders_ends_succeeded" in said
     assert "Listed only, nothing was stored." in said
