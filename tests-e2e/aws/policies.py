@@ -39,6 +39,7 @@ RARE: Final[Mapping[tuple[str, str, str], str]] = {
     ("init-job", "OpenSecretsOfOwnKey", "kms:Decrypt"): "the operator encrypts secrets with keys of their own",
     ("orchestrator", "HoldLocks", "dynamodb:GetItem"): "DynamoDB's refusal does not contain the lock",
     ("orchestrator", "StartAndStopBuilds", "codebuild:StopBuild"): "a run is stopped while it builds",
+    ("orchestrator", "PlanAgain", "lambda:InvokeFunction"): "an apply makes a plan stale that is to be made again",
     ("orchestrator", "ReadReportTokensKeptAsSecrets", "secretsmanager:GetSecretValue"): "tokens are in Secrets Manager",
     ("watchdog-check", "RemoveLatePackages", "s3:DeleteObject"): "a run is closed that was never prepared",
     ("watchdog-check", "ReadOrdersAndCloseGivenUpRuns", "dynamodb:PutItem"): "a run is closed that was never prepared",
