@@ -220,3 +220,20 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(wire):
 def test_credentials_that_are_none_are_refused(secret):
     with pytest.raises(PortFailed):
         parse_credentials(secret)
+
+
+@pytest.mark.parametrize(
+    ("membership", "team", "expected"),
+    [
+        ({"json": {"state": "active"}}, {"json": {"id": 1}}, True),
+        ({"json": {"state": "pending"}}, {"json": {"id": 1}}, False),
+        ({"status": 404, "json": {}}, {"json": {"id": 1}}, False),
+        ({"status": 404, "json": {}}, {"status": 404, "json": {}}, None),
+        ({"status": 403, "json": {}}, {"status": 403, "json": {}}, None),
+    ],
+)
+def test_a_team_is_asked_for_its_member(wire, github, membership, team, expected):
+    wire.get(f"{API}/orgs/acme/teams/platform/memberships/ann", **membership)
+    wire.get(f"{API}/orgs/acme/teams/platform", **team)
+    assert github.in_team(Account("3", "ann"), "acme/platform") is expected
+    assert github.in_team(Account("3", "ann"), "acme") is False

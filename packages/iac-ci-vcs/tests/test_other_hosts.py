@@ -331,3 +331,23 @@ def test_a_short_wait_is_waited_for(wire, gitlab):
     wire.get(place, status=429, headers={"Retry-After": "1"}, json={})
     wire.get(place, json=note(3, "hello"))
     assert gitlab.comment(7, "3").body == "hello"
+
+
+@pytest.mark.parametrize(
+    ("membership", "group", "expected"),
+    [
+        ({"json": {"id": 3, "state": "active"}}, {"json": {"id": 1}}, True),
+        ({"json": {"id": 3, "state": "blocked"}}, {"json": {"id": 1}}, False),
+        ({"status": 404, "json": {}}, {"json": {"id": 1}}, False),
+        ({"status": 404, "json": {}}, {"status": 404, "json": {}}, None),
+    ],
+)
+def test_a_group_of_gitlab_is_asked_for_its_member(wire, gitlab, membership, group, expected):
+    root = GITLAB.partition("/projects/")[0]
+    wire.get(f"{root}/groups/acme%2Fplatform/members/all/3", **membership)
+    wire.get(f"{root}/groups/acme%2Fplatform", **group)
+    assert gitlab.in_team(Account("3", "ann"), "acme/platform") is expected
+
+
+def test_bitbucket_tells_no_team(bitbucket):
+    assert bitbucket.in_team(Account("{3}", "ann"), "acme/platform") is None
