@@ -351,3 +351,81 @@ def test_the_files_of_a_plan_are_checked(plan, expected):
     except InputProblems as error:
         problems = [(problem.where, problem.what) for problem in error.problems]
     assert problems == [(f"orders[0].plan.{field}", text) for field, text in expected]
+
+
+ASKS = {"order_name": "ask", "approval": {"api": True}}
+RUNS_NOTHING = "is not for an order with approval, which runs nothing; remove it"
+SENT = ("orders[0].approval.api", "must be true: nobody else could answer, because no pull request started the job")
+
+APPROVALS = [
+    ({"orders": [ASKS, ORDER | {"dependencies": ["ask"]}]}, "api", []),
+    (
+        {"orders": [{**ASKS, **ORDER, "secrets": {"A": "ssm:/iac-ci/jobs/a"}, "git_repo": "https://a/b"}]},
+        "api",
+        [(f"orders[0].{name}", RUNS_NOTHING) for name in ("cmds", "timeout", "git_repo", "secrets")],
+    ),
+    (
+        {"orders": [{"approval": {}}]},
+        "api",
+        [SENT, ("orders[0].approval", "names nobody who could answer; set by, or api")],
+    ),
+    ({"orders": [{"approval": {"by": ["ann"]}}], "pr_number": 7, "git_repo": "https://a/b"}, "github.com/a/b", []),
+    (
+        {"orders": [{"approval": {"by": ["ann"]}}]},
+        "github.com/a/b",
+        [
+            (
+                "orders[0].approval.api",
+                (
+                    "must be true: nobody else could answer, because no pull request starts this run where people could"
+                    " comment"
+                ),
+            )
+        ],
+    ),
+    (
+        {"orders": [ASKS | {"order_name": "abc1234"}]},
+        "api",
+        [("orders[0].order_name", "looks like a commit, which /iac-ci approve takes for one; use another name")],
+    ),
+    (
+        {"orders": [ASKS | {"approval": {"api": True, "expires": 7200}}]},
+        "api",
+        [("job_timeout", "is 3600 by default, shorter than the longest approval's expires; set at least 7200 seconds")],
+    ),
+    ({"orders": [{}]}, "api", [("orders[0].cmds", "is missing"), ("orders[0].timeout", "is missing")]),
+    (
+        {"orders": [ASKS, ORDER | {"dependencies": ["ask"], "when": {"ask": "changed"}}]},
+        "api",
+        [
+            (
+                "orders[1].when.ask",
+                "can never hold: 'ask' is never changed; name an exit code other than 0 in ok of one of its cmds",
+            )
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "source", "expected"), APPROVALS)
+def test_an_order_runs_commands_or_waits_for_an_approval(fields, source, expected):
+    body = json.dumps({"username": "tests", **fields}).encode()
+    try:
+        check_job(body, Rules(grant=EVERYTHING, source=source))
+        found = []
+    except InputProblems as refused:
+        found = [(problem.where, problem.what) for problem in refused.problems]
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["ann", "a.b_c-d", "{01234567-89ab-cdef-0123-456789abcdef}", "team:acme/platform"])
+def test_people_and_teams_may_be_named(name):
+    body = json.dumps({"username": "tests", "orders": [{"approval": {"by": [name], "api": True}}]}).encode()
+    problems = found(body)
+    assert [where for where, _ in problems] == ["orders[0].approval.by"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "@ann", "team:", "acme/platform", "{x}", "a\n", "team:a//b"])
+def test_what_names_no_person_or_team_is_refused(name):
+    problems = found({"username": "tests", "orders": [{"approval": {"by": [name], "api": True}}]})
+    assert "orders[0].approval.by[0]" in [where for where, _ in problems]

@@ -613,3 +613,44 @@ def test_an_unknown_choice_of_the_code_is_refused():
     with pytest.raises(ConfigurationProblems) as refused:
         configuration([order("a", checkout="base")])
     assert "checkout" in refused.value.problems[0].where
+
+
+WITH_APPROVAL = b"""
+version: 1
+defaults:
+  env_vars: {A: b}
+  secrets: {T: ssm:/iac-ci/jobs/t}
+  timeout: 30
+jobs:
+  apply:
+    on: {command: apply}
+    checkout: merge
+    matrix: {stage: [dev, prod]}
+    orders:
+      - {name: "plan-{{ matrix.stage }}", project: "{{ matrix.stage }}", cmds: [terraform plan]}
+      - name: "ask-{{ matrix.stage }}"
+        approval: {by: [ann], message: ready}
+        depends_on: ["plan-{{ matrix.stage }}"]
+      - name: "run-{{ matrix.stage }}"
+        project: "{{ matrix.stage }}"
+        cmds: [terraform apply]
+        depends_on: ["ask-{{ matrix.stage }}"]
+"""
+
+
+def test_an_approval_takes_nothing_of_the_defaults_and_no_code():
+    expansion = expand(read_configuration(WITH_APPROVAL), "apply", VALUES, None, None)
+    ask = next(order for order in expansion.orders if order.order_name == "ask-dev")
+    assert ask.model_dump(exclude_defaults=True) == {
+        "order_name": "ask-dev",
+        "approval": {"by": ["ann"], "message": "ready"},
+        "dependencies": ["plan-dev"],
+    }
+    assert "ask-dev" not in expansion.merged
+    assert "run-dev" in expansion.merged
+
+
+def test_a_target_never_leaves_out_an_approval():
+    orders = expand(read_configuration(WITH_APPROVAL), "apply", VALUES, None, "run-prod").orders
+    by_name = {order.order_name: order.dependencies for order in orders}
+    assert by_name == {"plan-prod": [], "ask-prod": ["plan-prod"], "run-prod": ["ask-prod"]}

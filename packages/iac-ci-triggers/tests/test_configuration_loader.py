@@ -697,3 +697,31 @@ jobs:
             ),
         )
     ]
+
+
+def test_an_order_with_an_approval_has_nothing_that_runs():
+    content = b"""
+version: 1
+jobs:
+  a:
+    on: {push: {}, command: a}
+    job_timeout: 600
+    orders:
+      - name: ask
+        approval: {by: [ann, "x y"], expires: 700}
+        cmds: [terraform apply]
+        secrets: {A: ssm:/iac-ci/jobs/a}
+        must_succeed: false
+        paths: ["**"]
+"""
+    with pytest.raises(ConfigurationProblems) as caught:
+        read_configuration(content)
+    found = {
+        problem.where.partition(": ")[2].removeprefix("jobs.a.orders[0]."): problem.what
+        for problem in caught.value.problems
+    }
+    runs_nothing = "is not for an order with approval, which runs nothing; remove it"
+    assert found.pop("approval.by[1]").startswith("must be a person's login")
+    assert found.pop("approval.api").startswith("must be true: nobody else could answer")
+    assert found.pop("approval.expires") == "is more than the 600 seconds of job_timeout"
+    assert found == dict.fromkeys(("cmds", "secrets", "must_succeed", "paths"), runs_nothing)

@@ -73,6 +73,9 @@ def order_findings(
 
 
 def _waits_for(open_orders: Sequence[OrderRow], queued: Sequence[OrderRow]) -> str:
+    asked = [order for order in queued if order.awaits_answer]
+    if asked and not open_orders:
+        return f"an approval ({_names(asked)})"
     if open_orders:
         behind = f" ({len(queued)} queued)" if queued else ""
         return f"{_names(open_orders)} to end{behind}"
@@ -181,11 +184,13 @@ def _queued(
         ]
     by_num = {order.order_num: order for order in orders}
     by_state: dict[Readiness, list[OrderRow]] = {state: [] for state in Readiness}
+    findings = [_awaiting(order, context) for order in queued if order.awaits_answer]
     for order in queued:
+        if order.awaits_answer:
+            continue
         by_state[readiness(order, by_num)[0]].append(order)
     waiting, ready = by_state[Readiness.WAITING], by_state[Readiness.READY]
     blocked = [*by_state[Readiness.BLOCKED], *by_state[Readiness.NOT_NEEDED]]
-    findings = []
     if blocked:
         message = f"These can never start, and are not skipped yet: {_names(blocked)}."
         findings.append(_undone("blocked-not-skipped", message, context))
@@ -203,6 +208,20 @@ def _queued(
 def _names(orders: Sequence[OrderRow]) -> str:
     more = f" and {len(orders) - 5} more" if len(orders) > 5 else ""
     return ", ".join(order.order_name for order in orders[:5]) + more
+
+
+def _awaiting(order: OrderRow, context: _Context) -> Finding:
+    message = f"{order.order_name} waits for {order.waiting_for}."
+    if order.order_deadline is not None and context.now > order.order_deadline + PATIENCE:
+        return _undone(
+            "approval-not-expired", f"{message} The approval has expired and the order has not ended", context
+        )
+    approval = order.approval
+    if approval is not None and approval.by:
+        next_step = f"One of them comments on the pull request: /iac-ci approve {order.order_name}"
+    else:
+        next_step = f"iac-ci approve {order.run_id} {order.order_name}{context.options}"
+    return Finding("waiting-for-approval", Level.INFO, message, next_step, order.order_name)
 
 
 def _undone(kind: str, message: str, context: _Context) -> Finding:

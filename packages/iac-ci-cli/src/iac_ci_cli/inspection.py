@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from iac_ci_cli.diagnosis import RunSnapshot
 from iac_ci_common import keys
+from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError, NotFound
 from iac_ci_common.limits import MAX_RESULT_BYTES
 from iac_ci_common.models.answer import StoredJob
@@ -143,7 +144,7 @@ def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict
     ended = stack.workers.ended_builds([order.build_id for order in orders if order.build_id])
     stored = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
     with_claim = [order for order in orders if keys.claim(*order.attempt_key) in stored]
-    with_result = [order for order in orders if keys.result(*order.attempt_key) in stored]
+    with_result = [order for order in orders if result_key(order) in stored]
     claims = _read(stack, with_claim, lambda order: _claim(stack, order))
     results = _read(stack, with_result, lambda order: _result(stack, order))
     return claims, results, ended
@@ -188,7 +189,7 @@ def _claim(stack: Stack, order: OrderRow) -> Claim | None:
 
 
 def _result(stack: Stack, order: OrderRow) -> Result | None:
-    body = stack.internal.get(keys.result(*order.attempt_key), max_bytes=MAX_RESULT_BYTES)
+    body = stack.internal.get(result_key(order), max_bytes=MAX_RESULT_BYTES)
     try:
         return Result.model_validate_json(body)
     except ValidationError:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from iac_ci_cli.text import plain
 from iac_ci_cli.times import span
-from iac_ci_common import keys
+from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.changes import Operation
 from iac_ci_common.models.result import Result
@@ -140,7 +140,7 @@ def failed_tails(console: Console, connection: StackClient, orders: Sequence[Ord
         if order.status not in {OrderState.FAILED, OrderState.TIMED_OUT} or order.dispatched_at is None:
             continue
         try:
-            body = connection.internal.get(keys.result(*order.attempt_key))
+            body = connection.internal.get(result_key(order))
             result = Result.from_stored(body)
         except IacCiError:
             continue

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from iac_ci_common import limits
 from iac_ci_common.ids import order_num
+from iac_ci_common.models.approval import StoredApproval
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.job import ExecutionTarget, Job, Order
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
@@ -64,6 +65,8 @@ def taken_numbers(order: Order, numbers: Mapping[str, str]) -> tuple[str, ...]:
 
 def code_repository(job: Job, order: Order) -> str | None:
     """Return the URL of the repository of an order's code, None if the code is not from git."""
+    if order.approval is not None:
+        return None
     return order.git_repo or (job.git_repo if order.s3_location is None else None)
 
 
@@ -109,6 +112,7 @@ def build_rows(
             package_sha256=(packages or {}).get(order_num(index)),
             tools=(tools or {}).get(order_num(index), ()),
             project=stored.projects.get(order_name(order, index)),
+            approval=_approval(order),
             expires_at=expires_at,
         )
         for index, order in enumerate(job.orders)
@@ -136,6 +140,19 @@ def build_rows(
         expires_at=expires_at,
     )
     return InitialRows(run, rows, _events(stored, run, rows))
+
+
+def _approval(order: Order) -> StoredApproval | None:
+    approval = order.approval
+    if approval is None:
+        return None
+    return StoredApproval(
+        by=tuple(dict.fromkeys(approval.by)),
+        message=approval.message,
+        expires=approval.expires,
+        api=approval.api,
+        self_approval=approval.self_approval,
+    )
 
 
 def _events(stored: StoredJob, run: RunRow, rows: tuple[OrderRow, ...]) -> tuple[Event, ...]:

@@ -22,6 +22,10 @@ CALLBACK_PREFIX: Final = "tmp/callbacks/runs/"
 RESULT_SUFFIX: Final = "result.json"
 """Suffix that the bucket notification filters on."""
 
+ANSWER_NAME: Final = "approval-result.json"
+"""Name of the answer to an order that waits for an approval. It has the suffix of a result, so that the bucket
+announces it, and no URL of a worker is for it."""
+
 LIVE_PREFIX: Final = "tmp/live/"
 """Prefix of the parts of logs of running orders."""
 
@@ -137,6 +141,11 @@ def result(run_id: str, order_num: str, attempt: int = 1) -> str:
     return f"{callbacks(run_id)}{_attempt(order_num, attempt)}/{RESULT_SUFFIX}"
 
 
+def answer(run_id: str, order_num: str) -> str:
+    """Return the key of the create-once answer to an order that waits for an approval."""
+    return f"{callbacks(run_id)}{check_order_num(order_num)}/{ANSWER_NAME}"
+
+
 def trigger(run_id: str) -> str:
     """Return the key whose (re)writing starts the orchestrator for the whole run."""
     return result(run_id, RUN_ORDER_NUM)
@@ -194,14 +203,16 @@ def done(run_id: str) -> str:
 
 
 def parse_result(key: str, *, url_encoded: bool = False) -> ResultKey | None:
-    """Return the run, order and attempt of a result's key; None for any other key.
+    """Return the run, order and attempt of the key of a result or an answer; None for any other key.
 
     Keys in S3 event records are URL-encoded with ``+`` for a space (Amazon S3 User Guide, "Event message structure"):
     use ``url_encoded=True`` for those.
     """
     plain = unquote_plus(key) if url_encoded else key
     parts = plain.removeprefix(CALLBACK_PREFIX).split("/")
-    if not plain.startswith(CALLBACK_PREFIX) or len(parts) not in {3, 4} or parts[-1] != RESULT_SUFFIX:
+    is_answer = len(parts) == 3 and parts[-1] == ANSWER_NAME
+    is_result = len(parts) in {3, 4} and parts[-1] == RESULT_SUFFIX
+    if not plain.startswith(CALLBACK_PREFIX) or not (is_answer or is_result):
         return None
     further = parts[2] if len(parts) == 4 else None
     if further is not None and _FURTHER_ATTEMPT.fullmatch(further) is None:

@@ -53,6 +53,12 @@ MAX_MASK_CHARS: Final = 1024
 MIN_MASKED_CHARS: Final = 4
 """Shortest text that is masked: shorter ones occur everywhere by chance."""
 
+MAX_APPROVERS: Final = 50
+"""Most people and teams of one approval; for each team that may matter the host is asked once."""
+
+MAX_WAITING_CHARS: Final = 512
+"""Longest text of what a queued order waits for."""
+
 MAX_DEPENDENCIES: Final = 1000
 """Most dependencies of one order."""
 

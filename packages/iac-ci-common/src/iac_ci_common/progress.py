@@ -18,8 +18,10 @@ def waits_for(order: OrderRow, by_num: Mapping[str, OrderRow]) -> str:
     if order.status is not OrderState.QUEUED:
         # Before its end an order has a reason only while AWS starts no worker for it.
         return order.reason or ""
+    if order.waiting_for is not None:
+        return order.waiting_for
     if readiness(order, by_num)[0] is Readiness.READY:
-        return "a free worker"
+        return "a free worker" if order.approval is None else "an approval"
     unfinished = [by_num[num].order_name for num in order.dependencies if num in by_num and not by_num[num].ended_at]
     return ", ".join(unfinished[:5]) + (f" and {len(unfinished) - 5} more" if len(unfinished) > 5 else "")
 

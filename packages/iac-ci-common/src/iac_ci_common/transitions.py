@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import IllegalTransition
 from iac_ci_common.models.rows import OrderRow, RunRow
@@ -11,11 +11,14 @@ from iac_ci_common.states import OrderState, check_order_transition, check_run_t
 if TYPE_CHECKING:
     from iac_ci_common.ports import Transition
 
+_KEPT: Final = frozenset({OrderState.DISPATCHING, OrderState.QUEUED})
+
 
 def check_transition(transition: Transition) -> None:
     """Raise ``IllegalTransition`` unless the state table allows the transition and both rows are the same order.
 
-    One transition keeps its state: the repeated dispatch of an order that stayed ``dispatching``.
+    Two transitions keep their state: the repeated dispatch of an order that stayed ``dispatching``, and what a queued
+    order waits for.
     """
     before, after = transition.before, transition.after
     if (before.run_id, before.order_num) != (after.run_id, after.order_num):
@@ -23,7 +26,7 @@ def check_transition(transition: Transition) -> None:
     if isinstance(before, RunRow) and isinstance(after, RunRow):
         check_run_transition(before.status, after.status)
     elif isinstance(before, OrderRow) and isinstance(after, OrderRow):
-        if before.status is OrderState.DISPATCHING and after.status is OrderState.DISPATCHING:
+        if before.status is after.status and after.status in _KEPT:
             return
         check_order_transition(before.status, after.status)
     else:
@@ -33,9 +36,13 @@ def check_transition(transition: Transition) -> None:
 
 
 def holds(transition: Transition, current: OrderRow | RunRow) -> bool:
-    """Return whether the row has the status and, for an order, attempt and dispatch of ``transition.before``."""
+    """Return whether the row has the status of ``transition.before``.
+
+    An order must also have its attempt and dispatch and, if it is queued, what it waits for.
+    """
     before = transition.before
     if isinstance(before, OrderRow) and isinstance(current, OrderRow):
         same_dispatch = (current.attempt, current.dispatched_at) == (before.attempt, before.dispatched_at)
-        return current.status is before.status and same_dispatch
+        same_wait = before.status is not OrderState.QUEUED or current.waiting_for == before.waiting_for
+        return current.status is before.status and same_dispatch and same_wait
     return current.status == transition.before.status

@@ -37,6 +37,8 @@ class CodeSource:
 
 def code_source(job: Job, order: Order) -> CodeSource | None:
     """Return the source of an order's code, None if it has none."""
+    if order.approval is not None:
+        return None
     if order.s3_location is not None:
         return CodeSource(s3_location=order.s3_location)
     repository = order.git_repo or job.git_repo

@@ -9,7 +9,7 @@ from iac_ci_common.errors import IacCiError
 from iac_ci_common.initialisation import build_early
 from iac_ci_common.tick import is_tick
 from iac_ci_init.http import NOT_ACCEPTED, answer, read_request, refusal
-from iac_ci_triggers.verification import sender
+from iac_ci_init.routing import respond
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -19,19 +19,14 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         from iac_ci_init.tasks import run
 
         return run(event)
-    from iac_ci_init.wiring import job_intake, logger
+    from iac_ci_init.wiring import logger
 
     try:
         if "rerun" in event:
             from iac_ci_init.tasks import run_again
 
             return answer(202, run_again(event))
-        request = read_request(event)
-        if (host := sender(request.headers)) is not None:
-            from iac_ci_init.wiring import webhook_receiver
-
-            return answer(*webhook_receiver().receive(host, request))
-        return answer(202, job_intake().accept(request))
+        return respond(read_request(event))
     except IacCiError as error:
         response = refusal(error)
         # A problem may repeat the caller's text, also a secret in the wrong field, so the log does not contain it.

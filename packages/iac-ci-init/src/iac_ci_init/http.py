@@ -26,6 +26,10 @@ class KeyReused(IacCiError):
     """An Idempotency-Key was sent before with another body."""
 
 
+class NotAnswered(IacCiError):
+    """An order that waits for an approval was not answered; the message says why."""
+
+
 def read_request(event: Mapping[str, Any]) -> Request:
     """Return the request of API Gateway's proxy event; raise ``BodyTooLarge`` or ``InputProblems``."""
     body = event.get("body") or ""
@@ -39,6 +43,15 @@ def read_request(event: Mapping[str, Any]) -> Request:
         raise BodyTooLarge(f"the body has more than the allowed {MAX_BODY_BYTES} bytes")
     headers = {str(name).lower(): str(value) for name, value in (event.get("headers") or {}).items()}
     return Request(raw, headers)
+
+
+_STATUSES: Final = (
+    (SignatureRefused, 401),
+    (BodyTooLarge, 413),
+    (KeyReused, 409),
+    (AlreadyExists, 409),
+    (NotAnswered, 409),
+)
 
 
 def answer(status: int, content: Mapping[str, Any] | str) -> dict[str, Any]:
@@ -56,7 +69,7 @@ def refusal(error: IacCiError) -> dict[str, Any]:
         problems = [{"where": problem.where, "what": problem.what} for problem in error.problems]
         return answer(400, {"error": "the job cannot be accepted", "problems": problems})
     status = 503 if error.retry_is_safe else 500
-    for kind, known in ((SignatureRefused, 401), (BodyTooLarge, 413), (KeyReused, 409), (AlreadyExists, 409)):
+    for kind, known in _STATUSES:
         if isinstance(error, kind):
             status = known
     # Internal errors are only logged; the caller gets whether a retry may succeed.

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from iac_ci_common.limits import MAX_BODY_BYTES
 from iac_ci_common.models.answer import Accepted
+from iac_ci_common.models.approval_request import Answered, ApprovalRequest
 from iac_ci_common.models.job import Job
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _REFUSED: Final[Mapping[str, str]] = {
     "400": "The body is not valid; problems lists every problem with its path. Nothing was stored.",
     "401": "The signature is missing, not valid, too old or was used with another Idempotency-Key. Nothing was stored.",
-    "409": "The Idempotency-Key was used for another job.",
+    "409": "The Idempotency-Key was used for another job; or the order was not answered, and error says why.",
     "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
     "500": "Nothing was accepted; retry is true if it may be sent again.",
     "503": "Nothing was accepted; it may be sent again.",
@@ -29,7 +30,13 @@ _REFUSED: Final[Mapping[str, str]] = {
 def document() -> dict[str, Any]:
     """Return the whole OpenAPI document."""
     _, schemas = models_json_schema(
-        [(Job, "validation"), (Accepted, "serialization")], ref_template="#/components/schemas/{model}"
+        [
+            (Job, "validation"),
+            (ApprovalRequest, "validation"),
+            (Accepted, "serialization"),
+            (Answered, "serialization"),
+        ],
+        ref_template="#/components/schemas/{model}",
     )
     components = schemas["$defs"]
     components["Refused"] = _object(
@@ -53,6 +60,8 @@ def document() -> dict[str, Any]:
         "schema_version",
         "received",
     )
+    answered = {"anyOf": [{"$ref": "#/components/schemas/Received"}, {"$ref": "#/components/schemas/Answered"}]}
+    body = {"anyOf": [{"$ref": "#/components/schemas/Job"}, {"$ref": "#/components/schemas/ApprovalRequest"}]}
     schema = {"$ref": "#/components/schemas/Refused"}
     refused = {status: _answer(description, schema) for status, description in _REFUSED.items()}
     accepted = {"anyOf": [{"$ref": "#/components/schemas/Accepted"}, {"$ref": "#/components/schemas/Received"}]}
@@ -62,21 +71,23 @@ def document() -> dict[str, Any]:
         "paths": {
             "/webhook": {
                 "post": {
-                    "summary": "Send a job, or an event of a code host.",
+                    "summary": "Send a job, an event of a code host, or an answer to an order that waits for it.",
                     "description": "An event has the headers, the signature and the body of its code host.",
                     "parameters": [
-                        _header("X-IaC-CI-Signature", "t=<unix time>,v1=<hex hmac-sha256 of t.body>, for jobs."),
+                        _header(
+                            "X-IaC-CI-Signature", "t=<unix time>,v1=<hex hmac-sha256 of t.body>, for jobs and answers."
+                        ),
                         _header(
                             "Idempotency-Key", "A repeated request with the same key and body gets the first answer."
                         ),
                     ],
                     "requestBody": {
                         "required": True,
-                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}},
+                        "content": {"application/json": {"schema": body}},
                     },
                     "responses": {
                         "200": _answer(
-                            "The event starts nothing, with the reason.", {"$ref": "#/components/schemas/Received"}
+                            "The event starts nothing, with the reason; or the order has the answer.", answered
                         ),
                         "202": _answer("The job is accepted, or the event will be processed.", accepted),
                         **refused,

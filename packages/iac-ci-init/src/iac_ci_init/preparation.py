@@ -223,13 +223,15 @@ class Preparer:
         sealed = {} if problems else self._seal(stored, values, identities, problems)
         if problems:
             raise PreparationFailed("; ".join(dict.fromkeys(problems)), run_id=stored.run_id)
+        # An order that waits for an approval has no package: a version before, which would run it, fails there.
+        packed = [index for index, order in enumerate(job.orders) if order.approval is None]
         uploads = [
-            partial(self._upload, stored, index, secrets.keyed(order), sealed.get(index), tools[index])
-            for index, order in enumerate(job.orders)
+            partial(self._upload, stored, index, secrets.keyed(job.orders[index]), sealed.get(index), tools[index])
+            for index in packed
         ]
         packages: dict[str, _Packed] = {}
         with permanent("the packages could not be stored"):
-            for index, answer in enumerate(ports.parallel.run(uploads)):
+            for index, answer in zip(packed, ports.parallel.run(uploads), strict=True):
                 if isinstance(answer, IacCiError):
                     raise answer
                 packages[order_num(index)] = answer

@@ -23,6 +23,7 @@ from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.models.tools import ToolSettings
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
+from iac_ci_init.approval_intake import ApprovalIntake
 from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_intake import JobIntake, JobIntakePorts
 from iac_ci_init.job_tools import JobTools
@@ -78,6 +79,12 @@ def job_intake() -> JobIntake:
         ),
         settings(),
     )
+
+
+@cache
+def approval_intake() -> ApprovalIntake:
+    """Return the part that answers orders by signed requests."""
+    return ApprovalIntake(SystemClock(), _runs(), _internal(), _secrets(), settings().webhook_secrets)
 
 
 @cache

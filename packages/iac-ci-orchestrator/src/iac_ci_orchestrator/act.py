@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
+from iac_ci_common.approvals import expired_result, keep_first
 from iac_ci_common.errors import AtCapacity, ConditionFailed, IacCiError, PlanStale
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.job import ExecutionTarget
@@ -27,7 +28,7 @@ from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
-from iac_ci_orchestrator.event_records import order_event
+from iac_ci_orchestrator.event_records import order_event, waiting_event
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_orchestrator.results import read_results
@@ -161,6 +162,11 @@ class Orchestrator:
             if replaced is not None:
                 self._stale_plans.after_plan(plan.run, replaced)
             self._stale_plans.after_apply(plan.run, end.after)
+        if plan.waits:
+            # Before the rows: people are asked again after a crash rather than never.
+            self._commenter.ask(plan.start.after if plan.start else plan.run, plan.orders)
+        for expired in plan.expiries:
+            keep_first(ports.objects, expired_result(expired.order, ports.clock.now()))
         refused = self._apply(plan)
         remove_parts(ports.objects, ports.logger, rows.orders, results)
         if plan.finish is not None and not refused:
@@ -175,7 +181,8 @@ class Orchestrator:
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.repeats or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
-        return _Pass(repeat=bool(refused or ended or plan.repeats), failures=failures, comment=comment)
+        repeat = bool(refused or ended or plan.repeats or plan.answers or plan.expiries)
+        return _Pass(repeat=repeat, failures=failures, comment=comment)
 
     def _apply(self, plan: Plan) -> frozenset[str]:
         """Write the plan's transitions together; return the numbers of rows that have changed since they were read."""
@@ -183,6 +190,10 @@ class Orchestrator:
         changes: tuple[EndOrder | RepeatOrder, ...] = (*plan.ends, *plan.repeats)
         transitions = [Transition(one.before, one.after, order_event(plan.run, one.after, now)) for one in changes]
         transitions += [Transition(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
+        transitions += [Transition(taken.before, taken.after) for taken in plan.answers]
+        transitions += [
+            Transition(wait.before, wait.after, waiting_event(plan.run, wait.after, now)) for wait in plan.waits
+        ]
         if plan.start is not None:
             transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
         if not transitions:

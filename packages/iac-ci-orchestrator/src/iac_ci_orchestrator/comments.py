@@ -82,12 +82,16 @@ class Commenter:
         # This holds also after a failure: it is recorded, and the next change or the run's end edits again.
         return CommentState(self._ports.clock.now(), stale=False)
 
+    def ask(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Show at once, in comment and status, that orders wait for an approval."""
+        self._publish(run, orders, with_status=True)
+
     def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
         """Write the run's last comment, without waiting, and set the commit's status."""
         self._publish(run, orders, with_status=True)
 
     def _publish(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> None:
-        """Write the comment, with the status and the plans' text at the run's end only: each text costs a read."""
+        """Write the comment; with the status come the plans' texts, each of which costs a read."""
         if run.report is None:
             return
         ports = self._ports

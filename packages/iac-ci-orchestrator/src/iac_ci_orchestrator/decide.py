@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.approvals import LONGER, expiry, waiting_words
 from iac_ci_common.graph import NEVER_STARTS, Readiness, in_order, readiness
 from iac_ci_common.limits import LEASE_SECONDS, WORKER_WAIT_SECONDS
 from iac_ci_common.states import (
@@ -63,6 +64,32 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitAnswer:
+    """An order begins to wait for an approval."""
+
+    before: OrderRow
+    after: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
+class TakeAnswer:
+    """An order that waited was answered, or its approval has expired; a later pass writes its end.
+
+    A row changes once in a plan, and no order ends that was queued and had a result: it is dispatching in between.
+    """
+
+    before: OrderRow
+    after: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Nobody has answered an order in time: this is kept as its answer, unless there is one."""
+
+    order: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
 class StartRun:
     """The run starts with its first orders."""
 
@@ -86,11 +113,16 @@ class Plan:
     ends: tuple[EndOrder, ...] = ()
     repeats: tuple[RepeatOrder, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
+    waits: tuple[AwaitAnswer, ...] = ()
+    answers: tuple[TakeAnswer, ...] = ()
+    expiries: tuple[Expire, ...] = ()
     start: StartRun | None = None
     finish: FinishRun | None = None
     orders: tuple[OrderRow, ...] = field(default=(), repr=False)
     """All orders as they are after the plan is applied."""
 
+
+_TOO_LATE: Final = "the run reached its job_timeout"
 
 _SEVERITY: Final = (OrderState.FAILED, OrderState.TIMED_OUT, OrderState.CANCELLED)
 _RUN_STATE: Final = {
@@ -109,21 +141,23 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     if run.status in RUN_TERMINAL:
         return Plan(run, finish=FinishRun(run, run), orders=tuple(orders))
     by_num = {order.order_num: order for order in orders}
-    stop_reason = _stop_reason(run, now)
+    stop_reason = _stop_reason(run, orders, now)
     reported, repeats = _reported(run, by_num, results, stop_reason)
     ends = (*reported, *_never_started(run, by_num, stop_reason, now))
     # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     repeated = {repeat.after.order_num for repeat in repeats}
     first = _first(run, by_num, repeated, now) if stop_reason is None else ()
     dispatches = (*_again(run, by_num, now), *first)
-    for dispatch in dispatches:
-        by_num[dispatch.after.order_num] = dispatch.after
+    waits, answers, expiries = _approvals(run, by_num, results, now)
+    changes: tuple[Dispatch | AwaitAnswer | TakeAnswer, ...] = (*dispatches, *waits, *answers)
+    for change in changes:
+        by_num[change.after.order_num] = change.after
     after_all = tuple(by_num[order.order_num] for order in orders)
     finish = _finish(run, after_all, now)
     start = None
-    if finish is None and run.status is RunState.QUEUED and dispatches:
+    if finish is None and run.status is RunState.QUEUED and (dispatches or waits):
         start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
-    plan = Plan(run, ends, repeats, dispatches, start, finish, after_all)
+    plan = Plan(run, ends, repeats, dispatches, waits, answers, expiries, start, finish, after_all)
     _check(plan)
     return plan
 
@@ -170,7 +204,35 @@ def _never_started(
     return tuple(ends)
 
 
-def _stop_reason(run: RunRow, now: datetime) -> str | None:
+def _approvals(
+    run: RunRow, by_num: Mapping[str, OrderRow], results: Mapping[str, Result], now: datetime
+) -> tuple[tuple[AwaitAnswer, ...], tuple[TakeAnswer, ...], tuple[Expire, ...]]:
+    """Return what begins to wait for an approval, what was answered, and what has expired without an answer.
+
+    An order that can never start, or whose run is stopped, has ended before.
+    """
+    waits: list[AwaitAnswer] = []
+    answers: list[TakeAnswer] = []
+    expiries: list[Expire] = []
+    for order in sorted(by_num.values(), key=lambda row: row.order_num):
+        if order.approval is None or order.status is not OrderState.QUEUED:
+            continue
+        if readiness(order, by_num)[0] is not Readiness.READY:
+            continue
+        if order.waiting_for is None:
+            until = expiry(run, order, now)
+            words = waiting_words(order.approval, until)
+            after = order.model_copy(update={"waiting_for": words, "order_deadline": until})
+            waits.append(AwaitAnswer(order, after))
+        elif order.order_num in results:
+            after = order.model_copy(update={"status": OrderState.DISPATCHING, "waiting_for": None})
+            answers.append(TakeAnswer(order, after))
+        elif order.order_deadline is not None and now >= order.order_deadline:
+            expiries.append(Expire(order))
+    return tuple(waits), tuple(answers), tuple(expiries)
+
+
+def _stop_reason(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> str | None:
     """Return the reason why no further order may start, None if orders may start."""
     if run.preparation_error is not None:
         return f"the run could not be prepared: {run.preparation_error}"[:1024]
@@ -178,7 +240,10 @@ def _stop_reason(run: RunRow, now: datetime) -> str | None:
         return f"the run was cancelled: {run.cancel_reason}"[:1024]
     # Less than a second is too short to run an order.
     if run.deadline - now < timedelta(seconds=1):
-        return "the run reached its job_timeout"
+        waiting = sorted(order.order_name for order in orders if order.awaits_answer)
+        if waiting:
+            return f"{_TOO_LATE} while {', '.join(waiting[:5])} waited for an approval; {LONGER}"[:1024]
+        return _TOO_LATE
     return None
 
 
@@ -196,13 +261,14 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "files": result.files,
             "planned": result.planned if result.status is OrderState.SUCCEEDED else None,
             "kept": result.kept,
+            "answer": result.answer,
             "reason": reason_of_end(order, result),
         }
     )
 
 
 def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime) -> OrderRow:
-    return order.model_copy(update={"status": status, "ended_at": now, "reason": reason})
+    return order.model_copy(update={"status": status, "ended_at": now, "reason": reason, "waiting_for": None})
 
 
 def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
@@ -223,7 +289,7 @@ def _first(run: RunRow, by_num: Mapping[str, OrderRow], repeated: AbstractSet[st
     for order in sorted(by_num.values(), key=lambda row: row.order_num):
         if free <= 0:
             break
-        if order.status is not OrderState.QUEUED or order.order_num in repeated:
+        if order.status is not OrderState.QUEUED or order.order_num in repeated or order.approval is not None:
             continue
         if readiness(order, by_num)[0] is not Readiness.READY:
             continue
@@ -280,7 +346,7 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
     if run.cancel_reason is not None and any(order.status is OrderState.CANCELLED for order in orders):
         return RunState.CANCELLED, run.cancel_reason[:1024]
     if any(_came_too_late(run, order) for order in orders):
-        return RunState.TIMED_OUT, "the run reached its job_timeout"
+        return RunState.TIMED_OUT, _TOO_LATE
     return RunState.SUCCEEDED, None
 
 
@@ -295,6 +361,8 @@ def _check(plan: Plan) -> None:
     reported: tuple[EndOrder | RepeatOrder, ...] = (*plan.ends, *plan.repeats)
     for change in reported:
         check_order_transition(change.before.status, change.after.status)
+    for taken in plan.answers:
+        check_order_transition(taken.before.status, taken.after.status)
     for dispatch in plan.dispatches:
         if not dispatch.again:
             check_order_transition(dispatch.before.status, dispatch.after.status)

@@ -26,6 +26,12 @@ def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
         reason=order.reason,
         changed=order.changed,
         attempt=order.attempt,
+        by=order.answer.by if order.answer is not None else None,
         plan_sha256=order.plan_sha256,
         expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
     )
+
+
+def waiting_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
+    """Return the event that a queued order began to wait for something other than its dependencies."""
+    return order_event(run, order, at).model_copy(update={"kind": "waiting", "reason": order.waiting_for})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from iac_ci_common import keys
+from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError, NotFound, ResultUnreadable
 from iac_ci_common.limits import MAX_RESULT_BYTES
 from iac_ci_common.models.result import Reporter, Result
@@ -25,19 +26,19 @@ if TYPE_CHECKING:
 def read_results(
     objects: Objects, parallel: Parallel, orders: Sequence[OrderRow], named: AbstractSet[str] | None, now: datetime
 ) -> dict[str, Result]:
-    """Return the results of open orders by number: of the orders ``named``, or for None of all orders that have one.
+    """Return the results of open orders and the answers to waiting ones, by number.
 
-    A result that is not valid becomes a failed result of its order, so that it does not block the run. Raises the
-    bucket's other errors.
+    They are those of the orders ``named``, or for None of all orders that have one. A result that is not valid becomes
+    a failed result of its order, so that it does not block the run. Raises the bucket's other errors.
     """
-    wanted = [order for order in orders if order.status in OPEN]
+    wanted = [order for order in orders if order.status in OPEN or order.awaits_answer]
     if not wanted:
         return {}
     if named is not None:
         wanted = [order for order in wanted if order.order_num in named]
     else:
         present = set(objects.list(keys.callbacks(wanted[0].run_id)))
-        wanted = [order for order in wanted if keys.result(*order.attempt_key) in present]
+        wanted = [order for order in wanted if result_key(order) in present]
     found: dict[str, Result] = {}
     for order, answer in zip(
         wanted, parallel.run([partial(read_result, objects, order) for order in wanted]), strict=True
@@ -56,7 +57,7 @@ def read_results(
 def read_result(objects: Objects, order: OrderRow) -> Result:
     """Return an order's result; raise ``NotFound``, or ``ResultUnreadable`` if it is not valid."""
     run_id, order_num = order.run_id, order.order_num
-    body = objects.get(keys.result(*order.attempt_key), max_bytes=MAX_RESULT_BYTES)
+    body = objects.get(result_key(order), max_bytes=MAX_RESULT_BYTES)
     if len(body) > MAX_RESULT_BYTES:
         message = f"the worker's result has more than {MAX_RESULT_BYTES} bytes"
         raise ResultUnreadable(message, run_id=run_id, order_num=order_num)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import ids, keys
 from iac_ci_common.acceptance import Acceptance, rules
+from iac_ci_common.approvals import answer_result, keep_first
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
 from iac_ci_common.nudge import nudge
 from iac_ci_common.purpose import SUPERSEDED
@@ -24,7 +25,7 @@ from iac_ci_triggers.decide import (
     decide_push,
     decide_replan,
 )
-from iac_ci_triggers.decisions import Cancel, Mark, Nothing, Refresh, Say, Settle, Wake
+from iac_ci_triggers.decisions import Answer, Cancel, Mark, Nothing, Refresh, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, HostEvent, Person, StoredTrigger
 from iac_ci_triggers.facts import Source
 from iac_ci_triggers.gather import FactCollector
@@ -265,12 +266,14 @@ class EventProcessor:
         *,
         branch: str | None,
     ) -> None:
-        stopped: list[Paragraph] = []
+        outcomes: list[Paragraph] = []
         for decision in decisions:
             if isinstance(decision, Cancel):
                 cancelled = self._cancel(planned.ledger, decision, now)
                 if decision.running:
-                    stopped.append(self._what_had_started(cancelled))
+                    outcomes.append(self._what_had_started(cancelled))
+            elif isinstance(decision, Answer):
+                outcomes.append(self._answer(decision))
             elif isinstance(decision, Wake):
                 self._wake([run_id for run_id in decision.run_ids if _may_be_open(planned.ledger, run_id, now)])
         for run, start in planned.accept:
@@ -300,7 +303,7 @@ class EventProcessor:
             answer = tuple(
                 decision.paragraph for decision in decisions if isinstance(decision, Say) and not decision.subject
             )
-            answer += tuple(stopped)
+            answer += tuple(outcomes)
             answer += tuple(
                 Paragraph(f"{run.job} was not started: the pull request changed meanwhile. Write the command again.")
                 for run in planned.overtaken
@@ -384,6 +387,18 @@ class EventProcessor:
             cancelled.append(run_id)
         self._wake(cancelled)
         return cancelled
+
+    def _answer(self, decision: Answer) -> Paragraph:
+        """Keep an answer to an order, if it is the first, and return which one counts; the same one may come again."""
+        order, given = decision.order, decision.answer
+        counts = keep_first(self._ports.objects, answer_result(order, given))
+        if counts.answer is None or counts.answer.reference != given.reference:
+            return Paragraph(f"{order.order_name} has an answer already: {counts.reason}.")
+        # After the answer: what stops the run from now on is told by the run itself.
+        run = self._ports.runs.find_run(order.run_id)
+        stop = (run.cancel_reason or run.preparation_error) if run is not None else None
+        text = f"{order.order_name} of run {order.run_id}: {counts.reason}."
+        return Paragraph(text if stop is None else f"{text} The run has been stopped meanwhile: {stop}")
 
     def _what_had_started(self, run_ids: Sequence[str]) -> Paragraph:
         """Return what had started, by rows that are read after the request was made."""

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from iac_ci_common.job_validation.approval_rules import looks_like_commit
 from iac_ci_triggers.command_hints import lines_with_markup, looks_like_command, seen
 from iac_ci_triggers.markdown_lines import find_plain_lines
 
@@ -17,8 +18,9 @@ PREFIX: Final = "/iac-ci"
 MAX_COMMANDS: Final = 10
 """Most commands of one comment that are run, and most problems that are listed."""
 
-HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE = "help", "cancel", "rerun-failed", "unlock", "approve"
-BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE)
+HELP, CANCEL, RERUN_FAILED, UNLOCK = "help", "cancel", "rerun-failed", "unlock"
+APPROVE, REJECT = "approve", "reject"
+BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE, REJECT)
 """The engine's commands; a repository's configuration may define others."""
 
 RUNNING: Final = "running"
@@ -30,17 +32,28 @@ OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 _WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TARGET: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,127}")
 _SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_ORDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
 _SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its name, and its target, or the full commit and the base branch of an approval."""
+    """One command: its name, and its target, or the full commit and the base branch of a commit's approval.
+
+    The target of ``approve`` and ``reject`` is an order, perhaps of the run ``run_id``.
+    """
 
     name: str
     target: str | None = None
     sha: str | None = None
     branch: str | None = None
+    run_id: str | None = None
+
+    @property
+    def answers_order(self) -> bool:
+        """Return whether the command answers an order that waits for an approval."""
+        return self.name == REJECT or (self.name == APPROVE and self.target is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +111,10 @@ def _parse(words: list[str]) -> Command | str:
     name, rest = (words[0], words[1:]) if words else (HELP, [])
     if _WORD.fullmatch(name) is None:
         return f"{_shown(name)} is not a command; {PREFIX} help lists the commands"
-    if name == APPROVE:
-        if len(rest) in {1, 2} and _SHA.fullmatch(rest[0]) is not None:
-            return Command(name, sha=rest[0], branch=rest[1] if len(rest) == 2 else None)
-        line = _shown(" ".join([PREFIX, name, *rest]))
-        return (
-            f"{line}: {APPROVE} needs one full commit hash in lower case, because a shorter one can be forged, and at"
-            " most the base branch after it"
-        )
+    if name == APPROVE and len(rest) in {1, 2} and _SHA.fullmatch(rest[0]) is not None:
+        return Command(name, sha=rest[0], branch=rest[1] if len(rest) == 2 else None)
+    if name in {APPROVE, REJECT}:
+        return _answer(name, rest)
     if name == CANCEL and rest == [RUNNING]:
         return Command(name, target=RUNNING)
     if len(rest) > (0 if name in BUILT_IN else 1):
@@ -117,6 +126,20 @@ def _parse(words: list[str]) -> Command | str:
     if _TARGET.fullmatch(target) is None or ".." in target:
         return f"{_shown(rest[0])} is not a target: use letters, digits and . _ / - only"
     return Command(name, target=target)
+
+
+def _answer(name: str, rest: list[str]) -> Command | str:
+    """Return the command that answers an order, or the message about its problem."""
+    is_order = bool(rest) and _ORDER.fullmatch(rest[0]) is not None and not looks_like_commit(rest[0])
+    if is_order and (len(rest) == 1 or (len(rest) == 2 and _RUN.fullmatch(rest[1]) is not None)):
+        return Command(name, target=rest[0], run_id=rest[1] if len(rest) == 2 else None)
+    line = _shown(" ".join([PREFIX, name, *rest]))
+    if name == REJECT:
+        return f"{line}: {name} needs an order that waits for an approval, and at most its run after it"
+    return (
+        f"{line}: {name} needs an order that waits for it, or a full commit hash in lower case (a shorter one can be"
+        " forged), and at most a run or base branch after it"
+    )
 
 
 def _shown(text: str) -> str:

@@ -16,7 +16,7 @@ from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OrderState
-from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, RERUN_FAILED, RUNNING, UNLOCK
+from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, REJECT, RERUN_FAILED, RUNNING, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
@@ -30,6 +30,7 @@ from iac_ci_triggers.configuration import (
     planned_by,
 )
 from iac_ci_triggers.decisions import (
+    Answer,
     Approve,
     Cancel,
     Decision,
@@ -42,6 +43,7 @@ from iac_ci_triggers.decisions import (
     Start,
     Wake,
 )
+from iac_ci_triggers.gates import answer_to
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.known_plans import Applier
 from iac_ci_triggers.ledger import MAX_COMMANDS
@@ -76,6 +78,7 @@ _HELP: Final = (
     f"{PREFIX} {CANCEL} {RUNNING}: also stops its running orders, except applies: iac-ci cancel RUN ORDER --running",
     f"{PREFIX} {RERUN_FAILED}: runs the orders again that did not succeed when they last ran at this commit",
     f"{PREFIX} {UNLOCK}: makes the engine check this pull request's runs again, if one is stuck",
+    f"{PREFIX} {APPROVE} <order> [run], {PREFIX} {REJECT} <order> [run]: answers an order that waits for an approval",
     f"{PREFIX} {APPROVE} <full commit> [base branch]: lets this one commit of a person without write permission run",
     f"{PREFIX} {HELP}: shows this list",
 )
@@ -268,6 +271,8 @@ def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: 
         return _unlock(facts)
     if not _pull(facts).is_open:
         return [_say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
+    if command.answers_order:
+        return [_answer(facts, comment, command, intent)]
     if not facts.uses(_pull(facts).base_branch):
         return [_say(f"{PREFIX} {command.name} starts nothing: {_unused_branch(_pull(facts).base_branch)}.")]
     if command.name == APPROVE:
@@ -483,6 +488,11 @@ def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
         plans = {order: planner for order, planner in planned_by(configuration, name).items() if order in orders}
         found.append(_mark_job(facts, job_status(facts.commit, name, state, text), {}, orders, plans))
     return found
+
+
+def _answer(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> Decision:
+    found = answer_to(facts.gates, _pull(facts), comment.author, command, intent, facts.received_at)
+    return _say(found) if isinstance(found, str) else Answer(found.order, found.answer)
 
 
 def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Decision]:

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from iac_ci_common.models.approval import ApprovalAnswer
     from iac_ci_common.models.commit_job import JobPart
     from iac_ci_common.models.job import Job
-    from iac_ci_common.models.rows import JobScope
+    from iac_ci_common.models.rows import JobScope, OrderRow
     from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_triggers.notice import Paragraph, Subject
     from iac_ci_vcs.provider import CommitStatus
@@ -60,6 +61,14 @@ class Approve:
     base: str
     configuration: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an order that waits for an approval, unless it has an answer."""
+
+    order: OrderRow
+    answer: ApprovalAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +128,4 @@ class Nothing:
     reason: str
 
 
-Decision = Start | Cancel | Approve | Remember | Wake | Say | Settle | Mark | Refresh | Nothing
+Decision = Start | Cancel | Approve | Answer | Remember | Wake | Say | Settle | Mark | Refresh | Nothing

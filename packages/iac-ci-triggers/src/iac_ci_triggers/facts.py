@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.commands import CommandsFound
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.connections import Connection
+    from iac_ci_triggers.gates import Gate
     from iac_ci_triggers.ledger import Ledger
     from iac_ci_vcs.provider import Account, MergeState, PullRequest
 
@@ -152,6 +153,7 @@ class Facts:
     replan: Replan | None = None
     base_sha: str = ""
     merge_state: MergeState | None = None
+    gates: tuple[Gate, ...] = ()
 
     @property
     def commit(self) -> str:

@@ -30,6 +30,7 @@ from iac_ci_triggers.configuration import (
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
+from iac_ci_triggers.gates import TEAM, Gate, names
 from iac_ci_triggers.known_plans import Applier, KnownPlans
 from iac_ci_triggers.saved_plans import wanted_keys
 from iac_ci_triggers.verification import Sender
@@ -38,11 +39,12 @@ from iac_ci_vcs.reporting import is_marked
 from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from iac_ci_common.ports import Objects, Plans, Runs
     from iac_ci_common.tree import Tree
+    from iac_ci_triggers.commands import Command
     from iac_ci_triggers.event import HostEvent, StoredTrigger
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger, StartedRun
@@ -200,6 +202,11 @@ class FactCollector:
         comment = known.comment
         words = {command.name for command in comment.found.commands} if comment is not None else None
         pull = self._pull(event)
+        answers = (
+            [command for command in comment.found.commands if command.answers_order] if comment is not None else []
+        )
+        if words is not None and comment is not None:
+            words = {command.name for command in comment.found.commands if not command.answers_order}
         starts = pull.is_open if words is None else bool(words - _START_NOTHING)
         listed = self.host.changed_files(pull.number) if starts else None
         changed, head_problems = self._changes(pull, listed) if listed is not None else (None, None)
@@ -233,7 +240,40 @@ class FactCollector:
             plans=self._plans(configuration, words, pull, known) if starts else KnownPlans(),
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
+            gates=self._gates(known, comment.author, answers) if comment is not None and answers else (),
         )
+
+    def _gates(self, known: Facts, author: Account, commands: Sequence[Command]) -> tuple[Gate, ...]:
+        """Return the orders with an approval that commands may name, in runs that may be open; the newest runs last."""
+        targets = {command.target for command in commands}
+        found = []
+        for started in known.ledger.runs:
+            if known.received_at - started.started_at > _LONGEST_RUN:
+                continue
+            rows = self.runs.read(started.run_id)
+            if rows.run is None:
+                continue
+            for order in rows.orders:
+                if order.approval is not None:
+                    is_named = self._is_named(order.approval.by, author) if order.order_name in targets else False
+                    found.append(Gate(started, rows.run, rows.orders, order, is_named))
+        return tuple(found)
+
+    def _is_named(self, by: Sequence[str], author: Account) -> bool | None:
+        """Return whether a person is named, or in a named team as the host knows it now; None if it does not tell."""
+        by_login = self.host.kind != Sender.BITBUCKET
+        if any(names(entry, author, by_login=by_login) for entry in by if not entry.startswith(TEAM)):
+            return True
+        answers = [self._in_team(entry.removeprefix(TEAM), author) for entry in by if entry.startswith(TEAM)]
+        if True in answers:
+            return True
+        return None if None in answers else False
+
+    def _in_team(self, team: str, author: Account) -> bool | None:
+        if not hasattr(self.host, "in_team"):
+            # A provider of another package, made for a version before.
+            return None
+        return self.host.in_team(author, team)
 
     def _plans(
         self,

@@ -57,6 +57,7 @@ def again(facts: Facts, rerun: Rerun) -> Job:
     """Return a job of the orders of a run that did not succeed, without dependencies on the others.
 
     Orders whose files or outputs these take run again too: a plan that was saved for a failed apply is not used twice.
+    An approval before one of them is asked for again: it was given for the run that has ended.
     """
     orders = orders_again(rerun.job.orders, rerun.unsuccessful)
     fields = {"flow_label", "job_timeout", "max_parallel", "mask", "order_statuses"}
@@ -64,14 +65,46 @@ def again(facts: Facts, rerun: Rerun) -> Job:
 
 
 def orders_again(orders: Sequence[Order], names: Collection[str]) -> list[Order]:
-    """Return the orders ``names`` and those that they need, without dependencies on the others."""
+    """Return the orders ``names``, those that they need and the approvals before them, without other dependencies."""
     wanted = _with_taken(orders, names)
+    approvals = {name: approvals_before(orders, name) for name in wanted}
+    wanted |= {name for found in approvals.values() for name in found}
     chosen = [order for order in orders if order.order_name in wanted]
     present = {name for order in chosen for name in (order.order_name, order.queue_id) if name is not None}
     return [
-        order.model_copy(update={"dependencies": [name for name in order.dependencies if name in present]})
+        order.model_copy(update={"dependencies": dependencies} | _conditions(order, dependencies))
         for order in chosen
+        for dependencies in [_still_there(order, present, approvals.get(order.order_name or "", ()))]
     ]
+
+
+def _still_there(order: Order, names: Collection[str], approvals: Collection[str]) -> list[str]:
+    """Return an order's dependencies of those that run again, with the approvals that stood before it."""
+    return list(dict.fromkeys([*(name for name in order.dependencies if name in names), *approvals]))
+
+
+def _conditions(order: Order, dependencies: Collection[str]) -> dict[str, Any]:
+    """Return the change to an approval's conditions: to ask although the condition's order does not run is safe."""
+    if order.approval is None:
+        return {}
+    return {"when": {name: state for name, state in order.when.items() if name in dependencies}}
+
+
+def approvals_before(orders: Sequence[Order], name: str) -> list[str]:
+    """Return the names of the approvals among all orders that must end before an order."""
+    by_name = {known: order for order in orders for known in (order.queue_id, order.order_name) if known is not None}
+    seen: set[str] = set()
+    found: list[str] = []
+    waiting = list(by_name[name].dependencies) if name in by_name else []
+    while waiting:
+        order = by_name.get(waiting.pop())
+        if order is None or order.order_name is None or order.order_name in seen:
+            continue
+        seen.add(order.order_name)
+        waiting += order.dependencies
+        if order.approval is not None:
+            found.append(order.order_name)
+    return sorted(found)
 
 
 def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
@@ -93,7 +126,7 @@ def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
     pull = facts.pull
     if facts.source.head_repository is not None:
         code = {"git_repo": facts.source.head_repository, "commit_hash": facts.commit}
-        orders = [order.model_copy(update=code) for order in orders]
+        orders = [order if order.approval is not None else order.model_copy(update=code) for order in orders]
     whole = {
         "username": username(facts.actor),
         "git_repo": facts.source.repository,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_triggers.decide import BY_EVENT
-from iac_ci_triggers.decisions import Approve, Cancel, Remember, Say, Settle, Start
+from iac_ci_triggers.decisions import Answer, Approve, Cancel, Remember, Say, Settle, Start
 from iac_ci_triggers.ledger import (
     MAX_ANSWERS,
     MAX_COMMANDS,
@@ -130,9 +130,11 @@ def plan(
 
 
 def _is_answered(decision: Decision) -> bool:
-    """Return whether a comment gets an answer for a decision; what had started is known when orders are stopped."""
+    """Return whether a comment gets an answer for a decision; some say then what came of it."""
     if isinstance(decision, Cancel):
         return decision.running
+    if isinstance(decision, Answer):
+        return True
     return isinstance(decision, Say) and decision.subject is None
 
 

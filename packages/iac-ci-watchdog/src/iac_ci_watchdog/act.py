@@ -69,9 +69,9 @@ class Watchdog:
         ports = replace(self._ports, logger=self._ports.logger.bind(run_id=run.run_id, trace_id=run.trace_id))
         if watch.order_num == RUN_ORDER_NUM:
             age = (ports.clock.now() - run.accepted_at).total_seconds()
-            values = {Metric.OPEN_RUN_SECONDS: age, Metric.WAITING_ORDERS: known.waiting}
+            values = {Metric.OPEN_RUN_SECONDS: age, Metric.WAITING_ORDERS: known.unstarted}
             ports.metrics.record(values, run_id=run.run_id, trace_id=run.trace_id)
-        reported, acted = look_after(ports, run.run_id, known.open)
+        reported, acted = look_after(ports, run.run_id, known.open, known.waiting)
         decision = decide_run(run, known, reported, lock, ports.clock.now(), orders)
         if decision.action is Action.NUDGE:
             nudge(ports.objects, run.run_id)

@@ -160,10 +160,14 @@ def _missing_step(run: RunRow, known: KnownRows, reported: AbstractSet[str], now
     """Return what the orchestrator should have done by now, None if nothing."""
     if run.status in RUN_TERMINAL:
         return "the run ended and its last steps are missing"
-    if not known.open and not known.queued:
+    if not known.open and not known.queued and not known.waiting:
         return "every order has ended and the run has not"
     if any(order.order_num in reported for order in known.open):
         return "a result is not processed"
+    if any(order.answered or order.order_num in reported for order in known.waiting):
+        return "an answer to an approval is not processed"
+    if any(order.until is not None and now >= order.until for order in known.waiting):
+        return "an approval has expired"
     if known.queued and (run.preparation_error or run.cancel_reason or now >= run.deadline):
         return "queued orders that can never start have not ended"
     if any(_is_stale(order, now) for order in known.open):
@@ -189,7 +193,10 @@ def _missing_start(run: RunRow, orders: Sequence[OrderRow]) -> str | None:
         state, _ = readiness(order, by_num)
         if state in NEVER_STARTS:
             return "a queued order that can never start has not ended"
-        if has_free_slot and state is Readiness.READY:
+        if state is Readiness.READY and order.approval is not None:
+            if not order.awaits_answer:
+                return "an order is ready and does not wait for its approval yet"
+        elif has_free_slot and state is Readiness.READY:
             return "an order is ready and was not dispatched"
     return None
 

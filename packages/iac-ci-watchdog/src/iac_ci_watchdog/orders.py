@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.result import Claim
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.models.watch import OpenOrder
+    from iac_ci_common.models.watch import OpenOrder, WaitingOrder
     from iac_ci_watchdog.ports import WatchdogPorts
 
 _STATES = {Action.REPORT_FAILED: OrderState.FAILED, Action.REPORT_TIMED_OUT: OrderState.TIMED_OUT}
 
 
-def look_after(ports: WatchdogPorts, run_id: str, orders: Sequence[OpenOrder]) -> tuple[frozenset[str], int]:
+def look_after(
+    ports: WatchdogPorts, run_id: str, orders: Sequence[OpenOrder], waiting: Sequence[WaitingOrder] = ()
+) -> tuple[frozenset[str], int]:
     """Check a run's open orders once and end those whose end is proven.
 
-    Returns the numbers of the orders that have a result in the bucket, and how many orders were acted on. Raises the
-    first error of a port after every order was checked.
+    Returns the numbers of the orders that have a result in the bucket, or of those ``waiting`` for an approval an
+    answer, and how many orders were acted on. Raises the first error of a port after every order was checked.
     """
-    if not orders:
+    if not orders and not waiting:
         return frozenset(), 0
     # Before the results: a build writes its result before it ends.
     ended = ports.workers.ended_builds([order.build_id for order in orders if order.build_id is not None])
@@ -40,13 +42,14 @@ def look_after(ports: WatchdogPorts, run_id: str, orders: Sequence[OpenOrder]) -
     reported = frozenset(
         order.order_num for order in orders if keys.result(run_id, order.order_num, order.attempt) in stored
     )
+    answered = frozenset(order.order_num for order in waiting if keys.answer(run_id, order.order_num) in stored)
     now = ports.clock.now()
     suspects = [order for order in orders if order.order_num not in reported and needs_claim(order, ended, now)]
     answers = ports.parallel.run([partial(_check, ports, run_id, order, stored, ended) for order in suspects])
     for answer in answers:
         if isinstance(answer, IacCiError):
             raise answer
-    return reported, sum(answer is True for answer in answers)
+    return reported | answered, sum(answer is True for answer in answers)
 
 
 def _check(

@@ -202,7 +202,7 @@ class DynamoRuns:
         return {"Put": {"TableName": self._events, "Item": row}}
 
     def _update(self, transition: Transition) -> dict[str, Any]:
-        """Write the changed attributes, on condition that status, attempt and dispatch are those of ``before``."""
+        """Write the changed attributes, on condition that the row is as ``holds`` describes it."""
         before, after = item(transition.before), item(transition.after)
         changed = {name: value for name, value in after.items() if before.get(name) != value}
         removed = sorted(set(before) - set(after))
@@ -219,6 +219,13 @@ class DynamoRuns:
             else:
                 same_dispatch = "attribute_not_exists(#dispatched_at)"
             condition = f"{same_status} AND {same_dispatch}"
+            if transition.before.status is OrderState.QUEUED:
+                names["#waiting_for"] = "waiting_for"
+                if "waiting_for" in before:
+                    values[":before_waiting_for"] = before["waiting_for"]
+                    condition += " AND #waiting_for = :before_waiting_for"
+                else:
+                    condition += " AND attribute_not_exists(#waiting_for)"
             if transition.before.attempts > 1:
                 # The queued orders of two attempts differ in nothing else.
                 names["#attempt"] = "attempt"

@@ -135,7 +135,17 @@ def _order_stand_in(location: Location) -> Any:
             return "stand-in"
         case ("ssm_paths", int()):
             return "/stand-in"
-    return exit_code_stand_in(location) or _hand_on_stand_in(location)
+    return exit_code_stand_in(location) or approval_stand_in(location) or _hand_on_stand_in(location)
+
+
+def approval_stand_in(location: Location) -> Any:
+    """Return the stand-in for a location of an ``approval`` in an order, None for another location."""
+    match location:
+        case ("approval",):
+            return {"api": True}
+        case ("approval", "by", int()):
+            return "stand-in"
+    return None
 
 
 def exit_code_stand_in(location: Location) -> Any:

@@ -15,6 +15,7 @@ from iac_ci_common.grants import NOTHING, Grant, own_folder
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import code_repository, order_name, target
+from iac_ci_common.job_validation.approval_rules import approval_findings
 from iac_ci_common.job_validation.output_rules import output_problems
 from iac_ci_common.job_validation.problem_paths import problem_path
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
@@ -47,6 +48,17 @@ TOO_SHORT_TO_MASK: Final = (
 
 _MAX_CYCLES: Final = 10
 _LOCK_NAME: Final = ".terraform.lock.hcl"
+
+API_HAS_NO_PEOPLE: Final = (
+    "names people of a code host, who answer in comments on a pull request that started the run; a job that is sent has"
+    " none: remove it and set api"
+)
+
+NEEDS_API: Final = "must be true: nobody else could answer, because no pull request started the job"
+
+NEEDS_PULL_REQUEST: Final = (
+    "must be true: nobody else could answer, because no pull request starts this run where people could comment"
+)
 
 TOKENS_FOLDER: Final = "tokens/"
 """Folder below the prefix with the code hosts' tokens; ``policies/orchestrator.json`` names it too."""
@@ -113,15 +125,35 @@ def _job_problems(job: Job, rules: Rules) -> Iterator[Problem]:
             )
     # A longer one is a problem of its order.
     longest = min(max(order.timeout for order in job.orders), limits.MAX_JOB_SECONDS)
+    by_default = "" if "job_timeout" in job.model_fields_set else f"{job.job_timeout} by default, "
     if job.job_timeout < longest:
-        by_default = "" if "job_timeout" in job.model_fields_set else f"{job.job_timeout} by default, "
         text = f"is {by_default}shorter than the longest order's timeout; set at least {longest} seconds"
         yield Problem("job_timeout", text)
+    yield from _approval_problems(job, rules, by_default, longest)
     shortest = limits.MIN_PRESIGN_SECONDS
     if job.presign_expiry is not None and job.presign_expiry < shortest:
         yield Problem("presign_expiry", f"is too short to use a URL; set at least {shortest} seconds")
     if job.mask is not None:
         yield from _mask_problems(job, job.mask)
+
+
+def _approval_problems(job: Job, rules: Rules, by_default: str, longest: int) -> Iterator[Problem]:
+    """Yield the problems of approvals that depend on the whole job: who could answer, and whether there is time."""
+    expiries = [order.approval.expires or 0 for order in job.orders if order.approval is not None]
+    if (expires := max(expiries, default=0)) > job.job_timeout >= longest:
+        text = f"is {by_default}shorter than the longest approval's expires; set at least {expires} seconds"
+        yield Problem("job_timeout", text)
+    for index, order in enumerate(job.orders):
+        if order.approval is None:
+            continue
+        where = f"orders[{index}].approval"
+        if rules.source == "api":
+            if order.approval.by:
+                yield Problem(f"{where}.by", API_HAS_NO_PEOPLE)
+            if not order.approval.api:
+                yield Problem(f"{where}.api", NEEDS_API)
+        elif job.pr_number is None and not order.approval.api:
+            yield Problem(f"{where}.api", NEEDS_PULL_REQUEST)
 
 
 def _mask_problems(job: Job, mask: Mask) -> Iterator[Problem]:
@@ -143,6 +175,8 @@ def _order_problems(job: Job, index: int, order: Order, rules: Rules) -> Iterato
     path = f"orders[{index}]"
     for below, message in order_findings(order):
         yield Problem(problem_path(("orders", index, *below)), message)
+    if order.approval is not None:
+        return
     yield from _code_problems(path, job, order, rules)
     yield from _git_problems(path, job, order)
     if order.assume_role is not None and not rules.grant.allows_role(order.assume_role):
@@ -183,7 +217,34 @@ def _variable_problems(path: str, order: Order) -> Iterator[Problem]:
 
 def order_findings(order: Order) -> Iterator[tuple[Place, str]]:
     """Yield the problems of a single order, from a job or a configuration, each with its path below the order."""
+    if order.approval is not None:
+        yield from approval_findings(order)
+        return
+    yield from _missing_findings(order)
     yield from _command_findings(order)
+    yield from _target_findings(order)
+    if order.git_folder is not None:
+        folder = PurePosixPath(order.git_folder)
+        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
+            yield ("git_folder",), "must be a relative path without .."
+    yield from _plan_findings(order)
+    yield from _credentials_findings(order)
+    yield from _registry_findings(order)
+    if order.assume_role is not None:
+        for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
+            for name in CREDENTIALS:
+                if name in variables:
+                    yield (field_name, name), "is also set by assume_role; remove one of the two"
+
+
+def _missing_findings(order: Order) -> Iterator[tuple[Place, str]]:
+    if not order.cmds:
+        yield ("cmds",), "is empty" if "cmds" in order.model_fields_set else "is missing"
+    if order.timeout < 1:
+        yield ("timeout",), "must be more than 0" if "timeout" in order.model_fields_set else "is missing"
+
+
+def _target_findings(order: Order) -> Iterator[tuple[Place, str]]:
     chosen = target(order)
     longest = {
         ExecutionTarget.LAMBDA: limits.MAX_LAMBDA_ORDER_SECONDS,
@@ -202,18 +263,6 @@ def order_findings(order: Order) -> Iterator[tuple[Place, str]]:
         )
     if order.size is not None and chosen is ExecutionTarget.LAMBDA:
         yield ("size",), "is of builds only; remove it, or the target lambda"
-    if order.git_folder is not None:
-        folder = PurePosixPath(order.git_folder)
-        if folder.is_absolute() or ".." in folder.parts or "\\" in order.git_folder:
-            yield ("git_folder",), "must be a relative path without .."
-    yield from _plan_findings(order)
-    yield from _credentials_findings(order)
-    yield from _registry_findings(order)
-    if order.assume_role is not None:
-        for field_name, variables in (("env_vars", order.env_vars), ("secrets", order.secrets)):
-            for name in CREDENTIALS:
-                if name in variables:
-                    yield (field_name, name), "is also set by assume_role; remove one of the two"
 
 
 def _plan_findings(order: Order) -> Iterator[tuple[Place, str]]:

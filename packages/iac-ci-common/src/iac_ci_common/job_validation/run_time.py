@@ -20,6 +20,9 @@ def longest_seconds(order: Order) -> int:
     A build without ``stop_grace`` has the default one. On Lambda all is over at the function's end. A time-out that is
     too long for its target is another problem, and counts as the longest.
     """
+    if order.approval is not None:
+        # It may take no time at all, and never longer than the run lives.
+        return 0
     attempts = 1 if order.retry is None else order.retry.attempts
     if target(order) is ExecutionTarget.LAMBDA:
         return attempts * min(order.timeout + (order.stop_grace or 0), limits.WORKER_LAMBDA_SECONDS)

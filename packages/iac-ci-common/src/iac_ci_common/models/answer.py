@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
-from iac_ci_common.models.job import Job, Order, PlanFile, Restore
+from iac_ci_common.models.job import Approval, Job, Order, PlanFile, Restore
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.models.saved_plan import OrderProject, Replan
 
@@ -46,6 +46,12 @@ class AcceptedPlanFile(PlanFile):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+class AcceptedApproval(Approval):
+    """An ``approval`` that was checked at acceptance, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class AcceptedOrder(Order):
     """An order that was checked at acceptance, with fields that a newer version may have added."""
 
@@ -53,11 +59,12 @@ class AcceptedOrder(Order):
 
     # Nothing is assigned to a frozen model, so the types may be narrower.
     cmds: list[Annotated[Command | AcceptedCommand, either(Command, AcceptedCommand)]] = Field(  # type: ignore[assignment]
-        min_length=1
+        default_factory=list
     )
     restore: list[AcceptedRestore] = Field(default_factory=list)  # type: ignore[assignment]
     retry: AcceptedRetry | None = None
     plan: AcceptedPlanFile | None = None
+    approval: AcceptedApproval | None = None
 
 
 class AcceptedJob(Job):

@@ -18,6 +18,7 @@ class DoneOrder(StoredShape):
     changed: bool = Field(False, description="True if it succeeded with an exit code other than 0 of a command.")
     attempts: int = Field(1, ge=1, description="Attempts that were made; 1 for an order that never started.")
     reason: str | None = None
+    by: str | None = Field(None, description="Person who approved or rejected the order, None if none is known.")
 
 
 class DoneMarker(StoredShape):

@@ -21,7 +21,7 @@ JOB_KINDS: Final = frozenset(
 MAX_PROJECT_CHARS: Final = 32_768
 """Most characters that the names of an event's projects have together; the others are counted."""
 
-ORDER_KINDS: Final = frozenset({"ticket_refused"} | {state.value for state in OrderState})
+ORDER_KINDS: Final = frozenset({"ticket_refused", "waiting"} | {state.value for state in OrderState})
 """Kinds of events of an order."""
 
 
@@ -40,6 +40,7 @@ class Event(StoredShape):
     reason: str | None = None
     changed: bool = Field(False, description="True if the order succeeded and is `changed`.")
     attempt: int = Field(1, ge=1, description="Attempt of the order that the event is about.")
+    by: str | None = Field(None, description="Person who approved or rejected the order, None if none is known.")
     plan_sha256: str | None = Field(None, description="SHA-256 of the plan that the order saved or applies.")
     job_name: str | None = Field(
         None, description="Job of the run; None in an event of an order, and in one that a version before wrote."

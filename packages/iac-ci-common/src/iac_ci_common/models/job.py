@@ -6,10 +6,11 @@ The models check single fields and single orders; ``iac_ci_common.job_validation
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -153,8 +154,50 @@ class PlanFile(Payload):
     )
 
 
+_APPROVER: Final = re.compile(
+    r"[A-Za-z0-9_.-]{1,100}|\{[0-9a-fA-F-]{36}\}|team:[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){0,20}"
+)
+
+
+def _approver(value: str) -> str:
+    if _APPROVER.fullmatch(value) is None:
+        raise ValueError(
+            "must be a person's login, the id of an account in braces (Bitbucket), or team: and the path of a team"
+            " (examples: alice, team:acme/platform)"
+        )
+    return value
+
+
+Approver = Annotated[StrictStr, AfterValidator(_approver)]
+
+
+class Approval(Payload):
+    """What makes an order wait for an approval instead of running commands."""
+
+    by: list[Approver] = Field(
+        default_factory=list,
+        max_length=limits.MAX_APPROVERS,
+        description="Who may answer in a comment: logins, and `team:` with the path of a team. They need write access.",
+    )
+    message: Text | None = Field(None, description="What is asked, shown where the order waits.")
+    expires: Annotated[StrictInt, Field(gt=0, le=limits.MAX_JOB_SECONDS)] | None = Field(
+        None, description="Seconds of waiting after which the order ends `timed_out`; until the run's end by default."
+    )
+    api: StrictBool = Field(False, description="True: a signed request may answer too; then no person is known.")
+    self_approval: StrictBool = Field(
+        False, description="True: the author of the pull request and who started the run may approve too."
+    )
+
+
+def _needs_commands(schema: dict[str, Any]) -> None:
+    schema["if"] = {"required": ["approval"], "properties": {"approval": {"type": "object"}}}
+    schema["else"] = {"required": ["cmds", "timeout"]}
+
+
 class Order(Payload):
-    """A list of commands with its code, secrets, time-out and dependencies."""
+    """A list of commands with its code, secrets, time-out and dependencies; or an approval to wait for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_needs_commands)
 
     foreign_fields = {
         **dict.fromkeys(("paths", "project", "apply_plan"), _CONFIGURATION_ONLY),
@@ -163,12 +206,15 @@ class Order(Payload):
 
     order_name: Name | None = Field(None, description="Unique name; `order-<order_num>` if none is given.")
     queue_id: Name | None = Field(None, description="A second unique name that dependencies may use.")
+    approval: Approval | None = Field(
+        None, description="Makes the order wait for an approval; it has no commands, code or secrets then."
+    )
     cmds: list[AnyCommand] = Field(
-        min_length=1,
+        default_factory=list,
         max_length=limits.MAX_COMMANDS,
         description="Shell commands, or `{run, ok}` with exit codes, in sequence; the first that fails ends the order.",
     )
-    timeout: StrictInt = Field(gt=0, description="Seconds that all commands together may take.")
+    timeout: StrictInt = Field(0, description="Seconds that all commands together may take, more than 0.")
     stop_grace: Annotated[StrictInt, Field(gt=0, le=limits.MAX_STOP_GRACE_SECONDS)] | None = Field(
         None,
         description="Seconds after `timeout`, or a request to stop, in which the commands may end by themselves.",

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field, field_validator
 
 from iac_ci_common import limits
+from iac_ci_common.models.approval import ApprovalAnswer
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.plan_text import PlanText
@@ -18,11 +19,12 @@ from iac_ci_common.states import REPORTABLE, OrderState
 
 
 class Reporter(StrEnum):
-    """The function that wrote a claim or a result."""
+    """Who wrote a claim or a result: a function, or with the init function a person or a signed request."""
 
     WORKER = "worker"
     WATCHDOG = "watchdog"
     ORCHESTRATOR = "orchestrator"
+    APPROVER = "approver"
 
 
 _BUILD: Final = re.compile(r"(.+)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -99,6 +101,7 @@ class Result(StoredShape):
     planned: PlannedFile | None = Field(None, description="The plan that the order saved, None if it saved none.")
     files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
     kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
+    answer: ApprovalAnswer | None = Field(None, description="The answer to an order that waited for an approval.")
 
     @field_validator("status")
     @classmethod

@@ -11,9 +11,11 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.limits import (
     DEFAULT_STOP_GRACE_SECONDS,
     HEARTBEAT_SECONDS,
+    MAX_WAITING_CHARS,
     STOP_GRACE_SECONDS,
     WAITED_HEARTBEAT_SECONDS,
 )
+from iac_ci_common.models.approval import ApprovalAnswer, StoredApproval
 from iac_ci_common.models.base import Moment, Name, OrderNum, RunId, Sha256, StoredShape, TraceId
 from iac_ci_common.models.changes import Changes
 from iac_ci_common.models.job import ExecutionTarget
@@ -186,7 +188,21 @@ class OrderRow(StoredShape):
     changes: Changes | None = Field(None, description="The changes that Terraform planned or applied.")
     changes_unknown: bool = Field(False, description="True if a plan or an apply ran whose changes could not be read.")
     reason: str | None = Field(None, max_length=1024)
+    approval: StoredApproval | None = Field(
+        None, description="Set if the order waits for an approval and runs nothing."
+    )
+    answer: ApprovalAnswer | None = Field(None, description="The answer that ended the wait, None if there was none.")
+    waiting_for: str | None = Field(
+        None,
+        max_length=MAX_WAITING_CHARS,
+        description="What a queued order waits for that is no dependency: an approval, a group, a place.",
+    )
     expires_at: Moment
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Return whether the order waits for an approval now."""
+        return self.approval is not None and self.status is OrderState.QUEUED and self.waiting_for is not None
 
     @property
     def dispatch(self) -> str | None:

@@ -40,6 +40,14 @@ class OpenOrder(StoredShape):
         return self.stop_grace or DEFAULT_STOP_GRACE_SECONDS
 
 
+class WaitingOrder(StoredShape):
+    """What a poll needs of an order that waits for an approval."""
+
+    order_num: OrderNum
+    until: Moment | None = None
+    answered: bool = Field(False, description="True if the answer is known and its end is not written yet.")
+
+
 class KnownRows(StoredShape):
     """What one poll learned from a run's rows, for the next poll, which then need not read them again.
 
@@ -51,7 +59,8 @@ class KnownRows(StoredShape):
     doorbell: int
     queued: bool = Field(description="True if an order is queued.")
     open: tuple[OpenOrder, ...]
-    waiting: int = Field(0, ge=0, description="Orders that have not started; 0 where a version before wrote it.")
+    unstarted: int = Field(0, ge=0, description="Orders that have not started; 0 where a version before wrote it.")
+    waiting: tuple[WaitingOrder, ...] = Field((), description="Orders that wait for an approval.")
 
     @classmethod
     def of(cls, orders: Sequence[OrderRow], lock: Lock | None) -> KnownRows:
@@ -59,7 +68,7 @@ class KnownRows(StoredShape):
         return cls(
             doorbell=lock.doorbell if lock is not None else 0,
             queued=any(order.status is OrderState.QUEUED for order in orders),
-            waiting=sum(order.status in {OrderState.QUEUED, OrderState.DISPATCHING} for order in orders),
+            unstarted=sum(order.status in {OrderState.QUEUED, OrderState.DISPATCHING} for order in orders),
             open=tuple(
                 OpenOrder(
                     order_num=order.order_num,
@@ -73,7 +82,12 @@ class KnownRows(StoredShape):
                     attempt=order.attempt,
                 )
                 for order in orders
-                if order.status in OPEN
+                if order.status in OPEN and order.approval is None
+            ),
+            waiting=tuple(
+                WaitingOrder(order_num=order.order_num, until=order.order_deadline, answered=order.status in OPEN)
+                for order in orders
+                if order.approval is not None and (order.awaits_answer or order.status in OPEN)
             ),
         )
 

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common import limits
 from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.graph import find_cycle
+from iac_ci_common.job_validation.approval_rules import NOT_FOR_AN_APPROVAL, other_fields
 from iac_ci_common.job_validation.output_rules import variable_findings
 from iac_ci_common.job_validation.parser import read_order_draft
-from iac_ci_common.job_validation.rules import TOO_SHORT_TO_MASK, order_findings, too_short_to_mask
+from iac_ci_common.job_validation.rules import (
+    NEEDS_PULL_REQUEST,
+    TOO_SHORT_TO_MASK,
+    order_findings,
+    too_short_to_mask,
+)
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
 from iac_ci_common.models.commands import command_text, may_change
@@ -69,6 +75,9 @@ _CONFIGURATION_NAMES: Final[dict[str | int, str]] = {
 }
 _MAX_CYCLES: Final = 10
 
+_OF_APPROVALS: Final = frozenset({"name", "approval", "depends_on", "when"})
+"""Fields that an order with an approval may have."""
+
 
 def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     """Yield the problems of a job whose single fields are valid.
@@ -94,6 +103,7 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
                 yield where, problem
         for name in order.env_vars.keys() & order.secrets.keys():
             yield ("orders", index, "secrets", name), "is also set in env_vars; remove one of the two"
+    yield from _approval_findings(job)
     yield from _timeout_findings(job, defaults)
     with_problems = {path for path, _ in templates}
     uncertain = bool(matrix_problems) or any(path[2:] == ("name",) for path in with_problems)
@@ -246,8 +256,23 @@ def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]
         yield ("when", text), text
 
 
+def _approval_findings(job: ConfiguredJob) -> Iterator[Found]:
+    for index, order in enumerate(job.orders):
+        if order.approval is None:
+            continue
+        for name in other_fields(order, _OF_APPROVALS):
+            yield ("orders", index, name), NOT_FOR_AN_APPROVAL
+        if order.approval.by and job.on.push is not None and not order.approval.api:
+            yield ("orders", index, "approval", "api"), NEEDS_PULL_REQUEST
+        if (order.approval.expires or 0) > job.job_timeout:
+            where = ("orders", index, "approval", "expires")
+            yield where, f"is more than the {job.job_timeout} seconds of job_timeout"
+
+
 def _timeout_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     for index, order in enumerate(job.orders):
+        if order.approval is not None:
+            continue
         seconds = order.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS
         if seconds > job.job_timeout:
             where: tuple[Part, ...] = ("orders", index, "timeout")
@@ -387,6 +412,7 @@ def _timed(copy: Copy, defaults: Settings) -> Order:
     """Return an order with the fields of its time and target alone, of which each is valid by itself."""
     own, execution_target = copy.template, copy.template.execution_target or defaults.execution_target
     return Order.model_construct(
+        approval=own.approval,
         cmds=list(own.cmds),
         retry=own.retry,
         timeout=own.timeout or defaults.timeout or DEFAULT_ORDER_SECONDS,

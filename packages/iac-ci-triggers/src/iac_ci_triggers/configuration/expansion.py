@@ -119,6 +119,14 @@ def order_fields(
 ) -> dict[str, Any]:
     """Return the fields of the order that ``order_of`` returns, after substitution and before the check."""
     template = copy.template
+    if template.approval is not None:
+        approving = {
+            "order_name": copy.name,
+            "approval": template.approval.model_dump(exclude_unset=True),
+            "dependencies": list(dependencies),
+            "when": {name: template.when[text] for text, name in conditions(copy).items()} or None,
+        }
+        return {name: value for name, value in approving.items() if value is not None}
     everything = {**known, **copy.values}
 
     def put(text: str) -> str:
@@ -222,9 +230,12 @@ def planned_by(configuration: Configuration, job_name: str) -> dict[str, str]:
         for name, job in configuration.jobs.items()
         if name != job_name and job.on.pull_request is not None
         for copy in copies(job)
+        if copy.template.approval is None
     ]
     found: dict[str, str] = {}
     for copy in copies(configuration.jobs[job_name]):
+        if copy.template.approval is not None:
+            continue
         named = applied_order(copy)
         if named is not None:
             planner = next((name for name, other in planning if other.name == named), None)
@@ -323,6 +334,8 @@ def expand(
 
 
 def _is_merged(order: ConfiguredOrder, job: ConfiguredJob, configuration: Configuration) -> bool:
+    if order.approval is not None:
+        return False
     return _first(order.checkout, job.checkout, configuration.defaults.checkout) is CheckoutTarget.MERGE
 
 
@@ -357,11 +370,15 @@ def _targets(copy: Copy) -> set[str]:
 
 
 def _needed(copy: Copy, by_name: Mapping[str, Copy]) -> Sequence[str]:
-    """Return the dependencies that run with an order that a target names."""
+    """Return the dependencies that run with an order that a target names; approvals are never left out."""
     project = project_of(copy)
     if project is None:
         return copy.dependencies
-    return [name for name in copy.dependencies if project_of(by_name[name]) == project]
+    return [
+        name
+        for name in copy.dependencies
+        if project_of(by_name[name]) == project or by_name[name].template.approval is not None
+    ]
 
 
 def _names(names: Mapping[str, object]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StrictBool,
     StrictInt,
@@ -26,6 +27,7 @@ from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSec
 from iac_ci_common.models.base import Name
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
 from iac_ci_common.models.job import (
+    Approval,
     CredentialsDelivery,
     ExecutionTarget,
     FilePattern,
@@ -301,8 +303,15 @@ class PlanTemplate(PlanFile):
     )
 
 
+def _needs_commands(schema: dict[str, Any]) -> None:
+    schema["if"] = {"required": ["approval"], "properties": {"approval": {"type": "object"}}}
+    schema["else"] = {"required": ["cmds"]}
+
+
 class ConfiguredOrder(Settings):
     """An order, which the matrix copies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_needs_commands)
 
     foreign_fields: ClassVar[Mapping[str, str]] = {
         "git_repo": _ORDER_ONLY,
@@ -325,8 +334,11 @@ class ConfiguredOrder(Settings):
         None,
         description="Project of the order: `/iac-ci <word> <project>` runs the orders of this project only.",
     )
+    approval: Approval | None = Field(
+        None, description="Makes the order wait for an approval, as in a job; no templates."
+    )
     cmds: list[ConfiguredCommands] = Field(
-        min_length=1,
+        default_factory=list,
         max_length=limits.MAX_COMMANDS,
         description="Shell commands, run in sequence; `{run, ok}` names exit codes; no templates.",
     )

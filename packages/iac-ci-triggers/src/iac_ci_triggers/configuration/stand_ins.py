@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import limits
 from iac_ci_common.draft import REMOVE
-from iac_ci_common.job_validation.parser import exit_code_stand_in
+from iac_ci_common.job_validation.parser import approval_stand_in, exit_code_stand_in
 from iac_ci_triggers.configuration.models import VERSION
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _of_order(index: int, location: Location) -> Any:
             return ["true"]
         case ("timeout",):
             return 1
-    return exit_code_stand_in(location) or _of_item(location)
+    return exit_code_stand_in(location) or approval_stand_in(location) or _of_item(location)
 
 
 def _of_rule(location: Location) -> Any:

@@ -38,6 +38,12 @@ _MORE_CHARS: Final = 200
 _REASON_CHARS: Final = 300
 _NAME_CHARS: Final = 120
 
+_MOST_APPROVALS: Final = 5
+"""Most orders whose approval is explained above the table."""
+
+APPROVE: Final = "/iac-ci approve"
+REJECT: Final = "/iac-ci reject"
+
 PLAN_CHARS: Final = 16
 """Characters of a plan's SHA-256 that a comment shows."""
 
@@ -74,7 +80,7 @@ def render(
     """
     style = style or CommentStyle()
     foot = f"\n\nFlow {code(run.flow_id)} · {style.command('status', run.run_id)}"
-    head = _head(run, status_error, style)
+    head = _head(run, status_error, style) + _approvals(orders)
     table = _table(orders, style.max_chars - len(head) - len(foot))
     text = head + table
     room = style.max_chars - len(text) - len(foot)
@@ -107,6 +113,23 @@ def _head(run: RunRow, status_error: str | None, style: CommentStyle) -> str:
         shown = escape(without_identities(status_error)[:_REASON_CHARS])
         parts.append(f"The commit's status could not be set: {shown}")
     return "\n\n".join(parts)
+
+
+def _approvals(orders: Sequence[OrderRow]) -> str:
+    """Return how to answer the orders that wait for an approval; the table has the others."""
+    waiting = [order for order in orders if order.awaits_answer and order.approval is not None]
+    text = ""
+    for order in waiting[:_MOST_APPROVALS]:
+        name = escape(order.order_name)
+        text += f"\n\n**{name}** waits for {escape(without_identities(order.waiting_for or '')[:_REASON_CHARS])}."
+        approval = order.approval
+        if approval is not None and approval.message is not None:
+            text += f" {escape(without_identities(approval.message)[:_REASON_CHARS])}"
+        if approval is not None and approval.by:
+            text += f"\n\n```\n{APPROVE} {order.order_name}\n```\n\nor {code(f'{REJECT} {order.order_name}')}"
+    if len(waiting) > _MOST_APPROVALS:
+        text += f"\n\n{len(waiting) - _MOST_APPROVALS} more orders wait for approvals."
+    return text
 
 
 def _table(orders: Sequence[OrderRow], room: int) -> str:

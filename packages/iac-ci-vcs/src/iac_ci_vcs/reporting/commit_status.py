@@ -55,10 +55,16 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
             commit=run.commit_hash,
             context=f"iac-ci/{_label(run)}/{order.order_name}",
             state=CommitState.SUCCESS if order.not_needed else ORDER_STATES.get(order.status, CommitState.PENDING),
-            description=cut(f"{state_words(order)}{f': {_reason(order.reason)}' if order.reason else ''}"),
+            description=cut(_order_words(order)),
         )
         for order in orders
     ]
+
+
+def _order_words(order: OrderRow) -> str:
+    if order.awaits_answer:
+        return f"waits for {_reason(order.waiting_for or '')}"
+    return f"{state_words(order)}{f': {_reason(order.reason)}' if order.reason else ''}"
 
 
 def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
@@ -69,7 +75,15 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
     if run.report is None or run.commit_hash is None:
         return None
     counts = Counter(order.status for order in orders)
-    description = f"{run.run_id}: " + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
+    waiting = [
+        f"{order.order_name} waits for {_reason(order.waiting_for or '')}" for order in orders if order.awaits_answer
+    ]
+    # First, because hosts cut descriptions.
+    description = (
+        f"{run.run_id}: "
+        + "".join(f"{words}; " for words in waiting[:1])
+        + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
+    )
     why = run.reason or run.preparation_error
     distance = behind(run.report.scope) if run.report.scope is not None else ""
     if distance:

@@ -1,0 +1,116 @@
+"""Orders that wait for an approval: what they wait for, why an answer is refused, and how the first answer is kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import keys
+from iac_ci_common.errors import AlreadyExists
+from iac_ci_common.limits import MAX_WAITING_CHARS
+from iac_ci_common.models.approval import THROUGH_API, ApprovalAnswer
+from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.progress import waits_for
+from iac_ci_common.states import TERMINAL, OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from iac_ci_common.models.approval import StoredApproval
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.ports import Objects
+
+LONGER: Final = (
+    "what must wait longer than a run is a new run: save the plan, and let a later command apply the saved plan"
+)
+"""What to do if a run's time is not enough for an approval."""
+
+_TEAM: Final = "team:"
+
+
+def approvers(approval: StoredApproval) -> str:
+    """Return who may answer, in words."""
+    names = [f"team {name.removeprefix(_TEAM)}" if name.startswith(_TEAM) else name for name in approval.by]
+    if approval.api:
+        names.append("a signed request")
+    return " or ".join(names)
+
+
+def expiry(run: RunRow, order: OrderRow, now: datetime) -> datetime:
+    """Return when an order that begins to wait now stops waiting: at the run's deadline at the latest."""
+    expires = order.approval.expires if order.approval is not None else None
+    return run.deadline if expires is None else min(run.deadline, now + timedelta(seconds=expires))
+
+
+def waiting_words(approval: StoredApproval, until: datetime) -> str:
+    """Return what an order waits for, at most ``MAX_WAITING_CHARS`` characters; the time is never cut off."""
+    end = f" until {until:%Y-%m-%d %H:%M} UTC"
+    who = f"approval of {approvers(approval)}"
+    room = MAX_WAITING_CHARS - len(end)
+    return (who if len(who) <= room else f"{who[: room - 1]}…") + end
+
+
+def not_answerable(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow], now: datetime) -> str | None:
+    """Return why no answer to an order counts now, None if one does; ``by_num`` are all orders of the run."""
+    name = order.order_name
+    if order.approval is None:
+        return f"{name} runs commands and waits for no approval"
+    if order.status in TERMINAL:
+        return f"{name} has ended already: {order.reason or order.status.value.replace('_', ' ')}"
+    if order.status is not OrderState.QUEUED:
+        # It is answered, and its end is not written yet: the answer that is kept says who was first.
+        return None
+    stop = run.cancel_reason or run.preparation_error
+    if stop is not None:
+        return f"the run of {name} is stopped: {stop}"
+    if order.waiting_for is None:
+        return f"{name} does not wait for an approval yet; it waits for {waits_for(order, by_num) or 'its turn'}"
+    if order.order_deadline is not None and now >= order.order_deadline:
+        return f"{name} waited until {order.order_deadline:%Y-%m-%d %H:%M} UTC; the approval has expired"
+    return None
+
+
+def answer_result(order: OrderRow, answer: ApprovalAnswer) -> Result:
+    """Return the result that an answer makes of an order."""
+    done = "approved" if answer.approved else "rejected"
+    who = "by a signed request (no person is known)" if answer.through == THROUGH_API else f"by {answer.by}"
+    return Result(
+        run_id=order.run_id,
+        order_num=order.order_num,
+        status=OrderState.SUCCEEDED if answer.approved else OrderState.FAILED,
+        reported_by=Reporter.APPROVER,
+        reason=f"{done} {who} at {answer.at:%Y-%m-%d %H:%M:%S} UTC"[:1024],
+        ended_at=answer.at,
+        answer=answer,
+    )
+
+
+def expired_result(order: OrderRow, now: datetime) -> Result:
+    """Return the result of an order that nobody answered in time."""
+    until = order.order_deadline or now
+    return Result(
+        run_id=order.run_id,
+        order_num=order.order_num,
+        status=OrderState.TIMED_OUT,
+        reported_by=Reporter.ORCHESTRATOR,
+        reason=f"nobody answered until {until:%Y-%m-%d %H:%M} UTC, when the approval expired; {LONGER}",
+        ended_at=now,
+    )
+
+
+def keep_first(objects: Objects, result: Result) -> Result:
+    """Write an order's answer or expiry if it is the first, and return the one that counts."""
+    key = keys.answer(result.run_id, result.order_num)
+    try:
+        objects.create(key, result.model_dump_json().encode(), content_type="application/json")
+    except AlreadyExists:
+        return Result.from_stored(objects.get(key))
+    return result
+
+
+def result_key(order: OrderRow) -> str:
+    """Return the key of an order's result, or of its answer if it waits for an approval."""
+    if order.approval is not None:
+        return keys.answer(order.run_id, order.order_num)
+    return keys.result(*order.attempt_key)
