@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from iac_ci_common import keys
+from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, SHORT_GRACE_SECONDS, WORKER_LAMBDA_SECONDS
@@ -105,6 +106,7 @@ class Checks:
         self._stop_hastened: dict[tuple[str, str | None], float] = {}
         self._grace_until: dict[tuple[str, str], float] = {}
         self._applied: set[int] = set()
+        self._answers: list[tuple[str, str, OrderState]] = []
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.stop_asked = self.stop_asked
@@ -126,6 +128,7 @@ class Checks:
         self._states[key].append((self._world.scheduler.time, after.status.value))
         if isinstance(after, OrderRow):
             self._skipped(after)
+            self._let_through(after)
         if before is None:
             return
         if isinstance(before, OrderRow) and isinstance(after, OrderRow) and before.attempt != after.attempt:
@@ -174,6 +177,58 @@ class Checks:
         if not any((row.reason or "").startswith(f"{one.order_name} ") for one in causes):
             self._broken("an order is skipped for a true reason", f"{row.run_id}/{row.order_num}: {row.reason}")
 
+    def _answer(self, run_id: str, order_num: str) -> Result | None:
+        """Return the first answer to an order that waits for an approval."""
+        bodies = self._world.objects.bodies.get(keys.answer(run_id, order_num)) or []
+        return Result.model_validate_json(bodies[0]) if bodies else None
+
+    def _let_through(self, row: OrderRow) -> None:
+        """Check that an order with an approval succeeds by one, and by nothing else."""
+        if row.approval is None or row.status is not OrderState.SUCCEEDED:
+            return
+        first = self._answer(row.run_id, row.order_num)
+        if first is None or first.answer is None or not first.answer.approved:
+            self._broken("only an approval lets a run go on", f"{row.run_id}/{row.order_num}: {first}")
+
+    def answered(self, run_id: str, order_num: str, response: Mapping[str, Any]) -> None:
+        """Note what a person was told who answered an order."""
+        if response["statusCode"] == 200:
+            self._answers.append((run_id, order_num, OrderState(json.loads(response["body"])["status"])))
+        elif response["statusCode"] < 500 and response["statusCode"] not in {401, 409}:
+            self._broken("an answer is taken or refused with its reason", f"{response}")
+
+    def _waited(self, run_id: str, order_num: str) -> float | None:
+        """Return when an order began to wait for its approval, None if it never did."""
+        times = [time for time, state in self._states[(run_id, order_num)] if state == "queued"]
+        return times[1] if len(times) > 1 else None
+
+    def _approvals(self, run_id: str, last_fault: float) -> None:
+        """Check at the end what became of the orders of a run that waited for approvals."""
+        world = self._world
+        for num, row in world.runs.order_rows[run_id].items():
+            if row.approval is None:
+                continue
+            first, waited = self._answer(run_id, num), self._waited(run_id, num)
+            about = f"{run_id}/{num}: {row.status} {row.reason}"
+            stopped = {OrderState.CANCELLED, OrderState.SKIPPED}
+            if row.status not in stopped and (first is None or first.status is not row.status):
+                self._broken("the first answer counts", f"{about}; the answer is {first and first.status}")
+            ended = self._states[(run_id, num)][-1][0]
+            if first is not None:
+                told = self._told[keys.ResultKey(run_id, num)]
+                if ended > max(told, last_fault) + DISPATCH_SECONDS:
+                    self._broken("an answer is processed", f"{about}, {ended - told:.0f} s later")
+            elif waited is not None and row.approval.expires is not None and row.status not in stopped:
+                self._broken("the first answer counts", about)
+            if waited is not None and row.approval.expires is not None:
+                late = ended - max(waited + row.approval.expires, last_fault)
+                if late > DISPATCH_SECONDS:
+                    self._broken("an approval expires", f"{about}, {late:.0f} s late")
+        for answered_run, num, status in self._answers:
+            first = self._answer(answered_run, num)
+            if answered_run == run_id and (first is None or first.status is not status):
+                self._broken("who is told that an answer counts is told the truth", f"{run_id}/{num}: {status}")
+
     def _order(self, row: OrderRow) -> dict[str, Any]:
         """Return an order as its job has it."""
         job = json.loads(self._world.objects.objects[keys.job(row.run_id)] or b"{}")["job"]
@@ -189,6 +244,10 @@ class Checks:
     def result_written(self, key: str) -> None:
         """Check a result as it is left: nobody speaks for an order whose commands still run."""
         parsed = keys.parse_result(key)
+        if parsed is not None and key == keys.answer(parsed.run_id, parsed.order_num):
+            row = self._world.runs.order_rows[parsed.run_id][parsed.order_num]
+            if self._waited(parsed.run_id, parsed.order_num) is None or row.approval is None:
+                self._broken("nothing is answered before it waits", key)
         if parsed is not None:
             self._told.setdefault(parsed, self._world.scheduler.time)
         if parsed is not None and self._commands_running[(parsed.run_id, parsed.order_num)]:
@@ -386,6 +445,8 @@ class Checks:
 
     def worker_started(self, run_id: str, order_num: str) -> None:
         """Check a worker that is asked for: something looks after its run."""
+        if self._world.runs.order_rows[run_id][order_num].approval is not None:
+            self._broken("an approval costs no worker", f"{run_id}/{order_num}")
         executions = self._world.watchdogs_of(run_id)
         since = max((execution.ended_at or self._world.scheduler.time for execution in executions), default=0.0)
         if not executions or self._world.scheduler.time - since > UNWATCHED_SECONDS:
@@ -412,13 +473,15 @@ class Checks:
         if run.deadline - world.scheduler.true_time() < timedelta(seconds=30):
             return
         for order in orders.values():
-            if order.status in OPEN and keys.result(*order.attempt_key) in world.objects.objects:
+            if (order.status in OPEN or order.awaits_answer) and result_key(order) in world.objects.objects:
                 self._broken("no wake-up is lost", f"the result of {run_id}/{order.order_num} lies unprocessed")
         if all(order.status in TERMINAL for order in orders.values()):
             self._broken("no wake-up is lost", f"every order of {run_id} has ended and the run has not")
         room = sum(order.status in OPEN for order in orders.values()) < run.max_parallel
         for order in orders.values():
-            if order.status is OrderState.QUEUED and room and readiness(order, orders)[0] is Readiness.READY:
+            if order.status is not OrderState.QUEUED or order.awaits_answer:
+                continue
+            if (room or order.approval) and readiness(order, orders)[0] is Readiness.READY:
                 self._broken("no wake-up is lost", f"{run_id}/{order.order_num} is ready and was not dispatched")
         if lock.held(world.scheduler.true_time()):
             self._broken("no lock is left active", f"{run_id}: nobody is at work and {lock.owner} holds the lock")
@@ -433,7 +496,10 @@ class Checks:
     def _room(self, after: OrderRow) -> None:
         run = self._world.runs.run_rows.get(after.run_id)
         rows = self._world.runs.order_rows[after.run_id]
-        is_open = {num for num, row in rows.items() if self._ended_as(row) in OPEN} | {after.order_num}
+        if after.approval is not None:
+            return
+        is_open = {num for num, row in rows.items() if self._ended_as(row) in OPEN and row.approval is None}
+        is_open |= {after.order_num}
         if run is not None and len(is_open) > run.max_parallel:
             self._broken("no more orders are open than allowed", f"{after.run_id}: {len(is_open)} > {run.max_parallel}")
 
@@ -453,6 +519,7 @@ class Checks:
             self._events(run_id)
             self._dispatches(run_id, last_fault)
             self._misuses(run_id)
+            self._approvals(run_id, last_fault)
         for run_id in {run_id for run_id, _ in world.runs.order_rows.items()} - set(world.runs.run_rows):
             self._broken("every accepted run ends", f"{run_id} has orders and no run")
         self._results()
@@ -520,7 +587,7 @@ class Checks:
             if told != [row.status.value]:
                 self._broken("events tell what the rows tell", f"{run_id}/{num} is {row.status}, events: {kinds[num]}")
             times_queued = sum(state == "queued" for _, state in self._states[(run_id, num)])
-            if num != "0000" and kinds[num]["queued"] != times_queued:
+            if num != "0000" and kinds[num]["queued"] + kinds[num]["waiting"] != times_queued:
                 self._broken("events tell what the rows tell", f"{run_id}/{num}: {kinds[num]}")
             was_running = any(state == "running" for _, state in self._states[(run_id, num)])
             if was_running != bool(kinds[num]["running"]):

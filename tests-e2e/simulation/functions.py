@@ -26,6 +26,7 @@ from iac_ci_broker.start import OrderStart
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import ANY_SOURCE, Grants
 from iac_ci_common.testing import MemoryCodeStore, MemorySecrets, MemoryTargetRoles
+from iac_ci_init.approval_intake import ApprovalIntake
 from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_tools import JobTools
 from iac_ci_init.own_tools import OwnTools
@@ -77,6 +78,18 @@ def job_intake(world: World) -> iac_ci_init.job_intake.JobIntake:
     )
     intake._acceptance = WithProjects(world, intake._acceptance)
     return intake
+
+
+def approval_intake(world: World) -> ApprovalIntake:
+    """Build the part of init that answers orders by signed requests."""
+    secrets = MemorySecrets({_SETTINGS.webhook_secrets[0]: SECRET})
+    return ApprovalIntake(
+        world,
+        RunsPort(world, world.runs),
+        world.port("objects", world.objects),
+        world.port("secrets", secrets),
+        _SETTINGS.webhook_secrets,
+    )
 
 
 def preparer(world: World) -> iac_ci_init.preparation.Preparer:
@@ -163,7 +176,12 @@ def broker(world: World) -> iac_ci_broker.act.Broker:
 def installed(world: World) -> Iterator[None]:
     """Let the real handlers find engines that work on the simulated world."""
     engines: dict[str, dict[str, Any]] = {
-        "iac_ci_init.wiring": {"job_intake": job_intake(world), "preparer": preparer(world), "logger": Silent()},
+        "iac_ci_init.wiring": {
+            "job_intake": job_intake(world),
+            "approval_intake": approval_intake(world),
+            "preparer": preparer(world),
+            "logger": Silent(),
+        },
         "iac_ci_orchestrator.wiring": {"orchestrator": orchestrator(world)},
         "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
         "iac_ci_broker.wiring": {"broker": broker(world)},

@@ -25,6 +25,7 @@ from random import Random
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.models.job import Order
 from simulation.applies import drawn_ages
+from simulation.approvers import Attempt, drawn_attempts, with_approvals
 from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 
@@ -63,7 +64,7 @@ class WorldPlan:
     ``swaps`` a person who may write the rows and the bucket gives orders the sealed outputs of another run's orders.
     The person who asks running commands to stop asks again ``asks_again`` seconds later, never if that is 0.
     ``applies`` are the orders, by flow label and number, that apply a reviewed plan of one project, with its age in
-    generations; -1 is an apply that plans for itself.
+    generations; -1 is an apply that plans for itself. ``answers`` are when people answer orders with approvals.
     """
 
     submissions: Mapping[str, Submission]
@@ -80,6 +81,7 @@ class WorldPlan:
     swaps: bool = False
     asks_again: float = 0.0
     applies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    answers: tuple[Attempt, ...] = ()
 
     @property
     def orders(self) -> int:
@@ -137,6 +139,13 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         if len(submissions) == 1:
             submissions["run2"] = replace(submissions["run1"], delay=random.uniform(0.0, 300.0))
         applies = {name: drawn_ages(random, one.story) for name, one in submissions.items()}
+    answers: tuple[Attempt, ...] = ()
+    if happens(random, 0.2):
+        submissions = {
+            name: replace(one, story=with_approvals(random, one.story, frozenset(applies.get(name, {}))))
+            for name, one in submissions.items()
+        }
+        answers = drawn_attempts(random, deadline)
     return WorldPlan(
         submissions,
         weather,
@@ -152,6 +161,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         swaps,
         asks_again,
         applies,
+        answers,
     )
 
 

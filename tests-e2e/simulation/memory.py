@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from iac_ci_common.keys import ANSWER_NAME
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.rows import OrderRow, RunRow
@@ -150,7 +151,7 @@ class RecordedObjects(MemoryObjects):
 
     def create(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Write an object that must not exist."""
-        off = {"claim": "/claim.json", "create-once result": "/result.json"}
+        off = {"claim": "/claim.json", "create-once result": "/result.json", "create-once answer": f"/{ANSWER_NAME}"}
         if self._mutation in off and key.endswith(off[self._mutation]):
             self.put(key, body, content_type=content_type)
         else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from unittest.mock import patch
 
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
+from iac_ci_common.approvals import expired_result
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.identity_context import ScopeContext
 from iac_ci_common.models.trade import Refusal, Trade
@@ -20,6 +21,7 @@ from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
 from iac_ci_orchestrator.attempts import is_repeated
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
+from iac_ci_watchdog.orders import look_after
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -74,6 +76,11 @@ Mutation = Literal[
     "not needed",
     "generations",
     "end of an apply",
+    "create-once answer",
+    "answers only while it waits",
+    "approvals expire",
+    "lost answers",
+    "an expiry approves nothing",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -124,6 +131,11 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "not needed": Noticed(0),
     "generations": Noticed(13),
     "end of an apply": Noticed(1),
+    "create-once answer": Noticed(9),
+    "answers only while it waits": Noticed(14),
+    "approvals expire": Noticed(5),
+    "lost answers": Noticed(89, "lossy"),
+    "an expiry approves nothing": Noticed(14),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -199,11 +211,29 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "end of an apply":
         with patch("iac_ci_orchestrator.project_ledger.ended", lambda state, apply, now: state):
             yield
+    elif mutation == "answers only while it waits":
+        with patch("iac_ci_init.approval_intake.not_answerable", lambda run, order, by_num, now: None):
+            yield
+    elif mutation == "approvals expire":
+        with patch("iac_ci_orchestrator.decide.expiry", lambda run, order, now: run.deadline):
+            yield
+    elif mutation == "lost answers":
+        with patch(
+            "iac_ci_watchdog.act.look_after", lambda ports, run_id, orders, waiting: look_after(ports, run_id, orders)
+        ):
+            yield
+    elif mutation == "an expiry approves nothing":
+        with patch("iac_ci_orchestrator.act.expired_result", _expires_as_approved):
+            yield
     elif mutation == "second wish to stop":
         with patch("iac_ci_common.models.rows.OrderRow.stop_is_urgent", lambda order, run: False):
             yield
     else:
         yield
+
+
+def _expires_as_approved(order: OrderRow, now: datetime) -> Result:
+    return expired_result(order, now).model_copy(update={"status": OrderState.SUCCEEDED})
 
 
 def _begins_always(state: ProjectState, apply: ProjectApply, generation: int | None, now: datetime) -> Any:

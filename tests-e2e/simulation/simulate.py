@@ -17,8 +17,9 @@ from unittest.mock import patch
 from iac_ci_common.limits import WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.rows import OrderRow
 from iac_ci_common.models.work import Work
+from simulation.approvers import answer
 from simulation.checks import BOUND_SECONDS, Checks, Violation
-from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, Client, cancel, swap_outputs, wake
+from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, SECRET, Client, cancel, swap_outputs, wake
 from simulation.faults import Faults
 from simulation.functions import installed
 from simulation.generator import WorldPlan, draw_world
@@ -97,6 +98,8 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
             if plan.stop and plan.asks_again:
                 again = partial(cancel, world, stop=True, names_orders=plan.names_orders, again=True)
                 scheduler.after(plan.cancel_at + plan.asks_again, again)
+        for attempt in plan.answers:
+            scheduler.after(attempt.at, partial(answer, world, SECRET, attempt, checks.answered))
         if plan.watchdogs_die_at is not None:
             scheduler.after(plan.watchdogs_die_at, world.watchdogs_die)
             scheduler.after(plan.watchdogs_die_at + OPERATOR_SECONDS, lambda: wake(world))

@@ -24,6 +24,8 @@ MODULES: Final = {
     "rerun": "iac_ci_cli.rerun_commands",
     "nudge": "iac_ci_cli.run_commands",
     "cancel": "iac_ci_cli.run_commands",
+    "approve": "iac_ci_cli.approval_commands",
+    "reject": "iac_ci_cli.approval_commands",
     "validate": "iac_ci_cli.job_commands",
     "expand": "iac_ci_cli.project_commands",
     "scaffold": "iac_ci_cli.project_commands",

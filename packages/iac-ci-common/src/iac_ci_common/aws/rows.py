@@ -20,7 +20,9 @@ M = TypeVar("M", bound="StoredShape")
 
 EXPIRY: Final = "expires_at"
 
-_NESTED: Final = frozenset({"report", "changes", "outputs", "files", "kept", "project", "planned"})
+_NESTED: Final = frozenset(
+    {"report", "changes", "outputs", "files", "kept", "project", "planned", "approval", "answer"}
+)
 """Fields whose value is a model."""
 
 
