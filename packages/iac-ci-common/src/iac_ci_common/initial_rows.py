@@ -194,4 +194,5 @@ def _report(stored: StoredJob) -> ReportTarget | None:
         token_location=job.git_token_location,
         search_tag=job.pr_comment_search_tag,
         scope=stored.scope,
+        link_generation=stored.link_generation,
     )

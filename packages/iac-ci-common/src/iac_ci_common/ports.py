@@ -65,8 +65,11 @@ class Objects(Protocol):
         """Delete objects, a thousand in a call; a missing one is not an error."""
         ...
 
-    def presign_get(self, key: str, *, seconds: int) -> str:
-        """Return a URL that reads the object and is valid for ``seconds``; no service is called."""
+    def presign_get(self, key: str, *, seconds: int, save_as: str | None = None) -> str:
+        """Return a URL that reads the object and is valid for ``seconds``; no service is called.
+
+        With ``save_as`` a browser saves the object as a text file of this name instead of showing it.
+        """
         ...
 
     def presign_put(self, key: str, *, seconds: int, create_once: bool, length: int | None = None) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError, model_validator
 
+from iac_ci_common.capabilities import NO_CONNECTION
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.globs import check_pattern, check_something_can_match, matches
 from iac_ci_common.locations import SecretLocation
@@ -68,6 +69,14 @@ class Connection(Shape):
         max_length=200,
         description="Ids of accounts that may write to the repositories, compared exactly, for hosts that do not tell"
         " it to the token: access tokens of Bitbucket may not ask. Where the host tells it, its answer counts.",
+    )
+
+    link_generation: int = Field(
+        1,
+        ge=1,
+        le=999_999_999,
+        strict=True,
+        description="Generation of the links to pages of runs. Raise it to end all links that were made before.",
     )
 
     @model_validator(mode="after")
@@ -131,6 +140,11 @@ class Connections:
         """Return the repository's connection, None if it is not on the list."""
         key = repository_key(repository) if repository is not None else None
         return self._by_repository.get(key) if key is not None else None
+
+    def link_generation(self, repository: str | None) -> int:
+        """Return the generation of links to pages of a repository's runs."""
+        connection = self.find(repository)
+        return connection.link_generation if connection is not None else NO_CONNECTION
 
     def stand_in(self, repository: str, hosts: set[str]) -> Connection | None:
         """Return one connection on these hosts for a repository that is not on the list; None if there is none.

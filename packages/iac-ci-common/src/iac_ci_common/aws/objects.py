@@ -85,9 +85,13 @@ class S3Objects:
                 first = answer["Errors"][0]
                 raise PortFailed(f"deleting {first.get('Key')}: {first.get('Code')}", retry_is_safe=True)
 
-    def presign_get(self, key: str, *, seconds: int) -> str:
+    def presign_get(self, key: str, *, seconds: int, save_as: str | None = None) -> str:
         """Return a URL that reads the object and is valid for ``seconds``."""
-        return self._presign("get_object", {"Bucket": self._bucket, "Key": key}, seconds)
+        parameters = {"Bucket": self._bucket, "Key": key}
+        if save_as is not None:
+            parameters["ResponseContentDisposition"] = f'attachment; filename="{save_as}"'
+            parameters["ResponseContentType"] = "text/plain; charset=utf-8"
+        return self._presign("get_object", parameters, seconds)
 
     def presign_put(self, key: str, *, seconds: int, create_once: bool, length: int | None = None) -> str:
         """Return a URL that writes the object and is valid for ``seconds``."""

@@ -97,6 +97,9 @@ class StoredJob(StoredShape):
     projects: dict[str, OrderProject] = Field(
         default_factory=dict, description="Projects that orders plan or apply, by the orders' names."
     )
+    link_generation: int | None = Field(
+        None, ge=0, description="Generation of links to the run's page; None if reports have no link."
+    )
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
     rerun_of: RunId | None = Field(None, description="The run whose orders this one runs again.")
 

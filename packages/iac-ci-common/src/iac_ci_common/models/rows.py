@@ -66,6 +66,11 @@ class ReportTarget(StoredShape):
     scope: JobScope | None = Field(
         None, description="What the run is of its job; None for a signed job, a push, or a row of a version before."
     )
+    link_generation: int | None = Field(
+        None,
+        ge=0,
+        description="Generation of links to the run's page; None if the host did not call the repository private.",
+    )
 
 
 class RunRow(StoredShape):

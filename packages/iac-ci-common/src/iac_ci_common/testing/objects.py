@@ -56,7 +56,7 @@ class MemoryObjects:
         for key in keys:
             self.objects.pop(key, None)
 
-    def presign_get(self, key: str, *, seconds: int) -> str:
+    def presign_get(self, key: str, *, seconds: int, save_as: str | None = None) -> str:
         """Return a URL that reads the object and is valid for ``seconds``."""
         return self._url("get", key, seconds)
 
