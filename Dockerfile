@@ -76,7 +76,7 @@ ENV PATH=/opt/iac-ci/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin
 # Imports every handler, which compiles the standard library and proves the imports. The link lets orders use sops.
 RUN python -c 'import awslambdaric.bootstrap, iac_ci_init.wiring, iac_ci_init.handler, iac_ci_orchestrator.wiring, \
 iac_ci_orchestrator.handler, iac_ci_watchdog.wiring, iac_ci_watchdog.handler, iac_ci_worker.wiring, iac_ci_worker.handler, \
-iac_ci_broker.wiring, iac_ci_broker.handler' \
+iac_ci_broker.wiring, iac_ci_broker.handler, iac_ci_page.wiring, iac_ci_page.handler' \
     && ln -s /opt/iac-ci/bin/sops /usr/local/bin/sops
 # Checksums that the authors signed: pipelines/pin finds them, pipelines/build passes them on.
 ARG TERRAFORM_SHA256=

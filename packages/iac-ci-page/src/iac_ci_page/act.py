@@ -1,0 +1,155 @@
+"""Answers a request: checks the capability, reads the run, renders."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from iac_ci_common import keys
+from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id
+from iac_ci_page import render
+from iac_ci_page.graph import layout
+from iac_ci_page.http import COOKIE, Response, as_json
+from iac_ci_page.logs import DOWNLOAD_SECONDS, read_piece, read_result
+from iac_ci_page.view import event_rows, order_facts, plan_resources, run_view
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.ports import Clock, Logger, Objects, RunRows, Runs
+    from iac_ci_page.access import Access
+    from iac_ci_page.http import Request
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_REFUSED: Final = (
+    "The link has expired or was ended, or it belongs to another run. Open the newest link in the pull request, or make"
+    " one with the command iac-ci open and the id of the run."
+)
+_GONE: Final = (
+    "There is no such run. It may still be prepared: load the page again. The rows of a run are kept for one day after"
+    " its deadline."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PagePorts:
+    """The ports of the page. It uses only those methods that read."""
+
+    clock: Clock
+    runs: Runs
+    objects: Objects
+    access: Access
+    logger: Logger
+
+
+class Page:
+    """Shows runs. It changes nothing."""
+
+    def __init__(self, ports: PagePorts) -> None:
+        """Use ``ports``."""
+        self._ports = ports
+
+    def answer(self, request: Request) -> Response:
+        """Answer a request. Raises what the ports raise."""
+        try:
+            run_id = check_run_id(request.run_id)
+        except ValueError:
+            return _text(404, "There is no such page.")
+        if request.part in render.ASSETS:
+            return render.asset(request.part)
+        now = self._ports.clock.now()
+        if request.part == "open":
+            return self._open(run_id, request.query.get("key", ""), now)
+        capability = self._ports.access.check(run_id, request.sessions, now)
+        if capability is None:
+            return self._refused(request)
+        rows = self._ports.runs.read(run_id)
+        if rows.run is None or rows.run.expires_at <= now:
+            return render.message(404, run_id, "No such run", _GONE)
+        if not self._ports.access.is_current(capability, rows.run, now):
+            return self._refused(request)
+        return self._show(request, rows)
+
+    def _open(self, run_id: str, link: str, now: datetime) -> Response:
+        """Trade a link for a cookie, and lead to the address without the capability.
+
+        The cookie has no ``Path``: a browser then uses the folder of this address, which is the run's own page under
+        whatever name and stage the API is called.
+        """
+        session = self._ports.access.trade(run_id, link, now)
+        if session is None:
+            return render.message(403, f"../{run_id}", "This link does not open the run", _REFUSED)
+        cookie = f"{COOKIE}={session.value}; Max-Age={session.seconds}; HttpOnly; Secure; SameSite=Lax"
+        return Response(303, headers={"Location": f"../{run_id}", "Set-Cookie": cookie})
+
+    def _refused(self, request: Request) -> Response:
+        if request.part:
+            return _text(403, _REFUSED)
+        return render.message(403, request.run_id, "This page needs a link", _REFUSED)
+
+    def _show(self, request: Request, rows: RunRows) -> Response:
+        if rows.run is None:
+            raise AssertionError("the caller has checked that there is a run")
+        if request.part == "graph":
+            return as_json(layout(rows.orders).as_state())
+        if request.part == "state":
+            state = run_view(rows.run, rows.orders).as_state()
+            same = state["version"] == request.query.get("version")
+            return Response(204) if same else as_json(state)
+        if request.part == "events":
+            return as_json(event_rows(self._ports.runs.events(rows.run.trace_id)))
+        if request.part not in {"", "log", "download"}:
+            return _text(404, "There is no such page.")
+        if request.part == "" and "order" not in request.query:
+            return render.run_page(run_view(rows.run, rows.orders))
+        order = _order(request, rows)
+        if order is None:
+            return render.message(404, request.run_id, "No such order", "The run has no order with this number.")
+        attempt = min(_number(request, "attempt") or order.attempt, order.attempt)
+        if request.part == "log":
+            part, offset = _number(request, "part") or 0, _number(request, "offset") or 0
+            return as_json(read_piece(self._ports.objects, order, attempt, part=part, offset=offset).as_state())
+        if request.part == "download":
+            key = keys.log(order.run_id, order.order_num, attempt)
+            url = self._ports.objects.presign_get(key, seconds=DOWNLOAD_SECONDS, save_as=_file_name(order, attempt))
+            return Response(303, headers={"Location": url})
+        return self._order_page(rows, order, attempt)
+
+    def _order_page(self, rows: RunRows, order: OrderRow, attempt: int) -> Response:
+        if rows.run is None:
+            raise AssertionError("the caller has checked that there is a run")
+        result = read_result(self._ports.objects, order, attempt)
+        plan = result.plan if result is not None else None
+        return render.order_page(
+            run_view(rows.run, rows.orders),
+            order,
+            attempt,
+            facts=order_facts(order, rows.orders, failed_command=result.failed_command if result is not None else None),
+            events=event_rows(self._ports.runs.events(rows.run.trace_id), order.order_num),
+            plan=plan_resources(plan) if plan is not None else (),
+            plan_left_out=plan.left_out if plan is not None else 0,
+            warnings=plan.warnings if plan is not None else (),
+        )
+
+
+def _order(request: Request, rows: RunRows) -> OrderRow | None:
+    try:
+        num = check_order_num(request.query.get("order", ""))
+    except ValueError:
+        return None
+    return next((row for row in rows.orders if row.order_num == num != RUN_ORDER_NUM), None)
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query.get(name, "")
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def _file_name(order: OrderRow, attempt: int) -> str:
+    return f"{order.run_id}-{order.order_num}{f'-{attempt}' if attempt > 1 else ''}.log"
+
+
+def _text(status: int, text: str) -> Response:
+    return Response(status, f"{text}\n", "text/plain; charset=utf-8")
