@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 GIVEN: Final = ("stack", "region", "image_uri")
-REFUSED: Final = {"webhook_secret": "do not store it in a file; set TF_VAR_webhook_secret instead"}
+REFUSED: Final = {
+    name: f"do not store it in a file; set TF_VAR_{name} instead" for name in ("webhook_secret", "page_key")
+}
 
 
 def merge(stack: str, region: str, image_uri: str, path: str | None = None) -> dict[str, Any]:

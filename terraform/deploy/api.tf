@@ -1,4 +1,4 @@
-# POST /webhook.
+# The API, and POST /webhook. page.tf has GET /runs/<run_id>.
 #
 # API Gateway has no setting for the size of bodies: it refuses 10 MB and more, Lambda 6 MB. The function first refuses
 # bodies beyond the limit in stack/api.json.
@@ -66,6 +66,8 @@ resource "aws_api_gateway_deployment" "webhook" {
       aws_api_gateway_method.webhook.authorization,
       aws_api_gateway_integration.webhook.uri,
       aws_api_gateway_integration.webhook.credentials,
+      [for name, resource in local.page_resources : [resource.id, resource.path_part]],
+      [for integration in aws_api_gateway_integration.page : [integration.uri, integration.credentials]],
       [for response in aws_api_gateway_gateway_response.webhook : response.response_templates],
     ]))
   }
@@ -74,7 +76,9 @@ resource "aws_api_gateway_deployment" "webhook" {
     create_before_destroy = true
   }
 
-  depends_on = [aws_api_gateway_integration.webhook, aws_api_gateway_gateway_response.webhook]
+  depends_on = [
+    aws_api_gateway_integration.webhook, aws_api_gateway_integration.page, aws_api_gateway_gateway_response.webhook,
+  ]
 }
 
 resource "aws_cloudwatch_log_group" "webhook" {
@@ -93,7 +97,8 @@ resource "aws_api_gateway_stage" "webhook" {
   deployment_id = aws_api_gateway_deployment.webhook.id
   stage_name    = local.api.stage
 
-  # No bodies and no headers, because both can contain secrets.
+  # No bodies, no headers and no query, because all of them can contain secrets: a link to a page has its capability in the
+  # query, and the path has none.
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.webhook.arn
     format = jsonencode({

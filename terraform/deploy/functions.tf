@@ -23,8 +23,8 @@ resource "aws_lambda_function" "function" {
     command = each.value.image_command
   }
 
-  # Only for the worker: a limit must not delay the engine itself.
-  reserved_concurrent_executions = each.key == "worker" && var.worker_concurrency != null ? var.worker_concurrency : -1
+  # Only for the worker and the page: a limit must not delay the engine itself.
+  reserved_concurrent_executions = coalesce(lookup({ worker = var.worker_concurrency, page = var.page_concurrency }, each.key, null), -1)
 
   ephemeral_storage {
     size = each.key == "worker" ? coalesce(var.worker_storage_mb, each.value.ephemeral_storage_mb) : each.value.ephemeral_storage_mb
@@ -34,7 +34,8 @@ resource "aws_lambda_function" "function" {
     variables = {
       for name, value in each.value.environment : name => (
         value == local.key_mark ? local.kms_key_arn :
-        value == local.change_mark ? terraform_data.permissions.output : value
+        value == local.change_mark ? terraform_data.permissions.output :
+        value == local.page_mark ? local.page_address : value
       )
     }
   }

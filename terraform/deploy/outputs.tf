@@ -4,6 +4,7 @@ locals {
   outputs = {
     webhook_url             = "${aws_api_gateway_stage.webhook.invoke_url}/${local.api.path_part}"
     webhook_secret_location = "ssm:${local.webhook_secret}"
+    page_address            = "${aws_api_gateway_stage.webhook.invoke_url}/${local.api.page.path_part}"
     internal_bucket         = aws_s3_bucket.bucket["internal"].bucket
     done_bucket             = aws_s3_bucket.bucket["done"].bucket
     state_bucket            = local.bucket_names["state"]
@@ -35,6 +36,11 @@ output "webhook_url" {
 output "webhook_secret_location" {
   description = "Location of the secret that signs jobs."
   value       = local.outputs.webhook_secret_location
+}
+
+output "page_address" {
+  description = "URL below which each run has its page."
+  value       = local.outputs.page_address
 }
 
 output "outputs_parameter" {

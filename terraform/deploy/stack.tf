@@ -17,6 +17,7 @@ locals {
   webhook_secret = "/iac-ci/${var.stack}/webhook-secret"
   connections    = "/iac-ci/${var.stack}/connections"
   sources        = "/iac-ci/${var.stack}/sources"
+  page_key       = "/iac-ci/${var.stack}/page-key"
 
   # Builds pull their image with their own role, functions do not. For an image outside ECR, as in a local cloud, the ARN
   # of a repository of this account is used.
@@ -43,6 +44,10 @@ locals {
   # The same for the time of the last change, which is known after an apply.
   change_mark = "$${permissions_changed_at}"
 
+  # The same for the address of pages, which has the id of the API.
+  page_mark    = "$${page_address}"
+  page_address = "https://${aws_api_gateway_rest_api.webhook.id}.execute-api.${var.region}.${data.aws_partition.current.dns_suffix}/${local.api.stage}/${local.api.page.path_part}"
+
   placeholders = {
     partition               = local.partition
     region                  = var.region
@@ -59,6 +64,7 @@ locals {
     watchdog_check_function = "${var.stack}-watchdog-check"
     worker_function         = "${var.stack}-worker"
     broker_function         = "${var.stack}-broker"
+    page_function           = "${var.stack}-page"
     watchdog_check_arn      = local.function_arns["watchdog-check"]
     watchdog_arn            = "arn:${format(local.arn_prefix, "states")}:stateMachine:${var.stack}-watchdog"
     worker_project          = "${var.stack}-worker"
@@ -81,6 +87,8 @@ locals {
     order_sizes              = jsonencode(var.order_sizes)
     provider_mirror          = var.provider_mirror == null ? "" : var.provider_mirror
     permissions_changed_at   = local.change_mark
+    page_address             = local.page_mark
+    page_key                 = "ssm:${local.page_key}"
     tick_rule_arn            = "arn:${format(local.arn_prefix, "events")}:rule/${var.stack}-tick"
   }
 

@@ -152,6 +152,17 @@ variable "worker_concurrency" {
   }
 }
 
+variable "page_concurrency" {
+  description = "Maximum number of requests for pages of runs that are answered at once; further ones are answered with 500 until one is free. This concurrency is reserved, so other functions of the account have that much less. Null reserves nothing; the throttle of the route applies. 0 switches the pages off."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.page_concurrency == null || try(var.page_concurrency >= 0 && floor(var.page_concurrency) == var.page_concurrency, false)
+    error_message = "page_concurrency must be null or a whole number of at least 0."
+  }
+}
+
 variable "build_concurrency" {
   description = "Maximum number of orders of all runs that run in CodeBuild at once; further orders are retried about every minute. Null: the account's limit applies."
   type        = number
@@ -261,6 +272,29 @@ variable "webhook_secret" {
   }
 }
 
+variable "page_key" {
+  description = "Key that signs links to pages of runs, at least 32 characters. Written when the stack is created and when page_key_version is raised, otherwise ignored; never in the state. Without it there are no links and no page opens."
+  type        = string
+  sensitive   = true
+  default     = null
+
+  validation {
+    condition     = var.page_key == null || try(length(var.page_key) >= 32 && length(base64encode(var.page_key)) <= 5464, false)
+    error_message = "page_key must have at least 32 characters and at most 4,096 bytes."
+  }
+}
+
+variable "page_key_version" {
+  description = "Raise it to replace the page key with page_key: every link and every open page ends."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.page_key_version >= 1 && floor(var.page_key_version) == var.page_key_version
+    error_message = "page_key_version must be a whole number of at least 1."
+  }
+}
+
 variable "webhook_secret_version" {
   description = "Raise it to replace the webhook secret with webhook_secret."
   type        = number
@@ -358,7 +392,7 @@ variable "role_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), and ids of accounts that may write, for hosts that do not tell it to the token (default: none)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), and the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1)."
   type = list(object({
     repositories           = list(string)
     webhook_secrets        = list(string)
@@ -368,6 +402,7 @@ variable "connections" {
     branches               = optional(list(string))
     trusted_accounts       = optional(list(string), [])
     writers                = optional(list(string), [])
+    link_generation        = optional(number)
   }))
   default = []
 
@@ -380,6 +415,15 @@ variable "connections" {
       ])
     ])
     error_message = "connections: each connection must have at least one repository, as https://host/owner/name."
+  }
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections : connection.link_generation == null || try(
+        connection.link_generation >= 1 && connection.link_generation <= 999999999 && floor(connection.link_generation) == connection.link_generation, false
+      )
+    ])
+    error_message = "connections: link_generation must be a whole number from 1 to 999999999."
   }
 
   validation {

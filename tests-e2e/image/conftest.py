@@ -29,6 +29,8 @@ _VALUES: Final = {
     "log_level": "INFO",
     "max_parallel": "100",
     "metrics_namespace": "",
+    "page_address": "",
+    "page_key": "ssm:/iac-ci/tested/page-key",
     "plan_days": "14",
     "order_sizes": "{}",
     "provider_mirror": "",

@@ -96,6 +96,7 @@ def test_holds_the_locked_packages_and_only_the_functions_of_ours(engine: Engine
             "common",
             "init",
             "orchestrator",
+            "page",
             "plans",
             "projects",
             "triggers",
@@ -141,12 +142,12 @@ def test_opentofu_takes_the_place_of_terraform_by_argument(engine: Engine, image
 def test_no_handler_loads_an_sdk_before_it_is_called(engine: Engine, image: str) -> None:
     heavy = "{'boto3', 'botocore', 'requests', 'github', 'gitlab', 'pyrage', 'aws_lambda_powertools'}"
     script = f"""
-        for door in init orchestrator watchdog worker broker; do
+        for door in init orchestrator watchdog worker broker page; do
           python -c "import sys, iac_ci_$door.handler; print('iac_ci_$door.handler', *({heavy} & set(sys.modules)))"
         done
     """
     assert engine.shell(image, script).splitlines() == [
-        f"iac_ci_{door}.handler" for door in ("init", "orchestrator", "watchdog", "worker", "broker")
+        f"iac_ci_{door}.handler" for door in ("init", "orchestrator", "watchdog", "worker", "broker", "page")
     ]
 
 
@@ -155,14 +156,14 @@ def test_says_how_long_each_handler_takes_to_import(
     engine: Engine, image: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = """
-        for door in init orchestrator watchdog worker broker; do for part in handler wiring; do
+        for door in init orchestrator watchdog worker broker page; do for part in handler wiring; do
           for round in 1 2 3; do
             python -X importtime -c "import iac_ci_$door.$part" 2>&1 | tail -1
           done | sort -t '|' -k 2 -n | head -1
         done; done
     """
     lines = engine.shell(image, script).splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 12
     with capsys.disabled():
         for line in lines:
             _, microseconds, module = (part.strip() for part in line.split("|"))

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from terraform.stage import Stage
 
 ACCOUNT = "123456789012"
-FUNCTIONS = {"broker", "init-job", "orchestrator", "watchdog-check", "worker"}
+FUNCTIONS = {"broker", "init-job", "orchestrator", "page", "watchdog-check", "worker"}
+WITHOUT_TICK = {"page"}
 # The variables that only the local cloud sets, so that calls reach it instead of AWS.
 BUILD_SERVICE = {"AWS_ENDPOINT_URL_CODEBUILD"}
 LOCAL_ONLY = {*BUILD_SERVICE, "AWS_EC2_METADATA_DISABLED"}
@@ -83,7 +84,7 @@ def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local:
     for name, function in ours.items():
         environment = dict(theirs[f"{STACK}-{name}"]["Environment"]["Variables"])
         # The build service's address has its token, which functions that start and stop no builds must not know.
-        without_builds = name in {"worker", "broker"}
+        without_builds = name in {"worker", "broker", "page"}
         assert environment.keys() >= LOCAL_ONLY - (BUILD_SERVICE if without_builds else set())
         assert not without_builds or not environment.keys() & BUILD_SERVICE
         expected = {key: value for key, value in environment.items() if key not in LOCAL_ONLY}
@@ -99,6 +100,13 @@ def test_functions_have_the_same_environment(deployed: Mapping[str, Any], local:
         if "IAC_CI_ORDER_SIZES" in expected:
             assert json.loads(expected["IAC_CI_ORDER_SIZES"]) == SIZES
             expected["IAC_CI_ORDER_SIZES"] = "{}"
+        # Terraform's stand-in invents the id of the API.
+        if "IAC_CI_PAGE_ADDRESS" in expected:
+            deployed_at = function["environment"][0]["variables"]["IAC_CI_PAGE_ADDRESS"]
+            api = deployed["aws_api_gateway_rest_api.webhook"]["id"]
+            assert deployed_at == f"https://{api}.execute-api.{REGION}.amazonaws.com/live/runs"
+            assert expected["IAC_CI_PAGE_ADDRESS"].endswith("/live/runs")
+            expected["IAC_CI_PAGE_ADDRESS"] = deployed_at
         if CHANGED_AT in expected:
             # No permission of the local cloud is on its way.
             changed_at = datetime.fromisoformat(function["environment"][0]["variables"][CHANGED_AT])
@@ -259,14 +267,16 @@ def test_the_tick_reaches_every_function_from_one_rule(deployed: Mapping[str, An
     assert rule["schedule_expression"] == "rate(15 minutes)"
     targets = of_type(deployed, "aws_cloudwatch_event_target.tick")
     # A rule has at most five targets (Amazon EventBridge User Guide, "Quotas").
-    assert targets.keys() == FUNCTIONS
+    assert targets.keys() == FUNCTIONS - WITHOUT_TICK
     assert len(targets) <= 5
     (request,) = local.requests["put_targets"]
     assert {target["Id"] for target in request["Targets"]} == targets.keys()
     # The stand-in for the provider invents the rule's own ARN.
     arn = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule['name']}"
     permissions = of_type(deployed, "aws_lambda_permission.tick")
-    assert {name: permission["source_arn"] for name, permission in permissions.items()} == dict.fromkeys(FUNCTIONS, arn)
+    assert {name: permission["source_arn"] for name, permission in permissions.items()} == dict.fromkeys(
+        FUNCTIONS - WITHOUT_TICK, arn
+    )
     environment = deployed['aws_lambda_function.function["init-job"]']["environment"][0]["variables"]
     assert environment["IAC_CI_TICK_RULE_ARN"] == arn
 
@@ -286,21 +296,49 @@ def test_the_project_is_the_same(deployed: Mapping[str, Any], local: Recording) 
 
 
 def test_the_door_is_the_same(deployed: Mapping[str, Any], local: Recording) -> None:
-    (api,), (resource,) = local.requests["create_rest_api"], local.requests["create_resource"]
-    (integration,), (method,) = local.requests["put_integration"], local.requests["put_method"]
-    (deployment,) = local.requests["create_deployment"]
+    (api,), (deployment,) = local.requests["create_rest_api"], local.requests["create_deployment"]
     assert deployed["aws_api_gateway_rest_api.webhook"]["name"] == api["name"]
-    assert deployed["aws_api_gateway_resource.webhook"]["path_part"] == resource["pathPart"]
     assert deployed["aws_api_gateway_stage.webhook"]["stage_name"] == deployment["stageName"]
-    ours = deployed["aws_api_gateway_method.webhook"]
-    assert (ours["http_method"], ours["authorization"]) == (method["httpMethod"], method["authorizationType"])
-    ours = deployed["aws_api_gateway_integration.webhook"]
-    assert ours["uri"] == integration["uri"]
-    assert (ours["type"], ours["integration_http_method"]) == (
-        integration["type"],
-        integration["integrationHttpMethod"],
-    )
-    assert ours["timeout_milliseconds"] == integration["timeoutInMillis"]
+    names = ("webhook", "runs", "run", "run_part")
+    paths = [deployed[f"aws_api_gateway_resource.{name}"]["path_part"] for name in names]
+    assert paths == [request["pathPart"] for request in local.requests["create_resource"]]
+    ours = ["webhook", 'page["run"]', 'page["part"]']
+    for name, method, integration in zip(
+        ours, local.requests["put_method"], local.requests["put_integration"], strict=True
+    ):
+        door = deployed[f"aws_api_gateway_method.{name}"]
+        assert (door["http_method"], door["authorization"]) == (method["httpMethod"], method["authorizationType"])
+        behind = deployed[f"aws_api_gateway_integration.{name}"]
+        assert behind["uri"] == integration["uri"]
+        assert (behind["type"], behind["integration_http_method"]) == (
+            integration["type"],
+            integration["integrationHttpMethod"],
+        )
+        assert behind["timeout_milliseconds"] == integration["timeoutInMillis"]
+
+
+def test_pages_have_a_throttle_of_their_own(deployed: Mapping[str, Any]) -> None:
+    """API Gateway counts the requests of each method by itself."""
+    stated = json.loads((stack_folder() / "api.json").read_text("utf-8"))["page"]
+    for settings in of_type(deployed, "aws_api_gateway_method_settings.page").values():
+        (limits,) = settings["settings"]
+        assert limits["throttling_rate_limit"] == stated["throttling_rate_per_second"]
+        assert limits["throttling_burst_limit"] == stated["throttling_burst"]
+        assert settings["method_path"].endswith("/GET")
+        assert limits["data_trace_enabled"] is False
+
+
+def test_no_log_of_the_api_has_a_query_or_a_header(deployed: Mapping[str, Any]) -> None:
+    """A link to a page has its capability in the query, and a browser sends its session in a header."""
+    (settings,) = deployed["aws_api_gateway_stage.webhook"]["access_log_settings"]
+    logged = set(json.loads(settings["format"]).values())
+    assert logged == {
+        f"$context.{name}"
+        for name in (
+            "requestTime", "requestId", "identity.sourceIp", "httpMethod", "path", "status", "responseLength",
+            "responseLatency", "integrationErrorMessage",
+        )
+    }  # fmt: skip
 
 
 def test_the_door_is_as_wide_as_the_stack_says(deployed: Mapping[str, Any]) -> None:
@@ -318,7 +356,7 @@ def test_the_command_line_finds_either(deployed: Mapping[str, Any], local: Recor
     assert deployed_outputs.keys() >= set(Names.__dataclass_fields__)
     assert local_outputs.keys() >= set(Names.__dataclass_fields__)
     for name in Names.__dataclass_fields__:
-        if name != "webhook_url":
+        if name not in {"webhook_url", "page_address"}:
             assert deployed_outputs[name] == local_outputs[name]
     secret = deployed["aws_ssm_parameter.webhook_secret"]
     assert (secret["name"], secret["type"]) == (f"/iac-ci/{STACK}/webhook-secret", "SecureString")

@@ -158,13 +158,28 @@ def test_only_workers_may_invoke_the_broker_and_it_has_no_url() -> None:
     assert FILES.read("api.json")["function"] != "broker"
 
 
+def test_the_page_may_only_read_and_reads_no_file_that_an_order_saved() -> None:
+    allowed = {statement["Sid"]: statement for statement in statements("policies/page.json")}
+    own = {"KeepFailedEvents", "WriteOwnLog"}
+    actions = {action for sid, one in allowed.items() if sid not in own for action in one["Action"]}
+    assert actions == {"dynamodb:Query", "s3:GetObject", "s3:ListBucket", "ssm:GetParameter"}
+    read = [resource.partition("/")[2] for resource in allowed["ReadResultsAndLogs"]["Resource"]]
+    assert read == ["tmp/callbacks/runs/*/result.json", "tmp/live/*", "tmp/logs/*.log"]
+    run = ("20260101T000000-0123456789ab", "0001")
+    for key in (keys.outputs(*run), keys.files(*run), keys.kept(*run), keys.package(*run), keys.job(run[0])):
+        assert not any(fnmatchcase(key, pattern) for pattern in read)
+    assert FILES.read("api.json")["page"]["function"] == "page"
+    assert [one["Resource"] for one in statements("policies/page-api.json")] == [[NAMES.function_arn("page")]]
+
+
 def test_only_init_reads_the_jobs_secrets() -> None:
     for name in POLICIES:
         for statement in statements(name):
             if {"ssm:GetParameter", "secretsmanager:GetSecretValue"} & set(statement["Action"]):
                 own = ("parameter/iac-ci/demo/sources/", "parameter/iac-ci/demo/connections")
                 narrow = {
-                    "policies/orchestrator.json": ("jobs/tokens/",),
+                    "policies/orchestrator.json": ("jobs/tokens/", "parameter/iac-ci/demo/page-key"),
+                    "policies/page.json": ("parameter/iac-ci/demo/page-key", "parameter/iac-ci/demo/connections"),
                     "policies/broker.json": ("jobs/tokens/", *own),
                 }.get(name, ())
                 assert name == "policies/init-job.json" or all(

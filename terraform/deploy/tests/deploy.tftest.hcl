@@ -59,6 +59,7 @@ run "sizes_change_the_worker_and_the_builds_only" {
       broker         = "256 512"
       init-job       = "512 2048"
       orchestrator   = "512 512"
+      page           = "512 512"
       watchdog-check = "256 512"
       worker         = "3008 10240"
     }
@@ -133,6 +134,7 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
       broker         = "20 s, 256 MB"
       init-job       = "300 s, 512 MB"
       orchestrator   = "600 s, 512 MB"
+      page           = "15 s, 512 MB"
       watchdog-check = "60 s, 256 MB"
       worker         = "600 s, 1024 MB"
     }
@@ -354,7 +356,7 @@ run "everything_optional_can_be_on" {
     error_message = "The webhook is throttled and has the web ACL."
   }
   assert {
-    condition     = { for name, function in aws_lambda_function.function : name => function.reserved_concurrent_executions } == { "broker" = -1, "init-job" = -1, "orchestrator" = -1, "watchdog-check" = -1, "worker" = 50 } && aws_codebuild_project.project["worker"].concurrent_build_limit == 5
+    condition     = { for name, function in aws_lambda_function.function : name => function.reserved_concurrent_executions } == { "broker" = -1, "init-job" = -1, "orchestrator" = -1, "page" = -1, "watchdog-check" = -1, "worker" = 50 } && aws_codebuild_project.project["worker"].concurrent_build_limit == 5
     error_message = "Both kinds of worker are limited across all runs; the engine is not."
   }
   assert {

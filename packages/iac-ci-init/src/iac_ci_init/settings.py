@@ -20,5 +20,7 @@ class InitSettings(TriggerSettings):
     command_path: str = Field(
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", description="PATH of the workers' commands."
     )
+    page_address: str = Field("", description="URL of the pages of runs; without it reports have no link.")
+    page_key: str | None = Field(None, description="Location of the key that signs links to pages of runs.")
     tick_rule_arn: str = Field("", description="The rule whose events are ticks; without it none is accepted.")
     stack_level: int = Field(1, ge=1, description="Level that jobs are accepted under; see docs/upgrades.md.")

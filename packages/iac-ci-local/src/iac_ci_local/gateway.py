@@ -19,9 +19,12 @@ from urllib.parse import parse_qs
 
 from iac_ci_local.functions import limits
 from iac_ci_local.loopback import is_own_host, is_token
+from iac_ci_local.throttle import page_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from iac_ci_local.throttle import Throttle
 
     App = Callable[..., Awaitable[None]]
 
@@ -32,10 +35,13 @@ REGISTRY_VARIABLE: Final = "IAC_CI_LOCAL_REGISTRY"
 """The environment variable that opens the image registry, which docker uses without a signature."""
 
 _PORT_VARIABLE: Final = "GATEWAY_PORT"
+_PAGE: Final = re.compile(r"/_aws/execute-api/[A-Za-z0-9-]+/[A-Za-z0-9_-]+/runs/[A-Za-z0-9_/.-]*")
 _UNSIGNED: Final = (
     ("GET", re.compile(r"/_ministack/ready")),
     # The webhook: its function checks the signature of the body.
     ("POST", re.compile(r"/_aws/execute-api/[A-Za-z0-9-]+/[A-Za-z0-9_-]+/[A-Za-z0-9_/-]*")),
+    # The page of a run: its function checks the capability.
+    ("GET", _PAGE),
 )
 
 _REGISTRY: Final = re.compile(r"/v2/")
@@ -44,12 +50,15 @@ _REGISTRY: Final = re.compile(r"/v2/")
 class Gateway:
     """An ASGI application that passes allowed requests on to MiniStack and answers 403 to all others."""
 
-    def __init__(self, served: App, *, port: int, access_key: str, registry: bool = False) -> None:
-        """Serve on ``port``; ``access_key`` is the only key of the account's root.
+    def __init__(
+        self, served: App, *, port: int, access_key: str, registry: bool = False, pages: Throttle | None = None
+    ) -> None:
+        """Serve on ``port``; ``access_key`` is the only key of the account's root; ``pages`` limits pages of runs.
 
         With ``registry``, the image registry below ``/v2/`` takes requests that are not signed.
         """
         self._registry = registry
+        self._pages = pages
         self._served = served
         self._port = port
         self._access_key = access_key
@@ -62,6 +71,8 @@ class Gateway:
             await send({"type": "websocket.close"})
         elif problem := self.problem(scope):
             await _refuse(send, problem, as_json=any(name == b"x-amz-target" for name, _ in scope["headers"]))
+        elif self._pages is not None and _PAGE.fullmatch(scope["path"]) and not self._pages.lets_through():
+            await _answer(send, 429, "application/json", b'{"message":"Too Many Requests"}')
         else:
             await self._served(scope, receive, send)
 
@@ -111,9 +122,12 @@ async def _refuse(send: Any, problem: str, *, as_json: bool) -> None:
     else:
         error = f"<Error><Code>AccessDenied</Code><Message>{escape(problem)}</Message></Error>"
         kind, text = "application/xml", f"<ErrorResponse>{error}</ErrorResponse>"
-    body = text.encode()
+    await _answer(send, 403, kind, text.encode())
+
+
+async def _answer(send: Any, status: int, kind: str, body: bytes) -> None:
     headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -121,7 +135,8 @@ def guarded(served: App) -> Gateway:
     """Return an application behind the gateway, with port and access key from the environment."""
     registry = REGISTRY_VARIABLE in os.environ
     port = int(os.environ[_PORT_VARIABLE])
-    return Gateway(served, port=port, access_key=os.environ[ACCESS_KEY_VARIABLE], registry=registry)
+    key = os.environ[ACCESS_KEY_VARIABLE]
+    return Gateway(served, port=port, access_key=key, registry=registry, pages=page_throttle())
 
 
 def main() -> None:

@@ -68,6 +68,11 @@ class StackNames:
         return f"/iac-ci/{self.stack}/webhook-secret"
 
     @property
+    def page_key(self) -> str:
+        """Name of the parameter with the key that signs links to pages of runs."""
+        return f"/iac-ci/{self.stack}/page-key"
+
+    @property
     def connections(self) -> str:
         """Name of the parameter with the repositories that may start jobs."""
         return f"/iac-ci/{self.stack}/connections"
@@ -97,6 +102,7 @@ def placeholder_values(
     kms_key_arn: str,
     log_level: str,
     max_parallel: int,
+    page_address: str = "",
     code_hosts: Mapping[str, HostSettings] | None = None,
 ) -> dict[str, str]:
     """Return the value of every placeholder that ``terraform/deploy/stack/README.md`` lists, for the local cloud."""
@@ -116,6 +122,7 @@ def placeholder_values(
         "watchdog_check_function": names.resource("watchdog-check"),
         "worker_function": names.resource("worker"),
         "broker_function": names.resource("broker"),
+        "page_function": names.resource("page"),
         "watchdog_check_arn": names.function_arn("watchdog-check"),
         "watchdog_arn": names.watchdog_arn,
         "worker_project": names.resource("worker"),
@@ -136,6 +143,8 @@ def placeholder_values(
         "plan_days": str(DEFAULT_PLAN_DAYS),
         "order_sizes": json.dumps(SIZES),
         "provider_mirror": "",
+        "page_address": page_address,
+        "page_key": f"ssm:{names.page_key}",
         "tick_rule_arn": names.arn("events", f"rule/{names.resource('tick')}"),
         # Permissions of the local cloud count at once.
         "permissions_changed_at": "1970-01-01T00:00:00Z",

@@ -104,6 +104,7 @@ class StackBuilder:
                 kms_key_arn=key["KeyMetadata"]["Arn"],
                 log_level=self._log_level,
                 max_parallel=self._max_parallel,
+                page_address=self._page_address(),
                 code_hosts=self._code_hosts,
             ),
         )
@@ -117,6 +118,7 @@ class StackBuilder:
                 *(self._later(self._table, name, table) for name, table in tables.items()),
                 *(self._later(self._bucket, name, bucket) for name, bucket in buckets.items()),
                 self._later(self._webhook_secret, secret),
+                self._later(self._page_key),
                 self._later(self._connections),
                 self._later(self._tools),
                 *(self._later(self._sources, part) for part in PARTS),
@@ -144,7 +146,7 @@ class StackBuilder:
         # The URL has the build service's token: functions that start and stop no builds do not get it.
         builds = {"AWS_ENDPOINT_URL_CODEBUILD": self._aws.builds_endpoint}
         path = {name: text for name, text in self._worker.items() if name == "IAC_CI_COMMAND_PATH"}
-        own = {"worker": self._worker, "broker": {}, "init-job": builds | path}
+        own = {"worker": self._worker, "broker": {}, "page": {}, "init-job": builds | path}
         return [
             FunctionDefinition(
                 name,
@@ -255,6 +257,11 @@ class StackBuilder:
     def _webhook_secret(self, secret: str) -> None:
         self._client("ssm").put_parameter(Name=self.names.webhook_secret, Value=secret, Type="SecureString")
 
+    def _page_key(self) -> None:
+        self._client("ssm").put_parameter(
+            Name=self.names.page_key, Value=secrets.token_urlsafe(32), Type="SecureString"
+        )
+
     def _connections(self) -> None:
         """Create the empty list of connections."""
         self._client("ssm").put_parameter(Name=self.names.connections, Value="[]", Type="String")
@@ -276,6 +283,7 @@ class StackBuilder:
         outputs = {
             "webhook_url": stack.webhook_url,
             "webhook_secret_location": f"ssm:{self.names.webhook_secret}",
+            "page_address": self._page_address(),
             "internal_bucket": self.names.bucket("internal"),
             "done_bucket": self.names.bucket("done"),
             "orders_table": self.names.resource("orders"),
@@ -367,23 +375,47 @@ class StackBuilder:
         api = files.read("api.json")
         gateway = self._client("apigateway")
         # The tag sets the API's id, so that its address is known beforehand.
-        pinned = f"{self.names.stack}-webhook"
-        rest = gateway.create_rest_api(name=api["name"], tags={"ms-custom-id": pinned})["id"]
+        rest = gateway.create_rest_api(name=api["name"], tags={"ms-custom-id": self._api_id})["id"]
         root = gateway.get_resources(restApiId=rest)["items"][0]["id"]
-        resource = gateway.create_resource(restApiId=rest, parentId=root, pathPart=api["path_part"])["id"]
-        method = {"restApiId": rest, "resourceId": resource, "httpMethod": api["method"]}
+
+        def resource(parent: str, part: str) -> str:
+            made: str = gateway.create_resource(restApiId=rest, parentId=parent, pathPart=part)["id"]
+            return made
+
+        self._method(rest, resource(root, api["path_part"]), api)
+        page = api["page"]
+        run = resource(resource(root, page["path_part"]), "{run_id}")
+        for one in (run, resource(run, "{part}")):
+            self._method(rest, one, page)
+        gateway.create_deployment(restApiId=rest, stageName=api["stage"])
+        return self._address(api, api["path_part"])
+
+    def _method(self, rest: str, resource: str, settings: Mapping[str, Any]) -> None:
+        """Connect a method of a resource with its function."""
+        gateway = self._client("apigateway")
+        method = {"restApiId": rest, "resourceId": resource, "httpMethod": settings["method"]}
         gateway.put_method(**method, authorizationType="NONE")
-        function = self.names.function_arn(api["function"])
+        function = self.names.function_arn(settings["function"])
         gateway.put_integration(
             **method,
             type="AWS_PROXY",
             integrationHttpMethod="POST",
             uri=f"arn:aws:apigateway:{self.names.region}:lambda:path/2015-03-31/functions/{function}/invocations",
-            credentials=self.names.role_arn(api["role"]),
-            timeoutInMillis=api["integration_timeout_ms"],
+            credentials=self.names.role_arn(settings["role"]),
+            timeoutInMillis=settings["integration_timeout_ms"],
         )
-        gateway.create_deployment(restApiId=rest, stageName=api["stage"])
-        return f"{self._aws.endpoint}/_aws/execute-api/{rest}/{api['stage']}/{api['path_part']}"
+
+    @property
+    def _api_id(self) -> str:
+        return f"{self.names.stack}-webhook"
+
+    def _address(self, api: Mapping[str, Any], path: str) -> str:
+        return f"{self._aws.endpoint}/_aws/execute-api/{self._api_id}/{api['stage']}/{path}"
+
+    def _page_address(self) -> str:
+        """Return the URL of the pages, which functions have in their environment before there is an API."""
+        api = json.loads((self._folder / "api.json").read_text("utf-8"))
+        return self._address(api, api["page"]["path_part"])
 
 
 def without_encryption_context(policy: Mapping[str, Any]) -> dict[str, Any]:
