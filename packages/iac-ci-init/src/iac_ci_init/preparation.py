@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.initial_rows import InitialRows
     from iac_ci_common.models.job import Job
+    from iac_ci_common.models.rows import RunRow
     from iac_ci_common.models.tools import StoredTool
     from iac_ci_common.ports import Clock, CodeStore, Logger, Objects, Parallel, Runs, Sealer, Secrets
     from iac_ci_init.job_code import StoredCode
@@ -116,15 +117,18 @@ class Preparer:
         stack: str = "iac-ci",
         own_buckets: frozenset[str] = frozenset(),
         connections: Callable[[datetime], Connections] | None = None,
+        page_link: Callable[[RunRow, datetime], str | None] | None = None,
     ) -> None:
         """Use ``ports``; ``max_parallel`` is the stack's limit of running orders per run, ``own_buckets`` its own.
 
-        ``connections`` returns the operator's connections, None on a stack without any.
+        ``connections`` returns the operator's connections, None on a stack without any; ``page_link`` the link to a
+        run's page, None if its reports have none.
         """
         self._ports = ports
         self._stack = stack
         self._own_buckets = own_buckets
         self._connections = connections
+        self._page_link = page_link
         self._max_parallel = max_parallel
 
     def prepare(self, run_id: str) -> None:
@@ -394,7 +398,10 @@ class Preparer:
         if run.report is None:
             return
         # Only the attempt that inserted the rows comes here, once.
-        failures = publish(self._ports.reports, run, queued.orders, not_run=not_run, is_first=True, with_status=True)
+        page = self._page_link(run, self._ports.clock.now()) if self._page_link is not None else None
+        failures = publish(
+            self._ports.reports, run, queued.orders, not_run=not_run, page=page, is_first=True, with_status=True
+        )
         for kind, error in failures.items():
             self._ports.logger.warning(
                 "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)

@@ -21,6 +21,7 @@ from iac_ci_common.clock import SystemClock
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.models.tools import ToolSettings
+from iac_ci_common.page_links import PageLinks
 from iac_ci_common.parallel import Threads
 from iac_ci_common.sops import SopsSealer
 from iac_ci_init.approval_intake import ApprovalIntake
@@ -204,6 +205,7 @@ def preparer() -> Preparer:
         stack=settings().stack,
         own_buckets=settings().own_buckets,
         connections=_connections,
+        page_link=PageLinks(settings().page_address, settings().page_key, _shared_secrets()).of,
     )
 
 

@@ -24,7 +24,7 @@ from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OrderState
 from iac_ci_common.termination import end_unclaimed
 from iac_ci_orchestrator.batching import in_rounds
-from iac_ci_orchestrator.comments import Commenter, CommentState, no_link
+from iac_ci_orchestrator.comments import Commenter, CommentState, no_link, no_page
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
@@ -37,9 +37,10 @@ from iac_ci_orchestrator.stale_plans import StalePlans
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
+    from datetime import datetime
 
     from iac_ci_common.models.lock import Lock
-    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder
     from iac_ci_orchestrator.dispatch import Started
     from iac_ci_orchestrator.ports import OrchestratorPorts
@@ -69,16 +70,19 @@ class Orchestrator:
         ports: OrchestratorPorts,
         log_link: Callable[[str, str, int], str | None] = no_link,
         *,
+        page_link: Callable[[RunRow, datetime], str | None] = no_page,
         plan_days: int = limits.DEFAULT_PLAN_DAYS,
     ) -> None:
-        """Use ``ports``; ``log_link`` returns the URL of the whole log of an order's attempt, or None.
+        """Use ``ports``.
+
+        ``log_link`` returns the URL of the whole log of an order's attempt, ``page_link`` that of a run's page.
 
         Saved plans may be applied for ``plan_days`` days.
         """
         self._ports = ports
         self._projects = ProjectLedger(ports.plans, ports.runs, ports.clock, plan_days)
         self._stale_plans = StalePlans(ports, self._projects)
-        self._commenter = Commenter(ports, log_link)
+        self._commenter = Commenter(ports, log_link, page_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
         self._finisher = Finisher(ports, self._commenter)
 

@@ -60,13 +60,27 @@ def no_link(run_id: str, order_num: str, attempt: int) -> str | None:  # noqa: A
     return None
 
 
+def no_page(run: RunRow, now: datetime) -> str | None:  # noqa: ARG001 - the signature of page_link
+    """Return None: there is no page of the run."""
+    return None
+
+
 class Commenter:
     """Writes the run's comment. A failure of the code host is logged and recorded, but does not fail the run."""
 
-    def __init__(self, ports: OrchestratorPorts, log_link: Callable[[str, str, int], str | None]) -> None:
-        """Use these ports; ``log_link`` returns the URL of the whole log of an order's attempt, or None."""
+    def __init__(
+        self,
+        ports: OrchestratorPorts,
+        log_link: Callable[[str, str, int], str | None],
+        page_link: Callable[[RunRow, datetime], str | None] = no_page,
+    ) -> None:
+        """Use these ports.
+
+        ``log_link`` returns the URL of the whole log of an order's attempt, ``page_link`` that of a run's page.
+        """
         self._ports = ports
         self._log_link = log_link
+        self._page_link = page_link
 
     def update(self, run: RunRow, orders: Sequence[OrderRow], state: CommentState, *, changed: bool) -> CommentState:
         """Edit the comment if it is stale and an edit is allowed; else a later pass, or the watchdog's nudge, does."""
@@ -97,7 +111,8 @@ class Commenter:
         ports = self._ports
         logs = self._logs(orders)
         plans = self._plans(orders) if with_status and run.report.number is not None else []
-        failures = publish(ports.reports, run, orders, logs=logs, plans=plans, with_status=with_status)
+        page = self._page_link(run, ports.clock.now())
+        failures = publish(ports.reports, run, orders, logs=logs, plans=plans, page=page, with_status=with_status)
         for kind, error in failures.items():
             ports.logger.warning(
                 "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)

@@ -16,9 +16,11 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.aws.workers import AwsWorkers
+from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.clock import SystemClock
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.metric_lines import metric_lines
+from iac_ci_common.page_links import PageLinks
 from iac_ci_common.parallel import Threads
 from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.ports import OrchestratorPorts
@@ -66,5 +68,6 @@ def orchestrator() -> Orchestrator:
             ),
         ),
         partial(log_address, settings.internal_bucket),
+        page_link=PageLinks(settings.page_address, settings.page_key, SharedSecrets(secrets)).of,
         plan_days=settings.plan_days,
     )

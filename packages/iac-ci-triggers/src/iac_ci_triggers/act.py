@@ -255,6 +255,15 @@ class EventProcessor:
             return answer
         raise PortFailed("other events changed the person's ledger at every attempt", retry_is_safe=True)
 
+    def _link_generation(self, host: CodeHost, source: Source) -> int | None:
+        """Return the generation of links in reports; None, which means no link, unless the host calls it private."""
+        try:
+            is_private = source.connection is not None and host.is_private() is True
+        except IacCiError as error:
+            self._ports.logger.warning("host did not tell whether the repository is private", error=error.message)
+            return None
+        return source.connection.link_generation if source.connection is not None and is_private else None
+
     def _apply(
         self,
         host: CodeHost,
@@ -276,6 +285,7 @@ class EventProcessor:
                 outcomes.append(self._answer(decision))
             elif isinstance(decision, Wake):
                 self._wake([run_id for run_id in decision.run_ids if _may_be_open(planned.ledger, run_id, now)])
+        generation = self._link_generation(host, source) if planned.accept else None
         for run, start in planned.accept:
             self._acceptance.accept(
                 start.job,
@@ -289,6 +299,7 @@ class EventProcessor:
                 scope=start.scope,
                 not_run=start.not_run,
                 projects=start.projects,
+                link_generation=generation,
             )
         reports: list[Callable[[], object]] = [
             partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)

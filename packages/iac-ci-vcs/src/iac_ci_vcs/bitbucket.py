@@ -89,6 +89,7 @@ class Bitbucket:
         self._address = address
         self._root = (api_url or "https://api.bitbucket.org/2.0").rstrip("/")
         self._repository_url = f"{self._root}/repositories/{quote(address.path)}"
+        self._known_repository: Any = None
         user, colon, secret = credentials.token.rpartition(":")
         self._secret = secret
         self._git_user = "x-bitbucket-api-token-auth" if colon else "x-token-auth"
@@ -225,7 +226,19 @@ class Bitbucket:
     def default_branch(self) -> str:
         """Return the repository's main branch."""
         with self._session.doing("repository"):
-            return str(self._get(self._repository_url, "repository")["mainbranch"]["name"])
+            return str(self._repository()["mainbranch"]["name"])
+
+    def is_private(self) -> bool | None:
+        """Return whether the repository is private."""
+        with self._session.doing("repository"):
+            private = self._repository().get("is_private")
+            return private if isinstance(private, bool) else None
+
+    def _repository(self) -> Any:
+        """Return the repository, by one request for each opened host."""
+        if self._known_repository is None:
+            self._known_repository = self._get(self._repository_url, "repository")
+        return self._known_repository
 
     def permission(self, account: Account) -> Permission:
         """Return the user's highest permission; groups and the workspace count.
@@ -331,7 +344,7 @@ class Bitbucket:
             "name": status.context,
             "state": _STATES[status.state],
             "description": status.description,
-            "url": url or f"https://{self._address.host}/{self._address.path}/commits/{status.commit}",
+            "url": url or status.url or f"https://{self._address.host}/{self._address.path}/commits/{status.commit}",
         }
         with self._session.doing("commit's status"):
             url = f"{self._repository_url}/commit/{quote(status.commit)}/statuses/build"

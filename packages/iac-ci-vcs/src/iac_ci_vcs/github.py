@@ -97,6 +97,7 @@ class GitHub:
         self._read: dict[int, dict[str, Any]] = {}
         self._merges: dict[int, str | None] = {}
         self._default: str | None = None
+        self._private: bool | None = None
         self._app: InstallationTokens | None = None
         if isinstance(credentials, AppCredentials):
             self._app = InstallationTokens(
@@ -127,6 +128,7 @@ class GitHub:
         with self._session.doing("pull request"):
             payload = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
             self._read[number] = payload
+            self._private = _is_private(payload["base"]["repo"])
             self._merges[number] = payload.get("merge_commit_sha") or None
             head, base = payload["head"], payload["base"]
             fork = head.get("repo")
@@ -279,7 +281,20 @@ class GitHub:
         if self._default:
             return self._default
         with self._session.doing(subject):
-            return str(self._get(self._repository_url, subject)["default_branch"])
+            repository = self._repository()
+            return str(repository["default_branch"])
+
+    def is_private(self) -> bool | None:
+        """Return whether the repository is private or internal; a read pull request tells it."""
+        if self._private is None:
+            with self._session.doing("repository"):
+                self._repository()
+        return self._private
+
+    def _repository(self) -> Any:
+        repository = self._get(self._repository_url, "repository")
+        self._private = _is_private(repository)
+        return repository
 
     def permission(self, account: Account) -> Permission:
         """Return the user's highest permission; teams and the organisation count."""
@@ -382,8 +397,8 @@ class GitHub:
         """Set a commit's status."""
         subject = "commit's status"
         sent = {"state": status.state.value, "description": status.description, "context": status.context}
-        if url is not None:
-            sent["target_url"] = url
+        if (link := url or status.url) is not None:
+            sent["target_url"] = link
         with self._session.doing(subject):
             self._ask(
                 "POST", f"{self._repository_url}/statuses/{quote(status.commit)}", subject, headers=_JSON, json=sent
@@ -440,6 +455,14 @@ class GitHub:
             # The token was revoked before its expiry: repeat once with a new one.
             self._app.forget()
         return self._session.ask(method, url, subject, **arguments)
+
+
+def _is_private(repository: dict[str, Any]) -> bool | None:
+    """Return what GitHub says of a repository: an internal one is ``private``, too."""
+    private, visibility = repository.get("private"), repository.get("visibility")
+    if not isinstance(private, bool) or visibility not in {None, "public", "private", "internal"}:
+        return None
+    return private and visibility != "public"
 
 
 def _account(payload: dict[str, Any]) -> Account:

@@ -110,6 +110,7 @@ class GitLab:
         self._api = gitlab.Gitlab(root, session=self._session, per_page=_PAGE, user_agent="iac-ci")
         self._project_path = f"/projects/{quote(address.path, safe='')}"
         self._url = f"{root}/api/v4{self._project_path}"
+        self._known_project: Any = None
         self._failed = gitlab.GitlabError
         self._me: Account | None = None
         self._read: dict[str, dict[str, Any]] = {}
@@ -247,7 +248,19 @@ class GitLab:
     def default_branch(self) -> str:
         """Return the project's default branch."""
         with self._doing("project"):
-            return str(self._get(self._project_path)["default_branch"])
+            return str(self._project()["default_branch"])
+
+    def is_private(self) -> bool | None:
+        """Return whether the project is private or internal."""
+        with self._doing("project"):
+            visibility = self._project().get("visibility")
+            return visibility in {"private", "internal"} if visibility in {"public", "private", "internal"} else None
+
+    def _project(self) -> Any:
+        """Return the project, by one request for each opened host."""
+        if self._known_project is None:
+            self._known_project = self._get(self._project_path)
+        return self._known_project
 
     def permission(self, account: Account) -> Permission:
         """Return the member's permission; groups count. Developers may write, maintainers are administrators."""
@@ -347,8 +360,8 @@ class GitLab:
         it, and the pipeline waits for it.
         """
         sent = {"state": _STATES[status.state], "description": status.description, "name": status.context}
-        if url is not None:
-            sent["target_url"] = url
+        if (link := url or status.url) is not None:
+            sent["target_url"] = link
         with self._doing("commit's status"):
             ref = self._set_status(status, sent)
             if status.state is CommitState.PENDING:

@@ -182,6 +182,8 @@ class CommitStatus:
     context: str
     state: CommitState
     description: str
+    url: str | None = None
+    """The link of the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +339,10 @@ class CodeHost(Protocol):
 
     def default_branch(self) -> str:
         """Return the name of the repository's default branch, as it is now."""
+        ...
+
+    def is_private(self) -> bool | None:
+        """Return whether only people with access see the repository (private or internal); None if it is not known."""
         ...
 
     def branch_head(self, branch: str) -> str:

@@ -70,17 +70,18 @@ def render(
     logs: Sequence[FailedLog] = (),
     plans: Sequence[OrderPlan] = (),
     status_error: str | None = None,
+    page: str | None = None,
     style: CommentStyle | None = None,
 ) -> str:
     """Return the whole comment, of at most the characters of ``style``; it states whatever is left out.
 
     The table comes first; if not all orders fit, it shows failed and open ones before the others. Logs and plans share
     the remaining characters, each cut at a line or between resources. ``status_error`` is the reason why the commit's
-    status could not be set.
+    status could not be set, ``page`` the URL of the run's page.
     """
     style = style or CommentStyle()
     foot = f"\n\nFlow {code(run.flow_id)} · {style.command('status', run.run_id)}"
-    head = _head(run, status_error, style) + _approvals(orders)
+    head = _head(run, status_error, page, style) + _approvals(orders)
     table = _table(orders, style.max_chars - len(head) - len(foot))
     text = head + table
     room = style.max_chars - len(text) - len(foot)
@@ -90,7 +91,7 @@ def render(
     return text + shown + render_plans(run.run_id, orders, plans, style, room - len(shown)) + foot
 
 
-def _head(run: RunRow, status_error: str | None, style: CommentStyle) -> str:
+def _head(run: RunRow, status_error: str | None, page: str | None, style: CommentStyle) -> str:
     parts = [marker(run.run_id, has_html=style.has_html)]
     if run.report is not None and run.report.search_tag:
         parts.append(escape(run.report.search_tag[:_REASON_CHARS]))
@@ -105,7 +106,10 @@ def _head(run: RunRow, status_error: str | None, style: CommentStyle) -> str:
         facts.append(escape(distance))
     because = scope.because if scope is not None else None
     facts.append(escape(because) if because else f"started by {escape((run.actor or run.username)[:_NAME_CHARS])}")
-    parts.append(" · ".join([*facts, f"run `{run.run_id}`"]))
+    facts.append(f"run `{run.run_id}`")
+    if page is not None:
+        facts.append(f"[page]({page})")
+    parts.append(" · ".join(facts))
     why = run.reason or run.preparation_error
     if why:
         parts.append(escape(without_identities(why)[:1024]))

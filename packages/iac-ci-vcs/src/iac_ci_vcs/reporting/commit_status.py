@@ -46,8 +46,11 @@ ORDER_STATES: Final = {
 }
 
 
-def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus]:
-    """Return a status for each order; none without a commit or with more than ``MAX_ORDER_STATUSES`` orders."""
+def order_statuses(run: RunRow, orders: Sequence[OrderRow], page: str | None = None) -> list[CommitStatus]:
+    """Return a status for each order, with the link ``page``.
+
+    There are none without a commit, or with more than ``MAX_ORDER_STATUSES`` orders.
+    """
     if run.commit_hash is None or len(orders) > MAX_ORDER_STATUSES:
         return []
     return [
@@ -56,6 +59,7 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow]) -> list[CommitStatus
             context=f"iac-ci/{_label(run)}/{order.order_name}",
             state=CommitState.SUCCESS if order.not_needed else ORDER_STATES.get(order.status, CommitState.PENDING),
             description=cut(_order_words(order)),
+            url=page,
         )
         for order in orders
     ]
@@ -67,8 +71,8 @@ def _order_words(order: OrderRow) -> str:
     return f"{state_words(order)}{f': {_reason(order.reason)}' if order.reason else ''}"
 
 
-def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
-    """Return the run's status; None for a run without a commit.
+def commit_status(run: RunRow, orders: Sequence[OrderRow], page: str | None = None) -> CommitStatus | None:
+    """Return the run's status, with the link ``page``; None for a run without a commit.
 
     The context contains the flow's label, so that a plan and an apply of one commit have a status each.
     """
@@ -95,6 +99,7 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | Non
         context=f"iac-ci/{_label(run)}",
         state=_STATES[run.status],
         description=cut(description),
+        url=page,
     )
 
 
@@ -106,14 +111,14 @@ def behind(scope: JobScope) -> str:
     return f"{count} commit{'' if scope.behind == 1 else 's'} behind {scope.base[:_BRANCH_CHARS]}"
 
 
-def target_status(run: RunRow, orders: Sequence[OrderRow]) -> CommitStatus | None:
+def target_status(run: RunRow, orders: Sequence[OrderRow], page: str | None = None) -> CommitStatus | None:
     """Return the status ``iac-ci/<job>/<target>`` of a run of a target; None for any other run.
 
     With a status per order, an order that is the target has one already.
     """
     report = run.report
     scope = report.scope if report is not None else None
-    whole = commit_status(run, orders)
+    whole = commit_status(run, orders, page)
     if report is None or scope is None or scope.target is None or whole is None:
         return None
     context = f"{whole.context}/{scope.target}"

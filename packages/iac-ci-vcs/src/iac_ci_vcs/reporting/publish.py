@@ -27,12 +27,14 @@ def publish(
     logs: Sequence[FailedLog] = (),
     plans: Sequence[OrderPlan] = (),
     not_run: Sequence[str] = (),
+    page: str | None = None,
     is_first: bool = False,
     with_status: bool,
 ) -> dict[str, IacCiError]:
     """Write the run's comment and, if ``with_status``, the commit statuses of the run and (on request) of its orders.
 
     The status of a pull request's job speaks for all of its orders; ``not_run`` are those that this run does not run.
+    ``page`` is the link to the run's page, if reports may have one.
     ``is_first`` says that the run has no comment yet.
     Returns the errors by kind of event (``status_failed``, ``comment_failed``) instead of raising them: a code host
     that fails never fails a run. The comment shows the error of a status that could not be set.
@@ -42,7 +44,7 @@ def publish(
         return failed
     if with_status:
         try:
-            _mark(reports, run.report, run, orders, not_run)
+            _mark(reports, run.report, run, orders, not_run, page)
         except IacCiError as error:
             # The other statuses would fail too, each after its own wait.
             failed["status_failed"] = error
@@ -52,7 +54,7 @@ def publish(
 
     def write(style: CommentStyle) -> str:
         status_error = unset.message if unset is not None else None
-        return render(run, orders, logs=logs, plans=plans, status_error=status_error, style=style)
+        return render(run, orders, logs=logs, plans=plans, status_error=status_error, page=page, style=style)
 
     try:
         reports.publish(run.report, run_id=run.run_id, write=write, is_first=is_first)
@@ -62,10 +64,15 @@ def publish(
 
 
 def _mark(
-    reports: Reports, target: ReportTarget, run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str]
+    reports: Reports,
+    target: ReportTarget,
+    run: RunRow,
+    orders: Sequence[OrderRow],
+    not_run: Sequence[str],
+    page: str | None,
 ) -> None:
     """Set the statuses, the job's own first, because reviewers and branch rules wait for it."""
-    own = commit_status(run, orders)
+    own = commit_status(run, orders, page)
     if own is None:
         return
     part = part_of_run(run, orders, not_run)
@@ -78,6 +85,6 @@ def _mark(
     if planned is not None and scope is not None and run.status in RUN_TERMINAL:
         for name in scope.before_merge:
             reports.mark_planned(target, replace(own, context=f"iac-ci/{name}"), planned)
-    named = target_status(run, orders)
-    for status in (*([named] if named else ()), *(order_statuses(run, orders) if target.order_statuses else ())):
+    named = target_status(run, orders, page)
+    for status in (*([named] if named else ()), *(order_statuses(run, orders, page) if target.order_statuses else ())):
         reports.mark(target, status)

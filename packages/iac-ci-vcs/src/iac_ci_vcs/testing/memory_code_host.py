@@ -45,6 +45,7 @@ class MemoryCodeHost:
         self.changes: dict[int, tuple[ChangedFile, ...]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
         self.default = "main"
+        self.private: bool | None = None
         self.now = _MOMENT
         self.heads: dict[str, str] = {}
         self.permissions: dict[str, Permission] = {}
@@ -120,6 +121,10 @@ class MemoryCodeHost:
     def default_branch(self) -> str:
         """Return the default branch, ``main`` at first."""
         return self.default
+
+    def is_private(self) -> bool | None:
+        """Return what was set, not known at first."""
+        return self.private
 
     def permission(self, account: Account) -> Permission:
         """Return an account's permission."""
