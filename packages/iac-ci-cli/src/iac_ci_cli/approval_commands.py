@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads it when it runs
+from iac_ci_cli.completion import complete_order
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.jobs import check_idempotency_key
-from iac_ci_cli.lookup import find_order, find_run
+from iac_ci_cli.lookup import find_order, find_run, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-OrderToAnswer = Annotated[str, typer.Argument(metavar="ORDER", help="Name or number of the order.")]
+OrderToAnswer = Annotated[
+    str, typer.Argument(metavar="ORDER", help="Name or number of the order.", autocompletion=complete_order)
+]
 
 
 @commands.command()
@@ -70,6 +73,7 @@ def reject(
 
 
 def _answer(client: StackClient, run: str, name: str, *, approves: bool, as_json: bool) -> None:
+    run = whole_run_id(client, run)
     word = "approve" if approves else "reject"
     again = f"It is safe to repeat: {client.command(word, run)} {name}"
     with (

@@ -55,7 +55,7 @@ class OrderView:
     def as_state(self) -> list[object]:
         """Return what a poll sends of the order, without what is empty at the end."""
         words = "" if self.words == _words(self.state) else self.words
-        state = [STATES.index(self.state), words, self.changes, self.duration, self.why, *self.moments]
+        state: list[object] = [STATES.index(self.state), words, self.changes, self.duration, self.why, *self.moments]
         while state[-1] in {"", None}:
             state.pop()
         return state
