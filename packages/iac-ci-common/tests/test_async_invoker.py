@@ -21,6 +21,7 @@ REPLAN = Replan(
     plan=f"plan:github.com/acme/infra#7#{'a' * 64}",
     project="a" * 64,
     applied_by=RUN_ID,
+    applied_by_order="0001",
     applied_by_pull_request=12,
 )
 

@@ -43,6 +43,7 @@ class Replanned(Planned):
             "plan": self.record.key,
             "project": self.record.project,
             "applied_by": by.run_id,
+            "applied_by_order": by.order_num,
             "applied_by_pull_request": by.pull_request,
         }
         self.processor.plan_again(Replan(**(replan | fields)))
@@ -89,8 +90,9 @@ def test_another_apply_makes_the_plan_again_once_more():
     hosted = Replanned()
     hosted.plan_again()
     hosted.plan_again(LATER)
-    first, second = hosted.started
-    assert second.run_id != first.run_id
+    hosted.plan_again(OTHER.model_copy(update={"order_num": "0004"}))
+    first, second, third = hosted.started
+    assert len({first.run_id, second.run_id, third.run_id}) == 3
     assert second.scope.because == f"planned again because run {LATER.run_id} applied live/net"
 
 
@@ -246,6 +248,7 @@ def test_the_function_takes_the_task_and_raises_what_lambda_should_try_again(mon
             plan=hosted.record.key,
             project=hosted.record.project,
             applied_by=OTHER.run_id,
+            applied_by_order=OTHER.order_num,
         )
     ).model_dump(mode="json")
     original = hosted.host.pull_request

@@ -11,6 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from iac_ci_common import keys
 from iac_ci_common.aws.watchdogs import StepFunctionWatchdogs
 from iac_ci_common.keys import watchdog_name
 from iac_ci_local.cloud import LocalCloud
@@ -128,6 +129,14 @@ def test_the_orchestrator_reads_no_secret(cloud: LocalCloud) -> None:
     assert denied(lambda: client("ssm").get_parameter(Name="/iac-ci/jobs/secret", WithDecryption=True))
     assert denied(lambda: client("ssm").get_parameter(Name=names.webhook_secret, WithDecryption=True))
     assert denied(lambda: client("secretsmanager").get_secret_value(SecretId="iac-ci/jobs/secret"))
+
+
+def test_the_orchestrator_stores_no_event_and_no_job(cloud: LocalCloud) -> None:
+    """It may ask init to plan again, and init decides; what it cannot store it cannot forge."""
+    client, names = session(cloud, "orchestrator"), cloud.stack.names
+    for key in (keys.trigger_event(RUN), keys.job(RUN)):
+        assert denied(lambda key=key: client("s3").put_object(Bucket=names.bucket("internal"), Key=key, Body=b"{}"))
+    assert denied(lambda: client("lambda").invoke(FunctionName=names.resource("broker"), Payload=b"{}"))
 
 
 def test_init_forges_no_result_and_reads_only_the_jobs_secrets(cloud: LocalCloud) -> None:

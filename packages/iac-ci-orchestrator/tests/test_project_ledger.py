@@ -359,6 +359,16 @@ def test_a_plan_that_an_apply_overtook_is_shown_as_stale():
     engine.assert_ended_well()
 
 
+def test_a_plan_that_was_applied_before_its_run_ended_is_not_stale():
+    engine = overtaken(orders=2)
+    own = OTHER.model_copy(update={"pull_request": 7, "plan_sha256": PLANNED.sha256, "status": "succeeded"})
+    engine.plans.project_states[STATE] = state(engine).model_copy(update={"last": own})
+    engine.report("0002")
+    engine.wake("0002")
+    assert engine.reports.notices == []
+    assert engine.reports.statuses[-1].state is CommitState.SUCCESS
+
+
 def test_the_last_status_of_its_run_does_not_hide_that_a_plan_is_stale():
     engine = overtaken(orders=2)
     assert engine.reports.notices == []
@@ -415,6 +425,7 @@ def test_a_stale_plan_is_made_again_by_itself_where_the_project_wants_that():
     (replan,) = engine.invoker.replans
     assert (replan.number, replan.plan, replan.project) == (12, other_plan(12).key, PROJECT)
     assert (replan.repository, replan.applied_by, replan.applied_by_pull_request) == (JOB["git_repo"], RUN_ID, 7)
+    assert replan.applied_by_order == "0001"
     texts = dict(engine.reports.notices)
     assert texts[12].endswith(
         "The engine plans it again. If no new plan follows, plan it with the comment `/iac-ci plan`."

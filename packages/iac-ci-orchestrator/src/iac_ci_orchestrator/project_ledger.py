@@ -211,7 +211,8 @@ class ProjectLedger:
             state = states.get(keys.project_state(record.project))
             if record.saved.run_id != run.run_id or state is None or state.applying or state.last is None:
                 continue
-            if record.saved.generation != state.generation:
+            is_own = state.last.plan_sha256 == record.saved.planned.sha256
+            if record.saved.generation != state.generation and not is_own:
                 found.append((record, state.last))
         return found
 

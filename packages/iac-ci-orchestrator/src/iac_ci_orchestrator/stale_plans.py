@@ -91,6 +91,7 @@ class StalePlans:
             plan=record.key,
             project=record.project,
             applied_by=by.run_id,
+            applied_by_order=by.order_num,
             applied_by_pull_request=by.pull_request,
         )
         try:

@@ -49,7 +49,8 @@ def planned_again(facts: Facts, configuration: Configuration, pull: PullRequest,
         return f"{FILE_NAME} on {pull.base_branch} has no replan_when_stale for the project any more"
     whose = f" of pull request {replan.applied_by_pull_request}" if replan.applied_by_pull_request is not None else ""
     because = f"planned again because run {replan.applied_by}{whose} applied {state.label}"
-    return PlanAgain(job, state.own_name, f"replan:{replan.applied_by}:{state.order}", because[:_BECAUSE_CHARS])
+    intent = f"replan:{replan.applied_by}:{replan.applied_by_order}:{state.order}"
+    return PlanAgain(job, state.own_name, intent, because[:_BECAUSE_CHARS])
 
 
 def _planned(

@@ -106,7 +106,7 @@ class Replan(StoredShape):
 
     ``trigger_id`` and ``at`` stay the same at each attempt of Lambda. ``repository`` is the URL of the pull request's
     repository, ``plan`` the key of its plan in the ledger, ``project`` that of the project. ``applied_by`` is the run
-    of the apply, ``applied_by_pull_request`` the pull request of that run, None if it has none.
+    of the apply, ``applied_by_order`` its order and ``applied_by_pull_request`` its pull request, None without one.
     """
 
     trigger_id: RunId
@@ -116,6 +116,7 @@ class Replan(StoredShape):
     plan: str
     project: ProjectKey
     applied_by: RunId
+    applied_by_order: OrderNum
     applied_by_pull_request: int | None = None
 
 
