@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from iac_ci_cli import history_commands
-from iac_ci_cli.answers import RunsAnswer
+from iac_ci_cli.answers import schema
 from iac_ci_cli.history import Wanted, find_runs
 from iac_ci_cli.main import app
 from iac_ci_cli.times import parse_since
@@ -63,7 +63,7 @@ def listed(*arguments):
     done = CliRunner().invoke(app, ["runs", "--json", *arguments])
     assert done.exit_code == 0, done.output
     payload = json.loads(done.stdout)
-    jsonschema.validate(payload, RunsAnswer.model_json_schema(mode="serialization"))
+    jsonschema.validate(payload, schema("runs"))
     return payload
 
 

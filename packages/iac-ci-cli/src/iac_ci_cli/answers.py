@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from typing import Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from iac_ci_common.models.answer import Accepted
+from iac_ci_common.models.event import Event
+from iac_ci_common.models.rows import OrderRow, RunRow
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Versioned(_Answer):
+    schema_version: int
 
 
 class RunEntry(_Answer):
@@ -28,12 +38,119 @@ class RunEntry(_Answer):
     reason: str | None = Field(description="Why the run ended with its state.")
 
 
-class RunsAnswer(_Answer):
-    """``iac-ci runs --json``."""
+class RunsAnswer(_Versioned):
+    """``runs``."""
 
-    schema_version: int = 1
     runs: tuple[RunEntry, ...]
     next_page: str | None = Field(description="Value of `--after` for the next page; null if there is none.")
 
 
-__all__ = ["RunEntry", "RunsAnswer"]
+class StatusAnswer(_Versioned):
+    """``status``, ``watch`` and ``submit --wait``: the rows of a run; ``run`` is null while it is being prepared."""
+
+    run: RunRow | None
+    orders: tuple[OrderRow, ...]
+
+
+class LogsAnswer(_Versioned):
+    """``logs``: the log of each order's last attempt, and those of all attempts of orders that have several."""
+
+    run_id: str
+    logs: dict[str, str | None]
+    attempts: dict[str, dict[str, str | None]]
+
+
+class FilesEntry(_Answer):
+    """Files of an order that were fetched."""
+
+    order: str
+    kind: str
+    folder: str
+    names: tuple[str, ...]
+
+
+class FilesAnswer(_Versioned):
+    """``files``."""
+
+    run_id: str
+    files: tuple[FilesEntry, ...]
+
+
+class FindingEntry(_Answer):
+    """A finding of ``doctor``."""
+
+    kind: str
+    level: Literal["info", "trouble"]
+    what: str
+    next_step: str | None
+    order_name: str | None
+
+
+class DoctorAnswer(_Versioned):
+    """``doctor``."""
+
+    run_id: str
+    healthy: bool
+    waits_for: str
+    findings: tuple[FindingEntry, ...]
+
+
+class NudgeAnswer(_Versioned):
+    """``nudge``."""
+
+    run_id: str
+    prepared: bool
+    watchdog_started: bool
+
+
+class CancelAnswer(_Versioned):
+    """``cancel``: the names of the orders by what became of them."""
+
+    run_id: str
+    reason: str | None
+    already_cancelled: bool
+    cancelled: tuple[str, ...]
+    asked_to_stop: tuple[str, ...]
+    left_running: tuple[str, ...]
+    undecided: tuple[str, ...]
+
+
+class ProblemEntry(_Answer):
+    """A problem of an input."""
+
+    where: str
+    what: str
+
+
+class ErrorAnswer(_Versioned):
+    """An error of any command."""
+
+    error: str
+    hint: str
+    problems: tuple[ProblemEntry, ...]
+    exit_code: int
+
+
+ANSWERS: Final[dict[str, Any]] = {
+    "submit": Accepted,
+    "rerun": Accepted,
+    "runs": RunsAnswer,
+    "watch": StatusAnswer,
+    "status": StatusAnswer,
+    "logs": LogsAnswer,
+    "files": FilesAnswer,
+    "events": list[Event],
+    "doctor": DoctorAnswer,
+    "nudge": NudgeAnswer,
+    "cancel": CancelAnswer,
+    "error": ErrorAnswer,
+}
+"""The answer of each command about runs, and of an error."""
+
+
+def schema(command: str) -> dict[str, Any]:
+    """Return the JSON Schema of a command's answer."""
+    return TypeAdapter(ANSWERS[command]).json_schema(mode="validation")
+
+
+__all__ = ["ANSWERS", "RunsAnswer", "schema"]

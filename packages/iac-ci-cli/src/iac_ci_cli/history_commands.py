@@ -147,5 +147,5 @@ def _cells(run: ListedRun) -> list[str]:
 
 def _as_json(page: Page) -> str:
     return RunsAnswer.model_validate(
-        {"runs": [asdict(run) for run in page.runs], "next_page": page.next_page}
+        {"schema_version": 1, "runs": [asdict(run) for run in page.runs], "next_page": page.next_page}
     ).model_dump_json()
