@@ -25,6 +25,16 @@ def test_one_rule_keeps_every_function_active(stack):
     assert {target["Arn"].rpartition(":")[2] for target in targets} == {stack.function(short) for short in FUNCTIONS}
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_answers_the_tick(stack, name):
+    rule = stack.client("events").describe_rule(Name=stack.function(stack_file("tick.json")["name"]))["Arn"]
+    tick = {"source": "aws.events", "detail-type": "Scheduled Event", "resources": [rule], "detail": {}}
+    answered = stack.invoke(name, tick)
+    assert not answered["failed"], answered
+    if name == "init-job":
+        assert answered["answer"]["accepted"] is True
+
+
 def test_the_api_refuses_who_does_not_sign(stack):
     with urllib3.PoolManager(retries=False, timeout=30) as pool:
         answer = pool.request("POST", stack.connection.names.webhook_url, body=b"{}")
