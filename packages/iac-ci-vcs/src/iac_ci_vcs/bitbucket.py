@@ -11,6 +11,7 @@ from urllib.parse import quote
 from requests.auth import HTTPBasicAuth
 
 from iac_ci_common.errors import NotFound, PortFailed
+from iac_ci_vcs.bitbucket_reviews import BitbucketCalls, BitbucketReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
     GHOST,
@@ -96,6 +97,7 @@ class Bitbucket:
         auth = HTTPBasicAuth(user, secret) if colon else BearerAuth(lambda: secret)
         self._session = HostSession(address.host, auth, root=self._root, seconds=seconds)
         self._me: Account | None = None
+        self._fresh: dict[int, dict[str, Any]] = {}
         self._is_personal = bool(colon)
         self._may_not_ask = False
 
@@ -123,6 +125,7 @@ class Bitbucket:
         """Return a pull request. Bitbucket answers short hashes of commits; the full ones take two more requests."""
         with self._session.doing("pull request"):
             payload = self._get(f"{self._repository_url}/pullrequests/{number}", "pull request")
+            self._fresh[number] = payload
             source, target = payload["source"], payload["destination"]
             repository = source.get("repository")
             head, base = (self._commit(side.get("commit"), repository) for side in (source, target))
@@ -176,6 +179,18 @@ class Bitbucket:
             except NotFound:
                 return MergeState()
             return MergeState(MOST_BEHIND if payload.get("next") else len(payload["values"]))
+
+    def reviews(self) -> BitbucketReviews:
+        """Return the repository's reviews."""
+        return BitbucketReviews(
+            BitbucketCalls(
+                repository_url=self._repository_url,
+                doing=self._session.doing,
+                get=self._get,
+                pages=self._pages,
+                just_read=lambda number: self._fresh.pop(number, None),
+            )
+        )
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 500 per request.

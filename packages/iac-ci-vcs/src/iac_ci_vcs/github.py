@@ -13,6 +13,7 @@ import requests
 
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.github_app import InstallationTokens
+from iac_ci_vcs.github_reviews import GitHubCalls, GitHubReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
     GHOST,
@@ -96,6 +97,7 @@ class GitHub:
         self._me: Account | None = None
         self._read: dict[int, dict[str, Any]] = {}
         self._merges: dict[int, str | None] = {}
+        self._fresh: dict[int, dict[str, Any]] = {}
         self._default: str | None = None
         self._private: bool | None = None
         self._app: InstallationTokens | None = None
@@ -127,7 +129,7 @@ class GitHub:
         """Return a pull request."""
         with self._session.doing("pull request"):
             payload = self._get(f"{self._repository_url}/pulls/{number}", "pull request")
-            self._read[number] = payload
+            self._read[number] = self._fresh[number] = payload
             self._private = _is_private(payload["base"]["repo"])
             self._merges[number] = payload.get("merge_commit_sha") or None
             head, base = payload["head"], payload["base"]
@@ -196,6 +198,21 @@ class GitHub:
                 found = None
             behind = min(found, MOST_BEHIND) if isinstance(found, int) else None
             return MergeState(behind, self._merges[number])
+
+    def reviews(self) -> GitHubReviews:
+        """Return the repository's reviews."""
+        return GitHubReviews(
+            GitHubCalls(
+                root=self._root,
+                repository_url=self._repository_url,
+                repository=self._address.path,
+                doing=self._session.doing,
+                get=self._get,
+                pages=self._pages,
+                graphql=self._graphql,
+                just_read=lambda number: self._fresh.pop(number, None),
+            )
+        )
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False beyond GitHub's limit of 3,000.
@@ -414,26 +431,35 @@ class GitHub:
         return bool(payload.get("user")) and _account(payload["user"]).id == self.me().id
 
     def _minimize(self, node: str) -> None:
-        """Minimize a comment; GraphQL answers 200 for an error too."""
-        subject = "folding of a comment"
+        """Minimize a comment."""
+        self._graphql(_MINIMIZE, {"id": node}, "folding of a comment")
+
+    def _graphql(self, query: str, variables: dict[str, Any], subject: str) -> dict[str, Any]:
+        """Return the data of an answer; GraphQL answers 200 for an error too."""
         url = f"{self._root.removesuffix('/v3')}/graphql"
-        sent = {"query": _MINIMIZE, "variables": {"id": node}}
+        sent = {"query": query, "variables": variables}
         answer = json_of(self._ask("POST", url, subject, headers=_JSON, json=sent))
         if answer.get("errors"):
             reason = str(answer["errors"][0].get("message", ""))
             raise PortFailed(f"{self._address.host} refused {subject}: {reason[:200]}")
+        data: dict[str, Any] = answer["data"]
+        return data
 
     def _get(self, url: str, subject: str) -> dict[str, Any]:
         payload: dict[str, Any] = json_of(self._ask("GET", url, subject, headers=_JSON))
         return payload
 
-    def _pages(self, url: str, subject: str, *, pages: int | None = None) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, url: str, subject: str, *, pages: int | None = None, key: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a list; ``key`` is the field that has them, None if the answer is the list."""
         page: str | None = url
         parameters: dict[str, int] | None = {"per_page": _PAGE}
         read = 0
         while page is not None and (pages is None or read < pages):
             response = self._ask("GET", page, subject, headers=_JSON, params=parameters)
-            yield from json_of(response)
+            listed = json_of(response)
+            yield from listed if key is None else listed[key]
             read += 1
             page, parameters = response.links.get("next", {}).get("url"), None
             if page is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
+from iac_ci_vcs.gitlab_reviews import GitLabCalls, GitLabReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
     GHOST,
@@ -114,6 +115,7 @@ class GitLab:
         self._failed = gitlab.GitlabError
         self._me: Account | None = None
         self._read: dict[str, dict[str, Any]] = {}
+        self._fresh: dict[int, dict[str, Any]] = {}
         self._pipelines: dict[str, dict[str, str]] = {}
 
     def me(self) -> Account:
@@ -138,7 +140,7 @@ class GitLab:
                 head_repository = self._path_of(source)
             refs = payload.get("diff_refs") or {}
             head = payload.get("sha") or refs.get("head_sha") or ""
-            self._read[head] = payload
+            self._read[head] = self._fresh[number] = payload
             return PullRequest(
                 number=number,
                 title=payload["title"],
@@ -192,6 +194,19 @@ class GitLab:
                     raise
                 commit = None
             return MergeState(behind, str(commit) if commit else None)
+
+    def reviews(self) -> GitLabReviews:
+        """Return the project's reviews."""
+        return GitLabReviews(
+            GitLabCalls(
+                project_path=self._project_path,
+                doing=self._doing,
+                get=self._get,
+                listed=self._list,
+                just_read=lambda number: self._fresh.pop(number, None),
+                failed=self._failed,
+            )
+        )
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, 100 per request; ``complete`` is False where the instance's limits cut the list.

@@ -56,9 +56,8 @@ class Activity:
 
     def approve(self, number: int, person: Person) -> Callable[[], None]:
         """Approve a pull request as ``person`` and send the event."""
-        by = dict.fromkeys([*self._project.pull_request(number).approved_by, person])
-        pull = self._project.change(number, approved_by=tuple(by))
-        return self._send(Happened(Change.APPROVED, pull, person))
+        self._project.review(number, person, "APPROVED")
+        return self._send(Happened(Change.APPROVED, self._project.change(number), person))
 
     def comment(self, number: int, person: Person, text: str) -> Callable[[], None]:
         """Write a comment as ``person`` and send the event."""

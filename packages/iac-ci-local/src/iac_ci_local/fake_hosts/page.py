@@ -158,7 +158,7 @@ class PullRequestPages:
 
     def _conversation(self, pull: OpenPullRequest) -> str:
         comments = "".join(map(self._written, self._project.comments(pull.number)))
-        approved = ", ".join(escape(person.login) for person in pull.approved_by)
+        approved = ", ".join(escape(one.author.login) for one in self._project.book.approvals(pull.number))
         state = "Open" if pull.is_open else "Merged" if pull.is_merged else "Closed"
         return f"""
 <h1>{escape(pull.title)} <span class="number">#{pull.number}</span></h1>

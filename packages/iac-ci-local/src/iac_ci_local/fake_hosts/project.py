@@ -9,26 +9,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_hosts.person import Person
+from iac_ci_local.fake_hosts.reviews import Review, ReviewBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from iac_ci_local.fake_hosts.installed_app import InstalledApp
     from iac_ci_local.fake_hosts.repository import File, HostedRepository
+    from iac_ci_local.fake_hosts.reviews import ReviewState
 
 Right = Literal["admin", "write", "read", "none"]
 
 PROJECT_ID: Final = 1000
 FORK_ID: Final = 2000
 APP_ACCOUNT_ID: Final = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A user of the host; ``login`` may change, ``id`` never does."""
-
-    id: int
-    login: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,6 @@ class OpenPullRequest:
     is_draft: bool = False
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
-    approved_by: tuple[Person, ...] = ()
 
     @property
     def changed_at(self) -> datetime:
@@ -135,7 +129,9 @@ class Project:
     """The ids of the comments that are folded."""
 
     merge_seconds: float = 3.0
-    """How long GitHub takes to make a test merge, from the request that asks for the pull request."""
+    """How long GitHub takes to make a test merge, and GitLab to check one, from the request that asks for it."""
+
+    book: ReviewBook = field(default_factory=ReviewBook)
 
     _merges: dict[int, list[tuple[datetime, tuple[str, str], str | None]]] = field(default_factory=dict)
     _history: dict[int, list[tuple[datetime, OpenPullRequest]]] = field(default_factory=dict)
@@ -164,7 +160,8 @@ class Project:
         """Return everyone who is known, each once."""
         apps = [] if self.app is None else [self.app_account(self.app)]
         authors = (pull.author for pull in self.pull_requests.values())
-        return list(dict.fromkeys([*apps, *self.tokens.values(), *authors]))
+        reviewers = (review.author for review in self.book.reviews)
+        return list(dict.fromkeys([*apps, *self.tokens.values(), *authors, *reviewers]))
 
     def person(self, login: str) -> Person | None:
         """Return a known person by login, compared ignoring case; None if there is none."""
@@ -202,7 +199,17 @@ class Project:
         with self._lock:
             self._heads.setdefault(branch, [(datetime.min.replace(tzinfo=UTC), before)]).append((self.now(), after))
             self.change(number)
+            for one in self.book.approvals(number) if self.book.resets else ():
+                self.review(number, one.author, "WITHDRAWN")
         return before, after
+
+    def review(self, number: int, person: Person, state: ReviewState) -> Review:
+        """Add and return a review."""
+        self.pull_request(number)
+        with self._lock:
+            made = Review(next(self._ids), number, person, state, self.now())
+            self.book.reviews.append(made)
+            return made
 
     def seen(self, number: int) -> OpenPullRequest:
         """Return a pull request as the API shows it now; the first state of one that was opened a moment ago."""
@@ -237,6 +244,17 @@ class Project:
                 commit = self.repository.merge(*wanted, f"refs/pull/{pull.number}/merge")
                 made.append((self.now() + timedelta(seconds=self.merge_seconds), wanted, commit))
             return ready[-1] if ready else None
+
+    def merges(self, pull: OpenPullRequest) -> bool | None:
+        """Return whether the present commits merge without a conflict; None until the host has tried it."""
+        self.test_merge(pull)
+        with self._lock:
+            ready_at, _, commit = self._merges[pull.number][-1]
+            return None if ready_at > self.now() else commit is not None
+
+    def commits(self, pull: OpenPullRequest) -> list[str]:
+        """Return the commits of a pull request, the oldest first."""
+        return self.repository.missing(self.seen_head(pull), self.repository.head(pull.base_branch))[::-1]
 
     def is_unknown(self, number: int) -> bool:
         """Return whether a pull request was opened so recently that the API does not have it yet."""

@@ -160,6 +160,18 @@ class HostedRepository:
         """Return the commits of ``include`` that are not in ``exclude``, the newest first."""
         return self._git("rev-list", f"{exclude}..{include}").decode().split()
 
+    def conflicts(self, base: str, head: str) -> frozenset[str]:
+        """Return the paths of which two commits have changes that conflict."""
+        done = subprocess.run(  # noqa: S603 - a list of fixed arguments
+            ["git", "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", base, head],  # noqa: S607 - found on the user's own PATH
+            cwd=self.folder, env=git_environment(), capture_output=True, timeout=_SECONDS, check=False,
+        )  # fmt: skip
+        return (
+            frozenset(path.decode() for path in done.stdout.split(b"\0")[1:] if path)
+            if done.returncode == 1
+            else frozenset()
+        )
+
     def merge(self, base: str, head: str, reference: str) -> str | None:
         """Merge ``head`` into ``base``, let ``reference`` name the merge and return it; None if they conflict."""
         try:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from iac_ci_local.fake_hosts.messages import Request
-    from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project
+    from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project, SetStatus
+    from iac_ci_local.fake_hosts.repository import Change
 
 ROOT: Final = "/2.0"
 
@@ -52,6 +53,9 @@ class Api:
                 ("GET", own + "/pullrequests", self._pulls),
                 ("GET", pull, self._pull),
                 ("GET", pull + "/diffstat", self._diffstat_of_pull),
+                ("GET", pull + "/commits", self._commits_of_pull),
+                ("GET", own + r"/merge-base/([0-9a-f]{40})\.\.([0-9a-f]{40})", self._merge_base),
+                ("GET", own + r"/commit/([0-9a-f]{7,40})/statuses", self._statuses),
                 ("GET", own + r"/diffstat/(.+):([0-9a-f]+)\r([0-9a-f]+)", self._diffstat),
                 ("GET", pull + "/comments", self._comments),
                 ("POST", pull + "/comments", self._write_comment),
@@ -129,7 +133,31 @@ class Api:
         if self._project.is_new(pull.number):
             return self._page(request, [], self._payloads.changed_file, most=500)
         changes = self._project.repository.changes(base, head)
-        return self._page(request, changes, self._payloads.changed_file, most=500)
+        conflicts = self._project.repository.conflicts(base, head) if pull.is_open else frozenset()
+
+        def written(change: Change) -> dict[str, Any]:
+            return self._payloads.changed_file(change, conflicts=change.path in conflicts)
+
+        return self._page(request, changes, written, most=500)
+
+    def _commits_of_pull(self, request: Request, person: Person, number: str) -> Answer:
+        commits = self._project.commits(self._project.seen(int(number)))[::-1]
+        return self._page(request, commits, self._payloads.listed_commit, most=100)
+
+    def _merge_base(self, request: Request, person: Person, base: str, head: str) -> Answer:
+        """Return the common ancestor; a fork's commit is not known here."""
+        if any(pull.fork and self._is_head(pull, head) for pull in self._project.pull_requests.values()):
+            raise NotFound("the fork has the commit")
+        git = self._project.repository
+        return Answer.of_json(200, self._payloads.commit(git.merge_base(git.commit_of(base), git.commit_of(head))))
+
+    def _statuses(self, request: Request, person: Person, sha: str) -> Answer:
+        statuses = self._project.statuses(self._project.repository.whole_hash(sha))
+
+        def written(status: SetStatus) -> dict[str, Any]:
+            return self._payloads.status(status, status.context[:_MOST_KEY_CHARACTERS], status.target_url or "")
+
+        return self._page(request, statuses, written, most=100)
 
     def _comments(self, request: Request, person: Person, number: str) -> Answer:
         self._project.pull_request(int(number))

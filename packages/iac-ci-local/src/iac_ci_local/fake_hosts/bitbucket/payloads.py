@@ -75,9 +75,10 @@ class Payloads:
             "source": self._side(pull.head_branch, head, fork=pull.fork),
             "destination": self._side(pull.base_branch, base),
             "participants": [
-                {"type": "participant", "user": self.person(person), "role": "PARTICIPANT", "approved": True,
-                 "state": "approved", "participated_on": _moment(pull.changed_at)}
-                for person in pull.approved_by
+                {"type": "participant", "user": self.person(one.author), "role": "PARTICIPANT",
+                 "approved": one.state == "APPROVED", "participated_on": one.at.isoformat(),
+                 "state": {"APPROVED": "approved", "CHANGES_REQUESTED": "changes_requested"}.get(one.state)}
+                for one in self._project.book.newest(pull.number).values()
             ],
             "reviewers": [],
             "merge_commit": None,
@@ -99,14 +100,14 @@ class Payloads:
             "repository": {name: repository[name] for name in ("type", "full_name", "name", "uuid", "links")},
         }
 
-    def changed_file(self, change: Change) -> dict[str, Any]:
-        """Return one changed file."""
+    def changed_file(self, change: Change, *, conflicts: bool = False) -> dict[str, Any]:
+        """Return one changed file; its status may be that it conflicts, which no documentation mentions."""
         old, new = (
             {"type": "commit_file", "path": path} for path in (change.previous_path or change.path, change.path)
         )
         return {
             "type": "diffstat",
-            "status": change.status,
+            "status": "merge conflict" if conflicts else change.status,
             "lines_added": change.additions,
             "lines_removed": change.deletions,
             "old": None if change.status == "added" else old,
@@ -145,6 +146,12 @@ class Payloads:
     def commit(self, sha: str) -> dict[str, Any]:
         """Return a commit."""
         return {"type": "commit", "hash": sha, "message": "a commit", "links": {}}
+
+    def listed_commit(self, sha: str) -> dict[str, Any]:
+        """Return a commit of a pull request; its author has an account where Bitbucket knows the address."""
+        person = self._project.book.people_of.get(sha)
+        author = {"type": "author", "raw": "demo <demo@localhost>"}
+        return {**self.commit(sha), "author": author if person is None else author | {"user": self.person(person)}}
 
     def status(self, status: SetStatus, key: str, url: str) -> dict[str, Any]:
         """Return a build status."""

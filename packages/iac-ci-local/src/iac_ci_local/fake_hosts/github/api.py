@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from iac_ci_local.fake_hosts.messages import Request
-    from iac_ci_local.fake_hosts.project import Person, Project
+    from iac_ci_local.fake_hosts.project import Person, Project, SetStatus
+    from iac_ci_local.fake_hosts.reviews import Team
 
 ROOT: Final = "/api/v3"
 GRAPHQL: Final = "/api/graphql"
@@ -28,6 +29,9 @@ _Item = TypeVar("_Item")
 
 _MOST_FILES: Final = 3000
 """GitHub's limit for the files of a pull request (GitHub REST API, "List pull requests files")."""
+
+_MOST_COMMITS: Final = 250
+"""GitHub's limit for the commits of a pull request (GitHub REST API, "List commits on a pull request")."""
 
 _MOST_CHARACTERS: Final = 65_536
 _MOST_STATUS_CHARACTERS: Final = 140
@@ -58,6 +62,12 @@ class Api:
                 ("GET", repository_path + "/pulls", self._pulls),
                 ("GET", repository_path + r"/pulls/(\d+)", self._pull),
                 ("GET", repository_path + r"/pulls/(\d+)/files", self._files),
+                ("GET", repository_path + r"/pulls/(\d+)/reviews", self._reviews),
+                ("GET", repository_path + r"/pulls/(\d+)/commits", self._commits),
+                ("GET", repository_path + r"/commits/([0-9a-f]{40})/status", self._statuses),
+                ("GET", repository_path + r"/commits/([0-9a-f]{40})/check-runs", self._check_runs),
+                ("GET", r"/orgs/([^/]+)/teams/([^/]+)", self._team),
+                ("GET", r"/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)", self._membership),
                 ("GET", repository_path + r"/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})", self._compare),
                 ("GET", repository_path + r"/contents/?(.*)", self._contents),
                 ("GET", repository_path + r"/git/ref/heads/(.+)", self._branch),
@@ -73,12 +83,18 @@ class Api:
         )
 
     def graphql(self, request: Request) -> Answer:
-        """Return the answer to the one mutation that the engine uses: ``minimizeComment``."""
+        """Return the answer to the mutation ``minimizeComment``, or to the query about a merge that is blocked."""
         person = self._project.speaker(bearer(request))
         payload = json_object(request)
         if person is None or payload is None:
             return refusal(401, "Bad credentials")
-        node = (payload.get("variables") or {}).get("id")
+        variables = payload.get("variables") or {}
+        if "reviewDecision" in payload.get("query", ""):
+            if self._project.book.hides_causes:
+                return Answer.of_json(200, {"data": None, "errors": [{"message": "Resource not accessible"}]})
+            causes = self._payloads.merge_causes(self._project.seen(int(variables["number"])))
+            return Answer.of_json(200, {"data": {"repository": {"pullRequest": causes}}})
+        node = variables.get("id")
         found = self._payloads.comment_of(node)
         if "minimizeComment" not in payload.get("query", "") or found is None:
             return Answer.of_json(200, {"data": None, "errors": [{"message": f"Could not resolve to a node: {node}"}]})
@@ -151,7 +167,51 @@ class Api:
     def _compare(self, request: Request, person: Person, base: str, head: str) -> Answer:
         git = self._project.repository
         git.commit_of(base), git.commit_of(head)
-        return Answer.of_json(200, self._payloads.comparison(git.behind(base, head), git.behind(head, base)))
+        numbers = git.behind(base, head), git.behind(head, base)
+        return Answer.of_json(200, self._payloads.comparison(*numbers, git.merge_base(base, head)))
+
+    def _reviews(self, request: Request, person: Person, number: str) -> Answer:
+        self._project.pull_request(int(number))
+        found = [one for one in self._project.book.reviews if one.number == int(number) and one.state != "WITHDRAWN"]
+        return self._page(request, found, self._payloads.review)
+
+    def _commits(self, request: Request, person: Person, number: str) -> Answer:
+        commits = self._project.commits(self._project.seen(int(number)))[:_MOST_COMMITS]
+        return self._page(request, commits, self._payloads.commit)
+
+    def _statuses(self, request: Request, person: Person, sha: str) -> Answer:
+        """Return the statuses of a commit, in pages of a list within the answer."""
+        statuses = self._project.statuses(sha)
+
+        def whole(page: list[SetStatus]) -> Any:
+            return self._payloads.combined_status(sha, page) | {"total_count": len(statuses)}
+
+        return self._page(request, statuses, lambda one: one, whole=whole)
+
+    def _check_runs(self, request: Request, person: Person, sha: str) -> Answer:
+        runs = [run for run in self._project.book.check_runs if run.sha == sha]
+
+        def whole(page: list[Any]) -> Any:
+            return {"total_count": len(runs), "check_runs": page}
+
+        return self._page(request, runs, self._payloads.check_run, whole=whole)
+
+    def _team(self, request: Request, person: Person, organisation: str, slug: str) -> Answer:
+        team = self._visible_team(organisation, slug)
+        return Answer.of_json(200, {"slug": slug, "name": slug, "members_count": len(team.members)})
+
+    def _membership(self, request: Request, person: Person, organisation: str, slug: str, login: str) -> Answer:
+        """Return a membership; 404 for a person who is not in the team, and for a team that the token may not see."""
+        team = self._visible_team(organisation, slug)
+        if login not in team.members | team.invited:
+            raise NotFound("there is no such membership")
+        return Answer.of_json(200, {"role": "member", "state": "active" if login in team.members else "pending"})
+
+    def _visible_team(self, organisation: str, slug: str) -> Team:
+        team = self._project.book.teams.get(f"{organisation}/{slug}")
+        if team is None or not team.is_visible:
+            raise NotFound("there is no such team")
+        return team
 
     def _contents(self, request: Request, person: Person, path: str) -> Answer:
         git = self._project.repository
@@ -243,7 +303,15 @@ class Api:
             raise NotFound(f"there is no user {login!r:.100}")
         return person
 
-    def _page(self, request: Request, items: Sequence[_Item], write: Callable[[_Item], Any]) -> Answer:
+    def _page(
+        self,
+        request: Request,
+        items: Sequence[_Item],
+        write: Callable[[_Item], Any],
+        *,
+        whole: Callable[[list[Any]], Any] = lambda listed: listed,
+    ) -> Answer:
+        """Return a page; ``whole`` puts its list into the answer."""
         page = page_of(request, items, size="per_page", usual=30, most=100)
         to = {"prev": page.number - 1, "next": page.number + 1, "last": page.last, "first": 1}
         if page.number >= page.last:
@@ -252,7 +320,8 @@ class Api:
             del to["prev"], to["first"]
         url = f"{self._web}{request.target.partition('?')[0]}"
         links = [f'<{url}?{urlencode({**request.query, "page": number})}>; rel="{name}"' for name, number in to.items()]
-        return Answer.of_json(200, list(map(write, page.items)), {"Link": ", ".join(links)} if links else None)
+        listed = list(map(write, page.items))
+        return Answer.of_json(200, whole(listed), {"Link": ", ".join(links)} if links else None)
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:

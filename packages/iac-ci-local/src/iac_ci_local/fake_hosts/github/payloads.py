@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID, Person
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from iac_ci_local.fake_hosts.installed_app import InstalledApp, LoggedDelivery
     from iac_ci_local.fake_hosts.project import OpenPullRequest, Project, Reaction, SetStatus, WrittenComment
     from iac_ci_local.fake_hosts.repository import Change, Entry
+    from iac_ci_local.fake_hosts.reviews import CheckRun, Review
 
 _REPOSITORY_URLS: Final = {
     "archive": "{archive_format}{/ref}", "assignees": "{/user}", "blobs": "{/sha}", "branches": "{/branch}",
@@ -120,7 +122,7 @@ class Payloads:
         page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
         moment = _moment(pull.created_at)
         # GitHub computes the test merge when it is asked for, some seconds after a change.
-        is_mergeable = None if self._project.is_new(pull.number) else pull.is_open
+        is_mergeable = None if self._project.is_new(pull.number) or not pull.is_open else self._project.merges(pull)
         links = {
             "self": url,
             "html": page,
@@ -165,7 +167,7 @@ class Payloads:
             "merged": pull.is_merged,
             "mergeable": is_mergeable,
             "rebaseable": is_mergeable,
-            "mergeable_state": "clean" if is_mergeable else "unknown",
+            "mergeable_state": self._merge_state(pull, head, is_mergeable=is_mergeable),
             "maintainer_can_modify": False,
             "merge_commit_sha": self._project.test_merge(pull),
             "additions": sum(change.additions for change in changes),
@@ -177,6 +179,145 @@ class Payloads:
             "created_at": moment,
             "updated_at": _moment(pull.changed_at),
             **dict.fromkeys(nothing),
+        }
+
+    def _merge_state(self, pull: OpenPullRequest, head: str, *, is_mergeable: bool | None) -> str:
+        """Return GitHub's one word for what a merge waits for."""
+        project, rules = self._project, self._project.book.rules
+        if is_mergeable is None:
+            return "unknown"
+        if not is_mergeable:
+            return "dirty"
+        if pull.is_draft:
+            return "draft"
+        if rules.up_to_date and project.repository.behind(project.repository.head(pull.base_branch), head):
+            return "behind"
+        passed = {status.context: status.state for status in project.statuses(head)}
+        passed |= {run.name: run.conclusion or "pending" for run in project.book.check_runs if run.sha == head}
+        decision = self.review_decision(pull.number)
+        has_threads = rules.resolved and project.book.open_threads
+        if (
+            decision not in {None, "APPROVED"}
+            or has_threads
+            or any(passed.get(one) != "success" for one in rules.checks)
+        ):
+            return "blocked"
+        return "clean" if set(passed.values()) <= {"success"} else "unstable"
+
+    def review_decision(self, number: int) -> str | None:
+        """Return GitHub's decision over all reviews; None where no rule asks for one."""
+        book = self._project.book
+        if not book.rules.approvals:
+            return None
+        if any(review.state == "CHANGES_REQUESTED" for review in book.newest(number).values()):
+            return "CHANGES_REQUESTED"
+        return "APPROVED" if len(book.approvals(number)) >= book.rules.approvals else "REVIEW_REQUIRED"
+
+    def merge_causes(self, pull: OpenPullRequest) -> dict[str, Any]:
+        """Return what the engine's query about a blocked merge asks for.
+
+        A required check that was never reported is not among the contexts (GitHub Docs, "Troubleshooting required
+        status checks").
+        """
+        project, book = self._project, self._project.book
+        head = project.seen_head(pull)
+        contexts: list[dict[str, Any]] = [
+            {
+                "context": status.context,
+                "state": status.state.upper(),
+                "isRequired": status.context in book.rules.checks,
+            }
+            for status in project.statuses(head)
+        ]
+        contexts += [
+            {
+                "name": run.name,
+                "status": "COMPLETED" if run.conclusion else "IN_PROGRESS",
+                "conclusion": run.conclusion.upper() if run.conclusion else None,
+                "isRequired": run.name in book.rules.checks,
+            }
+            for run in book.check_runs
+            if run.sha == head
+        ]
+        required = {"requiredStatusChecks": [{"context": name} for name in book.rules.checks]}
+        rollup = {"contexts": {"totalCount": len(contexts), "nodes": contexts}} if contexts else None
+        return {
+            "reviewDecision": self.review_decision(pull.number),
+            "reviewThreads": {"nodes": [{"isResolved": False}] * book.open_threads},
+            "baseRef": {
+                "branchProtectionRule": None,
+                "rules": {
+                    "nodes": [
+                        {"parameters": required},
+                        {"parameters": {"requiredReviewThreadResolution": book.rules.resolved}},
+                        {"parameters": None},
+                    ]
+                },
+            },
+            "commits": {"nodes": [{"commit": {"statusCheckRollup": rollup}}]},
+        }
+
+    def review(self, review: Review) -> dict[str, Any]:
+        """Return a review. Its commit is the newest one, though it was written for an older one."""
+        pull = self._project.pull_request(review.number)
+        url = f"{self._repository_url}/pulls/{review.number}"
+        page = f"{self._web}/{self._project.full_name}/pull/{review.number}#pullrequestreview-{review.id}"
+        return {
+            "id": review.id,
+            "node_id": _node("PRR", review.id),
+            "user": self.person(review.author),
+            "body": "",
+            "state": review.state,
+            "html_url": page,
+            "pull_request_url": url,
+            "author_association": "MEMBER",
+            "_links": {"html": {"href": page}, "pull_request": {"href": url}},
+            "submitted_at": _moment(review.at),
+            "commit_id": self._project.seen_head(pull),
+        }
+
+    def commit(self, sha: str) -> dict[str, Any]:
+        """Return a commit; GitHub names accounts where it knows the addresses of author and committer."""
+        person = self._project.book.people_of.get(sha)
+        account = None if person is None else self.person(person)
+        url = f"{self._repository_url}/commits/{sha}"
+        who = {"name": "demo", "email": "demo@localhost", "date": "1970-01-01T00:00:00Z"}
+        tree = {"sha": sha, "url": f"{self._repository_url}/git/trees/{sha}"}
+        return {
+            "url": url,
+            "sha": sha,
+            "node_id": f"C_{sha}",
+            "html_url": f"{self._web}/{self._project.full_name}/commit/{sha}",
+            "comments_url": f"{url}/comments",
+            "commit": {"url": url, "author": who, "committer": who, "message": "a commit", "tree": tree,
+                       "comment_count": 0},
+            "author": account,
+            "committer": account,
+            "parents": [],
+        }  # fmt: skip
+
+    def combined_status(self, sha: str, statuses: Sequence[SetStatus]) -> dict[str, Any]:
+        """Return the statuses of a commit, one per context."""
+        states = {status.state for status in statuses}
+        failed = bool(states & {"failure", "error"})
+        return {
+            "state": "failure" if failed else "pending" if "pending" in states or not states else "success",
+            "statuses": [self.status(status) for status in statuses],
+            "sha": sha,
+            "total_count": len(statuses),
+            "repository": self.repository(),
+            "commit_url": f"{self._repository_url}/commits/{sha}",
+            "url": f"{self._repository_url}/commits/{sha}/status",
+        }
+
+    def check_run(self, run: CheckRun) -> dict[str, Any]:
+        """Return a check run."""
+        return {
+            "id": _number(run.name),
+            "head_sha": run.sha,
+            "name": run.name,
+            "status": "completed" if run.conclusion else "in_progress",
+            "conclusion": run.conclusion,
         }
 
     def listed_pull_request(self, pull: OpenPullRequest) -> dict[str, Any]:
@@ -241,10 +382,11 @@ class Payloads:
             "closed_at": None,
         }
 
-    def comparison(self, behind: int, ahead: int) -> dict[str, Any]:
-        """Return the numbers of a comparison of two commits, without its commits and files."""
+    def comparison(self, behind: int, ahead: int, merge_base: str) -> dict[str, Any]:
+        """Return the numbers of a comparison of two commits and their merge base, without commits and files."""
         status = "diverged" if behind and ahead else "behind" if behind else "ahead" if ahead else "identical"
-        return {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": ahead, "commits": []}
+        numbers = {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": ahead, "commits": []}
+        return {**numbers, "merge_base_commit": {"sha": merge_base}}
 
     def changed_file(self, change: Change, head: str) -> dict[str, Any]:
         """Return one file of a pull request's."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, unquote, urlencode
 
 from iac_ci_common.errors import NotFound
 from iac_ci_local.fake_hosts.gitlab.payloads import ACCESS_LEVELS, STATES, Payloads
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from iac_ci_local.fake_hosts.messages import Request
     from iac_ci_local.fake_hosts.project import Person, Project, SetStatus
+    from iac_ci_local.fake_hosts.reviews import Team
 
 ROOT: Final = "/api/v4"
 
@@ -53,6 +54,7 @@ class Api:
                 ("GET", request + "/merge_ref", self._merge_ref),
                 ("GET", request + "/diffs", self._diffs),
                 ("GET", request + "/approvals", self._approvals),
+                ("GET", request + "/commits", self._commits),
                 ("GET", request + "/notes", self._list),
                 ("POST", request + "/notes", self._write_note),
                 ("GET", request + r"/notes/(\d+)", self._note),
@@ -64,7 +66,10 @@ class Api:
                 ("GET", own + "/repository/branches/(.+)", self._branch),
                 ("GET", own + "/repository/commits/([0-9a-f]{40})", self._commit),
                 ("GET", own + "/repository/commits/([0-9a-f]{40})/statuses", self._statuses),
+                ("GET", own + "/repository/merge_base", self._merge_base),
                 ("GET", own + r"/members/all/(\d+)", self._member),
+                ("GET", r"/groups/(.+)/members/all/(\d+)", self._group_member),
+                ("GET", r"/groups/(.+)", self._group),
                 ("POST", own + "/statuses/([0-9a-f]{40})", self._set_status),
             )
         )
@@ -129,7 +134,9 @@ class Api:
 
     def _list(self, request: Request, person: Person, number: str) -> Answer:
         pull = self._project.pull_request(int(number))
-        listed = [self._payloads.system_note(pull), *map(self._payloads.note, self._project.comments(pull.number))]
+        notes = [*map(self._payloads.note, self._project.comments(pull.number))]
+        notes += [self._payloads.approval_note(one) for one in self._project.book.reviews if one.number == pull.number]
+        listed = [self._payloads.system_note(pull), *sorted(notes, key=lambda note: str(note["created_at"]))]
         if request.query.get("sort", "desc") == "desc":
             listed.reverse()
         return self._page(request, listed, lambda one: one)
@@ -184,6 +191,35 @@ class Api:
         if not is_new:
             return refusal(404, "404 Award Emoji Name has already been taken Not Found")
         return Answer.of_json(201, self._payloads.award(reaction))
+
+    def _commits(self, request: Request, person: Person, number: str) -> Answer:
+        commits = self._project.commits(self._project.seen(int(number)))[::-1]
+        return self._page(request, commits, self._payloads.listed_commit)
+
+    def _merge_base(self, request: Request, person: Person) -> Answer:
+        names = parse_qs(request.target.partition("?")[2]).get("refs[]", [])
+        if len(names) != 2:
+            return refusal(400, "refs is missing")
+        found = self._project.repository.merge_base(*map(self._project.repository.commit_of, names))
+        return Answer.of_json(200, self._payloads.commit(found))
+
+    def _group(self, request: Request, person: Person, name: str) -> Answer:
+        self._visible_group(name)
+        return Answer.of_json(200, {"id": 1, "full_path": unquote(name)})
+
+    def _group_member(self, request: Request, person: Person, name: str, identity: str) -> Answer:
+        group = self._visible_group(name)
+        known = next((one for one in self._project.people() if one.id == int(identity)), None)
+        if known is None or known.login not in group.members | group.invited:
+            raise NotFound("there is no such member")
+        state = "active" if known.login in group.members else "awaiting"
+        return Answer.of_json(200, {**self._payloads.person(known), "access_level": 30, "state": state})
+
+    def _visible_group(self, name: str) -> Team:
+        group = self._project.book.teams.get(unquote(name))
+        if group is None or not group.is_visible:
+            raise NotFound("there is no such group")
+        return group
 
     def _file(self, request: Request, person: Person, path: str) -> Answer:
         content, _ = self._project.repository.file(path, request.query.get("ref", "main"))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project, Reaction, SetStatus, WrittenComment
     from iac_ci_local.fake_hosts.repository import Change, Entry
+    from iac_ci_local.fake_hosts.reviews import Review
 
 ACCESS_LEVELS: Final = {"admin": 40, "write": 30, "read": 10}
 STATES: Final = {"pending": "pending", "success": "success", "failure": "failed", "error": "canceled"}
@@ -70,25 +71,58 @@ class Payloads:
             "sha": head,
             "merge_commit_sha": None,
             "merge_status": "checking" if is_new else "can_be_merged",
-            "detailed_merge_status": self._merge_status(pull, is_new=is_new),
+            "detailed_merge_status": self._merge_status(pull, head, is_new=is_new),
+            "blocking_discussions_resolved": not self._project.book.open_threads,
             "prepared_at": None if is_new else _moment(pull.created_at),
             "changes_count": None if is_new else str(len(git.changes(base, head))),
             "diff_refs": None if is_new else refs,
             "head_pipeline": None if is_new or pipeline is None else self.pipeline(pipeline, head, pull.head_branch),
-            "has_conflicts": False,
+            "has_conflicts": not is_new and self._project.merges(pull) is False,
             "user": {"can_merge": True},
             "created_at": _moment(pull.created_at),
             "updated_at": _moment(pull.changed_at),
             "web_url": f"{self._page(self._project.full_name)}/-/merge_requests/{pull.number}",
         }
 
-    @staticmethod
-    def _merge_status(pull: OpenPullRequest, *, is_new: bool) -> str:
+    def _merge_status(self, pull: OpenPullRequest, head: str, *, is_new: bool) -> str:
+        """Return the first thing that a merge waits for; what comes after it is not told."""
+        book, rules = self._project.book, self._project.book.rules
         if not pull.is_open:
             return "not_open"
-        if pull.is_draft:
-            return "draft_status"
-        return "preparing" if is_new else "mergeable"
+        merges = None if is_new else self._project.merges(pull)
+        if merges is None:
+            return "preparing" if is_new else "checking"
+        states = {status.state for status in self._project.statuses(head)}
+        reasons = (
+            (rules.checks and "pending" in states, "ci_still_running"),
+            (rules.checks and states - {"success"}, "ci_must_pass"),
+            (rules.resolved and book.open_threads, "discussions_not_resolved"),
+            (pull.is_draft, "draft_status"),
+            (len(book.approvals(pull.number)) < rules.approvals, "not_approved"),
+            (not merges, "conflict"),
+        )
+        return next((name for is_so, name in reasons if is_so), "mergeable")
+
+    def approval_note(self, review: Review) -> dict[str, Any]:
+        """Return the note that GitLab writes about an approval, or about one that is taken back."""
+        moment = review.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        verb = "approved" if review.state == "APPROVED" else "unapproved"
+        return {
+            "id": 800_000_000 + review.id, "body": f"{verb} this merge request", "system": True, "type": None,
+            "author": self.person(review.author), "created_at": moment, "updated_at": moment,
+            "noteable_type": "MergeRequest", "noteable_iid": review.number,
+        }  # fmt: skip
+
+    def listed_commit(self, sha: str) -> dict[str, Any]:
+        """Return a commit of a merge request; GitLab names people by what git says, not by account."""
+        person = self._project.book.people_of.get(sha)
+        name, email = ("demo", "demo@localhost") if person is None else (person.login, f"{person.login}@example.com")
+        sides = {
+            f"{side}_{field}": value
+            for side in ("author", "committer")
+            for field, value in (("name", name), ("email", email))
+        }
+        return {**self.commit(sha), **sides}  # fmt: skip
 
     def changed_file(self, change: Change) -> dict[str, Any]:
         """Return one changed file."""
@@ -178,13 +212,17 @@ class Payloads:
         }
 
     def approvals(self, pull: OpenPullRequest) -> dict[str, Any]:
-        """Return who has approved; without rules no approval is ever left."""
+        """Return who has approved; without rules no approval is ever left. Older versions do not tell when."""
+        book = self._project.book
+        given = book.approvals(pull.number)
+        left = max(0, book.rules.approvals - len(given))
+        times = [{"approved_at": one.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if book.tells_times else {} for one in given]
         return {
             "iid": pull.number,
-            "approvals_required": 0,
-            "approvals_left": 0,
-            "approved": True,
-            "approved_by": [{"user": self.person(person)} for person in pull.approved_by],
+            "approvals_required": book.rules.approvals,
+            "approvals_left": left,
+            "approved": not left,
+            "approved_by": [{"user": self.person(one.author), **at} for one, at in zip(given, times, strict=True)],
         }
 
     def entry(self, entry: Entry) -> dict[str, Any]:
