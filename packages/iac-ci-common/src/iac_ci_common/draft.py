@@ -17,6 +17,7 @@ from iac_ci_common.validation_messages import meant, message, shown, unknown_fie
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 Location = tuple[str | int, ...]
@@ -99,7 +100,7 @@ def _rename_fields(annotation: Any, content: Any, location: Location, draft: Dra
     model = _model_of(annotation)
     if model is not None and isinstance(content, dict):
         _rename_in(model, content, location, draft)
-        for name, info in model.model_fields.items():
+        for name, info in _fields(model).items():
             if name in content:
                 _rename_fields(info.annotation, content[name], (*location, name), draft)
         return
@@ -117,12 +118,18 @@ def _rename_fields(annotation: Any, content: Any, location: Location, draft: Dra
 
 
 def _rename_in(model: type[BaseModel], content: dict[str, Any], location: Location, draft: Draft[M]) -> None:
-    for name in [name for name in content if name not in model.model_fields][:_MOST_GUESSES]:
-        known = meant(name, model.model_fields)
+    fields = _fields(model)
+    for name in [name for name in content if name not in fields][:_MOST_GUESSES]:
+        known = meant(name, fields)
         if known is not None and known not in content:
-            draft.findings.append((draft.written((*location, name)), unknown_field(name, model.model_fields)))
+            draft.findings.append((draft.written((*location, name)), unknown_field(name, fields)))
             draft.renamed[*location, known] = name
             content[known] = content.pop(name)
+
+
+def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a model by the names that people write: the alias of a field that has one."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _inner(annotation: Any) -> Iterator[Any]:
@@ -157,7 +164,7 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel] | N
     for part in location:
         outer = _model_of(annotation)
         if outer is not None:
-            info = outer.model_fields.get(str(part))
+            info = _fields(outer).get(str(part))
             annotation = None if info is None else info.annotation
             continue
         inside = [inner for inner in _inner(annotation) if get_origin(inner) in {list, dict}]
@@ -191,16 +198,16 @@ def _message(model: type[BaseModel], location: Location, entry: ErrorDetails, *,
     if parent is None or not guess:
         return f"unknown field {shown(name)}"
     foreign: Mapping[str, str] = getattr(parent, "foreign_fields", {})
-    return unknown_field(name, parent.model_fields, _owner(parent, name) or foreign.get(name))
+    return unknown_field(name, _fields(parent), _owner(parent, name) or foreign.get(name))
 
 
 def _owner(model: type[BaseModel], name: str) -> str | None:
     """Return a hint for a field that one of the model's inner models has."""
-    for outer, info in model.model_fields.items():
+    for outer, info in _fields(model).items():
         for inner in _inner(info.annotation):
             origin = get_origin(inner)
             inner_model = _model_of(get_args(inner)[-1] if origin in {list, dict} else inner)
-            if inner_model is not None and name in inner_model.model_fields:
+            if inner_model is not None and name in _fields(inner_model):
                 return (
                     f"it is a field of each of {outer!r}" if origin in {list, dict} else f"it is a field of {outer!r}"
                 )

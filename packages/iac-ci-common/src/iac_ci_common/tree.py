@@ -25,10 +25,14 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One path of a commit. ``size`` is a file's bytes; 0 if it is unknown or the entry is no file."""
+    """One path of a commit. ``size`` is a file's bytes; 0 if it is unknown or the entry is no file.
+
+    ``content_id`` is equal for two entries of the same kind if their content is; empty if it is unknown.
+    """
 
     kind: EntryKind = EntryKind.FILE
     size: int = 0
+    content_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,16 @@ class Tree:
                 return path[:at]
             at = path.find("/", at + 1)
         return path if path in self._links else None
+
+
+def differences(one: Tree, other: Tree) -> frozenset[str]:
+    """Return the paths at which two commits differ."""
+
+    def seen(tree: Tree, path: str) -> tuple[EntryKind, str] | None:
+        entry = tree.entries.get(path)
+        return None if entry is None else (entry.kind, entry.content_id)
+
+    return frozenset(path for path in {*one.entries, *other.entries} if seen(one, path) != seen(other, path))
 
 
 def joined(folder: str, path: str) -> str | None:

@@ -60,7 +60,7 @@ def blobs(listing: bytes) -> dict[str, Blob]:
 
 def entries(found: Mapping[str, Blob]) -> dict[str, Entry]:
     """Return the entries of paths, with unknown sizes."""
-    return {path: Entry(blob.kind) for path, blob in found.items()}
+    return {path: Entry(blob.kind, content_id=blob.oid) for path, blob in found.items()}
 
 
 def sizes(printed: bytes) -> dict[str, int]:
@@ -88,7 +88,7 @@ def tree(
     """Return the tree with the content of the chosen files that was read."""
     every = entries(found)
     for path in chosen:
-        every[path] = Entry(found[path].kind, known.get(found[path].oid, 0))
+        every[path] = Entry(found[path].kind, known.get(found[path].oid, 0), found[path].oid)
     return Tree(every, {path: read[found[path].oid] for path in chosen if found[path].oid in read})
 
 

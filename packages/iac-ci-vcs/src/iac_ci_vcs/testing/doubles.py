@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,5 +126,8 @@ class MemoryRepositories:
         if (repository, commit) not in self.trees:
             raise PreparationFailed(f"{repository} has no commit {commit}")
         files = self.trees[(repository, commit)]
-        entries = {path: Entry(EntryKind.FILE, len(content)) for path, content in files.items()}
+        entries = {
+            path: Entry(EntryKind.FILE, len(content), hashlib.sha256(content).hexdigest())
+            for path, content in files.items()
+        }
         return Tree(entries, {path: files[path] for path in choose(entries) if len(files[path]) <= max_bytes})
