@@ -392,7 +392,7 @@ variable "role_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), and the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1), and what must hold before a comment starts a job that only comments start (default: nothing)."
   type = list(object({
     repositories           = list(string)
     webhook_secrets        = list(string)
@@ -403,6 +403,19 @@ variable "connections" {
     trusted_accounts       = optional(list(string), [])
     writers                = optional(list(string), [])
     link_generation        = optional(number)
+    require = optional(object({
+      approved = optional(object({
+        count       = optional(number, 1)
+        people      = optional(list(string), [])
+        teams       = optional(list(string), [])
+        code_owners = optional(bool, false)
+      }))
+      mergeable  = optional(bool, false)
+      undiverged = optional(bool, false)
+      checks     = optional(list(string), [])
+      not_draft  = optional(bool, false)
+      from       = optional(list(string))
+    }))
   }))
   default = []
 
@@ -508,6 +521,26 @@ variable "connections" {
       alltrue([for id in connection.writers : length(id) >= 1 && length(id) <= 64])
     ])
     error_message = "connections: writers are at most 200 ids of 1 to 64 characters."
+  }
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections : connection.require == null ? true : alltrue([
+        connection.require.approved == null ? true : (
+          connection.require.approved.count >= 1 && connection.require.approved.count <= 20 &&
+          connection.require.approved.count == floor(connection.require.approved.count) &&
+          length(connection.require.approved.people) <= 50 && length(connection.require.approved.teams) <= 20 &&
+          alltrue([for name in connection.require.approved.people : can(regex("^([A-Za-z0-9_][A-Za-z0-9._-]{0,254}|\\{[0-9a-fA-F-]{36}\\})$", name))]) &&
+          alltrue([for name in connection.require.approved.teams : can(regex("^[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){0,20}$", name))])
+        ),
+        length(connection.require.checks) <= 50,
+        alltrue([for name in connection.require.checks : length(name) >= 1 && length(name) <= 255 && name != "iac-ci" && !startswith(name, "iac-ci/")]),
+        connection.require.from == null ? true : length(connection.require.from) > 0 && alltrue([
+          for pattern in connection.require.from : can(regex("^!?(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*)(/(\\*\\*|\\*?([A-Za-z0-9_+=,.@:?-]+\\*?)+|\\*))*$", pattern))
+        ]) && anytrue([for pattern in connection.require.from : !startswith(pattern, "!")]),
+      ])
+    ])
+    error_message = "connections: require has approved with a count of 1 to 20, people (logins, or UUIDs in braces) and teams (organisation/team) without @, at most 50 checks that are not the engine's own, and patterns such as release/* in from."
   }
 
   validation {

@@ -31,6 +31,7 @@ from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, CommitState, Permission
+from iac_ci_vcs.reviews import Mergeability, Mergeable
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 from iac_ci_vcs.testing.memory_code_host import ENGINE
 
@@ -558,6 +559,24 @@ def test_what_failed_is_run_again_without_what_succeeded(hosted):
     assert again.flow_label == "apply"
     assert again.mask == stored.job.mask == Mask(also=["db.internal"], never=["eu-central-1"])
     hosted.change(head_sha=NEXT)
+    hosted.comment("/iac-ci rerun-failed")
+    assert len(hosted.jobs) == 2
+
+
+def test_what_failed_runs_again_only_if_its_requirements_are_met(hosted):
+    hosted.configure(
+        CONFIGURATION.replace(b"on: {command: apply}", b"on: {command: apply}\n    require: {mergeable: true}")
+    )
+    hosted.comment("/iac-ci apply")
+    queued = build_rows(hosted.jobs[0], max_parallel=10)
+    ended = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
+    orders = [row.model_copy(update={"status": OrderState.FAILED}) for row in queued.orders]
+    hosted.runs.insert(queued.run.model_copy(update=ended), orders, queued.events)
+    hosted.host.reviewed.mergeable = Mergeability(Mergeable.NO, "it conflicts")
+    hosted.comment("/iac-ci rerun-failed")
+    assert "would not merge it: it conflicts" in hosted.notice
+    assert len(hosted.jobs) == 1
+    hosted.host.reviewed.mergeable = Mergeability(Mergeable.YES)
     hosted.comment("/iac-ci rerun-failed")
     assert len(hosted.jobs) == 2
 

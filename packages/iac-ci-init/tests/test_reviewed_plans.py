@@ -25,7 +25,7 @@ from iac_ci_vcs.commit_jobs import set_job_status
 from iac_ci_vcs.provider import ChangedFile, ChangeKind, CommitState, CommitStatus
 
 sys.path.insert(0, str(Path(__file__).parent))
-from event_harness import HEAD
+from event_harness import BASE, HEAD, REPOSITORY
 from test_projects_of_events import CONFIGURATION, FILES, Projects
 
 OTHER = ProjectApply(
@@ -132,6 +132,8 @@ def test_the_reviewed_plan_is_applied_and_nothing_else():
 
 def test_the_merge_that_was_planned_is_applied_though_the_base_moved():
     hosted = Planned()
+    for commit, other in (("5" * 40, b"1"), (BASE, b"2")):
+        hosted.trees.trees[f"{REPOSITORY}.git", commit] = {"live/net/main.tf": b"", "live/dns/main.tf": other}
     hosted.edit(merge_into="5" * 40, merge_commit="6" * 40)
     hosted.comment("/iac-ci apply")
     (order,) = hosted.orders.values()

@@ -778,6 +778,46 @@ run "an_account_that_may_write_needs_an_id" {
   expect_failures = [var.connections]
 }
 
+run "a_requirement_that_init_would_refuse_is_refused_here" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      require         = { checks = ["iac-ci/apply"] }
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
+run "a_connection_may_require_approvals_of_all_its_repositories" {
+  command = plan
+
+  variables {
+    connections = [
+      {
+        repositories    = ["https://github.com/acme/network"]
+        webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+        token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+        require         = { approved = { teams = ["acme/platform"] }, mergeable = true, from = ["release/*"] }
+      },
+      {
+        repositories    = ["https://github.com/acme/app"]
+        webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+        token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      },
+    ]
+  }
+
+  assert {
+    condition     = [for connection in jsondecode(aws_ssm_parameter.connections.value) : try(connection.require.approved.teams, ["none"])] == [["acme/platform"], ["none"]]
+    error_message = "A connection without requirements must not have the field: versions before refuse it."
+  }
+}
+
 run "a_repository_that_init_would_refuse_is_refused_here" {
   command = plan
 
@@ -860,7 +900,7 @@ run "a_long_list_of_connections_is_compressed" {
     }]
   }
   assert {
-    condition     = aws_ssm_parameter.connections.value == base64gzip(jsonencode([for connection in var.connections : { for name, value in connection : name => value if name != "modules_token_location" }])) && length(aws_ssm_parameter.connections.value) <= 8192
+    condition     = aws_ssm_parameter.connections.value == base64gzip(jsonencode([for connection in var.connections : { for name, value in connection : name => value if !contains(["modules_token_location", "require"], name) }])) && length(aws_ssm_parameter.connections.value) <= 8192
     error_message = "500 connections fit into one parameter."
   }
 }

@@ -97,6 +97,12 @@ _FORMS: Final = {
     r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": (
         "it must be 1 to 64 letters, digits or _, beginning with a letter or _ (part of a variable's name)"
     ),
+    r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,254}|\{[0-9a-fA-F-]{36}\})$": (
+        "it must be a login without @, or on Bitbucket the UUID of an account in braces"
+    ),
+    r"^[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){0,20}$": (
+        "it must be a team without @: organisation/team on GitHub, the path of a group on GitLab"
+    ),
 }
 """What each pattern of the models requires; a test compares this list with the models."""
 

@@ -198,7 +198,7 @@ class EventProcessor:
     def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[Facts, list[Decision], Planned]:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports, event = self._ports, stored.event
-        collector = FactCollector(host, ports.runs, ports.objects, ports.trees, ports.plans, source)
+        collector = FactCollector(host, ports.runs, ports.objects, ports.trees, ports.plans, source, ports.clock.now)
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)

@@ -21,6 +21,7 @@ from iac_ci_common.globs import check_pattern, check_something_can_match, matche
 from iac_ci_common.locations import SecretLocation
 from iac_ci_common.models.base import Shape
 from iac_ci_common.validation_messages import message
+from iac_ci_triggers.required import Requirements
 from iac_ci_vcs.address import parse_address
 
 MAX_CONNECTIONS: Final = 1000
@@ -77,6 +78,12 @@ class Connection(Shape):
         le=999_999_999,
         strict=True,
         description="Generation of the links to pages of runs. Raise it to end all links that were made before.",
+    )
+
+    require: Requirements | None = Field(
+        None,
+        description="What must hold before a comment starts a job that only comments start, besides what the job"
+        " requires itself. No repository can lower it.",
     )
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OrderState
+from iac_ci_triggers.apply_requirements import ticks, unmet_text
 from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, REJECT, RERUN_FAILED, RUNNING, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
@@ -39,6 +40,7 @@ from iac_ci_triggers.decisions import (
     Refresh,
     Remember,
     Say,
+    SeeHead,
     Settle,
     Start,
     Wake,
@@ -138,7 +140,15 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     found += _changed_configuration(facts)
     found += _for_this_commit(facts)
     found += _settled(facts, found)
-    return found or [Nothing("this pull request starts no job")]
+    return [*_seen(facts), *(found or [Nothing("this pull request starts no job")])]
+
+
+def _seen(facts: Facts) -> list[Decision]:
+    """Return the decision to record the newest commit, from which on approvals count."""
+    pull = facts.pull
+    if pull is None or facts.head_seen_at is None or not pull.is_open or not pull.head_sha:
+        return []
+    return [SeeHead(pull.head_sha, facts.head_seen_at, facts.pusher)]
 
 
 def decide_closed(facts: Facts) -> list[Decision]:
@@ -198,7 +208,7 @@ def decide_comment(facts: Facts) -> list[Decision]:
     refusal = _refusal(facts, comment)
     if refusal is not None:
         return [_say(refusal)]
-    found: list[Decision] = []
+    found: list[Decision] = _seen(facts)
     if comment.found.problems:
         found.append(_say("These lines are not commands:", *comment.found.problems))
     for index, command in enumerate(comment.found.commands):
@@ -326,6 +336,8 @@ def _start(
     if facts.pull is not None and facts.base_branch:
         whole = target is None and not answers
         scope = _merged(facts, chosen.job, _scope(facts, facts.base_branch, whole=whole, target=target))
+        shown = ticks(facts, configuration, name, [order.order_name or "" for order in chosen.job.orders])
+        scope = scope.model_copy(update={"requirements": shown})
     start = _start_of(facts, name, intent, chosen.job, scope, expansion, chosen.projects)
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
@@ -382,8 +394,14 @@ def decide_replan(facts: Facts) -> list[Decision]:
 def _plans_left_out(job: str, chosen: Chosen) -> list[Decision]:
     """Return what to say about plans that are not applied."""
     found: list[Decision] = []
+    nothing = "Nothing" if chosen.job is None else "Not everything"
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, verdicts in chosen.unmet.items():
+        groups.setdefault(tuple(verdict.text for verdict in verdicts), []).append(name)
+    for texts, names in groups.items():
+        why = unmet_text(chosen.labels, names if len(groups) == 1 and chosen.job is None else (), names)
+        found.append(_say(f"{nothing} of the job {job} runs, because {why}:", *texts))
     if chosen.refused:
-        nothing = "Nothing" if chosen.job is None else "Not everything"
         found.append(_say(f"{nothing} of the job {job} is applied:", *chosen.refused.values()))
     if chosen.done:
         found.append(
@@ -625,6 +643,10 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                 continue
             try:
                 job = again(facts, rerun)
+                chosen = _chosen_again(facts, rerun, job)
+                if chosen is not None and chosen.unmet:
+                    found += _plans_left_out(rerun.job_name, chosen)
+                    continue
                 found.append(
                     Start(
                         rerun.job_name,
@@ -635,7 +657,7 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                         facts.configuration_sha256,
                         facts.actor.login,
                         _merged(facts, job, _scope(facts, pull.base_branch, whole=False)),
-                        projects=_projects_again(facts, rerun, job),
+                        projects=dict(chosen.projects) if chosen is not None else {},
                     )
                 )
             except InputProblems as error:
@@ -655,13 +677,14 @@ def _applies_reviewed(facts: Facts, rerun: Rerun) -> str | None:
     return command if any(order.order_name in reviewed for order in rerun.job.orders) else None
 
 
-def _projects_again(facts: Facts, rerun: Rerun, job: Job) -> dict[str, OrderProject]:
+def _chosen_again(facts: Facts, rerun: Rerun, job: Job) -> Chosen | None:
+    """Return what of a job may run again, None if the configuration does not have the job any more."""
     configuration = facts.configuration
     if configuration is None or isinstance(configuration, ConfigurationProblems):
-        return {}
+        return None
     if rerun.job_name not in configuration.jobs:
-        return {}
-    return dict(with_saved_plans(facts, configuration, rerun.job_name, job).projects)
+        return None
+    return with_saved_plans(facts, configuration, rerun.job_name, job)
 
 
 def _help(facts: Facts) -> Decision:

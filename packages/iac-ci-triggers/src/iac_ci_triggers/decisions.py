@@ -72,6 +72,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class SeeHead:
+    """Record the newest commit, since when the engine has seen it as the head, and who has pushed to it."""
+
+    sha: str
+    at: datetime
+    pusher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Record that the event with this id brought the command, so that no other event brings it again."""
 
@@ -128,4 +137,4 @@ class Nothing:
     reason: str
 
 
-Decision = Start | Cancel | Approve | Answer | Remember | Wake | Say | Settle | Mark | Refresh | Nothing
+Decision = Start | Cancel | Approve | Answer | SeeHead | Remember | Wake | Say | Settle | Mark | Refresh | Nothing

@@ -9,7 +9,7 @@ from iac_ci_triggers.connections import uses_branch
 from iac_ci_triggers.known_plans import KnownPlans
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from iac_ci_common.errors import ConfigurationProblems
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.connections import Connection
     from iac_ci_triggers.gates import Gate
     from iac_ci_triggers.ledger import Ledger
+    from iac_ci_triggers.requirements import Known
     from iac_ci_vcs.provider import Account, MergeState, PullRequest
 
 
@@ -126,7 +127,11 @@ class Facts:
     whether the pull request's author may write. ``plans`` are the rows of plans that a command or ``replan``
     needs, and ``replan`` is a plan that an apply has made stale, if the event is about one.
     ``base_sha`` is the base branch's commit, empty if no order runs on the merged result; ``merge_state`` is what the
-    host knows about the merge into it.
+    host knows about the merge into it. ``head_seen_at`` is since when the engine has seen the newest commit as the
+    head, ``pusher`` the id of the account that the event names for a push. ``known`` is what requirements are about,
+    None if nothing is required. ``merge_base`` is the commit of the base branch that the head has, ``base_changes`` are
+    the paths that the base branch has changed since some of its commits; ``merge_base_unknown`` says why one of the two
+    is not known.
     """
 
     source: Source
@@ -154,6 +159,12 @@ class Facts:
     base_sha: str = ""
     merge_state: MergeState | None = None
     gates: tuple[Gate, ...] = ()
+    head_seen_at: datetime | None = None
+    pusher: str | None = None
+    known: Known | None = None
+    merge_base: str | None = None
+    merge_base_unknown: str = ""
+    base_changes: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def commit(self) -> str:

@@ -13,8 +13,10 @@ from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed, Pr
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
+from iac_ci_common.tree import differences
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
 from iac_ci_triggers.announced import is_behind, is_older
+from iac_ci_triggers.apply_requirements import jobs_that_apply, sets_of
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
 from iac_ci_triggers.configuration import (
     FILE_NAME,
@@ -22,6 +24,7 @@ from iac_ci_triggers.configuration import (
     Configuration,
     folders_of,
     jobs_for_command,
+    jobs_for_pull_request,
     possibly_deleted,
     read_configuration,
     uses_merge,
@@ -32,10 +35,13 @@ from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
 from iac_ci_triggers.gates import TEAM, Gate, names
 from iac_ci_triggers.known_plans import Applier, KnownPlans
+from iac_ci_triggers.requirements import Known
+from iac_ci_triggers.review_facts import ReviewCollector, Subject
 from iac_ci_triggers.saved_plans import wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Account, ChangeKind, MergeState, Permission
 from iac_ci_vcs.reporting import is_marked
+from iac_ci_vcs.reviews import ReviewedHost
 from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
@@ -66,6 +72,9 @@ _STORED_WITHIN: Final = timedelta(minutes=5)
 """Age within which another event may still be storing the job of a run: Lambda repeats an event that failed after one
 minute and after two more."""
 
+_MOST_BASES: Final = 5
+"""Most commits of a base branch that are compared with its newest one."""
+
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
 
@@ -79,6 +88,7 @@ class FactCollector:
     trees: Trees
     plans: Plans
     source: Source
+    now: Callable[[], datetime]
 
     def facts(self, stored: StoredTrigger, ledger: Ledger) -> Facts:
         """Return the facts about an event as they are now. Raises the errors of the host."""
@@ -223,7 +233,7 @@ class FactCollector:
                 deleted = frozenset(folder for folder in emptied if not self.host.has_folder(folder, pull.head_sha))
         is_merged = starts and isinstance(configuration, Configuration) and uses_merge(configuration)
         permission = self.host.permission(pull.author) if starts and not pull.is_fork else Permission.NONE
-        return replace(
+        known = replace(
             known,
             source=source,
             deleted_folders=deleted,
@@ -241,6 +251,76 @@ class FactCollector:
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
             gates=self._gates(known, comment.author, answers) if comment is not None and answers else (),
+            head_seen_at=self._head_seen_at(event, pull, known.ledger),
+            pusher=_pusher(event, known.ledger),
+        )
+        return self._with_reviews(known, words, base) if starts else known
+
+    def _head_seen_at(self, event: HostEvent, pull: PullRequest, ledger: Ledger) -> datetime:
+        """Return since when the engine has seen the newest commit as the head, without a break that it knows of.
+
+        An event that announces another head says that there was one in between: then approvals may have been of that.
+        """
+        is_announced = event.head is None or pull.head_sha.startswith(event.head)
+        if is_announced and ledger.head_sha == pull.head_sha and ledger.head_seen_at is not None:
+            return ledger.head_seen_at
+        return self.now()
+
+    def _with_reviews(self, facts: Facts, words: set[str] | None, base: str) -> Facts:
+        """Return the facts with what the requirements of the jobs that a command starts are about.
+
+        Without a command, they are those of applying what the event's jobs plan, and only shown.
+        """
+        configuration, pull, connection = facts.configuration, facts.pull, facts.source.connection
+        if not isinstance(configuration, Configuration) or pull is None or facts.head_seen_at is None:
+            return facts
+        if words is None:
+            planning = jobs_for_pull_request(
+                configuration, pull.base_branch, facts.changed, is_draft=pull.is_draft, labels=pull.labels
+            ).jobs
+            started = set(planning)
+        else:
+            started = {name for word in words for name in jobs_for_command(configuration, word).jobs}
+            started |= {rerun.job_name for rerun in facts.reruns if rerun.job_name in configuration.jobs}
+        required = sets_of(configuration, connection, started)
+        shown = sets_of(configuration, connection, jobs_that_apply(configuration, started))
+        if not required and not shown:
+            return facts
+        unseen = Known(pull, facts.head_seen_at, changed=facts.changed)
+        collector = ReviewCollector(self.host, facts.source, waits=bool(required))
+        subject = Subject(unseen, facts.ledger, base)
+        known = collector.known(subject, [*required, *(one for one in shown if one not in required)])
+        facts = replace(facts, known=known)
+        if not any(one.undiverged for one in (*required, *shown)):
+            return facts
+        return self._with_base_changes(facts, base, compares=any(one.undiverged for one in required))
+
+    def _with_base_changes(self, facts: Facts, base: str, *, compares: bool) -> Facts:
+        """Return the facts with what the base branch has changed since the commits that were planned.
+
+        With ``compares`` False, nothing is fetched: only a pull request that has the newest commit is known then.
+        """
+        if not isinstance(self.host, ReviewedHost):
+            return replace(facts, merge_base_unknown="this stack's provider for the code host cannot ask for it")
+        ancestor = self.host.reviews().merge_base(base, facts.commit)
+        records = (record for record in facts.plans.records.values() if record.commit == facts.commit)
+        planned = dict.fromkeys([ancestor, *(record.merge_into for record in records)])
+        wanted = [commit for commit in planned if commit is not None and commit != base][:_MOST_BASES]
+        changes: dict[str, frozenset[str]] = {base: frozenset()}
+        unknown = ""
+        try:
+            if compares and wanted:
+                newest = self._paths_of(base)
+                changes |= {commit: differences(self._paths_of(commit), newest) for commit in wanted}
+        except PreparationFailed as error:
+            unknown = f"the commits cannot be compared: {error.message}"
+        return replace(facts, merge_base=ancestor, base_changes=changes, merge_base_unknown=unknown)
+
+    def _paths_of(self, commit: str) -> Tree:
+        """Return a tree of the base branch, without the content of its files."""
+        token = self.host.clone().git_token
+        return self.trees.tree(
+            self.source.repository, commit, token=token, choose=lambda _: (), max_bytes=MAX_FILE_BYTES
         )
 
     def _gates(self, known: Facts, author: Account, commands: Sequence[Command]) -> tuple[Gate, ...]:
@@ -468,3 +548,16 @@ class FactCollector:
             has_ended=rows.run is not None and rows.run.status in RUN_TERMINAL,
             whole=stored.scope is not None and stored.scope.whole,
         )
+
+
+def _pusher(event: HostEvent, ledger: Ledger) -> str | None:
+    """Return the id of the account that an event names for a push, None if it is about something else.
+
+    Bitbucket does not say what was updated: there, an event with another head than the one before it is one.
+    """
+    if event.kind is not EventKind.PULL_REQUEST or not event.actor.id:
+        return None
+    if event.host is Sender.BITBUCKET:
+        known = ledger.processed.sha if ledger.processed is not None else ""
+        return event.actor.id if event.head and not known.startswith(event.head) else None
+    return event.actor.id if event.before is not None else None

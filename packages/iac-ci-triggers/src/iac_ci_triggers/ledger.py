@@ -15,6 +15,9 @@ MAX_COMMANDS: Final = 500
 MAX_ANSWERS: Final = 20
 """Most answers to one person's comments on a repository's pull requests within an hour; the last one says so."""
 
+MAX_PUSHERS: Final = 200
+"""Most accounts that have pushed to a pull request whose approvals are judged."""
+
 MAX_RUNS: Final = 50
 """Most runs in a ledger; older ones are removed."""
 
@@ -77,7 +80,9 @@ class Ledger(StoredShape):
     configuration needs its own approval. ``commands`` are the commands of the last day, ``notices`` the
     subjects of the standing notices. ``answers`` are a person's answers of the last hour; in a pull request's ledger a
     version before has kept them. ``processed`` is the state of the pull request at the last of its events that was
-    processed to its end; ``closed_at`` is when one closed it.
+    processed to its end; ``closed_at`` is when one closed it. ``head_sha`` is the newest commit that the engine has
+    seen, and ``head_seen_at`` when it first saw it as the head: approvals before that were of another commit.
+    ``pushers`` are the ids of the accounts that webhooks named for pushes.
     """
 
     key: str
@@ -92,6 +97,9 @@ class Ledger(StoredShape):
     runs: tuple[StartedRun, ...] = ()
     processed: ProcessedState | None = None
     closed_at: Moment | None = None
+    head_sha: str | None = None
+    head_seen_at: Moment | None = None
+    pushers: tuple[str, ...] = ()
     expires_at: Moment
 
     def approves(self, sha: str, base: str, configuration: str) -> bool:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_triggers.decide import BY_EVENT
-from iac_ci_triggers.decisions import Answer, Approve, Cancel, Remember, Say, Settle, Start
+from iac_ci_triggers.decisions import Answer, Approve, Cancel, Remember, Say, SeeHead, Settle, Start
 from iac_ci_triggers.ledger import (
     MAX_ANSWERS,
     MAX_COMMANDS,
+    MAX_PUSHERS,
     MAX_RUNS,
     GivenAnswer,
     ProcessedCommand,
@@ -96,6 +97,8 @@ def plan(
                 "approved_by": decision.by,
             }
             ledger = ledger.model_copy(update=approval)
+        elif isinstance(decision, SeeHead):
+            ledger = _with_head(ledger, decision)
         elif isinstance(decision, Remember):
             ledger = _remembered(ledger, decision, now)
         elif isinstance(decision, Start):
@@ -148,6 +151,12 @@ def with_answer(ledger: Ledger, comment: Asked, now: datetime) -> tuple[Ledger, 
         return ledger, None
     answer = GivenAnswer(comment_id=comment.id, by=comment.by, at=now, is_last=len(recent) == MAX_ANSWERS - 1)
     return ledger.model_copy(update={"answers": (*recent, answer), "expires_at": now + ANSWERS_KEPT}), answer
+
+
+def _with_head(ledger: Ledger, seen: SeeHead) -> Ledger:
+    known = {*ledger.pushers} | ({seen.pusher} if seen.pusher else set())
+    pushers = ledger.pushers if len(known) > MAX_PUSHERS else tuple(sorted(known))
+    return ledger.model_copy(update={"head_sha": seen.sha, "head_seen_at": seen.at, "pushers": pushers})
 
 
 def _remembered(ledger: Ledger, decision: Remember, now: datetime) -> Ledger:

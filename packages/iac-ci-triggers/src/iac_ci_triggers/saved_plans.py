@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.project_states import may_apply, plan_again, what_came
+from iac_ci_triggers.apply_requirements import verdicts_of
 from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
 from iac_ci_triggers.connections import repository_key
+from iac_ci_triggers.requirements import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from iac_ci_common.models.saved_plan import OrderProject, PlanRecord, ProjectState
     from iac_ci_triggers.configuration import Configuration, PlannedState
     from iac_ci_triggers.facts import Facts
+    from iac_ci_triggers.requirements import Verdict
+
+
+_UNMET: Final = "its requirements are not met"
+"""Reason of an order that does not run for its requirements, which have their own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,8 @@ class Chosen:
     """The projects of a job's orders, the orders that are not applied, with the reasons, and those that are done.
 
     ``job`` is None if nothing is left to run. ``applied`` are those of ``done`` whose plans were applied; the others
-    have nothing to do.
+    have nothing to do. ``unmet`` are the requirements that are not met, by the orders that do not run for them.
+    ``labels`` are the names of projects by their orders.
     """
 
     job: Job | None
@@ -32,6 +40,8 @@ class Chosen:
     refused: Mapping[str, str] = field(default_factory=dict)
     done: Mapping[str, str] = field(default_factory=dict)
     applied: frozenset[str] = frozenset()
+    unmet: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def wanted_keys(
@@ -65,34 +75,34 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
         # The plans of such a job are for itself: nobody reviews them.
         projects = {name: project.model_copy(update={"record": None}) for name, project in projects.items()}
     own = frozenset(run.run_id for run in facts.ledger.runs if run.job == job_name and run.intent == intent)
+    starter = _Starter(job_name, intent, own)
+    judged = verdicts_of(facts, configuration, job_name, [order.order_name or "" for order in job.orders])
+    lacking = {name: unmet(verdicts) for name, verdicts in judged.items() if unmet(verdicts)}
     refused: dict[str, str] = {}
     done: dict[str, str] = {}
     was_applied: set[str] = set()
     merged: dict[str, dict[str, str | None]] = {}
     for order in job.orders:
         name = order.order_name or ""
-        if name in applied:
-            state, reviewed = applied[name]
-            project = state.project(repository, number).model_copy(update={"applies": True})
-            if not reviewed:
-                projects[name] = project
-                continue
-            record = facts.plans.records.get(project.record or "")
-            known = facts.plans.states.get(keys.project_state(project.key))
-            if (by := _done_by(record, known, facts)) is not None and by not in own:
-                done[name] = f"{state.label} was applied by run {by}"
-                was_applied.add(name)
-            elif (other := _other_applier(record, facts, job_name, intent)) is not None:
-                refused[name] = f"the plan of {state.label} is being applied by {other}; wait for its end"
-            elif (reason := _problem(state, record, known, facts, own)) is not None or record is None:
-                refused[name] = reason or ""
-            elif record.changes is not None and record.changes.is_nothing:
-                # Its apply would make other pull requests' plans stale for nothing.
-                done[name] = f"the plan of {state.label} has no changes"
-            else:
-                saved = record.saved.model_copy(update={"usable_until": record.usable_until})
-                projects[name] = project.model_copy(update={"saved": saved})
-                merged[name] = {"merge_into": record.merge_into, "merge_commit": record.merge_commit}
+        if name in lacking:
+            refused[name] = _UNMET
+        if name not in applied:
+            continue
+        state, reviewed = applied[name]
+        projects[name] = state.project(repository, number).model_copy(update={"applies": True})
+        if not reviewed:
+            continue
+        plan = _reviewed(state, projects[name], facts, starter)
+        if plan.done is not None:
+            done[name] = plan.done
+            refused.pop(name, None)
+            was_applied |= {name} if plan.was_applied else set()
+        elif plan.refused is not None or plan.record is None:
+            refused[name] = plan.refused or ""
+        else:
+            saved = plan.record.saved.model_copy(update={"usable_until": plan.record.usable_until})
+            projects[name] = projects[name].model_copy(update={"saved": saved})
+            merged[name] = {"merge_into": plan.record.merge_into, "merge_commit": plan.record.merge_commit}
     refused |= _after(job, refused, done)
     refused, done = _with_preparing(job, applied, refused, done)
     left = [order for order in job.orders if order.order_name not in refused and order.order_name not in done]
@@ -106,7 +116,15 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
         ]
     rest = job if left == job.orders else job.model_copy(update={"orders": left})
     chosen = {name: one for name, one in projects.items() if name in present}
-    return Chosen(rest if left else None, chosen, refused, done, frozenset(was_applied))
+    return Chosen(
+        rest if left else None,
+        chosen,
+        {name: reason for name, reason in refused.items() if reason != _UNMET},
+        done,
+        frozenset(was_applied),
+        {name: lacking[name] for name in refused if name in lacking},
+        {name: state.label for name, (state, _) in applied.items()},
+    )
 
 
 def _dependents(job: Job) -> dict[str, list[str]]:
@@ -165,12 +183,46 @@ def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts
     return last.run_id if last.plan_sha256 == record.saved.planned.sha256 else None
 
 
-def _other_applier(record: PlanRecord | None, facts: Facts, job_name: str, intent: str) -> str | None:
-    """Return what another command has started that applies the same plan and has not ended; None if none has."""
-    if record is None or record.commit != facts.commit:
-        return None
-    other = facts.plans.other_applier(job_name, record.saved.planned.sha256, intent)
-    return other.name if other is not None else None
+@dataclass(frozen=True, slots=True)
+class _Starter:
+    """The command that is to apply plans: its job and intent, and the runs that it has started already."""
+
+    job: str
+    intent: str
+    own: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reviewed:
+    """What becomes of a reviewed plan: it is applied, or it is refused or done, with the reason."""
+
+    record: PlanRecord | None
+    refused: str | None = None
+    done: str | None = None
+    was_applied: bool = False
+
+
+def _reviewed(state: PlannedState, project: OrderProject, facts: Facts, starter: _Starter) -> _Reviewed:
+    record = facts.plans.records.get(project.record or "")
+    known = facts.plans.states.get(keys.project_state(project.key))
+    if (by := _done_by(record, known, facts)) is not None and by not in starter.own:
+        return _Reviewed(record, done=f"{state.label} was applied by run {by}", was_applied=True)
+    reason = _refusal(state, record, known, facts, starter)
+    if reason is None and record is not None and record.changes is not None and record.changes.is_nothing:
+        # Its apply would make other pull requests' plans stale for nothing.
+        return _Reviewed(record, done=f"the plan of {state.label} has no changes")
+    return _Reviewed(record, refused=reason)
+
+
+def _refusal(
+    state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, starter: _Starter
+) -> str | None:
+    """Return why a plan may not be applied: another command applies it, or it is stale; None if it may."""
+    if record is not None and record.commit == facts.commit:
+        other = facts.plans.other_applier(starter.job, record.saved.planned.sha256, starter.intent)
+        if other is not None:
+            return f"the plan of {state.label} is being applied by {other.name}; wait for its end"
+    return _problem(state, record, known, facts, starter.own)
 
 
 def _problem(

@@ -197,7 +197,8 @@ class GitHubReviews:
 
     def checks(self, number: int, commit: str) -> Checks:  # noqa: ARG002 - other hosts need it
         """Return statuses and check runs; one of each with the same name must both pass."""
-        url, found, read = f"{self._calls.repository_url}/commits/{quote(commit)}", {}, 0
+        url, read = f"{self._calls.repository_url}/commits/{quote(commit)}", 0
+        found: dict[str, CheckState] = {}
         with self._calls.doing("checks"):
             for status in self._calls.pages(f"{url}/status", "statuses", pages=MOST_PAGES, key="statuses"):
                 read += 1

@@ -200,7 +200,7 @@ class Order(Payload):
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_needs_commands)
 
     foreign_fields = {
-        **dict.fromkeys(("paths", "project", "apply_plan"), _CONFIGURATION_ONLY),
+        **dict.fromkeys(("paths", "project", "apply_plan", "require"), _CONFIGURATION_ONLY),
         "checkout": f"{_CONFIGURATION_ONLY}; write merge_into, the commit to merge into",
     }
 
@@ -354,7 +354,7 @@ class Job(Payload):
     """A list of orders and their common fields."""
 
     foreign_fields = dict.fromkeys(
-        ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix", "checkout"),
+        ("version", "defaults", "statuses", "jobs", "projects", "workflows", "on", "matrix", "checkout", "require"),
         _CONFIGURATION_ONLY,
     )
 

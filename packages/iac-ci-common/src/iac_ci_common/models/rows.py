@@ -26,6 +26,17 @@ from iac_ci_common.purpose import SUPERSEDED, Purpose
 from iac_ci_common.states import OrderState, RunState
 
 
+class RequirementTick(StoredShape):
+    """One requirement of an apply, as it was when its plan began: ``standing`` is met, not met, or not known.
+
+    ``command`` is the comment that applies.
+    """
+
+    command: str
+    standing: str
+    text: str
+
+
 class JobScope(StoredShape):
     """What a run is of the job that its pull request's event or comment started.
 
@@ -35,7 +46,8 @@ class JobScope(StoredShape):
     base branch's configuration when the run was started. ``merge_into`` is the commit of the
     base branch that the code was merged into, None if it was not. ``behind`` is how many commits of the base branch the
     pull request's head did not have then (101 stands for more than 100), None if the host did not tell it. ``because``
-    is why the engine started the run by itself, None if an event or a comment did.
+    is why the engine started the run by itself, None if an event or a comment did. ``requirements`` are
+    those of applying what the run plans.
     """
 
     base: str
@@ -47,6 +59,7 @@ class JobScope(StoredShape):
     merge_commit: str | None = None
     behind: int | None = None
     because: str | None = Field(None, max_length=512)
+    requirements: tuple[RequirementTick, ...] = ()
 
 
 class ReportTarget(StoredShape):

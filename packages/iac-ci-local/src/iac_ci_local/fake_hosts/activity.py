@@ -31,12 +31,17 @@ class Activity:
         return self._send(Happened(Change.OPENED, pull, pull.author))
 
     def push(
-        self, number: int, files: Mapping[str, File | bytes | None], *, message: str = "Change it again"
+        self,
+        number: int,
+        files: Mapping[str, File | bytes | None],
+        *,
+        message: str = "Change it again",
+        person: Person | None = None,
     ) -> Callable[[], None]:
-        """Add a commit to a pull request's branch and send the event."""
+        """Add a commit to a pull request's branch as ``person``, or else as its author, and send the event."""
         before, after = self._project.push(number, files, message)
         pull = self._project.pull_request(number)
-        return self._send(Happened(Change.PUSHED, pull, pull.author, before=before, after=after))
+        return self._send(Happened(Change.PUSHED, pull, person or pull.author, before=before, after=after))
 
     def retarget(self, number: int, base_branch: str) -> Callable[[], None]:
         """Choose another base branch and send the event."""

@@ -7,7 +7,16 @@ starts; ``expand`` returns a job's orders. All of it is pure: without code host,
 
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
-from iac_ci_triggers.configuration.expansion import Expansion, LeftOut, expand, order_names, planned_by, uses_merge
+from iac_ci_triggers.configuration.expansion import (
+    Expansion,
+    LeftOut,
+    expand,
+    merged_orders,
+    order_names,
+    own_requirements,
+    planned_by,
+    uses_merge,
+)
 from iac_ci_triggers.configuration.folders import folders_of, possibly_deleted
 from iac_ci_triggers.configuration.loader import read_configuration
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Statuses
@@ -47,7 +56,9 @@ __all__ = [
     "jobs_for_command",
     "jobs_for_pull_request",
     "jobs_for_push",
+    "merged_orders",
     "order_names",
+    "own_requirements",
     "planned_by",
     "planned_states",
     "possibly_deleted",

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.models import ConfiguredJob, Settings
     from iac_ci_triggers.configuration.yaml_document import Part
+    from iac_ci_triggers.required import Requirements
 
     Found = tuple[tuple[Part, ...], str]
 
@@ -94,6 +95,7 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     yield from matrix_problems
     yield from templates
     yield from _trigger_findings(job)
+    yield from _require_findings(job)
     yield from _mask_findings(job, defaults)
     for index, order in enumerate(job.orders):
         for number, command in enumerate(order.cmds):
@@ -209,6 +211,31 @@ def _trigger_findings(job: ConfiguredJob) -> Iterator[Found]:
     for number, word in enumerate(job.on.command):
         if word in job.on.command[:number]:
             yield ("on", "command", number), f"{word} is in the list more than once; remove one"
+
+
+def _require_findings(job: ConfiguredJob) -> Iterator[Found]:
+    """Yield the problems of requirements, which are asked for when a comment starts the job."""
+    places: list[tuple[tuple[Part, ...], Requirements | None]] = [(("require",), job.require)]
+    places += [(("orders", index, "require"), order.require) for index, order in enumerate(job.orders)]
+    for path, required in places:
+        if required is None:
+            continue
+        if not required.is_empty and (job.on.pull_request is not None or job.on.push is not None):
+            yield (
+                path,
+                "is for a job that only a command starts; remove pull_request and push, or move it to such a job",
+            )
+        for problem in requirement_findings(required):
+            yield (*path, *problem), "cannot contain a template"
+
+
+def requirement_findings(required: Requirements) -> Iterator[tuple[Part, ...]]:
+    """Yield the paths of texts with templates, which requirements cannot have."""
+    reads = required.undiverged if isinstance(required.undiverged, list) else []
+    for name, texts in (("checks", required.checks), ("from", required.from_ or ()), ("undiverged", reads)):
+        for number, text in enumerate(texts):
+            if "{{" in text:
+                yield name, number
 
 
 def _mask_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Settings,
     )
     from iac_ci_triggers.configuration.templates import TemplateValues
+    from iac_ci_triggers.required import Requirements
 
 NEVER_CHANGED: Final = ".git/**"
 """Pattern of files that no commit can have: git refuses paths below ``.git``."""
@@ -342,6 +343,20 @@ def _is_merged(order: ConfiguredOrder, job: ConfiguredJob, configuration: Config
 def uses_merge(configuration: Configuration) -> bool:
     """Return whether an order of any job runs on the merged result."""
     return any(_is_merged(order, job, configuration) for job in configuration.jobs.values() for order in job.orders)
+
+
+def merged_orders(configuration: Configuration, job_name: str) -> frozenset[str]:
+    """Return the names of the orders of a job that run on the merged result."""
+    job = configuration.jobs[job_name]
+    return frozenset(copy.name for copy in copies(job) if _is_merged(copy.template, job, configuration))
+
+
+def own_requirements(
+    configuration: Configuration, job_name: str
+) -> dict[str, tuple[Requirements | None, tuple[str, ...] | None]]:
+    """Return what each order of a job requires itself or by its job, and the patterns of its paths."""
+    job = configuration.jobs[job_name]
+    return {copy.name: (_first(copy.template.require, job.require), copy.paths) for copy in copies(job)}
 
 
 def _check_variables(order: Order) -> None:

@@ -46,6 +46,7 @@ from iac_ci_common.registries import RegistryHost  # noqa: TC001 - read by pydan
 from iac_ci_common.validation_messages import message
 from iac_ci_projects import Tool
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
+from iac_ci_triggers.required import ProjectRequirements, Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -217,6 +218,10 @@ _JOB_ONLY: Final = "it is a field of a job that is sent; here the event sets it"
 _ORDER_ONLY: Final = "it is a field of a job that is sent; here orders run on the commit of the event"
 
 
+_REQUIRE: Final = "{approved: 1, mergeable: true}"
+"""An example of requirements."""
+
+
 class Settings(Payload):
     """Fields that an order can set itself or take from ``defaults``."""
 
@@ -354,6 +359,9 @@ class ConfiguredOrder(Settings):
         None,
         description="Name of an order with `plan`. Of another job: its reviewed plan of this pull request is applied.",
     )
+    require: Annotated[Requirements | None, _mapping(_REQUIRE)] = Field(
+        None, description="What must hold before this order starts, as in the job, for this order alone; no templates."
+    )
     restore: list[RestoreTemplate] = Field(
         default_factory=list, max_length=limits.MAX_RESTORES, description="Saved files of earlier orders to restore."
     )
@@ -462,6 +470,11 @@ class ConfiguredJob(Payload):
     checkout: CheckoutTarget | None = Field(
         None, description="Code of all orders that do not set it: `head` (default), or `merge`."
     )
+    require: Annotated[Requirements | None, _mapping(_REQUIRE)] = Field(
+        None,
+        description="What must hold for all orders that do not set it: approvals, mergeability, checks; no templates."
+        " For a job that only commands start.",
+    )
     mask: Annotated[Mask, _mapping("{also: [HOST], never: [USER]}")] | None = Field(
         None, description="Values to mask in output besides the secrets, and values to leave readable; no templates."
     )
@@ -516,6 +529,10 @@ class ApplyRule(Payload):
 
     plan: AppliedPlan = Field(
         AppliedPlan.REVIEWED, description="`reviewed`: the plan in the pull request; `fresh`: one made just before."
+    )
+    require: Annotated[ProjectRequirements, _mapping(_REQUIRE)] = Field(
+        default_factory=lambda: ProjectRequirements.model_validate({}),
+        description="What must hold before it is applied; `mergeable` and `undiverged` unless they are false.",
     )
 
 

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_projects import Tool
-from iac_ci_triggers.configuration.checks import job_findings
+from iac_ci_triggers.configuration.checks import job_findings, requirement_findings
 from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings, Triggers
 from iac_ci_triggers.configuration.project_jobs import JOB_SECONDS, PLAN, PROJECT_JOBS, folder_pattern_problem
 from iac_ci_triggers.configuration.templates import MATRIX, command_problems, matrix_values, template_problems
@@ -90,6 +90,8 @@ def _template_findings(rule: ProjectRule) -> Iterator[Found]:
     for path, text in [*fixed, (("folder",), rule.folder or "")]:
         if "{{" in text:
             yield path, "cannot contain a template"
+    for path in requirement_findings(rule.apply.require) if rule.apply is not None else ():
+        yield ("apply", "require", *path), "cannot contain a template"
     axes = frozenset(matrix_values(dict.fromkeys(rule.matrix, "")))
     for path, text in _texts(rule):
         if "{{" in text:

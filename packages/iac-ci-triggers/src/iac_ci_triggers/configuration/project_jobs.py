@@ -28,6 +28,7 @@ from iac_ci_projects import (
 from iac_ci_triggers.configuration.expansion import NEVER_CHANGED
 from iac_ci_triggers.configuration.models import (
     AppliedPlan,
+    ApplyRule,
     ConfiguredJob,
     ConfiguredOrder,
     PlanTemplate,
@@ -348,7 +349,10 @@ class _Orders:
             else None
         )
         folders = {other.found.folder for other in projects}
-        self._paths = list(_paths(project, folders, siblings)) if rule.autoplan else [NEVER_CHANGED]
+        reads = list(_paths(project, folders, siblings))
+        self._paths = reads if rule.autoplan else [NEVER_CHANGED]
+        required = (rule.apply or ApplyRule.model_validate({})).require.of_order(reads)
+        self._require = None if required.is_empty else required
         self._settings = _settings(project)
         environment = {**_ENVIRONMENT, **(_TERRAGRUNT if rule.tool is Tool.TERRAGRUNT else {})}
         if self._workflow is not None:
@@ -385,6 +389,7 @@ class _Orders:
             cmds=_apply_commands(self.project, checked=True) if self._workflow is None else self._workflow.apply,
             assume_role=None if role is None else self.project.put(role.apply),
             apply_plan=f"{PLAN}-{self.project.name}",
+            require=self._require,
             depends_on=list(after),
         )
         return [reviewed]
@@ -405,6 +410,7 @@ class _Orders:
             assume_role=None if role is None else self.project.put(role.apply),
             restore=[RestoreTemplate(order=plan, overwrite=True)] if self._saves else [],
             apply_plan=plan if self._plan is not None else None,
+            require=self._require,
             depends_on=[plan],
         )
 

@@ -103,7 +103,7 @@ def _of_workflow(location: Location) -> Any:
 
 def _of_item(location: Location) -> Any:
     match location[-2:]:
-        case ("paths" | "branches" | "save" | "keep_on_failure" | "files", int()):
+        case ("paths" | "branches" | "from" | "undiverged" | "save" | "keep_on_failure" | "files", int()):
             return "**"
         case ("cmds", int()):
             return "true"

@@ -19,7 +19,7 @@ from iac_ci_vcs.reporting.style import block_end, block_start, marker
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.rows import OrderRow, RequirementTick, RunRow
 
 _ATTENTION: Final = (
     OrderState.FAILED,
@@ -43,6 +43,9 @@ _MOST_APPROVALS: Final = 5
 
 APPROVE: Final = "/iac-ci approve"
 REJECT: Final = "/iac-ci reject"
+
+_SIGNS: Final = {"met": "✓", "not met": "✗", "not known": "?"}
+"""Signs before requirements, by how they stand."""
 
 PLAN_CHARS: Final = 16
 """Characters of a plan's SHA-256 that a comment shows."""
@@ -113,6 +116,8 @@ def _head(run: RunRow, status_error: str | None, page: str | None, style: Commen
     why = run.reason or run.preparation_error
     if why:
         parts.append(escape(without_identities(why)[:1024]))
+    if scope is not None and scope.requirements:
+        parts.append(_requirements(scope.requirements))
     if status_error:
         shown = escape(without_identities(status_error)[:_REASON_CHARS])
         parts.append(f"The commit's status could not be set: {shown}")
@@ -134,6 +139,23 @@ def _approvals(orders: Sequence[OrderRow]) -> str:
     if len(waiting) > _MOST_APPROVALS:
         text += f"\n\n{len(waiting) - _MOST_APPROVALS} more orders wait for approvals."
     return text
+
+
+def _requirements(ticks: Sequence[RequirementTick]) -> str:
+    """Return the requirements of the commands that apply what the run plans."""
+    by_command: dict[str, list[RequirementTick]] = {}
+    for tick in ticks:
+        by_command.setdefault(tick.command, []).append(tick)
+    return "\n\n".join(
+        f"{code(command)} asks again for these requirements; when this run was started they stood so:\n"
+        + "".join(f"\n- {_SIGNS.get(tick.standing, '?')} {_requirement(tick)}" for tick in listed)
+        for command, listed in by_command.items()
+    )
+
+
+def _requirement(tick: RequirementTick) -> str:
+    text = escape(without_identities(tick.text)[:_REASON_CHARS])
+    return text if tick.standing == "met" else f"{text} ({escape(tick.standing[:_NAME_CHARS])})"
 
 
 def _table(orders: Sequence[OrderRow], room: int) -> str:

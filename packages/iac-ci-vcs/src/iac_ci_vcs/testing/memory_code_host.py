@@ -20,6 +20,7 @@ from iac_ci_vcs.provider import (
     PullRequest,
     open_since,
 )
+from iac_ci_vcs.reviews import Approvals, Checks, Mergeability, Mergeable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,6 +29,40 @@ if TYPE_CHECKING:
 
 ENGINE = Account("1", "engine")
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class MemoryReviews:
+    """Reviews as plain attributes: nobody has approved, everything is mergeable, nothing is behind its base."""
+
+    owner_files: tuple[str, ...] = ("CODEOWNERS",)
+
+    def __init__(self) -> None:
+        """Start without approvals, checks and teams."""
+        self.approved: Approvals = Approvals()
+        self.mergeable: Mergeability = Mergeability(Mergeable.YES)
+        self.checked: Checks = Checks()
+        self.members: dict[tuple[str, str], bool | None] = {}
+        self.merge_bases: dict[str, str | None] = {}
+
+    def approvals(self, number: int) -> Approvals:
+        """Return what was set."""
+        return self.approved
+
+    def mergeability(self, number: int) -> Mergeability:
+        """Return what was set."""
+        return self.mergeable
+
+    def checks(self, number: int, commit: str) -> Checks:
+        """Return what was set."""
+        return self.checked
+
+    def is_member(self, team: str, account: Account) -> bool | None:
+        """Return what was set for a team and the id of an account."""
+        return self.members.get((team, account.id), False)
+
+    def merge_base(self, base: str, head: str) -> str | None:
+        """Return what was set for a head; else the base, so that the head is not behind."""
+        return self.merge_bases.get(head, base)
 
 
 class MemoryCodeHost:
@@ -44,6 +79,7 @@ class MemoryCodeHost:
         self.merges: dict[int, MergeState] = {}
         self.changes: dict[int, tuple[ChangedFile, ...]] = {}
         self.files: dict[tuple[str, str], bytes] = {}
+        self.reviewed = MemoryReviews()
         self.default = "main"
         self.private: bool | None = None
         self.now = _MOMENT
@@ -97,6 +133,10 @@ class MemoryCodeHost:
     def merge_state(self, number: int, base: str, head: str) -> MergeState:
         """Return the state that was set in ``merges``."""
         return self.merges.get(number, MergeState())
+
+    def reviews(self) -> MemoryReviews:
+        """Return the reviews, which a test may change."""
+        return self.reviewed
 
     def changed_files(self, number: int) -> ChangedFiles:
         """Return the changed files, complete."""

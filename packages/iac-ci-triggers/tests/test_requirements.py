@@ -1,0 +1,230 @@
+"""Which requirements are met by what is known of a pull request: each refusal has its own words and the way on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from iac_ci_triggers.code_owners import Owned, Unreadable, read_code_owners
+from iac_ci_triggers.required import ProjectRequirements, Requirements
+from iac_ci_triggers.requirements import Approver, BaseChanges, Known, Standing, judge, unmet
+from iac_ci_vcs.provider import Account, PullRequest
+from iac_ci_vcs.reviews import Checks, CheckState, Mergeability, Mergeable
+
+SEEN = datetime(2026, 11, 1, 12, tzinfo=UTC)
+LATER = SEEN + timedelta(seconds=1)
+HEAD = "a" * 40
+ANN, BEN = Account("21", "ann"), Account("22", "ben")
+UUID = Account("{00000000-0000-4000-8000-00000000021a}", "ann")
+PULL = PullRequest(
+    7, "t", Account("7", "author"), True, HEAD, "release/1", "acme/infra", "b" * 40, "main", False, "https://x/7"
+)
+OWNERS = read_code_owners(b"* @ann\n/live/ @acme/platform\n/mail/ a@example.com\n")
+BASE = BaseChanges((), "comment /iac-ci plan")
+
+
+def known(**fields):
+    return Known(PULL, SEEN, **fields)
+
+
+def approved(*approvers, **fields):
+    return known(approvers=approvers, **fields)
+
+
+def by(account=ANN, at=LATER, **fields):
+    return Approver(account, at, **fields)
+
+
+def pull(**fields):
+    return replace(known(), pull=replace(PULL, **fields))
+
+
+def checked(state=None, unknown=None):
+    return known(checks=Checks({} if state is None else {"build": state}, unknown))
+
+
+N, U = Standing.NOT_MET, Standing.UNKNOWN
+ONE = {"approved": 1}
+TEAM = {"approved": {"teams": ["acme/platform"]}}
+OWNED = {"approved": {"code_owners": True}}
+REFUSED = [
+    (ONE, approved(), N, "0 of 1 approvals count; ask a person who may write"),
+    ({"approved": 2}, approved(by()), N, "1 of 2 approvals count"),
+    (ONE, approved(by(is_author=True)), N, "ann is the author"),
+    (ONE, approved(by(has_contributed=True)), N, "ann has committed or pushed to it"),
+    (ONE, approved(by(at=None)), N, "does not tell when ann approved"),
+    (ONE, approved(by(at=SEEN)), N, "ann approved before the engine had seen commit aaaaaaaaaaaa"),
+    (ONE, approved(by(may_write=False)), N, "ann may not write to the repository"),
+    (ONE, approved(by(may_write=None)), U, "does not tell whether ann may write"),
+    (ONE, approved(by(), approvals_unknown="too many commits"), U, "cannot be judged: too many commits"),
+    ({"approved": {"people": ["ben"]}}, approved(by()), N, "ann is not one of ben"),
+    (TEAM, approved(by(teams={"acme/platform": False})), N, "ann is not one of a member of acme/platform"),
+    (TEAM, approved(by(teams={"acme/platform": None})), U, "does not tell whether ann is in acme/platform"),
+    (OWNED, approved(by()), U, "the base branch has no file CODEOWNERS"),
+    (OWNED, approved(by(), owners_unknown="line 3 is wrong"), U, "are not known: line 3 is wrong"),
+    (OWNED, approved(by(), owners=OWNERS), U, "does not list all changed files"),
+    (OWNED, approved(by(BEN), owners=OWNERS, changed=("a", "b")), N, "a and 1 more files need an approval by @ann"),
+    (OWNED, approved(by(BEN), owners=OWNERS, changed=("live/x",)), U, "live/x need an approval by @acme/platform"),
+    (OWNED, approved(by(), owners=OWNERS, changed=("mail/x",)), N, "mail/x need an approval by a@example.com"),
+    ({"not_draft": True}, pull(is_draft=True), N, "mark it ready for review"),
+    ({"from": ["release/*"]}, pull(head_branch="feature"), N, "its branch feature does not match"),
+    ({"from": ["release/*"]}, pull(is_fork=True), N, "in a fork, where everybody chooses names"),
+    ({"mergeable": True}, known(mergeability=Mergeability(Mergeable.PENDING)), U, "has not computed it yet"),
+    ({"mergeable": True}, known(mergeability=Mergeability(Mergeable.NO, "it conflicts")), N, "merge it: it conflicts"),
+    ({"mergeable": True}, known(mergeability=Mergeability(Mergeable.UNKNOWN, "x")), U, "whether it would merge: x"),
+    ({"checks": ["build"]}, checked(), U, "was never reported"),
+    ({"checks": ["build"]}, checked(CheckState.FAILED), N, "has failed on commit aaaaaaaaaaaa"),
+    ({"checks": ["build"]}, checked(CheckState.PENDING), U, "has not ended"),
+    ({"checks": ["build"]}, checked(CheckState.PASSED, "more checks"), U, "more checks; comment"),
+    ({"checks": ["build"]}, known(), U, "it was not asked for"),
+]
+DIVERGED = [
+    (BaseChanges(("live/a.tf",), "plan again"), N, "main has changed a file since that the plan reads: live/a.tf"),
+    (BaseChanges(tuple("abcde"), "plan again"), N, "5 files since that the plan reads: a, b, c and 2 more; plan again"),
+    (BaseChanges(None, "plan again", "no ancestor"), U, "what main has changed is not known: no ancestor; plan again"),
+    (None, U, "it was not asked for"),
+]
+
+
+def verdicts(required, facts, base=BASE, **named):
+    return judge(Requirements.model_validate(required), facts, base, **named)
+
+
+@pytest.mark.parametrize(("required", "facts", "standing", "words"), REFUSED)
+def test_what_is_not_met_or_not_known_is_refused_in_its_own_words(required, facts, standing, words):
+    (refused,) = unmet(verdicts(required, facts))[-1:]
+    assert (refused.standing, words in refused.text) == (standing, True), refused.text
+    assert refused.text.startswith(f"{refused.name}: ")
+    assert "; " in refused.text, "the way on is missing"
+
+
+@pytest.mark.parametrize(("base", "standing", "words"), DIVERGED)
+def test_a_base_that_changed_what_the_plan_reads_is_refused(base, standing, words):
+    (refused,) = verdicts({"undiverged": True}, known(), base)
+    assert (refused.standing, words in refused.text) == (standing, True), refused.text
+
+
+def test_the_words_of_all_refusals_differ():
+    texts = [unmet(verdicts(required, facts))[-1].text for required, facts, _, _ in REFUSED]
+    texts += [verdicts({"undiverged": True}, known(), base)[0].text for base, _, _ in DIVERGED]
+    assert len(set(texts)) == len(REFUSED) + len(DIVERGED)
+
+
+@pytest.mark.parametrize(
+    ("required", "facts"),
+    [
+        (ONE, approved(by())),
+        ({"approved": 2}, approved(by(is_author=True), by(BEN), by())),
+        ({"approved": {"people": ["ANN"]}}, approved(by())),
+        ({"approved": {"people": [UUID.id]}}, approved(by(UUID))),
+        (TEAM, approved(by(teams={"acme/platform": True}))),
+        ({"approved": {"people": ["ben"], "teams": ["acme/platform"]}}, approved(by(teams={"acme/platform": True}))),
+        (OWNED, approved(by(), owners=OWNERS, changed=("a", "b"))),
+        (OWNED, approved(by(BEN, teams={"acme/platform": True}), owners=OWNERS, changed=("live/x",))),
+        ({"not_draft": True, "from": ["release/*"]}, known()),
+        ({"mergeable": True}, known(mergeability=Mergeability(Mergeable.YES))),
+        ({"checks": ["Build"]}, checked(CheckState.PASSED)),
+        ({"undiverged": True}, known()),
+        ({}, known()),
+    ],
+)
+def test_what_is_met(required, facts):
+    found = verdicts(required, facts)
+    assert unmet(found) == ()
+    assert {verdict.standing for verdict in found} <= {Standing.MET}
+
+
+def test_a_name_on_bitbucket_stands_for_nobody():
+    (refused,) = unmet(verdicts({"approved": {"people": ["ann"]}}, approved(by(UUID))))
+    assert "is not one of ann" in refused.text
+
+
+def test_every_unmet_requirement_is_named_at_once():
+    everything = {"approved": 1, "mergeable": True, "undiverged": True, "checks": ["build", "scan"], "not_draft": True,
+                  "from": ["main"]}  # fmt: skip
+    found = unmet(verdicts(everything, pull(is_draft=True), BaseChanges(None, "plan again")))
+    assert [one.name for one in found] == [
+        "approved", "not_draft", "from", "mergeable", "undiverged", "check build", "check scan",
+    ]  # fmt: skip
+
+
+def test_after_a_merge_people_are_asked_again_and_the_merge_is_not():
+    everything = {"approved": {"code_owners": True}, "mergeable": True, "undiverged": True, "checks": ["build"],
+                  "not_draft": True, "from": ["main"]}  # fmt: skip
+    found = verdicts(everything, known(), after_merge=True)
+    assert [one.name for one in found] == ["approved", "code owners", "from"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"approved": 0}, "approved"),
+        ({"approved": True}, "approved"),
+        ({"approved": {"people": ["@ann"]}}, "people"),
+        ({"mergeable": "yes"}, "mergeable"),
+        ({"checks": ["iac-ci/apply"]}, "checks"),
+        ({"checks": [""]}, "checks"),
+        ({"from": ["!main"]}, "from"),
+        ({"undiverged": ["/x"]}, "undiverged"),
+        ({"from_": ["main"]}, "from_"),
+    ],
+)
+def test_what_is_not_a_requirement_is_refused(wrong, field):
+    with pytest.raises(ValidationError, match=field):
+        Requirements.model_validate(wrong)
+
+
+def test_the_requirements_of_a_project_hold_unless_they_are_set_to_false():
+    usual = ProjectRequirements.model_validate({"approved": 1}).of_order(["live/**"])
+    assert (usual.mergeable, usual.undiverged, usual.approved.count) == (True, ["live/**"], 1)
+    off = ProjectRequirements.model_validate({"mergeable": False, "undiverged": False}).of_order(["live/**"])
+    assert off.is_empty
+    assert usual.model_dump(mode="json", exclude_defaults=True) == {
+        "approved": {}, "mergeable": True, "undiverged": ["live/**"],
+    }  # fmt: skip
+
+
+SECTIONS = b"""
+* @all            # everybody
+/docs/ @docs
+*.tf @tf @org/t
+live/prod @prod
+apps/* @apps
+free/
+a\\ b @space
+[Base][2] @x @y
+live/
+^[Optional]
+* @nobody
+[base]
+own.txt @own
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "owners"),
+    [
+        ("README", [("@all",)]),
+        ("docs/a/b", [("@docs",)]),
+        ("x/docs/a", [("@all",)]),
+        ("x/y.tf", [("@tf", "@org/t")]),
+        ("live/prod/x", [("@prod",), ("@x", "@y")]),
+        ("apps/a", [("@apps",)]),
+        ("apps/a/b", [("@all",)]),
+        ("free/a", []),
+        ("a b", [("@space",)]),
+        ("own.txt", [("@all",), ("@own",)]),
+    ],
+)
+def test_code_owners_of_a_path(path, owners):
+    assert [owned.owners for owned in read_code_owners(SECTIONS).of(path)] == owners
+
+
+def test_a_section_may_ask_for_several_and_an_unclear_line_makes_the_file_unreadable():
+    assert read_code_owners(b"[S][2] @x\n*\n").of("a") == (Owned(("@x",), 2),)
+    for line in (b"!a @x", b"a[0-9] @x", b"a** @x"):
+        with pytest.raises(Unreadable, match="line 2"):
+            read_code_owners(b"* @all\n" + line)
