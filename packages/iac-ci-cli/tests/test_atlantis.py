@@ -49,8 +49,11 @@ workflows:
         ("a/two", "own"),
     ]
     assert any("'nowhere' does not exist" in text for text in remarks(found, 4))
-    assert any("none is asked" in text for text in remarks(found, 6))
-    assert any("apply_requirements is not converted" in text for text in remarks(found, 12))
+    base, one, two = (rule.apply.require for rule in configuration.projects)
+    assert (base.approved, base.mergeable, base.undiverged) == (None, False, False)
+    assert one == base
+    assert (two.approved.count, two.mergeable, two.undiverged) == (1, False, False)
+    assert any("newest commit alone" in text for text in remarks(found, 12))
     assert any("'one' is not kept" in text for text in remarks(found, 8))
 
 

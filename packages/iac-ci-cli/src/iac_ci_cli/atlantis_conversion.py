@@ -25,10 +25,7 @@ _FILES: Final = ("*.tf", "*.tf.json", "*.tofu", "*.tofu.json", "terragrunt.hcl")
 """Files that make a folder a project in Atlantis."""
 
 _GLOB: Final = re.compile(r"[*?\[]")
-_NO_REQUIREMENT: Final = (
-    "nothing asks for it before an apply here; protect the branch, and see who may comment commands"
-)
-
+_REQUIREMENTS: Final = ("approved", "mergeable", "undiverged")
 _VERSIONS: Final = {"2", "3"}
 _KINDS: Final = {"projects": "list", "workflows": "mapping", "autodiscover": "mapping"}
 
@@ -44,7 +41,6 @@ _TOP: Final = {
     "silence_pr_comments": "each run has one comment",
 }
 _PROJECT: Final = {
-    "apply_requirements": _NO_REQUIREMENT,
     "plan_requirements": "nothing asks for it before a plan here",
     "import_requirements": "imports are no part of projects",
     "execution_order_group": "groups are barriers there; write depends_on where one project needs another",
@@ -58,6 +54,7 @@ _PROJECT: Final = {
 }
 _TOOLS: Final = ("opentofu", "terragrunt")
 _READ: Final = {
+    "apply_requirements",
     "name",
     "dir",
     "workspace",
@@ -288,6 +285,7 @@ class _Project:
         rule |= self._autoplan()
         rule |= self._watch(folder)
         rule |= self._depends_on()
+        rule |= self._requirements()
         return rule
 
     def _tell_settings(self, folder: str) -> None:
@@ -310,6 +308,22 @@ class _Project:
                 self._tell(item.line, f"{name} is not converted: {_DIGGER_PROJECT[name]}")
             elif name not in _READ and name not in _TOOLS:
                 self._tell(item.line, f"{name!a} of a project is unknown to Atlantis, which refuses the file")
+
+    def _requirements(self) -> dict[str, Any]:
+        """Return what must hold before the apply; without a list Atlantis asks for what its server says."""
+        item = self._entry.get("apply_requirements")
+        if item is None or not isinstance(item.value, list):
+            return {}
+        names = [one.text for one in item.value]
+        for name in names:
+            if name not in _REQUIREMENTS:
+                self._tell(item.line, f"{name!a} of apply_requirements is not converted: nothing asks for it here")
+        # These two hold here unless they are set to false.
+        require: dict[str, Any] = {name: False for name in _REQUIREMENTS[1:] if name not in names}
+        if "approved" in names:
+            require |= {"approved": 1}
+            self._tell(item.line, "approved: approvals count here for the newest commit alone, and never the author's")
+        return {"apply": {"require": require}} if require else {}
 
     def _tool_and_workflow(self) -> dict[str, Any]:
         named, distribution = self._entry.get("workflow"), self._entry.get("terraform_distribution")
