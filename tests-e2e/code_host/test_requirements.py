@@ -356,6 +356,18 @@ def test_the_rights_of_at_most_ten_people_are_asked_for(project, clocked, host):
     assert len(host.recorded) - before <= 60
 
 
+@pytest.mark.parametrize("configuration", [JOBS.format(require="{approved: {people: [ann]}}").encode()])
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+def test_approvals_of_others_do_not_hide_the_one_that_is_asked_for(project, clocked):
+    clocked.open()
+    clocked.approve(ANN)
+    for number in range(12):
+        project.review(1, Person(100 + number, f"person{number}"), "APPROVED")
+    clocked.later()
+    assert clocked.apply() is None
+    assert clocked.applied == 1
+
+
 @pytest.mark.parametrize("configuration", [JOBS.format(require="{approved: {teams: [acme/platform]}}").encode()])
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 def test_a_member_of_a_team_may_approve(project, clocked):

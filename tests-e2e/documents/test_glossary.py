@@ -15,7 +15,7 @@ TERMS = {
     "acceptance", "approval", "attempt", "base branch", "broker", "chain", "claim", "code host", "command",
     "connection", "delivery",
     "done marker", "doorbell", "engine", "event", "flow id", "intent", "job", "ledger", "local cloud", "lock", "notice",
-    "nudge", "order", "order number", "package", "pass", "preparation", "project", "result",
+    "nudge", "order", "order number", "package", "pass", "preparation", "project", "requirement", "result",
     "reviewed plan", "run", "run id", "seal", "source",
     "stack", "status", "target", "tick", "ticket", "trace id", "trade", "trigger", "watchdog", "worker",
 }  # fmt: skip

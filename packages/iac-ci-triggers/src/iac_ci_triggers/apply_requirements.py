@@ -151,7 +151,8 @@ def _base(
         return BaseChanges((), again)
     if planned is None:
         why = "the code host knows no common ancestor of it and the pull request"
-        return BaseChanges(None, again, facts.merge_base_unknown or why)
+        way_on = "open it from a branch of this repository, or do not require undiverged"
+        return BaseChanges(None, way_on, facts.merge_base_unknown or why)
     changed = facts.base_changes.get(planned)
     if changed is None:
         return BaseChanges(None, again, facts.merge_base_unknown or "it is compared when the command is commented")

@@ -78,7 +78,8 @@ class ReviewCollector:
             owners, why = self._owners(reviews, subject.base)
             known = replace(known, owners=owners, owners_unknown=why)
             teams |= _teams_of(owners, known.changed or ())
-        return self._with_approvers(known, subject.ledger, reviews, sorted(teams, key=str.lower))
+        people = {name for one in approved for name in one.people}
+        return self._with_approvers(known, subject.ledger, reviews, sorted(teams, key=str.lower), people)
 
     def _mergeability(self, reviews: Reviews | None, number: int) -> Mergeability:
         if reviews is None:
@@ -114,12 +115,17 @@ class ReviewCollector:
                 return None, error.message
         return None, None
 
-    def _with_approvers(self, known: Known, ledger: Ledger, reviews: Reviews, teams: Sequence[str]) -> Known:
+    def _with_approvers(
+        self, known: Known, ledger: Ledger, reviews: Reviews, teams: Sequence[str], people: Iterable[str]
+    ) -> Known:
         found = _asked(lambda: reviews.approvals(known.pull.number), lambda why: Approvals(unknown=why))
         unknown = found.unknown
         if len(ledger.pushers) >= MAX_PUSHERS:
             unknown = f"{MAX_PUSHERS} people or more have pushed to it"
+        # Anybody may approve on public repositories: the people that are asked for are examined first.
+        wanted = {name.casefold() for name in people}
         newest = sorted(found.given, key=lambda one: (one.at is not None, one.at), reverse=True)
+        newest.sort(key=lambda one: not {one.account.login.casefold(), one.account.id.casefold()} & wanted)
         approvers: list[Approver] = []
         asked = 0
         for approval in newest:
