@@ -418,6 +418,12 @@ def test_an_order_runs_commands_or_waits_for_an_approval(fields, source, expecte
     assert found == expected
 
 
+def test_an_approval_gets_no_code():
+    job = {"username": "tests", "orders": [ASKS, ORDER]}
+    checked = check_job(json.dumps(job).encode(), Rules(grant=EVERYTHING), code="s3://code/archive.zip")
+    assert [order.s3_location for order in checked.orders] == [None, "s3://code/archive.zip"]
+
+
 @pytest.mark.parametrize("name", ["ann", "a.b_c-d", "{01234567-89ab-cdef-0123-456789abcdef}", "team:acme/platform"])
 def test_people_and_teams_may_be_named(name):
     body = json.dumps({"username": "tests", "orders": [{"approval": {"by": [name], "api": True}}]}).encode()

@@ -109,9 +109,13 @@ def test_a_person_rejects():
     [
         ("/iac-ci approve ask", WRITER, "ann is the author of the pull request"),
         ("/iac-ci approve ask", CARL, "carl started the run"),
-        ("/iac-ci approve run", BOB, "There is no order run with an approval"),
+        ("/iac-ci approve run", BOB, "No order run of this pull request waits for an approval"),
         ("/iac-ci approve nothing", BOB, "Waiting: ask"),
-        ("/iac-ci approve ask 20260101T000000-000000000000", BOB, "There is no order ask with an approval in run"),
+        (
+            "/iac-ci approve ask 20260101T000000-000000000000",
+            BOB,
+            "No order ask in run 20260101T000000-000000000000 of this pull request",
+        ),
         ("/iac-ci approve ask more", BOB, "needs an order that waits for it"),
         ("/iac-ci reject", BOB, "needs an order that waits for an approval"),
     ],

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.approvals import LONGER, answer_result, keep_first
+from iac_ci_common.approvals import LONGER, answer_result
+from iac_ci_common.kept_answers import keep_first
 from iac_ci_common.models.approval import ApprovalAnswer
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID
@@ -62,10 +63,11 @@ def test_it_waits_without_a_worker_and_says_so_everywhere():
     )
     assert engine.states == {"0001": "succeeded", "0002": "queued", "0003": "queued"}
     assert kinds(engine, "ask") == [("queued", None), ("waiting", None)]
-    (comment,) = engine.reports.bodies.values()
+    comment, asked = engine.reports.bodies.values()
     assert "waits for approval of ann or team acme/platform" in comment.replace("\\", "")
     assert "/iac-ci approve ask" in comment
     assert "Is it safe?" in comment
+    assert "/iac-ci approve ask" in asked
     status = engine.reports.statuses[-1]
     assert "ask waits for approval of ann or team acme/platform" in status.description
     assert status.state == "pending"
@@ -84,6 +86,7 @@ def test_an_approval_lets_the_run_go_on_and_stays_with_its_name():
     engine.assert_ended_well()
     assert [order.by for order in engine.marker.orders] == [None, "ann", None]
     assert ("succeeded", "ann") in kinds(engine, "ask")
+    assert "**ask** succeeded: approved by ann" in engine.reports.bodies[f"question:{RUN_ID}/0002"]
 
 
 def test_a_rejection_fails_the_order_and_skips_the_rest():

@@ -1,4 +1,4 @@
-"""Orders that wait for an approval: what they wait for, why an answer is refused, and how the first answer is kept."""
+"""Orders that wait for an approval: what they wait for, why an answer is refused, and what it makes of them: pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
-from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.limits import MAX_WAITING_CHARS
 from iac_ci_common.models.approval import THROUGH_API, ApprovalAnswer
 from iac_ci_common.models.result import Reporter, Result
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.approval import StoredApproval
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_common.ports import Objects
 
 LONGER: Final = (
     "what must wait longer than a run is a new run: save the plan, and let a later command apply the saved plan"
@@ -97,16 +95,6 @@ def expired_result(order: OrderRow, now: datetime) -> Result:
         reason=f"nobody answered until {until:%Y-%m-%d %H:%M} UTC, when the approval expired; {LONGER}",
         ended_at=now,
     )
-
-
-def keep_first(objects: Objects, result: Result) -> Result:
-    """Write an order's answer or expiry if it is the first, and return the one that counts."""
-    key = keys.answer(result.run_id, result.order_num)
-    try:
-        objects.create(key, result.model_dump_json().encode(), content_type="application/json")
-    except AlreadyExists:
-        return Result.from_stored(objects.get(key))
-    return result
 
 
 def result_key(order: OrderRow) -> str:

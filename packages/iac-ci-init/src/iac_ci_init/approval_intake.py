@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import signature
-from iac_ci_common.approvals import answer_result, keep_first, not_answerable
+from iac_ci_common.approvals import answer_result, not_answerable
 from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.draft import REMOVE, read_partially
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.problem_paths import problem_path
+from iac_ci_common.kept_answers import keep_first
 from iac_ci_common.models.approval import THROUGH_API, ApprovalAnswer
 from iac_ci_common.models.approval_request import Answered, AnsweredOrder, ApprovalRequest
 from iac_ci_init.http import NotAnswered

@@ -1,4 +1,4 @@
-"""Gives a request to the part that answers it: an event of a code host, an answer to an approval, or a job."""
+"""Chooses the part that answers a request: an event of a code host, an answer to an approval, or a job."""
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import limits
-from iac_ci_common.approvals import expired_result, keep_first
+from iac_ci_common.approvals import expired_result
 from iac_ci_common.errors import AtCapacity, ConditionFailed, IacCiError, PlanStale
 from iac_ci_common.ids import RUN_ORDER_NUM
+from iac_ci_common.kept_answers import keep_first
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Transition
@@ -168,9 +169,12 @@ class Orchestrator:
             self._stale_plans.after_apply(plan.run, end.after)
         if plan.waits:
             # Before the rows: people are asked again after a crash rather than never.
-            self._commenter.ask(plan.start.after if plan.start else plan.run, plan.orders)
+            asking = [wait.after for wait in plan.waits]
+            self._commenter.ask(plan.start.after if plan.start else plan.run, plan.orders, asking)
         for expired in plan.expiries:
             keep_first(ports.objects, expired_result(expired.order, ports.clock.now()))
+        # Before the rows too: an end that is written is not met again.
+        self._commenter.update_questions(plan.run, [end.after for end in plan.ends if _had_asked(end.before)])
         refused = self._apply(plan)
         remove_parts(ports.objects, ports.logger, rows.orders, results)
         if plan.finish is not None and not refused:
@@ -294,6 +298,11 @@ class Orchestrator:
             error=reason,
         )
         return False
+
+
+def _had_asked(order: OrderRow) -> bool:
+    """Return whether an order that ends has waited for an approval before."""
+    return order.awaits_answer or (order.approval is not None and order.status is OrderState.DISPATCHING)
 
 
 def _named(pending: AbstractSet[str]) -> AbstractSet[str] | None:

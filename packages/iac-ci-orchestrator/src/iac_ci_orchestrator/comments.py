@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.plan_text import PlanText
 from iac_ci_common.models.result import Result
 from iac_ci_common.progress import did_not_succeed
@@ -14,6 +15,7 @@ from iac_ci_common.run_events import run_event
 from iac_ci_orchestrator.results import read_result
 from iac_ci_vcs.reporting import FailedLog, OrderPlan
 from iac_ci_vcs.reporting.publish import publish
+from iac_ci_vcs.reporting.question import question_name, render_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,9 +98,25 @@ class Commenter:
         # This holds also after a failure: it is recorded, and the next change or the run's end edits again.
         return CommentState(self._ports.clock.now(), stale=False)
 
-    def ask(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
-        """Show at once, in comment and status, that orders wait for an approval."""
+    def ask(self, run: RunRow, orders: Sequence[OrderRow], asking: Sequence[OrderRow]) -> None:
+        """Show at once, in comment and status, that orders wait for an approval; write a new comment for each.
+
+        Hosts notify people of new comments, and of no edit.
+        """
         self._publish(run, orders, with_status=True)
+        self.update_questions(run, asking)
+
+    def update_questions(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Write the comment of each order that waits for an approval, or has waited."""
+        report = run.report
+        if report is None or report.number is None:
+            return
+        for order in orders:
+            try:
+                write = partial(render_question, run, order)
+                self._ports.reports.publish(report, run_id=question_name(order), write=write)
+            except IacCiError as error:
+                self._failed(run, "comment_failed", error)
 
     def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
         """Write the run's last comment, without waiting, and set the commit's status."""
@@ -114,10 +132,14 @@ class Commenter:
         page = self._page_link(run, ports.clock.now())
         failures = publish(ports.reports, run, orders, logs=logs, plans=plans, page=page, with_status=with_status)
         for kind, error in failures.items():
-            ports.logger.warning(
-                "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)
-            )
-            ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
+            self._failed(run, kind, error)
+
+    def _failed(self, run: RunRow, kind: str, error: IacCiError) -> None:
+        ports = self._ports
+        ports.logger.warning(
+            "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)
+        )
+        ports.runs.record([run_event(run, ports.clock.now(), kind=kind, reason=error.message[:1024])])
 
     def _logs(self, orders: Sequence[OrderRow]) -> list[FailedLog]:
         wanted = did_not_succeed(orders)[:MAX_LOGS]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import ids, keys
 from iac_ci_common.acceptance import Acceptance, rules
-from iac_ci_common.approvals import answer_result, keep_first
+from iac_ci_common.approvals import answer_result
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
+from iac_ci_common.kept_answers import keep_first
 from iac_ci_common.nudge import nudge
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OPEN
@@ -405,7 +406,7 @@ class EventProcessor:
         counts = keep_first(self._ports.objects, answer_result(order, given))
         if counts.answer is None or counts.answer.reference != given.reference:
             return Paragraph(f"{order.order_name} has an answer already: {counts.reason}.")
-        # After the answer: what stops the run from now on is told by the run itself.
+        # Read after the answer was kept: what stops the run later shows in the run itself.
         run = self._ports.runs.find_run(order.run_id)
         stop = (run.cancel_reason or run.preparation_error) if run is not None else None
         text = f"{order.order_name} of run {order.run_id}: {counts.reason}."

@@ -99,7 +99,7 @@ def answer_to(
 
 def _unknown(target: str, command: Command, gates: Sequence[Gate]) -> str:
     in_run = f" in run {command.run_id}" if command.run_id is not None else ""
-    text = f"There is no order {target} with an approval{in_run} in this pull request's runs of the last day."
+    text = f"No order {target}{in_run} of this pull request waits for an approval, or did in the last day."
     open_names = sorted({gate.order.order_name for gate in gates if gate.order.awaits_answer})
     return f"{text} Waiting: {', '.join(open_names[:10])}." if open_names else text
 

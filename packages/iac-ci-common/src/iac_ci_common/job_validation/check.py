@@ -44,7 +44,7 @@ def check_fields(fields: Mapping[str, Any], rules: Rules) -> Job:
 
 
 def fill_code(content: dict[str, Any], location: str) -> list[int]:
-    """Set ``s3_location`` in every order that names no code, unless the job names a repository.
+    """Set ``s3_location`` in every order that runs and names no code, unless the job names a repository.
 
     Returns the indexes of those orders.
     """
@@ -54,7 +54,7 @@ def fill_code(content: dict[str, Any], location: str) -> list[int]:
     filled = [
         index
         for index, order in enumerate(orders)
-        if isinstance(order, dict) and not {"git_repo", "s3_location"} & order.keys()
+        if isinstance(order, dict) and not {"git_repo", "s3_location", "approval"} & order.keys()
     ]
     for index in filled:
         orders[index]["s3_location"] = location

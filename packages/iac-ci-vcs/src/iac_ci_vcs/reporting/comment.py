@@ -14,6 +14,7 @@ from iac_ci_vcs.reporting.commit_status import behind
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape, fence, plain
 from iac_ci_vcs.reporting.plans import SHORTEST_CHARS, OrderPlan, render_plans
+from iac_ci_vcs.reporting.question import question
 from iac_ci_vcs.reporting.style import block_end, block_start, marker
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ _NAME_CHARS: Final = 120
 
 _MOST_APPROVALS: Final = 5
 """Most orders whose approval is explained above the table."""
-
-APPROVE: Final = "/iac-ci approve"
-REJECT: Final = "/iac-ci reject"
 
 _SIGNS: Final = {"met": "✓", "not met": "✗", "not known": "?"}
 """Signs before requirements, by how they stand."""
@@ -125,17 +123,9 @@ def _head(run: RunRow, status_error: str | None, page: str | None, style: Commen
 
 
 def _approvals(orders: Sequence[OrderRow]) -> str:
-    """Return how to answer the orders that wait for an approval; the table has the others."""
-    waiting = [order for order in orders if order.awaits_answer and order.approval is not None]
-    text = ""
-    for order in waiting[:_MOST_APPROVALS]:
-        name = escape(order.order_name)
-        text += f"\n\n**{name}** waits for {escape(without_identities(order.waiting_for or '')[:_REASON_CHARS])}."
-        approval = order.approval
-        if approval is not None and approval.message is not None:
-            text += f" {escape(without_identities(approval.message)[:_REASON_CHARS])}"
-        if approval is not None and approval.by:
-            text += f"\n\n```\n{APPROVE} {order.order_name}\n```\n\nor {code(f'{REJECT} {order.order_name}')}"
+    """Return what orders that wait for an approval ask; the table has the others."""
+    waiting = [order for order in orders if order.awaits_answer]
+    text = "".join(f"\n\n{question(order)}" for order in waiting[:_MOST_APPROVALS])
     if len(waiting) > _MOST_APPROVALS:
         text += f"\n\n{len(waiting) - _MOST_APPROVALS} more orders wait for approvals."
     return text
