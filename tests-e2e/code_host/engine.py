@@ -143,7 +143,16 @@ class Engine:
         """Process an event and prepare the runs that it starts."""
         runs = len(self.invoker.started)
         self.processor.process(trigger_id)
-        for run_id in self.invoker.started[runs:]:
+        self._prepare(runs)
+
+    def plan_again(self, replan):
+        """Make a plan again that an apply has made stale, as the orchestrator asks for it, and prepare its run."""
+        runs = len(self.invoker.started)
+        self.processor.plan_again(replan)
+        self._prepare(runs)
+
+    def _prepare(self, first):
+        for run_id in self.invoker.started[first:]:
             self._serve(run_id)
             self.preparer.prepare(run_id)
 

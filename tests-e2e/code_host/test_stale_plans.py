@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, ProjectApply, SavedPlan
+from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, ProjectApply, Replan, SavedPlan
 from iac_ci_common.models.sealed import Sealed
+from iac_ci_common.project_states import new_state
 from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_local.fake_hosts.project import Project
 from iac_ci_local.fake_hosts.repository import HostedRepository
@@ -18,7 +19,7 @@ from .engine import Engine
 
 CONFIGURATION = b"""
 version: 1
-projects: [{find: "live/*/main.tf"}]
+projects: [{find: "live/*/main.tf", replan_when_stale: true}]
 """
 DIGEST = "a" * 64
 
@@ -94,6 +95,39 @@ def test_a_stale_plan_is_shown_and_its_status_waits_until_it_is_planned_again(en
     engine.reports.notify_planned_again(target, plan)
     assert not [body for body in comments(engine) if "is stale" in body]
     print(f"{kind}: a stale plan is shown in one comment, and iac-ci/plan waits")
+
+
+def test_a_stale_plan_is_made_again_by_the_rules_of_the_pull_request(engine, kind):
+    plan, now = record(engine), engine.clock.now()
+    engine.plans.plan_records[plan.key] = plan
+    by = ProjectApply(run_id="20260101T000000-aaaaaaaaaaaa", order_num="0001", pull_request=12, began_at=now)
+    key = keys.project_state(plan.project)
+    engine.plans.project_states[key] = new_state(key, now).model_copy(update={"generation": 2, "last": by})
+    replan = Replan(
+        trigger_id="20260101T000100-cccccccccccc",
+        at=now,
+        repository=plan.repository,
+        number=1,
+        plan=plan.key,
+        project=plan.project,
+        applied_by=by.run_id,
+        applied_by_order=by.order_num,
+        applied_by_pull_request=12,
+    )
+    engine.plan_again(replan)
+    engine.plan_again(replan)
+    first, again = engine.jobs
+    assert (again.job.commit_hash, again.actor) == (first.job.commit_hash, first.actor)
+    (shown,) = [body for body in comments(engine) if "planned again because" in body]
+    assert f"planned again because run {by.run_id} of pull request 12 applied live/net" in shown
+    engine.end()
+    head = engine.project.repository.head("change")
+    states = {status.context: status.state for status in engine.project.statuses(head)}
+    assert states["iac-ci/plan"] == "success"
+    engine.activity.close(1)
+    engine.plan_again(replan.model_copy(update={"applied_by_order": "0002"}))
+    assert len(engine.jobs) == 2
+    print(f"{kind}: a stale plan is made again by itself, once, and not after the end of the pull request")
 
 
 def test_a_closed_pull_request_and_a_newer_head_get_no_comment(engine):
