@@ -81,7 +81,7 @@ class FindingEntry(_Answer):
 
     kind: str
     level: Literal["info", "trouble"]
-    what: str
+    text: str = Field(alias="what")
     next_step: str | None
     order_name: str | None
 
@@ -119,7 +119,7 @@ class ProblemEntry(_Answer):
     """A problem of an input."""
 
     where: str
-    what: str
+    text: str = Field(alias="what")
 
 
 class ErrorAnswer(_Versioned):
