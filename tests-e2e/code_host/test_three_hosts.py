@@ -94,6 +94,15 @@ def test_a_pull_request_is_planned_applied_and_closed(engine):
     assert "closed" in answers(engine)[-1]
 
 
+def test_a_run_is_listed_with_the_repository_branch_and_person_that_started_it(engine):
+    engine.activity.opened(1)
+    (accepted,) = (event for event in engine.runs.event_rows.values() if event.kind == "accepted")
+    assert accepted.repository == f"{engine.host.address}/demo/pets"
+    assert (accepted.job_name, accepted.branch, accepted.pull_request) == ("plan", "change", 1)
+    assert accepted.actor == AUTHOR.login
+    assert accepted.job_day == f"_job#{accepted.at:%Y-%m-%d}"
+
+
 def test_a_new_commit_and_another_base_branch_are_planned(engine):
     engine.activity.opened(1)
     engine.end()
