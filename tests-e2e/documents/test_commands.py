@@ -14,7 +14,7 @@ from documents.session import Session, empty_environment
 
 LANGUAGES = {"console", "hcl", "json", "mermaid", "text", "toml", "yaml"}
 
-STARTS_IN_AN_EMPTY_FOLDER = {"docs/first-job.md"}
+STARTS_IN_AN_EMPTY_FOLDER = {"docs/first-job.md", "docs/own-projects.md"}
 """Pages whose reader begins with a folder of their own; all others are read in the root of a checkout."""
 
 WITHOUT_THE_COMMAND_LINE = {"README.md", "docs/install.md"}

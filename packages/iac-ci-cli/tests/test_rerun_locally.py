@@ -1,4 +1,4 @@
-"""rerun and runs on a whole stack, as people use them."""
+"""`iac-ci rerun`, `iac-ci runs` and `iac-ci watch` on a whole stack, as people use them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def test_what_failed_runs_again_with_its_code_and_is_found_in_the_list(tmp_path,
         second = again["run"]["run_id"]
         assert "from the code" in iac_ci("logs", second, "1")[1]
 
+        assert iac_ci("watch", second)[0] == 0
+        assert iac_ci("watch", first)[0] == 1
         listed = json.loads(iac_ci("runs", "--json")[1])["runs"]
         assert [(run["run_id"], run["state"], run["job"]) for run in listed] == [
             (second, "succeeded", "demo"),
