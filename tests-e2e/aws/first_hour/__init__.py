@@ -1,0 +1,1 @@
+"""The first hour in an AWS account: steps that show what no emulator can."""
