@@ -11,13 +11,14 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
-from iac_ci_cli import control, log_commands, run_commands, view_commands
+from iac_ci_cli import control, log_commands, page_commands, run_commands, view_commands
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
 from iac_ci_cli.main import app
 from iac_ci_cli.run_logs import Follower
-from iac_ci_common import keys
+from iac_ci_common import capabilities, keys
+from iac_ci_common.errors import NotFound
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.ports import Transition
@@ -57,7 +58,14 @@ class MemoryStack:
     executions: MemoryExecutions = field(default_factory=MemoryExecutions)
     parallel: Sequential = field(default_factory=Sequential)
     options: str = " --local"
+    page_address: str = "https://ci.example/live/runs"
+    parameters: dict = field(default_factory=lambda: {"page-key": "k" * 40})
     open_lists: tuple[str, ...] = ()
+
+    def parameter(self, name):
+        if name not in self.parameters:
+            raise NotFound(f"{name} does not exist")
+        return self.parameters[name]
 
     def command(self, name, run, *more):
         return " ".join(["iac-ci", name, run, *more]) + self.options
@@ -94,7 +102,7 @@ class MemoryStack:
 @pytest.fixture
 def stack(monkeypatch):
     made = MemoryStack()
-    for module in (run_commands, view_commands, log_commands):
+    for module in (run_commands, view_commands, log_commands, page_commands):
         monkeypatch.setattr(module, "connect", lambda name, **_: made)
     monkeypatch.setattr(control, "_PAUSE_SECONDS", 0)
     return made
@@ -572,3 +580,42 @@ def test_a_followed_log_has_the_times_at_which_its_lines_came(stack):
     stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START)
     before = f"{stack.clock.now():%Y-%m-%dT%H:%M:%SZ}"
     assert iac_ci("logs", RUN_ID, "1", "--follow", "-t").stdout == f"{before} one\n{before} two\n"
+
+
+REPOSITORY = "https://github.com/acme/infra"
+CONNECTED = {
+    "repositories": [REPOSITORY],
+    "webhook_secrets": ["ssm:/w"],
+    "token_location": "ssm:/t",
+}
+
+
+@pytest.mark.parametrize("generation", [0, 1, 7])
+def test_a_link_to_the_page_has_the_generation_of_the_connection(stack, generation):
+    fields = {"git_repo": REPOSITORY, "pr_number": 7} if generation else {}
+    stack.runs.insert(*queued([{}], **fields))
+    stack.parameters["connections"] = json.dumps([CONNECTED | {"link_generation": max(generation, 1)}])
+    done = iac_ci("open", RUN_ID)
+    assert done.exit_code == 0
+    start, _, capability = done.stdout.strip().partition("?key=")
+    assert start == f"https://ci.example/live/runs/{RUN_ID}/open"
+    now = stack.clock.now()
+    found = capabilities.check("k" * 40, capabilities.Kind.LINK, RUN_ID, capability, now=now)
+    assert found is not None
+    assert found.generation == generation
+    assert found.expires_at - now == timedelta(minutes=15)
+    assert json.loads(iac_ci("open", RUN_ID, "--json").stdout)["link"].startswith(start)
+
+
+def test_a_stack_without_pages_makes_no_link(stack):
+    stack.prepared({})
+    for parameters, address in (
+        ({}, stack.page_address),
+        ({"page-key": "none"}, stack.page_address),
+        ({"page-key": "k" * 40}, ""),
+    ):
+        stack.parameters, stack.page_address = parameters, address
+        done = iac_ci("open", RUN_ID)
+        assert isinstance(done.exception, CommandFailed)
+        assert "has no pages of runs" in done.exception.message
+        assert "page_key_version" in done.exception.hint

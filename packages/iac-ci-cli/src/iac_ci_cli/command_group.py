@@ -20,6 +20,7 @@ MODULES: Final = {
     "logs": "iac_ci_cli.log_commands",
     "files": "iac_ci_cli.file_commands",
     "events": "iac_ci_cli.view_commands",
+    "open": "iac_ci_cli.page_commands",
     "doctor": "iac_ci_cli.run_commands",
     "rerun": "iac_ci_cli.rerun_commands",
     "nudge": "iac_ci_cli.run_commands",

@@ -59,7 +59,8 @@ class StackClient:
 
     ``session`` are boto3's settings of a client; ``profile`` is the AWS profile that the user named.
     ``options`` are the options that name this stack in another command line (`` --local``), each with a space in front.
-    ``open_lists`` are the operator's lists that let every source use everything.
+    ``open_lists`` are the operator's lists that let every source use everything. ``page_address`` is the URL of the
+    pages of runs, empty on a stack of a version before.
     ``ends_with_command`` is true of a local cloud that this very process runs: no later command can reach it.
     """
 
@@ -70,6 +71,7 @@ class StackClient:
     options: str = ""
     ends_with_command: bool = False
     open_lists: tuple[str, ...] = ()
+    page_address: str = ""
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
     _session: Any = field(default=None, repr=False)
 
@@ -158,8 +160,16 @@ class StackClient:
     def webhook_secret(self) -> str:
         """Read the secret that jobs are signed with."""
         location = parse_location(self.names.webhook_secret_location)
-        with aws_errors("reading the webhook secret"):
-            answer = self.client("ssm").get_parameter(Name=location.name, WithDecryption=True)
+        return self._read_parameter(location.name, "reading the webhook secret")
+
+    def parameter(self, name: str) -> str:
+        """Return the text of one of the stack's own parameters; raise ``NotFound`` or ``PortFailed``."""
+        full = f"/iac-ci/{self.stack}/{name}"
+        return self._read_parameter(full, f"reading {full}")
+
+    def _read_parameter(self, name: str, doing: str) -> str:
+        with aws_errors(doing):
+            answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
         value: str = answer["Parameter"]["Value"]
         return value
 
@@ -242,6 +252,7 @@ def _read_names(connection: StackClient) -> StackClient:
         connection.names = Names(**{field: outputs[field] for field in Names.__dataclass_fields__})
         # The version before had no such lists.
         connection.open_lists = tuple(str(name) for name in outputs.get("open_lists", ()))
+        connection.page_address = str(outputs.get("page_address", ""))
     except (ValueError, KeyError, TypeError) as error:
         hint = "Was the stack deployed by another version? Deploy it again with this one."
         raise CommandFailed(f"{name} does not describe a stack of this version", hint=hint) from error
