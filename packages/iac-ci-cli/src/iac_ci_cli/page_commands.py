@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads it when it runs
 from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed
-from iac_ci_cli.lookup import find_run
+from iac_ci_cli.lookup import find_run, whole_run_id
 from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     AsJson,
     CloudAccount,
     IsLocal,
     Profile,
     Region,
-    RunId,
     StackName,
 )
 from iac_ci_cli.progress import progress
@@ -53,6 +53,7 @@ def open_page(
     The link shows the run to everybody who has it, without an AWS account.
     """
     connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    run = whole_run_id(connection, run)
     with progress("Making the link", quiet=as_json):
         rows = find_run(connection.runs, connection.internal, run)
         if rows.run is None:

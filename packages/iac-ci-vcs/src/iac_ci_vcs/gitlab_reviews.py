@@ -122,8 +122,8 @@ class GitLabReviews:
     def _noted(self, path: str) -> dict[str, datetime]:
         """Return the times of approvals by GitLab's own notes; each person's newest note counts."""
         found: dict[str, datetime | None] = {}
-        notes = self._calls.listed(f"{path}/notes", sort="desc", order_by="created_at")
-        for note in islice(notes, MOST_PAGES * _PAGE):
+        listed = self._calls.listed(f"{path}/notes", sort="desc", order_by="created_at")
+        for note in islice(listed, MOST_PAGES * _PAGE):
             body = str(note.get("body") or "")
             if note.get("system") is not True or not note.get("author"):
                 continue

@@ -134,9 +134,11 @@ class Api:
 
     def _list(self, request: Request, person: Person, number: str) -> Answer:
         pull = self._project.pull_request(int(number))
-        notes = [*map(self._payloads.note, self._project.comments(pull.number))]
-        notes += [self._payloads.approval_note(one) for one in self._project.book.reviews if one.number == pull.number]
-        listed = [self._payloads.system_note(pull), *sorted(notes, key=lambda note: str(note["created_at"]))]
+        written = [*map(self._payloads.note, self._project.comments(pull.number))]
+        written += [
+            self._payloads.approval_note(one) for one in self._project.book.reviews if one.number == pull.number
+        ]
+        listed = [self._payloads.system_note(pull), *sorted(written, key=lambda note: str(note["created_at"]))]
         if request.query.get("sort", "desc") == "desc":
             listed.reverse()
         return self._page(request, listed, lambda one: one)
