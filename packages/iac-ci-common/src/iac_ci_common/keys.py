@@ -292,6 +292,19 @@ def project_state(project: str) -> str:
     return f"project:{_project(project)}"
 
 
+def project_group(project: str) -> str:
+    """Return the key of a project's concurrency group; raise like ``plan_record``."""
+    return f"group:project:{_project(project)}"
+
+
+def named_group(source: str, name: str) -> str:
+    """Return the key of a concurrency group that jobs of ``source`` name; no other source has it.
+
+    Neither a source nor the key of a project's group has a ``#``.
+    """
+    return f"group:{source}#{name}"
+
+
 def _project(digest: str) -> str:
     if _SHA256.fullmatch(digest) is None:
         raise ValueError(f"{digest!r:.80} is not the digest of a project")
