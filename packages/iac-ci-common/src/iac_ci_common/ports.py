@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from iac_ci_common.metrics import Metric
     from iac_ci_common.models.commit_job import CommitJob
     from iac_ci_common.models.event import Event
+    from iac_ci_common.models.group import Group
     from iac_ci_common.models.lock import Delivery, Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectState, Replan
@@ -381,6 +382,21 @@ class Plans(Protocol):
         ...
 
 
+class Groups(Protocol):
+    """Concurrency groups, in the table locks."""
+
+    def read(self, keys: Collection[str]) -> dict[str, Group]:
+        """Return the rows of groups that there are and have not expired, by their keys; reads are consistent."""
+        ...
+
+    def write(self, group: Group) -> Group:
+        """Write the next version of the row that was read (``version`` is the one that was read) and return it.
+
+        Raises ``ConditionFailed`` if another process has written it since; read it again and repeat.
+        """
+        ...
+
+
 class Secrets(Protocol):
     """Parameter Store and Secrets Manager."""
 
@@ -460,6 +476,7 @@ __all__ = [
     "CodeStore",
     "CommitJobs",
     "Deliveries",
+    "Groups",
     "LockReader",
     "Logger",
     "Metrics",

@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
+from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.history import FORMER_INDEX, INDEX, DynamoHistory
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
@@ -22,10 +23,11 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import CommitJobs, Deliveries, History, Objects, Plans, Runs, Secrets, TicketChains
+from iac_ci_common.ports import CommitJobs, Deliveries, Groups, History, Objects, Plans, Runs, Secrets, TicketChains
 from iac_ci_common.testing import (
     MemoryCommitJobs,
     MemoryDeliveries,
+    MemoryGroups,
     MemoryHistory,
     MemoryLocks,
     MemoryObjects,
@@ -49,6 +51,7 @@ class Adapters:
     commit_jobs: CommitJobs
     plans: Plans
     history: History
+    groups: Groups
 
 
 INDEXES = {INDEX: ("job_day", "epoch_ms"), FORMER_INDEX: ("order_name", "epoch_ms")}
@@ -69,6 +72,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             MemoryCommitJobs(SystemClock()),
             MemoryPlans(SystemClock()),
             MemoryHistory(runs, SystemClock()),
+            MemoryGroups(SystemClock()),
         )
         return
     with mock_aws():
@@ -91,6 +95,7 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoCommitJobs(dynamodb, "locks", SystemClock()),
             DynamoPlans(dynamodb, "locks", SystemClock(), lambda _: None),
             DynamoHistory(dynamodb, "events", SystemClock(), Sequential()),
+            DynamoGroups(dynamodb, "locks", SystemClock(), lambda _: None),
         )
 
 

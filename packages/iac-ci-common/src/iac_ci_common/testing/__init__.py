@@ -15,6 +15,7 @@ from iac_ci_common.testing.doubles import (
     MemoryWorkers,
     Sequential,
 )
+from iac_ci_common.testing.groups import MemoryGroups
 from iac_ci_common.testing.history import MemoryHistory
 from iac_ci_common.testing.locks import MemoryLocks
 from iac_ci_common.testing.objects import MemoryObjects
@@ -30,6 +31,7 @@ __all__ = [
     "MemoryCodeStore",
     "MemoryCommitJobs",
     "MemoryDeliveries",
+    "MemoryGroups",
     "MemoryHistory",
     "MemoryLocks",
     "MemoryLogger",
