@@ -30,6 +30,7 @@ from iac_ci_common.testing import (
     MemoryAsyncInvoker,
     MemoryCodeStore,
     MemoryDeliveries,
+    MemoryGroups,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -88,7 +89,7 @@ class Engine:
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                MemoryPlans(clock), invoker, Sequential(), logger,
+                MemoryPlans(clock), invoker, MemoryGroups(clock), Sequential(), logger,
             )
         )  # fmt: skip
         self.pace = 0

@@ -81,7 +81,7 @@ def test_an_apply_waits_for_a_named_person_and_not_for_the_author(opened):
     states = {row.order_name: row.status.value for row in rows.orders}
     assert states == {"plan": "succeeded", "ask": "succeeded", "run": "succeeded"}
     row = order(opened, run_id)
-    assert (row.answer.by, row.answer.account, row.answer.through) == ("bob", "3", "comment")
+    assert (row.approval_answer.by, row.approval_answer.account, row.approval_answer.through) == ("bob", "3", "comment")
     assert row.dispatched_at is None
     print(f"\nthe apply waited for {row.waiting_for or 'an approval'}; the author was refused; {row.reason}")
 

@@ -13,7 +13,7 @@ TEXT = (ROOT / "docs" / "glossary.md").read_text("utf-8")
 
 TERMS = {
     "acceptance", "approval", "attempt", "base branch", "broker", "chain", "claim", "code host", "command",
-    "connection", "delivery",
+    "concurrency group", "connection", "delivery",
     "done marker", "doorbell", "engine", "event", "flow id", "intent", "job", "ledger", "local cloud", "lock", "notice",
     "nudge", "order", "order number", "package", "pass", "preparation", "project", "requirement", "result",
     "reviewed plan", "run", "run id", "seal", "source",

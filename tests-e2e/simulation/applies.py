@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, SavedPlan
 from iac_ci_common.models.sealed import Sealed
+from simulation.groups import BRANCH
 
 if TYPE_CHECKING:
     from iac_ci_common.acceptance import Acceptance
@@ -31,7 +32,12 @@ class WithProjects:
     def accept(self, job: Job, run_id: str, **fields: Any) -> Any:
         """Accept a job, like ``Acceptance``."""
         ages = self._world.applies.get(job.flow_label, {})
+        groups = self._world.group_plan
         projects = {job.orders[int(num) - 1].order_name or "": self._project(age) for num, age in ages.items()}
+        for num in groups.plans.get(job.flow_label, ()):
+            projects[job.orders[int(num) - 1].order_name or ""] = OrderProject(key=PROJECT, name="live/network")
+        if groups.branch:
+            fields = {**fields, "ledger": BRANCH, "job_name": "deploy"}
         return self._acceptance.accept(job, run_id, projects=projects, **fields)
 
     def _project(self, age: int) -> OrderProject:

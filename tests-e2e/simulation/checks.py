@@ -24,6 +24,7 @@ from iac_ci_common.tickets import digest
 from iac_ci_worker.decide import Ending, Outcome
 from simulation import scheduler
 from simulation.applies import STATE
+from simulation.group_checks import GroupChecks
 from simulation.scheduler import EPOCH, Process
 from simulation.world import POLL_SECONDS, World
 
@@ -107,6 +108,7 @@ class Checks:
         self._grace_until: dict[tuple[str, str], float] = {}
         self._applied: set[int] = set()
         self._answers: list[tuple[str, str, OrderState]] = []
+        self._groups = GroupChecks(world, self._broken)
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.stop_asked = self.stop_asked
@@ -129,6 +131,7 @@ class Checks:
         if isinstance(after, OrderRow):
             self._skipped(after)
             self._let_through(after)
+        self._groups.row_written(before, after)
         if before is None:
             return
         if isinstance(before, OrderRow) and isinstance(after, OrderRow) and before.attempt != after.attempt:
@@ -266,6 +269,7 @@ class Checks:
             self._broken("no attempt starts while another's commands run", f"{key}: attempt {attempt}")
         rows = self._world.runs.order_rows.get(run_id, {})
         self._applies(rows[order_num], attempt)
+        self._groups.commands_start(rows[order_num])
         for num in rows[order_num].dependencies:
             state = self._ended_as(rows[num])
             forgiven = not rows[num].must_succeed and state in {OrderState.FAILED, OrderState.TIMED_OUT}
@@ -460,6 +464,7 @@ class Checks:
     def commands_end(self, run_id: str, order_num: str) -> None:
         """Note that an order's commands run no more."""
         self._commands_running[(run_id, order_num)] -= 1
+        self._groups.commands_end(self._world.runs.order_rows[run_id][order_num])
 
     def nobody_at_work(self, run_id: str) -> None:
         """No wake-up is lost: where nothing failed, nothing is left undone when the last function has gone."""
@@ -479,7 +484,7 @@ class Checks:
             self._broken("no wake-up is lost", f"every order of {run_id} has ended and the run has not")
         room = sum(order.status in OPEN for order in orders.values()) < run.max_parallel
         for order in orders.values():
-            if order.status is not OrderState.QUEUED or order.awaits_answer:
+            if order.status is not OrderState.QUEUED or order.waiting_for is not None:
                 continue
             if (room or order.approval) and readiness(order, orders)[0] is Readiness.READY:
                 self._broken("no wake-up is lost", f"{run_id}/{order.order_num} is ready and was not dispatched")

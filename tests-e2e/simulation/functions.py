@@ -36,7 +36,8 @@ from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryRepositories
 from simulation.applies import WithProjects
 from simulation.client import SECRET
-from simulation.graphs import COMMIT, REPOSITORY, TOKEN_LOCATION
+from simulation.graphs import REPOSITORY, TOKEN_LOCATION
+from simulation.groups import COMMITS
 from simulation.world import (
     AsyncInvokerService,
     ReportsService,
@@ -94,7 +95,7 @@ def approval_intake(world: World) -> ApprovalIntake:
 
 def preparer(world: World) -> iac_ci_init.preparation.Preparer:
     """Build init's second leg."""
-    repositories = MemoryRepositories({(REPOSITORY, COMMIT): {"main.tf": b"# nothing\n"}})
+    repositories = MemoryRepositories({(REPOSITORY, commit): {"main.tf": b"# nothing\n"} for commit in COMMITS})
     return iac_ci_init.preparation.Preparer(
         iac_ci_init.preparation.PreparationPorts(
             clock=world,
@@ -128,6 +129,7 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
             reports=world.port("reports", ReportsService(world)),
             plans=world.port("plans", world.plans),
             invoker=world.port("invoker", AsyncInvokerService(world)),
+            groups=world.port("groups", world.groups),
             parallel=Threads(world),
             logger=Silent(),
         )

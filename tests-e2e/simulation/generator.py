@@ -28,6 +28,7 @@ from simulation.applies import drawn_ages
 from simulation.approvers import Attempt, drawn_attempts, with_approvals
 from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
+from simulation.groups import COMMITS, GroupPlan, at_commit, drawn_plans, with_groups
 
 _SMALL_ORDERS = 10
 """A world with several runs has no run of this many orders or more, because the runs multiply the steps."""
@@ -65,6 +66,7 @@ class WorldPlan:
     The person who asks running commands to stop asks again ``asks_again`` seconds later, never if that is 0.
     ``applies`` are the orders, by flow label and number, that apply a reviewed plan of one project, with its age in
     generations; -1 is an apply that plans for itself. ``answers`` are when people answer orders with approvals.
+    ``groups`` says what concurrency groups are about.
     """
 
     submissions: Mapping[str, Submission]
@@ -82,6 +84,7 @@ class WorldPlan:
     asks_again: float = 0.0
     applies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     answers: tuple[Attempt, ...] = ()
+    groups: GroupPlan = field(default_factory=GroupPlan)
 
     @property
     def orders(self) -> int:
@@ -146,6 +149,9 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
             for name, one in submissions.items()
         }
         answers = drawn_attempts(random, deadline)
+    groups = GroupPlan()
+    if size is None and happens(random, 0.25) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
+        submissions, applies, groups = _in_groups(random, submissions, applies)
     return WorldPlan(
         submissions,
         weather,
@@ -162,7 +168,32 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         asks_again,
         applies,
         answers,
+        groups,
     )
+
+
+def _in_groups(
+    random: Random, submissions: dict[str, Submission], applies: dict[str, Mapping[str, int]]
+) -> tuple[dict[str, Submission], dict[str, Mapping[str, int]], GroupPlan]:
+    """Let the runs of a world meet in groups: those of one branch run the same job, each at a commit of its own."""
+    is_branch = happens(random, 0.5)
+    first = submissions["run1"]
+    for number in range(len(submissions) + 1, random.randint(2, 4) + 1):
+        story = draw_story(random, size=random.randint(1, 6))
+        delay = random.choice((first.delay, random.uniform(0.0, 5.0), random.uniform(0.0, 120.0)))
+        submissions[f"run{number}"] = replace(_submission(random, story), delay=delay)
+    if is_branch:
+        story, applies = with_groups(random, first.story), {}
+        submissions = {name: replace(one, story=story) for name, one in submissions.items()}
+    else:
+        submissions = {name: replace(one, story=with_groups(random, one.story)) for name, one in submissions.items()}
+    if not applies and happens(random, 0.6):
+        name = random.choice(sorted(submissions))
+        applies = {name: drawn_ages(random, submissions[name].story)}
+    commits = zip(submissions.items(), COMMITS * 2, strict=False)
+    submissions = {name: _that_fits(replace(one, story=at_commit(one.story, sha))) for (name, one), sha in commits}
+    plans = {name: drawn_plans(random, one.story, applies.get(name, {})) for name, one in submissions.items()}
+    return submissions, applies, GroupPlan(plans, is_branch)
 
 
 def _that_fits(submission: Submission) -> Submission:

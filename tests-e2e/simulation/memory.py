@@ -14,9 +14,11 @@ from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.ports import Transition
-from iac_ci_common.testing import MemoryLocks, MemoryObjects, MemoryRuns, MemoryTicketChains
+from iac_ci_common.testing import MemoryGroups, MemoryLocks, MemoryObjects, MemoryRuns, MemoryTicketChains
 
 if TYPE_CHECKING:
+    from iac_ci_common.models.group import Group
+    from iac_ci_common.ports import Clock
     from simulation.mutations import Mutation
 
 RowKey = tuple[str, str]
@@ -113,6 +115,24 @@ class RecordedLocks(MemoryLocks):
         if self._mutation == "conditional release":
             lock = lock.model_copy(update={"doorbell": self._owned(lock).doorbell})
         return super().release(lock)
+
+
+class RecordedGroups(MemoryGroups):
+    """Groups whose writes are watched and whose condition can be switched off."""
+
+    def __init__(self, clock: Clock, mutation: Mutation | None) -> None:
+        super().__init__(clock)
+        self._mutation = mutation
+        self.written: Callable[[Group | None, Group], None] = lambda before, after: None
+
+    def write(self, group: Group) -> Group:
+        """Write the next version of a group's row."""
+        before = self.groups.get(group.key)
+        if self._mutation == "conditional write of a group" and before is not None:
+            group = group.model_copy(update={"version": before.version})
+        written = super().write(group)
+        self.written(before, written)
+        return written
 
 
 class RecordedChains(MemoryTicketChains):

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
 from iac_ci_common.approvals import expired_result
 from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.groups import holds
 from iac_ci_common.identity_context import ScopeContext
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.project_states import begun
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
+    from iac_ci_common.groups import Wanted
+    from iac_ci_common.models.group import Entry, Group
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import ProjectApply, ProjectState
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
     from iac_ci_common.ports import Objects, Workers
+    from iac_ci_orchestrator.concurrency import ConcurrencyGroups
     from iac_ci_orchestrator.dispatch import Dispatcher
 
 SILENT = timedelta(minutes=10)
@@ -81,6 +85,16 @@ Mutation = Literal[
     "approvals expire",
     "lost answers",
     "an expiry approves nothing",
+    "one holds a group",
+    "nobody overtakes",
+    "conditional write of a group",
+    "silence frees no group",
+    "proof of an end",
+    "waiting runs look again",
+    "one group after the other",
+    "only who waits is superseded",
+    "older commits",
+    "groups are left",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -136,6 +150,16 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "approvals expire": Noticed(5),
     "lost answers": Noticed(89, "lossy"),
     "an expiry approves nothing": Noticed(14),
+    "one holds a group": Noticed(0),
+    "nobody overtakes": Noticed(0),
+    "conditional write of a group": Noticed(0),
+    "silence frees no group": Noticed(0),
+    "proof of an end": Noticed(0),
+    "waiting runs look again": Noticed(0),
+    "one group after the other": Noticed(0),
+    "only who waits is superseded": Noticed(0),
+    "older commits": Noticed(0),
+    "groups are left": Noticed(0),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -225,6 +249,10 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "an expiry approves nothing":
         with patch("iac_ci_orchestrator.act.expired_result", _expires_as_approved):
             yield
+    elif mutation in _GROUPS:
+        where, rule = _GROUPS[mutation]
+        with patch(where, rule):
+            yield
     elif mutation == "second wish to stop":
         with patch("iac_ci_common.models.rows.OrderRow.stop_is_urgent", lambda order, run: False):
             yield
@@ -238,6 +266,24 @@ def _expires_as_approved(order: OrderRow, now: datetime) -> Result:
 
 def _begins_always(state: ProjectState, apply: ProjectApply, generation: int | None, now: datetime) -> Any:
     return begun(state, apply, None, now)
+
+
+def _holds_unless_held_alone(group: Group, entry: Entry) -> Iterator[Entry]:
+    """Yield in place of all who came before only those that hold the group."""
+    for other in group.entries:
+        if other.token == entry.token:
+            return
+        if other.superseded_by is None and not (other.shared and entry.shared) and holds(group, other):
+            yield other
+
+
+def _has_been_silent(groups: ConcurrencyGroups, entry: Entry) -> bool:
+    return groups._clock.now() > entry.entered_at + SILENT
+
+
+def _supersedes_all(group: Group, entry: Entry, wanted: Wanted) -> Entry:
+    same = wanted.newest and entry.series == wanted.series and entry.run_id != wanted.run_id
+    return entry.model_copy(update={"superseded_by": wanted.run_id}) if same else entry
 
 
 def _wish_for_every_order(order: OrderRow, run: RunRow) -> str | None:
@@ -327,6 +373,18 @@ def _never_needed(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Read
     found, reason = readiness(order, by_num)
     return (Readiness.NOT_NEEDED if found is Readiness.BLOCKED else found), reason
 
+
+_GROUPS: dict[str, tuple[str, Any]] = {
+    "one holds a group": ("iac_ci_common.groups.holds", lambda group, entry: True),
+    "nobody overtakes": ("iac_ci_common.groups._in_the_way", _holds_unless_held_alone),
+    "silence frees no group": ("iac_ci_orchestrator.concurrency.ConcurrencyGroups._has_ended", _has_been_silent),
+    "proof of an end": ("iac_ci_orchestrator.concurrency.ConcurrencyGroups._has_ended", lambda groups, entry: False),
+    "waiting runs look again": ("iac_ci_watchdog.act._looks_again", lambda decision: False),
+    "one group after the other": ("iac_ci_orchestrator.concurrency._may_go_on", lambda standing: True),
+    "only who waits is superseded": ("iac_ci_common.groups._superseded", _supersedes_all),
+    "older commits": ("iac_ci_common.groups._begun", lambda group, entry, now: group),
+    "groups are left": ("iac_ci_orchestrator.concurrency.leave", lambda group, run_id, order_nums, now: group),
+}
 
 _REPEATS: dict[str, Callable[[RunRow, OrderRow, Result], bool]] = {
     "limit of attempts": _repeats_without_limit,

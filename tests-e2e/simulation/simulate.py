@@ -75,7 +75,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     if trace:
         world.trace = []
     checks = Checks(world)
-    world.applies = plan.applies
+    world.applies, world.group_plan, world.watchdogs_died_at = plan.applies, plan.groups, plan.watchdogs_die_at
     stories = {name: submission.story for name, submission in plan.submissions.items()}
     with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world):
         engine = worker(world, checks, stories)

@@ -28,7 +28,8 @@ from iac_ci_common.testing import MemoryDeliveries, MemoryPlans, MemorySealer, S
 from iac_ci_vcs.provider import CommentStyle, CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
-from simulation.memory import RecordedChains, RecordedLocks, RecordedObjects, RecordedRuns
+from simulation.groups import GroupPlan
+from simulation.memory import RecordedChains, RecordedGroups, RecordedLocks, RecordedObjects, RecordedRuns
 from simulation.mutations import Mutation
 from simulation.scheduler import Ending, Process, Scheduler
 
@@ -221,7 +222,10 @@ class World:
         self.runs = RecordedRuns(mutation, lambda before, after: self.row_written(before, after))
         self.locks = RecordedLocks(mutation)
         self.plans = MemoryPlans(clock)
+        self.groups = RecordedGroups(clock, mutation)
         self.applies: Mapping[str, Mapping[str, int]] = {}
+        self.group_plan = GroupPlan()
+        self.watchdogs_died_at: float | None = None
         self.deliveries = MemoryDeliveries()
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)

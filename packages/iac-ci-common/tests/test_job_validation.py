@@ -435,3 +435,15 @@ def test_people_and_teams_may_be_named(name):
 def test_what_names_no_person_or_team_is_refused(name):
     problems = found({"username": "tests", "orders": [{"approval": {"by": [name], "api": True}}]})
     assert "orders[0].approval.by[0]" in [where for where, _ in problems]
+
+
+def test_a_job_and_its_orders_do_not_both_name_groups():
+    group = {"concurrency": {"group": "deploy"}}
+    message = "cannot be named: the job's own concurrency holds a group for all of its orders"
+    assert found({**orders(group, {}), **group}) == [("orders[0].concurrency", message)]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "a#b", "a" * 129, "group:x"])
+def test_a_group_has_a_plain_name(name):
+    ((where, _),) = found(orders({"concurrency": {"group": name}}))
+    assert where == "orders[0].concurrency.group"

@@ -193,6 +193,9 @@ COMMIT_JOB = keys.commit_job("github.com/acme/infra", "a" * 40, "iac-ci/plan")
 PLANS = [keys.plan_record("github.com/acme/infra", 7, "a" * 64), keys.project_state("a" * 64)]
 """The orchestrator enters plans and applies, and init reads them."""
 
+GROUPS = [keys.named_group("github.com/acme/infra", "deploy"), keys.project_group("a" * 64)]
+"""The orchestrator takes and leaves concurrency groups."""
+
 LOCK_KEYS = {
     "policies/init-job.json": [
         *PLANS,
@@ -201,7 +204,7 @@ LOCK_KEYS = {
         keys.branch_ledger("github.com/acme/infra", "main"),
         COMMIT_JOB,
     ],
-    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab"), COMMIT_JOB, *PLANS],
+    "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab"), COMMIT_JOB, *PLANS, *GROUPS],
     "policies/watchdog-check.json": [keys.run_lock("20260101T000000-0123456789ab")],
     "policies/broker.json": [keys.ticket_chain("20260101T000000-0123456789ab", "0001", "1")],
 }

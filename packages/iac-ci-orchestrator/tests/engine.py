@@ -11,6 +11,7 @@ from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
+    MemoryGroups,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -34,6 +35,7 @@ class Engine:
         self.objects, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
         self.watchdogs, self.reports, self.logger = MemoryWatchdogs(), MemoryReports(), MemoryLogger()
         self.plans, self.invoker = MemoryPlans(self.clock), MemoryAsyncInvoker()
+        self.groups = MemoryGroups(self.clock)
         self.calls: Counter[str] = Counter()
         self.log_tail, self.failed_command = "", None
         self.runs.insert(*queued(orders, **fields))
@@ -60,6 +62,7 @@ class Engine:
                 reports=watched(self.reports, "reports"),
                 plans=watched(self.plans, "plans"),
                 invoker=watched(self.invoker, "invoker"),
+                groups=watched(self.groups, "groups"),
                 parallel=Sequential(),
                 logger=self.logger,
             )

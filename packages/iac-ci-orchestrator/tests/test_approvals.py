@@ -79,7 +79,7 @@ def test_an_approval_lets_the_run_go_on_and_stays_with_its_name():
     engine.wake("0002")
     assert engine.handed_out() == ["0003"]
     row = engine.runs.find_order(RUN_ID, "0002")
-    assert (row.status, row.waiting_for, row.answer.by) == (OrderState.SUCCEEDED, None, "ann")
+    assert (row.status, row.waiting_for, row.approval_answer.by) == (OrderState.SUCCEEDED, None, "ann")
     assert row.reason == "approved by ann at 2026-01-01 00:00:00 UTC"
     engine.report("0003")
     engine.wake("0003")

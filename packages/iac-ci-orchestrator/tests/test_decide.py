@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.graph import Readiness, readiness
+from iac_ci_common.groups import Access, Standing
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.states import OPEN, TERMINAL, OrderState, RunState
@@ -210,3 +211,50 @@ def test_every_graph_ends_and_nothing_starts_before_its_time(graph, parallel):
     assert plan.finish is not None
     assert all(row.status in TERMINAL for row in orders)
     assert len(started) == len(set(started))
+
+
+H = Standing(Access.HOLDS)
+
+
+def waits(text="run 1, first in line"):
+    return Standing(Access.WAITS, text)
+
+
+@pytest.mark.parametrize(
+    ("slots", "orders", "standings", "dispatched", "asking", "waiting"),
+    [
+        # Who needs a group asks first; who needs none starts.
+        (9, [(1, {"group": "g"}), (2, {})], {}, [2], [1], {}),
+        (9, [(1, {"group": "g"}), (2, {})], {1: H}, [1, 2], [], {}),
+        (9, [(1, {"group": "g"}), (2, {})], {1: waits()}, [2], [], {1: "run 1, first in line"}),
+        # Who waits has no slot; no more ask than there are slots, besides those that waited before.
+        (1, [(1, {"group": "g"}), (2, {"group": "g"}), (3, {"group": "g"})], {}, [], [1], {}),
+        (1, [(1, {"group": "g", "waiting_for": "x"}), (2, {"group": "g"}), (3, {"group": "g"})], {}, [], [1, 2], {}),
+        (1, [(1, {"group": "g"}), (2, {"group": "g"})], {1: waits()}, [], [2], {1: "run 1, first in line"}),
+        # Of two that hold their groups one starts in one slot, and the other waits for a slot only.
+        (1, [(1, {"group": "g"}), (2, {"group": "h", "waiting_for": "x"})], {1: H, 2: H}, [1], [], {2: None}),
+        (9, [(1, {"group": "g", "waiting_for": "run 1, first in line"})], {1: waits()}, [], [], {}),
+    ],
+)
+def test_ready_orders_start_when_they_hold_their_groups(slots, orders, standings, dispatched, asking, waiting):
+    rows = [order_row(num, **fields) for num, fields in orders]
+    found = {f"{num:04d}": standing for num, standing in standings.items()}
+    plan = decide(run_row(max_parallel=slots), rows, {}, NOW, found)
+    assert [int(one.after.order_num) for one in plan.dispatches] == dispatched
+    assert [int(one.order_num) for one in plan.asks] == asking
+    assert {int(one.after.order_num): one.after.waiting_for for one in plan.waits} == waiting
+    assert all(one.after.waiting_for is None for one in plan.dispatches)
+
+
+def test_an_order_that_its_group_refuses_ends_with_its_dependents():
+    rows = [order_row(1, group="g"), order_row(2, after=[1])]
+    plan = decide(run_row(), rows, {}, NOW, {"0001": Standing(Access.REFUSED, "superseded by run 2")})
+    assert states(plan) == {"0001": S.CANCELLED, "0002": S.SKIPPED}
+    assert plan.orders[0].reason == "superseded by run 2"
+    assert plan.finish.after.status is RunState.CANCELLED
+
+
+def test_a_run_that_ends_asks_for_nothing():
+    rows = [order_row(1, group="g", waiting_for="run 1, first in line")]
+    plan = decide(run_row(cancel_reason="a person asked"), rows, {}, NOW)
+    assert (plan.asks, plan.orders[0].status, plan.orders[0].waiting_for) == ((), S.CANCELLED, None)

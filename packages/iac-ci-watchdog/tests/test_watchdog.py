@@ -117,6 +117,8 @@ NOW = START + timedelta(seconds=10)
 @pytest.mark.parametrize(
     ("run", "orders", "reported", "now", "action"),
     [
+        (run_row(), [order_row(1, waiting_for="run 1, first in line")], set(), NOW, Action.LOOK_AGAIN),
+        (run_row(), [order_row(1, waiting_for="run 1, first in line"), order_row(2)], set(), NOW, Action.NUDGE),
         (run_row(), [open_row()], set(), NOW, Action.WAIT),
         (run_row(), [open_row()], {"0001"}, NOW, Action.NUDGE),
         (run_row(), [order_row(1)], set(), NOW, Action.NUDGE),

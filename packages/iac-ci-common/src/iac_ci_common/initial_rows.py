@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from iac_ci_common import limits
+from iac_ci_common import keys, limits
 from iac_ci_common.ids import order_num
 from iac_ci_common.models.approval import StoredApproval
 from iac_ci_common.models.event import Event
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from iac_ci_common.models.answer import StoredJob
+    from iac_ci_common.models.job import Concurrency
     from iac_ci_common.models.tools import StoredTool
 
 
@@ -113,6 +114,8 @@ def build_rows(
             tools=(tools or {}).get(order_num(index), ()),
             project=stored.projects.get(order_name(order, index)),
             approval=_approval(order),
+            group=_group(stored, order.concurrency),
+            newest_in_group=order.concurrency is not None and order.concurrency.queue == "newest",
             expires_at=expires_at,
         )
         for index, order in enumerate(job.orders)
@@ -136,6 +139,9 @@ def build_rows(
         presign_expiry=job.presign_expiry,
         report=_report(stored),
         commit_hash=job.commit_hash,
+        ledger=stored.ledger,
+        group=_group(stored, job.concurrency),
+        newest_in_group=job.concurrency is not None and job.concurrency.queue == "newest",
         preparation_error=preparation_error[:4096] if preparation_error else None,
         expires_at=expires_at,
     )
@@ -153,6 +159,11 @@ def _approval(order: Order) -> StoredApproval | None:
         api=approval.api,
         self_approval=approval.self_approval,
     )
+
+
+def _group(stored: StoredJob, concurrency: Concurrency | None) -> str | None:
+    """Return the key of a group: each source has its own ones."""
+    return None if concurrency is None else keys.named_group(stored.source, concurrency.group)
 
 
 def _events(stored: StoredJob, run: RunRow, rows: tuple[OrderRow, ...]) -> tuple[Event, ...]:

@@ -59,7 +59,7 @@ class ApprovalIntake:
         order = next((row for row in rows.orders if wanted.order in {row.order_name, row.order_num}), None)
         if order is None:
             raise NotAnswered(f"run {wanted.run_id} has no order {wanted.order}")
-        if order.answer is None or order.answer.reference != digest:
+        if order.approval_answer is None or order.approval_answer.reference != digest:
             by_num = {row.order_num: row for row in rows.orders}
             why = not_answerable(rows.run, order, by_num, now) or _not_by_request(rows.run, order, wanted)
             if why is not None:

@@ -22,11 +22,12 @@ from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.ports import Transition
 from iac_ci_common.run_events import run_event
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import OPEN, OrderState
 from iac_ci_common.termination import end_unclaimed
 from iac_ci_orchestrator.batching import in_rounds
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link, no_page
 from iac_ci_orchestrator.completion import Finisher
+from iac_ci_orchestrator.concurrency import ConcurrencyGroups
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
 from iac_ci_orchestrator.event_records import order_event, waiting_event
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder
+    from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder, Wait
     from iac_ci_orchestrator.dispatch import Started
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
@@ -83,6 +84,9 @@ class Orchestrator:
         self._ports = ports
         self._projects = ProjectLedger(ports.plans, ports.runs, ports.clock, plan_days)
         self._stale_plans = StalePlans(ports, self._projects)
+        self._groups = ConcurrencyGroups(
+            ports.groups, ports.runs, ports.objects, ports.clock, ports.parallel, ports.logger
+        )
         self._commenter = Commenter(ports, log_link, page_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
         self._finisher = Finisher(ports, self._commenter)
@@ -158,7 +162,11 @@ class Orchestrator:
             # The run is not prepared yet; the preparation notifies the orchestrator at its end.
             return _Pass(comment=comment)
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
-        plan = decide(rows.run, rows.orders, results, ports.clock.now())
+        now = ports.clock.now()
+        plan = decide(rows.run, rows.orders, results, now)
+        standings = self._groups.settle(plan)
+        if plan.asks:
+            plan = decide(rows.run, rows.orders, results, now, standings)
         dispatches = self._projects.with_generations(plan.dispatches)
         plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
         for end in plan.ends:
@@ -167,17 +175,21 @@ class Orchestrator:
             if replaced is not None:
                 self._stale_plans.after_plan(plan.run, replaced)
             self._stale_plans.after_apply(plan.run, end.after)
-        if plan.waits:
+        if plan.awaits:
             # Before the rows: people are asked again after a crash rather than never.
-            asking = [wait.after for wait in plan.waits]
+            asking = [one.after for one in plan.awaits]
             self._commenter.ask(plan.start.after if plan.start else plan.run, plan.orders, asking)
         for expired in plan.expiries:
             keep_first(ports.objects, expired_result(expired.order, ports.clock.now()))
         # Before the rows too: an end that is written is not met again.
         self._commenter.update_questions(plan.run, [end.after for end in plan.ends if _had_asked(end.before)])
         refused = self._apply(plan)
+        # Only now: an order whose row has changed since may have been dispatched.
+        never_started = [end.after for end in plan.ends if end.before.status not in OPEN]
+        self._groups.leave(plan.run, [order for order in never_started if order.order_num not in refused])
         remove_parts(ports.objects, ports.logger, rows.orders, results)
         if plan.finish is not None and not refused:
+            self._groups.leave(plan.run, plan.orders, whole=True)
             finished = self._finisher.finish(plan.finish, plan.orders)
             if finished:
                 # After the run's last status, which takes the place of that of a stale plan.
@@ -187,20 +199,22 @@ class Orchestrator:
         failures, ended, now_open = self._dispatch(plan, present)
         orders = [now_open.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
-        changed = bool(plan.ends or plan.repeats or plan.dispatches)
+        changed = bool(plan.ends or plan.repeats or plan.waits or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
-        repeat = bool(refused or ended or plan.repeats or plan.answers or plan.expiries)
+        # In the slots of orders that wait now, others may start that did not ask yet.
+        asks_on = bool(plan.asks) and any(wait.before.waiting_for is None for wait in plan.waits)
+        repeat = bool(refused or ended or plan.repeats or plan.answers or plan.expiries or asks_on)
         return _Pass(repeat=repeat, failures=failures, comment=comment)
 
     def _apply(self, plan: Plan) -> frozenset[str]:
         """Write the plan's transitions together; return the numbers of rows that have changed since they were read."""
         now = self._ports.clock.now()
-        changes: tuple[EndOrder | RepeatOrder, ...] = (*plan.ends, *plan.repeats)
+        changes: tuple[EndOrder | RepeatOrder | Wait, ...] = (*plan.ends, *plan.repeats, *plan.waits)
         transitions = [Transition(one.before, one.after, order_event(plan.run, one.after, now)) for one in changes]
         transitions += [Transition(dispatch.before, dispatch.after) for dispatch in plan.dispatches]
         transitions += [Transition(taken.before, taken.after) for taken in plan.answers]
         transitions += [
-            Transition(wait.before, wait.after, waiting_event(plan.run, wait.after, now)) for wait in plan.waits
+            Transition(one.before, one.after, waiting_event(plan.run, one.after, now)) for one in plan.awaits
         ]
         if plan.start is not None:
             transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))

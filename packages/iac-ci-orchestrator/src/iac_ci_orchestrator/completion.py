@@ -79,7 +79,7 @@ def done_marker(run: RunRow, orders: Sequence[OrderRow]) -> DoneMarker:
                 changed=order.changed,
                 attempts=order.attempt,
                 reason=order.reason,
-                by=order.answer.by if order.answer is not None else None,
+                by=order.approval_answer.by if order.approval_answer is not None else None,
             )
             for order in orders
         ),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.approvals import LONGER, expiry, waiting_words
 from iac_ci_common.graph import NEVER_STARTS, Readiness, in_order, readiness
+from iac_ci_common.groups import Access
 from iac_ci_common.limits import LEASE_SECONDS, WORKER_WAIT_SECONDS
 from iac_ci_common.states import (
     OPEN,
@@ -23,12 +25,14 @@ from iac_ci_common.states import (
     check_run_transition,
 )
 from iac_ci_orchestrator.attempts import is_repeated, next_attempt, reason_of_end
+from iac_ci_orchestrator.group_requests import needs_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
+    from iac_ci_common.groups import Standing
     from iac_ci_common.models.result import Result
     from iac_ci_common.models.rows import OrderRow, RunRow
 
@@ -90,6 +94,14 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """A queued order waits for something else than before, or for nothing any more."""
+
+    before: OrderRow
+    after: OrderRow
+
+
+@dataclass(frozen=True, slots=True)
 class StartRun:
     """The run starts with its first orders."""
 
@@ -107,13 +119,18 @@ class FinishRun:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All decisions of one pass, in the order of their effects."""
+    """All decisions of one pass, in the order of their effects.
+
+    ``asks`` are ready orders that start only when they hold their concurrency groups, which is not known of them yet.
+    """
 
     run: RunRow
     ends: tuple[EndOrder, ...] = ()
     repeats: tuple[RepeatOrder, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    asks: tuple[OrderRow, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
-    waits: tuple[AwaitAnswer, ...] = ()
+    awaits: tuple[AwaitAnswer, ...] = ()
     answers: tuple[TakeAnswer, ...] = ()
     expiries: tuple[Expire, ...] = ()
     start: StartRun | None = None
@@ -132,10 +149,20 @@ _RUN_STATE: Final = {
 }
 
 
-def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result], now: datetime) -> Plan:
+_NO_STANDINGS: Final[Mapping[str, Standing]] = MappingProxyType({})
+
+
+def decide(
+    run: RunRow,
+    orders: Sequence[OrderRow],
+    results: Mapping[str, Result],
+    now: datetime,
+    standings: Mapping[str, Standing] = _NO_STANDINGS,
+) -> Plan:
     """Return the plan for one pass of a run.
 
-    ``results`` are the results by order number; those of ended orders are ignored.
+    ``results`` are the results by order number; those of ended orders are ignored. ``standings`` say by order number
+    where orders stand that asked for their concurrency groups.
     The whole plan is checked against the state tables before it is returned; raises ``IllegalTransition``.
     """
     if run.status in RUN_TERMINAL:
@@ -143,21 +170,34 @@ def decide(run: RunRow, orders: Sequence[OrderRow], results: Mapping[str, Result
     by_num = {order.order_num: order for order in orders}
     stop_reason = _stop_reason(run, orders, now)
     reported, repeats = _reported(run, by_num, results, stop_reason)
-    ends = (*reported, *_never_started(run, by_num, stop_reason, now))
+    ends = (*reported, *_never_started(run, by_num, stop_reason, standings, now))
     # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     repeated = {repeat.after.order_num for repeat in repeats}
-    first = _first(run, by_num, repeated, now) if stop_reason is None else ()
-    dispatches = (*_again(run, by_num, now), *first)
-    waits, answers, expiries = _approvals(run, by_num, results, now)
-    changes: tuple[Dispatch | AwaitAnswer | TakeAnswer, ...] = (*dispatches, *waits, *answers)
+    first = _first(run, by_num, repeated, standings, now) if stop_reason is None else _First()
+    dispatches = (*_again(run, by_num, now), *first.dispatches)
+    awaits, answers, expiries = _approvals(run, by_num, results, now)
+    changes: tuple[Dispatch | Wait | AwaitAnswer | TakeAnswer, ...] = (*dispatches, *first.waits, *awaits, *answers)
     for change in changes:
         by_num[change.after.order_num] = change.after
     after_all = tuple(by_num[order.order_num] for order in orders)
     finish = _finish(run, after_all, now)
     start = None
-    if finish is None and run.status is RunState.QUEUED and (dispatches or waits):
+    if finish is None and run.status is RunState.QUEUED and (dispatches or awaits):
         start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
-    plan = Plan(run, ends, repeats, dispatches, waits, answers, expiries, start, finish, after_all)
+    plan = Plan(
+        run,
+        ends=ends,
+        repeats=repeats,
+        waits=tuple(first.waits),
+        asks=tuple(first.asks),
+        dispatches=dispatches,
+        awaits=awaits,
+        answers=answers,
+        expiries=expiries,
+        start=start,
+        finish=finish,
+        orders=after_all,
+    )
     _check(plan)
     return plan
 
@@ -181,7 +221,11 @@ def _reported(
 
 
 def _never_started(
-    run: RunRow, by_num: dict[str, OrderRow], stop_reason: str | None, now: datetime
+    run: RunRow,
+    by_num: dict[str, OrderRow],
+    stop_reason: str | None,
+    standings: Mapping[str, Standing],
+    now: datetime,
 ) -> tuple[EndOrder, ...]:
     """Return the ends of queued orders that can never start, dependencies first, and update ``by_num``."""
     ends = []
@@ -190,6 +234,7 @@ def _never_started(
             continue
         ready, reason = readiness(order, by_num)
         wish = order.stop_wish(run) if order.attempt > 1 else None
+        standing = standings.get(order.order_num)
         if wish is not None:
             after = _not_started(order, OrderState.CANCELLED, f"{wish}; it is not repeated"[:1024], now)
         elif stop_reason is not None:
@@ -197,6 +242,8 @@ def _never_started(
         elif ready in NEVER_STARTS:
             after = _not_started(order, OrderState.SKIPPED, reason or "a dependency did not succeed", now)
             after = after.model_copy(update={"not_needed": ready is Readiness.NOT_NEEDED})
+        elif standing is not None and standing.access is Access.REFUSED:
+            after = _not_started(order, OrderState.CANCELLED, standing.text[:1024], now)
         else:
             continue
         by_num[order.order_num] = after
@@ -211,7 +258,7 @@ def _approvals(
 
     An order that can never start, or whose run is stopped, has ended before.
     """
-    waits: list[AwaitAnswer] = []
+    awaits: list[AwaitAnswer] = []
     answers: list[TakeAnswer] = []
     expiries: list[Expire] = []
     for order in sorted(by_num.values(), key=lambda row: row.order_num):
@@ -223,13 +270,13 @@ def _approvals(
             until = expiry(run, order, now)
             words = waiting_words(order.approval, until)
             after = order.model_copy(update={"waiting_for": words, "order_deadline": until})
-            waits.append(AwaitAnswer(order, after))
+            awaits.append(AwaitAnswer(order, after))
         elif order.order_num in results:
             after = order.model_copy(update={"status": OrderState.DISPATCHING, "waiting_for": None})
             answers.append(TakeAnswer(order, after))
         elif order.order_deadline is not None and now >= order.order_deadline:
             expiries.append(Expire(order))
-    return tuple(waits), tuple(answers), tuple(expiries)
+    return tuple(awaits), tuple(answers), tuple(expiries)
 
 
 def _stop_reason(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> str | None:
@@ -238,13 +285,17 @@ def _stop_reason(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> str 
         return f"the run could not be prepared: {run.preparation_error}"[:1024]
     if run.cancel_reason is not None:
         return f"the run was cancelled: {run.cancel_reason}"[:1024]
-    # Less than a second is too short to run an order.
-    if run.deadline - now < timedelta(seconds=1):
+    if _is_over(run, now):
         waiting = sorted(order.order_name for order in orders if order.awaits_answer)
         if waiting:
             return f"{_TOO_LATE} while {', '.join(waiting[:5])} waited for an approval; {LONGER}"[:1024]
         return _TOO_LATE
     return None
+
+
+def _is_over(run: RunRow, at: datetime) -> bool:
+    """Return whether no order may start any more: less than a second is too short to run one."""
+    return run.deadline - at < timedelta(seconds=1)
 
 
 def _ended(order: OrderRow, result: Result) -> OrderRow:
@@ -261,7 +312,7 @@ def _ended(order: OrderRow, result: Result) -> OrderRow:
             "files": result.files,
             "planned": result.planned if result.status is OrderState.SUCCEEDED else None,
             "kept": result.kept,
-            "answer": result.answer,
+            "approval_answer": result.answer,
             "reason": reason_of_end(order, result),
         }
     )
@@ -279,36 +330,71 @@ def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[D
     ]
 
 
-def _first(run: RunRow, by_num: Mapping[str, OrderRow], repeated: AbstractSet[str], now: datetime) -> list[Dispatch]:
-    """Return the first dispatches; those that are ``repeated`` keep their places for a later pass.
+@dataclass(slots=True)
+class _First:
+    """What becomes of the ready orders."""
 
-    A row changes once in a plan.
+    dispatches: list[Dispatch] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    asks: list[OrderRow] = field(default_factory=list)
+
+
+def _first(
+    run: RunRow,
+    by_num: Mapping[str, OrderRow],
+    repeated: AbstractSet[str],
+    standings: Mapping[str, Standing],
+    now: datetime,
+) -> _First:
+    """Return the first dispatches, and what the other ready orders wait for.
+
+    Those that are ``repeated`` keep their slots for a later pass: a row changes once in a plan. An order that waits
+    for a concurrency group has no slot. No more orders ask than there are slots, besides those that waited before.
     """
-    free = run.max_parallel - sum(order.status in OPEN or order.order_num in repeated for order in by_num.values())
-    first: list[Dispatch] = []
+    slots = run.max_parallel - sum(order.status in OPEN or order.order_num in repeated for order in by_num.values())
+    found, asked = _First(), 0
     for order in sorted(by_num.values(), key=lambda row: row.order_num):
-        if free <= 0:
-            break
         if order.status is not OrderState.QUEUED or order.order_num in repeated or order.approval is not None:
             continue
         if readiness(order, by_num)[0] is not Readiness.READY:
             continue
-        timeout = _timeout(order, run, now)
-        # A worker may start late if the account's limits are reached. That must only delay the run, so the order's
-        # deadline includes the wait, up to the run's deadline.
-        order_deadline = min(run.deadline, now + timedelta(seconds=timeout + WORKER_WAIT_SECONDS))
-        after = order.model_copy(
-            update={
-                "status": OrderState.DISPATCHING,
-                "dispatched_at": now,
-                "order_deadline": order_deadline,
-                # While an order is dispatched, a reason says that it waits for capacity.
-                "reason": None,
-            }
-        )
-        first.append(Dispatch(order, after, timeout))
-        free -= 1
-    return first
+        standing = standings.get(order.order_num)
+        if standing is None and needs_group(run, order):
+            is_new = order.waiting_for is None
+            if not is_new or asked < slots:
+                asked += is_new
+                found.asks.append(order)
+        elif standing is not None and standing.access is Access.WAITS:
+            _add_wait(found, order, standing.text[:512])
+        elif slots > 0:
+            found.dispatches.append(_dispatch(run, order, now))
+            slots -= 1
+        else:
+            _add_wait(found, order, None)
+    return found
+
+
+def _add_wait(found: _First, order: OrderRow, text: str | None) -> None:
+    if text != order.waiting_for:
+        found.waits.append(Wait(order, order.model_copy(update={"waiting_for": text})))
+
+
+def _dispatch(run: RunRow, order: OrderRow, now: datetime) -> Dispatch:
+    timeout = _timeout(order, run, now)
+    # A worker may start late if the account's limits are reached. That must only delay the run, so the order's
+    # deadline includes the wait, up to the run's deadline.
+    order_deadline = min(run.deadline, now + timedelta(seconds=timeout + WORKER_WAIT_SECONDS))
+    after = order.model_copy(
+        update={
+            "status": OrderState.DISPATCHING,
+            "dispatched_at": now,
+            "order_deadline": order_deadline,
+            "waiting_for": None,
+            # While an order is dispatched, a reason says that it waits for capacity.
+            "reason": None,
+        }
+    )
+    return Dispatch(order, after, timeout)
 
 
 def _is_stale(order: OrderRow, now: datetime) -> bool:
@@ -353,7 +439,9 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
 def _came_too_late(run: RunRow, order: OrderRow) -> bool:
     """Return whether an order was cancelled because the run timed out, and not because a person asked for it."""
     asked = run.cancel_reason is not None or order.stop_wish(run) is not None
-    return order.status is OrderState.CANCELLED and order.dispatched_at is None and not asked
+    # Before the deadline its concurrency group refused it.
+    at_the_deadline = order.ended_at is None or _is_over(run, order.ended_at)
+    return order.status is OrderState.CANCELLED and order.dispatched_at is None and at_the_deadline and not asked
 
 
 def _check(plan: Plan) -> None:

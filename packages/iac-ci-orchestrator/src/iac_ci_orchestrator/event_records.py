@@ -23,10 +23,10 @@ def order_event(run: RunRow, order: OrderRow, at: datetime) -> Event:
         order_name=order.order_name,
         kind=order.status.value,
         at=at,
-        reason=order.reason,
+        reason=f"waits for {order.waiting_for}" if order.waiting_for is not None else order.reason,
         changed=order.changed,
         attempt=order.attempt,
-        by=order.answer.by if order.answer is not None else None,
+        by=order.approval_answer.by if order.approval_answer is not None else None,
         plan_sha256=order.plan_sha256,
         expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import (
         AsyncInvoker,
         Clock,
+        Groups,
         Logger,
         Metrics,
         Objects,
@@ -38,6 +39,7 @@ class OrchestratorPorts:
     reports: Reports
     plans: Plans
     invoker: AsyncInvoker
+    groups: Groups
     parallel: Parallel
     logger: Logger
     metrics: Metrics = NO_METRICS

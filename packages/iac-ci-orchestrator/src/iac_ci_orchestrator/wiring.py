@@ -9,6 +9,7 @@ from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.console import log_address
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
+from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -57,6 +58,7 @@ def orchestrator() -> Orchestrator:
             ),
             plans=DynamoPlans(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function or ""),
+            groups=DynamoGroups(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
             parallel=Threads(),
             logger=logger,
             metrics=metric_lines(

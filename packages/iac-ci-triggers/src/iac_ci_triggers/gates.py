@@ -78,9 +78,9 @@ def answer_to(
             f"{target} was not answered: several runs have it. Name one: {PREFIX} {command.name} {target} RUN ({runs})."
         )
     (gate,) = waiting
-    if gate.order.answer is not None and gate.order.answer.reference == intent:
+    if gate.order.approval_answer is not None and gate.order.approval_answer.reference == intent:
         # The event is processed again.
-        return Answerable(gate.order, gate.order.answer)
+        return Answerable(gate.order, gate.order.approval_answer)
     why = not_answerable(gate.run, gate.order, {order.order_num: order for order in gate.orders}, now)
     why = why or _not_by(gate, pull, author, approved=approved)
     if why is not None:

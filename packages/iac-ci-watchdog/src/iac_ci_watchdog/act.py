@@ -79,6 +79,8 @@ class Watchdog:
         elif decision.action is Action.DISPATCH_AGAIN:
             nudge(ports.objects, run.run_id)
             ports.logger.info("dispatch repeated", seen=decision.seen)
+        elif _looks_again(decision):
+            nudge(ports.objects, run.run_id)
         if orders is not None and _is_over(watch, orders):
             return _answer(watch, Decision(Action.END, "the order has ended"))
         # What was found missing is looked for again in the rows, for the nudge may be lost.
@@ -166,6 +168,11 @@ def _answer(watch: Watch, decision: Decision, known: KnownRows | None = None) ->
         seen=decision.seen,
         known=known,
     )
+
+
+def _looks_again(decision: Decision) -> bool:
+    """Return whether what an order waits for may be free by now, although nobody has woken its run."""
+    return decision.action is Action.LOOK_AGAIN
 
 
 def _can_be_kept(known: KnownRows, lock: Lock | None, now: datetime) -> bool:

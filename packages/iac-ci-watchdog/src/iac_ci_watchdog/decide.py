@@ -32,6 +32,7 @@ class Action(StrEnum):
     END = "end"
     NUDGE = "nudge"
     DISPATCH_AGAIN = "dispatch_again"
+    LOOK_AGAIN = "look_again"
     STOP_BUILD = "stop_build"
     REPORT_TIMED_OUT = "report_timed_out"
     REPORT_FAILED = "report_failed"
@@ -153,7 +154,12 @@ def decide_run(
         missing = _missing_start(run, orders)
     if missing is None and lock is not None and lock.comment_behind and run.report is not None and not lock.held(now):
         missing = "the comment is not up to date"
-    return Decision(Action.NUDGE, missing) if missing else Decision(Action.WAIT, f"the run is {run.status.value}")
+    if missing is not None:
+        return Decision(Action.NUDGE, missing)
+    waiting = next((order.waiting_for for order in orders or () if _waits_for_others(order)), None)
+    if waiting is not None:
+        return Decision(Action.LOOK_AGAIN, f"an order waits for {waiting}")
+    return Decision(Action.WAIT, f"the run is {run.status.value}")
 
 
 def _missing_step(run: RunRow, known: KnownRows, reported: AbstractSet[str], now: datetime) -> str | None:
@@ -184,6 +190,11 @@ def _only_wait_for_capacity(known: KnownRows, orders: Sequence[OrderRow], now: d
     return all(order.order_num in refused for order in known.open if _is_stale(order, now))
 
 
+def _waits_for_others(order: OrderRow) -> bool:
+    """Return whether a ready order waits for something outside of its run, which may be free by now."""
+    return order.status is OrderState.QUEUED and order.waiting_for is not None and order.approval is None
+
+
 def _missing_start(run: RunRow, orders: Sequence[OrderRow]) -> str | None:
     by_num = {order.order_num: order for order in orders}
     has_free_slot = sum(order.status in OPEN for order in orders) < run.max_parallel
@@ -196,7 +207,7 @@ def _missing_start(run: RunRow, orders: Sequence[OrderRow]) -> str | None:
         if state is Readiness.READY and order.approval is not None:
             if not order.awaits_answer:
                 return "an order is ready and does not wait for its approval yet"
-        elif has_free_slot and state is Readiness.READY:
+        elif has_free_slot and state is Readiness.READY and not _waits_for_others(order):
             return "an order is ready and was not dispatched"
     return None
 

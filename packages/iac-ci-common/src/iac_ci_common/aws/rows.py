@@ -21,7 +21,7 @@ M = TypeVar("M", bound="StoredShape")
 EXPIRY: Final = "expires_at"
 
 _NESTED: Final = frozenset(
-    {"report", "changes", "outputs", "files", "kept", "project", "planned", "approval", "answer"}
+    {"report", "changes", "outputs", "files", "kept", "project", "planned", "approval", "approval_answer"}
 )
 """Fields whose value is a model."""
 

@@ -112,6 +112,8 @@ def _job_stand_in(location: Location) -> Any:
             return [Order.model_validate(_ORDER)]
         case ("orders", int()):
             return Order.model_validate(_ORDER)
+        case ("concurrency", "group"):
+            return "stand-in"
     return REMOVE
 
 
@@ -131,7 +133,7 @@ def _order_stand_in(location: Location) -> Any:
             return "0" * 40
         case ("s3_location",):
             return "s3://stand-in/code"
-        case ("git_folder",) | ("dependencies" | "secret_manager_paths", int()):
+        case ("git_folder",) | ("dependencies" | "secret_manager_paths", int()) | ("concurrency", "group"):
             return "stand-in"
         case ("ssm_paths", int()):
             return "/stand-in"

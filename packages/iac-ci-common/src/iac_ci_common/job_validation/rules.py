@@ -46,6 +46,8 @@ TOO_SHORT_TO_MASK: Final = (
     f"is no variable of an order, and is shorter than {limits.MIN_MASKED_CHARS} characters without white space"
 )
 
+GROUP_OF_THE_JOB: Final = "cannot be named: the job's own concurrency holds a group for all of its orders"
+
 _MAX_CYCLES: Final = 10
 _LOCK_NAME: Final = ".terraform.lock.hcl"
 
@@ -93,6 +95,7 @@ def problems(job: Job, rules: Rules) -> list[Problem]:
     """
     found = chain(
         _job_problems(job, rules),
+        _concurrency_problems(job),
         _name_problems(job),
         _cycle_problems(job),
         (problem for index, order in enumerate(job.orders) for problem in _order_problems(job, index, order, rules)),
@@ -154,6 +157,13 @@ def _approval_problems(job: Job, rules: Rules, by_default: str, longest: int) ->
                 yield Problem(f"{where}.api", NEEDS_API)
         elif job.pr_number is None and not order.approval.api:
             yield Problem(f"{where}.api", NEEDS_PULL_REQUEST)
+
+
+def _concurrency_problems(job: Job) -> Iterator[Problem]:
+    if job.concurrency is not None:
+        for index, order in enumerate(job.orders):
+            if order.concurrency is not None:
+                yield Problem(f"orders[{index}].concurrency", GROUP_OF_THE_JOB)
 
 
 def _mask_problems(job: Job, mask: Mask) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from iac_ci_common.models.base import Moment, RunId, StoredShape, TraceId
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
-from iac_ci_common.models.job import Approval, Job, Order, PlanFile, Restore
+from iac_ci_common.models.job import Approval, Concurrency, Job, Order, PlanFile, Restore
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.models.saved_plan import OrderProject, Replan
 
@@ -52,6 +52,12 @@ class AcceptedApproval(Approval):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
+class AcceptedConcurrency(Concurrency):
+    """A ``concurrency`` that was checked at acceptance, with fields that a newer version may have added."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class AcceptedOrder(Order):
     """An order that was checked at acceptance, with fields that a newer version may have added."""
 
@@ -65,6 +71,7 @@ class AcceptedOrder(Order):
     retry: AcceptedRetry | None = None
     plan: AcceptedPlanFile | None = None
     approval: AcceptedApproval | None = None
+    concurrency: AcceptedConcurrency | None = None
 
 
 class AcceptedJob(Job):
@@ -72,6 +79,7 @@ class AcceptedJob(Job):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    concurrency: AcceptedConcurrency | None = None
     orders: list[AcceptedOrder] = Field(min_length=1)  # type: ignore[assignment] # frozen: nothing is assigned
 
 

@@ -134,6 +134,19 @@ class Restore(Payload):
     overwrite: StrictBool = Field(False, description="True: replace files that came with the code.")
 
 
+GroupName = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$")]
+
+
+class Concurrency(Payload):
+    """A concurrency group: of all orders and jobs of one source that name it, one runs at a time."""
+
+    group: GroupName = Field(description="Name of the group; other sources' groups of this name are other groups.")
+    queue: Literal["all", "newest"] = Field(
+        "all",
+        description="Which orders wait: `all`, or only the `newest` of a job's order in a pull request or branch.",
+    )
+
+
 def _plan_file(name: str) -> str:
     if "/" in name or name in {".", ".."} or set(name) & set("*?[]{}!\\"):
         raise ValueError("must be the name of a file in the folder of the commands")
@@ -320,6 +333,9 @@ class Order(Payload):
     must_succeed: StrictBool = Field(
         True, description="False: the run and the dependents continue if this order fails."
     )
+    concurrency: Concurrency | None = Field(
+        None, description="Group of which one order runs at a time; the order waits for it without a worker."
+    )
     idempotent: StrictBool = Field(
         False, description="True: the commands may run again after they failed, as if for the first time."
     )
@@ -387,6 +403,9 @@ class Job(Payload):
     )
     max_parallel: Annotated[StrictInt, Field(gt=0, le=limits.MAX_ORDERS)] | None = Field(
         None, description="Most orders running at once; the stack's limit if none is given."
+    )
+    concurrency: Concurrency | None = Field(
+        None, description="Group that the run holds from its first order's start until its end; orders then name none."
     )
     mask: Mask | None = Field(None, description="What is masked in the output of all orders beside their secrets.")
     orders: list[Order] = Field(

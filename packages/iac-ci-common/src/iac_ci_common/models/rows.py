@@ -113,6 +113,9 @@ class RunRow(StoredShape):
     presign_expiry: int | None = None
     report: ReportTarget | None = None
     commit_hash: str | None = None
+    ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
+    group: str | None = Field(None, description="Key of the concurrency group that the run's job names.")
+    newest_in_group: bool = Field(False, description="True for `queue: newest` of that group.")
     preparation_error: str | None = Field(
         None, description="Why the run could not be prepared; its orders are cancelled."
     )
@@ -182,6 +185,8 @@ class OrderRow(StoredShape):
         None, ge=0, description="The project's generation when the plan was first dispatched."
     )
     planned: PlannedFile | None = Field(None, description="The plan that the order saved.")
+    group: str | None = Field(None, description="Key of the concurrency group that the order names.")
+    newest_in_group: bool = Field(False, description="True for `queue: newest` of that group.")
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(
         (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."
@@ -209,7 +214,9 @@ class OrderRow(StoredShape):
     approval: StoredApproval | None = Field(
         None, description="Set if the order waits for an approval and runs nothing."
     )
-    answer: ApprovalAnswer | None = Field(None, description="The answer that ended the wait, None if there was none.")
+    approval_answer: ApprovalAnswer | None = Field(
+        None, description="The answer that ended the wait, None if there was none."
+    )
     waiting_for: str | None = Field(
         None,
         max_length=MAX_WAITING_CHARS,
