@@ -78,7 +78,7 @@ def test_a_pull_request_plans_the_projects_that_it_touches(hosted):
     assert plan.assume_role == "arn:aws:iam::111122223333:role/plan"
     assert plan.cmds == [
         "terraform init -input=false -no-color",
-        "terraform plan -input=false -no-color -out=iac-ci.tfplan",
+        "terraform plan -input=false -no-color -lock=false -out=iac-ci.tfplan",
     ]
     assert (plan.plan.file, plan.plan.tool, plan.plan.workspace) == ("iac-ci.tfplan", "terraform", "default")
     assert hosted.jobs[0].job.flow_label == "plan"

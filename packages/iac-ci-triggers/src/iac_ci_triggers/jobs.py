@@ -44,6 +44,7 @@ def configured(
         "job_timeout": expansion.job_timeout,
         "max_parallel": expansion.max_parallel,
         "mask": expansion.mask,
+        "concurrency": expansion.concurrency,
         "order_statuses": configuration.statuses is Statuses.ORDERS,
     }
     merged = expansion.merged if facts.base_sha else frozenset()
@@ -60,7 +61,7 @@ def again(facts: Facts, rerun: Rerun) -> Job:
     An approval before one of them is asked for again: it was given for the run that has ended.
     """
     orders = orders_again(rerun.job.orders, rerun.unsuccessful)
-    fields = {"flow_label", "job_timeout", "max_parallel", "mask", "order_statuses"}
+    fields = {"flow_label", "job_timeout", "max_parallel", "mask", "concurrency", "order_statuses"}
     return _checked(facts, rerun.job.model_dump(include=fields), orders)
 
 

@@ -14,6 +14,7 @@ from iac_ci_common.job_validation.approval_rules import NOT_FOR_AN_APPROVAL, oth
 from iac_ci_common.job_validation.output_rules import variable_findings
 from iac_ci_common.job_validation.parser import read_order_draft
 from iac_ci_common.job_validation.rules import (
+    GROUP_OF_THE_JOB,
     NEEDS_PULL_REQUEST,
     TOO_SHORT_TO_MASK,
     order_findings,
@@ -97,6 +98,7 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     yield from _trigger_findings(job)
     yield from _require_findings(job)
     yield from _mask_findings(job, defaults)
+    yield from _concurrency_findings(job)
     for index, order in enumerate(job.orders):
         for number, command in enumerate(order.cmds):
             where: tuple[Part, ...] = ("orders", index, "cmds", number)
@@ -252,6 +254,13 @@ def _mask_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
             yield ("mask", "also", number), TOO_SHORT_TO_MASK
 
 
+def _concurrency_findings(job: ConfiguredJob) -> Iterator[Found]:
+    if job.concurrency is not None:
+        for index, order in enumerate(job.orders):
+            if order.concurrency is not None:
+                yield ("orders", index, "concurrency"), GROUP_OF_THE_JOB
+
+
 def _template_findings(order: ConfiguredOrder, defaults: Settings, matrix: frozenset[str]) -> Iterator[Found]:
     """Yield the problems of templates in the order's texts and in those it takes from ``defaults``."""
     variables = ((("env_vars", name), text, _ALL) for name, text in (defaults.env_vars | order.env_vars).items())
@@ -281,6 +290,8 @@ def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]
             yield (field, name), text
     for text in order.when:
         yield ("when", text), text
+    if order.concurrency is not None:
+        yield ("concurrency", "group"), order.concurrency.group
 
 
 def _approval_findings(job: ConfiguredJob) -> Iterator[Found]:

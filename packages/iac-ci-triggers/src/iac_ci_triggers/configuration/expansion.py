@@ -19,7 +19,7 @@ from iac_ci_triggers.configuration.templates import for_name, matrix_values, sub
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from iac_ci_common.models.job import Mask
+    from iac_ci_common.models.job import Concurrency, Mask
     from iac_ci_triggers.configuration.models import (
         Configuration,
         ConfiguredJob,
@@ -59,6 +59,7 @@ class Expansion:
     job_timeout: int
     max_parallel: int | None
     mask: Mask | None
+    concurrency: Concurrency | None
     orders: tuple[Order, ...]
     left_out: tuple[LeftOut, ...]
     whole: tuple[str, ...]
@@ -177,10 +178,18 @@ def order_fields(
         "must_succeed": _first(template.must_succeed, defaults.must_succeed),
         "dependencies": list(dependencies),
         "when": {name: template.when[text] for text, name in conditions(copy).items()} or None,
+        "concurrency": _concurrency(copy),
         "idempotent": template.idempotent or None,
         "retry": None if template.retry is None else template.retry.model_dump(),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _concurrency(copy: Copy) -> dict[str, Any] | None:
+    concurrency = copy.template.concurrency
+    if concurrency is None:
+        return None
+    return concurrency.model_dump() | {"group": substitute(concurrency.group, copy.values, for_name)}
 
 
 def _first(*values: Any) -> Any:
@@ -323,6 +332,7 @@ def expand(
         job.job_timeout,
         job.max_parallel,
         job.mask,
+        job.concurrency,
         tuple(orders),
         tuple(LeftOut(name, reason, name in deleted) for name, reason in left_out.items()),
         order_names(configuration, job_name, changed, deleted_folders),

@@ -28,9 +28,11 @@ from iac_ci_common.models.base import Name
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
 from iac_ci_common.models.job import (
     Approval,
+    Concurrency,
     CredentialsDelivery,
     ExecutionTarget,
     FilePattern,
+    GroupName,
     Mask,
     Payload,
     PlanFile,
@@ -313,6 +315,14 @@ def _needs_commands(schema: dict[str, Any]) -> None:
     schema["else"] = {"required": ["cmds"]}
 
 
+class ConcurrencyTemplate(Concurrency):
+    """A concurrency group; templates of the matrix in its name."""
+
+    group: Annotated[Text, _templated(GroupName)] = Field(
+        description="Name of the group; those of other repositories are other groups. Templates of the matrix."
+    )
+
+
 class ConfiguredOrder(Settings):
     """An order, which the matrix copies."""
 
@@ -377,6 +387,9 @@ class ConfiguredOrder(Settings):
         default_factory=dict,
         max_length=limits.MAX_DEPENDENCIES,
         description="Names of `depends_on` that must be `changed`; otherwise the order is skipped.",
+    )
+    concurrency: ConcurrencyTemplate | None = Field(
+        None, description="Group of which one order runs at a time, as in a job; templates of the matrix in its name."
     )
     idempotent: StrictBool = Field(
         False, description="True: the commands may run again after they failed, as if for the first time."
@@ -474,6 +487,9 @@ class ConfiguredJob(Payload):
         None,
         description="What must hold for all orders that do not set it: approvals, mergeability, checks; no templates."
         " For a job that only commands start.",
+    )
+    concurrency: Annotated[Concurrency, _mapping("{group: deploy, queue: newest}")] | None = Field(
+        None, description="Group that a run holds from its first order's start until its end; orders then name none."
     )
     mask: Annotated[Mask, _mapping("{also: [HOST], never: [USER]}")] | None = Field(
         None, description="Values to mask in output besides the secrets, and values to leave readable; no templates."

@@ -461,11 +461,15 @@ def _paths(project: _Project, folders: set[str], siblings: Mapping[str, set[str]
 
 
 def _plan_commands(project: _Project) -> list[str]:
+    """Return the commands that plan. They lock no state: no apply of the engine runs beside a plan."""
     rule = project.rule
     if rule.tool is Tool.TERRAGRUNT:
-        return [f'terragrunt plan -input=false -no-color -out="$PWD/{PLAN_FILE}"']
+        return [f'terragrunt plan -input=false -no-color -lock=false -out="$PWD/{PLAN_FILE}"']
     files = "".join(f" -var-file={quote(project.put(path))}" for path in rule.var_files)
-    return [*_prepared(project), f"{_PROGRAMS[rule.tool]} plan -input=false -no-color -out={PLAN_FILE}{files}"]
+    return [
+        *_prepared(project),
+        f"{_PROGRAMS[rule.tool]} plan -input=false -no-color -lock=false -out={PLAN_FILE}{files}",
+    ]
 
 
 def _apply_commands(project: _Project, *, checked: bool = False) -> list[str]:

@@ -111,7 +111,7 @@ def _of_item(location: Location) -> Any:
             return "/stand-in"
         case ("restore", int()):
             return {"order": "stand-in"}
-        case (int(), "order"):
+        case (int(), "order") | ("concurrency", "group"):
             return "stand-in"
         case ("depends_on" | "secret_manager_paths" | "command", int(index)):
             return f"stand-in-{index}"
