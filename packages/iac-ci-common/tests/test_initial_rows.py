@@ -87,12 +87,10 @@ def test_a_job_may_ask_for_less_side_by_side_but_not_for_more():
 
 
 def test_the_group_of_an_order_or_a_job_is_one_of_its_source():
-    named = {"concurrency": {"group": "deploy", "queue": "newest"}}
+    named = {"concurrency": {"group": "deploy", "queue": "newest", "shared": True}}
     rows = queued([{"order_name": "one", **named}, {"order_name": "two"}])
-    assert [(order.group, order.newest_in_group) for order in rows.orders] == [
-        ("group:api#deploy", True),
-        (None, False),
-    ]
+    found = [(order.group, order.newest_in_group, order.shares_group) for order in rows.orders]
+    assert found == [("group:api#deploy", True, True), (None, False, False)]
     assert rows.run.group is None
     whole = queued([{"order_name": "one"}], concurrency={"group": "deploy"})
     assert (whole.run.group, whole.run.newest_in_group, whole.orders[0].group) == ("group:api#deploy", False, None)

@@ -59,3 +59,23 @@ def test_a_status_says_that_no_project_was_found():
     configuration = jobs_of('version: 1\nprojects:\n  - find: "**/Main.tf"\n', "live/net").configuration
     (untouched,) = jobs_for_pull_request(configuration, "main", ["live/net/main.tf"]).untouched
     assert untouched.reason == "the configuration finds no project in this commit"
+
+
+def test_projects_whose_plans_are_not_read_have_groups_of_their_own():
+    text = 'version: 1\nprojects:\n  - {find: "**/main.tf", tool: terragrunt}\n'
+    jobs = jobs_of(text, "live/a", "live/b").configuration.jobs
+    groups = {order.name: (order.concurrency.group, order.concurrency.shared) for order in jobs["apply"].orders}
+    (plan_a, shared_a), (apply_a, alone_a) = groups["plan-live-a"], groups["apply-live-a"]
+    assert (plan_a, shared_a, alone_a) == (apply_a, True, False)
+    assert groups["plan-live-b"][0] != plan_a
+    assert all(order.concurrency.shared for order in jobs["plan"].orders)
+    # Others have the group of their project, whose plans are known.
+    read = jobs_of(FOUND, "live/a").configuration.jobs
+    assert [order.concurrency for job in read.values() for order in job.orders] == [None, None]
+
+
+@pytest.mark.parametrize("tool", ["terraform", "opentofu", "terragrunt"])
+def test_plans_take_no_lock_of_the_state_and_applies_do(tool):
+    jobs = jobs_of(f'version: 1\nprojects:\n  - {{find: "**/main.tf", tool: {tool}}}\n', "live/a").configuration.jobs
+    locks = {order.name: "-lock=false" in order.cmds[-1] for job in jobs.values() for order in job.orders}
+    assert locks == {"plan-live-a": True, "apply-live-a": False}

@@ -116,6 +116,7 @@ def build_rows(
             approval=_approval(order),
             group=_group(stored, order.concurrency),
             newest_in_group=order.concurrency is not None and order.concurrency.queue == "newest",
+            shares_group=order.concurrency is not None and order.concurrency.shared,
             expires_at=expires_at,
         )
         for index, order in enumerate(job.orders)
@@ -142,6 +143,7 @@ def build_rows(
         ledger=stored.ledger,
         group=_group(stored, job.concurrency),
         newest_in_group=job.concurrency is not None and job.concurrency.queue == "newest",
+        shares_group=job.concurrency is not None and job.concurrency.shared,
         preparation_error=preparation_error[:4096] if preparation_error else None,
         expires_at=expires_at,
     )

@@ -145,6 +145,9 @@ class Concurrency(Payload):
         "all",
         description="Which orders wait: `all`, or only the `newest` of a job's order in a pull request or branch.",
     )
+    shared: StrictBool = Field(
+        False, description="True: may run beside others that share the group; those that do not run alone."
+    )
 
 
 def _plan_file(name: str) -> str:

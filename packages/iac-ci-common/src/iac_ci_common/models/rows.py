@@ -116,6 +116,7 @@ class RunRow(StoredShape):
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
     group: str | None = Field(None, description="Key of the concurrency group that the run's job names.")
     newest_in_group: bool = Field(False, description="True for `queue: newest` of that group.")
+    shares_group: bool = Field(False, description="True if the run may hold that group beside others that share it.")
     preparation_error: str | None = Field(
         None, description="Why the run could not be prepared; its orders are cancelled."
     )
@@ -187,6 +188,7 @@ class OrderRow(StoredShape):
     planned: PlannedFile | None = Field(None, description="The plan that the order saved.")
     group: str | None = Field(None, description="Key of the concurrency group that the order names.")
     newest_in_group: bool = Field(False, description="True for `queue: newest` of that group.")
+    shares_group: bool = Field(False, description="True if the order may hold that group beside others that share it.")
     dispatched_at: Moment | None = None
     tickets: tuple[str, ...] = Field(
         (), description="Dispatches and the SHA-256 of each one's first ticket, as `dispatch:sha256`, the newest last."

@@ -29,6 +29,7 @@ from iac_ci_triggers.configuration.expansion import NEVER_CHANGED
 from iac_ci_triggers.configuration.models import (
     AppliedPlan,
     ApplyRule,
+    ConcurrencyTemplate,
     ConfiguredJob,
     ConfiguredOrder,
     PlanTemplate,
@@ -348,6 +349,7 @@ class _Orders:
             if readable
             else None
         )
+        self._group = None if readable else _group(project)
         folders = {other.found.folder for other in projects}
         reads = list(_paths(project, folders, siblings))
         self._paths = reads if rule.autoplan else [NEVER_CHANGED]
@@ -417,15 +419,26 @@ class _Orders:
     def _made(self, word: str, **fields: Any) -> ConfiguredOrder:
         base = ConfiguredOrder(name=f"{word}-{self.project.name}", cmds=["true"])
         folder = self.project.found.folder
+        group = self._group
         return base.model_copy(
             update={
                 **self._settings,
+                "concurrency": None if group is None else ConcurrencyTemplate(group=group, shared=word == PLAN),
                 "folder": folder or None,
                 "project": self.project.name,
                 "paths": self._paths,
                 **fields,
             }
         )
+
+
+def _group(project: _Project) -> str:
+    """Return the concurrency group of a project whose plans the engine does not read; others have their project's."""
+    parts = "\0".join(
+        [project.found.folder, project.workspace or "default", *map(project.put, project.rule.backend_config)]
+    )
+    digest = hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"project/{project.name[:_MAX_NAME]}-{digest[:12]}"
 
 
 def _settings(project: _Project) -> dict[str, Any]:
