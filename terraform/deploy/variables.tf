@@ -392,7 +392,7 @@ variable "role_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1), and what must hold before a comment starts a job that only comments start (default: nothing)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), ids of accounts that may free concurrency groups by a comment (default: none), the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1), and what must hold before a comment starts a job that only comments start (default: nothing)."
   type = list(object({
     repositories           = list(string)
     webhook_secrets        = list(string)
@@ -402,6 +402,7 @@ variable "connections" {
     branches               = optional(list(string))
     trusted_accounts       = optional(list(string), [])
     writers                = optional(list(string), [])
+    unlockers              = optional(list(string))
     link_generation        = optional(number)
     require = optional(object({
       approved = optional(object({
@@ -544,14 +545,23 @@ variable "connections" {
   }
 
   validation {
+    condition = alltrue([
+      for connection in var.connections : connection.unlockers == null ? true : (
+        length(connection.unlockers) <= 200 && alltrue([for id in connection.unlockers : length(id) >= 1 && length(id) <= 64])
+      )
+    ])
+    error_message = "connections: unlockers are at most 200 ids of 1 to 64 characters."
+  }
+
+  validation {
     # The same id is another account on another host.
     condition = alltrue([
       for connection in var.connections :
-      length(connection.trusted_accounts) + length(connection.writers) == 0 || length(distinct([
+      length(connection.trusted_accounts) + length(connection.writers) + length(connection.unlockers == null ? [] : connection.unlockers) == 0 || length(distinct([
         for repository in connection.repositories : lower(split("/", repository)[2])
       ])) == 1
     ])
-    error_message = "connections: the repositories of a connection with trusted_accounts or writers must be on one host."
+    error_message = "connections: the repositories of a connection with trusted_accounts, writers or unlockers must be on one host."
   }
 
   validation {

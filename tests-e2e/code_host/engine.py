@@ -21,6 +21,7 @@ from iac_ci_common.testing import (
     MemoryCodeStore,
     MemoryCommitJobs,
     MemoryDeliveries,
+    MemoryGroups,
     MemoryLogger,
     MemoryObjects,
     MemoryPlans,
@@ -81,7 +82,7 @@ class Engine:
         self.processor = EventProcessor(
             EventProcessorPorts(
                 self.clock, self.objects, self.runs, ledgers, commit_jobs,
-                OpenedCodeHosts(secrets, hosts=hosts), git, self.plans, self.logger,
+                OpenedCodeHosts(secrets, hosts=hosts), git, self.plans, MemoryGroups(self.clock), self.logger,
             ),
             Acceptance(self.objects, MemoryWatchdogs(), self.invoker, self.logger, "done"),
             self.receiver.connections,

@@ -20,6 +20,7 @@ from iac_ci_common.testing import (
     MemoryAsyncInvoker,
     MemoryCommitJobs,
     MemoryDeliveries,
+    MemoryGroups,
     MemoryLogger,
     MemoryObjects,
     MemoryPlans,
@@ -80,6 +81,7 @@ class Hosted:
         self.ledgers, self.logger = MemoryLedgers(self.clock), MemoryLogger()
         self.invoker, self.watchdogs = MemoryAsyncInvoker(), MemoryWatchdogs()
         self.commit_jobs, self.plans = MemoryCommitJobs(self.clock), MemoryPlans(self.clock)
+        self.groups = MemoryGroups(self.clock)
         self.host, self.trees = MemoryCodeHost(), MemoryRepositories()
         self.secrets = MemorySecrets(
             {
@@ -102,6 +104,7 @@ class Hosted:
                 self.host,
                 self.trees,
                 self.plans,
+                self.groups,
                 self.logger,
             ),
             Acceptance(self.objects, self.watchdogs, self.invoker, self.logger, "done"),

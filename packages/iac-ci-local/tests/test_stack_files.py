@@ -194,11 +194,12 @@ PLANS = [keys.plan_record("github.com/acme/infra", 7, "a" * 64), keys.project_st
 """The orchestrator enters plans and applies, and init reads them."""
 
 GROUPS = [keys.named_group("github.com/acme/infra", "deploy"), keys.project_group("a" * 64)]
-"""The orchestrator takes and leaves concurrency groups."""
+"""The orchestrator takes and leaves concurrency groups, and init frees them for people."""
 
 LOCK_KEYS = {
     "policies/init-job.json": [
         *PLANS,
+        *GROUPS,
         keys.delivery("github", "id/1"),
         keys.pull_request_ledger("github.com/acme/infra", 7),
         keys.branch_ledger("github.com/acme/infra", "main"),

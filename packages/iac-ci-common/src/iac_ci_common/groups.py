@@ -7,12 +7,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common import keys
 from iac_ci_common.limits import MAX_JOB_SECONDS, RETENTION_SECONDS
 from iac_ci_common.models.group import Begun, Entry, Group
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
+
+    from iac_ci_common.models.rows import OrderRow
 
 MAX_ENTRIES: Final = 100
 """Most orders that hold a group or wait for it: a row of so many has less than a third of a row's largest size."""
@@ -104,6 +107,12 @@ def find(group: Group, run_id: str, order_num: str) -> Entry | None:
     return next((one for one in group.entries if (one.run_id, one.order_num) == (run_id, order_num)), None)
 
 
+def group_keys(order: OrderRow) -> tuple[str, ...]:
+    """Return the keys of the groups that an order itself may hold."""
+    project = (keys.project_group(order.project.key),) if order.project is not None else ()
+    return project if order.group is None else (order.group, *project)
+
+
 def holds(group: Group, entry: Entry) -> bool:
     """Return whether an entry holds the group."""
     return entry.superseded_by is None and next(_in_the_way(group, entry), None) is None
@@ -144,7 +153,7 @@ def _in_the_way(group: Group, entry: Entry) -> Iterator[Entry]:
 
 def _refusal(group: Group, wanted: Wanted, entry: Entry | None) -> str | None:
     """Return why an order may not have the group, None if it may."""
-    newer = next((one for one in group.begun if _is_newer(one, wanted)), None)
+    newer = next((one for one in group.begun if not wanted.shared and _is_newer(one, wanted)), None)
     if newer is not None and wanted.commit != newer.commit:
         return (
             f"run {newer.run_id} for the newer commit {newer.commit[:12]} has begun here, and an older commit is never"

@@ -11,6 +11,7 @@ from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
+from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
 from iac_ci_common.aws.runs import DynamoRuns
@@ -124,6 +125,7 @@ def event_processor() -> EventProcessor:
                 allow_file=settings().allow_file_repositories, hosts=settings().code_hosts, seconds=_TREE_SECONDS
             ),
             plans=DynamoPlans(client("dynamodb"), settings().locks_table, SystemClock(), time.sleep),
+            groups=DynamoGroups(client("dynamodb"), settings().locks_table, SystemClock(), time.sleep),
             logger=logger(),
         ),
         _acceptance(),

@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from iac_ci_common.errors import ConditionFailed, IacCiError, PortFailed
-from iac_ci_common.groups import HOLDS, Access, Standing, ask, free, holders, leave, new_group
+from iac_ci_common.groups import HOLDS, Access, Standing, ask, free, group_keys, holders, leave, new_group
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.nudge import nudge
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
-from iac_ci_orchestrator.group_requests import group_keys, named_request, planned_alone, project_request
+from iac_ci_orchestrator.group_requests import named_request, planned_alone, project_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

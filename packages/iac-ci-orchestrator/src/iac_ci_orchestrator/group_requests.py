@@ -40,19 +40,18 @@ def named_request(run: RunRow, order: OrderRow) -> GroupRequest | None:
     commit = run.commit_hash if run.ledger is not None else None
     origin = run.ledger if run.ledger is not None else str(pull)
     if run.group is not None:
-        return GroupRequest(
-            run.group,
-            Wanted(
-                run_id=run.run_id,
-                order_num=RUN_ORDER_NUM,
-                name=run.job_name or "job",
-                expires_at=run.expires_at,
-                newest=run.newest_in_group,
-                series=_series(origin, run.job_name),
-                commit=commit,
-                pull_request=pull,
-            ),
+        wanted = Wanted(
+            run_id=run.run_id,
+            order_num=RUN_ORDER_NUM,
+            name=run.job_name or "job",
+            expires_at=run.expires_at,
+            shared=run.shares_group,
+            newest=run.newest_in_group,
+            series=_series(origin, run.job_name),
+            commit=commit,
+            pull_request=pull,
         )
+        return GroupRequest(run.group, wanted)
     if order.group is None:
         return None
     wanted = Wanted(
@@ -60,6 +59,7 @@ def named_request(run: RunRow, order: OrderRow) -> GroupRequest | None:
         order_num=order.order_num,
         name=order.order_name,
         expires_at=run.expires_at,
+        shared=order.shares_group,
         newest=order.newest_in_group,
         series=_series(origin, run.job_name, order.order_name),
         commit=commit,
@@ -97,12 +97,6 @@ def planned_alone(orders: Iterable[OrderRow]) -> frozenset[str]:
     """Return the projects that a run plans to apply this very plan: nobody may apply in between."""
     projects = (order.project for order in orders if order.project is not None)
     return frozenset(project.key for project in projects if project.applies and project.saved is None)
-
-
-def group_keys(order: OrderRow) -> tuple[str, ...]:
-    """Return the keys of the groups that an order itself may hold."""
-    project = (keys.project_group(order.project.key),) if order.project is not None else ()
-    return project if order.group is None else (order.group, *project)
 
 
 def _series(*parts: str | None) -> str:

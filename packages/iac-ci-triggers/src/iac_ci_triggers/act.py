@@ -26,9 +26,10 @@ from iac_ci_triggers.decide import (
     decide_push,
     decide_replan,
 )
-from iac_ci_triggers.decisions import Answer, Cancel, Mark, Nothing, Refresh, Say, Settle, Wake
+from iac_ci_triggers.decisions import Answer, Cancel, Free, Mark, Nothing, Refresh, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, HostEvent, Person, StoredTrigger
 from iac_ci_triggers.facts import Source
+from iac_ci_triggers.freeing import free
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
 from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Planned, plan, with_answer
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.grants import Grant
     from iac_ci_common.models.saved_plan import Replan
-    from iac_ci_common.ports import Clock, CommitJobs, Logger, Objects, Plans, Runs
+    from iac_ci_common.ports import Clock, CommitJobs, Groups, Logger, Objects, Plans, Runs
     from iac_ci_triggers.connections import Connection, Connections
     from iac_ci_triggers.decisions import Decision
     from iac_ci_triggers.facts import Facts
@@ -86,6 +87,7 @@ class EventProcessorPorts:
     code_hosts: CodeHosts
     trees: Trees
     plans: Plans
+    groups: Groups
     logger: Logger
 
 
@@ -199,7 +201,9 @@ class EventProcessor:
     def _decide(self, host: CodeHost, stored: StoredTrigger, source: Source) -> tuple[Facts, list[Decision], Planned]:
         """Decide and write the ledger. If another event writes it first, read it again and repeat the decision."""
         ports, event = self._ports, stored.event
-        collector = FactCollector(host, ports.runs, ports.objects, ports.trees, ports.plans, source, ports.clock.now)
+        collector = FactCollector(
+            host, ports.runs, ports.objects, ports.trees, ports.plans, ports.groups, source, ports.clock.now
+        )
         for _ in range(_TRIES):
             now = ports.clock.now()
             ledger = ports.ledgers.read(_ledger_key(event)) or Ledger(key=_ledger_key(event), expires_at=now + KEPT)
@@ -276,16 +280,7 @@ class EventProcessor:
         *,
         branch: str | None,
     ) -> None:
-        outcomes: list[Paragraph] = []
-        for decision in decisions:
-            if isinstance(decision, Cancel):
-                cancelled = self._cancel(planned.ledger, decision, now)
-                if decision.running:
-                    outcomes.append(self._what_had_started(cancelled))
-            elif isinstance(decision, Answer):
-                outcomes.append(self._answer(decision))
-            elif isinstance(decision, Wake):
-                self._wake([run_id for run_id in decision.run_ids if _may_be_open(planned.ledger, run_id, now)])
+        outcomes = self._act_on_runs(decisions, planned.ledger, now)
         generation = self._link_generation(host, source) if planned.accept else None
         for run, start in planned.accept:
             self._acceptance.accept(
@@ -326,6 +321,22 @@ class EventProcessor:
                 if given is not None:
                     reports.append(partial(_write_answer, host, event, answer, is_last=given.is_last))
         self._report(reports)
+
+    def _act_on_runs(self, decisions: Sequence[Decision], ledger: Ledger, now: datetime) -> list[Paragraph]:
+        """Cancel, answer, free and wake runs that there are; return what is known only afterwards."""
+        outcomes: list[Paragraph] = []
+        for decision in decisions:
+            if isinstance(decision, Cancel):
+                cancelled = self._cancel(ledger, decision, now)
+                if decision.running:
+                    outcomes.append(self._what_had_started(cancelled))
+            elif isinstance(decision, Answer):
+                outcomes.append(self._answer(decision))
+            elif isinstance(decision, Free):
+                free(self._ports.groups, self._ports.runs, self._ports.objects, decision, now)
+            elif isinstance(decision, Wake):
+                self._wake([run_id for run_id in decision.run_ids if _may_be_open(ledger, run_id, now)])
+        return outcomes
 
     def _fold(self, host: CodeHost, event: HostEvent, decisions: Sequence[Decision], logger: Logger) -> None:
         """Fold the comments of runs that this event has superseded. Failures are logged only."""

@@ -26,6 +26,9 @@ BUILT_IN: Final = (HELP, CANCEL, RERUN_FAILED, UNLOCK, APPROVE, REJECT)
 RUNNING: Final = "running"
 """The word after ``cancel`` that stops running orders too."""
 
+FORCE: Final = "force"
+"""The word after the target of ``unlock`` that frees a concurrency group before its holder has ended."""
+
 OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
@@ -34,6 +37,7 @@ _TARGET: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,127}")
 _SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ORDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
+_ORDER_OF_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}/[0-9]{4}")
 _SHOWN: Final = 40
 
 
@@ -41,7 +45,8 @@ _SHOWN: Final = 40
 class Command:
     """One command: its name, and its target, or the full commit and the base branch of a commit's approval.
 
-    The target of ``approve`` and ``reject`` is an order, perhaps of the run ``run_id``.
+    The target of ``approve`` and ``reject`` is an order, perhaps of the run ``run_id``. ``is_forced`` says
+    that an ``unlock`` frees what may still run.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Command:
     sha: str | None = None
     branch: str | None = None
     run_id: str | None = None
+    is_forced: bool = False
 
     @property
     def answers_order(self) -> bool:
@@ -117,6 +123,8 @@ def _parse(words: list[str]) -> Command | str:
         return _answer(name, rest)
     if name == CANCEL and rest == [RUNNING]:
         return Command(name, target=RUNNING)
+    if name == UNLOCK and rest:
+        return _parse_unlock(rest)
     if len(rest) > (0 if name in BUILT_IN else 1):
         return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} accepts"
     if not rest:
@@ -140,6 +148,15 @@ def _answer(name: str, rest: list[str]) -> Command | str:
         f"{line}: {name} needs an order that waits for it, or a full commit hash in lower case (a shorter one can be"
         " forged), and at most a run or base branch after it"
     )
+
+
+def _parse_unlock(rest: list[str]) -> Command | str:
+    if _ORDER_OF_RUN.fullmatch(rest[0]) is None or rest[1:] not in ([], [FORCE]):
+        line = _shown(" ".join([PREFIX, UNLOCK, *rest]))
+        return (
+            f"{line}: {UNLOCK} alone shows the concurrency groups, {UNLOCK} RUN/ORDER frees one, {FORCE} before its end"
+        )
+    return Command(UNLOCK, target=rest[0], is_forced=rest[1:] == [FORCE])
 
 
 def _shown(text: str) -> str:

@@ -86,6 +86,12 @@ class Connection(Shape):
         " requires itself. No repository can lower it.",
     )
 
+    unlockers: tuple[Annotated[StrictStr, Field(min_length=1, max_length=64)], ...] = Field(
+        (),
+        max_length=200,
+        description="Ids of accounts that may free concurrency groups by a comment, compared exactly; none by default.",
+    )
+
     @model_validator(mode="after")
     def _urls_are_complete(self) -> Self:
         for repository in self.repositories:
@@ -98,6 +104,8 @@ class Connection(Shape):
         hosts = {(repository_key(repository) or "").partition("/")[0] for repository in self.repositories}
         if self.writers and len(hosts) > 1:
             raise ValueError("has writers, so its repositories must be on one host")
+        if self.unlockers and len(hosts) > 1:
+            raise ValueError("has unlockers, so its repositories must be on one host")
         if self.trusted_accounts and len(hosts) > 1:
             # The same id is another account on another host.
             raise ValueError("has trusted_accounts, so its repositories must be on one host")

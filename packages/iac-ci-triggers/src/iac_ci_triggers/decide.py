@@ -17,7 +17,7 @@ from iac_ci_common.models.rows import JobScope
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OrderState
 from iac_ci_triggers.apply_requirements import ticks, unmet_text
-from iac_ci_triggers.commands import APPROVE, CANCEL, HELP, PREFIX, REJECT, RERUN_FAILED, RUNNING, UNLOCK
+from iac_ci_triggers.commands import APPROVE, CANCEL, FORCE, HELP, PREFIX, REJECT, RERUN_FAILED, RUNNING, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
@@ -43,7 +43,6 @@ from iac_ci_triggers.decisions import (
     SeeHead,
     Settle,
     Start,
-    Wake,
 )
 from iac_ci_triggers.gates import answer_to
 from iac_ci_triggers.jobs import again, configured
@@ -52,6 +51,7 @@ from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
 from iac_ci_triggers.replans import planned_again
 from iac_ci_triggers.saved_plans import with_saved_plans
+from iac_ci_triggers.unlock import unlock
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, NOTHING
 
@@ -79,7 +79,8 @@ _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
     f"{PREFIX} {CANCEL} {RUNNING}: also stops its running orders, except applies: iac-ci cancel RUN ORDER --running",
     f"{PREFIX} {RERUN_FAILED}: runs the orders again that did not succeed when they last ran at this commit",
-    f"{PREFIX} {UNLOCK}: makes the engine check this pull request's runs again, if one is stuck",
+    f"{PREFIX} {UNLOCK}: checks this pull request's runs again, and shows who holds their concurrency groups",
+    f"{PREFIX} {UNLOCK} RUN/ORDER [{FORCE}]: for named people: asks the order that holds one to stop, or frees it",
     f"{PREFIX} {APPROVE} <order> [run], {PREFIX} {REJECT} <order> [run]: answers an order that waits for an approval",
     f"{PREFIX} {APPROVE} <full commit> [base branch]: lets this one commit of a person without write permission run",
     f"{PREFIX} {HELP}: shows this list",
@@ -278,7 +279,7 @@ def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: 
     if command.name == CANCEL:
         return _cancel(facts, comment, running=command.target == RUNNING)
     if command.name == UNLOCK:
-        return _unlock(facts)
+        return unlock(facts, comment, command)
     if not _pull(facts).is_open:
         return [_say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
     if command.answers_order:
@@ -607,19 +608,6 @@ def _cancel(facts: Facts, comment: CommentFacts, *, running: bool) -> list[Decis
         return [Cancel(runs, f"cancelled by {comment.author.login}", running=True)]
     text = "The queued orders of this pull request's runs are cancelled. Running orders finish."
     return [Cancel(runs, f"cancelled by {comment.author.login}"), _say(text)]
-
-
-def _unlock(facts: Facts) -> list[Decision]:
-    runs = tuple(run.run_id for run in facts.ledger.runs)
-    text = (
-        "The engine checks this pull request's runs again and takes over a lock whose owner died."
-        if runs
-        else "This pull request has no run."
-    )
-    return [
-        *([Wake(runs)] if runs else []),
-        _say(f"{text} It does not remove locks of a Terraform state: use terraform force-unlock for those."),
-    ]
 
 
 def _rerun(facts: Facts, intent: str) -> list[Decision]:

@@ -96,6 +96,20 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Free:
+    """Ask the holder of a concurrency group to stop; with a ``token``, free this entry of it at once.
+
+    Order ``0000`` is the run itself.
+    """
+
+    key: str
+    token: int | None
+    run_id: str
+    order_num: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Write a paragraph: in the standing notice of its subject, or without one in the answer to the comment."""
 
@@ -137,4 +151,6 @@ class Nothing:
     reason: str
 
 
-Decision = Start | Cancel | Approve | Answer | SeeHead | Remember | Wake | Say | Settle | Mark | Refresh | Nothing
+Decision = (
+    Start | Cancel | Approve | Answer | SeeHead | Remember | Wake | Free | Say | Settle | Mark | Refresh | Nothing
+)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.connections import Connection
     from iac_ci_triggers.gates import Gate
+    from iac_ci_triggers.known_groups import KnownGroup
     from iac_ci_triggers.ledger import Ledger
     from iac_ci_triggers.requirements import Known
     from iac_ci_vcs.provider import Account, MergeState, PullRequest
@@ -125,7 +126,8 @@ class Facts:
     merge queue merges into. ``deleted_folders`` are folders of orders that the pull request deletes. ``changed`` is
     None if the changed paths are unknown, or not known yet. ``author_is_unknown`` says that the host does not tell
     whether the pull request's author may write. ``plans`` are the rows of plans that a command or ``replan``
-    needs, and ``replan`` is a plan that an apply has made stale, if the event is about one.
+    needs, and ``replan`` is a plan that an apply has made stale, if the event is about one. ``groups`` are the
+    concurrency groups of the pull request's runs, for the command that shows them.
     ``base_sha`` is the base branch's commit, empty if no order runs on the merged result; ``merge_state`` is what the
     host knows about the merge into it. ``head_seen_at`` is since when the engine has seen the newest commit as the
     head, ``pusher`` the id of the account that the event names for a push. ``known`` is what requirements are about,
@@ -156,6 +158,7 @@ class Facts:
     reruns: tuple[Rerun, ...] = field(default=())
     plans: KnownPlans = field(default_factory=KnownPlans)
     replan: Replan | None = None
+    groups: tuple[KnownGroup, ...] = ()
     base_sha: str = ""
     merge_state: MergeState | None = None
     gates: tuple[Gate, ...] = ()

@@ -34,6 +34,7 @@ from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
 from iac_ci_triggers.gates import TEAM, Gate, names
+from iac_ci_triggers.known_groups import KnownGroup, group_names
 from iac_ci_triggers.known_plans import Applier, KnownPlans
 from iac_ci_triggers.requirements import Known
 from iac_ci_triggers.review_facts import ReviewCollector, Subject
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from iac_ci_common.ports import Objects, Plans, Runs
+    from iac_ci_common.ports import Groups, Objects, Plans, Runs
     from iac_ci_common.tree import Tree
     from iac_ci_triggers.commands import Command
     from iac_ci_triggers.event import HostEvent, StoredTrigger
@@ -87,6 +88,7 @@ class FactCollector:
     objects: Objects
     trees: Trees
     plans: Plans
+    groups: Groups
     source: Source
     now: Callable[[], datetime]
 
@@ -248,6 +250,7 @@ class FactCollector:
             changed=changed,
             reruns=self._reruns(known.ledger, pull, digest) if words is not None and RERUN_FAILED in words else (),
             plans=self._plans(configuration, words, pull, known) if starts else KnownPlans(),
+            groups=self._groups(known) if words is not None and UNLOCK in words else (),
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
             gates=self._gates(known, comment.author, answers) if comment is not None and answers else (),
@@ -381,6 +384,16 @@ class FactCollector:
         for run in runs[-_MOST_RERUNS:]:
             plans = self._with_applier(plans, run, known.received_at)
         return plans
+
+    def _groups(self, known: Facts) -> tuple[KnownGroup, ...]:
+        """Return the concurrency groups that the pull request's runs hold or wait for."""
+        runs = [run for run in known.ledger.runs if known.received_at - run.started_at < _LONGEST_RUN]
+        names: dict[str, str] = {}
+        for run in runs:
+            rows = self.runs.read(run.run_id)
+            names |= group_names(rows.run, rows.orders)
+        found = self.groups.read(names) if names else {}
+        return tuple(KnownGroup(names[key], found[key]) for key in sorted(found) if found[key].entries)
 
     def _with_applier(self, plans: KnownPlans, run: StartedRun, now: datetime) -> KnownPlans:
         """Return the plans with a run of this pull request that has not ended all of its applies.

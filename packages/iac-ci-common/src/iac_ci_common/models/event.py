@@ -12,7 +12,7 @@ from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, Trac
 from iac_ci_common.states import OrderState, RunState
 
 JOB_KINDS: Final = frozenset(
-    {"accepted", "preparation_failed", "comment_failed", "status_failed", "replan_failed", "nudged"}
+    {"accepted", "preparation_failed", "comment_failed", "status_failed", "replan_failed", "nudged", "group_freed"}
     | {state.value for state in RunState}
 )
 """Kinds of events of the whole run."""
@@ -21,7 +21,7 @@ JOB_KINDS: Final = frozenset(
 MAX_PROJECT_CHARS: Final = 32_768
 """Most characters that the names of an event's projects have together; the others are counted."""
 
-ORDER_KINDS: Final = frozenset({"ticket_refused", "waiting"} | {state.value for state in OrderState})
+ORDER_KINDS: Final = frozenset({"ticket_refused", "waiting", "group_freed"} | {state.value for state in OrderState})
 """Kinds of events of an order."""
 
 
