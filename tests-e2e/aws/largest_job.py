@@ -17,9 +17,11 @@ from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.rows import item
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.execution_life import build_minutes, build_seconds
+from iac_ci_common.groups import MAX_ENTRIES, MAX_SERIES, Wanted, ask, new_group
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
+from iac_ci_common.models.group import Begun, Group
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.models.watch import KnownRows, Watch, WatchAnswer
@@ -80,6 +82,7 @@ ORDER: Final[Mapping[str, Any]] = {
     "restore": [],
     "plan": {"file": "s" * 1024, "tool": "terraform", "workspace": WIDE * 1024},
     "keep_on_failure": ["k" * 1024] * limits.MAX_FILE_PATTERNS,
+    "concurrency": {"group": "g" * 128, "queue": "newest", "shared": False},
     "dependencies": [],
     "when": {},
     "idempotent": True,
@@ -104,6 +107,8 @@ JOB: Final[Mapping[str, Any]] = {
     "job_timeout": limits.MAX_JOB_SECONDS,
     "max_parallel": limits.MAX_ORDERS,
     "mask": {"also": [WIDE * 1024] * 256, "never": [WIDE * 1024] * 256},
+    # A job whose orders name groups names none.
+    "concurrency": None,
     "orders": [],
 }
 """The largest legal value of each field of a job."""
@@ -230,6 +235,7 @@ def _rows() -> Iterator[Measure]:
     day = {"sort_key": accepted.sort, "epoch_ms": accepted.epoch_ms, "job_day": accepted.job_day or ""}
     yield measure("dynamodb_item", "the first event of a run", item_bytes(item(accepted, **day)))
     yield measure("dynamodb_item", "the row of an order", item_bytes(item(_largest_order(1000))))
+    yield measure("dynamodb_item", "the row of a concurrency group", len(_largest_group().model_dump_json().encode()))
     requests = Requests()
     runs = DynamoRuns(requests, "orders", "events")
     queued = [order_row(number, order_name=NAME, after=range(1, limits.MAX_ORDERS)) for number in range(1, 201)]
@@ -255,6 +261,20 @@ def _rows() -> Iterator[Measure]:
         if name.endswith("Expression")
     ]
     yield measure("dynamodb_expression", "a change of an order's row", *expressions)
+
+
+def _largest_group() -> Group:
+    """Return a group in which as many orders wait as can, and as many series have begun."""
+    group = new_group("group:api#" + "g" * 128, START)
+    for number in range(MAX_SERIES):
+        series, run_id = f"{number:064x}", f"20260101T000000-{number:012x}"
+        begun = Begun(series=series, run_id=run_id, commit="c" * 64)
+        group = group.model_copy(update={"begun": (*group.begun, begun)})
+    for number in range(MAX_ENTRIES):
+        run_id = f"20260101T000000-{number:012x}"
+        wanted = Wanted(run_id, "1000", "n" * 128, START, False, True, "5" * 64, "c" * 64, 2**31 - 1)
+        group, _ = ask(group, wanted, START)
+    return group
 
 
 def _entry_bytes(entry: Mapping[str, Any]) -> int:

@@ -116,6 +116,12 @@ HEALTHY = [
         "order-1",
         {"running", "waiting-for-place"},
     ),
+    (
+        "others hold its group",
+        seen(300, order_row(1, waiting_for=f"run {RUN_ID} (apply-network), second in line")),
+        f"run {RUN_ID} (apply-network), second in line (1 queued)",
+        {"waiting-for-others"},
+    ),
     ("an order is about to start", seen(30, order_row(1)), "start", {"ready-not-dispatched"}),
     ("nobody has looked yet", seen(300, order_row(1), lock=None), "start", {"ready-not-dispatched"}),
     (

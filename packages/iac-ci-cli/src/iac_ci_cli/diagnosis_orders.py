@@ -79,6 +79,9 @@ def _waits_for(open_orders: Sequence[OrderRow], queued: Sequence[OrderRow]) -> s
     if open_orders:
         behind = f" ({len(queued)} queued)" if queued else ""
         return f"{_names(open_orders)} to end{behind}"
+    in_line = next((order for order in queued if order.waiting_for is not None), None)
+    if in_line is not None:
+        return f"{in_line.waiting_for} ({len(queued)} queued)"
     return f"the orchestrator to start or end {_names(queued)}" if queued else "the orchestrator to end it"
 
 
@@ -189,7 +192,9 @@ def _queued(
         if order.awaits_answer:
             continue
         by_state[readiness(order, by_num)[0]].append(order)
-    waiting, ready = by_state[Readiness.WAITING], by_state[Readiness.READY]
+    waiting = by_state[Readiness.WAITING]
+    in_line = [order for order in by_state[Readiness.READY] if order.waiting_for is not None]
+    ready = [order for order in by_state[Readiness.READY] if order.waiting_for is None]
     blocked = [*by_state[Readiness.BLOCKED], *by_state[Readiness.NOT_NEEDED]]
     if blocked:
         message = f"These can never start, and are not skipped yet: {_names(blocked)}."
@@ -197,6 +202,15 @@ def _queued(
     if waiting:
         message = f"Waiting for other orders to end: {_names(waiting)}."
         findings.append(Finding("waiting-for-dependencies", Level.INFO, message))
+    findings += [
+        Finding(
+            "waiting-for-others",
+            Level.INFO,
+            f"{order.order_name} waits for {order.waiting_for}.",
+            order_name=order.order_name,
+        )
+        for order in in_line
+    ]
     if ready and open_count >= run.max_parallel:
         message = f"Ready, but {run.max_parallel} orders run already (max_parallel): {_names(ready)}."
         findings.append(Finding("waiting-for-place", Level.INFO, message))
