@@ -40,11 +40,14 @@ def opened(tmp_path_factory):
     (example / "base" / ".iac-ci.yml").write_text(CONFIGURATION)
     (example / "local-secrets.json").write_text("{}")
     folder = tmp_path_factory.mktemp("code-host")
-    with opened_pull_request(example, folder, stack="iac-ci", log_level="INFO") as opened:
-        project = opened.demo.project
-        project.tokens = {**project.tokens, "bob's": BOB}
-        project.rights = {**project.rights, BOB.login: "write"}
-        yield opened
+    with pytest.MonkeyPatch.context() as patch:
+        # The command line finds this cloud alone.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("announced")))
+        with opened_pull_request(example, folder, stack="iac-ci", log_level="INFO") as opened:
+            project = opened.demo.project
+            project.tokens = {**project.tokens, "bob's": BOB}
+            project.rights = {**project.rights, BOB.login: "write"}
+            yield opened
 
 
 def comments(opened):
@@ -83,7 +86,7 @@ def test_an_apply_waits_for_a_named_person_and_not_for_the_author(opened):
     row = order(opened, run_id)
     assert (row.approval_answer.by, row.approval_answer.account, row.approval_answer.through) == ("bob", "3", "comment")
     assert row.dispatched_at is None
-    print(f"\nthe apply waited for {row.waiting_for or 'an approval'}; the author was refused; {row.reason}")
+    print(f"\nthe apply waited for an approval; the author was refused; {row.reason}")
 
 
 def job(**approval):

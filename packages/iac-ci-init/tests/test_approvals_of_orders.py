@@ -148,7 +148,7 @@ def test_it_is_answered_once():
     released = Released()
     released.says("/iac-ci reject ask", BOB)
     assert "has an answer already: rejected by bob" in released.says("/iac-ci approve ask", DORA)
-    released.change_order(OrderState.FAILED, reason="rejected by bob", answer=released.kept.answer)
+    released.change_order(OrderState.FAILED, reason="rejected by bob", approval_answer=released.kept.answer)
     assert "has ended already: rejected by bob" in released.says("/iac-ci approve ask", DORA)
     assert released.kept.answer.by == "bob"
 
@@ -158,7 +158,7 @@ def test_an_event_that_comes_again_gets_the_same_answer():
     first = released.says("/iac-ci approve ask", BOB)
     trigger = released.invoker.triggered[-1]
     released.processor.process(trigger)
-    released.change_order(OrderState.SUCCEEDED, reason=released.kept.reason, answer=released.kept.answer)
+    released.change_order(OrderState.SUCCEEDED, reason=released.kept.reason, approval_answer=released.kept.answer)
     released.processor.process(trigger)
     assert released.answers[-1].replace("\\", "").replace("\u200b", "") == first
 

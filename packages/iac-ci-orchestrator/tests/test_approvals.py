@@ -219,3 +219,14 @@ def test_the_wait_never_outlasts_the_run():
     row, run = engine.runs.find_order(RUN_ID, "0001"), engine.runs.find_run(RUN_ID)
     assert row.order_deadline == run.deadline
     assert run.deadline - run.accepted_at == timedelta(seconds=300)
+
+
+def test_a_run_of_many_approvals_asks_in_few_comments():
+    asks = [ASK | {"order_name": f"ask-{number}", "dependencies": []} for number in range(8)]
+    engine = Engine(asks, **PULL)
+    engine.wake()
+    engine.clock.advance(600)
+    engine.wake()
+    questions = [name for name in engine.reports.bodies if name.startswith("question:")]
+    assert questions == [f"question:{RUN_ID}/{number:04d}" for number in range(1, 6)]
+    assert all("timed out" in engine.reports.bodies[name] for name in questions)

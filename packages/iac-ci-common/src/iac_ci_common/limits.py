@@ -53,8 +53,11 @@ MAX_MASK_CHARS: Final = 1024
 MIN_MASKED_CHARS: Final = 4
 """Shortest text that is masked: shorter ones occur everywhere by chance."""
 
-MAX_APPROVERS: Final = 50
-"""Most people and teams of one approval; for each team that may matter the host is asked once."""
+MAX_APPROVERS: Final = 20
+"""Most people and teams of one approval; the host is asked for each team."""
+
+MAX_APPROVER_CHARS: Final = 200
+"""Longest name of a person or team: an order's row holds all of an approval."""
 
 MAX_WAITING_CHARS: Final = 512
 """Longest text of what a queued order waits for."""

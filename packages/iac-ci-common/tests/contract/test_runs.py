@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from iac_ci_common.errors import ConditionFailed, IllegalTransition, NotFound
+from iac_ci_common.models.approval import ApprovalAnswer
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
 from iac_ci_common.ports import Transition
@@ -253,3 +254,20 @@ def test_a_run_is_followed_for_a_while(adapters):
     adapters.runs.apply([Transition(rows.run, moved(rows.run, RunState.FAILED))])
     with pytest.raises(ConditionFailed):
         adapters.runs.follow(RUN_ID, until)
+
+
+def test_what_a_queued_order_waits_for_is_written_by_one_of_two_and_stays_until_its_answer(adapters):
+    asks = {"cmds": [], "timeout": 0, "approval": {"api": True, "by": ["ann"], "message": "Is it safe?"}}
+    (row,) = queued([asks]).orders
+    adapters.runs.insert(*queued([asks]))
+    first = row.model_copy(update={"waiting_for": "approval of ann", "order_deadline": START})
+    second = row.model_copy(update={"waiting_for": "approval of bob", "order_deadline": START})
+    assert adapters.runs.apply([Transition(row, first, event(row, "waiting"))]) == ()
+    assert adapters.runs.apply([Transition(row, second)]) == (Transition(row, second),)
+    assert adapters.runs.find_order(RUN_ID, "0001") == first
+    between = moved(first, OrderState.DISPATCHING, waiting_for=None)
+    assert adapters.runs.apply([Transition(first, between)]) == ()
+    given = ApprovalAnswer(approved=True, through="comment", by="ann", account="5", at=START)
+    ended = moved(between, OrderState.SUCCEEDED, approval_answer=given)
+    assert adapters.runs.apply([Transition(between, ended)]) == ()
+    assert adapters.runs.find_order(RUN_ID, "0001") == ended

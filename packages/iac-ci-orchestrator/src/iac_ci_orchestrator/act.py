@@ -182,7 +182,8 @@ class Orchestrator:
         for expired in plan.expiries:
             keep_first(ports.objects, expired_result(expired.order, ports.clock.now()))
         # Before the rows too: an end that is written is not met again.
-        self._commenter.update_questions(plan.run, [end.after for end in plan.ends if _had_asked(end.before)])
+        answered = [end.after for end in plan.ends if _had_asked(end.before)]
+        self._commenter.update_questions(plan.run, plan.orders, answered)
         refused = self._apply(plan)
         # Only now: an order whose row has changed since may have been dispatched.
         never_started = [end.after for end in plan.ends if end.before.status not in OPEN]

@@ -31,6 +31,9 @@ BETWEEN_EDITS: Final = timedelta(seconds=5)
 MAX_LOGS: Final = 10
 """Most logs of failed orders in one comment; each costs a read."""
 
+MAX_QUESTIONS: Final = 5
+"""Most orders of a run whose approvals are asked for in comments of their own; the run's comment names the others."""
+
 MAX_PLANS: Final = 300
 """Most orders whose plans are read for one comment; of others it shows the counts."""
 
@@ -104,14 +107,20 @@ class Commenter:
         Hosts notify people of new comments, and of no edit.
         """
         self._publish(run, orders, with_status=True)
-        self.update_questions(run, asking)
+        self.update_questions(run, orders, asking)
 
-    def update_questions(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
-        """Write the comment of each order that waits for an approval, or has waited."""
+    def update_questions(self, run: RunRow, orders: Sequence[OrderRow], changed: Sequence[OrderRow]) -> None:
+        """Write the comment of each changed order that waits for an approval, or has waited.
+
+        Of all ``orders``, the first ``MAX_QUESTIONS`` with an approval have a comment.
+        """
         report = run.report
-        if report is None or report.number is None:
+        if report is None or report.number is None or not changed:
             return
-        for order in orders:
+        with_comment = sorted(order.order_num for order in orders if order.approval is not None)[:MAX_QUESTIONS]
+        for order in changed:
+            if order.order_num not in with_comment:
+                continue
             try:
                 write = partial(render_question, run, order)
                 self._ports.reports.publish(report, run_id=question_name(order), write=write)

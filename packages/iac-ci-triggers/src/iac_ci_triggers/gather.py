@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -329,6 +330,7 @@ class FactCollector:
     def _gates(self, known: Facts, author: Account, commands: Sequence[Command]) -> tuple[Gate, ...]:
         """Return the orders with an approval that commands may name, in runs that may be open; the newest runs last."""
         targets = {command.target for command in commands}
+        is_named = cache(lambda by: self._is_named(by, author))
         found = []
         for started in known.ledger.runs:
             if known.received_at - started.started_at > _LONGEST_RUN:
@@ -338,8 +340,10 @@ class FactCollector:
                 continue
             for order in rows.orders:
                 if order.approval is not None:
-                    is_named = self._is_named(order.approval.by, author) if order.order_name in targets else False
-                    found.append(Gate(started, rows.run, rows.orders, order, is_named))
+                    # Hosts are asked about teams only where it matters.
+                    asked = order.order_name in targets and order.awaits_answer
+                    named = is_named(order.approval.by) if asked else False
+                    found.append(Gate(started, rows.run, rows.orders, order, named))
         return tuple(found)
 
     def _is_named(self, by: Sequence[str], author: Account) -> bool | None:
