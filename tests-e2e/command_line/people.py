@@ -39,8 +39,9 @@ CASES: Final[dict[str, tuple[str, ...]]] = {
         f"{_CLI}/test_watch.py::test_ctrl_c_ends_the_watching_and_names_the_next_command",
         f"{_CLI}/test_process.py::test_ctrl_c_says_what_is_so",
     ),
-    "--local takes none of several local clouds": (
+    "--local names the cloud it takes, and takes none of several by itself": (
         f"{_CLI}/test_local_clouds.py::test_several_are_listed_and_none_is_taken",
+        f"{_CLI}/test_local_clouds.py::test_the_cloud_that_is_taken_is_named",
     ),
     "cancel answers from rows read after the request": (
         f"{_CLI}/test_run_commands.py::test_an_order_that_started_while_the_run_was_cancelled_is_not_called_cancelled",

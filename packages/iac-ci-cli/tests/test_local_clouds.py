@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from datetime import UTC, datetime
 
 import pytest
 
+from iac_ci_cli import connection
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.local_clouds import choose_local_cloud
 
@@ -39,9 +42,58 @@ def refused(*arguments):
     return caught.value
 
 
+def started(since):
+    return datetime.fromtimestamp(since, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """Reach a local cloud without asking it for anything."""
+    monkeypatch.setattr(connection, "_read_names", lambda client: client)
+    return lambda **options: connection.connect("iac-ci", local=True, **options)
+
+
+def test_the_cloud_that_is_taken_is_named(announce, reached, capsys):
+    announce("111111111111")
+    assert reached().options == " --local"
+    assert capsys.readouterr().err == f"Local cloud 111111111111, started {started(1_700_000_000)} by process 4242\n"
+    reached(quiet=True)
+    reached(cloud="111111111111")
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("answer", "account"), [("2\n", "222222222222"), ("1\n", "111111111111")])
+def test_a_person_is_asked_which_of_several_to_take(announce, reached, monkeypatch, capsys, answer, account):
+    announce("111111111111")
+    announce("222222222222", since=1_700_000_100)
+    monkeypatch.setattr(connection, "can_ask", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    # The hints of this command name it too: another command would ask again.
+    assert reached().options == f" --cloud {account}"
+    assert "  2  222222222222   started" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "3\n", "0\n", "x\n", "-1\n"])
+def test_an_answer_that_names_none_takes_none(announce, reached, monkeypatch, answer):
+    announce("111111111111")
+    announce("222222222222")
+    monkeypatch.setattr(connection, "can_ask", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    with pytest.raises(CommandFailed, match="2 local clouds"):
+        reached()
+
+
+def test_a_program_is_never_asked(announce, reached, monkeypatch):
+    announce("111111111111")
+    announce("222222222222")
+    monkeypatch.setattr(connection, "can_ask", lambda: True)
+    with pytest.raises(CommandFailed, match="2 local clouds"):
+        reached(quiet=True)
+
+
 def test_the_only_one_is_used(announce):
     announce("111111111111")
-    assert choose_local_cloud("iac-ci")["account"] == "111111111111"
+    assert choose_local_cloud("iac-ci").state["account"] == "111111111111"
 
 
 def test_several_are_listed_and_none_is_taken(announce):
@@ -54,10 +106,10 @@ def test_several_are_listed_and_none_is_taken(announce):
     )
     assert error.hint.splitlines() == [
         "Name one of them:",
-        "  --cloud 111111111111   started 2023-11-14 22:13:20 UTC by process 4242",
-        "  --cloud 222222222222   started 2023-11-14 22:15:00 UTC by process 4242",
+        f"  --cloud 111111111111   started {started(1_700_000_000)} by process 4242",
+        f"  --cloud 222222222222   started {started(1_700_000_100)} by process 4242",
     ]
-    assert choose_local_cloud("iac-ci", "222222222222")["account"] == "222222222222"
+    assert choose_local_cloud("iac-ci", "222222222222").state["account"] == "222222222222"
 
 
 def test_one_that_does_not_run_is_named_with_those_that_do(announce):
@@ -73,4 +125,4 @@ def test_files_that_no_cloud_wrote_are_ignored(announce, tmp_path):
     for name, content in {"a": b"{", "b": b"[]", "c": b"{}", "d": b"\xff"}.items():
         (tmp_path / "iac-ci" / f"{name}.json").write_bytes(content)
     (tmp_path / "iac-ci" / "e.json").symlink_to("/nothing")
-    assert choose_local_cloud("iac-ci")["account"] == "111111111111"
+    assert choose_local_cloud("iac-ci").state["account"] == "111111111111"

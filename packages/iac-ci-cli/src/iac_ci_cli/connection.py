@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_cli import streams
 from iac_ci_cli.aws_messages import client_failed
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
-from iac_ci_cli.local_clouds import choose_local_cloud
+from iac_ci_cli.local_clouds import ask_for_one, can_ask, choose_local_cloud
 from iac_ci_cli.progress import progress
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.aws.history import DynamoHistory
@@ -196,10 +197,19 @@ def connect(
             exit_code=ExitCode.BAD_INPUT,
             hint="Leave out one of the two.",
         )
+    if is_local:
+        return _connect_locally(stack, cloud, quiet=quiet)
     with progress(f"Connecting to the stack {stack}", quiet=quiet):
-        if is_local:
-            return local_connection(choose_local_cloud(stack, cloud), named=cloud is not None)
         return aws_connection(stack, region=region, profile=profile)
+
+
+def _connect_locally(stack: str, cloud: str | None, *, quiet: bool) -> StackClient:
+    """Reach a local cloud. One that the user did not name is named on standard error."""
+    chosen = choose_local_cloud(stack, cloud, ask=None if quiet or not can_ask() else ask_for_one)
+    if cloud is None and not quiet:
+        streams.write_error(f"Local cloud {chosen.state['account']}, {chosen.description}\n")
+    with progress(f"Connecting to the local cloud {chosen.state['account']}", quiet=quiet):
+        return local_connection(chosen.state, named=not chosen.is_only)
 
 
 def aws_connection(stack: str, *, region: str | None = None, profile: str | None = None) -> StackClient:

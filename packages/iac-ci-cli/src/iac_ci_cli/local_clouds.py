@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from iac_ci_cli import streams
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.times import shown_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FIELDS: Final = frozenset({"account", "stack", "region", "endpoint", "access_key", "secret_key"})
 _START: Final = "Start one with `iac-ci local up` in another terminal."
 
 
-def choose_local_cloud(stack: str, account: str | None = None) -> dict[str, Any]:
-    """Return what the one running local cloud with this stack announces.
+@dataclass(frozen=True, slots=True)
+class ChosenCloud:
+    """What a local cloud announces, whether it is the only one that could be meant, and when it was started."""
 
-    ``account`` chooses among several. Raises ``CommandFailed`` where there is none, and where several fit: a command
-    never takes one of them by itself.
+    state: dict[str, Any]
+    is_only: bool
+    description: str
+
+
+def choose_local_cloud(
+    stack: str, account: str | None = None, *, ask: Callable[[list[str]], int | None] | None = None
+) -> ChosenCloud:
+    """Return the one running local cloud with this stack.
+
+    ``account`` chooses among several; without it ``ask``, which gets their descriptions and returns the index of one
+    or None. Raises ``CommandFailed`` where there is none, and where several fit and none was chosen: a command never
+    takes one of them by itself.
     """
     running = _announced()
     found = [state for state in running if state.get("stack") == stack and account in {None, state.get("account")}]
@@ -30,18 +49,34 @@ def choose_local_cloud(stack: str, account: str | None = None) -> dict[str, Any]
         raise CommandFailed(
             f"{which} with a stack {stack} {verb}", hint=f"These are running:{listed}" if listed else _START
         )
-    if len(found) > 1:
+    if len(found) == 1:
+        return ChosenCloud(found[0], is_only=account is None, description=_describe(found[0]))
+    chosen = None if ask is None else ask([f"{state['account']}   {_describe(state)}" for state in found])
+    if chosen is None:
         listed = "\n".join(f"  --cloud {state['account']}   {_describe(state)}" for state in found)
         raise CommandFailed(
             f"{len(found)} local clouds with a stack {stack} are running",
             exit_code=ExitCode.BAD_INPUT,
             hint=f"Name one of them:\n{listed}",
         )
-    return found[0]
+    return ChosenCloud(found[chosen], is_only=False, description=_describe(found[chosen]))
+
+
+def ask_for_one(descriptions: list[str]) -> int | None:
+    """Ask on the terminal which of several to take; return its index, None if the answer is none of them."""
+    lines = [f"  {number}  {description}\n" for number, description in enumerate(descriptions, 1)]
+    streams.write_error(f"{len(descriptions)} local clouds are running:\n{''.join(lines)}Which one? ")
+    answer = sys.stdin.readline().strip()
+    return int(answer) - 1 if answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(descriptions) else None
+
+
+def can_ask() -> bool:
+    """Return whether a person is there to answer: standard input and standard error are a terminal, outside CI."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not os.environ.get("CI")
 
 
 def _describe(state: dict[str, Any]) -> str:
-    return f"started {state['since']:%Y-%m-%d %H:%M:%S} UTC by process {state.get('pid')}"
+    return f"started {shown_time(state['since'])} by process {state.get('pid')}"
 
 
 def _announced() -> list[dict[str, Any]]:
