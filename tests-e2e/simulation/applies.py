@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import keys
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 PROJECT = "a" * 64
 STATE = keys.project_state(PROJECT)
+EXPIRES = timedelta(seconds=45)
+"""When a plan that is about to expire does so, after its job was accepted."""
+
 _OWN_PLAN = -1
 """In place of an age: the apply plans for itself."""
 
@@ -33,14 +37,14 @@ class WithProjects:
         """Accept a job, like ``Acceptance``."""
         ages = self._world.applies.get(job.flow_label, {})
         groups = self._world.group_plan
-        projects = {job.orders[int(num) - 1].order_name or "": self._project(age) for num, age in ages.items()}
+        projects = {job.orders[int(num) - 1].order_name or "": self._project(age, num) for num, age in ages.items()}
         for num in groups.plans.get(job.flow_label, ()):
             projects[job.orders[int(num) - 1].order_name or ""] = OrderProject(key=PROJECT, name="live/network")
         if groups.branch:
             fields = {**fields, "ledger": BRANCH, "job_name": "deploy"}
         return self._acceptance.accept(job, run_id, projects=projects, **fields)
 
-    def _project(self, age: int) -> OrderProject:
+    def _project(self, age: int, num: str) -> OrderProject:
         state = self._world.plans.project_states.get(STATE)
         generation = state.generation if state is not None else 0
         project = OrderProject(key=PROJECT, name="live/network", applies=True)
@@ -54,6 +58,8 @@ class WithProjects:
             planned=PlannedFile(sha256="b" * 64, tool="terraform"),
             files=Sealed(sha256="c" * 64, size=1, identity="YQ=="),
             generation=max(0, generation - age),
+            # Some plans expire while their order waits for others.
+            usable_until=self._world.now() + EXPIRES if int(num) % 3 == 0 else None,
         )
         return project.model_copy(update={"saved": saved})
 

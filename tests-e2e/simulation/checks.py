@@ -295,6 +295,11 @@ class Checks:
             other = self._world.runs.order_rows[run_id][order_num].project
             if project.saved is not None and other is not None and other.saved is not None:
                 self._broken("reviewed plans are applied one at a time", f"{own}: {run_id}/{order_num}")
+        until = project.saved.usable_until if project.saved is not None else None
+        if until is not None and (row.dispatched_at is None or row.dispatched_at >= until):
+            self._broken(
+                "no apply of an expired plan begins", f"{own}: dispatched at {row.dispatched_at}, until {until}"
+            )
         if project.saved is not None and attempt == 1:
             if project.saved.generation in self._applied:
                 self._broken("a generation's plans are applied once", f"{row.run_id}/{row.order_num}")

@@ -200,7 +200,7 @@ def installed(world: World) -> Iterator[None]:
     with (
         patch.dict(sys.modules, modules),
         # What a plan was made from, and what a worker does with its bytes, are not simulated.
-        patch("iac_ci_orchestrator.project_ledger.ProjectLedger._check", lambda *_: None),
+        patch("iac_ci_orchestrator.project_ledger._check", lambda *_: None),
         patch("iac_ci_init.preparation._saved_plan", lambda stored, index: None),
         patch("iac_ci_broker.hand_on.HandOn.saved_plan", lambda handing, run, order, now: None),
     ):

@@ -94,6 +94,7 @@ Mutation = Literal[
     "only who waits is superseded",
     "older commits",
     "groups are left",
+    "expiry of a plan",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -109,30 +110,30 @@ class Noticed(NamedTuple):
 FIRST_NOTICED: dict[Mutation, Noticed] = {
     "doorbell": Noticed(6),
     "conditional release": Noticed(6),
-    "claim": Noticed(3),
-    "create-once result": Noticed(31),
+    "claim": Noticed(1),
+    "create-once result": Noticed(200),
     "redo of dispatching": Noticed(0),
     "run's watchdog": Noticed(0),
     "idempotent second leg": Noticed(6),
     "conditional transitions": Noticed(183),
     "own claims only": Noticed(88, "storm"),
     "refused dispatch": Noticed(626, "refusing", 25),
-    "living watchdog": Noticed(35),
+    "living watchdog": Noticed(63),
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
-    "ended builds": Noticed(13),
+    "ended builds": Noticed(94),
     "same pair": Noticed(70),
     "used tickets": Noticed(3),
     "claimant's first ticket": Noticed(265, "doubled"),
     "conditional move of a chain": Noticed(314, "burst"),
     "claim's chain only": Noticed(10, "burst"),
-    "begin only after the claim": Noticed(41),
+    "begin only after the claim": Noticed(49),
     "own keys only": Noticed(0),
     "wish to stop": Noticed(107),
     "misuse is noted once": Noticed(3, "burst"),
     "trade for an ended URL": Noticed(8, "calm"),
     "grace of builds": Noticed(131),
-    "applies are named": Noticed(230),
+    "applies are named": Noticed(255),
     "wish for one order": Noticed(42),
     "outputs are sealed for their scope": Noticed(14),
     "second wish to stop": Noticed(244),
@@ -158,6 +159,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "only who waits is superseded": Noticed(0),
     "older commits": Noticed(288),
     "groups are left": Noticed(0),
+    "expiry of a plan": Noticed(11),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -232,6 +234,9 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "end of an apply":
         with patch("iac_ci_orchestrator.project_ledger.ended", lambda state, apply, now: state):
+            yield
+    elif mutation == "expiry of a plan":
+        with patch("iac_ci_orchestrator.project_ledger._check_age", lambda *_: None):
             yield
     elif mutation == "answers only while it waits":
         with patch("iac_ci_init.approval_intake.not_answerable", lambda run, order, by_num, now: None):

@@ -92,7 +92,8 @@ class ProjectLedger:
             return
         saved = project.saved
         if saved is not None:
-            self._check(order, saved, plan_again(project.planner))
+            _check_age(saved, self._clock.now(), plan_again(project.planner))
+            _check(order, saved, plan_again(project.planner))
         apply, now = _apply(run, order), self._clock.now()
         generation = saved.generation if saved is not None else None
 
@@ -256,15 +257,19 @@ class ProjectLedger:
                 continue
         raise PortFailed("other runs changed the project's row at every attempt", retry_is_safe=True)
 
-    def _check(self, order: OrderRow, saved: SavedPlan, again: str) -> None:
-        """Raise ``PlanStale`` if the plan was made from other code, has expired, or may not be applied at all."""
-        if saved.planned.problem is not None:
-            raise PlanStale(f"the plan cannot be applied: {saved.planned.problem}; {again}")
-        if saved.code_sha256 != order.code_sha256:
-            raise PlanStale(f"the plan is stale: it was made from other files than those of this commit; {again}")
-        if saved.usable_until is not None and saved.usable_until <= self._clock.now():
-            # The order may have waited for long since the command was checked.
-            raise PlanStale(f"the plan expired on {saved.usable_until:%Y-%m-%d at %H:%M} UTC; {again}")
+
+def _check(order: OrderRow, saved: SavedPlan, again: str) -> None:
+    """Raise ``PlanStale`` if the plan was made from other code, or may not be applied at all."""
+    if saved.planned.problem is not None:
+        raise PlanStale(f"the plan cannot be applied: {saved.planned.problem}; {again}")
+    if saved.code_sha256 != order.code_sha256:
+        raise PlanStale(f"the plan is stale: it was made from other files than those of this commit; {again}")
+
+
+def _check_age(saved: SavedPlan, now: datetime, again: str) -> None:
+    """Raise ``PlanStale`` if the plan has expired: its order may have waited for long since the command was checked."""
+    if saved.usable_until is not None and saved.usable_until <= now:
+        raise PlanStale(f"the plan expired on {saved.usable_until:%Y-%m-%d at %H:%M} UTC; {again}")
 
 
 def _planned_project(order: OrderRow) -> OrderProject | None:
