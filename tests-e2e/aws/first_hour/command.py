@@ -72,28 +72,9 @@ def _run(account: Account, step: Step) -> Line:
     try:
         seen = step.run(account)
     except Exception as error:  # noqa: BLE001 - a step that fails is a line of the report; the others still run
-        verdict = Verdict.NOT_ANSWERED if account.emulated and _is_unknown(error) else Verdict.FAILED
-        seen = Seen(verdict, f"{type(error).__name__}: {error}")
-    if account.emulated and step.only_aws and seen.verdict is Verdict.DIFFERENT:
+        seen = Seen(Verdict.FAILED, f"{type(error).__name__}: {error}")
+    if account.emulated and step.only_aws and seen.verdict is not Verdict.AS_EXPECTED:
         seen = Seen(Verdict.NOT_ANSWERED, f"only AWS answers this; the emulator: {seen.text}")
     line = Line(step, seen, time.monotonic() - began)
     print(f"   {seen.verdict.value}: {seen.text}", file=sys.stderr)
     return line
-
-
-def _is_unknown(error: Exception) -> bool:
-    """Return whether an emulator does not know the call."""
-    text = str(error).lower()
-    return any(
-        words in text
-        for words in (
-            "not implemented",
-            "unknown operation",
-            "notimplemented",
-            "unsupported",
-            "not supported",
-            "unknownoperation",
-            "invalidaction",
-            "unknown action",
-        )
-    )

@@ -229,8 +229,14 @@ def named_secret(account: Account) -> Seen:
 
 
 STEPS = (
-    Step("first-command", "How long from the webhook to the first command?", "seconds: less than 30", first_command),
-    Step("build-start", "How long until a build begins?", "less than 300 s", build_start, 0.05),
+    Step(
+        "first-command",
+        "How long from the webhook to the first command?",
+        "seconds: less than 30",
+        first_command,
+        only_aws=True,
+    ),
+    Step("build-start", "How long until a build begins?", "less than 300 s", build_start, 0.05, only_aws=True),
     Step(
         "build-shell",
         "What can commands reach of CodeBuild's shell, its files and its variables?",

@@ -152,7 +152,7 @@ def dashboard_metrics(account: Account) -> Seen:
 
 
 FIRST = (
-    Step("quotas", "What may this account run at once?", "at least ten executions", quotas, 0.0),
+    Step("quotas", "What may this account run at once?", "at least ten executions", quotas, 0.0, only_aws=True),
     Step(
         "short-session",
         "Can a session of 15 minutes sign a URL of two hours?",
@@ -162,7 +162,7 @@ FIRST = (
     ),
 )
 LAST = (
-    Step("expired-url", "What does S3 answer when a URL is over?", "403 AccessDenied", expired_url, 0.0),
+    Step("expired-url", "What does S3 answer when a URL is over?", "403 AccessDenied", expired_url, 0.0, only_aws=True),
     Step(
         "create-once",
         "What do concurrent creations of one object get?",
@@ -179,7 +179,14 @@ LAST = (
         0.0,
         only_aws=True,
     ),
-    Step("log-lines", "Do log lines reach CloudWatch in the form that its filters read?", "yes", log_lines, 0.01),
+    Step(
+        "log-lines",
+        "Do log lines reach CloudWatch in the form that its filters read?",
+        "yes",
+        log_lines,
+        0.01,
+        only_aws=True,
+    ),
     Step(
         "dashboard-metrics",
         "Does CloudWatch make metrics of the lines?",

@@ -77,8 +77,8 @@ class Account:
 class Step:
     """One question that only an account answers.
 
-    ``assumed`` is what the engine or its stand-ins assume; ``dollars`` is at most what the step costs. An emulator that
-    differs in a step that ``only_aws`` answers says nothing about the engine.
+    ``assumed`` is what the engine or its stand-ins assume; ``dollars`` is at most what the step costs. What an
+    emulator makes of a step that ``only_aws`` answers says nothing about the engine.
     """
 
     name: str
