@@ -10,9 +10,12 @@ from contextlib import contextmanager
 
 from iac_ci_common import keys
 from iac_ci_common.acceptance import Acceptance
+from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.page_links import PageLinks
 from iac_ci_common.request import Request
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
@@ -90,6 +93,9 @@ class Engine:
             settings,
         )  # fmt: skip
         self.reports = CodeHostReports(secrets, commit_jobs, self.clock, hosts=hosts)
+        secrets.values[parse_location("ssm:/page-key")] = "a page key that has more than thirty-two characters"
+        links = PageLinks("https://ci.example/live/runs", "ssm:/page-key", SharedSecrets(secrets))
+        self._page_link = links.of
         self.preparer = Preparer(
             PreparationPorts(
                 self.clock, self.runs, ledgers, self.objects, MemoryCodeStore(), self._repositories, secrets,
@@ -97,6 +103,7 @@ class Engine:
                 JobTools(ToolReleases(self.objects, HttpDownloads()), OwnTools("/nonexistent")),
             ),
             100,
+            page_link=self._page_link,
         )  # fmt: skip
         missed = MissedEventsPorts(
             self.clock, OpenedCodeHosts(secrets, hosts=hosts, seconds=10), ledgers, deliveries, self.objects,
@@ -182,7 +189,8 @@ class Engine:
         orders = [order.model_copy(update={"status": states.get(order.order_name, state)}) for order in rows.orders]
         good = all(order.status is OrderState.SUCCEEDED for order in orders)
         run = rows.run.model_copy(update={"status": RunState.SUCCEEDED if good else RunState.FAILED})
-        assert publish(self.reports, run, orders, with_status=True) == {}
+        page = self._page_link(run, self.clock.now())
+        assert publish(self.reports, run, orders, page=page, with_status=True) == {}
 
     @property
     def jobs(self):

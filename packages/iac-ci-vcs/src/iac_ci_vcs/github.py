@@ -100,6 +100,7 @@ class GitHub:
         self._fresh: dict[int, dict[str, Any]] = {}
         self._default: str | None = None
         self._private: bool | None = None
+        self._known_repository: Any = None
         self._app: InstallationTokens | None = None
         if isinstance(credentials, AppCredentials):
             self._app = InstallationTokens(
@@ -305,13 +306,14 @@ class GitHub:
         """Return whether the repository is private or internal; a read pull request tells it."""
         if self._private is None:
             with self._session.doing("repository"):
-                self._repository()
+                self._private = _is_private(self._repository())
         return self._private
 
     def _repository(self) -> Any:
-        repository = self._get(self._repository_url, "repository")
-        self._private = _is_private(repository)
-        return repository
+        """Return the repository, by one request for each opened host."""
+        if self._known_repository is None:
+            self._known_repository = self._get(self._repository_url, "repository")
+        return self._known_repository
 
     def permission(self, account: Account) -> Permission:
         """Return the user's highest permission; teams and the organisation count."""

@@ -119,6 +119,9 @@ class Project:
     may_ask_about_people: bool = True
     """Whether the engine's token may ask who it belongs to and what others may do, as Bitbucket's may not."""
 
+    visibility: str | None = None
+    """``public``, ``private`` or ``internal``; empty if the host does not tell it. None is each host's usual one."""
+
     pipelines: dict[str, int] = field(default_factory=dict)
     """Pipelines of other origin, by commit."""
 

@@ -54,7 +54,7 @@ class Payloads:
             "full_name": name,
             "name": name.rpartition("/")[2],
             "uuid": uuid_of(1000 if fork is None else 2000),
-            "is_private": True,
+            "is_private": self._project.visibility != "public" if self._project.visibility != "" else None,
             "mainbranch": {"type": "branch", "name": "main"},
             "links": {"html": {"href": f"https://{self._web.partition('//')[2]}/{name}"}},
         }

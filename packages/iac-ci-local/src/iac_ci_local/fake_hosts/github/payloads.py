@@ -83,7 +83,9 @@ class Payloads:
         identity = PROJECT_ID if fork is None else FORK_ID
         zero = ("forks", "forks_count", "open_issues", "open_issues_count", "size", "stargazers_count", "watchers",
                 "watchers_count", "network_count", "subscribers_count")  # fmt: skip
-        no = ("archived", "disabled", "private", "has_projects", "has_wiki", "has_pages", "has_discussions")
+        visibility = "public" if self._project.visibility is None else self._project.visibility
+        seen = {"private": visibility != "public", "visibility": visibility} if visibility else {}
+        no = ("archived", "disabled", "has_projects", "has_wiki", "has_pages", "has_discussions")
         nothing = ("description", "homepage", "language", "license", "mirror_url")
         return {
             "id": identity,
@@ -99,7 +101,7 @@ class Payloads:
             "url": url,
             "fork": fork is not None,
             "default_branch": "main",
-            "visibility": "public",
+            **seen,
             "has_issues": True,
             "has_downloads": True,
             "allow_forking": True,

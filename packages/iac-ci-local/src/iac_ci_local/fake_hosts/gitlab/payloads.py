@@ -52,7 +52,7 @@ class Payloads:
             "path_with_namespace": path,
             "default_branch": "main",
             "web_url": self._page(path),
-            "visibility": "private",
+            "visibility": "private" if self._project.visibility is None else self._project.visibility,
             "archived": False,
             "empty_repo": False,
         }
