@@ -79,7 +79,7 @@ def test_a_run_of_sixty_orders_is_followed_live(cloud, tmp_path):
         wait_until(lambda: runs(cloud).read(run_id).run is not None)
         page.show(width=1400)
         page.call("Page.navigate", url=link(cloud, run_id))
-        wait_until(lambda: page.run("document.querySelectorAll('#graph a').length === 60"))
+        wait_until(lambda: page.run("document.querySelectorAll('#graph a').length === 60"), subject="the graph")
         page.run("window.isSamePage = true")
         # As many orders as the stack lets run at once wait for the file, each after two of its chain.
         wait_until(lambda: states(page)["succeeded"] >= 8 and states(page)["running"] > 0, subject="the first orders")

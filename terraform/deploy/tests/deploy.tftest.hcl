@@ -516,6 +516,7 @@ run "what_would_be_dangerous_is_refused" {
     plan_days          = 0
     secrets_prefix     = "/"
     webhook_secret     = "hunter2"
+    page_key           = "hunter2"
     # Patterns and aliases where one thing must be named; half a network.
     target_role_arns = ["arn:aws:iam::210987654321:role/*"]
     code_buckets     = ["acme-*"]
@@ -524,7 +525,7 @@ run "what_would_be_dangerous_is_refused" {
     worker_network   = { vpc_id = "vpc-1", subnet_ids = [], security_group_ids = ["sg-1"] }
   }
   expect_failures = [
-    var.image_uri, var.log_retention_days, var.log_days, var.plan_days, var.secrets_prefix, var.webhook_secret,
+    var.image_uri, var.log_retention_days, var.log_days, var.plan_days, var.secrets_prefix, var.webhook_secret, var.page_key,
     var.target_role_arns, var.code_buckets, var.kms_key_arn, var.secrets_key_arns, var.worker_network,
   ]
 }
@@ -565,6 +566,8 @@ run "misspelt_choices_are_refused" {
     max_parallel             = 0
     worker_concurrency       = 0
     build_concurrency        = 1.5
+    page_concurrency         = -1
+    page_key_version         = 0
     worker_memory_mb         = 256
     worker_storage_mb        = 512
     build_compute_type       = "LARGE"
@@ -580,10 +583,23 @@ run "misspelt_choices_are_refused" {
   }
   expect_failures = [
     var.stack, var.region, var.tags, var.log_level, var.architecture, var.max_parallel, var.worker_concurrency,
-    var.build_concurrency, var.worker_memory_mb, var.worker_storage_mb, var.build_compute_type, var.build_image_uri,
+    var.build_concurrency, var.page_concurrency, var.page_key_version, var.worker_memory_mb, var.worker_storage_mb, var.build_compute_type, var.build_image_uri,
     var.order_sizes, var.tool_sources, var.provider_mirror, var.webhook_secret_version,
     var.more_webhook_secrets, var.permissions_boundary_arn, var.web_acl_arn, var.alarm_emails,
   ]
+}
+
+run "a_generation_of_links_is_a_whole_number" {
+  command = plan
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      link_generation = 0
+    }]
+  }
+  expect_failures = [var.connections]
 }
 
 run "a_repository_in_clear_text_is_no_connection" {
@@ -900,7 +916,7 @@ run "a_long_list_of_connections_is_compressed" {
     }]
   }
   assert {
-    condition     = aws_ssm_parameter.connections.value == base64gzip(jsonencode([for connection in var.connections : { for name, value in connection : name => value if !contains(["modules_token_location", "require"], name) }])) && length(aws_ssm_parameter.connections.value) <= 8192
+    condition     = aws_ssm_parameter.connections.value == base64gzip(jsonencode([for connection in var.connections : { for name, value in connection : name => value if !contains(["modules_token_location", "link_generation", "require", "unlockers"], name) }])) && length(aws_ssm_parameter.connections.value) <= 8192
     error_message = "500 connections fit into one parameter."
   }
 }

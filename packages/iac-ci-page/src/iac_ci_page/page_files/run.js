@@ -190,6 +190,7 @@
     if (document.hidden || polling) return;
     polling = true;
     try {
+      if (!graph) drawGraph(await read("graph"));
       const state = await read(`state?version=${encodeURIComponent(known.version)}`);
       failures = 0;
       if (state) show(state); else timeline();
@@ -202,19 +203,18 @@
     } finally {
       polling = false;
     }
-    if (!known.over && failures !== Infinity) timer = setTimeout(poll, Math.min(60, seconds * 2 ** failures) * 1000);
+    if ((!known.over || !graph) && failures !== Infinity) timer = setTimeout(poll, Math.min(60, seconds * 2 ** failures) * 1000);
   }
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden && !known.over && failures !== Infinity) poll();
+    if (!document.hidden && (!known.over || !graph) && failures !== Infinity) poll();
   });
   for (const state of STATES) id("only").append(Object.assign(document.createElement("option"), {value: state, textContent: words(state)}));
   id("find").addEventListener("input", filter);
   id("only").addEventListener("change", filter);
   id("events").addEventListener("toggle", events);
   window.addEventListener("resize", timeline);
-  read("graph").then(drawGraph, () => text(id("live"), "The graph could not be read. Load the page again."));
   timeline();
-  if (!known.over) timer = setTimeout(poll, seconds * 1000);
+  poll();
 })();
