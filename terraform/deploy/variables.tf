@@ -532,7 +532,7 @@ variable "connections" {
           connection.require.approved.count == floor(connection.require.approved.count) &&
           length(connection.require.approved.people) <= 50 && length(connection.require.approved.teams) <= 20 &&
           alltrue([for name in connection.require.approved.people : can(regex("^([A-Za-z0-9_][A-Za-z0-9._-]{0,254}|\\{[0-9a-fA-F-]{36}\\})$", name))]) &&
-          alltrue([for name in connection.require.approved.teams : can(regex("^[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){0,20}$", name))])
+          alltrue([for name in connection.require.approved.teams : can(regex("^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", name)) && length(name) <= 255])
         ),
         length(connection.require.checks) <= 50,
         alltrue([for name in connection.require.checks : length(name) >= 1 && length(name) <= 255 && name != "iac-ci" && !startswith(name, "iac-ci/")]),

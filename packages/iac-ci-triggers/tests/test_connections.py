@@ -95,6 +95,33 @@ def compressed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
+def test_requirements_as_the_deploy_stage_writes_them():
+    entry = {
+        "repositories": ["https://github.com/acme/infra"],
+        "webhook_secrets": ["ssm:/x/webhook-secret-a"],
+        "token_location": "ssm:/iac-ci/jobs/tokens/a",
+        "require": {
+            "approved": {"count": 1, "people": [], "teams": ["acme/platform"], "code_owners": False},
+            "mergeable": True, "undiverged": False, "checks": [], "not_draft": False, "from": None,
+        },
+    }  # fmt: skip
+    required = read_connections(json.dumps([entry])).find("https://github.com/acme/infra").require
+    assert (required.approved.teams, required.mergeable, required.from_) == (["acme/platform"], True, None)
+    nothing = {
+        "approved": None,
+        "mergeable": False,
+        "undiverged": False,
+        "checks": [],
+        "not_draft": False,
+        "from": None,
+    }
+    text = json.dumps([entry | {"require": nothing}])
+    assert read_connections(text).find("https://github.com/acme/infra").require.is_empty
+    wrong = json.dumps([entry | {"require": {"checks": ["iac-ci/apply"]}}])
+    with pytest.raises(PortFailed, match="is a status of the engine"):
+        read_connections(wrong)
+
+
 def test_a_list_that_is_too_long_for_a_parameter_is_read_compressed():
     entry = {"webhook_secrets": ["ssm:/x/webhook-secret-a"], "token_location": "ssm:/iac-ci/jobs/tokens/a"}
     names = [f"https://github.com/acme/infra-{number}" for number in range(500)]
