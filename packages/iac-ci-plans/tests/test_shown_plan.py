@@ -58,7 +58,10 @@ CASES = [
     ({"deferred_changes": [{"reason": "x"}]}, {"deferred": 1}),
     ({"resource_drift": [change("update")], "applyable": True}, {"drift": 1}),
     ({"resource_drift": [change("update")], "applyable": False}, {}),
-    ({"resource_drift": [change("update")], "resource_changes": [change("create")], "applyable": True}, {"add": 1}),
+    (
+        {"resource_drift": [change("update")], "resource_changes": [change("create")], "applyable": True},
+        {"add": 1, "outside": 1},
+    ),
     # What only looks like an entry: values of a resource, names of outputs, entries of another kind.
     ({"prior_state": {"resource_changes": [change("create")]}}, {}),
     ({"variables": {"resource_changes": {"value": [change("create")]}}}, {}),

@@ -87,6 +87,8 @@ class DocumentTally:
         """Start with a document without entries."""
         self._tally: Counter[str] = Counter()
         self._outputs = self._actions = self._deferred = self._drift = 0
+        self._changed: set[int] = set()
+        self._drifted: set[int] = set()
 
     def resource(self, entry: dict[str, Any]) -> str | None:
         """Count an entry of ``resource_changes``; return what happens to the resource, None if nothing does."""
@@ -104,6 +106,7 @@ class DocumentTally:
         self._tally["bring_in"] += is_imported
         if action is not None:
             self._tally[action] += 1
+            self._changed.add(_mark(entry))
         shown = action or ("move" if has_moved else "bring_in" if is_imported else None)
         return shown.partition(" ")[0] if shown is not None else None
 
@@ -121,7 +124,9 @@ class DocumentTally:
 
     def drift(self, entry: dict[str, Any]) -> None:
         """Count an entry of ``resource_drift``."""
-        self._drift += _changes(entry.get("change"))
+        if _changes(entry.get("change")):
+            self._drift += 1
+            self._drifted.add(_mark(entry))
 
     def counts(self, *, is_applyable: bool) -> Counts:
         """Return the counts. Drift counts in a refresh-only plan, which holds nothing else and may be applied."""
@@ -133,7 +138,8 @@ class DocumentTally:
         if not any(counts.values()):
             # Other plans may be applied all the same.
             counts["drift"] = self._drift * is_applyable
-        return counts
+        # What Terraform plans for a resource that was changed outside takes that change back, at least in part.
+        return counts | {"outside": len(self._changed & self._drifted)}
 
 
 def read_document(document: dict[str, Any]) -> Document:
@@ -155,6 +161,11 @@ def read_document(document: dict[str, Any]) -> Document:
         for entry in _dicts(document.get(name)):
             count(entry)
     return Document(tally.counts(is_applyable=bool(document.get("applyable"))), resources)
+
+
+def _mark(entry: dict[str, Any]) -> int:
+    """Return a number for the resource of an entry, also of a deposed object, that takes less memory than its name."""
+    return hash((str(entry.get("address", "")), str(entry.get("deposed", ""))))
 
 
 def _action(actions: list[str]) -> str | None:

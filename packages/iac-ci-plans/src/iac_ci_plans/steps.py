@@ -18,7 +18,7 @@ Counts = dict[str, int]
 _MAX_COUNT: Final = 1_000_000
 _SUMMED: Final = (
     "add", "change", "destroy", "bring_in", "replace", "forget", "moved", "read", "outputs", "actions", "drift",
-    "deferred",
+    "outside", "deferred",
 )  # fmt: skip
 _OF_THE_PLAN: Final = ("replace", "forget", "moved", "read", "outputs", "actions", "deferred")
 """Counts that the summary of an apply may not have; its plan has them."""

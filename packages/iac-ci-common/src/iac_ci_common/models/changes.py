@@ -45,6 +45,11 @@ class Changes(StoredShape):
     outputs: int = Field(0, ge=0, description="Outputs of the root module that change.")
     actions: int = Field(0, ge=0, description="Actions that Terraform invokes.")
     drift: int = Field(0, ge=0, description="Resources that changed outside of Terraform.")
+    outside: int = Field(
+        0,
+        ge=0,
+        description="Planned changes of resources that were changed outside of Terraform.",
+    )
     deferred: int = Field(0, ge=0, description="Resources that the plan leaves to a later plan, at least.")
     plans: int = Field(1, ge=1, description="Number of plans (or applies) in the sums.")
     done: Done | None = Field(None, description="What was done by applies that did not end; None if all ended.")
