@@ -11,6 +11,7 @@ from urllib.parse import quote
 from requests.auth import HTTPBasicAuth
 
 from iac_ci_common.errors import NotFound, PortFailed
+from iac_ci_vcs.bitbucket_issues import BitbucketIssues
 from iac_ci_vcs.bitbucket_reviews import BitbucketCalls, BitbucketReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
@@ -364,6 +365,10 @@ class Bitbucket:
         with self._session.doing("commit's status"):
             url = f"{self._repository_url}/commit/{quote(status.commit)}/statuses/build"
             self._session.ask("POST", url, "commit's status", json=sent)
+
+    def issues(self) -> BitbucketIssues:
+        """Return the repository's issues."""
+        return BitbucketIssues(self._session, self._repository_url, self._pages, self.me)
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,6 +13,7 @@ import requests
 
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.github_app import InstallationTokens
+from iac_ci_vcs.github_issues import GitHubIssues
 from iac_ci_vcs.github_reviews import GitHubCalls, GitHubReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
@@ -422,6 +423,14 @@ class GitHub:
             self._ask(
                 "POST", f"{self._repository_url}/statuses/{quote(status.commit)}", subject, headers=_JSON, json=sent
             )
+
+    def issues(self) -> GitHubIssues:
+        """Return the repository's issues."""
+
+        def ask(method: str, url: str, subject: str, **arguments: Any) -> requests.Response:
+            return self._ask(method, url, subject, headers=_JSON, **arguments)
+
+        return GitHubIssues(self._session, self._repository_url, ask, self._pages, self.me)
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
+from iac_ci_vcs.gitlab_issues import GitLabIssues
 from iac_ci_vcs.gitlab_reviews import GitLabCalls, GitLabReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
@@ -453,6 +454,10 @@ class GitLab:
         query = {"name": status.context} | ({"ref": ref} if ref else {})
         listed = self._list(f"{self._project_path}/repository/commits/{quote(status.commit)}/statuses", **query)
         return [row for row in listed if row["name"] == status.context]
+
+    def issues(self) -> GitLabIssues:
+        """Return the project's issues."""
+        return GitLabIssues(self._api, self._project_path, self._doing, self._list, self.me)
 
     def close(self) -> None:
         """Close the connections."""

@@ -283,6 +283,52 @@ class DeliveryLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue as it is now. ``number`` is the one that people see."""
+
+    number: int
+    title: str
+    body: str
+    is_open: bool
+
+
+class Issues(Protocol):
+    """The issues of a repository. Hosts answer ``NotFound`` where the repository has none."""
+
+    def problem(self) -> str | None:
+        """Return why the engine cannot write issues, None if nothing is known to be in the way. At most two requests.
+
+        Where the host does not tell what the token may do, only a refusal will.
+        """
+        ...
+
+    def own(self, marker: str, known: Collection[int]) -> tuple[Issue, ...]:
+        """Return the engine's own issues that begin with ``marker``, open and closed, the oldest first.
+
+        Those of other accounts are ignored, because any user can write a marker. If the host does not tell the engine
+        its own account, only those with the numbers ``known`` are returned, which the engine has created.
+        """
+        ...
+
+    def create(self, title: str, body: str) -> Issue:
+        """Create an open issue. A request that the host may have carried out is not repeated."""
+        ...
+
+    def edit(self, number: int, *, title: str, body: str, is_open: bool) -> Issue:
+        """Replace an issue's title, text and state by one request."""
+        ...
+
+
+@runtime_checkable
+class HasIssues(Protocol):
+    """A code host whose issues the engine can write."""
+
+    def issues(self) -> Issues:
+        """Return the repository's issues, without a request."""
+        ...
+
+
 class CodeHost(Protocol):
     """One repository on a code host."""
 
@@ -485,7 +531,10 @@ __all__ = [
     "Credentials",
     "DeliveryLog",
     "FailedDelivery",
+    "HasIssues",
     "HostSettings",
+    "Issue",
+    "Issues",
     "ListedPullRequest",
     "MergeState",
     "OpenPullRequests",

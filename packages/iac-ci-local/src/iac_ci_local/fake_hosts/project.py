@@ -23,6 +23,7 @@ Right = Literal["admin", "write", "read", "none"]
 
 PROJECT_ID: Final = 1000
 FORK_ID: Final = 2000
+_FIRST_ISSUE: Final = 1001
 APP_ACCOUNT_ID: Final = 50_000
 
 
@@ -36,6 +37,19 @@ class WrittenComment:
     body: str
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenIssue:
+    """An issue; its times are whole seconds."""
+
+    number: int
+    title: str
+    body: str
+    author: Person
+    created_at: datetime
+    updated_at: datetime
+    is_open: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,9 @@ class Project:
     visibility: str | None = None
     """``public``, ``private`` or ``internal``; empty if the host does not tell it. None is each host's usual one."""
 
+    has_issues: bool = True
+    """Whether the project's issues are switched on; those of Bitbucket are off at first."""
+
     pipelines: dict[str, int] = field(default_factory=dict)
     """Pipelines of other origin, by commit."""
 
@@ -137,6 +154,7 @@ class Project:
     book: ReviewBook = field(default_factory=ReviewBook)
 
     _merges: dict[int, list[tuple[datetime, tuple[str, str], str | None]]] = field(default_factory=dict)
+    _issues: dict[int, WrittenIssue] = field(default_factory=dict)
     _history: dict[int, list[tuple[datetime, OpenPullRequest]]] = field(default_factory=dict)
     _heads: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
     _statuses: list[SetStatus] = field(default_factory=list)
@@ -326,6 +344,33 @@ class Project:
             before = self.comment(identity)
             self._comments[identity] = replace(before, updated_at=self._later(before.updated_at))
 
+    def issues(self) -> list[WrittenIssue]:
+        """Return all issues, oldest first."""
+        with self._lock:
+            return list(self._issues.values())
+
+    def issue(self, number: int) -> WrittenIssue:
+        """Return an issue; raise ``NotFound`` if there is none."""
+        with self._lock:
+            if number not in self._issues:
+                raise NotFound(f"there is no issue {number}")
+            return self._issues[number]
+
+    def write_issue(self, author: Person, title: str, body: str) -> WrittenIssue:
+        """Add and return an issue; on GitHub no pull request has its number."""
+        with self._lock:
+            moment = self._moment()
+            written = WrittenIssue(_FIRST_ISSUE + len(self._issues), title, body, author, moment, moment)
+            self._issues[written.number] = written
+            return written
+
+    def edit_issue(self, number: int, **fields: Any) -> WrittenIssue:
+        """Change and return an issue."""
+        with self._lock:
+            before = self.issue(number)
+            self._issues[number] = replace(before, **{"updated_at": self._later(before.updated_at), **fields})
+            return self._issues[number]
+
     def rows(self, sha: str) -> list[SetStatus]:
         """Return every status that was set on a commit, the oldest first."""
         with self._lock:
@@ -368,4 +413,14 @@ class Project:
         return self.now().replace(microsecond=0)
 
 
-__all__ = ["FORK_ID", "PROJECT_ID", "OpenPullRequest", "Person", "Project", "Right", "SetStatus", "WrittenComment"]
+__all__ = [
+    "FORK_ID",
+    "PROJECT_ID",
+    "OpenPullRequest",
+    "Person",
+    "Project",
+    "Right",
+    "SetStatus",
+    "WrittenComment",
+    "WrittenIssue",
+]

@@ -13,6 +13,7 @@ from iac_ci_vcs.provider import (
     ChangedFiles,
     Clone,
     Comment,
+    Issue,
     ListedPullRequest,
     MergeState,
     OpenPullRequests,
@@ -92,6 +93,8 @@ class MemoryCodeHost:
         self.written: list[str] = []
         self.folded: set[str] = set()
         self.opened: list[tuple[str, str]] = []
+        self.issued: dict[int, Issue] = {}
+        self.issues_problem: str | None = None
 
     @contextmanager
     def open(self, repository: str, token_location: str) -> Iterator[MemoryCodeHost]:
@@ -222,6 +225,33 @@ class MemoryCodeHost:
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Store a status."""
         self.statuses.append(status)
+
+    def issues(self) -> MemoryCodeHost:
+        """Return this host, which has the issues too."""
+        return self
+
+    def problem(self) -> str | None:
+        """Return ``issues_problem``."""
+        return self.issues_problem
+
+    def own(self, marker: str, known: Collection[int]) -> tuple[Issue, ...]:
+        """Return the engine's own issues."""
+        if self.issues_problem is not None:
+            raise NotFound(self.issues_problem)
+        return tuple(issue for issue in self.issued.values() if issue.body.startswith(marker))
+
+    def create(self, title: str, body: str) -> Issue:
+        """Create an issue."""
+        issue = Issue(len(self.issued) + 1, title, body, is_open=True)
+        self.issued[issue.number] = issue
+        return issue
+
+    def edit(self, number: int, *, title: str, body: str, is_open: bool) -> Issue:
+        """Replace an issue."""
+        if number not in self.issued:
+            raise NotFound(f"there is no issue {number}")
+        self.issued[number] = Issue(number, title, body, is_open)
+        return self.issued[number]
 
     def close(self) -> None:
         """Do nothing: there are no connections."""

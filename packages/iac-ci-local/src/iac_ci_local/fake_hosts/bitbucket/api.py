@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_hosts.bitbucket.issues import IssueRoutes
 from iac_ci_local.fake_hosts.bitbucket.payloads import STATES, Payloads, uuid_of
 from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.fake_hosts.routes import Routes, basic_password, bearer, json_object, page_of
@@ -44,8 +45,10 @@ class Api:
         own = f"/repositories/{re.escape(project.full_name)}"
         pull = own + r"/pullrequests/(\d+)"
         permissions = f"/workspaces/{re.escape(project.owner)}/permissions/repositories/{re.escape(project.name)}"
+        self._issues = IssueRoutes(project, self._payloads, self._page, refusal)
         self._routes = Routes(
             (
+                *self._issues.routes(own),
                 ("GET", "/user", self._me),
                 ("GET", permissions, self._permissions),
                 ("GET", own + r"/permissions-config/users/(\{.+\})", self._own_permission),

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project, SetStatus, WrittenComment
+    from iac_ci_local.fake_hosts.project import (
+        OpenPullRequest,
+        Person,
+        Project,
+        SetStatus,
+        WrittenComment,
+        WrittenIssue,
+    )
     from iac_ci_local.fake_hosts.repository import Change
 
 STATES: Final = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "STOPPED"}
@@ -55,6 +62,7 @@ class Payloads:
             "name": name.rpartition("/")[2],
             "uuid": uuid_of(1000 if fork is None else 2000),
             "is_private": self._project.visibility != "public" if self._project.visibility != "" else None,
+            "has_issues": self._project.has_issues,
             "mainbranch": {"type": "branch", "name": "main"},
             "links": {"html": {"href": f"https://{self._web.partition('//')[2]}/{name}"}},
         }
@@ -128,6 +136,22 @@ class Payloads:
             "deleted": False,
             "pending": False,
             "links": {"html": {"href": f"{page}#comment-{comment.id}"}},
+        }
+
+    def issue(self, issue: WrittenIssue) -> dict[str, Any]:
+        """Return an issue."""
+        return {
+            "type": "issue",
+            "id": issue.number,
+            "title": issue.title,
+            "content": {"type": "rendered", "raw": issue.body, "markup": "markdown", "html": ""},
+            "reporter": self.person(issue.author),
+            "state": "open" if issue.is_open else "resolved",
+            "kind": "task",
+            "priority": "major",
+            "created_on": _moment(issue.created_at),
+            "updated_on": _moment(issue.updated_at),
+            "links": {"html": {"href": f"{self._web}/{self._project.full_name}/issues/{issue.number}"}},
         }
 
     def permission(self, person: Person) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_hosts.github.issues import IssueRoutes
 from iac_ci_local.fake_hosts.github.payloads import Payloads
 from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.fake_hosts.routes import Routes, bearer, json_object, page_of
@@ -54,8 +55,10 @@ class Api:
             rf"|{repository_path}/installation",
             re.IGNORECASE,
         )
+        self._issues = IssueRoutes(project, self._payloads, self._page, refusal)
         self._routes = Routes(
             (
+                *self._issues.routes(repository_path),
                 ("GET", "/user", self._me),
                 ("GET", r"/users/([^/]+)", self._user),
                 ("GET", repository_path, self._repository),

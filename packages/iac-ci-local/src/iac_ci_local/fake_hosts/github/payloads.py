@@ -9,14 +9,14 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID, Person
+from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID, OpenPullRequest, Person
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from iac_ci_local.fake_hosts.installed_app import InstalledApp, LoggedDelivery
-    from iac_ci_local.fake_hosts.project import OpenPullRequest, Project, Reaction, SetStatus, WrittenComment
+    from iac_ci_local.fake_hosts.project import Project, Reaction, SetStatus, WrittenComment, WrittenIssue
     from iac_ci_local.fake_hosts.repository import Change, Entry
     from iac_ci_local.fake_hosts.reviews import CheckRun, Review
 
@@ -30,7 +30,9 @@ _REPOSITORY_URLS: Final = {
     "pulls": "{/number}", "releases": "{/id}", "stargazers": "", "statuses": "{sha}", "subscribers": "",
     "subscription": "", "tags": "", "teams": "", "trees": "{/sha}",
 }  # fmt: skip
-_PERMISSIONS: Final = {"contents": "read", "pull_requests": "write", "statuses": "write", "metadata": "read"}
+_PERMISSIONS: Final = {
+    "contents": "read", "issues": "write", "pull_requests": "write", "statuses": "write", "metadata": "read",
+}  # fmt: skip
 _PERSON_URLS: Final = (
     "events", "followers", "following", "gists", "organizations", "received_events", "repos", "starred",
     "subscriptions",
@@ -102,7 +104,7 @@ class Payloads:
             "fork": fork is not None,
             "default_branch": "main",
             **seen,
-            "has_issues": True,
+            "has_issues": self._project.has_issues,
             "has_downloads": True,
             "allow_forking": True,
             "is_template": False,
@@ -382,6 +384,39 @@ class Payloads:
             "created_at": moment,
             "updated_at": moment,
             "closed_at": None,
+        }
+
+    def any_issue(self, one: OpenPullRequest | WrittenIssue) -> dict[str, Any]:
+        """Return an issue, or a pull request as one."""
+        if isinstance(one, OpenPullRequest):
+            return self.issue(one)
+        url = f"{self._repository_url}/issues/{one.number}"
+        return {
+            "id": one.number,
+            "node_id": _node("I", one.number),
+            "number": one.number,
+            "state": "open" if one.is_open else "closed",
+            "title": one.title,
+            "body": one.body,
+            "user": self.person(one.author),
+            "url": url,
+            "html_url": f"{self._web}/{self._project.full_name}/issues/{one.number}",
+            "repository_url": self._repository_url,
+            "labels_url": f"{url}/labels{{/name}}",
+            "comments_url": f"{url}/comments",
+            "events_url": f"{url}/events",
+            "reactions": self._reactions(url),
+            "labels": [],
+            "assignee": None,
+            "assignees": [],
+            "milestone": None,
+            "locked": False,
+            "active_lock_reason": None,
+            "author_association": "COLLABORATOR",
+            "comments": 0,
+            "created_at": _moment(one.created_at),
+            "updated_at": _moment(one.updated_at),
+            "closed_at": None if one.is_open else _moment(one.updated_at),
         }
 
     def comparison(self, behind: int, ahead: int, merge_base: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlencode
 
 from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_hosts.gitlab.issues import IssueRoutes
 from iac_ci_local.fake_hosts.gitlab.payloads import ACCESS_LEVELS, STATES, Payloads
 from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID
@@ -43,8 +44,10 @@ class Api:
         self._payloads = Payloads(project, web)
         own = f"/projects/(?:{re.escape(project.full_name)}|{PROJECT_ID})"
         request = own + r"/merge_requests/(\d+)"
+        self._issues = IssueRoutes(project, self._payloads, self._page, refusal)
         self._routes = Routes(
             (
+                *self._issues.routes(own),
                 ("GET", "/user", self._me),
                 ("GET", "/users", self._users),
                 ("GET", own, self._this_project),

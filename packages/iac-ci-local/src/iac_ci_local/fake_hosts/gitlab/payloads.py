@@ -13,7 +13,15 @@ from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project, Reaction, SetStatus, WrittenComment
+    from iac_ci_local.fake_hosts.project import (
+        OpenPullRequest,
+        Person,
+        Project,
+        Reaction,
+        SetStatus,
+        WrittenComment,
+        WrittenIssue,
+    )
     from iac_ci_local.fake_hosts.repository import Change, Entry
     from iac_ci_local.fake_hosts.reviews import Review
 
@@ -55,6 +63,9 @@ class Payloads:
             "visibility": "private" if self._project.visibility is None else self._project.visibility,
             "archived": False,
             "empty_repo": False,
+            "issues_enabled": self._project.has_issues,
+            "issues_access_level": "enabled" if self._project.has_issues else "disabled",
+            "permissions": {"project_access": {"access_level": 30, "notification_level": 3}, "group_access": None},
         }
 
     def merge_request(self, pull: OpenPullRequest) -> dict[str, Any]:
@@ -157,6 +168,23 @@ class Payloads:
             "resolvable": False,
             "confidential": False,
             "internal": False,
+        }
+
+    def issue(self, issue: WrittenIssue) -> dict[str, Any]:
+        """Return an issue."""
+        return {
+            "id": 9000 + issue.number,
+            "iid": issue.number,
+            "project_id": PROJECT_ID,
+            "title": issue.title,
+            "description": issue.body,
+            "state": "opened" if issue.is_open else "closed",
+            "author": self.person(issue.author),
+            "labels": [],
+            "created_at": _moment(issue.created_at),
+            "updated_at": _moment(issue.updated_at),
+            "closed_at": None if issue.is_open else _moment(issue.updated_at),
+            "web_url": f"{self._page(self._project.full_name)}/-/issues/{issue.number}",
         }
 
     def system_note(self, pull: OpenPullRequest) -> dict[str, Any]:
