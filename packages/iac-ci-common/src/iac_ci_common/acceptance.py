@@ -51,15 +51,16 @@ class Acceptance:
         not_run: tuple[str, ...] = (),
         projects: Mapping[str, OrderProject] | None = None,
         link_generation: int | None = None,
+        planned_for: datetime | None = None,
     ) -> Accepted:
         """Accept a checked job under ``run_id``; after this returns, a watchdog ensures that the run ends.
 
         ``job_name``, ``actor`` and ``branch`` are those of a configured job; a signed job has its ``flow_label``, its
         ``username`` and no branch. ``rerun_of`` is the run whose orders this one runs again.
         ``scope`` and ``not_run`` say what the run is of a pull request's job, ``projects`` which project each order
-        plans or applies, by the orders' names. ``link_generation`` is None if reports have no link.
-        If a job is already stored under that id, it is used instead of ``job``.
-        Raises ``PortFailed`` if the job was not accepted.
+        plans or applies, by the orders' names. ``link_generation`` is None if reports have no link, ``planned_for`` the
+        minute of the schedule that starts the run. If a job is already stored under that id, it is used instead of
+        ``job``. Raises ``PortFailed`` if the job was not accepted.
         """
         trace_id = ids.new_trace_id()
         stored = StoredJob(
@@ -80,6 +81,7 @@ class Acceptance:
             not_run=not_run,
             projects=dict(projects or {}),
             link_generation=link_generation,
+            planned_for=planned_for,
             sizes={order.size: self.sizes[order.size] for order in job.orders if order.size is not None},
         )
         try:

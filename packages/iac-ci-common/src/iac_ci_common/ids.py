@@ -16,6 +16,9 @@ from iac_ci_common.limits import MAX_ORDERS
 RUN_ORDER_NUM: Final = "0000"
 """The order number of the run itself."""
 
+DRIFT_EVENT_NAME: Final = "_drift"
+"""Name of the events about what drift runs found, by which the index lists them."""
+
 JOB_EVENT_NAME: Final = "_job"
 """The ``order_name`` of events of the whole run; names of orders cannot begin with an underscore."""
 

@@ -129,6 +129,7 @@ def build_rows(
         username=job.username,
         source=stored.source,
         job_name=stored.job_name or job.flow_label,
+        planned_for=stored.planned_for,
         actor=stored.actor or job.username,
         repository=_repository(job),
         branch=stored.branch,

@@ -30,6 +30,7 @@ from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
 from iac_ci_orchestrator.decide import decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
+from iac_ci_orchestrator.drift import DriftReporter
 from iac_ci_orchestrator.event_records import order_event, waiting_event
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.project_ledger import ProjectLedger
@@ -89,7 +90,7 @@ class Orchestrator:
         )
         self._commenter = Commenter(ports, log_link, page_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
-        self._finisher = Finisher(ports, self._commenter)
+        self._finisher = Finisher(ports, self._commenter, DriftReporter(ports))
 
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
         """Process a run, or add the event to its doorbell if another invocation is processing it.

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_orchestrator.comments import Commenter
     from iac_ci_orchestrator.decide import FinishRun
+    from iac_ci_orchestrator.drift import DriftReporter
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
 
 class Finisher:
     """Ends runs: the row, the done marker, the comment, the sealed packages."""
 
-    def __init__(self, ports: OrchestratorPorts, commenter: Commenter) -> None:
+    def __init__(self, ports: OrchestratorPorts, commenter: Commenter, drift: DriftReporter) -> None:
         """Use these ports."""
         self._ports = ports
         self._commenter = commenter
+        self._drift = drift
 
     def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> bool:
         """End a run; return False if its row has changed, so that another pass is needed.
@@ -50,6 +52,7 @@ class Finisher:
                 content_type="application/json",
             )
         self._commenter.finish(run, orders)
+        self._drift.finish(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
         return True
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.tree import Entry, Tree
+    from iac_ci_vcs.drift import Drift, ReportedDrift
     from iac_ci_vcs.merges import Merge, Merged
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
 
@@ -61,6 +62,13 @@ class Reports(Protocol):
         """Enter what plans leave to do for a job that waits for comments, and set its status if that changes it.
 
         Of ``own``, the commit and the context are used.
+        """
+        ...
+
+    def report_drift(self, target: ReportTarget, drifts: Sequence[Drift]) -> list[ReportedDrift]:
+        """Keep an issue for each project of the target's repository with drift, and return what became of each.
+
+        Writing the same again changes nothing.
         """
         ...
 

@@ -11,18 +11,20 @@ from iac_ci_common.locations import parse_location
 from iac_ci_common.models.commit_job import StalePlan
 from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status, set_planned_status, set_stale_status
+from iac_ci_vcs.drift_issues import write_issues
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
 from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
 from iac_ci_vcs.reporting import marker
 from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale, stale_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.ports import Clock, CommitJobs, Secrets
+    from iac_ci_vcs.drift import Drift, ReportedDrift
     from iac_ci_vcs.provider import CodeHost, HostSettings
 
 
@@ -123,6 +125,12 @@ class CodeHostReports:
             set_planned_status(
                 self._commit_jobs, target.repository, own, plans, now=self._clock.now(), mark=host.set_status
             )
+
+    def report_drift(self, target: ReportTarget, drifts: Sequence[Drift]) -> list[ReportedDrift]:
+        """Keep an issue for each project with drift; raises like ``publish``."""
+        subject = "the issues about drift"
+        with self._open(target, subject) as host, _readable_answers(subject):
+            return write_issues(host, drifts)
 
     @contextmanager
     def _open(self, target: ReportTarget, subject: str) -> Iterator[CodeHost]:

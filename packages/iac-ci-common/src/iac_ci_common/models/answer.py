@@ -108,6 +108,7 @@ class StoredJob(StoredShape):
     link_generation: int | None = Field(
         None, ge=0, description="Generation of links to the run's page; None if reports have no link."
     )
+    planned_for: Moment | None = Field(None, description="Minute of the schedule that started the run, if one did.")
     ledger: str | None = Field(None, description="Key of the ledger that lists the run, if an event started it.")
     rerun_of: RunId | None = Field(None, description="The run whose orders this one runs again.")
 

@@ -6,13 +6,29 @@ from typing import Final
 
 from pydantic import Field
 
-from iac_ci_common.ids import JOB_EVENT_NAME
+from iac_ci_common.ids import DRIFT_EVENT_NAME, JOB_EVENT_NAME
 from iac_ci_common.keys import event_sort, job_day
 from iac_ci_common.models.base import Moment, OrderNum, RunId, StoredShape, TraceId
+from iac_ci_common.models.changes import Changes
+from iac_ci_common.models.saved_plan import ProjectKey
 from iac_ci_common.states import OrderState, RunState
 
+DRIFT: Final = "drift"
+NO_DRIFT: Final = "no_drift"
+"""Kinds of events about what a drift run found of a project; their ``order_name`` is ``_drift``."""
+
 JOB_KINDS: Final = frozenset(
-    {"accepted", "preparation_failed", "comment_failed", "status_failed", "replan_failed", "nudged", "group_freed"}
+    {
+        "accepted",
+        "preparation_failed",
+        "comment_failed",
+        "status_failed",
+        "replan_failed",
+        "nudged",
+        "group_freed",
+        "left_out",
+        "issue_failed",
+    }
     | {state.value for state in RunState}
 )
 """Kinds of events of the whole run."""
@@ -21,8 +37,22 @@ JOB_KINDS: Final = frozenset(
 MAX_PROJECT_CHARS: Final = 32_768
 """Most characters that the names of an event's projects have together; the others are counted."""
 
-ORDER_KINDS: Final = frozenset({"ticket_refused", "waiting", "group_freed"} | {state.value for state in OrderState})
+ORDER_KINDS: Final = frozenset(
+    {"ticket_refused", "waiting", "group_freed", DRIFT, NO_DRIFT} | {state.value for state in OrderState}
+)
 """Kinds of events of an order."""
+
+
+class FoundProject(StoredShape):
+    """What a drift run found of one project."""
+
+    repository: str
+    name: str
+    key: ProjectKey
+    commit: str | None = None
+    changes: Changes | None = Field(None, description="What an apply of the configuration would change.")
+    issue: int | None = Field(None, description="Number of the issue about it.")
+    note: str | None = Field(None, max_length=512, description="Why there is no issue, in plain words.")
 
 
 class Event(StoredShape):
@@ -53,6 +83,7 @@ class Event(StoredShape):
         (), description="Projects that the run plans or applies; only in the event `accepted`."
     )
     projects_left_out: int = Field(0, ge=0, description="How many further projects are not in `projects`.")
+    project: FoundProject | None = Field(None, description="What a drift run found of a project.")
     expires_at: Moment
 
     @property
@@ -63,6 +94,9 @@ class Event(StoredShape):
     @property
     def sort(self) -> str:
         """Return the event's sort key."""
+        if self.order_name == DRIFT_EVENT_NAME:
+            # Several projects may have been planned within one millisecond.
+            return event_sort(f"{self.order_name}:{self.order_num}", self.epoch_ms, self.kind)
         return event_sort(self.order_name, self.epoch_ms, self.kind)
 
     @property

@@ -97,6 +97,7 @@ class RunRow(StoredShape):
     username: Name
     source: str | None = Field(None, description="Source of the job; None in the row of a version before.")
     job_name: str | None = Field(None, description="Name of the configured job, or the flow label of a signed job.")
+    planned_for: Moment | None = Field(None, description="Minute of the schedule that started the run, if one did.")
     actor: str | None = Field(None, description="Who started the run: the account on the code host, or the username.")
     repository: str | None = Field(
         None, description="Repository of the code as `host/path`, in lower case; None if there is none."

@@ -147,4 +147,5 @@ class ProjectState(StoredShape):
     )
     last: ProjectApply | None = Field(None, description="The last apply that ended.")
     pulls: tuple[int, ...] = ()
+    issue: int | None = Field(None, description="Number of the issue about the project's drift, if one was created.")
     expires_at: Moment

@@ -53,8 +53,8 @@ def order_row(num: int, **fields: Any) -> OrderRow:
 
 
 def stored_job(orders: Sequence[dict[str, Any]], **fields: Any) -> StoredJob:
-    """Return an accepted job of these orders; ``projects`` and ``scope`` are the stored job's own."""
-    own = {name: fields.pop(name) for name in ("projects", "scope") if name in fields}
+    """Return an accepted job of these orders; ``projects``, ``scope`` and ``planned_for`` are the stored job's own."""
+    own = {name: fields.pop(name) for name in ("projects", "scope", "planned_for") if name in fields}
     completed = [{"cmds": ["true"], "timeout": 60, **order} for order in orders]
     job = Job.model_validate({"username": "tests", "orders": completed, **fields})
     return StoredJob(

@@ -12,16 +12,19 @@ from iac_ci_common.models.commit_job import StalePlan
 from iac_ci_common.testing import FakeClock, MemoryCommitJobs
 from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status, set_stale_status
+from iac_ci_vcs.drift_issues import write_issues
 from iac_ci_vcs.merges import Merged
 from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
 from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale
+from iac_ci_vcs.testing.memory_code_host import MemoryCodeHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from iac_ci_common.models.commit_job import JobPart, Plans
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
+    from iac_ci_vcs.drift import Drift, ReportedDrift
     from iac_ci_vcs.merges import Merge
 
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +41,7 @@ class MemoryReports:
         self.clock = FakeClock(_MOMENT)
         self.commit_jobs = MemoryCommitJobs(self.clock)
         self.closed: set[int] = set()
+        self.issue_host = MemoryCodeHost()
 
     def publish(
         self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
@@ -78,6 +82,10 @@ class MemoryReports:
     def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
         """Store the comment."""
         self.notices.append((record.pull_request, render_planned_again(record, CommentStyle())))
+
+    def report_drift(self, target: ReportTarget, drifts: Sequence[Drift]) -> list[ReportedDrift]:
+        """Write the issues of ``issue_host``."""
+        return write_issues(self.issue_host, drifts)
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
         """Store the status of a job that waits for comments."""

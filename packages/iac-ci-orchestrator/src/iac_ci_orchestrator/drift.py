@@ -1,0 +1,139 @@
+"""Reports what the plans of a schedule's run found: an issue and an event per project. It may be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from iac_ci_common import keys
+from iac_ci_common.errors import ConditionFailed, IacCiError
+from iac_ci_common.ids import DRIFT_EVENT_NAME
+from iac_ci_common.limits import EVENT_RETENTION_SECONDS
+from iac_ci_common.models.event import DRIFT, NO_DRIFT, Event, FoundProject
+from iac_ci_common.models.result import Result
+from iac_ci_common.project_states import KEPT, new_state
+from iac_ci_common.states import OrderState
+from iac_ci_orchestrator.event_records import run_event
+from iac_ci_orchestrator.results import read_result
+from iac_ci_vcs.drift import Drift, ReportedDrift
+from iac_ci_vcs.reporting.drift import drift_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.saved_plan import ProjectState
+    from iac_ci_orchestrator.ports import OrchestratorPorts
+
+
+class DriftReporter:
+    """Reports drift at the end of a run. A failure of the code host is logged and recorded, but fails no run."""
+
+    def __init__(self, ports: OrchestratorPorts) -> None:
+        """Use these ports."""
+        self._ports = ports
+
+    def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Report the projects that a schedule's run has planned and not applied; do nothing for another run."""
+        planned = found_plans(run, orders)
+        if run.report is None or not planned:
+            return
+        states = self._ports.plans.states([keys.project_state(order.project.key) for order in planned if order.project])
+        drifts = self._drifts(run, planned, states)
+        try:
+            reported = self._ports.reports.report_drift(run.report, drifts)
+        except IacCiError as error:
+            reported = [ReportedDrift(note=error.message[:512], error=error) for _ in drifts]
+        refused = next((one.error for one in reported if one.error is not None), None)
+        if refused is not None:
+            self._ports.logger.warning("issue about drift failed", run_id=run.run_id, error=refused.message)
+            at = self._ports.clock.now()
+            self._ports.runs.record([run_event(run, at, kind="issue_failed", reason=refused.message[:1024])])
+        pairs = list(zip(drifts, reported, strict=True))
+        self._remember(pairs, states)
+        self._ports.runs.record([_event(run, drift, one) for drift, one in pairs])
+
+    def _drifts(self, run: RunRow, planned: Sequence[OrderRow], states: dict[str, ProjectState]) -> list[Drift]:
+        """Return what was found of each project, with the plan's text where there is drift."""
+        calls = [partial(read_result, self._ports.objects, order) for order in planned if _has_changes(order)]
+        results = {result.order_num: result for result in self._ports.parallel.run(calls) if isinstance(result, Result)}
+        found = []
+        for order in planned:
+            if order.project is None:
+                continue
+            result = results.get(order.order_num)
+            state = states.get(keys.project_state(order.project.key))
+            found.append(
+                Drift(
+                    run=run,
+                    order=order,
+                    key=order.project.key,
+                    name=order.project.name,
+                    at=order.ended_at or run.accepted_at,
+                    plan=result.plan if result is not None else None,
+                    known_issue=state.issue if state is not None else None,
+                )
+            )
+        return found
+
+    def _remember(self, pairs: Sequence[tuple[Drift, ReportedDrift]], states: dict[str, ProjectState]) -> None:
+        """Enter the numbers of issues into the projects' rows; where that fails, the issue is found by its text."""
+        now = self._ports.clock.now()
+        for drift, one in pairs:
+            key = keys.project_state(drift.key)
+            state = states.get(key) or new_state(key, now)
+            if one.issue is None or (state.issue == one.issue and state.expires_at - now > KEPT / 2):
+                continue
+            with contextlib.suppress(ConditionFailed):
+                self._ports.plans.write_state(
+                    state.model_copy(update={"issue": one.issue, "expires_at": max(state.expires_at, now + KEPT)})
+                )
+
+
+def found_plans(run: RunRow, orders: Sequence[OrderRow]) -> list[OrderRow]:
+    """Return the orders of a schedule's run whose plans say what differs: planned, read, and not applied by it."""
+    if run.planned_for is None:
+        return []
+    applied = {order.project.key for order in orders if order.project is not None and order.project.applies}
+    return [
+        order
+        for order in orders
+        if order.project is not None
+        and not order.project.applies
+        and order.project.key not in applied
+        and order.status is OrderState.SUCCEEDED
+        and order.planned is not None
+        and order.changes is not None
+    ]
+
+
+def _has_changes(order: OrderRow) -> bool:
+    return order.changes is not None and not order.changes.is_nothing
+
+
+def _event(run: RunRow, drift: Drift, reported: ReportedDrift) -> Event:
+    """Return the event about a project: the same at each attempt, apart from the issue."""
+    return Event(
+        trace_id=run.trace_id,
+        run_id=run.run_id,
+        order_num=drift.order.order_num,
+        order_name=DRIFT_EVENT_NAME,
+        kind=DRIFT if drift.is_found else NO_DRIFT,
+        at=drift.at,
+        reason=f"{drift.name}: {drift_summary(drift)}"[:1024],
+        project=FoundProject(
+            repository=run.report.repository if run.report is not None else "",
+            name=drift.name,
+            key=drift.key,
+            commit=run.commit_hash,
+            changes=drift.order.changes,
+            issue=reported.issue,
+            note=reported.note,
+        ),
+        expires_at=drift.at + timedelta(seconds=EVENT_RETENTION_SECONDS),
+    )
+
+
+__all__ = ["DriftReporter", "found_plans"]
