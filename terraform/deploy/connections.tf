@@ -5,7 +5,10 @@ locals {
   # Versions before refuse a connection with a field that they do not know, so a field that is not set is left out.
   connections_json = jsonencode([
     for connection in var.connections :
-    { for name, value in connection : name => value if !contains(["modules_token_location", "link_generation", "require", "unlockers"], name) || value != null }
+    {
+      for name, value in connection : name => value
+      if !contains(["modules_token_location", "link_generation", "require", "unlockers", "schedule_branch", "schedules_may_apply"], name) || (value != null && value != false)
+    }
   ])
   # A parameter holds 8,192 bytes; base64 makes four characters of three bytes. A longer list is compressed: 500
   # repositories need about 3,500 characters.

@@ -392,7 +392,7 @@ variable "role_allow_list" {
 }
 
 variable "connections" {
-  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), ids of accounts that may free concurrency groups by a comment (default: none), the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1), and what must hold before a comment starts a job that only comments start (default: nothing)."
+  description = "Repositories that may start jobs (URLs), the secrets that sign their events, the token that reads the repository and reports to it, a token that only reads the repositories for git_credentials of orders (a GitHub app needs none), the source for secret_allow_list and role_allow_list (default: host/path), patterns of the branches whose configuration applies (default: the default branch), the branch whose schedules run (default: none) and whether they may start other orders than plans, ids of bots whose pull requests run without an approval (default: none), ids of accounts that may write, for hosts that do not tell it to the token (default: none), ids of accounts that may free concurrency groups by a comment (default: none), the generation of links to pages of runs, which ends all earlier links when it is raised (default: 1), and what must hold before a comment starts a job that only comments start (default: nothing)."
   type = list(object({
     repositories           = list(string)
     webhook_secrets        = list(string)
@@ -417,6 +417,8 @@ variable "connections" {
       not_draft  = optional(bool, false)
       from       = optional(list(string))
     }))
+    schedule_branch     = optional(string)
+    schedules_may_apply = optional(bool, false)
   }))
   default = []
 
@@ -551,6 +553,14 @@ variable "connections" {
       )
     ])
     error_message = "connections: unlockers are at most 200 ids of 1 to 64 characters."
+  }
+
+  validation {
+    condition = alltrue([
+      for connection in var.connections : connection.schedule_branch == null ? true :
+      can(regex("^[^*?\\[\\s]{1,255}$", connection.schedule_branch))
+    ])
+    error_message = "connections: schedule_branch is the whole name of one branch, at most 255 characters."
   }
 
   validation {

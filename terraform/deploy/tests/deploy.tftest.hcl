@@ -834,6 +834,21 @@ run "a_connection_may_require_approvals_of_all_its_repositories" {
   }
 }
 
+run "schedules_run_on_one_branch" {
+  command = plan
+
+  variables {
+    connections = [{
+      repositories    = ["https://github.com/acme/network"]
+      webhook_secrets = ["ssm:/iac-ci/acme/webhook-secret-github"]
+      token_location  = "ssm:/iac-ci/jobs/tokens/acme"
+      schedule_branch = "release/*"
+    }]
+  }
+
+  expect_failures = [var.connections]
+}
+
 run "a_repository_that_init_would_refuse_is_refused_here" {
   command = plan
 

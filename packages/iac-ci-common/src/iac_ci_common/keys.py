@@ -267,6 +267,11 @@ def branch_ledger(repository: str, branch: str) -> str:
     return f"branch:{repository}#sha256:{hashlib.sha256(branch.encode()).hexdigest()}"
 
 
+def schedule_ledger(repository: str) -> str:
+    """Return the key of the ledger of a repository's schedules; ``repository`` is ``host/path``, lower-case."""
+    return f"schedule:{repository}"
+
+
 def plan_record(repository: str, number: int, project: str) -> str:
     """Return the key of a pull request's newest plan of a project; raise ``ValueError`` for another project's text.
 

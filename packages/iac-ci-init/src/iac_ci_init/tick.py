@@ -12,7 +12,7 @@ from iac_ci_common.tick import rule_of
 from iac_ci_init.chores import run_round
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from iac_ci_common.ports import Clock, Logger, Objects
     from iac_ci_init.chores import Chore
@@ -30,11 +30,14 @@ class TickPorts:
 class Tick:
     """Runs the regular tasks. Ticks may come twice, late, or at the same time."""
 
-    def __init__(self, ports: TickPorts, rule_arn: str, chores: Sequence[Chore]) -> None:
-        """Use ``ports``; only events of the rule ``rule_arn`` are accepted."""
+    def __init__(
+        self, ports: TickPorts, rule_arn: str, chores: Sequence[Chore], punctual: Sequence[Callable[[], int]] = ()
+    ) -> None:
+        """Use ``ports``; only events of the rule ``rule_arn`` are accepted. ``punctual`` is done first at each tick."""
         self._ports = ports
         self._rule_arn = rule_arn
         self._chores = tuple(chores)
+        self._punctual = tuple(punctual)
 
     def run(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Run the regular tasks within their budget; refuse the event of another rule."""
@@ -42,6 +45,8 @@ class Tick:
         if not self._rule_arn or rule_of(event) != self._rule_arn:
             ports.logger.warning("tick refused: it is not of the stack's rule", rule=str(rule_of(event))[:300])
             return {"accepted": False}
+        for start in self._punctual:
+            start()
         done = run_round(self._chores, self._position(), clock=ports.clock, logger=ports.logger, begin=self._remember)
         return {"accepted": True, "begun": len(done.begun), "requests": done.requests}
 

@@ -40,6 +40,7 @@ from iac_ci_vcs.reports import CodeHostReports
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from iac_ci_init.chores import Chore
     from iac_ci_init.reruns import Reruns
     from iac_ci_init.tick import Tick
     from iac_ci_triggers.act import EventProcessor
@@ -140,6 +141,7 @@ def tick() -> Tick:
     """Return the part that runs the regular tasks; it is only loaded for these."""
     from iac_ci_init.connection_check import ConnectionCheck
     from iac_ci_init.missed_events import MissedEvents, MissedEventsPorts
+    from iac_ci_init.schedules import Schedules, SchedulesPorts
     from iac_ci_init.tick import Tick, TickPorts
     from iac_ci_vcs.hosts import OpenedCodeHosts
 
@@ -157,7 +159,20 @@ def tick() -> Tick:
         ),
         webhook_receiver().connections,
     )
-    return Tick(TickPorts(clock, _internal(), logger()), settings().tick_rule_arn, [checks, missed])
+    schedules = Schedules(
+        SchedulesPorts(
+            clock=clock,
+            code_hosts=OpenedCodeHosts(_secrets(), hosts=settings().code_hosts, seconds=_TICK_SECONDS),
+            ledgers=_ledgers(),
+            deliveries=DynamoDeliveries(client("dynamodb"), settings().locks_table),
+            objects=_internal(),
+            invoker=LambdaAsyncInvoker(client("lambda"), settings().init_function),
+            logger=logger(),
+        ),
+        webhook_receiver().connections,
+    )
+    chores: list[Chore] = [checks, missed, schedules]
+    return Tick(TickPorts(clock, _internal(), logger()), settings().tick_rule_arn, chores, [schedules.start_due])
 
 
 @cache

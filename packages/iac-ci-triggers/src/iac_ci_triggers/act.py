@@ -12,7 +12,11 @@ from iac_ci_common import ids, keys
 from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.approvals import answer_result
 from iac_ci_common.errors import ConditionFailed, IacCiError, NotFound, PortFailed
+from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.kept_answers import keep_first
+from iac_ci_common.limits import EVENT_RETENTION_SECONDS
+from iac_ci_common.models.answer import StoredJob
+from iac_ci_common.models.event import Event
 from iac_ci_common.nudge import nudge
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_common.states import OPEN
@@ -25,6 +29,7 @@ from iac_ci_triggers.decide import (
     decide_pull_request,
     decide_push,
     decide_replan,
+    decide_schedule,
 )
 from iac_ci_triggers.decisions import Answer, Cancel, Free, Mark, Nothing, Refresh, Say, Settle, Wake
 from iac_ci_triggers.event import EventKind, HostEvent, Person, StoredTrigger
@@ -33,6 +38,7 @@ from iac_ci_triggers.freeing import free
 from iac_ci_triggers.gather import FactCollector
 from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
 from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Planned, plan, with_answer
+from iac_ci_triggers.left_out import shown_left_out
 from iac_ci_triggers.missed import processed_state
 from iac_ci_triggers.notice import ARRIVED, Paragraph, Subject, answer_name, notice_name, render_paragraphs
 from iac_ci_triggers.verification import Sender
@@ -66,6 +72,7 @@ _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
     EventKind.PUSH: decide_push,
     EventKind.MERGE_GROUP: decide_merge_group,
     EventKind.REPLAN: decide_replan,
+    EventKind.SCHEDULE: decide_schedule,
 }
 
 _TRIES: Final = 5
@@ -150,6 +157,7 @@ class EventProcessor:
                     logger.info("event starts nothing", reason=decision.reason)
             self._apply(host, event, source, decisions, planned, now, branch=_branch(event, facts))
             self._fold(host, event, decisions, logger)
+            self._record(stored, planned.ledger, logger)
         if facts.pull is not None:
             self._enter_state(stored, facts.pull, facts.ledger.processed)
         logger.info("event processed", started=len(planned.accept), duplicates=planned.duplicates)
@@ -296,6 +304,7 @@ class EventProcessor:
                 not_run=start.not_run,
                 projects=start.projects,
                 link_generation=generation,
+                planned_for=start.planned_for,
             )
         reports: list[Callable[[], object]] = [
             partial(self._mark, host, source, mark, now) for mark in decisions if isinstance(mark, Mark)
@@ -352,6 +361,23 @@ class EventProcessor:
             host.fold_comments(event.number, superseded)
         except IacCiError as error:
             logger.warning("superseded comments not folded", error=error.message)
+
+    def _record(self, stored: StoredTrigger, ledger: Ledger, logger: Logger) -> None:
+        """Record the planned minutes that this event has left out: in the log, and as an event of the run they name."""
+        for one in ledger.left_out:
+            if one.trigger_id != stored.trigger_id:
+                continue
+            known = ledger.schedule(one.job)
+            text = shown_left_out(one, known.timezone if known is not None else "UTC")
+            logger.warning("planned minutes of a schedule left out", job=one.job, reason=text)
+            if one.run_id is None:
+                continue
+            try:
+                run = StoredJob.from_stored(self._ports.objects.get(keys.job(one.run_id)))
+            except NotFound:
+                # Its acceptance was interrupted, and it starts with the next attempt of this event.
+                continue
+            self._ports.runs.record([_left_out_event(run, stored.received_at, text)])
 
     def _mark(self, host: CodeHost, source: Source, mark: Mark, now: datetime) -> None:
         if mark.part is None:
@@ -450,6 +476,8 @@ def _ledger_key(event: HostEvent) -> str:
     repository = repository_key(event.repository) or ""
     if event.number is not None:
         return keys.pull_request_ledger(repository, event.number)
+    if event.kind is EventKind.SCHEDULE:
+        return keys.schedule_ledger(repository)
     return keys.branch_ledger(repository, event.branch or "")
 
 
@@ -457,6 +485,19 @@ def _branch(event: HostEvent, facts: Facts) -> str | None:
     """Return the branch of the pull request or push; a fork's has the name that it has there."""
     branch = facts.pull.head_branch if facts.pull is not None else event.branch
     return branch[:_MAX_BRANCH_CHARS] if branch else None
+
+
+def _left_out_event(run: StoredJob, at: datetime, reason: str) -> Event:
+    """Return the event of a run that planned minutes of its schedule were left out; the same at each attempt."""
+    return Event(
+        trace_id=run.trace_id,
+        run_id=run.run_id,
+        order_num=RUN_ORDER_NUM,
+        kind="left_out",
+        at=at,
+        reason=reason[:1024],
+        expires_at=at + timedelta(seconds=EVENT_RETENTION_SECONDS),
+    )
 
 
 def _person_key(event: HostEvent) -> str:

@@ -13,7 +13,7 @@ import secrets
 import zlib
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, TypeAdapter, ValidationError, model_validator
 
 from iac_ci_common.capabilities import NO_CONNECTION
 from iac_ci_common.errors import PortFailed
@@ -57,6 +57,15 @@ class Connection(Shape):
         None,
         description="Patterns of the branches whose configuration is used; the repository's default branch if none are"
         " given. People with push access to such a branch decide what runs, so name protected branches.",
+    )
+    schedule_branch: Annotated[StrictStr, Field(min_length=1, max_length=255)] | None = Field(
+        None,
+        description="The branch whose schedules run, by its whole name; without one none do. People with push access to"
+        " it decide what they run.",
+    )
+    schedules_may_apply: StrictBool = Field(
+        default=False,
+        description="Whether schedules may start jobs with other orders than plans.",
     )
     trusted_accounts: tuple[Annotated[StrictStr, Field(min_length=1, max_length=64)], ...] = Field(
         (),
@@ -145,6 +154,11 @@ class Connections:
     def first_repositories(self) -> tuple[str, ...]:
         """The key of one repository of each connection."""
         return tuple({id(connection): key for key, connection in reversed(self._by_repository.items())}.values())
+
+    @property
+    def with_schedules(self) -> tuple[str, ...]:
+        """The keys of the repositories with a branch whose schedules run."""
+        return tuple(key for key, one in self._by_repository.items() if one.schedule_branch is not None)
 
     @property
     def repositories(self) -> tuple[str, ...]:

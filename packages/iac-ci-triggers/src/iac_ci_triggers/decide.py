@@ -23,20 +23,26 @@ from iac_ci_triggers.configuration import (
     FILE_NAME,
     applied_states,
     commands,
+    due_minutes,
     jobs_before_merge,
     jobs_for_command,
     jobs_for_pull_request,
     jobs_for_push,
     order_names,
+    orders_beside_plans,
     planned_by,
+    scheduled_jobs,
+    shown_minute,
 )
 from iac_ci_triggers.decisions import (
     Answer,
     Approve,
     Cancel,
     Decision,
+    LeaveOut,
     Mark,
     Nothing,
+    Pass,
     Refresh,
     Remember,
     Say,
@@ -57,14 +63,19 @@ from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_triggers.commands import Command
     from iac_ci_triggers.configuration import Configuration, Expansion
-    from iac_ci_triggers.facts import CommentFacts, Facts, Rerun
+    from iac_ci_triggers.facts import CommentFacts, Facts, PlannedStart, Rerun
+    from iac_ci_triggers.ledger import KnownSchedule
     from iac_ci_triggers.saved_plans import Chosen
     from iac_ci_vcs.provider import CommitStatus, PullRequest
+
+BY_SCHEDULE: Final = "schedule:"
+"""Beginning of the intent of a schedule's planned minute: its job starts once for it."""
 
 BY_EVENT: Final = "event"
 """Intent of a start without a command: a job starts once per commit, base branch and configuration."""
@@ -74,6 +85,8 @@ COMMENT_LIFE: Final = timedelta(hours=1)
 the engine may differ by as much."""
 
 _ALL_DELETED: Final = "the pull request deletes the folders of its orders"
+
+_LATE: Final = "the engine did not process them in time"
 
 _HELP: Final = (
     f"{PREFIX} {CANCEL}: cancels the queued orders of this pull request's runs; running orders finish",
@@ -103,6 +116,85 @@ def decide_push(facts: Facts) -> list[Decision]:
     for name in chosen.jobs:
         found += _start(facts, configuration, name, BY_EVENT)
     return found or [Nothing("a push to this branch starts no job")]
+
+
+def decide_schedule(facts: Facts) -> list[Decision]:
+    """Return the decisions about a planned minute of a schedule: the newest one that has come.
+
+    A minute is decided once. Earlier ones that no tick has brought are left out, and so is this one while the
+    schedule's last run is open.
+    """
+    planned, connection = facts.planned, facts.source.connection
+    if planned is None or connection is None or connection.schedule_branch != facts.branch:
+        return [Nothing("the connection does not name this branch for schedules")]
+    known = facts.ledger.schedule(planned.job)
+    if known is None:
+        return [Nothing(f"{planned.job} has no schedule any more")]
+    intent = f"{BY_SCHEDULE}{planned.minute:%Y-%m-%dT%H:%MZ}"
+    if any(run.job == planned.job and run.intent == intent for run in facts.ledger.runs):
+        # The event is processed again, and what it began may have been interrupted.
+        return _start_planned(facts, planned, known, intent)
+    minutes: tuple[datetime, ...] = ()
+    if planned.minute > known.decided:
+        minutes = due_minutes(known.cron, known.timezone, known.decided, planned.minute)
+    if minutes[-1:] != (planned.minute,):
+        return [Nothing("this planned minute was decided before, or is not planned any more")]
+    if _has_changed(facts, planned.job, known):
+        return [Nothing("the schedule has changed")]
+    return [Pass(planned.job, planned.minute), *_newest_minute(facts, planned, known, minutes, intent)]
+
+
+def _newest_minute(
+    facts: Facts, planned: PlannedStart, known: KnownSchedule, minutes: tuple[datetime, ...], intent: str
+) -> list[Decision]:
+    """Return the decisions about the minutes that have come since the last decision: the newest starts."""
+    if planned.open_run is not None:
+        reason = f"its run {planned.open_run} is still open"
+        return [LeaveOut(planned.job, minutes, reason, facts.trigger_id, planned.open_run)]
+    problem = _schedule_problem(facts, planned.job)
+    if problem is not None:
+        left_out = LeaveOut(planned.job, minutes, problem, facts.trigger_id)
+        status = job_status(facts.commit, planned.job, CommitState.FAILURE, f"could not start: {problem}")
+        return [left_out, Mark(status)] if facts.sha else [left_out]
+    earlier = minutes[:-1]
+    late = [LeaveOut(planned.job, earlier, _LATE, facts.trigger_id)] if earlier else []
+    return [*late, *_start_planned(facts, planned, known, intent)]
+
+
+def _has_changed(facts: Facts, job: str, known: KnownSchedule) -> bool:
+    """Return whether the branch's configuration has no such schedule any more; the next tick reads it."""
+    if facts.configuration is None or isinstance(facts.configuration, ConfigurationProblems):
+        return False
+    wanted = scheduled_jobs(facts.configuration).get(job)
+    return wanted is None or not known.is_same(wanted.cron, wanted.timezone)
+
+
+def _schedule_problem(facts: Facts, job: str) -> str | None:
+    """Return why the branch's configuration starts nothing for a schedule, None if it does."""
+    configuration, connection = facts.configuration, facts.source.connection
+    if not facts.sha:
+        return f"the branch {facts.branch[:80]} does not exist"
+    if configuration is None:
+        return f"{FILE_NAME} does not exist at {facts.sha[:12]}"
+    if isinstance(configuration, ConfigurationProblems):
+        return f"{FILE_NAME} is not valid at {facts.sha[:12]}"
+    others = orders_beside_plans(configuration, job)
+    if others and not (connection is not None and connection.schedules_may_apply):
+        return f"{others[0]} is no plan, and the stack's connection lets schedules only plan (schedules_may_apply)"
+    return None
+
+
+def _start_planned(facts: Facts, planned: PlannedStart, known: KnownSchedule, intent: str) -> list[Decision]:
+    configuration = facts.configuration
+    if configuration is None or isinstance(configuration, ConfigurationProblems):
+        return []
+    if planned.job not in configuration.jobs:
+        return []
+    actor = f"schedule, {shown_minute(planned.minute, known.timezone)}"
+    return [
+        replace(one, actor=actor, planned_for=planned.minute) if isinstance(one, Start) else one
+        for one in _start(facts, configuration, planned.job, intent)
+    ]
 
 
 def decide_merge_group(facts: Facts) -> list[Decision]:

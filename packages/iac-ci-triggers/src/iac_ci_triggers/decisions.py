@@ -25,7 +25,7 @@ class Start:
     ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
     ``actor`` is the account that starts it. ``scope`` and ``not_run`` say what the run is of a pull request's job.
     An event's run that was started before ``not_before`` does not count: the pull request was closed since.
-    ``projects`` are what orders plan or apply, by the orders' names.
+    ``projects`` are what orders plan or apply, by the orders' names. ``planned_for`` is the minute of a schedule.
     """
 
     job_name: str
@@ -39,6 +39,7 @@ class Start:
     not_run: tuple[str, ...] = ()
     not_before: datetime | None = None
     projects: Mapping[str, OrderProject] = field(default_factory=dict)
+    planned_for: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,25 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """Record that the planned minutes of a job's schedule are decided up to this one."""
+
+    job: str
+    minute: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveOut:
+    """Start nothing for planned minutes of a schedule. The run ``run_id``, or the one that starts, records why."""
+
+    job: str
+    minutes: tuple[datetime, ...]
+    reason: str
+    trigger_id: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """Do nothing; the reason is logged."""
 
@@ -152,5 +172,19 @@ class Nothing:
 
 
 Decision = (
-    Start | Cancel | Approve | Answer | SeeHead | Remember | Wake | Free | Say | Settle | Mark | Refresh | Nothing
+    Start
+    | Cancel
+    | Approve
+    | Answer
+    | SeeHead
+    | Remember
+    | Wake
+    | Free
+    | Say
+    | Settle
+    | Mark
+    | Refresh
+    | Pass
+    | LeaveOut
+    | Nothing
 )

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from iac_ci_common.models.base import Moment, RunId, StoredShape
+from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
 from iac_ci_common.models.saved_plan import Replan
 from iac_ci_triggers.verification import Sender
 
@@ -48,6 +48,9 @@ class EventKind(StrEnum):
     PUSH = "push"
     """A push to a branch."""
 
+    SCHEDULE = "schedule"
+    """A planned minute of a schedule has come; the engine's own tick makes this event."""
+
     MERGE_GROUP = "merge_group"
     """A merge queue asks for the checks of a commit that it has made."""
 
@@ -72,6 +75,7 @@ class HostEvent(StoredShape):
     push's changed paths, None if the payload does not have all of them. ``head`` is the pull request's head as the
     payload writes it, on Bitbucket abbreviated; ``before`` is the one before it, ``updated_at`` the time of the change.
     They tell whether the host's API knows the change already. ``replan`` is the plan of an event of that kind.
+    ``job`` and ``planned_for`` are those of a schedule.
     """
 
     host: Sender
@@ -87,6 +91,8 @@ class HostEvent(StoredShape):
     before: CommitSha | None = None
     updated_at: Moment | None = None
     changed: Annotated[tuple[str, ...], Field(max_length=MAX_CHANGED)] | None = None
+    job: Name | None = None
+    planned_for: Moment | None = None
     comment_id: Line | None = None
     comment: Annotated[str, StringConstraints(max_length=MAX_COMMENT_CHARS)] | None = None
     replan: Replan | None = None

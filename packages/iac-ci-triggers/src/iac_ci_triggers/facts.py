@@ -115,6 +115,15 @@ def newest_states(reruns: Sequence[Rerun]) -> Rerun | None:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedStart:
+    """A planned minute of a job's schedule. ``open_run`` is the schedule's last run if it has not ended."""
+
+    job: str
+    minute: datetime
+    open_run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """The facts about one event.
 
@@ -133,7 +142,7 @@ class Facts:
     head, ``pusher`` the id of the account that the event names for a push. ``known`` is what requirements are about,
     None if nothing is required. ``merge_base`` is the commit of the base branch that the head has, ``base_changes`` are
     the paths that the base branch has changed since some of its commits; ``merge_base_unknown`` says why one of the two
-    is not known.
+    is not known. ``planned`` is what a schedule's event is about.
     """
 
     source: Source
@@ -168,6 +177,7 @@ class Facts:
     merge_base: str | None = None
     merge_base_unknown: str = ""
     base_changes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    planned: PlannedStart | None = None
 
     @property
     def commit(self) -> str:

@@ -33,7 +33,7 @@ from iac_ci_triggers.configuration import (
 )
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
-from iac_ci_triggers.facts import CommentFacts, Facts, Rerun, newest_states
+from iac_ci_triggers.facts import CommentFacts, Facts, PlannedStart, Rerun, newest_states
 from iac_ci_triggers.gates import TEAM, Gate, names
 from iac_ci_triggers.known_groups import KnownGroup, group_names
 from iac_ci_triggers.known_plans import Applier, KnownPlans
@@ -108,6 +108,8 @@ class FactCollector:
         )
         if event.kind is EventKind.PUSH:
             return self._of_push(event, known)
+        if event.kind is EventKind.SCHEDULE:
+            return self._of_schedule(event, known)
         if event.kind is EventKind.COMMENT:
             return self._of_comment(event, known)
         if event.kind is EventKind.MERGE_GROUP:
@@ -132,6 +134,31 @@ class FactCollector:
             sha=head,
             changed=event.changed if head == event.sha else None,
         )
+
+    def _of_schedule(self, event: HostEvent, known: Facts) -> Facts:
+        """Read the named branch as it is now, with the projects of its newest commit."""
+        if event.job is None or event.planned_for is None:
+            return known
+        open_run = self._open_run(known.ledger, event.job, known.received_at)
+        known = replace(known, branch=event.branch or "", planned=PlannedStart(event.job, event.planned_for, open_run))
+        head = self._found_head(known.branch)
+        if head is None:
+            return known
+        configuration, digest = self._configuration(head)
+        if isinstance(configuration, Configuration):
+            configuration, _ = self._with_projects(configuration, self.source, head, None)
+        return replace(known, configuration=configuration, configuration_sha256=digest, sha=head)
+
+    def _open_run(self, ledger: Ledger, job: str, now: datetime) -> str | None:
+        """Return the newest run of a job's schedule if it has not ended; the ledger has a run before all else has."""
+        started = next((run for run in reversed(ledger.runs) if run.job == job), None)
+        if started is None or now - started.started_at > _LONGEST_RUN:
+            return None
+        run = self.runs.find_run(started.run_id)
+        if run is None:
+            is_known = self.objects.exists(keys.job(started.run_id))
+            return started.run_id if is_known or now - started.started_at < _STORED_WITHIN else None
+        return None if run.status in RUN_TERMINAL else started.run_id
 
     def _found_head(self, branch: str) -> str | None:
         try:

@@ -18,6 +18,9 @@ MAX_ANSWERS: Final = 20
 MAX_PUSHERS: Final = 200
 """Most accounts that have pushed to a pull request whose approvals are judged."""
 
+MAX_LEFT_OUT: Final = 20
+"""Most entries of planned minutes that started nothing."""
+
 MAX_RUNS: Final = 50
 """Most runs in a ledger; older ones are removed."""
 
@@ -71,8 +74,40 @@ class ProcessedState(StoredShape):
     labels: tuple[str, ...] = ()
 
 
+class KnownSchedule(StoredShape):
+    """A schedule of the connection's branch, as a tick has read it.
+
+    ``decided`` is the newest planned minute that was decided, or the moment when the schedule was first read: minutes
+    before it are not planned any more.
+    """
+
+    job: Name
+    cron: str
+    timezone: str
+    decided: Moment
+
+    def is_same(self, cron: str, timezone: str) -> bool:
+        """Return whether this is the schedule with these fields."""
+        return (self.cron, self.timezone) == (cron, timezone)
+
+
+class LeftOutMinutes(StoredShape):
+    """Planned minutes of a schedule that started nothing, and why: so many from the first to the last.
+
+    ``run_id`` is the run whose events say so, ``trigger_id`` the event that decided it.
+    """
+
+    job: Name
+    first: Moment
+    last: Moment
+    count: int = 1
+    reason: str
+    trigger_id: RunId
+    run_id: RunId | None = None
+
+
 class Ledger(StoredShape):
-    """The ledger of one pull request, branch or person.
+    """The ledger of one pull request, branch or person, or of a repository's schedules.
 
     ``version`` counts the writes and is the condition of each write.
     ``approved_sha`` is the one commit of an untrusted pull request that may run, with the base branch
@@ -83,6 +118,8 @@ class Ledger(StoredShape):
     processed to its end; ``closed_at`` is when one closed it. ``head_sha`` is the newest commit that the engine has
     seen, and ``head_seen_at`` when it first saw it as the head: approvals before that were of another commit.
     ``pushers`` are the ids of the accounts that webhooks named for pushes.
+    ``schedules`` are those of the branch ``branch`` at the commit ``branch_sha``, and ``left_out`` the newest planned
+    minutes that started nothing.
     """
 
     key: str
@@ -100,6 +137,10 @@ class Ledger(StoredShape):
     head_sha: str | None = None
     head_seen_at: Moment | None = None
     pushers: tuple[str, ...] = ()
+    branch: str | None = None
+    branch_sha: str | None = None
+    schedules: tuple[KnownSchedule, ...] = ()
+    left_out: tuple[LeftOutMinutes, ...] = ()
     expires_at: Moment
 
     def approves(self, sha: str, base: str, configuration: str) -> bool:
@@ -114,6 +155,10 @@ class Ledger(StoredShape):
     def answers_since(self, moment: datetime) -> tuple[GivenAnswer, ...]:
         """Return the answers that were given after a moment."""
         return tuple(answer for answer in self.answers if answer.at > moment)
+
+    def schedule(self, job: str) -> KnownSchedule | None:
+        """Return the known schedule of a job, None if there is none."""
+        return next((known for known in self.schedules if known.job == job), None)
 
     def run(self, run_id: str) -> StartedRun | None:
         """Return the entry of a run, None if there is none."""

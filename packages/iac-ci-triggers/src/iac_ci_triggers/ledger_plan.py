@@ -8,13 +8,26 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_triggers.decide import BY_EVENT
-from iac_ci_triggers.decisions import Answer, Approve, Cancel, Remember, Say, SeeHead, Settle, Start
+from iac_ci_triggers.decisions import (
+    Answer,
+    Approve,
+    Cancel,
+    LeaveOut,
+    Pass,
+    Remember,
+    Say,
+    SeeHead,
+    Settle,
+    Start,
+)
 from iac_ci_triggers.ledger import (
     MAX_ANSWERS,
     MAX_COMMANDS,
+    MAX_LEFT_OUT,
     MAX_PUSHERS,
     MAX_RUNS,
     GivenAnswer,
+    LeftOutMinutes,
     ProcessedCommand,
     StartedRun,
 )
@@ -81,6 +94,7 @@ def plan(
     overtaken: list[StartedRun] = []
     duplicates = 0
     for decision in decisions:
+        ledger = _entered(ledger, decision, now)
         if isinstance(decision, Cancel):
             named = set(decision.run_ids)
             runs = [
@@ -89,18 +103,6 @@ def plan(
                 else run
                 for run in runs
             ]
-        elif isinstance(decision, Approve):
-            approval = {
-                "approved_sha": decision.sha,
-                "approved_base": decision.base,
-                "approved_configuration": decision.configuration,
-                "approved_by": decision.by,
-            }
-            ledger = ledger.model_copy(update=approval)
-        elif isinstance(decision, SeeHead):
-            ledger = _with_head(ledger, decision)
-        elif isinstance(decision, Remember):
-            ledger = _remembered(ledger, decision, now)
         elif isinstance(decision, Start):
             started = _same(runs, decision)
             if started is None:
@@ -121,15 +123,57 @@ def plan(
                 accept.append((started, decision))
             else:
                 duplicates += 1
+    left_out = [_minutes(one, accept) for one in decisions if isinstance(one, LeaveOut)]
     notices = {one.subject.value for one in decisions if isinstance(one, Say) and one.subject is not None}
     settled = {one.subject.value for one in decisions if isinstance(one, Settle)}
     is_answered = bool(overtaken) or any(map(_is_answered, decisions))
     changed = {
         "runs": tuple(runs[-MAX_RUNS:]),
+        "left_out": (*ledger.left_out, *(one for one in left_out if one not in ledger.left_out))[-MAX_LEFT_OUT:],
         "notices": tuple(sorted({*ledger.notices, *notices} - settled)),
         "expires_at": now + KEPT,
     }
     return Planned(ledger.model_copy(update=changed), tuple(accept), tuple(overtaken), duplicates, is_answered)
+
+
+def _entered(ledger: Ledger, decision: Decision, now: datetime) -> Ledger:
+    """Return the ledger with what a decision enters besides runs."""
+    if isinstance(decision, Approve):
+        approval = {
+            "approved_sha": decision.sha,
+            "approved_base": decision.base,
+            "approved_configuration": decision.configuration,
+            "approved_by": decision.by,
+        }
+        return ledger.model_copy(update=approval)
+    if isinstance(decision, SeeHead):
+        return _with_head(ledger, decision)
+    if isinstance(decision, Remember):
+        return _remembered(ledger, decision, now)
+    return _passed(ledger, decision) if isinstance(decision, Pass) else ledger
+
+
+def _passed(ledger: Ledger, passed: Pass) -> Ledger:
+    """Return the ledger in which a schedule's minutes are decided up to one."""
+    schedules = tuple(
+        known.model_copy(update={"decided": max(known.decided, passed.minute)}) if known.job == passed.job else known
+        for known in ledger.schedules
+    )
+    return ledger.model_copy(update={"schedules": schedules})
+
+
+def _minutes(left: LeaveOut, accept: Sequence[tuple[StartedRun, Start]]) -> LeftOutMinutes:
+    """Return the entry of minutes that start nothing; if a run starts after them, it records them."""
+    run_id = left.run_id or next((run.run_id for run, _ in accept), None)
+    return LeftOutMinutes(
+        job=left.job,
+        first=left.minutes[0],
+        last=left.minutes[-1],
+        count=len(left.minutes),
+        reason=left.reason,
+        trigger_id=left.trigger_id,
+        run_id=run_id,
+    )
 
 
 def _is_answered(decision: Decision) -> bool:

@@ -19,9 +19,11 @@ from iac_ci_triggers.configuration.expansion import (
 )
 from iac_ci_triggers.configuration.folders import folders_of, possibly_deleted
 from iac_ci_triggers.configuration.loader import read_configuration
-from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Statuses
+from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Schedule, Statuses
 from iac_ci_triggers.configuration.plan_orders import PlannedState, applied_states, planned_states
 from iac_ci_triggers.configuration.project_jobs import PROJECT_JOBS, ProjectJobs, with_project_jobs
+from iac_ci_triggers.configuration.scheduled_jobs import orders_beside_plans, scheduled_jobs
+from iac_ci_triggers.configuration.schedules import due_minutes, next_minutes, shown_minute
 from iac_ci_triggers.configuration.selection import (
     Selection,
     commands,
@@ -45,11 +47,13 @@ __all__ = [
     "LeftOut",
     "PlannedState",
     "ProjectJobs",
+    "Schedule",
     "Selection",
     "Statuses",
     "TemplateValues",
     "applied_states",
     "commands",
+    "due_minutes",
     "expand",
     "folders_of",
     "jobs_before_merge",
@@ -57,12 +61,16 @@ __all__ = [
     "jobs_for_pull_request",
     "jobs_for_push",
     "merged_orders",
+    "next_minutes",
     "order_names",
+    "orders_beside_plans",
     "own_requirements",
     "planned_by",
     "planned_states",
     "possibly_deleted",
     "read_configuration",
+    "scheduled_jobs",
+    "shown_minute",
     "uses_merge",
     "with_project_jobs",
 ]

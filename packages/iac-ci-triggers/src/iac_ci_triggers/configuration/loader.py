@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _OF_WORKFLOWS: Final = ("is not one of the workflows", "is used by no project")
 """Beginnings of findings that are uncertain where a workflow, or a project that names one, is not valid."""
 
+_OF_PROJECTS: Final = "is for projects"
+"""Beginning of a finding that is uncertain where ``projects`` is not valid."""
+
 MAX_PROBLEMS: Final = 200
 """Most problems that are listed; one more states how many there are."""
 
@@ -86,7 +89,7 @@ def _of_rule(draft: Draft[Configuration], path: Location) -> tuple[str, ...]:
             case ("workflows",) | ("workflows", _):
                 uncertain |= set(_OF_WORKFLOWS)
             case ("projects",) | ("projects", _) | ("projects", _, "workflow"):
-                uncertain.add(_OF_WORKFLOWS[1])
+                uncertain |= {_OF_WORKFLOWS[1], _OF_PROJECTS}
             case ("projects", index, "matrix", *_) if path[:2] == ("projects", index):
                 uncertain.add(UNKNOWN_AXIS)
             case ("projects", index, "find" | "folder") if path == ("projects", index):

@@ -48,6 +48,7 @@ from iac_ci_common.registries import RegistryHost  # noqa: TC001 - read by pydan
 from iac_ci_common.validation_messages import message
 from iac_ci_projects import Tool
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
+from iac_ci_triggers.configuration.schedules import cron_problem, zone_problem
 from iac_ci_triggers.required import ProjectRequirements, Requirements
 
 if TYPE_CHECKING:
@@ -413,6 +414,31 @@ class PushTrigger(Payload):
     paths: PathPatterns | None = Field(None, description="Only if one of these has changed.")
 
 
+def _readable_cron(value: str) -> str:
+    problem = cron_problem(value)
+    if problem is not None:
+        raise ValueError(problem)
+    return value
+
+
+def _known_zone(value: str) -> str:
+    problem = zone_problem(value)
+    if problem is not None:
+        raise ValueError(problem)
+    return value
+
+
+class Schedule(Payload):
+    """Planned minutes, each met within 15 minutes."""
+
+    cron: Annotated[StrictStr, StringConstraints(min_length=1, max_length=128), AfterValidator(_readable_cron)] = Field(
+        description="Five fields of cron: minute, hour, day of the month, month, day of the week; 15 minutes apart."
+    )
+    timezone: Annotated[StrictStr, StringConstraints(min_length=1, max_length=64), AfterValidator(_known_zone)] = Field(
+        "UTC", description="IANA time zone of the fields, for example `Europe/Berlin`."
+    )
+
+
 def _or_nothing(model: type[Payload]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [model.model_json_schema(), {"type": "null"}]})
 
@@ -439,6 +465,10 @@ class Triggers(Payload):
         _or_nothing(PushTrigger),
     ] = Field(None, description="A push; no value or `{}` means to any branch.")
 
+    schedule: Annotated[Schedule | None, _mapping('{cron: "0 6 * * *", timezone: Europe/Berlin}')] = Field(
+        None, description="Planned minutes; only of the branch that the stack's connection names for schedules."
+    )
+
     before_merge: StrictBool = Field(
         default=False,
         description="For a job of a command: its status is pending on a pull request until every order has succeeded.",
@@ -446,8 +476,8 @@ class Triggers(Payload):
 
     @model_validator(mode="after")
     def _starts_at_all(self) -> Self:
-        if self.pull_request is None and self.push is None and not self.command:
-            raise ValueError("has no trigger, so nothing starts the job; add pull_request, command or push")
+        if self.pull_request is None and self.push is None and self.schedule is None and not self.command:
+            raise ValueError("has no trigger, so nothing starts the job; add pull_request, command, push or schedule")
         if self.before_merge and (self.pull_request is not None or not self.command):
             raise ValueError("has before_merge, which is for a job that a command starts and no pull request")
         return self
@@ -579,6 +609,9 @@ class ProjectRule(Settings):
         default=False,
         description="True: when an apply of another pull request has made the plan stale, it is made again by itself.",
     )
+    drift: StrictBool = Field(
+        default=True, description="False: the job `drift` leaves the project out, if the file has `drift`."
+    )
     retry: Retry | None = Field(
         None, description="Repeats a failed plan, which changes nothing, as in an order; applies are never repeated."
     )
@@ -634,6 +667,10 @@ class Configuration(Payload):
         default_factory=list,
         description="What finds projects in the code; they give the jobs `plan` and `apply`. The first entry that finds"
         " a folder and workspace counts.",
+    )
+    drift: Annotated[Schedule | None, _mapping('{cron: "0 6 * * *", timezone: Europe/Berlin}')] = Field(
+        None,
+        description="When all projects are planned to find drift: it gives the job `drift`, and an issue per project.",
     )
     workflows: Annotated[dict[Name, Workflow], _mapping("{name: {plan: […], apply: […]}}")] = Field(
         default_factory=dict, max_length=MAX_JOBS, description="Commands of projects, by the name that projects use."

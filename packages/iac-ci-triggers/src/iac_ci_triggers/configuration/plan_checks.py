@@ -50,8 +50,8 @@ def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, Plan
             problem = f"{planner} names no order with `plan` in this job or in another one"
         elif elsewhere[planner] > 1:
             problem = f"{planner} is an order with `plan` of several jobs; rename it in all but one"
-        elif job.on.push is not None or job.on.pull_request is not None:
-            problem = "applies a reviewed plan, which only a command can start; remove push and pull_request"
+        elif any((job.on.push, job.on.pull_request, job.on.schedule)):
+            problem = "applies a reviewed plan, which only a command can start; remove push, pull_request and schedule"
         else:
             problem = None
         if problem is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_projects import Tool
 from iac_ci_triggers.configuration.checks import job_findings, requirement_findings
 from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings, Triggers
-from iac_ci_triggers.configuration.project_jobs import JOB_SECONDS, PLAN, PROJECT_JOBS, folder_pattern_problem
+from iac_ci_triggers.configuration.project_jobs import DRIFT, JOB_SECONDS, PLAN, PROJECT_JOBS, folder_pattern_problem
 from iac_ci_triggers.configuration.templates import MATRIX, command_problems, matrix_values, template_problems
 
 if TYPE_CHECKING:
@@ -25,10 +25,12 @@ def project_findings(configuration: Configuration) -> Iterator[Found]:
     """Yield the problems of projects and workflows whose single fields are valid."""
     if configuration.projects:
         for name in configuration.jobs:
-            if name.lower() in PROJECT_JOBS:
+            if name.lower() in PROJECT_JOBS or (name.lower() == DRIFT and configuration.drift is not None):
                 yield ("jobs", name), "is the name of a job that projects give; use another name"
     elif configuration.workflows:
         yield ("workflows",), "are for projects, and there are none; add projects or remove them"
+    if configuration.drift is not None and not configuration.projects:
+        yield ("drift",), "is for projects, and there are none; add projects, or write a job with on.schedule"
     used = {rule.workflow for rule in configuration.projects}
     for name, workflow in configuration.workflows.items():
         if name not in used and configuration.projects:

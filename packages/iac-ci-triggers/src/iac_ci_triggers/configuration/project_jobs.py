@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 PLAN: Final = "plan"
 APPLY: Final = "apply"
+DRIFT: Final = "drift"
 PROJECT_JOBS: Final = (PLAN, APPLY)
 """The names of the jobs of projects, which are also the commands that start them."""
 
@@ -138,6 +139,8 @@ def with_project_jobs(
     siblings = _siblings(projects)
     orders = {project.name: _Orders(project, projects, siblings, configuration) for project in projects}
     plans = [each.plan() for each in orders.values()]
+    if configuration.drift is not None:
+        remarks += _without_drift(orders.values())
     applies = [
         order
         for each in orders.values()
@@ -151,8 +154,14 @@ def with_project_jobs(
         on=Triggers(command=[APPLY], before_merge=True), job_timeout=JOB_SECONDS, orders=applies
     )
     jobs = {**configuration.jobs, PLAN: plan_job, APPLY: apply_job}
+    if configuration.drift is not None:
+        jobs[DRIFT] = ConfiguredJob.model_construct(
+            on=Triggers(schedule=configuration.drift),
+            job_timeout=JOB_SECONDS,
+            orders=[each.drift() for each in orders.values() if each.project.rule.drift and each.is_readable],
+        )
     return ProjectJobs(
-        configuration.model_copy(update={"jobs": jobs, "projects": [], "workflows": {}}),
+        configuration.model_copy(update={"jobs": jobs, "projects": [], "workflows": {}, "drift": None}),
         frozenset(project.folder for project in found.projects if project.is_deleted),
         found.left_out,
         tuple(dict.fromkeys(remarks)),
@@ -367,6 +376,11 @@ class _Orders:
         own = {name: value for name, value in environment.items() if name not in taken}
         self._settings["env_vars"] = own | self._settings["env_vars"]
 
+    @property
+    def is_readable(self) -> bool:
+        """Return whether the engine reads the project's plans."""
+        return self._plan is not None
+
     def plan(self, after: Sequence[str] = ()) -> ConfiguredOrder:
         """Return the order that plans."""
         role = self.project.rule.role
@@ -380,6 +394,12 @@ class _Orders:
             retry=self.project.rule.retry,
             depends_on=list(after),
         )
+
+    def drift(self) -> ConfiguredOrder:
+        """Return the order that plans to find drift, whatever has changed."""
+        planned = self.plan()
+        name = f"{DRIFT}-{self.project.name}"
+        return planned.model_copy(update={"name": name, "paths": None})
 
     def applies(self, after: Sequence[str]) -> list[ConfiguredOrder]:
         """Return the orders that apply: the reviewed plan, or one that the order before makes."""
@@ -439,6 +459,13 @@ def _group(project: _Project) -> str:
     )
     digest = hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
     return f"project/{project.name[:_MAX_NAME]}-{digest[:12]}"
+
+
+def _without_drift(orders: Iterable[_Orders]) -> Iterator[str]:
+    """Yield a remark for each project whose drift cannot be found."""
+    for each in orders:
+        if each.project.rule.drift and not each.is_readable:
+            yield f"{each.project.found.folder or '.'}: no drift is found: the engine cannot read the project's plans"
 
 
 def _settings(project: _Project) -> dict[str, Any]:
@@ -512,4 +539,4 @@ def _prepared(project: _Project) -> list[str]:
     return commands
 
 
-__all__ = ["APPLY", "PLAN", "PROJECT_JOBS", "ProjectJobs", "with_project_jobs"]
+__all__ = ["APPLY", "DRIFT", "PLAN", "PROJECT_JOBS", "ProjectJobs", "with_project_jobs"]

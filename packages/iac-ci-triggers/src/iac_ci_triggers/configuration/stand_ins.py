@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import limits
 from iac_ci_common.draft import REMOVE
@@ -12,6 +12,8 @@ from iac_ci_triggers.configuration.models import VERSION
 if TYPE_CHECKING:
     from iac_ci_common.draft import Location
 
+_SCHEDULE: Final = {"cron": "0 0 * * *"}
+
 
 def stand_in(location: Location) -> Any:
     """Return the stand-in for a location of ``Configuration``, or ``REMOVE``."""
@@ -20,14 +22,12 @@ def stand_in(location: Location) -> Any:
             return VERSION
         case ("jobs",):
             return {"stand-in": _job()}
-        case ("jobs", str()):
-            return _job()
-        case ("jobs", str(), "orders", int(index), *inner) if inner:
-            return _of_order(index, tuple(inner))
         case ("jobs", str(), *inner):
-            return _of_job(tuple(inner))
+            return _of_job(tuple(inner)) if inner else _job()
         case ("defaults", "timeout"):
             return 1
+        case ("drift", *inner):
+            return _of_schedule(tuple(inner))
         case ("projects",):
             return []
         case ("projects", int(), *inner):
@@ -37,14 +37,27 @@ def stand_in(location: Location) -> Any:
     return _of_item(location)
 
 
+def _of_schedule(location: Location) -> Any:
+    match location:
+        case ():
+            return _SCHEDULE
+        case ("cron",):
+            return _SCHEDULE["cron"]
+    return REMOVE
+
+
 def _of_job(location: Location) -> Any:
     match location:
+        case ("orders", int(index), *inner) if inner:
+            return _of_order(index, tuple(inner))
         case ("on",):
             return {"command": ["stand-in"]}
         case ("on", "command") | ("matrix", str()):
             return ["stand-in"]
         case ("on", "pull_request" | "push"):
             return {}
+        case ("on", "schedule", *inner):
+            return _of_schedule(tuple(inner))
         case ("matrix", str(), int(index)):
             return f"stand-in-{index}"
         case ("job_timeout",):
