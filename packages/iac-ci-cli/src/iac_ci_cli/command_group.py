@@ -21,6 +21,7 @@ MODULES: Final = {
     "files": "iac_ci_cli.file_commands",
     "events": "iac_ci_cli.view_commands",
     "open": "iac_ci_cli.page_commands",
+    "drift": "iac_ci_cli.drift_commands",
     "doctor": "iac_ci_cli.run_commands",
     "rerun": "iac_ci_cli.rerun_commands",
     "nudge": "iac_ci_cli.run_commands",

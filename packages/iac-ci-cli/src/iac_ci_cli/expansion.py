@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from iac_ci_cli.schedule_words import schedule_words
 from iac_ci_triggers.configuration import PROJECT_JOBS, TemplateValues, expand, with_project_jobs
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ class Expanded:
     """A configuration with jobs in place of projects, and what the reader should know.
 
     ``left_out`` are orders and folders with the reason why they do not run, ``remarks`` about files that cannot be
-    read.
+    read, ``schedules`` about when jobs start by themselves.
     """
 
     configuration: Mapping[str, Any]
     left_out: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
+    schedules: tuple[str, ...] = ()
 
 
 def expanded(configuration: Configuration, tree: Tree, changes: Changes | None) -> Expanded:
@@ -38,7 +41,12 @@ def expanded(configuration: Configuration, tree: Tree, changes: Changes | None) 
     chosen, left_out = (found.configuration, []) if changes is None else _started(found, changes)
     fields = chosen.model_dump(mode="json", exclude_defaults=True, exclude={"jobs"})
     jobs = {name: job.model_dump(mode="json", exclude_defaults=True) for name, job in chosen.jobs.items() if job.orders}
-    return Expanded({"version": chosen.version, **fields, "jobs": jobs}, (*found.left_out, *left_out), found.remarks)
+    return Expanded(
+        {"version": chosen.version, **fields, "jobs": jobs},
+        (*found.left_out, *left_out),
+        found.remarks,
+        tuple(schedule_words(chosen, datetime.now(UTC))),
+    )
 
 
 def _started(found: ProjectJobs, changes: Changes) -> tuple[Configuration, list[tuple[str, str]]]:

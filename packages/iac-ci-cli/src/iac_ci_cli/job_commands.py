@@ -181,6 +181,8 @@ def _show(report: Report) -> None:
             write(_filled_in(report.code, report.filled_in))
         for subject in report.not_checked:
             write(f"Not checked: {subject}.")
+        for text in report.schedules:
+            write(plain(f"{text[:1].upper()}{text[1:]}."))
     if report.hint:
         streams.write_error(plain(report.hint) + "\n")
 

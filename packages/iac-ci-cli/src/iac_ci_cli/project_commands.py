@@ -149,12 +149,13 @@ def _as_json(found: Expanded) -> str:
             "configuration": found.configuration,
             "left_out": [{"name": name, "reason": reason} for name, reason in found.left_out],
             "remarks": list(found.remarks),
+            "schedules": list(found.schedules),
         }
     )
 
 
 def _as_yaml(found: Expanded) -> str:
-    lines = [f"{name}: {reason}" for name, reason in found.left_out] + list(found.remarks)
+    lines = [f"{name}: {reason}" for name, reason in found.left_out] + [*found.remarks, *found.schedules]
     comments = "".join(f"# {plain(line).encode('unicode_escape').decode()}\n" for line in lines)
     text = yaml.safe_dump(dict(found.configuration), sort_keys=False, allow_unicode=True, width=1000)
     return comments + text

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_cli import jobs
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.kinds import Kind
+from iac_ci_cli.schedule_words import schedule_words
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
@@ -27,7 +29,7 @@ class Report:
     """What a check found. ``kind`` is None where the file cannot be read and no kind was given.
 
     ``filled_in`` are the fields that are not in the file and that ``submit`` and ``local run`` fill in, ``not_checked``
-    what only a stack can know, in words for the user.
+    what only a stack can know, and ``schedules`` when jobs start by themselves, in words for the user.
     """
 
     kind: Kind | None
@@ -37,6 +39,7 @@ class Report:
     code: Path | None = None
     not_checked: list[str] = field(default_factory=list)
     hint: str = ""
+    schedules: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for machines."""
@@ -48,6 +51,7 @@ class Report:
             "code": None if self.code is None else str(self.code),
             "filled_in": self.filled_in,
             "not_checked": self.not_checked,
+            "schedules": self.schedules,
         }
 
 
@@ -121,7 +125,7 @@ def _check_configuration(body: bytes, label: str, name: str) -> Report:
     if name == _OTHER_NAME:
         report.hint = f"The engine reads {FILE_NAME} only: rename {_OTHER_NAME}."
     try:
-        read_configuration(body)
+        report.schedules = schedule_words(read_configuration(body), datetime.now(UTC))
     except ConfigurationProblems as error:
         report.problems = error.problems
     return report

@@ -157,6 +157,13 @@ class Runs(Protocol):
         """Return a run's events in the order of time."""
         ...
 
+    def events_named(self, order_name: str, since: datetime) -> list[Event]:
+        """Return the events of this name since a moment, of all runs, the newest first.
+
+        The newest ones may be missing for a second: the index follows the table.
+        """
+        ...
+
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Set ``cancel_reason`` on a run that has none and has not ended; else raise ``ConditionFailed``.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.done import DoneMarker
+from iac_ci_common.models.drift import DriftList
 from iac_ci_common.models.job import Job
 from iac_ci_common.models.result import Result
 
@@ -20,6 +21,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "job": Job,
     "result": Result,
     "done": DoneMarker,
+    "drift": DriftList,
 }
 """The models that callers send or read, by the name of their schema's file."""
 

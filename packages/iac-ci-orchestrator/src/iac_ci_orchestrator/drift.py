@@ -14,6 +14,7 @@ from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 from iac_ci_common.models.event import DRIFT, NO_DRIFT, Event, FoundProject
 from iac_ci_common.models.result import Result
 from iac_ci_common.project_states import KEPT, new_state
+from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OrderState
 
 from iac_ci_orchestrator.results import read_result

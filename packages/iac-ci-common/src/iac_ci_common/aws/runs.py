@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+_BY_NAME = "order_name-epoch"
 _IS_NEW = "attribute_not_exists(run_id)"
 
 
@@ -121,6 +122,24 @@ class DynamoRuns:
             for page in pages:
                 rows += [model(Event, row) for row in page["Items"]]
         return sorted(rows, key=lambda event: (event.epoch_ms, event.sort))
+
+    def events_named(self, order_name: str, since: datetime) -> list[Event]:
+        """Return the events of this name since a moment, by the index, the newest first."""
+        rows: list[Event] = []
+        with aws_errors(f"reading events {order_name}"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._events,
+                IndexName=_BY_NAME,
+                KeyConditionExpression="order_name = :name AND epoch_ms >= :since",
+                ExpressionAttributeValues={
+                    ":name": {"S": order_name},
+                    ":since": {"N": str(int(since.timestamp() * 1000))},
+                },
+                ScanIndexForward=False,
+            )
+            for page in pages:
+                rows += [model(Event, row) for row in page["Items"]]
+        return rows
 
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Set ``cancel_reason`` on a run that has none and has not ended."""

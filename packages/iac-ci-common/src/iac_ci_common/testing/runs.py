@@ -81,6 +81,11 @@ class MemoryRuns:
             key=lambda event: (event.epoch_ms, event.sort),
         )
 
+    def events_named(self, order_name: str, since: datetime) -> list[Event]:
+        """Return the events of this name since a moment, the newest first."""
+        found = [event for event in self.event_rows.values() if event.order_name == order_name and event.at >= since]
+        return sorted(found, key=lambda event: event.epoch_ms, reverse=True)
+
     def request_cancel(self, run_id: str, reason: str) -> None:
         """Set ``cancel_reason`` on a run that has none and has not ended."""
         run = self.run_rows.get(run_id)
