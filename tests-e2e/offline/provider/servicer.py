@@ -8,6 +8,7 @@ from typing import Any, Final
 from tf.gen import tfplugin_pb2 as pb
 from tf.gen import tfplugin_pb2_grpc as rpc
 
+from offline.provider.changes import GONE, changed_outside
 from offline.provider.invented import looked_up, made_by_aws
 from offline.provider.schema import Attribute, Block, Schema
 from offline.provider.values import UNKNOWN, change, decode, empty, encode, is_open, without_write_only
@@ -53,7 +54,12 @@ class Servicer(rpc.ProviderServicer):
         return pb.UpgradeResourceState.Response(upgraded_state=_value(json.loads(request.raw_state.json)))
 
     def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return pb.ReadResource.Response(new_state=request.current_state, private=request.private)
+        """Return what there is: the state, with what was changed behind Terraform's back (``CHANGES``)."""
+        found, current = changed_outside(request.type_name), decode(request.current_state)
+        if found is None or current is None:
+            return pb.ReadResource.Response(new_state=request.current_state, private=request.private)
+        state = None if found == GONE else {**current, **found}
+        return pb.ReadResource.Response(new_state=_value(state), private=request.private)
 
     def PlanResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
         proposed, prior = decode(request.proposed_new_state), decode(request.prior_state)
