@@ -99,7 +99,7 @@ jobs:
         ("line 4: jobs.'pl an'", "must be 1 to 128 letters, digits, _ or -, beginning with a letter or digit"),
         (
             "line 5: jobs.'pl an'.on",
-            "has no trigger, so nothing starts the job; add pull_request, command or push",
+            "has no trigger, so nothing starts the job; add pull_request, command, push or schedule",
         ),
         ("line 6: jobs.'pl an'.orders", "is empty"),
         ("line 9: jobs.apply.on.command[0]", "help is a command of the engine; use another word"),

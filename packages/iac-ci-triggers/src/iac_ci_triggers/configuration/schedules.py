@@ -29,6 +29,9 @@ _EXAMPLE: Final = "0 6 * * 1-5"
 _COMPARED: Final = 1500
 """Planned minutes whose distances are compared; the fields repeat within so many."""
 
+_YEARS: Final = 9
+"""Years of which planned minutes are compared."""
+
 _BEGINNING: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - the wall clock of any zone
 """Where the comparison begins."""
 
@@ -46,7 +49,7 @@ def cron_problem(cron: str) -> str | None:
         if _CRON.fullmatch(text) is None:
             return f"cannot be read: {text[:40]!a} is no {name} (example: {_EXAMPLE})"
     try:
-        planned = list(islice(_wall_minutes(cron, _BEGINNING), _COMPARED))
+        planned = list(_compared(cron))
     except (CronSimError, AssertionError, TypeError, ValueError) as error:
         return f"cannot be read: {_words(error)} (example: {_EXAMPLE})"
     if not planned:
@@ -106,6 +109,14 @@ def on_the_clock(minute: datetime, timezone: str) -> datetime:
 def shown_minute(minute: datetime, timezone: str) -> str:
     """Return a planned minute in words, on the wall clock of its time zone."""
     return f"{on_the_clock(minute, timezone):%Y-%m-%d %H:%M} {timezone}"
+
+
+def _compared(cron: str) -> Iterator[datetime]:
+    """Yield the first planned minutes, of few years: those of a schedule that comes rarely are far apart."""
+    for minute in islice(_wall_minutes(cron, _BEGINNING), _COMPARED):
+        yield minute
+        if minute.year - _BEGINNING.year >= _YEARS:
+            return
 
 
 def _wall_minutes(cron: str, after: datetime) -> Iterator[datetime]:
