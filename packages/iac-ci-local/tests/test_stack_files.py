@@ -203,6 +203,7 @@ LOCK_KEYS = {
         keys.delivery("github", "id/1"),
         keys.pull_request_ledger("github.com/acme/infra", 7),
         keys.branch_ledger("github.com/acme/infra", "main"),
+        keys.schedule_ledger("github.com/acme/infra"),
         COMMIT_JOB,
     ],
     "policies/orchestrator.json": [keys.run_lock("20260101T000000-0123456789ab"), COMMIT_JOB, *PLANS, *GROUPS],

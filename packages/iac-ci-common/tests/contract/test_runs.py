@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from iac_ci_common.errors import ConditionFailed, IllegalTransition, NotFound
+from iac_ci_common.ids import DRIFT_EVENT_NAME
 from iac_ci_common.models.approval import ApprovalAnswer
 from iac_ci_common.models.changes import Changes, Operation
-from iac_ci_common.models.event import Event
+from iac_ci_common.models.event import DRIFT, Event, FoundProject
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued
@@ -271,3 +272,37 @@ def test_what_a_queued_order_waits_for_is_written_by_one_of_two_and_stays_until_
     ended = moved(between, OrderState.SUCCEEDED, approval_answer=given)
     assert adapters.runs.apply([Transition(between, ended)]) == ()
     assert adapters.runs.find_order(RUN_ID, "0001") == ended
+
+
+def test_events_of_a_name_are_listed_over_all_runs_the_newest_first(adapters):
+    project = FoundProject(repository="https://github.com/acme/infra.git", name="live", key="a" * 64, issue=7)
+    common = {"run_id": RUN_ID, "kind": DRIFT, "project": project, "expires_at": START + timedelta(days=90)}
+    days = [
+        Event(
+            trace_id=f"{day:016x}",
+            order_num="0001",
+            order_name=DRIFT_EVENT_NAME,
+            at=START + timedelta(days=day),
+            **common,
+        )
+        for day in range(4)
+    ]
+    other = days[3].model_copy(update={"order_name": "live"})
+    adapters.runs.record([*days, other])
+    assert adapters.runs.events_named(DRIFT_EVENT_NAME, START + timedelta(days=2)) == [days[3], days[2]]
+
+
+def test_events_of_two_projects_at_the_same_moment_are_both_kept(adapters):
+    first = Event(
+        trace_id=TRACE_ID,
+        run_id=RUN_ID,
+        order_num="0001",
+        order_name=DRIFT_EVENT_NAME,
+        kind=DRIFT,
+        at=START,
+        expires_at=START + timedelta(days=90),
+    )
+    second = first.model_copy(update={"order_num": "0002"})
+    adapters.runs.record([first, second])
+    adapters.runs.record([first])
+    assert adapters.runs.events(TRACE_ID) == [first, second]

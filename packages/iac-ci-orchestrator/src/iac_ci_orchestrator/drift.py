@@ -16,7 +16,6 @@ from iac_ci_common.models.result import Result
 from iac_ci_common.project_states import KEPT, new_state
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OrderState
-
 from iac_ci_orchestrator.results import read_result
 from iac_ci_vcs.drift import Drift, ReportedDrift
 from iac_ci_vcs.reporting.drift import drift_summary
