@@ -98,7 +98,7 @@ def test_a_planned_minute_is_met_within_fifteen_minutes_and_once():
     (first, _) = engine.jobs
     assert timedelta() <= first.accepted_at - first.planned_for <= timedelta(minutes=15)
     assert (first.job_name, first.job.commit_hash, first.job.pr_number) == ("nightly", BASE, None)
-    assert (first.job.username, first.actor) == ("schedule", "schedule, 2026-01-01 10:00 Europe/Berlin")
+    assert (first.job.username, first.actor) == ("schedule", "schedule:nightly")
     assert first.ledger == LEDGER
     assert engine.left_out == []
 
@@ -110,7 +110,7 @@ def test_a_year_of_ticks_with_both_clock_changes_starts_each_planned_minute_once
     """The clock of Berlin skips 02:30 on March 29, and shows it twice on October 25. Each tick comes twice."""
     engine = Scheduled(scheduled(b'{cron: "30 2 * * *", timezone: Europe/Berlin}'), at=YEAR)
     ticks = 0
-    while engine.clock.now().year == YEAR.year:
+    while engine.clock.now() < datetime(2026, 12, 31, 20, tzinfo=UTC):
         # Every 15 minutes of the night, and three times a day: the others change nothing.
         is_night = engine.clock.now().hour < 2
         engine.tick(timedelta(minutes=15) if is_night else timedelta(hours=6, minutes=40))

@@ -32,7 +32,6 @@ from iac_ci_triggers.configuration import (
     orders_beside_plans,
     planned_by,
     scheduled_jobs,
-    shown_minute,
 )
 from iac_ci_triggers.decisions import (
     Answer,
@@ -133,7 +132,7 @@ def decide_schedule(facts: Facts) -> list[Decision]:
     intent = f"{BY_SCHEDULE}{planned.minute:%Y-%m-%dT%H:%MZ}"
     if any(run.job == planned.job and run.intent == intent for run in facts.ledger.runs):
         # The event is processed again, and what it began may have been interrupted.
-        return _start_planned(facts, planned, known, intent)
+        return _start_planned(facts, planned, intent)
     minutes: tuple[datetime, ...] = ()
     if planned.minute > known.decided:
         minutes = due_minutes(known.cron, known.timezone, known.decided, planned.minute)
@@ -141,12 +140,10 @@ def decide_schedule(facts: Facts) -> list[Decision]:
         return [Nothing("this planned minute was decided before, or is not planned any more")]
     if _has_changed(facts, planned.job, known):
         return [Nothing("the schedule has changed")]
-    return [Pass(planned.job, planned.minute), *_newest_minute(facts, planned, known, minutes, intent)]
+    return [Pass(planned.job, planned.minute), *_newest_minute(facts, planned, minutes, intent)]
 
 
-def _newest_minute(
-    facts: Facts, planned: PlannedStart, known: KnownSchedule, minutes: tuple[datetime, ...], intent: str
-) -> list[Decision]:
+def _newest_minute(facts: Facts, planned: PlannedStart, minutes: tuple[datetime, ...], intent: str) -> list[Decision]:
     """Return the decisions about the minutes that have come since the last decision: the newest starts."""
     if planned.open_run is not None:
         reason = f"its run {planned.open_run} is still open"
@@ -158,7 +155,7 @@ def _newest_minute(
         return [left_out, Mark(status)] if facts.sha else [left_out]
     earlier = minutes[:-1]
     late = [LeaveOut(planned.job, earlier, _LATE, facts.trigger_id)] if earlier else []
-    return [*late, *_start_planned(facts, planned, known, intent)]
+    return [*late, *_start_planned(facts, planned, intent)]
 
 
 def _has_changed(facts: Facts, job: str, known: KnownSchedule) -> bool:
@@ -184,13 +181,14 @@ def _schedule_problem(facts: Facts, job: str) -> str | None:
     return None
 
 
-def _start_planned(facts: Facts, planned: PlannedStart, known: KnownSchedule, intent: str) -> list[Decision]:
+def _start_planned(facts: Facts, planned: PlannedStart, intent: str) -> list[Decision]:
     configuration = facts.configuration
     if configuration is None or isinstance(configuration, ConfigurationProblems):
         return []
     if planned.job not in configuration.jobs:
         return []
-    actor = f"schedule, {shown_minute(planned.minute, known.timezone)}"
+    # No account of a code host has a colon in its name.
+    actor = f"schedule:{planned.job}"
     return [
         replace(one, actor=actor, planned_for=planned.minute) if isinstance(one, Start) else one
         for one in _start(facts, configuration, planned.job, intent)
