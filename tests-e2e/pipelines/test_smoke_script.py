@@ -38,6 +38,7 @@ def smoke(cloud, stack):
     )
 
 
+@pytest.mark.timeout(1800)
 def test_a_stack_that_works_passes(cloud):
     done = smoke(cloud, "acme")
     assert done.returncode == 0, done.stdout + done.stderr
