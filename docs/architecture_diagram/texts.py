@@ -11,6 +11,7 @@ PACKAGES: Final = {
     "watchdog-check": "packages/iac-ci-watchdog",
     "worker": "packages/iac-ci-worker",
     "broker": "packages/iac-ci-broker",
+    "page": "packages/iac-ci-page",
 }
 
 
@@ -34,8 +35,8 @@ TEXTS: Final = {
         "Receives signed jobs and the events of code hosts. It checks nothing itself: only the function sees the raw "
         "bytes that a signature covers.",
         started="a request",
-        targets=("init-job",),
-        sources=("terraform/deploy/api.tf",),
+        targets=("init-job", "page"),
+        sources=("terraform/deploy/api.tf", "terraform/deploy/page.tf"),
     ),
     "init-job": Text(
         "ingress",
@@ -80,6 +81,14 @@ TEXTS: Final = {
         started="a worker, which waits for the answer",
         targets=("locks",),
         departures=("fresh-urls",),
+    ),
+    "page": Text(
+        "ingress",
+        "Shows a run to people who have a link to it: orders, plans and logs. It checks the link, reads, and changes "
+        "nothing.",
+        title="page",
+        started="`GET /runs/<run_id>`",
+        targets=("orders", "order-events", "internal"),
     ),
     "build-worker": Text(
         "execution",
