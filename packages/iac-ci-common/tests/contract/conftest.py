@@ -39,8 +39,6 @@ from iac_ci_common.testing import (
 )
 from iac_ci_common.testing.tables import make_table
 
-"""The index of the table of events, as terraform/deploy/stack/tables.json has it."""
-
 
 @dataclass
 class Adapters:
