@@ -48,7 +48,7 @@ class Released(Hosted):
         self.configure(CONFIGURATION.replace("APPROVAL", approval).encode())
         for person in (BOB, CARL, DORA):
             self.host.permissions[person.id] = Permission.WRITE
-        self.host.teams["acme/platform"] = {DORA.id, CARL.id}
+        self.host.reviewed.members = {("acme/platform", person.id): True for person in (DORA, CARL)}
         self.comment("/iac-ci release", CARL)
         (self.job,) = self.jobs
         self.runs.insert(*build_rows(self.job, max_parallel=10))
@@ -88,12 +88,12 @@ def test_a_person_it_names_approves():
 
 def test_a_member_of_a_team_approves_as_the_host_knows_it_now():
     released = Released()
-    released.host.teams["acme/platform"] = {CARL.id}
+    released.host.reviewed.members = {("acme/platform", CARL.id): True}
     assert "dora is not among those it names" in released.says("/iac-ci approve ask", DORA)
-    released.host.teams["acme/platform"] = None
+    released.host.reviewed.members = {("acme/platform", DORA.id): None}
     assert "does not tell this stack's token whether dora" in released.says("/iac-ci approve ask", DORA)
     assert released.kept is None
-    released.host.teams["acme/platform"] = {DORA.id}
+    released.host.reviewed.members = {("acme/platform", DORA.id): True}
     released.says("/iac-ci approve ask", DORA)
     assert released.kept.answer.by == "dora"
 

@@ -235,5 +235,5 @@ def test_credentials_that_are_none_are_refused(secret):
 def test_a_team_is_asked_for_its_member(wire, github, membership, team, expected):
     wire.get(f"{API}/orgs/acme/teams/platform/memberships/ann", **membership)
     wire.get(f"{API}/orgs/acme/teams/platform", **team)
-    assert github.in_team(Account("3", "ann"), "acme/platform") is expected
-    assert github.in_team(Account("3", "ann"), "acme") is False
+    assert github.reviews().is_member("acme/platform", Account("3", "ann")) is expected
+    assert github.reviews().is_member("acme", Account("3", "ann")) is False

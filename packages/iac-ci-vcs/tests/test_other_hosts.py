@@ -336,8 +336,8 @@ def test_a_short_wait_is_waited_for(wire, gitlab):
 @pytest.mark.parametrize(
     ("membership", "group", "expected"),
     [
-        ({"json": {"id": 3, "state": "active"}}, {"json": {"id": 1}}, True),
-        ({"json": {"id": 3, "state": "blocked"}}, {"json": {"id": 1}}, False),
+        ({"json": {"id": 3, "state": "active", "access_level": 30}}, {"json": {"id": 1}}, True),
+        ({"json": {"id": 3, "state": "blocked", "access_level": 30}}, {"json": {"id": 1}}, False),
         ({"status": 404, "json": {}}, {"json": {"id": 1}}, False),
         ({"status": 404, "json": {}}, {"status": 404, "json": {}}, None),
     ],
@@ -346,8 +346,8 @@ def test_a_group_of_gitlab_is_asked_for_its_member(wire, gitlab, membership, gro
     root = GITLAB.partition("/projects/")[0]
     wire.get(f"{root}/groups/acme%2Fplatform/members/all/3", **membership)
     wire.get(f"{root}/groups/acme%2Fplatform", **group)
-    assert gitlab.in_team(Account("3", "ann"), "acme/platform") is expected
+    assert gitlab.reviews().is_member("acme/platform", Account("3", "ann")) is expected
 
 
 def test_bitbucket_tells_no_team(bitbucket):
-    assert bitbucket.in_team(Account("{3}", "ann"), "acme/platform") is None
+    assert bitbucket.reviews().is_member("acme/platform", Account("{3}", "ann")) is None

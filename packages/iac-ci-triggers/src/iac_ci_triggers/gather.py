@@ -384,10 +384,8 @@ class FactCollector:
         return None if None in answers else False
 
     def _in_team(self, team: str, author: Account) -> bool | None:
-        if not hasattr(self.host, "in_team"):
-            # A provider of another package, made for a version before.
-            return None
-        return self.host.in_team(author, team)
+        # A provider of another package may be made for a version before.
+        return self.host.reviews().is_member(team, author) if isinstance(self.host, ReviewedHost) else None
 
     def _plans(
         self,

@@ -291,9 +291,6 @@ class Bitbucket:
             return Permission.UNKNOWN
         return _PERMISSIONS.get(payload.get("permission") or "", Permission.UNKNOWN)
 
-    def in_team(self, account: Account, team: str) -> bool | None:  # noqa: ARG002 - the port's signature
-        """Return None: repository and project tokens may not ask for the groups of a workspace."""
-        return None
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment; raise ``NotFound`` if it was deleted."""

@@ -332,33 +332,6 @@ class GitHub:
                 return Permission.UNKNOWN
             return _PERMISSIONS.get(payload["permission"], Permission.NONE) if same else Permission.NONE
 
-    def in_team(self, account: Account, team: str) -> bool | None:
-        """Return whether the user is an active member of ``organisation/team``; members of child teams count.
-
-        A team that the token may not see answers like one without the member (GitHub REST API, "Team members"), so the
-        team itself is asked for then.
-        """
-        organisation, _, slug = team.partition("/")
-        if not slug or "/" in slug or not account.login:
-            return False
-        subject = "team membership"
-        url = f"{self._root}/orgs/{quote(organisation, safe='')}/teams/{quote(slug, safe='')}"
-        with self._session.doing(subject):
-            membership = self._seen(f"{url}/memberships/{quote(account.login, safe='')}", subject)
-            if membership is not None:
-                return bool(membership.get("state") == "active")
-            return None if self._seen(url, subject) is None else False
-
-    def _seen(self, url: str, subject: str) -> dict[str, Any] | None:
-        """Return what is there, None if there is nothing or the token may not see it."""
-        try:
-            return self._get(url, subject)
-        except NotFound:
-            return None
-        except PortFailed as error:
-            if error.retry_is_safe:
-                raise
-            return None
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment."""

@@ -222,6 +222,8 @@ class GitHubReviews:
         GitHub answers 404 for a person who is not in the team and for a team that the token may not see.
         """
         organisation, _, slug = team.partition("/")
+        if not slug or "/" in slug or not account.login:
+            return False
         url = f"{self._calls.root}/orgs/{quote(organisation, safe='')}/teams/{quote(slug, safe='')}"
         with self._calls.doing("members of a team"):
             try:

@@ -299,27 +299,6 @@ class GitLab:
             return Permission.WRITE
         return Permission.READ if level >= _GUEST else Permission.NONE
 
-    def in_team(self, account: Account, team: str) -> bool | None:
-        """Return whether the user is an active member of a group; members of the groups above it count."""
-        with self._doing("group membership"):
-            group = f"/groups/{quote(team, safe='')}"
-            try:
-                payload = self._get(f"{group}/members/all/{int(account.id)}")
-            except self._failed as error:
-                if error.response_code != 404:
-                    raise
-                return self._sees(group)
-        return bool(payload.get("state", "active") == "active")
-
-    def _sees(self, group: str) -> bool | None:
-        """Return False, as not being a member, for a group that the token sees; None for one that it does not see."""
-        try:
-            self._get(group)
-        except self._failed as error:
-            if error.response_code == 404:
-                return None
-            raise
-        return False
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one note."""

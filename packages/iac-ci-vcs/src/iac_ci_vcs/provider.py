@@ -402,13 +402,6 @@ class CodeHost(Protocol):
         """Return a user's permission; NONE for an unknown user, UNKNOWN if the token may not ask for it."""
         ...
 
-    def in_team(self, account: Account, team: str) -> bool | None:
-        """Return whether a user is an active member of a team now; None if the host does not tell it.
-
-        ``team`` is ``organisation/team`` on GitHub and the path of a group on GitLab; members of teams below count.
-        """
-        ...
-
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment of a pull request as it is now; raise ``NotFound`` if there is none."""
         ...

@@ -86,7 +86,6 @@ class MemoryCodeHost:
         self.now = _MOMENT
         self.heads: dict[str, str] = {}
         self.permissions: dict[str, Permission] = {}
-        self.teams: dict[str, set[str] | None] = {}
         self.comments: dict[int, list[Comment]] = {}
         self.statuses: list[CommitStatus] = []
         self.reactions: list[tuple[int, str | None]] = []
@@ -172,11 +171,6 @@ class MemoryCodeHost:
     def permission(self, account: Account) -> Permission:
         """Return an account's permission."""
         return self.permissions.get(account.id, Permission.NONE)
-
-    def in_team(self, account: Account, team: str) -> bool | None:
-        """Return whether the account's id is in the team; None for a team that was set to None."""
-        members = self.teams.get(team, set())
-        return None if members is None else account.id in members
 
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return a comment."""
