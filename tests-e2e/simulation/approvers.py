@@ -36,7 +36,8 @@ def with_approvals(random: Random, story: Story, untouchable: frozenset[str]) ->
     }
     for index, order in enumerate(orders):
         num = f"{index + 1:04d}"
-        if num in untouchable or order["order_name"] in used or not happens(random, 0.4):
+        kept = num in untouchable or order["order_name"] in used or "concurrency" in order
+        if kept or not happens(random, 0.4):
             continue
         expires = random.choice((None, *EXPIRIES))
         approval = {"api": True} | ({} if expires is None else {"expires": min(expires, story.job["job_timeout"])})

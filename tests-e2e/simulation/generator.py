@@ -142,16 +142,16 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         if len(submissions) == 1:
             submissions["run2"] = replace(submissions["run1"], delay=random.uniform(0.0, 300.0))
         applies = {name: drawn_ages(random, one.story) for name, one in submissions.items()}
-    answers: tuple[Attempt, ...] = ()
-    if happens(random, 0.2):
-        submissions = {
-            name: replace(one, story=with_approvals(random, one.story, frozenset(applies.get(name, {}))))
-            for name, one in submissions.items()
-        }
-        answers = drawn_attempts(random, deadline)
     groups = GroupPlan()
     if size is None and happens(random, 0.25) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
         submissions, applies, groups = _in_groups(random, submissions, applies)
+    answers: tuple[Attempt, ...] = ()
+    if happens(random, 0.2):
+        submissions = {
+            name: replace(one, story=with_approvals(random, one.story, _about_projects(name, applies, groups)))
+            for name, one in submissions.items()
+        }
+        answers = drawn_attempts(random, deadline)
     return WorldPlan(
         submissions,
         weather,
@@ -170,6 +170,11 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         answers,
         groups,
     )
+
+
+def _about_projects(name: str, applies: Mapping[str, Mapping[str, int]], groups: GroupPlan) -> frozenset[str]:
+    """Return the numbers of a run's orders that plan or apply a project."""
+    return frozenset(applies.get(name, {})) | groups.plans.get(name, frozenset())
 
 
 def _in_groups(
