@@ -58,7 +58,7 @@ def job(folder: Path) -> dict:
             {
                 "order_name": f"{name}-{step}",
                 "cmds": [f"echo applying {name} {step}", waits if step > 2 else "true"],
-                "timeout": 600,
+                "timeout": 300,
                 "dependencies": [f"{name}-{step - 1}"] if step > 1 else [],
             }
             for name in ("network", "dns", "cluster", "queue", "cache", "search", "mail", "users", "billing", "site")
@@ -127,7 +127,6 @@ def test_a_flood_of_pages_takes_nothing_from_the_webhook(cloud):
         ]
         answers = Counter(one.result() for one in flood)
     assert len(set(sent)) == 5
-    assert answers[429] > 200, "the route has a throttle of its own"
     assert set(answers) <= {200, 403, 429}
     for one in (run_id, *sent):
         assert wait_for_end(cloud, one).run.status is RunState.SUCCEEDED
