@@ -233,7 +233,7 @@ def test_the_id_of_an_accepted_run_reaches_the_user_all_the_same(monkeypatch, ca
     accepted = Accepted(run_id=RUN, trace_id="0" * 16, flow_id="t:x", done_endpt="s3://d/x")
     for as_json in (False, True):
         with pytest.raises(OSError, match="No space"):
-            job_commands._report_accepted(None, accepted, wait=False, as_json=as_json)
+            job_commands.report_accepted(None, accepted, wait=False, as_json=as_json)
         assert capsys.readouterr().err == f"Accepted as run {RUN}\n"
 
 

@@ -54,7 +54,7 @@ class Drifting(Engine):
                 self.report(f"{number:04d}", OrderState.FAILED)
             else:
                 self.report(f"{number:04d}", planned=PLANNED, changes=changes, plan=TEXT)
-        self.wake()
+            self.wake()
         self.assert_ended_well()
         return self
 

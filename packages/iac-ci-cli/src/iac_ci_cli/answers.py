@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from iac_ci_common.models.answer import Accepted
+from iac_ci_common.models.approval_request import Answered
+from iac_ci_common.models.drift import DriftList
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, RunRow
 
@@ -115,6 +117,14 @@ class CancelAnswer(_Versioned):
     undecided: tuple[str, ...]
 
 
+class OpenAnswer(_Versioned):
+    """``open``."""
+
+    run_id: str
+    link: str
+    seconds: int = Field(description="How long the link can be opened.")
+
+
 class ProblemEntry(_Answer):
     """A problem of an input."""
 
@@ -143,6 +153,10 @@ ANSWERS: Final[dict[str, Any]] = {
     "doctor": DoctorAnswer,
     "nudge": NudgeAnswer,
     "cancel": CancelAnswer,
+    "approve": Answered,
+    "reject": Answered,
+    "open": OpenAnswer,
+    "drift": DriftList,
     "error": ErrorAnswer,
 }
 """The answer of each command about runs, and of an error."""

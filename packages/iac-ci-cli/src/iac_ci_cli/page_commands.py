@@ -60,7 +60,7 @@ def open_page(
             hint = f"See how far it is: {connection.command('status', run)}"
             raise CommandFailed(f"run {run} has no page yet: it is still being prepared", hint=hint)
         made = page_link(connection, rows.run)
-    write(json.dumps({"run_id": run, "link": made, "seconds": OPEN_SECONDS}) if as_json else made)
+    write(json.dumps({"schema_version": 1, "run_id": run, "link": made, "seconds": OPEN_SECONDS}) if as_json else made)
 
 
 def page_link(connection: StackClient, run: RunRow) -> str:

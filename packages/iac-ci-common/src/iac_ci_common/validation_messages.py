@@ -103,6 +103,9 @@ _FORMS: Final = {
     r"^[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){0,20}$": (
         "it must be a team without @: organisation/team on GitHub, the path of a group on GitLab"
     ),
+    r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$": (
+        "it must be 1 to 128 letters, digits, _, ., / or -, beginning with a letter or digit"
+    ),
 }
 """What each pattern of the models requires; a test compares this list with the models."""
 

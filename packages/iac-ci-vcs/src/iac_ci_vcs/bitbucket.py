@@ -291,7 +291,6 @@ class Bitbucket:
             return Permission.UNKNOWN
         return _PERMISSIONS.get(payload.get("permission") or "", Permission.UNKNOWN)
 
-
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment; raise ``NotFound`` if it was deleted."""
         with self._session.doing("comment"):

@@ -332,7 +332,6 @@ class GitHub:
                 return Permission.UNKNOWN
             return _PERMISSIONS.get(payload["permission"], Permission.NONE) if same else Permission.NONE
 
-
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one comment."""
         subject = "comment"

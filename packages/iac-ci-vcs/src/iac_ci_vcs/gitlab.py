@@ -299,7 +299,6 @@ class GitLab:
             return Permission.WRITE
         return Permission.READ if level >= _GUEST else Permission.NONE
 
-
     def comment(self, number: int, comment_id: str) -> Comment:
         """Return one note."""
         with self._doing("comment"):
