@@ -204,6 +204,8 @@ def _largest_order(number: int) -> Any:
         exit_code=255,
         changes=Changes(operation=Operation.APPLIED, add=10**9, change=10**9, destroy=10**9, bring_in=10**9),
         reason=WIDE * 1024,
+        group="group:" + WIDE * 512,
+        waiting_for=WIDE * limits.MAX_WAITING_CHARS,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SMALL = {"cmds": ["true"], "timeout": 60}
-EXCLUSIVE = {"use_lambda", "s3_location"}
+EXCLUSIVE = {"use_lambda", "s3_location", "approval"}
 """Fields of an order that exclude others of its fields; the largest of each is in ``TOO_LARGE`` less one."""
 
 

@@ -16,7 +16,9 @@ from iac_ci_common.models.saved_plan import OrderProject, PlannedFile
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
     FakeClock,
+    MemoryAsyncInvoker,
     MemoryCommitJobs,
+    MemoryGroups,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -62,7 +64,7 @@ class Nightly:
         reports = CodeHostReports(secrets, MemoryCommitJobs(self.clock), self.clock, hosts=hosts)
         ports = OrchestratorPorts(
             self.clock, self.runs, MemoryLocks(), self.objects, self.objects, MemoryWorkers(), MemoryWatchdogs(),
-            reports, self.plans, Sequential(), self.logger,
+            reports, self.plans, MemoryAsyncInvoker(), MemoryGroups(self.clock), Sequential(), self.logger,
         )  # fmt: skip
         self.reporter = DriftReporter(ports)
         self.target = ReportTarget(repository=host.repository, token_location=TOKEN)

@@ -39,6 +39,7 @@ from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
+from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -315,7 +316,7 @@ class World:
         orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, workers, watchdogs, reports, plans, invoker,
-                Sequential(), logger,
+                DynamoGroups(services.dynamodb, "locks", clock, clock.advance), Sequential(), logger,
             )
         )  # fmt: skip
         watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))

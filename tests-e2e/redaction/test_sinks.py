@@ -41,7 +41,8 @@ PRINT = [
 PRINT_ALL = (
     'for VALUE in "$TOKEN" "$password" "$KEY" "$HOST"; do export VALUE; echo "$VALUE"; echo "$VALUE" | base64; done'
 )
-NAMED = ("tmp/logs/", "tmp/callbacks/", "tmp/jobs/")
+JOBS = ("tmp/jobs/", "tmp/history/")
+NAMED = ("tmp/logs/", "tmp/callbacks/", *JOBS)
 
 TITLES = 'cat /proc/[0-9]*/cmdline > "$TITLES.$IAC_CI_ORDER_NUM" 2> /dev/null || true'
 """What every process shows to all others; not through the log, which is masked. Some end while they are read."""
@@ -135,7 +136,7 @@ def sinks(tmp_path_factory):
             "done markers": b"\n".join(cloud.objects("done").values()),
             "logs": b"\n".join(body for key, body in internal.items() if key.startswith("tmp/logs/")),
             "results": b"\n".join(body for key, body in internal.items() if key.startswith("tmp/callbacks/")),
-            "jobs": b"\n".join(body for key, body in internal.items() if key.startswith("tmp/jobs/")),
+            "jobs": b"\n".join(body for key, body in internal.items() if key.startswith(JOBS)),
             "other objects": b"\n".join(body for key, body in internal.items() if not key.startswith(NAMED)),
             "function logs": version.log().encode(),
             "errors of calls": "\n".join(player.errors).encode(),

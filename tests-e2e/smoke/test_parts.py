@@ -12,20 +12,22 @@ from smoke.conftest import stack_file
 pytestmark = pytest.mark.local_cloud
 
 FUNCTIONS = stack_file("functions.json")["functions"]
+KEPT_ACTIVE = stack_file("tick.json")["functions"]
+"""A rule has five targets at most; the page of a run is not among them."""
 TABLES = stack_file("tables.json")["tables"]
 BUCKETS = {name: rules for name, rules in stack_file("buckets.json")["buckets"].items() if name != "state"}
 
 
-def test_one_rule_keeps_every_function_active(stack):
+def test_one_rule_keeps_the_functions_active(stack):
     name = stack.function(stack_file("tick.json")["name"])
     events = stack.client("events")
     rule = events.describe_rule(Name=name)
     assert (rule["State"], rule["ScheduleExpression"]) == ("ENABLED", stack_file("tick.json")["schedule"])
     targets = events.list_targets_by_rule(Rule=name)["Targets"]
-    assert {target["Arn"].rpartition(":")[2] for target in targets} == {stack.function(short) for short in FUNCTIONS}
+    assert {target["Arn"].rpartition(":")[2] for target in targets} == {stack.function(short) for short in KEPT_ACTIVE}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", KEPT_ACTIVE)
 def test_every_function_answers_the_tick(stack, name):
     rule = stack.client("events").describe_rule(Name=stack.function(stack_file("tick.json")["name"]))["Arn"]
     tick = {"source": "aws.events", "detail-type": "Scheduled Event", "resources": [rule], "detail": {}}

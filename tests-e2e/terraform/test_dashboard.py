@@ -19,6 +19,7 @@ from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
+    MemoryGroups,
     MemoryLocks,
     MemoryObjects,
     MemoryPlans,
@@ -83,7 +84,8 @@ class Engine:
         self._orchestrator = Orchestrator(
             OrchestratorPorts(
                 self.clock, self.runs, self.locks, self.objects, MemoryObjects(self.clock), MemoryWorkers(),
-                MemoryWatchdogs(), MemoryReports(), MemoryPlans(self.clock), Sequential(), logger, metrics,
+                MemoryWatchdogs(), MemoryReports(), MemoryPlans(self.clock), MemoryAsyncInvoker(),
+                MemoryGroups(self.clock), Sequential(), logger, metrics,
             )
         )  # fmt: skip
         self._watchdog = Watchdog(
