@@ -312,7 +312,7 @@ def test_lines_of_an_open_box_stand_out(browser):
     browser.run("document.querySelector('#resources-api').open = true")
     browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
     shown = "[...document.querySelectorAll('.wires g.shown')].map((one) => one.dataset.ends)"
-    assert browser.run(shown) == ["api init-job"]
+    assert browser.run(shown) == ["api init-job", "api page"]
 
 
 def test_a_changed_time_out_shows_in_the_page(browser, tmp_path):
