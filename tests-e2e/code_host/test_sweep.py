@@ -100,7 +100,7 @@ def stage(host, project, opened, kind, waits):
 
 def read(subject, code_host, event, author):
     """Read a subject as the engine does."""
-    collector = FactCollector(code_host, None, None, None, None, None, None)
+    collector = FactCollector(code_host, None, None, None, None, None, None, None)
     if subject == PULL:
         return collector._pull(event)
     if subject == FILES:
