@@ -94,14 +94,16 @@ def test_a_run_of_sixty_orders_is_followed_live(cloud, tmp_path):
             scheme = "dark" if dark else "light"
             (pictures / f"run-page-{width}-{scheme}.png").write_bytes(page.picture(whole=False))
         (folder / "go").touch()
-        wait_until(lambda: states(page) == {"succeeded": 60})
+        wait_until(lambda: states(page) == {"succeeded": 60}, subject="the end of all orders")
         wait_until(lambda: page.run("document.getElementById('state').textContent") == "succeeded")
         assert page.run("window.isSamePage") is True, "without a reload"
         assert wait_for_end(cloud, run_id).run.status is RunState.SUCCEEDED
         page.show(width=1400)
         page.run("document.querySelector('#orders tbody a').click()")
+        # What folds the command's output, the command, and its output.
         wait_until(
-            lambda: page.run("document.getElementById('log')?.textContent ?? ''").count("applying network 1") == 2
+            lambda: page.run("document.getElementById('log')?.textContent ?? ''").count("applying network 1") == 3,
+            subject="the log",
         )
         complaints = [one for one in page.events if one.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown"}]
         assert complaints == []
