@@ -124,7 +124,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "ended builds": Noticed(18),
     "same pair": Noticed(0),
     "used tickets": Noticed(3),
-    "claimant's first ticket": Noticed(265, "doubled"),
+    "claimant's first ticket": Noticed(593, "doubled", 4),
     "conditional move of a chain": Noticed(31, "doubled"),
     "claim's chain only": Noticed(10, "burst"),
     "begin only after the claim": Noticed(10),
