@@ -230,7 +230,7 @@ class Checks:
         for answered_run, num, status in self._answers:
             first = self._answer(answered_run, num)
             if answered_run == run_id and (first is None or first.status is not status):
-                self._broken("who is told that an answer counts is told the truth", f"{run_id}/{num}: {status}")
+                self._broken("an answer that counts is an answer that holds", f"{run_id}/{num}: {status}")
 
     def _order(self, row: OrderRow) -> dict[str, Any]:
         """Return an order as its job has it."""
