@@ -42,7 +42,7 @@ def smoke(cloud, stack):
 def test_a_stack_that_works_passes(cloud):
     done = smoke(cloud, "acme")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "26 passed, 2 skipped" in done.stdout
+    assert "27 passed, 2 skipped" in done.stdout
     assert "Next: pipelines/archive --stack acme" in done.stderr
 
 

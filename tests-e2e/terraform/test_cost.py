@@ -60,7 +60,7 @@ def test_the_documents_say_what_a_stack_costs(cost):
 def test_every_resource_that_costs_without_use_is_counted(cost):
     output = cost(dashboard="true")
     assert re.search(r"^  1 dashboard at \$3\.00 +3\.0000", output, re.MULTILINE)
-    assert re.search(r"^  20 alarms at \$0\.10 +2\.0000", output, re.MULTILINE)
+    assert re.search(r"^  23 alarms at \$0\.10 +2\.3000", output, re.MULTILINE)
 
 
 def test_the_quantities_are_those_of_the_measured_run():
