@@ -148,7 +148,9 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     answers: tuple[Attempt, ...] = ()
     if happens(random, 0.2):
         submissions = {
-            name: replace(one, story=with_approvals(random, one.story, _about_projects(name, applies, groups)))
+            name: _that_fits(
+                replace(one, story=with_approvals(random, one.story, _about_projects(name, applies, groups)))
+            )
             for name, one in submissions.items()
         }
         answers = drawn_attempts(random, deadline)
