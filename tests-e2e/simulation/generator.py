@@ -148,9 +148,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     answers: tuple[Attempt, ...] = ()
     if happens(random, 0.2):
         submissions = {
-            name: _that_fits(
-                replace(one, story=with_approvals(random, one.story, _about_projects(name, applies, groups)))
-            )
+            name: _with_approvals(random, one, _about_projects(name, applies, groups))
             for name, one in submissions.items()
         }
         answers = drawn_attempts(random, deadline)
@@ -203,12 +201,22 @@ def _in_groups(
     return submissions, applies, GroupPlan(plans, is_branch)
 
 
+def _with_approvals(random: Random, submission: Submission, untouchable: frozenset[str]) -> Submission:
+    """Return a submission in which orders wait for approvals; as it was if a chain would outlast a run then."""
+    asking = _that_fits(replace(submission, story=with_approvals(random, submission.story, untouchable)))
+    return submission if _outlasts_a_run(asking) else asking
+
+
+def _outlasts_a_run(submission: Submission) -> bool:
+    orders = {order["order_name"]: Order.model_validate(order) for order in submission.story.job["orders"]}
+    seconds = {name: longest_seconds(order) for name, order in orders.items()}
+    return next(too_long_chains(seconds, {name: one.dependencies for name, one in orders.items()}), None) is not None
+
+
 def _that_fits(submission: Submission) -> Submission:
     """Return a submission whose orders have neither graces nor attempts, if a chain of them outlasts a run."""
     job = submission.story.job
-    orders = {order["order_name"]: Order.model_validate(order) for order in job["orders"]}
-    seconds = {name: longest_seconds(order) for name, order in orders.items()}
-    if next(too_long_chains(seconds, {name: order.dependencies for name, order in orders.items()}), None) is None:
+    if not _outlasts_a_run(submission):
         return submission
     shorter = [
         {name: value for name, value in order.items() if name not in {"stop_grace", "retry", "idempotent"}}
