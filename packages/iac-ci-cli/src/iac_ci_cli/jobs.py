@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.code import pack_code
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
+from iac_ci_cli.interruptible import read_at_most
 from iac_ci_cli.sending import post
 from iac_ci_common import keys
 from iac_ci_common.errors import InputProblems, Problem, StoredUnreadable
@@ -48,14 +49,14 @@ def read_file(path: Path) -> bytes:
         if sys.stdin is None:
             raise CommandFailed("standard input is closed", exit_code=ExitCode.BAD_INPUT)
         try:
-            return sys.stdin.buffer.read(most)
+            return read_at_most(sys.stdin.buffer, most)
         except OSError as error:
             raise unreadable("standard input", error) from error
     file = path
     try:
         file = path / "job.json" if path.is_dir() else path
         with file.open("rb") as opened:
-            return opened.read(most)
+            return read_at_most(opened, most)
     except (OSError, ValueError) as error:
         raise unreadable(str(file), error) from error
 
