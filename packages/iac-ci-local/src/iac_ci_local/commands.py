@@ -144,8 +144,8 @@ def run(
             typer.echo(f"Accepted as run {accepted.run_id}")
         code_of_run = _watch(cloud, connection, accepted.run_id, as_json=as_json, quiet=quiet)
         if keep:
-            typer.echo(_how_to_reach(cloud), err=True)
             with contextlib.suppress(KeyboardInterrupt):
+                typer.echo(_how_to_reach(cloud), err=True)
                 _stay(cloud)
     raise typer.Exit(code_of_run)
 
