@@ -36,15 +36,19 @@ class Required:
     reads: tuple[str, ...] | None
 
 
-def required_of(configuration: Configuration, connection: Connection | None, job_name: str) -> dict[str, Required]:
+def required_of(
+    configuration: Configuration, connection: Connection | None, job_name: str, base_branch: str
+) -> dict[str, Required]:
     """Return what is required of the orders of a job, by their names; orders of which nothing is are left out.
 
-    The operator's minimum is for every job that only comments start: what each pull request starts by itself runs
-    before anybody could have approved it.
+    The operator's minimum is for every job that a comment starts, but those that pull requests with the same base
+    branch start by themselves: these run before anybody could have approved them.
     """
     trigger = configuration.jobs[job_name].on
-    by_comment = bool(trigger.command) and trigger.pull_request is None and trigger.push is None
-    minimum = connection.require if connection is not None and by_comment else None
+    by_itself = trigger.pull_request is not None and (
+        trigger.pull_request.branches is None or matches(trigger.pull_request.branches, base_branch)
+    )
+    minimum = connection.require if connection is not None and trigger.command and not by_itself else None
     found: dict[str, Required] = {}
     for name, (own, paths) in own_requirements(configuration, job_name).items():
         sets: list[Requirements] = []
@@ -57,12 +61,12 @@ def required_of(configuration: Configuration, connection: Connection | None, job
 
 
 def sets_of(
-    configuration: Configuration, connection: Connection | None, jobs: Collection[str]
+    configuration: Configuration, connection: Connection | None, jobs: Collection[str], base_branch: str
 ) -> tuple[Requirements, ...]:
     """Return the distinct sets of requirements of some jobs."""
     found: list[Requirements] = []
     for name in jobs:
-        for required in required_of(configuration, connection, name).values():
+        for required in required_of(configuration, connection, name, base_branch).values():
             found += [one for one in required.sets if one not in found]
     return tuple(found)
 
@@ -86,8 +90,13 @@ def jobs_that_apply(configuration: Configuration, plan_jobs: Collection[str]) ->
 def verdicts_of(
     facts: Facts, configuration: Configuration, job_name: str, orders: Collection[str]
 ) -> dict[str, tuple[Verdict, ...]]:
-    """Return the verdicts on what is required of some orders of a job; orders of which nothing is are left out."""
-    required = required_of(configuration, facts.source.connection, job_name)
+    """Return the verdicts on what is required of some orders of a job; orders of which nothing is are left out.
+
+    A push, a merge queue and a schedule have no pull request, which requirements are about.
+    """
+    if facts.pull is None:
+        return {}
+    required = required_of(configuration, facts.source.connection, job_name, facts.base_branch)
     wanted = {name: one for name, one in required.items() if name in orders}
     if not wanted:
         return {}

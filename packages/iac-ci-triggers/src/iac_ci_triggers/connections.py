@@ -91,8 +91,8 @@ class Connection(Shape):
 
     require: Requirements | None = Field(
         None,
-        description="What must hold before a comment starts a job that only comments start, besides what the job"
-        " requires itself. No repository can lower it.",
+        description="What must hold before a comment starts a job that pull requests do not start by themselves,"
+        " besides what the job requires itself. No repository can lower it.",
     )
 
     unlockers: tuple[Annotated[StrictStr, Field(min_length=1, max_length=64)], ...] = Field(

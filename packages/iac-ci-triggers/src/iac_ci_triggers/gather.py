@@ -313,8 +313,8 @@ class FactCollector:
         else:
             started = {name for word in words for name in jobs_for_command(configuration, word).jobs}
             started |= {rerun.job_name for rerun in facts.reruns if rerun.job_name in configuration.jobs}
-        required = sets_of(configuration, connection, started)
-        shown = sets_of(configuration, connection, jobs_that_apply(configuration, started))
+        required = sets_of(configuration, connection, started, pull.base_branch)
+        shown = sets_of(configuration, connection, jobs_that_apply(configuration, started), pull.base_branch)
         if not required and not shown:
             return facts
         unseen = Known(pull, facts.head_seen_at, changed=facts.changed)
