@@ -36,7 +36,7 @@ from iac_ci_triggers.event import EventKind, HostEvent, Person, StoredTrigger
 from iac_ci_triggers.facts import Source
 from iac_ci_triggers.freeing import free
 from iac_ci_triggers.gather import FactCollector
-from iac_ci_triggers.ledger import MAX_ANSWERS, Ledger
+from iac_ci_triggers.ledger import LONGEST_RUN, MAX_ANSWERS, Ledger
 from iac_ci_triggers.ledger_plan import ANSWERS_KEPT, COUNTED, KEPT, Asked, Planned, plan, with_answer
 from iac_ci_triggers.left_out import shown_left_out
 from iac_ci_triggers.missed import processed_state
@@ -77,9 +77,6 @@ _DECIDE: Final[dict[EventKind, Callable[[Facts], list[Decision]]]] = {
 
 _TRIES: Final = 5
 """Most decisions about one event: each time another event has changed the ledger, the decision is repeated."""
-
-_OPEN: Final = timedelta(hours=25)
-"""Age after which a run has certainly ended: no run takes longer than a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +466,7 @@ class EventProcessor:
 
 def _may_be_open(ledger: Ledger, run_id: str, now: datetime) -> bool:
     run = ledger.run(run_id)
-    return run is not None and now - run.started_at < _OPEN
+    return run is not None and now - run.started_at < LONGEST_RUN
 
 
 def _ledger_key(event: HostEvent) -> str:

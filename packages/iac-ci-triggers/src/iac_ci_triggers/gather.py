@@ -37,6 +37,7 @@ from iac_ci_triggers.facts import CommentFacts, Facts, PlannedStart, Rerun, newe
 from iac_ci_triggers.gates import TEAM, Gate, names
 from iac_ci_triggers.known_groups import KnownGroup, group_names
 from iac_ci_triggers.known_plans import Applier, KnownPlans
+from iac_ci_triggers.ledger import LONGEST_RUN
 from iac_ci_triggers.requirements import Known
 from iac_ci_triggers.review_facts import ReviewCollector, Subject
 from iac_ci_triggers.saved_plans import wanted_keys
@@ -66,9 +67,6 @@ _MOST_FOLDERS: Final = 20
 
 _MOST_RERUNS: Final = 10
 """Most runs of one job whose orders are read to be run again."""
-
-_LONGEST_RUN: Final = timedelta(hours=25)
-"""Age after which a run has certainly ended."""
 
 _STORED_WITHIN: Final = timedelta(minutes=5)
 """Age within which another event may still be storing the job of a run: Lambda repeats an event that failed after one
@@ -152,7 +150,7 @@ class FactCollector:
     def _open_run(self, ledger: Ledger, job: str, now: datetime) -> str | None:
         """Return the newest run of a job's schedule if it has not ended; the ledger has a run before all else has."""
         started = next((run for run in reversed(ledger.runs) if run.job == job), None)
-        if started is None or now - started.started_at > _LONGEST_RUN:
+        if started is None or now - started.started_at > LONGEST_RUN:
             return None
         run = self.runs.find_run(started.run_id)
         if run is None:
@@ -360,7 +358,7 @@ class FactCollector:
         is_named = cache(lambda by: self._is_named(by, author))
         found = []
         for started in known.ledger.runs:
-            if known.received_at - started.started_at > _LONGEST_RUN:
+            if known.received_at - started.started_at > LONGEST_RUN:
                 continue
             rows = self.runs.read(started.run_id)
             if rows.run is None:
@@ -416,7 +414,7 @@ class FactCollector:
 
     def _groups(self, known: Facts) -> tuple[KnownGroup, ...]:
         """Return the concurrency groups that the pull request's runs hold or wait for."""
-        runs = [run for run in known.ledger.runs if known.received_at - run.started_at < _LONGEST_RUN]
+        runs = [run for run in known.ledger.runs if known.received_at - run.started_at < LONGEST_RUN]
         names: dict[str, str] = {}
         for run in runs:
             rows = self.runs.read(run.run_id)
@@ -430,7 +428,7 @@ class FactCollector:
         The ledger has a run before the run has anything else, so of two commands at once the second one sees the first.
         """
         age, applier = now - run.started_at, Applier(run.intent, f"run {run.run_id}")
-        if run.cancel_reason is not None or age > _LONGEST_RUN:
+        if run.cancel_reason is not None or age > LONGEST_RUN:
             return plans
         rows = self.runs.read(run.run_id)
         if rows.run is not None:

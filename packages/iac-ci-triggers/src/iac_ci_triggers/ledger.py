@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.base import Moment, Name, RunId, StoredShape
@@ -21,8 +22,15 @@ MAX_PUSHERS: Final = 200
 MAX_LEFT_OUT: Final = 20
 """Most entries of planned minutes that started nothing."""
 
-MAX_RUNS: Final = 50
-"""Most runs in a ledger; older ones are removed."""
+MAX_ENDED_RUNS: Final = 50
+"""Most runs in a ledger that have ended or are cancelled, besides the newest run of each job."""
+
+MAX_RUNS: Final = 300
+"""Most runs in a ledger: the newest of 100 jobs by events and by comments, and what may be open besides. So many have
+less than three quarters of a row's largest size."""
+
+LONGEST_RUN: Final = timedelta(hours=25)
+"""Age after which a run has certainly ended: no run takes longer than a day."""
 
 
 class StartedRun(StoredShape):

@@ -21,8 +21,10 @@ from iac_ci_triggers.decisions import (
     Start,
 )
 from iac_ci_triggers.ledger import (
+    LONGEST_RUN,
     MAX_ANSWERS,
     MAX_COMMANDS,
+    MAX_ENDED_RUNS,
     MAX_LEFT_OUT,
     MAX_PUSHERS,
     MAX_RUNS,
@@ -128,12 +130,27 @@ def plan(
     settled = {one.subject.value for one in decisions if isinstance(one, Settle)}
     is_answered = bool(overtaken) or any(map(_is_answered, decisions))
     changed = {
-        "runs": tuple(runs[-MAX_RUNS:]),
+        "runs": _kept_runs(runs, now),
         "left_out": (*ledger.left_out, *(one for one in left_out if one not in ledger.left_out))[-MAX_LEFT_OUT:],
         "notices": tuple(sorted({*ledger.notices, *notices} - settled)),
         "expires_at": now + KEPT,
     }
     return Planned(ledger.model_copy(update=changed), tuple(accept), tuple(overtaken), duplicates, is_answered)
+
+
+def _kept_runs(runs: Sequence[StartedRun], now: datetime) -> tuple[StartedRun, ...]:
+    """Return the runs that the ledger keeps, in their order.
+
+    Without the newest run of each job, its event would start it again; without a run that may be open, a newer commit
+    would not cancel it.
+    """
+    newest = {(run.job, run.intent == BY_EVENT): run for run in runs}
+    needed = {run.run_id for run in newest.values()}
+    others = [run for run in reversed(runs) if run.run_id not in needed]
+    may_be_open = [run for run in others if run.cancel_reason is None and now - run.started_at < LONGEST_RUN]
+    ended = [run for run in others if run not in may_be_open][:MAX_ENDED_RUNS]
+    needed |= {run.run_id for run in [*may_be_open, *ended][: max(0, MAX_RUNS - len(needed))]}
+    return tuple(run for run in runs if run.run_id in needed)
 
 
 def _entered(ledger: Ledger, decision: Decision, now: datetime) -> Ledger:
