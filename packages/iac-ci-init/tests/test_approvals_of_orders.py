@@ -138,6 +138,18 @@ def test_authors_approve_where_the_order_lets_them(person):
     assert released.kept.answer.by == person.login
 
 
+def test_who_started_the_run_does_not_approve_under_another_name():
+    gate = Released()
+    renamed = Account(CARL.id, "carla")
+    assert "carla started the run" in gate.says("/iac-ci approve ask", renamed)
+    assert gate.kept is None
+
+
+def test_another_account_with_the_name_of_who_started_the_run_may_approve():
+    gate = Released('{by: ["team:acme/platform"]}')
+    assert "approved by carl" in gate.says("/iac-ci approve ask", replace(DORA, login=CARL.login))
+
+
 def test_it_is_not_answered_before_it_waits():
     released = Released(waits=False)
     assert "does not wait for an approval yet; it waits for plan" in released.says("/iac-ci approve ask", BOB)

@@ -449,8 +449,20 @@ def _start_of(
     base, digest = facts.base_branch or None, facts.configuration_sha256
     # The tick may have found the pull request open before its webhook arrived: such a run counts.
     not_before = (facts.ledger.closed_at or facts.received_at) if facts.reopened else None
-    actor = facts.actor.login
-    return Start(name, facts.commit, intent, job, base, digest, actor, scope, not_run, not_before, dict(projects))
+    return Start(
+        name,
+        facts.commit,
+        intent,
+        job,
+        base,
+        digest,
+        facts.actor.login,
+        scope,
+        not_run,
+        not_before,
+        dict(projects),
+        account=facts.actor.id or None,
+    )
 
 
 def decide_replan(facts: Facts) -> list[Decision]:
@@ -736,6 +748,7 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
                         facts.actor.login,
                         _merged(facts, job, _scope(facts, pull.base_branch, whole=False)),
                         projects=dict(chosen.projects) if chosen is not None else {},
+                        account=facts.actor.id or None,
                     )
                 )
             except InputProblems as error:

@@ -23,7 +23,8 @@ class Start:
     """Start a job for a commit, once per ``intent``.
 
     ``base`` is the pull request's base branch, None for a push; ``configuration`` is the digest of its configuration.
-    ``actor`` is the account that starts it. ``scope`` and ``not_run`` say what the run is of a pull request's job.
+    ``actor`` is the name of the account that starts it, ``account`` its permanent id. ``scope`` and ``not_run`` say
+    what the run is of a pull request's job.
     An event's run that was started before ``not_before`` does not count: the pull request was closed since.
     ``projects`` are what orders plan or apply, by the orders' names. ``planned_for`` is the minute of a schedule.
     """
@@ -40,6 +41,7 @@ class Start:
     not_before: datetime | None = None
     projects: Mapping[str, OrderProject] = field(default_factory=dict)
     planned_for: datetime | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

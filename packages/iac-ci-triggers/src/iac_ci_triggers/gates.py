@@ -116,6 +116,13 @@ def _not_by(gate: Gate, pull: PullRequest, author: Account, *, approved: bool) -
     if approved and not approval.self_approval:
         if author.id == pull.author.id:
             return f"{author.login} is the author of the pull request, and the order does not let authors approve"
-        if gate.run.actor is not None and author.login.casefold() == gate.run.actor.casefold():
+        if _has_started(author, gate):
             return f"{author.login} started the run, and the order does not let them approve"
     return None
+
+
+def _has_started(account: Account, gate: Gate) -> bool:
+    """Return whether an account started the run; people may change their names meanwhile, and not their ids."""
+    if gate.started.by is not None:
+        return account.id == gate.started.by
+    return gate.run.actor is not None and account.login.casefold() == gate.run.actor.casefold()

@@ -116,6 +116,7 @@ def plan(
                     started_at=now,
                     base=decision.base,
                     configuration=decision.configuration,
+                    by=decision.account,
                 )
                 runs.append(started)
                 accept.append((started, decision))
