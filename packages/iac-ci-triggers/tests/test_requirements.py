@@ -187,7 +187,7 @@ def test_the_requirements_of_a_project_hold_unless_they_are_set_to_false():
     }  # fmt: skip
 
 
-SECTIONS = b"""
+GITHUB = b"""
 * @all            # everybody
 /docs/ @docs
 *.tf @tf @org/t
@@ -195,6 +195,14 @@ live/prod @prod
 apps/* @apps
 free/
 a\\ b @space
+"""
+GITLAB = (
+    GITHUB
+    + b"""
+\\#x @hash
+/exact @exact
+/near/** @near
+/far/**/* @far
 [Base][2] @x @y
 live/
 ^[Optional]
@@ -202,29 +210,55 @@ live/
 [base]
 own.txt @own
 """
+)
 
 
 @pytest.mark.parametrize(
-    ("path", "owners"),
+    ("path", "github", "gitlab"),
     [
-        ("README", [("@all",)]),
-        ("docs/a/b", [("@docs",)]),
-        ("x/docs/a", [("@all",)]),
-        ("x/y.tf", [("@tf", "@org/t")]),
-        ("live/prod/x", [("@prod",), ("@x", "@y")]),
-        ("apps/a", [("@apps",)]),
-        ("apps/a/b", [("@all",)]),
-        ("free/a", []),
-        ("a b", [("@space",)]),
-        ("own.txt", [("@all",), ("@own",)]),
+        ("README", [("@all",)], [("@all",)]),
+        ("docs/a/b", [("@docs",)], [("@docs",)]),
+        ("x/docs/a", [("@all",)], [("@all",)]),
+        ("x/y.tf", [("@tf", "@org/t")], [("@tf", "@org/t")]),
+        ("y.tf", [("@tf", "@org/t")], [("@tf", "@org/t")]),
+        ("y.tf/z", [("@tf", "@org/t")], [("@all",)]),
+        ("live/prod/x", [("@prod",)], [("@all",), ("@x", "@y")]),
+        ("live/prod", [("@prod",)], [("@prod",), ("@x", "@y")]),
+        ("x/live/prod", [("@all",)], [("@prod",), ("@x", "@y")]),
+        ("apps/a", [("@apps",)], [("@apps",)]),
+        ("apps/a/b", [("@all",)], [("@all",)]),
+        ("x/apps/a", [("@all",)], [("@apps",)]),
+        ("free/a", [], []),
+        ("x/free/a", [], []),
+        ("a b", [("@space",)], [("@space",)]),
+        ("x/a b", [("@space",)], [("@space",)]),
+        ("#x", [("@all",)], [("@hash",)]),
+        ("exact", [("@all",)], [("@exact",)]),
+        ("exact/x", [("@all",)], [("@all",)]),
+        ("near/x", [("@all",)], [("@near",)]),
+        ("near/x/y", [("@all",)], [("@all",)]),
+        ("far/x", [("@all",)], [("@far",)]),
+        ("far/x/y", [("@all",)], [("@far",)]),
+        ("own.txt", [("@all",)], [("@all",), ("@own",)]),
     ],
 )
-def test_code_owners_of_a_path(path, owners):
-    assert [owned.owners for owned in read_code_owners(SECTIONS).of(path)] == owners
+def test_code_owners_of_a_path_as_each_host_reads_the_file(path, github, gitlab):
+    assert [owned.owners for owned in read_code_owners(GITHUB).of(path)] == github
+    assert [owned.owners for owned in read_code_owners(GITLAB, as_gitlab=True).of(path)] == gitlab
 
 
-def test_a_section_may_ask_for_several_and_an_unclear_line_makes_the_file_unreadable():
-    assert read_code_owners(b"[S][2] @x\n*\n").of("a") == (Owned(("@x",), 2),)
-    for line in (b"!a @x", b"a[0-9] @x", b"a** @x"):
-        with pytest.raises(Unreadable, match="line 2"):
-            read_code_owners(b"* @all\n" + line)
+def test_a_section_may_ask_for_several():
+    assert read_code_owners(b"[S][2] @x\n*\n", as_gitlab=True).of("a") == (Owned(("@x",), 2),)
+
+
+@pytest.mark.parametrize("as_gitlab", [True, False])
+@pytest.mark.parametrize("line", [b"!a @x", b"a[0-9] @x", b"a** @x", b"a? @x"])
+def test_an_unclear_line_makes_the_file_unreadable(line, as_gitlab):
+    with pytest.raises(Unreadable, match="line 2"):
+        read_code_owners(b"* @all\n" + line, as_gitlab=as_gitlab)
+
+
+@pytest.mark.parametrize("line", [b"[Section]", b"^[Section] @x", b"\\#x @x"])
+def test_what_only_gitlab_reads_is_unclear_on_github(line):
+    with pytest.raises(Unreadable, match="line 2"):
+        read_code_owners(b"* @all\n" + line)

@@ -1,7 +1,9 @@
-"""Reads CODEOWNERS as GitHub and GitLab do: pure.
+"""Reads CODEOWNERS as GitHub and GitLab do, each in its own way: pure.
 
-The last pattern that matches a path decides, in each section of GitLab's for itself. A line that one of the two hosts
-would read in another way makes the whole file unreadable: nobody may lose a say by it.
+The last pattern that matches a path decides, in each section of GitLab's for itself. On GitHub a pattern with a slash
+in it begins at the root, and a folder's name stands for all below. On GitLab only a slash at the beginning means the
+root, and only one at the end means all below (GitLab's ``Gitlab::CodeOwners::File#normalize_pattern``). A line that
+cannot be read makes the whole file unreadable: nobody may lose a say by it.
 """
 
 from __future__ import annotations
@@ -69,8 +71,11 @@ class CodeOwners:
         return tuple(found)
 
 
-def read_code_owners(text: bytes) -> CodeOwners:
-    """Return the owners that a file names; raise ``Unreadable`` for a line that cannot be read."""
+def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
+    """Return the owners that a file names, as GitHub or GitLab reads it.
+
+    Raises ``Unreadable`` for a line that cannot be read; for GitHub, the head of a section is one.
+    """
     sections = [_Section((), 1, is_optional=False, rules=[])]
     by_name = {"": sections[0]}
     lines = text.decode("utf-8", "replace").splitlines()
@@ -80,7 +85,7 @@ def read_code_owners(text: bytes) -> CodeOwners:
         bare = _COMMENT.sub("", line).strip()
         if not bare or bare.startswith("#"):
             continue
-        head = _SECTION.fullmatch(bare)
+        head = _SECTION.fullmatch(bare) if as_gitlab else None
         if head is not None:
             name = head["name"].strip().casefold()
             made = _Section(tuple(head["owners"].split()), int(head["count"] or 1), bool(head["optional"]), [])
@@ -92,29 +97,43 @@ def read_code_owners(text: bytes) -> CodeOwners:
             sections.append(made)
             continue
         pattern, *owners = _SPACE.split(bare)
-        sections[-1].rules.append(_Rule(_globs(pattern, number), tuple(owners) or sections[-1].owners))
+        globs = _globs(pattern, number, as_gitlab=as_gitlab)
+        sections[-1].rules.append(_Rule(globs, tuple(owners) or sections[-1].owners))
     return CodeOwners(sections)
 
 
-def _globs(pattern: str, number: int) -> tuple[Glob, ...]:
+def _globs(pattern: str, number: int, *, as_gitlab: bool) -> tuple[Glob, ...]:
     """Return the patterns of the engine that match what a pattern of CODEOWNERS matches."""
-    if pattern.startswith("!") or "[" in pattern or "?" in pattern:
-        raise Unreadable(f"line {number} has a pattern that hosts read in different ways")
+    if pattern.startswith("!") or "[" in pattern or "?" in pattern or (pattern.startswith("\\#") and not as_gitlab):
+        raise Unreadable(f"line {number} has a pattern that cannot be read for sure")
     body = pattern.replace("\\ ", " ").replace("\\#", "#")
-    is_anchored = "/" in body.rstrip("/")
-    is_folder = body.endswith("/")
-    core = body.strip("/")
-    if not core:
-        core, is_folder = "**", False
-    prefix = "" if is_anchored or core == "**" else "**/"
-    wanted = [f"{prefix}{core}/**"]
-    if not is_folder:
-        ends_open = core.rpartition("/")[2] in {"*", "**"}
-        wanted = [f"{prefix}{core}"] if ends_open else [f"{prefix}{core}", *wanted]
     try:
-        return tuple(compiled(one) for one in wanted)
+        return tuple(compiled(one) for one in (_gitlab(body) if as_gitlab else _github(body)))
     except ValueError as error:
         raise Unreadable(f"line {number} has a pattern that {error}") from None
+
+
+def _github(body: str) -> list[str]:
+    core = body.strip("/")
+    if not core:
+        return ["**"]
+    prefix = "**/" if "/" not in body.rstrip("/") and core != "**" else ""
+    below = f"{prefix}{core}/**"
+    if body.endswith("/"):
+        return [below]
+    ends_open = core.rpartition("/")[2] in {"*", "**"}
+    return [f"{prefix}{core}"] if ends_open else [f"{prefix}{core}", below]
+
+
+def _gitlab(body: str) -> list[str]:
+    if body == "*":
+        return ["**"]
+    core = body.removeprefix("/") if body.startswith("/") else f"**/{body}"
+    if not core or core.endswith("/"):
+        return [f"{core}**"]
+    before, slash, last = core.rpartition("/")
+    # Ruby's fnmatch reads two asterisks as one unless a slash follows them.
+    return [f"{before}{slash}{'*' if last == '**' else last}"]
 
 
 __all__ = ["CodeOwners", "Owned", "Unreadable", "read_code_owners"]

@@ -9,6 +9,7 @@ from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_triggers.code_owners import CodeOwners, Unreadable, read_code_owners
 from iac_ci_triggers.ledger import MAX_PUSHERS
 from iac_ci_triggers.requirements import Approver, Known
+from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import Permission
 from iac_ci_vcs.reviews import Approvals, Checks, Mergeability, Mergeable, ReviewedHost
 from iac_ci_vcs.waiting import settled
@@ -104,7 +105,8 @@ class ReviewCollector:
             return None, f"the engine reads no owners of files on {self.host.kind}"
         for path in reviews.owner_files:
             try:
-                return read_code_owners(self.host.file(path, base, max_bytes=_OWNERS_BYTES)), None
+                content = self.host.file(path, base, max_bytes=_OWNERS_BYTES)
+                return read_code_owners(content, as_gitlab=self.host.kind == Sender.GITLAB), None
             except NotFound:
                 continue
             except Unreadable as error:
