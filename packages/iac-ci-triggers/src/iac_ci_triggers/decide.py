@@ -225,7 +225,8 @@ def decide_pull_request(facts: Facts) -> list[Decision]:
     if not pull.is_open:
         return [Nothing("the pull request is closed")]
     if not facts.uses(pull.base_branch):
-        return [Nothing(_unused_branch(pull.base_branch))]
+        # Its head and who pushes it count when it gets another base branch.
+        return [*_seen(facts), Nothing(_unused_branch(pull.base_branch))]
     found: list[Decision] = _superseded(facts)
     found += _configuration_status(facts)
     found += _changed_configuration(facts)

@@ -280,20 +280,22 @@ class FactCollector:
             base_sha=base if is_merged else "",
             merge_state=self._merge_state(pull, base) if is_merged else None,
             gates=self._gates(known, comment.author, answers) if comment is not None and answers else (),
-            head_seen_at=self._head_seen_at(event, pull, known.ledger),
+            head_seen_at=self._head_seen_at(event, pull, known.ledger, known.received_at),
             pusher=_pusher(event, known.ledger),
         )
         return self._with_reviews(known, words, base) if starts else known
 
-    def _head_seen_at(self, event: HostEvent, pull: PullRequest, ledger: Ledger) -> datetime:
+    def _head_seen_at(self, event: HostEvent, pull: PullRequest, ledger: Ledger, received_at: datetime) -> datetime:
         """Return since when the engine has seen the newest commit as the head, without a break that it knows of.
 
-        An event that announces another head says that there was one in between: then approvals may have been of that.
+        An event that announces another head, or one after another head, says that there was one in between: then
+        approvals may have been of that. One that came before the head was seen says nothing of what followed.
         """
+        if ledger.head_sha != pull.head_sha or ledger.head_seen_at is None:
+            return self.now()
         is_announced = event.head is None or pull.head_sha.startswith(event.head)
-        if is_announced and ledger.head_sha == pull.head_sha and ledger.head_seen_at is not None:
-            return ledger.head_seen_at
-        return self.now()
+        is_break = event.before not in {None, ledger.head_sha} and ledger.head_seen_at < received_at
+        return ledger.head_seen_at if is_announced and not is_break else self.now()
 
     def _with_reviews(self, facts: Facts, words: set[str] | None, base: str) -> Facts:
         """Return the facts with what the requirements of the jobs that a command starts are about.
