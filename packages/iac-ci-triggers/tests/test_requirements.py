@@ -57,6 +57,7 @@ REFUSED = [
     (ONE, approved(by(has_contributed=True)), N, "ann has committed or pushed to it"),
     (ONE, approved(by(at=None)), N, "does not tell when ann approved"),
     (ONE, approved(by(at=SEEN)), N, "ann approved before the engine had seen commit aaaaaaaaaaaa"),
+    (ONE, approved(by(commit="b" * 40)), N, "ann approved commit bbbbbbbbbbbb, an older one"),
     (ONE, approved(by(may_write=False)), N, "ann may not write to the repository"),
     (ONE, approved(by(may_write=None)), U, "does not tell whether ann may write"),
     (ONE, approved(by(), approvals_unknown="too many commits"), U, "cannot be judged: too many commits"),
@@ -117,6 +118,7 @@ def test_the_words_of_all_refusals_differ():
     ("required", "facts"),
     [
         (ONE, approved(by())),
+        (ONE, approved(by(commit=HEAD))),
         ({"approved": 2}, approved(by(is_author=True), by(BEN), by())),
         ({"approved": {"people": ["ANN"]}}, approved(by())),
         ({"approved": {"people": [UUID.id]}}, approved(by(UUID))),

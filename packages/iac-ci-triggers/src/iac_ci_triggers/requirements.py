@@ -47,8 +47,8 @@ class Verdict:
 class Approver:
     """An approval that stands, and what is known of its person.
 
-    ``at`` and ``may_write`` are None where the host does not tell. ``teams`` are, by their names in lower case, those
-    that were asked for.
+    ``at``, ``commit`` and ``may_write`` are None where the host does not tell. ``teams`` are, by their names in lower
+    case, those that were asked for.
     """
 
     account: Account
@@ -57,6 +57,7 @@ class Approver:
     has_contributed: bool = False
     may_write: bool | None = True
     teams: Mapping[str, bool | None] = field(default_factory=dict)
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,8 @@ def _why_never(approver: Approver, known: Known) -> str | None:
         return f"the code host does not tell when {login} approved"
     if approver.at <= known.head_seen_at:
         return f"{login} approved before the engine had seen commit {known.pull.head_sha[:12]}"
+    if approver.commit not in {None, known.pull.head_sha}:
+        return f"{login} approved commit {(approver.commit or '')[:12]}, an older one"
     return None
 
 

@@ -132,7 +132,8 @@ class ReviewCollector:
         asked = 0
         for approval in newest:
             approver = _approver(approval, known, ledger)
-            may_count = approval.at is not None and approval.at > known.head_seen_at
+            is_of_head = approval.commit in {None, known.pull.head_sha}
+            may_count = is_of_head and approval.at is not None and approval.at > known.head_seen_at
             if may_count and not (approver.is_author or approver.has_contributed):
                 asked += 1
                 approver = self._asked_about(approver, reviews, teams, is_within=asked <= MOST_PEOPLE)
@@ -168,7 +169,8 @@ class ReviewCollector:
 def _approver(approval: Approval, known: Known, ledger: Ledger) -> Approver:
     account = approval.account
     is_author = account.id == known.pull.author.id
-    return Approver(account, approval.at, is_author, approval.has_committed or account.id in ledger.pushers)
+    has_contributed = approval.has_committed or account.id in ledger.pushers
+    return Approver(account, approval.at, is_author, has_contributed, commit=approval.commit)
 
 
 def _teams_of(owners: CodeOwners | None, changed: Iterable[str]) -> set[str]:

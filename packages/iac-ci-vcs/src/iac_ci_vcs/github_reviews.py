@@ -42,16 +42,20 @@ _WHY: Final = {
     "draft": "it is a draft",
     "behind": "the rules of its base branch want it to be up to date with that",
 }
+_NOT_APPROVED: Final = {
+    "CHANGES_REQUESTED": "a reviewer has requested changes",
+    "REVIEW_REQUIRED": "a required review is missing",
+}
 _CAUSES: Final = """
 query($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) {
     pullRequest(number: $number) {
       reviewDecision
-      reviewThreads(first: 100) { nodes { isResolved } }
+      reviewThreads(first: 100) { totalCount nodes { isResolved } }
       baseRef {
-        branchProtectionRule { requiresConversationResolution requiredStatusCheckContexts }
+        branchProtectionRule { requiresConversationResolution requiresStrictStatusChecks requiredStatusCheckContexts }
         rules(first: 100) { nodes { parameters {
-          ... on RequiredStatusChecksParameters { requiredStatusChecks { context } }
+          ... on RequiredStatusChecksParameters { strictRequiredStatusChecksPolicy requiredStatusChecks { context } }
           ... on PullRequestParameters { requiredReviewThreadResolution }
         } } }
       }
@@ -94,7 +98,8 @@ class GitHubReviews:
     def approvals(self, number: int) -> Approvals:
         """Return the people whose newest decision is an approval.
 
-        The commit of a review is not used: GitHub moves it to later commits (The01Geek/prflow#1247).
+        That a review is of the newest commit proves nothing, for GitHub moves reviews to later commits
+        (The01Geek/prflow#1247); that it is of another one does.
         """
         subject, read = "reviews", 0
         newest: dict[str, tuple[str, Account, dict[str, Any]]] = {}
@@ -115,7 +120,7 @@ class GitHubReviews:
         elif commits >= _MOST_COMMITS:
             unknown = f"the pull request has {commits} commits or more, and GitHub does not list the people of all"
         given = tuple(
-            Approval(account, moment_of(review.get("submitted_at")), account.id in committers)
+            Approval(account, moment_of(review.get("submitted_at")), account.id in committers, review.get("commit_id"))
             for _, account, review in newest.values()
             if review["state"] == "APPROVED"
         )
@@ -139,6 +144,8 @@ class GitHubReviews:
             mergeable, state = payload.get("mergeable"), payload.get("mergeable_state")
             if payload["state"] != "open":
                 return Mergeability(Mergeable.NO, "it is closed")
+            if payload.get("draft"):
+                return Mergeability(Mergeable.NO, _WHY["draft"])
             if mergeable is None or not state or state == "unknown":
                 return Mergeability(Mergeable.PENDING)
             if state in _MERGES and mergeable is True:
@@ -147,12 +154,14 @@ class GitHubReviews:
                 return Mergeability(Mergeable.NO, _WHY.get(state, _WHY["dirty"]))
             if state != "blocked":
                 return Mergeability(Mergeable.UNKNOWN, f"GitHub calls its state {str(state)[:40]!r}")
-            return self._why_blocked(number)
+            return self._why_blocked(number, payload)
 
-    def _why_blocked(self, number: int) -> Mergeability:
+    def _why_blocked(self, number: int, payload: dict[str, Any]) -> Mergeability:
         """Return what blocks the merge besides the engine's own statuses; if nothing does, it counts as mergeable.
 
-        A required check that was never reported is in no list of checks, so the rules are joined with it.
+        A required check that was never reported is in no list of checks, so the rules are joined with it; a check of
+        its name from an app that the rule does not mean is not required. GitHub calls a pull request blocked also if it
+        is behind a base branch that must be merged first, so that is asked for besides.
         """
         owner, _, name = self._calls.repository.partition("/")
         try:
@@ -167,33 +176,29 @@ class GitHubReviews:
         rules = [one.get("parameters") or {} for one in (base.get("rules") or {}).get("nodes") or ()]
         commit = pull["commits"]["nodes"][0]["commit"]
         contexts = (commit.get("statusCheckRollup") or {}).get("contexts") or {"totalCount": 0, "nodes": []}
-        problems = []
-        if pull.get("reviewDecision") == "CHANGES_REQUESTED":
-            problems.append("a reviewer has requested changes")
-        elif pull.get("reviewDecision") == "REVIEW_REQUIRED":
-            problems.append("a required review is missing")
-        wants_threads = rule.get("requiresConversationResolution") or any(
-            one.get("requiredReviewThreadResolution") for one in rules
-        )
-        threads = (pull.get("reviewThreads") or {}).get("nodes") or ()
-        if wants_threads and not all(thread["isResolved"] for thread in threads):
-            problems.append("conversations are not resolved")
-        by_rules = {str(context) for context in rule.get("requiredStatusCheckContexts") or ()}
-        by_rules |= {str(check["context"]) for one in rules for check in one.get("requiredStatusChecks") or ()}
-        reported = {_name(node): node for node in contexts["nodes"]}
-        failing = {name for name, node in reported.items() if node.get("isRequired") and not _has_passed(node)}
-        # GitHub compares contexts ignoring case.
-        known = {name.casefold() for name in reported}
-        waiting = failing | {name for name in by_rules if name.casefold() not in known}
+        unresolved, is_cut = _conversations(pull, rule, rules)
+        open_threads = "conversations are not resolved" if unresolved else None
+        told = (_NOT_APPROVED.get(str(pull.get("reviewDecision"))), open_threads)
+        problems = [text for text in told if text is not None]
+        waiting = _not_passed(contexts["nodes"], rule, rules)
         others = sorted(name for name in waiting if not is_own_context(name))
         problems += [f"the required check {name[:80]} has not passed" for name in others[:_SHOWN]]
         if problems:
             return Mergeability(Mergeable.NO, "; ".join(problems))
         if contexts["totalCount"] > len(contexts["nodes"]):
             return Mergeability(Mergeable.UNKNOWN, "its commit has more checks than GitHub lists at once")
+        if is_cut:
+            return Mergeability(Mergeable.UNKNOWN, "it has more conversations than GitHub lists at once")
         if waiting:
+            if _wants_base(rule, rules) and self._is_behind(payload):
+                return Mergeability(Mergeable.NO, _WHY["behind"])
             return Mergeability(Mergeable.YES)
         return Mergeability(Mergeable.UNKNOWN, "GitHub blocks the merge and does not tell why")
+
+    def _is_behind(self, payload: dict[str, Any]) -> bool:
+        base, head = str(payload["base"]["ref"]), str(payload["head"]["sha"])
+        url = f"{self._calls.repository_url}/compare/{quote(base, safe='')}...{quote(head)}?per_page=1"
+        return bool(self._calls.get(url, "comparison of commits")["behind_by"])
 
     def checks(self, number: int, commit: str) -> Checks:  # noqa: ARG002 - other hosts need it
         """Return statuses and check runs; one of each with the same name must both pass."""
@@ -254,6 +259,33 @@ class GitHubReviews:
                 return str(self._calls.get(url, subject)["merge_base_commit"]["sha"])
             except NotFound:
                 return None
+
+
+def _not_passed(nodes: list[dict[str, Any]], rule: dict[str, Any], rules: list[dict[str, Any]]) -> set[str]:
+    """Return the required checks that have not passed; a status and a check of one name must both pass."""
+    wanted = {str(context) for context in rule.get("requiredStatusCheckContexts") or ()}
+    wanted |= {str(check["context"]) for one in rules for check in one.get("requiredStatusChecks") or ()}
+    required = [node for node in nodes if node.get("isRequired")]
+    # GitHub compares contexts ignoring case.
+    reported = {_name(node).casefold() for node in required}
+    failing = {_name(node) for node in required if not _has_passed(node)}
+    return failing | {name for name in wanted if name.casefold() not in reported}
+
+
+def _conversations(pull: dict[str, Any], rule: dict[str, Any], rules: list[dict[str, Any]]) -> tuple[bool, bool]:
+    """Return whether conversations must be resolved and are not, and whether GitHub has not listed all of these."""
+    is_wanted = any(one.get("requiredReviewThreadResolution") for one in rules)
+    if not (is_wanted or rule.get("requiresConversationResolution")):
+        return False, False
+    threads = pull.get("reviewThreads") or {}
+    nodes = threads.get("nodes") or ()
+    return not all(thread["isResolved"] for thread in nodes), threads.get("totalCount", 0) > len(nodes)
+
+
+def _wants_base(rule: dict[str, Any], rules: list[dict[str, Any]]) -> bool:
+    """Return whether the base branch must be merged before the pull request is."""
+    is_strict = any(one.get("strictRequiredStatusChecksPolicy") for one in rules)
+    return is_strict or bool(rule.get("requiresStrictStatusChecks"))
 
 
 def _name(node: dict[str, Any]) -> str:

@@ -33,12 +33,14 @@ class Approval:
     """An approval that stands on the host.
 
     ``at`` is when it was given, None if the host does not tell it. ``has_committed`` says that the host names the
-    account as author or committer of a commit of the pull request.
+    account as author or committer of a commit of the pull request. ``commit`` is the one that it was given to, None if
+    the host does not tell it; hosts may move it to a later one.
     """
 
     account: Account
     at: datetime | None
     has_committed: bool = False
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
