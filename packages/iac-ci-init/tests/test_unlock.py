@@ -12,6 +12,9 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.groups import Wanted, ask, holders, new_group
 from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.ports import Transition
+from iac_ci_common.purpose import Purpose
+from iac_ci_common.states import OrderState
 from iac_ci_triggers.commands import find_commands
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -107,6 +110,24 @@ def test_with_force_it_is_freed_at_once_and_everybody_reads_the_risk(hosted):
     # Lambda may invoke the function again.
     hosted.processor.process(hosted.invoker.triggered[-1])
     assert [one.run_id for one in holders(hosted.groups.groups[KEY])] == [hosted.own]
+
+
+def test_a_run_that_holds_the_group_of_its_job_starts_nothing_more_and_its_applies_stop(hosted):
+    group = hosted.groups.groups[KEY]
+    entries = tuple(one.model_copy(update={"order_num": "0000"}) for one in group.entries)
+    hosted.groups.write(group.model_copy(update={"entries": entries}))
+    order = hosted.runs.find_order(OTHER, "0001")
+    for status in (OrderState.DISPATCHING, OrderState.RUNNING):
+        moved = order.model_copy(update={"status": status, "purpose": Purpose.APPLY})
+        assert hosted.runs.apply([Transition(order, moved)]) == ()
+        order = moved
+    name(hosted, WRITER)
+    hosted.comment(f"/iac-ci unlock {OTHER}/0000")
+    assert "is asked to stop. production is free when it has ended." in answer(hosted)
+    run, order = hosted.runs.find_run(OTHER), hosted.runs.find_order(OTHER, "0001")
+    assert run.cancel_reason == "ann freed the concurrency group production"
+    assert order.stop_wish(run) == "the order was stopped: ann freed the concurrency group production"
+    assert [one.run_id for one in holders(hosted.groups.groups[KEY])] == [OTHER]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from iac_ci_common.ids import JOB_EVENT_NAME, RUN_ORDER_NUM
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 from iac_ci_common.models.event import Event
 from iac_ci_common.nudge import nudge
+from iac_ci_common.states import OPEN
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,13 +26,29 @@ _TRIES: Final = 20
 
 def free(groups: Groups, runs: Runs, objects: Objects, decision: Free, now: datetime) -> None:
     """Ask the commands of a holder to stop and, with a token, remove its entry; an event of its run says so."""
-    is_run = decision.order_num == RUN_ORDER_NUM
-    with contextlib.suppress(ConditionFailed, NotFound):
-        runs.request_stop(decision.run_id, decision.reason, order_num=None if is_run else decision.order_num)
+    if decision.order_num == RUN_ORDER_NUM:
+        _stop_run(runs, decision)
+    else:
+        _stop(runs, decision, decision.order_num)
     if decision.token is not None:
         _record(runs, decision, now)
         _remove(groups, objects, decision.key, decision.token, now)
     nudge(objects, decision.run_id)
+
+
+def _stop_run(runs: Runs, decision: Free) -> None:
+    """Start no more of a run, and ask each of its running orders by itself: one request for all leaves applies."""
+    with contextlib.suppress(ConditionFailed, NotFound):
+        runs.request_cancel(decision.run_id, decision.reason)
+    # Read after the request: what starts no more is not among them.
+    for order in runs.read(decision.run_id).orders:
+        if order.status in OPEN:
+            _stop(runs, decision, order.order_num)
+
+
+def _stop(runs: Runs, decision: Free, order_num: str) -> None:
+    with contextlib.suppress(ConditionFailed, NotFound):
+        runs.request_stop(decision.run_id, decision.reason, order_num=order_num)
 
 
 def _remove(groups: Groups, objects: Objects, key: str, token: int, now: datetime) -> None:
