@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,14 @@ def test_it_is_not_answered_before_it_waits():
     released = Released(waits=False)
     assert "does not wait for an approval yet; it waits for plan" in released.says("/iac-ci approve ask", BOB)
     assert released.kept is None
+
+
+def test_a_comment_from_before_the_run_does_not_answer_it():
+    gate = Released()
+    gate.host.now = gate.clock.now() - timedelta(seconds=1)
+    gate.tell(gate.host.write(7, BOB, "/iac-ci approve ask"))
+    assert "was written before its run" in gate.answers[-1]
+    assert gate.kept is None
 
 
 def test_it_is_answered_once():

@@ -49,7 +49,7 @@ from iac_ci_triggers.decisions import (
     Settle,
     Start,
 )
-from iac_ci_triggers.gates import answer_to
+from iac_ci_triggers.gates import WrittenCommand, answer_to
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.known_plans import Applier
 from iac_ci_triggers.ledger import MAX_COMMANDS
@@ -613,7 +613,8 @@ def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
 
 
 def _answer(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> Decision:
-    found = answer_to(facts.gates, _pull(facts), comment.author, command, intent, facts.received_at)
+    written = WrittenCommand(command, comment.author, comment.created_at, intent)
+    found = answer_to(facts.gates, _pull(facts), written, facts.received_at)
     return _say(found) if isinstance(found, str) else Answer(found.order, found.answer)
 
 

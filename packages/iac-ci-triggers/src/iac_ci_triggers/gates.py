@@ -54,10 +54,19 @@ def names(entry: str, account: Account, *, by_login: bool) -> bool:
     return by_login and bool(account.login) and entry.casefold() == account.login.casefold()
 
 
-def answer_to(
-    gates: Sequence[Gate], pull: PullRequest, author: Account, command: Command, intent: str, now: datetime
-) -> Answerable | str:
+@dataclass(frozen=True, slots=True)
+class WrittenCommand:
+    """A command in a comment: who wrote it and when, and what identifies it."""
+
+    command: Command
+    author: Account
+    at: datetime
+    intent: str
+
+
+def answer_to(gates: Sequence[Gate], pull: PullRequest, written: WrittenCommand, now: datetime) -> Answerable | str:
     """Return the answer of a comment's command to an order, or why there is none."""
+    command, author, intent = written.command, written.author, written.intent
     approved = command.name == APPROVE
     target = command.target or ""
     known = [gate for gate in gates if gate.order.order_name == target]
@@ -82,7 +91,7 @@ def answer_to(
         # The event is processed again.
         return Answerable(gate.order, gate.order.approval_answer)
     why = not_answerable(gate.run, gate.order, {order.order_num: order for order in gate.orders}, now)
-    why = why or _not_by(gate, pull, author, approved=approved)
+    why = why or _too_early(gate, written) or _not_by(gate, pull, author, approved=approved)
     if why is not None:
         return f"{target} was not {'approved' if approved else 'rejected'}: {why}."
     answer = ApprovalAnswer(
@@ -102,6 +111,13 @@ def _unknown(target: str, command: Command, gates: Sequence[Gate]) -> str:
     text = f"No order {target}{in_run} of this pull request waits for an approval, or did in the last day."
     open_names = sorted({gate.order.order_name for gate in gates if gate.order.awaits_answer})
     return f"{text} Waiting: {', '.join(open_names[:10])}." if open_names else text
+
+
+def _too_early(gate: Gate, written: WrittenCommand) -> str | None:
+    """Return why a comment was about another run, None if it may be about this one: nobody approves unseen."""
+    if written.at >= gate.run.accepted_at:
+        return None
+    return f"the comment was written before its run {gate.run.run_id} was started"
 
 
 def _not_by(gate: Gate, pull: PullRequest, author: Account, *, approved: bool) -> str | None:

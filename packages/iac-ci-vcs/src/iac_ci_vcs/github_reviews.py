@@ -178,8 +178,8 @@ class GitHubReviews:
         contexts = (commit.get("statusCheckRollup") or {}).get("contexts") or {"totalCount": 0, "nodes": []}
         unresolved, is_cut = _conversations(pull, rule, rules)
         open_threads = "conversations are not resolved" if unresolved else None
-        told = (_NOT_APPROVED.get(str(pull.get("reviewDecision"))), open_threads)
-        problems = [text for text in told if text is not None]
+        causes = (_NOT_APPROVED.get(str(pull.get("reviewDecision"))), open_threads)
+        problems = [text for text in causes if text is not None]
         waiting = _not_passed(contexts["nodes"], rule, rules)
         others = sorted(name for name in waiting if not is_own_context(name))
         problems += [f"the required check {name[:80]} has not passed" for name in others[:_SHOWN]]
