@@ -8,7 +8,13 @@ import pytest
 
 from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_common.tree import Entry, Tree
-from iac_ci_triggers.configuration import jobs_for_pull_request, read_configuration, with_project_jobs
+from iac_ci_triggers.configuration import (
+    applied_states,
+    jobs_for_pull_request,
+    planned_states,
+    read_configuration,
+    with_project_jobs,
+)
 
 FOUND = 'version: 1\nprojects:\n  - find: "**/main.tf"\n'
 
@@ -79,3 +85,32 @@ def test_plans_take_no_lock_of_the_state_and_applies_do(tool):
     jobs = jobs_of(f'version: 1\nprojects:\n  - {{find: "**/main.tf", tool: {tool}}}\n', "live/a").configuration.jobs
     locks = {order.name: "-lock=false" in order.cmds[-1] for job in jobs.values() for order in job.orders}
     assert locks == {"plan-live-a": True, "apply-live-a": False}
+
+
+ONE_STATE = """version: 1
+projects:
+  - {find: "**/main.tf", workflow: own, matrix: {stage: [dev, prod]}, var_files: ["{{ matrix.stage }}.tfvars"]}
+workflows:
+  own: {SAVES plan: [./plan], apply: [./apply]}
+drift: {cron: "0 6 * * *"}
+"""
+
+
+def test_projects_of_one_folder_share_a_group_whatever_variables_and_jobs_they_have():
+    configuration = jobs_of(ONE_STATE.replace("SAVES ", ""), "live/a", "live/b").configuration
+    states = [
+        *planned_states(configuration, "plan").values(),
+        *planned_states(configuration, "drift").values(),
+        *(state for state, _ in applied_states(configuration, "apply").values()),
+    ]
+    keys = {(state.folder, state.project("github.com/acme/infra", 7).key) for state in states}
+    assert len(states) == 12
+    assert len(keys) == 2
+    planned = planned_states(configuration, "plan").values()
+    assert len({state.project("github.com/acme/infra", 7).record for state in planned}) == 4
+
+
+def test_projects_of_one_folder_whose_plans_are_not_read_share_a_group_too():
+    text = ONE_STATE.replace("SAVES ", "saves_plan: false, ")
+    jobs = jobs_of(text, "live/a", "live/b").configuration.jobs
+    assert len({order.concurrency.group for order in jobs["apply"].orders}) == 2

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import OrderProject
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from iac_ci_triggers.configuration.expansion import Copy
     from iac_ci_triggers.configuration.models import Configuration
+
+
+DEFAULT_WORKSPACE: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +104,14 @@ def _state(copy: Copy, command: str | None) -> PlannedState:
     plan = copy.template.plan
     workspace = None if plan is None or plan.workspace is None else substitute(plan.workspace, copy.values)
     folder = folder_of(copy) or "."
-    label = folder if workspace in {None, "default"} else f"{folder} ({workspace})"
+    label = folder if workspace in {None, DEFAULT_WORKSPACE} else f"{folder} ({workspace})"
     own_name = project_of(copy) or copy.name
     return PlannedState(
         order=copy.name,
         own_name=own_name,
         label=label if project_of(copy) is not None or folder != "." else copy.name,
         folder=folder,
-        # Without a workspace the order says which state it plans.
-        workspace=copy.name if workspace is None else workspace,
+        workspace=_workspace_of(copy) if workspace is None else workspace,
         file="" if plan is None else plan.file,
         checks_workspace=workspace is not None,
         planner=_planner(copy, own_name, command),
@@ -118,6 +120,14 @@ def _state(copy: Copy, command: str | None) -> PlannedState:
         if plan is None
         else tuple(sorted(substitute(path, copy.values) for path in plan.backend_config)),
     )
+
+
+def _workspace_of(copy: Copy) -> str:
+    """Return what stands for the workspace of an order that names none: the order says which state it plans.
+
+    All orders of projects in one folder may be of one state, those that look for drift too, so none has its own.
+    """
+    return copy.name if project_of(copy) is None else DEFAULT_WORKSPACE
 
 
 def _planner(copy: Copy, own_name: str, command: str | None) -> str:

@@ -458,7 +458,9 @@ def _group(project: _Project) -> str:
         [project.found.folder, project.workspace or "default", *map(project.put, project.rule.backend_config)]
     )
     digest = hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"project/{project.name[:_MAX_NAME]}-{digest[:12]}"
+    # Not by the project's name: projects of one folder with other variables may have one state.
+    folder = for_name(project.found.folder.replace("/", "-") or "root").lstrip("-_")[:_MAX_NAME]
+    return f"project/{folder}-{digest[:12]}"
 
 
 def _without_drift(orders: Iterable[_Orders]) -> Iterator[str]:
