@@ -581,6 +581,24 @@ def test_what_failed_runs_again_only_if_its_requirements_are_met(hosted):
     assert len(hosted.jobs) == 2
 
 
+@pytest.mark.parametrize("configuration", [b"version: 2", CONFIGURATION.replace(b"  apply:", b"  other:")])
+def test_what_failed_does_not_run_again_if_its_requirements_cannot_be_read(hosted, configuration):
+    hosted.comment("/iac-ci apply")
+    queued = build_rows(hosted.jobs[0], max_parallel=10)
+    ended = {"status": RunState.FAILED, "finished_at": hosted.clock.now()}
+    orders = [row.model_copy(update={"status": OrderState.FAILED}) for row in queued.orders]
+    hosted.runs.insert(queued.run.model_copy(update=ended), orders, queued.events)
+    # A version before kept no digest of the configuration.
+    key = keys.pull_request_ledger("github.com/acme/infra", 7)
+    ledger = hosted.ledgers.read(key)
+    runs = tuple(run.model_copy(update={"configuration": None}) for run in ledger.runs)
+    hosted.ledgers.write(ledger.model_copy(update={"runs": runs}))
+    hosted.configure(configuration)
+    hosted.comment("/iac-ci rerun-failed")
+    assert "the job apply cannot be read from" in hosted.notice.replace("\\", "")
+    assert len(hosted.jobs) == 1
+
+
 def test_what_failed_in_any_run_of_the_commit_is_run_again(hosted):
     """The newest state of each order counts: a green run of one target does not hide what failed before."""
 

@@ -729,33 +729,41 @@ def _rerun(facts: Facts, intent: str) -> list[Decision]:
         elif not rerun.unsuccessful:
             found.append(_say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
         else:
-            if (command := _applies_reviewed(facts, rerun)) is not None:
-                text = f"Nothing of {rerun.run_id} was run again: a reviewed plan is applied once. {PREFIX} {command}"
-                found.append(_say(f"{text} applies what no run has begun to apply, and says what to plan again."))
-                continue
-            try:
-                job = again(facts, rerun)
-                chosen = _chosen_again(facts, rerun, job)
-                if chosen is not None and chosen.unmet:
-                    found += _plans_left_out(rerun.job_name, chosen)
-                    continue
-                found.append(
-                    Start(
-                        rerun.job_name,
-                        pull.head_sha,
-                        intent,
-                        job,
-                        pull.base_branch,
-                        facts.configuration_sha256,
-                        facts.actor.login,
-                        _merged(facts, job, _scope(facts, pull.base_branch, whole=False)),
-                        projects=dict(chosen.projects) if chosen is not None else {},
-                        account=facts.actor.id or None,
-                    )
-                )
-            except InputProblems as error:
-                found.append(Say(Paragraph(f"{rerun.run_id} could not be run again:", problems=error.problems)))
+            found += _run_again(facts, rerun, intent)
     return found or [_say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]
+
+
+def _run_again(facts: Facts, rerun: Rerun, intent: str) -> list[Decision]:
+    """Return the start of what a run of this commit and configuration left undone, or why there is none."""
+    pull, run_id = _pull(facts), rerun.run_id
+    if (command := _applies_reviewed(facts, rerun)) is not None:
+        text = f"Nothing of {run_id} was run again: a reviewed plan is applied once. {PREFIX} {command}"
+        return [_say(f"{text} applies what no run has begun to apply, and says what to plan again.")]
+    try:
+        job = again(facts, rerun)
+        chosen = _chosen_again(facts, rerun, job)
+    except InputProblems as error:
+        return [Say(Paragraph(f"{run_id} could not be run again:", problems=error.problems))]
+    if chosen is None:
+        # What the job requires is not known.
+        text = f"the job {rerun.job_name} cannot be read from {FILE_NAME} of {pull.base_branch} any more"
+        return [_say(f"Nothing of {run_id} was run again: {text}.")]
+    if chosen.unmet:
+        return _plans_left_out(rerun.job_name, chosen)
+    return [
+        Start(
+            rerun.job_name,
+            pull.head_sha,
+            intent,
+            job,
+            pull.base_branch,
+            facts.configuration_sha256,
+            facts.actor.login,
+            _merged(facts, job, _scope(facts, pull.base_branch, whole=False)),
+            projects=dict(chosen.projects),
+            account=facts.actor.id or None,
+        )
+    ]
 
 
 def _applies_reviewed(facts: Facts, rerun: Rerun) -> str | None:
