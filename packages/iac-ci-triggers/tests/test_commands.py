@@ -20,6 +20,7 @@ PLAN = Command("plan")
         ("/iac-ci\tplan", PLAN),
         ("looks good\n/iac-ci plan\nthanks", PLAN),
         ("> said before\n\n/iac-ci plan", PLAN),
+        (">>>\nsaid before\n>>>\n\n/iac-ci plan", PLAN),
         ("```\ncode\n```\n/iac-ci plan", PLAN),
         ("\ufeff/iac-ci plan", PLAN),
         ("one\r\n/iac-ci plan\r\ntwo", PLAN),
@@ -138,6 +139,9 @@ def test_what_a_reader_does_not_see_as_a_command_is_none(text):
         ("<!-- --!><div> -->\n\n/iac-ci plan", "inside HTML"),
         ("Vec<String>\n/iac-ci plan", "inside HTML"),
         ("> <blockquote>\n\n/iac-ci plan", "inside HTML"),
+        (">>>\nquoted\n\n/iac-ci plan\n\n>>>", "is after a line of >>> or $$"),
+        ("  >>>>\n\n/iac-ci plan\n\n>>>\n", "is after a line of >>> or $$"),
+        ("$$\n/iac-ci plan\n$$", "is after a line of >>> or $$"),
         ("/iac-ci pl\u200ban", "not a command"),
     ],
 )

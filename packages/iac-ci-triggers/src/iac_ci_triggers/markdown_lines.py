@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 IN_HTML: Final = "is inside HTML that is not closed before it"
 REORDERED: Final = "is in a paragraph with characters that change the direction of the text"
 
+FENCED: Final = "is after a line of >>> or $$, which quotes or is a formula on some hosts; leave that line out"
+
+_FENCE: Final = re.compile(r"[ \t]*(>{3,}|\$\$)[ \t]*")
+"""A line that begins or ends a quote of several lines (GitLab Docs, "GitLab Flavored Markdown") or a formula."""
+
 _REORDERING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """Embeddings, overrides and isolates: they affect later lines too (Unicode Annex 9, "Unicode Bidirectional Algorithm").
 
@@ -64,7 +69,7 @@ def find_plain_lines(text: str) -> Iterator[PlainLine]:
     # CommonMark has no footnotes. Like a quote, a footnote includes the lines after it.
     text = _FOOTNOTE.sub(r"\1> ", text)
     typed = text.split("\n")
-    html = _OpenElements()
+    html, fenced = _OpenElements(), _fenced(typed)
     # The rule text_join makes typed characters and those from an escape or a reference equal, so it is disabled.
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("text_join")
     in_paragraph = False
@@ -80,13 +85,27 @@ def find_plain_lines(text: str) -> Iterator[PlainLine]:
         if not in_paragraph or token.map is None:
             continue
         first, end = token.map
-        reordered = _REORDERING.search("\n".join(typed[first:end])) is not None
+        reordered = REORDERED if _REORDERING.search("\n".join(typed[first:end])) is not None else None
+        within = FENCED if any(fenced[first:end]) else None
         # The parser removes more kinds of space around a paragraph than the ASCII space, so the typed line is used.
         if lines and lines[0] is not None and lines[0].text:
             lines[0] = PlainLine(_trimmed(typed[first]), lines[0].doubt)
         for line in lines:
             if line is not None:
-                yield PlainLine(line.text, line.doubt or (REORDERED if reordered else None))
+                yield PlainLine(line.text, line.doubt or within or reordered)
+
+
+def _fenced(typed: list[str]) -> list[bool]:
+    """Return of each line whether it is within a quote or formula that lines of >>> or $$ begin and end."""
+    found, opened = [], None
+    for line in typed:
+        fence = _FENCE.fullmatch(line)
+        if fence is not None and opened is None:
+            opened = fence[1]
+        elif fence is not None and fence[1] == opened:
+            opened = None
+        found.append(opened is not None)
+    return found
 
 
 def _lines(children: list[Token], html: _OpenElements) -> Iterator[PlainLine | None]:
@@ -151,4 +170,4 @@ class _OpenElements:
         return found.end()
 
 
-__all__ = ["IN_HTML", "REORDERED", "PlainLine", "find_plain_lines"]
+__all__ = ["FENCED", "IN_HTML", "REORDERED", "PlainLine", "find_plain_lines"]
