@@ -293,6 +293,30 @@ def test_other_pull_requests_are_told_once_that_their_plans_are_stale():
     assert len(engine.reports.notices) == 1
 
 
+def test_they_are_told_too_if_the_apply_has_begun_and_its_worker_cannot_be_started(monkeypatch):
+    engine = applying(saved())
+    put_state(engine, pulls=(7, 12))
+    engine.plans.write_record(other_plan(12))
+
+    def refuse(work):
+        raise PortFailed("there is no such function")
+
+    monkeypatch.setattr(engine.workers, "start_lambda", refuse)
+    engine.wake()
+    assert engine.runs.read(RUN_ID).orders[0].status is OrderState.FAILED
+    assert state(engine).generation == 2
+    assert [number for number, _ in engine.reports.notices] == [12]
+
+
+def test_an_apply_that_is_refused_tells_nobody():
+    engine = applying(saved(generation=5))
+    put_state(engine, pulls=(7, 12), generation=1)
+    engine.plans.write_record(other_plan(12))
+    engine.wake()
+    assert engine.runs.read(RUN_ID).orders[0].status is OrderState.FAILED
+    assert engine.reports.notices == []
+
+
 def test_of_many_pull_requests_those_with_the_newest_plans_get_a_comment():
     engine = applying(saved())
     numbers = [*range(100, 125)]
@@ -386,6 +410,7 @@ def test_the_end_of_an_apply_that_is_under_way_comments_on_the_plans_that_were_m
     engine.plans = planned.plans
     ledger = ProjectLedger(planned.plans, planned.runs, planned.clock, 14)
     run, (order,) = engine.runs.read(RUN_ID).run, engine.runs.read(RUN_ID).orders
+    order = order.model_copy(update={"started_at": START})
     planned.plans.write_state(ended(state(planned), OTHER, START))
     assert [record.pull_request for record in ledger.stale(run, order)] == [7]
     # Its own plan, which it applied, is done and not stale.

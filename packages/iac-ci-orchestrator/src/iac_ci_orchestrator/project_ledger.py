@@ -180,7 +180,7 @@ class ProjectLedger:
         # An apply without a saved plan has made one for itself.
         own = run.report.pull_request if run.report is not None and project.saved is None else None
         others = [number for number in state.pulls if number != own] if state is not None else []
-        if state is None or not others:
+        if state is None or not others or not _has_begun(run, order, state):
             return []
         found = self._plans.records([keys.plan_record_of(project.record, number) for number in others])
         untold = [
@@ -275,6 +275,13 @@ def _check_age(saved: SavedPlan, now: datetime, again: str) -> None:
 def _planned_project(order: OrderRow) -> OrderProject | None:
     """Return the project that an order plans, None if it plans none."""
     return order.project if order.project is not None and not order.project.applies else None
+
+
+def _has_begun(run: RunRow, order: OrderRow, state: ProjectState) -> bool:
+    """Return whether an apply has begun: it makes plans stale, whether or not its worker could be started."""
+    last = state.last
+    is_last = last is not None and (last.run_id, last.order_num) == (run.run_id, order.order_num)
+    return is_last or order.started_at is not None
 
 
 def _is_same(plan: SavedPlan, other: SavedPlan | None) -> bool:

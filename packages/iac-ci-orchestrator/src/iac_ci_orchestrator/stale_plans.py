@@ -28,13 +28,13 @@ class StalePlans:
 
     def after_apply(self, run: RunRow, order: OrderRow) -> None:
         """Comment on the pull requests with plans of the project that an order applied."""
-        if run.report is None or order.started_at is None:
+        if run.report is None:
             return
         by = ProjectApply(
             run_id=run.run_id,
             order_num=order.order_num,
             pull_request=run.report.pull_request,
-            began_at=order.started_at,
+            began_at=order.started_at or order.dispatched_at or run.accepted_at,
         )
         for record in self._ledger.stale(run, order):
             self._notify(run, run.report, record, by)
