@@ -90,6 +90,28 @@ def test_an_order_of_events_about_many_projects_loses_none():
     assert engine.found[f"live/{MAX_NEW + 1}"] == (DRIFT, None)
 
 
+@pytest.mark.parametrize("changes", [[OUTSIDE, NOTHING], [NOTHING, OUTSIDE]])
+def test_of_two_plans_of_one_state_the_one_with_changes_counts(changes):
+    one_state = {"drift-1": OrderProject(key=key(0), name="live/0 (other variables)")}
+    engine = Drifting(changes, projects=one_state).play()
+    assert [issue.is_open for issue in engine.issues.values()] == [True]
+    assert [kind for kind, _ in engine.found.values()] == [DRIFT]
+
+
+def test_a_plan_that_cannot_be_read_is_recorded_and_changes_no_issue():
+    engine = Drifting([OUTSIDE, NOTHING])
+    engine.wake()
+    problem = PLANNED.model_copy(update={"problem": "its provider is not the one of the lock file"})
+    engine.report("0001", planned=problem)
+    engine.wake()
+    engine.report("0002", planned=PLANNED, changes=NOTHING)
+    engine.wake()
+    assert engine.issues == {}
+    assert engine.found == {"live/1": (NO_DRIFT, None)}
+    (unknown,) = [event for event in engine.runs.event_rows.values() if event.kind == "drift_unknown"]
+    assert unknown.reason == "no drift is known of live/0: its provider is not the one of the lock file"
+
+
 def test_a_run_that_no_schedule_started_reports_no_drift():
     engine = Drifting([OUTSIDE], planned_for=None).play()
     assert (engine.issues, engine.found) == ({}, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.errors import ConditionFailed, IacCiError
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
 
+_SHOWN: Final = 5
+
+
 class DriftReporter:
     """Reports drift at the end of a run. A failure of the code host is logged and recorded, but fails no run."""
 
@@ -37,6 +40,7 @@ class DriftReporter:
 
     def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
         """Report the projects that a schedule's run has planned and not applied; do nothing for another run."""
+        self._record_unread(run, orders)
         planned = found_plans(run, orders)
         if run.report is None or not planned:
             return
@@ -54,6 +58,18 @@ class DriftReporter:
         pairs = list(zip(drifts, reported, strict=True))
         self._remember(pairs, states)
         self._ports.runs.record([_event(run, drift, one) for drift, one in pairs])
+
+    def _record_unread(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
+        """Record that plans of a schedule's run do not say what differs, so that their issues stay as they are."""
+        unread = [order for order in orders if _is_plan(order) and order.changes is None]
+        if run.planned_for is None or not unread:
+            return
+        shown = [f"{order.project.name}: {_problem(order)}" for order in unread if order.project is not None]
+        more = f"; and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        reason = f"no drift is known of {'; '.join(shown[:_SHOWN])}{more}"[:1024]
+        self._ports.logger.warning("plans of a schedule cannot be read", run_id=run.run_id, reason=reason)
+        at = run.finished_at or self._ports.clock.now()
+        self._ports.runs.record([run_event(run, at, kind="drift_unknown", reason=reason)])
 
     def _drifts(self, run: RunRow, planned: Sequence[OrderRow], states: dict[str, ProjectState]) -> list[Drift]:
         """Return what was found of each project, with the plan's text where there is drift."""
@@ -93,20 +109,31 @@ class DriftReporter:
 
 
 def found_plans(run: RunRow, orders: Sequence[OrderRow]) -> list[OrderRow]:
-    """Return the orders of a schedule's run whose plans say what differs: planned, read, and not applied by it."""
+    """Return the orders of a schedule's run whose plans say what differs: planned, read, and not applied by it.
+
+    Of several that plan one state, as with other variables, it is one with changes if there is one.
+    """
     if run.planned_for is None:
         return []
     applied = {order.project.key for order in orders if order.project is not None and order.project.applies}
-    return [
-        order
-        for order in orders
-        if order.project is not None
-        and not order.project.applies
-        and order.project.key not in applied
-        and order.status is OrderState.SUCCEEDED
-        and order.planned is not None
-        and order.changes is not None
-    ]
+    found: dict[str, OrderRow] = {}
+    for order in orders:
+        if order.project is None or order.project.key in applied or order.changes is None or not _is_plan(order):
+            continue
+        known = found.get(order.project.key)
+        if known is None or not _has_changes(known):
+            found[order.project.key] = order
+    return list(found.values())
+
+
+def _is_plan(order: OrderRow) -> bool:
+    is_planned = order.status is OrderState.SUCCEEDED and order.planned is not None
+    return is_planned and order.project is not None and not order.project.applies
+
+
+def _problem(order: OrderRow) -> str:
+    problem = order.planned.problem if order.planned is not None else None
+    return problem or "its plan cannot be read"
 
 
 def _has_changes(order: OrderRow) -> bool:

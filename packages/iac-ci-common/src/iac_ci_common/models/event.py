@@ -28,6 +28,7 @@ JOB_KINDS: Final = frozenset(
         "group_freed",
         "left_out",
         "issue_failed",
+        "drift_unknown",
     }
     | {state.value for state in RunState}
 )
