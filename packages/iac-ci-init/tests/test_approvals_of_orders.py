@@ -290,6 +290,16 @@ def test_a_signed_request_is_refused_with_its_reason(fields, why):
     assert asked.released.kept is None
 
 
+def test_a_name_comes_before_the_number_of_another_order():
+    asked = Asked()
+    run = asked.released.runs.find_order(asked.released.job.run_id, "0003")
+    renamed = run.model_copy(update={"order_name": "0002"})
+    assert asked.released.runs.apply([Transition(run, renamed)]) == ()
+    with pytest.raises(NotAnswered, match="0002 runs commands and waits for no approval"):
+        asked.send(order="0002")
+    assert asked.released.kept is None
+
+
 def test_a_signed_request_needs_an_order_that_allows_it():
     asked = Asked(USUAL)
     with pytest.raises(NotAnswered, match="in a comment on the pull request only"):

@@ -56,7 +56,9 @@ class ApprovalIntake:
         rows = self._runs.read(wanted.run_id)
         if rows.run is None:
             raise NotAnswered(f"there is no run {wanted.run_id}, or it is being prepared; ask again in a moment")
-        order = next((row for row in rows.orders if wanted.order in {row.order_name, row.order_num}), None)
+        # An order may have the number of another one as its name.
+        named = [row for row in rows.orders if row.order_name == wanted.order]
+        order = next(iter(named or [row for row in rows.orders if row.order_num == wanted.order]), None)
         if order is None:
             raise NotAnswered(f"run {wanted.run_id} has no order {wanted.order}")
         if order.approval_answer is None or order.approval_answer.reference != digest:
