@@ -124,6 +124,11 @@ jobs:
 """
 
 
+def test_a_stored_schedule_whose_fields_cannot_be_read_is_an_error_and_no_minute():
+    with pytest.raises(ValueError, match="Bad minute"):
+        due_minutes("x * * * *", "UTC", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
+
 def test_only_orders_that_write_a_plan_and_apply_none_are_plans():
     assert orders_beside_plans(read_configuration(FILE), "nightly") == ("b", "c")
 

@@ -50,7 +50,7 @@ def cron_problem(cron: str) -> str | None:
             return f"cannot be read: {text[:40]!a} is no {name} (example: {_EXAMPLE})"
     try:
         planned = list(_compared(cron))
-    except (CronSimError, AssertionError, TypeError, ValueError) as error:
+    except (AssertionError, TypeError, ValueError) as error:
         return f"cannot be read: {_words(error)} (example: {_EXAMPLE})"
     if not planned:
         return "never comes: no day has these numbers"
@@ -120,8 +120,11 @@ def _compared(cron: str) -> Iterator[datetime]:
 
 
 def _wall_minutes(cron: str, after: datetime) -> Iterator[datetime]:
-    """Yield the minutes of the wall clock without its changes."""
-    planned = CronSim(cron, after)
+    """Yield the minutes of the wall clock without its changes; raise ``ValueError`` for fields that cannot be read."""
+    try:
+        planned = CronSim(cron, after)
+    except CronSimError as error:
+        raise ValueError(str(error)) from error
     while True:
         try:
             yield next(planned)
