@@ -51,6 +51,13 @@ def test_a_request_as_the_service_wants_it_is_not() -> None:
     assert problems("stepfunctions", "StartExecution", {"stateMachineArn": "a", "name": "n" * 80}) == []
 
 
+def test_a_process_that_does_not_see_the_records_still_sends_its_requests(tmp_path, monkeypatch) -> None:
+    """A sandbox of a function does not: an error of the record would be an error of the request."""
+    monkeypatch.setenv(held_requests.FOLDER_VARIABLE, str(tmp_path / "not here"))
+    held_requests.record({"request": "lambda:Invoke"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_prints_the_counts() -> None:
     command = [sys.executable, count_requests.__file__, __file__, "-k", "read_back"]
     alone = {name: value for name, value in os.environ.items() if name != held_requests.FOLDER_VARIABLE}

@@ -19,7 +19,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from aws.hook.held_requests import FOLDER_VARIABLE
 
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.run_logs import read_log
@@ -217,11 +216,9 @@ def test_workers_and_supervisors_that_are_killed() -> None:
     kills, seed = int(os.environ.get("KILLS", "200")), int(os.environ.get("SEED", "19"))
     random, tally = Random(seed), Tally()
     functions = FunctionSettings(sandboxed=("worker",))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(FOLDER_VARIABLE, raising=False)
-        with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), functions=functions) as cloud:
-            while tally.kills.total() < kills:
-                play(cloud, random, tally)
+    with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), functions=functions) as cloud:
+        while tally.kills.total() < kills:
+            play(cloud, random, tally)
     shown = ", ".join(f"{count} {name}" for name, count in sorted(tally.kills.items()))
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(tally.outcomes.items()))
     print(

@@ -17,7 +17,6 @@ from typing import Any
 
 import boto3
 import pytest
-from aws.hook.held_requests import FOLDER_VARIABLE
 
 from iac_ci_cli import control
 from iac_ci_cli.connection import local_connection
@@ -197,12 +196,9 @@ def cloud() -> Iterator[LocalCloud]:
     """A cloud whose StopBuild signals every process, with time for slow machines, and whose functions end soon."""
     builds = BuildSettings(stop_signal="TERM", stop_seconds=300)
     functions = FunctionSettings(sandboxed=("worker",))
-    with pytest.MonkeyPatch.context() as patch:
-        # The folder with the record of AWS requests is not in the sandbox, whose workers could not trade.
-        patch.delenv(FOLDER_VARIABLE, raising=False)
-        speed = Speed(wait_scale=0.02, retry_seconds=0.1)
-        with LocalCloud(speed=speed, builds=builds, functions=functions, max_parallel=AT_ONCE) as running:
-            yield running
+    speed = Speed(wait_scale=0.02, retry_seconds=0.1)
+    with LocalCloud(speed=speed, builds=builds, functions=functions, max_parallel=AT_ONCE) as running:
+        yield running
 
 
 BOTH = pytest.mark.parametrize("target", ["lambda", "codebuild"])

@@ -179,12 +179,18 @@ def hold(service: str, operation: str, shape: Any, request: Any) -> dict[str, An
 
 
 def record(entry: dict[str, Any]) -> None:
-    """Write a record; a process that may not write to the folder records nothing."""
+    """Write a record; a process that does not see the folder, as in a sandbox, or may not write to it, records nothing.
+
+    An error here would be one of the request: it would never be sent.
+    """
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return
     line = (json.dumps(entry) + "\n").encode()
-    descriptor = os.open(Path(folder) / f"{os.getpid()}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        descriptor = os.open(Path(folder) / f"{os.getpid()}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        return
     try:
         os.write(descriptor, line)
     finally:
