@@ -93,6 +93,41 @@ def test_a_pointer_of_lfs_is_refused(tree):
     assert "example.txt" in files_of(tree)
 
 
+def test_a_pointer_of_lfs_is_refused_outside_git_too(tree):
+    (tree / "large.zip").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 1\n")
+    with pytest.raises(CommandFailed, match=r"'large.zip' is a pointer of Git LFS without its content"):
+        pack_code(tree)
+    (tree / ".iac-ci-ignore").write_text("*.zip\n")
+    assert "large.zip" not in files_of(tree)
+
+
+def test_content_of_git_annex_is_refused(tree):
+    (tree / "large.zip").symlink_to(".git/annex/objects/aa/bb/SHA256E-s1--a/SHA256E-s1--a")
+    with pytest.raises(CommandFailed, match=r"'large.zip' stands for content of git-annex"):
+        pack_code(tree)
+
+
+def test_what_a_sparse_checkout_leaves_out_is_refused_and_what_was_deleted_is_not(tree):
+    def git(*arguments):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid"]
+        subprocess.run(["git", *identity, "-C", str(tree), *arguments], check=True, capture_output=True)
+
+    (tree / "modules").mkdir()
+    (tree / "modules" / "main.tf").write_text("x")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "one")
+    git("sparse-checkout", "set", "sub")
+    with pytest.raises(CommandFailed, match=r"'modules/main.tf' is left out by a sparse checkout"):
+        pack_code(tree)
+    (tree / ".iac-ci-ignore").write_text("modules/\n")
+    assert "modules/main.tf" not in files_of(tree)
+    (tree / ".iac-ci-ignore").unlink()
+    git("sparse-checkout", "disable")
+    (tree / "modules" / "main.tf").unlink()
+    assert "modules/main.tf" not in files_of(tree)
+
+
 def test_a_repository_in_the_repository_is_packed_with_its_files(tree):
     subprocess.run(["git", "init", "--quiet", str(tree)], check=True)
     inner = tree / "modules" / "net"

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from iac_ci_common.content_pointers import LfsPointer
 from iac_ci_common.errors import PortFailed, PreparationFailed
 from iac_ci_vcs import large_files
 from iac_ci_vcs.git import GitRepositories
-from iac_ci_vcs.large_files import Pointer
 
 CONTENT = b"large \xff content\n" * 1000
 OID = hashlib.sha256(CONTENT).hexdigest()
@@ -66,7 +66,7 @@ class Server:
         self.server.server_close()
 
 
-def fetch(server: Server, folder: Path, files: dict[str, Pointer], **options: Any) -> None:
+def fetch(server: Server, folder: Path, files: dict[str, LfsPointer], **options: Any) -> None:
     """Fetch as from a host with https: a test has no certificate."""
     for path in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def fetch(server: Server, folder: Path, files: dict[str, Pointer], **options: An
 
 
 def test_content_takes_the_place_of_the_pointer_and_modes_stay(tmp_path):
-    pointer = Pointer(OID, len(CONTENT))
+    pointer = LfsPointer(OID, len(CONTENT))
     with Server() as server:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "tool").write_text(POINTER)
@@ -109,7 +109,7 @@ def test_content_takes_the_place_of_the_pointer_and_modes_stay(tmp_path):
 )
 def test_what_is_not_the_content_is_refused_with_the_path(tmp_path, options, reason):
     with Server(**options) as server, pytest.raises(PreparationFailed) as failed:
-        fetch(server, tmp_path, {"modules/large.zip": Pointer(OID, len(CONTENT))})
+        fetch(server, tmp_path, {"modules/large.zip": LfsPointer(OID, len(CONTENT))})
     assert "'modules/large.zip'" in failed.value.message
     assert reason in failed.value.message
     assert ".iac-ci-ignore" in failed.value.message
@@ -119,13 +119,13 @@ def test_what_is_not_the_content_is_refused_with_the_path(tmp_path, options, rea
 def test_a_failing_server_is_worth_another_try(tmp_path, monkeypatch):
     monkeypatch.setattr("iac_ci_vcs.http_session.pause", lambda _: None)
     with Server(status=503) as server, pytest.raises(PortFailed) as failed:
-        fetch(server, tmp_path, {"large": Pointer(OID, len(CONTENT))})
+        fetch(server, tmp_path, {"large": LfsPointer(OID, len(CONTENT))})
     assert failed.value.retry_is_safe
 
 
 def test_more_than_a_tree_may_have_is_not_asked_for(tmp_path):
     with Server() as server, pytest.raises(PreparationFailed, match="more than"):
-        fetch(server, tmp_path, {"a": Pointer(OID, 1 << 30), "b": Pointer("0" * 64, 1)})
+        fetch(server, tmp_path, {"a": LfsPointer(OID, 1 << 30), "b": LfsPointer("0" * 64, 1)})
     assert server.asked == []
 
 
@@ -159,6 +159,32 @@ def test_a_pointer_that_cannot_be_replaced_is_refused(tmp_path, attributes):
     source = repository(tmp_path / "r", attributes, large=POINTER)
     with pytest.raises(PreparationFailed, match="'large' in Git LFS could not be fetched: Git LFS is read by https"):
         checkout(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("before", ["\n", "version http://git-media.io/v/2\n"])
+def test_a_pointer_in_an_unusual_form_is_refused_too(tmp_path, before):
+    pointer = before + POINTER if before == "\n" else before + POINTER.partition("\n")[2]
+    source = repository(tmp_path / "r", "large filter=lfs\n", large=pointer)
+    with pytest.raises(PreparationFailed, match="'large' in Git LFS could not be fetched"):
+        checkout(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_content_of_git_annex_is_refused_with_the_path_unless_it_is_left_out(tmp_path, locked):
+    key = "SHA256E-s1048576--0f3c.zip"
+    source = repository(tmp_path / "r", "", main="x\n")
+    if locked:
+        (source / "large.zip").symlink_to(f".git/annex/objects/aa/bb/{key}/{key}")
+    else:
+        (source / "large.zip").write_text(f"/annex/objects/{key}\n")
+    git(source, "add", ".")
+    git(source, "commit", "--quiet", "-m", "two")
+    with pytest.raises(PreparationFailed, match=r"'large\.zip' in git-annex could not be fetched"):
+        checkout(source, tmp_path / "out")
+    (source / ".iac-ci-ignore").write_text("*.zip\n")
+    git(source, "add", ".")
+    git(source, "commit", "--quiet", "-m", "three")
+    checkout(source, tmp_path / "again")
 
 
 def test_a_pointer_that_is_left_out_is_no_obstacle(tmp_path):

@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_common.content_pointers import MAX_POINTER_BYTES, is_annex_link, is_annex_pointer, lfs_pointer
 from iac_ci_common.errors import PackageUnsafe, PreparationFailed
 from iac_ci_common.ignore_patterns import IgnorePattern, IgnorePatterns, NoPattern
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 _GITLINK: Final = b"160000 "
-_POINTER: Final = b"version https://git-lfs.github.com/spec/v1\noid sha256:"
-_POINTER_BYTES: Final = 1024
+_SPARSE: Final = b"S "
+"""How git marks a file of the index that is left out of the folder on purpose (git-ls-files, "-t")."""
+
 _UNASKED: Final = (".terraform", ".env")
 _IGNORED: Final = ".gitignore"
 _GIT_SECONDS: Final = 60
@@ -53,8 +55,12 @@ def files_of(folder: Path) -> list[str]:
     """
     left_out = LeftOut.of(folder, before=_UNASKED)
     listed = _git_files(folder, left_out)
-    names = listed if listed is not None else _unignored(folder)
-    return sorted(name for name in names if name not in left_out)
+    if listed is not None:
+        return sorted(name for name in listed if name not in left_out)
+    names = sorted(name for name in _unignored(folder) if name not in left_out)
+    # An archive of a code host has pointers in place of what is in Git LFS, and no repository that says so.
+    _refuse_pointers(folder, "", pointers=filter(lambda name: _is_pointer(folder / name), names), names=names)
+    return names
 
 
 def files_and_submodules_of(folder: Path) -> tuple[list[str], list[str]]:
@@ -70,14 +76,15 @@ def files_and_submodules_of(folder: Path) -> tuple[list[str], list[str]]:
 def _git_files(folder: Path, left_out: LeftOut, prefix: str = "") -> list[str] | None:
     """Return the files of a repository, its submodules and other repositories in it; None outside git.
 
-    Raises ``PackageUnsafe`` for a submodule or a Git LFS file whose content is not there, and if git refuses to list a
-    repository's files: without it, neither would be noticed.
+    Raises ``PackageUnsafe`` for a file, submodule, or Git LFS or git-annex file whose content is not there, and if git
+    refuses to list a repository's files: without it, none would be noticed.
     """
     if not _is_in_repository(folder):
         return None
     listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     named = {name.decode("utf-8", "surrogateescape") for name in listed.split(b"\0") if name}
     names = {name for name in named if prefix + name not in left_out}
+    _refuse_sparse(folder, left_out, prefix)
     # A file that was deleted and is still in the index is not there.
     found = [f"{prefix}{name}" for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
     # git lists a repository that is no submodule by its folder alone.
@@ -91,11 +98,32 @@ def _git_files(folder: Path, left_out: LeftOut, prefix: str = "") -> list[str] |
                 f"the submodule {prefix + name!r:.200} is not checked out; run git submodule update --init --recursive"
             )
         found += inside
-    if pointers := sorted(_pointers(folder, names)):
-        raise PackageUnsafe(
-            f"{prefix + pointers[0]!r:.200} is a pointer of Git LFS without its content; run git lfs pull"
-        )
+    _refuse_pointers(folder, prefix, pointers=_pointers(folder, names), names=names)
     return found
+
+
+def _refuse_sparse(folder: Path, left_out: LeftOut, prefix: str) -> None:
+    """Raise ``PackageUnsafe`` for a file that a sparse checkout leaves out: nobody deleted it."""
+    marked = _git(folder, "ls-files", "-z", "-t", "--cached").split(b"\0")
+    paths = [entry.removeprefix(_SPARSE).decode("utf-8", "surrogateescape") for entry in marked if entry[:2] == _SPARSE]
+    missing = [path for path in paths if not os.path.lexists(folder / path) and prefix + path not in left_out]
+    if missing:
+        others = f" and {len(missing) - 1} others are" if len(missing) > 1 else " is"
+        raise PackageUnsafe(
+            f"{prefix + missing[0]!r:.200}{others} left out by a sparse checkout; run git sparse-checkout disable, or"
+            f" leave out with lines in {LeftOut.FILE_NAME} what no command needs"
+        )
+
+
+def _refuse_pointers(folder: Path, prefix: str, *, pointers: Iterable[str], names: Iterable[str]) -> None:
+    """Raise ``PackageUnsafe`` for a pointer of Git LFS, and for what stands for content of git-annex."""
+    if found := sorted(pointers):
+        raise PackageUnsafe(f"{prefix + found[0]!r:.200} is a pointer of Git LFS without its content; run git lfs pull")
+    if annexed := sorted(name for name in names if _is_annexed(folder / name)):
+        raise PackageUnsafe(
+            f"{prefix + annexed[0]!r:.200} stands for content of git-annex, which is not packed; store it in git, or"
+            f" leave it out with a line in {LeftOut.FILE_NAME} if no command needs it"
+        )
 
 
 def _submodules(folder: Path) -> list[str]:
@@ -120,9 +148,18 @@ def _pointers(folder: Path, names: set[str]) -> list[str]:
 
 
 def _is_pointer(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size >= _POINTER_BYTES:
-        return False
-    return path.read_bytes().startswith(_POINTER)
+    return lfs_pointer(_small_content(path)) is not None
+
+
+def _is_annexed(path: Path) -> bool:
+    return is_annex_link(str(path.readlink())) if path.is_symlink() else is_annex_pointer(_small_content(path))
+
+
+def _small_content(path: Path) -> bytes:
+    """Return the content of a file that is short enough for a pointer; empty for everything else."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size >= MAX_POINTER_BYTES:
+        return b""
+    return path.read_bytes()
 
 
 def _is_in_repository(folder: Path) -> bool:

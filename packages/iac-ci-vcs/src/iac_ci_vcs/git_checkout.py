@@ -28,8 +28,8 @@ from iac_ci_vcs.submodules import DEEPEST, MOST, Submodule, submodules
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from iac_ci_common.content_pointers import LfsPointer
     from iac_ci_common.tree import Entry, Tree
-    from iac_ci_vcs.large_files import Pointer
     from iac_ci_vcs.merges import Merge
     from iac_ci_vcs.provider import HostSettings
 
@@ -308,11 +308,19 @@ class _Commit:
         return submodules(kept, configuration, self.repository)
 
     def replace_pointers(self) -> None:
-        """Replace the pointers of Git LFS by their content."""
+        """Replace the pointers of Git LFS by their content. Raises ``PreparationFailed`` for those of git-annex."""
+        annexed = [path for path in large_files.annexed(self.folder, self.listing) if not self._is_left_out_path(path)]
+        if annexed:
+            others = f" and {len(annexed) - 1} others" if len(annexed) > 1 else ""
+            raise PreparationFailed(
+                f"{os.path.join(self._prefix(), annexed[0])!r:.200}{others} in git-annex could not be fetched: the code"  # noqa: PTH118
+                f" host has no content of git-annex. Store it in git or Git LFS, or leave it out with a line in"
+                f" {LeftOut.FILE_NAME} if no command needs it"
+            )
         pointers = {
             path: pointer
             for path, pointer in large_files.pointers(self.folder, self.listing).items()
-            if not self._is_left_out(os.fsencode(path))
+            if not self._is_left_out_path(path)
         }
         if not pointers:
             return
@@ -323,7 +331,7 @@ class _Commit:
         self.checkout.repeated(lambda: self._fetch_large(chosen))
         self.replaced = tuple(chosen)
 
-    def _fetch_large(self, files: Mapping[str, Pointer]) -> None:
+    def _fetch_large(self, files: Mapping[str, LfsPointer]) -> None:
         large_files.fetch(
             self.repository,
             files,
@@ -338,6 +346,9 @@ class _Commit:
         listed = [entry.partition(b"\t")[2] for entry in self.listing.split(b"\0") if entry]
         left_out = [path for path in listed if self._is_left_out(path)]
         git_folder.keep(self._in_folder, self.folder, private, [*map(os.fsencode, self.replaced), *left_out])
+
+    def _is_left_out_path(self, path: str) -> bool:
+        return self._is_left_out(os.fsencode(path))
 
     def _is_left_out(self, path: bytes) -> bool:
         return os.fsdecode(os.path.join(os.fsencode(self._prefix()), path)) in self.checkout.left_out  # noqa: PTH118

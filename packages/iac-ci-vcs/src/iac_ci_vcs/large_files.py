@@ -9,48 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from iac_ci_common.content_pointers import (
+    MAX_POINTER_BYTES,
+    LfsPointer,
+    is_annex_link,
+    is_annex_pointer,
+    lfs_pointer,
+)
 from iac_ci_common.errors import IacCiError, PreparationFailed
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.packing import MAX_TREE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from requests import PreparedRequest
 
     from iac_ci_vcs.http_session import HostSession
 
-_POINTER_BYTES: Final = 1024
-"""A pointer is shorter (git-lfs, "Git LFS Specification")."""
-
-_POINTER: Final = re.compile(
-    rb"version https://(?:git-lfs\.github\.com|hawser\.github\.com)/spec/v1\r?\n"
-    rb"(?:ext-[^\n]*\n)*oid sha256:(?P<oid>[0-9a-f]{64})\r?\nsize (?P<size>[0-9]{1,15})(?:\r?\n)?"
-)
-"""Line ends are those of Windows where the repository asks for them (gitattributes(5), "eol")."""
-
 _FILES: Final = frozenset({b"100644", b"100755"})
+_LINK: Final = b"120000"
 _MIME: Final = "application/vnd.git-lfs+json"
 _BATCH: Final = 100
 _ANSWER_BYTES: Final = 4 * 1024 * 1024
 _CHUNK: Final = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Pointer:
-    """What stands in a repository in place of a large file: the content's SHA-256 and its size in bytes."""
-
-    oid: str
-    size: int
 
 
 class _Action(BaseModel):
@@ -77,25 +66,34 @@ class _Answer(BaseModel):
     objects: list[_Object]
 
 
-def pointers(folder: Path, listing: bytes) -> dict[str, Pointer]:
-    """Return the files of a commit that look like pointers, by their paths.
+def pointers(folder: Path, listing: bytes) -> dict[str, LfsPointer]:
+    """Return the files of a commit that look like pointers of Git LFS, by their paths.
 
     ``listing`` is what ``git ls-tree -r -l -z`` prints; small files alone are read.
     """
-    found: dict[str, Pointer] = {}
+    found = {path: lfs_pointer((folder / path).read_bytes()) for path in _small(listing, _FILES)}
+    return {path: pointer for path, pointer in found.items() if pointer is not None}
+
+
+def annexed(folder: Path, listing: bytes) -> list[str]:
+    """Return the files and links of a commit that stand for content of git-annex, which code hosts do not have."""
+    files = [path for path in _small(listing, _FILES) if is_annex_pointer((folder / path).read_bytes())]
+    links = [path for path in _small(listing, {_LINK}) if is_annex_link(str((folder / path).readlink()))]
+    return sorted([*files, *links])
+
+
+def _small(listing: bytes, modes: Collection[bytes]) -> Iterator[str]:
+    """Yield the paths of these kinds that are short enough for a pointer."""
     for entry in listing.split(b"\0"):
         head, _, path = entry.partition(b"\t")
         fields = head.split()
-        if len(fields) == 4 and fields[0] in _FILES and fields[3].isdigit() and int(fields[3]) < _POINTER_BYTES:
-            match = _POINTER.fullmatch((folder / os.fsdecode(path)).read_bytes())
-            if match is not None:
-                found[os.fsdecode(path)] = Pointer(match["oid"].decode(), int(match["size"]))
-    return found
+        if len(fields) == 4 and fields[0] in modes and fields[3].isdigit() and int(fields[3]) < MAX_POINTER_BYTES:
+            yield os.fsdecode(path)
 
 
 def fetch(
     repository: str,
-    files: Mapping[str, Pointer],
+    files: Mapping[str, LfsPointer],
     folder: Path,
     *,
     credentials: str | None,
@@ -128,8 +126,10 @@ def fetch(
         ) from None
 
 
-def _fetch_all(url: str, files: Mapping[str, Pointer], folder: Path, credentials: str | None, deadline: float) -> None:
-    paths: dict[Pointer, list[str]] = {}
+def _fetch_all(
+    url: str, files: Mapping[str, LfsPointer], folder: Path, credentials: str | None, deadline: float
+) -> None:
+    paths: dict[LfsPointer, list[str]] = {}
     for path, pointer in sorted(files.items()):
         paths.setdefault(pointer, []).append(path)
     wanted = sorted(paths)
@@ -140,7 +140,7 @@ def _fetch_all(url: str, files: Mapping[str, Pointer], folder: Path, credentials
             _download(url, actions[pointer.oid], pointer, [folder / path for path in paths[pointer]], deadline)
 
 
-def _ask(url: str, batch: Sequence[Pointer], credentials: str | None, deadline: float) -> dict[str, _Action]:
+def _ask(url: str, batch: Sequence[LfsPointer], credentials: str | None, deadline: float) -> dict[str, _Action]:
     """Return the downloads of a batch by the objects' ids."""
     from iac_ci_vcs.http_session import read_bounded
 
@@ -170,7 +170,7 @@ def _ask(url: str, batch: Sequence[Pointer], credentials: str | None, deadline: 
     return found
 
 
-def _download(url: str, action: _Action, pointer: Pointer, paths: Iterable[Path], deadline: float) -> None:
+def _download(url: str, action: _Action, pointer: LfsPointer, paths: Iterable[Path], deadline: float) -> None:
     parts = urlsplit(action.href)
     if parts.scheme != urlsplit(url).scheme or not parts.hostname:
         raise PreparationFailed("the server names a download that is not by https")
