@@ -121,7 +121,7 @@ def test_nothing_is_parsed_before_the_signature_holds(hosted, monkeypatch, body)
         raise AssertionError("parsed")
 
     monkeypatch.setattr("iac_ci_triggers.webhook.read_payload", fail)
-    monkeypatch.setattr("iac_ci_triggers.webhook.parse_event", fail)
+    monkeypatch.setattr("iac_ci_triggers.webhook.parse_events", fail)
     for content in (body, json.dumps({"repository": {"html_url": REPOSITORY}, "rest": "x"}).encode()):
         assert handler(request(content, UNSIGNED, encoded=True), None)["statusCode"] == 401
     assert hosted.untouched

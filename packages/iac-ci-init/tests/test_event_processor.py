@@ -416,6 +416,79 @@ def test_a_push_is_about_what_the_branch_is_at_and_never_about_a_commit_that_is_
     assert len(hosted.jobs) == 1
 
 
+@pytest.fixture
+def lagging(hosted, monkeypatch):
+    """A host whose API is behind its webhooks: it tells these heads of ``main`` one after another."""
+
+    def told(*heads):
+        rest = list(heads)
+        monkeypatch.setattr(hosted.host, "lag_seconds", 60.0, raising=False)
+        monkeypatch.setattr("iac_ci_vcs.http_session.pause", lambda seconds: None)
+        monkeypatch.setattr(hosted.host, "branch_head", lambda branch: rest.pop(0) if len(rest) > 1 else rest[0])
+
+    for sha in (OLDER, HEAD, NEXT):
+        hosted.host.files[".iac-ci.yml", sha] = CONFIGURATION
+    return told
+
+
+OLDER = "e" * 40
+
+
+def pushed(hosted, before, after):
+    sender = {"id": 5, "login": "ann"}
+    hosted.send("push", {"ref": "refs/heads/main", "before": before, "after": after, "sender": sender})
+
+
+@pytest.mark.parametrize("stale", [OLDER, HEAD])
+def test_a_push_waits_for_an_api_that_tells_an_older_head(hosted, lagging, stale):
+    lagging(OLDER)
+    pushed(hosted, "f" * 40, OLDER)
+    lagging(HEAD)
+    pushed(hosted, OLDER, HEAD)
+    lagging(stale, stale, NEXT)
+    pushed(hosted, HEAD, NEXT)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [OLDER, HEAD, NEXT]
+
+
+def test_a_push_that_the_api_does_not_know_after_a_minute_is_tried_again(hosted, lagging):
+    lagging(HEAD)
+    with pytest.raises(PortFailed, match="does not know it yet") as error:
+        pushed(hosted, HEAD, NEXT)
+    assert error.value.retry_is_safe
+    assert hosted.jobs == []
+
+
+def test_a_push_that_another_has_overtaken_runs_the_newest_commit(hosted, lagging):
+    lagging(NEXT)
+    pushed(hosted, OLDER, HEAD)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [NEXT]
+
+
+def test_each_branch_that_is_pushed_to_bitbucket_together_runs_once_also_when_the_event_is_repeated(hosted):
+    hosted.host.kind = "bitbucket"
+    hosted.connect(branches=["main", "prod"])
+    branches = {"main": HEAD, "prod": NEXT}
+    hosted.host.heads.update(branches)
+    for sha in branches.values():
+        hosted.host.files[".iac-ci.yml", sha] = CONFIGURATION.replace(b"branches: [main]", b"branches: [main, prod]")
+    payload = {
+        "repository": {"links": {"html": {"href": "https://bitbucket.org/acme/infra"}}},
+        "actor": {"uuid": "{5}", "nickname": "ann"},
+        "push": {
+            "changes": [
+                {"new": {"type": "branch", "name": name, "target": {"hash": sha}}, "old": None}
+                for name, sha in branches.items()
+            ]
+        },
+    }
+    body = json.dumps(payload).encode()
+    signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"x-event-key": "repo:push", "x-hub-signature": signature, "x-request-uuid": "one"}
+    for delivery in ("one", "one", "two"):
+        hosted.deliver(Request(body, headers | {"x-request-uuid": delivery}), Sender.BITBUCKET)
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, NEXT]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from iac_ci_common.errors import InputProblems
 from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored
-from iac_ci_triggers.event_parser import delivery_id, parse_event, read_payload
+from iac_ci_triggers.event_parser import delivery_id, parse_event, parse_events, read_payload
 from iac_ci_triggers.verification import Sender
 
 SHA = "a" * 40
@@ -205,7 +205,7 @@ def test_a_very_long_comment_of_gitlab_counts_with_its_beginning():
         (github("pull_request", action="\x1b[31m\n@all", pull_request=PULL), "?[31m?@all"),
         (gitlab("push", ref="refs/heads/main", after="0" * 40), "deleted"),
         (gitlab("pipeline"), "start nothing"),
-        (bitbucket("repo:push", push={"changes": [{"new": BRANCH}, {"new": BRANCH}]}), "several"),
+        (bitbucket("repo:push", push={"changes": [{"new": BRANCH | {"name": f"{n}"}} for n in range(101)]}), "more"),
         (bitbucket("repo:push", push={"changes": [{"new": None}]}), "not to a branch"),
         (bitbucket("repo:push", push={"changes": ["x"]}), "not to a branch"),
         (bitbucket("pullrequest:approved", pullrequest={"id": 7}), "start nothing"),
@@ -215,6 +215,17 @@ def test_what_asks_for_nothing_says_why(given, why):
     event = parse_event(*given)
     assert isinstance(event, Ignored)
     assert why in event.reason
+
+
+def test_each_branch_of_one_push_to_bitbucket_is_an_event():
+    changes = [{"new": BRANCH | {"name": name}, "old": None} for name in ("main", "prod")]
+    changes += [{"new": {"type": "tag", "name": "v1"}}, {"new": None, "old": BRANCH}]
+    changes += [{"new": BRANCH | {"name": "a\nb"}}]
+    events = parse_events(*bitbucket("repo:push", push={"changes": changes}))
+    assert [(event.kind, event.branch, event.sha) for event in events] == [
+        (EventKind.PUSH, "main", SHA),
+        (EventKind.PUSH, "prod", SHA),
+    ]
 
 
 PUSHED = {"ref": "refs/heads/main", "before": "b" * 40, "after": SHA, "forced": False, "created": False}

@@ -15,8 +15,12 @@ _STARTS: Final = frozenset({"pullrequest:created", "pullrequest:updated"})
 _ENDS: Final = frozenset({"pullrequest:fulfilled", "pullrequest:rejected"})
 
 
-def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | Ignored:
-    """Return the event's fields, or the reason why it starts nothing."""
+_MOST_BRANCHES: Final = 100
+"""Most branches of one push: an event of 256 KB, the longest that Bitbucket sends, has room for no more."""
+
+
+def read(headers: Mapping[str, str], payload: Payload) -> dict[str, Any] | list[dict[str, Any]] | Ignored:
+    """Return the fields of the event, of each branch of a push, or the reason why it starts nothing."""
     name = headers.get("x-event-key", "")
     if name in _STARTS | _ENDS:
         # An update may only change the title: then the commit is the same, and the ledger prevents a second start.
@@ -55,18 +59,22 @@ def _actor(payload: Payload) -> dict[str, str]:
     return {"id": payload.get("actor.uuid", str), "login": name}
 
 
-def _push(payload: Payload) -> dict[str, Any] | Ignored:
-    """Return the pushed branch; an event has only one, so a push of several branches is ignored."""
+def _push(payload: Payload) -> list[dict[str, Any]] | Ignored:
+    """Return the pushed branches: one request has all that were pushed together."""
     changes = [Payload(change) for change in payload.get("push.changes", list)]
-    pushed = [change for change in changes if change.find("new.type", str) == "branch"]
+    pushed = {change.get("new.name", str): change for change in changes if change.find("new.type", str) == "branch"}
     if not pushed:
         return Ignored("a push that is not to a branch, or deletes one, starts nothing")
-    if len(pushed) > 1:
-        return Ignored("a push of several branches starts nothing; push them one by one")
-    return {
-        "kind": EventKind.PUSH,
-        "branch": pushed[0].get("new.name", str),
-        "sha": pushed[0].commit("new.target.hash"),
-        "before": pushed[0].commit("old.target.hash"),
-        "actor": _actor(payload),
-    }
+    if len(pushed) > _MOST_BRANCHES:
+        return Ignored(f"a push of more than {_MOST_BRANCHES} branches starts nothing; push fewer at a time")
+    actor = _actor(payload)
+    return [
+        {
+            "kind": EventKind.PUSH,
+            "branch": branch,
+            "sha": change.commit("new.target.hash"),
+            "before": change.commit("old.target.hash"),
+            "actor": actor,
+        }
+        for branch, change in pushed.items()
+    ]

@@ -57,7 +57,18 @@ def _constant(name: str) -> None:
 
 
 def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, Any]) -> HostEvent | Ignored:
-    """Return the event of a payload; an event that cannot be parsed is ignored, with the field's name in the reason."""
+    """Return the event of a payload of a host that sends one at a time; see ``parse_events``."""
+    found = parse_events(kind, headers, payload)
+    return found if isinstance(found, Ignored) else found[0]
+
+
+def parse_events(
+    kind: Sender, headers: Mapping[str, str], payload: Mapping[str, Any]
+) -> tuple[HostEvent, ...] | Ignored:
+    """Return the events of a payload: Bitbucket sends all branches of a push together.
+
+    What cannot be parsed is ignored, with the field's name in the reason.
+    """
     try:
         fields = _HOSTS[kind].read(headers, Payload(payload))
     except FieldMissing as missing:
@@ -68,6 +79,12 @@ def parse_event(kind: Sender, headers: Mapping[str, str], payload: Mapping[str, 
     repository = _HOSTS[kind].repository(Payload(payload))
     if repository is None or not is_repository(repository):
         return Ignored("the event names no repository")
+    parsed = [_event(kind, repository, one) for one in (fields if isinstance(fields, list) else [fields])]
+    events = tuple(one for one in parsed if isinstance(one, HostEvent))
+    return events or next(one for one in parsed if isinstance(one, Ignored))
+
+
+def _event(kind: Sender, repository: str, fields: Mapping[str, Any]) -> HostEvent | Ignored:
     if fields["kind"] in {EventKind.PUSH, EventKind.MERGE_GROUP} and not fields.get("sha"):
         return Ignored("the event names no commit")
     try:

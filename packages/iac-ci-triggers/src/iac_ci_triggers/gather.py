@@ -117,13 +117,20 @@ class FactCollector:
         return self._of_pull_request(event, known)
 
     def _of_push(self, event: HostEvent, known: Facts) -> Facts:
-        """Read the branch's head from the host: a sender with the webhook's secret could name any commit."""
+        """Read the branch's head from the host: a sender with the webhook's secret could name any commit.
+
+        The host's API may still tell a head of before the push. Another head than the pushed one is therefore believed
+        after a minute alone: then the branch has moved on.
+        """
         known = replace(known, branch=event.branch or "", default_branch=self._default_branch())
-        head = self._settled(
-            lambda: self._found_head(known.branch), lambda head: head is not None and head != event.before
-        )
+        head = self._settled(lambda: self._found_head(known.branch), lambda head: head == event.sha)
         if head is None:
             return known
+        if head == event.before:
+            raise PortFailed(
+                f"the code host announced {event.sha} of {known.branch!r:.200}, and its API does not know it yet",
+                retry_is_safe=True,
+            )
         configuration, digest = self._configuration(head)
         return replace(
             known,

@@ -19,12 +19,12 @@ from iac_ci_triggers.claimed_repository import claimed_repository
 from iac_ci_triggers.commands import find_commands
 from iac_ci_triggers.connections import Connections, read_connections, repository_key
 from iac_ci_triggers.event import EventKind, HostEvent, Ignored, StoredTrigger
-from iac_ci_triggers.event_parser import delivery_id, parse_event, read_payload
+from iac_ci_triggers.event_parser import delivery_id, parse_events, read_payload
 from iac_ci_triggers.verification import Sender, verify
 from iac_ci_vcs.address import settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from iac_ci_common.ports import AsyncInvoker, Clock, Deliveries, Logger, Objects, Secrets
@@ -71,7 +71,7 @@ class WebhookReceiver:
         self._secrets = SharedSecrets(ports.secrets)
 
     def receive(self, kind: Sender, request: Request) -> Received:
-        """Verify and store an event and invoke its processing.
+        """Verify and store the events of a request and invoke their processing.
 
         Raises ``SignatureRefused`` for an event that is not authentic, ``InputProblems`` for an authentic event that
         cannot be parsed, and ``PortFailed`` if the event was not stored; the host may send it again.
@@ -83,14 +83,14 @@ class WebhookReceiver:
             # The answer is the same for every refusal, so that it does not show which repositories are connected.
             self._ports.logger.warning("event not authentic", reason=error.message)
             raise SignatureRefused(NOT_AUTHENTIC) from None
-        event = parse_event(kind, request.headers, read_payload(request.body, request.headers))
-        if isinstance(event, Ignored):
-            return _nothing(event.reason)
-        if repository_key(event.repository) != repository_key(claimed or ""):
+        events = parse_events(kind, request.headers, read_payload(request.body, request.headers))
+        if isinstance(events, Ignored):
+            return _nothing(events.reason)
+        if any(repository_key(event.repository) != repository_key(claimed or "") for event in events):
             raise SignatureRefused(NOT_AUTHENTIC)
-        if event.kind is EventKind.COMMENT and not has_command(event):
+        if all(event.kind is EventKind.COMMENT and not has_command(event) for event in events):
             return _nothing("the comment has no command")
-        return self._store(kind, request, event, now)
+        return self._store(kind, request, events, now)
 
     def _verify(self, kind: Sender, request: Request, now: datetime) -> str | None:
         """Verify an event and return the URL of the repository that it names, None if it names none.
@@ -139,7 +139,7 @@ class WebhookReceiver:
             return Connections(())
         return read_connections("\n".join(self._secrets.values([self._settings.connections], now)) or "[]")
 
-    def _store(self, kind: Sender, request: Request, event: HostEvent, now: datetime) -> Received:
+    def _store(self, kind: Sender, request: Request, events: Sequence[HostEvent], now: datetime) -> Received:
         ports = self._ports
         deliveries = self._deliveries(kind, request, now)
         seen = ports.deliveries.remember(deliveries, now=now)
@@ -147,11 +147,12 @@ class WebhookReceiver:
             return _nothing(DUPLICATE)
         # An earlier invocation remembered the delivery and died before its answer: continue under its id.
         trigger_id = deliveries[0].run_id if seen is None else seen.run_id
-        stored = StoredTrigger(trigger_id=trigger_id, received_at=now, event=event)
-        ports.objects.put(
-            keys.trigger_event(trigger_id), stored.model_dump_json().encode(), content_type="application/json"
-        )
-        ports.invoker.process_event(trigger_id)
+        for each_id, event in zip(_trigger_ids(trigger_id, len(events)), events, strict=True):
+            stored = StoredTrigger(trigger_id=each_id, received_at=now, event=event)
+            ports.objects.put(
+                keys.trigger_event(each_id), stored.model_dump_json().encode(), content_type="application/json"
+            )
+            ports.invoker.process_event(each_id)
         for delivery in deliveries if seen is None else [seen]:
             try:
                 ports.deliveries.answer(delivery.key, trigger_id)
@@ -187,6 +188,13 @@ def has_command(event: HostEvent) -> bool:
     """Return whether a comment has a command, or a line that was probably meant as one."""
     found = find_commands(event.comment or "")
     return bool(found.commands or found.problems)
+
+
+def _trigger_ids(first: str, count: int) -> list[str]:
+    """Return an id for each event of one request: the same ones when the request is received again."""
+    second, _, digits = first.partition("-")
+    further = (hashlib.sha256(f"{first}/{number}".encode()).hexdigest() for number in range(1, count))
+    return [first, *(f"{second}-{digest[: len(digits)]}" for digest in further)]
 
 
 def _nothing(reason: str) -> Received:
