@@ -167,6 +167,16 @@ def test_names_that_no_disk_can_hold_together_are_refused(tmp_path, names):
         unpacked(tmp_path, tmp_path / "bad.zip")
 
 
+def test_archives_one_after_another_are_refused_and_not_unpacked_in_part(tree, tmp_path):
+    archive, both, out = tmp_path / "a.zip", tmp_path / "both.zip", tmp_path / "out"
+    pack(tree, archive)
+    both.write_bytes(archive.read_bytes() * 2)
+    out.mkdir()
+    with pytest.raises(PackageUnsafe, match="other bytes before its first file"):
+        unpack(both, out)
+    assert list(out.iterdir()) == []
+
+
 def test_damaged_content_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "bad.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("x", b"hello" * 1000)
