@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from iac_ci_common.errors import IacCiError, NotFound
 from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_triggers.event import EventKind, HostEvent, Person
 from iac_ci_triggers.gather import FactCollector
+from iac_ci_triggers.ledger import Ledger
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.provider import GHOST, ChangedFiles, Permission
 
@@ -67,6 +69,8 @@ FIELDS = {
 }  # fmt: skip
 """The fields that are altered, with an old value; None where an old value is none of the field's."""
 
+UNKNOWN = Ledger(key="a pull request that the engine has not seen", expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+
 WAYS = ("absent", "null", "empty", "old")
 
 
@@ -102,7 +106,7 @@ def read(subject, code_host, event, author):
     """Read a subject as the engine does."""
     collector = FactCollector(code_host, None, None, None, None, None, None, None)
     if subject == PULL:
-        return collector._pull(event)
+        return collector._pull(event, UNKNOWN)
     if subject == FILES:
         return code_host.changed_files(1)
     if subject == COMMENT:

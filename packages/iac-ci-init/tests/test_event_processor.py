@@ -458,6 +458,26 @@ def test_a_push_that_the_api_does_not_know_after_a_minute_is_tried_again(hosted,
     assert hosted.jobs == []
 
 
+def test_a_command_waits_for_an_api_that_tells_a_head_of_before(hosted, lagging, monkeypatch):
+    """GitHub's comments name no commit: an apply of the older one would be an apply of what nobody sees any more."""
+    hosted.pull_request()
+    hosted.change(head_sha=NEXT)
+    hosted.pull_request("synchronize")
+    newest = hosted.host.pulls[7]
+    older = replace(newest, head_sha=HEAD)
+    lagging(HEAD)
+    monkeypatch.setattr(hosted.host, "branch_head", lambda branch: BASE)
+    answers = [older, older, newest]
+    read = lambda number: answers.pop(0) if len(answers) > 1 else answers[0]  # noqa: E731
+    monkeypatch.setattr(hosted.host, "pull_request", read)
+    hosted.comment("/iac-ci apply")
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, NEXT, NEXT]
+    answers[:] = [older]
+    with pytest.raises(PortFailed, match="does not know it yet"):
+        hosted.comment("/iac-ci apply")
+    assert len(hosted.jobs) == 3
+
+
 def test_a_push_that_another_has_overtaken_runs_the_newest_commit(hosted, lagging):
     lagging(NEXT)
     pushed(hosted, OLDER, HEAD)

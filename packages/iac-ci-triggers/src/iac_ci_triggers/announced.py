@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_triggers.event import HostEvent
+    from iac_ci_triggers.ledger import Ledger
     from iac_ci_vcs.provider import PullRequest
 
 
@@ -30,6 +31,17 @@ def is_older(pull: PullRequest, event: HostEvent) -> bool:
     return not _agrees(pull, event) and event.before is not None and pull.head_sha == event.before
 
 
+def is_before_known(pull: PullRequest, event: HostEvent, ledger: Ledger) -> bool:
+    """Return whether the API answers with a head that the engine has seen before the newest one.
+
+    An event that announces no head, such as a comment on GitHub, does not tell by itself that the API is behind.
+    """
+    if event.head is not None or ledger.head_sha in {None, pull.head_sha}:
+        return False
+    processed = {ledger.processed.sha} if ledger.processed is not None else set()
+    return pull.head_sha in processed | {run.sha for run in ledger.runs}
+
+
 def _agrees(pull: PullRequest, event: HostEvent) -> bool:
     has_head = event.head is None or pull.head_sha.startswith(event.head)
     has_base = event.base_branch is None or pull.base_branch == event.base_branch
@@ -41,4 +53,4 @@ def _is_before(one: datetime | None, other: datetime | None) -> bool:
     return one is not None and other is not None and one.replace(microsecond=0) < other.replace(microsecond=0)
 
 
-__all__ = ["is_behind", "is_older"]
+__all__ = ["is_before_known", "is_behind", "is_older"]

@@ -16,7 +16,7 @@ from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
 from iac_ci_common.tree import differences
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
-from iac_ci_triggers.announced import is_behind, is_older
+from iac_ci_triggers.announced import is_before_known, is_behind, is_older
 from iac_ci_triggers.apply_requirements import jobs_that_apply, sets_of
 from iac_ci_triggers.commands import CANCEL, HELP, RERUN_FAILED, UNLOCK, find_commands
 from iac_ci_triggers.configuration import (
@@ -196,7 +196,7 @@ class FactCollector:
         return self._of_pull_request(event, replace(known, actor=comment.author))
 
     def _of_closed(self, event: HostEvent, known: Facts) -> Facts:
-        pull = self._pull(event)
+        pull = self._pull(event, known.ledger)
         configuration, digest, _ = self._configuration_of_branch(pull.base_branch)
         return replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
 
@@ -246,7 +246,7 @@ class FactCollector:
     def _of_pull_request(self, event: HostEvent, known: Facts) -> Facts:
         comment = known.comment
         words = {command.name for command in comment.found.commands} if comment is not None else None
-        pull = self._pull(event)
+        pull = self._pull(event, known.ledger)
         answers = (
             [command for command in comment.found.commands if command.answers_order] if comment is not None else []
         )
@@ -460,8 +460,8 @@ class FactCollector:
             return MergeState()
         return self.host.merge_state(pull.number, base, pull.head_sha)
 
-    def _pull(self, event: HostEvent) -> PullRequest:
-        """Return the pull request once the host's API knows what the event has announced.
+    def _pull(self, event: HostEvent, ledger: Ledger) -> PullRequest:
+        """Return the pull request once the host's API knows what the event has announced, and what the engine has seen.
 
         Raises ``NotFound`` or, safe to retry, ``PortFailed`` if it does not know it after a minute.
         """
@@ -469,12 +469,13 @@ class FactCollector:
         if not self.host.lag_seconds:
             return self.host.pull_request(number)
         read = self._settled(
-            lambda: self._found_pull(number), lambda pull: pull is not None and not is_behind(pull, event)
+            lambda: self._found_pull(number),
+            lambda pull: pull is not None and not is_behind(pull, event) and not is_before_known(pull, event, ledger),
         )
         if read is None:
             return self.host.pull_request(number)
-        if is_older(read, event):
-            wanted = event.head or "its head"
+        if is_older(read, event) or is_before_known(read, event, ledger):
+            wanted = event.head or ledger.head_sha or "its head"
             raise PortFailed(
                 f"the code host announced {wanted} of pull request {number}, and its API does not know it yet",
                 retry_is_safe=True,
