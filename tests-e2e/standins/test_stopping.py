@@ -76,7 +76,7 @@ ALL = (*FORMS, *TERRAFORM)
 
 ENDED_BY_OTHERS = {
     "into a pipe", "into a pipe with its errors", "into a process", "in a substitution", "Terraform into a pipe",
-    "under timeout", "with a handler that passes the signal on",
+    "under timeout", "with a handler that passes the signal on", "into a named pipe", "as a coprocess", "under make",
 }  # fmt: skip
 """Forms whose tool loses its pipe, or gets a second signal, where AWS itself signals every process at once."""
 

@@ -26,4 +26,9 @@ FORMS = {
     "with a handler for the exit": "trap 'echo cleaned' EXIT; ./tool",
     "with a handler that passes the signal on": "trap 'kill $tool; wait $tool' TERM INT; ./tool & tool=$!; wait $tool",
     "that ignores a closed terminal": "nohup ./tool",
+    "into a named pipe": "mkfifo p; tee out.log < p & ./tool > p",
+    "as a coprocess": 'coproc ./tool; cat <&"${COPROC[0]}"',
+    "in a loop that tries again": "until ./tool; do sleep 1; done",
+    "under make": "printf 'all:\\n\\t./tool\\n' > Makefile; make",
+    "under flock": "flock lockfile ./tool",
 }

@@ -221,7 +221,32 @@ def test_what_starts_after_the_stop_has_time_to_clean_up():
     asked, shell = Asked(), process(2, name="bash")
     assert chosen([shell, process(3, 2)], asked, 100.0) == {2: "SIGINT", 3: "SIGINT"}
     assert chosen([shell, process(4, 2)], asked, 101.0) == {}
-    assert chosen([shell, process(4, 2)], asked, 101.0 + LATE_SECONDS) == {4: "SIGINT"}
+    assert chosen([shell, process(4, 2)], asked, 101.0 + LATE_SECONDS) == {2: "SIGTERM", 4: "SIGINT"}
+    assert chosen([shell, process(4, 2)], asked, 1000.0) == {}, "no process is ended twice"
+
+
+@pytest.mark.parametrize(
+    ("shell", "others", "is_ended"),
+    [
+        (process(2, name="bash"), [], True),
+        (process(2, name="deploy.sh", program="dash"), [], True),
+        (process(2, name="bash", caught=TERM), [], False),
+        (process(2, name="bash", caught=EXIT_TRAP), [], False),
+        (process(2, name="bash", reads=frozenset({PIPE})), [process(9, writes=frozenset({PIPE}))], False),
+        (process(2, parent=9, name="bash"), [process(9, name="terraform")], False),
+        (process(2, name="terraform", program="bash"), [], False),
+        (process(2, name="make"), [], False),
+    ],
+)
+def test_a_shell_that_goes_on_is_ended_although_no_command_of_it_lasts(shell, others, is_ended):
+    """A loop starts Terraform again and again, and each of them fails within seconds."""
+    asked = Asked()
+    chosen([shell, process(3, 2), *others], asked, 100.0)
+    found = {}
+    for number, moment in enumerate((101.0, 103.0, 107.0, 101.0 + LATE_SECONDS)):
+        assert shell.pid not in found
+        found = chosen([shell, process(10 + number, 2), *others], asked, moment)
+    assert (found.get(2) == "SIGTERM") is is_ended
 
 
 def test_who_was_above_terraform_is_asked_ten_seconds_after_its_end():

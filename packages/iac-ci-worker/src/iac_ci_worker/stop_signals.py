@@ -12,6 +12,8 @@ Each process is asked once, because Terraform leaves at once on a second signal,
 - A process that reads a pipe is not asked while a process of the order writes into it: ``tee``, and bash for ``$(…)``,
   would leave Terraform with a broken pipe.
 - What starts after the wish to stop has ten seconds, so that handlers can clean up, and is then asked as well.
+- A shell goes on after a SIGINT that its command has handled. One that handles no SIGTERM is ended by it ten seconds
+  after it went on: a loop that tries again would start Terraform until it is killed.
 """
 
 from __future__ import annotations
@@ -42,6 +44,14 @@ class Asked:
 
     processes: set[tuple[int, int]] = field(default_factory=set)
     due: dict[tuple[int, int], float] = field(default_factory=dict)
+    late: set[tuple[int, int]] = field(default_factory=set)
+    """Those that started after the wish."""
+
+    went_on: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Since when a shell has had a command that started after the wish."""
+
+    ended: set[tuple[int, int]] = field(default_factory=set)
+    """Shells that were ended because they went on."""
 
     def count(self, processes: Iterable[Process], now: float) -> None:
         """Count these processes as asked."""
@@ -78,6 +88,8 @@ def signals(processes: Sequence[Process], asked: Asked, now: float) -> list[tupl
             continue
         tool, shell = process.pid in tools, process.program in _SHELLS
         wraps = process.pid in children and not tool and not shell
+        if not at_first and process.key not in asked.due:
+            asked.late.add(process.key)
         at_once = at_first and not wraps and (tool or process.pid not in handled)
         due = asked.due.setdefault(process.key, now if at_once else now + LATE_SECONDS)
         if process.pid in below or process.pid in above or (process.reads & written and not tool):
@@ -88,7 +100,31 @@ def signals(processes: Sequence[Process], asked: Asked, now: float) -> list[tupl
             number = _signal(process, tool=tool, shell=shell)
             if number is not None:
                 chosen.append((process, number))
-    return chosen
+    ended = [
+        shell
+        for shell in _went_on(processes, tools, asked, now)
+        if shell.pid not in below and not shell.reads & written
+    ]
+    asked.ended |= {shell.key for shell in ended}
+    # First the shells, so that they start nothing when what they wait for ends.
+    return [(shell, signal.SIGTERM) for shell in ended] + chosen
+
+
+def _went_on(processes: Sequence[Process], tools: set[int], asked: Asked, now: float) -> list[Process]:
+    """Return the shells that went on ten seconds ago, handle no SIGTERM and have not been ended."""
+    by_pid = {process.pid: process for process in processes}
+    for process in processes:
+        above = by_pid.get(process.parent) if process.key in asked.late else None
+        while above is not None and above.program in _SHELLS and above.pid not in tools:
+            asked.went_on.setdefault(above.key, now)
+            above = by_pid.get(above.parent)
+    return [
+        process
+        for process in processes
+        if process.key not in asked.ended
+        and now >= asked.went_on.get(process.key, now) + LATE_SECONDS
+        and not process.catches(signal.SIGTERM)
+    ]
 
 
 def _signal(process: Process, *, tool: bool, shell: bool) -> signal.Signals | None:
