@@ -139,7 +139,19 @@ def test_with_newest_a_newer_run_ends_older_ones_that_wait_and_none_that_holds()
     group, superseded = ask(group, wanted(2, **NEWEST), NOW)
     assert superseded.access is R
     assert superseded.text.startswith(f"superseded by run {run_id(4)}")
-    assert find(group, run_id(2), "0001") is None
+
+
+def test_who_is_superseded_stays_so_however_often_it_asks_and_is_in_nobodys_way():
+    group, _ = ask(EMPTY, wanted(1, **NEWEST), NOW)
+    group, _ = ask(group, wanted(2, **NEWEST), NOW)
+    group, _ = ask(group, wanted(3, **NEWEST), NOW)
+    for _ in range(3):
+        group, standing = ask(group, wanted(2, **NEWEST), NOW)
+        assert standing.access is R
+    group = leave(group, run_id(1), {"0001"}, NOW)
+    assert ask(group, wanted(3, **NEWEST), NOW)[1].access is H
+    assert ask(leave(group, run_id(3), {"0001"}, NOW), wanted(2, **NEWEST), NOW)[1].access is R
+    assert leave(group, run_id(2), {"0001"}, NOW).entries == group.entries[1:]
 
 
 def test_with_newest_an_older_run_that_comes_late_is_superseded_too():
@@ -182,6 +194,24 @@ def test_of_two_runs_of_one_second_none_is_older():
     one, other = ({**{f: getattr(x, f) for f in x.__slots__}, "run_id": x.run_id + "0" * 11} for x in (one, other))
     group, _ = ask(EMPTY, Wanted(**other), NOW)
     assert ask(leave(group, other["run_id"], {"0001"}, NOW), Wanted(**one), NOW)[1].access is H
+
+
+def in_second(second, end, commit):
+    return Wanted(
+        f"20260101T0000{second:02d}-{end * 12}", "0001", "apply", NOW, series="main", commit=commit * 40
+    )
+
+
+@pytest.mark.parametrize("ends", ["de", "ed"])
+def test_of_two_runs_of_one_second_the_commit_that_began_last_counts(ends):
+    first, last = in_second(5, ends[0], "a"), in_second(5, ends[1], "b")
+    group = EMPTY
+    for one in (first, last):
+        group, standing = ask(group, one, NOW)
+        assert standing.access is H
+        group = leave(group, one.run_id, {"0001"}, NOW)
+    assert ask(group, in_second(4, "f", "a"), NOW)[1].access is R
+    assert ask(group, in_second(4, "f", "b"), NOW)[1].access is H
 
 
 def test_an_order_that_waited_while_a_newer_commit_began_is_refused_when_its_turn_comes():

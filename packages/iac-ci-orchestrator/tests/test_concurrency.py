@@ -187,6 +187,33 @@ def test_with_newest_an_older_order_that_waits_ends_with_the_reason():
     assert runs.row(1).status is OrderState.RUNNING
 
 
+def test_an_order_that_is_superseded_ends_although_its_run_looks_only_when_the_newer_one_has_ended():
+    runs = Runs(r1=(orders("a", **NEWEST), {}, {}), r2=(orders("a", **NEWEST), {}, {}))
+    runs.add(3, orders("a", **NEWEST))
+    runs.end(1)
+    runs.wake_run(3)
+    runs.end(3)
+    assert runs.started() == [(1, "0001"), (3, "0001")]
+    runs.wake_run(2)
+    assert runs.started() == []
+    assert runs.row(2).status is OrderState.CANCELLED
+    assert runs.groups.groups[DEPLOY].entries == ()
+
+
+def test_a_run_that_is_superseded_starts_none_of_its_orders():
+    job = {"concurrency": {"group": "deploy", "queue": "newest"}, "max_parallel": 1}
+    runs = Runs(r1=(orders("a", "b"), {}, job), r2=(orders("a", "b"), {}, job), r3=(orders("a", "b"), {}, job))
+    runs.end(1)
+    runs.end(1, "0002")
+    runs.wake_run(3)
+    runs.end(3)
+    runs.end(3, "0002")
+    runs.started()
+    runs.wake_run(2)
+    assert runs.started() == []
+    assert [runs.row(2, num).status for num in ("0001", "0002")] == [OrderState.CANCELLED] * 2
+
+
 BRANCH = {"ledger": "branch:github.com/acme/infra#main"}
 
 

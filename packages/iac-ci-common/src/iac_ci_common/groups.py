@@ -79,12 +79,14 @@ def new_group(key: str, now: datetime) -> Group:
 def ask(group: Group, wanted: Wanted, now: datetime) -> tuple[Group, Standing]:
     """Return the row in which an order has asked for the group, and where the order stands.
 
-    An order that has asked before keeps its entry. One that is refused has none.
+    An order that has asked before keeps its entry. One that is refused has none, except one that is superseded: it
+    keeps its entry, which is in nobody's way, until it leaves. Otherwise it would enter again when it asks again.
     """
     entry = find(group, wanted.run_id, wanted.order_num)
     refusal = _refusal(group, wanted, entry)
     if refusal is not None:
-        return _without(group, [entry] if entry is not None else [], now), Standing(Access.REFUSED, refusal)
+        gone = [entry] if entry is not None and entry.superseded_by is None else []
+        return _without(group, gone, now), Standing(Access.REFUSED, refusal)
     if entry is None:
         group, entry = _entered(group, wanted, now)
     if not holds(group, entry):
@@ -171,7 +173,7 @@ def _refusal(group: Group, wanted: Wanted, entry: Entry | None) -> str | None:
     return None
 
 
-def _is_newer(other: Entry | Begun, wanted: Wanted) -> bool:
+def _is_newer(other: Entry | Begun, wanted: Wanted | Entry) -> bool:
     """Return whether another run of the series was started later. Ids of runs begin with their time."""
     own, others = wanted.run_id[:_SECONDS_OF_ID], other.run_id[:_SECONDS_OF_ID]
     # Of two that were started in one second none is known to be newer.
@@ -214,11 +216,14 @@ def _superseded(group: Group, entry: Entry, wanted: Wanted) -> Entry:
 
 
 def _begun(group: Group, entry: Entry, now: datetime) -> Group:
-    """Return the row that knows the run of an entry that holds the group alone as the newest of its series."""
+    """Return the row that knows the run of an entry that holds the group alone as the newest of its series.
+
+    Of runs that were started in one second it is the one that began last: its commit is what the series has now.
+    """
     if entry.shared or entry.series is None or entry.commit is None:
         return group
     known = next((one for one in group.begun if one.series == entry.series), None)
-    if known is not None and known.run_id >= entry.run_id:
+    if known is not None and (known.run_id == entry.run_id or _is_newer(known, entry)):
         return group
     others = [one for one in group.begun if one is not known]
     own = Begun(series=entry.series, run_id=entry.run_id, commit=entry.commit)

@@ -24,7 +24,7 @@ class Entry(StoredShape):
 
 
 class Begun(StoredShape):
-    """The newest run of a series that has begun to hold the group alone."""
+    """The newest run of a series that has begun to hold the group alone; of one second, the one that began last."""
 
     series: str
     run_id: RunId
