@@ -197,9 +197,7 @@ def test_of_two_runs_of_one_second_none_is_older():
 
 
 def in_second(second, end, commit):
-    return Wanted(
-        f"20260101T0000{second:02d}-{end * 12}", "0001", "apply", NOW, series="main", commit=commit * 40
-    )
+    return Wanted(f"20260101T0000{second:02d}-{end * 12}", "0001", "apply", NOW, series="main", commit=commit * 40)
 
 
 @pytest.mark.parametrize("ends", ["de", "ed"])

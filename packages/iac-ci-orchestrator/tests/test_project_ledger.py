@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.errors import PortFailed
+from iac_ci_common.errors import ConditionFailed, PortFailed
 from iac_ci_common.models.commit_job import JobPart
 from iac_ci_common.models.rows import JobScope
 from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, PlanRecord, ProjectApply, SavedPlan
@@ -158,6 +159,31 @@ def test_an_apply_begins_before_its_worker_and_ends_with_it(status):
     assert (state(engine).generation, state(engine).applying) == (4, ())
     assert (state(engine).last.status, state(engine).last.pull_request) == (status.value, 7)
     assert engine.runs.read(RUN_ID).orders[0].plan_sha256 == PLANNED.sha256
+
+
+@pytest.mark.parametrize("stands_at", ["plans.states", "plans.write_state"])
+@pytest.mark.parametrize("plan", [None, saved()])
+def test_a_process_that_stood_still_begins_no_apply_that_another_one_has_ended(stands_at, plan):
+    def overtaken(name):
+        # The row of the project is read a second time to begin the apply.
+        if name == stands_at and standing and engine.states["0001"] != "queued":
+            standing.clear()
+            engine.clock.advance(40)
+            engine.wake()
+            assert engine.handed_out() == ["0001"]
+            engine.report("0001")
+            engine.wake("0001")
+            assert state(engine).applying == ()
+
+    standing = [True]
+    engine = applying(plan, before=overtaken)
+    with contextlib.suppress(ConditionFailed):
+        engine.wake()
+    assert not standing
+    assert (state(engine).generation, state(engine).applying) == (2, ())
+    assert state(engine).last.status == "succeeded"
+    assert engine.handed_out() == []
+    assert engine.states == {"0001": "succeeded"}
 
 
 def test_a_plan_is_refused_after_another_apply():
@@ -408,7 +434,7 @@ def test_the_end_of_an_apply_that_is_under_way_comments_on_the_plans_that_were_m
     own = saved(generation=0, run_id=OTHER.run_id)
     engine = applying(own)
     engine.plans = planned.plans
-    ledger = ProjectLedger(planned.plans, planned.runs, planned.clock, 14)
+    ledger = ProjectLedger(planned.plans, planned.runs, planned.objects, planned.clock, 14)
     run, (order,) = engine.runs.read(RUN_ID).run, engine.runs.read(RUN_ID).orders
     order = order.model_copy(update={"started_at": START})
     planned.plans.write_state(ended(state(planned), OTHER, START))

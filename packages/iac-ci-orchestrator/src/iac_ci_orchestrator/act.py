@@ -83,7 +83,7 @@ class Orchestrator:
         Saved plans may be applied for ``plan_days`` days.
         """
         self._ports = ports
-        self._projects = ProjectLedger(ports.plans, ports.runs, ports.clock, plan_days)
+        self._projects = ProjectLedger(ports.plans, ports.runs, ports.objects, ports.clock, plan_days)
         self._stale_plans = StalePlans(ports, self._projects)
         self._groups = ConcurrencyGroups(
             ports.groups, ports.runs, ports.objects, ports.clock, ports.parallel, ports.logger

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import OrderProject, ProjectState
-    from iac_ci_common.ports import Clock, Plans, Runs
+    from iac_ci_common.ports import Clock, Objects, Plans, Runs
     from iac_ci_orchestrator.decide import Dispatch
 
 _TRIES: Final = 10
@@ -38,10 +38,11 @@ T = TypeVar("T")
 class ProjectLedger:
     """The ledger of plans, as the orchestrator uses it."""
 
-    def __init__(self, plans: Plans, runs: Runs, clock: Clock, plan_days: int) -> None:
-        """Use the ledger; the bucket keeps saved plans for ``plan_days`` days."""
+    def __init__(self, plans: Plans, runs: Runs, objects: Objects, clock: Clock, plan_days: int) -> None:
+        """Use the ledger and the internal bucket ``objects``; saved plans are kept for ``plan_days`` days."""
         self._plans = plans
         self._runs = runs
+        self._objects = objects
         self._clock = clock
         self._kept = timedelta(days=plan_days)
 
@@ -85,7 +86,8 @@ class ProjectLedger:
     def begin(self, run: RunRow, order: OrderRow) -> None:
         """Enter that an apply begins, before its worker is started; do nothing for another order.
 
-        Raises ``PlanStale`` if its saved plan may not be applied any more: then nothing has begun.
+        Raises ``PlanStale`` if its saved plan may not be applied any more: then nothing has begun. Raises
+        ``ConditionFailed`` if the attempt has a result: this process was so slow that another one dispatched it.
         """
         project = order.project
         if project is None or not project.applies:
@@ -99,6 +101,11 @@ class ProjectLedger:
 
         def change(state: ProjectState) -> ProjectState:
             changed = begun(state, apply, generation, now)
+            # Its end may be entered already. The result, which is written before that, is looked for after the row was
+            # read: an end that is entered later refuses the write.
+            if changed is not state and self._objects.exists(keys.result(*order.attempt_key)):
+                message = "another process dispatched the order, and it has a result; nothing was started again"
+                raise ConditionFailed(message, run_id=run.run_id, order_num=order.order_num, retry_is_safe=True)
             if changed is None:
                 reason = what_came(project.name, state, apply.plan_sha256 or "", plan_again(project.planner))
                 raise PlanStale(reason, run_id=run.run_id, order_num=order.order_num)
