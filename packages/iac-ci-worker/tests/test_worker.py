@@ -620,6 +620,33 @@ def test_a_build_of_a_stopped_run_runs_nothing():
     assert not world.objects.exists(keys.log(*PLACE))
 
 
+@pytest.mark.parametrize(("seconds", "runs"), [(9, True), (11, False), (200, False)])
+def test_a_worker_that_begins_late_asks_first_whether_its_order_is_to_stop(seconds, runs):
+    world = World(["true"])
+    work = world.work(stop_reason="wrong branch")
+    world.clock.advance(seconds)
+    assert world.worker.run(work) is (OrderState.SUCCEEDED if runs else OrderState.CANCELLED)
+    assert bool(world.broker.trades) is not runs
+    assert runs or world.result.reason == "the run was stopped: wrong branch; nothing was run"
+
+
+def test_a_worker_that_begins_late_and_gets_no_answer_runs_its_order():
+    world = World(["true"])
+    work = world.work()
+    world.clock.advance(11)
+    trade, failed = world.broker.trade, []
+
+    def fail_once(asked):
+        if not failed:
+            failed.append(asked)
+            raise PortFailed("simulated", retry_is_safe=True)
+        return trade(asked)
+
+    world.broker.trade = fail_once
+    assert world.worker.run(work) is OrderState.SUCCEEDED
+    assert failed
+
+
 def test_an_order_that_was_ended_from_outside_stops_and_leaves():
     world = World(["sleep 3000"])
     order = world.dispatched()

@@ -26,6 +26,7 @@ from iac_ci_worker.decide import (
     LONGEST_PAUSE_SECONDS,
     Verdict,
     allowance,
+    is_late,
     last_start,
     log_tail,
     reading_seconds,
@@ -222,6 +223,10 @@ class Worker:
 
     def _run(self, attempt: _Attempt, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
         work, stop = attempt.work, attempt.stop
+        is_unasked = attempt.rights.can_trade and not attempt.rights.has_traded
+        if is_unasked and is_late(work, self._ports.clock.now()):
+            # The order may have been asked to stop while it waited for this worker.
+            self._beat(work, attempt.rights, stop, None)
         time = allowance(work, self._ports.clock.now(), attempt.function_ends)
         if time.seconds <= 0:
             return _Ran(Verdict(OrderState.TIMED_OUT, "the worker started too late; nothing was run", failed=True))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.limits import (
     DEFAULT_STOP_GRACE_SECONDS,
+    HEARTBEAT_SECONDS,
     LAMBDA_REPORT_SECONDS,
     LAMBDA_STOP_SECONDS,
     LOG_TAIL_BYTES,
@@ -36,6 +37,10 @@ _TAIL_IN_JSON: Final = MAX_RESULT_BYTES - 192 * 1024
 
 LONGEST_PAUSE_SECONDS: Final = 30.0
 """Longest pause between two tries to open an order."""
+
+LATE_SECONDS: Final = 60 - HEARTBEAT_SECONDS
+"""How long after its dispatch a worker may start its commands without a trade: the first one while they run comes after
+``HEARTBEAT_SECONDS``, and a wish to stop reaches the worker within a minute."""
 
 LONGEST_READING_SECONDS: Final = 900.0
 """Longest time for reading a saved plan: its providers are the repository's code and may never end."""
@@ -100,6 +105,11 @@ class Verdict:
     reason: str | None
     failed: bool
     changed: bool = False
+
+
+def is_late(work: Work, now: datetime) -> bool:
+    """Return whether so much time has passed since the order was dispatched that the worker trades before it begins."""
+    return now.timestamp() - int(work.dispatch) / 1000 > LATE_SECONDS
 
 
 def allowance(work: Work, now: datetime, function_ends: datetime | None) -> Allowance:

@@ -63,6 +63,8 @@ class Rights:
         """Whether the log was followed when the last trade was made."""
         self.heartbeat_seconds: float = HEARTBEAT_SECONDS
         """Seconds between two trades while the commands run, as the broker asked for last."""
+        self.has_traded = False
+        """Whether the broker has answered, so that it is known whether the commands are to stop."""
         self.stop: str | None = None
         """Why the broker wishes that the commands stop, as it said last."""
 
@@ -195,7 +197,7 @@ class Rights:
             self._until = self._last_report(answer)
             self.followed = answer.followed
             self.heartbeat_seconds = answer.heartbeat_seconds or HEARTBEAT_SECONDS
-            self.stop = answer.stop
+            self.has_traded, self.stop = True, answer.stop
             return answer
 
     def _renew(self, **asked: int) -> TradeAnswer:
