@@ -102,15 +102,35 @@ _SINGLE_FAULTS = (
 
 @dataclass(frozen=True)
 class SingleFault:
-    """The only fault of a world: at the call with this number, counted from 0."""
+    """The only fault of a world: at the call with this number, counted from 0.
+
+    With ``name`` only calls of this name count. A stalled call takes ``seconds`` if that is not None.
+    """
 
     call: int
     kind: Fault
+    name: str | None = None
+    seconds: float | None = None
 
 
 def draw_single_fault(random: Random, orders: int) -> SingleFault:
     """Draw the only fault of a run with so many orders; a few positions are behind its last call."""
     return SingleFault(random.randrange(12 + 20 * orders), random.choice(_SINGLE_FAULTS))
+
+
+_IN_GROUPS = (
+    ("groups.write", Fault.STALL),
+    ("groups.write", Fault.STALL),
+    ("plans.write_state", Fault.STALL),
+    ("runs.apply", Fault.CRASH_AFTER),
+)
+"""Faults between which a group is taken, used and left."""
+
+
+def draw_fault_in_groups(random: Random) -> SingleFault:
+    """Draw the only fault of a world whose runs meet in groups: a process dies, or stands still beyond its lease."""
+    name, kind = random.choice(_IN_GROUPS)
+    return SingleFault(random.randrange(6), kind, name, random.uniform(90.0, 240.0))
 
 
 def draw_profile(random: Random, deadline: float, *, name: str | None = None) -> Profile:
@@ -147,9 +167,10 @@ class Faults:
 
     def at_call(self, time: float, name: str, process: str) -> Fault:
         """Draw what happens at a port call."""
-        self._calls += 1
+        is_counted = self._single is None or self._single.name in {None, name}
+        self._calls += is_counted
         fault = Fault.NONE
-        if self._single is not None and self._calls - 1 == self._single.call:
+        if self._single is not None and is_counted and self._calls - 1 == self._single.call:
             fault = self._single.kind
         elif self._any and time < self.profile.until and self._random.random() < self._any:
             fault = self._random.choices(self._kinds, self._rates)[0]
@@ -166,6 +187,8 @@ class Faults:
 
     def stall(self) -> float:
         """Draw how long a stalled call takes: around the life of a lease."""
+        if self._single is not None and self._single.seconds is not None:
+            return self._single.seconds
         return self._random.uniform(10.0, 50.0)
 
     def deliveries(self, time: float) -> list[float]:

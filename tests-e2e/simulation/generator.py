@@ -26,7 +26,7 @@ from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chai
 from iac_ci_common.models.job import Order
 from simulation.applies import drawn_ages
 from simulation.approvers import Attempt, drawn_attempts, with_approvals
-from simulation.faults import Profile, SingleFault, draw_profile, draw_single_fault
+from simulation.faults import Profile, SingleFault, draw_fault_in_groups, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 from simulation.groups import COMMITS, GroupPlan, at_commit, drawn_plans, with_groups
 
@@ -152,6 +152,8 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
             for name, one in submissions.items()
         }
         answers = drawn_attempts(random, deadline)
+    if weather.single and groups.are_drawn and happens(random, 0.5):
+        single_fault = draw_fault_in_groups(random)
     return WorldPlan(
         submissions,
         weather,
@@ -198,7 +200,7 @@ def _in_groups(
     commits = zip(submissions.items(), COMMITS * 2, strict=False)
     submissions = {name: _that_fits(replace(one, story=at_commit(one.story, sha))) for (name, one), sha in commits}
     plans = {name: drawn_plans(random, one.story, applies.get(name, {})) for name, one in submissions.items()}
-    return submissions, applies, GroupPlan(plans, is_branch)
+    return submissions, applies, GroupPlan(plans, is_branch, are_drawn=True)
 
 
 def _with_approvals(random: Random, submission: Submission, untouchable: frozenset[str]) -> Submission:

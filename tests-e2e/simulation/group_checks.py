@@ -39,6 +39,7 @@ class GroupChecks:
         self._begun: dict[str, tuple[str, str | None]] = {}
         self._free_since: dict[tuple[str, str, str], float] = {}
         self._ended_at: dict[tuple[str, str], float] = {}
+        self._superseded: set[tuple[str, str, str]] = set()
         world.groups.written = self.group_written
 
     def commands_start(self, row: OrderRow) -> None:
@@ -51,6 +52,8 @@ class GroupChecks:
                 if not (other.shared and use.shared) and not self._is_over(other):
                     self._broken("one at a time in a group", f"{about}: {other.run_id}/{other.num} goes on")
             self._used[key].add(use)
+            if (key, use.run_id, use.num) in self._superseded:
+                self._broken("who is superseded does not start", about)
             self._check_line(key, use, about)
             self._check_commit(key, use, run, row)
 
@@ -80,7 +83,7 @@ class GroupChecks:
             self._check_wait(group_key, use, f"{after.run_id}/{after.order_num} in {group_key}")
 
     def group_written(self, before: Group | None, after: Group) -> None:
-        """Check a group's row as it is written: nobody is put before others, and nobody waits in a circle."""
+        """Check a group's row as it is written: nobody is put before others, comes back, or waits in a circle."""
         known = {one.token for one in before.entries} if before is not None else set()
         tokens = [one.token for one in after.entries]
         old = [token for token in tokens if token in known]
@@ -95,6 +98,10 @@ class GroupChecks:
         now = self._world.scheduler.time
         for entry in after.entries:
             place_in_time = (after.key, entry.run_id, entry.order_num)
+            if entry.superseded_by is not None:
+                self._superseded.add(place_in_time)
+            elif place_in_time in self._superseded:
+                self._broken("who is superseded stays so", f"{after.key}: {entry}")
             if not _blockers(after, entry):
                 self._free_since.setdefault(place_in_time, now)
         self._circles()

@@ -22,11 +22,12 @@ class GroupPlan:
     """What groups are about beside what jobs say, by flow label.
 
     ``plans`` are the orders that plan the project, ``branch`` says that the runs are of a branch, each for a commit of
-    its own.
+    its own. ``are_drawn`` says that runs meet in groups at all.
     """
 
     plans: Mapping[str, frozenset[str]] = field(default_factory=dict)
     branch: bool = False
+    are_drawn: bool = False
 
 
 def at_commit(story: Story, commit: str) -> Story:

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
 from iac_ci_common.approvals import expired_result
 from iac_ci_common.graph import Readiness, readiness
-from iac_ci_common.groups import holds
+from iac_ci_common.groups import Access, ask, holds, leave
 from iac_ci_common.identity_context import ScopeContext
 from iac_ci_common.models.trade import Refusal, Trade
 from iac_ci_common.project_states import begun
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from iac_ci_common.groups import Wanted
+    from iac_ci_common.groups import Standing, Wanted
     from iac_ci_common.models.group import Entry, Group
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
@@ -95,6 +95,10 @@ Mutation = Literal[
     "older commits",
     "groups are left",
     "expiry of a plan",
+    "the superseded stay so",
+    "an end that is proven frees",
+    "no apply begins after its result",
+    "late workers ask first",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -160,6 +164,10 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "older commits": Noticed(31),
     "groups are left": Noticed(13),
     "expiry of a plan": Noticed(53),
+    "the superseded stay so": Noticed(59),
+    "an end that is proven frees": Noticed(2268, "single"),
+    "no apply begins after its result": Noticed(3163),
+    "late workers ask first": Noticed(853),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -235,6 +243,12 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "end of an apply":
         with patch("iac_ci_orchestrator.project_ledger.ended", lambda state, apply, now: state):
             yield
+    elif mutation == "no apply begins after its result":
+        with patch("iac_ci_orchestrator.project_ledger.ProjectLedger._has_result", lambda ledger, order: False):
+            yield
+    elif mutation == "late workers ask first":
+        with patch("iac_ci_worker.act.is_late", lambda work, now: False):
+            yield
     elif mutation == "expiry of a plan":
         with patch("iac_ci_orchestrator.project_ledger._check_age", lambda *_: None):
             yield
@@ -282,6 +296,14 @@ def _holds_unless_held_alone(group: Group, entry: Entry) -> Iterator[Entry]:
 
 def _has_been_silent(groups: ConcurrencyGroups, entry: Entry) -> bool:
     return groups._clock.now() > entry.entered_at + SILENT
+
+
+def _asks_and_forgets(group: Group, wanted: Wanted, now: datetime) -> tuple[Group, Standing]:
+    """Take an order that is superseded out of the row, so that it enters again where it asks again."""
+    group, standing = ask(group, wanted, now)
+    if standing.access is Access.REFUSED:
+        group = leave(group, wanted.run_id, {wanted.order_num}, now)
+    return group, standing
 
 
 def _supersedes_all(group: Group, entry: Entry, wanted: Wanted) -> Entry:
@@ -385,6 +407,11 @@ _GROUPS: dict[str, tuple[str, Any]] = {
     "one group after the other": ("iac_ci_orchestrator.concurrency._may_go_on", lambda standing: True),
     "only who waits is superseded": ("iac_ci_common.groups._superseded", _supersedes_all),
     "older commits": ("iac_ci_common.groups._begun", lambda group, entry, now: group),
+    "the superseded stay so": ("iac_ci_orchestrator.concurrency.ask", _asks_and_forgets),
+    "an end that is proven frees": (
+        "iac_ci_orchestrator.concurrency.ConcurrencyGroups._has_ended",
+        lambda groups, entry: False,
+    ),
     "groups are left": ("iac_ci_orchestrator.concurrency.leave", lambda group, run_id, order_nums, now: group),
 }
 

@@ -103,7 +103,7 @@ class ProjectLedger:
             changed = begun(state, apply, generation, now)
             # Its end may be entered already. The result, which is written before that, is looked for after the row was
             # read: an end that is entered later refuses the write.
-            if changed is not state and self._objects.exists(keys.result(*order.attempt_key)):
+            if changed is not state and self._has_result(order):
                 message = "another process dispatched the order, and it has a result; nothing was started again"
                 raise ConditionFailed(message, run_id=run.run_id, order_num=order.order_num, retry_is_safe=True)
             if changed is None:
@@ -112,6 +112,10 @@ class ProjectLedger:
             return changed
 
         self._change(project, change)
+
+    def _has_result(self, order: OrderRow) -> bool:
+        """Return whether the present attempt of an order has ended."""
+        return self._objects.exists(keys.result(*order.attempt_key))
 
     def end(self, run: RunRow, order: OrderRow) -> PlanRecord | None:
         """Enter the plan or the end of an apply of an order that has ended, before its row says so.
