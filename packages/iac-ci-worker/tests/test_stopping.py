@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from iac_ci_common.limits import LOG_TAIL_BYTES
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_worker.decide import Ending, Outcome, allowance, verdict
@@ -310,6 +311,13 @@ aws_s3_bucket.c: Modifications complete after 0s [id=c]
 {"type":"apply_start","hook":{"resource":{"addr":"aws_lb.f"},"action":"update"}}
 {"type":"apply_start", broken
 """
+
+
+@pytest.mark.parametrize("text", ["0", "a.", "[a", "[a]", "x[x", "a]: ", "\x1b["])
+def test_a_log_that_ends_with_one_long_word_is_read_at_once(text: str):
+    assert open_operations(text * (LOG_TAIL_BYTES // len(text)) + "\naws_vpc.a: Creating...\n") == [
+        "aws_vpc.a (creating)"
+    ]
 
 
 def test_an_interrupted_order_says_what_it_was_stopped_in():

@@ -7,10 +7,13 @@ import re
 from typing import Any, Final
 
 _ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*m")
+_ADDRESS: Final = r"(?<![\w.\]-])((?:[\w.-]++|\[[^\]\n]{0,500}+\])++): "
+"""An address at the beginning of a word alone: a long word is not read again from each of its characters."""
+
 _BEGUN: Final = re.compile(
-    r"((?:[\w.-]|\[[^\]\n]*\])+): (Creating|Modifying|Destroying|Still creating|Still modifying|Still destroying)\.\.\."
+    _ADDRESS + r"(Creating|Modifying|Destroying|Still creating|Still modifying|Still destroying)\.\.\."
 )
-_ENDED: Final = re.compile(r"((?:[\w.-]|\[[^\]\n]*\])+): (?:Creation|Modifications|Destruction) complete after ")
+_ENDED: Final = re.compile(_ADDRESS + r"(?:Creation|Modifications|Destruction) complete after ")
 _VERBS: Final = {"create": "creating", "update": "modifying", "delete": "destroying"}
 _BEGIN_TYPES: Final = frozenset({"apply_start", "apply_progress"})
 
