@@ -41,4 +41,4 @@ def rows() -> RunRows:
 
 if __name__ == "__main__":
     console = Console(width=WIDTH, height=HEIGHT, highlight=False)
-    console.print(live_table(rows(), HEIGHT, START + timedelta(seconds=754)))
+    console.print(live_table(rows(), HEIGHT, START + timedelta(seconds=754), width=console.width))

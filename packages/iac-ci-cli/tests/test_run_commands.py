@@ -317,6 +317,16 @@ def test_a_second_cancel_answers_like_the_first(stack, monkeypatch):
     assert (answer["already_cancelled"], answer["reason"]) == (True, "wrong branch")
 
 
+def test_a_reason_is_one_line(stack, monkeypatch):
+    stack.prepared({}, {})
+    orchestrate(stack, monkeypatch)
+    done = iac_ci("cancel", RUN_ID, "--reason", "wrong\n2026-01-31 00:00:00.000+00:00  _job  succeeded\u2028\u202e")
+    reason = "wrong 2026-01-31 00:00:00.000+00:00 _job succeeded"
+    assert done.stdout.startswith(f"The run is cancelled: {reason}\n")
+    assert stack.runs.read(RUN_ID).run.cancel_reason == reason
+    assert not any(line.startswith("2026-01-31") for line in iac_ci("events", RUN_ID).stdout.splitlines())
+
+
 def failed_run(stack):
     stack.prepared({}, {})
     stack.order("0001", OrderState.FAILED, dispatched_at=START, ended_at=START, reason="exit code 1")

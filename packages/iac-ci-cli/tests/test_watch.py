@@ -54,6 +54,19 @@ class Client:
         self.internal, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
         self.done.put(keys.done(RUN_ID), b"{}")
 
+    def leaves(self, log_tail):
+        """Store the result of the first order."""
+        result = Result(
+            run_id=RUN_ID,
+            order_num="0001",
+            status=OrderState.FAILED,
+            reported_by=Reporter.WORKER,
+            ended_at=START + timedelta(seconds=1),
+            exit_code=1,
+            log_tail=log_tail,
+        )
+        self.internal.put(keys.result(RUN_ID, "0001"), result.model_dump_json().encode())
+
 
 def rows(*orders, **run):
     return RunRows(run_row(**run), list(orders))
@@ -84,7 +97,7 @@ def shown(table, *, width=100, height=30):
 
 
 def table(*orders, height, width=100, now=START, **run):
-    return shown(live_table(rows(*orders, **run), height, now), width=width, height=height)
+    return shown(live_table(rows(*orders, **run), height, now, width=width), width=width, height=height)
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 10, 24, 30, 44, 100])
@@ -108,6 +121,15 @@ def thousand(count=1000):
         order_row(number, status=chosen.get(number, OrderState.QUEUED), started_at=START, reason="exit code 1")
         for number in range(1, count + 1)
     ]
+
+
+@pytest.mark.parametrize("width", [20, 30, 40, 60])
+def test_a_narrow_terminal_shows_the_states(width):
+    failed = order_row(1, status=OrderState.FAILED, order_name="a-name-of-forty-characters-that-is-long")
+    failed = failed.model_copy(update={"reason": "command 1 of 1 ended with exit code 3"})
+    lines = table(failed, order_row(2, status=OrderState.SUCCEEDED), height=8, width=width)
+    assert ["failed" in lines[1], "succeeded" in lines[2]] == [True, True]
+    assert all(len(line) <= width for line in lines)
 
 
 def test_a_thousand_orders_at_24_lines():
@@ -255,18 +277,21 @@ def test_without_waiting_the_hint_names_the_local_cloud(monkeypatch, capsys, sen
 def test_the_hint_to_the_whole_log_works_where_it_is_shown(capsys, ends, hint):
     client = Client(FAILED)
     client.ends_with_command = ends
-    result = Result(
-        run_id=RUN_ID,
-        order_num="0001",
-        status=OrderState.FAILED,
-        reported_by=Reporter.WORKER,
-        ended_at=START + timedelta(seconds=1),
-        exit_code=1,
-        log_tail="\n".join(str(number) for number in range(50)),
-    )
-    client.internal.put(keys.result(RUN_ID, "0001"), result.model_dump_json().encode())
+    client.leaves("\n".join(str(number) for number in range(50)))
     watch.watch_to_the_end(client, RUN_ID, as_json=False)
     assert hint in capsys.readouterr().out
+
+
+def test_no_reason_passes_for_a_line_and_no_line_is_broken(capsys):
+    reason = "stopped\n2026-01-31 00:00:00+00:00 order-2: succeeded\u2028x\u202e" + " word" * 40
+    failed = order_row(1, status=OrderState.FAILED, dispatched_at=START, reason=reason)
+    client = Client(rows(failed, status=RunState.FAILED, finished_at=START, reason=reason))
+    client.leaves("printed " * 40)
+    watch.watch_to_the_end(client, RUN_ID, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("2026-01-31")] == []
+    assert sum("word word" in line for line in lines) == 3
+    assert "  " + "printed " * 40 in lines
 
 
 def test_who_watches_lets_workers_trade_more_often_but_not_send_their_logs():

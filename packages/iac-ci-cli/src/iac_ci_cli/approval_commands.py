@@ -23,7 +23,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
 )
 from iac_ci_cli.progress import progress
 from iac_ci_cli.sending import post
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import one_line, plain, write
 from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.models.approval_request import Answered, AnsweredOrder, ApprovalRequest
 
@@ -75,7 +75,7 @@ def reject(
 def _answer(client: StackClient, run: str, name: str, *, approves: bool, as_json: bool) -> None:
     run = whole_run_id(client, run)
     word = "approve" if approves else "reject"
-    again = f"It is safe to repeat: {client.command(word, run)} {name}"
+    again = f"It is safe to repeat: {client.command(word, run, name)}"
     with (
         interrupted("the order may have been answered.", hint=again),
         progress("Sending the answer", quiet=as_json),
@@ -99,7 +99,7 @@ def _answer(client: StackClient, run: str, name: str, *, approves: bool, as_json
     if as_json:
         write(answered.model_dump_json())
         return
-    write(f"{plain(answered.order_name)}: {plain(answered.reason)}")
+    write(f"{plain(answered.order_name)}: {one_line(answered.reason)}")
     write(f"Watch the run with: {client.command('watch', run)}")
 
 

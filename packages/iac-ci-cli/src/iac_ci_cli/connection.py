@@ -106,7 +106,7 @@ class StackClient:
 
     def command(self, name: str, run_id: str, *more: str) -> str:
         """Return the command line that runs a command on a run of this stack, to be shown in a hint."""
-        return command_line(name, run_id, *more, options=self.options)
+        return command_line(name, run_id, *map(shlex.quote, more), options=self.options)
 
     @property
     def runs(self) -> Runs:

@@ -17,7 +17,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     StackName,
 )
 from iac_ci_cli.progress import progress
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import one_line, write
 from iac_ci_common.ids import DRIFT_EVENT_NAME
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.drift import DriftList, ListedDrift
@@ -60,7 +60,7 @@ def drift(
         write(found.model_dump_json())
         return
     for one in found.drift:
-        write(plain(_line(one)))
+        write(one_line(_line(one)))
     if not found.planned:
         write(f"No drift run has planned a project in the last {days} days.")
         return

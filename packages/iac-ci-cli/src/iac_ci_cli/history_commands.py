@@ -26,7 +26,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     StackName,
 )
 from iac_ci_cli.progress import progress
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import one_line, plain, write
 from iac_ci_cli.times import parse_since, shown_time, span
 from iac_ci_common.command_lines import command_line
 from iac_ci_common.errors import PortFailed
@@ -131,7 +131,7 @@ def _table(page: Page) -> Table:
     for heading in ("Run", "State", "Accepted", "Took", "Job", "Repository", "Branch", "Pull request", "Started by"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Run", "State"})
     for run in page.runs:
-        table.add_row(*(Text(plain(cell)) for cell in _cells(run)))
+        table.add_row(*(Text(one_line(cell)) for cell in _cells(run)))
     return table
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from iac_ci_cli.render import ATTENTION, COLOURS, changes, duration_at, state_of, totals, word
-from iac_ci_cli.text import plain
+from iac_ci_cli.text import one_line
 from iac_ci_cli.times import span
 from iac_ci_common.progress import waits_for
 from iac_ci_common.states import OrderState
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 _FOLDED: Final = OrderState.SUCCEEDED
 """What is counted, and not shown, where not all orders fit."""
 
+_NARROW: Final = 40
+"""Narrower terminals have no room for more than names and states."""
 
-def live_table(rows: RunRows, height: int, now: datetime) -> RenderableType:
+
+def live_table(rows: RunRows, height: int, now: datetime, *, width: int) -> RenderableType:
     """Return a table that fits ``height`` lines, the cursor's included: at least the totals, then as much as fits.
 
-    Each order takes one line. If not all fit, those that need attention come first, and the others are counted.
+    Each order takes one line. If not all fit, those that need attention come first, and the others are counted. A
+    terminal of little ``width`` shows the orders and their states alone.
     """
     room = height - 2
     foot = _one_line(_foot(rows, now), "bold")
@@ -39,7 +43,8 @@ def live_table(rows: RunRows, height: int, now: datetime) -> RenderableType:
     has_heading = room >= 3
     shown, left_out = _choose(rows.orders, room - has_heading)
     folded = [_one_line(f"… {len(left_out)} more: {totals(left_out)}", "dim")] if left_out and room > 1 else []
-    return Group(_table(rows, shown, now, has_heading=has_heading), *folded, foot)
+    table = _table(rows, shown, now, has_heading=has_heading, is_narrow=width < _NARROW)
+    return Group(table, *folded, foot)
 
 
 def _choose(orders: Sequence[OrderRow], room: int) -> tuple[list[OrderRow], list[OrderRow]]:
@@ -56,19 +61,33 @@ def _weight(order: OrderRow) -> tuple[int, str]:
     return ATTENTION.index(order.status), order.order_num
 
 
-def _table(rows: RunRows, shown: Sequence[OrderRow], now: datetime, *, has_heading: bool) -> Table:
+def _table(rows: RunRows, shown: Sequence[OrderRow], now: datetime, *, has_heading: bool, is_narrow: bool) -> Table:
     by_num = {order.order_num: order for order in rows.orders}
-    with_changes = any(changes(order) for order in rows.orders)
-    headings = ["Order", "State", "Duration", *(["Changes"] if with_changes else []), "Waits for, or reason"]
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=has_heading)
-    for heading in headings:
-        table.add_column(heading, overflow="ellipsis", no_wrap=True)
+    # The first and the last column give way where not everything fits: their cells are one line by themselves.
+    _add(table, "Order", gives_way=True)
+    _add(table, "State")
+    with_changes = not is_narrow and any(changes(order) for order in rows.orders)
+    if not is_narrow:
+        _add(table, "Duration")
+    if with_changes:
+        _add(table, "Changes")
+    if not is_narrow:
+        _add(table, "Waits for, or reason", gives_way=True)
     for order in shown:
-        reason = " ".join(plain(waits_for(order, by_num)).split())
-        cells = [Text(order.order_name), Text(state_of(order), style=COLOURS.get(order.status, ""))]
-        cells += [Text(duration_at(order, now)), *([Text(changes(order))] if with_changes else []), Text(reason)]
+        cells = [_one_line(order.order_name), _one_line(state_of(order), COLOURS.get(order.status, ""))]
+        if not is_narrow:
+            cells.append(_one_line(duration_at(order, now)))
+        if with_changes:
+            cells.append(_one_line(changes(order)))
+        if not is_narrow:
+            cells.append(_one_line(one_line(waits_for(order, by_num))))
         table.add_row(*cells)
     return table
+
+
+def _add(table: Table, heading: str, *, gives_way: bool = False) -> None:
+    table.add_column(_one_line(heading), no_wrap=not gives_way, overflow="ellipsis")
 
 
 def _foot(rows: RunRows, now: datetime) -> str:
@@ -79,7 +98,7 @@ def _foot(rows: RunRows, now: datetime) -> str:
     return f"{counted} · {word(rows.run.status)} · {elapsed} · {totals(rows.orders)}"
 
 
-def _one_line(text: str, style: str) -> Text:
+def _one_line(text: str, style: str = "") -> Text:
     return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 

@@ -112,7 +112,8 @@ def _check_options(order: str | None, attempt: int | None, *, follow: bool, as_j
 def _attempts(row: OrderRow, attempt: int | None) -> list[OrderRow]:
     """Return an order's row once for each of its attempts, or for one of them."""
     if attempt is not None and attempt > row.attempt:
-        message = f"{row.order_name} has {row.attempt} attempts, and no attempt {attempt}"
+        number = "one attempt" if row.attempt == 1 else f"{row.attempt} attempts"
+        message = f"{row.order_name} has {number}, and no attempt {attempt}"
         raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT)
     numbers = range(1, row.attempt + 1) if attempt is None else [attempt]
     return [row.model_copy(update={"attempt": number}) for number in numbers]

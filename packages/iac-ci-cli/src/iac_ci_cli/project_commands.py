@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -101,7 +102,7 @@ def scaffold(
     proposal = propose(tree)
     _write_new(path, scaffolded(proposal))
     streams.write_error(
-        f"{counted(len(proposal.folders))} found. Check them with: iac-ci expand {plain(str(folder))}\n"
+        f"{counted(len(proposal.folders))} found. Check them with: iac-ci expand {shlex.quote(plain(str(folder)))}\n"
     )
 
 

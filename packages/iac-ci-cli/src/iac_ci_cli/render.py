@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from iac_ci_cli.text import plain
+from iac_ci_cli.text import one_line, plain
 from iac_ci_cli.times import span
 from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError
@@ -88,7 +88,7 @@ def orders_table(rows: RunRows, now: datetime) -> Table:
     for order in rows.orders:
         cells = [Text(order.order_name), Text(state_of(order), style=COLOURS.get(order.status, ""))]
         cells += [Text(duration_at(order, now)), *([Text(changes(order))] if with_changes else [])]
-        table.add_row(*cells, Text(plain(waits_for(order, by_num))))
+        table.add_row(*cells, Text(one_line(waits_for(order, by_num))))
     return table
 
 
@@ -121,7 +121,7 @@ def summary(run: RunRow, orders: Sequence[OrderRow]) -> str:
     took = ""
     if run.finished_at is not None:
         took = f" in {(run.finished_at - run.accepted_at).total_seconds():.1f} s"
-    reason = f": {plain(run.reason)}" if run.reason else ""
+    reason = f": {one_line(run.reason)}" if run.reason else ""
     return f"Run {run.run_id} {_verb(run.status)}{took} ({totals(orders)}){reason}"
 
 
@@ -144,12 +144,13 @@ def failed_tails(console: Console, connection: StackClient, orders: Sequence[Ord
             result = Result.from_stored(body)
         except IacCiError:
             continue
-        console.print(Text(f"\n{order.order_name} {word(order.status)}: {plain(order.reason or 'no reason')}", "bold"))
+        reason = one_line(order.reason or "no reason")
+        console.print(Text(f"\n{order.order_name} {word(order.status)}: {reason}", "bold"), soft_wrap=True)
         lines = plain(result.log_tail).splitlines()
         if len(lines) > _TAIL_LINES or result.log_truncated:
             console.print(Text(f"  … ({_whole_log(connection, order)})", "dim"), soft_wrap=True)
         for text in lines[-_TAIL_LINES:]:
-            console.print(Text(f"  {text}"))
+            console.print(Text(f"  {text}"), soft_wrap=True)
 
 
 def _whole_log(connection: StackClient, order: OrderRow) -> str:

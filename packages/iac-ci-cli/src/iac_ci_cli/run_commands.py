@@ -26,7 +26,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     StackName,
 )
 from iac_ci_cli.progress import progress
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import one_line, plain, write
 
 commands = typer.Typer()
 
@@ -114,7 +114,7 @@ def cancel(
 
     With ORDER, only these running orders are stopped, and the run goes on.
     """
-    text = plain(reason).strip()
+    text = one_line(reason)
     if not text or len(text) > _MAX_REASON:
         raise CommandFailed(f"a reason has 1 to {_MAX_REASON} characters", exit_code=ExitCode.BAD_INPUT)
     if orders and not running:
@@ -136,7 +136,7 @@ def cancel(
         return
     if answer.reason is not None:
         already = " already" if answer.already_cancelled else ""
-        write(f"The run is cancelled{already}: {plain(answer.reason)}")
+        write(f"The run is cancelled{already}: {one_line(answer.reason)}")
         write(f"Cancelled, never started: {names(list(answer.cancelled))}")
     if answer.asked_to_stop:
         write(f"Started before; asked to stop within a minute: {names(list(answer.asked_to_stop))}")
@@ -152,15 +152,15 @@ def _as_json(run: str, diagnosis: Diagnosis) -> str:
 
 
 def _as_text(run: str, diagnosis: Diagnosis) -> str:
-    lines = [f"Run {run} waits for {diagnosis.waits_for}."]
+    lines = [f"Run {run} waits for {one_line(diagnosis.waits_for)}."]
     trouble = [finding for finding in diagnosis.findings if finding.level is Level.TROUBLE]
     for finding in trouble:
-        lines.append(f"✗ {finding.what}")
+        lines.append(f"✗ {one_line(finding.what)}")
         if finding.next_step is not None:
             lines.append(f"  → {finding.next_step}")
     fine = [finding for finding in diagnosis.findings if finding.level is Level.INFO]
     for finding in fine[:_SHOWN]:
-        lines.append(f"· {finding.what}")
+        lines.append(f"· {one_line(finding.what)}")
         if finding.next_step is not None:
             lines.append(f"  → {finding.next_step}")
     if len(fine) > _SHOWN:

@@ -19,7 +19,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
     StackName,
 )
 from iac_ci_cli.progress import progress
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import one_line, write
 from iac_ci_cli.watch import rows_json, watch_to_the_end
 
 commands = typer.Typer()
@@ -93,6 +93,6 @@ def events(
     if not found:
         write(f"Run {run} has no events yet.")
     for event in found:
-        reason = f"  {plain(event.reason)}" if event.reason else ""
+        reason = f"  {one_line(event.reason)}" if event.reason else ""
         at = event.at.astimezone().isoformat(sep=" ", timespec="milliseconds")
         write(f"{at}  {event.order_name:<24} {event.kind}{reason}")

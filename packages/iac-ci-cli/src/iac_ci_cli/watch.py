@@ -17,7 +17,7 @@ from iac_ci_cli.aws_messages import aws_message
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.live_table import live_table
 from iac_ci_cli.render import changes, state_of, summary
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import one_line, write
 from iac_ci_cli.times import shown_time
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed
@@ -99,7 +99,7 @@ def watch_run(
     with Live(console=console, refresh_per_second=8, transient=False) as live:
 
         def show_table(rows: RunRows) -> None:
-            live.update(_picture(rows, console.height, connection.clock.now()))
+            live.update(_picture(rows, *console.size, connection.clock.now()))
 
         return _follow(connection, run_id, (show_output, show_table), check)
 
@@ -158,8 +158,8 @@ def _show_nothing(rows: RunRows) -> None:
     del rows
 
 
-def _picture(rows: RunRows, height: int, now: datetime) -> RenderableType:
-    return Text("The run is being prepared …") if rows.run is None else live_table(rows, height, now)
+def _picture(rows: RunRows, width: int, height: int, now: datetime) -> RenderableType:
+    return Text("The run is being prepared …") if rows.run is None else live_table(rows, height, now, width=width)
 
 
 class _Lines:
@@ -179,7 +179,7 @@ class _Lines:
             if before is order.status or (before is None and order.status is OrderState.QUEUED):
                 continue
             self._seen[order.order_num] = order.status
-            reason = f" ({plain(order.reason)})" if order.reason else ""
+            reason = f" ({one_line(order.reason)})" if order.reason else ""
             counted = f", {changes(order)}" if changes(order) else ""
             self._print(f"{order.order_name}: {state_of(order)}{counted}{reason}")
         if time.monotonic() - self._last > _SIGN_OF_LIFE_SECONDS:

@@ -21,7 +21,7 @@ from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.options import check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.render import summary, word
-from iac_ci_cli.text import plain
+from iac_ci_cli.text import one_line, plain
 from iac_ci_cli.watch import has_live_table, rows_json, watch_run
 from iac_ci_common.command_lines import command_line, stack_option
 from iac_ci_common.grants import EVERYTHING
@@ -284,7 +284,7 @@ def _print_reasons(console: Console, rows: RunRows) -> None:
     for order in rows.orders:
         if order.status in {OrderState.FAILED, OrderState.TIMED_OUT} and order.reason:
             console.print(
-                Text(f"{order.order_name} {word(order.status)}: {plain(order.reason)}", "bold"), soft_wrap=True
+                Text(f"{order.order_name} {word(order.status)}: {one_line(order.reason)}", "bold"), soft_wrap=True
             )
 
 
