@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from documents.blocks import DOCUMENTS, ROOT, blocks
+from iac_ci_cli import answers
 from iac_ci_common import schemas
 from iac_ci_common.grants import EVERYTHING, Grants
 from iac_ci_common.job_validation.check import check_job
@@ -77,6 +78,10 @@ def test_data_is_valid(block, tmp_path):
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_the_committed_schemas_are_the_models(name):
     assert (ROOT / "docs" / "schemas" / f"{name}.json").read_text("utf-8") == schemas.schema(SCHEMAS[name])
+
+
+def test_the_committed_schema_of_the_command_line_is_its_answers():
+    assert (ROOT / "docs" / "schemas" / "command-line.json").read_text("utf-8") == answers.document()
 
 
 def test_the_contract_names_every_field_and_marks_the_required_ones():

@@ -1,7 +1,13 @@
-"""What commands print with ``--json``, as models whose JSON Schemas programs can rely on."""
+"""What commands print with ``--json``, as models whose JSON Schemas programs can rely on.
+
+``python -m iac_ci_cli.answers docs/schemas`` writes the schemas.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
@@ -132,6 +138,51 @@ class ProblemEntry(_Answer):
     text: str = Field(alias="what")
 
 
+class ValidateAnswer(_Versioned):
+    """``validate``, one line for each file."""
+
+    file: str
+    valid: bool
+    kind: Literal["job", "configuration"] | None = Field(description="Null if the file cannot be read.")
+    problems: tuple[ProblemEntry, ...]
+    code: str | None = Field(description="Folder that is sent as the job's code.")
+    filled_in: tuple[str, ...] = Field(description="Fields that are filled in when the job is sent.")
+    not_checked: tuple[str, ...]
+    schedules: tuple[str, ...] = Field(description="When jobs start by themselves, in words.")
+
+
+class LeftOut(_Answer):
+    """An order or a folder that does not run."""
+
+    name: str
+    reason: str
+
+
+class ExpandAnswer(_Versioned):
+    """``expand``."""
+
+    configuration: dict[str, Any] = Field(description="A configuration with jobs in place of projects.")
+    left_out: tuple[LeftOut, ...]
+    remarks: tuple[str, ...] = Field(description="About files that cannot be read.")
+    schedules: tuple[str, ...] = Field(description="When jobs start by themselves, in words.")
+
+
+class Remark(_Answer):
+    """What is not as it was in the file that was converted."""
+
+    line: int
+    text: str
+
+
+class ScaffoldAnswer(_Versioned):
+    """``scaffold``."""
+
+    written: str | None = Field(description="Path of the new file; null for standard output.")
+    text: str
+    projects: tuple[str, ...] = Field(description="Folders that were found; empty if a file was converted.")
+    remarks: tuple[Remark, ...]
+
+
 class ErrorAnswer(_Versioned):
     """An error of any command."""
 
@@ -157,9 +208,12 @@ ANSWERS: Final[dict[str, Any]] = {
     "reject": Answered,
     "open": OpenAnswer,
     "drift": DriftList,
+    "validate": ValidateAnswer,
+    "expand": ExpandAnswer,
+    "scaffold": ScaffoldAnswer,
     "error": ErrorAnswer,
 }
-"""The answer of each command about runs, and of an error."""
+"""The answer of each command, and of an error."""
 
 
 def schema(command: str) -> dict[str, Any]:
@@ -167,4 +221,16 @@ def schema(command: str) -> dict[str, Any]:
     return TypeAdapter(ANSWERS[command]).json_schema(mode="validation")
 
 
-__all__ = ["ANSWERS", "RunsAnswer", "schema"]
+def document() -> str:
+    """Return the text of one schema file: the answer of each command is a property that the command names."""
+    adapters = [(name, "validation", TypeAdapter(answer)) for name, answer in ANSWERS.items()]
+    answers, shared = TypeAdapter.json_schemas(adapters, title="What iac-ci prints with --json, by command")
+    properties = {name: found for (name, _), found in answers.items()}
+    return json.dumps({**shared, "properties": properties}, indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) / "command-line.json").write_text(document(), "utf-8")
+
+
+__all__ = ["ANSWERS", "RunsAnswer", "document", "schema"]

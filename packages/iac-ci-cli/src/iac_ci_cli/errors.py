@@ -11,6 +11,8 @@ from iac_ci_common.errors import IacCiError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from iac_ci_common.errors import Problem
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command."""
@@ -36,11 +38,22 @@ class ExitCode(IntEnum):
 
 
 class CommandFailed(IacCiError):
-    """A command cannot go on. ``exit_code`` is the process's, ``hint`` the next step for the user."""
+    """A command cannot go on. ``exit_code`` is the process's, ``hint`` the next step for the user.
 
-    def __init__(self, message: str, *, exit_code: ExitCode = ExitCode.UNREACHABLE, hint: str = "") -> None:
-        """Keep the message, the code and the hint."""
+    With ``problems``, the message is what has them: ``the configuration x/.iac-ci.yml``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: ExitCode = ExitCode.UNREACHABLE,
+        hint: str = "",
+        problems: tuple[Problem, ...] = (),
+    ) -> None:
+        """Keep the message, the code, the hint and the problems."""
         super().__init__(message)
+        self.problems = problems
         self.exit_code = exit_code
         self.hint = hint
 

@@ -26,7 +26,10 @@ _NOTHING_CHANGED: Final = "interrupted: nothing was changed"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a command ended: one sentence, the next step, every problem of its input, and the exit code."""
+    """Why a command ended: one sentence, the next step, every problem of its input, and the exit code.
+
+    With problems, ``message`` is what has them, in lower case.
+    """
 
     message: str
     exit_code: int
@@ -41,9 +44,9 @@ def failure_of(error: BaseException) -> Failure | int:
     if isinstance(error, KeyboardInterrupt):
         return Failure(_NOTHING_CHANGED, ExitCode.INTERRUPTED)
     if isinstance(error, InputProblems):
-        return Failure("The job", ExitCode.BAD_INPUT, problems=error.problems)
+        return Failure("the job", ExitCode.BAD_INPUT, problems=error.problems)
     if isinstance(error, CommandFailed):
-        return Failure(error.message, error.exit_code, error.hint)
+        return Failure(error.message, error.exit_code, error.hint, error.problems)
     refused = aws_message(error)
     if refused is not None:
         return Failure(refused[0], ExitCode.UNREACHABLE, refused[1])
@@ -61,7 +64,7 @@ def report(failure: Failure, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(_as_json(failure)) + "\n")
     elif failure.problems:
-        write_problems(failure.message, failure.problems)
+        write_problems(f"{failure.message[:1].upper()}{failure.message[1:]}", failure.problems)
     else:
         write_failure(failure.message, failure.hint)
 
@@ -80,10 +83,10 @@ def write_problems(subject: str, problems: Sequence[Problem]) -> None:
 
 def _as_json(failure: Failure) -> dict[str, object]:
     number = len(failure.problems)
-    message = f"the job has {number} problem{'s' if number > 1 else ''}" if number else plain(failure.message)
+    counted = f" has {number} problem{'s' if number > 1 else ''}" if number else ""
     return {
         "schema_version": 1,
-        "error": message,
+        "error": plain(failure.message) + counted,
         "hint": plain(failure.hint),
         "problems": [{"where": problem.where, "what": problem.what} for problem in failure.problems],
         "exit_code": int(failure.exit_code),

@@ -11,12 +11,12 @@ import typer
 import yaml
 
 from iac_ci_cli import jobs, streams
+from iac_ci_cli.answers import Remark, ScaffoldAnswer
 from iac_ci_cli.atlantis_conversion import convert
 from iac_ci_cli.atlantis_file import read_file, second_document
 from iac_ci_cli.checkout import changes_since, commit_of, file_at, prefix_of, tree_of
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.expansion import expanded
-from iac_ci_cli.failures import write_problems
 from iac_ci_cli.options import AsJson, check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.scaffold import counted, scaffolded
@@ -26,6 +26,8 @@ from iac_ci_projects import propose
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from iac_ci_cli.expansion import Expanded
     from iac_ci_common.tree import Tree
 
@@ -63,8 +65,9 @@ def expand(
         try:
             found = expanded(read_configuration(content), tree, changes)
         except ConfigurationProblems as error:
-            write_problems(f"{folder / FILE_NAME}: the configuration", error.problems)
-            raise typer.Exit(ExitCode.BAD_INPUT) from error
+            raise CommandFailed(
+                f"the configuration {folder / FILE_NAME}", exit_code=ExitCode.BAD_INPUT, problems=error.problems
+            ) from error
     write(_as_json(found) if as_json else _as_yaml(found))
 
 
@@ -85,28 +88,33 @@ def scaffold(
             "--from", parser=check_path, metavar="FILE", help="Convert this atlantis.yaml, and say what it cannot."
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a first .iac-ci.yml, with comments, for the projects that a checkout has."""
     path = folder / FILE_NAME if to is None else to
-    with progress(f"Reading {plain(str(folder))}"):
+    with progress(f"Reading {plain(str(folder))}", quiet=as_json):
         tree = tree_of(folder)
         prefix = prefix_of(folder)
-    if prefix:
+    if prefix and not as_json:
         streams.write_error(
             f"{plain(str(folder))} is {plain(prefix)} of its repository. The engine reads {FILE_NAME} of the"
             " repository's root, with paths from there.\n"
         )
     if source is not None:
-        _convert(source, path, tree)
+        _convert(source, path, tree, as_json=as_json)
         return
     proposal = propose(tree)
-    _write_new(path, scaffolded(proposal))
+    text = scaffolded(proposal)
+    if as_json:
+        write(_scaffold_as_json(path, text, proposal.folders))
+        return
+    _write_new(path, text)
     streams.write_error(
         f"{counted(len(proposal.folders))} found. Check them with: iac-ci expand {shlex.quote(plain(str(folder)))}\n"
     )
 
 
-def _convert(source: Path, path: Path, tree: Tree) -> None:
+def _convert(source: Path, path: Path, tree: Tree, *, as_json: bool) -> None:
     """Write what a file of Atlantis stands for, and each thing that is not as it was there, with its line."""
     content = jobs.read_file(source)
     made = convert(read_file(content, plain(str(source))), tree.folders, tree.entries)
@@ -114,12 +122,16 @@ def _convert(source: Path, path: Path, tree: Tree) -> None:
         made.tell(second, "a second document begins here: Atlantis reads only the first, and so does this conversion")
         made.remarks.sort()
     lines = [f"line {line}: {remark}" for line, remark in made.remarks]
-    for line in lines:
+    for line in lines if not as_json else ():
         streams.write_error(f"{plain(str(source))}: {plain(line)}\n")
     if not made.text:
         raise CommandFailed(f"{source} has no project that can be converted", exit_code=ExitCode.BAD_INPUT)
     comments = "".join(f"# {line.encode('unicode_escape').decode('ascii')}\n" for line in lines)
-    _write_new(path, f"# Converted from {source.name}. What is not as it was there:\n{comments}\n{made.text}")
+    text = f"# Converted from {source.name}. What is not as it was there:\n{comments}\n{made.text}"
+    if as_json:
+        write(_scaffold_as_json(path, text, (), made.remarks))
+    else:
+        _write_new(path, text)
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -127,6 +139,11 @@ def _write_new(path: Path, text: str) -> None:
     if str(path) == "-":
         write(text)
         return
+    _create(path, text)
+    write(f"Written: {plain(str(path))}")
+
+
+def _create(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as opened:
             opened.write(text)
@@ -135,7 +152,20 @@ def _write_new(path: Path, text: str) -> None:
         raise CommandFailed(f"{path} is there already", exit_code=ExitCode.BAD_INPUT, hint=hint) from error
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror}", exit_code=ExitCode.BAD_INPUT) from error
-    write(f"Written: {plain(str(path))}")
+
+
+def _scaffold_as_json(path: Path, text: str, projects: Sequence[str], remarks: Sequence[tuple[int, str]] = ()) -> str:
+    """Write the file, or nothing for ``-``, and return what was written as JSON."""
+    is_output = str(path) == "-"
+    if not is_output:
+        _create(path, text)
+    return ScaffoldAnswer(
+        schema_version=1,
+        written=None if is_output else str(path),
+        text=text,
+        projects=tuple(folder or "." for folder in projects),
+        remarks=tuple(Remark(line=line, text=remark) for line, remark in remarks),
+    ).model_dump_json()
 
 
 def _of_checkout(folder: Path) -> bytes | None:

@@ -44,6 +44,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Return the report for machines."""
         return {
+            "schema_version": 1,
             "file": self.label,
             "valid": not self.problems,
             "kind": None if self.kind is None else self.kind.value,
