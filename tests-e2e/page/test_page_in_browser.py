@@ -125,6 +125,20 @@ def test_a_log_is_searched_folded_and_used_by_keyboard(browser, place):
     assert browser.run("document.getElementById('L100').checkVisibility()") is True
 
 
+def test_a_log_of_a_million_lines_shows_its_beginning(browser, place):
+    now = datetime.now(UTC)
+    go(browser, place.begin(run_row(accepted_at=now), [order_row(1, status=OrderState.SUCCEEDED, **moments(now, 0))]))
+    place.objects.put(keys.log(RUN_ID, "0001"), b"\n" * 1_000_000)
+    go(browser, f"{place.address}{PREFIX}{RUN_ID}?order=0001")
+    wait_until(lambda: "lines are shown" in browser.run("document.getElementById('note').textContent"))
+    assert browser.run("document.querySelectorAll('.log .line').length") == 50_000
+    assert browser.run("document.getElementById('download').checkVisibility()") is True
+    place.objects.put(keys.log(RUN_ID, "0001"), b"0" * 1_000_000)
+    go(browser, f"{place.address}{PREFIX}{RUN_ID}?order=0001&attempt=1")
+    wait_until(lambda: browser.run("document.querySelectorAll('.log .line').length") == 1)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth") is True
+
+
 @pytest.mark.parametrize(("width", "dark"), [(400, False), (400, True), (1400, False), (1400, True)])
 def test_a_thousand_orders_are_usable(browser, place, width, dark):
     now = datetime.now(UTC)
@@ -192,7 +206,7 @@ def test_the_page_follows_a_change_without_a_reload(browser, place):
     )
     wait_until(lambda: browser.run("document.querySelector('#orders tbody tr').className") == "timed_out")
     cells = browser.run("[...document.querySelector('#orders tbody tr').cells].map((one) => one.textContent)")
-    assert cells[1:5] == ["timed out", "", "9.0 s", EVIL]
+    assert cells[1:5] == ["timed out", "", "9.0 s", EVIL.replace("\u202e", "\ufffd")]
     assert browser.run("window.isSamePage") is True
     marked = "[...document.querySelectorAll('#graph a')].map((one) => one.getAttribute('class'))"
     assert browser.run(marked) == ["timed_out", "queued"]

@@ -62,12 +62,23 @@ def test_hostile_texts_stay_texts(world):
     for page in (world.get(), world.get(order="0001")):
         assert page.status == 200
         assert "alert(1)" in page.body
+        assert "\u202e" not in page.body
         seen = Elements(page.body).seen
         assert [attributes["src"] for tag, attributes in seen if tag == "script"] != []
         assert all(set(attributes) <= {"src", "defer"} for tag, attributes in seen if tag == "script")
         assert not any(tag in {"img", "style", "iframe", "base", "form"} for tag, _ in seen)
         assert not any(name.startswith("on") or name == "style" for _, attributes in seen for name in attributes)
         assert "49" not in page.body.partition("<main>")[2].partition("Accepted")[0]
+
+
+def test_what_could_hide_or_reverse_text_is_a_sign(world):
+    reason = "a\u202eb\u200bc\x1bd\x9be\u2028f\tg\nh"
+    world.begin([ended(reason=reason)], reason=reason)
+    world.open(world.link())
+    seen = reason.translate(dict.fromkeys(map(ord, "\u202e\u200b\x1b\x9b\u2028"), "\ufffd"))
+    state = json.loads(world.get("state").body)
+    assert state["reason"] == state["orders"][0][4].rstrip() == seen
+    assert f'<p id="reason">{seen}</p>' in world.get().body
 
 
 def test_the_policy_allows_the_pages_own_files_alone():
@@ -209,7 +220,8 @@ def test_an_unknown_order_is_said(world, query):
     world.begin([ended()])
     world.open(world.link())
     for part in ("", "log", "download"):
-        assert world.get(part, **query).status == 404
+        answer = world.get(part, **query)
+        assert (answer.status, answer.content_type.partition(";")[0]) == (404, "text/plain" if part else "text/html")
     assert world.get("anything").status == 404
 
 

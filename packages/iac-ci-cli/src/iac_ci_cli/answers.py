@@ -223,7 +223,8 @@ def schema(command: str) -> dict[str, Any]:
 
 def document() -> str:
     """Return the text of one schema file: the answer of each command is a property that the command names."""
-    adapters = [(name, "validation", TypeAdapter(answer)) for name, answer in ANSWERS.items()]
+    mode: Literal["validation"] = "validation"
+    adapters = [(name, mode, TypeAdapter(answer)) for name, answer in ANSWERS.items()]
     answers, shared = TypeAdapter.json_schemas(adapters, title="What iac-ci prints with --json, by command")
     properties = {name: found for (name, _), found in answers.items()}
     return json.dumps({**shared, "properties": properties}, indent=2, sort_keys=True) + "\n"

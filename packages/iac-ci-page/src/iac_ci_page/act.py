@@ -106,7 +106,7 @@ class Page:
             return render.run_page(run_view(rows.run, rows.orders))
         order = _order(request, rows)
         if order is None:
-            return render.message(404, request.run_id, "No such order", "The run has no order with this number.")
+            return _no_such_order(request)
         attempt = min(_number(request, "attempt") or order.attempt, order.attempt)
         if request.part == "log":
             part, offset = _number(request, "part") or 0, _number(request, "offset") or 0
@@ -132,6 +132,11 @@ class Page:
             plan_left_out=plan.left_out if plan is not None else 0,
             warnings=plan.warnings if plan is not None else (),
         )
+
+
+def _no_such_order(request: Request) -> Response:
+    text = "The run has no order with this number."
+    return _text(404, text) if request.part else render.message(404, request.run_id, "No such order", text)
 
 
 def _order(request: Request, rows: RunRows) -> OrderRow | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,11 @@ POLICY: Final = "; ".join(
     )
 )
 """Only this function's own files run or load, nothing inline, and no script can turn text into markup."""
+
+_INVISIBLE: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters, and those that reverse the text or have no width (Unicode Standard Annex #9)."""
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -75,9 +81,18 @@ def read_request(event: Mapping[str, Any]) -> Request:
     return Request(str(path.get("run_id") or ""), str(path.get("part") or ""), query, sessions)
 
 
+def visible(content: Any) -> Any:
+    """Return content in whose texts a sign stands for each character that could hide or reverse what a reader sees."""
+    if isinstance(content, str):
+        return _INVISIBLE.sub("\ufffd", content)
+    if isinstance(content, list | tuple):
+        return [visible(one) for one in content]
+    return {name: visible(value) for name, value in content.items()} if isinstance(content, dict) else content
+
+
 def as_json(content: object) -> Response:
-    """Return an answer for the page's scripts."""
-    return Response(200, json.dumps(content, separators=(",", ":")), "application/json")
+    """Return an answer for the page's scripts; its texts are visible."""
+    return Response(200, json.dumps(visible(content), separators=(",", ":")), "application/json")
 
 
 def failure(status: int) -> Response:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import jinja2
 
-from iac_ci_page.http import Response
+from iac_ci_page.http import Response, visible
 from iac_ci_page.view import STATES, poll_seconds
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,
+        finalize=visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -2,12 +2,14 @@
 "use strict";
 (() => {
   const SECONDS = 3;
+  // More lines than a browser can keep at ease: a log of a megabyte may have a million.
+  const MOST_LINES = 50_000;
   const base = location.pathname.replace(/\/+$/, "");
   const id = (name) => document.getElementById(name);
   const {order, attempt} = document.body.dataset;
   const log = id("log"), decoder = new TextDecoder();
   // Escape sequences of terminals, and control characters but tab, are not shown.
-  const INVISIBLE = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const INVISIBLE = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
   let part = 0, offset = 0, rest = "", count = 0, group = null, timer = null, reading = false, over = false, failures = 0;
   let matches = [], at = -1;
 
@@ -32,8 +34,9 @@
   function add(text, last) {
     const lines = (rest + text).split("\n");
     rest = lines.pop();
-    lines.forEach(line);
-    if (last && rest) { line(rest); rest = ""; }
+    lines.slice(0, MOST_LINES - count).forEach(line);
+    if (last && rest && count < MOST_LINES) line(rest);
+    if (last || count >= MOST_LINES) rest = "";
   }
 
   async function poll() {
@@ -56,7 +59,8 @@
       add(decoder.decode(bytes, {stream: !piece.last}), piece.last);
       over = piece.last;
       id("download").hidden = !piece.last;
-      if (piece.cut) note("Only the first megabyte is shown. Download the whole log after the order has ended.");
+      if (count >= MOST_LINES) note(`Only the first ${MOST_LINES.toLocaleString("en")} lines are shown. Download the whole log after the order has ended.`);
+      else if (piece.cut) note("Only the first megabyte is shown. Download the whole log after the order has ended.");
       else note(over ? (count ? "" : "The order has no log.") : "The order has not ended. New output appears within 30 seconds.");
       if (bytes.length) { find(false); jump(); }
       if (id("tail").checked) log.scrollTop = log.scrollHeight;
