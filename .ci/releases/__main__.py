@@ -6,12 +6,18 @@ import argparse
 import datetime
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from releases.check import problems
-from releases.history import last_tag
+from releases.history import HistoryUnreadable, last_tag
 from releases.package import packages
 from releases.plan import plan
 from releases.writing import write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from releases.package import Package
 
 
 def main() -> None:
@@ -29,12 +35,20 @@ def main() -> None:
     found = packages(root)
     if not found:
         parser.error(f"{root} has no packages")
-    faults = list(problems(root, found, chosen.base))
+    try:
+        _release(root, found, chosen.step, chosen.base)
+    except HistoryUnreadable as error:
+        hint = "the checkout needs its whole history: git fetch --unshallow --tags"
+        parser.error(f"{error}\nIf the commit exists, {hint}")
+
+
+def _release(root: Path, found: Mapping[str, Package], step: str, base: str | None) -> None:
+    faults = list(problems(root, found, base))
     for line in faults:
         print(line, file=sys.stderr)
     if faults:
         sys.exit(1)
-    if chosen.step == "check":
+    if step == "check":
         print(f"{len(found)} packages: each change has a fragment, and the bounds between siblings hold")
         return
     released = {name for name in found if last_tag(root, name) is not None}
@@ -44,7 +58,7 @@ def main() -> None:
         return
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     for release in releases:
-        if chosen.step == "write":
+        if step == "write":
             write(root, release, today)
         print(release.summary)
     print("tags: " + " ".join(release.tag for release in releases))

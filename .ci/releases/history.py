@@ -12,9 +12,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class HistoryUnreadable(Exception):
+    """Git cannot read the history: without a repository, a commit, or one in common with the base."""
+
+
 def git(root: Path, *arguments: str) -> str:
-    """Return what git prints; raise ``CalledProcessError`` if it fails."""
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+    """Return what git prints; raise ``HistoryUnreadable`` if it fails."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, errors="surrogateescape", check=False
+    )
+    if done.returncode:
+        reason = done.stderr.strip().partition("\n")[0] or f"it ended with exit code {done.returncode}"
+        raise HistoryUnreadable(f"git {' '.join(arguments)}: {reason}")
+    return done.stdout
 
 
 def last_tag(root: Path, name: str) -> str | None:

@@ -78,7 +78,11 @@ def _fragments(folder: Path) -> tuple[tuple[Fragment, ...], tuple[str, ...]]:
     fragments, problems = [], []
     for path in sorted((folder / FOLDER).glob("*")):
         match = _NAME.fullmatch(path.name)
-        text = path.read_text("utf-8").strip()
+        try:
+            text = path.read_text("utf-8").strip()
+        except (OSError, ValueError):
+            problems.append(f"{path.name}: is not a file of text in UTF-8")
+            continue
         if match is None:
             problems.append(f"{path.name}: a fragment is named <words>.<kind>.md, with a kind of {', '.join(Kind)}")
         elif not text or text.startswith(("-", "#")):

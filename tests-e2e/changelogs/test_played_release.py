@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -167,6 +168,8 @@ def test_every_problem_is_reported_at_once_and_nothing_is_written(clone):
     clone.change("iac-ci-cli")
     clone.fragment("iac-ci-plans", "quotes.md", "Text.")
     clone.fragment("iac-ci-plans", "empty.fixed.md", "\n")
+    (clone.root / "packages/iac-ci-plans/changes/folder.fixed.md").mkdir()
+    (clone.root / "packages/iac-ci-plans/changes/bytes.fixed.md").write_bytes(b"\xff\xfe")
     project = clone.root / "packages/iac-ci-vcs/pyproject.toml"
     bound = re.search(r'"iac-ci-common\[masking\]([^"]*)"', project.read_text("utf-8"))[1]
     project.write_text(project.read_text("utf-8").replace(bound, ">=0.9,<0.10"), "utf-8")
@@ -177,10 +180,32 @@ def test_every_problem_is_reported_at_once_and_nothing_is_written(clone):
         "iac-ci-cli: changed since",
         "iac-ci-plans: quotes.md: a fragment is named",
         "iac-ci-plans: empty.fixed.md: write what changed",
+        "iac-ci-plans: folder.fixed.md: is not a file of text",
+        "iac-ci-plans: bytes.fixed.md: is not a file of text",
         "iac-ci-vcs: needs iac-ci-common>=0.9,<0.10",
     ):
         assert expected in errors.replace("<0.10,>=0.9", ">=0.9,<0.10")
     assert clone.git("status", "--porcelain") == before
+
+
+def test_a_history_that_cannot_be_read_is_a_message(clone, tmp_path):
+    code, output, errors = clone.releases("check", "--base", "no-such-commit")
+    assert (code, output) == (2, "")
+    assert "no-such-commit" in errors
+    assert "git fetch --unshallow --tags" in errors
+    assert "Traceback" not in errors
+    shutil.copytree(clone.root / "packages", tmp_path / "packages")
+    clone.root, kept = tmp_path, clone.root
+    try:
+        code, _, errors = clone.releases("plan")
+    finally:
+        clone.root = kept
+    assert (code, "Traceback" in errors, "not a git repository" in errors) == (2, False, True)
+
+
+def test_a_file_name_that_is_no_text_is_a_file_name(clone):
+    (clone.root / os.fsdecode(b"packages/iac-ci-plans/\xff.py")).write_text("")
+    assert clone.releases("check")[0] == 0
 
 
 def test_a_branch_is_compared_with_the_commit_that_it_left(clone):
