@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -145,6 +146,24 @@ def test_a_cloud_that_stays_says_how_to_reach_it(arguments: list[str], text: str
     assert all(text in hint for hint in hints), hints
 
 
+def test_hints_name_the_cloud_where_another_one_runs(tmp_path: Path) -> None:
+    announced = tmp_path / "runtime" / "iac-ci"
+    announced.mkdir(parents=True, mode=0o700)
+    other = {"account": "111122223333", "stack": "iac-ci", "region": "us-east-1", "endpoint": "http://127.0.0.1:1"}
+    (announced / "111122223333.json").write_text(json.dumps(other | {"access_key": "a", "secret_key": "s"}))
+    process = subprocess.Popen(
+        [*LOCAL, "up"],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    text = "\n".join(lines_until_it_stays(process))
+    account = re.search(r"account ([0-9]{12})", text)
+    assert account is not None
+    assert f"iac-ci submit JOB --cloud {account[1]}\n" in text
+
+
 def test_up_stores_secrets_and_code_and_says_what_it_stored(tmp_path: Path) -> None:
     folder = tmp_path / "job"
     (folder / "code").mkdir(parents=True)
@@ -180,7 +199,7 @@ def test_up_refuses_what_it_cannot_store_before_anything_starts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["up", *arguments])
-    assert problem in result.output + str(result.exception)
+    assert problem in f"{result.output}{result.exception}{getattr(result.exception, '__cause__', None)}"
     assert not list(tmp_path.iterdir())
 
 
@@ -192,7 +211,8 @@ def test_a_broken_configuration_of_a_pull_request_is_named_before_anything_start
     done = subprocess.run(
         [*LOCAL, "pr", str(tmp_path), "--once"], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("The pull request has 1 problem:\n")
     assert ".iac-ci.yml: line 2" in done.stderr
     assert not (tmp_path / "runtime").exists()
 

@@ -236,16 +236,20 @@ def local_connection(state: dict[str, Any], *, named: bool = False) -> StackClie
         "aws_access_key_id": state["access_key"],
         "aws_secret_access_key": state["secret_key"],
     }
-    chosen = f" --cloud {state['account']}" if named else " --local"
     return _read_names(
         StackClient(
             state["stack"],
             _NO_NAMES,
             session,
-            options=chosen + stack_option(state["stack"]),
+            options=local_options(state, named=named),
             ends_with_command=state.get("pid") == os.getpid(),
         )
     )
+
+
+def local_options(state: dict[str, Any], *, named: bool) -> str:
+    """Return the options of a command line that reach a local cloud, ``named`` by its account or not."""
+    return (f" --cloud {state['account']}" if named else " --local") + stack_option(state["stack"])
 
 
 def _read_names(connection: StackClient) -> StackClient:

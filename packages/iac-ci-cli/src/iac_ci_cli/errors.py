@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from iac_ci_common.errors import IacCiError
+from iac_ci_common.errors import IacCiError, InputProblems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,15 @@ class CommandFailed(IacCiError):
         self.problems = problems
         self.exit_code = exit_code
         self.hint = hint
+
+
+@contextmanager
+def problems_of(subject: str) -> Iterator[None]:
+    """Raise ``CommandFailed`` for the problems of an input that the block finds: ``subject`` is what has them."""
+    try:
+        yield
+    except InputProblems as error:
+        raise CommandFailed(subject, exit_code=ExitCode.BAD_INPUT, problems=error.problems) from error
 
 
 @contextmanager

@@ -62,6 +62,13 @@ def choose_local_cloud(
     return ChosenCloud(found[chosen], is_only=False, description=_describe(found[chosen]))
 
 
+def has_rival(state: dict[str, Any]) -> bool:
+    """Return whether another running local cloud has the same stack, so that ``--local`` alone names neither."""
+    return any(
+        other.get("stack") == state["stack"] and other.get("account") != state["account"] for other in _announced()
+    )
+
+
 def ask_for_one(descriptions: list[str]) -> int | None:
     """Ask on the terminal which of several to take; return its index, None if the answer is none of them."""
     lines = [f"  {number}  {description}\n" for number, description in enumerate(descriptions, 1)]

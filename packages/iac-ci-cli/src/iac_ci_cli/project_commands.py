@@ -15,13 +15,12 @@ from iac_ci_cli.answers import Remark, ScaffoldAnswer
 from iac_ci_cli.atlantis_conversion import convert
 from iac_ci_cli.atlantis_file import read_file, second_document
 from iac_ci_cli.checkout import changes_since, commit_of, file_at, prefix_of, tree_of
-from iac_ci_cli.errors import CommandFailed, ExitCode
+from iac_ci_cli.errors import CommandFailed, ExitCode, problems_of
 from iac_ci_cli.expansion import expanded
 from iac_ci_cli.options import AsJson, check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.scaffold import counted, scaffolded
 from iac_ci_cli.text import plain, write
-from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_projects import propose
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
@@ -62,12 +61,8 @@ def expand(
             where = str(folder) if since is None else f"{folder} at {since}"
             raise CommandFailed(f"{where} has no {FILE_NAME}", exit_code=ExitCode.BAD_INPUT, hint=_HINT)
         changes = None if base is None else changes_since(folder, base)
-        try:
+        with problems_of(f"the configuration {folder / FILE_NAME}"):
             found = expanded(read_configuration(content), tree, changes)
-        except ConfigurationProblems as error:
-            raise CommandFailed(
-                f"the configuration {folder / FILE_NAME}", exit_code=ExitCode.BAD_INPUT, problems=error.problems
-            ) from error
     write(_as_json(found) if as_json else _as_yaml(found))
 
 

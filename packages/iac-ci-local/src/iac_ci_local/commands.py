@@ -16,20 +16,22 @@ from rich.console import Console
 from rich.text import Text
 
 from iac_ci_cli import jobs
-from iac_ci_cli.connection import local_connection
-from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
+from iac_ci_cli.connection import local_connection, local_options
+from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted, problems_of
+from iac_ci_cli.local_clouds import has_rival
 from iac_ci_cli.options import check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.render import summary, word
 from iac_ci_cli.text import one_line, plain
 from iac_ci_cli.watch import has_live_table, rows_json, watch_run
-from iac_ci_common.command_lines import command_line, stack_option
+from iac_ci_common.command_lines import command_line
 from iac_ci_common.grants import EVERYTHING
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.tools import Tool, ToolSource
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.validation_messages import message
 from iac_ci_local.cloud import LocalCloud
+from iac_ci_local.example import check_example
 from iac_ci_local.live_output import LiveOutput
 from iac_ci_local.names import stack_name_problem
 from iac_ci_local.pull_request import NoRunStarted, opened_pull_request
@@ -123,7 +125,8 @@ def run(
     jobs.check(
         body, Rules(grant=EVERYTHING, allow_file_repositories=True), code=None if folder is None else jobs.PACKED
     )
-    secrets = read_secrets(example, secret or ())
+    with problems_of("the secrets"):
+        secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (
@@ -134,7 +137,7 @@ def run(
         ) as cloud,
     ):
         seed(cloud, secrets)
-        connection = local_connection(cloud.state())
+        connection = _connect(cloud)
         if folder is not None:
             with progress(f"Packing and sending {plain(str(folder))}", quiet=as_json):
                 body = jobs.with_code(body, folder, connection)
@@ -166,6 +169,8 @@ def pull_request(
 
     The command runs until Ctrl-C. With --once, the exit code is 0 only if the run succeeded.
     """
+    with problems_of("the pull request"):
+        check_example(example)
     if not as_json:
         typer.echo("Starting a local cloud and a code host …")
     with (
@@ -184,7 +189,7 @@ def pull_request(
             typer.echo(f"iac-ci: {error.message}", err=True)
             code_of_run = ExitCode.BAD_INPUT
         else:
-            connection = local_connection(opened.cloud.state())
+            connection = _connect(opened.cloud)
             code_of_run = _watch(opened.cloud, connection, run_id, as_json=as_json, quiet=quiet)
         if not once:
             typer.echo(f"The pull request stays open at {opened.demo.page} until Ctrl-C.", err=True)
@@ -216,7 +221,8 @@ def up(
     folder = jobs.code_folder(example, code) if example is not None else code
     if folder is not None and not folder.is_dir():
         raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
-    secrets = read_secrets(example, secret or ())
+    with problems_of("the secrets"):
+        secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
     with (
@@ -231,13 +237,19 @@ def up(
         location = None
         if folder is not None:
             with progress(f"Packing and storing {plain(str(folder))}", quiet=as_json):
-                location = jobs.upload_code(folder, local_connection(cloud.state()))
+                location = jobs.upload_code(folder, _connect(cloud))
         if as_json:
             stored = {"secrets": [str(one.location) for one in secrets], "code": location}
             typer.echo(json.dumps(cloud.state() | {name: content for name, content in stored.items() if content}))
         else:
             typer.echo("\n".join(_what_was_stored(secrets, folder, location)) + _how_to_reach(cloud))
         _stay(cloud)
+
+
+def _connect(cloud: LocalCloud) -> StackClient:
+    """Return a client whose hints reach this cloud, also where another one runs."""
+    state = cloud.state()
+    return local_connection(state, named=has_rival(state))
 
 
 def _what_was_stored(secrets: Sequence[SeedSecret], folder: Path | None, location: str | None) -> list[str]:
@@ -295,7 +307,8 @@ def _how_to_reach(cloud: LocalCloud) -> str:
         "AWS_SECRET_ACCESS_KEY": cloud.aws.secret_key,
         "AWS_DEFAULT_REGION": cloud.stack.names.region,
     }
-    options = f" --local{stack_option(cloud.stack_name)}"
+    state = cloud.state()
+    options = local_options(state, named=has_rival(state))
     return "\n".join(
         [
             f"The local cloud is running: stack {cloud.stack_name}, account {cloud.aws.account}.",
