@@ -129,6 +129,17 @@ def test_the_shell_offers_runs(monkeypatch, stack, command):
     assert offered(monkeypatch, f"iac-ci {command} {OTHER[:-2]}") == [OTHER]
 
 
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_nothing_about_a_run_is_more_than_letters_for_a_shell(monkeypatch, stack, shell):
+    event = accepted_event(run_row(run_id=OTHER, trace_id="e" * 16), ())
+    stack.runs.record([event.model_copy(update={"branch": "f\\$(touch x)`y`;'\"[/b]é\n\u202e", "at": START})])
+    environment = {"_IAC_CI_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": f"iac-ci watch {OTHER[:-2]}",
+                   "_TYPER_COMPLETE_FISH_ACTION": "get-args"}  # fmt: skip
+    printed = CliRunner().invoke(app, [], env=environment, prog_name="iac-ci").stdout
+    assert "f???touch x??y?????/b?é??" in printed
+    assert OTHER in printed
+
+
 @pytest.mark.parametrize("command", ["logs", "files", "cancel"])
 def test_the_shell_offers_orders(monkeypatch, stack, command):
     assert offered(monkeypatch, f"iac-ci {command} {RUN_ID} ") == ["plan", "apply"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-
-from iac_ci_cli.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _DAYS: Final = 14
 _MOST: Final = 50
+_UNSAFE: Final = re.compile(r"[^\w ./@+,=-]")
+"""What a shell could read as more than a letter: completion in zsh evaluates what it is given."""
 
 Offer = tuple[str, str]
 """A word, and a few words about it, for shells that show them."""
@@ -42,7 +43,7 @@ def _runs(ctx: Any, incomplete: str) -> Iterator[Offer]:
     for run in page.runs:
         if run.run_id.startswith(incomplete):
             facts = (run.state, run.job, run.repository, run.branch)
-            yield run.run_id, plain(" ".join(fact for fact in facts if fact))
+            yield run.run_id, _UNSAFE.sub("?", " ".join(fact for fact in facts if fact))
 
 
 def _orders(ctx: Any, incomplete: str) -> Iterator[Offer]:
