@@ -293,6 +293,8 @@ def test_a_folder_with_code_is_checked_as_it_is_sent(tmp_path):
     assert alone.returncode == ExitCode.BAD_INPUT
     assert "orders[0].git_folder: needs a git_repo or an s3_location" in alone.stderr
     assert f"Name the folder {tmp_path}" in alone.stderr
+    (tmp_path / "other.json").write_text(json.dumps({"username": "tests", "orders": [{"cmds": [], "timeout": 60}]}))
+    assert "Name the folder" not in iac_ci("validate", str(tmp_path / "other.json")).stderr
     assert iac_ci("validate", str(tmp_path / "job.json"), "--code", str(tmp_path / "code")).returncode == 0
     assert iac_ci("validate", str(tmp_path), "--code", "/nothing").returncode == ExitCode.BAD_INPUT
 

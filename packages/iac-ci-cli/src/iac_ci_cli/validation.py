@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from iac_ci_common.errors import Problem
     from iac_ci_common.job_validation.rules import Rules
 
+_OF_CODE: Final = (".git_folder", ".git_repo", ".s3_location")
 _OTHER_NAME: Final = ".iac-ci.yaml"
 _YAML: Final = frozenset({".yml", ".yaml"})
 _CONFIGURATION: Final = re.compile(rb"^(version|defaults|statuses|jobs)[ \t]*:", re.MULTILINE)
@@ -112,7 +113,8 @@ def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path |
         jobs.check(body, rules, code=None if folder is None else jobs.PACKED)
     except InputProblems as error:
         report.problems = error.problems
-        if folder is None and not jobs.is_standard_input(path) and (path.parent / "code").is_dir() and path.is_file():
+        lacks_code = any(problem.where.endswith(_OF_CODE) for problem in error.problems)
+        if lacks_code and folder is None and path.is_file() and (path.parent / "code").is_dir():
             report.hint = f"Name the folder {path.parent} to send its folder code with the job, or use --code."
     return report
 
