@@ -89,7 +89,7 @@ class Engine:
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                MemoryPlans(clock), invoker, MemoryGroups(clock), Sequential(), logger,
+                MemoryPlans(clock), invoker, MemoryGroups(clock), Sequential(), logger, wait=lambda seconds: None,
             )
         )  # fmt: skip
         self.pace = 0

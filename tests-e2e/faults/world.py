@@ -317,6 +317,7 @@ class World:
             OrchestratorPorts(
                 clock, runs, locks, internal, done, workers, watchdogs, reports, plans, invoker,
                 DynamoGroups(services.dynamodb, "locks", clock, clock.advance), Sequential(), logger,
+                wait=clock.advance,
             )
         )  # fmt: skip
         watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))

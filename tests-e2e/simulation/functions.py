@@ -132,6 +132,7 @@ def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
             groups=world.port("groups", world.groups),
             parallel=Threads(world),
             logger=Silent(),
+            wait=world.scheduler.pause,
         )
     )
 

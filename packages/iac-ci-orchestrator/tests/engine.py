@@ -37,6 +37,7 @@ class Engine:
         self.plans, self.invoker = MemoryPlans(self.clock), MemoryAsyncInvoker()
         self.groups = MemoryGroups(self.clock)
         self.calls: Counter[str] = Counter()
+        self.pauses: list[float] = []
         self.log_tail, self.failed_command = "", None
         self.runs.insert(*queued(orders, **fields))
         for order in self.runs.read(RUN_ID).orders:
@@ -65,6 +66,7 @@ class Engine:
                 groups=watched(self.groups, "groups"),
                 parallel=Sequential(),
                 logger=self.logger,
+                wait=self.pauses.append,
             )
         )
 

@@ -222,7 +222,7 @@ def test_another_orders_result_is_not_believed():
 
 def test_a_dispatch_that_another_try_may_mend_is_tried_again():
     engine = Engine([{}])
-    failing = [Throttled("slow down")]
+    failing = [Throttled("slow down")] * 2
 
     def throttle(name):
         if name == "workers.start_lambda" and failing:

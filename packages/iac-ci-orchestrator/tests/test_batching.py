@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -17,6 +18,7 @@ from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.progress import waits_for
 from iac_ci_common.testing import Sequential
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID
+from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.batching import ROUND, in_rounds
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -117,12 +119,61 @@ def test_a_run_gets_on_as_fast_as_the_account_allows():
     assert set(engine.states.values()) == {"succeeded"}
 
 
+@pytest.mark.parametrize(("call", "target"), CALLS)
+def test_a_call_that_failed_for_a_moment_is_repeated_after_a_second_or_two(call, target):
+    engine = Engine([{"execution_target": target, "timeout": 60}] * 3, job_timeout=24 * 3600)
+    limited = Limited(engine, call)
+
+    def pause(seconds):
+        engine.pauses.append(seconds)
+        limited.takes = 3
+
+    engine.orchestrator = Orchestrator(replace(engine.orchestrator._ports, wait=pause))
+    assert wake(engine)
+    assert set(engine.states.values()) == {"running"}
+    assert len(engine.pauses) == 1
+    assert 1 <= engine.pauses[0] <= 2
+
+
+def test_a_repetition_that_fails_too_is_left_to_a_later_pass():
+    engine = Engine([{}] * 3)
+    limited = Limited(engine, "workers.start_lambda")
+    assert not wake(engine)
+    assert limited.asked == 3 + 1
+    assert len(engine.pauses) == 1
+    engine.clock.advance(POLL_SECONDS)
+    assert not wake(engine)
+    # A pass that dispatches again pauses no more.
+    assert limited.asked == 3 + 1 + 3
+    assert len(engine.pauses) == 1
+
+
+def test_calls_that_took_a_third_of_the_lease_are_not_repeated():
+    engine = Engine([{}])
+
+    def refuse(name):
+        if name == "workers.start_lambda":
+            engine.clock.advance(LEASE_SECONDS / 3)
+            raise Throttled("Rate exceeded")
+
+    engine.orchestrator._dispatcher._workers._before = refuse
+    assert not wake(engine)
+    assert engine.pauses == []
+
+
+def test_what_finds_no_capacity_is_not_repeated_at_once():
+    engine = Engine([{"execution_target": "codebuild"}])
+    limited = Limited(engine, "workers.start_build", AtCapacity)
+    assert wake(engine)
+    assert (limited.asked, engine.pauses) == (1, [])
+
+
 def test_who_is_refused_asks_no_further():
     engine = Engine([{}] * 100)
     limited = Limited(engine, "workers.start_lambda")
     limited.takes = ROUND
     assert not wake(engine)
-    assert limited.asked == 2 * ROUND
+    assert limited.asked == 2 * ROUND + 1  # one call is repeated, and refused too
     assert sum(state == "running" for state in engine.states.values()) == ROUND
     logger = [fields for _, message, fields in engine.logger.lines if "will be retried" in message]
     assert sum(fields["orders"] for fields in logger) == 100 - ROUND

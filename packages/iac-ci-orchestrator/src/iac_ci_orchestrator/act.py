@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from iac_ci_common import limits
 from iac_ci_common.approvals import expired_result
@@ -24,7 +24,7 @@ from iac_ci_common.ports import Transition
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OPEN, OrderState
 from iac_ci_common.termination import end_unclaimed
-from iac_ci_orchestrator.batching import in_rounds
+from iac_ci_orchestrator.batching import in_rounds, repeat_failed
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link, no_page
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
@@ -38,7 +38,7 @@ from iac_ci_orchestrator.results import read_results
 from iac_ci_orchestrator.stale_plans import StalePlans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder, Wait
     from iac_ci_orchestrator.dispatch import Started
     from iac_ci_orchestrator.ports import OrchestratorPorts
+
+T = TypeVar("T")
 
 _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_SECONDS)
 
@@ -284,17 +286,29 @@ class Orchestrator:
         """
         if not dispatches:
             return []
-        try:
-            self._dispatcher.ensure_watchdog(plan.run)
-        except IacCiError as error:
-            return [error] * len(dispatches)
+        [watched] = self._in_rounds([partial(self._dispatcher.ensure_watchdog, plan.run)], dispatches)
+        if isinstance(watched, IacCiError):
+            return [watched] * len(dispatches)
         answers: dict[str, Started | IacCiError] = {}
         for target in ExecutionTarget:
             of_target = [dispatch for dispatch in dispatches if dispatch.after.target is target]
             calls = [partial(self._begin, plan, dispatch) for dispatch in of_target]
-            answered = zip(of_target, in_rounds(self._ports.parallel, calls), strict=True)
+            answered = zip(of_target, self._in_rounds(calls, of_target), strict=True)
             answers.update((dispatch.after.order_num, answer) for dispatch, answer in answered)
         return [answers[dispatch.after.order_num] for dispatch in dispatches]
+
+    def _in_rounds(self, calls: Sequence[Callable[[], T]], dispatches: Sequence[Dispatch]) -> list[T | IacCiError]:
+        """Do the calls of dispatches; repeat those that failed for a moment, unless the orders were dispatched before.
+
+        The lock's lease must outlive the repetition too, so nothing is repeated where the calls took a third of it.
+        """
+        ports = self._ports
+        began = ports.clock.now()
+        answers = in_rounds(ports.parallel, calls)
+        took_long = ports.clock.now() - began >= timedelta(seconds=limits.LEASE_SECONDS / 3)
+        if took_long or all(dispatch.again for dispatch in dispatches):
+            return answers
+        return repeat_failed(ports.parallel, calls, answers, ports.wait)
 
     def _begin(self, plan: Plan, dispatch: Dispatch) -> Started:
         """Start one worker; an apply is entered in the ledger of plans first, which may refuse it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from iac_ci_common.errors import AtCapacity, IacCiError, Throttled
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 ROUND: Final = 16
 """Calls in one round: as many as there are threads."""
+
+_PAUSE_SECONDS: Final = 1.0
+"""Shortest pause before failed calls are repeated; the longest is twice as long."""
 
 
 def in_rounds(parallel: Parallel, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
@@ -39,3 +43,29 @@ def in_rounds(parallel: Parallel, calls: Sequence[Callable[[], T]]) -> list[T | 
             answers += [untried] * left
             break
     return answers
+
+
+def repeat_failed(
+    parallel: Parallel, calls: Sequence[Callable[[], T]], answers: list[T | IacCiError], wait: Callable[[float], None]
+) -> list[T | IacCiError]:
+    """Repeat the calls that failed for a moment, once and after a second or two; return the answers of all calls.
+
+    One of them is repeated first, and the others only if it succeeds: a service that still refuses gets one call more.
+    Nothing is repeated that found no capacity, because that takes longer.
+    """
+    failed = [number for number, answer in enumerate(answers) if _failed_for_a_moment(answer)]
+    if not failed:
+        return answers
+    wait(_PAUSE_SECONDS * (1 + random.random()))  # noqa: S311 - jitter
+    answers = list(answers)
+    for numbers in (failed[:1], failed[1:]):
+        repeated = in_rounds(parallel, [calls[number] for number in numbers])
+        for number, answer in zip(numbers, repeated, strict=True):
+            answers[number] = answer
+        if any(isinstance(answer, IacCiError) for answer in repeated):
+            break
+    return answers
+
+
+def _failed_for_a_moment(answer: object) -> bool:
+    return isinstance(answer, IacCiError) and answer.retry_is_safe and not isinstance(answer, AtCapacity)

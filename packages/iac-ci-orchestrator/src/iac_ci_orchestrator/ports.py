@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from iac_ci_common.metric_lines import NO_METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from iac_ci_common.ports import (
         AsyncInvoker,
         Clock,
@@ -43,3 +46,4 @@ class OrchestratorPorts:
     parallel: Parallel
     logger: Logger
     metrics: Metrics = NO_METRICS
+    wait: Callable[[float], None] = time.sleep
