@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -17,7 +17,6 @@ from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.transactions import MAX_ITEMS
-from iac_ci_common.clock import SystemClock
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.answer import Accepted
 from iac_ci_common.models.done import DoneMarker
@@ -62,14 +61,30 @@ PAGE = 1000
 _RINGS = {"dynamodb.ring", "dynamodb.UpdateItem"}
 
 
+class EvenClock:
+    """A clock that goes on by a millisecond whenever it is read: what is counted does not depend on the machine."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """Return the next millisecond."""
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+
 class Engine:
-    """Accepts a job and sees it through. A subclass says what the ports are; ``calls`` counts what they do to AWS."""
+    """Accepts a job and sees it through. A subclass says what the ports are; ``calls`` counts what they do to AWS.
+
+    ``rows`` counts the rows that queries return: in memory only.
+    """
 
     def __init__(self, runs: Any, locks: Any, deliveries: Any, internal: Any, done: Any, code: Any) -> None:
         self.calls: Counter[str] = Counter()
+        self.rows = 0
         self.internal, self.done = internal, done
         self.workers = MemoryWorkers()
-        clock, logger = SystemClock(), MemoryLogger()
+        clock, logger = EvenClock(), MemoryLogger()
         watchdogs, invoker = self.counted(MemoryWatchdogs(), "sfn"), self.counted(MemoryAsyncInvoker(), "lambda")
         secrets = MemorySecrets({"ssm:/webhook": "secret"})
         settings = InitSettings(
@@ -196,9 +211,9 @@ class MemoryEngine(Engine):
     """In memory, counted as the adapters would call: so many items in a transaction, so many keys in a listing."""
 
     def __init__(self) -> None:
-        clock = SystemClock()
+        clock = EvenClock()
         super().__init__(
-            _Runs(self.count),
+            _Runs(self.count, self._count_rows),
             self.counted(MemoryLocks(), "dynamodb"),
             self.counted(MemoryDeliveries(), "dynamodb"),
             _Objects(clock, self.count),
@@ -206,30 +221,36 @@ class MemoryEngine(Engine):
             MemoryCodeStore(),
         )
 
+    def _count_rows(self, amount: int) -> None:
+        self.rows += amount
+
 
 class _Runs(MemoryRuns):
-    def __init__(self, count: Callable[..., None]) -> None:
+    def __init__(self, count: Callable[..., None], count_rows: Callable[[int], None]) -> None:
         super().__init__()
         self._count = count
+        self._count_rows = count_rows
 
     def read(self, run_id: str) -> Any:
         self._count("dynamodb.Query")
-        return super().read(run_id)
+        found = super().read(run_id)
+        self._count_rows(len(found.orders) + (found.run is not None))
+        return found
 
     def insert(self, run: Any, orders: Any, events: Any) -> bool:
         items = len(orders) + sum(event.order_num != RUN_ORDER_NUM for event in events)
         self._count("dynamodb.TransactWriteItems", _pages(items, MAX_ITEMS) + 1)
         return super().insert(run, orders, events)
 
-    def apply(self, transitions: Sequence[Any]) -> Any:
+    def apply(self, transitions: Sequence[Any], *, unless_cancelled: bool = False) -> Any:
         # A transition and its event are in one transaction, whose last place may thus stay empty.
-        calls, room = 0, 0
+        calls, room, most = 0, 0, MAX_ITEMS - unless_cancelled
         for size in (1 + (transition.event is not None) for transition in transitions):
             if size > room:
-                calls, room = calls + 1, MAX_ITEMS
+                calls, room = calls + 1, most
             room -= size
         self._count("dynamodb.TransactWriteItems", calls)
-        return super().apply(transitions)
+        return super().apply(transitions, unless_cancelled=unless_cancelled)
 
 
 class _Objects(MemoryObjects):

@@ -46,6 +46,22 @@ def test_calls_of_a_chain_do_not_grow():
     assert small > middle > large
 
 
+@pytest.mark.parametrize("orders", [chain(5), chain(50), chain(200), independent(100)], ids=lambda orders: len(orders))
+def test_a_process_that_works_on_a_run_alone_reads_each_row_once(orders):
+    engine = MemoryEngine()
+    assert engine.run(orders).status is RunState.SUCCEEDED
+    assert engine.rows == len(orders) + 1
+    assert engine.calls["dynamodb.Query"] == 2  # init's own, and the trigger's
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_rows_read_for_each_order_of_a_thousand_are_at_most_three(pace):
+    engine = MemoryEngine()
+    engine.pace = pace
+    assert engine.run(independent(1000)).status is RunState.SUCCEEDED
+    assert engine.rows <= 3 * 1000
+
+
 @pytest.mark.parametrize("pace", PACES)
 def test_no_operation_is_called_more_often_for_each_order_of_a_thousand(pace):
     middle, large = (calls_of_a_run(independent(size), pace) for size in (100, 1000))

@@ -105,12 +105,14 @@ class Checks:
         self._present: dict[tuple[str, str, str], str] = {}
         self._stop_asked: dict[tuple[str, str | None], float] = {}
         self._stop_hastened: dict[tuple[str, str | None], float] = {}
+        self._cancelled: dict[str, float] = {}
         self._grace_until: dict[tuple[str, str], float] = {}
         self._applied: set[int] = set()
         self._answers: list[tuple[str, str, OrderState]] = []
         self._groups = GroupChecks(world, self._broken)
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
+        world.runs.cancelled = self.cancelled
         world.runs.stop_asked = self.stop_asked
         world.runs.stop_hastened = self.stop_hastened
         world.build_stopped = self.build_stopped
@@ -145,6 +147,8 @@ class Checks:
         if after.status is OrderState.DISPATCHING:
             self._dispatch_transitions[key] += 1
             self._room(after)
+            if before.status is OrderState.QUEUED and after.approval is None:
+                self._not_cancelled(after)
         elif before.status is not after.status:
             self._legal(key, lambda: check_order_transition(before.status, after.status))  # type: ignore[arg-type]
 
@@ -340,6 +344,17 @@ class Checks:
         if asked is not None and self._world.faults.profile.is_calm and until > asked + STOPPED_SECONDS:
             late = until - asked
             self._broken("a wish to stop is honoured", f"{run_id}/{order_num} went on for {late:.0f} s")
+
+    def cancelled(self, run_id: str) -> None:
+        """Note that a run was cancelled."""
+        self._cancelled[run_id] = self._world.scheduler.time
+
+    def _not_cancelled(self, order: OrderRow) -> None:
+        """Check that no event dispatches an order of a run that was cancelled before it came."""
+        process, cancelled = self._world.scheduler.current, self._cancelled.get(order.run_id)
+        if process is not None and cancelled is not None and process.root.began > cancelled:
+            about = f"{order.run_id}/{order.order_num}: cancelled at {cancelled:.3f}, {process} at"
+            self._broken("nothing of a cancelled run is dispatched", f"{about} {process.root.began:.3f}")
 
     def stop_asked(self, run_id: str, order_num: str | None) -> None:
         """Note when the commands of a run, or of one of its orders, were asked to stop."""

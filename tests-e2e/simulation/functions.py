@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import Random
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -62,6 +63,9 @@ _SETTINGS = InitSettings(
     secret_allow_list={"*": ["*"]},
 )
 
+WARM = (4, 2, 1)
+"""Warm environments of the orchestrator, and how often each gets an event."""
+
 
 def job_intake(world: World) -> iac_ci_init.job_intake.JobIntake:
     """Build init's first leg."""
@@ -115,26 +119,25 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
     )
 
 
-def orchestrator(world: World) -> iac_ci_orchestrator.act.Orchestrator:
-    """Build the orchestrator."""
-    return iac_ci_orchestrator.act.Orchestrator(
-        iac_ci_orchestrator.ports.OrchestratorPorts(
-            clock=world,
-            runs=RunsPort(world, world.runs),
-            locks=world.port("locks", world.locks),
-            objects=world.port("objects", world.objects),
-            done=world.port("done", world.done),
-            workers=world.port("workers", WorkersService(world)),
-            watchdogs=world.port("watchdogs", WatchdogsService(world)),
-            reports=world.port("reports", ReportsService(world)),
-            plans=world.port("plans", world.plans),
-            invoker=world.port("invoker", AsyncInvokerService(world)),
-            groups=world.port("groups", world.groups),
-            parallel=Threads(world),
-            logger=Silent(),
-            wait=world.scheduler.pause,
-        )
+def orchestrators(world: World) -> list[iac_ci_orchestrator.act.Orchestrator]:
+    """Build the orchestrators of the function's warm environments, each with a memory of its own."""
+    ports = iac_ci_orchestrator.ports.OrchestratorPorts(
+        clock=world,
+        runs=RunsPort(world, world.runs),
+        locks=world.port("locks", world.locks),
+        objects=world.port("objects", world.objects),
+        done=world.port("done", world.done),
+        workers=world.port("workers", WorkersService(world)),
+        watchdogs=world.port("watchdogs", WatchdogsService(world)),
+        reports=world.port("reports", ReportsService(world)),
+        plans=world.port("plans", world.plans),
+        invoker=world.port("invoker", AsyncInvokerService(world)),
+        groups=world.port("groups", world.groups),
+        parallel=Threads(world),
+        logger=Silent(),
+        wait=world.scheduler.pause,
     )
+    return [iac_ci_orchestrator.act.Orchestrator(ports) for _ in WARM]
 
 
 def watchdog(world: World) -> iac_ci_watchdog.act.Watchdog:
@@ -185,7 +188,6 @@ def installed(world: World) -> Iterator[None]:
             "preparer": preparer(world),
             "logger": Silent(),
         },
-        "iac_ci_orchestrator.wiring": {"orchestrator": orchestrator(world)},
         "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
         "iac_ci_broker.wiring": {"broker": broker(world)},
     }
@@ -194,6 +196,10 @@ def installed(world: World) -> Iterator[None]:
         module = modules[name] = ModuleType(name)
         for function, engine in values.items():
             setattr(module, function, lambda engine=engine: engine)
+    # Lambda often sends an event to the environment that it used last.
+    warm, chosen = orchestrators(world), Random("warm environments")
+    module = modules["iac_ci_orchestrator.wiring"] = ModuleType("iac_ci_orchestrator.wiring")
+    module.orchestrator = lambda: chosen.choices(warm, WARM)[0]  # type: ignore[attr-defined]
     world.doors["init"] = lambda event: iac_ci_init.handler.handler(event, None)
     world.doors["orchestrator"] = lambda event: iac_ci_orchestrator.handler.handler(event, None)
     world.doors["watchdog"] = lambda event: iac_ci_watchdog.handler.handler(event, None)

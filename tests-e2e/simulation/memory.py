@@ -33,6 +33,7 @@ class RecordedRuns(MemoryRuns):
         super().__init__()
         self._mutation = mutation
         self._watch = watch
+        self.cancelled: Callable[[str], None] = lambda run_id: None
         self.stop_asked: Callable[[str, str | None], None] = lambda run_id, order_num: None
         self.stop_hastened: Callable[[str, str | None], None] = lambda run_id, order_num: None
 
@@ -63,6 +64,11 @@ class RecordedRuns(MemoryRuns):
         self._watch(None, run)
         self.run_rows[run.run_id] = run
         return True
+
+    def request_cancel(self, run_id: str, reason: str) -> None:
+        """Cancel a run."""
+        super().request_cancel(run_id, reason)
+        self.cancelled(run_id)
 
     def request_stop(self, run_id: str, reason: str, *, order_num: str | None = None, soon: bool = False) -> None:
         """Ask the commands of a run, or of one of its orders, to stop."""

@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 
     from iac_ci_common.groups import Standing, Wanted
     from iac_ci_common.models.group import Entry, Group
+    from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import ProjectApply, ProjectState
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
-    from iac_ci_common.ports import Objects, Workers
+    from iac_ci_common.ports import Objects, RunRows, Workers
     from iac_ci_orchestrator.concurrency import ConcurrencyGroups
     from iac_ci_orchestrator.dispatch import Dispatcher
+    from iac_ci_orchestrator.remembered_rows import RememberedRows
 
 SILENT = timedelta(minutes=10)
 """How long a worker is silent that the mutated watchdog takes for dead."""
@@ -99,6 +101,8 @@ Mutation = Literal[
     "an end that is proven frees",
     "no apply begins after its result",
     "late workers ask first",
+    "remembered rows",
+    "a cancelled run dispatches nothing",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -168,6 +172,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "an end that is proven frees": Noticed(2268, "single"),
     "no apply begins after its result": Noticed(3163),
     "late workers ask first": Noticed(853),
+    "remembered rows": Noticed(6),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -266,6 +271,12 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "an expiry approves nothing":
         with patch("iac_ci_orchestrator.act.expired_result", _expires_as_approved):
             yield
+    elif mutation == "remembered rows":
+        with patch("iac_ci_orchestrator.remembered_rows.RememberedRows.take", _remembers_old_rows):
+            yield
+    elif mutation == "a cancelled run dispatches nothing":
+        with patch("iac_ci_common.testing.runs.MemoryRuns._is_cancelled", lambda runs, run_id: False):
+            yield
     elif mutation in _GROUPS:
         where, rule = _GROUPS[mutation]
         with patch(where, rule):
@@ -275,6 +286,11 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _remembers_old_rows(remembered: RememberedRows, lock: Lock) -> RunRows | None:
+    entry = remembered._entries.get(lock.run_id)
+    return entry.rows if entry is not None else None
 
 
 def _expires_as_approved(order: OrderRow, now: datetime) -> Result:
@@ -327,8 +343,9 @@ def _end_claimed_or_not(
     return True
 
 
-def _start_the_first(dispatcher: Dispatcher, run: RunRow) -> None:
+def _start_the_first(dispatcher: Dispatcher, run: RunRow) -> int:
     dispatcher._watchdogs.start(run.run_id, run.watchdog)
+    return run.watchdog
 
 
 def _end_the_silent(order: OpenOrder, claim: Claim | None, ended: AbstractSet[str], now: datetime) -> Decision:

@@ -49,6 +49,7 @@ class Process:
     error: BaseException | None = None
     value: object = None
     calls: int = 0
+    began: float = 0.0
     dead: bool = False
     parent: Process | None = None
     lanes: list[Process] = field(default_factory=list, repr=False)
@@ -116,6 +117,7 @@ class Scheduler:
             if process.dead:
                 return
             self._alive[process.number] = process
+            process.began = self.time
             process.body = greenlet(run)
             self.after(limit, lambda: self.kill(process))
             self._go_on(process, ended)

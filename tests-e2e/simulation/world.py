@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -109,12 +110,13 @@ class RunsPort:
         self._world.call("runs.insert", lambda: self._runs.record(events))
         return self._world.call("runs.insert", lambda: self._runs.insert_run(run))
 
-    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
         """Apply in calls of fifty."""
         refused: list[Transition] = []
         for start in range(0, len(transitions), 50):
             chunk = transitions[start : start + 50]
-            refused += self._world.call("runs.apply", lambda chunk=chunk: self._runs.apply(chunk))
+            apply = partial(self._runs.apply, chunk, unless_cancelled=unless_cancelled)
+            refused += self._world.call("runs.apply", apply)
         return tuple(refused)
 
     def record(self, events: Sequence[Event]) -> None:

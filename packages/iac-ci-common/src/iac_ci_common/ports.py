@@ -141,10 +141,11 @@ class Runs(Protocol):
         """
         ...
 
-    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
         """Apply each transition wholly or not at all, a hundred items in a call; return the refused ones.
 
-        A transition is refused if the row no longer matches ``before``. Raises ``IllegalTransition`` for one that the
+        A transition is refused if the row no longer matches ``before`` and, with ``unless_cancelled``, if the run of
+        these orders has a ``cancel_reason`` or no row. Raises ``IllegalTransition`` for one that the
         state table does not allow, before anything is written.
         """
         ...

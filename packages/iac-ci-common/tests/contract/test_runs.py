@@ -125,6 +125,35 @@ def test_moves_are_applied_and_those_that_no_longer_fit_are_returned(adapters):
     assert {order.status for order in adapters.runs.read(RUN_ID).orders} == {OrderState.SKIPPED}
 
 
+@pytest.mark.parametrize("count", [1, 120])
+def test_what_must_not_be_cancelled_is_applied_until_a_request_to_cancel(adapters, count):
+    rows = queued([{} for _ in range(count)])
+    adapters.runs.insert(*rows)
+    sent = [Transition(order, moved(order, OrderState.DISPATCHING, dispatched_at=START)) for order in rows.orders]
+    assert adapters.runs.apply(sent, unless_cancelled=True) == ()
+    adapters.runs.request_cancel(RUN_ID, "not needed")
+    begun = [Transition(one.after, moved(one.after, OrderState.RUNNING)) for one in sent]
+    before = adapters.runs.read(RUN_ID)
+    assert set(adapters.runs.apply(begun, unless_cancelled=True)) == set(begun)
+    assert adapters.runs.read(RUN_ID) == before
+    assert adapters.runs.apply(begun) == ()
+
+
+def test_with_the_condition_a_refused_move_stops_no_other(adapters):
+    rows = queued([{}, {}])
+    adapters.runs.insert(*rows)
+    sent = [Transition(order, moved(order, OrderState.DISPATCHING, dispatched_at=START)) for order in rows.orders]
+    adapters.runs.apply(sent[:1])
+    assert adapters.runs.apply(sent, unless_cancelled=True) == (sent[0],)
+    assert adapters.runs.find_order(RUN_ID, "0002").status is OrderState.DISPATCHING
+
+
+def test_a_run_without_a_row_is_not_known_to_go_on(adapters):
+    (order,) = queued([{}]).orders
+    sent = Transition(order, moved(order, OrderState.DISPATCHING, dispatched_at=START))
+    assert adapters.runs.apply([sent], unless_cancelled=True) == (sent,)
+
+
 def test_the_changes_of_an_order_are_kept(adapters):
     rows = queued([{}])
     adapters.runs.insert(*rows)

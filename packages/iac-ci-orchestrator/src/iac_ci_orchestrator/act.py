@@ -20,7 +20,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.kept_answers import keep_first
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
-from iac_ci_common.ports import Transition
+from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OPEN, OrderState
 from iac_ci_common.termination import end_unclaimed
@@ -34,6 +34,7 @@ from iac_ci_orchestrator.drift import DriftReporter
 from iac_ci_orchestrator.event_records import order_event, waiting_event
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.project_ledger import ProjectLedger
+from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied
 from iac_ci_orchestrator.results import read_results
 from iac_ci_orchestrator.stale_plans import StalePlans
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.result import Result
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder, Wait
     from iac_ci_orchestrator.dispatch import Started
@@ -59,12 +61,39 @@ _CHECK_ALL: Final = "all-"
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """The outcome of one pass."""
+    """The outcome of one pass; ``rows`` are the run's rows after it, None if they have to be read again."""
 
     comment: CommentState
+    rows: RunRows | None = None
     finished: bool = False
     repeat: bool = False
     failures: tuple[IacCiError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a pass decided, and from which orders and results; ``is_from_memory`` if no row was read for it."""
+
+    orders: tuple[OrderRow, ...]
+    results: dict[str, Result]
+    plan: Plan
+    is_from_memory: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispatched:
+    """The outcome of dispatches.
+
+    ``failures`` are those that a retry may repair; ``ended`` is whether an order ended by a permanent failure;
+    ``now_open`` are by number the orders that run or wait; ``overtaken`` is whether one of these has ended meanwhile;
+    ``watchdog`` is the number of the run's watchdog.
+    """
+
+    failures: tuple[IacCiError, ...]
+    ended: bool
+    now_open: dict[str, OrderRow]
+    overtaken: bool
+    watchdog: int
 
 
 class Orchestrator:
@@ -85,6 +114,7 @@ class Orchestrator:
         Saved plans may be applied for ``plan_days`` days.
         """
         self._ports = ports
+        self._remembered = RememberedRows()
         self._projects = ProjectLedger(ports.plans, ports.runs, ports.objects, ports.clock, plan_days)
         self._stale_plans = StalePlans(ports, self._projects)
         self._groups = ConcurrencyGroups(
@@ -136,9 +166,10 @@ class Orchestrator:
         comment = CommentState.of(lock)
         # Earlier events count too: their invocations could not take the lock and exited.
         named, seen = _named(lock.rung), lock.rung
+        rows = self._remembered.take(lock)
         while True:
-            done = self._pass(lock, named, comment)
-            comment = done.comment
+            done = self._pass(lock, named, comment, rows)
+            comment, rows = done.comment, done.rows
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
@@ -147,6 +178,8 @@ class Orchestrator:
                 continue
             current = self._ports.locks.release(comment.onto(lock))
             if current is None:
+                if rows is not None:
+                    self._remembered.keep(lock, rows)
                 return done.failures
             lock, named = self._renew(current), _named(current.rung - seen)
             seen |= current.rung
@@ -158,18 +191,35 @@ class Orchestrator:
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _pass(self, lock: Lock, named: AbstractSet[str] | None, comment: CommentState) -> _Pass:
+    def _decide(self, run_id: str, named: AbstractSet[str] | None, known: RunRows | None) -> _Decided | None:
+        """Decide about events of the orders ``named``, from the rows ``known`` if they are enough for the decision.
+
+        Returns None for a run that is not prepared yet.
+        """
         ports = self._ports
-        rows = ports.runs.read(lock.run_id)
+        is_from_memory = known is not None and named is not None
+        rows = known if known is not None and is_from_memory else ports.runs.read(run_id)
         if rows.run is None:
-            # The run is not prepared yet; the preparation notifies the orchestrator at its end.
-            return _Pass(comment=comment)
+            return None
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
         now = ports.clock.now()
         plan = decide(rows.run, rows.orders, results, now)
+        if is_from_memory and not may_be_applied(plan):
+            return self._decide(run_id, named, None)
         standings = self._groups.settle(plan)
         if plan.asks:
             plan = decide(rows.run, rows.orders, results, now, standings)
+        if is_from_memory and not may_be_applied(plan):
+            return self._decide(run_id, named, None)
+        return _Decided(rows.orders, results, plan, is_from_memory)
+
+    def _pass(self, lock: Lock, named: AbstractSet[str] | None, comment: CommentState, known: RunRows | None) -> _Pass:
+        ports = self._ports
+        decided = self._decide(lock.run_id, named, known)
+        if decided is None:
+            # The preparation notifies the orchestrator at its end.
+            return _Pass(comment=comment)
+        plan = decided.plan
         dispatches = self._projects.with_generations(plan.dispatches)
         plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
         for end in plan.ends:
@@ -187,11 +237,11 @@ class Orchestrator:
         # Before the rows too: an end that is written is not met again.
         answered = [end.after for end in plan.ends if _had_asked(end.before)]
         self._commenter.update_questions(plan.run, plan.orders, answered)
-        refused = self._apply(plan)
+        refused = self._apply(plan, unless_cancelled=decided.is_from_memory and bool(plan.dispatches))
         # Only now: an order whose row has changed since may have been dispatched.
         never_started = [end.after for end in plan.ends if end.before.status not in OPEN]
         self._groups.leave(plan.run, [order for order in never_started if order.order_num not in refused])
-        remove_parts(ports.objects, ports.logger, rows.orders, results)
+        remove_parts(ports.objects, ports.logger, decided.orders, decided.results)
         if plan.finish is not None and not refused:
             self._groups.leave(plan.run, plan.orders, whole=True)
             finished = self._finisher.finish(plan.finish, plan.orders)
@@ -200,18 +250,23 @@ class Orchestrator:
                 self._stale_plans.after_run(plan.finish.after, plan.orders)
             return _Pass(finished=finished, repeat=True, comment=comment)
         present = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
-        failures, ended, now_open = self._dispatch(plan, present)
-        orders = [now_open.get(order.order_num, order) for order in plan.orders]
+        dispatched = self._dispatch(plan, present)
+        orders = [dispatched.now_open.get(order.order_num, order) for order in plan.orders]
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.repeats or plan.waits or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
         # In the slots of orders that wait now, others may start that did not ask yet.
         asks_on = bool(plan.asks) and any(wait.before.waiting_for is None for wait in plan.waits)
-        repeat = bool(refused or ended or plan.repeats or plan.answers or plan.expiries or asks_on)
-        return _Pass(repeat=repeat, failures=failures, comment=comment)
+        repeat = bool(refused or dispatched.ended or plan.repeats or plan.answers or plan.expiries or asks_on)
+        run = run.model_copy(update={"watchdog": dispatched.watchdog})
+        present_rows = None if refused or dispatched.overtaken else RunRows(run, tuple(orders))
+        return _Pass(repeat=repeat, failures=dispatched.failures, comment=comment, rows=present_rows)
 
-    def _apply(self, plan: Plan) -> frozenset[str]:
-        """Write the plan's transitions together; return the numbers of rows that have changed since they were read."""
+    def _apply(self, plan: Plan, *, unless_cancelled: bool) -> frozenset[str]:
+        """Write the plan's transitions together; return the numbers of rows that have changed since they were read.
+
+        With ``unless_cancelled`` these are all rows if the run was cancelled meanwhile.
+        """
         now = self._ports.clock.now()
         changes: tuple[EndOrder | RepeatOrder | Wait, ...] = (*plan.ends, *plan.repeats, *plan.waits)
         transitions = [Transition(one.before, one.after, order_event(plan.run, one.after, now)) for one in changes]
@@ -224,19 +279,16 @@ class Orchestrator:
             transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
         if not transitions:
             return frozenset()
-        return frozenset(transition.before.order_num for transition in self._ports.runs.apply(transitions))
+        refused = self._ports.runs.apply(transitions, unless_cancelled=unless_cancelled)
+        return frozenset(transition.before.order_num for transition in refused)
 
-    def _dispatch(
-        self, plan: Plan, dispatches: list[Dispatch]
-    ) -> tuple[tuple[IacCiError, ...], bool, dict[str, OrderRow]]:
+    def _dispatch(self, plan: Plan, dispatches: list[Dispatch]) -> _Dispatched:
         """Start workers concurrently, then write their orders as running, or what they wait for.
 
-        Returns the failures that a retry may repair, whether an order ended by a permanent failure, and by number the
-        orders that run or wait. That AWS has no capacity is no failure: the order waits, and the watchdog's next poll
-        repeats its dispatch.
+        That AWS has no capacity is no failure: the order waits, and the watchdog's next poll repeats its dispatch.
         """
         ports = self._ports
-        answers = self._start(plan, dispatches)
+        answers, watchdog = self._start(plan, dispatches)
         transitions: list[Transition] = []
         now_open: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
@@ -269,33 +321,32 @@ class Orchestrator:
                 nothing_began = isinstance(answer, PlanStale)
                 reason = answer.message if nothing_began else f"the order could not be dispatched: {answer.message}"
                 ended |= self._end_unclaimed(order, reason)
-        if transitions:
-            # A row that has changed since then has ended, so it is not written as `running`.
-            ports.runs.apply(transitions)
+        # A row that has changed since then has ended, so it is not written as `running`.
+        overtaken = bool(transitions and ports.runs.apply(transitions))
         for reason, number in Counter(str(failure) for failure in failures).items():
             message = "dispatch failed and will be retried"
             ports.logger.warning(
                 message, run_id=plan.run.run_id, trace_id=plan.run.trace_id, error=reason, orders=number
             )
-        return tuple(failures), ended, now_open
+        return _Dispatched(tuple(failures), ended, now_open, overtaken, watchdog)
 
-    def _start(self, plan: Plan, dispatches: list[Dispatch]) -> list[Started | IacCiError]:
-        """Start the workers if the run's watchdog runs; else return its error for each of them.
+    def _start(self, plan: Plan, dispatches: list[Dispatch]) -> tuple[list[Started | IacCiError], int]:
+        """Start the workers if the run's watchdog runs; else return its error for each. Return also its number.
 
         Functions and builds have limits of their own, so that neither waits for the other's.
         """
         if not dispatches:
-            return []
-        [watched] = self._in_rounds([partial(self._dispatcher.ensure_watchdog, plan.run)], dispatches)
-        if isinstance(watched, IacCiError):
-            return [watched] * len(dispatches)
+            return [], plan.run.watchdog
+        [watchdog] = self._in_rounds([partial(self._dispatcher.ensure_watchdog, plan.run)], dispatches)
+        if isinstance(watchdog, IacCiError):
+            return [watchdog] * len(dispatches), plan.run.watchdog
         answers: dict[str, Started | IacCiError] = {}
         for target in ExecutionTarget:
             of_target = [dispatch for dispatch in dispatches if dispatch.after.target is target]
             calls = [partial(self._begin, plan, dispatch) for dispatch in of_target]
             answered = zip(of_target, self._in_rounds(calls, of_target), strict=True)
             answers.update((dispatch.after.order_num, answer) for dispatch, answer in answered)
-        return [answers[dispatch.after.order_num] for dispatch in dispatches]
+        return [answers[dispatch.after.order_num] for dispatch in dispatches], watchdog
 
     def _in_rounds(self, calls: Sequence[Callable[[], T]], dispatches: Sequence[Dispatch]) -> list[T | IacCiError]:
         """Do the calls of dispatches; repeat those that failed for a moment, unless the orders were dispatched before.

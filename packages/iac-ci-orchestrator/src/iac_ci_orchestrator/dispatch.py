@@ -36,8 +36,10 @@ class Dispatcher:
         self._watchdogs = watchdogs
         self._workers = workers
 
-    def ensure_watchdog(self, run: RunRow) -> None:
-        """Start the run's watchdog unless it runs; call it before ``start``, so that no worker runs without a watchdog.
+    def ensure_watchdog(self, run: RunRow) -> int:
+        """Start the run's watchdog unless it runs and return its number.
+
+        Call it before ``start``, so that no worker runs without a watchdog.
 
         A watchdog that has ended before its run gets a successor, whose number is written into the run's row first:
         concurrent passes then start the same one.
@@ -45,6 +47,7 @@ class Dispatcher:
         number = run.watchdog
         while not self._watchdogs.start(run.run_id, number) and not self._watchdogs.is_running(run.run_id, number):
             number = self._runs.next_watchdog(run.run_id, number)
+        return number
 
     def start(self, run: RunRow, dispatch: Dispatch) -> Started:
         """Start one order's worker.

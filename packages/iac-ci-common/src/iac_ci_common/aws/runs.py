@@ -95,7 +95,7 @@ class DynamoRuns:
         commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
         return not transactions.write(self._client, [commit])
 
-    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
         """Apply the transitions whose row is still as planned; return the others."""
         for transition in transitions:
             check_transition(transition)
@@ -103,7 +103,8 @@ class DynamoRuns:
             [self._update(transition), *([self._put_event(transition.event)] if transition.event is not None else [])]
             for transition in transitions
         ]
-        return tuple(transitions[index] for index in transactions.write(self._client, groups))
+        condition = self._not_cancelled(transitions[0].before.run_id) if unless_cancelled and transitions else None
+        return tuple(transitions[index] for index in transactions.write(self._client, groups, condition=condition))
 
     def record(self, events: Sequence[Event]) -> None:
         """Write events that belong to no transition."""
@@ -195,6 +196,15 @@ class DynamoRuns:
 
     def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
         return {"Put": {"TableName": self._orders, "Item": item(row), "ConditionExpression": _IS_NEW}}
+
+    def _not_cancelled(self, run_id: str) -> dict[str, Any]:
+        return {
+            "ConditionCheck": {
+                "TableName": self._orders,
+                "Key": _key(run_id, RUN_ORDER_NUM),
+                "ConditionExpression": "attribute_exists(run_id) AND attribute_not_exists(cancel_reason)",
+            }
+        }
 
     def _add_digests(self, order: OrderRow) -> dict[str, Any]:
         digests = {name: getattr(order, name) for name in ("package_sha256", "code_sha256")}

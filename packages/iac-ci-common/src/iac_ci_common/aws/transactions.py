@@ -28,39 +28,51 @@ Group = list[dict[str, Any]]
 """Writes that happen together or not at all."""
 
 
-def write(client: Any, groups: Sequence[Group], *, wait: Callable[[float], None] = time.sleep) -> list[int]:
+def write(
+    client: Any,
+    groups: Sequence[Group],
+    *,
+    condition: dict[str, Any] | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> list[int]:
     """Write all groups, as many as fit into one call; return the indexes of the groups whose condition failed.
 
     DynamoDB cancels the whole transaction if one condition fails, so the refused groups are removed and the others are
-    written again. If another transaction holds an item, the call waits and retries, with jitter. Raises ``Throttled``
-    after the last retry, and ``PortFailed`` if a retry cannot succeed.
+    written again. With ``condition``, a check of another item, all groups are refused while it fails. If another
+    transaction holds an item, the call waits and retries, with jitter. Raises ``Throttled`` after the last retry, and
+    ``PortFailed`` if a retry cannot succeed.
     """
     refused: list[int] = []
-    for batch in _batches(groups):
-        refused += _write_batch(client, groups, batch, wait)
+    common = [condition] if condition is not None else []
+    for batch in _batches(groups, MAX_ITEMS - len(common)):
+        refused += _write_batch(client, groups, batch, common, wait)
     return refused
 
 
-def _batches(groups: Sequence[Group]) -> list[list[int]]:
+def _batches(groups: Sequence[Group], most: int) -> list[list[int]]:
     batches: list[list[int]] = []
     free = 0
     for index, group in enumerate(groups):
         if len(group) > free:
             batches.append([])
-            free = MAX_ITEMS
+            free = most
         batches[-1].append(index)
         free -= len(group)
     return batches
 
 
-def _write_batch(client: Any, groups: Sequence[Group], batch: list[int], wait: Callable[[float], None]) -> list[int]:
+def _write_batch(
+    client: Any, groups: Sequence[Group], batch: list[int], common: Group, wait: Callable[[float], None]
+) -> list[int]:
     refused: list[int] = []
     left = batch
     attempt = 0
     while left:
-        reasons = _try(client, [entry for index in left for entry in groups[index]])
+        reasons = _try(client, [*(entry for index in left for entry in groups[index]), *common])
         if reasons is None:
             return refused
+        if common and reasons[-1] == "ConditionalCheckFailed":
+            return refused + left
         failed = _groups_with(groups, left, reasons, "ConditionalCheckFailed")
         if failed:
             refused += failed

@@ -63,10 +63,12 @@ class MemoryRuns:
         self.run_rows[run.run_id] = run
         return True
 
-    def apply(self, transitions: Sequence[Transition]) -> tuple[Transition, ...]:
+    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
         """Apply the transitions whose row is still as planned; return the others."""
         for transition in transitions:
             check_transition(transition)
+        if unless_cancelled and any(self._is_cancelled(transition.before.run_id) for transition in transitions):
+            return tuple(transitions)
         return tuple(transition for transition in transitions if not self._apply(transition))
 
     def record(self, events: Sequence[Event]) -> None:
@@ -116,6 +118,10 @@ class MemoryRuns:
             self.run_rows[run_id] = stopped
         else:
             self.order_rows[run_id][stopped.order_num] = stopped
+
+    def _is_cancelled(self, run_id: str) -> bool:
+        run = self.run_rows.get(run_id)
+        return run is None or run.cancel_reason is not None
 
     def _apply(self, transition: Transition) -> bool:
         if transition.before.order_num == "0000":
