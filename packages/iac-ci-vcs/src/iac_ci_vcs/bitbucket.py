@@ -130,6 +130,9 @@ class Bitbucket:
             source, target = payload["source"], payload["destination"]
             repository = source.get("repository")
             head, base = (self._commit(side.get("commit"), repository) for side in (source, target))
+            is_merged = payload["state"] == "MERGED"
+            # A fast-forward makes no commit.
+            made = self._commit(payload.get("merge_commit"), target["repository"]) or head if is_merged else ""
             return PullRequest(
                 number=number,
                 title=payload["title"],
@@ -144,6 +147,8 @@ class Bitbucket:
                 url=payload["links"]["html"]["href"],
                 is_draft=bool(payload.get("draft")),
                 updated_at=moment_of(payload.get("updated_on")),
+                is_merged=is_merged,
+                merge_sha=made,
             )
 
     def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:

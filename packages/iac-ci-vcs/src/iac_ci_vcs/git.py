@@ -83,6 +83,7 @@ class GitRepositories:
         token: str | None,
         choose: Callable[[Mapping[str, Entry]], Collection[str]],
         max_bytes: int,
+        merge: Merge | None = None,
     ) -> Tree:
         """Return a commit's paths and the content of the chosen files, as ``ports.Trees`` describes.
 
@@ -91,7 +92,7 @@ class GitRepositories:
         with tempfile.TemporaryDirectory(prefix="iac-ci-git-") as private:
             folder = Path(private, "tree")
             started = Checkout(self._rules(), repository, token, None, None, Path(private), folder)
-            return started.tree(commit, choose, max_bytes)
+            return started.tree(commit, choose, max_bytes) if merge is None else started.merged_tree(commit, merge)
 
     def _rules(self) -> Rules:
         return Rules(

@@ -112,6 +112,14 @@ class Checkout:
         found = self.repeated(lambda: _Commit(self, self.repository, token, ssh_key, self.root))
         return found.tree(commit, choose, max_bytes)
 
+    def merged_tree(self, commit: str, merge: Merge) -> Tree:
+        """Return the paths of the merge of a commit into another one, without any content."""
+        self._check(self.repository, commit)
+        token, ssh_key = self.credentials(self.repository)
+        return self.repeated(lambda: _Commit(self, self.repository, token, ssh_key, self.root)).merged_tree(
+            commit, merge
+        )
+
     def _check(self, repository: str, commit: str) -> None:
         if problem := repository_problem(repository, allow_file=self.rules.allow_file):
             raise PreparationFailed(f"repository {repository!r:.200} {problem}")
@@ -217,13 +225,25 @@ class _Commit:
         why_here = self._read_host_merge(commit, merge)
         if why_here is None:
             return Merged(merge.host_commit or "")
-        self._git(["init", "--quiet", "--template=", str(self.folder)])
-        self._fetch_history(commit, merge)
-        made = git_merge.merge(self._in_folder_with_code, commit)
+        made = self._made(commit, merge)
         self._write_files()
         # From here on, the merge has no history, like a commit that was fetched alone.
         (self.folder / ".git" / "shallow").write_text(f"{made}\n")
         return Merged(made, why_here)
+
+    def _made(self, commit: str, merge: Merge) -> str:
+        """Make the merge and return its commit, without writing its files."""
+        self._git(["init", "--quiet", "--template=", str(self.folder)])
+        self._fetch_history(commit, merge)
+        return git_merge.merge(self._in_folder_with_code, commit)
+
+    def merged_tree(self, commit: str, merge: Merge) -> Tree:
+        """Return the paths of the merge, which is made here: one of the code host has the same files."""
+        self._made(commit, merge)
+        return git_tree.tree(self._blobs(), (), {}, {})
+
+    def _blobs(self) -> dict[str, git_tree.Blob]:
+        return git_tree.blobs(self._in_folder("ls-tree", "-r", "-z", "--full-tree", git_folder.NAME))
 
     def _read_host_merge(self, commit: str, merge: Merge) -> str | None:
         """Fetch the code host's merge and write its files; return why another one must be made, None if it is good."""
@@ -274,7 +294,7 @@ class _Commit:
         """Fetch the commit without its files, and then the chosen files alone; return both."""
         self._git(["init", "--quiet", "--bare", "--template=", str(self.folder)])
         self._fetch_or_follow(commit, git_tree.WITHOUT_FILES)
-        blobs = git_tree.blobs(self._in_folder("ls-tree", "-r", "-z", "--full-tree", git_folder.NAME))
+        blobs = self._blobs()
         chosen = [path for path in choose(git_tree.entries(blobs)) if path in blobs]
         wanted = "".join(f"{oid}\n" for oid in sorted({blobs[path].oid for path in chosen})).encode()
         if wanted:

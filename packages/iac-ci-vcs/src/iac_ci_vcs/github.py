@@ -136,6 +136,7 @@ class GitHub:
             self._merges[number] = payload.get("merge_commit_sha") or None
             head, base = payload["head"], payload["base"]
             fork = head.get("repo")
+            is_merged = bool(payload.get("merged"))
             return PullRequest(
                 number=number,
                 title=payload["title"],
@@ -151,6 +152,10 @@ class GitHub:
                 is_draft=bool(payload.get("draft")),
                 labels=tuple(label["name"] for label in payload.get("labels") or ()),
                 updated_at=moment_of(payload.get("updated_at")),
+                is_merged=is_merged,
+                # Of one that is not merged, this is a test merge.
+                merged_at=moment_of(payload.get("merged_at")),
+                merge_sha=(payload.get("merge_commit_sha") or "") if is_merged else "",
             )
 
     def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:

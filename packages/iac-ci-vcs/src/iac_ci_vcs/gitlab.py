@@ -142,6 +142,9 @@ class GitLab:
             refs = payload.get("diff_refs") or {}
             head = payload.get("sha") or refs.get("head_sha") or ""
             self._read[head] = self._fresh[number] = payload
+            is_merged = payload["state"] == "merged"
+            # A fast-forward makes no commit, and a squash without a merge commit only its own.
+            made = payload.get("merge_commit_sha") or payload.get("squash_commit_sha") or head
             return PullRequest(
                 number=number,
                 title=payload["title"],
@@ -157,6 +160,9 @@ class GitLab:
                 is_draft=bool(payload.get("draft") or payload.get("work_in_progress")),
                 labels=tuple(payload.get("labels") or ()),
                 updated_at=moment_of(payload.get("updated_at")),
+                is_merged=is_merged,
+                merged_at=moment_of(payload.get("merged_at")),
+                merge_sha=made if is_merged else "",
             )
 
     def open_pull_requests(self, since: datetime, *, known: str = "", pages: int = 1) -> OpenPullRequests | None:

@@ -115,9 +115,11 @@ class Trees(Protocol):
         token: str | None,
         choose: Callable[[Mapping[str, Entry]], Collection[str]],
         max_bytes: int,
+        merge: Merge | None = None,
     ) -> Tree:
         """Return the paths of ``commit``, a full hash, and the content of the files and links that ``choose`` returns.
 
+        With ``merge``, they are those of its merge into another commit; then no content is read.
         Files of more than ``max_bytes`` are not read. The sizes of entries are those of the files that were read.
         Nothing of the commit is written to a disk under its own name, and submodules are entries without files. Two
         fetches are made at most: one without any file's content, one of the chosen files.

@@ -55,7 +55,9 @@ class PullRequest:
     ``head_repository`` is a full name (``owner/name``), None if the fork was deleted. ``is_fork`` is True if the head
     is in another repository than the base, or if that is unknown. ``head_sha`` is empty while the host does not know it
     yet. ``base_sha`` may be abbreviated. ``updated_at`` is the time of the last change, None if the host does not tell
-    it. Bitbucket has no ``labels``.
+    it. Bitbucket has no ``labels``. ``merge_sha`` is the commit that a merge has added last to the base branch, the
+    head where the merge made none; empty while the host does not tell it. It counts only once the base branch has it.
+    ``merged_at`` is None if the host does not tell it.
     """
 
     number: int
@@ -72,6 +74,9 @@ class PullRequest:
     is_draft: bool = False
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
+    is_merged: bool = False
+    merge_sha: str = ""
+    merged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

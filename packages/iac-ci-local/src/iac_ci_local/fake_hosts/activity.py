@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from iac_ci_local.fake_hosts.deliveries import Deliveries
     from iac_ci_local.fake_hosts.project import OpenPullRequest, Person, Project
-    from iac_ci_local.fake_hosts.repository import File
+    from iac_ci_local.fake_hosts.repository import File, Landing
     from iac_ci_local.fake_hosts.shape import Shape
 
 
@@ -53,6 +53,13 @@ class Activity:
         """Close a pull request, or merge it, and send the event. The branches stay as they are."""
         pull = self._project.change(number, is_open=False, is_merged=merged)
         return self._send(Happened(Change.MERGED if merged else Change.CLOSED, pull, pull.author))
+
+    def merge(
+        self, number: int, how: Landing = "merge", *, person: Person | None = None, deletes_branch: bool = False
+    ) -> Callable[[], None]:
+        """Merge a pull request as ``person``, or else as its author, and send the event."""
+        pull = self._project.land(number, how, deletes_branch=deletes_branch)
+        return self._send(Happened(Change.MERGED, pull, person or pull.author))
 
     def reopen(self, number: int) -> Callable[[], None]:
         """Open a closed pull request again and send the event."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from iac_ci_local.fake_hosts.installed_app import InstalledApp
-    from iac_ci_local.fake_hosts.repository import File, HostedRepository
+    from iac_ci_local.fake_hosts.repository import File, HostedRepository, Landing
     from iac_ci_local.fake_hosts.reviews import ReviewState
 
 Right = Literal["admin", "write", "read", "none"]
@@ -99,6 +99,15 @@ class OpenPullRequest:
     is_draft: bool = False
     labels: tuple[str, ...] = ()
     updated_at: datetime | None = None
+    merged_from: str = ""
+    """The base branch's commit before the merge."""
+
+    merged_head: str = ""
+    landed: str = ""
+    """The base branch's newest commit after the merge."""
+
+    landing: Landing = "merge"
+    merged_at: datetime | None = None
 
     @property
     def changed_at(self) -> datetime:
@@ -150,6 +159,15 @@ class Project:
 
     merge_seconds: float = 3.0
     """How long GitHub takes to make a test merge, and GitLab to check one, from the request that asks for it."""
+
+    landing_seconds: float = 0.0
+    """How long after a merge the API does not tell which commit it made."""
+
+    rebases_heads: bool = False
+    """Whether a rebase moves the pull request's own branch, which is then fast-forwarded, as on GitLab."""
+
+    keeps_heads: bool = True
+    """Whether commits of deleted branches can be fetched, as on GitHub and GitLab, where a reference keeps them."""
 
     book: ReviewBook = field(default_factory=ReviewBook)
 
@@ -224,6 +242,37 @@ class Project:
                 self.review(number, one.author, "WITHDRAWN")
         return before, after
 
+    def land(self, number: int, how: Landing, *, deletes_branch: bool = False) -> OpenPullRequest:
+        """Merge a pull request and return it."""
+        with self._lock:
+            pull = self.pull_request(number)
+            base, head = self.repository.head(pull.base_branch), self.repository.head(pull.head_branch)
+            landed = self.repository.land(pull.base_branch, head, how)
+            if self.keeps_heads:
+                self.repository.name(f"refs/pull/{number}/head", head)
+            if how == "rebase" and self.rebases_heads:
+                head, how = landed, "fast-forward"
+            if deletes_branch:
+                self.repository.name(f"refs/heads/{pull.head_branch}", None)
+            return self.change(
+                number, is_open=False, is_merged=True, merged_from=base, merged_head=head, landed=landed,
+                landing=how, merged_at=self.now(),
+            )  # fmt: skip
+
+    def landed(self, pull: OpenPullRequest) -> str | None:
+        """Return the base branch's newest commit after a merge; None as long as the API does not tell it."""
+        if not pull.is_merged or not pull.landed or pull.merged_at is None:
+            return None
+        return pull.landed if self.now() >= pull.merged_at + timedelta(seconds=self.landing_seconds) else None
+
+    def compared(self, pull: OpenPullRequest) -> tuple[str, str]:
+        """Return the commit of the base branch and the head that a pull request compares, also after its merge."""
+        return pull.merged_from or self.repository.head(pull.base_branch), self.seen_head(pull)
+
+    def newest_head(self, pull: OpenPullRequest) -> str:
+        """Return a pull request's head as its webhooks have it."""
+        return pull.merged_head or self.repository.head(pull.head_branch)
+
     def review(self, number: int, person: Person, state: ReviewState) -> Review:
         """Add and return a review."""
         self.pull_request(number)
@@ -242,6 +291,8 @@ class Project:
 
     def seen_head(self, pull: OpenPullRequest) -> str:
         """Return a pull request's head as the API shows it now."""
+        if pull.merged_head:
+            return pull.merged_head
         heads = self._heads.get(pull.head_branch)
         if not self.lag or heads is None:
             return self.repository.head(pull.head_branch)
@@ -257,7 +308,7 @@ class Project:
 
         GitHub makes none before the pull request is asked for, and ``refs/pull/<number>/merge`` is the last one.
         """
-        wanted = self.repository.head(pull.base_branch), self.seen_head(pull)
+        wanted = self.compared(pull)
         with self._lock:
             made = self._merges.setdefault(pull.number, [])
             ready = [commit for moment, _, commit in made if moment <= self.now()]
@@ -275,7 +326,8 @@ class Project:
 
     def commits(self, pull: OpenPullRequest) -> list[str]:
         """Return the commits of a pull request, the oldest first."""
-        return self.repository.missing(self.seen_head(pull), self.repository.head(pull.base_branch))[::-1]
+        base, head = self.compared(pull)
+        return self.repository.missing(head, base)[::-1]
 
     def is_unknown(self, number: int) -> bool:
         """Return whether a pull request was opened so recently that the API does not have it yet."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from iac_ci_common.errors import NotFound, PortFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _SECONDS: Final = 60
@@ -21,6 +21,10 @@ _ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,40}")
 _AUTHOR: Final = "demo <demo@localhost>"
 
 Status = Literal["added", "modified", "removed", "renamed"]
+
+Landing = Literal["merge", "squash", "rebase", "fast-forward"]
+"""How a pull request is merged: by a merge commit, as one commit, commit by commit, or as it is."""
+
 _STATUSES: Final[Mapping[str, Status]] = {
     "A": "added",
     "M": "modified",
@@ -178,11 +182,46 @@ class HostedRepository:
             tree = self._git("merge-tree", "--write-tree", "--no-messages", base, head).decode().strip()
         except PortFailed:
             return None
-        who = f"{_AUTHOR} 0 +0000"
-        text = f"tree {tree}\nparent {base}\nparent {head}\nauthor {who}\ncommitter {who}\n\nMerge\n"
-        made = self._git("hash-object", "-t", "commit", "-w", "--stdin", standard_input=text.encode()).decode().strip()
+        made = self._commit_of_tree(tree, [base, head], "Merge")
         self._git("update-ref", reference, made)
         return made
+
+    def land(self, branch: str, head: str, how: Landing) -> str:
+        """Let a branch have the changes of ``head``, and return its newest commit.
+
+        Raises ``PortFailed`` for a conflict, and for a fast-forward of a head that does not have the whole branch.
+        """
+        base = self.head(branch)
+        if how == "fast-forward":
+            if self.behind(base, head):
+                raise PortFailed(f"{head} does not have all commits of {branch}")
+            landed = head
+        elif how == "rebase":
+            landed = base
+            for commit in self.missing(head, base)[::-1]:
+                landed = self._picked(landed, commit)
+        else:
+            tree = self._git("merge-tree", "--write-tree", "--no-messages", base, head).decode().strip()
+            landed = self._commit_of_tree(tree, [base] if how == "squash" else [base, head], f"Land by {how}")
+        self._git("update-ref", f"refs/heads/{branch}", landed)
+        return landed
+
+    def _picked(self, onto: str, commit: str) -> str:
+        """Return a commit with the changes of another one, on top of ``onto``."""
+        before, files = (self._git("rev-parse", name).decode().strip() for name in (f"{commit}^", f"{onto}^{{tree}}"))
+        # With the same parent, the merge of both has exactly the changes of the commit.
+        beside = self._commit_of_tree(files, [before], "Beside")
+        tree = self._git("merge-tree", "--write-tree", "--no-messages", beside, commit).decode().strip()
+        return self._commit_of_tree(tree, [onto], "Land by rebase")
+
+    def _commit_of_tree(self, tree: str, parents: Sequence[str], message: str) -> str:
+        who, lines = f"{_AUTHOR} 0 +0000", "".join(f"parent {parent}\n" for parent in parents)
+        text = f"tree {tree}\n{lines}author {who}\ncommitter {who}\n\n{message}\n"
+        return self._git("hash-object", "-t", "commit", "-w", "--stdin", standard_input=text.encode()).decode().strip()
+
+    def name(self, reference: str, commit: str | None) -> None:
+        """Let a reference name a commit, or remove it for None."""
+        self._git("update-ref", *(["-d", reference] if commit is None else [reference, commit]))
 
     def file(self, path: str, ref: str) -> tuple[bytes, str]:
         """Return a file's bytes and its blob's hash at a commit or branch; raise ``NotFound`` if there is none."""
@@ -305,4 +344,4 @@ def _quoted(path: str) -> str:
     return f'"{escaped}"'
 
 
-__all__ = ["Change", "Entry", "File", "HostedRepository", "Status", "git_environment", "read_folder"]
+__all__ = ["Change", "Entry", "File", "HostedRepository", "Landing", "Status", "git_environment", "read_folder"]

@@ -129,11 +129,13 @@ class MemoryRepositories:
         token: str | None,
         choose: Callable[[Mapping[str, Entry]], Collection[str]],
         max_bytes: int,
+        merge: Merge | None = None,
     ) -> Tree:
-        """Return the tree's paths and the content of the chosen files."""
+        """Return the tree's paths and the content of the chosen files; a merge has the files of both commits."""
         if (repository, commit) not in self.trees:
             raise PreparationFailed(f"{repository} has no commit {commit}")
-        files = self.trees[(repository, commit)]
+        base = self.trees.get((merge.repository or repository, merge.into), {}) if merge is not None else {}
+        files = {**base, **self.trees[(repository, commit)]}
         entries = {
             path: Entry(EntryKind.FILE, len(content), hashlib.sha256(content).hexdigest())
             for path, content in files.items()

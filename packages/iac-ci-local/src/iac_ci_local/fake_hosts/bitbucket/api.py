@@ -127,7 +127,8 @@ class Api:
         """Redirect to the comparison of two commits, with a carriage return between them."""
         pull = self._project.seen(int(number))
         name = self._project.full_name
-        spec = quote(f"{name}:{self._project.seen_head(pull)}\r{self._project.repository.head(pull.base_branch)}", ":")
+        base, head = self._project.compared(pull)
+        spec = quote(f"{name}:{head}\r{base}", ":")
         query = urlencode({**request.query, "from_pullrequest_id": number, "topic": "true"})
         return Answer(302, b"", {"Location": f"{self._web}{ROOT}/repositories/{name}/diffstat/{spec}?{query}"})
 
@@ -205,7 +206,7 @@ class Api:
         return self._page(request, git.missing(include, exclude), self._payloads.commit, most=100)
 
     def _is_head(self, pull: OpenPullRequest, sha: str) -> bool:
-        return sha in {self._project.repository.head(pull.head_branch), self._project.seen_head(pull)}
+        return sha in {self._project.newest_head(pull), self._project.seen_head(pull)}
 
     def _source(self, request: Request, person: Person, sha: str, path: str) -> Answer:
         git = self._project.repository

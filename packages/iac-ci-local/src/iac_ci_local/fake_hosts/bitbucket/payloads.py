@@ -69,7 +69,8 @@ class Payloads:
 
     def pull_request(self, pull: OpenPullRequest, head: str) -> dict[str, Any]:
         """Return a pull request with this head."""
-        base = self._project.repository.head(pull.base_branch)
+        base, _ = self._project.compared(pull)
+        landed = None if pull.landing == "fast-forward" else self._project.landed(pull)
         page = f"{self._web}/{self._project.full_name}/pull-requests/{pull.number}"
         return {
             "type": "pullrequest",
@@ -89,7 +90,7 @@ class Payloads:
                 for one in self._project.book.newest(pull.number).values()
             ],
             "reviewers": [],
-            "merge_commit": None,
+            "merge_commit": None if landed is None else {"type": "commit", "hash": landed[:HASH_CHARS]},
             "close_source_branch": False,
             "closed_by": None,
             "reason": "",

@@ -69,7 +69,7 @@ class Bitbucket:
 
     def webhook(self, happened: Happened) -> Sent:
         """Return the webhook of a change. It does not say what an update has changed, and nothing can be reopened."""
-        head = self._project.repository.head(happened.pull.head_branch)
+        head = self._project.newest_head(happened.pull)
         payload = self._payloads.hook(happened.actor)
         payload["pullrequest"] = self._payloads.pull_request(happened.pull, head)
         if happened.comment is not None:

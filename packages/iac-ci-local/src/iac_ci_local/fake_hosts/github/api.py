@@ -163,7 +163,7 @@ class Api:
 
     def _files(self, request: Request, person: Person, number: str) -> Answer:
         pull, git = self._project.seen(int(number)), self._project.repository
-        base, head = git.head(pull.base_branch), self._project.seen_head(pull)
+        base, head = self._project.compared(pull)
         changes = sorted(git.changes(base, head), key=lambda change: change.path)[:_MOST_FILES]
         return self._page(request, changes, lambda change: self._payloads.changed_file(change, head))
 

@@ -120,7 +120,7 @@ class Payloads:
     def pull_request(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a pull request in full."""
         git = self._project.repository
-        base, head = git.head(pull.base_branch), self._project.seen_head(pull)
+        base, head = self._project.compared(pull)
         changes = git.changes(base, head)
         url, issue = f"{self._repository_url}/pulls/{pull.number}", f"{self._repository_url}/issues/{pull.number}"
         page = f"{self._web}/{self._project.full_name}/pull/{pull.number}"
@@ -173,7 +173,8 @@ class Payloads:
             "rebaseable": is_mergeable,
             "mergeable_state": self._merge_state(pull, head, is_mergeable=is_mergeable),
             "maintainer_can_modify": False,
-            "merge_commit_sha": self._project.test_merge(pull),
+            # Until GitHub tells the commit of a merge, an old test merge stays there.
+            "merge_commit_sha": self._project.landed(pull) or self._project.test_merge(pull),
             "additions": sum(change.additions for change in changes),
             "deletions": sum(change.deletions for change in changes),
             "changed_files": len(changes),
@@ -183,6 +184,7 @@ class Payloads:
             "created_at": moment,
             "updated_at": _moment(pull.changed_at),
             **dict.fromkeys(nothing),
+            "merged_at": None if pull.merged_at is None else _moment(pull.merged_at),
         }
 
     def _merge_state(self, pull: OpenPullRequest, head: str, *, is_mergeable: bool | None) -> str:
@@ -335,7 +337,7 @@ class Payloads:
     def announced(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a pull request as its webhook has it: with its newest head, and without what GitHub computes later."""
         payload = self.pull_request(pull)
-        head = self._project.repository.head(pull.head_branch)
+        head = self._project.newest_head(pull)
         payload["head"] = self._end(pull.head_branch, head, fork=pull.fork)
         return payload | {"merge_commit_sha": None, "mergeable": None, "rebaseable": None, "mergeable_state": "unknown"}
 

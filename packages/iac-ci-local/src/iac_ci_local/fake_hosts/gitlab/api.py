@@ -129,7 +129,7 @@ class Api:
         pull, git = self._project.seen(int(number)), self._project.repository
         if self._project.is_new(pull.number):
             return self._page(request, [], self._payloads.changed_file)
-        changes = git.changes(git.head(pull.base_branch), self._project.seen_head(pull))[:_MOST_FILES]
+        changes = git.changes(*self._project.compared(pull))[:_MOST_FILES]
         return self._page(request, changes, self._payloads.changed_file)
 
     def _approvals(self, request: Request, person: Person, number: str) -> Answer:

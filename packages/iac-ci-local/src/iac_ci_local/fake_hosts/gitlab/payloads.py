@@ -71,7 +71,8 @@ class Payloads:
     def merge_request(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a merge request; its changes are not computed yet while it is new."""
         git = self._project.repository
-        base, head = git.head(pull.base_branch), self._project.seen_head(pull)
+        base, head = self._project.compared(pull)
+        landed = self._project.landed(pull)
         is_new = self._project.is_new(pull.number)
         refs = {"base_sha": git.merge_base(base, head), "head_sha": head, "start_sha": base}
         pipeline = self._project.pipelines.get(head)
@@ -80,7 +81,9 @@ class Payloads:
             "author": self.person(pull.author),
             "labels": list(pull.labels),
             "sha": head,
-            "merge_commit_sha": None,
+            "merge_commit_sha": None if pull.landing in {"squash", "fast-forward"} else landed,
+            "merged_at": None if pull.merged_at is None else _moment(pull.merged_at),
+            "squash_commit_sha": landed if pull.landing == "squash" else None,
             "merge_status": "checking" if is_new else "can_be_merged",
             "detailed_merge_status": self._merge_status(pull, head, is_new=is_new),
             "blocking_discussions_resolved": not self._project.book.open_threads,
@@ -274,7 +277,7 @@ class Payloads:
 
     def hook_attributes(self, pull: OpenPullRequest) -> dict[str, Any]:
         """Return a merge request as webhooks have it: with its newest head, and times in an older form."""
-        head = self._project.repository.head(pull.head_branch)
+        head = self._project.newest_head(pull)
         return {
             **self._attributes(pull),
             "author_id": pull.author.id,
