@@ -156,7 +156,7 @@ def test_every_unmet_requirement_is_named_at_once():
 def test_after_a_merge_people_are_asked_again_and_the_merge_is_not():
     everything = {"approved": {"code_owners": True}, "mergeable": True, "undiverged": True, "checks": ["build"],
                   "not_draft": True, "from": ["main"]}  # fmt: skip
-    found = verdicts(everything, known(), after_merge=True)
+    found = verdicts(Requirements.model_validate(everything).after_merge.model_dump(), known())
     assert [one.name for one in found] == ["approved", "code owners", "from"]
 
 

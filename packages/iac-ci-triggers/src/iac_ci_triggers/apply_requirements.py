@@ -9,7 +9,13 @@ from iac_ci_common.globs import matches
 from iac_ci_common.models.rows import RequirementTick
 from iac_ci_common.project_states import plan_again
 from iac_ci_triggers.commands import PREFIX
-from iac_ci_triggers.configuration import applied_states, merged_orders, own_requirements, planned_by
+from iac_ci_triggers.configuration import (
+    applied_states,
+    merged_orders,
+    own_requirements,
+    planned_by,
+    reads_after_merge,
+)
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.requirements import BaseChanges, Standing, Verdict, judge
 
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
 
 MOST_TICKS: Final = 20
 """Most requirements that the comment of a plan shows."""
+
+BY_MERGE: Final = "on: merge"
+"""What applies a plan after the merge, in the place of a comment."""
 
 _TICK_CHARS: Final = 300
 
@@ -42,7 +51,8 @@ def required_of(
     """Return what is required of the orders of a job, by their names; orders of which nothing is are left out.
 
     The operator's minimum is for every job that a comment starts, but those that pull requests with the same base
-    branch start by themselves: these run before anybody could have approved them.
+    branch start by themselves: these run before anybody could have approved them. Of orders that run after the merge,
+    nothing about the merge is required.
     """
     trigger = configuration.jobs[job_name].on
     by_itself = trigger.pull_request is not None and (
@@ -50,9 +60,11 @@ def required_of(
     )
     minimum = connection.require if connection is not None and trigger.command and not by_itself else None
     found: dict[str, Required] = {}
+    after_merge = reads_after_merge(configuration, job_name)
     for name, (own, paths) in own_requirements(configuration, job_name).items():
         sets: list[Requirements] = []
-        for one in (own, minimum):
+        for given in (own, minimum):
+            one = given.after_merge if given is not None and name in after_merge else given
             if one is not None and not one.is_empty and one not in sets:
                 sets.append(one)
         if sets:
@@ -123,9 +135,11 @@ def ticks(
     if facts.known is None or facts.pull is None:
         return ()
     for name, planners in jobs_that_apply(configuration, [job_name]).items():
-        command = f"{PREFIX} {configuration.jobs[name].on.command[0]}"
+        word = f"{PREFIX} {configuration.jobs[name].on.command[0]}"
+        after_merge = reads_after_merge(configuration, name) if facts.merge is None else {}
         wanted = [order for order, planner in planners.items() if planner.partition("/")[2] in orders]
-        for verdicts in verdicts_of(facts, configuration, name, wanted).values():
+        for order, verdicts in verdicts_of(facts, configuration, name, wanted).items():
+            command = BY_MERGE if order in after_merge else word
             for verdict in verdicts:
                 text = verdict.text or verdict.name
                 found[RequirementTick(command=command, standing=verdict.standing.value, text=text[:_TICK_CHARS])] = None

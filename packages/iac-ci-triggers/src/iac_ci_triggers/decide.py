@@ -12,11 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
-from iac_ci_common.models.commit_job import JobPart
-from iac_ci_common.models.rows import JobScope
 from iac_ci_common.purpose import SUPERSEDED
-from iac_ci_common.states import OrderState
-from iac_ci_triggers.apply_requirements import ticks, unmet_text
+from iac_ci_triggers.after_merge import command_after_merge, decide_after_merge
+from iac_ci_triggers.apply_requirements import ticks
 from iac_ci_triggers.commands import APPROVE, CANCEL, FORCE, HELP, PREFIX, REJECT, RERUN_FAILED, RUNNING, UNLOCK
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
@@ -31,6 +29,7 @@ from iac_ci_triggers.configuration import (
     order_names,
     orders_beside_plans,
     planned_by,
+    reads_after_merge,
     scheduled_jobs,
 )
 from iac_ci_triggers.decisions import (
@@ -56,22 +55,30 @@ from iac_ci_triggers.ledger import MAX_COMMANDS
 from iac_ci_triggers.notice import Paragraph, Subject
 from iac_ci_triggers.replans import planned_again
 from iac_ci_triggers.saved_plans import with_saved_plans
+from iac_ci_triggers.starts import (
+    mark_done,
+    mark_job,
+    plans_left_out,
+    pull_of,
+    say,
+    scope_of,
+    start_of,
+    with_merge,
+)
 from iac_ci_triggers.unlock import unlock
 from iac_ci_vcs.provider import CommitState
-from iac_ci_vcs.reporting.folded_status import COULD_NOT_START, NOTHING
+from iac_ci_vcs.reporting.folded_status import COULD_NOT_START
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from iac_ci_common.models.job import Job
-    from iac_ci_common.models.saved_plan import OrderProject
     from iac_ci_triggers.commands import Command
-    from iac_ci_triggers.configuration import Configuration, Expansion
+    from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.facts import CommentFacts, Facts, PlannedStart, Rerun
     from iac_ci_triggers.ledger import KnownSchedule
     from iac_ci_triggers.saved_plans import Chosen
-    from iac_ci_vcs.provider import CommitStatus, PullRequest
+    from iac_ci_vcs.provider import PullRequest
 
 BY_SCHEDULE: Final = "schedule:"
 """Beginning of the intent of a schedule's planned minute: its job starts once for it."""
@@ -84,6 +91,8 @@ COMMENT_LIFE: Final = timedelta(hours=1)
 the engine may differ by as much."""
 
 _ALL_DELETED: Final = "the pull request deletes the folders of its orders"
+
+_AFTER_MERGE: Final = "what it changes is applied after the merge"
 
 _LATE: Final = "the engine did not process them in time"
 
@@ -221,7 +230,7 @@ def decide_merge_group(facts: Facts) -> list[Decision]:
 
 def decide_pull_request(facts: Facts) -> list[Decision]:
     """Return the decisions about a pull request that was opened or has changed."""
-    pull = _pull(facts)
+    pull = pull_of(facts)
     if not pull.is_open:
         return [Nothing("the pull request is closed")]
     if not facts.uses(pull.base_branch):
@@ -248,14 +257,14 @@ def decide_closed(facts: Facts) -> list[Decision]:
 
     Another open one may have the same head commit, and a status of a commit speaks for the open ones.
     """
-    pull = _pull(facts)
+    pull = pull_of(facts)
     if pull.is_open:
         return [Nothing("the pull request is open again")]
     configuration = facts.configuration
     names = [run.job for run in facts.ledger.runs if run.sha == pull.head_sha]
     if configuration is not None and not isinstance(configuration, ConfigurationProblems):
         names += configuration.jobs
-    return [Refresh(pull.head_sha, tuple(dict.fromkeys(names)))]
+    return [Refresh(pull.head_sha, tuple(dict.fromkeys(names))), *decide_after_merge(facts)]
 
 
 def _settled(facts: Facts, found: list[Decision]) -> list[Decision]:
@@ -274,7 +283,7 @@ def _superseded(facts: Facts) -> list[Decision]:
 
     A run that a command started is not cancelled because the base branch's configuration changed meanwhile.
     """
-    pull = _pull(facts)
+    pull = pull_of(facts)
     by_reason: dict[str, list[str]] = {}
     for run in facts.ledger.runs:
         if run.cancel_reason is not None:
@@ -299,10 +308,10 @@ def decide_comment(facts: Facts) -> list[Decision]:
         return [Nothing("the comment has no command")]
     refusal = _refusal(facts, comment)
     if refusal is not None:
-        return [_say(refusal)]
+        return [say(refusal)]
     found: list[Decision] = _seen(facts)
     if comment.found.problems:
-        found.append(_say("These lines are not commands:", *comment.found.problems))
+        found.append(say("These lines are not commands:", *comment.found.problems))
     for index, command in enumerate(comment.found.commands):
         made = _once(facts, comment, command, f"comment:{comment.id}:{index}")
         facts = _with_appliers(facts, made)
@@ -345,7 +354,7 @@ def _refusal(facts: Facts, comment: CommentFacts) -> str | None:
         # GitLab lets the owner of a project choose the time (Notes API). Such a comment would stay new for longer
         # than its commands are remembered.
         return f"{by}'s comment has a time in the future, so its commands were not run. Write a new comment."
-    if comment.commit is not None and comment.commit != _pull(facts).head_sha:
+    if comment.commit is not None and comment.commit != pull_of(facts).head_sha:
         return f"{by}'s comment is about {comment.commit}, which is not the newest commit. Write a new comment."
     return None
 
@@ -360,7 +369,7 @@ def _once(facts: Facts, comment: CommentFacts, command: Command, intent: str) ->
     day = timedelta(days=1)
     recent = [known for known in facts.ledger.commands if facts.received_at - known.at < day and known.intent != intent]
     if len(recent) >= MAX_COMMANDS:
-        return [_say(f"{PREFIX} {command.name} was not run: a pull request has at most {MAX_COMMANDS} commands a day.")]
+        return [say(f"{PREFIX} {command.name} was not run: a pull request has at most {MAX_COMMANDS} commands a day.")]
     return [Remember(intent, facts.trigger_id), *_run_command(facts, comment, command, intent)]
 
 
@@ -371,12 +380,21 @@ def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: 
         return _cancel(facts, comment, running=command.target == RUNNING)
     if command.name == UNLOCK:
         return unlock(facts, comment, command)
-    if not _pull(facts).is_open:
-        return [_say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
+    # What started after a merge may wait for an answer.
+    is_merged = facts.merge is not None or (command.answers_order and pull_of(facts).is_merged)
+    if not pull_of(facts).is_open and not is_merged:
+        return [say(f"{PREFIX} {command.name} starts nothing: the pull request is closed.")]
     if command.answers_order:
         return [_answer(facts, comment, command, intent)]
-    if not facts.uses(_pull(facts).base_branch):
-        return [_say(f"{PREFIX} {command.name} starts nothing: {_unused_branch(_pull(facts).base_branch)}.")]
+    return _start_command(facts, comment, command, intent)
+
+
+def _start_command(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> list[Decision]:
+    """Return the decisions about a command that lets something start, or starts it."""
+    if not facts.uses(pull_of(facts).base_branch):
+        return [say(f"{PREFIX} {command.name} starts nothing: {_unused_branch(pull_of(facts).base_branch)}.")]
+    if facts.merge is not None:
+        return command_after_merge(facts, facts.merge, command, intent)
     if command.name == APPROVE:
         return _approve(facts, comment, command)
     if not facts.trusted:
@@ -388,14 +406,14 @@ def _run_command(facts: Facts, comment: CommentFacts, command: Command, intent: 
 
 def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
     configuration = facts.configuration
-    pull = _pull(facts)
+    pull = pull_of(facts)
     if configuration is None:
-        return [_say(f"Nothing was started: the branch {pull.base_branch} has no {FILE_NAME}.")]
+        return [say(f"Nothing was started: the branch {pull.base_branch} has no {FILE_NAME}.")]
     if isinstance(configuration, ConfigurationProblems):
         return [_unreadable(pull, configuration)]
     chosen = jobs_for_command(configuration, command.name)
     if not chosen.jobs:
-        return [_say(f"{PREFIX} {command.name} starts no job. Commands that do:", *_words(configuration))]
+        return [say(f"{PREFIX} {command.name} starts no job. Commands that do:", *_words(configuration))]
     found: list[Decision] = []
     for name in chosen.jobs:
         found += _start(facts, configuration, name, intent, command=command.name, target=command.target)
@@ -412,58 +430,28 @@ def _start(
         if command:
             return [answer]
         status = job_status(facts.commit, name, CommitState.FAILURE, f"could not start: {error.message}")
-        return [answer, _mark_job(facts, status, COULD_NOT_START)]
+        return [answer, mark_job(facts, status, COULD_NOT_START)]
     if job is None:
         if not command:
             skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
             notice = Say(Paragraph(f"The job {name} has no order to run:", tuple(skipped)), Subject.JOBS)
             return [notice, _nothing_to_plan(facts, name, _ALL_DELETED)]
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
-        return [_say(f"The job {name} has no order to run:", *left_out)]
+        return [say(f"The job {name} has no order to run:", *left_out)]
     chosen = with_saved_plans(facts, configuration, name, job, intent)
-    answers = [*_plans_left_out(name, chosen), *_mark_done(facts, name, chosen)]
+    answers = [*plans_left_out(name, chosen), *mark_done(facts, name, chosen)]
     if chosen.job is None:
         return answers
     scope = None
     if facts.pull is not None and facts.base_branch:
         whole = target is None and not answers
-        scope = _merged(facts, chosen.job, _scope(facts, facts.base_branch, whole=whole, target=target))
+        scope = with_merge(facts, chosen.job, scope_of(facts, facts.base_branch, whole=whole, target=target))
         shown = ticks(facts, configuration, name, [order.order_name or "" for order in chosen.job.orders])
         scope = scope.model_copy(update={"requirements": shown})
-    start = _start_of(facts, name, intent, chosen.job, scope, expansion, chosen.projects)
+    start = start_of(facts, name, intent, chosen.job, scope, expansion, chosen.projects)
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))
     return [*answers, Say(text, Subject.JOBS), start] if skipped else [*answers, start]
-
-
-def _start_of(
-    facts: Facts,
-    name: str,
-    intent: str,
-    job: Job,
-    scope: JobScope | None,
-    expansion: Expansion,
-    projects: Mapping[str, OrderProject],
-) -> Start:
-    run = {order.order_name for order in job.orders}
-    not_run = tuple(order for order in expansion.whole if order not in run)
-    base, digest = facts.base_branch or None, facts.configuration_sha256
-    # The tick may have found the pull request open before its webhook arrived: such a run counts.
-    not_before = (facts.ledger.closed_at or facts.received_at) if facts.reopened else None
-    return Start(
-        name,
-        facts.commit,
-        intent,
-        job,
-        base,
-        digest,
-        facts.actor.login,
-        scope,
-        not_run,
-        not_before,
-        dict(projects),
-        account=facts.actor.id or None,
-    )
 
 
 def decide_replan(facts: Facts) -> list[Decision]:
@@ -471,7 +459,7 @@ def decide_replan(facts: Facts) -> list[Decision]:
 
     The comment that the plan is stale stays until there is a new one, and names the way to make it by hand.
     """
-    pull, configuration = _pull(facts), facts.configuration
+    pull, configuration = pull_of(facts), facts.configuration
     if facts.replan is None or not pull.is_open:
         return [Nothing("the pull request is closed")]
     if not facts.uses(pull.base_branch):
@@ -490,85 +478,14 @@ def decide_replan(facts: Facts) -> list[Decision]:
     if job is None:
         return [Nothing(f"{again.target} has no order to run")]
     projects = with_saved_plans(facts, configuration, again.job, job).projects
-    scope = _merged(facts, job, _scope(facts, pull.base_branch, whole=False, target=again.target))
+    scope = with_merge(facts, job, scope_of(facts, pull.base_branch, whole=False, target=again.target))
     scope = scope.model_copy(update={"because": again.because})
-    return [_start_of(facts, again.job, again.intent, job, scope, expansion, projects)]
-
-
-def _plans_left_out(job: str, chosen: Chosen) -> list[Decision]:
-    """Return what to say about plans that are not applied."""
-    found: list[Decision] = []
-    nothing = "Nothing" if chosen.job is None else "Not everything"
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, verdicts in chosen.unmet.items():
-        groups.setdefault(tuple(verdict.text for verdict in verdicts), []).append(name)
-    for texts, names in groups.items():
-        why = unmet_text(chosen.labels, names if len(groups) == 1 and chosen.job is None else (), names)
-        found.append(_say(f"{nothing} of the job {job} runs, because {why}:", *texts))
-    if chosen.refused:
-        found.append(_say(f"{nothing} of the job {job} is applied:", *chosen.refused.values()))
-    if chosen.done:
-        found.append(
-            _say("Nothing is left to apply:" if chosen.job is None else "Nothing is left here:", *chosen.done.values())
-        )
-    return found
-
-
-def _mark_done(facts: Facts, job: str, chosen: Chosen) -> list[Decision]:
-    """Set in the job's status the orders that have nothing left to do: a run before may have failed there."""
-    if not chosen.done:
-        return []
-    states = {name: OrderState.SUCCEEDED.value if name in chosen.applied else NOTHING for name in chosen.done}
-    status = job_status(facts.commit, job, CommitState.SUCCESS, f"nothing is left to {job}")
-    return [_mark_job(facts, status, states)]
-
-
-def _scope(facts: Facts, base: str, *, whole: bool, target: str | None = None) -> JobScope:
-    configuration = facts.configuration
-    waiting: tuple[str, ...] = ()
-    if configuration is not None and not isinstance(configuration, ConfigurationProblems):
-        waiting = jobs_before_merge(configuration, None).jobs
-    return JobScope(
-        base=base,
-        whole=whole,
-        target=target,
-        before_merge=waiting,
-        configuration=facts.configuration_sha256,
-    )
-
-
-def _merged(facts: Facts, job: Job, scope: JobScope) -> JobScope:
-    """Return the scope with the commit that code of the job is merged into, and how far the head is behind it."""
-    merged = next((order for order in job.orders if order.merge_into is not None), None)
-    into = merged.merge_into if merged is not None else None
-    behind = facts.merge_state.behind if facts.merge_state is not None and into == facts.base_sha else None
-    return scope.model_copy(
-        update={
-            "merge_into": into,
-            "merge_commit": merged.merge_commit if merged is not None else None,
-            "behind": behind,
-        }
-    )
-
-
-def _mark_job(
-    facts: Facts,
-    status: CommitStatus,
-    orders: Mapping[str, str],
-    not_run: tuple[str, ...] = (),
-    plans: Mapping[str, str] | None = None,
-) -> Decision:
-    """Return the decision to set the status of a job that has no run; for a push, the commit has no other status."""
-    pull = facts.pull
-    if pull is None:
-        return Mark(status)
-    part = JobPart(pull.number, pull.base_branch, facts.trigger_id, orders, not_run=not_run, planned_by=plans or {})
-    return Mark(status, part)
+    return [start_of(facts, again.job, again.intent, job, scope, expansion, projects)]
 
 
 def _for_this_commit(facts: Facts) -> list[Decision]:
     """Return the decisions about the pull request's current commit, without a command."""
-    pull, configuration = _pull(facts), facts.configuration
+    pull, configuration = pull_of(facts), facts.configuration
     if configuration is None:
         return []
     if isinstance(configuration, ConfigurationProblems):
@@ -589,12 +506,12 @@ def _for_this_commit(facts: Facts) -> list[Decision]:
 def _nothing_to_plan(facts: Facts, job: str, reason: str) -> Decision:
     """Set the job's status, which may be a required check, to success: nothing of the pull request is the job's."""
     text = f"{NOTHING_TO_PLAN}: {reason}"
-    return _mark_job(facts, job_status(facts.commit, job, CommitState.SUCCESS, text), {})
+    return mark_job(facts, job_status(facts.commit, job, CommitState.SUCCESS, text), {})
 
 
 def _waiting_draft(facts: Facts, job: str) -> Decision:
     text = f"{job} starts when the draft is ready for review"
-    return _mark_job(facts, job_status(facts.commit, job, CommitState.PENDING, text), {})
+    return mark_job(facts, job_status(facts.commit, job, CommitState.PENDING, text), {})
 
 
 def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
@@ -606,22 +523,23 @@ def _before_merge(facts: Facts, configuration: Configuration) -> list[Decision]:
         orders = order_names(configuration, name, facts.changed, facts.deleted_folders)
         state, text = CommitState.PENDING, f"{len(orders)} of {len(orders)} orders to {name}"
         if not orders:
-            state, text = CommitState.SUCCESS, f"nothing to {name}: {reason}"
+            why = reason if name not in needed.jobs or not reads_after_merge(configuration, name) else _AFTER_MERGE
+            state, text = CommitState.SUCCESS, f"nothing to {name}: {why}"
         plans = {order: planner for order, planner in planned_by(configuration, name).items() if order in orders}
-        found.append(_mark_job(facts, job_status(facts.commit, name, state, text), {}, orders, plans))
+        found.append(mark_job(facts, job_status(facts.commit, name, state, text), {}, orders, plans))
     return found
 
 
 def _answer(facts: Facts, comment: CommentFacts, command: Command, intent: str) -> Decision:
     written = WrittenCommand(command, comment.author, comment.created_at, intent)
-    found = answer_to(facts.gates, _pull(facts), written, facts.received_at)
-    return _say(found) if isinstance(found, str) else Answer(found.order, found.answer)
+    found = answer_to(facts.gates, pull_of(facts), written, facts.received_at)
+    return say(found) if isinstance(found, str) else Answer(found.order, found.answer)
 
 
 def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Decision]:
-    pull = _pull(facts)
+    pull = pull_of(facts)
     if command.sha != pull.head_sha:
-        return [_say(f"{command.sha} was not approved: the newest commit is {pull.head_sha}. Review that one.")]
+        return [say(f"{command.sha} was not approved: the newest commit is {pull.head_sha}. Review that one.")]
     base = pull.base_branch
     if command.branch != base and (command.branch is not None or base != facts.default_branch):
         return [
@@ -642,7 +560,7 @@ def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Deci
         Approve(pull.head_sha, base, facts.configuration_sha256, by),
         Mark(status),
         Settle(Paragraph(f"{by} approved {pull.head_sha} for the branch {base}."), Subject.APPROVAL),
-        _say(
+        say(
             f"{by} approved {pull.head_sha} for the branch {base}. It may run. A newer commit, another base branch or a"
             f" changed {FILE_NAME} on it needs a new approval."
         ),
@@ -652,13 +570,13 @@ def _approve(facts: Facts, comment: CommentFacts, command: Command) -> list[Deci
 
 def _approval(facts: Facts) -> str:
     """Return the comment that approves the commit; it names the base branch unless that is the default branch."""
-    pull = _pull(facts)
+    pull = pull_of(facts)
     command = f"{PREFIX} {APPROVE} {pull.head_sha}"
     return command if pull.base_branch == facts.default_branch else f"{command} {pull.base_branch}"
 
 
 def _ask_for_approval(facts: Facts) -> list[Decision]:
-    pull = _pull(facts)
+    pull = pull_of(facts)
     origin = "comes from a fork" if pull.is_fork else f"is by {pull.author.login}, {_why_untrusted(facts)}"
     return [
         Say(
@@ -706,39 +624,39 @@ def _cancel(facts: Facts, comment: CommentFacts, *, running: bool) -> list[Decis
     # Of a run that is cancelled, the running orders may still be stopped.
     runs = tuple(run.run_id for run in facts.ledger.runs if running or run.cancel_reason is None)
     if not runs:
-        return [_say("This pull request has no run to cancel.")]
+        return [say("This pull request has no run to cancel.")]
     if running:
         # What had started is known when the request is made; the notice says it then.
         return [Cancel(runs, f"cancelled by {comment.author.login}", running=True)]
     text = "The queued orders of this pull request's runs are cancelled. Running orders finish."
-    return [Cancel(runs, f"cancelled by {comment.author.login}"), _say(text)]
+    return [Cancel(runs, f"cancelled by {comment.author.login}"), say(text)]
 
 
 def _rerun(facts: Facts, intent: str) -> list[Decision]:
-    pull = _pull(facts)
+    pull = pull_of(facts)
     found: list[Decision] = []
     for rerun in facts.reruns:
         if rerun.sha != pull.head_sha:
-            found.append(_say(f"Nothing was run again: {rerun.run_id} was for an older commit."))
+            found.append(say(f"Nothing was run again: {rerun.run_id} was for an older commit."))
         elif rerun.base not in {None, pull.base_branch}:
-            found.append(_say(f"Nothing was run again: {rerun.run_id} was for another base branch."))
+            found.append(say(f"Nothing was run again: {rerun.run_id} was for another base branch."))
         elif rerun.configuration not in {None, facts.configuration_sha256}:
-            found.append(_say(f"Nothing was run again: {FILE_NAME} has changed since {rerun.run_id}."))
+            found.append(say(f"Nothing was run again: {FILE_NAME} has changed since {rerun.run_id}."))
         elif not rerun.has_ended:
-            found.append(_say(f"Nothing was run again: {rerun.run_id} has not ended yet."))
+            found.append(say(f"Nothing was run again: {rerun.run_id} has not ended yet."))
         elif not rerun.unsuccessful:
-            found.append(_say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
+            found.append(say(f"Nothing was run again: all orders of {rerun.run_id} succeeded."))
         else:
             found += _run_again(facts, rerun, intent)
-    return found or [_say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]
+    return found or [say("This pull request has no run to run again. Runs can be repeated for a day after their end.")]
 
 
 def _run_again(facts: Facts, rerun: Rerun, intent: str) -> list[Decision]:
     """Return the start of what a run of this commit and configuration left undone, or why there is none."""
-    pull, run_id = _pull(facts), rerun.run_id
+    pull, run_id = pull_of(facts), rerun.run_id
     if (command := _applies_reviewed(facts, rerun)) is not None:
         text = f"Nothing of {run_id} was run again: a reviewed plan is applied once. {PREFIX} {command}"
-        return [_say(f"{text} applies what no run has begun to apply, and says what to plan again.")]
+        return [say(f"{text} applies what no run has begun to apply, and says what to plan again.")]
     try:
         job = again(facts, rerun)
         chosen = _chosen_again(facts, rerun, job)
@@ -747,9 +665,9 @@ def _run_again(facts: Facts, rerun: Rerun, intent: str) -> list[Decision]:
     if chosen is None:
         # What the job requires is not known.
         text = f"the job {rerun.job_name} cannot be read from {FILE_NAME} of {pull.base_branch} any more"
-        return [_say(f"Nothing of {run_id} was run again: {text}.")]
+        return [say(f"Nothing of {run_id} was run again: {text}.")]
     if chosen.unmet:
-        return _plans_left_out(rerun.job_name, chosen)
+        return plans_left_out(rerun.job_name, chosen)
     return [
         Start(
             rerun.job_name,
@@ -759,7 +677,7 @@ def _run_again(facts: Facts, rerun: Rerun, intent: str) -> list[Decision]:
             pull.base_branch,
             facts.configuration_sha256,
             facts.actor.login,
-            _merged(facts, job, _scope(facts, pull.base_branch, whole=False)),
+            with_merge(facts, job, scope_of(facts, pull.base_branch, whole=False)),
             projects=dict(chosen.projects),
             account=facts.actor.id or None,
         )
@@ -791,7 +709,7 @@ def _chosen_again(facts: Facts, rerun: Rerun, job: Job) -> Chosen | None:
 def _help(facts: Facts) -> Decision:
     configuration = facts.configuration
     own = () if configuration is None or isinstance(configuration, ConfigurationProblems) else _words(configuration)
-    return _say("Commands, each on its own line in a new comment:", *own, *_HELP)
+    return say("Commands, each on its own line in a new comment:", *own, *_HELP)
 
 
 def _words(configuration: Configuration) -> tuple[str, ...]:
@@ -802,13 +720,3 @@ def _words(configuration: Configuration) -> tuple[str, ...]:
 
 def _unused_branch(branch: str) -> str:
     return f"this stack does not use the configuration of the branch {branch}"
-
-
-def _say(title: str, *lines: str) -> Say:
-    return Say(Paragraph(title, tuple(lines)))
-
-
-def _pull(facts: Facts) -> PullRequest:
-    if facts.pull is None:
-        raise ValueError("the facts have no pull request")
-    return facts.pull

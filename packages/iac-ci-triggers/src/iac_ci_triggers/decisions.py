@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.job import Job
     from iac_ci_common.models.rows import JobScope, OrderRow
     from iac_ci_common.models.saved_plan import OrderProject
+    from iac_ci_triggers.ledger import SeenMerge
     from iac_ci_triggers.notice import Paragraph, Subject
     from iac_ci_vcs.provider import CommitStatus
 
@@ -81,6 +82,13 @@ class SeeHead:
     sha: str
     at: datetime
     pusher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeeMerge:
+    """Record the pull request's merge, so that each event about it decides by the same commits."""
+
+    merge: SeenMerge
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,7 @@ Decision = (
     | Approve
     | Answer
     | SeeHead
+    | SeeMerge
     | Remember
     | Wake
     | Free

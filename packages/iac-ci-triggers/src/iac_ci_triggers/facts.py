@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.connections import Connection
     from iac_ci_triggers.gates import Gate
     from iac_ci_triggers.known_groups import KnownGroup
-    from iac_ci_triggers.ledger import Ledger
+    from iac_ci_triggers.ledger import Ledger, SeenMerge
     from iac_ci_triggers.requirements import Known
     from iac_ci_vcs.provider import Account, MergeState, PullRequest
 
@@ -115,6 +115,25 @@ def newest_states(reruns: Sequence[Rerun]) -> Rerun | None:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeFacts:
+    """What is known of the merge of the event's pull request, where something is applied after it.
+
+    ``seen`` is None, and ``unknown`` says why, if the host does not tell the commit of the merge. ``newest`` is the
+    commit of the base branch that plans are compared with: the newest one. ``differing`` are, by the keys of plans,
+    the paths at which that commit differs from what was planned; ``incomparable`` says of other plans why that is not
+    known.
+    ``by_itself`` is False for a command, which may also apply plans that were made after the merge.
+    """
+
+    seen: SeenMerge | None
+    newest: str = ""
+    unknown: str = ""
+    differing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    incomparable: Mapping[str, str] = field(default_factory=dict)
+    by_itself: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStart:
     """A planned minute of a job's schedule. ``open_run`` is the schedule's last run if it has not ended."""
 
@@ -142,7 +161,9 @@ class Facts:
     head, ``pusher`` the id of the account that the event names for a push. ``known`` is what requirements are about,
     None if nothing is required. ``merge_base`` is the commit of the base branch that the head has, ``base_changes`` are
     the paths that the base branch has changed since some of its commits; ``merge_base_unknown`` says why one of the two
-    is not known. ``planned`` is what a schedule's event is about.
+    is not known. ``planned`` is what a schedule's event is about. ``merge`` is the pull request's merge, where
+    something is applied after it; ``at_base`` says that what starts is of that commit of the base branch, not of the
+    head, whose repository is ``head_repository`` then, if it is another one.
     """
 
     source: Source
@@ -178,10 +199,15 @@ class Facts:
     merge_base_unknown: str = ""
     base_changes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     planned: PlannedStart | None = None
+    merge: MergeFacts | None = None
+    at_base: bool = False
+    head_repository: str | None = None
 
     @property
     def commit(self) -> str:
         """Return the commit that the event is about: the pull request's head, the pushed commit, or the queue's."""
+        if self.at_base and self.merge is not None:
+            return self.merge.newest
         return self.pull.head_sha if self.pull is not None else self.sha
 
     @property
@@ -207,6 +233,12 @@ class Facts:
         """Return whether the operator allows this branch's configuration."""
         connection = self.source.connection
         return connection is None or uses_branch(connection, branch, default_branch=self.default_branch)
+
+    @property
+    def after_merge(self) -> Facts:
+        """Return the same facts for what starts at the base branch's commit: its repository has all of the code."""
+        head = self.source.head_repository
+        return replace(self, at_base=True, source=replace(self.source, head_repository=None), head_repository=head)
 
     def approved_by(self, login: str) -> Facts:
         """Return the same facts with the commit approved for its base branch and configuration."""

@@ -23,32 +23,35 @@ from iac_ci_triggers.configuration import (
     FILE_NAME,
     MAX_BYTES,
     Configuration,
+    applies_after_merge,
     folders_of,
     jobs_for_command,
     jobs_for_pull_request,
     possibly_deleted,
     read_configuration,
+    reads_after_merge,
     uses_merge,
     with_project_jobs,
 )
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.event import EventKind
-from iac_ci_triggers.facts import CommentFacts, Facts, PlannedStart, Rerun, newest_states
+from iac_ci_triggers.facts import CommentFacts, Facts, MergeFacts, PlannedStart, Rerun, newest_states
 from iac_ci_triggers.gates import TEAM, Gate, names
 from iac_ci_triggers.known_groups import KnownGroup, group_names
 from iac_ci_triggers.known_plans import Applier, KnownPlans
-from iac_ci_triggers.ledger import LONGEST_RUN
+from iac_ci_triggers.ledger import LONGEST_RUN, SeenMerge
 from iac_ci_triggers.requirements import Known
 from iac_ci_triggers.review_facts import ReviewCollector, Subject
 from iac_ci_triggers.saved_plans import wanted_keys
 from iac_ci_triggers.verification import Sender
+from iac_ci_vcs.merges import Merge
 from iac_ci_vcs.provider import Account, ChangeKind, MergeState, Permission
 from iac_ci_vcs.reporting import is_marked
 from iac_ci_vcs.reviews import ReviewedHost
 from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from iac_ci_common.ports import Groups, Objects, Plans, Runs
@@ -74,6 +77,13 @@ minute and after two more."""
 
 _MOST_BASES: Final = 5
 """Most commits of a base branch that are compared with its newest one."""
+
+_MERGE_KNOWN_WITHIN: Final = timedelta(minutes=4)
+"""Age of an event about a merge within which the host may not know its commit yet: Lambda repeats an event that failed
+after one minute and after two more."""
+
+_NO_MERGE: Final = "the code host does not tell which commit the merge made, or the branch does not have it any more"
+_NOT_USED: Final = "this stack does not use the configuration of the branch"
 
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
@@ -198,7 +208,116 @@ class FactCollector:
     def _of_closed(self, event: HostEvent, known: Facts) -> Facts:
         pull = self._pull(event, known.ledger)
         configuration, digest, _ = self._configuration_of_branch(pull.base_branch)
-        return replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
+        known = replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
+        if not pull.is_merged or not _is_applied_after(configuration):
+            return known
+        return self._of_merge(event, known, pull)
+
+    def _of_merge(self, event: HostEvent, known: Facts, pull: PullRequest) -> Facts:
+        """Return the facts about a merged pull request of which something is applied after the merge.
+
+        Each event about the merge compares with the same commit of the base branch, a command with the newest one.
+        """
+        by_itself = known.comment is None
+        default = self._default_branch()
+        head_seen_at = self._head_seen_at(event, pull, known.ledger, known.received_at)
+        known = replace(known, default_branch=default, head_seen_at=head_seen_at)
+        if not known.uses(pull.base_branch):
+            return replace(known, merge=MergeFacts(None, unknown=_NOT_USED, by_itself=by_itself))
+        seen = known.ledger.merge if by_itself else None
+        seen = seen or self._merge_of(pull, known.received_at)
+        if seen is None:
+            return replace(known, merge=MergeFacts(None, unknown=_NO_MERGE, by_itself=by_itself))
+        configuration, digest = self._configuration(seen.newest)
+        listed = self.host.changed_files(pull.number)
+        paths = tuple(dict.fromkeys(path for file in listed.files for path in file.paths))
+        deleted: frozenset[str] = frozenset()
+        if isinstance(configuration, Configuration):
+            configuration, deleted = self._with_projects(configuration, self.source, seen.newest, listed)
+        permission = self.host.permission(pull.author) if not pull.is_fork else Permission.NONE
+        known = replace(
+            known,
+            source=self._source_of(pull),
+            configuration=configuration,
+            configuration_sha256=digest,
+            deleted_folders=deleted,
+            changed=paths if listed.complete and paths else None,
+            author_may_write=self._may_write(pull.author, permission),
+            author_is_unknown=permission is Permission.UNKNOWN,
+            merge=MergeFacts(seen, seen.newest, by_itself=by_itself),
+        )
+        if not isinstance(configuration, Configuration):
+            return known
+        jobs = {name for name in configuration.jobs if reads_after_merge(configuration, name)}
+        runs = [run for run in known.ledger.runs if run.job in jobs]
+        plans = self._plans_of(configuration, jobs, pull, known, runs)
+        known = replace(known, plans=plans)
+        return self._reviewed_again(self._compared(known, seen), configuration, jobs, seen.newest)
+
+    def _merge_of(self, pull: PullRequest, received_at: datetime) -> SeenMerge | None:
+        """Return the merge once the base branch has it.
+
+        Raises ``PortFailed``, safe to retry, while the host may not know it yet; later, return None.
+        """
+        found = self._settled(lambda: self._found_merge(pull.number), lambda found: found is not None)
+        if found is None:
+            if self.now() - received_at < _MERGE_KNOWN_WITHIN:
+                raise PortFailed(
+                    f"the code host does not tell yet which commit the merge of pull request {pull.number} made",
+                    retry_is_safe=True,
+                )
+            return None
+        sha, newest = found
+        at = min(received_at, pull.merged_at) if pull.merged_at is not None else received_at
+        return SeenMerge(sha=sha, newest=newest, at=at)
+
+    def _found_merge(self, number: int) -> tuple[str, str] | None:
+        """Return the commit of a merge and the newest one of the base branch, None if that does not have it."""
+        pull = self.host.pull_request(number)
+        newest = self._found_head(pull.base_branch)
+        if newest is None or not pull.merge_sha or not isinstance(self.host, ReviewedHost):
+            return None
+        has_it = pull.merge_sha == newest or self.host.reviews().merge_base(newest, pull.merge_sha) == pull.merge_sha
+        return (pull.merge_sha, newest) if has_it else None
+
+    def _compared(self, known: Facts, seen: SeenMerge) -> Facts:
+        """Return the facts with the paths at which the base branch differs from what each plan was made of."""
+        merge, pull = known.merge, known.pull
+        records = list(known.plans.records.values())
+        if merge is None or pull is None or not records:
+            return known
+        newest = self._paths_of(seen.newest)
+        differing: dict[str, frozenset[str]] = {}
+        incomparable: dict[str, str] = {}
+        read = cache(self._planned_paths)
+        for record in sorted(records, key=lambda record: record.key):
+            of_head = record.commit == pull.head_sha
+            repository = (known.source.head_repository if of_head else None) or self.source.repository
+            merged = (record.merge_into, record.merge_commit) if record.merge_into is not None else None
+            try:
+                differing[record.key] = differences(read(repository, record.commit, merged), newest)
+            except PreparationFailed as error:
+                incomparable[record.key] = error.message
+        return replace(known, merge=replace(merge, differing=differing, incomparable=incomparable))
+
+    def _planned_paths(self, repository: str, commit: str, merged: tuple[str, str | None] | None) -> Tree:
+        """Return the tree that was planned: of a commit, or of its merge into another one."""
+        merge = Merge(merged[0], self.source.repository, merged[1]) if merged is not None else None
+        token = self.host.clone().git_token
+        return self.trees.tree(
+            repository, commit, token=token, choose=lambda _: (), max_bytes=MAX_FILE_BYTES, merge=merge
+        )
+
+    def _reviewed_again(self, known: Facts, configuration: Configuration, jobs: Collection[str], base: str) -> Facts:
+        """Return the facts with what is required after the merge: approvals and people."""
+        if known.pull is None or known.head_seen_at is None:
+            return known
+        required = sets_of(configuration, known.source.connection, jobs, known.pull.base_branch)
+        if not required:
+            return known
+        unseen = Known(known.pull, known.head_seen_at, changed=known.changed)
+        subject = Subject(unseen, known.ledger, base)
+        return replace(known, known=ReviewCollector(self.host, known.source).known(subject, required))
 
     def _default_branch(self) -> str:
         """Return the repository's default branch; empty if the operator names the branches."""
@@ -247,6 +366,11 @@ class FactCollector:
         comment = known.comment
         words = {command.name for command in comment.found.commands} if comment is not None else None
         pull = self._pull(event, known.ledger)
+        if pull.is_merged and words is not None and words - _START_NOTHING:
+            configuration, digest, _ = self._configuration_of_branch(pull.base_branch)
+            if _is_applied_after(configuration):
+                known = replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
+                return self._of_merge(event, self._with_gates(known), pull)
         answers = (
             [command for command in comment.found.commands if command.answers_order] if comment is not None else []
         )
@@ -361,6 +485,19 @@ class FactCollector:
             self.source.repository, commit, token=token, choose=lambda _: (), max_bytes=MAX_FILE_BYTES
         )
 
+    def _with_gates(self, known: Facts) -> Facts:
+        """Return the facts with the orders that the commands of the comment answer, and the groups that they show."""
+        comment = known.comment
+        if comment is None:
+            return known
+        answers = [command for command in comment.found.commands if command.answers_order]
+        words = {command.name for command in comment.found.commands}
+        return replace(
+            known,
+            gates=self._gates(known, comment.author, answers) if answers else (),
+            groups=self._groups(known) if UNLOCK in words else (),
+        )
+
     def _gates(self, known: Facts, author: Account, commands: Sequence[Command]) -> tuple[Gate, ...]:
         """Return the orders with an approval that commands may name, in runs that may be open; the newest runs last."""
         targets = {command.target for command in commands}
@@ -411,12 +548,23 @@ class FactCollector:
         if not isinstance(configuration, Configuration) or words is None:
             return KnownPlans()
         jobs = {name for word in words - _START_NOTHING for name in jobs_for_command(configuration, word).jobs}
+        runs = [run for run in known.ledger.runs if run.job in jobs and run.sha == pull.head_sha]
+        return self._plans_of(configuration, jobs, pull, known, runs)
+
+    def _plans_of(
+        self,
+        configuration: Configuration,
+        jobs: Collection[str],
+        pull: PullRequest,
+        known: Facts,
+        runs: Sequence[StartedRun],
+    ) -> KnownPlans:
+        """Return the plans that these jobs would apply, and which of these runs apply them."""
         repository = repository_key(self.source.repository) or ""
         records, states = wanted_keys(configuration, jobs, repository, pull.number)
         if not records:
             return KnownPlans()
         plans = KnownPlans(self.plans.records(records), self.plans.states(states))
-        runs = [run for run in known.ledger.runs if run.job in jobs and run.sha == pull.head_sha]
         for run in runs[-_MOST_RERUNS:]:
             plans = self._with_applier(plans, run, known.received_at)
         return plans
@@ -611,3 +759,7 @@ def _pusher(event: HostEvent, ledger: Ledger) -> str | None:
         known = ledger.processed.sha if ledger.processed is not None else ""
         return event.actor.id if event.head and not known.startswith(event.head) else None
     return event.actor.id if event.before is not None else None
+
+
+def _is_applied_after(configuration: Configuration | ConfigurationProblems | None) -> bool:
+    return isinstance(configuration, Configuration) and applies_after_merge(configuration)

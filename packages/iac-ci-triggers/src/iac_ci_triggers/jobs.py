@@ -20,10 +20,17 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def configured(
-    facts: Facts, configuration: Configuration, name: str, *, command: str = "", target: str | None = None
+    facts: Facts,
+    configuration: Configuration,
+    name: str,
+    *,
+    command: str = "",
+    target: str | None = None,
+    also: Collection[str] = (),
 ) -> tuple[Job | None, Expansion]:
     """Return the job for the event and its expansion; the job is None if it has no order to run.
 
+    The orders ``also`` run whatever has changed.
     Raises ``InputProblems`` if it cannot be made or this stack does not accept it.
     """
     pull = facts.pull
@@ -36,7 +43,7 @@ def configured(
         command=command,
         target=target or "",
     )
-    expansion = expand(configuration, name, values, facts.changed, target, facts.deleted_folders)
+    expansion = expand(configuration, name, values, facts.changed, target, facts.deleted_folders, also)
     if not expansion.orders:
         return None, expansion
     fields: dict[str, Any] = {

@@ -84,6 +84,18 @@ class ProcessedState(StoredShape):
     labels: tuple[str, ...] = ()
 
 
+class SeenMerge(StoredShape):
+    """The merge of a pull request, as its first event found it.
+
+    ``sha`` is the commit that it added last to the base branch, ``newest`` the branch's newest commit then. Plans count
+    as reviewed that were there at ``at``.
+    """
+
+    sha: str
+    newest: str
+    at: Moment
+
+
 class KnownSchedule(StoredShape):
     """A schedule of the connection's branch, as a tick has read it.
 
@@ -127,7 +139,8 @@ class Ledger(StoredShape):
     version before has kept them. ``processed`` is the state of the pull request at the last of its events that was
     processed to its end; ``closed_at`` is when one closed it. ``head_sha`` is the newest commit that the engine has
     seen, and ``head_seen_at`` when it first saw it as the head: approvals before that were of another commit.
-    ``pushers`` are the ids of the accounts that webhooks named for pushes.
+    ``pushers`` are the ids of the accounts that webhooks named for pushes. ``merge`` is the pull request's merge, if
+    something is applied after it.
     ``schedules`` are those of the branch ``branch`` at the commit ``branch_sha``, and ``left_out`` the newest planned
     minutes that started nothing.
     """
@@ -147,6 +160,7 @@ class Ledger(StoredShape):
     head_sha: str | None = None
     head_seen_at: Moment | None = None
     pushers: tuple[str, ...] = ()
+    merge: SeenMerge | None = None
     branch: str | None = None
     branch_sha: str | None = None
     schedules: tuple[KnownSchedule, ...] = ()

@@ -17,6 +17,7 @@ from iac_ci_triggers.decisions import (
     Remember,
     Say,
     SeeHead,
+    SeeMerge,
     Settle,
     Start,
 )
@@ -166,6 +167,8 @@ def _entered(ledger: Ledger, decision: Decision, now: datetime) -> Ledger:
         return ledger.model_copy(update=approval)
     if isinstance(decision, SeeHead):
         return _with_head(ledger, decision)
+    if isinstance(decision, SeeMerge):
+        return ledger.model_copy(update={"merge": decision.merge})
     if isinstance(decision, Remember):
         return _remembered(ledger, decision, now)
     return _passed(ledger, decision) if isinstance(decision, Pass) else ledger

@@ -31,6 +31,9 @@ class Subject(StrEnum):
     JOBS = "jobs"
     """A job could not start, or starts without some of its orders."""
 
+    AFTER_MERGE = "after-merge"
+    """What was not applied after the merge."""
+
 
 ARRIVED: Final = "arrived"
 """Name of the note that a pull request's event has arrived, on hosts without reactions."""

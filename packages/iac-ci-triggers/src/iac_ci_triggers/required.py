@@ -115,6 +115,12 @@ class Requirements(Payload):
     )
 
     @property
+    def after_merge(self) -> Requirements:
+        """Return what is asked for after the merge: approvals and people again, and nothing about the merge itself."""
+        about_merge = {"mergeable": False, "undiverged": False, "checks": [], "not_draft": False}
+        return Requirements.model_validate(self.model_dump() | about_merge)
+
+    @property
     def is_empty(self) -> bool:
         """Return whether nothing is required."""
         wanted = (self.approved, self.mergeable, self.undiverged, self.checks, self.not_draft, self.from_)
@@ -135,4 +141,4 @@ class ProjectRequirements(Requirements):
         return Requirements.model_validate(fields)
 
 
-__all__ = ["Approved", "ProjectRequirements", "Requirements"]
+__all__ = ["Approved", "ProjectRequirements", "ReadPatterns", "Requirements"]

@@ -91,24 +91,17 @@ class BaseChanges:
     unknown: str = ""
 
 
-def judge(
-    required: Requirements, known: Known, base: BaseChanges | None, *, after_merge: bool = False
-) -> tuple[Verdict, ...]:
-    """Return the verdict on each requirement.
-
-    After a merge, approvals and people are judged again; what was about the merge itself is not.
-    """
+def judge(required: Requirements, known: Known, base: BaseChanges | None) -> tuple[Verdict, ...]:
+    """Return the verdict on each requirement."""
     found: list[Verdict] = []
     if required.approved is not None:
         found.append(_approved(required.approved, known))
         if required.approved.code_owners:
             found.append(_code_owners(known))
-    if required.not_draft and not after_merge:
+    if required.not_draft:
         found.append(_not_draft(known))
     if required.from_ is not None:
         found.append(_from(required.from_, known))
-    if after_merge:
-        return tuple(found)
     if required.mergeable:
         found.append(_mergeable(known))
     if required.undiverged:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
+from iac_ci_common.globs import matches
 from iac_ci_common.project_states import may_apply, plan_again, what_came
 from iac_ci_triggers.apply_requirements import verdicts_of
 from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from iac_ci_triggers.requirements import Verdict
 
 
+_PATHS: Final = 3
+_PATH_CHARS: Final = 120
+
 _UNMET: Final = "its requirements are not met"
 """Reason of an order that does not run for its requirements, which have their own words."""
 
@@ -32,7 +36,8 @@ class Chosen:
 
     ``job`` is None if nothing is left to run. ``applied`` are those of ``done`` whose plans were applied; the others
     have nothing to do. ``unmet`` are the requirements that are not met, by the orders that do not run for them.
-    ``labels`` are the names of projects by their orders.
+    ``stale`` are those of ``refused`` that have to be planned again. ``labels`` are the names of projects by their
+    orders.
     """
 
     job: Job | None
@@ -42,6 +47,7 @@ class Chosen:
     applied: frozenset[str] = frozenset()
     unmet: Mapping[str, tuple[Verdict, ...]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
 
 
 def wanted_keys(
@@ -81,6 +87,7 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
     refused: dict[str, str] = {}
     done: dict[str, str] = {}
     was_applied: set[str] = set()
+    stale: set[str] = set()
     merged: dict[str, dict[str, str | None]] = {}
     for order in job.orders:
         name = order.order_name or ""
@@ -99,10 +106,12 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
             was_applied |= {name} if plan.was_applied else set()
         elif plan.refused is not None or plan.record is None:
             refused[name] = plan.refused or ""
+            stale |= {name} if plan.is_stale else set()
         else:
             saved = plan.record.saved.model_copy(update={"usable_until": plan.record.usable_until})
             projects[name] = projects[name].model_copy(update={"saved": saved})
             merged[name] = {"merge_into": plan.record.merge_into, "merge_commit": plan.record.merge_commit}
+            merged[name] |= _code_of(plan.record, facts)
     refused |= _after(job, refused, done)
     refused, done = _with_preparing(job, applied, refused, done)
     left = [order for order in job.orders if order.order_name not in refused and order.order_name not in done]
@@ -124,7 +133,25 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
         frozenset(was_applied),
         {name: lacking[name] for name in refused if name in lacking},
         {name: state.label for name, (state, _) in applied.items()},
+        frozenset(stale),
     )
+
+
+def _not_now(state: PlannedState, facts: Facts) -> str | None:
+    """Return why a plan is not applied before, or after, the merge; None if this is its time."""
+    if facts.merge is None and state.after_merge:
+        return f"{state.label} is applied by itself after the merge; merge the pull request"
+    if facts.merge is not None and not state.after_merge:
+        return f"{state.label} is applied before the merge only, and the pull request is merged; open another one"
+    return None
+
+
+def _code_of(record: PlanRecord, facts: Facts) -> dict[str, str | None]:
+    """Return the code of a plan that may be of another commit than the run that applies it."""
+    if record.commit == facts.commit:
+        return {}
+    of_head = facts.pull is not None and record.commit == facts.pull.head_sha
+    return {"git_repo": facts.head_repository if of_head else None, "commit_hash": record.commit}
 
 
 def _dependents(job: Job) -> dict[str, list[str]]:
@@ -178,7 +205,7 @@ def _after(job: Job, refused: Mapping[str, str], done: Mapping[str, str]) -> dic
 def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts) -> str | None:
     """Return the run that applied the plan of this commit, None if none did."""
     last = known.last if known is not None and not known.applying else None
-    if record is None or last is None or record.commit != facts.commit or last.status != "succeeded":
+    if record is None or last is None or not _is_present(record, facts) or last.status != "succeeded":
         return None
     return last.run_id if last.plan_sha256 == record.saved.planned.sha256 else None
 
@@ -200,36 +227,79 @@ class _Reviewed:
     refused: str | None = None
     done: str | None = None
     was_applied: bool = False
+    is_stale: bool = False
 
 
 def _reviewed(state: PlannedState, project: OrderProject, facts: Facts, starter: _Starter) -> _Reviewed:
     record = facts.plans.records.get(project.record or "")
     known = facts.plans.states.get(keys.project_state(project.key))
+    if (why := _not_now(state, facts)) is not None:
+        return _Reviewed(record, refused=why)
+    if facts.merge is not None and record is not None and (why := _not_as_planned(state, record, facts)) is not None:
+        return _Reviewed(record, refused=f"{why}; {_again(state, facts)}", is_stale=True)
     if (by := _done_by(record, known, facts)) is not None and by not in starter.own:
         return _Reviewed(record, done=f"{state.label} was applied by run {by}", was_applied=True)
-    reason = _refusal(state, record, known, facts, starter)
+    if (other := _applied_by_another(record, facts, starter)) is not None:
+        return _Reviewed(record, refused=f"the plan of {state.label} is being applied by {other}; wait for its end")
+    reason = _problem(state, record, known, facts, starter.own)
     if reason is None and record is not None and record.changes is not None and record.changes.is_nothing:
         # Its apply would make other pull requests' plans stale for nothing.
         return _Reviewed(record, done=f"the plan of {state.label} has no changes")
-    return _Reviewed(record, refused=reason)
+    return _Reviewed(record, refused=reason, is_stale=reason is not None)
 
 
-def _refusal(
-    state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, starter: _Starter
-) -> str | None:
-    """Return why a plan may not be applied: another command applies it, or it is stale; None if it may."""
-    if record is not None and record.commit == facts.commit:
-        other = facts.plans.other_applier(starter.job, record.saved.planned.sha256, starter.intent)
-        if other is not None:
-            return f"the plan of {state.label} is being applied by {other.name}; wait for its end"
-    return _problem(state, record, known, facts, starter.own)
+def _applied_by_another(record: PlanRecord | None, facts: Facts, starter: _Starter) -> str | None:
+    """Return another command of this pull request that applies the plan, None if there is none."""
+    if record is None or not _is_present(record, facts):
+        return None
+    other = facts.plans.other_applier(starter.job, record.saved.planned.sha256, starter.intent)
+    return other.name if other is not None else None
+
+
+def _is_present(record: PlanRecord, facts: Facts) -> bool:
+    """Return whether a plan is of the present commit; after the merge its content counts, which was compared before."""
+    return facts.merge is not None or record.commit == facts.commit
+
+
+def _again(state: PlannedState, facts: Facts) -> str:
+    """Return the way on from a plan that is not applied."""
+    if facts.merge is not None and facts.merge.by_itself:
+        return f"it is planned at {facts.merge.newest[:12]}"
+    return plan_again(state.planner)
+
+
+def _not_as_planned(state: PlannedState, record: PlanRecord, facts: Facts) -> str | None:
+    """Return why a plan is not of what the base branch has after the merge, or was not reviewed; None if it is both.
+
+    Other conditions are those of every plan.
+    """
+    merge, pull = facts.merge, facts.pull
+    if merge is None or pull is None:
+        return None
+    name, at = state.label, f"{pull.base_branch} at {merge.newest[:12]}"
+    if merge.by_itself and (merge.seen is None or record.planned_at > merge.seen.at):
+        return f"the plan of {name} was made after the merge, and no person has reviewed it"
+    if merge.by_itself and not facts.trusted:
+        return f"the plan of {name} is of a commit that no longer has the approval that outside contributors need"
+    differing = merge.differing.get(record.key)
+    if differing is None:
+        why = merge.incomparable.get(record.key, "its commit was not read")
+        return f"the plan of {name} cannot be compared with {at}: {why}"
+    paths = sorted(path for path in differing if state.reads is None or matches(state.reads, path))
+    if not paths:
+        return None
+    shown = ", ".join(path[:_PATH_CHARS] for path in paths[:_PATHS])
+    more = f" and {len(paths) - _PATHS} more" if len(paths) > _PATHS else ""
+    return f"{at} differs from what was planned of {name}, in {shown}{more}"
 
 
 def _problem(
     state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, own: Collection[str]
 ) -> str | None:
     """Return why a plan may not be applied, in its own words and with the way on; None if it may."""
-    name, planner, again = state.label, state.planner, plan_again(state.planner)
+    name, planner, again = state.label, state.planner, _again(state, facts)
+    if record is None and facts.merge is not None:
+        return f"{name} has no plan in this pull request; {again}"
     if record is None:
         return f"{name} has no plan in this pull request; wait for the run that plans it, or plan it with {planner}"
     if record.saved.planned.problem is not None:
@@ -253,7 +323,7 @@ def _is_own(known: ProjectState | None, record: PlanRecord, own: Collection[str]
 def _differences(state: PlannedState, record: PlanRecord, facts: Facts) -> Iterator[str]:
     """Yield what is different now from what a plan was made from."""
     base, workspace = facts.base_branch, record.saved.planned.workspace
-    if record.commit != facts.commit:
+    if not _is_present(record, facts):
         yield f"it is of commit {record.commit[:12]}, and the newest is {facts.commit[:12]}"
     if record.base != base:
         yield f"it was made for the base branch {record.base}, and that is {base} now"

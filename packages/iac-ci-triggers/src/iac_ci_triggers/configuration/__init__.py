@@ -10,17 +10,24 @@ from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.expansion import (
     Expansion,
     LeftOut,
+    applies_after_merge,
     expand,
     merged_orders,
     order_names,
     own_requirements,
     planned_by,
+    reads_after_merge,
     uses_merge,
 )
 from iac_ci_triggers.configuration.folders import folders_of, possibly_deleted
 from iac_ci_triggers.configuration.loader import read_configuration
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, FILE_NAME, Configuration, Schedule, Statuses
-from iac_ci_triggers.configuration.plan_orders import PlannedState, applied_states, planned_states
+from iac_ci_triggers.configuration.plan_orders import (
+    PlannedState,
+    applied_states,
+    planned_states,
+    planning_jobs,
+)
 from iac_ci_triggers.configuration.project_jobs import PROJECT_JOBS, ProjectJobs, with_project_jobs
 from iac_ci_triggers.configuration.scheduled_jobs import orders_beside_plans, scheduled_jobs
 from iac_ci_triggers.configuration.schedules import due_minutes, next_minutes, shown_minute
@@ -52,6 +59,7 @@ __all__ = [
     "Statuses",
     "TemplateValues",
     "applied_states",
+    "applies_after_merge",
     "commands",
     "due_minutes",
     "expand",
@@ -67,8 +75,10 @@ __all__ = [
     "own_requirements",
     "planned_by",
     "planned_states",
+    "planning_jobs",
     "possibly_deleted",
     "read_configuration",
+    "reads_after_merge",
     "scheduled_jobs",
     "shown_minute",
     "uses_merge",

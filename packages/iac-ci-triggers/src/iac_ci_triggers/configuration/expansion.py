@@ -13,7 +13,7 @@ from iac_ci_common.globs import Paths, escape
 from iac_ci_common.limits import DEFAULT_ORDER_SECONDS
 from iac_ci_common.models.job import Order
 from iac_ci_common.order_outputs import looks_like_reference, reference
-from iac_ci_triggers.configuration.models import CheckoutTarget
+from iac_ci_triggers.configuration.models import AppliedOn, CheckoutTarget
 from iac_ci_triggers.configuration.templates import for_name, matrix_values, substitute, variable
 
 if TYPE_CHECKING:
@@ -223,10 +223,14 @@ def _untouched(copy: Copy) -> str:
 def order_names(
     configuration: Configuration, job_name: str, changed: Sequence[str] | None, deleted_folders: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the names of the orders that a job runs without a target; the arguments are as for ``expand``."""
+    """Return the names of the orders that a job runs before the merge; the arguments are as for ``expand``."""
     by_name = {copy.name: copy for copy in copies(configuration.jobs[job_name])}
     chosen = _concerned(by_name, configuration.defaults, changed)
-    return tuple(name for name in by_name if name in chosen and folder_of(by_name[name]) not in deleted_folders)
+    return tuple(
+        name
+        for name, copy in by_name.items()
+        if name in chosen and folder_of(copy) not in deleted_folders and copy.template.after_merge is False
+    )
 
 
 def planned_by(configuration: Configuration, job_name: str) -> dict[str, str]:
@@ -269,10 +273,12 @@ def _is_same_project(one: Copy, other: Copy) -> bool:
     return folder_of(one) == folder_of(other) and all(one.values[name] == other.values[name] for name in shared)
 
 
-def _concerned(by_name: Mapping[str, Copy], defaults: Settings, changed: Sequence[str] | None) -> set[str]:
+def _concerned(
+    by_name: Mapping[str, Copy], defaults: Settings, changed: Sequence[str] | None, also: Collection[str] = ()
+) -> set[str]:
     """Return the orders whose paths have changed, and those that they take something from or are conditional on."""
     paths = None if changed is None else Paths(changed)
-    runs = [name for name, copy in by_name.items() if concerned(copy, paths)]
+    runs = [name for name, copy in by_name.items() if concerned(copy, paths) or name in also]
     return _closure(by_name, runs, lambda copy: taken_orders(copy, defaults))
 
 
@@ -283,14 +289,16 @@ def expand(
     changed: Sequence[str] | None,
     target: str | None,
     deleted_folders: Collection[str] = (),
+    also: Collection[str] = (),
 ) -> Expansion:
     """Return the orders that a job runs; equal arguments give an equal result.
 
     ``changed`` are the changed paths, with old and new names of moved files; None means unknown, and then every order
-    runs. A ``target`` is the name of an order or project, the folder of a project or a value of the matrix: the orders
-    that it names and their dependencies run, whatever has changed; of dependencies of a project's order only those of
-    the same project. An order that depends on an order that does not run depends on that order's dependencies
-    instead. An order does not run if its folder is one of ``deleted_folders``, which the pull request deletes.
+    runs. The orders ``also`` run whatever has changed. A ``target`` is the name of an order or project, the folder of a
+    project or a value of the matrix: the orders that it names and their dependencies run, whatever has changed; of
+    dependencies of a project's order only those of the same project. An order that depends on an order that does not
+    run depends on that order's dependencies instead. An order does not run if its folder is one of ``deleted_folders``,
+    which the pull request deletes.
 
     Raises ``InputProblems`` for an unknown job or target (with the known ones), and if the values make the job too
     large.
@@ -304,7 +312,7 @@ def expand(
         chosen = _closure(by_name, _targeted(by_name, job_name, target), lambda copy: _needed(copy, by_name))
         left_out = {name: f"is not part of the target {target[:80]}" for name in by_name if name not in chosen}
     else:
-        chosen = _concerned(by_name, configuration.defaults, changed)
+        chosen = _concerned(by_name, configuration.defaults, changed, also)
         left_out = {name: _untouched(copy) for name, copy in by_name.items() if name not in chosen}
     deleted = {
         name: f"is skipped: the pull request deletes its folder {folder[:80]}"
@@ -367,6 +375,23 @@ def own_requirements(
     """Return what each order of a job requires itself or by its job, and the patterns of its paths."""
     job = configuration.jobs[job_name]
     return {copy.name: (_first(copy.template.require, job.require), copy.paths) for copy in copies(job)}
+
+
+def applies_after_merge(configuration: Configuration) -> bool:
+    """Return whether something is applied after the merge of a pull request, also by projects not found yet."""
+    projects = (rule.apply.on is AppliedOn.MERGE for rule in configuration.projects if rule.apply is not None)
+    orders = (order.after_merge is not False for job in configuration.jobs.values() for order in job.orders)
+    return any(projects) or any(orders)
+
+
+def reads_after_merge(configuration: Configuration, job_name: str) -> dict[str, tuple[str, ...] | None]:
+    """Return the patterns of what is compared after the merge, by the orders that run then; None means all files."""
+    found: dict[str, tuple[str, ...] | None] = {}
+    for copy in copies(configuration.jobs[job_name]):
+        wanted = copy.template.after_merge
+        if wanted is not False:
+            found[copy.name] = tuple(wanted) if isinstance(wanted, list) else copy.paths
+    return found
 
 
 def _check_variables(order: Order) -> None:

@@ -49,7 +49,7 @@ from iac_ci_common.validation_messages import message
 from iac_ci_projects import Tool
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.schedules import cron_problem, zone_problem
-from iac_ci_triggers.required import ProjectRequirements, Requirements
+from iac_ci_triggers.required import ProjectRequirements, ReadPatterns, Requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -370,6 +370,11 @@ class ConfiguredOrder(Settings):
         None,
         description="Name of an order with `plan`. Of another job: its reviewed plan of this pull request is applied.",
     )
+    after_merge: StrictBool | ReadPatterns = Field(
+        False,
+        description="True: the reviewed plan of `apply_plan` is applied by itself after the merge, if no file of"
+        " `paths` differs from what was planned; or patterns of these files. No comment applies it before.",
+    )
     require: Annotated[Requirements | None, _mapping(_REQUIRE)] = Field(
         None, description="What must hold before this order starts, as in the job, for this order alone; no templates."
     )
@@ -570,8 +575,20 @@ class AppliedPlan(StrEnum):
     FRESH = "fresh"
 
 
+class AppliedOn(StrEnum):
+    """What starts an apply."""
+
+    COMMENT = "comment"
+    MERGE = "merge"
+
+
 class ApplyRule(Payload):
     """How a project is applied."""
+
+    on: AppliedOn = Field(
+        AppliedOn.COMMENT,
+        description="`comment`: `/iac-ci apply` in an open pull request; `merge`: by itself after the merge.",
+    )
 
     plan: AppliedPlan = Field(
         AppliedPlan.REVIEWED, description="`reviewed`: the plan in the pull request; `fresh`: one made just before."

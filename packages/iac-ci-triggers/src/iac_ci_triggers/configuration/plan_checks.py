@@ -22,6 +22,8 @@ def plan_findings(configuration: Configuration) -> Iterator[Found]:
     for name, job in configuration.jobs.items():
         for path, problem in _replan_findings(job):
             yield ("jobs", name, *path), problem
+        for path, problem in _merge_findings(job, plans[name]):
+            yield ("jobs", name, *path), problem
         if any(order.apply_plan is not None for order in job.orders):
             for path, problem in _job_findings(job, name, plans):
                 yield ("jobs", name, *path), problem
@@ -34,6 +36,23 @@ def _replan_findings(job: ConfiguredJob) -> Iterator[Found]:
         if order.plan is not None and order.plan.replan_when_stale:
             path = ("orders", index, "plan", "replan_when_stale")
             yield path, "only a command plans this; add pull_request to the job's on, or remove it"
+
+
+def _merge_findings(job: ConfiguredJob, own: dict[str, PlannedState]) -> Iterator[Found]:
+    reported: set[int] = set()
+    for copy in copies(job):
+        if copy.template.after_merge is False or copy.index in reported:
+            continue
+        reported.add(copy.index)
+        planner = applied_order(copy)
+        if planner is None or planner in own:
+            yield ("orders", copy.index, "after_merge"), "is for an order that applies the reviewed plan of another job"
+        elif not job.on.command:
+            yield ("orders", copy.index, "after_merge"), "needs a command in the job's on, which applies what is left"
+        patterns = copy.template.after_merge
+        for number, text in enumerate(patterns if isinstance(patterns, list) else ()):
+            if "{{" in text:
+                yield ("orders", copy.index, "after_merge", number), "cannot contain a template"
 
 
 def _job_findings(job: ConfiguredJob, name: str, plans: dict[str, dict[str, PlannedState]]) -> Iterator[Found]:

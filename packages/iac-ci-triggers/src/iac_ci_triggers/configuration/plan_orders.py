@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import OrderProject
 from iac_ci_triggers.commands import PREFIX
-from iac_ci_triggers.configuration.expansion import NEVER_CHANGED, applied_order, copies, folder_of, project_of
+from iac_ci_triggers.configuration.expansion import (
+    NEVER_CHANGED,
+    applied_order,
+    copies,
+    folder_of,
+    project_of,
+    reads_after_merge,
+)
 from iac_ci_triggers.configuration.templates import substitute
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ class PlannedState:
     ``own_name`` is the name of the order's project or else of the order, which is in the label if several projects have
     the same folder and workspace. ``planner`` is what makes the plan: a comment, or a new commit if no comment
     starts the order's job. ``replans``: the plan is made again by itself when an apply has made it stale.
+    ``after_merge``: it is applied after the merge, where files that match ``reads`` are compared, None for all files.
     """
 
     order: str
@@ -43,6 +51,8 @@ class PlannedState:
     planner: str
     replans: bool = False
     backend_config: tuple[str, ...] = ()
+    after_merge: bool = False
+    reads: tuple[str, ...] | None = None
 
     def project(self, repository: str, number: int | None) -> OrderProject:
         """Return the project; ``repository`` is ``host/path``, lower-case, ``number`` that of the pull request.
@@ -84,13 +94,25 @@ def applied_states(configuration: Configuration, job_name: str) -> dict[str, tup
     for name in configuration.jobs:
         if name != job_name:
             others = planned_states(configuration, name) | others
+    after_merge = reads_after_merge(configuration, job_name)
     found: dict[str, tuple[PlannedState, bool]] = {}
     for copy, planner in _applies(configuration, job_name):
         if planner in own:
             found[copy.name] = own[planner], False
         elif planner in others:
-            found[copy.name] = others[planner], True
+            state = replace(others[planner], after_merge=copy.name in after_merge, reads=after_merge.get(copy.name))
+            found[copy.name] = state, True
     return found
+
+
+def planning_jobs(configuration: Configuration) -> dict[str, str]:
+    """Return the jobs whose orders write plans, by the orders' names; a reviewed plan is that of one job only."""
+    return {
+        copy.name: name
+        for name, job in configuration.jobs.items()
+        for copy in copies(job)
+        if copy.template.plan is not None and copy.template.apply_plan is None
+    }
 
 
 def _applies(configuration: Configuration, job_name: str) -> Iterator[tuple[Copy, str]]:

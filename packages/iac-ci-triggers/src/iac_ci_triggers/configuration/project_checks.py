@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_projects import Tool
 from iac_ci_triggers.configuration.checks import job_findings, requirement_findings
-from iac_ci_triggers.configuration.models import ConfiguredJob, ConfiguredOrder, Settings, Triggers
+from iac_ci_triggers.configuration.models import (
+    AppliedOn,
+    AppliedPlan,
+    ConfiguredJob,
+    ConfiguredOrder,
+    Settings,
+    Triggers,
+)
 from iac_ci_triggers.configuration.project_jobs import DRIFT, JOB_SECONDS, PLAN, PROJECT_JOBS, folder_pattern_problem
 from iac_ci_triggers.configuration.templates import MATRIX, command_problems, matrix_values, template_problems
 
@@ -38,7 +45,10 @@ def project_findings(configuration: Configuration) -> Iterator[Found]:
         yield from ((("workflows", name, *path), problem) for path, problem in _workflow_findings(workflow))
     for index, rule in enumerate(configuration.projects):
         findings = chain(
-            _way_findings(rule, configuration), _replan_findings(rule, configuration), _template_findings(rule)
+            _way_findings(rule, configuration),
+            _replan_findings(rule, configuration),
+            _merge_findings(rule, configuration),
+            _template_findings(rule),
         )
         for path, problem in chain(findings, _order_findings(rule, configuration.defaults)):
             yield ("projects", index, *path), problem
@@ -82,6 +92,17 @@ def _replan_findings(rule: ProjectRule, configuration: Configuration) -> Iterato
     workflow = configuration.workflows.get(rule.workflow or "")
     if rule.tool is Tool.TERRAGRUNT or (workflow is not None and not workflow.saves_plan):
         yield ("replan_when_stale",), "is for plans that the engine reads, of terraform and opentofu; remove it"
+
+
+def _merge_findings(rule: ProjectRule, configuration: Configuration) -> Iterator[Found]:
+    """Yield why no reviewed plan could be applied after the merge."""
+    if rule.apply is None or rule.apply.on is not AppliedOn.MERGE:
+        return
+    workflow = configuration.workflows.get(rule.workflow or "")
+    if rule.tool is Tool.TERRAGRUNT or (workflow is not None and not workflow.saves_plan):
+        yield ("apply", "on"), "merge is for plans that the engine reads, of terraform and opentofu; remove it"
+    if rule.apply.plan is AppliedPlan.FRESH:
+        yield ("apply", "on"), "merge is for reviewed plans; remove plan: fresh, or write a job with on.push"
 
 
 def _template_findings(rule: ProjectRule) -> Iterator[Found]:

@@ -27,6 +27,7 @@ from iac_ci_projects import (
 )
 from iac_ci_triggers.configuration.expansion import NEVER_CHANGED
 from iac_ci_triggers.configuration.models import (
+    AppliedOn,
     AppliedPlan,
     ApplyRule,
     ConcurrencyTemplate,
@@ -364,6 +365,8 @@ class _Orders:
         self._paths = reads if rule.autoplan else [NEVER_CHANGED]
         required = (rule.apply or ApplyRule.model_validate({})).require.of_order(reads)
         self._require = None if required.is_empty else required
+        on = rule.apply.on if rule.apply is not None else AppliedOn.COMMENT
+        self._after_merge: bool | list[str] = reads if on is AppliedOn.MERGE else False
         self._settings = _settings(project)
         environment = {**_ENVIRONMENT, **(_TERRAGRUNT if rule.tool is Tool.TERRAGRUNT else {})}
         if self._workflow is not None:
@@ -411,6 +414,7 @@ class _Orders:
             cmds=_apply_commands(self.project, checked=True) if self._workflow is None else self._workflow.apply,
             assume_role=None if role is None else self.project.put(role.apply),
             apply_plan=f"{PLAN}-{self.project.name}",
+            after_merge=self._after_merge,
             require=self._require,
             depends_on=list(after),
         )

@@ -1,0 +1,154 @@
+"""Builds the starts of jobs, what is said of orders that do not run, and statuses without a run: pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iac_ci_common.errors import ConfigurationProblems
+from iac_ci_common.models.commit_job import JobPart
+from iac_ci_common.models.rows import JobScope
+from iac_ci_common.states import OrderState
+from iac_ci_triggers.apply_requirements import unmet_text
+from iac_ci_triggers.commit_statuses import job_status
+from iac_ci_triggers.configuration import jobs_before_merge
+from iac_ci_triggers.decisions import Decision, Mark, Say, Start
+from iac_ci_triggers.notice import Paragraph
+from iac_ci_vcs.provider import CommitState
+from iac_ci_vcs.reporting.folded_status import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iac_ci_common.models.job import Job
+    from iac_ci_common.models.saved_plan import OrderProject
+    from iac_ci_triggers.configuration import Expansion
+    from iac_ci_triggers.facts import Facts
+    from iac_ci_triggers.saved_plans import Chosen
+    from iac_ci_vcs.provider import CommitStatus, PullRequest
+
+
+def start_of(
+    facts: Facts,
+    name: str,
+    intent: str,
+    job: Job,
+    scope: JobScope | None,
+    expansion: Expansion,
+    projects: Mapping[str, OrderProject],
+) -> Start:
+    """Return the start of a job at the commit of the facts."""
+    run = {order.order_name for order in job.orders}
+    not_run = tuple(order for order in expansion.whole if order not in run)
+    base, digest = facts.base_branch or None, facts.configuration_sha256
+    # The tick may have found the pull request open before its webhook arrived: such a run counts.
+    not_before = (facts.ledger.closed_at or facts.received_at) if facts.reopened else None
+    return Start(
+        name,
+        facts.commit,
+        intent,
+        job,
+        base,
+        digest,
+        facts.actor.login,
+        scope,
+        not_run,
+        not_before,
+        dict(projects),
+        account=facts.actor.id or None,
+    )
+
+
+def plans_left_out(job: str, chosen: Chosen) -> list[Decision]:
+    """Return what to say about plans that are not applied."""
+    found: list[Decision] = []
+    nothing = "Nothing" if chosen.job is None else "Not everything"
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, verdicts in chosen.unmet.items():
+        groups.setdefault(tuple(verdict.text for verdict in verdicts), []).append(name)
+    for texts, names in groups.items():
+        why = unmet_text(chosen.labels, names if len(groups) == 1 and chosen.job is None else (), names)
+        found.append(say(f"{nothing} of the job {job} runs, because {why}:", *texts))
+    if chosen.refused:
+        found.append(say(f"{nothing} of the job {job} is applied:", *chosen.refused.values()))
+    if chosen.done:
+        found.append(
+            say("Nothing is left to apply:" if chosen.job is None else "Nothing is left here:", *chosen.done.values())
+        )
+    return found
+
+
+def mark_done(facts: Facts, job: str, chosen: Chosen) -> list[Decision]:
+    """Set in the job's status the orders that have nothing left to do: a run before may have failed there."""
+    if not chosen.done:
+        return []
+    states = {name: OrderState.SUCCEEDED.value if name in chosen.applied else NOTHING for name in chosen.done}
+    status = job_status(facts.commit, job, CommitState.SUCCESS, f"nothing is left to {job}")
+    return [mark_job(facts, status, states)]
+
+
+def scope_of(facts: Facts, base: str, *, whole: bool, target: str | None = None) -> JobScope:
+    """Return what a run is of its job."""
+    configuration = facts.configuration
+    waiting: tuple[str, ...] = ()
+    if configuration is not None and not isinstance(configuration, ConfigurationProblems):
+        waiting = jobs_before_merge(configuration, None).jobs
+    return JobScope(
+        base=base,
+        whole=whole,
+        target=target,
+        before_merge=waiting,
+        configuration=facts.configuration_sha256,
+    )
+
+
+def with_merge(facts: Facts, job: Job, scope: JobScope) -> JobScope:
+    """Return the scope with the commit that code of the job is merged into, and how far the head is behind it."""
+    merged = next((order for order in job.orders if order.merge_into is not None), None)
+    into = merged.merge_into if merged is not None else None
+    behind = facts.merge_state.behind if facts.merge_state is not None and into == facts.base_sha else None
+    return scope.model_copy(
+        update={
+            "merge_into": into,
+            "merge_commit": merged.merge_commit if merged is not None else None,
+            "behind": behind,
+        }
+    )
+
+
+def mark_job(
+    facts: Facts,
+    status: CommitStatus,
+    orders: Mapping[str, str],
+    not_run: tuple[str, ...] = (),
+    plans: Mapping[str, str] | None = None,
+) -> Decision:
+    """Return the decision to set the status of a job that has no run; for a push, the commit has no other status."""
+    pull = facts.pull
+    if pull is None:
+        return Mark(status)
+    part = JobPart(pull.number, pull.base_branch, facts.trigger_id, orders, not_run=not_run, planned_by=plans or {})
+    return Mark(status, part)
+
+
+def say(title: str, *lines: str) -> Say:
+    """Return the decision to answer a comment."""
+    return Say(Paragraph(title, tuple(lines)))
+
+
+def pull_of(facts: Facts) -> PullRequest:
+    """Return the pull request of the event."""
+    if facts.pull is None:
+        raise ValueError("the facts have no pull request")
+    return facts.pull
+
+
+__all__ = [
+    "mark_done",
+    "mark_job",
+    "plans_left_out",
+    "pull_of",
+    "say",
+    "scope_of",
+    "start_of",
+    "with_merge",
+]
