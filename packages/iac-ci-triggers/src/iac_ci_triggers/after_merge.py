@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.commands import Command
     from iac_ci_triggers.configuration import Configuration
     from iac_ci_triggers.facts import Facts, MergeFacts
+    from iac_ci_vcs.provider import PullRequest
 
 AFTER_MERGE: Final = "merged"
 """Intent of what a merge starts: a pull request is merged once, so its jobs start once."""
@@ -42,18 +43,23 @@ _BECAUSE_CHARS: Final = 512
 def decide_after_merge(facts: Facts) -> list[Decision]:
     """Return the decisions about a merge: reviewed plans that are applied, and projects that are planned instead."""
     merge, configuration, pull = facts.merge, facts.configuration, facts.pull
-    if merge is None or pull is None:
+    is_broken = isinstance(configuration, ConfigurationProblems)
+    if pull is None or not pull.is_merged or (merge is None and not is_broken):
         return []
     if not facts.uses(pull.base_branch):
         return [Nothing(f"this stack does not use the configuration of the branch {pull.base_branch}")]
+    if isinstance(configuration, ConfigurationProblems):
+        text = f"Nothing is applied after the merge: {FILE_NAME} on {pull.base_branch} has problems. Repair it there."
+        return [Say(Paragraph(text, problems=configuration.problems), Subject.AFTER_MERGE)]
+    return _decide(facts, merge, configuration, pull) if merge is not None else []
+
+
+def _decide(facts: Facts, merge: MergeFacts, configuration: Configuration | None, pull: PullRequest) -> list[Decision]:
     if merge.seen is None:
         return [_notice(f"Nothing is applied after the merge into {pull.base_branch}: {merge.unknown}.")]
     found: list[Decision] = [SeeMerge(merge.seen)]
     if configuration is None:
         return [*found, _notice(f"Nothing is applied after the merge: {pull.base_branch} has no {FILE_NAME}.")]
-    if isinstance(configuration, ConfigurationProblems):
-        text = f"Nothing is applied after the merge: {FILE_NAME} on {pull.base_branch} has problems. Repair it there."
-        return [*found, Say(Paragraph(text, problems=configuration.problems), Subject.AFTER_MERGE)]
     for name in configuration.jobs:
         try:
             found += _merged_job(facts, merge, configuration, name)

@@ -209,6 +209,8 @@ class FactCollector:
         pull = self._pull(event, known.ledger)
         configuration, digest, _ = self._configuration_of_branch(pull.base_branch)
         known = replace(known, pull=pull, configuration=configuration, configuration_sha256=digest)
+        if pull.is_merged and isinstance(configuration, ConfigurationProblems):
+            return replace(known, default_branch=self._default_branch())
         if not pull.is_merged or not _is_applied_after(configuration):
             return known
         return self._of_merge(event, known, pull)
