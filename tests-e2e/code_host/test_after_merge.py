@@ -231,3 +231,53 @@ def test_what_the_merge_makes_of_other_files_is_planned_and_not_applied(merged, 
     assert merged.labels == ["plan", "plan", "apply"]
     assert code_of(merged, merged.last) == [merged.record().saved.code_sha256]
     COUNTED.append(f"{kind} {how} refused")
+
+
+PUSHED = b"""
+version: 1
+jobs:
+  deploy: {on: {push: {branches: [main]}}, orders: [{name: all, cmds: [./deploy]}]}
+  plan: {on: {pull_request: }, orders: [{name: plan, cmds: [./plan]}]}
+"""
+
+
+def push_of(merged, kind, sha):
+    """Return the event of a push to main as the host sends it, with the fields that are read."""
+    git = merged.engine.activity.shape
+    if kind == "gitlab":
+        hook = git.webhook(_event_again(merged)).payload
+        about = {"object_kind": "push", "ref": "refs/heads/main", "after": sha, "user_id": 7, "user_username": "author"}
+        return "Push Hook", {"project": hook["project"]} | about
+    payload = git.webhook(_event_again(merged)).payload
+    if kind == "github":
+        about = {"ref": "refs/heads/main", "after": sha, "deleted": False, "commits": []}
+        return "push", {name: payload[name] for name in ("repository", "sender")} | about
+    new = {"type": "branch", "name": "main", "target": {"hash": sha}}
+    return "repo:push", {name: payload[name] for name in ("repository", "actor")} | {
+        "push": {"changes": [{"new": new, "old": None}]}
+    }
+
+
+@pytest.mark.parametrize("configuration", [PUSHED])
+@pytest.mark.parametrize("how", ["merge", "squash", "rebase"])
+def test_the_run_of_a_push_is_shown_by_the_pull_request_that_it_came_from(merged, kind, how):
+    if kind == "gitlab" and how == "rebase":
+        how = "merge"
+    merged.merge(how)
+    sha = merged.project.repository.head("main")
+    merged.engine.deliver(*push_of(merged, kind, sha))
+    assert (merged.labels[-1], merged.last.job.pr_number, merged.last.job.commit_hash) == ("deploy", 1, sha)
+    assert [body for body in merged.comments() if "### deploy" in body]
+    states = {one.context: one.state for one in merged.project.statuses(sha)}
+    assert states["iac-ci/deploy"] == "pending"
+    merged.engine.end()
+    assert [body for body in merged.comments() if "### deploy: succeeded" in body]
+    assert {one.context: one.state for one in merged.project.statuses(sha)}["iac-ci/deploy"] == "success"
+
+
+@pytest.mark.parametrize("configuration", [PUSHED])
+def test_a_push_by_hand_is_shown_by_no_pull_request(merged, kind):
+    merged.project.links_commits = kind != "bitbucket"
+    sha = merged.project.repository.commit("main", {"x": b"1\n"}, "by hand")
+    merged.engine.deliver(*push_of(merged, kind, sha))
+    assert (merged.labels[-1], merged.last.job.pr_number) == ("deploy", None)

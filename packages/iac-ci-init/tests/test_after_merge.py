@@ -24,6 +24,10 @@ from test_reviewed_plans import OTHER, Planned
 LANDED, LATER = "d" * 40, "e" * 40
 ON_MERGE = CONFIGURATION.replace(b"    role:", b"    apply: {on: merge}\n    role:")
 APPROVED = ON_MERGE.replace(b"{on: merge}", b"{on: merge, require: {approved: 1}}")
+PUSHED = (
+    CONFIGURATION.partition(b"jobs:")[0]
+    + b"jobs:\n  deploy: {on: {push: {branches: [main]}}, orders: [{name: all, cmds: [./deploy]}]}\n"
+)
 
 
 class Landed(Planned):
@@ -497,3 +501,50 @@ projects:
     landed.comment("/iac-ci apply live/net")
     assert landed.labels == ["plan", "apply"]
     assert "live/net is applied before the merge only, and the pull request is merged" in landed.told
+
+
+class TestPushes:
+    """The run that a push starts, and the pull request that it came from."""
+
+    @pytest.fixture
+    def pushed(self):
+        landed = Landed(PUSHED)
+        landed.change(is_open=False, is_merged=True, merge_sha=LANDED)
+        landed.configure(PUSHED, commit=LANDED)
+        return landed
+
+    def _numbers(self, landed):
+        landed.push(sha=LANDED)
+        return [(stored.job.flow_label, stored.job.pr_number) for stored in landed.jobs[1:]]
+
+    def test_the_merged_pull_request_shows_it(self, pushed):
+        assert self._numbers(pushed) == [("deploy", 7)]
+        assert pushed.jobs[-1].scope is None
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"base_branch": "release"}, {"is_merged": False}, {"merge_sha": LATER}],
+        ids=["another base", "not merged", "another commit"],
+    )
+    def test_another_pull_request_does_not(self, pushed, fields):
+        pushed.change(**fields)
+        assert self._numbers(pushed) == [("deploy", None)]
+
+    def test_one_with_an_approval_is_shown_nowhere_where_it_could_not_be_answered(self, pushed):
+        asks = PUSHED.replace(b"{name: all,", b"{name: ask, approval: {by: [ann], api: true}}, {name: all,")
+        pushed.configure(asks, commit=LANDED)
+        assert self._numbers(pushed) == [("deploy", None)]
+
+    def test_a_host_that_refuses_the_question_keeps_no_job_from_running(self, pushed, monkeypatch):
+        def refuse(commit):
+            raise PortFailed("refused")
+
+        monkeypatch.setattr(pushed.host, "pull_requests_of", refuse)
+        assert self._numbers(pushed) == [("deploy", None)]
+
+    def test_a_push_that_starts_no_job_asks_nothing(self, pushed, monkeypatch):
+        asked = []
+        monkeypatch.setattr(pushed.host, "pull_requests_of", lambda commit: asked.append(commit) or ())
+        pushed.configure(ON_MERGE, commit=LANDED)
+        assert self._numbers(pushed) == []
+        assert asked == []

@@ -161,8 +161,9 @@ class Facts:
     head, ``pusher`` the id of the account that the event names for a push. ``known`` is what requirements are about,
     None if nothing is required. ``merge_base`` is the commit of the base branch that the head has, ``base_changes`` are
     the paths that the base branch has changed since some of its commits; ``merge_base_unknown`` says why one of the two
-    is not known. ``planned`` is what a schedule's event is about. ``merge`` is the pull request's merge, where
-    something is applied after it; ``at_base`` says that what starts is of that commit of the base branch, not of the
+    is not known. ``planned`` is what a schedule's event is about. ``came_from`` is the pull request whose merge made
+    the pushed commit, None if the host knows none. ``merge`` is the pull request's merge, where something is applied
+    after it; ``at_base`` says that what starts is of that commit of the base branch, not of the
     head, whose repository is ``head_repository`` then, if it is another one.
     """
 
@@ -200,6 +201,7 @@ class Facts:
     base_changes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     planned: PlannedStart | None = None
     merge: MergeFacts | None = None
+    came_from: int | None = None
     at_base: bool = False
     head_repository: str | None = None
 

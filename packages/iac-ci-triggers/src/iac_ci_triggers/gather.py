@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from iac_ci_common import keys
-from iac_ci_common.errors import ConfigurationProblems, NotFound, PortFailed, PreparationFailed, Problem
+from iac_ci_common.errors import (
+    ConfigurationProblems,
+    IacCiError,
+    NotFound,
+    PortFailed,
+    PreparationFailed,
+    Problem,
+)
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
@@ -27,6 +34,7 @@ from iac_ci_triggers.configuration import (
     folders_of,
     jobs_for_command,
     jobs_for_pull_request,
+    jobs_for_push,
     possibly_deleted,
     read_configuration,
     reads_after_merge,
@@ -45,7 +53,7 @@ from iac_ci_triggers.review_facts import ReviewCollector, Subject
 from iac_ci_triggers.saved_plans import wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.merges import Merge
-from iac_ci_vcs.provider import Account, ChangeKind, MergeState, Permission
+from iac_ci_vcs.provider import Account, ChangeKind, KnowsMerges, MergeState, Permission
 from iac_ci_vcs.reporting import is_marked
 from iac_ci_vcs.reviews import ReviewedHost
 from iac_ci_vcs.waiting import settled
@@ -84,6 +92,12 @@ after one minute and after two more."""
 
 _NO_MERGE: Final = "the code host does not tell which commit the merge made, or the branch does not have it any more"
 _NOT_USED: Final = "this stack does not use the configuration of the branch"
+
+_MOST_ORIGINS: Final = 3
+"""Most pull requests that are read to find the one that a pushed commit came from."""
+
+_ORIGIN_SECONDS: Final = 6.0
+"""How long a host is asked for that pull request: a commit that was pushed by hand has none."""
 
 _START_NOTHING: Final = frozenset({HELP, CANCEL, UNLOCK})
 
@@ -142,13 +156,37 @@ class FactCollector:
                 retry_is_safe=True,
             )
         configuration, digest = self._configuration(head)
+        changed = event.changed if head == event.sha else None
+        starts = isinstance(configuration, Configuration) and jobs_for_push(configuration, known.branch, changed).jobs
         return replace(
             known,
             configuration=configuration,
             configuration_sha256=digest,
             sha=head,
-            changed=event.changed if head == event.sha else None,
+            changed=changed,
+            came_from=self._merged_as(known.branch, head) if starts and known.uses(known.branch) else None,
         )
+
+    def _merged_as(self, branch: str, commit: str) -> int | None:
+        """Return the pull request whose merge made a branch's newest commit, None if the host knows none."""
+        host = self.host
+        if not isinstance(host, KnowsMerges):
+            return None
+
+        def found() -> int | None:
+            for number in host.pull_requests_of(commit)[:_MOST_ORIGINS]:
+                pull = self.host.pull_request(number)
+                if pull.is_merged and pull.base_branch == branch and pull.merge_sha == commit:
+                    return number
+            return None
+
+        try:
+            return settled(found, lambda number: number is not None, seconds=_ORIGIN_SECONDS if host.lag_seconds else 0)
+        except IacCiError as error:
+            if error.retry_is_safe:
+                raise
+            # A token that may not ask this keeps no job from running.
+            return None
 
     def _of_schedule(self, event: HostEvent, known: Facts) -> Facts:
         """Read the named branch as it is now, with the projects of its newest commit."""

@@ -140,12 +140,20 @@ def _checked(facts: Facts, fields: dict[str, Any], orders: list[Order]) -> Job:
         "git_repo": facts.source.repository,
         "commit_hash": facts.commit,
         "git_token_location": facts.source.token_location,
-        "pr_number": pull.number if pull is not None else None,
+        "pr_number": pull.number if pull is not None else _origin(facts, orders),
         "commit_status": True,
         "orders": orders,
         **fields,
     }
     return check_fields({name: value for name, value in whole.items() if value is not None}, facts.source.rules)
+
+
+def _origin(facts: Facts, orders: Sequence[Order]) -> int | None:
+    """Return the merged pull request that shows the run of a push.
+
+    It shows no run that waits for an approval: the comments of that pull request could not answer it.
+    """
+    return None if any(order.approval is not None for order in orders) else facts.came_from
 
 
 def username(account: Account) -> str:

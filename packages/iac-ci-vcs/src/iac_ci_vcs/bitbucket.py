@@ -186,6 +186,21 @@ class Bitbucket:
                 return MergeState()
             return MergeState(MOST_BEHIND if payload.get("next") else len(payload["values"]))
 
+    def pull_requests_of(self, commit: str) -> tuple[int, ...]:
+        """Return the pull requests that have a commit.
+
+        Bitbucket knows them where its app for the links of pull requests is installed in the workspace, and answers
+        without a list until it has found them.
+        """
+        subject = "pull requests of a commit"
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/commit/{quote(commit)}/pullrequests"
+            try:
+                payload = json_of(self._session.ask("GET", url, subject, params={"pagelen": str(_PULLS_PER_PAGE)}))
+            except NotFound:
+                return ()
+            return tuple(entry["id"] for entry in payload.get("values") or ())
+
     def reviews(self) -> BitbucketReviews:
         """Return the repository's reviews."""
         return BitbucketReviews(

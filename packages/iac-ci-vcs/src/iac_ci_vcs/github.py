@@ -206,6 +206,17 @@ class GitHub:
             behind = min(found, MOST_BEHIND) if isinstance(found, int) else None
             return MergeState(behind, self._merges[number])
 
+    def pull_requests_of(self, commit: str) -> tuple[int, ...]:
+        """Return the pull requests that have brought a commit."""
+        subject = "pull requests of a commit"
+        with self._session.doing(subject):
+            url = f"{self._repository_url}/commits/{quote(commit)}/pulls"
+            try:
+                found = json_of(self._ask("GET", url, subject, headers=_JSON, params={"per_page": str(_PAGE)}))
+            except NotFound:
+                return ()
+            return tuple(payload["number"] for payload in found)
+
     def reviews(self) -> GitHubReviews:
         """Return the repository's reviews."""
         return GitHubReviews(

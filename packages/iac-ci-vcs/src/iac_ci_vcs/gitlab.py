@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -201,6 +202,17 @@ class GitLab:
                     raise
                 commit = None
             return MergeState(behind, str(commit) if commit else None)
+
+    def pull_requests_of(self, commit: str) -> tuple[int, ...]:
+        """Return the merge requests that have brought a commit."""
+        with self._doing("merge requests of a commit"):
+            try:
+                found = self._list(f"{self._project_path}/repository/commits/{quote(commit)}/merge_requests")
+                return tuple(payload["iid"] for payload in islice(found, _PAGE))
+            except self._failed as error:
+                if error.response_code == _NOT_FOUND:
+                    return ()
+                raise
 
     def reviews(self) -> GitLabReviews:
         """Return the project's reviews."""

@@ -334,6 +334,18 @@ class HasIssues(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsMerges(Protocol):
+    """A code host that tells which pull requests have a commit."""
+
+    def pull_requests_of(self, commit: str) -> tuple[int, ...]:
+        """Return the numbers of the pull requests that have brought a commit, by one request, at most 100.
+
+        There are none where the host does not know any, or does not know them yet.
+        """
+        ...
+
+
 class CodeHost(Protocol):
     """One repository on a code host."""
 
@@ -533,6 +545,7 @@ __all__ = [
     "HostSettings",
     "Issue",
     "Issues",
+    "KnowsMerges",
     "ListedPullRequest",
     "MergeState",
     "OpenPullRequests",

@@ -166,6 +166,9 @@ class Project:
     rebases_heads: bool = False
     """Whether a rebase moves the pull request's own branch, which is then fast-forwarded, as on GitLab."""
 
+    links_commits: bool = True
+    """Whether Bitbucket knows which pull requests have a commit; others do not until an app is installed."""
+
     keeps_heads: bool = True
     """Whether commits of deleted branches can be fetched, as on GitHub and GitLab, where a reference keeps them."""
 
@@ -264,6 +267,10 @@ class Project:
         if not pull.is_merged or not pull.landed or pull.merged_at is None:
             return None
         return pull.landed if self.now() >= pull.merged_at + timedelta(seconds=self.landing_seconds) else None
+
+    def pulls_of(self, sha: str) -> list[OpenPullRequest]:
+        """Return the pull requests that have brought a commit, as the API knows them now."""
+        return [pull for pull in map(self.seen, self.pull_requests) if self.landed(pull) == sha]
 
     def compared(self, pull: OpenPullRequest) -> tuple[str, str]:
         """Return the commit of the base branch and the head that a pull request compares, also after its merge."""

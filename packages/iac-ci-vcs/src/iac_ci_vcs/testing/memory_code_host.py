@@ -136,6 +136,10 @@ class MemoryCodeHost:
         """Return the state that was set in ``merges``."""
         return self.merges.get(number, MergeState())
 
+    def pull_requests_of(self, commit: str) -> tuple[int, ...]:
+        """Return the merged pull requests whose merge made a commit."""
+        return tuple(pull.number for pull in self.pulls.values() if pull.merge_sha == commit)
+
     def reviews(self) -> MemoryReviews:
         """Return the reviews, which a test may change."""
         return self.reviewed

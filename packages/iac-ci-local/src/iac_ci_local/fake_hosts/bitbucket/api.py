@@ -59,6 +59,7 @@ class Api:
                 ("GET", pull + "/commits", self._commits_of_pull),
                 ("GET", own + r"/merge-base/([0-9a-f]{40})\.\.([0-9a-f]{40})", self._merge_base),
                 ("GET", own + r"/commit/([0-9a-f]{7,40})/statuses", self._statuses),
+                ("GET", own + r"/commit/([0-9a-f]{7,40})/pullrequests", self._pulls_of),
                 ("GET", own + r"/diffstat/(.+):([0-9a-f]+)\r([0-9a-f]+)", self._diffstat),
                 ("GET", pull + "/comments", self._comments),
                 ("POST", pull + "/comments", self._write_comment),
@@ -118,6 +119,15 @@ class Api:
             return self._payloads.pull_request(pull, self._project.seen_head(pull))
 
         return self._page(request, self._project.listed(), written, most=50)
+
+    def _pulls_of(self, request: Request, person: Person, sha: str) -> Answer:
+        """List pull requests by their numbers alone; 202 without a list until they are known."""
+        if not self._project.links_commits:
+            return refusal(404, "Repository is not linked to its pull requests")
+        found = self._project.pulls_of(self._project.repository.whole_hash(sha))
+        if not found:
+            return Answer.of_json(202, {"type": "error", "error": {"message": "The links are being made"}})
+        return self._page(request, found, lambda pull: {"type": "pullrequest", "id": pull.number}, most=50)
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
         pull = self._project.seen(int(number))

@@ -68,6 +68,7 @@ class Api:
                 ("GET", repository_path + r"/pulls/(\d+)/reviews", self._reviews),
                 ("GET", repository_path + r"/pulls/(\d+)/commits", self._commits),
                 ("GET", repository_path + r"/commits/([0-9a-f]{40})/status", self._statuses),
+                ("GET", repository_path + r"/commits/([0-9a-f]{40})/pulls", self._pulls_of),
                 ("GET", repository_path + r"/commits/([0-9a-f]{40})/check-runs", self._check_runs),
                 ("GET", r"/orgs/([^/]+)/teams/([^/]+)", self._team),
                 ("GET", r"/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)", self._membership),
@@ -155,6 +156,10 @@ class Api:
         if any(request.query.get(name) != value for name, value in wanted.items()):
             return refusal(422, "this code host lists open pull requests by their last change only")
         return self._page(request, self._project.listed(), self._payloads.listed_pull_request)
+
+    def _pulls_of(self, request: Request, person: Person, sha: str) -> Answer:
+        self._project.repository.commit_of(sha)
+        return self._page(request, self._project.pulls_of(sha), self._payloads.listed_pull_request)
 
     def _pull(self, request: Request, person: Person, number: str) -> Answer:
         if self._project.is_unknown(int(number)):

@@ -55,6 +55,7 @@ class Api:
                 ("GET", own + "/merge_requests", self._merge_requests),
                 ("GET", request, self._merge_request),
                 ("GET", request + "/merge_ref", self._merge_ref),
+                ("GET", own + r"/repository/commits/([0-9a-f]{40})/merge_requests", self._merge_requests_of),
                 ("GET", request + "/diffs", self._diffs),
                 ("GET", request + "/approvals", self._approvals),
                 ("GET", request + "/commits", self._commits),
@@ -107,6 +108,10 @@ class Api:
         if any(request.query.get(name) != value for name, value in wanted.items()):
             return refusal(400, "this code host lists open merge requests by their last change only")
         return self._page(request, self._project.listed(), self._payloads.merge_request)
+
+    def _merge_requests_of(self, request: Request, person: Person, sha: str) -> Answer:
+        self._project.repository.commit_of(sha)
+        return self._page(request, self._project.pulls_of(sha), self._payloads.merge_request)
 
     def _merge_request(self, request: Request, person: Person, number: str) -> Answer:
         pull = self._project.seen(int(number))
