@@ -281,3 +281,14 @@ def test_a_push_by_hand_is_shown_by_no_pull_request(merged, kind):
     sha = merged.project.repository.commit("main", {"x": b"1\n"}, "by hand")
     merged.engine.deliver(*push_of(merged, kind, sha))
     assert (merged.labels[-1], merged.last.job.pr_number) == ("deploy", None)
+
+
+def test_a_merge_whose_webhook_never_came_is_found_by_the_tick(merged):
+    merged.later(900)
+    merged.engine.tick()
+    merged.project.land(1, "squash")
+    for _ in range(3):
+        merged.later(900)
+        merged.engine.tick()
+    assert merged.labels == ["plan", "apply"]
+    assert merged.last.projects["apply-live-net"].saved.planned.sha256 == merged.record().saved.planned.sha256

@@ -8,13 +8,15 @@ from datetime import timedelta
 
 import pytest
 
+from iac_ci_common import keys
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
 from iac_ci_common.testing import FakeClock, MemoryAsyncInvoker, MemoryDeliveries, MemoryLogger, MemoryObjects
 from iac_ci_common.testing.samples import START
 from iac_ci_init.chores import Allowance, Budget, run_round
 from iac_ci_init.missed_events import MissedEvents, MissedEventsPorts
 from iac_ci_triggers.connections import Connection, Connections
-from iac_ci_triggers.ledger import Ledger
+from iac_ci_triggers.event import EventKind, StoredTrigger
+from iac_ci_triggers.ledger import Ledger, ProcessedState
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.provider import Account, FailedDelivery, ListedPullRequest, open_since
 
@@ -224,3 +226,74 @@ def test_one_log_is_read_once_in_a_tick_for_all_repositories():
     world = World(hosts)
     run_round([world.chore], None, clock=world.clock, logger=world.logger, begin=lambda _: None, budget=Budget(30))
     assert sum(len(host.read) for host in hosts.values()) == 1
+
+
+def processed(world, number=1):
+    """Enter that an event of an open pull request was processed."""
+    state = ProcessedState(sha="a" * 40, base="main")
+    key = keys.pull_request_ledger("github.com/acme/infra", number)
+    world.ledgers.write(Ledger(key=key, processed=state, expires_at=START + timedelta(days=30)))
+
+
+def ended(world):
+    """Return the numbers of the pull requests whose ends were brought."""
+    events = [
+        StoredTrigger.from_stored(world.objects.get(keys.trigger_event(trigger_id))).event
+        for trigger_id in world.invoker.triggered
+    ]
+    return [event.number for event in events if event.kind is EventKind.CLOSED]
+
+
+class TestEnds:
+    """A pull request that was closed or merged, and whose webhook did not come."""
+
+    @pytest.fixture
+    def host(self):
+        return Host(pull())
+
+    @pytest.fixture
+    def world(self, host):
+        made = World({"github.com/acme/infra": host})
+        processed(made)
+        made.work()
+        host.pulls.clear()
+        return made
+
+    def test_its_end_is_brought_once_and_first_left_to_the_webhook(self, world, host):
+        world.turn()
+        assert ended(world) == []
+        host.unchanged = True
+        world.turn()
+        assert ended(world) == [1]
+        world.turn()
+        assert ended(world) == [1]
+
+    def test_a_webhook_that_came_leaves_nothing_to_bring(self, world):
+        world.turn()
+        key = keys.pull_request_ledger("github.com/acme/infra", 1)
+        known = world.ledgers.read(key)
+        world.ledgers.write(known.model_copy(update={"processed": None, "closed_at": world.clock.now()}))
+        world.turn()
+        world.turn()
+        assert ended(world) == []
+
+    def test_one_that_is_listed_again_is_open(self, world, host):
+        world.turn()
+        host.pulls.append(pull())
+        world.turn()
+        world.turn()
+        assert ended(world) == []
+
+    def test_one_that_the_engine_never_knew_is_left_alone(self, host):
+        world = World({"github.com/acme/infra": host})
+        world.work()
+        host.pulls.clear()
+        for _ in range(3):
+            world.turn()
+        assert ended(world) == []
+
+    def test_one_that_only_did_not_change_for_long_has_not_ended(self, world):
+        world.clock.advance(3 * 24 * 3600)
+        for _ in range(3):
+            world.turn()
+        assert ended(world) == []

@@ -97,7 +97,9 @@ class MissedEvents:
                 self._rests[host] = now + max(wait, _HOST_REST)
             raise
         waiting = self._bring(subject, found, now)
-        content = PullList(version=found.version, waiting=waiting).model_dump_json().encode()
+        gone = self._bring_ends(subject, found, now)
+        listed = PullList(version=found.version, waiting=waiting, listed=found.listed, gone=gone)
+        content = listed.model_dump_json().encode()
         ports.objects.put(keys.tick_list(subject), content, content_type="application/json")
 
     def _read(self, subject: str, connection: Connection, now: datetime, allowance: Allowance) -> _Listed:
@@ -108,15 +110,30 @@ class MissedEvents:
             if not hasattr(host, "open_pull_requests"):
                 # A provider of another package, made for a version before.
                 self._ports.logger.info("the provider lists no pull requests", repository=subject, kind=host.kind)
-                return _Listed(host.kind, "", ())
+                return _Listed(host.kind, "", (), (), ())
             listed = host.open_pull_requests(now - LOOKED_BACK, known=before.version, pages=pages)
             with suppress(AllowanceSpent):
                 for _ in range(listed.requests - 1 if listed is not None else 0):
                     allowance.spend()
                 self._read_log(host, connection, now, allowance)
             if listed is None:
-                return _Listed(host.kind, before.version, tuple(map(_pull, before.waiting)))
-            return _Listed(host.kind, listed.version, listed.pulls)
+                return _Listed(
+                    host.kind,
+                    before.version,
+                    tuple(map(_pull, before.waiting)),
+                    before.listed,
+                    before.gone,
+                    before.gone,
+                )
+            if not listed.complete:
+                return _Listed(host.kind, listed.version, listed.pulls, before.listed, before.gone, before.gone)
+            present = {pull.number for pull in listed.pulls}
+            gone = {one.number: one for one in (*before.gone, *before.listed) if one.number not in present}
+            # The others are not listed any more because they did not change for long.
+            recent = (one for one in gone.values() if now - one.updated_at <= LOOKED_BACK)
+            return _Listed(
+                host.kind, listed.version, listed.pulls, tuple(map(_stored, listed.pulls)), tuple(recent), before.gone
+            )
 
     def _read_log(self, host: CodeHost, connection: Connection, now: datetime, allowance: Allowance) -> None:
         """Start what the host says that it could not deliver, beside pull requests, whose list tells more."""
@@ -179,6 +196,40 @@ class MissedEvents:
             brought += self._bring_one(subject, found.kind, pull, now, reopened=was_closed)
         return tuple(waiting)
 
+    def _bring_ends(self, subject: str, found: _Listed, now: datetime) -> tuple[OpenPull, ...]:
+        """Bring the ends of pull requests that a turn before has missed in the list; return those still to bring.
+
+        A pull request that was missed for the first time is left to its webhook until the next turn.
+        """
+        known = {one.number for one in found.before}
+        waiting: list[OpenPull] = []
+        for pull in found.gone:
+            ledger = self._ports.ledgers.read(keys.pull_request_ledger(subject, pull.number))
+            if ledger is None or ledger.processed is None or now - pull.updated_at > LOOKED_BACK:
+                continue
+            waiting.append(pull)
+            if pull.number in known:
+                self._bring_end(subject, found.kind, pull, now)
+        return tuple(waiting)
+
+    def _bring_end(self, subject: str, kind: str, pull: OpenPull, now: datetime) -> None:
+        """Store and start the event that a pull request has ended, unless another turn has within the hour."""
+        digest = hashlib.sha256(f"{subject}\n{pull.number}\nclosed".encode()).hexdigest()
+        trigger_id = ids.new_run_id(now)
+        row = Delivery(
+            key=keys.delivery("tick", digest), run_id=trigger_id, body_sha256=digest, expires_at=now + _BROUGHT
+        )
+        if self._ports.deliveries.remember([row], now=now) is not None:
+            return
+        event = HostEvent(
+            host=Sender(kind) if kind in set(Sender) else Sender.GITHUB,
+            kind=EventKind.CLOSED,
+            repository=f"https://{subject}",
+            actor=Person(id=pull.author_id, login=pull.author_login),
+            number=pull.number,
+        )
+        self._start(event, trigger_id, now)
+
     def _bring_one(self, subject: str, kind: str, pull: ListedPullRequest, now: datetime, *, reopened: bool) -> bool:
         """Store and start the event of a state; return False if another turn has brought it within the hour."""
         ports, trigger_id = self._ports, ids.new_run_id(now)
@@ -221,11 +272,18 @@ class MissedEvents:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """Pull requests to look at, the kind of their host, and the name of the list there."""
+    """Pull requests to look at, the kind of their host, and the name of the list there.
+
+    ``listed`` are all open ones as they were listed last. ``gone`` are those that have left the list, ``before`` those
+    of them that had left it a turn before.
+    """
 
     kind: str
     version: str
     pulls: tuple[ListedPullRequest, ...]
+    listed: tuple[OpenPull, ...]
+    gone: tuple[OpenPull, ...]
+    before: tuple[OpenPull, ...] = ()
 
 
 def _pull(stored: OpenPull) -> ListedPullRequest:

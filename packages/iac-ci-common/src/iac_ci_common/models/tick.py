@@ -14,7 +14,7 @@ class TickPosition(StoredShape):
 
 
 class OpenPull(StoredShape):
-    """An open pull request whose present state no event has brought yet, or whose webhook may still be on its way."""
+    """A pull request as the host has listed it among the open ones."""
 
     number: int
     author_id: str = ""
@@ -31,3 +31,7 @@ class PullList(StoredShape):
 
     version: str = Field("", description="Name of the list at the code host, bound to a digest of the token.")
     waiting: tuple[OpenPull, ...] = ()
+    listed: tuple[OpenPull, ...] = Field((), description="The open pull requests of that list.")
+    gone: tuple[OpenPull, ...] = Field(
+        (), description="Pull requests that are not in the list any more, and whose end no event has brought yet."
+    )
