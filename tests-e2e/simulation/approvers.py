@@ -50,6 +50,22 @@ def with_approvals(random: Random, story: Story, untouchable: frozenset[str]) ->
     return replace(story, job=story.job | {"orders": orders})
 
 
+def with_overrides(random: Random, story: Story) -> Story:
+    """Let approvals override orders before them that run commands; of these, half of the successful ones fail."""
+    orders, behaviours = list(story.job["orders"]), dict(story.behaviours)
+    numbers = {order["order_name"]: f"{index + 1:04d}" for index, order in enumerate(orders)}
+    runs = {order["order_name"] for order in orders if "approval" not in order}
+    for index, order in enumerate(orders):
+        names = [name for name in order["dependencies"] if name in runs and happens(random, 0.7)]
+        if "approval" not in order or not names:
+            continue
+        orders[index] = order | {"approval": order["approval"] | {"overrides": names}}
+        for name in names:
+            if happens(random, 0.5):
+                behaviours[numbers[name]] = replace(behaviours[numbers[name]], exit_code=1)
+    return Story(story.job | {"orders": orders}, behaviours)
+
+
 def drawn_attempts(random: Random, deadline: float) -> tuple[Attempt, ...]:
     """Draw when people answer; some after the run's deadline."""
     number = random.randint(0, 5)

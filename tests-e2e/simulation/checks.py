@@ -190,12 +190,40 @@ class Checks:
         return Result.model_validate_json(bodies[0]) if bodies else None
 
     def _let_through(self, row: OrderRow) -> None:
-        """Check that an order with an approval succeeds by one, and by nothing else."""
+        """Check that an order with an approval succeeds by one, or because nothing failed that it overrides."""
         if row.approval is None or row.status is not OrderState.SUCCEEDED:
             return
         first = self._answer(row.run_id, row.order_num)
+        if self._is_idle(row):
+            if first is None or first.answer is not None:
+                self._broken("nobody answers what is not asked", f"{row.run_id}/{row.order_num}: {first}")
+            return
         if first is None or first.answer is None or not first.answer.approved:
             self._broken("only an approval lets a run go on", f"{row.run_id}/{row.order_num}: {first}")
+
+    def _overrides(self, row: OrderRow) -> set[str]:
+        """Return the numbers of the orders that an approval overrides, as its job has them."""
+        if row.approval is None:
+            return set()
+        job = json.loads(self._world.objects.objects[keys.job(row.run_id)] or b"{}")["job"]
+        numbers = {order["order_name"]: f"{index + 1:04d}" for index, order in enumerate(job["orders"])}
+        approval = job["orders"][int(row.order_num) - 1].get("approval") or {}
+        return {numbers[name] for name in approval.get("overrides", ())}
+
+    def _is_idle(self, row: OrderRow) -> bool:
+        """Return whether an approval overrides orders that have all succeeded."""
+        rows, numbers = self._world.runs.order_rows[row.run_id], self._overrides(row)
+        return bool(numbers) and all(self._ended_as(rows[num]) is OrderState.SUCCEEDED for num in numbers)
+
+    def _is_overridden(self, row: OrderRow, num: str) -> bool:
+        """Return whether a dependency's failure was overridden, by an answer to an approval before the order."""
+        rows = self._world.runs.order_rows[row.run_id]
+        for other in row.dependencies:
+            if num in self._overrides(rows[other]):
+                first = self._answer(row.run_id, other)
+                if first is not None and first.answer is not None and first.answer.approved:
+                    return True
+        return False
 
     def answered(self, run_id: str, order_num: str, response: Mapping[str, Any]) -> None:
         """Note what a person was told who answered an order."""
@@ -253,7 +281,8 @@ class Checks:
         parsed = keys.parse_result(key)
         if parsed is not None and key == keys.answer(parsed.run_id, parsed.order_num):
             row = self._world.runs.order_rows[parsed.run_id][parsed.order_num]
-            if self._waited(parsed.run_id, parsed.order_num) is None or row.approval is None:
+            waited = self._waited(parsed.run_id, parsed.order_num) is not None or self._is_idle(row)
+            if not waited or row.approval is None:
                 self._broken("nothing is answered before it waits", key)
         if parsed is not None:
             self._told.setdefault(parsed, self._world.scheduler.time)
@@ -276,7 +305,9 @@ class Checks:
         self._groups.commands_start(rows[order_num])
         for num in rows[order_num].dependencies:
             state = self._ended_as(rows[num])
-            forgiven = not rows[num].must_succeed and state in {OrderState.FAILED, OrderState.TIMED_OUT}
+            forgiven = state in {OrderState.FAILED, OrderState.TIMED_OUT} and (
+                not rows[num].must_succeed or self._is_overridden(rows[order_num], num)
+            )
             if state is not OrderState.SUCCEEDED and not forgiven:
                 self._broken("an order starts when its dependencies allow", f"{key}: {num} is {state}")
             if num in rows[order_num].when and not self._changed.get((run_id, num), False):

@@ -25,7 +25,7 @@ from random import Random
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
 from iac_ci_common.models.job import Order
 from simulation.applies import drawn_ages
-from simulation.approvers import Attempt, drawn_attempts, with_approvals
+from simulation.approvers import Attempt, drawn_attempts, with_approvals, with_overrides
 from simulation.faults import Profile, SingleFault, draw_fault_in_groups, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 from simulation.groups import COMMITS, GroupPlan, at_commit, drawn_plans, with_groups
@@ -152,6 +152,10 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
             for name, one in submissions.items()
         }
         answers = drawn_attempts(random, deadline)
+        if happens(random, 0.5):
+            submissions = {
+                name: replace(one, story=with_overrides(random, one.story)) for name, one in submissions.items()
+            }
     if weather.single and groups.are_drawn and happens(random, 0.5):
         single_fault = draw_fault_in_groups(random)
     return WorldPlan(

@@ -103,6 +103,8 @@ Mutation = Literal[
     "late workers ask first",
     "remembered rows",
     "a cancelled run dispatches nothing",
+    "overrides want an answer",
+    "only overrides forgive",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -153,7 +155,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "not needed": Noticed(0),
     "generations": Noticed(8),
     "end of an apply": Noticed(1),
-    "create-once answer": Noticed(58),
+    "create-once answer": Noticed(84),
     "answers only while it waits": Noticed(8),
     "approvals expire": Noticed(22),
     "lost answers": Noticed(866, "lossy"),
@@ -173,6 +175,8 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "no apply begins after its result": Noticed(3163),
     "late workers ask first": Noticed(853),
     "remembered rows": Noticed(6),
+    "overrides want an answer": Noticed(8),
+    "only overrides forgive": Noticed(0),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -277,6 +281,12 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "a cancelled run dispatches nothing":
         with patch("iac_ci_common.testing.runs.MemoryRuns._is_cancelled", lambda runs, run_id: False):
             yield
+    elif mutation == "overrides want an answer":
+        with patch("iac_ci_orchestrator.decide.has_nothing_to_override", _overrides_something):
+            yield
+    elif mutation == "only overrides forgive":
+        with patch("iac_ci_common.graph.overridable", lambda order, by_num: frozenset(order.dependencies)):
+            yield
     elif mutation in _GROUPS:
         where, rule = _GROUPS[mutation]
         with patch(where, rule):
@@ -295,6 +305,10 @@ def _remembers_old_rows(remembered: RememberedRows, lock: Lock) -> RunRows | Non
 
 def _expires_as_approved(order: OrderRow, now: datetime) -> Result:
     return expired_result(order, now).model_copy(update={"status": OrderState.SUCCEEDED})
+
+
+def _overrides_something(order: OrderRow, by_num: Mapping[str, OrderRow]) -> bool:
+    return order.approval is not None and bool(order.approval.overrides)
 
 
 def _begins_always(state: ProjectState, apply: ProjectApply, generation: int | None, now: datetime) -> Any:

@@ -357,7 +357,32 @@ ASKS = {"order_name": "ask", "approval": {"api": True}}
 RUNS_NOTHING = "is not for an order with approval, which runs nothing; remove it"
 SENT = ("orders[0].approval.api", "must be true: nobody else could answer, because no pull request started the job")
 
+OVERRIDES = {"api": True, "overrides": ["policy", "cost", "nothing", "ask", "override"]}
+
 APPROVALS = [
+    (
+        {
+            "orders": [
+                ASKS,
+                ORDER | {"order_name": "policy"},
+                ORDER | {"order_name": "cost"},
+                {"order_name": "override", "approval": OVERRIDES, "dependencies": ["policy", "ask"]},
+            ]
+        },
+        "api",
+        [
+            (
+                "orders[3].approval.overrides[1]",
+                "is about 'cost', on which the order does not depend; add it to dependencies",
+            ),
+            ("orders[3].approval.overrides[2]", "unknown order 'nothing'"),
+            (
+                "orders[3].approval.overrides[3]",
+                "is 'ask', an approval, whose answer nobody overrides; name orders that run commands",
+            ),
+            ("orders[3].approval.overrides[4]", "is the order itself; name an order that ends before"),
+        ],
+    ),
     ({"orders": [ASKS, ORDER | {"dependencies": ["ask"]}]}, "api", []),
     (
         {"orders": [{**ASKS, **ORDER, "secrets": {"A": "ssm:/iac-ci/jobs/a"}, "git_repo": "https://a/b"}]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.errors import InputProblems, SignatureRefused
 from iac_ci_common.initial_rows import build_rows
+from iac_ci_common.models.approval import ApprovalAnswer
 from iac_ci_common.models.result import Result
 from iac_ci_common.ports import Transition
 from iac_ci_common.request import Request
@@ -44,9 +45,9 @@ USUAL = '{by: [ann, BOB, "team:acme/platform"], message: "All *good*?", expires:
 class Released(Hosted):
     """A pull request by ann whose job ``release``, started by carl, has an order that waits for an approval."""
 
-    def __init__(self, approval=USUAL, *, waits=True):
+    def __init__(self, approval=USUAL, *, waits=True, configuration=CONFIGURATION):
         super().__init__()
-        self.configure(CONFIGURATION.replace("APPROVAL", approval).encode())
+        self.configure(configuration.replace("APPROVAL", approval).encode())
         for person in (BOB, CARL, DORA):
             self.host.permissions[person.id] = Permission.WRITE
         self.host.reviewed.members = {("acme/platform", person.id): True for person in (DORA, CARL)}
@@ -243,6 +244,71 @@ def test_orders_that_run_again_are_approved_again():
     orders = {order.order_name: order for order in released.jobs[-1].job.orders}
     assert list(orders) == ["ask", "run"]
     assert orders["run"].dependencies == ["ask"]
+
+
+GATED = """
+version: 1
+jobs:
+  release:
+    on: {command: release}
+    orders:
+      - {name: plan, cmds: [terraform plan -out=p], save: [p], plan: {file: p}}
+      - name: policy
+        cmds: [check]
+        restore: [{order: plan}]
+        depends_on: [plan]
+      - name: ask
+        approval: {by: [bob], overrides: [policy]}
+        depends_on: [policy]
+      - name: run
+        cmds: [terraform apply p]
+        restore: [{order: plan}]
+        depends_on: [plan, ask]
+"""
+
+
+def ended(released, states):
+    """Write the ends of orders, of which those not named succeed."""
+    for order in released.runs.read(released.job.run_id).orders:
+        between = order.model_copy(update={"status": OrderState.DISPATCHING})
+        end = states.get(order.order_name, OrderState.SUCCEEDED)
+        answer = ANSWER if order.order_name == "ask" and end is OrderState.SUCCEEDED else None
+        after = between.model_copy(update={"status": end, "approval_answer": answer})
+        assert released.runs.apply([Transition(order, between)]) == released.runs.apply([Transition(between, after)])
+    run = released.runs.read(released.job.run_id).run
+    released.runs.apply([Transition(run, run.model_copy(update={"status": "failed"}))])
+
+
+ANSWER = ApprovalAnswer(approved=True, through="comment", by="bob", at=datetime(2026, 1, 1, tzinfo=UTC))
+FAILED = OrderState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("states", "names"),
+    [
+        # A plan that is made again is judged again, and what overrode the old judgement is asked for again.
+        ({"run": FAILED}, ["plan", "policy", "ask", "run"]),
+        ({"policy": FAILED, "run": FAILED}, ["plan", "policy", "ask", "run"]),
+        ({"policy": FAILED, "ask": FAILED, "run": OrderState.CANCELLED}, ["plan", "policy", "ask", "run"]),
+    ],
+)
+def test_a_plan_that_is_made_again_is_judged_again(states, names):
+    released = Released(configuration=GATED, waits=False)
+    ended(released, states)
+    released.comment("/iac-ci rerun-failed", CARL)
+    assert len(released.jobs) == 2, released.answers[-1]
+    orders = {order.order_name: order for order in released.jobs[-1].job.orders}
+    assert list(orders) == names
+    assert orders["ask"].approval.overrides == ["policy"]
+    assert "ask" in orders["run"].dependencies
+    assert "policy" in orders["ask"].dependencies
+
+
+def test_what_was_overridden_does_not_run_again():
+    released = Released(configuration=GATED, waits=False)
+    ended(released, {"policy": FAILED})
+    assert "Nothing was run again: all orders of" in released.says("/iac-ci rerun-failed", CARL)
+    assert len(released.jobs) == 1
 
 
 class Asked:

@@ -12,7 +12,14 @@ from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.models.job import ExecutionTarget, Job
 from iac_ci_common.tree import Entry, EntryKind, Tree
-from iac_ci_triggers.configuration import TemplateValues, expand, read_configuration, uses_merge, with_project_jobs
+from iac_ci_triggers.configuration import (
+    TemplateValues,
+    expand,
+    order_names,
+    read_configuration,
+    uses_merge,
+    with_project_jobs,
+)
 from iac_ci_triggers.configuration.templates import substitute
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -654,3 +661,53 @@ def test_a_target_never_leaves_out_an_approval():
     orders = expand(read_configuration(WITH_APPROVAL), "apply", VALUES, None, "run-prod").orders
     by_name = {order.order_name: order.dependencies for order in orders}
     assert by_name == {"plan-prod": [], "ask-prod": ["plan-prod"], "run-prod": ["ask-prod"]}
+
+
+WITH_OVERRIDE = b"""
+version: 1
+jobs:
+  apply:
+    on: {pull_request: {}}
+    matrix: {stage: [dev, prod]}
+    orders:
+      - name: "plan-{{ matrix.stage }}"
+        folder: "{{ matrix.stage }}"
+        cmds: [terraform plan]
+        paths: ["{{ matrix.stage }}/**"]
+      - name: "policy-{{ matrix.stage }}"
+        folder: "{{ matrix.stage }}"
+        cmds: [check]
+        depends_on: ["plan-{{ matrix.stage }}"]
+        paths: ["{{ matrix.stage }}/**"]
+      - name: "override-{{ matrix.stage }}"
+        approval: {by: [ann], overrides: ["policy-{{ matrix.stage }}"]}
+        depends_on: ["policy-{{ matrix.stage }}"]
+      - name: "run-{{ matrix.stage }}"
+        folder: "{{ matrix.stage }}"
+        cmds: [terraform apply]
+        depends_on: ["override-{{ matrix.stage }}"]
+        paths: ["{{ matrix.stage }}/**"]
+"""
+
+
+def test_an_override_is_of_its_own_copy():
+    expansion = expand(read_configuration(WITH_OVERRIDE), "apply", VALUES, None, None)
+    override = next(order for order in expansion.orders if order.order_name == "override-dev")
+    assert override.approval.overrides == override.dependencies == ["policy-dev"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "target", "deleted", "runs"),
+    [
+        (["dev/main.tf"], None, (), ["plan-dev", "policy-dev", "override-dev", "run-dev"]),
+        (["README.md"], None, (), []),
+        (["dev/main.tf"], None, ("dev",), []),
+        (None, "run-prod", (), ["plan-prod", "policy-prod", "override-prod", "run-prod"]),
+    ],
+)
+def test_an_override_runs_where_something_runs_that_it_overrides(changed, target, deleted, runs):
+    configuration = read_configuration(WITH_OVERRIDE)
+    expansion = expand(configuration, "apply", VALUES, changed, target, deleted)
+    assert [order.order_name for order in expansion.orders] == runs
+    if target is None:
+        assert list(order_names(configuration, "apply", changed, deleted)) == runs

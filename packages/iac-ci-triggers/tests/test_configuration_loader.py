@@ -725,3 +725,29 @@ jobs:
     assert found.pop("approval.api").startswith("must be true: nobody else could answer")
     assert found.pop("approval.expires") == "is more than the 600 seconds of job_timeout"
     assert found == dict.fromkeys(("cmds", "secrets", "must_succeed", "paths"), runs_nothing)
+
+
+def test_an_approval_overrides_orders_before_it_that_run_commands():
+    content = b"""
+version: 1
+jobs:
+  a:
+    on: {command: a}
+    orders:
+      - {name: policy, cmds: [check]}
+      - {name: cost, cmds: [estimate]}
+      - {name: ask, approval: {by: [ann]}}
+      - name: override
+        approval: {by: [ann], overrides: [policy, cost, nothing, override, ask, "{{ pr.number }}"]}
+        depends_on: [policy, ask]
+"""
+    with pytest.raises(ConfigurationProblems) as caught:
+        read_configuration(content)
+    found = {problem.where.rpartition("overrides")[2]: problem.what for problem in caught.value.problems}
+    assert found.pop("[5]")
+    assert found == {
+        "[1]": "is about 'cost', on which the order does not depend; add it to depends_on",
+        "[2]": "unknown order 'nothing'",
+        "[3]": "is the order itself; name an order that ends before",
+        "[4]": "is 'ask', an approval, whose answer nobody overrides; name orders that run commands",
+    }

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common.errors import ConditionFailed, PortFailed
+from iac_ci_common.models.approval import ApprovalAnswer, StoredApproval
 from iac_ci_common.models.rows import JobScope, ReportTarget
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_common.testing.samples import TRACE_ID, order_row, run_row
+from iac_ci_common.testing.samples import START, TRACE_ID, order_row, run_row
 from iac_ci_vcs.provider import MOST_BEHIND, CommitState
 from iac_ci_vcs.reporting.commit_status import behind
 from iac_ci_vcs.reporting.publish import publish
@@ -227,6 +228,32 @@ def test_an_order_that_was_not_needed_is_as_good_as_its_success(reports):
     # A later run of one order leaves the other one as it was.
     report(reports, 2, {"order-1": SUCCEEDED}, target="order-1")
     assert newest(reports).state is CommitState.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("answered", "gate", "state"),
+    [
+        (True, SUCCEEDED, CommitState.SUCCESS),
+        # Nobody has answered, or the answer was no.
+        (False, QUEUED, CommitState.FAILURE),
+        (True, FAILED, CommitState.FAILURE),
+    ],
+)
+def test_what_a_person_has_overridden_is_as_good_as_its_success(reports, answered, gate, state):
+    answer = ApprovalAnswer(approved=gate is SUCCEEDED, through="comment", by="bob", at=START) if answered else None
+    approval = StoredApproval(by=("bob",), overrides=("0001",))
+    rows = [
+        order_row(1, status=FAILED, run_id=run_id(1)),
+        order_row(2, status=gate, run_id=run_id(1), after=(1,), approval=approval, approval_answer=answer),
+    ]
+    scope = JobScope(base="main", whole=True)
+    target = ReportTarget(repository="https://github.com/acme/infra.git", number=7, scope=scope)
+    run = run_row(
+        run_id=run_id(1), status=RunState.SUCCEEDED, commit_hash=SHA, flow_id=f"me:{TRACE_ID}-plan", report=target
+    )
+    assert publish(reports, run, rows, with_status=True) == {}
+    report(reports, 2, {"order-3": SUCCEEDED}, target="order-3")
+    assert newest(reports).state is state
 
 
 @pytest.mark.parametrize(

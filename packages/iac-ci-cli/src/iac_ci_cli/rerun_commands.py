@@ -26,7 +26,7 @@ from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
 )
 from iac_ci_cli.progress import progress
 from iac_ci_cli.watch import watch_to_the_end
-from iac_ci_common import ids
+from iac_ci_common import ids, overrides
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.command_lines import command_line
 from iac_ci_common.models.answer import RerunTask
@@ -88,8 +88,7 @@ def unsuccessful(client: StackClient, run: str) -> list[str]:
     """Return the names of the orders that did not succeed, from the rows or, when these are gone, from the events."""
     rows = client.runs.read(run)
     if rows.run is not None:
-        found = [row for row in rows.orders if row.status is not OrderState.SUCCEEDED and not row.not_needed]
-        return [row.order_name for row in found]
+        return [row.order_name for row in overrides.unsuccessful(rows.orders) if not row.not_needed]
     accepted = find_event(client, run)
     states: dict[str, str] = {}
     for event in client.runs.events(accepted.trace_id) if accepted is not None else ():

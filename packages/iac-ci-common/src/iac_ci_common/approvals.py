@@ -9,11 +9,12 @@ from iac_ci_common import keys
 from iac_ci_common.limits import MAX_WAITING_CHARS
 from iac_ci_common.models.approval import THROUGH_API, ApprovalAnswer
 from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.overrides import failures_to_override
 from iac_ci_common.progress import waits_for
 from iac_ci_common.states import TERMINAL, OrderState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from iac_ci_common.models.approval import StoredApproval
@@ -25,6 +26,9 @@ LONGER: Final = (
 """What to do if a run's time is not enough for an approval."""
 
 _TEAM: Final = "team:"
+
+_MOST_FAILED: Final = 2
+"""Most failed orders that a text names."""
 
 
 def approvers(approval: StoredApproval) -> str:
@@ -41,9 +45,15 @@ def expiry(run: RunRow, order: OrderRow, now: datetime) -> datetime:
     return run.deadline if expires is None else min(run.deadline, now + timedelta(seconds=expires))
 
 
-def waiting_words(approval: StoredApproval, until: datetime) -> str:
-    """Return what an order waits for, at most ``MAX_WAITING_CHARS`` characters; the time is never cut off."""
-    end = f" until {until:%Y-%m-%d %H:%M} UTC"
+def waiting_words(approval: StoredApproval, until: datetime, failed: Sequence[OrderRow] = ()) -> str:
+    """Return what an order waits for, at most ``MAX_WAITING_CHARS`` characters.
+
+    The orders that ``failed`` and that the approval would override, and the time, are never cut off.
+    """
+    names = [order.order_name for order in failed[:_MOST_FAILED]]
+    more = f" and {len(failed) - len(names)} more" if len(failed) > len(names) else ""
+    end = f" to override {', '.join(names)}{more}" if names else ""
+    end += f" until {until:%Y-%m-%d %H:%M} UTC"
     who = f"approval of {approvers(approval)}"
     room = MAX_WAITING_CHARS - len(end)
     return (who if len(who) <= room else f"{who[: room - 1]}…") + end
@@ -56,6 +66,8 @@ def not_answerable(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow],
         return f"{name} runs commands and waits for no approval"
     if order.status in TERMINAL:
         return f"{name} has ended already: {order.reason or order.status.value.replace('_', ' ')}"
+    if order.status is not OrderState.QUEUED and order.approval.overrides and not failures_to_override(order, by_num):
+        return f"{name} has nothing to override: the orders that it is about have succeeded"
     if order.status is not OrderState.QUEUED:
         # It is answered, and its end is not written yet: the answer that is kept says who was first.
         return None
@@ -93,6 +105,21 @@ def expired_result(order: OrderRow, now: datetime) -> Result:
         status=OrderState.TIMED_OUT,
         reported_by=Reporter.ORCHESTRATOR,
         reason=f"nobody answered until {until:%Y-%m-%d %H:%M} UTC, when the approval expired; {LONGER}",
+        ended_at=now,
+    )
+
+
+def unasked_result(order: OrderRow, by_num: Mapping[str, OrderRow], now: datetime) -> Result:
+    """Return the result of an approval that has nothing to override."""
+    numbers = order.approval.overrides if order.approval is not None else ()
+    names = [by_num[num].order_name for num in numbers if num in by_num]
+    more = f" and {len(names) - _MOST_FAILED} more" if len(names) > _MOST_FAILED else ""
+    return Result(
+        run_id=order.run_id,
+        order_num=order.order_num,
+        status=OrderState.SUCCEEDED,
+        reported_by=Reporter.ORCHESTRATOR,
+        reason=f"nothing to override: {', '.join(names[:_MOST_FAILED])}{more} succeeded",
         ended_at=now,
     )
 

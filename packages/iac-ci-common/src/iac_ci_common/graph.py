@@ -5,14 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.overrides import FAILURES, overridable
 from iac_ci_common.states import TERMINAL, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from iac_ci_common.models.rows import OrderRow
-
-_FORGIVEN: Final = frozenset({OrderState.FAILED, OrderState.TIMED_OUT})
 
 
 class Readiness(StrEnum):
@@ -87,11 +86,13 @@ def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readines
     """Return whether a queued order may start, must wait, or can never start, with the reason if it never can.
 
     ``must_succeed`` of the dependency decides: if it is false, the dependents start although the dependency failed or
-    timed out. A dependency that is not in the run blocks, so that no order waits for ever. An order is not needed if
+    timed out. So do those of an approval that overrides it, once that approval has succeeded.
+    A dependency that is not in the run blocks, so that no order waits for ever. An order is not needed if
     one that its ``when`` names succeeded and is not changed, or if it depends on an order that was not needed; that it
     can never start for another reason counts more.
     """
     waiting = False
+    forgiven = overridable(order, by_num)
     not_needed: str | None = None
     for num in dict.fromkeys((*order.dependencies, *order.when)):
         dependency = by_num.get(num)
@@ -104,7 +105,7 @@ def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readines
                 not_needed = not_needed or f"{dependency.order_name} is not changed, which `when` requires"
         elif dependency.not_needed:
             not_needed = not_needed or f"{dependency.order_name} was not needed"
-        elif dependency.must_succeed or dependency.status not in _FORGIVEN:
+        elif (dependency.must_succeed and num not in forgiven) or dependency.status not in FAILURES:
             return Readiness.BLOCKED, f"{dependency.order_name} {_WORDS[dependency.status]}"
         elif num in order.when:
             words = _WORDS[dependency.status]

@@ -113,7 +113,7 @@ def build_rows(
             package_sha256=(packages or {}).get(order_num(index)),
             tools=(tools or {}).get(order_num(index), ()),
             project=stored.projects.get(order_name(order, index)),
-            approval=_approval(order),
+            approval=_approval(order, numbers),
             group=_group(stored, order.concurrency),
             newest_in_group=order.concurrency is not None and order.concurrency.queue == "newest",
             shares_group=order.concurrency is not None and order.concurrency.shared,
@@ -151,7 +151,7 @@ def build_rows(
     return InitialRows(run, rows, _events(stored, run, rows))
 
 
-def _approval(order: Order) -> StoredApproval | None:
+def _approval(order: Order, numbers: Mapping[str, str]) -> StoredApproval | None:
     approval = order.approval
     if approval is None:
         return None
@@ -161,6 +161,7 @@ def _approval(order: Order) -> StoredApproval | None:
         expires=approval.expires,
         api=approval.api,
         self_approval=approval.self_approval,
+        overrides=tuple(dict.fromkeys(numbers[name] for name in approval.overrides)),
     )
 
 

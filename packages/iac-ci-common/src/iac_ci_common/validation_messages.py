@@ -209,6 +209,11 @@ def needs_a_dependency(name: str, field: str = "dependencies") -> str:
     return f"{IS_ABOUT} {name!r}, on which the order does not depend; add it to {field}"
 
 
+def overrides_an_approval(name: str) -> str:
+    """Return the message for an approval that overrides another one."""
+    return f"is {name!r}, an approval, whose answer nobody overrides; name orders that run commands"
+
+
 def never_changed(name: str) -> str:
     """Return the message for a condition on an order that cannot be changed."""
     return f"{NEVER_HOLDS}: {name!r} is never changed; name an exit code other than 0 in ok of one of its cmds"

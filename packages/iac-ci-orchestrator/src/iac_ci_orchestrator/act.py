@@ -232,10 +232,9 @@ class Orchestrator:
             # Before the rows: people are asked again after a crash rather than never.
             asking = [one.after for one in plan.awaits]
             self._commenter.ask(plan.start.after if plan.start else plan.run, plan.orders, asking)
-        for expired in plan.expiries:
-            keep_first(ports.objects, expired_result(expired.order, ports.clock.now()))
+        self._keep_answers(plan)
         # Before the rows too: an end that is written is not met again.
-        answered = [end.after for end in plan.ends if _had_asked(end.before)]
+        answered = [end.after for end in plan.ends if _had_asked(end)]
         self._commenter.update_questions(plan.run, plan.orders, answered)
         refused = self._apply(plan, unless_cancelled=decided.is_from_memory and bool(plan.dispatches))
         # Only now: an order whose row has changed since may have been dispatched.
@@ -261,6 +260,14 @@ class Orchestrator:
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
         present_rows = None if refused or dispatched.overtaken else RunRows(run, tuple(orders))
         return _Pass(repeat=repeat, failures=dispatched.failures, comment=comment, rows=present_rows)
+
+    def _keep_answers(self, plan: Plan) -> None:
+        """Keep the ends of approvals that nobody answers as their answers, where no person was first."""
+        for taken in plan.answers:
+            if taken.unasked is not None:
+                keep_first(self._ports.objects, taken.unasked)
+        for expired in plan.expiries:
+            keep_first(self._ports.objects, expired_result(expired.order, self._ports.clock.now()))
 
     def _apply(self, plan: Plan, *, unless_cancelled: bool) -> frozenset[str]:
         """Write the plan's transitions together; return the numbers of rows that have changed since they were read.
@@ -381,9 +388,12 @@ class Orchestrator:
         return False
 
 
-def _had_asked(order: OrderRow) -> bool:
-    """Return whether an order that ends has waited for an approval before."""
-    return order.awaits_answer or (order.approval is not None and order.status is OrderState.DISPATCHING)
+def _had_asked(end: EndOrder) -> bool:
+    """Return whether an order that ends has waited for an approval before: it succeeds without an answer otherwise."""
+    before, after = end.before, end.after
+    if before.approval is None or before.status is not OrderState.DISPATCHING:
+        return before.awaits_answer
+    return after.approval_answer is not None or after.status is not OrderState.SUCCEEDED
 
 
 def _named(pending: AbstractSet[str]) -> AbstractSet[str] | None:

@@ -11,10 +11,11 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.approvals import LONGER, expiry, waiting_words
+from iac_ci_common.approvals import LONGER, expiry, unasked_result, waiting_words
 from iac_ci_common.graph import NEVER_STARTS, Readiness, in_order, readiness
 from iac_ci_common.groups import Access
 from iac_ci_common.limits import LEASE_SECONDS, WORKER_WAIT_SECONDS
+from iac_ci_common.overrides import failures_to_override, has_nothing_to_override, overridden
 from iac_ci_common.states import (
     OPEN,
     RUN_TERMINAL,
@@ -77,13 +78,15 @@ class AwaitAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TakeAnswer:
-    """An order that waited was answered, or its approval has expired; a later pass writes its end.
+    """An order that waited was answered, its approval has expired, or nobody needs to be asked.
 
+    A later pass writes its end. If nobody needs to be asked, ``unasked`` is that end; it is kept as the answer before.
     A row changes once in a plan, and no order ends that was queued and had a result: it is dispatching in between.
     """
 
     before: OrderRow
     after: OrderRow
+    unasked: Result | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +259,8 @@ def _approvals(
 ) -> tuple[tuple[AwaitAnswer, ...], tuple[TakeAnswer, ...], tuple[Expire, ...]]:
     """Return what begins to wait for an approval, what was answered, and what has expired without an answer.
 
-    An order that can never start, or whose run is stopped, has ended before.
+    An order that can never start, or whose run is stopped, has ended before. Nobody is asked where nothing failed that
+    an approval would override: a later pass writes that end too.
     """
     awaits: list[AwaitAnswer] = []
     answers: list[TakeAnswer] = []
@@ -266,9 +270,12 @@ def _approvals(
             continue
         if readiness(order, by_num)[0] is not Readiness.READY:
             continue
-        if order.waiting_for is None:
+        if order.waiting_for is None and has_nothing_to_override(order, by_num):
+            after = order.model_copy(update={"status": OrderState.DISPATCHING})
+            answers.append(TakeAnswer(order, after, unasked_result(order, by_num, now)))
+        elif order.waiting_for is None:
             until = expiry(run, order, now)
-            words = waiting_words(order.approval, until)
+            words = waiting_words(order.approval, until, failures_to_override(order, by_num))
             after = order.model_copy(update={"waiting_for": words, "order_deadline": until})
             awaits.append(AwaitAnswer(order, after))
         elif order.order_num in results:
@@ -420,11 +427,16 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
 
     The cause is the must-succeed order that did not succeed and ended first; at the same time, a failure is before a
     time-out and a time-out before a cancellation. Skipped orders are never the cause, because another order's end is
-    the reason why they were skipped.
+    the reason why they were skipped. Neither are those that an approval has overridden, unless others were skipped
+    because of them all the same; the reason of a run that succeeded names them.
     """
     if run.preparation_error is not None:
         return RunState.FAILED, run.preparation_error[:1024]
-    causes = [order for order in orders if order.must_succeed and order.status in _SEVERITY]
+    by_approval = overridden(orders)
+    needed = [order for order in orders if order.must_succeed and order.status in _SEVERITY]
+    causes = [order for order in needed if order.order_num not in by_approval]
+    if any(order.status is OrderState.SKIPPED and not order.not_needed for order in orders):
+        causes = causes or needed
     if causes:
         first = min(causes, key=lambda order: (order.ended_at or run.deadline, _SEVERITY.index(order.status)))
         status = RunState.TIMED_OUT if _came_too_late(run, first) else _RUN_STATE[first.status]
@@ -433,7 +445,17 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
         return RunState.CANCELLED, run.cancel_reason[:1024]
     if any(_came_too_late(run, order) for order in orders):
         return RunState.TIMED_OUT, _TOO_LATE
-    return RunState.SUCCEEDED, None
+    return RunState.SUCCEEDED, _overrides(orders, by_approval)
+
+
+def _overrides(orders: Sequence[OrderRow], by_approval: Mapping[str, OrderRow]) -> str | None:
+    """Return which orders did not succeed and who has overridden each, None if there is none."""
+    texts = [
+        f"{order.order_name} {order.status.value.replace('_', ' ')}; {approval.order_name} was {approval.reason}"
+        for order in orders
+        if (approval := by_approval.get(order.order_num)) is not None
+    ]
+    return "; ".join(texts)[:1024] or None
 
 
 def _came_too_late(run: RunRow, order: OrderRow) -> bool:

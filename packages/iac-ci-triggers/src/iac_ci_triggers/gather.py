@@ -20,7 +20,8 @@ from iac_ci_common.errors import (
 )
 from iac_ci_common.left_out import LeftOut
 from iac_ci_common.models.answer import StoredJob
-from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
+from iac_ci_common.overrides import unsuccessful
+from iac_ci_common.states import RUN_TERMINAL, TERMINAL
 from iac_ci_common.tree import differences
 from iac_ci_projects import MAX_FILE_BYTES, TooManyProjects, files_to_read
 from iac_ci_triggers.announced import is_before_known, is_behind, is_older
@@ -782,7 +783,7 @@ class FactCollector:
             base=started.base,
             configuration=started.configuration,
             job=stored.job,
-            unsuccessful=frozenset(row.order_name for row in rows.orders if row.status is not OrderState.SUCCEEDED),
+            unsuccessful=frozenset(row.order_name for row in unsuccessful(rows.orders)),
             has_ended=rows.run is not None and rows.run.status in RUN_TERMINAL,
             whole=stored.scope is not None and stored.scope.whole,
         )

@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.job_validation.check import check_fields
+from iac_ci_common.purpose import Purpose, purpose
 from iac_ci_triggers.configuration import Statuses, TemplateValues, expand
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from iac_ci_common.models.job import Job, Order
     from iac_ci_triggers.configuration import Configuration, Expansion
@@ -65,7 +66,8 @@ def again(facts: Facts, rerun: Rerun) -> Job:
     """Return a job of the orders of a run that did not succeed, without dependencies on the others.
 
     Orders whose files or outputs these take run again too: a plan that was saved for a failed apply is not used twice.
-    An approval before one of them is asked for again: it was given for the run that has ended.
+    An approval before one of them is asked for again: it was given for the run that has ended. What it overrides and
+    what judged something that is made again runs again too.
     """
     orders = orders_again(rerun.job.orders, rerun.unsuccessful)
     fields = {"flow_label", "job_timeout", "max_parallel", "mask", "concurrency", "order_statuses"}
@@ -75,6 +77,8 @@ def again(facts: Facts, rerun: Rerun) -> Job:
 def orders_again(orders: Sequence[Order], names: Collection[str]) -> list[Order]:
     """Return the orders ``names``, those that they need and the approvals before them, without other dependencies."""
     wanted = _with_taken(orders, names)
+    while more := _judges(orders, wanted) - wanted:
+        wanted |= _with_taken(orders, more)
     approvals = {name: approvals_before(orders, name) for name in wanted}
     wanted |= {name for found in approvals.values() for name in found}
     chosen = [order for order in orders if order.order_name in wanted]
@@ -84,6 +88,27 @@ def orders_again(orders: Sequence[Order], names: Collection[str]) -> list[Order]
         for order in chosen
         for dependencies in [_still_there(order, present, approvals.get(order.order_name or "", ()))]
     ]
+
+
+def _judges(orders: Sequence[Order], wanted: Collection[str]) -> set[str]:
+    """Return what took something of an order that runs again, and what approvals override, before orders that do.
+
+    A policy has judged the plan that is made again. What applies is never repeated for that reason.
+    """
+    by_name = _by_name(orders)
+    found: set[str | None] = set()
+    for name in wanted:
+        for before in _before(by_name, name):
+            overrides = before.approval.overrides if before.approval is not None else ()
+            found |= {by_name[one].order_name for one in overrides if one in by_name}
+            taken = {by_name[one].order_name for one in _taken(before) if one in by_name}
+            if not taken.isdisjoint(wanted) and not _applies(before):
+                found.add(before.order_name)
+    return {name for name in found if name is not None}
+
+
+def _applies(order: Order) -> bool:
+    return purpose(order.order_name or "", order.commands) is Purpose.APPLY
 
 
 def _still_there(order: Order, names: Collection[str], approvals: Collection[str]) -> list[str]:
@@ -100,24 +125,35 @@ def _conditions(order: Order, dependencies: Collection[str]) -> dict[str, Any]:
 
 def approvals_before(orders: Sequence[Order], name: str) -> list[str]:
     """Return the names of the approvals among all orders that must end before an order."""
-    by_name = {known: order for order in orders for known in (order.queue_id, order.order_name) if known is not None}
-    seen: set[str] = set()
-    found: list[str] = []
+    before = _before(_by_name(orders), name)
+    return sorted(order.order_name for order in before if order.approval is not None and order.order_name is not None)
+
+
+def _by_name(orders: Sequence[Order]) -> dict[str, Order]:
+    return {name: order for order in orders for name in (order.queue_id, order.order_name) if name is not None}
+
+
+def _before(by_name: Mapping[str, Order], name: str) -> list[Order]:
+    """Return the orders that must end before an order."""
+    found: dict[str, Order] = {}
     waiting = list(by_name[name].dependencies) if name in by_name else []
     while waiting:
         order = by_name.get(waiting.pop())
-        if order is None or order.order_name is None or order.order_name in seen:
+        if order is None or order.order_name is None or order.order_name in found:
             continue
-        seen.add(order.order_name)
+        found[order.order_name] = order
         waiting += order.dependencies
-        if order.approval is not None:
-            found.append(order.order_name)
-    return sorted(found)
+    return list(found.values())
+
+
+def _taken(order: Order) -> set[str]:
+    """Return the names of the orders from which an order takes something."""
+    return {wanted.order for wanted in order.restore} | {output.order for output in order.taken_outputs().values()}
 
 
 def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
     """Return the orders ``names`` and, again and again, those of which these take something or whose changes count."""
-    by_name = {name: order for order in orders for name in (order.queue_id, order.order_name) if name is not None}
+    by_name = _by_name(orders)
     found: set[str] = set()
     waiting = [by_name[name] for name in names if name in by_name]
     while waiting:
@@ -125,8 +161,8 @@ def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
         if order.order_name is None or order.order_name in found:
             continue
         found.add(order.order_name)
-        taken = {wanted.order for wanted in order.restore} | {output.order for output in order.taken_outputs().values()}
-        waiting += [by_name[name] for name in taken | set(order.when) if name in by_name]
+        overrides = order.approval.overrides if order.approval is not None else ()
+        waiting += [by_name[name] for name in {*_taken(order), *order.when, *overrides} if name in by_name]
     return found
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.errors import Problem
+from iac_ci_common.ids import order_num
+from iac_ci_common.job_validation.problem_paths import problem_path
+from iac_ci_common.validation_messages import OWN_CONDITION, needs_a_dependency, overrides_an_approval, unknown_order
+
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Mapping
 
     from pydantic import BaseModel
 
     from iac_ci_common.draft import Location
-    from iac_ci_common.models.job import Order
+    from iac_ci_common.models.job import Job, Order
 
 NOT_FOR_AN_APPROVAL: Final = "is not for an order with approval, which runs nothing; remove it"
 
@@ -46,3 +51,23 @@ def approval_findings(order: Order) -> Iterator[tuple[Location, str]]:
         yield ("approval",), NOBODY
     if order.order_name is not None and looks_like_commit(order.order_name):
         yield ("order_name",), LIKE_A_COMMIT
+
+
+def override_problems(job: Job, numbers: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the problems of what approvals override; ``numbers`` are the orders' numbers by all their names."""
+    for index, order in enumerate(job.orders):
+        overrides = order.approval.overrides if order.approval is not None else []
+        dependencies = {numbers.get(name) for name in order.dependencies} if overrides else set()
+        for position, name in enumerate(overrides):
+            num = numbers.get(name)
+            if num is None:
+                message = unknown_order(name)
+            elif num == order_num(index):
+                message = OWN_CONDITION
+            elif num not in dependencies:
+                message = needs_a_dependency(name)
+            elif job.orders[int(num) - 1].approval is not None:
+                message = overrides_an_approval(name)
+            else:
+                continue
+            yield Problem(problem_path(("orders", index, "approval", "overrides", position)), message)

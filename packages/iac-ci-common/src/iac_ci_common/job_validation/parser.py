@@ -147,6 +147,8 @@ def approval_stand_in(location: Location) -> Any:
             return {"api": True}
         case ("approval", "by", int()):
             return "stand-in"
+        case ("approval", "overrides", int(position)):
+            return f"stand-in-{position}"
     return None
 
 

@@ -15,7 +15,7 @@ from iac_ci_common.grants import NOTHING, Grant, own_folder
 from iac_ci_common.graph import find_cycle
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import code_repository, order_name, target
-from iac_ci_common.job_validation.approval_rules import approval_findings
+from iac_ci_common.job_validation.approval_rules import approval_findings, override_problems
 from iac_ci_common.job_validation.output_rules import output_problems
 from iac_ci_common.job_validation.problem_paths import problem_path
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
@@ -103,6 +103,7 @@ def problems(job: Job, rules: Rules) -> list[Problem]:
         _chain_problems(job),
         output_problems(job, _numbers(job)),
         when_problems(job, _numbers(job)),
+        override_problems(job, _numbers(job)),
     )
     return list(islice(found, MAX_FOUND))
 

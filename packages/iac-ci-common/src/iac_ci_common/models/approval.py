@@ -6,20 +6,21 @@ from typing import Final
 
 from pydantic import Field
 
-from iac_ci_common.models.base import Moment, StoredShape
+from iac_ci_common.models.base import Moment, OrderNum, StoredShape
 
 THROUGH_COMMENT: Final = "comment"
 THROUGH_API: Final = "api"
 
 
 class StoredApproval(StoredShape):
-    """An order's ``approval``, as it was at acceptance."""
+    """An order's ``approval``, as it was at acceptance; ``overrides`` are numbers of orders."""
 
     by: tuple[str, ...] = ()
     message: str | None = None
     expires: int | None = None
     api: bool = False
     self_approval: bool = False
+    overrides: tuple[OrderNum, ...] = ()
 
 
 class ApprovalAnswer(StoredShape):

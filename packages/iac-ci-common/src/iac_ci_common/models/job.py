@@ -203,6 +203,11 @@ class Approval(Payload):
     self_approval: StrictBool = Field(
         False, description="True: the author of the pull request and who started the run may approve too."
     )
+    overrides: list[Name] = Field(
+        default_factory=list,
+        max_length=limits.MAX_DEPENDENCIES,
+        description="Dependencies whose failure the approval overrides: nobody is asked if all of them succeed.",
+    )
 
 
 def _needs_commands(schema: dict[str, Any]) -> None:

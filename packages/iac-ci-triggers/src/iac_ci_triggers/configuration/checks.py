@@ -34,6 +34,7 @@ from iac_ci_common.validation_messages import (
     needs_a_dependency,
     never_changed,
     not_a_dependency,
+    overrides_an_approval,
     saves_nothing,
     too_long_chain,
     unknown_order,
@@ -44,6 +45,7 @@ from iac_ci_triggers.configuration.expansion import (
     conditions,
     copies,
     order_fields,
+    overridden_orders,
     restored_orders,
     taking_texts,
 )
@@ -288,10 +290,16 @@ def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]
     for field in ("secrets", "registries"):
         for name, text in (getattr(defaults, field) | getattr(order, field)).items():
             yield (field, name), text
-    for text in order.when:
-        yield ("when", text), text
+    yield from _names_of_others(order)
     if order.concurrency is not None:
         yield ("concurrency", "group"), order.concurrency.group
+
+
+def _names_of_others(order: ConfiguredOrder) -> Iterator[Found]:
+    for text in order.when:
+        yield ("when", text), text
+    for number, text in enumerate(order.approval.overrides if order.approval is not None else ()):
+        yield ("approval", "overrides", number), text
 
 
 def _approval_findings(job: ConfiguredJob) -> Iterator[Found]:
@@ -326,6 +334,7 @@ def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found
         _name_findings(all_copies),
         _output_findings(all_copies, defaults),
         _when_findings(all_copies),
+        _override_findings(all_copies),
     )
     for path, problem in chain.from_iterable(findings):
         first.setdefault(path, problem)
@@ -410,6 +419,23 @@ def _when_findings(all_copies: list[Copy]) -> Iterator[Found]:
             else:
                 continue
             yield ("orders", copy.index, "when", text), message + _shown(copy)
+
+
+def _override_findings(all_copies: list[Copy]) -> Iterator[Found]:
+    approvals = {copy.name: copy.template.approval is not None for copy in all_copies}
+    for copy in all_copies:
+        for number, name in enumerate(overridden_orders(copy)):
+            if name not in approvals:
+                message = unknown_order(name)
+            elif name == copy.name:
+                message = OWN_CONDITION
+            elif name not in copy.dependencies:
+                message = needs_a_dependency(name, "depends_on")
+            elif approvals[name]:
+                message = overrides_an_approval(name)
+            else:
+                continue
+            yield ("orders", copy.index, "approval", "overrides", number), message + _shown(copy)
 
 
 def _not_to_take(name: str, copy: Copy, names: Container[str], own: str) -> str | None:

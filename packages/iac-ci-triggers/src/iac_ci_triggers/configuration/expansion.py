@@ -122,9 +122,12 @@ def order_fields(
     """Return the fields of the order that ``order_of`` returns, after substitution and before the check."""
     template = copy.template
     if template.approval is not None:
+        # Of an order that does not run, nothing can be overridden.
+        overrides = [name for name in overridden_orders(copy) if name in dependencies]
         approving = {
             "order_name": copy.name,
-            "approval": template.approval.model_dump(exclude_unset=True),
+            "approval": template.approval.model_dump(exclude_unset=True, exclude={"overrides"})
+            | ({"overrides": overrides} if overrides else {}),
             "dependencies": list(dependencies),
             "when": {name: template.when[text] for text, name in conditions(copy).items()} or None,
         }
@@ -226,11 +229,13 @@ def order_names(
     """Return the names of the orders that a job runs before the merge; the arguments are as for ``expand``."""
     by_name = {copy.name: copy for copy in copies(configuration.jobs[job_name])}
     chosen = _concerned(by_name, configuration.defaults, changed)
-    return tuple(
+    runs = {
         name
-        for name, copy in by_name.items()
-        if name in chosen and folder_of(copy) not in deleted_folders and copy.template.after_merge is False
-    )
+        for name in chosen
+        if folder_of(by_name[name]) not in deleted_folders and by_name[name].template.after_merge is False
+    }
+    idle = _idle_overrides(by_name, runs)
+    return tuple(name for name in by_name if name in runs and name not in idle)
 
 
 def planned_by(configuration: Configuration, job_name: str) -> dict[str, str]:
@@ -320,6 +325,7 @@ def expand(
         if (folder := folder_of(copy)) is not None and folder in deleted_folders and name not in left_out
     }
     left_out |= deleted
+    left_out |= dict.fromkeys(_idle_overrides(by_name, by_name.keys() - left_out.keys()), "overrides nothing that runs")
     bridged = _bridged(by_name, left_out)
     known = values.named(job_name) | ({"target": target} if target else {})
     orders: list[Order] = []
@@ -452,6 +458,18 @@ def restored_orders(copy: Copy) -> list[str]:
 def conditions(copy: Copy) -> dict[str, str]:
     """Return the names of the orders that an order's ``when`` is about, by their templates."""
     return {text: substitute(text, copy.values, for_name) for text in copy.template.when}
+
+
+def overridden_orders(copy: Copy) -> list[str]:
+    """Return the names of the orders whose failure an order's approval overrides."""
+    approval = copy.template.approval
+    return [] if approval is None else [substitute(text, copy.values, for_name) for text in approval.overrides]
+
+
+def _idle_overrides(by_name: Mapping[str, Copy], runs: Collection[str]) -> set[str]:
+    """Return the approvals of an event that override orders of which none runs."""
+    found = {name: overridden_orders(by_name[name]) for name in runs}
+    return {name for name, names in found.items() if names and not any(one in runs for one in names)}
 
 
 def taking_texts(copy: Copy, defaults: Settings) -> dict[str, str]:

@@ -324,6 +324,17 @@ class ConcurrencyTemplate(Concurrency):
     )
 
 
+class ApprovalTemplate(Approval):
+    """What makes an order wait for an approval; templates of the matrix in the names of what it overrides."""
+
+    overrides: list[NameTemplate] = Field(
+        default_factory=list,
+        max_length=limits.MAX_DEPENDENCIES,
+        description="Names of `depends_on` whose failure the approval overrides: nobody is asked if all of them"
+        " succeed. Templates of the matrix.",
+    )
+
+
 class ConfiguredOrder(Settings):
     """An order, which the matrix copies."""
 
@@ -350,8 +361,8 @@ class ConfiguredOrder(Settings):
         None,
         description="Project of the order: `/iac-ci <word> <project>` runs the orders of this project only.",
     )
-    approval: Approval | None = Field(
-        None, description="Makes the order wait for an approval, as in a job; no templates."
+    approval: ApprovalTemplate | None = Field(
+        None, description="Makes the order wait for an approval, as in a job; templates in `overrides` alone."
     )
     cmds: list[ConfiguredCommands] = Field(
         default_factory=list,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart, Plans
+from iac_ci_common.overrides import overridden
 from iac_ci_common.states import OrderState
 from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.reporting.commit_status import ORDER_STATES, cut
@@ -45,7 +46,8 @@ def part_of_run(run: RunRow, orders: Sequence[OrderRow], not_run: Sequence[str] 
     report = run.report
     if report is None or report.number is None or report.scope is None:
         return None
-    states = {order.order_name: _state(order) for order in orders}
+    may_fail = overridden(orders)
+    states = {order.order_name: _state(order, is_overridden=order.order_num in may_fail) for order in orders}
     return JobPart(report.number, report.scope.base, run.run_id, states, report.scope.whole, tuple(not_run))
 
 
@@ -160,9 +162,9 @@ def worst(states: Iterable[CommitState]) -> CommitState:
     return max(states, key=_SEVERITY.index, default=CommitState.SUCCESS)
 
 
-def _state(order: OrderRow) -> str:
-    # That an order was not needed is as good as its success.
-    needed = order.must_succeed and not order.not_needed
+def _state(order: OrderRow, *, is_overridden: bool) -> str:
+    # That an order was not needed, or that a person has overridden its failure, is as good as its success.
+    needed = order.must_succeed and not order.not_needed and not is_overridden
     return order.status.value if needed else f"{order.status.value} {_OPTIONAL}"
 
 
