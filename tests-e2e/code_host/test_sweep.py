@@ -1,6 +1,6 @@
 """Every field that a host fills in later is absent, null, empty or old: what the engine does about it.
 
-The tables are those of docs/providers.md. ``.ci/test tests-e2e/code_host/test_sweep.py -s`` prints them.
+The tables are those of docs/providers.md. ``.ci/test -n 0 -s tests-e2e/code_host/test_sweep.py`` prints them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ WITHOUT_THE_COMMAND_LINE = {"README.md", "docs/install.md"}
 """Pages that are read before `iac-ci` is installed."""
 
 MORE = {"docs/first-job.md", "docs/install.md", "docs/operations.md", "docs/performance.md", "docs/testing.md"} | {
-    f"examples/{name}/README.md" for name in ("hello", "monorepo", "pull-request", "terraform")
+    f"examples/{name}/README.md" for name in ("hello", "monorepo", "policies", "pull-request", "terraform")
 }
 """Pages whose commands only `.ci/full` runs: most of the time of all pages, and alike to what other tests run."""
 

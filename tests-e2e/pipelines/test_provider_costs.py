@@ -1,6 +1,6 @@
 """What installing a provider costs an order: from its registry, from a mirror, and from the image, on both targets.
 
-To see the table, ``export IAC_CI_FULL=1`` and run ``.ci/test -s tests-e2e/pipelines/test_provider_costs.py``.
+To see the table, ``export IAC_CI_FULL=1`` and run ``.ci/test -n 0 -s tests-e2e/pipelines/test_provider_costs.py``.
 ``IAC_CI_MEASURED_PROVIDER`` names the program of a real provider; without it, one of random bytes is measured.
 """
 
