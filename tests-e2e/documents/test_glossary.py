@@ -15,8 +15,8 @@ TERMS = {
     "acceptance", "approval", "attempt", "base branch", "broker", "chain", "claim", "code host", "command",
     "concurrency group", "connection", "delivery",
     "done marker", "doorbell", "drift", "engine", "event", "flow id", "intent", "job", "ledger", "local cloud", "lock",
-    "notice", "nudge", "order", "order number", "package", "pass", "preparation", "project", "requirement", "result",
-    "reviewed plan", "run", "run id", "schedule", "seal", "source",
+    "notice", "nudge", "order", "order number", "override", "package", "pass", "preparation", "project", "requirement",
+    "result", "reviewed plan", "run", "run id", "schedule", "seal", "source",
     "stack", "status", "target", "tick", "ticket", "trace id", "trade", "trigger", "watchdog", "worker",
 }  # fmt: skip
 """The project's own words, and the field's words that it uses in a narrower sense."""
