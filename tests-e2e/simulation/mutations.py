@@ -21,6 +21,7 @@ from iac_ci_common.termination import force_end
 from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
 from iac_ci_orchestrator.attempts import is_repeated
+from iac_ci_orchestrator.concurrency import ConcurrencyGroups
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
 from iac_ci_watchdog.orders import look_after
 
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
     from iac_ci_common.ports import Objects, RunRows, Workers
-    from iac_ci_orchestrator.concurrency import ConcurrencyGroups
+    from iac_ci_orchestrator.decide import Plan
     from iac_ci_orchestrator.dispatch import Dispatcher
     from iac_ci_orchestrator.remembered_rows import RememberedRows
+
+settle = ConcurrencyGroups.settle
 
 SILENT = timedelta(minutes=10)
 """How long a worker is silent that the mutated watchdog takes for dead."""
@@ -105,6 +108,7 @@ Mutation = Literal[
     "a cancelled run dispatches nothing",
     "overrides want an answer",
     "only overrides forgive",
+    "a lost lease takes no group",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -172,11 +176,12 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "expiry of a plan": Noticed(53),
     "the superseded stay so": Noticed(59),
     "an end that is proven frees": Noticed(2268, "single"),
-    "no apply begins after its result": Noticed(3163),
+    "no apply begins after its result": Noticed(3742, "single"),
     "late workers ask first": Noticed(853),
     "remembered rows": Noticed(6),
     "overrides want an answer": Noticed(8),
     "only overrides forgive": Noticed(0),
+    "a lost lease takes no group": Noticed(7634),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -254,6 +259,14 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "no apply begins after its result":
         with patch("iac_ci_orchestrator.project_ledger.ProjectLedger._has_result", lambda ledger, order: False):
+            yield
+    elif mutation == "an end that is proven frees":
+        # A process that has lost its lease leaves most of the entries that only the proof removes.
+        of_groups = "iac_ci_orchestrator.concurrency.ConcurrencyGroups"
+        with (
+            patch(f"{of_groups}.settle", _settles_without_a_lease),
+            patch(f"{of_groups}._has_ended", lambda groups, entry: False),
+        ):
             yield
     elif mutation == "late workers ask first":
         with patch("iac_ci_worker.act.is_late", lambda work, now: False):
@@ -334,6 +347,10 @@ def _asks_and_forgets(group: Group, wanted: Wanted, now: datetime) -> tuple[Grou
     if standing.access is Access.REFUSED:
         group = leave(group, wanted.run_id, {wanted.order_num}, now)
     return group, standing
+
+
+def _settles_without_a_lease(groups: ConcurrencyGroups, plan: Plan, keep_lease: object) -> dict[str, Standing]:
+    return settle(groups, plan, lambda: None)
 
 
 def _supersedes_all(group: Group, entry: Entry, wanted: Wanted) -> Entry:
@@ -439,9 +456,9 @@ _GROUPS: dict[str, tuple[str, Any]] = {
     "only who waits is superseded": ("iac_ci_common.groups._superseded", _supersedes_all),
     "older commits": ("iac_ci_common.groups._begun", lambda group, entry, now: group),
     "the superseded stay so": ("iac_ci_orchestrator.concurrency.ask", _asks_and_forgets),
-    "an end that is proven frees": (
-        "iac_ci_orchestrator.concurrency.ConcurrencyGroups._has_ended",
-        lambda groups, entry: False,
+    "a lost lease takes no group": (
+        "iac_ci_orchestrator.concurrency.ConcurrencyGroups.settle",
+        _settles_without_a_lease,
     ),
     "groups are left": ("iac_ci_orchestrator.concurrency.leave", lambda group, run_id, order_nums, now: group),
 }

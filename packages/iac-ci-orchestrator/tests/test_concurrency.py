@@ -214,6 +214,22 @@ def test_a_run_that_is_superseded_starts_none_of_its_orders():
     assert [runs.row(2, num).status for num in ("0001", "0002")] == [OrderState.CANCELLED] * 2
 
 
+@pytest.mark.parametrize("stands_at", ["groups.read", "groups.write"])
+def test_a_process_that_stood_still_takes_no_group_for_what_another_one_has_ended(stands_at):
+    def overtaken(name):
+        if name == stands_at and standing:
+            standing.clear()
+            engine.clock.advance(40)
+            engine.run_to_the_end()
+
+    standing = [True]
+    engine = Engine(orders("a", **IN_GROUP), before=overtaken)
+    engine.wake()
+    assert not standing
+    assert engine.states == {"0001": "succeeded"}
+    assert engine.groups.groups[DEPLOY].entries == ()
+
+
 BRANCH = {"ledger": "branch:github.com/acme/infra#main"}
 
 

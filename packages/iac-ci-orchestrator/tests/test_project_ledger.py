@@ -186,6 +186,23 @@ def test_a_process_that_stood_still_begins_no_apply_that_another_one_has_ended(s
     assert engine.states == {"0001": "succeeded"}
 
 
+def test_a_process_that_stood_still_begins_no_apply_that_was_ended_before_it_began():
+    def ended_from_outside(name):
+        if name == "plans.write_state" and standing:
+            standing.clear()
+            engine.clock.advance(40)
+            engine.report("0001", OrderState.TIMED_OUT)
+            engine.wake("0001")
+
+    standing = [True]
+    engine = applying(saved(), before=ended_from_outside)
+    with contextlib.suppress(ConditionFailed):
+        engine.wake()
+    assert not standing
+    assert (state(engine).generation, state(engine).applying) == (0, ())
+    assert engine.states == {"0001": "timed_out"}
+
+
 def test_a_plan_is_refused_after_another_apply():
     engine = applying(saved(generation=0))
     put_state(engine, generation=2, last=OTHER.model_copy(update={"status": "succeeded"}))
@@ -253,7 +270,7 @@ def test_a_plan_that_became_stale_before_its_apply_began_is_refused(case):
     assert engine.handed_out() == []
     assert words in reason(engine)
     assert reason(engine).endswith("; plan it again with /iac-ci plan")
-    assert state(engine) is None
+    assert (state(engine).generation, state(engine).applying, state(engine).last) == (0, (), None)
     engine.wake()
     engine.assert_ended_well()
 

@@ -191,31 +191,31 @@ class Orchestrator:
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _decide(self, run_id: str, named: AbstractSet[str] | None, known: RunRows | None) -> _Decided | None:
+    def _decide(self, lock: Lock, named: AbstractSet[str] | None, known: RunRows | None) -> _Decided | None:
         """Decide about events of the orders ``named``, from the rows ``known`` if they are enough for the decision.
 
         Returns None for a run that is not prepared yet.
         """
         ports = self._ports
         is_from_memory = known is not None and named is not None
-        rows = known if known is not None and is_from_memory else ports.runs.read(run_id)
+        rows = known if known is not None and is_from_memory else ports.runs.read(lock.run_id)
         if rows.run is None:
             return None
         results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
         now = ports.clock.now()
         plan = decide(rows.run, rows.orders, results, now)
         if is_from_memory and not may_be_applied(plan):
-            return self._decide(run_id, named, None)
-        standings = self._groups.settle(plan)
+            return self._decide(lock, named, None)
+        standings = self._groups.settle(plan, partial(self._renew, lock))
         if plan.asks:
             plan = decide(rows.run, rows.orders, results, now, standings)
         if is_from_memory and not may_be_applied(plan):
-            return self._decide(run_id, named, None)
+            return self._decide(lock, named, None)
         return _Decided(rows.orders, results, plan, is_from_memory)
 
     def _pass(self, lock: Lock, named: AbstractSet[str] | None, comment: CommentState, known: RunRows | None) -> _Pass:
         ports = self._ports
-        decided = self._decide(lock.run_id, named, known)
+        decided = self._decide(lock, named, known)
         if decided is None:
             # The preparation notifies the orchestrator at its end.
             return _Pass(comment=comment)

@@ -45,16 +45,18 @@ class ConcurrencyGroups:
         self._parallel = parallel
         self._logger = logger
 
-    def settle(self, plan: Plan) -> dict[str, Standing]:
+    def settle(self, plan: Plan, keep_lease: Callable[[], object]) -> dict[str, Standing]:
         """Leave the groups of orders that a result has ended, and ask for those of ``plan.asks``.
 
         A result is the end of an order's commands, whatever its row says yet: nothing that is left is still used.
-        Returns where the orders stand, by their numbers. Raises the first error of a port.
+        Returns where the orders stand, by their numbers. Raises the first error of a port, and what ``keep_lease``
+        raises if another process owns the run's lock: it may have ended the orders that ask here.
         """
         run = plan.run
         ended = [end.after for end in plan.ends if end.before.status in OPEN]
         named = {order.order_num: named_request(run, order) for order in plan.asks}
-        standings = self._ask(plan, ended, {num: one for num, one in named.items() if one is not None})
+        requests = {num: one for num, one in named.items() if one is not None}
+        standings = self._ask(plan, ended, requests, keep_lease)
         alone = planned_alone(plan.orders)
         projects = {
             order.order_num: request
@@ -62,7 +64,7 @@ class ConcurrencyGroups:
             if _may_go_on(standings.get(order.order_num, HOLDS))
             and (request := project_request(run, order, alone)) is not None
         }
-        return standings | self._ask(plan, ended, projects, only_projects=True)
+        return standings | self._ask(plan, ended, projects, keep_lease, only_projects=True)
 
     def leave(self, run: RunRow, orders: Sequence[OrderRow], *, whole: bool = False) -> None:
         """Leave the groups of orders whose rows say that they have ended; ``whole`` leaves the one of the run too."""
@@ -74,13 +76,14 @@ class ConcurrencyGroups:
             wanted.setdefault(run.group, set()).add(RUN_ORDER_NUM)
         if wanted:
             known = self._groups.read(wanted)
-            self._each([partial(self._change, run, key, known.get(key), (), wanted[key]) for key in wanted])
+            self._each([partial(self._change, run, key, known.get(key), (), wanted[key], _keep) for key in wanted])
 
     def _ask(
         self,
         plan: Plan,
         ended: Sequence[OrderRow],
         requests: Mapping[str, GroupRequest],
+        keep_lease: Callable[[], object],
         *,
         only_projects: bool = False,
     ) -> dict[str, Standing]:
@@ -103,7 +106,15 @@ class ConcurrencyGroups:
             return {}
         known = self._groups.read(leaving)
         calls = [
-            partial(self._change, plan.run, key, known.get(key), tuple(asked.get(key, {}).items()), leaving[key])
+            partial(
+                self._change,
+                plan.run,
+                key,
+                known.get(key),
+                tuple(asked.get(key, {}).items()),
+                leaving[key],
+                keep_lease if key in asked else _keep,
+            )
             for key in leaving
         ]
         standings: dict[str, Standing] = {}
@@ -118,6 +129,7 @@ class ConcurrencyGroups:
         known: Group | None,
         asked: Collection[tuple[str, Wanted]],
         leaving: Collection[str],
+        keep_lease: Callable[[], object],
     ) -> dict[str, Standing]:
         """Change one row, read as ``known``; return where the orders that ask stand."""
         ended: frozenset[int] | None = None
@@ -136,6 +148,9 @@ class ConcurrencyGroups:
             standings: dict[str, Standing] = {}
             for num, wanted in asked:
                 after, standings[num] = ask(after, wanted, now)
+            if after != before:
+                # After the row was read: a process that stood still would enter orders that have ended meanwhile.
+                keep_lease()
             try:
                 if after != before:
                     self._groups.write(after)
@@ -180,6 +195,10 @@ class ConcurrencyGroups:
                 raise answer
             answers.append(answer)
         return answers
+
+
+def _keep() -> None:
+    """Keep no lease: to leave a group is right without the lock too."""
 
 
 def _may_go_on(standing: Standing) -> bool:

@@ -128,8 +128,11 @@ class ProjectLedger:
             return None
         now = order.ended_at or self._clock.now()
         if project.applies:
+            if order.dispatched_at is None and order.attempt == 1:
+                return None
             apply = _apply(run, order).model_copy(update={"ended_at": now, "status": order.status.value})
-            self._change(project, lambda state: ended(state, apply, now), only_known=True)
+            # Written even if no apply had begun: a process that stands still may be about to write that it begins.
+            self._change(project, lambda state: ended(state, apply, now), is_written=True)
         elif order.status is OrderState.SUCCEEDED and order.planned is not None and order.files is not None:
             return self._record(run, order, project, now)
         return None
@@ -252,18 +255,21 @@ class ProjectLedger:
         raise PortFailed("other runs changed the ledger of plans at every attempt", retry_is_safe=True)
 
     def _change(
-        self, project: OrderProject, change: Callable[[ProjectState], ProjectState], *, only_known: bool = False
-    ) -> ProjectState | None:
-        """Change the project's row and return it; with ``only_known``, return None if there is none."""
+        self, project: OrderProject, change: Callable[[ProjectState], ProjectState], *, is_written: bool = False
+    ) -> ProjectState:
+        """Change the project's row and return it; ``is_written`` writes a row that stays as it is too.
+
+        Then every process that has read it before has to read it again.
+        """
         key = keys.project_state(project.key)
         for _ in range(_TRIES):
             known = self._plans.states([key]).get(key)
-            if known is None and only_known:
-                return None
             before = known or new_state(key, self._clock.now())
             changed = change(before)
+            if not is_written and known is not None and changed == before:
+                return before
             try:
-                return self._plans.write_state(changed) if changed != before or known is None else before
+                return self._plans.write_state(changed)
             except ConditionFailed:
                 continue
         raise PortFailed("other runs changed the project's row at every attempt", retry_is_safe=True)
