@@ -45,7 +45,7 @@ class Api:
         own = f"/repositories/{re.escape(project.full_name)}"
         pull = own + r"/pullrequests/(\d+)"
         permissions = f"/workspaces/{re.escape(project.owner)}/permissions/repositories/{re.escape(project.name)}"
-        self._issues = IssueRoutes(project, self._payloads, self._page, refusal)
+        self._issues = IssueRoutes(project, self._payloads.issue, self._page, refusal)
         self._routes = Routes(
             (
                 *self._issues.routes(own),

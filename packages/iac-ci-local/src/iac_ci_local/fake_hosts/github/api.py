@@ -55,7 +55,7 @@ class Api:
             rf"|{repository_path}/installation",
             re.IGNORECASE,
         )
-        self._issues = IssueRoutes(project, self._payloads, self._page, refusal)
+        self._issues = IssueRoutes(project, self._payloads.any_issue, self._page, refusal)
         self._routes = Routes(
             (
                 *self._issues.routes(repository_path),

@@ -44,7 +44,7 @@ class Api:
         self._payloads = Payloads(project, web)
         own = f"/projects/(?:{re.escape(project.full_name)}|{PROJECT_ID})"
         request = own + r"/merge_requests/(\d+)"
-        self._issues = IssueRoutes(project, self._payloads, self._page, refusal)
+        self._issues = IssueRoutes(project, self._payloads.issue, self._page, refusal)
         self._routes = Routes(
             (
                 *self._issues.routes(own),
