@@ -207,7 +207,7 @@ def _check_names(entries: list[zipfile.ZipInfo]) -> None:
 def _entries(zipped: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """Return the entries without the folder itself, which some archivers name ``./``; raise ``PackageUnsafe``."""
     entries = zipped.infolist()
-    if entries and min(entry.header_offset for entry in entries):
+    if entries and all(entry.header_offset > 0 for entry in entries):
         # Of archives that were written one after another, only the last one's entries are listed.
         raise PackageUnsafe("the archive has other bytes before its first file; pack all files into one archive")
     for entry in entries:
