@@ -87,6 +87,9 @@ WITHOUT_DESCRIPTORS = {"into a process"}
 AT_ONCE = 9
 """Orders of one run, which hold their locks at the same time: two cores start more of them too slowly."""
 
+LONGEST_RUN = 1500
+"""Seconds after which a run hangs: the longest time-out and grace, and the time that a slow machine needs to start."""
+
 
 @dataclass
 class Stopped:
@@ -165,7 +168,7 @@ class Stopped:
             client.stop_build(id=row.build_id)
 
     def end(self) -> tuple[OrderRow, ...]:
-        return tuple(wait_for_end(self.cloud, self.run).orders)
+        return tuple(wait_for_end(self.cloud, self.run, seconds=LONGEST_RUN).orders)
 
     def check(self, status: OrderState, reason: str, excepted: AbstractSet[str] = frozenset()) -> Counter[str]:
         """Check that each order ended for the reason, released its lock and lost no state; return what was counted."""
