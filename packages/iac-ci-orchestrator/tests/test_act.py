@@ -14,7 +14,7 @@ from iac_ci_common.models.work import BuildOrder
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID
 from iac_ci_common.tickets import digest
-from iac_ci_orchestrator.act import Orchestrator, _named
+from iac_ci_orchestrator.act import _named
 from iac_ci_orchestrator.s3_events import wake_ups
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -61,34 +61,12 @@ def test_a_watchdog_that_ended_before_its_run_gets_a_successor():
     engine = Engine(CHAIN)
     engine.wake()
     engine.watchdogs.ended.add((RUN_ID, 1))
-    engine.clock.advance(30)
     engine.run_to_the_end()
     engine.assert_ended_well()
     assert engine.watchdogs.started == [(RUN_ID, 1), (RUN_ID, 2)]
     assert engine.runs.read(RUN_ID).run.watchdog == 2
     # The number is known then: the ended one is not asked for again.
     assert engine.calls["watchdogs.is_running"] == 1
-
-
-@pytest.mark.parametrize(("seconds", "times"), [(1, 1), (29, 2), (30, 3)])
-def test_a_watchdog_that_was_seen_running_is_asked_for_every_thirty_seconds(seconds, times):
-    engine = Engine(CHAIN)
-    engine.wake()
-    while works := engine.handed_out():
-        engine.clock.advance(seconds)
-        engine.report(*works)
-        engine.wake(*works)
-    engine.assert_ended_well()
-    assert engine.calls["watchdogs.start"] == times
-
-
-def test_another_process_asks_for_the_watchdog():
-    engine = Engine(CHAIN)
-    engine.wake()
-    engine.report(*engine.handed_out())
-    engine.orchestrator = Orchestrator(engine.orchestrator._ports)
-    engine.wake("0001")
-    assert engine.calls["watchdogs.start"] == 2
 
 
 def test_of_two_passes_that_find_the_watchdog_ended_both_start_the_same():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from iac_ci_common.execution_life import build_seconds
 from iac_ci_common.limits import MAX_TICKETS
@@ -14,15 +13,9 @@ from iac_ci_common.tickets import digest, new_ticket
 from iac_ci_common.work_urls import invocation_urls, url_seconds
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from iac_ci_common.models.rows import RunRow
     from iac_ci_common.ports import Clock, Objects, Runs, Watchdogs, Workers
     from iac_ci_orchestrator.decide import Dispatch
-
-
-_WATCHED: Final = timedelta(seconds=30)
-"""How long a watchdog that was seen running counts as running: half of the time between two of its own checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +35,18 @@ class Dispatcher:
         self._objects = objects
         self._watchdogs = watchdogs
         self._workers = workers
-        self._seen: dict[str, tuple[int, datetime]] = {}
-        """Runs whose watchdog this process has seen running: its number, and when."""
 
     def ensure_watchdog(self, run: RunRow) -> int:
-        """Start the run's watchdog unless it runs and return its number. It is asked for every 30 seconds.
+        """Start the run's watchdog unless it runs and return its number.
 
         Call it before ``start``, so that no worker runs without a watchdog.
 
         A watchdog that has ended before its run gets a successor, whose number is written into the run's row first:
         concurrent passes then start the same one.
         """
-        number, now = run.watchdog, self._clock.now()
-        self._seen = {run_id: seen for run_id, seen in self._seen.items() if now - seen[1] < _WATCHED}
-        if run.run_id in self._seen and self._seen[run.run_id][0] == number:
-            return number
+        number = run.watchdog
         while not self._watchdogs.start(run.run_id, number) and not self._watchdogs.is_running(run.run_id, number):
             number = self._runs.next_watchdog(run.run_id, number)
-        self._seen[run.run_id] = number, now
         return number
 
     def start(self, run: RunRow, dispatch: Dispatch) -> Started:
