@@ -292,3 +292,9 @@ def test_a_merge_whose_webhook_never_came_is_found_by_the_tick(merged):
         merged.engine.tick()
     assert merged.labels == ["plan", "apply"]
     assert merged.last.projects["apply-live-net"].saved.planned.sha256 == merged.record().saved.planned.sha256
+
+
+def test_a_squash_whose_branch_is_deleted_is_applied_with_the_planned_code(merged):
+    merged.merge("squash", deletes_branch=True)
+    assert merged.labels == ["plan", "apply"]
+    assert code_of(merged, merged.last) == [merged.record().saved.code_sha256]

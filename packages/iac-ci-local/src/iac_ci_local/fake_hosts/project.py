@@ -169,9 +169,6 @@ class Project:
     links_commits: bool = True
     """Whether Bitbucket knows which pull requests have a commit; others do not until an app is installed."""
 
-    keeps_heads: bool = True
-    """Whether commits of deleted branches can be fetched, as on GitHub and GitLab, where a reference keeps them."""
-
     book: ReviewBook = field(default_factory=ReviewBook)
 
     _merges: dict[int, list[tuple[datetime, tuple[str, str], str | None]]] = field(default_factory=dict)
@@ -251,8 +248,8 @@ class Project:
             pull = self.pull_request(number)
             base, head = self.repository.head(pull.base_branch), self.repository.head(pull.head_branch)
             landed = self.repository.land(pull.base_branch, head, how)
-            if self.keeps_heads:
-                self.repository.name(f"refs/pull/{number}/head", head)
+            # The hosts keep the commits of pull requests whose branches are deleted.
+            self.repository.name(f"refs/pull/{number}/head", head)
             if how == "rebase" and self.rebases_heads:
                 head, how = landed, "fast-forward"
             if deletes_branch:
