@@ -60,7 +60,7 @@ def drift(
         write(found.model_dump_json())
         return
     for one in found.drift:
-        write(one_line(_line(one)))
+        write(_line(one))
     if not found.planned:
         write(f"No drift run has planned a project in the last {days} days.")
         return
@@ -96,7 +96,8 @@ def listed(events: Iterable[Event], since: datetime) -> DriftList:
 def _line(one: ListedDrift) -> str:
     where = one.repository.removeprefix("https://").removesuffix(".git")
     issue = f"issue {one.issue}" if one.issue is not None else f"no issue: {one.note}" if one.note else "no issue"
-    return f"{where}  {one.project}  {one.summary}  {one.found_at:%Y-%m-%d %H:%M} UTC  run {one.run_id}  {issue}"
+    at = f"{one.found_at:%Y-%m-%d %H:%M} UTC"
+    return "  ".join(map(one_line, (where, one.project, one.summary, at, f"run {one.run_id}", issue)))
 
 
 __all__ = ["listed"]
