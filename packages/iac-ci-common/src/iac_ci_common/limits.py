@@ -226,6 +226,12 @@ LEASE_SECONDS: Final = 30
 ORCHESTRATOR_SECONDS: Final = 600
 """Time-out of the orchestrator function: an owner of a run's lock that renewed its lease longer ago does not exist."""
 
+ANNOUNCE_AGAIN_SECONDS: Final = 60
+"""Time between two attempts to put announcements that the event bus has not accepted."""
+
+ANNOUNCE_SECONDS: Final = 3600
+"""How long after a run's end they are tried."""
+
 STOP_GRACE_SECONDS: Final = 60
 """How long after its deadline a running order may still report before the engine forces its end."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from iac_ci_common.identity_context import KmsContext
     from iac_ci_common.locations import Location
     from iac_ci_common.metrics import Metric
+    from iac_ci_common.models.announcement import Announcement
     from iac_ci_common.models.commit_job import CommitJob
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.group import Group
@@ -237,7 +238,7 @@ class RunLocks(Protocol):
     def release(self, lock: Lock) -> Lock | None:
         """Release the lock and return None if the doorbell is still ``lock.doorbell``; else return the lock, held.
 
-        On release, ``reported_at`` and ``comment_behind`` of ``lock`` are saved for the next owner.
+        On release, what ``lock`` says about comment, announcements and the run's end is saved for the next owner.
         Raises ``ConditionFailed`` if the lock has another owner or token.
         """
         ...
@@ -405,6 +406,17 @@ class Groups(Protocol):
         ...
 
 
+class EventBus(Protocol):
+    """The stack's event bus."""
+
+    def put(self, announcements: Sequence[Announcement]) -> None:
+        """Put announcements, ten in a call; raise ``PortFailed`` if one was not accepted. Others may have been.
+
+        To put one again is harmless: receivers ignore an id that they know.
+        """
+        ...
+
+
 class Secrets(Protocol):
     """Parameter Store and Secrets Manager."""
 
@@ -484,6 +496,7 @@ __all__ = [
     "CodeStore",
     "CommitJobs",
     "Deliveries",
+    "EventBus",
     "Groups",
     "LockReader",
     "Logger",

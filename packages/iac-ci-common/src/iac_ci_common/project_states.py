@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common.models.saved_plan import ProjectState
+from iac_ci_common.models.saved_plan import KnownDrift, ProjectState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,6 +54,18 @@ def planned(state: ProjectState, pull_request: int, now: datetime) -> ProjectSta
         return state
     pulls = (*state.pulls, pull_request)[-MAX_PULLS:]
     return state.model_copy(update={"pulls": pulls, "expires_at": now + KEPT})
+
+
+def drifted(state: ProjectState, run_id: str, *, is_found: bool, now: datetime) -> ProjectState:
+    """Return the row after a run has found drift or none; the same row if that is as before, or of an earlier run.
+
+    Ids of runs sort by time.
+    """
+    known = state.drift
+    if is_found == (known is not None and known.is_found) or (known is not None and known.run_id >= run_id):
+        return state
+    drift = KnownDrift(is_found=is_found, run_id=run_id)
+    return state.model_copy(update={"drift": drift, "expires_at": max(state.expires_at, now + KEPT)})
 
 
 def new_state(key: str, now: datetime) -> ProjectState:

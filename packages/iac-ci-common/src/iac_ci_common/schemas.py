@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.models.announcement import Announcement
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.drift import DriftList
 from iac_ci_common.models.job import Job
@@ -22,6 +23,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "result": Result,
     "done": DoneMarker,
     "drift": DriftList,
+    "announcement": Announcement,
 }
 """The models that callers send or read, by the name of their schema's file."""
 

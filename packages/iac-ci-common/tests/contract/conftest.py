@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from moto import mock_aws
 
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
+from iac_ci_common.aws.event_bus import EventBridgeBus
 from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.history import FORMER_INDEX, INDEX, DynamoHistory
 from iac_ci_common.aws.locks import DynamoLocks
@@ -23,10 +25,23 @@ from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.secrets import AwsSecrets
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
 from iac_ci_common.clock import SystemClock
-from iac_ci_common.ports import CommitJobs, Deliveries, Groups, History, Objects, Plans, Runs, Secrets, TicketChains
+from iac_ci_common.models.announcement import Announcement
+from iac_ci_common.ports import (
+    CommitJobs,
+    Deliveries,
+    EventBus,
+    Groups,
+    History,
+    Objects,
+    Plans,
+    Runs,
+    Secrets,
+    TicketChains,
+)
 from iac_ci_common.testing import (
     MemoryCommitJobs,
     MemoryDeliveries,
+    MemoryEventBus,
     MemoryGroups,
     MemoryHistory,
     MemoryLocks,
@@ -52,16 +67,40 @@ class Adapters:
     plans: Plans
     history: History
     groups: Groups
+    bus: EventBus
+    received: Callable[[], list[Announcement]]
 
 
 INDEXES = {INDEX: ("job_day", "epoch_ms"), FORMER_INDEX: ("order_name", "epoch_ms")}
+
+
+def queue_of(bus: str) -> Callable[[], list[Announcement]]:
+    """Create a bus whose events come into a queue; return what reads them."""
+    events, sqs = boto3.client("events"), boto3.client("sqs")
+    events.create_event_bus(Name=bus)
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    url = sqs.create_queue(QueueName=f"{bus}.fifo", Attributes=fifo)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="all", EventBusName=bus, EventPattern='{"source": ["iac-ci"]}')
+    target = {"Id": "queue", "Arn": arn, "SqsParameters": {"MessageGroupId": "all"}}
+    events.put_targets(Rule="all", EventBusName=bus, Targets=[target])
+
+    def received() -> list[Announcement]:
+        found = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages", []):
+            found += [json.loads(message["Body"]) for message in messages]
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
+        assert all(event["detail-type"] == event["detail"]["kind"] for event in found)
+        return [Announcement.from_stored(event["detail"]) for event in found]
+
+    return received
 
 
 @pytest.fixture(params=["memory", "aws"])
 def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
     values = {"ssm:/iac-ci/jobs/one": "plain", "secretsmanager:iac-ci/jobs/two": '{"key": "value"}'}
     if request.param == "memory":
-        runs = MemoryRuns()
+        runs, bus = MemoryRuns(), MemoryEventBus()
         yield Adapters(
             MemoryObjects(SystemClock()),
             runs,
@@ -73,6 +112,8 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             MemoryPlans(SystemClock()),
             MemoryHistory(runs, SystemClock()),
             MemoryGroups(SystemClock()),
+            bus,
+            lambda: bus.announcements,
         )
         return
     with mock_aws():
@@ -96,6 +137,8 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
             DynamoPlans(dynamodb, "locks", SystemClock(), lambda _: None),
             DynamoHistory(dynamodb, "events", SystemClock(), Sequential()),
             DynamoGroups(dynamodb, "locks", SystemClock(), lambda _: None),
+            EventBridgeBus(boto3.client("events"), "runs"),
+            queue_of("runs"),
         )
 
 

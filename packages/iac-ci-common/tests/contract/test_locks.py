@@ -111,6 +111,18 @@ def test_what_the_pull_request_was_told_is_kept_for_the_next_holder(adapters, no
     assert (current.reported_at, current.comment_behind) == (now, False)
 
 
+def test_what_is_missing_on_the_event_bus_is_kept_for_the_next_holder(adapters, now):
+    lock = take(adapters.locks, now)
+    assert (lock.announced, lock.announce_at, lock.finished) == (frozenset(), None, False)
+    behind = {"announced": frozenset({"0002", "0005"}), "announce_at": now, "finished": True}
+    assert adapters.locks.release(lock.model_copy(update=behind)) is None
+    next_holder = take(adapters.locks, now, "you")
+    assert {name: getattr(next_holder, name) for name in behind} == behind
+    assert adapters.locks.release(next_holder.model_copy(update={"announce_at": None})) is None
+    current = adapters.locks.read(RUN_ID)
+    assert (current.announced, current.announce_at) == (behind["announced"], None)
+
+
 def test_a_renewal_swallows_no_ring(adapters, now):
     mine = ring(adapters.locks, now)
     ring(adapters.locks, now, "you")

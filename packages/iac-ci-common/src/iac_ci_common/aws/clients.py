@@ -11,6 +11,9 @@ from iac_ci_common.aws.repeats import add_repeats
 _clients: Final[dict[str, Any]] = {}
 _making: Final = Lock()
 
+_NOTHING_WAITS: Final = frozenset({"events"})
+"""Services whose calls may fail: they are sent again later, so they get ten seconds and no repeats of the engine's."""
+
 
 def client(service: str) -> Any:
     """Return the process's client of a service.
@@ -36,16 +39,18 @@ def _make(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
+    is_brief = service in _NOTHING_WAITS
     local = "AWS_ENDPOINT_URL" in os.environ or f"AWS_ENDPOINT_URL_{service.upper()}" in os.environ
     config = Config(
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "path" if local else "virtual"},
-        retries={"mode": "standard", "max_attempts": 5},
+        retries={"mode": "standard", "max_attempts": 2 if is_brief else 5},
         max_pool_connections=32,
-        connect_timeout=5,
-        read_timeout=30,
+        connect_timeout=2 if is_brief else 5,
+        read_timeout=3 if is_brief else 30,
     )
     make: Any = boto3.client
     made = make(service, config=config)
-    add_repeats(made)
+    if not is_brief:
+        add_repeats(made)
     return made

@@ -56,6 +56,11 @@ _AT_CAPACITY: Final = frozenset({"AccountLimitExceededException"})
 Reference, "StartBuild")."""
 
 
+def retry_is_safe(code: str) -> bool:
+    """Return whether a refusal with this code may pass by itself."""
+    return code in _THROTTLED or may_be_on_the_way(code)
+
+
 @contextmanager
 def aws_errors(action: str) -> Iterator[None]:
     """Raise the engine's error for an exception of boto3; its message is ``action`` and AWS's code and message.

@@ -101,16 +101,26 @@ class DynamoLocks:
     def release(self, lock: Lock) -> Lock | None:
         """Release the lock unless an event came after ``lock`` was read."""
         no_event = " AND doorbell = :doorbell"
-        update = "SET answered = :doorbell, comment_behind = :behind"
+        update = "SET answered = :doorbell, comment_behind = :behind, finished = :finished"
+        removed = ["#owner", "lease_until", "rung"]
         values: dict[str, Any] = {
             ":doorbell": {"N": str(lock.doorbell)},
             ":behind": {"BOOL": lock.comment_behind},
+            ":finished": {"BOOL": lock.finished},
         }
         if lock.reported_at is not None:
             update += ", reported_at = :reported"
             values[":reported"] = {"S": _moment(lock.reported_at)}
+        if lock.announced:
+            update += ", announced = :announced"
+            values[":announced"] = {"SS": sorted(lock.announced)}
+        if lock.announce_at is not None:
+            update += ", announce_at = :announce_at"
+            values[":announce_at"] = {"S": _moment(lock.announce_at)}
+        else:
+            removed.append("announce_at")
         try:
-            self._update_owned(lock, f"{update} REMOVE #owner, lease_until, rung", values, extra=no_event)
+            self._update_owned(lock, f"{update} REMOVE {', '.join(removed)}", values, extra=no_event)
         except ConditionFailed as error:
             current = _seen(error) or self.read(lock.run_id)
             if current is None or current.owner != lock.owner or current.token != lock.token:

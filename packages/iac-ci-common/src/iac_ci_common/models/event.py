@@ -29,6 +29,7 @@ JOB_KINDS: Final = frozenset(
         "left_out",
         "issue_failed",
         "drift_unknown",
+        "announcement_failed",
     }
     | {state.value for state in RunState}
 )

@@ -11,7 +11,9 @@ class Lock(StoredShape):
     ``rung`` lists the events since the last release: the numbers of orders with new results, and entries ``all-…`` that
     ask to check all orders. ``answered`` is the doorbell at the last release, for diagnosis. Each invocation has a
     new owner's name, so name and token together identify one owner. ``reported_at`` is when the run's comment was last
-    updated, ``comment_behind`` whether the run has changed since.
+    updated, ``comment_behind`` whether the run has changed since. ``announced`` are the orders whose waits for
+    approvals were put on the event bus, ``announce_at`` is when what it did not accept is put again, None if nothing is
+    missing. ``finished`` says that of the steps of the run's end only announcements are missing.
     """
 
     run_id: RunId
@@ -24,6 +26,9 @@ class Lock(StoredShape):
     completed: bool = False
     reported_at: Moment | None = None
     comment_behind: bool = False
+    announced: frozenset[str] = frozenset()
+    announce_at: Moment | None = None
+    finished: bool = False
     expires_at: Moment
 
     def held(self, now: Moment) -> bool:

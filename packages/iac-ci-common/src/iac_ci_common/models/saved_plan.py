@@ -132,6 +132,13 @@ class ProjectApply(StoredShape):
     status: str | None = Field(None, description="How it ended, None if it has not.")
 
 
+class KnownDrift(StoredShape):
+    """Whether a project has drift, and the run that found that this had changed."""
+
+    is_found: bool
+    run_id: RunId
+
+
 class ProjectState(StoredShape):
     """What was done to a project, over all pull requests.
 
@@ -148,4 +155,5 @@ class ProjectState(StoredShape):
     last: ProjectApply | None = Field(None, description="The last apply that ended.")
     pulls: tuple[int, ...] = ()
     issue: int | None = Field(None, description="Number of the issue about the project's drift, if one was created.")
+    drift: KnownDrift | None = Field(None, description="The last change of the drift; None if none was ever found.")
     expires_at: Moment

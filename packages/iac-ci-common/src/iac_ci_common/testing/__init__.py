@@ -15,6 +15,7 @@ from iac_ci_common.testing.doubles import (
     MemoryWorkers,
     Sequential,
 )
+from iac_ci_common.testing.event_bus import MemoryEventBus
 from iac_ci_common.testing.groups import MemoryGroups
 from iac_ci_common.testing.history import MemoryHistory
 from iac_ci_common.testing.locks import MemoryLocks
@@ -31,6 +32,7 @@ __all__ = [
     "MemoryCodeStore",
     "MemoryCommitJobs",
     "MemoryDeliveries",
+    "MemoryEventBus",
     "MemoryGroups",
     "MemoryHistory",
     "MemoryLocks",

@@ -68,6 +68,9 @@ class MemoryLocks:
             "rung": frozenset(),
             "reported_at": lock.reported_at,
             "comment_behind": lock.comment_behind,
+            "announced": lock.announced,
+            "announce_at": lock.announce_at,
+            "finished": lock.finished,
         }
         self.locks[lock.run_id] = current.model_copy(update=released)
         return None
