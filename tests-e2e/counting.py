@@ -29,6 +29,7 @@ from iac_ci_common.testing import (
     MemoryAsyncInvoker,
     MemoryCodeStore,
     MemoryDeliveries,
+    MemoryEventBus,
     MemoryGroups,
     MemoryLocks,
     MemoryLogger,
@@ -85,6 +86,7 @@ class Engine:
         self.internal, self.done = internal, done
         self.workers = MemoryWorkers()
         clock, logger = EvenClock(), MemoryLogger()
+        self.bus = self.counted(MemoryEventBus(), "events")
         watchdogs, invoker = self.counted(MemoryWatchdogs(), "sfn"), self.counted(MemoryAsyncInvoker(), "lambda")
         secrets = MemorySecrets({"ssm:/webhook": "secret"})
         settings = InitSettings(
@@ -104,7 +106,8 @@ class Engine:
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                MemoryPlans(clock), invoker, MemoryGroups(clock), Sequential(), logger, wait=lambda seconds: None,
+                MemoryPlans(clock), invoker, MemoryGroups(clock), self.bus, Sequential(), logger,
+                wait=lambda seconds: None,
             )
         )  # fmt: skip
         self.pace = 0

@@ -14,6 +14,7 @@ from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
+    MemoryEventBus,
     MemoryGroups,
     MemoryLocks,
     MemoryObjects,
@@ -68,7 +69,8 @@ def test_a_dispatch_that_failed_is_told_in_the_words_that_the_documents_quote(ca
     logger = PowertoolsLogger("orchestrator")
     ports = OrchestratorPorts(
         clock, runs, MemoryLocks(), objects, MemoryObjects(clock), Busy(), MemoryWatchdogs(), MemoryReports(),
-        MemoryPlans(clock), MemoryAsyncInvoker(), MemoryGroups(clock), Sequential(), logger,
+        MemoryPlans(clock), MemoryAsyncInvoker(), MemoryGroups(clock), MemoryEventBus(), Sequential(),
+        logger,
     )  # fmt: skip
     with pytest.raises(Throttled):
         Orchestrator(ports).wake(RUN_ID)

@@ -18,6 +18,7 @@ from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
     MemoryCommitJobs,
+    MemoryEventBus,
     MemoryGroups,
     MemoryLocks,
     MemoryLogger,
@@ -64,7 +65,8 @@ class Nightly:
         reports = CodeHostReports(secrets, MemoryCommitJobs(self.clock), self.clock, hosts=hosts)
         ports = OrchestratorPorts(
             self.clock, self.runs, MemoryLocks(), self.objects, self.objects, MemoryWorkers(), MemoryWatchdogs(),
-            reports, self.plans, MemoryAsyncInvoker(), MemoryGroups(self.clock), Sequential(), self.logger,
+            reports, self.plans, MemoryAsyncInvoker(), MemoryGroups(self.clock), MemoryEventBus(),
+            Sequential(), self.logger,
         )  # fmt: skip
         self.reporter = DriftReporter(ports)
         self.target = ReportTarget(repository=host.repository, token_location=TOKEN)

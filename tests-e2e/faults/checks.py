@@ -56,6 +56,8 @@ def _of_a_run(world: World, run_id: str) -> Iterator[str]:
     told = {name: status.value for name, status in states.items()} | {"_job": rows.run.status.value}
     if last != told:
         yield f"events tell the rows' story: {last} and not {told}"
+    if set(world.announced) != {f"{run_id}:0000:run_ended"}:
+        yield f"the end is announced, and nothing else: {world.announced}"
     lock = DynamoLocks(services.dynamodb, "locks").read(run_id)
     if lock is None or not lock.completed or lock.owner is not None:
         yield f"the lock is completed: {lock}"

@@ -38,6 +38,7 @@ from iac_ci_broker.hand_on import HandOn
 from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
 from iac_ci_common.aws.deliveries import DynamoDeliveries
+from iac_ci_common.aws.event_bus import EventBridgeBus
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.locks import DynamoLocks
@@ -89,6 +90,8 @@ class Services:
         self.ssm = boto3.client("ssm")
         self.functions = boto3.client("lambda")
         self.states = boto3.client("stepfunctions")
+        self.events = boto3.client("events")
+        self.events.create_event_bus(Name="runs")
         for bucket in ("internal", "done", "theirs"):
             self.s3.create_bucket(Bucket=bucket)
         archive = io.BytesIO()
@@ -109,7 +112,7 @@ class Services:
         self.machine = self.states.create_state_machine(name="watchdog", definition=definition, roleArn=role)[
             "stateMachineArn"
         ]
-        self.all = (self.s3, self.dynamodb, self.ssm, self.functions, self.states)
+        self.all = (self.s3, self.dynamodb, self.ssm, self.functions, self.states, self.events)
 
     def new_tables(self) -> None:
         """Begin with empty tables: moto copies whole tables in every transaction."""
@@ -158,6 +161,7 @@ class World:
         self.answers: list[int] = []
         self.refusals: list[str] = []
         self.done_markers: Counter[str] = Counter()
+        self.announced: Counter[str] = Counter()
         self.watching: dict[str, dict[str, Any]] = {}
         self.errors: list[str] = []
         self._due: list[Due] = []
@@ -204,6 +208,8 @@ class World:
             elif key.startswith("tmp/callbacks/runs/") and key.endswith("result.json"):
                 event = {"Records": [{"s3": {"object": {"key": key}}}]}
                 self.after(0.2, lambda: self._asynchronous("orchestrator", event))
+        elif model.name == "PutEvents":
+            self.announced.update(json.loads(entry["Detail"])["id"] for entry in request["Entries"])
         elif model.name == "Invoke":
             payload = json.loads(request["Payload"])
             self.after(0.1, lambda: self._asynchronous(request["FunctionName"], payload))
@@ -316,8 +322,8 @@ class World:
         orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, workers, watchdogs, reports, plans, invoker,
-                DynamoGroups(services.dynamodb, "locks", clock, clock.advance), Sequential(), logger,
-                wait=clock.advance,
+                DynamoGroups(services.dynamodb, "locks", clock, clock.advance),
+                EventBridgeBus(services.events, "runs"), Sequential(), logger, wait=clock.advance,
             )
         )  # fmt: skip
         watchdog = Watchdog(WatchdogPorts(clock, runs, locks, internal, workers, invoker, Sequential(), logger))

@@ -19,6 +19,7 @@ from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
+    MemoryEventBus,
     MemoryGroups,
     MemoryLocks,
     MemoryObjects,
@@ -85,7 +86,7 @@ class Engine:
             OrchestratorPorts(
                 self.clock, self.runs, self.locks, self.objects, MemoryObjects(self.clock), MemoryWorkers(),
                 MemoryWatchdogs(), MemoryReports(), MemoryPlans(self.clock), MemoryAsyncInvoker(),
-                MemoryGroups(self.clock), Sequential(), logger, metrics,
+                MemoryGroups(self.clock), MemoryEventBus(), Sequential(), logger, metrics,
             )
         )  # fmt: skip
         self._watchdog = Watchdog(

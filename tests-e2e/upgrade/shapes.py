@@ -27,7 +27,7 @@ _CANDIDATES: tuple[Any, ...] = (
     "2026-01-01T00:00:00Z", 1, 2, True, "ssm:/iac-ci/jobs/x", "s3://bucket/key", "arn:aws:iam::123456789012:role/x",
     "TOKEN", "queued", "failed", "changed", "all", "acme/modules", [1], [1, 1],
     "tools/2026-01/terraform/1.11.4/linux_amd64/" + "f" * 64, "1.11.4", "https://mirror.example.com", "F" * 40,
-    "terraform",
+    "terraform", "run_ended",
 )  # fmt: skip
 
 _NAMES = ("TOKEN", "failed", "registry.example.com", "terraform")

@@ -11,6 +11,7 @@ from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
+    MemoryEventBus,
     MemoryGroups,
     MemoryLocks,
     MemoryLogger,
@@ -35,7 +36,7 @@ class Engine:
         self.objects, self.done = MemoryObjects(self.clock), MemoryObjects(self.clock)
         self.watchdogs, self.reports, self.logger = MemoryWatchdogs(), MemoryReports(), MemoryLogger()
         self.plans, self.invoker = MemoryPlans(self.clock), MemoryAsyncInvoker()
-        self.groups = MemoryGroups(self.clock)
+        self.groups, self.bus = MemoryGroups(self.clock), MemoryEventBus()
         self.calls: Counter[str] = Counter()
         self.pauses: list[float] = []
         self.log_tail, self.failed_command = "", None
@@ -64,6 +65,7 @@ class Engine:
                 plans=watched(self.plans, "plans"),
                 invoker=watched(self.invoker, "invoker"),
                 groups=watched(self.groups, "groups"),
+                bus=watched(self.bus, "bus"),
                 parallel=Sequential(),
                 logger=self.logger,
                 wait=self.pauses.append,

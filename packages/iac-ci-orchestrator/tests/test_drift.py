@@ -12,7 +12,8 @@ from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import DRIFT, NO_DRIFT
 from iac_ci_common.models.plan_text import PlannedResource, PlanText
-from iac_ci_common.models.saved_plan import OrderProject, PlannedFile
+from iac_ci_common.models.saved_plan import KnownDrift, OrderProject, PlannedFile
+from iac_ci_common.project_states import new_state
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START
 from iac_ci_vcs.drift_issues import MAX_NEW
@@ -153,3 +154,44 @@ def test_the_end_of_a_run_may_be_repeated():
     rows = engine.runs.read(RUN_ID)
     engine.orchestrator._finisher._drift.finish(rows.run, rows.orders)
     assert (dict(engine.issues), dict(engine.runs.event_rows)) == before
+
+
+EARLIER, LATER = "20251231T000000-0123456789ab", "20260102T000000-0123456789ab"
+
+
+def announced(changes, known=None):
+    """Return what a run announces of its one project, about which an earlier run has entered ``known``."""
+    engine = Drifting([changes])
+    if known is not None:
+        engine.plans.write_state(new_state(keys.project_state(key(0)), START).model_copy(update={"drift": known}))
+    engine.play()
+    assert engine.calls["bus.put"] == 1
+    return [one.text.partition(": ")[2] for one in engine.bus.announcements if one.project is not None]
+
+
+FOUND = f"live/0 differs from its configuration: +0 \N{TILDE OPERATOR}1 -0 (run {RUN_ID})"
+GONE = f"the drift of live/0 is gone (run {RUN_ID})"
+
+
+@pytest.mark.parametrize(
+    ("known", "changes", "text"),
+    [
+        (None, OUTSIDE, [FOUND]),
+        (None, NOTHING, []),
+        (KnownDrift(is_found=True, run_id=EARLIER), OUTSIDE, []),
+        (KnownDrift(is_found=True, run_id=EARLIER), NOTHING, [GONE]),
+        (KnownDrift(is_found=False, run_id=EARLIER), OUTSIDE, [FOUND]),
+        (KnownDrift(is_found=False, run_id=EARLIER), NOTHING, []),
+        (KnownDrift(is_found=True, run_id=LATER), NOTHING, []),
+    ],
+)
+def test_drift_is_announced_when_it_comes_and_when_it_goes(known, changes, text):
+    assert announced(changes, known) == text
+
+
+def test_the_end_of_the_same_run_announces_the_same_again():
+    engine = Drifting([OUTSIDE, NOTHING]).play()
+    first = list(engine.bus.announcements)
+    engine.locks.locks.clear()
+    engine.wake()
+    assert engine.bus.announcements == [*first, *first]

@@ -170,6 +170,30 @@ def test_a_comment_that_is_behind_is_brought_up_to_date(behind, held, action):
     assert decide_run(run_row(), known, set(), lock, NOW).action is Action.WAIT
 
 
+ASKING = order_row(
+    1, approval={"by": ["ann"]}, waiting_for="approval of ann", order_deadline=NOW + timedelta(seconds=600)
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "lock", "action"),
+    [
+        ("running", {"announced": {"0001"}}, Action.WAIT),
+        ("running", {}, Action.NUDGE),
+        ("running", {"owner": "x", "lease_until": NOW + timedelta(seconds=1)}, Action.WAIT),
+        ("running", {"announce_at": NOW}, Action.LOOK_AGAIN),
+        ("running", {"announce_at": NOW + timedelta(seconds=1)}, Action.WAIT),
+        ("succeeded", {"announce_at": NOW, "finished": True}, Action.LOOK_AGAIN),
+        ("succeeded", {"announce_at": NOW + timedelta(seconds=1), "finished": True}, Action.WAIT),
+        ("succeeded", {"announce_at": NOW}, Action.NUDGE),
+    ],
+)
+def test_what_is_not_announced_is_looked_for(state, lock, action):
+    run, orders = run_row(status=RunState(state)), [ASKING]
+    held = Lock(run_id=RUN_ID, expires_at=LATE, **lock)
+    assert decide_run(run, KnownRows.of(orders, held), set(), held, NOW, orders).action is action
+
+
 @pytest.mark.parametrize("completed", [True, False])
 def test_only_a_completed_lock_ends_the_watch_over_a_run(completed):
     world = World()

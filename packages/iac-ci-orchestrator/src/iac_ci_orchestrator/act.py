@@ -24,6 +24,7 @@ from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OPEN, OrderState
 from iac_ci_common.termination import end_unclaimed
+from iac_ci_orchestrator.announcer import AnnouncementState, Announcer
 from iac_ci_orchestrator.batching import in_rounds, repeat_failed
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link, no_page
 from iac_ci_orchestrator.completion import Finisher
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.result import Result
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_orchestrator.decide import Dispatch, EndOrder, Plan, RepeatOrder, Wait
+    from iac_ci_orchestrator.decide import Dispatch, EndOrder, FinishRun, Plan, RepeatOrder, Wait
     from iac_ci_orchestrator.dispatch import Started
     from iac_ci_orchestrator.ports import OrchestratorPorts
 
@@ -64,6 +65,7 @@ class _Pass:
     """The outcome of one pass; ``rows`` are the run's rows after it, None if they have to be read again."""
 
     comment: CommentState
+    announcements: AnnouncementState
     rows: RunRows | None = None
     finished: bool = False
     repeat: bool = False
@@ -106,12 +108,13 @@ class Orchestrator:
         *,
         page_link: Callable[[RunRow, datetime], str | None] = no_page,
         plan_days: int = limits.DEFAULT_PLAN_DAYS,
+        stack: str = "iac-ci",
     ) -> None:
         """Use ``ports``.
 
         ``log_link`` returns the URL of the whole log of an order's attempt, ``page_link`` that of a run's page.
 
-        Saved plans may be applied for ``plan_days`` days.
+        Saved plans may be applied for ``plan_days`` days. ``stack`` is the name of the stack.
         """
         self._ports = ports
         self._remembered = RememberedRows()
@@ -122,7 +125,9 @@ class Orchestrator:
         )
         self._commenter = Commenter(ports, log_link, page_link)
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
-        self._finisher = Finisher(ports, self._commenter, DriftReporter(ports))
+        self._drift = DriftReporter(ports)
+        self._finisher = Finisher(ports, self._commenter, self._drift)
+        self._announcer = Announcer(ports, stack)
 
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
         """Process a run, or add the event to its doorbell if another invocation is processing it.
@@ -163,20 +168,20 @@ class Orchestrator:
         return locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
 
     def _passes(self, lock: Lock) -> tuple[IacCiError, ...]:
-        comment = CommentState.of(lock)
+        comment, announcements = CommentState.of(lock), AnnouncementState.of(lock)
         # Earlier events count too: their invocations could not take the lock and exited.
         named, seen = _named(lock.rung), lock.rung
         rows = self._remembered.take(lock)
         while True:
-            done = self._pass(lock, named, comment, rows)
-            comment, rows = done.comment, done.rows
+            done = self._pass(lock, named, comment, announcements, rows)
+            comment, announcements, rows = done.comment, done.announcements, done.rows
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
             if done.repeat:
                 lock, named = self._renew(lock), None
                 continue
-            current = self._ports.locks.release(comment.onto(lock))
+            current = self._ports.locks.release(announcements.onto(comment.onto(lock)))
             if current is None:
                 if rows is not None:
                     self._remembered.keep(lock, rows)
@@ -213,12 +218,19 @@ class Orchestrator:
             return self._decide(lock, named, None)
         return _Decided(rows.orders, results, plan, is_from_memory)
 
-    def _pass(self, lock: Lock, named: AbstractSet[str] | None, comment: CommentState, known: RunRows | None) -> _Pass:
+    def _pass(
+        self,
+        lock: Lock,
+        named: AbstractSet[str] | None,
+        comment: CommentState,
+        announcements: AnnouncementState,
+        known: RunRows | None,
+    ) -> _Pass:
         ports = self._ports
         decided = self._decide(lock, named, known)
         if decided is None:
             # The preparation notifies the orchestrator at its end.
-            return _Pass(comment=comment)
+            return _Pass(comment, announcements)
         plan = decided.plan
         dispatches = self._projects.with_generations(plan.dispatches)
         plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
@@ -242,12 +254,7 @@ class Orchestrator:
         self._groups.leave(plan.run, [order for order in never_started if order.order_num not in refused])
         remove_parts(ports.objects, ports.logger, decided.orders, decided.results)
         if plan.finish is not None and not refused:
-            self._groups.leave(plan.run, plan.orders, whole=True)
-            finished = self._finisher.finish(plan.finish, plan.orders)
-            if finished:
-                # After the run's last status, which takes the place of that of a stale plan.
-                self._stale_plans.after_run(plan.finish.after, plan.orders)
-            return _Pass(finished=finished, repeat=True, comment=comment)
+            return self._finish(plan, plan.finish, comment, announcements)
         present = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         dispatched = self._dispatch(plan, present)
         orders = [dispatched.now_open.get(order.order_num, order) for order in plan.orders]
@@ -257,9 +264,23 @@ class Orchestrator:
         # In the slots of orders that wait now, others may start that did not ask yet.
         asks_on = bool(plan.asks) and any(wait.before.waiting_for is None for wait in plan.waits)
         repeat = bool(refused or dispatched.ended or plan.repeats or plan.answers or plan.expiries or asks_on)
+        if not refused:
+            announcements = self._announcer.waits(run, orders, announcements)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
         present_rows = None if refused or dispatched.overtaken else RunRows(run, tuple(orders))
-        return _Pass(repeat=repeat, failures=dispatched.failures, comment=comment, rows=present_rows)
+        return _Pass(comment, announcements, present_rows, repeat=repeat, failures=dispatched.failures)
+
+    def _finish(self, plan: Plan, finish: FinishRun, comment: CommentState, announcements: AnnouncementState) -> _Pass:
+        """End a run; it is finished when its last announcement is on the bus, or is given up."""
+        if not announcements.finished:
+            self._groups.leave(plan.run, plan.orders, whole=True)
+            if not self._finisher.finish(finish, plan.orders):
+                return _Pass(comment, announcements, repeat=True)
+            # After the run's last status, which takes the place of that of a stale plan.
+            self._stale_plans.after_run(finish.after, plan.orders)
+        drifts = self._drift.changed(finish.after, plan.orders)
+        announcements = self._announcer.end(finish.after, plan.orders, drifts, announcements)
+        return _Pass(comment, announcements, finished=announcements.again_at is None)
 
     def _keep_answers(self, plan: Plan) -> None:
         """Keep the ends of approvals that nobody answers as their answers, where no person was first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,7 @@ from iac_ci_common.ids import DRIFT_EVENT_NAME
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
 from iac_ci_common.models.event import DRIFT, NO_DRIFT, Event, FoundProject
 from iac_ci_common.models.result import Result
-from iac_ci_common.project_states import KEPT, new_state
+from iac_ci_common.project_states import KEPT, drifted, new_state
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OrderState
 from iac_ci_orchestrator.results import read_result
@@ -22,6 +21,7 @@ from iac_ci_vcs.reporting.drift import drift_summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import ProjectState
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _SHOWN: Final = 5
+_TRIES: Final = 8
+"""Attempts to write a row that other runs are changing; what is missing then, the next run finds."""
 
 
 class DriftReporter:
@@ -44,7 +46,7 @@ class DriftReporter:
         planned = found_plans(run, orders)
         if run.report is None or not planned:
             return
-        states = self._ports.plans.states([keys.project_state(order.project.key) for order in planned if order.project])
+        states = self._states(planned)
         drifts = self._drifts(run, planned, states)
         try:
             reported = self._ports.reports.report_drift(run.report, drifts)
@@ -56,7 +58,7 @@ class DriftReporter:
             at = self._ports.clock.now()
             self._ports.runs.record([run_event(run, at, kind="issue_failed", reason=refused.message[:1024])])
         pairs = list(zip(drifts, reported, strict=True))
-        self._remember(pairs, states)
+        self._enter(run, pairs, states)
         self._ports.runs.record([_event(run, drift, one) for drift, one in pairs])
 
     def _record_unread(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
@@ -94,18 +96,35 @@ class DriftReporter:
             )
         return found
 
-    def _remember(self, pairs: Sequence[tuple[Drift, ReportedDrift]], states: dict[str, ProjectState]) -> None:
-        """Enter the numbers of issues into the projects' rows; where that fails, the issue is found by its text."""
-        now = self._ports.clock.now()
+    def changed(self, run: RunRow, orders: Sequence[OrderRow]) -> list[tuple[OrderRow, bool]]:
+        """Return the orders whose projects have drift since this run, or none any more, as ``finish`` entered it."""
+        planned = found_plans(run, orders)
+        if not planned:
+            return []
+        states = self._states(planned)
+        found = [(order, state.drift) for order in planned if (state := states.get(_state_key(order))) is not None]
+        return [(order, drift.is_found) for order, drift in found if drift is not None and drift.run_id == run.run_id]
+
+    def _states(self, planned: Sequence[OrderRow]) -> dict[str, ProjectState]:
+        return self._ports.plans.states([_state_key(order) for order in planned])
+
+    def _enter(
+        self, run: RunRow, pairs: Sequence[tuple[Drift, ReportedDrift]], states: dict[str, ProjectState]
+    ) -> None:
+        """Enter into the projects' rows whether there is drift, and the numbers of issues."""
         for drift, one in pairs:
-            key = keys.project_state(drift.key)
-            state = states.get(key) or new_state(key, now)
-            if one.issue is None or (state.issue == one.issue and state.expires_at - now > KEPT / 2):
-                continue
-            with contextlib.suppress(ConditionFailed):
-                self._ports.plans.write_state(
-                    state.model_copy(update={"issue": one.issue, "expires_at": max(state.expires_at, now + KEPT)})
-                )
+            known = states.get(keys.project_state(drift.key))
+            for _ in range(_TRIES):
+                now = self._ports.clock.now()
+                state = known or new_state(keys.project_state(drift.key), now)
+                entered = _with_issue(drifted(state, run.run_id, is_found=drift.is_found, now=now), one.issue, now)
+                if entered == state:
+                    break
+                try:
+                    self._ports.plans.write_state(entered)
+                    break
+                except ConditionFailed:
+                    known = self._ports.plans.states([state.key]).get(state.key)
 
 
 def found_plans(run: RunRow, orders: Sequence[OrderRow]) -> list[OrderRow]:
@@ -134,6 +153,17 @@ def _is_plan(order: OrderRow) -> bool:
 def _problem(order: OrderRow) -> str:
     problem = order.planned.problem if order.planned is not None else None
     return problem or "its plan cannot be read"
+
+
+def _with_issue(state: ProjectState, issue: int | None, now: datetime) -> ProjectState:
+    """Return a project's row with the number of its issue; without it the issue is found by its text."""
+    if issue is None or (state.issue == issue and state.expires_at - now > KEPT / 2):
+        return state
+    return state.model_copy(update={"issue": issue, "expires_at": max(state.expires_at, now + KEPT)})
+
+
+def _state_key(order: OrderRow) -> str:
+    return keys.project_state(order.project.key) if order.project is not None else ""
 
 
 def _has_changes(order: OrderRow) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import (
         AsyncInvoker,
         Clock,
+        EventBus,
         Groups,
         Logger,
         Metrics,
@@ -43,6 +44,7 @@ class OrchestratorPorts:
     plans: Plans
     invoker: AsyncInvoker
     groups: Groups
+    bus: EventBus
     parallel: Parallel
     logger: Logger
     metrics: Metrics = NO_METRICS

@@ -24,6 +24,7 @@ class OrchestratorSettings(RunSettings):
         default_factory=dict, description="Provider and API of hosts whose name does not identify them."
     )
     command_options: str = Field("", description="Options that name the stack in command lines of comments.")
+    event_bus: str = Field("", description="Name of the bus for announcements; without it nothing is announced.")
     page_address: str = Field("", description="URL of the pages of runs; without it reports have no link.")
     page_key: str | None = Field(None, description="Location of the key that signs links to pages of runs.")
     plan_days: int = Field(DEFAULT_PLAN_DAYS, ge=1, le=365, description="Days for which the bucket keeps saved plans.")

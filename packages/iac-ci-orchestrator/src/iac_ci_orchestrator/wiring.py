@@ -8,6 +8,7 @@ from functools import cache, partial
 from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.console import log_address
+from iac_ci_common.aws.event_bus import EventBridgeBus
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.locks import DynamoLocks
@@ -59,6 +60,7 @@ def orchestrator() -> Orchestrator:
             plans=DynamoPlans(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
             invoker=LambdaAsyncInvoker(client("lambda"), settings.init_function or ""),
             groups=DynamoGroups(client("dynamodb"), settings.locks_table, SystemClock(), time.sleep),
+            bus=EventBridgeBus(client("events"), settings.event_bus),
             parallel=Threads(),
             logger=logger,
             metrics=metric_lines(
@@ -72,4 +74,5 @@ def orchestrator() -> Orchestrator:
         partial(log_address, settings.internal_bucket),
         page_link=PageLinks(settings.page_address, settings.page_key, SharedSecrets(secrets)).of,
         plan_days=settings.plan_days,
+        stack=settings.stack,
     )

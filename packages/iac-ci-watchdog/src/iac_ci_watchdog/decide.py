@@ -147,6 +147,10 @@ def decide_run(
 
     ``orders`` are all rows of orders; None if they have not changed since a poll that found nothing missing in them.
     """
+    if run.status in RUN_TERMINAL and lock is not None and lock.finished:
+        return _announcement_due(lock, now) or Decision(
+            Action.WAIT, "the run ended; an announcement is put again later"
+        )
     missing = _missing_step(run, known, reported, now)
     if missing == _INTERRUPTED and orders is not None and _only_wait_for_capacity(known, orders, now):
         return Decision(Action.DISPATCH_AGAIN, "orders wait for capacity")
@@ -154,12 +158,31 @@ def decide_run(
         missing = _missing_start(run, orders)
     if missing is None and lock is not None and lock.comment_behind and run.report is not None and not lock.held(now):
         missing = "the comment is not up to date"
+    if missing is None and orders is not None and _has_unannounced(orders, lock, now):
+        missing = "a wait for an approval is not announced"
     if missing is not None:
         return Decision(Action.NUDGE, missing)
+    due = _announcement_due(lock, now) if lock is not None else None
+    if due is not None:
+        return due
     waiting = next((order.waiting_for for order in orders or () if _waits_for_others(order)), None)
     if waiting is not None:
         return Decision(Action.LOOK_AGAIN, f"an order waits for {waiting}")
     return Decision(Action.WAIT, f"the run is {run.status.value}")
+
+
+def _announcement_due(lock: Lock, now: datetime) -> Decision | None:
+    """Return the decision to look again if the event bus has refused an announcement and its pause is over."""
+    if lock.announce_at is None or now < lock.announce_at or lock.held(now):
+        return None
+    return Decision(Action.LOOK_AGAIN, "an announcement is not on the event bus yet")
+
+
+def _has_unannounced(orders: Sequence[OrderRow], lock: Lock | None, now: datetime) -> bool:
+    """Return whether an owner of the lock died between an order's wait for an approval and its announcement."""
+    if lock is None or lock.held(now) or lock.announce_at is not None:
+        return False
+    return any(order.awaits_answer and order.order_num not in lock.announced for order in orders)
 
 
 def _missing_step(run: RunRow, known: KnownRows, reported: AbstractSet[str], now: datetime) -> str | None:
