@@ -16,6 +16,7 @@ from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, SHORT_GRACE_SECONDS, WORKER_LAMBDA_SECONDS
+from iac_ci_common.models.announcement import Announcement
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.models.trade import Refusal, Trade, TradeAnswer
@@ -110,6 +111,9 @@ class Checks:
         self._applied: set[int] = set()
         self._answers: list[tuple[str, str, OrderState]] = []
         self._groups = GroupChecks(world, self._broken)
+        self._announced: dict[str, Announcement] = {}
+        self._announced_at: dict[str, float] = {}
+        world.announced = self.announced
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.cancelled = self.cancelled
@@ -263,6 +267,31 @@ class Checks:
             first = self._answer(answered_run, num)
             if answered_run == run_id and (first is None or first.status is not status):
                 self._broken("an answer that counts is an answer that holds", f"{run_id}/{num}: {status}")
+
+    def announced(self, one: Announcement) -> None:
+        """Check an announcement: it is true when it is put, and the same each time."""
+        first = self._announced.setdefault(one.id, one)
+        self._announced_at.setdefault(one.id, self._world.scheduler.time)
+        if first.model_copy(update={"at": one.at}) != one:
+            self._broken("an announcement is the same each time", f"{first} became {one}")
+        run = self._world.runs.run_rows[one.run_id]
+        if one.end is not None and (run.status not in RUN_TERMINAL or one.end.status is not run.status):
+            self._broken("an announcement is true", f"{one.id}: {one.end.status}, but the run is {run.status}")
+        if one.wait is not None and self._waited(one.run_id, one.wait.order_num) is None:
+            self._broken("an announcement is true", f"{one.id}: it has never waited")
+
+    def _announcements(self, run_id: str, last_fault: float) -> None:
+        """Check at the end that everything was announced in time, and nothing else."""
+        nums = [num for num, row in self._world.runs.order_rows[run_id].items() if row.approval is not None]
+        due = {f"{run_id}:{num}:run_waits" for num in nums if self._waited(run_id, num) is not None}
+        due.add(f"{run_id}:0000:run_ended")
+        announced = {announced_id for announced_id, one in self._announced.items() if one.run_id == run_id}
+        if announced - due or due - announced - self._world.bus_refused:
+            self._broken("each end and each wait is announced", f"{announced} of {due}")
+        for num in nums:
+            waited, at = self._waited(run_id, num), self._announced_at.get(f"{run_id}:{num}:run_waits")
+            if waited is not None and at is not None and at > max(waited, last_fault) + DISPATCH_SECONDS:
+                self._broken("a wait is announced in time", f"{run_id}/{num}: {at - waited:.0f} s later")
 
     def _order(self, row: OrderRow) -> dict[str, Any]:
         """Return an order as its job has it."""
@@ -576,6 +605,7 @@ class Checks:
             self._dispatches(run_id, last_fault)
             self._misuses(run_id)
             self._approvals(run_id, last_fault)
+            self._announcements(run_id, last_fault)
         for run_id in {run_id for run_id, _ in world.runs.order_rows.items()} - set(world.runs.run_rows):
             self._broken("every accepted run ends", f"{run_id} has orders and no run")
         self._results()

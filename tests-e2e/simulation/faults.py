@@ -141,6 +141,12 @@ def draw_profile(random: Random, deadline: float, *, name: str | None = None) ->
     return replace(chosen, until=random.uniform(0.1, 1.0) * deadline)
 
 
+def for_few_calls(profile: Profile) -> Profile:
+    """Return the weather of a port that a run calls once or twice: its faults are eight times as frequent."""
+    kinds = ("crash", "throttle", "fail", "refuse", "lose_answer", "repeat", "stall")
+    return replace(profile, **{kind: 8 * getattr(profile, kind) for kind in kinds})
+
+
 class Faults:
     """Draws what happens at each call and delivery."""
 

@@ -41,6 +41,7 @@ from simulation.graphs import REPOSITORY, TOKEN_LOCATION
 from simulation.groups import COMMITS
 from simulation.world import (
     AsyncInvokerService,
+    BusService,
     ReportsService,
     RunsPort,
     Silent,
@@ -133,6 +134,7 @@ def orchestrators(world: World) -> list[iac_ci_orchestrator.act.Orchestrator]:
         plans=world.port("plans", world.plans),
         invoker=world.port("invoker", AsyncInvokerService(world)),
         groups=world.port("groups", world.groups),
+        bus=BusService(world),
         parallel=Threads(world),
         logger=Silent(),
         wait=world.scheduler.pause,

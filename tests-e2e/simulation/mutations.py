@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 from iac_ci_broker.decide import Known, Refuse, Serve, decide
 from iac_ci_common.approvals import expired_result
+from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.groups import Access, ask, holds, leave
 from iac_ci_common.identity_context import ScopeContext
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from iac_ci_common.groups import Standing, Wanted
+    from iac_ci_common.models.announcement import Announcement
     from iac_ci_common.models.group import Entry, Group
     from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.result import Claim, Reporter, Result
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
     from iac_ci_common.ports import Objects, RunRows, Workers
+    from iac_ci_orchestrator.announcer import Announcer
     from iac_ci_orchestrator.decide import Plan
     from iac_ci_orchestrator.dispatch import Dispatcher
     from iac_ci_orchestrator.remembered_rows import RememberedRows
@@ -105,10 +108,10 @@ Mutation = Literal[
     "no apply begins after its result",
     "late workers ask first",
     "remembered rows",
-    "a cancelled run dispatches nothing",
     "overrides want an answer",
     "only overrides forgive",
     "a lost lease takes no group",
+    "announcements are put again",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -182,6 +185,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "overrides want an answer": Noticed(8),
     "only overrides forgive": Noticed(0),
     "a lost lease takes no group": Noticed(7634),
+    "announcements are put again": Noticed(0),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -291,14 +295,14 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation == "remembered rows":
         with patch("iac_ci_orchestrator.remembered_rows.RememberedRows.take", _remembers_old_rows):
             yield
-    elif mutation == "a cancelled run dispatches nothing":
-        with patch("iac_ci_common.testing.runs.MemoryRuns._is_cancelled", lambda runs, run_id: False):
-            yield
     elif mutation == "overrides want an answer":
         with patch("iac_ci_orchestrator.decide.has_nothing_to_override", _overrides_something):
             yield
     elif mutation == "only overrides forgive":
         with patch("iac_ci_common.graph.overridable", lambda order, by_num: frozenset(order.dependencies)):
+            yield
+    elif mutation == "announcements are put again":
+        with patch("iac_ci_orchestrator.announcer.Announcer._put", _puts_once):
             yield
     elif mutation in _GROUPS:
         where, rule = _GROUPS[mutation]
@@ -314,6 +318,11 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
 def _remembers_old_rows(remembered: RememberedRows, lock: Lock) -> RunRows | None:
     entry = remembered._entries.get(lock.run_id)
     return entry.rows if entry is not None else None
+
+
+def _puts_once(announcer: Announcer, run: RunRow, announcements: Sequence[Announcement]) -> None:
+    with suppress(IacCiError):
+        announcer._ports.bus.put(announcements)
 
 
 def _expires_as_approved(order: OrderRow, now: datetime) -> Result:

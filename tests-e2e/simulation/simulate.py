@@ -20,7 +20,7 @@ from iac_ci_common.models.work import Work
 from simulation.approvers import answer
 from simulation.checks import BOUND_SECONDS, Checks, Violation
 from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, SECRET, Client, cancel, swap_outputs, wake
-from simulation.faults import Faults
+from simulation.faults import Faults, for_few_calls
 from simulation.functions import installed
 from simulation.generator import WorldPlan, draw_world
 from simulation.mutations import Mutation, switched_off
@@ -74,6 +74,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     world = World(plan.stream("world"), faults, scheduler, mutation)
     if trace:
         world.trace = []
+    world.bus_weather = Faults(plan.stream("bus"), for_few_calls(plan.profile), None)
     checks = Checks(world)
     world.applies, world.group_plan, world.watchdogs_died_at = plan.applies, plan.groups, plan.watchdogs_die_at
     stories = {name: submission.story for name, submission in plan.submissions.items()}
@@ -110,7 +111,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
         finally:
             scheduler.close()
         mended = plan.watchdogs_die_at + OPERATOR_SECONDS if plan.watchdogs_die_at is not None else None
-        checks.at_end(last_fault=max(faults.last, mended or 0.0), mended=mended)
+        checks.at_end(last_fault=max(faults.last, world.bus_weather.last, mended or 0.0), mended=mended)
     return Outcome(
         seed,
         plan.profile.name,

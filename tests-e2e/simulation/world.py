@@ -19,6 +19,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
+from iac_ci_common.models.announcement import Announcement
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
 from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
@@ -229,6 +230,9 @@ class World:
         self.group_plan = GroupPlan()
         self.watchdogs_died_at: float | None = None
         self.deliveries = MemoryDeliveries()
+        self.bus_weather = Faults(Random(0), faults.profile, None)
+        self.bus_refused: set[str] = set()
+        self.announced: Callable[[Announcement], None] = lambda announcement: None
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)
         self.reports = MemoryReports()
@@ -571,6 +575,40 @@ class WatchdogsService:
         world.run_function("watchdog", f"{key[0]}/0000", lambda: world.doors["watchdog"](event), ended, delay=delay)
 
 
+class BusService:
+    """The event bus. It draws its faults from a stream of its own, so that it changes no other call's."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def put(self, announcements: Sequence[Announcement]) -> None:
+        """Accept announcements, unless the call fails."""
+        world = self._world
+        process = world.scheduler.current
+        weather = world.bus_weather
+        fault = weather.at_call(world.scheduler.time, "bus.put", str(process)) if process is not None else Fault.NONE
+        if world.trace is not None:
+            world.trace.append(f"{world.scheduler.time:10.3f} {process} bus.put {fault}")
+        if fault is Fault.STALL:
+            world.scheduler.pause(weather.stall())
+        if fault is Fault.CRASH_BEFORE:
+            world.scheduler.die()
+        if fault is Fault.THROTTLE:
+            raise Throttled("bus.put: simulated throttling")
+        if fault is Fault.FAIL:
+            raise PortFailed("bus.put: simulated loss of the connection", retry_is_safe=True)
+        if fault is Fault.REFUSE:
+            world.bus_refused.update(one.id for one in announcements)
+            raise PortFailed("bus.put: simulated refusal")
+        for _ in range(2 if fault is Fault.REPEAT else 1):
+            for one in announcements:
+                world.announced(one)
+        if fault is Fault.CRASH_AFTER:
+            world.scheduler.die()
+        if fault is Fault.LOSE_ANSWER:
+            raise PortFailed("bus.put: simulated loss of the answer", retry_is_safe=True)
+
+
 class ReportsService:
     """The code host: comments by run."""
 
@@ -598,4 +636,4 @@ class ReportsService:
         self._world.reports.notify_planned_again(target, record)
 
 
-__all__ = ["AsyncInvokerService", "Port", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]
+__all__ = ["AsyncInvokerService", "BusService", "Port", "RunsPort", "Silent", "Threads", "WatchdogsService", "World"]
