@@ -17,6 +17,7 @@ NEEDED: Final = {
     "sqs:CreateQueue": "arn:{partition}:sqs:{region}:{account}:{stack}-dead-letters",
     "sns:CreateTopic": "arn:{partition}:sns:{region}:{account}:{stack}-alarms",
     "events:PutRule": "arn:{partition}:events:{region}:{account}:rule/{stack}-tick",
+    "events:CreateEventBus": "arn:{partition}:events:{region}:{account}:event-bus/{stack}-runs",
     "cloudwatch:PutMetricAlarm": "arn:{partition}:cloudwatch:{region}:{account}:alarm:{stack}-stuck-runs",
     "logs:CreateLogGroup": "arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/{stack}-worker",
     "ssm:PutParameter": "arn:{partition}:ssm:{region}:{account}:parameter/iac-ci/{stack}/outputs",

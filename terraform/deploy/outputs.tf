@@ -43,6 +43,11 @@ output "page_address" {
   value       = local.outputs.page_address
 }
 
+output "event_bus" {
+  description = "Name of the event bus on which runs are announced."
+  value       = aws_cloudwatch_event_bus.runs.name
+}
+
 output "outputs_parameter" {
   description = "Name of the parameter with all outputs as JSON."
   value       = aws_ssm_parameter.outputs.name

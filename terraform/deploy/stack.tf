@@ -70,6 +70,7 @@ locals {
     worker_project          = "${var.stack}-worker"
     kms_key_arn             = local.key_mark
     dead_letter_queue       = "${var.stack}-dead-letters"
+    event_bus               = "${var.stack}-runs"
     image_repository_arn    = "arn:${local.partition}:ecr:${local.image_place[1]}:${local.image_place[0]}:repository/${local.image_name}"
     webhook_secrets         = jsonencode([for suffix in concat([""], sort(var.more_webhook_secrets)) : "ssm:${local.webhook_secret}${suffix}"])
     secrets_prefix          = var.secrets_prefix
@@ -96,7 +97,7 @@ locals {
   escaped = { for name, value in local.placeholders : name => substr(jsonencode(value), 1, length(jsonencode(value)) - 2) }
 
   stack = {
-    for name in ["api.json", "builds.json", "functions.json", "roles.json", "tables.json", "tick.json", "watchdog.asl.json"] :
+    for name in ["api.json", "builds.json", "event-bus.json", "functions.json", "roles.json", "tables.json", "tick.json", "watchdog.asl.json"] :
     name => jsondecode(templatefile("${path.module}/stack/${name}", local.escaped))
   }
 

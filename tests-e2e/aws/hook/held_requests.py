@@ -111,6 +111,9 @@ def actions(service: str, operation: str, request: dict[str, Any]) -> list[tuple
         case "stepfunctions":
             arn = request.get("stateMachineArn") or request.get("executionArn") or ""
             return [(f"states:{operation}", arn.split(":", 5)[-1], None)]
+        case "events" if operation == "PutEvents":
+            buses = {entry.get("EventBusName", "default") for entry in request["Entries"]}
+            return [("events:PutEvents", f"event-bus/{name}", None) for name in sorted(buses)]
         case "codebuild":
             builds = [*request.get("ids", ()), request.get("id", ""), request.get("projectName", "")]
             projects = {name.partition(":")[0] for name in builds if name}

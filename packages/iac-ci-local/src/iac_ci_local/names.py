@@ -128,6 +128,7 @@ def placeholder_values(
         "worker_project": names.resource("worker"),
         "kms_key_arn": kms_key_arn,
         "dead_letter_queue": names.resource("dead-letters"),
+        "event_bus": names.resource("runs"),
         "image_repository_arn": names.arn("ecr", f"repository/{names.stack}"),
         "webhook_secrets": json.dumps([f"ssm:{names.webhook_secret}"]),
         "secrets_prefix": "/iac-ci/jobs/",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import HostSettings
 
 _THREADS: Final = 4
+_SERVICES: Final = (
+    "kms", "iam", "dynamodb", "s3", "ssm", "sqs", "lambda", "stepfunctions", "apigateway", "events",
+)  # fmt: skip
 _SHIM: Final = "from {module} import {name} as handler\n"
 _SANDBOX: Final = (
     "from iac_ci_local.functions import sandbox\nhandler = sandbox.handler({handler!r}, storage_mb={storage_mb})\n"
@@ -94,7 +97,18 @@ class StackBuilder:
 
     def create(self) -> LocalStack:
         """Create every resource, in parallel where possible; return the stack's names and addresses."""
-        for service in ("kms", "iam", "dynamodb", "s3", "ssm", "sqs", "lambda", "stepfunctions", "apigateway"):
+        for service in (
+            "kms",
+            "iam",
+            "dynamodb",
+            "s3",
+            "ssm",
+            "sqs",
+            "lambda",
+            "stepfunctions",
+            "apigateway",
+            "events",
+        ):
             self._client(service)  # creating clients is not thread-safe, using them is
         key = self._client("kms").create_key(Description=f"Encrypts the secrets of {self.names.stack}'s runs")
         files = StackFiles(
@@ -123,6 +137,7 @@ class StackBuilder:
                 self._later(self._tools),
                 *(self._later(self._sources, part) for part in PARTS),
                 self._later(self._dead_letter_queue),
+                self._later(self._event_bus, files),
             ]
         )
         definitions = self.function_definitions(files)
@@ -362,6 +377,12 @@ class StackBuilder:
             )
             with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - our own loopback
                 pass
+
+    def _event_bus(self, files: StackFiles) -> None:
+        bus, events = files.read("event-bus.json"), self._client("events")
+        name = self.names.resource(bus["name"])
+        events.create_event_bus(Name=name, Description=bus["description"])
+        events.put_permission(EventBusName=name, Policy=json.dumps(bus["policy"]))
 
     def _tick(self, files: StackFiles) -> None:
         tick = files.read("tick.json")
