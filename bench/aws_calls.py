@@ -16,6 +16,7 @@ _TARGETS: Final = {
     "AWSStepFunctions": "stepfunctions",
     "AmazonSSM": "ssm",
     "TrentService": "kms",
+    "AWSEvents": "events",
     "secretsmanager": "secretsmanager",
     "Logs": "logs",
     "AmazonSQS": "sqs",

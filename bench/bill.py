@@ -45,6 +45,7 @@ def quantities(
         "s3_get": total("calls", "s3", frozenset({"GetObject", "HeadObject"})),
         "step_functions_transition": requests * TRANSITIONS_OF_A_WATCHDOG,
         "api_gateway_request": requests,
+        "event": total("calls", "events"),
         "kms_request": total("calls", "kms"),
     }
 

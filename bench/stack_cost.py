@@ -57,11 +57,11 @@ def at_rest(resources: Sequence[Mapping[str, Any]], prices: Mapping[str, Any]) -
 
 
 def _tick(resources: Sequence[Mapping[str, Any]], prices: Mapping[str, Any]) -> Line:
-    (rule,) = [one["values"] for one in resources if one["type"] == "aws_cloudwatch_event_rule"]
+    (rule,) = [one["values"] for one in resources if one["address"] == "aws_cloudwatch_event_rule.tick"]
     minutes = re.fullmatch(r"rate\((\d+) minutes\)", rule["schedule_expression"])
     if minutes is None:
         raise ValueError(f"the schedule {rule['schedule_expression']} is not a number of minutes")
-    called = {one["index"] for one in resources if one["type"] == "aws_cloudwatch_event_target"}
+    called = {one["index"] for one in resources if one["address"].startswith("aws_cloudwatch_event_target.tick[")}
     memory = [
         one["values"]["memory_size"]
         for one in resources
@@ -86,7 +86,12 @@ def thousand_orders(resources: Sequence[Mapping[str, Any]], prices: Mapping[str,
         "S3 requests": ("s3_put", "s3_get"),
         "DynamoDB units": ("dynamodb_write_unit", "dynamodb_read_unit"),
         "Lambda: engine and start of workers": ("lambda_request", "lambda_gb_second"),
-        "Step Functions, API Gateway, KMS": ("step_functions_transition", "api_gateway_request", "kms_request"),
+        "Step Functions, API Gateway, EventBridge, KMS": (
+            "step_functions_transition",
+            "api_gateway_request",
+            "event",
+            "kms_request",
+        ),
     }
     engine = [
         Line(item, sum(costs[name] for name in names), _source(prices, names[0])) for item, names in groups.items()

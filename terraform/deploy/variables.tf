@@ -581,6 +581,74 @@ variable "connections" {
   }
 }
 
+variable "notifications" {
+  description = "Where announcements of runs go, by a name for each: kind slack (an incoming webhook), https (POST of the whole event to address, with a secret in header) or sns (topic_arn); events, which of run_waits, run_ended, drift_found and drift_gone (default: all), and statuses, the statuses of ended runs (default: all). notification_secrets has the webhooks and the secrets. docs/notifications.md has examples."
+  type = map(object({
+    kind      = string
+    address   = optional(string)
+    header    = optional(string, "Authorization")
+    topic_arn = optional(string)
+    events    = optional(set(string), ["run_waits", "run_ended", "drift_found", "drift_gone"])
+    statuses  = optional(set(string))
+  }))
+  default = {}
+
+  validation {
+    condition     = length(var.notifications) <= 20 && alltrue([for name in keys(var.notifications) : can(regex("^[a-z][a-z0-9-]{0,31}$", name))])
+    error_message = "notifications must be at most 20, with names of at most 32 lower-case letters, digits and hyphens that begin with a letter."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.notifications) : contains(["slack", "https", "sns"], one.kind)])
+    error_message = "notifications: kind must be slack, https or sns."
+  }
+
+  validation {
+    condition = alltrue([
+      for one in values(var.notifications) :
+      one.kind == "https" ? can(regex("^https://[^\\s@*]+$", one.address)) && length(coalesce(one.address, "-")) <= 1024 : one.address == null
+    ])
+    error_message = "notifications: https needs an address, an https URL of at most 1,024 characters without a user and asterisks; the others have none."
+  }
+
+  validation {
+    condition = alltrue([
+      for one in values(var.notifications) :
+      one.kind == "sns" ? can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$", one.topic_arn)) : one.topic_arn == null
+    ])
+    error_message = "notifications: sns needs topic_arn, the ARN of a standard topic; the others have none."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.notifications) : can(regex("^[A-Za-z][A-Za-z0-9-]{0,63}$", one.header))])
+    error_message = "notifications: header must be the name of an HTTP header."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.notifications) : length(one.events) > 0 && length(setsubtract(one.events, ["run_waits", "run_ended", "drift_found", "drift_gone"])) == 0])
+    error_message = "notifications: events must be some of run_waits, run_ended, drift_found and drift_gone."
+  }
+
+  validation {
+    condition     = alltrue([for one in values(var.notifications) : one.statuses == null ? true : length(one.statuses) > 0 && length(setsubtract(one.statuses, ["succeeded", "failed", "timed_out", "cancelled"])) == 0])
+    error_message = "notifications: statuses must be some of succeeded, failed, timed_out and cancelled."
+  }
+}
+
+variable "notification_secrets" {
+  description = "By the name of a notification: the URL of Slack's webhook, or the secret in the header of https. AWS has no way to keep these out of the state."
+  type        = map(string)
+  default     = {}
+  sensitive   = true
+
+  validation {
+    condition = alltrue([
+      for name, one in var.notifications : one.kind == "sns" || can(regex(one.kind == "slack" ? "^https://[^\\s@*]{1,512}$" : "^[ -~]{1,512}$", var.notification_secrets[name]))
+    ])
+    error_message = "notification_secrets must have, for each notification of the kind slack, the webhook's https URL, and for each of the kind https 1 to 512 printable characters; a URL has at most 520."
+  }
+}
+
 variable "code_hosts" {
   description = "Code hosts whose name does not show their provider: maps the host name to kind (github, gitlab, bitbucket or an installed plug-in's) and, if it does not follow from the name, the API's URL."
   type = map(object({

@@ -64,6 +64,16 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "page_key_version": 1_000_000,
     "more_webhook_secrets": [f"-{number:040d}" for number in range(10)],
     "secrets_prefix": _PREFIX,
+    "notifications": {
+        f"n{number:02d}".ljust(32, "n"): {
+            "kind": "https",
+            "address": "https://" + "a" * 1016,
+            "header": "H" * 64,
+            "statuses": ["succeeded", "failed", "timed_out", "cancelled"],
+        }
+        for number in range(20)
+    },
+    "notification_secrets": {f"n{number:02d}".ljust(32, "n"): "s" * 512 for number in range(20)},
     "code_hosts": {f"{number:02d}." + "h" * 60: {"kind": "gitlab", "api_url": None} for number in range(9)},
     "code_buckets": [f"{number:02d}" + "b" * 61 for number in range(100)],
     "target_role_arns": _ROLES,
@@ -101,6 +111,8 @@ TOO_LARGE: Final[Mapping[str, tuple[Any, str]]] = {
     "more_webhook_secrets": ([f"-{number}" for number in range(11)], "at most 10"),
     "secrets_prefix": ("/" + "p" * 199 + "/", "200 characters"),
     "code_hosts": ({f"{number:02d}." + "h" * 60: {"kind": "gitlab"} for number in range(12)}, "1,024 bytes"),
+    "notifications": ({f"n{number}": {"kind": "https", "address": "https://a"} for number in range(21)}, "at most 20"),
+    "notification_secrets": ({f"n{number:02d}".ljust(32, "n"): "s" * 513 for number in range(20)}, "1 to 512"),
     "tool_sources": ({"terraform": {"address": "https://" + "m" * 512}}, "at most 512 bytes"),
     "worker_network": (
         {"vpc_id": "vpc-1", "subnet_ids": [f"subnet-{n}" for n in range(17)], "security_group_ids": ["sg-1"]},
@@ -123,6 +135,9 @@ _NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "aws_cloudwatch_metric_alarm": ("alarm_name", "alarm_name"),
     "aws_cloudwatch_log_group": ("log_group_name", "name"),
     "aws_ssm_parameter": ("ssm_name", "name"),
+    "aws_cloudwatch_event_rule": ("event_name", "name"),
+    "aws_cloudwatch_event_connection": ("event_name", "name"),
+    "aws_cloudwatch_event_api_destination": ("event_name", "name"),
 }
 
 

@@ -12,8 +12,8 @@ from iac_ci_common.states import OrderState, RunState
 TEXT = (ROOT / "docs" / "glossary.md").read_text("utf-8")
 
 TERMS = {
-    "acceptance", "approval", "attempt", "base branch", "broker", "chain", "claim", "code host", "command",
-    "concurrency group", "connection", "delivery",
+    "acceptance", "announcement", "approval", "attempt", "base branch", "broker", "chain", "claim", "code host",
+    "command", "concurrency group", "connection", "delivery",
     "done marker", "doorbell", "drift", "engine", "event", "flow id", "intent", "job", "ledger", "local cloud", "lock",
     "notice", "nudge", "order", "order number", "override", "package", "pass", "preparation", "project", "requirement",
     "result", "reviewed plan", "run", "run id", "schedule", "seal", "source",

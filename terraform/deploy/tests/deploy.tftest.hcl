@@ -959,3 +959,105 @@ run "a_token_is_sent_to_no_api_in_clear_text" {
   }
   expect_failures = [var.code_hosts]
 }
+
+run "runs_are_announced_on_a_bus_of_the_stacks_own" {
+  command = plan
+
+  assert {
+    condition     = aws_cloudwatch_event_bus.runs.name == "acme-runs"
+    error_message = "The bus is the stack's."
+  }
+  assert {
+    condition = jsondecode(aws_cloudwatch_event_bus_policy.runs.policy).Statement == [{
+      Sid       = "OnlyTheOrchestratorPuts"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "events:PutEvents"
+      Resource  = "arn:aws:events:eu-central-1:123456789012:event-bus/acme-runs"
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = "arn:aws:iam::123456789012:role/acme-orchestrator" } }
+    }]
+    error_message = "Nobody but the orchestrator puts events."
+  }
+  assert {
+    condition     = [for name, policy in local.policies : name if strcontains(policy, "events:PutEvents")] == ["orchestrator"]
+    error_message = "No other role has the right."
+  }
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.notification) + length(aws_iam_role.notifications) == 0
+    error_message = "Announcements go nowhere unless the operator says so."
+  }
+}
+
+run "announcements_go_where_the_operator_says" {
+  command = plan
+
+  variables {
+    notifications = {
+      failures = { kind = "slack", events = ["run_ended"], statuses = ["failed", "timed_out"] }
+      audit    = { kind = "https", address = "https://audit.example.com/events", header = "X-Key" }
+      pager    = { kind = "sns", topic_arn = "arn:aws:sns:eu-central-1:123456789012:pager", events = ["drift_found"] }
+    }
+    notification_secrets = { failures = "https://hooks.slack.example/services/T/B/x", audit = "a-key" }
+  }
+
+  assert {
+    condition = { for name, rule in aws_cloudwatch_event_rule.notification : name => jsondecode(rule.event_pattern) } == {
+      failures = {
+        source        = ["iac-ci"]
+        "detail-type" = ["run_ended"]
+        detail        = { "$or" = [{ kind = [{ "anything-but" = ["run_ended"] }] }, { end = { status = ["failed", "timed_out"] } }] }
+      }
+      audit = { source = ["iac-ci"], "detail-type" = ["drift_found", "drift_gone", "run_ended", "run_waits"] }
+      pager = { source = ["iac-ci"], "detail-type" = ["drift_found"] }
+    }
+    error_message = "Each gets the announcements that it asks for."
+  }
+  assert {
+    condition = { for name, target in aws_cloudwatch_event_target.notification : name => [for one in target.input_transformer : one.input_template] } == {
+      failures = ["{\"text\": <text>, \"blocks\": [{\"type\": \"section\", \"text\": {\"type\": \"plain_text\", \"emoji\": false, \"text\": <text>}}]}"]
+      audit    = []
+      pager    = ["\"<text>\""]
+    }
+    error_message = "People get one line, an endpoint the event."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_event_api_destination.notification["audit"].invocation_endpoint == "https://audit.example.com/events" &&
+      nonsensitive(aws_cloudwatch_event_api_destination.notification["failures"].invocation_endpoint) == "https://hooks.slack.example/services/T/B/x" &&
+      aws_cloudwatch_event_target.notification["pager"].arn == "arn:aws:sns:eu-central-1:123456789012:pager"
+    )
+    error_message = "Targets are the operator's."
+  }
+  assert {
+    condition = jsondecode(aws_iam_role_policy.notifications[0].policy).Statement[0].Resource == [
+      "arn:aws:events:eu-central-1:123456789012:api-destination/acme-audit/*",
+      "arn:aws:events:eu-central-1:123456789012:api-destination/acme-failures/*",
+    ]
+    error_message = "The role sends to these targets alone."
+  }
+}
+
+run "a_notification_of_no_kind_is_refused" {
+  command = plan
+  variables {
+    notifications = { one = { kind = "carrier pigeon" } }
+  }
+  expect_failures = [var.notifications]
+}
+
+run "a_notification_in_clear_text_is_refused" {
+  command = plan
+  variables {
+    notifications        = { one = { kind = "https", address = "http://audit.example.com" } }
+    notification_secrets = { one = "a-key" }
+  }
+  expect_failures = [var.notifications]
+}
+
+run "a_notification_without_its_secret_is_refused" {
+  command = plan
+  variables {
+    notifications = { one = { kind = "slack" } }
+  }
+  expect_failures = [var.notification_secrets]
+}
