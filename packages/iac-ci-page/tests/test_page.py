@@ -14,15 +14,15 @@ from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.plan_text import PlannedResource, PlanText
 from iac_ci_common.models.result import Reporter, Result
-from iac_ci_common.models.rows import JobScope, ReportTarget
+from iac_ci_common.models.rows import JobScope, ReportTarget, RequirementTick
 from iac_ci_common.states import OrderState, RunState
-from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row
+from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, order_row, run_row
 from iac_ci_page import handler, wiring
 from iac_ci_page.graph import ROWS, layout
 from iac_ci_page.http import POLICY
 from iac_ci_page.logs import MAX_LOG_BYTES
 from iac_ci_page.render import ASSETS
-from iac_ci_page.view import STATES
+from iac_ci_page.view import STATES, order_facts, run_view
 
 EVIL = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}\u202e"
 
@@ -50,7 +50,8 @@ def result(**fields) -> bytes:
 
 
 def test_hostile_texts_stay_texts(world):
-    scope = JobScope(base=EVIL, target=EVIL)
+    tick = RequirementTick(command=EVIL, standing=EVIL, text=EVIL)
+    scope = JobScope(base=EVIL, target=EVIL, requirements=(tick,))
     report = ReportTarget(repository="https://github.com/acme/infra", number=7, scope=scope, link_generation=1)
     world.begin([ended(reason=EVIL, changes_unknown=True)], reason=EVIL, job_name=EVIL, actor=EVIL, report=report)
     plan = PlanText(resources=(PlannedResource(address=EVIL, action=EVIL, text=f"- {EVIL}"),), warnings=(EVIL,))
@@ -79,6 +80,40 @@ def test_what_could_hide_or_reverse_text_is_a_sign(world):
     state = json.loads(world.get("state").body)
     assert state["reason"] == state["orders"][0][4].rstrip() == seen
     assert f'<p id="reason">{seen}</p>' in world.get().body
+
+
+def test_orders_that_wait_for_a_free_worker_have_their_place_in_line():
+    orders = [
+        order_row(1, status=OrderState.RUNNING, dispatched_at=START),
+        order_row(2),
+        order_row(3, waiting_for="run 1, first in line"),
+        order_row(4, after=[2]),
+        order_row(5),
+        order_row(6, approval={"by": ["ann"]}),
+    ]
+    shown = {order.num: order.why for order in run_view(run_row(max_parallel=1), orders).orders}
+    assert shown == {
+        "0001": "",
+        "0002": "a free worker, 1 of 2 in line",
+        "0003": "run 1, first in line",
+        "0004": "order-2",
+        "0005": "a free worker, 2 of 2 in line",
+        "0006": "an approval",
+    }
+    assert ("Waits for", shown["0005"]) in order_facts(orders[4], orders)
+
+
+def test_requirements_of_applying_are_facts_of_the_run():
+    ticks = (
+        RequirementTick(command="/iac-ci apply", standing="met", text="approved by ann"),
+        RequirementTick(command="/iac-ci apply", standing="not known", text="mergeable"),
+    )
+    report = ReportTarget(repository="https://github.com/acme/infra", scope=JobScope(base="main", requirements=ticks))
+    facts = run_view(run_row(report=report), []).facts
+    assert [text for name, text in facts if name == "Required by /iac-ci apply"] == [
+        "met: approved by ann",
+        "not known: mergeable",
+    ]
 
 
 def test_the_policy_allows_the_pages_own_files_alone():

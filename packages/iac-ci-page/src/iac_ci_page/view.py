@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.graph import Readiness, readiness
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.changes import Operation
 from iac_ci_common.progress import duration, state_words, waits_for
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from iac_ci_common.models.event import Event
     from iac_ci_common.models.plan_text import PlanText
-    from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.rows import JobScope, OrderRow, RunRow
 
 MAX_EVENTS: Final = 500
 """Most events that are shown, the newest ones."""
@@ -116,6 +117,7 @@ class PlanResource:
 def run_view(run: RunRow, orders: Sequence[OrderRow]) -> RunView:
     """Return the view of a run."""
     by_num = {order.order_num: order for order in orders}
+    places = _places(by_num)
     counts = Counter(order.status for order in orders)
     summary = ", ".join(f"{counts[state]} {_words(state.value)}" for state in OrderState if counts[state])
     return RunView(
@@ -128,7 +130,9 @@ def run_view(run: RunRow, orders: Sequence[OrderRow]) -> RunView:
         facts=tuple(_facts(run)),
         accepted=_seconds(run.accepted_at) or 0,
         finished=_seconds(run.finished_at),
-        orders=tuple(_order_view(run, order, by_num) for order in sorted(orders, key=lambda order: order.order_num)),
+        orders=tuple(
+            _order_view(run, order, by_num, places) for order in sorted(orders, key=lambda order: order.order_num)
+        ),
     )
 
 
@@ -137,7 +141,7 @@ def order_facts(
 ) -> list[tuple[str, str]]:
     """Return the facts about an order, as pairs of a name and a text."""
     by_num = {one.order_num: one for one in orders}
-    why = waits_for(order, by_num)
+    why = waits_for(order, by_num) + _places(by_num).get(order.order_num, "")
     rows = [
         ("State", state_words(order)),
         ("Waits for" if order.status not in TERMINAL else "Why", why),
@@ -201,10 +205,7 @@ def _facts(run: RunRow) -> Iterable[tuple[str, str]]:
     if run.commit_hash is not None:
         yield "Commit", run.commit_hash
     if scope is not None:
-        merged = f", merged at {scope.merge_into[:12]}" if scope.merge_into is not None else ""
-        yield "Base branch", f"{scope.base}{merged}"
-        if scope.target is not None:
-            yield "Target", scope.target
+        yield from _scope_facts(scope)
     yield "Flow", run.flow_id
     yield "Trace", run.trace_id
     yield "Accepted", _moment(run.accepted_at)
@@ -217,7 +218,33 @@ def _facts(run: RunRow) -> Iterable[tuple[str, str]]:
         yield "Stopped", run.stop_reason
 
 
-def _order_view(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow]) -> OrderView:
+def _scope_facts(scope: JobScope) -> Iterable[tuple[str, str]]:
+    merged = f", merged at {scope.merge_into[:12]}" if scope.merge_into is not None else ""
+    yield "Base branch", f"{scope.base}{merged}"
+    if scope.target is not None:
+        yield "Target", scope.target
+    for tick in scope.requirements:
+        # As they stood when the run was started: the command asks again.
+        yield f"Required by {tick.command}", f"{tick.standing}: {tick.text}"
+
+
+def _places(by_num: Mapping[str, OrderRow]) -> dict[str, str]:
+    """Return the place in the line of each order that waits for a free worker, in words after ``waits_for``.
+
+    Orders start by their numbers. An order that waits for its concurrency group has its place in ``waiting_for``.
+    """
+    ready = [
+        num
+        for num, order in sorted(by_num.items())
+        if order.status is OrderState.QUEUED
+        and order.waiting_for is None
+        and order.approval is None
+        and readiness(order, by_num)[0] is Readiness.READY
+    ]
+    return {num: f", {number} of {len(ready)} in line" for number, num in enumerate(ready, start=1)}
+
+
+def _order_view(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow], places: Mapping[str, str]) -> OrderView:
     names = [by_num[num].order_name for num in order.dependencies if num in by_num]
     more = len(names) - _SHOWN_DEPENDENCIES
     return OrderView(
@@ -227,7 +254,7 @@ def _order_view(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow]) ->
         words=_words(state_words(order)),
         changes=_changes(order),
         duration=duration(order),
-        why=waits_for(order, by_num)[:_REASON_CHARS],
+        why=(waits_for(order, by_num) + places.get(order.order_num, ""))[:_REASON_CHARS],
         after=", ".join(names[:_SHOWN_DEPENDENCIES]) + (f" and {more} more" if more > 0 else ""),
         moments=(
             _after(run.accepted_at, order.dispatched_at),
