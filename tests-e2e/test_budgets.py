@@ -144,6 +144,13 @@ def test_an_event_that_finds_the_run_held_costs_one_call():
     assert together.calls["s3.ListObjectsV2"] == 0
 
 
+def test_the_end_of_a_run_is_announced_by_one_call_whatever_its_size():
+    for orders in (independent(1), independent(100), chain(5)):
+        engine = MemoryEngine()
+        engine.run(orders)
+        assert engine.calls["events.put"] == 1, engine.calls
+
+
 def test_one_tree_is_uploaded_once_for_fifty_orders(aws):
     engine, archive = WorkedEngine(), io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
