@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import ProjectApply, ProjectState
+    from iac_ci_common.models.trade import Trade
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
     from iac_ci_common.ports import Objects, RunRows, Workers
@@ -423,8 +424,8 @@ def _never_asks_to_stop(trade: Trade, known: Known, now: datetime) -> Serve | Re
     return replace(decision, stop=None) if isinstance(decision, Serve) else decision
 
 
-def _urls_of_the_first_order(objects: Objects, order: OrderRow, **how: Any) -> WorkUrls:
-    return traded_urls(objects, order.model_copy(update={"order_num": "0001"}), **how)
+def _urls_of_the_first_order(objects: Objects, order: OrderRow, trade: Trade, *, seconds: int) -> WorkUrls:
+    return traded_urls(objects, order.model_copy(update={"order_num": "0001"}), trade, seconds=seconds)
 
 
 def _repeats_without_limit(run: RunRow, order: OrderRow, result: Result) -> bool:

@@ -221,7 +221,7 @@ class Order(Payload):
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_needs_commands)
 
     foreign_fields = {
-        **dict.fromkeys(("paths", "project", "apply_plan", "require"), _CONFIGURATION_ONLY),
+        **dict.fromkeys(("paths", "project", "apply_plan", "after_merge", "require"), _CONFIGURATION_ONLY),
         "checkout": f"{_CONFIGURATION_ONLY}; write merge_into, the commit to merge into",
     }
 
