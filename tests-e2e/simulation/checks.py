@@ -720,7 +720,7 @@ class Checks:
             if result.reported_by is Reporter.WORKER and result.status is OrderState.SUCCEEDED:
                 if self._command_starts[parsed] != 1:
                     self._broken("nothing succeeds that did not run", key)
-                if row is not None and row.changed is not self._changed[(parsed.run_id, parsed.order_num)]:
+                if row is not None and row.changed is not self._changed.get((parsed.run_id, parsed.order_num)):
                     self._broken("an order is changed as its commands say", f"{key}: {row.changed}")
 
     def _as_told(self) -> None:
