@@ -147,6 +147,22 @@ def test_what_is_planned_shown_and_applied_is_one_plan(with_provider):
     assert '"gamma"' not in state
 
 
+def test_a_plan_to_destroy_is_known_by_its_bytes_and_applied_as_any_other(orders):
+    code = orders.code(**{"main.tf": BUILT_IN})
+    made = orders.plan(code, INIT, PLAN)
+    assert not made.planned.destroys
+    orders.apply(code, made, INIT, APPLY)
+    planned = orders.plan(code, INIT, PLAN, env_vars={"TF_CLI_ARGS_plan": "-destroy"})
+    assert (planned.planned.destroys, planned.planned.problem) == (True, None)
+    assert planned.changes == Changes(operation="planned", destroy=2)
+    applied = orders.apply(code, planned, INIT, APPLY)
+    assert (applied.status, applied.changes) == (OrderState.SUCCEEDED, Changes(operation="applied", destroy=2))
+    # What deletes by another way is no plan to destroy.
+    orders.apply(code, orders.plan(code, INIT, PLAN), INIT, APPLY)
+    emptied = orders.plan(orders.code(), INIT, PLAN)
+    assert (emptied.planned.destroys, emptied.changes) == (False, Changes(operation="planned", destroy=2))
+
+
 @pytest.mark.parametrize("false", FALSE)
 def test_a_false_plan_that_is_printed_counts_nothing(orders, false):
     result = orders.plan(orders.code(**{"main.tf": BUILT_IN}), INIT, f"{PLAN} > /dev/null", false)

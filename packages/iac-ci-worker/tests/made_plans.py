@@ -24,6 +24,10 @@ def backend(*workspaces):
     return field(13, field(1, b"s3") + field(2, field(1, b"\x80")) + named)
 
 
+def mode(value):
+    return field(17, number(value), kind=0)
+
+
 def message(*backends):
     head = field(1, number(3), kind=0) + field(3, b"x" * 300) + field(99, b"12345678", kind=1)
     return head + b"".join(backends) + field(14, b"1.11.4") + field(98, b"1234", kind=5)

@@ -1,4 +1,4 @@
-"""A saved plan's workspace is read from its bytes, and nothing that only looks like a plan has one."""
+"""A saved plan's workspace and mode are read from its bytes, and nothing that only looks like a plan has them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from iac_ci_worker import plan_bytes
-from iac_ci_worker.plan_bytes import is_below, planned_workspace
+from iac_ci_worker.plan_bytes import is_below, plan_head
 
 sys.path.insert(0, str(Path(__file__).parent))
-from made_plans import archive, backend, field, message
+from made_plans import archive, backend, field, message, mode
 
 GOOD = archive(message(backend("default")))
 
@@ -23,14 +23,31 @@ def read(tmp_path):
     def _read(data):
         path = tmp_path / "p.bin"
         path.write_bytes(data)
-        return planned_workspace(path)
+        return plan_head(path)
 
     return _read
 
 
 @pytest.mark.parametrize("name", ["default", "prod-eu", "ä", "w" * 90])
 def test_the_workspace_is_that_of_the_backend(read, name):
-    assert read(archive(message(backend(name)), names=("tfstate", "tfconfig/m-/main.tf"))) == name
+    assert read(archive(message(backend(name)), names=("tfstate", "tfconfig/m-/main.tf"))).workspace == name
+
+
+@pytest.mark.parametrize(
+    ("modes", "destroys"),
+    [
+        ((), False),
+        ((mode(0),), False),
+        ((mode(1),), True),
+        ((mode(2),), False),
+        # Terraform reads numbers of 32 bits, and a field of another type is none.
+        ((mode((1 << 32) + 1),), True),
+        ((field(17, b"\x01"),), False),
+    ],
+)
+def test_a_plan_to_destroy_says_so(read, modes, destroys):
+    assert read(archive(message(backend("default"), *modes))).destroys is destroys
+    assert read(archive(message(*modes, backend("default")))).destroys is destroys
 
 
 NOT = "the file is not a saved plan"
@@ -57,6 +74,7 @@ NO_WORKSPACE = "the plan does not say its workspace"
         (archive(message(backend(""))), NO_WORKSPACE),
         (archive(message(backend("default", "prod"))), NO_WORKSPACE),
         (archive(message(field(13, b"\xff"))), NOT),
+        (archive(message(backend("default"), mode(1), mode(0))), NOT),
         (archive(message(backend("default")) + b"\x0b"), NOT),
         (archive(message(backend("default")) + b"\x12\x7f"), NOT),
         (archive(b"\xff" * 20), NOT),

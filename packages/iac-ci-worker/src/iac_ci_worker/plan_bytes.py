@@ -1,4 +1,4 @@
-"""Reads the workspace of a saved plan from the bytes of its file, which commands wrote and may have made up."""
+"""Reads a saved plan's workspace and mode from the bytes of its file, which commands wrote and may have made up."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import os
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _MEMBER: Final = "tfplan"
-_BACKEND, _WORKSPACE = 13, 3
+_BACKEND, _WORKSPACE, _MODE = 13, 3, 17
 """Fields of the messages ``Plan`` and ``Backend`` (Terraform and OpenTofu,
 `internal/plans/planproto/planfile.proto`)."""
+
+_DESTROY: Final = 1
+"""The mode of a plan made with `-destroy` (the same file, `Mode`)."""
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 """Types of the wire (Protocol Buffers, "Encoding")."""
@@ -40,8 +44,16 @@ def is_below(name: str) -> bool:
     return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
-def planned_workspace(path: Path) -> str:
-    """Return the workspace that a saved plan is for.
+@dataclass(frozen=True, slots=True)
+class PlanHead:
+    """What a saved plan says of itself: its workspace, and whether it is one to destroy all that the state holds."""
+
+    workspace: str
+    destroys: bool
+
+
+def plan_head(path: Path) -> PlanHead:
+    """Return what a saved plan says of itself.
 
     Raises ``ValueError``, in plain words, for a file that is no saved plan or in a form that only its maker can read,
     and ``OSError``.
@@ -52,7 +64,7 @@ def planned_workspace(path: Path) -> str:
             raise ValueError(_json_form(head))
         _check_directory(file)
         try:
-            return _workspace(file)
+            return _head(file)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
             raise ValueError(_NOT_A_PLAN) from error
 
@@ -84,37 +96,42 @@ def _check_directory(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _workspace(file: BinaryIO) -> str:
+def _head(file: BinaryIO) -> PlanHead:
     with zipfile.ZipFile(file) as archive:
         if [entry.filename for entry in archive.infolist()].count(_MEMBER) != 1:
             raise ValueError(_NOT_A_PLAN)
         with archive.open(_MEMBER) as member, io.BufferedReader(member, _CHUNK) as plan:  # type: ignore[type-var]
-            backend = _only(plan, _BACKEND, "backend")
-    name = _only(io.BytesIO(backend), _WORKSPACE, "workspace").decode("utf-8", "replace")
+            fields = [one for one in _fields(plan, _BACKEND) if one[0] in {_BACKEND, _MODE}]
+    backend = _only(fields, _BACKEND, "backend")
+    name = _only(_fields(io.BytesIO(backend), _WORKSPACE), _WORKSPACE, "workspace").decode("utf-8", "replace")
     if not name:
         raise ValueError("the plan does not say its workspace")
-    return name
+    modes = [content for number, content in fields if number == _MODE and isinstance(content, int)]
+    if len(modes) > 1:
+        raise ValueError(_NOT_A_PLAN)
+    # Terraform reads a mode as a number of 32 bits.
+    return PlanHead(name, destroys=any(mode & 0xFFFFFFFF == _DESTROY for mode in modes))
 
 
-def _only(message: BinaryIO, wanted: int, name: str) -> bytes:
+def _only(fields: Iterable[tuple[int, bytes | int | None]], wanted: int, name: str) -> bytes:
     """Return the content of the one field of this number; raise ``ValueError`` if there is none or several."""
-    found = [content for number, content in _fields(message, wanted) if number == wanted and content is not None]
+    found = [content for number, content in fields if number == wanted and isinstance(content, bytes)]
     if len(found) != 1:
         raise ValueError(f"the plan does not say its {name}")
     return found[0]
 
 
-def _fields(message: BinaryIO, wanted: int) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the number of each field, and the content of those that are wanted and have bytes."""
+def _fields(message: BinaryIO, wanted: int) -> Iterator[tuple[int, bytes | int | None]]:
+    """Yield the number of each field, with its value if that is a number, or bytes that are wanted."""
     left = _MOST_PLAN_BYTES
     for _ in range(_MOST_FIELDS):
         key = _number(message, may_end=True)
         if key is None:
             return
         number, kind = key >> 3, key & 7
-        content = None
+        content: bytes | int | None = None
         if kind == _VARINT:
-            _number(message)
+            content = _number(message)
         elif kind == _BYTES:
             length = _number(message) or 0
             left -= length
@@ -162,4 +179,4 @@ def _skip(message: BinaryIO, length: int) -> None:
         length -= skipped
 
 
-__all__ = ["is_below", "planned_workspace"]
+__all__ = ["PlanHead", "is_below", "plan_head"]

@@ -16,7 +16,7 @@ from iac_ci_common.models.tools import Tool
 from iac_ci_plans import PlanReader, ShownPlanReader
 from iac_ci_worker.engine_tool import READS_PLANS, ToolLimits, tool_folder
 from iac_ci_worker.lock_file import LOCK_NAME, MAX_LOCK_BYTES, changed_providers
-from iac_ci_worker.plan_bytes import is_below, planned_workspace
+from iac_ci_worker.plan_bytes import is_below, plan_head
 from iac_ci_worker.sealed_objects import sha256_of
 
 if TYPE_CHECKING:
@@ -110,12 +110,13 @@ class SavedPlanReader:
         problems: list[str] = []
         lock = lock_path.read_bytes() if lock_path.is_file() else None
         problems += self._lock_problems(lock)
-        workspace = None
+        workspace, destroys = None, False
         try:
-            workspace = planned_workspace(path)
+            head = plan_head(path)
         except ValueError as error:
             problems.append(str(error))
         else:
+            workspace, destroys = head.workspace, head.destroys
             if self._plan.workspace is not None and workspace != self._plan.workspace:
                 problems.append(f"it is for the workspace {workspace:.100}, not {self._plan.workspace:.100}")
         shown: ShownPlan | None = None
@@ -137,6 +138,7 @@ class SavedPlanReader:
             workspace=workspace[:_MAX_WORKSPACE_CHARS] if workspace is not None else None,
             path=self._origin.path,
             lock_sha256=sha256_of(lock_path) if lock is not None else None,
+            destroys=destroys,
         )
         read = ReadPlan(planned, shown.changes if shown is not None else None, text)
         return read.with_problem("; ".join(problems)) if problems else read

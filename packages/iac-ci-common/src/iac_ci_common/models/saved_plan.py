@@ -28,6 +28,7 @@ class PlannedFile(StoredShape):
         None, description="Absolute folder of the commands; None where folders differ from order to order."
     )
     lock_sha256: Sha256 | None = Field(None, description="SHA-256 of the lock file, None if there is none.")
+    destroys: bool = Field(False, description="True for a plan to destroy all that the state holds (`-destroy`).")
     problem: str | None = Field(None, max_length=512, description="Why the plan cannot be applied, in plain words.")
 
 
