@@ -96,6 +96,17 @@ def test_a_plan_is_entered_with_what_it_was_made_from():
     assert [event.plan_sha256 for event in events] == [PLANNED.sha256]
 
 
+@pytest.mark.parametrize("destroys", [False, True])
+def test_a_plan_to_destroy_is_never_made_again_by_itself(destroys):
+    projects = {"plan-network": project(replans=True)}
+    engine = Engine([{"order_name": "plan-network"}], projects=projects, **JOB)
+    engine.wake()
+    engine.report("0001", planned=PLANNED.model_copy(update={"destroys": destroys}), files=FILES)
+    engine.wake("0001")
+    record = engine.plans.plan_records[RECORD]
+    assert (record.saved.planned.destroys, record.replans) == (destroys, not destroys)
+
+
 def test_an_apply_whose_run_has_ended_is_ended_by_the_next_plan():
     engine = planning()
     engine.plans.write_state(begun(new_state(STATE, START), OTHER, None, START))

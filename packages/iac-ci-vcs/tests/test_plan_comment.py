@@ -17,10 +17,12 @@ from markdown import Markdown
 from iac_ci_common.models.changes import Changes, Done, Operation
 from iac_ci_common.models.plan_text import PlannedResource, PlanText
 from iac_ci_common.models.rows import JobScope, ReportTarget
+from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, SavedPlan
+from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, order_row, run_row
 from iac_ci_vcs.provider import CommentStyle
-from iac_ci_vcs.reporting import FailedLog, OrderPlan, render
+from iac_ci_vcs.reporting import FailedLog, OrderPlan, commit_status, order_statuses, render
 
 GITHUB, GITLAB, BITBUCKET = CommentStyle(), CommentStyle(1_000_000), CommentStyle(32_768, has_html=False)
 PLANNED, APPLIED = Operation.PLANNED, Operation.APPLIED
@@ -71,6 +73,42 @@ def as_bitbucket(markdown):
 
 def without_code(html):
     return re.sub(r"<pre.*?</pre>|<code>.*?</code>", "", html, flags=re.DOTALL)
+
+
+TO_DESTROY = PlannedFile(sha256="b" * 64, tool="terraform", destroys=True)
+
+
+def _applies(plan):
+    saved = SavedPlan(
+        run_id=RUN_ID, order_num="0001", order_name="plan", file="p", planned=plan, generation=0,
+        files=Sealed(sha256="c" * 64, size=10, identity="YQ=="),
+    )  # fmt: skip
+    return OrderProject(key="a" * 64, name="live/net", applies=True, saved=saved)
+
+
+@pytest.mark.parametrize(
+    ("fields", "operation", "title"),
+    [
+        ({"planned": TO_DESTROY}, PLANNED, "Plan to destroy: order-1"),
+        ({"project": _applies(TO_DESTROY)}, APPLIED, "Apply of a plan to destroy: order-1"),
+    ],
+)
+def test_a_plan_to_destroy_is_shown_as_one_by_comment_and_statuses(fields, operation, title):
+    changes = Changes(operation=operation, destroy=2)
+    gone = resource("x.gone", "delete", "-   resource")
+    pair = planned(1, gone, changes=changes, plan_sha256=TO_DESTROY.sha256, **fields)
+    target = ReportTarget(
+        repository="https://github.com/acme/infra", token_location="ssm:/x", pull_request=7, order_statuses=True
+    )
+    run = run_row(commit_hash="a" * 40, report=target)
+    body = comment([pair], run=run)
+    assert title in body
+    assert f"plan to destroy `{'b' * 16}`" in body
+    assert "to destroy: order-1" in commit_status(run, [pair[0]]).description
+    (own,) = order_statuses(run, [pair[0]])
+    assert "plan to destroy" in own.description
+    other = pair[0].model_copy(update={"planned": None, "project": None})
+    assert "to destroy" not in comment([(other, pair[1])], run=run) + commit_status(run, [other]).description
 
 
 def test_a_plan_is_a_collapsed_diff_with_its_counts_and_what_it_destroys_in_the_summary():

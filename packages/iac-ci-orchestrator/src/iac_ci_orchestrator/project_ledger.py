@@ -152,7 +152,7 @@ class ProjectLedger:
             repository=report.repository,
             job=run.job_name or "plan",
             planner=project.planner,
-            replans=project.replans,
+            replans=project.replans and not order.planned.destroys,
             commit=run.commit_hash,
             base=report.scope.base,
             merge_into=report.scope.merge_into,

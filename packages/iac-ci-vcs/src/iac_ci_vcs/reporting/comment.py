@@ -13,7 +13,7 @@ from iac_ci_vcs.provider import CommentStyle
 from iac_ci_vcs.reporting.commit_status import behind
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import code, escape, fence, plain
-from iac_ci_vcs.reporting.plans import SHORTEST_CHARS, OrderPlan, render_plans
+from iac_ci_vcs.reporting.plans import SHORTEST_CHARS, OrderPlan, destroys, render_plans
 from iac_ci_vcs.reporting.question import question
 from iac_ci_vcs.reporting.style import block_end, block_start, marker
 
@@ -172,7 +172,8 @@ def _line(order: OrderRow, by_num: Mapping[str, OrderRow], *, with_changes: bool
         verb = " applied" if order.changes and order.changes.operation is Operation.APPLIED else ""
         unknown = "unknown" if order.changes_unknown else ""
         changes = f"{code(str(order.changes))}{verb}" if order.changes else unknown
-        plan = f"plan {code(order.plan_sha256[:PLAN_CHARS])}" if order.plan_sha256 else ""
+        kind = "plan to destroy" if destroys(order) else "plan"
+        plan = f"{kind} {code(order.plan_sha256[:PLAN_CHARS])}" if order.plan_sha256 else ""
         cells.append(", ".join(part for part in (changes, plan) if part))
     cells += [duration(order), escape(without_identities(waits_for(order, by_num))[:_REASON_CHARS])]
     return f"\n| {' | '.join(cells)} |"

@@ -11,6 +11,7 @@ from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.provider import MOST_BEHIND, CommitState, CommitStatus
 from iac_ci_vcs.reporting.identities import without_identities
 from iac_ci_vcs.reporting.markdown import plain
+from iac_ci_vcs.reporting.plans import destroys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ MAX_DESCRIPTION_CHARS: Final = 140
 
 _TRACE_ID_CHARS: Final = 16
 _BRANCH_CHARS: Final = 60
+_MOST_NAMED: Final = 3
 
 
 _STATES: Final = {
@@ -68,7 +70,8 @@ def order_statuses(run: RunRow, orders: Sequence[OrderRow], page: str | None = N
 def _order_words(order: OrderRow) -> str:
     if order.awaits_answer:
         return f"waits for {_reason(order.waiting_for or '')}"
-    return f"{state_words(order)}{f': {_reason(order.reason)}' if order.reason else ''}"
+    kind = " (plan to destroy)" if destroys(order) else ""
+    return f"{state_words(order)}{kind}{f': {_reason(order.reason)}' if order.reason else ''}"
 
 
 def commit_status(run: RunRow, orders: Sequence[OrderRow], page: str | None = None) -> CommitStatus | None:
@@ -89,6 +92,9 @@ def commit_status(run: RunRow, orders: Sequence[OrderRow], page: str | None = No
         + ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items()))
     )
     why = run.reason or run.preparation_error
+    destroying = [order.order_name for order in orders if destroys(order)]
+    if destroying:
+        description += f" · to destroy: {', '.join(destroying[:_MOST_NAMED])}"
     distance = behind(run.report.scope) if run.report.scope is not None else ""
     if distance:
         description += f" · {plain(distance)}"

@@ -114,7 +114,16 @@ def _text(resource: PlannedResource) -> str:
 
 def _title(order: OrderRow) -> str:
     applied = order.changes is not None and order.changes.operation is Operation.APPLIED
+    if destroys(order):
+        return f"{'Apply of a plan' if applied else 'Plan'} to destroy: {order.order_name}"
     return f"{'Apply' if applied else 'Plan'} of {order.order_name}"
+
+
+def destroys(order: OrderRow) -> bool:
+    """Return whether the plan that an order made, or applies, is one to destroy; its bytes say so."""
+    saved = order.project.saved if order.project is not None else None
+    planned = order.planned or (saved.planned if saved is not None else None)
+    return planned is not None and planned.destroys
 
 
 def _summary(order: OrderRow, text: PlanText) -> str:
