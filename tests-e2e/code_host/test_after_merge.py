@@ -48,6 +48,12 @@ def configuration():
     return PLAIN
 
 
+def _is_to_destroy(orders, name):
+    """Return what Terraform makes of the variables of an order that plans."""
+    (variables,) = [order.env_vars for order in orders if order.order_name == name]
+    return "-destroy" in variables.get("TF_CLI_ARGS_plan", "").split()
+
+
 class Merged:
     """An engine that fetches, and a pull request that changes a project and was planned."""
 
@@ -89,7 +95,10 @@ class Merged:
             known = states.get(project_state(project.key))
             saved = SavedPlan(
                 run_id=stored.run_id, order_num=order.order_num, order_name=name, file=project.file,
-                planned=PlannedFile(sha256=f"{len(self.engine.jobs):064x}", tool="terraform", workspace="default"),
+                planned=PlannedFile(
+                    sha256=f"{len(self.engine.jobs):064x}", tool="terraform", workspace="default",
+                    destroys=_is_to_destroy(stored.job.orders, name),
+                ),
                 files=Sealed(sha256="c" * 64, size=10, identity="YQ=="),
                 generation=known.generation if known is not None else 0,
                 code_sha256=order.code_sha256,
@@ -98,6 +107,7 @@ class Merged:
                 "key": project.record, "project": project.key, "name": project.name, "pull_request": number,
                 "repository": stored.job.git_repo, "commit": stored.job.commit_hash, "base": stored.scope.base,
                 "merge_into": stored.scope.merge_into, "configuration": stored.scope.configuration, "saved": saved,
+                "planner": project.planner, "replans": project.replans,
                 "planned_at": now, "usable_until": now + timedelta(days=13), "expires_at": now + timedelta(days=14),
             }  # fmt: skip
             self.engine.plans.plan_records[project.record] = PlanRecord(**(record | fields))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.apply_requirements import ticks
-from iac_ci_triggers.commands import APPROVE, PREFIX, RERUN_FAILED
+from iac_ci_triggers.commands import APPROVE, DESTROY, PREFIX, RERUN_FAILED
 from iac_ci_triggers.configuration import (
     FILE_NAME,
     applied_states,
@@ -145,6 +145,8 @@ def command_after_merge(facts: Facts, merge: MergeFacts, command: Command, inten
     closed = f"{PREFIX} {command.name} starts nothing: the pull request is merged"
     if command.name in {APPROVE, RERUN_FAILED}:
         return [say(f"{closed}.")]
+    if command.destroys:
+        return [say(f"{closed}, and {DESTROY} is for open ones. Open another one, and write the command there.")]
     if merge.seen is None:
         return [say(f"{closed}, and {merge.unknown}. Write the command again later.")]
     if configuration is None or isinstance(configuration, ConfigurationProblems):
@@ -194,7 +196,7 @@ def _apply_command(
     job, expansion = configured(at_base, configuration, name, command=command.name, target=command.target, also=also)
     if job is None:
         return [say(f"The job {name} has no order to run.")]
-    chosen = with_saved_plans(at_base, configuration, name, job, intent)
+    chosen = with_saved_plans(at_base, configuration, name, job, intent, is_named=command.target is not None)
     answers = [*plans_left_out(name, chosen), *mark_done(at_base, name, chosen)]
     if chosen.job is None:
         return answers

@@ -29,6 +29,9 @@ RUNNING: Final = "running"
 FORCE: Final = "force"
 """The word after the target of ``unlock`` that frees a concurrency group before its holder has ended."""
 
+DESTROY: Final = "-destroy"
+"""The word after a command and its target that makes a plan to destroy all that the target's project has."""
+
 OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
@@ -46,7 +49,7 @@ class Command:
     """One command: its name, and its target, or the full commit and the base branch of a commit's approval.
 
     The target of ``approve`` and ``reject`` is an order, perhaps of the run ``run_id``. ``is_forced`` says
-    that an ``unlock`` frees what may still run.
+    that an ``unlock`` frees what may still run, ``destroys`` that a plan is to be one to destroy.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Command:
     branch: str | None = None
     run_id: str | None = None
     is_forced: bool = False
+    destroys: bool = False
 
     @property
     def answers_order(self) -> bool:
@@ -125,15 +129,25 @@ def _parse(words: list[str]) -> Command | str:
         return Command(name, target=RUNNING)
     if name == UNLOCK and rest:
         return _parse_unlock(rest)
+    return _with_target(name, rest)
+
+
+def _with_target(name: str, words: list[str]) -> Command | str:
+    """Return a command with its target, or the message about its problem."""
+    destroys, rest = name not in BUILT_IN and DESTROY in words, list(words)
+    if destroys:
+        rest.remove(DESTROY)
     if len(rest) > (0 if name in BUILT_IN else 1):
-        return f"{_shown(' '.join([PREFIX, name, *rest]))} has more words than {name} accepts"
+        return f"{_shown(' '.join([PREFIX, name, *words]))} has more words than {name} accepts"
+    if not rest and destroys:
+        return f"{_shown(f'{PREFIX} {name} {DESTROY}')} names no project; write {PREFIX} {name} PROJECT {DESTROY}"
     if not rest:
         return Command(name)
     # People write folders as their shells complete them.
     target = rest[0].removeprefix("./").rstrip("/") or "."
     if _TARGET.fullmatch(target) is None or ".." in target:
         return f"{_shown(rest[0])} is not a target: use letters, digits and . _ / - only"
-    return Command(name, target=target)
+    return Command(name, target=target, destroys=destroys)
 
 
 def _answer(name: str, rest: list[str]) -> Command | str:

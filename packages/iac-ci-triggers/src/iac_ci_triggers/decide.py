@@ -15,7 +15,18 @@ from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_common.purpose import SUPERSEDED
 from iac_ci_triggers.after_merge import command_after_merge, decide_after_merge
 from iac_ci_triggers.apply_requirements import ticks
-from iac_ci_triggers.commands import APPROVE, CANCEL, FORCE, HELP, PREFIX, REJECT, RERUN_FAILED, RUNNING, UNLOCK
+from iac_ci_triggers.commands import (
+    APPROVE,
+    CANCEL,
+    DESTROY,
+    FORCE,
+    HELP,
+    PREFIX,
+    REJECT,
+    RERUN_FAILED,
+    RUNNING,
+    UNLOCK,
+)
 from iac_ci_triggers.commit_statuses import NOTHING_TO_PLAN, approval_status, configuration_status, job_status
 from iac_ci_triggers.configuration import (
     FILE_NAME,
@@ -48,6 +59,7 @@ from iac_ci_triggers.decisions import (
     Settle,
     Start,
 )
+from iac_ci_triggers.destroy_plans import destroy_job
 from iac_ci_triggers.gates import WrittenCommand, answer_to
 from iac_ci_triggers.jobs import again, configured
 from iac_ci_triggers.known_plans import Applier
@@ -90,6 +102,8 @@ COMMENT_LIFE: Final = timedelta(hours=1)
 """Age from which a comment's commands are not run: its event arrived late, or was sent again. Clocks of the host and of
 the engine may differ by as much."""
 
+_LOGIN_CHARS: Final = 120
+
 _ALL_DELETED: Final = "the pull request deletes the folders of its orders"
 
 _AFTER_MERGE: Final = "what it changes is applied after the merge"
@@ -104,6 +118,7 @@ _HELP: Final = (
     f"{PREFIX} {UNLOCK} RUN/ORDER [{FORCE}]: for named people: asks the order that holds one to stop, or frees it",
     f"{PREFIX} {APPROVE} <order> [run], {PREFIX} {REJECT} <order> [run]: answers an order that waits for an approval",
     f"{PREFIX} {APPROVE} <full commit> [base branch]: lets this one commit of a person without write permission run",
+    f"{PREFIX} <command> <project> {DESTROY}, of a command that plans: plans to destroy all that one project has",
     f"{PREFIX} {HELP}: shows this list",
 )
 
@@ -416,12 +431,27 @@ def _run(facts: Facts, command: Command, intent: str) -> list[Decision]:
         return [say(f"{PREFIX} {command.name} starts no job. Commands that do:", *_words(configuration))]
     found: list[Decision] = []
     for name in chosen.jobs:
-        found += _start(facts, configuration, name, intent, command=command.name, target=command.target)
+        found += _start(
+            facts,
+            configuration,
+            name,
+            intent,
+            command=command.name,
+            target=command.target,
+            destroys=command.destroys,
+        )
     return found
 
 
 def _start(
-    facts: Facts, configuration: Configuration, name: str, intent: str, *, command: str = "", target: str | None = None
+    facts: Facts,
+    configuration: Configuration,
+    name: str,
+    intent: str,
+    *,
+    command: str = "",
+    target: str | None = None,
+    destroys: bool = False,
 ) -> list[Decision]:
     try:
         job, expansion = configured(facts, configuration, name, command=command, target=target)
@@ -438,7 +468,12 @@ def _start(
             return [notice, _nothing_to_plan(facts, name, _ALL_DELETED)]
         left_out = [f"{order.name} {order.reason}" for order in expansion.left_out]
         return [say(f"The job {name} has no order to run:", *left_out)]
-    chosen = with_saved_plans(facts, configuration, name, job, intent)
+    if destroys:
+        made = destroy_job(configuration, name, job)
+        if isinstance(made, str):
+            return [say(f"Nothing of the job {name} runs: {made}.")]
+        job = made
+    chosen = with_saved_plans(facts, configuration, name, job, intent, is_named=target is not None)
     answers = [*plans_left_out(name, chosen), *mark_done(facts, name, chosen)]
     if chosen.job is None:
         return answers
@@ -447,7 +482,8 @@ def _start(
         whole = target is None and not answers
         scope = with_merge(facts, chosen.job, scope_of(facts, facts.base_branch, whole=whole, target=target))
         shown = ticks(facts, configuration, name, [order.order_name or "" for order in chosen.job.orders])
-        scope = scope.model_copy(update={"requirements": shown})
+        because = f"a plan to destroy, asked for by {facts.actor.login[:_LOGIN_CHARS]}" if destroys else None
+        scope = scope.model_copy(update={"requirements": shown, "because": because})
     start = start_of(facts, name, intent, chosen.job, scope, expansion, chosen.projects)
     skipped = [f"{order.name} {order.reason}" for order in expansion.left_out if order.is_skipped]
     text = Paragraph(f"The job {name} runs without some of its orders:", tuple(skipped))

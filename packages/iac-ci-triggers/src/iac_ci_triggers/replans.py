@@ -37,6 +37,8 @@ def planned_again(facts: Facts, configuration: Configuration, pull: PullRequest,
     record = facts.plans.records.get(replan.plan)
     if record is None:
         return "the pull request has no plan of the project any more"
+    if record.saved.planned.destroys:
+        return "the plan is one to destroy, which a comment alone makes"
     if record.commit != pull.head_sha:
         return "the pull request has another commit, whose own event plans it"
     if may_apply(facts.plans.states.get(keys.project_state(replan.project)), record.saved.generation):

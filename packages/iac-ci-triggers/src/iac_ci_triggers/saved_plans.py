@@ -9,8 +9,10 @@ from iac_ci_common import keys
 from iac_ci_common.globs import matches
 from iac_ci_common.project_states import may_apply, plan_again, what_came
 from iac_ci_triggers.apply_requirements import verdicts_of
+from iac_ci_triggers.commands import PREFIX
 from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
 from iac_ci_triggers.connections import repository_key
+from iac_ci_triggers.destroy_plans import plans_to_destroy
 from iac_ci_triggers.requirements import unmet
 
 if TYPE_CHECKING:
@@ -64,24 +66,30 @@ def wanted_keys(
     return records, frozenset(keys.project_state(project.key) for project in projects)
 
 
-def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, job: Job, intent: str = "") -> Chosen:
+def with_saved_plans(
+    facts: Facts, configuration: Configuration, job_name: str, job: Job, intent: str = "", *, is_named: bool = True
+) -> Chosen:
     """Return the job with the orders whose plans may be applied, and the project of each order.
 
     An order that comes after one that is refused is refused too, and so is one without a plan that only prepares orders
     that do not run. Other orders without plans are left as they are. A plan that a run of the same ``intent`` applies
-    is not refused for it: the event is processed again.
+    is not refused for it: the event is processed again. ``is_named``: a person has named what is applied, or nobody
+    has; without it, a plan to destroy is refused.
     """
     repository = repository_key(facts.source.repository) or ""
     number = facts.pull.number if facts.pull is not None else None
     applied = applied_states(configuration, job_name)
-    projects = {
-        name: state.project(repository, number) for name, state in planned_states(configuration, job_name).items()
-    }
+    planned = planned_states(configuration, job_name)
+    projects = {name: state.project(repository, number) for name, state in planned.items()}
+    for name in {order.order_name or "" for order in job.orders if plans_to_destroy(order)} & planned.keys():
+        asked = {"replans": False, "planner": planned[name].destroyer or planned[name].planner}
+        projects[name] = projects[name].model_copy(update=asked)
     if any(not reviewed for _, reviewed in applied.values()):
         # The plans of such a job are for itself: nobody reviews them.
         projects = {name: project.model_copy(update={"record": None}) for name, project in projects.items()}
     own = frozenset(run.run_id for run in facts.ledger.runs if run.job == job_name and run.intent == intent)
-    starter = _Starter(job_name, intent, own)
+    command = next(iter(configuration.jobs[job_name].on.command), None)
+    starter = _Starter(job_name, intent, own, None if is_named or command is None else command)
     judged = verdicts_of(facts, configuration, job_name, [order.order_name or "" for order in job.orders])
     lacking = {name: unmet(verdicts) for name, verdicts in judged.items() if unmet(verdicts)}
     refused: dict[str, str] = {}
@@ -109,7 +117,8 @@ def with_saved_plans(facts: Facts, configuration: Configuration, job_name: str, 
             stale |= {name} if plan.is_stale else set()
         else:
             saved = plan.record.saved.model_copy(update={"usable_until": plan.record.usable_until})
-            projects[name] = projects[name].model_copy(update={"saved": saved})
+            made_by = plan.record.planner if saved.planned.destroys else projects[name].planner
+            projects[name] = projects[name].model_copy(update={"saved": saved, "planner": made_by})
             merged[name] = {"merge_into": plan.record.merge_into, "merge_commit": plan.record.merge_commit}
             merged[name] |= _code_of(plan.record, facts)
     refused |= _after(job, refused, done)
@@ -212,11 +221,15 @@ def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts
 
 @dataclass(frozen=True, slots=True)
 class _Starter:
-    """The command that is to apply plans: its job and intent, and the runs that it has started already."""
+    """The command that is to apply plans: its job and intent, and the runs that it has started already.
+
+    ``unnamed`` is the word of a command that names nothing, None for any other start.
+    """
 
     job: str
     intent: str
     own: frozenset[str]
+    unnamed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +249,7 @@ def _reviewed(state: PlannedState, project: OrderProject, facts: Facts, starter:
     if (why := _not_now(state, facts)) is not None:
         return _Reviewed(record, refused=why)
     if facts.merge is not None and record is not None and (why := _not_as_planned(state, record, facts)) is not None:
-        return _Reviewed(record, refused=f"{why}; {_again(state, facts)}", is_stale=True)
+        return _Reviewed(record, refused=f"{why}; {_again(state, record, facts)}", is_stale=True)
     if (by := _done_by(record, known, facts)) is not None and by not in starter.own:
         return _Reviewed(record, done=f"{state.label} was applied by run {by}", was_applied=True)
     if (other := _applied_by_another(record, facts, starter)) is not None:
@@ -245,6 +258,9 @@ def _reviewed(state: PlannedState, project: OrderProject, facts: Facts, starter:
     if reason is None and record is not None and record.changes is not None and record.changes.is_nothing:
         # Its apply would make other pull requests' plans stale for nothing.
         return _Reviewed(record, done=f"the plan of {state.label} has no changes")
+    if reason is None and record is not None and record.saved.planned.destroys and starter.unnamed is not None:
+        named = f"{PREFIX} {starter.unnamed} {state.own_name}"
+        return _Reviewed(record, refused=f"the plan of {state.label} destroys all that it has; apply it with {named}")
     return _Reviewed(record, refused=reason, is_stale=reason is not None)
 
 
@@ -261,11 +277,12 @@ def _is_present(record: PlanRecord, facts: Facts) -> bool:
     return facts.merge is not None or record.commit == facts.commit
 
 
-def _again(state: PlannedState, facts: Facts) -> str:
-    """Return the way on from a plan that is not applied."""
+def _again(state: PlannedState, record: PlanRecord | None, facts: Facts) -> str:
+    """Return the way on from a plan that is not applied, None for one that does not exist."""
     if facts.merge is not None and facts.merge.by_itself:
         return f"it is planned at {facts.merge.newest[:12]}"
-    return plan_again(state.planner)
+    destroys = record is not None and record.saved.planned.destroys
+    return plan_again((state.destroyer if destroys else None) or state.planner)
 
 
 def _not_as_planned(state: PlannedState, record: PlanRecord, facts: Facts) -> str | None:
@@ -297,7 +314,7 @@ def _problem(
     state: PlannedState, record: PlanRecord | None, known: ProjectState | None, facts: Facts, own: Collection[str]
 ) -> str | None:
     """Return why a plan may not be applied, in its own words and with the way on; None if it may."""
-    name, planner, again = state.label, state.planner, _again(state, facts)
+    name, planner, again = state.label, state.planner, _again(state, record, facts)
     if record is None and facts.merge is not None:
         return f"{name} has no plan in this pull request; {again}"
     if record is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import OrderProject
-from iac_ci_triggers.commands import PREFIX
+from iac_ci_triggers.commands import DESTROY, PREFIX
 from iac_ci_triggers.configuration.expansion import (
     NEVER_CHANGED,
     applied_order,
@@ -37,7 +37,8 @@ class PlannedState:
 
     ``own_name`` is the name of the order's project or else of the order, which is in the label if several projects have
     the same folder and workspace. ``planner`` is what makes the plan: a comment, or a new commit if no comment
-    starts the order's job. ``replans``: the plan is made again by itself when an apply has made it stale.
+    starts the order's job, ``destroyer`` the comment that makes one to destroy, None without one.
+    ``replans``: the plan is made again by itself when an apply has made it stale.
     ``after_merge``: it is applied after the merge, where files that match ``reads`` are compared, None for all files.
     """
 
@@ -49,6 +50,7 @@ class PlannedState:
     file: str
     checks_workspace: bool
     planner: str
+    destroyer: str | None = None
     replans: bool = False
     backend_config: tuple[str, ...] = ()
     after_merge: bool = False
@@ -137,6 +139,7 @@ def _state(copy: Copy, command: str | None) -> PlannedState:
         file="" if plan is None else plan.file,
         checks_workspace=workspace is not None,
         planner=_planner(copy, own_name, command),
+        destroyer=None if command is None else f"{PREFIX} {command} {own_name} {DESTROY}",
         replans=plan is not None and plan.replan_when_stale,
         backend_config=()
         if plan is None
