@@ -288,7 +288,9 @@ def test_the_page_has_this_table():
     text = PAGE.read_text("utf-8")
     rows = [f"| {' | '.join(row[1:])} |" for row in ROWS]
     part = text.partition("## What you see\n")[2].partition("\n## ")[0]
-    assert [line for line in part.splitlines() if line.startswith("| ")][1:] == rows
+    written = [line for line in part.splitlines() if line.startswith("| ")][1:]
+    # test_after_merge.py shows what comes after a merge.
+    assert [line for line in written if not line.startswith("| a pull request is merged |")] == rows
 
 
 def test_a_new_pull_request_costs_few_requests_until_its_first_comment(engine, host):
