@@ -15,7 +15,9 @@ from iac_ci_common import schemas
 from iac_ci_common.grants import EVERYTHING, Grants
 from iac_ci_common.job_validation.check import check_job
 from iac_ci_common.job_validation.rules import Rules
+from iac_ci_common.models.announcement import SOURCE, Announcement, AnnouncementKind
 from iac_ci_common.models.job import Job, Order
+from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_local.codebuild.requests import COMPUTE_TYPES
 from iac_ci_local.seed_secrets import SECRETS_FILE, read_secrets
 from iac_ci_triggers import schemas as trigger_schemas
@@ -49,6 +51,16 @@ def check_json(block, tmp_path):
         assert set(content["order_sizes"].values()) <= set(COMPUTE_TYPES)
         for size in content["order_sizes"]:
             Order.model_validate({**A_JOB["orders"][0], "size": size})
+    elif "notifications" in content:
+        for target in content["notifications"].values():
+            assert target["kind"] in {"slack", "https", "sns"}
+            assert set(target.get("events", [])) <= set(AnnouncementKind)
+            assert set(target.get("statuses", [])) <= set(RUN_TERMINAL)
+    elif "detail-type" in content:
+        # A pattern of EventBridge: lists of values at the names of an announcement.
+        assert content["source"] == [SOURCE]
+        assert set(content["detail-type"]) <= set(AnnouncementKind)
+        assert set(content["detail"]) <= set(Announcement.model_fields)
     elif "Statement" in content:
         assert content["Version"] == "2012-10-17"
         for statement in content["Statement"]:

@@ -143,7 +143,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "same pair": Noticed(0),
     "used tickets": Noticed(3),
     "claimant's first ticket": Noticed(1508, "doubled", 4),
-    "conditional move of a chain": Noticed(31, "doubled"),
+    "conditional move of a chain": Noticed(219, "doubled", 4),
     "claim's chain only": Noticed(10, "burst"),
     "begin only after the claim": Noticed(10),
     "own keys only": Noticed(0),
