@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -17,6 +17,7 @@ from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.transactions import MAX_ITEMS
+from iac_ci_common.errors import IacCiError
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.answer import Accepted
 from iac_ci_common.models.done import DoneMarker
@@ -55,11 +56,14 @@ from iac_ci_orchestrator.ports import OrchestratorPorts
 from iac_ci_triggers.testing import MemoryLedgers
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 
+T = TypeVar("T")
+
 PAGE = 1000
 """Keys that one call lists or deletes (Amazon S3 API Reference, "ListObjectsV2", "DeleteObjects")."""
 
 
 _RINGS = {"dynamodb.ring", "dynamodb.UpdateItem"}
+_INVOKES = {"lambda.start_lambda"}
 
 
 class EvenClock:
@@ -74,15 +78,38 @@ class EvenClock:
         return self._now
 
 
+class SideBySide:
+    """Does independent calls one after another, and counts them as made at the same time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, calls: Sequence[Callable[[], T]]) -> list[T | IacCiError]:
+        """Do all calls; of what comes one after another, the longest of them counts."""
+        engine, began, longest = self._engine, self._engine.steps, 0
+        answers: list[T | IacCiError] = []
+        for call in calls:
+            engine.steps = began
+            answers += Sequential().run([call])
+            longest = max(longest, engine.steps - began)
+        engine.steps = began + longest
+        return answers
+
+
 class Engine:
     """Accepts a job and sees it through. A subclass says what the ports are; ``calls`` counts what they do to AWS.
 
-    ``rows`` counts the rows that queries return: in memory only.
+    ``rows`` counts the rows that queries return: in memory only. ``steps`` counts calls that come one after
+    another.
     """
 
     def __init__(self, runs: Any, locks: Any, deliveries: Any, internal: Any, done: Any, code: Any) -> None:
         self.calls: Counter[str] = Counter()
         self.rows = 0
+        self.steps = 0
+        self.hops: list[int] = []
+        """The steps from each event until a worker is invoked, and from there until its result."""
+        self.parallel = SideBySide(self)
         self.internal, self.done = internal, done
         self.workers = MemoryWorkers()
         clock, logger = EvenClock(), MemoryLogger()
@@ -98,7 +125,7 @@ class Engine:
         self.preparer = Preparer(
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, code, MemoryRepositories(), secrets, MemorySealer(),
-                MemoryReports(), Sequential(), logger,
+                MemoryReports(), self.parallel, logger,
                 JobTools(ToolReleases(internal, HttpDownloads()), OwnTools("/nonexistent")),
             ),
             100,
@@ -106,7 +133,7 @@ class Engine:
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
                 clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                MemoryPlans(clock), invoker, MemoryGroups(clock), self.bus, Sequential(), logger,
+                MemoryPlans(clock), invoker, MemoryGroups(clock), self.bus, self.parallel, logger,
                 wait=lambda seconds: None,
             )
         )  # fmt: skip
@@ -114,10 +141,14 @@ class Engine:
         """After so many calls of the orchestrator another result comes in though it is busy; 0: only when it is not."""
         self._looking = False
         self._since = 0
+        self._event = 0
 
     def count(self, name: str, amount: int = 1) -> None:
         """Note calls; where a pace is set, let the results come in that would have come in the meantime."""
         self.calls[name] += amount
+        self.steps += amount
+        if name in _INVOKES:
+            self.hops.append(self.steps - self._event)
         # The ring itself is left out: whoever came before it would not find the run held.
         if not self._looking or not self.pace or (name in _RINGS and self._since < 0):
             self._since = max(0, self._since)
@@ -143,7 +174,10 @@ class Engine:
         self.preparer.prepare(self.run_id)
         self.orchestrator.wake(self.run_id, frozenset({RUN_ORDER_NUM}))
         while self.workers.lambda_works:
+            began = self.steps
             num = self._work_next()
+            self.hops[-1] += self.steps - began
+            self._event = self.steps
             self._looking, self._since = True, -1
             self.orchestrator.wake(self.run_id, frozenset({num}))
             self._looking = False

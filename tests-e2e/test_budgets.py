@@ -68,15 +68,24 @@ class InstantRunner:
         return Outcome(Ending.EXITED, 0, len(commands.cmds) - 1, len(commands.cmds))
 
 
-class WorkedEngine(AwsEngine):
-    """With the real worker, of which only the processes are a double."""
+class RealWorker:
+    """The real worker, of which only the processes are a double."""
 
     def work(self, work):
         exchange = ClientExchange(self.internal, work)
         ports = WorkerPorts(
-            SystemClock(), exchange, MemorySealer(), InstantRunner(), NoBroker(), NoHeartbeat(), MemoryLogger()
-        )
+            SystemClock(), exchange, MemorySealer(), InstantRunner(), NoBroker(), NoHeartbeat(), MemoryLogger(),
+            parallel=self.parallel,
+        )  # fmt: skip
         assert Worker(ports, WorkerSettings()).run(work) is OrderState.SUCCEEDED
+
+
+class WorkedEngine(RealWorker, AwsEngine):
+    """On the real adapters."""
+
+
+class SteppedEngine(RealWorker, MemoryEngine):
+    """In memory."""
 
 
 @pytest.fixture
@@ -115,6 +124,14 @@ def test_a_chain_of_fifty_costs_at_most_twelve_and_a_half_calls_an_order(aws):
 
 def test_a_chain_of_fifty_costs_no_more_in_memory():
     assert calls_per_order(MemoryEngine(), chain(50)) <= 12.5
+
+
+def test_a_hop_of_a_chain_makes_eight_calls_one_after_another(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine = SteppedEngine()
+    engine.run(chain(50))
+    # The first hop begins with the run itself. From each other result until the next one:
+    assert engine.hops[1:] == [8] * 49
 
 
 def test_a_single_order_costs_at_most_thirty_one_calls():

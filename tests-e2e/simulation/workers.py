@@ -12,6 +12,7 @@ import urllib3
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, Throttled, UrlExpired
 from iac_ci_common.limits import SHORT_GRACE_SECONDS
 from iac_ci_common.redaction import Redactor
+from iac_ci_common.testing import Sequential
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome
 from iac_ci_worker.live_log import LiveLog
@@ -212,5 +213,7 @@ def worker(world: World, checks: Checks, stories: Mapping[str, Story]) -> Worker
         logger=Silent(),
         wait=world.scheduler.pause,
         live_log=SilentLog,
+        # The package is only read, which nobody else can see.
+        parallel=Sequential(),
     )
     return Worker(ports, WorkerSettings())

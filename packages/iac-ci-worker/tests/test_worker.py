@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from datetime import timedelta
@@ -39,7 +40,7 @@ from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryO
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_common.tickets import digest, new_ticket
 from iac_ci_common.work_urls import invocation_urls
-from iac_ci_worker import log_writer, process_table, processes
+from iac_ci_worker import log_writer, packages, process_table, processes
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome, allowance, log_tail, verdict
 from iac_ci_worker.processes import adopt_orphans, descendants, watched_end
@@ -131,7 +132,6 @@ class World:
         self.clock = FakeClock(START)
         self.objects = MemoryObjects(self.clock)
         self.sealer = MemorySealer()
-        self.exchange = MemoryExchange(self.objects)
         self.logger = MemoryLogger()
         files = {
             MANIFEST_NAME: Manifest(
@@ -155,11 +155,18 @@ class World:
         self.runs, self.ticket = MemoryRuns(), new_ticket()
         self.broker = MemoryBroker(self.runs, self.objects, self.clock)
         self.heartbeat = Beats()
+        self.settings = WorkerSettings(**({"command_path": os.environ["PATH"]} | (settings or {})))
+        self.exchanging(MemoryExchange)
+
+    def exchanging(self, exchange):
+        """Use another exchange."""
+        self.exchange = exchange(self.objects)
         ports = WorkerPorts(
             self.clock, self.exchange, self.sealer, BashRunner(), self.broker, self.heartbeat,
             self.logger, self.clock.advance,
         )  # fmt: skip
-        self.worker = Worker(ports, WorkerSettings(**({"command_path": os.environ["PATH"]} | (settings or {}))))
+        self.worker = Worker(ports, self.settings)
+        return self
 
     def put_zip(self, key, files):
         archive = io.BytesIO()
@@ -344,6 +351,57 @@ def test_a_second_worker_for_the_same_order_leaves():
     world = World(["true"])
     assert world.worker.run(world.work()) is OrderState.SUCCEEDED
     assert world.worker.run(world.work()) is None
+
+
+class TogetherExchange(MemoryExchange):
+    """Neither the claim nor the first request for the package is answered before both were sent."""
+
+    def __init__(self, objects):
+        super().__init__(objects)
+        self.both_sent = threading.Barrier(2)
+        self.fetched = []
+
+    def create_claim(self, url, claim):
+        self.both_sent.wait(120)
+        super().create_claim(url, claim)
+
+    def fetch(self, url, path):
+        if not self.fetched:
+            self.both_sent.wait(120)
+        self.fetched.append(path.name)
+        super().fetch(url, path)
+
+
+def test_the_claim_is_made_while_the_package_is_fetched_once():
+    world = World(["true"]).exchanging(TogetherExchange)
+    assert world.run().status is OrderState.SUCCEEDED
+    assert world.exchange.fetched == ["exec.zip"]
+
+
+def test_a_refused_claim_opens_nothing_of_the_package(monkeypatch):
+    world = World(["true"], secrets={"TOKEN": SECRET}).exchanging(TogetherExchange)
+    world.objects.put(keys.claim(*PLACE), b"{}")
+    for opens in ("unpack", "_begun"):
+        monkeypatch.setattr(packages, opens, lambda *args: pytest.fail("the package was opened"))
+    assert world.worker.run(world.work()) is None
+    assert world.exchange.fetched == ["exec.zip"]
+    assert world.broker.trades == []
+
+
+def test_a_package_that_cannot_be_fetched_during_the_claim_is_fetched_after_it():
+    class Interrupted(MemoryExchange):
+        fetches = 0
+
+        def fetch(self, url, path):
+            self.fetches += 1
+            if self.fetches == 1:
+                path.write_bytes(b"half of")
+                raise OSError(errno.ENOSPC, "full")
+            super().fetch(url, path)
+
+    world = World(["true"]).exchanging(Interrupted)
+    assert world.run().status is OrderState.SUCCEEDED
+    assert world.exchange.fetches == 2
 
 
 def test_who_comes_too_late_runs_nothing():

@@ -17,6 +17,7 @@ from iac_ci_common.errors import AlreadyExists, IacCiError, PlanStale, TradeRefu
 from iac_ci_common.limits import HEARTBEAT_AGAIN_SECONDS, LOG_TAIL_BYTES, MAX_RESULT_BYTES
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.trade import Refusal
+from iac_ci_common.parallel import Threads
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.states import OrderState
 from iac_ci_common.trace_context import traceparent
@@ -38,7 +39,7 @@ from iac_ci_worker.masking import redactor_of
 from iac_ci_worker.open_operations import open_operations
 from iac_ci_worker.output_file import VARIABLE as OUTPUT_VARIABLE
 from iac_ci_worker.output_file import output_file
-from iac_ci_worker.packages import Package, open_package
+from iac_ci_worker.packages import Package, fetch_early, open_package
 from iac_ci_worker.provider_installation import write_provider_installation
 from iac_ci_worker.rights import Rights
 from iac_ci_worker.runner import Commands
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.plan_text import PlanText
     from iac_ci_common.models.saved_plan import PlannedFile
     from iac_ci_common.models.work import BuildOrder, Work
-    from iac_ci_common.ports import Broker, Clock, Logger, Sealer
+    from iac_ci_common.ports import Broker, Clock, Logger, Parallel, Sealer
     from iac_ci_plans import Reading
     from iac_ci_worker.heartbeat import Heartbeat
     from iac_ci_worker.presigned import PresignedObjects
@@ -82,6 +83,7 @@ class WorkerPorts:
     logger: Logger
     wait: Callable[[float], None] = time.sleep
     live_log: type[LiveLog] = LiveLog
+    parallel: Parallel = field(default_factory=Threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +171,13 @@ class Worker:
         # An unfit sandbox must claim nothing: another one gets the order.
         with open_workspace(separate_user(self._settings.command_user), name=self._settings.order_folder) as workspace:
             try:
-                if not self._claims(rights, claim):
-                    logger.info("order already claimed")
-                    return None
+                started = self._claim_and_fetch(attempt, claim, workspace)
             except TradeRefused as refused:
                 logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
                 return None
-            started = ports.clock.now()
+            if started is None:
+                logger.info("order already claimed")
+                return None
             redactor = Redactor([])
             try:
                 package = self._package(attempt, workspace, started)
@@ -211,15 +213,31 @@ class Worker:
                 ports.wait(pause)
         raise AssertionError
 
-    def _claims(self, rights: Rights, claim: Claim) -> bool:
-        """Create the claim and return whether this worker has it."""
+    def _claim_and_fetch(self, attempt: _Attempt, claim: Claim, workspace: Workspace) -> datetime | None:
+        """Create the claim, and meanwhile fetch the package; return when the claim was made, None if another has it.
+
+        The package is opened only after the claim.
+        """
+        ports = self._ports
+        calls: list[Callable[[], datetime | None]] = [
+            partial(self._claims, attempt.rights, claim),
+            partial(fetch_early, attempt.work, workspace, ports.objects),
+        ]
+        claimed, _ = ports.parallel.run(calls)
+        if isinstance(claimed, IacCiError):
+            raise claimed
+        return claimed
+
+    def _claims(self, rights: Rights, claim: Claim) -> datetime | None:
+        """Create the claim; return when that was done, None if another worker has it."""
         objects = self._ports.objects
         try:
             rights.use(lambda urls: urls.claim, lambda url: objects.create_claim(url, claim))
         except AlreadyExists:
             # The answer to this worker's own write may have been lost.
-            return rights.use(lambda urls: urls.claim_check, objects.read_claim) == claim
-        return True
+            if rights.use(lambda urls: urls.claim_check, objects.read_claim) != claim:
+                return None
+        return self._ports.clock.now()
 
     def _run(self, attempt: _Attempt, workspace: Workspace, package: Package, redactor: Redactor) -> _Ran:
         work, stop = attempt.work, attempt.stop

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from iac_ci_worker.settings import WorkerSettings
     from iac_ci_worker.workspace import Workspace
 
+_ARCHIVE: Final = "exec.zip"
 _TAKE_ATTEMPTS: Final = 3
 
 ROLE_SESSION: Final = timedelta(hours=1)
@@ -63,6 +64,18 @@ class Package:
         return self.secrets | (self.role.variables if self.role is not None else {})
 
 
+def fetch_early(work: Work, workspace: Workspace, objects: PresignedObjects) -> None:
+    """Fetch an order's package with its first URL, before it is known whether the order is this worker's.
+
+    It is neither unpacked nor unsealed. If it cannot be fetched, there is no file, and ``open_package`` fetches it.
+    """
+    archive = workspace.engine / _ARCHIVE
+    try:
+        objects.fetch(work.urls.package, archive)
+    except Exception:  # noqa: BLE001 - `open_package` meets the failure again, and the result then says it
+        archive.unlink(missing_ok=True)
+
+
 def open_package(
     work: Work,
     rights: Rights,
@@ -74,11 +87,14 @@ def open_package(
 ) -> Package:
     """Fetch and unpack an order's package and code; the unsealed secrets stay in memory. ``now`` is the present time.
 
+    A package that ``fetch_early`` has fetched is not fetched again.
+
     Neither is unpacked unless it has the digest of the order's row, which who may write the bucket cannot change.
     Raises ``PackageUnsafe``, ``PlanStale``, ``SealingFailed``, ``NotFound``, ``TradeRefused`` or ``PortFailed``.
     """
-    archive = workspace.engine / "exec.zip"
-    rights.use(lambda urls: urls.package, lambda url: objects.fetch(url, archive))
+    archive = workspace.engine / _ARCHIVE
+    if not archive.exists():
+        rights.use(lambda urls: urls.package, lambda url: objects.fetch(url, archive))
     _check_digest(archive, work.package_sha256, "the package")
     folder = workspace.engine / "package"
     folder.mkdir(mode=0o700)

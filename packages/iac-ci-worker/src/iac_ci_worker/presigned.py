@@ -68,7 +68,8 @@ class HttpPresignedObjects:
 
         self._wait = wait
         # urllib3 does not retry, because only this class knows which request may be repeated after a lost answer.
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=60))
+        # Two connections are kept: the claim is made while the package is fetched.
+        self._pool = urllib3.PoolManager(maxsize=2, retries=False, timeout=urllib3.Timeout(connect=5, read=60))
 
     def create_claim(self, url: str, claim: Claim) -> None:
         """Create the claim."""
