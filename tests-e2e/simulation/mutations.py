@@ -33,18 +33,16 @@ if TYPE_CHECKING:
     from iac_ci_common.groups import Standing, Wanted
     from iac_ci_common.models.announcement import Announcement
     from iac_ci_common.models.group import Entry, Group
-    from iac_ci_common.models.lock import Lock
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.saved_plan import ProjectApply, ProjectState
     from iac_ci_common.models.trade import Trade
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
-    from iac_ci_common.ports import Objects, RunRows, Workers
+    from iac_ci_common.ports import Objects, Workers
     from iac_ci_orchestrator.announcer import Announcer
     from iac_ci_orchestrator.decide import Plan
     from iac_ci_orchestrator.dispatch import Dispatcher
-    from iac_ci_orchestrator.remembered_rows import RememberedRows
 
 settle = ConcurrencyGroups.settle
 
@@ -294,7 +292,11 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         with patch("iac_ci_orchestrator.act.expired_result", _expires_as_approved):
             yield
     elif mutation == "remembered rows":
-        with patch("iac_ci_orchestrator.remembered_rows.RememberedRows.take", _remembers_old_rows):
+        remembered_rows = "iac_ci_orchestrator.remembered_rows"
+        with (
+            patch(f"{remembered_rows}.RememberedRows.take", lambda remembered, run_id: remembered._entries.get(run_id)),
+            patch(f"{remembered_rows}.Remembered.as_of", lambda remembered, lock: remembered.rows),
+        ):
             yield
     elif mutation == "overrides want an answer":
         with patch("iac_ci_orchestrator.decide.has_nothing_to_override", _overrides_something):
@@ -314,11 +316,6 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     else:
         yield
-
-
-def _remembers_old_rows(remembered: RememberedRows, lock: Lock) -> RunRows | None:
-    entry = remembered._entries.get(lock.run_id)
-    return entry.rows if entry is not None else None
 
 
 def _puts_once(announcer: Announcer, run: RunRow, announcements: Sequence[Announcement]) -> None:

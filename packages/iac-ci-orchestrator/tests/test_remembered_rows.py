@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.lock import Lock
+from iac_ci_common.parallel import Threads
 from iac_ci_common.ports import RunRows
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
@@ -39,8 +43,8 @@ def rows(count=1):
 def test_rows_are_known_while_nobody_else_has_held_the_lock(taken, is_known):
     remembered = RememberedRows()
     remembered.keep(lock(token=3, doorbell=7, answered=5), rows())
-    assert remembered.take(taken) == (rows() if is_known else None)
-    assert remembered.take(taken) is None
+    assert remembered.take(RUN_ID).as_of(taken) == (rows() if is_known else None)
+    assert remembered.take(RUN_ID) is None
 
 
 def test_the_oldest_rows_make_room():
@@ -49,7 +53,7 @@ def test_the_oldest_rows_make_room():
     kept = [lock(doorbell=7).model_copy(update={"run_id": f"{RUN_ID[:-1]}{number}"}) for number in range(3)]
     for one in kept:
         remembered.keep(one, rows(half))
-    known = [remembered.take(one.model_copy(update={"answered": 7})) is not None for one in kept]
+    known = [remembered.take(one.run_id) is not None for one in kept]
     assert known == [False, True, True]
 
 
@@ -76,6 +80,67 @@ def test_a_nudge_reads_the_rows():
     engine.wake()
     engine.wake()
     assert engine.calls["runs.read"] == 2
+
+
+def test_the_result_is_read_once_and_while_the_doorbell_is_rung():
+    # Neither call is made before the other one has begun.
+    both_began, awaited = threading.Barrier(2), set()
+
+    def before(name):
+        if name in awaited:
+            both_began.wait(120)
+
+    engine = Engine(CHAIN, before=before)
+    engine.orchestrator = Orchestrator(replace(engine.orchestrator._ports, parallel=Threads()))
+    engine.wake()
+    engine.report(*engine.handed_out())
+    awaited |= {"locks.ring", "objects.get"}
+    engine.wake("0001")
+    assert engine.states == {"0001": "succeeded", "0002": "running", "0003": "queued"}
+    assert engine.calls["objects.get"] == 1
+
+
+def test_a_process_that_finds_the_run_held_expects_its_results_no_more():
+    engine = Engine([{}, {}])
+    engine.wake()
+    for num in engine.handed_out():
+        engine.report(num)
+    now = engine.clock.now()
+    engine.locks.ring(RUN_ID, {"0001"}, owner="other", now=now, lease_seconds=30, expires_at=now)
+    engine.wake("0001")
+    engine.wake("0002")
+    assert engine.calls["objects.get"] == 1
+
+
+def test_a_result_that_could_not_be_read_meanwhile_is_read_with_the_lock():
+    failures = []
+
+    def before(name):
+        if name == "objects.get" and failures:
+            raise failures.pop()
+
+    engine = Engine(CHAIN, before=before)
+    engine.wake()
+    engine.report(*engine.handed_out())
+    failures.append(PortFailed("no answer", retry_is_safe=True))
+    engine.wake("0001")
+    assert engine.states == {"0001": "succeeded", "0002": "running", "0003": "queued"}
+    assert engine.calls["objects.get"] == 2
+
+
+def test_a_result_that_was_read_meanwhile_ends_no_later_attempt():
+    engine = Engine([{"retry": {"attempts": 2, "on": [1]}}])
+    engine.wake()
+    engine.handed_out()
+    first, ports = engine.orchestrator, engine.orchestrator._ports
+    engine.report("0001", OrderState.FAILED, exit_code=1)
+    engine.orchestrator = Orchestrator(ports)
+    engine.wake("0001")
+    # The same event once more, for the process that remembers the first attempt as open.
+    engine.orchestrator = first
+    engine.wake("0001")
+    [order] = engine.runs.read(RUN_ID).orders
+    assert (order.attempt, order.status) == (2, OrderState.RUNNING)
 
 
 def test_nothing_is_dispatched_from_memory_after_a_request_to_cancel():

@@ -11,10 +11,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from iac_ci_common import limits
-from iac_ci_common.approvals import expired_result
+from iac_ci_common.approvals import expired_result, result_key
 from iac_ci_common.errors import AtCapacity, ConditionFailed, IacCiError, PlanStale
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.kept_answers import keep_first
@@ -36,11 +36,11 @@ from iac_ci_orchestrator.event_records import order_event, waiting_event
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied
-from iac_ci_orchestrator.results import read_results
+from iac_ci_orchestrator.results import read_result, read_results
 from iac_ci_orchestrator.stale_plans import StalePlans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -58,6 +58,15 @@ _LOCK_LIFE: Final = timedelta(seconds=limits.MAX_JOB_SECONDS + limits.RETENTION_
 
 _CHECK_ALL: Final = "all-"
 """Prefix of pending events that name no order: a trigger, a nudge."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A lock that was taken; the run's rows if they are known, and results by the keys of their objects."""
+
+    lock: Lock
+    rows: RunRows | None
+    early: Mapping[str, Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +146,12 @@ class Orchestrator:
         Raises the first failure that a retry may repair, after everything else is done and the lock is released.
         """
         ports = self._ports
-        lock = self._take(run_id, order_nums)
-        if lock is None:
+        taken = self._take(run_id, order_nums)
+        if taken is None:
             return
         logger = ports.logger.bind(run_id=run_id)
         try:
-            failures = self._passes(lock)
+            failures = self._passes(taken)
         except ConditionFailed as error:
             # The lease has expired and another invocation owns the lock; the planned writes are conditional.
             logger.warning("orchestrator lost the lock", error=str(error))
@@ -150,30 +159,45 @@ class Orchestrator:
         if failures:
             raise failures[0]
 
-    def _take(self, run_id: str, order_nums: AbstractSet[str]) -> Lock | None:
-        """Add the event and take the lock; return None if another invocation owns it, which then makes another pass."""
-        locks = self._ports.locks
+    def _take(self, run_id: str, order_nums: AbstractSet[str]) -> _Taken | None:
+        """Add the event and take the lock; return None if another invocation owns it, which then makes another pass.
+
+        Meanwhile, read the results of those of the event's orders that this process remembers as open: then it most
+        likely gets the lock.
+        """
+        ports, locks = self._ports, self._ports.locks
         now = self._ports.clock.now()
         owner = secrets.token_hex(8)
         lease, expires_at = limits.LEASE_SECONDS, now + _LOCK_LIFE
         # Each request to check all orders is a separate entry, so that an owner that has checked them checks again.
         for_all = RUN_ORDER_NUM in order_nums or not order_nums
         pending = {f"{_CHECK_ALL}{owner}"} if for_all else order_nums
-        lock = locks.ring(run_id, pending, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
-        if lock.owner == owner:
-            return lock
-        if lock.completed or lock.held(self._ports.clock.now()):
-            return None
-        # The owner died. If another invocation takes the lock first, it does so after this event and sees it.
-        return locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
+        ring = partial(locks.ring, run_id, pending, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
+        remembered = self._remembered.take(run_id)
+        expected = remembered.open_orders(_named(pending) or frozenset()) if remembered is not None else []
+        reads = [partial(read_result, ports.objects, order) for order in expected]
+        calls: list[Callable[[], Any]] = [ring, *reads]
+        lock, *read = ports.parallel.run(calls)
+        if isinstance(lock, IacCiError):
+            raise lock
+        if lock.owner != owner:
+            if lock.completed or lock.held(ports.clock.now()):
+                return None
+            # The owner died. If another invocation takes the lock first, it does so after this event and sees it.
+            lock = locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
+            if lock is None:
+                return None
+        results = zip(expected, read, strict=True)
+        early = {result_key(order): result for order, result in results if not isinstance(result, IacCiError)}
+        return _Taken(lock, remembered.as_of(lock) if remembered is not None else None, early)
 
-    def _passes(self, lock: Lock) -> tuple[IacCiError, ...]:
+    def _passes(self, taken: _Taken) -> tuple[IacCiError, ...]:
+        lock, rows = taken.lock, taken.rows
         comment, announcements = CommentState.of(lock), AnnouncementState.of(lock)
         # Earlier events count too: their invocations could not take the lock and exited.
         named, seen = _named(lock.rung), lock.rung
-        rows = self._remembered.take(lock)
         while True:
-            done = self._pass(lock, named, comment, announcements, rows)
+            done = self._pass(lock, named, comment, announcements, rows, taken.early)
             comment, announcements, rows = done.comment, done.announcements, done.rows
             if done.finished:
                 self._ports.locks.complete(lock)
@@ -196,7 +220,9 @@ class Orchestrator:
             return lock
         return self._ports.locks.renew(lock, now=now, lease_seconds=limits.LEASE_SECONDS)
 
-    def _decide(self, lock: Lock, named: AbstractSet[str] | None, known: RunRows | None) -> _Decided | None:
+    def _decide(
+        self, lock: Lock, named: AbstractSet[str] | None, known: RunRows | None, early: Mapping[str, Result]
+    ) -> _Decided | None:
         """Decide about events of the orders ``named``, from the rows ``known`` if they are enough for the decision.
 
         Returns None for a run that is not prepared yet.
@@ -206,16 +232,16 @@ class Orchestrator:
         rows = known if known is not None and is_from_memory else ports.runs.read(lock.run_id)
         if rows.run is None:
             return None
-        results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now())
+        results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now(), early)
         now = ports.clock.now()
         plan = decide(rows.run, rows.orders, results, now)
         if is_from_memory and not may_be_applied(plan):
-            return self._decide(lock, named, None)
+            return self._decide(lock, named, None, early)
         standings = self._groups.settle(plan, partial(self._renew, lock))
         if plan.asks:
             plan = decide(rows.run, rows.orders, results, now, standings)
         if is_from_memory and not may_be_applied(plan):
-            return self._decide(lock, named, None)
+            return self._decide(lock, named, None, early)
         return _Decided(rows.orders, results, plan, is_from_memory)
 
     def _pass(
@@ -225,9 +251,10 @@ class Orchestrator:
         comment: CommentState,
         announcements: AnnouncementState,
         known: RunRows | None,
+        early: Mapping[str, Result],
     ) -> _Pass:
         ports = self._ports
-        decided = self._decide(lock, named, known)
+        decided = self._decide(lock, named, known, early)
         if decided is None:
             # The preparation notifies the orchestrator at its end.
             return _Pass(comment, announcements)

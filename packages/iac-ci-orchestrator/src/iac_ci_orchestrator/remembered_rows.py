@@ -12,7 +12,10 @@ from iac_ci_common.limits import MAX_ORDERS
 from iac_ci_common.states import OPEN, OrderState
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from iac_ci_common.models.lock import Lock
+    from iac_ci_common.models.rows import OrderRow
     from iac_ci_common.ports import RunRows
     from iac_ci_orchestrator.decide import Plan
 
@@ -21,12 +24,24 @@ MOST_ROWS: Final = 2 * MAX_ORDERS
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Remembered:
     """Rows as they were when a lock was released with this token, its doorbell at this number."""
 
     token: int
     doorbell: int
     rows: RunRows
+
+    def open_orders(self, named: AbstractSet[str]) -> list[OrderRow]:
+        """Return which orders of these numbers were open."""
+        return [order for order in self.rows.orders if order.order_num in named and order.status in OPEN]
+
+    def as_of(self, lock: Lock) -> RunRows | None:
+        """Return the rows if they are those of the lock that was just taken.
+
+        None if another invocation has held the lock meanwhile: a release writes the doorbell that it answered, every
+        event increments the doorbell, and who replaces an owner that died increments the token.
+        """
+        return self.rows if (self.token, self.doorbell) == (lock.token, lock.answered) else None
 
 
 class RememberedRows:
@@ -34,22 +49,18 @@ class RememberedRows:
 
     def __init__(self) -> None:
         """Remember nothing yet."""
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Remembered] = {}
 
-    def take(self, lock: Lock) -> RunRows | None:
-        """Return the rows of a run whose lock was just taken, and forget them.
+    def take(self, run_id: str) -> Remembered | None:
+        """Return what is remembered of a run, None if nothing is, and forget it.
 
-        None if they are not known, or if another invocation has held the lock meanwhile: a release writes the doorbell
-        that it answered, every event increments the doorbell, and who replaces an owner that died increments the token.
+        Call it for each event: if another invocation holds the lock then, it changes the rows.
         """
-        entry = self._entries.pop(lock.run_id, None)
-        if entry is None or (entry.token, entry.doorbell) != (lock.token, lock.answered):
-            return None
-        return entry.rows
+        return self._entries.pop(run_id, None)
 
     def keep(self, lock: Lock, rows: RunRows) -> None:
         """Remember the rows of a run whose lock was just released; the oldest entries make room."""
-        self._entries[lock.run_id] = _Entry(lock.token, lock.doorbell, rows)
+        self._entries[lock.run_id] = Remembered(lock.token, lock.doorbell, rows)
         while sum(len(entry.rows.orders) for entry in self._entries.values()) > MOST_ROWS:
             del self._entries[next(iter(self._entries))]
 

@@ -15,7 +15,7 @@ from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.states import OPEN, OrderState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 
 
 def read_results(
-    objects: Objects, parallel: Parallel, orders: Sequence[OrderRow], named: AbstractSet[str] | None, now: datetime
+    objects: Objects,
+    parallel: Parallel,
+    orders: Sequence[OrderRow],
+    named: AbstractSet[str] | None,
+    now: datetime,
+    early: Mapping[str, Result],
 ) -> dict[str, Result]:
     """Return the results of open orders and the answers to waiting ones, by number.
 
-    They are those of the orders ``named``, or for None of all orders that have one. A result that is not valid becomes
+    They are those of the orders ``named``, or for None of all orders that have one. Those in ``early``, by the keys of
+    their objects, are not read again: a result never changes. A result that is not valid becomes
     a failed result of its order, so that it does not block the run. Raises the bucket's other errors.
     """
     wanted = [order for order in orders if order.status in OPEN or order.awaits_answer]
@@ -39,7 +45,8 @@ def read_results(
     else:
         present = set(objects.list(keys.callbacks(wanted[0].run_id)))
         wanted = [order for order in wanted if result_key(order) in present]
-    found: dict[str, Result] = {}
+    found = {order.order_num: early[result_key(order)] for order in wanted if result_key(order) in early}
+    wanted = [order for order in wanted if order.order_num not in found]
     for order, answer in zip(
         wanted, parallel.run([partial(read_result, objects, order) for order in wanted]), strict=True
     ):
