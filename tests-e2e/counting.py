@@ -276,7 +276,8 @@ class _Runs(MemoryRuns):
 
     def insert(self, run: Any, orders: Any, events: Any) -> bool:
         items = len(orders) + sum(event.order_num != RUN_ORDER_NUM for event in events)
-        self._count("dynamodb.TransactWriteItems", _pages(items, MAX_ITEMS) + 1)
+        in_one = 1 + len(orders) + len(events) <= MAX_ITEMS
+        self._count("dynamodb.TransactWriteItems", 1 if in_one else _pages(items, MAX_ITEMS) + 1)
         return super().insert(run, orders, events)
 
     def apply(self, transitions: Sequence[Any], *, unless_cancelled: bool = False) -> Any:

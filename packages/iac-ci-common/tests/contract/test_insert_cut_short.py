@@ -1,4 +1,4 @@
-"""What only the table on AWS can show: an insert takes several calls, and its process may die between them."""
+"""What only the table on AWS can show: a large insert takes several calls, and its process may die between them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from iac_ci_common.errors import Throttled
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.testing.samples import RUN_ID, TRACE_ID, stored_job
+
+ORDERS = 50
+"""One more than what one transaction inserts with the run."""
 
 CODE = {"0001": "a" * 64, "0002": "b" * 64}
 PACKAGES = {"0001": "c" * 64, "0002": "d" * 64, "0003": "e" * 64}
@@ -30,11 +33,11 @@ class DyingClient:
 
 
 def prepared():
-    return build_rows(stored_job([{}, {}, {}]), max_parallel=10, code=CODE, packages=PACKAGES)
+    return build_rows(stored_job([{} for _ in range(ORDERS)]), max_parallel=10, code=CODE, packages=PACKAGES)
 
 
 def given_up():
-    return build_rows(stored_job([{}, {}, {}]), max_parallel=1, preparation_error="it took too long")
+    return build_rows(stored_job([{} for _ in range(ORDERS)]), max_parallel=1, preparation_error="it took too long")
 
 
 def cut_short(dynamodb, rows):
@@ -46,7 +49,7 @@ def test_a_run_without_its_own_row_is_not_there_yet(dynamodb):
     cut_short(dynamodb, prepared())
     read = DynamoRuns(dynamodb, "orders", "events").read(RUN_ID)
     assert read.run is None
-    assert len(read.orders) == 3
+    assert len(read.orders) == ORDERS
 
 
 def test_the_next_attempt_finishes_what_was_cut_short(dynamodb):
@@ -63,15 +66,15 @@ def test_orders_get_their_code_though_a_run_given_up_left_rows_without(dynamodb)
     assert runs.insert(*prepared())
     read = runs.read(RUN_ID)
     assert read.run.preparation_error is None
-    assert [order.code_sha256 for order in read.orders] == ["a" * 64, "b" * 64, None]
-    assert [order.package_sha256 for order in read.orders] == list(PACKAGES.values())
+    assert [order.code_sha256 for order in read.orders[:3]] == ["a" * 64, "b" * 64, None]
+    assert [order.package_sha256 for order in read.orders[:3]] == list(PACKAGES.values())
 
 
 def test_giving_up_late_takes_no_code_away(dynamodb):
     cut_short(dynamodb, prepared())
     runs = DynamoRuns(dynamodb, "orders", "events")
     assert runs.insert(*given_up())
-    assert [order.code_sha256 for order in runs.read(RUN_ID).orders] == ["a" * 64, "b" * 64, None]
+    assert [order.code_sha256 for order in runs.read(RUN_ID).orders[:3]] == ["a" * 64, "b" * 64, None]
 
 
 def test_who_comes_second_does_not_tell_that_the_preparation_failed(dynamodb):
@@ -79,3 +82,14 @@ def test_who_comes_second_does_not_tell_that_the_preparation_failed(dynamodb):
     assert runs.insert(*prepared())
     assert not runs.insert(*given_up())
     assert "preparation_failed" not in [event.kind for event in runs.events(TRACE_ID)]
+
+
+def test_a_small_run_is_inserted_whole_or_not_at_all(dynamodb):
+    small = build_rows(stored_job([{} for _ in range(ORDERS - 1)]), max_parallel=10)
+    cut_short(dynamodb, small)
+    runs = DynamoRuns(dynamodb, "orders", "events")
+    assert runs.read(RUN_ID).orders == ()
+    assert runs.insert(*small)
+    assert not runs.insert(*small)
+    assert len(runs.read(RUN_ID).orders) == ORDERS - 1
+    assert len(runs.events(TRACE_ID)) == len(small.events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common.aws import transactions
@@ -81,10 +82,15 @@ class DynamoRuns:
         return ended + 1
 
     def insert(self, run: RunRow, orders: Sequence[OrderRow], events: Sequence[Event]) -> bool:
-        """Insert the rows that do not exist yet, a hundred in a call; the run's row last."""
+        """Insert the rows that do not exist yet, in one call or a hundred in each, the run's row last."""
         # Each row has a condition: a second preparation that runs late must not reset rows that have changed since.
         rows = [[self._put_new(order)] for order in orders]
         order_events = [[self._put_event(event)] for event in events if event.order_num != RUN_ORDER_NUM]
+        commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
+        whole = [*chain.from_iterable([*rows, *order_events]), *commit]
+        if len(whole) <= transactions.MAX_ITEMS and not transactions.write(self._client, [whole]):
+            return True
+        # The run has more rows, or another attempt has written some of them.
         refused = transactions.write(self._client, [*rows, *order_events])
         # An attempt that failed the preparation and then died leaves rows without digests, whose commands would run in
         # an empty folder. Digests are only added, so the attempt that commits the run finds its own or another's.
@@ -92,7 +98,6 @@ class DynamoRuns:
         transactions.write(self._client, [[self._add_digests(order)] for order in prepared])
         # The run's row comes after all others, also if they need several calls, so that its presence means that all
         # exist. Its events are written with it, so that only the attempt that commits the run writes them.
-        commit = [self._put_new(run), *(self._put_event(event) for event in events if event.order_num == RUN_ORDER_NUM)]
         return not transactions.write(self._client, [commit])
 
     def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
