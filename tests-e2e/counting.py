@@ -280,7 +280,7 @@ class _Runs(MemoryRuns):
         self._count("dynamodb.TransactWriteItems", 1 if in_one else _pages(items, MAX_ITEMS) + 1)
         return super().insert(run, orders, events)
 
-    def apply(self, transitions: Sequence[Any], *, unless_cancelled: bool = False) -> Any:
+    def apply(self, transitions: Sequence[Any], *, whole: bool = False, unless_cancelled: bool = False) -> Any:
         # A transition and its event are in one transaction, whose last place may thus stay empty.
         calls, room, most = 0, 0, MAX_ITEMS - unless_cancelled
         for size in (1 + (transition.event is not None) for transition in transitions):
@@ -288,7 +288,7 @@ class _Runs(MemoryRuns):
                 calls, room = calls + 1, most
             room -= size
         self._count("dynamodb.TransactWriteItems", calls)
-        return super().apply(transitions, unless_cancelled=unless_cancelled)
+        return super().apply(transitions, whole=whole, unless_cancelled=unless_cancelled)
 
 
 class _Objects(MemoryObjects):

@@ -111,6 +111,7 @@ Mutation = Literal[
     "only overrides forgive",
     "a lost lease takes no group",
     "announcements are put again",
+    "plans are written whole",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -185,6 +186,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "only overrides forgive": Noticed(0),
     "a lost lease takes no group": Noticed(7634),
     "announcements are put again": Noticed(0),
+    "plans are written whole": Noticed(342, "slow"),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 

@@ -111,12 +111,18 @@ class RunsPort:
         self._world.call("runs.insert", lambda: self._runs.record(events))
         return self._world.call("runs.insert", lambda: self._runs.insert_run(run))
 
-    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
+    def apply(
+        self, transitions: Sequence[Transition], *, whole: bool = False, unless_cancelled: bool = False
+    ) -> tuple[Transition, ...]:
         """Apply in calls of fifty."""
+        is_whole = whole and self._world.mutation != "plans are written whole"
         refused: list[Transition] = []
         for start in range(0, len(transitions), 50):
             chunk = transitions[start : start + 50]
-            apply = partial(self._runs.apply, chunk, unless_cancelled=unless_cancelled)
+            if is_whole and refused:
+                refused += chunk
+                continue
+            apply = partial(self._runs.apply, chunk, whole=is_whole, unless_cancelled=unless_cancelled)
             refused += self._world.call("runs.apply", apply)
         return tuple(refused)
 

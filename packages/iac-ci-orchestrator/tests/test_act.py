@@ -437,3 +437,26 @@ def test_a_result_of_success_is_not_taken_twice():
     engine.wake("0001")
     assert engine.handed_out() == ["0001", "0002"]
     assert engine.runs.read(RUN_ID).orders[0].status is OrderState.SUCCEEDED
+
+
+@pytest.mark.parametrize("status", [OrderState.FAILED, OrderState.SUCCEEDED])
+def test_what_follows_from_an_end_that_is_refused_is_not_written_either(status):
+    """Another invocation, which has lost its lease too, has changed the row meanwhile: nothing has ended yet."""
+    seen = []
+
+    def meddle(name):
+        if name == "runs.read" and engine.calls["runs.apply"] > sent:
+            seen.append(engine.states["0002"])
+        if name == "runs.apply" and engine.calls["runs.apply"] == sent + 1:
+            order = engine.runs.order_rows[RUN_ID]["0001"]
+            engine.runs.order_rows[RUN_ID]["0001"] = order.model_copy(update={"dispatched_at": engine.clock.now()})
+
+    engine = Engine([{}, {"dependencies": ["order-0001"]}], before=meddle)
+    sent = 10
+    engine.wake()
+    engine.clock.advance(1)
+    engine.report(*engine.handed_out(), status=status)
+    sent = engine.calls["runs.apply"]
+    engine.wake("0001")
+    assert seen == ["queued"]
+    assert engine.states == {"0001": status, "0002": "skipped" if status is OrderState.FAILED else "running"}

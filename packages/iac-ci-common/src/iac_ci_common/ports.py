@@ -142,12 +142,15 @@ class Runs(Protocol):
         """
         ...
 
-    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
+    def apply(
+        self, transitions: Sequence[Transition], *, whole: bool = False, unless_cancelled: bool = False
+    ) -> tuple[Transition, ...]:
         """Apply each transition wholly or not at all, a hundred items in a call; return the refused ones.
 
         A transition is refused if the row no longer matches ``before`` and, with ``unless_cancelled``, if the run of
-        these orders has a ``cancel_reason`` or no row. Raises ``IllegalTransition`` for one that the
-        state table does not allow, before anything is written.
+        these orders has a ``cancel_reason`` or no row. With ``whole``, it is also refused with another one of the same
+        call or of a call before: what follows from a transition comes after it. Raises ``IllegalTransition`` for one
+        that the state table does not allow, before anything is written.
         """
         ...
 

@@ -148,6 +148,20 @@ def test_with_the_condition_a_refused_move_stops_no_other(adapters):
     assert adapters.runs.find_order(RUN_ID, "0002").status is OrderState.DISPATCHING
 
 
+@pytest.mark.parametrize(("count", "changed"), [(3, 0), (3, 1), (3, 2), (120, 0), (120, 119)])
+def test_a_whole_plan_is_written_until_a_row_has_changed(adapters, count, changed):
+    rows = queued([{} for _ in range(count)])
+    adapters.runs.insert(*rows)
+    sent = [Transition(order, moved(order, OrderState.DISPATCHING, dispatched_at=START)) for order in rows.orders]
+    adapters.runs.apply([sent[changed]])
+    refused = adapters.runs.apply(sent, whole=True)
+    assert set(sent[changed:]) <= set(refused)
+    written = {order.order_num for order in adapters.runs.read(RUN_ID).orders if order.status is not OrderState.QUEUED}
+    assert written == {one.before.order_num for one in [*(set(sent) - set(refused)), sent[changed]]}
+    rest = [one for one in sent if one.before.order_num not in written]
+    assert adapters.runs.apply(rest, whole=True) == ()
+
+
 def test_a_run_without_a_row_is_not_known_to_go_on(adapters):
     (order,) = queued([{}]).orders
     sent = Transition(order, moved(order, OrderState.DISPATCHING, dispatched_at=START))

@@ -318,9 +318,11 @@ class Orchestrator:
             keep_first(self._ports.objects, expired_result(expired.order, self._ports.clock.now()))
 
     def _apply(self, plan: Plan, *, unless_cancelled: bool) -> frozenset[str]:
-        """Write the plan's transitions together; return the numbers of rows that have changed since they were read.
+        """Write the plan's transitions together; return the numbers of the rows that were not written.
 
-        With ``unless_cancelled`` these are all rows if the run was cancelled meanwhile.
+        If one has changed since it was read, nothing more is written: what follows from a change that was refused, as
+        an order that is skipped because of it, would have a reason that is not true. With ``unless_cancelled``, nothing
+        is written either if the run was cancelled meanwhile.
         """
         now = self._ports.clock.now()
         changes: tuple[EndOrder | RepeatOrder | Wait, ...] = (*plan.ends, *plan.repeats, *plan.waits)
@@ -334,7 +336,7 @@ class Orchestrator:
             transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
         if not transitions:
             return frozenset()
-        refused = self._ports.runs.apply(transitions, unless_cancelled=unless_cancelled)
+        refused = self._ports.runs.apply(transitions, whole=True, unless_cancelled=unless_cancelled)
         return frozenset(transition.before.order_num for transition in refused)
 
     def _dispatch(self, plan: Plan, dispatches: list[Dispatch]) -> _Dispatched:

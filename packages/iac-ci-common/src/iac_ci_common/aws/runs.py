@@ -100,8 +100,10 @@ class DynamoRuns:
         # exist. Its events are written with it, so that only the attempt that commits the run writes them.
         return not transactions.write(self._client, [commit])
 
-    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
-        """Apply the transitions whose row is still as planned; return the others."""
+    def apply(
+        self, transitions: Sequence[Transition], *, whole: bool = False, unless_cancelled: bool = False
+    ) -> tuple[Transition, ...]:
+        """Apply the transitions whose row is still as planned, with ``whole`` until one is not; return the others."""
         for transition in transitions:
             check_transition(transition)
         groups = [
@@ -109,7 +111,8 @@ class DynamoRuns:
             for transition in transitions
         ]
         condition = self._not_cancelled(transitions[0].before.run_id) if unless_cancelled and transitions else None
-        return tuple(transitions[index] for index in transactions.write(self._client, groups, condition=condition))
+        refused = transactions.write(self._client, groups, condition=condition, whole=whole)
+        return tuple(transitions[index] for index in refused)
 
     def record(self, events: Sequence[Event]) -> None:
         """Write events that belong to no transition."""

@@ -33,19 +33,24 @@ def write(
     groups: Sequence[Group],
     *,
     condition: dict[str, Any] | None = None,
+    whole: bool = False,
     wait: Callable[[float], None] = time.sleep,
 ) -> list[int]:
     """Write all groups, as many as fit into one call; return the indexes of the groups whose condition failed.
 
     DynamoDB cancels the whole transaction if one condition fails, so the refused groups are removed and the others are
-    written again. With ``condition``, a check of another item, all groups are refused while it fails. If another
-    transaction holds an item, the call waits and retries, with jitter. Raises ``Throttled`` after the last retry, and
-    ``PortFailed`` if a retry cannot succeed.
+    written again. With ``whole``, all groups of that call and of those after it are refused instead. With
+    ``condition``, a check of another item, all groups are refused while it fails. If another transaction holds an item,
+    the call waits and retries, with jitter. Raises ``Throttled`` after the last retry, and ``PortFailed`` if a retry
+    cannot succeed.
     """
     refused: list[int] = []
     common = [condition] if condition is not None else []
     for batch in _batches(groups, MAX_ITEMS - len(common)):
-        refused += _write_batch(client, groups, batch, common, wait)
+        if whole and refused:
+            refused += batch
+        else:
+            refused += _write_batch(client, groups, batch, common, wait, whole=whole)
     return refused
 
 
@@ -62,7 +67,7 @@ def _batches(groups: Sequence[Group], most: int) -> list[list[int]]:
 
 
 def _write_batch(
-    client: Any, groups: Sequence[Group], batch: list[int], common: Group, wait: Callable[[float], None]
+    client: Any, groups: Sequence[Group], batch: list[int], common: Group, wait: Callable[[float], None], *, whole: bool
 ) -> list[int]:
     refused: list[int] = []
     left = batch
@@ -74,6 +79,8 @@ def _write_batch(
         if common and reasons[-1] == "ConditionalCheckFailed":
             return refused + left
         failed = _groups_with(groups, left, reasons, "ConditionalCheckFailed")
+        if failed and whole:
+            return batch
         if failed:
             refused += failed
             left = [index for index in left if index not in failed]

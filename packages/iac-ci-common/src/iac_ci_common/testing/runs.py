@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import ConditionFailed, NotFound
+from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.rows import RunRow
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
@@ -63,11 +64,15 @@ class MemoryRuns:
         self.run_rows[run.run_id] = run
         return True
 
-    def apply(self, transitions: Sequence[Transition], *, unless_cancelled: bool = False) -> tuple[Transition, ...]:
-        """Apply the transitions whose row is still as planned; return the others."""
+    def apply(
+        self, transitions: Sequence[Transition], *, whole: bool = False, unless_cancelled: bool = False
+    ) -> tuple[Transition, ...]:
+        """Apply the transitions whose row is still as planned, with ``whole`` all or none; return the others."""
         for transition in transitions:
             check_transition(transition)
         if unless_cancelled and any(self._is_cancelled(transition.before.run_id) for transition in transitions):
+            return tuple(transitions)
+        if whole and not all(self._fits(transition) for transition in transitions):
             return tuple(transitions)
         return tuple(transition for transition in transitions if not self._apply(transition))
 
@@ -123,18 +128,23 @@ class MemoryRuns:
         run = self.run_rows.get(run_id)
         return run is None or run.cancel_reason is not None
 
+    def _fits(self, transition: Transition) -> bool:
+        row = self._present(transition)
+        return row is not None and holds(transition, row)
+
+    def _present(self, transition: Transition) -> OrderRow | RunRow | None:
+        run_id, order_num = transition.before.run_id, transition.before.order_num
+        return self.find_run(run_id) if order_num == RUN_ORDER_NUM else self.find_order(run_id, order_num)
+
     def _apply(self, transition: Transition) -> bool:
-        if transition.before.order_num == "0000":
-            run = self.run_rows.get(transition.before.run_id)
-            if run is None or not holds(transition, run):
-                return False
-            self.run_rows[run.run_id] = run.model_copy(update=_changed(transition))
+        row = self._present(transition)
+        if row is None or not holds(transition, row):
+            return False
+        after = row.model_copy(update=_changed(transition))
+        if isinstance(after, RunRow):
+            self.run_rows[after.run_id] = after
         else:
-            rows = self.order_rows.get(transition.before.run_id, {})
-            order = rows.get(transition.before.order_num)
-            if order is None or not holds(transition, order):
-                return False
-            rows[order.order_num] = order.model_copy(update=_changed(transition))
+            self.order_rows[after.run_id][after.order_num] = after
         if transition.event is not None:
             self.record([transition.event])
         return True
