@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from iac_ci_common import keys
 from iac_ci_common.errors import ConfigurationProblems, PortFailed
+from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.models.changes import Changes, Operation
+from iac_ci_common.ports import Transition
 from iac_ci_triggers.configuration import read_configuration
-from iac_ci_vcs.provider import ChangedFile, ChangeKind
+from iac_ci_vcs.provider import Account, ChangedFile, ChangeKind, Permission
 from iac_ci_vcs.reviews import Approval, Approvals
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,6 +31,21 @@ PUSHED = (
     CONFIGURATION.partition(b"jobs:")[0]
     + b"jobs:\n  deploy: {on: {push: {branches: [main]}}, orders: [{name: all, cmds: [./deploy]}]}\n"
 )
+
+ASKED = b"""
+version: 1
+jobs:
+  plan:
+    on: {pull_request: , command: plan}
+    orders: [{name: p, folder: live/net, paths: ["live/net/**"], cmds: [x], save: [f], plan: {file: f}}]
+  apply:
+    on: {command: apply}
+    orders:
+      - {name: policy, folder: live/net, cmds: [./policy]}
+      - {name: ask, approval: {by: [bob], overrides: [policy]}, depends_on: [policy]}
+      - {name: a, folder: live/net, cmds: [y], depends_on: [ask], apply_plan: p, after_merge: true}
+"""
+BOB = Account("7", "bob")
 
 
 class Landed(Planned):
@@ -417,6 +435,45 @@ class TestCommandsAfterTheMerge:
             refused.comment(f"/iac-ci {word}")
             assert "starts nothing: the pull request is merged" in refused.told
         assert refused.labels == ["plan", "plan"]
+
+
+class TestApprovalsAfterTheMerge:
+    """An order that waits for an approval in a run that a merge or a command after it started."""
+
+    def _answered(self, landed):
+        """Let the newest run ask, and a named person approve in a comment; return whether the answer was taken."""
+        job = landed.jobs[-1]
+        landed.host.permissions[BOB.id] = Permission.WRITE
+        landed.runs.insert(*build_rows(job, max_parallel=10))
+        (ask,) = (order for order in landed.runs.read(job.run_id).orders if order.approval is not None)
+        until = landed.clock.now() + timedelta(hours=1)
+        waiting = ask.model_copy(update={"waiting_for": "approval of bob", "order_deadline": until})
+        assert landed.runs.apply([Transition(ask, waiting)]) == ()
+        landed.clock.advance(10)
+        landed.comment("/iac-ci approve ask", BOB)
+        return landed.objects.exists(keys.answer(job.run_id, ask.order_num))
+
+    def test_of_the_run_that_the_merge_started(self):
+        landed = Landed(ASKED)
+        landed.merge()
+        assert list(landed.orders) == ["policy", "ask", "a"]
+        assert self._answered(landed)
+
+    def test_of_a_run_that_a_command_started_at_the_base_branch(self):
+        landed = Landed(ASKED)
+        landed.merge(live__net__more_tf="# of another")
+        enter(landed)
+        landed.comment("/iac-ci apply")
+        assert landed.jobs[-1].job.commit_hash == LANDED
+        assert self._answered(landed)
+
+    def test_of_a_run_of_an_older_head_it_is_refused(self):
+        landed = Landed(ASKED.replace(b", after_merge: true", b""))
+        landed.comment("/iac-ci apply")
+        landed.change(head_sha="9" * 40)
+        landed.merge()
+        assert not self._answered(landed)
+        assert "for an older commit" in landed.told
 
 
 def enter(landed):

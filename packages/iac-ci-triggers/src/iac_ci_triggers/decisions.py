@@ -28,6 +28,7 @@ class Start:
     what the run is of a pull request's job.
     An event's run that was started before ``not_before`` does not count: the pull request was closed since.
     ``projects`` are what orders plan or apply, by the orders' names. ``planned_for`` is the minute of a schedule.
+    ``at_base`` says that ``sha`` is a commit of the base branch, after the merge.
     """
 
     job_name: str
@@ -43,6 +44,7 @@ class Start:
     projects: Mapping[str, OrderProject] = field(default_factory=dict)
     planned_for: datetime | None = None
     account: str | None = None
+    at_base: bool = False
 
 
 @dataclass(frozen=True, slots=True)

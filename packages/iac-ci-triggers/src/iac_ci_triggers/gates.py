@@ -74,7 +74,7 @@ def answer_to(gates: Sequence[Gate], pull: PullRequest, written: WrittenCommand,
         known = [gate for gate in known if gate.run.run_id == command.run_id]
     if not known:
         return _unknown(target, command, gates)
-    present = [gate for gate in known if gate.started.sha == pull.head_sha]
+    present = [gate for gate in known if gate.started.at_base or gate.started.sha == pull.head_sha]
     if not present:
         return f"{target} was not answered: its run {known[-1].run.run_id} is for an older commit than {pull.head_sha}."
     present = [gate for gate in present if gate.started.base in {None, pull.base_branch}]

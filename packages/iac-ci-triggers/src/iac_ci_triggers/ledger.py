@@ -40,7 +40,8 @@ class StartedRun(StoredShape):
     comment's id and the index of the command in it. ``base`` and ``configuration`` are the base branch and the digest
     of its configuration; a run of an older version has none. ``cancel_reason`` is set when the run is cancelled; the
     preparation reads it here, because a run that is not prepared has no rows. ``by`` is the permanent id of the account
-    that started it, None if no account did or in an entry of a version before.
+    that started it, None if no account did or in an entry of a version before. ``at_base`` says that ``sha`` is a
+    commit of the base branch, after the merge.
     """
 
     run_id: RunId
@@ -52,6 +53,7 @@ class StartedRun(StoredShape):
     configuration: str | None = None
     cancel_reason: str | None = None
     by: str | None = None
+    at_base: bool = False
 
     def is_for(self, sha: str, base: str | None, configuration: str) -> bool:
         """Return whether the run is for this commit, base branch and configuration."""

@@ -118,6 +118,7 @@ def plan(
                     base=decision.base,
                     configuration=decision.configuration,
                     by=decision.account,
+                    at_base=decision.at_base,
                 )
                 runs.append(started)
                 accept.append((started, decision))

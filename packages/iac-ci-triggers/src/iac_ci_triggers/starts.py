@@ -55,6 +55,7 @@ def start_of(
         not_before,
         dict(projects),
         account=facts.actor.id or None,
+        at_base=facts.at_base,
     )
 
 
