@@ -565,3 +565,60 @@ def test_a_plan_that_two_jobs_make_is_not_to_be_applied():
     assert {problem.what for problem in raised.value.problems} == {
         f"plan-{name} is an order with `plan` of several jobs; rename it in all but one" for name in ("net", "app")
     }
+
+
+CHAINED = """
+version: 1
+jobs:
+  plan:
+    on: {pull_request: }
+    orders:
+      - {name: p, folder: live/net, cmds: [x], save: [f], plan: {file: f}}
+      - {name: q, folder: live/dns, cmds: [x], save: [f], plan: {file: f}}
+  apply:
+    on: {command: apply}
+    orders:
+      - {name: policy, folder: live/net, cmds: [./policy]}
+      - {name: a, folder: live/net, cmds: [{run: y, ok: [0, 2]}], save: [f], apply_plan: p}
+      - BETWEEN
+      - {name: b, folder: live/dns, depends_on: [n], cmds: [y], apply_plan: q}
+"""
+BETWEEN = {
+    "an approval that has nothing to override": (
+        "{name: n, approval: {by: [bob], overrides: [a]}, depends_on: [a, policy]}",
+        {"policy": [], "b": ["policy"]},
+        "n has nothing to override",
+    ),
+    "an approval that still overrides another": (
+        "{name: n, approval: {by: [bob], overrides: [a, policy]}, depends_on: [a, policy]}",
+        {"policy": [], "n": ["policy"], "b": ["n"]},
+        "the plan of live/net has no changes",
+    ),
+    "a condition": (
+        "{name: n, cmds: [z], when: {a: changed}, depends_on: [a]}",
+        {"policy": []},
+        "n runs if something is changed by a, which does not run",
+    ),
+    "files": (
+        "{name: n, cmds: [z], restore: [{order: a}], depends_on: [a]}",
+        {"policy": []},
+        "n takes something of a, which does not run",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BETWEEN)
+def test_what_needs_an_order_with_nothing_to_do_makes_no_run_that_cannot_be_prepared(case):
+    text, expected, words = BETWEEN[case]
+    hosted = Planned(CHAINED.replace("BETWEEN", text).encode())
+    net = next(one for one in hosted.plans.plan_records.values() if one.name == "live/net")
+    nothing = Changes(operation=Operation.PLANNED, add=0, change=0, destroy=0)
+    hosted.plans.plan_records[net.key] = net.model_copy(update={"changes": nothing})
+    hosted.comment("/iac-ci apply")
+    rows = build_rows(hosted.jobs[-1], max_parallel=10).orders
+    names = {row.order_num: row.order_name for row in rows}
+    assert {row.order_name: [names[num] for num in row.dependencies] for row in rows} == expected
+    assert [names[num] for row in rows if row.approval for num in row.approval.overrides] == ["policy"] * (
+        "n" in expected
+    )
+    assert words in hosted.told

@@ -101,8 +101,8 @@ def _judges(orders: Sequence[Order], wanted: Collection[str]) -> set[str]:
         for before in _before(by_name, name):
             overrides = before.approval.overrides if before.approval is not None else ()
             found |= {by_name[one].order_name for one in overrides if one in by_name}
-            taken = {by_name[one].order_name for one in _taken(before) if one in by_name}
-            if not taken.isdisjoint(wanted) and not _applies(before):
+            givers = {by_name[one].order_name for one in taken(before) if one in by_name}
+            if not givers.isdisjoint(wanted) and not _applies(before):
                 found.add(before.order_name)
     return {name for name in found if name is not None}
 
@@ -146,7 +146,7 @@ def _before(by_name: Mapping[str, Order], name: str) -> list[Order]:
     return list(found.values())
 
 
-def _taken(order: Order) -> set[str]:
+def taken(order: Order) -> set[str]:
     """Return the names of the orders from which an order takes something."""
     return {wanted.order for wanted in order.restore} | {output.order for output in order.taken_outputs().values()}
 
@@ -162,7 +162,7 @@ def _with_taken(orders: Sequence[Order], names: Collection[str]) -> set[str]:
             continue
         found.add(order.order_name)
         overrides = order.approval.overrides if order.approval is not None else ()
-        waiting += [by_name[name] for name in {*_taken(order), *order.when, *overrides} if name in by_name]
+        waiting += [by_name[name] for name in {*taken(order), *order.when, *overrides} if name in by_name]
     return found
 
 

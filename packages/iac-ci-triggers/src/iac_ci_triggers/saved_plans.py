@@ -13,12 +13,13 @@ from iac_ci_triggers.commands import PREFIX
 from iac_ci_triggers.configuration import FILE_NAME, applied_states, planned_states
 from iac_ci_triggers.connections import repository_key
 from iac_ci_triggers.destroy_plans import plans_to_destroy
+from iac_ci_triggers.jobs import taken
 from iac_ci_triggers.requirements import unmet
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from iac_ci_common.models.job import Job
+    from iac_ci_common.models.job import Job, Order
     from iac_ci_common.models.saved_plan import OrderProject, PlanRecord, ProjectState
     from iac_ci_triggers.configuration import Configuration, PlannedState
     from iac_ci_triggers.facts import Facts
@@ -71,10 +72,11 @@ def with_saved_plans(
 ) -> Chosen:
     """Return the job with the orders whose plans may be applied, and the project of each order.
 
-    An order that comes after one that is refused is refused too, and so is one without a plan that only prepares orders
-    that do not run. Other orders without plans are left as they are. A plan that a run of the same ``intent`` applies
-    is not refused for it: the event is processed again. ``is_named``: a person has named what is applied, or nobody
-    has; without it, a plan to destroy is refused.
+    An order that comes after one that is refused or needs something of one that does not run is refused too, and so is
+    one without a plan that only prepares orders that do not run. Nobody is asked to override only orders that are done.
+    Other orders without plans are left as they are. A plan that a run of the same ``intent`` applies is not refused for
+    it: the event is processed again. ``is_named``: a person has named what is applied, or nobody has; without it, a
+    plan to destroy is refused.
     """
     repository = repository_key(facts.source.repository) or ""
     number = facts.pull.number if facts.pull is not None else None
@@ -121,8 +123,12 @@ def with_saved_plans(
             projects[name] = projects[name].model_copy(update={"saved": saved, "planner": made_by})
             merged[name] = {"merge_into": plan.record.merge_into, "merge_commit": plan.record.merge_commit}
             merged[name] |= _code_of(plan.record, facts)
+    refused = _taking(job, done) | refused
+    idle = _idle_overrides(job, done)
+    job = _bridged(job, idle)
     refused |= _after(job, refused, done)
     refused, done = _with_preparing(job, applied, refused, done)
+    done |= {name: f"{name} has nothing to override" for name in idle if name not in refused}
     left = [order for order in job.orders if order.order_name not in refused and order.order_name not in done]
     # The code of a plan of the merged result is that merge, also if the base branch has newer commits now.
     left = [order.model_copy(update=merged.get(order.order_name or "", {})) for order in left]
@@ -132,6 +138,7 @@ def with_saved_plans(
             order.model_copy(update={"dependencies": [name for name in order.dependencies if name in present]})
             for order in left
         ]
+    left = [_with_overrides_of(order, present) for order in left]
     rest = job if left == job.orders else job.model_copy(update={"orders": left})
     chosen = {name: one for name, one in projects.items() if name in present}
     return Chosen(
@@ -209,6 +216,53 @@ def _after(job: Job, refused: Mapping[str, str], done: Mapping[str, str]) -> dic
                 found[name] = f"{name} comes after {before}, which is not applied"
                 waiting.append(name)
     return found
+
+
+def _taking(job: Job, done: Collection[str]) -> dict[str, str]:
+    """Return the orders that need something of an order that does not run, with the reason."""
+    run = {order.order_name for order in job.orders} - set(done)
+    found: dict[str, str] = {}
+    for order in job.orders:
+        name = order.order_name or ""
+        missing = sorted(one for one in {*taken(order), *order.when} if one not in run)
+        if name in run and missing:
+            needed = "takes something of" if missing[0] in taken(order) else "runs if something is changed by"
+            found[name] = f"{name} {needed} {missing[0]}, which does not run"
+    return found
+
+
+def _idle_overrides(job: Job, done: Collection[str]) -> list[str]:
+    """Return the approvals that override only orders with nothing left to do: nobody is asked then."""
+    return [
+        order.order_name or ""
+        for order in job.orders
+        if order.approval is not None and order.approval.overrides and set(order.approval.overrides) <= set(done)
+    ]
+
+
+def _bridged(job: Job, idle: Collection[str]) -> Job:
+    """Return the job without the orders ``idle``; what depends on one depends on its dependencies instead."""
+    orders = list(job.orders)
+    for name in idle:
+        (gone,) = (order for order in orders if order.order_name == name)
+        orders = [_depends_on(order, name, gone.dependencies) for order in orders if order is not gone]
+    return job.model_copy(update={"orders": orders}) if idle else job
+
+
+def _depends_on(order: Order, old: str, new: Sequence[str]) -> Order:
+    if old not in order.dependencies:
+        return order
+    names = [one for name in order.dependencies for one in (new if name == old else [name])]
+    return order.model_copy(update={"dependencies": list(dict.fromkeys(names))})
+
+
+def _with_overrides_of(order: Order, present: Collection[str | None]) -> Order:
+    """Return an approval that overrides nothing that does not run: a run cannot name it."""
+    approval = order.approval
+    if approval is None or all(name in present for name in approval.overrides):
+        return order
+    overrides = [name for name in approval.overrides if name in present]
+    return order.model_copy(update={"approval": approval.model_copy(update={"overrides": overrides})})
 
 
 def _done_by(record: PlanRecord | None, known: ProjectState | None, facts: Facts) -> str | None:
