@@ -543,6 +543,33 @@ def test_an_order_by_hand_is_applied_after_the_merge_with_what_prepares_it():
     assert list(landed.orders) == ["p"]
 
 
+TWO_JOBS = """
+version: 1
+jobs:
+  plan:
+    on: {pull_request: }
+    orders:
+      - {name: p, folder: live/net, cmds: [x], save: [f], plan: {file: f}}
+      - {name: q, folder: live/dns, cmds: [x], save: [f], plan: {file: f}}
+  test:
+    on: {command: test}
+    orders: [{name: a, folder: live/net, cmds: [y], apply_plan: p, after_merge: true}]
+  live:
+    on: {command: live}
+    orders: [{name: a, folder: live/dns, cmds: [y], apply_plan: q, after_merge: true}]
+"""
+
+
+def test_plans_of_several_jobs_are_all_made_again():
+    landed = Landed(TWO_JOBS.encode())
+    landed.merge(live__net__main_tf="# other")
+    assert landed.labels == ["plan", "plan"]
+    assert list(landed.orders) == ["p", "q"]
+    assert landed.jobs[-1].scope.because.endswith(": live/dns, live/net")
+    landed.closed()
+    assert landed.labels == ["plan", "plan"]
+
+
 def test_a_project_after_the_merge_does_not_wait_for_one_before_it():
     rules = b"""
 version: 1

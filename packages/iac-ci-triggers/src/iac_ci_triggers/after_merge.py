@@ -60,26 +60,36 @@ def _decide(facts: Facts, merge: MergeFacts, configuration: Configuration | None
     found: list[Decision] = [SeeMerge(merge.seen)]
     if configuration is None:
         return [*found, _notice(f"Nothing is applied after the merge: {pull.base_branch} has no {FILE_NAME}.")]
+    labels: dict[str, set[str]] = {}
     for name in configuration.jobs:
         try:
-            found += _merged_job(facts, merge, configuration, name)
+            decisions, stale = _merged_job(facts, merge, configuration, name)
         except InputProblems as error:
             text = f"Nothing of the job {name} is applied after the merge, because it could not start:"
             found.append(Say(Paragraph(text, problems=error.problems), Subject.AFTER_MERGE))
-    return found
+            continue
+        found += decisions
+        for planner, label in stale:
+            labels.setdefault(planner, set()).add(label)
+    return [*found, *_planned_instead(facts, merge, configuration, labels)]
 
 
-def _merged_job(facts: Facts, merge: MergeFacts, configuration: Configuration, name: str) -> list[Decision]:
-    """Return the decisions about the plans of this pull request that a job applies."""
+def _merged_job(
+    facts: Facts, merge: MergeFacts, configuration: Configuration, name: str
+) -> tuple[list[Decision], list[tuple[str, str]]]:
+    """Return the decisions about the plans of this pull request that a job applies, and what is to be planned instead.
+
+    The latter are the planning orders and the names of their projects.
+    """
     reads = reads_after_merge(configuration, name)
     if not reads:
-        return []
+        return [], []
     planned = frozenset(order for order, key in _records(facts, configuration, name) if key in facts.plans.records)
     job, expansion = configured(facts, configuration, name, also=planned & reads.keys())
     wanted = [order.order_name or "" for order in job.orders] if job is not None else []
     wanted = [order for order in wanted if order in reads]
     if job is None or not wanted:
-        return []
+        return [], []
     applied = applied_states(configuration, name)
     orders = with_needed(job.orders, wanted, without=applied.keys() - reads.keys())
     chosen = with_saved_plans(facts, configuration, name, job.model_copy(update={"orders": orders}), AFTER_MERGE)
@@ -89,36 +99,35 @@ def _merged_job(facts: Facts, merge: MergeFacts, configuration: Configuration, n
         scope = with_merge(facts, chosen.job, scope_of(facts, facts.base_branch, whole=False))
         scope = scope.model_copy(update={"because": _because(facts, merge, "applied", labels)})
         found.append(start_of(facts, name, AFTER_MERGE, chosen.job, scope, expansion, chosen.projects))
-    stale = {order: applied[order][0].order for order in chosen.stale}
-    found += _planned_instead(facts, merge, configuration, stale, {order: chosen.labels[order] for order in stale})
+    stale = [(applied[order][0].order, chosen.labels[order]) for order in sorted(chosen.stale)]
     if chosen.refused or chosen.unmet:
         left_out = plans_left_out(name, replace(chosen, done={}))
         found += [replace(one, subject=Subject.AFTER_MERGE) if isinstance(one, Say) else one for one in left_out]
         word = configuration.jobs[name].on.command[0]
         text = "Then review the new plan and apply it with the comment" if stale else "Apply it later with the comment"
         found.append(Say(Paragraph(text, command=f"{PREFIX} {word}"), Subject.AFTER_MERGE))
-    return found
+    return found, stale
 
 
 def _planned_instead(
-    facts: Facts,
-    merge: MergeFacts,
-    configuration: Configuration,
-    stale: Mapping[str, str],
-    labels: Mapping[str, str],
+    facts: Facts, merge: MergeFacts, configuration: Configuration, labels: Mapping[str, Collection[str]]
 ) -> list[Decision]:
-    """Return the starts that plan projects at the base branch's commit.
+    """Return the starts that plan projects at the base branch's commit: one of each planning job, for all that apply.
 
-    ``stale`` are the planning orders by the applying ones, ``labels`` the names of their projects.
+    ``labels`` are the names of the projects by the orders that plan them.
     """
     jobs = planning_jobs(configuration)
     by_job: dict[str, list[str]] = {}
-    for order, planner in stale.items():
-        by_job.setdefault(jobs[planner], []).append(order)
+    for planner in labels:
+        by_job.setdefault(jobs[planner], []).append(planner)
     found: list[Decision] = []
-    for name, applying in by_job.items():
-        because = _because(facts, merge, "planned", sorted({labels[order] for order in applying}))
-        found += _plan_start(facts, configuration, name, [stale[order] for order in applying], AFTER_MERGE, because)
+    for name, planners in by_job.items():
+        because = _because(facts, merge, "planned", sorted({label for one in planners for label in labels[one]}))
+        try:
+            found += _plan_start(facts, configuration, name, planners, AFTER_MERGE, because)
+        except InputProblems as error:
+            text = f"The job {name} could not start after the merge:"
+            found.append(Say(Paragraph(text, problems=error.problems), Subject.AFTER_MERGE))
     return found
 
 
