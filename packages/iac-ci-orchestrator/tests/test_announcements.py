@@ -111,6 +111,23 @@ def test_a_wait_survives_a_crash_under_the_same_id(moment):
     assert set(announced(engine)) == {"0002:run_waits"}
 
 
+def test_a_wait_for_an_override_says_what_failed_also_after_the_answer():
+    bus = Bus()
+    asks = ASK | {"approval": ASK["approval"] | {"overrides": ["policy"]}, "dependencies": ["policy"]}
+    engine = Engine([{"order_name": "policy"}, asks, APPLY], before=bus.before, after=bus.after)
+    bus.error = Throttled("try again")
+    engine.wake()
+    engine.report(*engine.handed_out(), status=OrderState.FAILED)
+    engine.wake("0001")
+    assert announced(engine) == []
+    approve(engine)
+    bus.error = None
+    engine.clock.advance(60)
+    engine.wake()
+    (wait,) = engine.bus.announcements
+    assert "waits for approval of ask to override policy by ann or team acme/platform until" in wait.text
+
+
 def test_a_wait_that_was_answered_meanwhile_is_announced_as_well():
     bus = Bus()
     engine = waiting(bus)

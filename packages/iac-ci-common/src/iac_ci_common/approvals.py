@@ -50,13 +50,17 @@ def waiting_words(approval: StoredApproval, until: datetime, failed: Sequence[Or
 
     The orders that ``failed`` and that the approval would override, and the time, are never cut off.
     """
-    names = [order.order_name for order in failed[:_MOST_FAILED]]
-    more = f" and {len(failed) - len(names)} more" if len(failed) > len(names) else ""
-    end = f" to override {', '.join(names)}{more}" if names else ""
-    end += f" until {until:%Y-%m-%d %H:%M} UTC"
+    end = f"{override_words(failed)} until {until:%Y-%m-%d %H:%M} UTC"
     who = f"approval of {approvers(approval)}"
     room = MAX_WAITING_CHARS - len(end)
     return (who if len(who) <= room else f"{who[: room - 1]}…") + end
+
+
+def override_words(failed: Sequence[OrderRow]) -> str:
+    """Return which failed orders an approval would override, after a space; nothing if there are none."""
+    names = [order.order_name for order in failed[:_MOST_FAILED]]
+    more = f" and {len(failed) - len(names)} more" if len(failed) > len(names) else ""
+    return f" to override {', '.join(names)}{more}" if names else ""
 
 
 def not_answerable(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow], now: datetime) -> str | None:

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from iac_ci_common.approvals import approvers
+from iac_ci_common.approvals import approvers, override_words
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.models.announcement import (
     MAX_SHORT_CHARS,
@@ -53,8 +53,13 @@ def waits_to_announce(orders: Sequence[OrderRow], announced: Collection[str]) ->
     ]
 
 
-def wait_announcement(stack: str, run: RunRow, order: OrderRow, now: datetime) -> Announcement:
-    """Return the announcement that a run waits for the approval of an order; no row has the time of its beginning."""
+def wait_announcement(
+    stack: str, run: RunRow, order: OrderRow, now: datetime, failed: Sequence[OrderRow] = ()
+) -> Announcement:
+    """Return the announcement that a run waits for the approval of an order; no row has the time of its beginning.
+
+    ``failed`` are the orders that it would override.
+    """
     who = approvers(order.approval) if order.approval is not None else ""
     until = f" until {order.order_deadline:%Y-%m-%d %H:%M} UTC" if order.order_deadline is not None else ""
     return _announcement(
@@ -62,7 +67,7 @@ def wait_announcement(stack: str, run: RunRow, order: OrderRow, now: datetime) -
         run,
         AnnouncementKind.RUN_WAITS,
         order.order_num,
-        f"{_subject(run)} waits for approval of {order.order_name} by {who}{until}",
+        f"{_subject(run)} waits for approval of {order.order_name}{override_words(failed)} by {who}{until}",
         at=now,
         wait=AnnouncedWait(
             order_num=order.order_num,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.limits import ANNOUNCE_AGAIN_SECONDS, ANNOUNCE_SECONDS
+from iac_ci_common.overrides import failures_to_override
 from iac_ci_common.run_events import run_event
 from iac_ci_orchestrator.announcements import (
     drift_announcement,
@@ -71,7 +72,7 @@ class Announcer:
             return replace(state, again_at=None)
         if not _is_due(state, now):
             return state
-        error = self._put(run, self._of_waits(run, waits, now))
+        error = self._put(run, self._of_waits(run, orders, waits, now))
         if error is not None and error.retry_is_safe:
             return replace(state, again_at=self._ports.clock.now() + _AGAIN)
         if error is not None:
@@ -95,7 +96,7 @@ class Announcer:
             return state
         found = [drift_announcement(self._stack, run, order, is_found=is_found) for order, is_found in drifts]
         announcements = [
-            *self._of_waits(run, waits_to_announce(orders, state.announced), now),
+            *self._of_waits(run, orders, waits_to_announce(orders, state.announced), now),
             end_announcement(self._stack, run, orders),
             *(one for one in found if one is not None),
         ]
@@ -107,8 +108,11 @@ class Announcer:
         self._give_up(run, error)
         return replace(state, again_at=None)
 
-    def _of_waits(self, run: RunRow, waits: Sequence[OrderRow], now: datetime) -> list[Announcement]:
-        return [wait_announcement(self._stack, run, order, now) for order in waits]
+    def _of_waits(
+        self, run: RunRow, orders: Sequence[OrderRow], waits: Sequence[OrderRow], now: datetime
+    ) -> list[Announcement]:
+        by_num = {order.order_num: order for order in orders}
+        return [wait_announcement(self._stack, run, order, now, failures_to_override(order, by_num)) for order in waits]
 
     def _put(self, run: RunRow, announcements: Sequence[Announcement]) -> IacCiError | None:
         try:
