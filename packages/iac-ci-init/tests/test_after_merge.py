@@ -21,7 +21,7 @@ from iac_ci_vcs.reviews import Approval, Approvals
 
 sys.path.insert(0, str(Path(__file__).parent))
 from event_harness import BASE, HEAD, REPOSITORY, STRANGER, WRITER
-from test_projects_of_events import CONFIGURATION, FILES
+from test_projects_of_events import CONFIGURATION, FILES, Projects
 from test_reviewed_plans import OTHER, Planned
 
 LANDED, LATER = "d" * 40, "e" * 40
@@ -585,6 +585,67 @@ projects:
     landed.comment("/iac-ci apply live/net")
     assert landed.labels == ["plan", "apply"]
     assert "live/net is applied before the merge only, and the pull request is merged" in landed.told
+
+
+BY_COMMAND = """
+version: 1
+jobs:
+  plan:
+    on: {{command: plan}}
+    {more}
+    orders: [{{name: p, folder: live/net, paths: ["live/net/**"], cmds: [x], save: [f], plan: {{file: f}}}}]
+  apply:
+    on: {{command: apply}}
+    orders: [{{name: a, folder: live/net, cmds: [y], apply_plan: p, after_merge: true}}]
+"""
+
+
+class PlannedByCommand(Landed):
+    """A repository whose pull request was planned by a comment, and whose planning job then requires something."""
+
+    def __init__(self, more="", minimum=None):
+        Projects.__init__(self)
+        self.configure(BY_COMMAND.format(more="").encode())
+        self.host.reviewed.merge_bases[HEAD] = BASE
+        self.changed(ChangedFile("live/net/main.tf", ChangeKind.MODIFIED))
+        self.pull_request()
+        self.comment("/iac-ci plan")
+        for name, project in self.jobs[0].projects.items():
+            self.enter(name, project)
+        if minimum is not None:
+            self.connect(require=minimum)
+        self.configuration = BY_COMMAND.format(more=more).encode()
+        self.clock.advance(600)
+
+
+class TestRequirementsOfPlanning:
+    """What the job that plans requires, and the operator of comments, once the pull request is merged."""
+
+    @pytest.mark.parametrize(
+        ("more", "minimum"),
+        [("require: {undiverged: true, mergeable: true}", None), ("", {"undiverged": True}), ("", {"approved": 1})],
+    )
+    def test_the_engine_plans_what_the_base_branch_has(self, more, minimum):
+        landed = PlannedByCommand(more, minimum)
+        landed.merge(live__net__more_tf="# of another")
+        assert landed.labels == ["plan", "plan"]
+
+    @pytest.mark.parametrize(
+        ("more", "minimum"),
+        [("require: {approved: 1}", None), ("", {"approved": 1}), ("", {"approved": 1, "mergeable": True})],
+    )
+    def test_a_command_asks_for_people_and_for_nothing_about_the_merge(self, more, minimum):
+        landed = PlannedByCommand(more, minimum)
+        landed.merge(live__net__more_tf="# of another")
+        landed.comment("/iac-ci plan")
+        assert landed.labels == ["plan", "plan"]
+        assert "approved: 0 of 1 approvals count" in landed.told
+        bea = replace(WRITER, id="77", login="bea")
+        landed.host.permissions[bea.id] = landed.host.permissions[WRITER.id]
+        landed.host.reviewed.approved = Approvals((Approval(bea, landed.clock.now()),))
+        landed.comment("/iac-ci plan")
+        assert landed.labels == ["plan", "plan", "plan"]
+        assert landed.jobs[-1].job.commit_hash == LANDED
 
 
 class TestPushes:

@@ -141,11 +141,18 @@ def _plan_start(
     if job is None or not orders:
         return [say(f"The job {name} has no order to run.")]
     job = job.model_copy(update={"orders": orders})
-    projects = with_saved_plans(at_base, configuration, name, job).projects
-    shown = ticks(at_base, configuration, name, [order.order_name or "" for order in orders])
+    chosen = with_saved_plans(at_base, configuration, name, job)
+    found: list[Decision] = []
+    if because is None:
+        # A person asks for it, and the requirements are those of a comment; the engine plans what is in the base.
+        found = plans_left_out(name, chosen)
+        if chosen.job is None:
+            return found
+        job = chosen.job
+    shown = ticks(at_base, configuration, name, [order.order_name or "" for order in job.orders])
     scope = scope_of(at_base, facts.base_branch, whole=False)
     scope = scope.model_copy(update={"because": because, "requirements": shown})
-    return [start_of(at_base, name, intent, job, scope, expansion, projects)]
+    return [*found, start_of(at_base, name, intent, job, scope, expansion, chosen.projects)]
 
 
 def command_after_merge(facts: Facts, merge: MergeFacts, command: Command, intent: str) -> list[Decision]:

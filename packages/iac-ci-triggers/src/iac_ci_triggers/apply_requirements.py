@@ -46,13 +46,18 @@ class Required:
 
 
 def required_of(
-    configuration: Configuration, connection: Connection | None, job_name: str, base_branch: str
+    configuration: Configuration,
+    connection: Connection | None,
+    job_name: str,
+    base_branch: str,
+    *,
+    is_merged: bool = False,
 ) -> dict[str, Required]:
     """Return what is required of the orders of a job, by their names; orders of which nothing is are left out.
 
     The operator's minimum is for every job that a comment starts, but those that pull requests with the same base
     branch start by themselves: these run before anybody could have approved them. Of orders that run after the merge,
-    nothing about the merge is required.
+    and of all orders once the pull request ``is_merged``, nothing about the merge is required.
     """
     trigger = configuration.jobs[job_name].on
     by_itself = trigger.pull_request is not None and (
@@ -64,7 +69,7 @@ def required_of(
     for name, (own, paths) in own_requirements(configuration, job_name).items():
         sets: list[Requirements] = []
         for given in (own, minimum):
-            one = given.after_merge if given is not None and name in after_merge else given
+            one = given.after_merge if given is not None and (is_merged or name in after_merge) else given
             if one is not None and not one.is_empty and one not in sets:
                 sets.append(one)
         if sets:
@@ -73,12 +78,17 @@ def required_of(
 
 
 def sets_of(
-    configuration: Configuration, connection: Connection | None, jobs: Collection[str], base_branch: str
+    configuration: Configuration,
+    connection: Connection | None,
+    jobs: Collection[str],
+    base_branch: str,
+    *,
+    is_merged: bool = False,
 ) -> tuple[Requirements, ...]:
     """Return the distinct sets of requirements of some jobs."""
     found: list[Requirements] = []
     for name in jobs:
-        for required in required_of(configuration, connection, name, base_branch).values():
+        for required in required_of(configuration, connection, name, base_branch, is_merged=is_merged).values():
             found += [one for one in required.sets if one not in found]
     return tuple(found)
 
@@ -108,7 +118,8 @@ def verdicts_of(
     """
     if facts.pull is None:
         return {}
-    required = required_of(configuration, facts.source.connection, job_name, facts.base_branch)
+    connection, is_merged = facts.source.connection, facts.merge is not None
+    required = required_of(configuration, connection, job_name, facts.base_branch, is_merged=is_merged)
     wanted = {name: one for name, one in required.items() if name in orders}
     if not wanted:
         return {}

@@ -36,6 +36,7 @@ from iac_ci_triggers.configuration import (
     jobs_for_command,
     jobs_for_pull_request,
     jobs_for_push,
+    planning_jobs,
     possibly_deleted,
     read_configuration,
     reads_after_merge,
@@ -353,7 +354,10 @@ class FactCollector:
         """Return the facts with what is required after the merge: approvals and people."""
         if known.pull is None or known.head_seen_at is None:
             return known
-        required = sets_of(configuration, known.source.connection, jobs, known.pull.base_branch)
+        # What is not as planned is planned again.
+        started = {*jobs, *planning_jobs(configuration).values()}
+        connection, branch = known.source.connection, known.pull.base_branch
+        required = sets_of(configuration, connection, sorted(started), branch, is_merged=True)
         if not required:
             return known
         unseen = Known(known.pull, known.head_seen_at, changed=known.changed)
