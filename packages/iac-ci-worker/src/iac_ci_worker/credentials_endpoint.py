@@ -109,13 +109,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # the name that http.server calls
         git, length = self.server.git, self.headers.get("Content-Length", "")
-        if not self._is_for(_GIT_PATH) or git is None or not self._is_allowed():
-            self._answer(403, "text/plain", "the request has not the order's token")
-            return
         if not length.isdecimal() or int(length) > _MOST_ASKED_BYTES:
             self._answer(413, "text/plain", f"at most {_MOST_ASKED_BYTES} bytes")
             return
+        # Read before a refusal too: a connection that is closed on unread bytes may lose the answer.
         lines = self.rfile.read(int(length)).decode("utf-8", "replace").splitlines()
+        if not self._is_for(_GIT_PATH) or git is None or not self._is_allowed():
+            self._answer(403, "text/plain", "the request has not the order's token")
+            return
         found, problem = git.answer(dict(line.split("=", 1) for line in lines if "=" in line))
         if found is None:
             self._answer(404, "text/plain", problem)
