@@ -18,8 +18,9 @@ from schemathesis.specs.openapi.checks import (
 from selection import FULL
 
 from iac_ci_common.signature import HEADER, sign
-from iac_ci_common.testing import MemoryLogger
+from iac_ci_common.testing import MemoryLogger, MemoryRuns
 from iac_ci_init import openapi, wiring
+from iac_ci_init.approval_intake import ApprovalIntake
 from iac_ci_init.handler import handler
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "packages" / "iac-ci-init" / "tests"))
@@ -32,8 +33,9 @@ ANSWERED = []
 
 
 def application(environ, start_response):
-    """Pass a request on as API Gateway does; a job is signed where a header asks for it."""
+    """Pass a request on as API Gateway does; it is signed where a header asks for it."""
     asked = Asked()
+    approvals = ApprovalIntake(asked.clock, MemoryRuns(), asked.objects, asked.secrets, ["ssm:/webhook"])
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     headers = {name[5:].replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("HTTP_X_SIGN") == "yes":
@@ -41,6 +43,7 @@ def application(environ, start_response):
     event = {"headers": headers, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wiring, "job_intake", lambda: asked.intake)
+        patch.setattr(wiring, "approval_intake", lambda: approvals)
         patch.setattr(wiring, "logger", MemoryLogger)
         said = handler(event, None)
     ANSWERED.append(said["statusCode"])

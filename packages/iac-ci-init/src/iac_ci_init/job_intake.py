@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from iac_ci_common.request import Request
     from iac_ci_init.settings import InitSettings
 
-_KEY = re.compile(r"[A-Za-z0-9_.:=+/-]{1,200}")
+KEY: Final = re.compile(r"[A-Za-z0-9_.:=+/-]{1,200}")
+"""A value of the header ``Idempotency-Key``."""
 _KEY_SECONDS: Final = 24 * 3600
 
 _SOURCE: Final = "api"
@@ -75,7 +76,7 @@ class JobIntake:
         key = request.header("Idempotency-Key")
         problems = (
             [Problem("Idempotency-Key", "must be 1 to 200 letters, digits or _.:=+/-")]
-            if key is not None and _KEY.fullmatch(key) is None
+            if key is not None and KEY.fullmatch(key) is None
             else []
         )
         job = check_job(request.body, rules(self._settings, _SOURCE, self._grants.of(_SOURCE, now)), also=problems)

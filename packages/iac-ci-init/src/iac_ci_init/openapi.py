@@ -13,6 +13,7 @@ from iac_ci_common.limits import MAX_BODY_BYTES
 from iac_ci_common.models.answer import Accepted
 from iac_ci_common.models.approval_request import Answered, ApprovalRequest
 from iac_ci_common.models.job import Job
+from iac_ci_init.job_intake import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,17 @@ _REFUSED: Final[Mapping[str, str]] = {
     "413": f"The body has more than {MAX_BODY_BYTES} bytes.",
     "500": "Nothing was accepted; retry is true if it may be sent again.",
     "503": "Nothing was accepted; it may be sent again.",
+}
+
+_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "job": {
+        "summary": "A job of one order without code",
+        "value": {"username": "ann", "orders": [{"order_name": "hello", "cmds": ["echo hello"], "timeout": 60}]},
+    },
+    "answer": {
+        "summary": "An answer to an order that waits for an approval with api: true",
+        "value": {"approval": {"run_id": "20260131T235959-0123456789ab", "order": "ask", "answer": "approve"}},
+    },
 }
 
 
@@ -78,12 +90,14 @@ def document() -> dict[str, Any]:
                             "X-IaC-CI-Signature", "t=<unix time>,v1=<hex hmac-sha256 of t.body>, for jobs and answers."
                         ),
                         _header(
-                            "Idempotency-Key", "A repeated request with the same key and body gets the first answer."
+                            "Idempotency-Key",
+                            "A repeated request with the same key and body gets the first answer.",
+                            pattern=f"^{KEY.pattern}$",
                         ),
                     ],
                     "requestBody": {
                         "required": True,
-                        "content": {"application/json": {"schema": body}},
+                        "content": {"application/json": {"schema": body, "examples": _EXAMPLES}},
                     },
                     "responses": {
                         "200": _answer(
@@ -112,8 +126,9 @@ def _answer(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": dict(schema)}}}
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+def _header(name: str, description: str, **rules: str) -> dict[str, Any]:
+    schema = {"type": "string", **rules}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 def text() -> str:
