@@ -20,6 +20,7 @@ from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_local.fake_hosts.project import Person, Project
 from iac_ci_local.fake_hosts.repository import HostedRepository
 from iac_ci_local.fake_hosts.reviews import CheckRun, Rules, Team
+from iac_ci_local.fake_hosts.shape import Change, Happened
 from iac_ci_vcs import gitlab, http_session
 
 from .conftest import AUTHOR, ENGINE, STRANGER
@@ -163,10 +164,11 @@ def reset_to_an_earlier_head(clocked):
     first = clocked.head
     clocked.push()
     clocked.approve()
-    git = clocked.project.repository
+    pushed, git = clocked.head, clocked.project.repository
     git._git("update-ref", "refs/heads/change", first)
     clocked.project._heads.clear()
-    clocked.project.change(1)
+    pull = clocked.project.change(1)
+    clocked.engine.activity._send(Happened(Change.PUSHED, pull, pull.author, before=pushed, after=first))
     clocked.later()
 
 
