@@ -171,7 +171,7 @@ class Worker:
         # An unfit sandbox must claim nothing: another one gets the order.
         with open_workspace(separate_user(self._settings.command_user), name=self._settings.order_folder) as workspace:
             try:
-                started = self._claim_and_fetch(attempt, claim, workspace)
+                started, unfetched = self._claim_and_fetch(attempt, claim, workspace)
             except TradeRefused as refused:
                 logger.info("the order is not this worker's", refusal=refused.refusal, reason=refused.message)
                 return None
@@ -180,7 +180,7 @@ class Worker:
                 return None
             redactor = Redactor([])
             try:
-                package = self._package(attempt, workspace, started)
+                package = self._package(attempt, workspace, started, unfetched)
                 redactor = redactor_of(package.manifest, package.secret_variables, package.taken)
                 ran = self._run(attempt, workspace, package, redactor)
             except PlanStale as error:
@@ -193,11 +193,16 @@ class Worker:
             self._report(work, rights, workspace, ran, redactor, started)
             return ran.verdict.status
 
-    def _package(self, attempt: _Attempt, workspace: Workspace, started: datetime) -> Package:
+    def _package(
+        self, attempt: _Attempt, workspace: Workspace, started: datetime, unfetched: IacCiError | None
+    ) -> Package:
         """Open the order's package; try again after a failure that may pass, as long as the order has time.
 
-        Nothing of the order has run yet, so that a repetition changes nothing outside the worker.
+        Nothing of the order has run yet, so that a repetition changes nothing outside the worker. Raises ``unfetched``,
+        which a repetition does not change.
         """
+        if unfetched is not None:
+            raise unfetched
         ports, work = self._ports, attempt.work
         for number in itertools.count():
             try:
@@ -213,20 +218,23 @@ class Worker:
                 ports.wait(pause)
         raise AssertionError
 
-    def _claim_and_fetch(self, attempt: _Attempt, claim: Claim, workspace: Workspace) -> datetime | None:
-        """Create the claim, and meanwhile fetch the package; return when the claim was made, None if another has it.
+    def _claim_and_fetch(
+        self, attempt: _Attempt, claim: Claim, workspace: Workspace
+    ) -> tuple[datetime | None, IacCiError | None]:
+        """Create the claim, and meanwhile fetch the package.
 
-        The package is opened only after the claim.
+        Returns when the claim was made, None if another worker has it, and why the package cannot be fetched, if that
+        stays so. The package is opened only after the claim.
         """
         ports = self._ports
         calls: list[Callable[[], datetime | None]] = [
             partial(self._claims, attempt.rights, claim),
             partial(fetch_early, attempt.work, workspace, ports.objects),
         ]
-        claimed, _ = ports.parallel.run(calls)
+        claimed, fetched = ports.parallel.run(calls)
         if isinstance(claimed, IacCiError):
             raise claimed
-        return claimed
+        return claimed, fetched if isinstance(fetched, IacCiError) else None
 
     def _claims(self, rights: Rights, claim: Claim) -> datetime | None:
         """Create the claim; return when that was done, None if another worker has it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from iac_ci_common.errors import PackageUnsafe, UrlExpired
+from iac_ci_common.errors import IacCiError, PackageUnsafe, UrlExpired
 from iac_ci_common.models.manifest import IDENTITY_FIELD, IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.models.trade import RoleCredentials
 from iac_ci_common.packing import unpack
@@ -68,12 +68,15 @@ def fetch_early(work: Work, workspace: Workspace, objects: PresignedObjects) -> 
     """Fetch an order's package with its first URL, before it is known whether the order is this worker's.
 
     It is neither unpacked nor unsealed. If it cannot be fetched, there is no file, and ``open_package`` fetches it.
+    Raises a failure that this would not change.
     """
     archive = workspace.engine / _ARCHIVE
     try:
         objects.fetch(work.urls.package, archive)
-    except Exception:  # noqa: BLE001 - `open_package` meets the failure again, and the result then says it
+    except Exception as error:
         archive.unlink(missing_ok=True)
+        if isinstance(error, IacCiError) and not error.retry_is_safe and not isinstance(error, UrlExpired):
+            raise
 
 
 def open_package(
