@@ -129,7 +129,8 @@ def test_a_refusal_is_overridden_by_a_named_person_alone(opened):
     assert {one.order_name: (one.status, one.by) for one in marker.orders}["policy"] == ("failed", None)
     assert {one.order_name: (one.status, one.by) for one in marker.orders}["override"] == ("succeeded", "bob")
     wait_until(lambda: job_state(opened, "deploy") == "success", subject="the status of the override")
-    assert any("policy failed; override was approved by bob" in body for body in comments(opened))
+    approved = "policy failed; override was approved by bob"
+    wait_until(lambda: any(approved in body for body in comments(opened)), subject="the comment of the override")
     print(f"\nthe plan was applied: carl and the author were refused; {rows.run.reason}")
 
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,9 @@ import pytest
 
 QUIET: Final = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 """What keeps a browser from traffic of its own."""
+
+STARTS: Final = 3
+"""How often a browser is started that ends before its first answer."""
 
 _KEYS: Final = {
     "Tab": (9, "", 0), "Shift+Tab": (9, "", 8), "Enter": (13, "\r", 0), "Space": (32, " ", 0), "Escape": (27, "", 0),
@@ -122,8 +125,25 @@ class Page:
 
 @contextmanager
 def chromium() -> Iterator[Page]:
-    """Start a browser with a fresh profile; it ends with the block."""
+    """Start a browser with a fresh profile; it ends with the block.
+
+    A browser that ends before its first answer is started once more, at most ``STARTS`` times: on a machine with
+    little free memory Chromium's start is what fails. Raise ``RuntimeError`` with what it printed after the last one.
+    """
     browser = executable()
+    with ExitStack() as ended_with_the_block:
+        for start in range(1, STARTS + 1):
+            try:
+                page = ended_with_the_block.enter_context(_started(browser))
+                break
+            except RuntimeError:
+                if start == STARTS:
+                    raise
+        yield page
+
+
+@contextmanager
+def _started(browser: str) -> Iterator[Page]:
     read_end, to_browser = os.pipe()
     from_browser, write_end = os.pipe()
 
@@ -133,16 +153,21 @@ def chromium() -> Iterator[Page]:
         os.dup2(received, 3)
         os.dup2(sent, 4)
 
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--hide-scrollbars", *QUIET,
-             f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=pass_pipes,  # noqa: PLW1509
+             "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
+            stdout=printed, stderr=printed, close_fds=False, preexec_fn=pass_pipes,  # noqa: PLW1509
         )  # fmt: skip
         os.close(read_end)
         os.close(write_end)
         try:
-            yield Page(to_browser, from_browser)
+            try:
+                page = Page(to_browser, from_browser)
+            except (RuntimeError, BrokenPipeError) as error:
+                printed.seek(0)
+                raise RuntimeError(f"{error}: {printed.read()[-2000:].decode(errors='replace')}") from error
+            yield page
         finally:
             os.close(to_browser)
             os.close(from_browser)

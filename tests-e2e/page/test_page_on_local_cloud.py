@@ -112,6 +112,8 @@ def test_a_run_of_sixty_orders_is_followed_live(cloud, tmp_path):
 
 def test_a_flood_of_pages_takes_nothing_from_the_webhook(cloud):
     run_id = submit(cloud, {"username": "mona", "orders": [{"order_name": "one", "cmds": ["true"], "timeout": 60}]})
+    # A run that is accepted and not read yet has no page: 404.
+    wait_until(lambda: runs(cloud).read(run_id).run is not None, subject="the run's row")
     opened = requests.get(link(cloud, run_id), timeout=SECONDS, allow_redirects=False)
     cookie = opened.headers["Set-Cookie"].partition(";")[0]
 
