@@ -32,14 +32,26 @@ HANGS_SECONDS: Final = 300.0
 """A condition that takes longer never comes, even on a busy machine."""
 
 
+_SHOWN: Final = 4000
+"""Most characters of what was seen last in a message."""
+
+
 def wait_until(
-    condition: Callable[[], object], *, seconds: float = HANGS_SECONDS, subject: str = "the condition"
+    condition: Callable[[], object],
+    *,
+    seconds: float = HANGS_SECONDS,
+    subject: str = "the condition",
+    seen: Callable[[], object] | None = None,
 ) -> None:
-    """Wait until ``condition`` holds; raise ``AssertionError`` about ``subject`` after ``seconds``."""
+    """Wait until ``condition`` holds; raise ``AssertionError`` about ``subject`` after ``seconds``.
+
+    The message has what the condition returned last, or what ``seen`` returns then.
+    """
     until = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > until:
-            raise AssertionError(f"{subject} did not happen within {seconds} s")
+            last = repr(found if seen is None else seen())
+            raise AssertionError(f"{subject} did not happen within {seconds} s; seen last: {last[-_SHOWN:]}")
         time.sleep(0.02)
 
 
