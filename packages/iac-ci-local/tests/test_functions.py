@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def test_the_sandbox_is_bare(sandboxes: Callable[[], Sandbox]) -> None:
 def test_a_call_knows_its_deadline_and_is_ended_at_it(sandboxes: Callable[[], Sandbox]) -> None:
     taken = sandboxes()
     assert 0 < call(taken, {"sh": "true"}, 60)["left"] <= 60_000
-    with pytest.raises(CallFailed, match=r"^Task timed out after 0\.\d\d seconds$"):
+    with pytest.raises(CallFailed, match=r"^Task timed out after 0\.20 seconds$"):
         call(taken, {"sh": "sleep 600"}, 0.2)
     assert sh(taken, "echo again") == "again"
 
@@ -134,8 +135,9 @@ def beating() -> list[str]:
     found = []
     for pid in descendants(os.getpid()):
         entry = Path(f"/proc/{pid}")
-        if b"while :" in (entry / "cmdline").read_bytes():
-            found.append((entry / "stat").read_text("utf-8").rpartition(")")[2].split()[0])
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
+            if b"while :" in (entry / "cmdline").read_bytes():
+                found.append((entry / "stat").read_text("utf-8").rpartition(")")[2].split()[0])
     return found
 
 

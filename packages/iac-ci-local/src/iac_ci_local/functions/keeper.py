@@ -62,17 +62,16 @@ class Keeper:
     def call(self, request: dict[str, Any], connection: socket.socket) -> dict[str, Any]:
         """Run one call; the processes of the sandbox go on for its time."""
         self.signal_all(signal.SIGCONT)
-        allowed = request["deadline"] - time.time()
         try:
             self.start()
-            return self.answer(request, allowed, connection)
+            return self.answer(request, connection)
         except (OSError, ValueError) as error:
             self.kill()
             return {"error": f"Runtime exited: {error}"}
         finally:
             self.signal_all(signal.SIGSTOP)
 
-    def answer(self, request: dict[str, Any], allowed: float, connection: socket.socket) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any], connection: socket.socket) -> dict[str, Any]:
         """Pass the call on and wait for its answer, its deadline, too much memory, or the end of the caller."""
         if self.channel is None or self.runtime is None:
             return {"error": "Runtime did not start"}
@@ -93,7 +92,7 @@ class Keeper:
                 return {"error": "the call was ended"}
             if time.time() >= request["deadline"]:
                 self.kill()
-                return {"error": f"Task timed out after {allowed:.2f} seconds"}
+                return {"error": f"Task timed out after {request['seconds']:.2f} seconds"}
             if self.memory_mb() > self.plan["memory_mb"]:
                 self.kill()
                 return {"error": "Runtime exited with error: signal: killed"}

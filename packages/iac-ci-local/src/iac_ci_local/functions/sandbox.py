@@ -96,7 +96,8 @@ class Sandbox:
     def call(self, event: Any, request_id: str, arn: str, seconds: float) -> Any:
         """Run the handler and return its answer; raise ``CallFailed`` if it raises, ends, or is killed."""
         with self._connect() as connection:
-            request = {"event": event, "request_id": request_id, "arn": arn, "deadline": time.time() + seconds}
+            request = {"event": event, "request_id": request_id, "arn": arn}
+            request |= {"seconds": seconds, "deadline": time.time() + seconds}
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 line = answers.readline()
