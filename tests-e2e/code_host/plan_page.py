@@ -83,7 +83,7 @@ def page_with(body: str, status: CommitStatus, kind: str = "github") -> Iterator
                 head, ENGINE, state=state, context=status.context, description=description, target_url=None
             )
             page.show(width=1000, height=1380)
-            page.call("Page.navigate", url=demo.page)
+            page.go(demo.page)
             page.run(_SHOWN)
             yield page
 

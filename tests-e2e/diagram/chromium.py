@@ -53,6 +53,7 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol and return its result; raise ``RuntimeError`` if the browser refuses."""
@@ -83,9 +84,19 @@ class Page:
     def open(self, path: Path, *, scripts: bool = True) -> None:
         """Open a file and wait until it has loaded."""
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.go(path.as_uri())
+
+    def go(self, url: str) -> None:
+        """Open an address and wait until it has loaded; raise ``RuntimeError`` if nothing answers there."""
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+        document = self.call("Page.navigate", url=url)
+        if "errorText" in document:
+            raise RuntimeError(f"{url}: {document['errorText']}")
+        loaded = {"name": "load", "loaderId": document["loaderId"]}
+        while not any(
+            event.get("method") == "Page.lifecycleEvent" and loaded.items() <= event["params"].items()
+            for event in self.events
+        ):
             self.events.append(self._next())
 
     def show(self, *, width: int, height: int = 900, dark: bool = False, still: bool = True) -> None:
@@ -172,4 +183,8 @@ def _started(browser: str) -> Iterator[Page]:
             os.close(to_browser)
             os.close(from_browser)
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -36,13 +36,6 @@ def place():
         yield made
 
 
-def go(page: Page, url: str) -> None:
-    """Open an address and wait until it has loaded."""
-    page.events.clear()
-    page.call("Page.navigate", url=url)
-    wait_until(lambda: page.run("document.readyState === 'complete' && location.href !== 'about:blank'"))
-
-
 def complaints(page: Page) -> list[dict]:
     page.run("0")
     return [event for event in page.events if event.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown"}]
@@ -72,7 +65,7 @@ def hostile(made: Stand) -> str:
 
 def test_a_hostile_run_is_harmless(browser, place):
     browser.show(width=1000)
-    go(browser, hostile(place))
+    browser.go(hostile(place))
     page = f"{place.address}{PREFIX}{RUN_ID}"
     assert browser.run("location.href") == page, "the address is clean"
     cookies = browser.call("Network.getCookies", urls=[page])["cookies"]
@@ -83,7 +76,7 @@ def test_a_hostile_run_is_harmless(browser, place):
     wait_until(lambda: browser.run("document.querySelectorAll('#graph a').length === 1"))
     shown = [browser.run("document.body.innerText")]
     first = complaints(browser)
-    go(browser, f"{page}?order=0001#L50")
+    browser.go(f"{page}?order=0001#L50")
     wait_until(lambda: browser.run("document.querySelectorAll('.log .line').length === 203"))
     shown.append(browser.run("document.body.innerText"))
     for text in shown:
@@ -103,8 +96,8 @@ def test_a_hostile_run_is_harmless(browser, place):
 
 def test_a_log_is_searched_folded_and_used_by_keyboard(browser, place):
     link = hostile(place)
-    go(browser, link)
-    go(browser, f"{place.address}{PREFIX}{RUN_ID}?order=0001")
+    browser.go(link)
+    browser.go(f"{place.address}{PREFIX}{RUN_ID}?order=0001")
     wait_until(lambda: browser.run("document.querySelectorAll('.log .line').length === 203"))
     browser.press("Tab")
     assert browser.run("document.activeElement.className") == "skip"
@@ -127,14 +120,14 @@ def test_a_log_is_searched_folded_and_used_by_keyboard(browser, place):
 
 def test_a_log_of_a_million_lines_shows_its_beginning(browser, place):
     now = datetime.now(UTC)
-    go(browser, place.begin(run_row(accepted_at=now), [order_row(1, status=OrderState.SUCCEEDED, **moments(now, 0))]))
+    browser.go(place.begin(run_row(accepted_at=now), [order_row(1, status=OrderState.SUCCEEDED, **moments(now, 0))]))
     place.objects.put(keys.log(RUN_ID, "0001"), b"\n" * 1_000_000)
-    go(browser, f"{place.address}{PREFIX}{RUN_ID}?order=0001")
+    browser.go(f"{place.address}{PREFIX}{RUN_ID}?order=0001")
     wait_until(lambda: "lines are shown" in browser.run("document.getElementById('note').textContent"))
     assert browser.run("document.querySelectorAll('.log .line').length") == 50_000
     assert browser.run("document.getElementById('download').checkVisibility()") is True
     place.objects.put(keys.log(RUN_ID, "0001"), b"0" * 1_000_000)
-    go(browser, f"{place.address}{PREFIX}{RUN_ID}?order=0001&attempt=1")
+    browser.go(f"{place.address}{PREFIX}{RUN_ID}?order=0001&attempt=1")
     wait_until(lambda: browser.run("document.querySelectorAll('.log .line').length") == 1)
     assert browser.run("document.documentElement.scrollWidth <= innerWidth") is True
 
@@ -148,7 +141,7 @@ def test_a_thousand_orders_are_usable(browser, place, width, dark):
         for num in range(1, 1001)
     ]  # fmt: skip
     browser.show(width=width, dark=dark)
-    go(browser, place.begin(run_row(accepted_at=now, status=RunState.FAILED), orders))
+    browser.go(place.begin(run_row(accepted_at=now, status=RunState.FAILED), orders))
     wait_until(lambda: browser.run("document.querySelectorAll('#graph a').length === 1000"))
     assert browser.run("document.documentElement.scrollWidth <= innerWidth") is True
     assert browser.run(LOW_CONTRAST.replace("body *", "body :not(tbody *, svg *)")) == []
@@ -169,7 +162,7 @@ def test_a_hidden_tab_does_not_poll(browser, place):
     hidden = "Object.defineProperty(document, 'hidden', {get: () => window.isHidden === true, configurable: true})"
     script = browser.call("Page.addScriptToEvaluateOnNewDocument", source=hidden)["identifier"]
     try:
-        go(browser, link)
+        browser.go(link)
 
         def polls() -> int:
             return sum(one.startswith("state") for one in place.requested)
@@ -198,7 +191,7 @@ def events(page: Page) -> set[str]:
 
 def test_the_page_follows_a_change_without_a_reload(browser, place):
     now = datetime.now(UTC)
-    go(browser, place.begin(run_row(accepted_at=now), [order_row(1), order_row(2, after=[1])]))
+    browser.go(place.begin(run_row(accepted_at=now), [order_row(1), order_row(2, after=[1])]))
     browser.run("window.isSamePage = true")
     before = place.runs.order_rows[RUN_ID]["0001"]
     place.runs.order_rows[RUN_ID]["0001"] = before.model_copy(

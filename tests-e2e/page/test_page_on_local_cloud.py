@@ -21,10 +21,10 @@ from iac_ci_common import capabilities
 from iac_ci_common.states import RunState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
-from iac_ci_local.testing import folder_of_commands, runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import HANGS_SECONDS, folder_of_commands, runs, submit, wait_for_end, wait_until
 
 VIEWS = [(1400, False), (1400, True), (400, False), (400, True)]
-SECONDS = 120
+SECONDS = int(HANGS_SECONDS)
 
 pytestmark = pytest.mark.local_cloud
 
@@ -32,6 +32,10 @@ pytestmark = pytest.mark.local_cloud
 @pytest.fixture(scope="module")
 def cloud():
     with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), max_parallel=4) as running:
+        # A function that a busy machine runs too slowly ends at its time-out: 502.
+        running.aws.client("lambda").update_function_configuration(
+            FunctionName=running.stack.names.resource("page"), Timeout=SECONDS
+        )
         yield running
 
 
@@ -58,7 +62,7 @@ def job(folder: Path) -> dict:
             {
                 "order_name": f"{name}-{step}",
                 "cmds": [f"echo applying {name} {step}", waits if step > 2 else "true"],
-                "timeout": 300,
+                "timeout": 500,
                 "dependencies": [f"{name}-{step - 1}"] if step > 1 else [],
             }
             for name in ("network", "dns", "cluster", "queue", "cache", "search", "mail", "users", "billing", "site")
@@ -76,9 +80,9 @@ def test_a_run_of_sixty_orders_is_followed_live(cloud, tmp_path):
     pictures = Path(os.environ.get("IAC_CI_PICTURES", tmp_path))
     with folder_of_commands() as folder, chromium() as page:
         run_id = submit(cloud, job(folder))
-        wait_until(lambda: runs(cloud).read(run_id).run is not None)
+        wait_until(lambda: runs(cloud).read(run_id).run is not None, subject="the run's row")
         page.show(width=1400)
-        page.call("Page.navigate", url=link(cloud, run_id))
+        page.go(link(cloud, run_id))
         wait_until(lambda: page.run("document.querySelectorAll('#graph a').length === 60"), subject="the graph")
         page.run("window.isSamePage = true")
         # As many orders as the stack lets run at once wait for the file, each after two of its chain.
@@ -131,8 +135,7 @@ def test_a_flood_of_pages_takes_nothing_from_the_webhook(cloud):
         ]
         answers = Counter(one.result() for one in flood)
     assert len(set(sent)) == 5
-    # A busy machine may answer a page too late, which is a 502.
-    assert set(answers) <= {200, 403, 429, 502}
+    assert set(answers) <= {200, 403, 429}
     for one in (run_id, *sent):
         assert wait_for_end(cloud, one).run.status is RunState.SUCCEEDED
     print(f"flood of {answers.total()} pages: {dict(answers)}; 5 of 5 webhooks accepted meanwhile")
@@ -144,7 +147,8 @@ def test_a_person_of_another_run_sees_nothing(cloud):
         submit(cloud, {"username": name, "orders": [{"order_name": "one", "cmds": ["true"], "timeout": 60}]})
         for name in ("mona", "lisa")
     )
-    wait_for_end(cloud, second)
+    for run_id in (first, second):
+        wait_for_end(cloud, run_id)
     opened = requests.get(link(cloud, first), timeout=SECONDS, allow_redirects=False)
     cookie = {"Cookie": opened.headers["Set-Cookie"].partition(";")[0]}
     foreign = [requests.get(f"{address(cloud)}/{second}{part}", headers=cookie, timeout=SECONDS).status_code

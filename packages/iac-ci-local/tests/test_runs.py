@@ -140,7 +140,7 @@ def test_a_missing_secret_ends_the_run_with_its_reason(cloud: LocalCloud) -> Non
 def test_a_worker_killed_mid_command_is_reported_at_once(quick: LocalCloud, tmp_path: Path) -> None:
     started = tmp_path / "started"
     run_id = submit(quick, job({"order_name": "killed", "cmds": [f"echo x >> {started}; sleep 300"], "timeout": 400}))
-    wait_until(started.exists, subject="the command's start")
+    wait_until(lambda: started.exists() and started.read_text("utf-8"), subject="the command's start")
     assert kill_function(quick, "worker") >= 1
     ended = wait_for_end(quick, run_id)
     assert states_of(quick, run_id) == {"killed": OrderState.FAILED}

@@ -51,7 +51,9 @@ class Deliveries:
         Without a URL, deliveries fail until ``send_to`` sets one.
         """
         self._secret = secret
-        self._seconds = seconds
+        self.seconds = seconds
+        """Seconds that the next deliveries wait for an answer."""
+
         self._headers = headers
         self._done: list[Delivered] = []
         self._changed = threading.Condition()
@@ -93,7 +95,7 @@ class Deliveries:
             url, body, self._headers(event, named, body, self._secret), method="POST"
         )
         try:
-            with self._opener.open(request, timeout=self._seconds) as response:
+            with self._opener.open(request, timeout=self.seconds) as response:
                 return response.status, response.read(_MOST_ANSWERED)
         except urllib.error.HTTPError as refused:
             with refused:
@@ -110,7 +112,7 @@ class Deliveries:
         """Send an event in another thread; return a function that waits for its end."""
         thread = threading.Thread(target=self.send, args=(event, payload), daemon=True)
         thread.start()
-        return lambda: thread.join(self._seconds * 2)
+        return lambda: thread.join(self.seconds * 2)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
