@@ -57,9 +57,14 @@ class Queue:
         self._received = []
 
     def of(self, run_id):
-        """Return everything about a run that has come so far."""
+        """Return everything about a run that has come so far, each announcement once.
+
+        An announcement is sent again if the bus did not answer in time.
+        """
         for message in self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
-            self._received.append(json.loads(message["Body"]))
+            body = json.loads(message["Body"])
+            if body.get("detail", body) not in [one.get("detail", one) for one in self._received]:
+                self._received.append(body)
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
         return [one for one in self._received if run_id in json.dumps(one)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
 from iac_ci_local.fake_hosts.project import Person
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.testing import post, runs, wait_for_end, wait_until
+from iac_ci_local.testing import runs, submit, wait_for_end, wait_until
 
 BOB = Person(3, "bob")
 ESCAPE = re.compile(r"\\([^\w\s])\u200b?")
@@ -99,14 +98,6 @@ def job(**approval):
     }
 
 
-def submitted(opened, **approval):
-    status, answer = post(opened.cloud, json.dumps(job(**approval)).encode())
-    assert status == 202, answer
-    run_id = answer["run_id"]
-    wait_for_question(opened, run_id, "0001")
-    return run_id
-
-
 def iac_ci(*arguments):
     program = "from iac_ci_cli.main import main; main()"
     return subprocess.run(
@@ -116,7 +107,8 @@ def iac_ci(*arguments):
 
 
 def test_a_signed_request_approves_and_says_that_no_person_is_known(opened):
-    run_id = submitted(opened)
+    run_id = submit(opened.cloud, job())
+    wait_for_question(opened, run_id, "0001")
     done = iac_ci("approve", run_id, "ask")
     assert done.returncode == 0, done.stderr
     assert "approved by a signed request (no person is known)" in done.stdout
@@ -128,7 +120,7 @@ def test_a_signed_request_approves_and_says_that_no_person_is_known(opened):
 
 
 def test_nobody_answers_and_it_expires(opened):
-    run_id = submitted(opened, expires=1)
+    run_id = submit(opened.cloud, job(expires=1))
     rows = wait_for_end(opened.cloud, run_id)
     assert [row.status.value for row in rows.orders] == ["timed_out", "skipped"]
     assert "nobody answered until" in rows.run.reason

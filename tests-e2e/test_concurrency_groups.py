@@ -75,7 +75,7 @@ def test_ten_runs_in_one_line_run_one_after_the_other_as_they_came(cloud, shared
     started = []
     for number in range(TEN):
         cmds = [alone, f"echo {number} >> {shared_folder}/sequence", f"rmdir {shared_folder}/alone"]
-        job = {"cmds": cmds, "timeout": 300, "order_name": f"deploy-{number}", "concurrency": {"group": "production"}}
+        job = {"cmds": cmds, "timeout": 500, "order_name": f"deploy-{number}", "concurrency": {"group": "production"}}
         started.append(submit(cloud, {"username": "tests", "flow_label": f"number-{number}", "orders": [job]}))
         if number == 0:
             wait_until(lambda: (shared_folder / "alone").exists(), subject="the first order")

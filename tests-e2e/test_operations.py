@@ -61,7 +61,7 @@ def test_an_order_may_wait_for_its_worker_as_long_as_both_queues_keep_it():
 def test_the_commands_work_in_the_order_of_the_page(tmp_path):
     gate = tmp_path / "gate"
     orders = [
-        {"order_name": "slow", "cmds": [f"until test -e {gate}; do sleep 0.05; done"], "timeout": 60},
+        {"order_name": "slow", "cmds": [f"until test -e {gate}; do sleep 0.05; done"], "timeout": 500},
         {"order_name": "after", "cmds": ["true"], "timeout": 60, "dependencies": ["slow"]},
     ]
     job = tmp_path / "job.json"

@@ -52,8 +52,9 @@ def test_a_changed_module_plans_the_three_projects_that_call_it(opened):
     names = [order.order_name for order in rows.orders]
     print(f"{len(names)} projects planned: {', '.join(names)}")
     assert names == ["plan-live-dev-app", "plan-live-prod-app", "plan-live-prod-audit"]
-    wait_until(lambda: statuses(opened).get("iac-ci/plan") == "success", subject="the plans")
-    assert statuses(opened)["iac-ci/apply"] == "pending"
+    # The statuses are set before the comment.
+    wait_until(lambda: "### plan: succeeded" in last_comment(opened), subject="the comment of the plans")
+    assert (statuses(opened)["iac-ci/plan"], statuses(opened)["iac-ci/apply"]) == ("success", "pending")
 
 
 def test_one_project_is_applied_from_its_saved_plan(opened):

@@ -67,6 +67,7 @@ def test_the_plan_of_the_other_pull_request_is_made_again_by_itself(opened):
     wait_until(lambda: status(opened, "change", "apply") == "success", subject="the apply")
     wait_until(lambda: found(opened, OTHER, "was planned again in run"), subject="the new plan")
     wait_until(lambda: status(opened, "other", "plan") == "success", subject="the status of the new plan")
+    wait_until(lambda: found(opened, NUMBER, "### apply: succeeded"), subject="the comment of the apply")
     apply_run = run_of(found(opened, NUMBER, "### apply: succeeded")[0])
     because = f"planned again because run {apply_run} of pull request {NUMBER} applied live/net"
     wait_until(lambda: [body for body in found(opened, OTHER, because) if "succeeded" in body], subject="its comment")

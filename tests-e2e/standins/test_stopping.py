@@ -162,7 +162,8 @@ class Stopped:
         control.stop_orders(client, self.run, rows, [row.order_name for row in rows.orders], "wrong branch")
 
     def stop_builds(self) -> None:
-        """Call StopBuild for each."""
+        """Call StopBuild for each, once the row of each has its build."""
+        wait_until(lambda: all(row.build_id for row in runs(self.cloud).read(self.run).orders), subject="the builds")
         client = boto3.client("codebuild", **self.cloud.aws.session | {"endpoint_url": self.cloud.aws.builds_endpoint})
         for row in runs(self.cloud).read(self.run).orders:
             client.stop_build(id=row.build_id)

@@ -24,7 +24,7 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     gate = tmp_path / "gate"
     orders = [
-        {"order_name": "slow", "cmds": [f"until test -e {gate}; do sleep 0.05; done"], "timeout": 60},
+        {"order_name": "slow", "cmds": [f"until test -e {gate}; do sleep 0.05; done"], "timeout": 500},
         {"order_name": "after", "cmds": ["true"], "timeout": 60, "dependencies": ["slow"]},
     ]
     job = json.dumps({"username": "tests", "orders": orders}).encode()
