@@ -247,7 +247,7 @@ def test_nothing_else_is_read_in_place_of_the_file(stack, command):
 
 
 def test_a_process_that_outlives_its_command_writes_no_output(stack):
-    stack.run(1, '(sleep 30; echo vpc_id=late >> "$IAC_CI_OUTPUT") & disown', 'echo vpc_id=1 >> "$IAC_CI_OUTPUT"')
+    stack.run(1, '(sleep 3000; echo vpc_id=late >> "$IAC_CI_OUTPUT") & disown', 'echo vpc_id=1 >> "$IAC_CI_OUTPUT"')
     stack.take('echo "got $VPC_ID"')
     assert "got 1\n" in stack.log(2)
 
@@ -428,7 +428,8 @@ def test_a_folder_that_commands_exchange_saves_nothing_else(stack):
 
 def test_files_of_a_process_that_outlives_its_command_are_complete(stack):
     """Everything is copied after all processes have ended, so nothing changes meanwhile."""
-    stack.run(1, "(while :; do date >> growing; done) & printf plan > tfplan; sleep 0.1", save=("*",))
+    growing = "(while :; do date >> growing; done) & until [ -s growing ]; do :; done"
+    stack.run(1, f"{growing}; printf plan > tfplan", save=("*",))
     assert stack.restore("[ -s growing ]").status is OrderState.SUCCEEDED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -27,7 +28,8 @@ def sandbox(tmp_path, monkeypatch):
     keeper.stdout.readline()
     yield keeper.pid
     for pid in (*descendants(keeper.pid), keeper.pid):
-        os.kill(pid, 9)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 9)
     keeper.wait()
     keeper.stdout.close()
 
