@@ -98,7 +98,7 @@ DOCKERD = """#!/bin/sh
 echo started >>"$PLACE/starts"
 sleep 1
 touch "$PLACE/answers"
-exec sleep 60
+exec sleep 600
 """
 DOCKER = """#!/bin/sh
 [ -e "$PLACE/answers" ]
