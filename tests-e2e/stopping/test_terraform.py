@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -118,24 +119,41 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def apply(cloud: SlowAws, folder: Path, form: str, main: str, *, seconds: float = 900, config: str = "") -> Outcome:
-    """Apply a configuration in a form; the cloud's slow request, or a slow provisioner, begins the stop."""
+def ask_once_it_provisions(stop: StopRequest, slow: Path, over: threading.Event) -> None:
+    """Ask for the stop when the slow provisioner has begun."""
+    while not slow.exists():
+        if over.wait(0.02):
+            return
+    stop.ask("a person asked")
+
+
+def apply(
+    cloud: SlowAws, folder: Path, form: str, main: str, *, seconds: float | None = None, config: str = ""
+) -> Outcome:
+    """Apply a configuration in a form.
+
+    The cloud's slow request or a slow provisioner begins the stop, or with ``seconds`` the time-out alone.
+    """
     (folder / "backend.tf").write_text(BACKEND.format(bucket=BUCKET, key=STATE, url=cloud.url))
     (folder / "main.tf").write_text(main)
     program = folder / "terragrunt"
     program.write_text(TERRAGRUNT)
     program.chmod(0o755)
     stop = StopRequest()
-    cloud.on_slow = lambda: stop.ask("a person asked")
+    over = threading.Event()
+    if seconds is None:
+        cloud.on_slow = lambda: stop.ask("a person asked")
+        threading.Thread(target=ask_once_it_provisions, args=(stop, folder / "slow", over), daemon=True).start()
     more = {"TF_CLI_CONFIG_FILE": config} if config else {}
     commands = Commands(
         ["terraform init -input=false", FORMS[form]],
         folder,
         environment(folder) | more,
-        Allowance(seconds, "its timeout", 300),
+        Allowance(seconds or 900, "its timeout", 300),
         stop,
     )
     outcome = BashRunner().run(commands, folder / "log", Redactor([]))
+    over.set()
     assert descendants() == []
     return outcome
 
@@ -168,8 +186,8 @@ def test_a_call_under_way_leaves_state_and_lock_in_order(form: str, tmp_path: Pa
             assert "aws_ssm_parameter.first" in cloud.resources(), log_of(tmp_path)
             assert open_operations(log_of(tmp_path)) == ["aws_ssm_parameter.slow (creating)"]
         else:
-            outcome = apply(cloud, tmp_path, form, BUILT_IN, seconds=60)
-            assert outcome.ending is Ending.TIMED_OUT, log_of(tmp_path)
+            outcome = apply(cloud, tmp_path, form, BUILT_IN)
+            assert outcome.ending is Ending.STOPPED, log_of(tmp_path)
             assert "terraform_data.first" in cloud.resources(), log_of(tmp_path)
         assert not outcome.killed
         assert cloud.keys() == {STATE}, "no lock is left"

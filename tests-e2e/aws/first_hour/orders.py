@@ -13,6 +13,7 @@ from typing import Any
 
 from aws.first_hour.steps import Account, Seen, Step, compare
 from iac_ci_cli import control, jobs
+from iac_ci_cli.run_logs import read_log
 from iac_ci_common import keys
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.rows import OrderRow
@@ -146,12 +147,10 @@ def stopped_build(account: Account) -> Seen:
     asked = submit(account, order("asked", trap, target="codebuild", timeout=600))
     stopped = submit(account, order("stopped", trap, target="codebuild", timeout=600))
     for run_id in (asked, stopped):
-        _wait_until_claimed(account, run_id)
+        _wait_until_ready(account, run_id)
     control.stop_orders(account.connection, asked, account.connection.runs.read(asked), ["asked"], "by the first hour")
     began = time.monotonic()
-    build = rows_of(account, stopped)[0].build_id
-    if build is not None:
-        account.client("codebuild").stop_build(id=build)
+    account.client("codebuild").stop_build(id=str(rows_of(account, stopped)[0].build_id))
     ends = [wait_for(account, run_id) for run_id in (asked, stopped)]
     log = log_of(account, asked)
     with contextlib.suppress(Exception):
@@ -162,13 +161,15 @@ def stopped_build(account: Account) -> Seen:
     return compare(all(end.status is not RunState.SUCCEEDED for end in ends) and "\nasked" in log, text)
 
 
-def _wait_until_claimed(account: Account, run_id: str) -> None:
+def _wait_until_ready(account: Account, run_id: str) -> None:
+    """Wait until the commands can be asked to stop, and the row names their build."""
     until = time.monotonic() + DEADLINE_SECONDS
-    while not account.connection.internal.exists(keys.claim(run_id, "0001")):
+    while "\nready\n" not in (read_log(account.connection.internal, run_id, "0001") or "") or not any(
+        row.build_id for row in rows_of(account, run_id)
+    ):
         if time.monotonic() > until:
             raise TimeoutError(f"no worker began run {run_id}")
         time.sleep(1)
-    account.wait(10)
 
 
 def long_chain(account: Account) -> Seen:
