@@ -69,7 +69,7 @@ def stand_in_provider(request: pytest.FixtureRequest, terraform: None) -> str:
 
 
 def _cli_configuration(request: pytest.FixtureRequest, *arguments: str) -> str:
-    done = subprocess.run([ROOT / ".ci/terraform", *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([ROOT / ".ci/terraform", *arguments], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     surroundings.note(request.config, done.stderr.strip())
     return done.stdout.strip()

@@ -102,7 +102,7 @@ def iac_ci(*arguments):
     program = "from iac_ci_cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *arguments, "--local"],
-        env=dict(os.environ), capture_output=True, text=True, check=False, timeout=300,
+        env=dict(os.environ), capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def drifting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in_provider:
         monkeypatch.setenv("TF_CLI_CONFIG_FILE", stand_in_provider)
         for command in ("init -input=false", "apply -input=false -auto-approve"):
             done = subprocess.run(
-                [terraform, *command.split()], cwd=applied, capture_output=True, text=True, timeout=300
+                [terraform, *command.split()], cwd=applied, capture_output=True, text=True, timeout=900
             )
             assert done.returncode == 0, done.stderr
         (folder / "terraform.tfstate").chmod(0o666)

@@ -119,7 +119,7 @@ def test_the_state_of_an_apply_whose_backend_vanished_is_kept_and_pushed_back(
         (checkout / "main.tf").write_text(configuration, "utf-8")
         for command in pushed(run):
             arguments = [part.replace("terraform", terraform) if part == "terraform" else part for part in command]
-            subprocess.run(arguments, cwd=checkout, check=True, capture_output=True, timeout=120)
+            subprocess.run(arguments, cwd=checkout, check=True, capture_output=True, timeout=600)
         assert server.state is not None
         (resource,) = json.loads(server.state)["resources"]
         assert resource["name"] == "made"
@@ -128,7 +128,7 @@ def test_the_state_of_an_apply_whose_backend_vanished_is_kept_and_pushed_back(
             cwd=checkout,
             check=False,
             capture_output=True,
-            timeout=120,
+            timeout=600,
         )
         assert planned.returncode == 0, planned.stdout
 

@@ -61,7 +61,7 @@ def test_imports_keep_the_contracts():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
 

@@ -48,7 +48,7 @@ class Builder:
     def git(self, *arguments: str) -> str:
         identity = ("-c", "user.name=tests", "-c", "user.email=tests@example.com")
         done = subprocess.run(
-            ["git", *identity, "-C", self.checkout, *arguments], check=True, capture_output=True, text=True, timeout=60
+            ["git", *identity, "-C", self.checkout, *arguments], check=True, capture_output=True, text=True, timeout=600
         )
         return done.stdout.strip()
 
@@ -152,7 +152,7 @@ def test_without_a_commit_there_is_nothing_to_name_the_image_after(builder: Buil
     shutil.copytree(builder.checkout / "pipelines", tmp_path / "checkout/pipelines")
     script = tmp_path / "checkout/pipelines/build"
     environment = builder.environment | {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
-    done = subprocess.run([script, "--plan"], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([script, "--plan"], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert "is not a git checkout with a commit" in done.stderr
 

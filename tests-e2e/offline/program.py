@@ -12,7 +12,7 @@ from typing import Any, Final
 from iac_ci_local import terraform_tool
 from offline.place import ROOT, TOOLS, lay_out
 
-_SECONDS: Final = 60
+_SECONDS: Final = 600
 
 
 def put_on_path() -> None:

@@ -39,7 +39,7 @@ def configurations(places: list[Path], environment: dict[str, str]) -> list[str]
         subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for place in places
     ]
-    answers = [(one.communicate(timeout=240), one.returncode) for one in started]
+    answers = [(one.communicate(timeout=900), one.returncode) for one in started]
     assert [code for _, code in answers] == [0] * len(places), answers
     return [printed.strip() for (printed, _), _ in answers]
 
@@ -72,7 +72,7 @@ def test_what_one_run_initialised_stays_right_whatever_another_lays_out(
             env=environment | {"TF_CLI_CONFIG_FILE": configuration},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -117,7 +117,7 @@ def test_two_that_want_an_engine_at_once_start_one(tmp_path: Path, environment: 
     command = [sys.executable, "-c", START, str(place)]
     started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     try:
-        found = {one.communicate(timeout=240)[0].strip() for one in started}
+        found = {one.communicate(timeout=900)[0].strip() for one in started}
         assert [one.returncode for one in started] == [0] * 4
         assert found == {f"unix://{place}/docker.sock"}
         assert (place / "starts").read_text() == "started\n"

@@ -30,7 +30,7 @@ def run(folder: Path, *arguments: str) -> str:
         (folder / name).write_text(text)
     (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'tests-e2e'}\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240).stdout
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900).stdout
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])

@@ -90,7 +90,7 @@ class Module:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -47,7 +47,7 @@ def address(cloud: LocalCloud) -> str:
 
 def link(cloud: LocalCloud, run_id: str) -> str:
     found = cloud.aws.client("ssm").get_parameter(Name=cloud.stack.names.page_key, WithDecryption=True)
-    ends = datetime.now(UTC) + timedelta(minutes=15)
+    ends = datetime.now(UTC) + timedelta(hours=1)
     key = found["Parameter"]["Value"]
     return capabilities.link(address(cloud), key, run_id, expires_at=ends, generation=0)
 

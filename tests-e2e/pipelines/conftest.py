@@ -34,7 +34,7 @@ class Operator:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1700,
             stdin=subprocess.DEVNULL,
         )
 
@@ -77,7 +77,7 @@ def copy_of_the_checkout(folder: Path) -> Path:
         shutil.copy(ROOT / name, folder / name)
     git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com", "-C", str(folder)]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
-        subprocess.run([*git, *arguments], check=True, timeout=60)
+        subprocess.run([*git, *arguments], check=True, timeout=600)
     return folder
 
 

@@ -40,7 +40,7 @@ def archive(tmp_path):
             env={"PATH": f"{programs}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             stdin=subprocess.DEVNULL,
         )
 
@@ -115,7 +115,7 @@ else:
     )
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-e", "-c", block[1]], env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-e", "-c", block[1]], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, "removed"), done.stderr
     assert jmespath.search("length(@)", json.loads((tmp_path / "versions.json").read_text())) == 0

@@ -145,7 +145,7 @@ class Order:
 
     def init(self):
         process = self.start()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
     @property
@@ -177,7 +177,7 @@ def test_orders_side_by_side_download_nothing(tmp_path, providers, baked, certif
     orders = [Order(tmp_path, f"order-{number}", baked, certificate, locked=providers[0].hashes) for number in range(4)]
     started = [order.start() for order in orders]
     for process, order in zip(started, orders, strict=True):
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output
         assert order.is_from_image
         assert not (order.home / ".terraformrc").exists()

@@ -29,7 +29,7 @@ def typed(commands, environment, folder):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1700,
         stdin=subprocess.DEVNULL,
     )
     return done.returncode, done.stdout + done.stderr

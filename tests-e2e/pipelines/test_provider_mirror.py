@@ -158,7 +158,7 @@ def test_orders_side_by_side_install_from_the_mirror_alone(tmp_path, mirrored, c
     orders = [order(tmp_path, f"order-{number}", mirrored, lock) for number in range(4)]
     inits = [init(*found, certificate) for found in orders]
     for process in inits:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output
     for _, folder in orders:
         assert list(folder.rglob(f"terraform-provider-demo_v{VERSION}"))
@@ -173,7 +173,7 @@ def test_a_mirror_with_other_bytes_than_the_lock_file_is_refused(tmp_path, mirro
     described = {"url": path.name, "hashes": sorted(provider_mirror.hashes_of(changed))}
     listed.write_text(json.dumps({"archives": {"linux_amd64": described}}))
     process = init(*order(tmp_path, "order", mirrored, lock), certificate)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "checksum" in output, output
 
@@ -187,7 +187,7 @@ def test_the_script_names_every_problem_at_once_and_shows_what_is_missing(tmp_pa
     command = [str(ROOT / "pipelines/mirror")]
     # The checkout's own uv, where the machine has none.
     path = f"{os.environ['PATH']}{os.pathsep}{ROOT / '.tools/bin'}"
-    asked = {"capture_output": True, "text": True, "timeout": 60, "env": os.environ | {"PATH": path}}
+    asked = {"capture_output": True, "text": True, "timeout": 600, "env": os.environ | {"PATH": path}}
     wrong = subprocess.run([*command, "--platform", "x", "absent.hcl"], **asked)
     assert wrong.returncode == 2
     for problem in ("no folder is named", "'x' is not a platform", "absent.hcl is not a file"):

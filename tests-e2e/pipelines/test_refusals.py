@@ -18,7 +18,7 @@ def run(script, *arguments, **environment):
         env={"PATH": "/usr/bin:/bin"} | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1700,
         stdin=subprocess.DEVNULL,
     )
 

@@ -143,7 +143,7 @@ def teardown(operator, folder: Path, *arguments: str) -> subprocess.CompletedPro
         env=environment,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1700,
         stdin=subprocess.DEVNULL,
     )
 

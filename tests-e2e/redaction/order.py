@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PLACE = (RUN_ID, "0001")
-_SECONDS = 500
+_SECONDS = 1700
 """More than a loaded machine needs: an order that reaches its time-out loses output."""
 
 
@@ -94,10 +94,10 @@ def _work(objects: MemoryObjects) -> Work:
         timeout=_SECONDS,
         not_after=START + timedelta(seconds=_SECONDS),
         urls=WorkUrls(
-            package=get(keys.package(*_PLACE), seconds=600),
-            claim=put(keys.claim(*_PLACE), seconds=600, create_once=True),
-            claim_check=get(keys.claim(*_PLACE), seconds=600),
-            log=put(keys.log(*_PLACE), seconds=600, create_once=False),
-            result=put(keys.result(*_PLACE), seconds=600, create_once=True),
+            package=get(keys.package(*_PLACE), seconds=_SECONDS),
+            claim=put(keys.claim(*_PLACE), seconds=_SECONDS, create_once=True),
+            claim_check=get(keys.claim(*_PLACE), seconds=_SECONDS),
+            log=put(keys.log(*_PLACE), seconds=_SECONDS, create_once=False),
+            result=put(keys.result(*_PLACE), seconds=_SECONDS, create_once=True),
         ),
     )

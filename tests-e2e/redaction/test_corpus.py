@@ -68,7 +68,6 @@ def test_the_corpus_is_as_large_as_the_documents_state():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", VALUES if FULL else PLAYED)
 def test_no_printer_shows_a_value(name):
     secrets = secrets_of(VALUES[name])
@@ -119,6 +118,6 @@ def printed_by_itself(name):
             cwd=folder,
             env={"PATH": PATH, "HOME": folder, "LANG": "C.UTF-8", "VALUE": "0123456789"},
             capture_output=True,
-            timeout=120,
+            timeout=600,
         )
     return done.stdout + done.stderr

@@ -40,7 +40,7 @@ def follow(
             (float(printed), time.time()) for printed in LINE.findall(text) if row.status is OrderState.RUNNING
         ),
     )
-    begun, until = None, time.monotonic() + 500 + HANGS_SECONDS
+    begun, until = None, time.monotonic() + HANGS_SECONDS
     while time.monotonic() < until:
         rows = client.runs.read(run)
         if begun is None and rows.orders and client.internal.exists(keys.claim(run, "0001")):
@@ -57,7 +57,6 @@ def follow(
     return seen, len(LINE.findall(whole))
 
 
-@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])
 def test_output_is_seen_while_the_commands_run(unkind: LocalCloud, target: str) -> None:
     """The order prints until a line of it was seen."""
@@ -79,7 +78,6 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])
 def test_a_follower_sees_a_line_within_six_seconds_once_the_wish_has_arrived(cloud: LocalCloud, target: str) -> None:
     """The follower comes after the first minute, in which everything is sent fast; the wish takes a heartbeat."""

@@ -29,7 +29,7 @@ _VARIABLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "deploy": {"stack": STACK, "region": REGION, "image_uri": f"{REPOSITORY}@{DIGEST}"},
 }
 _LOCAL_BACKEND: Final = 'terraform {\n  backend "local" {}\n}\n'
-_TIMEOUT_SECONDS: Final = 500
+_TIMEOUT_SECONDS: Final = 1700
 
 
 class TerraformFailed(Exception):

@@ -33,7 +33,7 @@ def comply(features: Path, plan: Mapping[str, Any], folder: Path) -> dict[str, d
     command = [Path(sys.executable).with_name("terraform-compliance"), "--features", features, "--no-ansi"]
     command += ["--planfile", folder / "plan.json", "--basedir", STEPS, "--cucumber-json", folder / "report.json"]
     done = subprocess.run(
-        command, cwd=folder, env=environment(folder.parent), capture_output=True, text=True, timeout=500
+        command, cwd=folder, env=environment(folder.parent), capture_output=True, text=True, timeout=1700
     )
     assert (folder / "report.json").is_file(), done.stdout + done.stderr
     report = json.loads((folder / "report.json").read_text("utf-8"))

@@ -11,7 +11,7 @@ from offline import program
 from iac_ci_common.tool_versions import Constraint, Version
 from iac_ci_init.root_module import required_versions
 
-_SECONDS = 60
+_SECONDS = 600
 
 CONSTRAINTS = [
     "{v}", "= {v}", "!= {v}", ">= {v}", "> {v}", "<= {v}", "< {v}", "~> {v}", "v{v}", "~> {two}", "~> {one}",
