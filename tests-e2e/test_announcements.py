@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iac_ci_common.aws.event_bus import EventBridgeBus
-from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.models.announcement import SOURCE, Announcement
 from iac_ci_common.states import RunState
 from iac_ci_common.testing.samples import START, run_row
@@ -96,7 +95,6 @@ def test_a_run_that_waits_and_ends_is_announced_to_a_queue_and_a_chat(cloud, que
     assert answered[0] == 200, answered
     rows = wait_for_end(cloud, run_id)
     wait_until(lambda: len(queue.of(run_id)) == 2, subject="the announcement of the end")
-    wait_until(lambda: (lock := locks(cloud).read(run_id)) and lock.completed, subject="the last step of the run")
 
     waits, ended = (Announcement.from_stored(event["detail"]) for event in queue.of(run_id))
     assert [event["detail-type"] for event in queue.of(run_id)] == ["run_waits", "run_ended"]
@@ -163,7 +161,3 @@ def events_as(cloud, role):
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
     )
-
-
-def locks(cloud):
-    return DynamoLocks(cloud.aws.client("dynamodb"), cloud.stack.names.resource("locks"))

@@ -74,17 +74,13 @@ def play(cloud: BreakingCloud, folder: Path) -> None:
     marker = done_marker(cloud, run_id)
     assert marker is not None
     assert {order.order_num: order.status for order in marker.orders} == states
-    names = cloud.stack.names
-    locks = DynamoLocks(cloud.aws.client("dynamodb"), names.resource("locks"))
-
-    def let_go() -> bool:
-        lock = locks.read(run_id)
-        return lock is not None and lock.completed and lock.owner is None
-
-    wait_until(let_go, subject="the completed lock")
+    lock = DynamoLocks(cloud.aws.client("dynamodb"), cloud.stack.names.resource("locks")).read(run_id)
+    assert lock is not None
+    assert lock.owner is None
     told = {event.order_name: event.kind for event in runs(cloud).events(rows.run.trace_id)}
     assert told == {f"order-{int(num)}": state.value for num, state in states.items()} | {"_job": rows.run.status.value}
-    left = cloud.aws.client("s3").list_objects_v2(Bucket=names.bucket("internal"), Prefix=f"tmp/exec/{run_id}/")
+    bucket = cloud.stack.names.bucket("internal")
+    left = cloud.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"tmp/exec/{run_id}/")
     assert not left.get("Contents"), "no sealed package is left"
     assert keys.done(run_id)
 

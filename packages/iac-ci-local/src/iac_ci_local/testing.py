@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from iac_ci_common import keys, states
+from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.signature import sign
@@ -127,18 +128,28 @@ def runs(cloud: LocalCloud) -> DynamoRuns:
 
 
 def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = HANGS_SECONDS) -> RunRows:
-    """Wait until a run has ended and written its done marker; return its rows."""
+    """Wait until a run has ended and its last step is done; return its rows.
+
+    The done marker, the statuses, the last comment and the announcement are written by then, and packages are removed.
+    """
     table = runs(cloud)
+    locks = DynamoLocks(cloud.aws.client("dynamodb"), cloud.stack.names.resource("locks"))
 
     def ended() -> bool:
         row = table.read(run_id).run
         return row is not None and row.status in states.RUN_TERMINAL
 
+    def completed() -> bool:
+        lock = locks.read(run_id)
+        return lock is not None and lock.completed
+
     try:
         wait_until(ended, seconds=seconds, subject=f"the end of run {run_id}")
+        wait_until(
+            completed, seconds=seconds, subject=f"the last step of run {run_id}", seen=lambda: locks.read(run_id)
+        )
     except AssertionError as error:
         raise AssertionError(f"{error}\n{table.read(run_id)}\n{cloud.aws.log_tail()}") from None
-    wait_until(lambda: done_marker(cloud, run_id) is not None, subject="the done marker")
     return table.read(run_id)
 
 
