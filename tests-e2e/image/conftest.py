@@ -93,7 +93,7 @@ def function(engine: Engine, image: str) -> Callable[[str], AbstractContextManag
             for key, value in environment.items():
                 flags += ["--env", f"{key}={value}"]
             engine.run("run", "--detach", *flags, image, *functions[name]["image_command"])
-            Thread(target=lambda: api.ended(engine.run("wait", container, seconds=280).stdout), daemon=True).start()
+            Thread(target=lambda: api.ended(engine.run("wait", container, seconds=1700).stdout), daemon=True).start()
             try:
                 yield api
             except BaseException as error:

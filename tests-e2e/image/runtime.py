@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _VERSION: Final = "/2018-06-01/runtime"
 _FUNCTION_ARN: Final = "arn:aws:lambda:eu-central-1:123456789012:function:tested"
-_SECONDS: Final = 60
+_SECONDS: Final = 600
 _FUNCTION_SECONDS: Final = 600
 """The worker function's time-out (`functions.json`): a worker stops its commands before its function ends."""
 
