@@ -70,16 +70,32 @@ def wait_for_question(opened, run_id, num="0002"):
 def test_an_apply_waits_for_a_named_person_and_not_for_the_author(opened):
     run_id = opened.first_run()
     wait_for_question(opened, run_id)
-    wait_until(lambda: any("waits for approval of bob or you" in body for body in comments(opened)), subject="comment")
-    wait_until(lambda: any("ask waits for approval of bob" in text for text in descriptions(opened)), subject="status")
+    wait_until(
+        lambda: any("waits for approval of bob or you" in body for body in comments(opened)),
+        subject="comment",
+        seen=lambda: comments(opened),
+    )
+    wait_until(
+        lambda: any("ask waits for approval of bob" in text for text in descriptions(opened)),
+        subject="status",
+        seen=lambda: descriptions(opened),
+    )
 
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci approve ask")()
-    wait_until(lambda: any("you is the author of the pull request" in body for body in comments(opened)), subject="no")
+    wait_until(
+        lambda: any("you is the author of the pull request" in body for body in comments(opened)),
+        subject="no",
+        seen=lambda: comments(opened),
+    )
     assert order(opened, run_id).awaits_answer
 
     opened.demo.activity.comment(NUMBER, BOB, "/iac-ci approve ask")()
     rows = wait_for_end(opened.cloud, run_id)
-    wait_until(lambda: any("**ask** succeeded: approved by bob" in body for body in comments(opened)), subject="end")
+    wait_until(
+        lambda: any("**ask** succeeded: approved by bob" in body for body in comments(opened)),
+        subject="end",
+        seen=lambda: comments(opened),
+    )
     states = {row.order_name: row.status.value for row in rows.orders}
     assert states == {"plan": "succeeded", "ask": "succeeded", "run": "succeeded"}
     row = order(opened, run_id)

@@ -145,7 +145,11 @@ def test_two_pull_requests_on_one_state(tmp_path, shared_folder, terraform):
         waiting_for = order(cloud, other).waiting_for
         print(f"\npull request {number} waits for {waiting_for}")
         assert waiting_for == f"run {one} of pull request {NUMBER} (apply-live), first in line"
-        wait_until(lambda: any(waiting_for in body for body in bodies(opened, number)), subject="the comment")
+        wait_until(
+            lambda: any(waiting_for in body for body in bodies(opened, number)),
+            subject="the comment",
+            seen=lambda: bodies(opened, number),
+        )
         (shared_folder / "go").touch()
         ended = [wait_for_end(cloud, run_id) for run_id in (one, other)]
         state = json.loads((shared_folder / "state" / "terraform.tfstate").read_text())

@@ -84,11 +84,17 @@ def test_a_pull_request_goes_on_only_with_plans_that_have_changes(opened: Opened
     events = runs(opened.cloud).events(rows.run.trace_id)
     assert [event.order_name for event in events if event.changed] == ["plan-network"]
     project = opened.demo.project
-    wait_until(lambda: "### plan: succeeded" in comment(opened), subject="the last comment")
+    wait_until(
+        lambda: "### plan: succeeded" in comment(opened), subject="the last comment", seen=lambda: comment(opened)
+    )
     assert "| succeeded, changed |" in comment(opened)
     assert "| skipped, not needed |" in comment(opened)
     head = project.repository.head("change")
-    wait_until(lambda: ("iac-ci/plan", "success") in states(opened, head), subject="the status")
+    wait_until(
+        lambda: ("iac-ci/plan", "success") in states(opened, head),
+        subject="the status",
+        seen=lambda: states(opened, head),
+    )
 
 
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])

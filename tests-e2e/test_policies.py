@@ -88,7 +88,7 @@ def started(opened, job):
 
 def says(opened, person, text, answer):
     opened.demo.activity.comment(NUMBER, person, text)()
-    wait_until(lambda: any(answer in body for body in comments(opened)), subject=answer)
+    wait_until(lambda: any(answer in body for body in comments(opened)), subject=answer, seen=lambda: comments(opened))
 
 
 def job_state(opened, job):
@@ -130,7 +130,11 @@ def test_a_refusal_is_overridden_by_a_named_person_alone(opened):
     assert {one.order_name: (one.status, one.by) for one in marker.orders}["override"] == ("succeeded", "bob")
     wait_until(lambda: job_state(opened, "deploy") == "success", subject="the status of the override")
     approved = "policy failed; override was approved by bob"
-    wait_until(lambda: any(approved in body for body in comments(opened)), subject="the comment of the override")
+    wait_until(
+        lambda: any(approved in body for body in comments(opened)),
+        subject="the comment of the override",
+        seen=lambda: comments(opened),
+    )
     print(f"\nthe plan was applied: carl and the author were refused; {rows.run.reason}")
 
 

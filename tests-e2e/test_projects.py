@@ -53,15 +53,27 @@ def test_a_changed_module_plans_the_three_projects_that_call_it(opened):
     print(f"{len(names)} projects planned: {', '.join(names)}")
     assert names == ["plan-live-dev-app", "plan-live-prod-app", "plan-live-prod-audit"]
     # The statuses are set before the comment.
-    wait_until(lambda: "### plan: succeeded" in last_comment(opened), subject="the comment of the plans")
+    wait_until(
+        lambda: "### plan: succeeded" in last_comment(opened),
+        subject="the comment of the plans",
+        seen=lambda: last_comment(opened),
+    )
     assert (statuses(opened)["iac-ci/plan"], statuses(opened)["iac-ci/apply"]) == ("success", "pending")
 
 
 def test_one_project_is_applied_from_its_saved_plan(opened):
     opened.first_run()
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci apply live/dev/app")
-    wait_until(lambda: statuses(opened).get("iac-ci/apply/live/dev/app") == "success", subject="the apply")
-    wait_until(lambda: "### apply live/dev/app: succeeded" in last_comment(opened), subject="the final comment")
+    wait_until(
+        lambda: statuses(opened).get("iac-ci/apply/live/dev/app") == "success",
+        subject="the apply",
+        seen=lambda: statuses(opened),
+    )
+    wait_until(
+        lambda: "### apply live/dev/app: succeeded" in last_comment(opened),
+        subject="the final comment",
+        seen=lambda: last_comment(opened),
+    )
     assert "apply-live-dev-app" in last_comment(opened)
     assert "prod" not in last_comment(opened)
     # The other projects are still to apply.
@@ -89,5 +101,7 @@ def test_the_digest_that_was_planned_shown_and_applied_is_one(opened):
 
 def test_a_plan_is_applied_once(opened):
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci apply live/dev/app")
-    wait_until(lambda: "was applied by run" in last_comment(opened), subject="the answer")
+    wait_until(
+        lambda: "was applied by run" in last_comment(opened), subject="the answer", seen=lambda: last_comment(opened)
+    )
     assert last_run(opened, "### apply live/dev/app: succeeded") == last_run(opened, "### apply")

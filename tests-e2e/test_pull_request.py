@@ -47,7 +47,11 @@ def test_the_pull_request_shows_what_it_will_do(opened):
     run_id = opened.first_run()
     rows = wait_for_end(opened.cloud, run_id)
     assert [order.order_name for order in rows.orders] == ["plan-network"]
-    wait_until(lambda: "Plan of plan-network" in comments(opened)[0], subject="the final comment")
+    wait_until(
+        lambda: "Plan of plan-network" in comments(opened)[0],
+        subject="the final comment",
+        seen=lambda: comments(opened),
+    )
     (comment,) = comments(opened)
     assert "### plan: succeeded" in comment
     assert "| succeeded, changed |" in comment
@@ -61,8 +65,12 @@ def test_a_command_applies_in_the_order_of_dependence(opened):
     opened.first_run()
     before = len(comments(opened))
     opened.demo.activity.comment(NUMBER, PERSON, "Looks good.\n\n/iac-ci apply")
-    wait_until(lambda: len(comments(opened)) > before, subject="the run's comment")
-    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success", subject="the end")
+    wait_until(lambda: len(comments(opened)) > before, subject="the run's comment", seen=lambda: comments(opened))
+    wait_until(
+        lambda: statuses(opened, head(opened)).get("iac-ci/apply") == "success",
+        subject="the end",
+        seen=lambda: statuses(opened, head(opened)),
+    )
     assert comments(opened)[-1].index("| network |") < comments(opened)[-1].index("| app |")
 
 
@@ -70,7 +78,11 @@ def test_help_is_answered_and_a_quoted_command_is_not(opened):
     opened.first_run()
     opened.demo.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci help")()
-    wait_until(lambda: any("Commands, each" in body for body in comments(opened)), subject="the answer")
+    wait_until(
+        lambda: any("Commands, each" in body for body in comments(opened)),
+        subject="the answer",
+        seen=lambda: comments(opened),
+    )
     # On a host without reactions, a command has a note too.
     (answer,) = [body for body in comments(opened) if "Commands, each" in body]
     assert "cancel" in answer
@@ -82,13 +94,17 @@ def test_another_commit_is_planned_anew(opened):
     before = head(opened)
     opened.demo.activity.push(NUMBER, opened.demo.next_commit(NUMBER))
     assert head(opened) != before
-    wait_until(lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success", subject="the plan")
+    wait_until(
+        lambda: statuses(opened, head(opened)).get("iac-ci/plan") == "success",
+        subject="the plan",
+        seen=lambda: statuses(opened, head(opened)),
+    )
 
 
 def test_the_page_shows_the_comment_in_a_browser(opened):
     run_id = opened.first_run()
     wait_for_end(opened.cloud, run_id)
-    wait_until(lambda: "succeeded" in comments(opened)[0], subject="the final comment")
+    wait_until(lambda: "succeeded" in comments(opened)[0], subject="the final comment", seen=lambda: comments(opened))
     with chromium() as page:
         page.go(opened.demo.page)
         # The page's script asks the host for the comments.
@@ -107,7 +123,11 @@ def test_cancel_another_base_branch_and_the_end_are_worked_on(opened):
     # The answers are asserted, and not how fast this machine gives them.
     opened.demo.deliveries.seconds = HANGS_SECONDS
     activity.comment(NUMBER, PERSON, "/iac-ci cancel")()
-    wait_until(lambda: any("are cancelled" in body for body in comments(opened)), subject="the answer")
+    wait_until(
+        lambda: any("are cancelled" in body for body in comments(opened)),
+        subject="the answer",
+        seen=lambda: comments(opened),
+    )
     project.repository.commit("next", {"other.txt": b"1"}, "next", start="main")
     activity.retarget(NUMBER, "next")()
     assert opened.demo.deliveries.done[-1].status == 202
@@ -115,7 +135,11 @@ def test_cancel_another_base_branch_and_the_end_are_worked_on(opened):
     activity.close(NUMBER)()
     assert opened.demo.deliveries.done[-1].status == 202
     activity.comment(NUMBER, PERSON, "/iac-ci plan")()
-    wait_until(lambda: any("is closed" in body for body in comments(opened)), subject="the refusal")
+    wait_until(
+        lambda: any("is closed" in body for body in comments(opened)),
+        subject="the refusal",
+        seen=lambda: comments(opened),
+    )
 
 
 def test_the_documented_command_stays_until_it_is_ended():

@@ -65,12 +65,24 @@ def test_the_plan_of_the_other_pull_request_is_made_again_by_itself(opened):
     (first,) = found(opened, OTHER, "### plan")
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci apply")
     wait_until(lambda: status(opened, "change", "apply") == "success", subject="the apply")
-    wait_until(lambda: found(opened, OTHER, "was planned again in run"), subject="the new plan")
+    wait_until(
+        lambda: found(opened, OTHER, "was planned again in run"),
+        subject="the new plan",
+        seen=lambda: bodies(opened, OTHER),
+    )
     wait_until(lambda: status(opened, "other", "plan") == "success", subject="the status of the new plan")
-    wait_until(lambda: found(opened, NUMBER, "### apply: succeeded"), subject="the comment of the apply")
+    wait_until(
+        lambda: found(opened, NUMBER, "### apply: succeeded"),
+        subject="the comment of the apply",
+        seen=lambda: bodies(opened, NUMBER),
+    )
     apply_run = run_of(found(opened, NUMBER, "### apply: succeeded")[0])
     because = f"planned again because run {apply_run} of pull request {NUMBER} applied live/net"
-    wait_until(lambda: [body for body in found(opened, OTHER, because) if "succeeded" in body], subject="its comment")
+    wait_until(
+        lambda: [body for body in found(opened, OTHER, because) if "succeeded" in body],
+        subject="its comment",
+        seen=lambda: bodies(opened, OTHER),
+    )
     (again,) = found(opened, OTHER, because)
     assert run_of(again) != run_of(first)
     assert not found(opened, OTHER, "is stale")
@@ -87,6 +99,8 @@ def test_the_plan_that_was_made_again_is_applied(opened):
     (again,) = found(opened, OTHER, "planned again because run")
     opened.demo.activity.comment(OTHER, PERSON, "/iac-ci apply")
     wait_until(lambda: status(opened, "other", "apply") == "success", subject="the apply")
-    wait_until(lambda: found(opened, OTHER, "### apply: succeeded"), subject="the comment")
+    wait_until(
+        lambda: found(opened, OTHER, "### apply: succeeded"), subject="the comment", seen=lambda: bodies(opened, OTHER)
+    )
     digest = re.search(r"plan `([0-9a-f]{16})`", again)[1]
     assert digest in found(opened, OTHER, "### apply: succeeded")[0]

@@ -207,7 +207,11 @@ def test_functions_that_are_killed_apply_no_plan_twice_and_lose_no_outcome(tmp_p
             [f"live/{name} was applied by run {run_id}" for name in WHOLE],
             [f"live/{name} is stale: the project was applied by pull request {NUMBER}" for name in KILLED],
         )
-        wait_until(lambda: all(text in shown(place) for texts in answers for text in texts), subject="the answer")
+        wait_until(
+            lambda: all(text in shown(place) for texts in answers for text in texts),
+            subject="the answer",
+            seen=lambda: shown(place),
+        )
         assert [run.run_id for run in place.started("apply")] == [run_id]
         assert not (folder / "notes").exists()
         counted = ", ".join(f"{count} of {name}" for name, count in kills.items())
