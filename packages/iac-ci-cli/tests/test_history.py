@@ -208,6 +208,8 @@ def test_an_empty_history_is_read_in_few_periods():
 @pytest.mark.parametrize(
     ("text", "at"),
     [("12h", NOW - timedelta(hours=12)), ("2w", NOW - timedelta(days=14)), (NOW.isoformat(), NOW)],
+    # Each process of pytest-xdist must collect the same names, whatever time it is.
+    ids=["hours", "weeks", "a date"],
 )
 def test_a_time_is_read_as_people_write_it(text, at):
     assert parse_since(text, NOW) == at
