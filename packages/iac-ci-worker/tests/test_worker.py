@@ -663,7 +663,7 @@ def test_a_build_whose_order_is_another_workers_leaves(temporary):
 
 
 def test_a_stopped_run_stops_its_commands_and_the_order_says_so():
-    world = World(["sleep 3000", "echo never"])
+    world = World(["sleep 3000", "echo never"], grace=60)
     world.heartbeat.beats = 1
     result = world.run(stop_reason="wrong branch")
     assert result.status is OrderState.CANCELLED
