@@ -26,9 +26,10 @@ def test_the_smallest_workload_is_measured():
     (measured,) = json.loads(done.stdout)
     assert measured["orders"] == 1
     assert measured["events"] == 2
-    # Where the order ends before its row says that it runs, one more; test_budgets.py has the exact numbers.
-    assert 1 <= measured["passes"] <= 3
-    assert 20 <= measured["calls_per_order"] <= 45
+    # A pass whose write is refused, because the order ended before its row said that it runs, reads the rows once more.
+    repeated = measured["passes"] - measured["events"]
+    assert repeated in {0, 1}
+    assert 20 <= measured["calls_per_order"] <= 35 + 10 * repeated
     assert measured["overhead"] > 1
     assert {row["caller"] for row in measured["calls"]} >= {"init-job", "orchestrator", "worker"}
     assert all(measured["functions"][name]["peak_mb"] > 10 for name in ("init-job", "orchestrator", "worker"))
