@@ -62,7 +62,7 @@ def test_named_folders_come_before_patterns_and_what_is_discovered():
 autodiscover: {mode: enabled, ignore_paths: ["sand/**"]}
 projects:
 - dir: stacks/*/prod
-  autoplan: {when_modified: ["*.tf", "../../../shared/**/*.tf", "!x.tf", "../../../../out"]}
+  autoplan: {when_modified: ["*.tf", "../../../modules/**/*.tf", "!x.tf", "../../../../out"]}
 - dir: stacks/pay/prod
   workspace: other
 """
@@ -70,7 +70,7 @@ projects:
     named, pattern, discovered = configuration.projects
     assert (named.folder, named.workspace) == ("stacks/pay/prod", "other")
     assert pattern.find[0] == "stacks/*/prod/*.tf"
-    assert pattern.watch == ["shared/**/*.tf"]
+    assert pattern.watch == ["modules/**/*.tf"]
     assert discovered.find[-1] == "!sand/**"
     assert any("leads out of the repository" in text for text in remarks(found, 5))
     assert any("'!x.tf' is not converted" in text for text in remarks(found, 5))

@@ -292,19 +292,19 @@ def test_what_terragrunt_alone_knows_may_be_anything():
 def test_links_inside_of_the_repository_are_followed():
     files = {
         "live/a/main.tf": CALL("./modules/one"),
-        "shared/one/x.tf": "",
-        "shared/common.tf": CALL("../../shared/two"),
+        "modules/one/x.tf": "",
+        "modules/common.tf": CALL("../../modules/two"),
     }
     links = {
-        "live/a/common.tf": "../../shared/common.tf",
-        "live/a/modules": "../../shared",
+        "live/a/common.tf": "../../modules/common.tf",
+        "live/a/modules": "../../modules",
         "live/b": "a",
         "live/a/self": "self",
     }
     project = found(files, links=links)["live/a"]
-    assert "shared/one" in project.folders
-    assert "shared/two" in project.folders
-    assert "shared/common.tf" in project.files
+    assert "modules/one" in project.folders
+    assert "modules/two" in project.folders
+    assert "modules/common.tf" in project.files
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/x", "loop.tf"])
