@@ -12,7 +12,7 @@ import pytest
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
 from iac_ci_local.fake_hosts.project import Person
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.testing import runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import runs, submit, wait_for_end, wait_for_text, wait_until
 
 BOB = Person(3, "bob")
 ESCAPE = re.compile(r"\\([^\w\s])\u200b?")
@@ -70,11 +70,7 @@ def wait_for_question(opened, run_id, num="0002"):
 def test_an_apply_waits_for_a_named_person_and_not_for_the_author(opened):
     run_id = opened.first_run()
     wait_for_question(opened, run_id)
-    wait_until(
-        lambda: any("waits for approval of bob or you" in body for body in comments(opened)),
-        subject="comment",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("waits for approval of bob or you", lambda: comments(opened))
     wait_until(
         lambda: any("ask waits for approval of bob" in text for text in descriptions(opened)),
         subject="status",
@@ -82,20 +78,12 @@ def test_an_apply_waits_for_a_named_person_and_not_for_the_author(opened):
     )
 
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci approve ask")()
-    wait_until(
-        lambda: any("you is the author of the pull request" in body for body in comments(opened)),
-        subject="no",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("you is the author of the pull request", lambda: comments(opened))
     assert order(opened, run_id).awaits_answer
 
     opened.demo.activity.comment(NUMBER, BOB, "/iac-ci approve ask")()
     rows = wait_for_end(opened.cloud, run_id)
-    wait_until(
-        lambda: any("**ask** succeeded: approved by bob" in body for body in comments(opened)),
-        subject="end",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("**ask** succeeded: approved by bob", lambda: comments(opened))
     states = {row.order_name: row.status.value for row in rows.orders}
     assert states == {"plan": "succeeded", "ask": "succeeded", "run": "succeeded"}
     row = order(opened, run_id)

@@ -14,7 +14,7 @@ from iac_ci_common.states import OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.testing import folder_of_commands, runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import folder_of_commands, runs, submit, wait_for_end, wait_for_text, wait_until
 
 TEN = 10
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
@@ -145,11 +145,7 @@ def test_two_pull_requests_on_one_state(tmp_path, shared_folder, terraform):
         waiting_for = order(cloud, other).waiting_for
         print(f"\npull request {number} waits for {waiting_for}")
         assert waiting_for == f"run {one} of pull request {NUMBER} (apply-live), first in line"
-        wait_until(
-            lambda: any(waiting_for in body for body in bodies(opened, number)),
-            subject="the comment",
-            seen=lambda: bodies(opened, number),
-        )
+        wait_for_text(waiting_for, lambda: bodies(opened, number))
         (shared_folder / "go").touch()
         ended = [wait_for_end(cloud, run_id) for run_id in (one, other)]
         state = json.loads((shared_folder / "state" / "terraform.tfstate").read_text())

@@ -20,7 +20,7 @@ from iac_ci_common.clock import SystemClock
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
 from iac_ci_local.fake_hosts.project import Person
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.testing import done_marker, runs, wait_for_end, wait_until
+from iac_ci_local.testing import done_marker, runs, wait_for_end, wait_for_text, wait_until
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
 pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(1800)]
@@ -88,7 +88,7 @@ def started(opened, job):
 
 def says(opened, person, text, answer):
     opened.demo.activity.comment(NUMBER, person, text)()
-    wait_until(lambda: any(answer in body for body in comments(opened)), subject=answer, seen=lambda: comments(opened))
+    wait_for_text(answer, lambda: comments(opened))
 
 
 def job_state(opened, job):
@@ -129,12 +129,7 @@ def test_a_refusal_is_overridden_by_a_named_person_alone(opened):
     assert {one.order_name: (one.status, one.by) for one in marker.orders}["policy"] == ("failed", None)
     assert {one.order_name: (one.status, one.by) for one in marker.orders}["override"] == ("succeeded", "bob")
     wait_until(lambda: job_state(opened, "deploy") == "success", subject="the status of the override")
-    approved = "policy failed; override was approved by bob"
-    wait_until(
-        lambda: any(approved in body for body in comments(opened)),
-        subject="the comment of the override",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("policy failed; override was approved by bob", lambda: comments(opened))
     print(f"\nthe plan was applied: carl and the author were refused; {rows.run.reason}")
 
 

@@ -13,7 +13,7 @@ from selection import only_in_full
 
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON, SHAPES
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.testing import HANGS_SECONDS, wait_for_end, wait_until
+from iac_ci_local.testing import HANGS_SECONDS, wait_for_end, wait_for_text, wait_until
 from iac_ci_vcs.reporting import marker
 
 ROOT = Path(__file__).parents[1]
@@ -78,11 +78,7 @@ def test_help_is_answered_and_a_quoted_command_is_not(opened):
     opened.first_run()
     opened.demo.activity.comment(NUMBER, PERSON, "> /iac-ci apply")()
     opened.demo.activity.comment(NUMBER, PERSON, "/iac-ci help")()
-    wait_until(
-        lambda: any("Commands, each" in body for body in comments(opened)),
-        subject="the answer",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("Commands, each", lambda: comments(opened))
     # On a host without reactions, a command has a note too.
     (answer,) = [body for body in comments(opened) if "Commands, each" in body]
     assert "cancel" in answer
@@ -123,11 +119,7 @@ def test_cancel_another_base_branch_and_the_end_are_worked_on(opened):
     # The answers are asserted, and not how fast this machine gives them.
     opened.demo.deliveries.seconds = HANGS_SECONDS
     activity.comment(NUMBER, PERSON, "/iac-ci cancel")()
-    wait_until(
-        lambda: any("are cancelled" in body for body in comments(opened)),
-        subject="the answer",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("are cancelled", lambda: comments(opened))
     project.repository.commit("next", {"other.txt": b"1"}, "next", start="main")
     activity.retarget(NUMBER, "next")()
     assert opened.demo.deliveries.done[-1].status == 202
@@ -135,11 +127,7 @@ def test_cancel_another_base_branch_and_the_end_are_worked_on(opened):
     activity.close(NUMBER)()
     assert opened.demo.deliveries.done[-1].status == 202
     activity.comment(NUMBER, PERSON, "/iac-ci plan")()
-    wait_until(
-        lambda: any("is closed" in body for body in comments(opened)),
-        subject="the refusal",
-        seen=lambda: comments(opened),
-    )
+    wait_for_text("is closed", lambda: comments(opened))
 
 
 def test_the_documented_command_stays_until_it_is_ended():

@@ -138,8 +138,8 @@ class Page:
 def chromium() -> Iterator[Page]:
     """Start a browser with a fresh profile; it ends with the block.
 
-    A browser that ends before its first answer is started once more, at most ``STARTS`` times: on a machine with
-    little free memory Chromium's start is what fails. Raise ``RuntimeError`` with what it printed after the last one.
+    A browser that ends before its first answer is started again, ``STARTS`` times in all: on a machine with little
+    free memory Chromium's start is what fails. Raise ``RuntimeError`` with what it printed after the last one.
     """
     browser = executable()
     with ExitStack() as ended_with_the_block:

@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from iac_ci_common import keys, states
+from iac_ci_common import keys
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.signature import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from iac_ci_common.ports import RunRows
     from iac_ci_local.cloud import LocalCloud
@@ -54,6 +54,11 @@ def wait_until(
             last = repr(found if seen is None else seen())
             raise AssertionError(f"{subject} did not happen within {seconds} s; seen last: {last[-_SHOWN:]}")
         time.sleep(0.02)
+
+
+def wait_for_text(text: str, read: Callable[[], Iterable[str]]) -> None:
+    """Wait until one of the texts that ``read`` returns contains ``text``; raise ``AssertionError`` with them all."""
+    wait_until(lambda: any(text in one for one in read()), subject=repr(text), seen=lambda: list(read()))
 
 
 def processes_of(folder: Path) -> set[int]:
@@ -135,19 +140,12 @@ def wait_for_end(cloud: LocalCloud, run_id: str, *, seconds: float = HANGS_SECON
     table = runs(cloud)
     locks = DynamoLocks(cloud.aws.client("dynamodb"), cloud.stack.names.resource("locks"))
 
-    def ended() -> bool:
-        row = table.read(run_id).run
-        return row is not None and row.status in states.RUN_TERMINAL
-
     def completed() -> bool:
         lock = locks.read(run_id)
         return lock is not None and lock.completed
 
     try:
-        wait_until(ended, seconds=seconds, subject=f"the end of run {run_id}")
-        wait_until(
-            completed, seconds=seconds, subject=f"the last step of run {run_id}", seen=lambda: locks.read(run_id)
-        )
+        wait_until(completed, seconds=seconds, subject=f"the end of run {run_id}", seen=lambda: locks.read(run_id))
     except AssertionError as error:
         raise AssertionError(f"{error}\n{table.read(run_id)}\n{cloud.aws.log_tail()}") from None
     return table.read(run_id)
