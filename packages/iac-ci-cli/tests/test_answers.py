@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from iac_ci_cli import control, log_commands, process, run_commands, view_commands
+from iac_ci_cli import control, process, stack_options
 from iac_ci_cli.answers import ANSWERS, document, schema
 from iac_ci_cli.command_group import MODULES
 from iac_ci_cli.main import app
@@ -25,8 +25,7 @@ from test_run_commands import MemoryStack
 @pytest.fixture
 def stack(monkeypatch):
     made = MemoryStack()
-    for module in (run_commands, view_commands, log_commands):
-        monkeypatch.setattr(module, "connect", lambda name, **_: made)
+    monkeypatch.setattr(stack_options, "connect", lambda name, **_: made)
     monkeypatch.setattr(control, "_PAUSE_SECONDS", 0)
     monkeypatch.setattr(control, "_READS", 1)
     made.prepared({}, {"dependencies": ["order-0001"]})

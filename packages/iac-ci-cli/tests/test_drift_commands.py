@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_cli import drift_commands
+from iac_ci_cli import drift_commands, stack_options
 from iac_ci_cli.drift_commands import listed
 from iac_ci_cli.schedule_words import schedule_words
 from iac_ci_common.models.changes import Changes, Operation
@@ -42,7 +42,7 @@ class Connection:
 @pytest.fixture
 def connected(monkeypatch, capsys):
     def run(events, **options):
-        monkeypatch.setattr(drift_commands, "connect", lambda *_, **__: Connection(events))
+        monkeypatch.setattr(stack_options, "connect", lambda *_, **__: Connection(events))
         drift_commands.drift(**{"days": 35} | options)
         return capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from iac_ci_cli import history_commands
+from iac_ci_cli import stack_options
 from iac_ci_cli.answers import schema
 from iac_ci_cli.history import Wanted, find_runs
 from iac_ci_cli.main import app
@@ -55,7 +55,7 @@ class Stack:
 @pytest.fixture
 def stack(monkeypatch):
     found = Stack()
-    monkeypatch.setattr(history_commands, "connect", lambda *arguments, **options: found)
+    monkeypatch.setattr(stack_options, "connect", lambda *arguments, **options: found)
     return found
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from iac_ci_cli import rerun_commands
+from iac_ci_cli import stack_options
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.main import app
 from iac_ci_cli.rerun_commands import unsuccessful
@@ -71,7 +71,7 @@ class Stack:
 @pytest.fixture
 def stack(monkeypatch):
     found = Stack()
-    monkeypatch.setattr(rerun_commands, "connect", lambda *arguments, **options: found)
+    monkeypatch.setattr(stack_options, "connect", lambda *arguments, **options: found)
     return found
 
 

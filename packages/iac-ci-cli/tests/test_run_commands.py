@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
-from iac_ci_cli import control, log_commands, page_commands, run_commands, view_commands
+from iac_ci_cli import control, stack_options
 from iac_ci_cli.diagnosis import WatchdogState
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.executions import StepFunctionExecutions
@@ -102,8 +102,7 @@ class MemoryStack:
 @pytest.fixture
 def stack(monkeypatch):
     made = MemoryStack()
-    for module in (run_commands, view_commands, log_commands, page_commands):
-        monkeypatch.setattr(module, "connect", lambda name, **_: made)
+    monkeypatch.setattr(stack_options, "connect", lambda name, **_: made)
     monkeypatch.setattr(control, "_PAUSE_SECONDS", 0)
     return made
 

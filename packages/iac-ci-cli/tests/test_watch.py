@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from rich.console import Console
 
-from iac_ci_cli import job_commands, process, view_commands, watch
+from iac_ci_cli import job_commands, process, stack_options, watch
 from iac_ci_cli.connection import StackClient
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.live_table import live_table
@@ -201,8 +201,7 @@ def lines_of(**options):
 
 
 def iac_ci(monkeypatch, client, *words):
-    for module in (view_commands, job_commands):
-        monkeypatch.setattr(module, "connect", lambda name, **_: client)
+    monkeypatch.setattr(stack_options, "connect", lambda name, **_: client)
     return process.run(list(words))
 
 

@@ -9,20 +9,12 @@ import typer
 
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads it when it runs
 from iac_ci_cli.completion import complete_order
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.jobs import check_idempotency_key
 from iac_ci_cli.lookup import find_order, find_run, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
 from iac_ci_cli.sending import post
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import one_line, plain, write
 from iac_ci_common.errors import StoredUnreadable
 from iac_ci_common.models.approval_request import Answered, AnsweredOrder, ApprovalRequest
@@ -38,38 +30,32 @@ OrderToAnswer = Annotated[
 
 
 @commands.command()
+@with_stack_options
 def approve(
     run: RunId,
     order: OrderToAnswer,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Approve an order whose approval has `api: true`. No person is known then: the record says that.
 
     A person whom the order names comments `/iac-ci approve ORDER` on the pull request instead.
     """
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
-    _answer(client, run, order, approves=True, as_json=as_json)
+    client = options.connect()
+    _answer(client, run, order, approves=True, as_json=options.as_json)
 
 
 @commands.command()
+@with_stack_options
 def reject(
     run: RunId,
     order: OrderToAnswer,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Reject an order whose approval has `api: true`: it ends as failed, and what depends on it is skipped."""
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
-    _answer(client, run, order, approves=False, as_json=as_json)
+    client = options.connect()
+    _answer(client, run, order, approves=False, as_json=options.as_json)
 
 
 def _answer(client: StackClient, run: str, name: str, *, approves: bool, as_json: bool) -> None:

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from iac_ci_cli.connection import connect
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import one_line, write
 from iac_ci_common.ids import DRIFT_EVENT_NAME
 from iac_ci_common.models.changes import Changes, Operation
@@ -40,23 +32,20 @@ def of_drift() -> None:
 
 
 @commands.command()
+@with_stack_options
 def drift(
     days: Annotated[
         int, typer.Option(min=1, max=_MOST_DAYS, help="How far back to look for the newest run of each project.")
     ] = 35,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """List the projects whose infrastructure differs from their configuration, by their newest drift runs."""
-    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    connection = options.connect()
     since = datetime.now(UTC) - timedelta(days=days)
-    with progress("Reading the drift runs", quiet=as_json):
+    with progress("Reading the drift runs", quiet=options.as_json):
         found = listed(connection.runs.events_named(DRIFT_EVENT_NAME, since), since)
-    if as_json:
+    if options.as_json:
         write(found.model_dump_json())
         return
     for one in found.drift:

@@ -10,19 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iac_ci_cli.arguments import OrderId, RunId  # noqa: TC001 - typer reads them when it runs
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.lookup import find_order, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
 from iac_ci_cli.sealed_files import FetchedFiles, fetch, sealed_objects
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import plain, write
 
 if TYPE_CHECKING:
@@ -37,26 +29,23 @@ def of_files() -> None:
 
 
 @commands.command()
+@with_stack_options
 def files(
     run: RunId,
     order: OrderId = None,
     to: Annotated[
         Path | None, typer.Option(help="New folder to write to; iac-ci-files-RUN by default.", show_default=False)
     ] = None,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Fetch the files that orders saved, or that failed orders left, for example errored.tfstate.
 
     They may hold secrets. You need the rights to read the internal bucket and to decrypt under the stack's KMS key.
     """
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    client = options.connect()
     run = whole_run_id(client, run)
-    with progress("Looking for files", quiet=as_json):
+    with progress("Looking for files", quiet=options.as_json):
         num = None if order is None else _number(client.runs.read(run), run, order)
         found = sealed_objects(client.internal, run, num)
     if not found:
@@ -68,9 +57,9 @@ def files(
     except OSError as error:
         message = f"cannot make the folder {folder}: {error.strerror}"
         raise CommandFailed(message, exit_code=ExitCode.BAD_INPUT, hint="Name a new folder with --to.") from error
-    with progress("Fetching the files", quiet=as_json):
+    with progress("Fetching the files", quiet=options.as_json):
         fetched = [fetch(sealed, client.internal, partial(client.client, "kms"), folder) for sealed in found]
-    if as_json:
+    if options.as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, "files": list(map(_as_json, fetched))}))
         return
     for one in fetched:

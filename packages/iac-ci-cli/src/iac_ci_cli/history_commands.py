@@ -14,18 +14,10 @@ from rich.text import Text
 
 from iac_ci_cli import render
 from iac_ci_cli.answers import RunsAnswer
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.history import UNKNOWN, ListedRun, Page, Wanted, find_runs
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import one_line, plain, write
 from iac_ci_cli.times import parse_since, shown_time, span
 from iac_ci_common.command_lines import command_line
@@ -55,6 +47,7 @@ def of_history() -> None:
 
 
 @commands.command()
+@with_stack_options
 def runs(
     repo: Annotated[
         str | None, typer.Option(metavar="REPOSITORY", help="Repository: owner/name, host/owner/name or its URL.")
@@ -74,12 +67,8 @@ def runs(
     after: Annotated[
         str | None, typer.Option(metavar="POSITION", help="Continue at this position, which the page before names.")
     ] = None,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """List the runs of the last 90 days, the newest first. A run appears when its preparation has ended."""
     now = datetime.now(UTC)
@@ -97,8 +86,8 @@ def runs(
             states=frozenset(one.value for one in state or ()),
             since=None if since is None else parse_since(since, now),
         )
-        client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
-        with progress("Looking for runs", quiet=as_json):
+        client = options.connect()
+        with progress("Looking for runs", quiet=options.as_json):
             page = find_runs(client.history, wanted, now, most=most, after=after)
     except ValueError as error:
         raise CommandFailed(str(error), exit_code=ExitCode.BAD_INPUT) from error
@@ -106,8 +95,8 @@ def runs(
         if "specified index" not in error.message and "backfilling" not in error.message:
             raise
         hint = "Deploy this version; the index takes some minutes to be built. Until then, name a run by its whole id."
-        raise CommandFailed(f"the stack {stack} has no index of runs yet", hint=hint) from error
-    if as_json:
+        raise CommandFailed(f"the stack {options.stack} has no index of runs yet", hint=hint) from error
+    if options.as_json:
         write(_as_json(page))
         return
     if not page.runs:

@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from iac_ci_cli import jobs, streams
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.failures import write_failure, write_problems
 from iac_ci_cli.kinds import Kind  # noqa: TC001 - typer reads it when it runs
-from iac_ci_cli.options import (
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-    check_path,
-    check_patterns,
-)
+from iac_ci_cli.options import AsJson, check_path, check_patterns
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import plain, write
 from iac_ci_cli.validation import Report
 from iac_ci_cli.validation import validate as check_file
@@ -55,6 +46,7 @@ CodeFolder = Annotated[
 
 
 @commands.command()
+@with_stack_options
 def submit(
     job: JobFile,
     code: CodeFolder = None,
@@ -62,12 +54,8 @@ def submit(
     idempotency_key: Annotated[
         str | None, typer.Option(help="The same key never starts a second run, however often it is sent.")
     ] = None,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Send a job to a stack and print the run's id.
 
@@ -75,20 +63,20 @@ def submit(
     """
     with interrupted("nothing was sent"):
         key = jobs.check_idempotency_key(idempotency_key)
-        with progress(f"Reading {_read_from(job)}", quiet=as_json):
+        with progress(f"Reading {_read_from(job)}", quiet=options.as_json):
             body = jobs.read_file(job)
         folder = jobs.code_folder(job, code)
-        connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+        connection = options.connect()
         if folder is not None:
-            if not as_json:
+            if not options.as_json:
                 write(_filled_in(folder, jobs.places_without_code(body)))
-            with progress(f"Packing and sending {plain(str(folder))}", quiet=as_json):
+            with progress(f"Packing and sending {plain(str(folder))}", quiet=options.as_json):
                 body = jobs.with_code(body, folder, connection)
-    with progress("Sending the job", quiet=as_json):
+    with progress("Sending the job", quiet=options.as_json):
         accepted = jobs.submit(connection, body, idempotency_key=key)
-    report_accepted(connection, accepted, wait=wait, as_json=as_json)
+    report_accepted(connection, accepted, wait=wait, as_json=options.as_json)
     if wait:
-        raise typer.Exit(watch_to_the_end(connection, accepted.run_id, as_json=as_json))
+        raise typer.Exit(watch_to_the_end(connection, accepted.run_id, as_json=options.as_json))
 
 
 def report_accepted(connection: StackClient, accepted: Accepted, *, wait: bool, as_json: bool) -> None:

@@ -12,20 +12,12 @@ import typer
 
 from iac_ci_cli import render
 from iac_ci_cli.arguments import OrderId, RunId  # noqa: TC001 - typer reads them when it runs
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.log_stamps import stamp
 from iac_ci_cli.lookup import find_order, find_run, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
 from iac_ci_cli.run_logs import Follower, read_log, read_stamped_log, stored_logs
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import plain, write
 from iac_ci_common.errors import IacCiError
 
@@ -45,6 +37,7 @@ def of_logs() -> None:
 
 
 @commands.command()
+@with_stack_options
 def logs(
     run: RunId,
     order: OrderId = None,
@@ -55,16 +48,12 @@ def logs(
     timestamps: Annotated[
         bool, typer.Option("--timestamps", "-t", help="Print before each line when it was written, to the second.")
     ] = False,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Print the whole logs of a run's orders, or of one order; of an order that runs, what it has printed so far."""
-    _check_options(order, attempt, follow=follow, as_json=as_json)
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    _check_options(order, attempt, follow=follow, as_json=options.as_json)
+    client = options.connect()
     run = whole_run_id(client, run)
     if client.runs.read(run).run is None and (stored := stored_logs(client.internal, run)):
         _print_stored(
@@ -72,10 +61,10 @@ def logs(
             _of_order(run, order, stored),
             attempt,
             with_names=order is None,
-            as_json=as_json,
+            as_json=options.as_json,
         )
         return
-    with progress("Reading the logs", quiet=as_json):
+    with progress("Reading the logs", quiet=options.as_json):
         rows = find_run(client.runs, client.internal, run)
         chosen = list(rows.orders) if order is None else [find_order(rows, run, order)]
     if follow:
@@ -86,7 +75,7 @@ def logs(
         return
     wanted = [row for one in chosen for row in _attempts(one, attempt)]
     texts = _Logs(client, run, timestamps).read([(row.order_num, row.attempt) for row in wanted])
-    if as_json:
+    if options.as_json:
         _print_json(run, [(row.order_name, row.attempt) for row in wanted], texts)
         return
     if not chosen:

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads it when it runs
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed
 from iac_ci_cli.lookup import find_run, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import write
 from iac_ci_common.capabilities import MIN_KEY_CHARS, OPEN_SECONDS, link
 from iac_ci_common.errors import NotFound
@@ -39,28 +31,29 @@ def of_pages() -> None:
 
 
 @commands.command("open")
+@with_stack_options
 def open_page(
     run: RunId,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Print a link to the page of a run. It can be opened for 15 minutes; the page then stays open for as long.
 
     The link shows the run to everybody who has it, without an AWS account.
     """
-    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    connection = options.connect()
     run = whole_run_id(connection, run)
-    with progress("Making the link", quiet=as_json):
+    with progress("Making the link", quiet=options.as_json):
         rows = find_run(connection.runs, connection.internal, run)
         if rows.run is None:
             hint = f"See how far it is: {connection.command('status', run)}"
             raise CommandFailed(f"run {run} has no page yet: it is still being prepared", hint=hint)
         made = page_link(connection, rows.run)
-    write(json.dumps({"schema_version": 1, "run_id": run, "link": made, "seconds": OPEN_SECONDS}) if as_json else made)
+    write(
+        json.dumps({"schema_version": 1, "run_id": run, "link": made, "seconds": OPEN_SECONDS})
+        if options.as_json
+        else made
+    )
 
 
 def page_link(connection: StackClient, run: RunRow) -> str:

@@ -12,19 +12,11 @@ import typer
 from iac_ci_cli import jobs
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.completion import complete_order
-from iac_ci_cli.connection import connect
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.job_commands import report_accepted
 from iac_ci_cli.lookup import find_event, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.watch import watch_to_the_end
 from iac_ci_common import ids, overrides
 from iac_ci_common.aws.errors import aws_errors
@@ -47,6 +39,7 @@ def of_reruns() -> None:
 
 
 @commands.command()
+@with_stack_options
 def rerun(
     run: RunId,
     orders: Annotated[
@@ -55,12 +48,8 @@ def rerun(
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Run the orders that did not succeed.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run; exit with 0 only if it succeeded.")] = False,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Run the orders of a run that has ended again, as a new run; --failed or ORDER chooses some.
 
@@ -69,19 +58,19 @@ def rerun(
     """
     if failed and orders:
         raise CommandFailed("--failed chooses the orders; leave out ORDER", exit_code=ExitCode.BAD_INPUT)
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    client = options.connect()
     run = whole_run_id(client, run)
     chosen = list(orders or ())
     if failed:
-        with progress("Reading the run", quiet=as_json):
+        with progress("Reading the run", quiet=options.as_json):
             chosen = unsuccessful(client, run)
         if not chosen:
             raise CommandFailed(f"every order of run {run} succeeded", exit_code=ExitCode.BAD_INPUT)
-    with progress("Starting the run", quiet=as_json):
+    with progress("Starting the run", quiet=options.as_json):
         accepted = _invoke(client, run, chosen)
-    report_accepted(client, accepted, wait=wait, as_json=as_json)
+    report_accepted(client, accepted, wait=wait, as_json=options.as_json)
     if wait:
-        raise typer.Exit(watch_to_the_end(client, accepted.run_id, as_json=as_json))
+        raise typer.Exit(watch_to_the_end(client, accepted.run_id, as_json=options.as_json))
 
 
 def unsuccessful(client: StackClient, run: str) -> list[str]:

@@ -11,21 +11,13 @@ import typer
 from iac_ci_cli import control
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.completion import complete_order
-from iac_ci_cli.connection import connect
 from iac_ci_cli.diagnosis import Diagnosis, diagnose
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
 from iac_ci_cli.findings import Level
 from iac_ci_cli.inspection import inspect_run
 from iac_ci_cli.lookup import find_run, names, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import one_line, plain, write
 
 commands = typer.Typer()
@@ -37,48 +29,42 @@ _SHOWN = 20
 
 
 @commands.command()
+@with_stack_options
 def doctor(
     run: RunId,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Report what a run waits for, whether anything is wrong, and the next step.
 
     Changes nothing. Exits with 4 if the engine is stuck, with 0 if it is not, also where the run itself failed.
     """
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    client = options.connect()
     run = whole_run_id(client, run)
-    with progress("Reading everything about the run", quiet=as_json):
+    with progress("Reading everything about the run", quiet=options.as_json):
         find_run(client.runs, client.internal, run)
         diagnosis = diagnose(inspect_run(client, run))
-    write(_as_json(run, diagnosis) if as_json else plain(_as_text(run, diagnosis)))
+    write(_as_json(run, diagnosis) if options.as_json else plain(_as_text(run, diagnosis)))
     if not diagnosis.healthy:
         raise typer.Exit(ExitCode.TROUBLE)
 
 
 @commands.command()
+@with_stack_options
 def nudge(
     run: RunId,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Wake a run: the orchestrator examines all of it. Start a watchdog if the run has none. Safe at any time."""
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    client = options.connect()
     run = whole_run_id(client, run)
     with (
         interrupted("the run may have been woken.", hint=f"It is safe to repeat: {client.command('nudge', run)}"),
-        progress("Waking the run", quiet=as_json),
+        progress("Waking the run", quiet=options.as_json),
     ):
         woken = control.wake(client, run, find_run(client.runs, client.internal, run))
-    if as_json:
+    if options.as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, **asdict(woken)}))
         return
     if woken.watchdog_started:
@@ -91,6 +77,7 @@ def nudge(
 
 
 @commands.command()
+@with_stack_options
 def cancel(
     run: RunId,
     orders: Annotated[
@@ -103,12 +90,8 @@ def cancel(
     running: Annotated[
         bool, typer.Option("--running", help="Also stop running orders; an apply only if you name it.")
     ] = False,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Cancel queued orders. Running orders finish, so that Terraform releases its locks, unless you stop the --running.
 
@@ -119,19 +102,19 @@ def cancel(
         raise CommandFailed(f"a reason has 1 to {_MAX_REASON} characters", exit_code=ExitCode.BAD_INPUT)
     if orders and not running:
         raise CommandFailed("orders are named with --running only", exit_code=ExitCode.BAD_INPUT)
-    client = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    client = options.connect()
     run = whole_run_id(client, run)
     again = f"See: {client.command('status', run)}"
     with (
         interrupted("the run may be cancelled already.", hint=again),
-        progress("Waiting for the orchestrator to cancel the queued orders", quiet=as_json),
+        progress("Waiting for the orchestrator to cancel the queued orders", quiet=options.as_json),
     ):
         rows = find_run(client.runs, client.internal, run)
         if orders:
             answer = control.stop_orders(client, run, rows, orders, text)
         else:
             answer = control.cancel(client, run, rows, text, running=running)
-    if as_json:
+    if options.as_json:
         write(json.dumps({"schema_version": 1, "run_id": run, **asdict(answer)}))
         return
     if answer.reason is not None:

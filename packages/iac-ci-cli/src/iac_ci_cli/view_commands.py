@@ -8,17 +8,9 @@ import typer
 
 from iac_ci_cli import render
 from iac_ci_cli.arguments import RunId  # noqa: TC001 - typer reads them when it runs
-from iac_ci_cli.connection import connect
 from iac_ci_cli.lookup import find_run, whole_run_id
-from iac_ci_cli.options import (  # noqa: TC001 - typer reads them when it runs
-    AsJson,
-    CloudAccount,
-    IsLocal,
-    Profile,
-    Region,
-    StackName,
-)
 from iac_ci_cli.progress import progress
+from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import one_line, write
 from iac_ci_cli.watch import rows_json, watch_to_the_end
 
@@ -26,41 +18,35 @@ commands = typer.Typer()
 
 
 @commands.command()
+@with_stack_options
 def watch(
     run: RunId,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Watch a run until it ends; exit with 0 only if it succeeded.
 
     Ctrl-C ends the watching, not the run.
     """
-    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    connection = options.connect()
     run = whole_run_id(connection, run)
     find_run(connection.runs, connection.internal, run)
-    raise typer.Exit(watch_to_the_end(connection, run, as_json=as_json))
+    raise typer.Exit(watch_to_the_end(connection, run, as_json=options.as_json))
 
 
 @commands.command()
+@with_stack_options
 def status(
     run: RunId,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Show the state of a run and of its orders."""
-    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    connection = options.connect()
     run = whole_run_id(connection, run)
-    with progress("Reading the run", quiet=as_json):
+    with progress("Reading the run", quiet=options.as_json):
         rows = find_run(connection.runs, connection.internal, run)
-    if as_json:
+    if options.as_json:
         write(rows_json(rows))
     elif rows.run is None:
         write(f"Run {run} is being prepared: its code and secrets are collected.")
@@ -72,22 +58,19 @@ def status(
 
 
 @commands.command()
+@with_stack_options
 def events(
     run: RunId,
-    stack: StackName = "iac-ci",
-    local: IsLocal = False,
-    cloud: CloudAccount = None,
-    region: Region = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
+    *,
+    options: StackOptions,
 ) -> None:
     """Print what happened to a run, one event on a line, the oldest first."""
-    connection = connect(stack, local=local, cloud=cloud, region=region, profile=profile, quiet=as_json)
+    connection = options.connect()
     run = whole_run_id(connection, run)
-    with progress("Reading the events", quiet=as_json):
+    with progress("Reading the events", quiet=options.as_json):
         rows = find_run(connection.runs, connection.internal, run)
         found = connection.runs.events(rows.run.trace_id) if rows.run is not None else []
-    if as_json:
+    if options.as_json:
         write(json.dumps([event.model_dump(mode="json", exclude_none=True) for event in found]))
         return
     if not found:
