@@ -190,7 +190,7 @@ class Engine:
         good = all(order.status is OrderState.SUCCEEDED for order in orders)
         run = rows.run.model_copy(update={"status": RunState.SUCCEEDED if good else RunState.FAILED})
         page = self._page_link(run, self.clock.now())
-        assert publish(self.reports, run, orders, page=page, with_status=True) == {}
+        assert publish(self.reports, run, orders, page=page, with_status=True).failed == {}
 
     @property
     def jobs(self):

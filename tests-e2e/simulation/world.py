@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.testing import MemoryDeliveries, MemoryPlans, MemorySealer, Sequential
-from iac_ci_vcs.provider import CommentStyle, CommitStatus
+from iac_ci_vcs.provider import CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
 from simulation.groups import GroupPlan
@@ -45,7 +45,7 @@ POLL_SECONDS = 60.0
 STALE_SECONDS = 2.0
 """DescribeExecution is eventually consistent: what ended so long ago may still seem to run."""
 
-_LOCAL = frozenset({"presign_get", "presign_put"})
+_LOCAL = frozenset({"presign_get", "presign_put", "session"})
 _NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "deliveries.remember"})
 """DynamoDB transactions carry a token, so that botocore's own repetition of a lost call changes nothing."""
 
@@ -623,11 +623,13 @@ class ReportsService:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
-    ) -> None:
+    def session(self) -> AbstractContextManager[None]:
+        """Open nothing."""
+        return self._world.reports.session()
+
+    def publish(self, target: ReportTarget, **comment: Any) -> str:
         """Keep the comment."""
-        self._world.reports.publish(target, run_id=run_id, write=write, is_first=is_first)
+        return self._world.reports.publish(target, **comment)
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Keep the status."""

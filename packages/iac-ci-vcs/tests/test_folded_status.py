@@ -56,7 +56,7 @@ def report(reports, number, orders, *, pull=7, base="main", target=None, whole=N
         for index, (name, state) in enumerate(orders.items(), 1)
     ]
     before = len(reports.statuses)
-    assert publish(reports, run, rows, not_run=not_run, with_status=True) == {}
+    assert publish(reports, run, rows, not_run=not_run, with_status=True).failed == {}
     return {status.context: status.state for status in reports.statuses[before:]}
 
 
@@ -186,7 +186,7 @@ def test_reports_that_never_get_through_are_an_error_and_no_status(reports, monk
         commit_hash=SHA,
         report=ReportTarget(repository="https://github.com/acme/infra", number=7, scope=JobScope(base="main")),
     )
-    failed = publish(reports, run, [order_row(1)], with_status=True)
+    failed = publish(reports, run, [order_row(1)], with_status=True).failed
     assert isinstance(failed["status_failed"], PortFailed)
     assert reports.statuses == []
 
@@ -224,7 +224,7 @@ def test_an_order_that_was_not_needed_is_as_good_as_its_success(reports):
     run = run_row(
         run_id=run_id(1), status=RunState.SUCCEEDED, commit_hash=SHA, flow_id=f"me:{TRACE_ID}-plan", report=target
     )
-    assert publish(reports, run, rows, with_status=True) == {}
+    assert publish(reports, run, rows, with_status=True).failed == {}
     # A later run of one order leaves the other one as it was.
     report(reports, 2, {"order-1": SUCCEEDED}, target="order-1")
     assert newest(reports).state is CommitState.SUCCESS
@@ -251,7 +251,7 @@ def test_what_a_person_has_overridden_is_as_good_as_its_success(reports, answere
     run = run_row(
         run_id=run_id(1), status=RunState.SUCCEEDED, commit_hash=SHA, flow_id=f"me:{TRACE_ID}-plan", report=target
     )
-    assert publish(reports, run, rows, with_status=True) == {}
+    assert publish(reports, run, rows, with_status=True).failed == {}
     report(reports, 2, {"order-3": SUCCEEDED}, target="order-3")
     assert newest(reports).state is state
 

@@ -53,7 +53,7 @@ def test_a_run_about_no_commit_has_no_status(fields):
 
 def test_comment_and_status_are_written():
     reports = MemoryReports()
-    assert publish(reports, run(), [order_row(1)], with_status=True) == {}
+    assert publish(reports, run(), [order_row(1)], with_status=True).failed == {}
     assert [status.commit for status in reports.statuses] == ["a" * 40]
     assert "could not be set" not in reports.bodies[RUN_ID]
 
@@ -70,16 +70,16 @@ def test_a_status_that_cannot_be_set_is_told_in_the_comment():
             raise PortFailed("GitHub refused the commit's status: HTTP 403")
 
     reports = Refusing()
-    failed = publish(reports, run(), [order_row(1)], with_status=True)
+    failed = publish(reports, run(), [order_row(1)], with_status=True).failed
     assert set(failed) == {"status_failed"}
     assert r"could not be set: GitHub refused the commit's status: HTTP 403" in reports.bodies[RUN_ID]
 
 
 def test_a_comment_that_fails_keeps_no_status_from_being_set():
     class Refusing(MemoryReports):
-        def publish(self, target, *, run_id, write, is_first=False):
+        def publish(self, target, **comment):
             raise PortFailed("down")
 
     reports = Refusing()
-    assert set(publish(reports, run(), [order_row(1)], with_status=True)) == {"comment_failed"}
+    assert set(publish(reports, run(), [order_row(1)], with_status=True).failed) == {"comment_failed"}
     assert len(reports.statuses) == 1

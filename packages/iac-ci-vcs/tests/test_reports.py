@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import requests
 import responses
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from iac_ci_common import keys
 from iac_ci_common.errors import PortFailed, Throttled
 from iac_ci_common.models.rows import ReportTarget
 from iac_ci_common.models.saved_plan import PlannedFile, PlanRecord, SavedPlan
 from iac_ci_common.models.sealed import Sealed
-from iac_ci_common.testing import FakeClock, MemoryCommitJobs, MemorySecrets
-from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_common.states import RunState
+from iac_ci_common.testing import FakeClock, MemoryCommitJobs, MemorySecrets, Observed
+from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_vcs.http_session import HostSession
 from iac_ci_vcs.provider import CommitState, CommitStatus
 from iac_ci_vcs.reporting import marker
+from iac_ci_vcs.reporting.publish import publish
 from iac_ci_vcs.reporting.stale_plan import stale_name
 from iac_ci_vcs.reports import CodeHostReports
 
@@ -41,6 +47,13 @@ def wire(monkeypatch):
     with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
         wire.get(f"{API}/user", json={"login": "engine", "id": 6})
         yield wire
+
+
+@pytest.fixture(scope="module")
+def app_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 def comment(number: int, body: str, login: str = "engine") -> dict[str, object]:
@@ -76,6 +89,65 @@ def test_a_comment_that_says_so_already_is_left_alone(reports, wire):
     wire.get(COMMENTS, json=[comment(2, BODY)])
     reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY)
     assert all(request.startswith("GET") for request in asked(wire))
+
+
+def test_a_comment_whose_id_is_known_is_edited_by_one_request(reports, wire):
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
+    assert reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY, comment_id="2") == "2"
+    assert asked(wire) == ["PATCH /repos/acme/infra/issues/comments/2"]
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_known_comment_that_was_deleted_or_is_another_accounts_is_searched(reports, wire, status):
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json={"message": "no"}, status=status)
+    wire.get(COMMENTS, json=[comment(2, BODY, "another")])
+    wire.post(COMMENTS, json=comment(3, BODY), status=201)
+    assert reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY, comment_id="2") == "3"
+
+
+def test_a_known_comment_is_not_written_twice_by_a_host_that_fails(reports, wire):
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json={}, status=502)
+    with pytest.raises(PortFailed):
+        reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY, comment_id="2")
+    assert not [request for request in asked(wire) if not request.startswith("PATCH")]
+
+
+def test_all_reports_of_a_session_use_one_connection_and_one_read_of_the_token(wire, monkeypatch):
+    secrets, opened, closed = MemorySecrets({"ssm:/token": "t0ken-value"}), [], []
+    reading = Observed(secrets, name="secrets", before=opened.append)
+    close = HostSession.close
+    monkeypatch.setattr(HostSession, "close", lambda session: (closed.append(session), close(session)))
+    reports = CodeHostReports(reading, MemoryCommitJobs(CLOCK), CLOCK)
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={}, status=201)
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
+    for _ in range(2):
+        with reports.session():
+            with reports.session():
+                reports.mark(TARGET, STATUS)
+            reports.mark(TARGET, STATUS)
+            reports.publish(TARGET, run_id=RUN_ID, write=lambda style: BODY, comment_id="2")
+    assert opened == ["secrets.read"] * 2
+    assert len(set(closed)) == len(closed) == 2
+
+
+def test_a_github_app_is_asked_for_one_token_in_a_session(wire, app_key):
+    app = json.dumps({"app_id": "1", "private_key": app_key, "installation_id": "9"})
+    reports = CodeHostReports(MemorySecrets({"ssm:/token": app}), MemoryCommitJobs(CLOCK), CLOCK)
+    answer = {"token": "ghs_1", "expires_at": "2999-01-01T00:00:00Z"}
+    wire.post(f"{API}/app/installations/9/access_tokens", json=answer, status=201)
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={}, status=201)
+    wire.patch(f"{REPOSITORY}/issues/comments/2", json=comment(2, BODY))
+    run = run_row(
+        status=RunState.SUCCEEDED,
+        report=TARGET.model_copy(update={"comment_id": "2", "order_statuses": True}),
+        commit_hash="a" * 40,
+    )
+    assert publish(reports, run, [order_row(1), order_row(2)], with_status=True).failed == {}
+    assert Counter(asked(wire)) == {
+        "POST /app/installations/9/access_tokens": 1,
+        f"POST /repos/acme/infra/statuses/{'a' * 40}": 3,
+        "PATCH /repos/acme/infra/issues/comments/2": 1,
+    }
 
 
 def plan_record() -> PlanRecord:

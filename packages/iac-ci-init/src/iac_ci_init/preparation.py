@@ -399,10 +399,10 @@ class Preparer:
             return
         # Only the attempt that inserted the rows comes here, once.
         page = self._page_link(run, self._ports.clock.now()) if self._page_link is not None else None
-        failures = publish(
+        published = publish(
             self._ports.reports, run, queued.orders, not_run=not_run, page=page, is_first=True, with_status=True
         )
-        for kind, error in failures.items():
+        for kind, error in published.failed.items():
             self._ports.logger.warning(
                 "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)
             )

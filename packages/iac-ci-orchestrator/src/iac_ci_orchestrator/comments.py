@@ -106,8 +106,9 @@ class Commenter:
 
         Hosts notify people of new comments, and of no edit.
         """
-        self._publish(run, orders, with_status=True)
-        self.update_questions(run, orders, asking)
+        with self._ports.reports.session():
+            self._publish(run, orders, with_status=True)
+            self.update_questions(run, orders, asking)
 
     def update_questions(self, run: RunRow, orders: Sequence[OrderRow], changed: Sequence[OrderRow]) -> None:
         """Write the comment of each changed order that waits for an approval, or has waited.
@@ -118,14 +119,15 @@ class Commenter:
         if report is None or report.number is None or not changed:
             return
         with_comment = sorted(order.order_num for order in orders if order.approval is not None)[:MAX_QUESTIONS]
-        for order in changed:
-            if order.order_num not in with_comment:
-                continue
-            try:
-                write = partial(render_question, run, order)
-                self._ports.reports.publish(report, run_id=question_name(order), write=write)
-            except IacCiError as error:
-                self._failed(run, "comment_failed", error)
+        with self._ports.reports.session():
+            for order in changed:
+                if order.order_num not in with_comment:
+                    continue
+                try:
+                    write = partial(render_question, run, order)
+                    self._ports.reports.publish(report, run_id=question_name(order), write=write)
+                except IacCiError as error:
+                    self._failed(run, "comment_failed", error)
 
     def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
         """Write the run's last comment, without waiting, and set the commit's status."""
@@ -139,8 +141,8 @@ class Commenter:
         logs = self._logs(orders)
         plans = self._plans(orders) if with_status and run.report.number is not None else []
         page = self._page_link(run, ports.clock.now())
-        failures = publish(ports.reports, run, orders, logs=logs, plans=plans, page=page, with_status=with_status)
-        for kind, error in failures.items():
+        published = publish(ports.reports, run, orders, logs=logs, plans=plans, page=page, with_status=with_status)
+        for kind, error in published.failed.items():
             self._failed(run, kind, error)
 
     def _failed(self, run: RunRow, kind: str, error: IacCiError) -> None:

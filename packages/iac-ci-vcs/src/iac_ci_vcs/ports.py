@@ -23,12 +23,23 @@ if TYPE_CHECKING:
 class Reports(Protocol):
     """The comment on the pull request, and the status of its commit."""
 
-    def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
-    ) -> None:
-        """Create the run's comment, or edit it if one with the run's hidden marker exists.
+    def session(self) -> AbstractContextManager[None]:
+        """Open each code host at most once for all calls inside; a session inside another one is a part of it."""
+        ...
 
-        With ``is_first``, the caller is sure that there is none, and it is not searched.
+    def publish(
+        self,
+        target: ReportTarget,
+        *,
+        run_id: str,
+        write: Callable[[CommentStyle], str],
+        is_first: bool = False,
+        comment_id: str | None = None,
+    ) -> str:
+        """Create the run's comment, or edit it if one with the run's hidden marker exists; return its id.
+
+        With ``is_first``, the caller is sure that there is none, and it is not searched. The comment with a
+        ``comment_id`` is not searched either, unless it was deleted or the host refuses to edit it.
         ``write`` returns the comment in a given style: each host has its own limit, and not all render HTML.
         """
         ...

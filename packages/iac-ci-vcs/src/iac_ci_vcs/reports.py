@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,13 +52,35 @@ class CodeHostReports:
         self._clock = clock
         self._hosts = hosts
         self._seconds = seconds
+        self._open_hosts: dict[tuple[str, str], CodeHost] | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Open each code host at most once for all calls inside, which must come from one thread."""
+        if self._open_hosts is not None:
+            yield
+            return
+        self._open_hosts = {}
+        try:
+            yield
+        finally:
+            opened, self._open_hosts = self._open_hosts, None
+            with ExitStack() as closing:
+                for host in opened.values():
+                    closing.callback(host.close)
 
     def _style(self, host: CodeHost) -> CommentStyle:
         return CommentStyle(host.max_comment_chars, host.comments_have_html, self._command_options)
 
     def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
-    ) -> None:
+        self,
+        target: ReportTarget,
+        *,
+        run_id: str,
+        write: Callable[[CommentStyle], str],
+        is_first: bool = False,
+        comment_id: str | None = None,
+    ) -> str:
         """Create or edit the run's comment; raise ``PortFailed``, or ``Throttled`` if the host limits our requests."""
         if target.number is None:
             raise PortFailed("the comment cannot be written: the run has no pull request or issue")
@@ -66,12 +88,15 @@ class CodeHostReports:
             style = self._style(host)
             body = write(style)
             with _readable_answers("the comment"):
+                if comment_id is not None and _was_edited(host, target.number, comment_id, body):
+                    return comment_id
                 known = marker(run_id, has_html=style.has_html)
                 existing = None if is_first else host.find_comment(target.number, known)
                 if existing is None:
-                    host.create_comment(target.number, body)
-                elif existing.body != body:
+                    return host.create_comment(target.number, body).id
+                if existing.body != body:
                     host.edit_comment(target.number, existing.id, body)
+                return existing.id
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Set the commit's status; raises like ``publish``."""
@@ -140,12 +165,29 @@ class CodeHostReports:
             )
         if target.token_location is None:
             raise PortFailed(f"{subject} cannot be written: the job has no git_token_location")
-        credentials = parse_credentials(self._secrets.read(parse_location(target.token_location)))
-        host = open_code_host(target.repository, credentials, hosts=self._hosts, seconds=self._seconds)
-        try:
-            yield host
-        finally:
-            host.close()
+        with self.session():
+            yield self._host(target.repository, target.token_location)
+
+    def _host(self, repository: str, token_location: str) -> CodeHost:
+        """Return the host that this session has opened, or open it."""
+        opened = self._open_hosts if self._open_hosts is not None else {}
+        host = opened.get((repository, token_location))
+        if host is None:
+            credentials = parse_credentials(self._secrets.read(parse_location(token_location)))
+            host = open_code_host(repository, credentials, hosts=self._hosts, seconds=self._seconds)
+            opened[repository, token_location] = host
+        return host
+
+
+def _was_edited(host: CodeHost, number: int, comment_id: str, body: str) -> bool:
+    """Edit a comment; return False if it was deleted or is not the token's own, as after a change of the token."""
+    try:
+        host.edit_comment(number, comment_id, body)
+    except PortFailed as error:
+        if error.retry_is_safe:
+            raise
+        return False
+    return True
 
 
 def _upsert(host: CodeHost, number: int, name: str, body: str, *, only_if_there: bool = False) -> None:

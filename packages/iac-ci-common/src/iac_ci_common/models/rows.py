@@ -76,6 +76,9 @@ class ReportTarget(StoredShape):
     order_statuses: bool = False
     token_location: str | None = None
     search_tag: str | None = None
+    comment_id: str | None = Field(
+        None, description="Id of the run's comment; None if it is not known, as in a row of a version before."
+    )
     scope: JobScope | None = Field(
         None, description="What the run is of its job; None for a signed job, a push, or a row of a version before."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from iac_ci_vcs.reporting import FailedLog, OrderPlan
 
 
+@dataclass(slots=True)
+class Published:
+    """What became of a report: the id of its comment, None if there is none, and the errors by kind of event."""
+
+    comment_id: str | None = None
+    failed: dict[str, IacCiError] = field(default_factory=dict)
+
+
 def publish(
     reports: Reports,
     run: RunRow,
@@ -30,7 +38,7 @@ def publish(
     page: str | None = None,
     is_first: bool = False,
     with_status: bool,
-) -> dict[str, IacCiError]:
+) -> Published:
     """Write the run's comment and, if ``with_status``, the commit statuses of the run and (on request) of its orders.
 
     The status of a pull request's job speaks for all of its orders; ``not_run`` are those that this run does not run.
@@ -39,28 +47,32 @@ def publish(
     Returns the errors by kind of event (``status_failed``, ``comment_failed``) instead of raising them: a code host
     that fails never fails a run. The comment shows the error of a status that could not be set.
     """
-    failed: dict[str, IacCiError] = {}
+    published = Published()
     if run.report is None:
-        return failed
-    if with_status:
+        return published
+    with reports.session():
+        if with_status:
+            try:
+                _mark(reports, run.report, run, orders, not_run, page)
+            except IacCiError as error:
+                # The other statuses would fail too, each after its own wait.
+                published.failed["status_failed"] = error
+        if run.report.number is None:
+            return published
+        unset = published.failed.get("status_failed")
+
+        def write(style: CommentStyle) -> str:
+            status_error = unset.message if unset is not None else None
+            return render(run, orders, logs=logs, plans=plans, status_error=status_error, page=page, style=style)
+
+        known = run.report.comment_id
         try:
-            _mark(reports, run.report, run, orders, not_run, page)
+            published.comment_id = reports.publish(
+                run.report, run_id=run.run_id, write=write, is_first=is_first, comment_id=known
+            )
         except IacCiError as error:
-            # The other statuses would fail too, each after its own wait.
-            failed["status_failed"] = error
-    if run.report.number is None:
-        return failed
-    unset = failed.get("status_failed")
-
-    def write(style: CommentStyle) -> str:
-        status_error = unset.message if unset is not None else None
-        return render(run, orders, logs=logs, plans=plans, status_error=status_error, page=page, style=style)
-
-    try:
-        reports.publish(run.report, run_id=run.run_id, write=write, is_first=is_first)
-    except IacCiError as error:
-        failed["comment_failed"] = error
-    return failed
+            published.failed["comment_failed"] = error
+    return published
 
 
 def _mark(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,8 @@ class MemoryReports:
     def __init__(self) -> None:
         """Start without comments and statuses."""
         self.bodies: dict[str, str] = {}
+        self.created: list[str] = []
+        """The runs of the comments that were created, in this order."""
         self.statuses: list[CommitStatus] = []
         self.notices: list[tuple[int, str]] = []
         self.clock = FakeClock(_MOMENT)
@@ -43,11 +46,24 @@ class MemoryReports:
         self.closed: set[int] = set()
         self.issue_host = MemoryCodeHost()
 
+    def session(self) -> AbstractContextManager[None]:
+        """Do nothing: there is nothing to open."""
+        return nullcontext()
+
     def publish(
-        self, target: ReportTarget, *, run_id: str, write: Callable[[CommentStyle], str], is_first: bool = False
-    ) -> None:
+        self,
+        target: ReportTarget,
+        *,
+        run_id: str,
+        write: Callable[[CommentStyle], str],
+        is_first: bool = False,
+        comment_id: str | None = None,
+    ) -> str:
         """Store the run's comment, in the style of GitHub."""
+        if is_first or run_id not in self.bodies:
+            self.created.append(run_id)
         self.bodies[run_id] = write(CommentStyle())
+        return f"comment of {run_id}"
 
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Store the status."""
