@@ -137,6 +137,15 @@ def test_another_address_is_no_page(world, run_id):
     assert world.get(run_id=run_id).status == 404
 
 
+def test_a_run_that_is_still_prepared_is_a_page_that_loads_itself_again(world):
+    world.open(world.link())
+    early = world.get()
+    assert (early.status, "is being prepared" in early.body, early.headers.get("Refresh")) == (404, True, "3")
+    world.clock.advance(seconds=1000)
+    late = world.get()
+    assert (late.status, "No such run" in late.body, "Refresh" in late.headers) == (404, True, False)
+
+
 def test_a_run_that_is_gone_is_a_page_that_says_so(world):
     world.open(world.link())
     assert world.get().status == 404

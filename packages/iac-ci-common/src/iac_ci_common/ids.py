@@ -34,6 +34,11 @@ def new_run_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
 
 
+def accepted_at(run_id: str) -> datetime:
+    """Return the second in which a run got its id; raise ``ValueError`` for an id of no moment."""
+    return datetime.strptime(check_run_id(run_id).partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+
+
 def new_trace_id() -> str:
     """Return a new trace id: 64 random bits in hexadecimal, one for the whole run."""
     return secrets.token_hex(8)

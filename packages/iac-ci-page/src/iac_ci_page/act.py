@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common import keys
-from iac_ci_common.ids import RUN_ORDER_NUM, check_order_num, check_run_id
+from iac_ci_common import keys, limits
+from iac_ci_common.ids import RUN_ORDER_NUM, accepted_at, check_order_num, check_run_id
 from iac_ci_page import render
 from iac_ci_page.graph import layout
 from iac_ci_page.http import COOKIE, Response, as_json
@@ -27,10 +28,13 @@ _REFUSED: Final = (
     "The link has expired or was ended, or it belongs to another run. Open the newest link in the pull request, or make"
     " one with the command iac-ci open and the id of the run."
 )
-_GONE: Final = (
-    "There is no such run. It may still be prepared: load the page again. The rows of a run are kept for one day after"
-    " its deadline."
+_GONE: Final = "There is no such run. The rows of a run are kept for one day after its deadline."
+_NOT_YET: Final = (
+    "The run was accepted. Its code and secrets are being fetched; the orders appear here as soon as that is done. The"
+    " page loads itself again."
 )
+_PREPARED_WITHIN: Final = timedelta(seconds=limits.PREPARATION_SECONDS * limits.PREPARATION_ATTEMPTS)
+_AGAIN_SECONDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ class Page:
         if capability is None:
             return self._refused(request)
         rows = self._ports.runs.read(run_id)
+        if rows.run is None and now < accepted_at(run_id) + _PREPARED_WITHIN:
+            # The first comment, which has the link, is written before the rows.
+            page = render.message(404, run_id, "The run is being prepared", _NOT_YET)
+            return replace(page, headers={"Refresh": str(_AGAIN_SECONDS)})
         if rows.run is None or rows.run.expires_at <= now:
             return render.message(404, run_id, "No such run", _GONE)
         if not self._ports.access.is_current(capability, rows.run, now):
