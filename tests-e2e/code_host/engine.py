@@ -12,7 +12,6 @@ from iac_ci_common import keys
 from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.granted import SourceGrants
-from iac_ci_common.initial_rows import build_rows
 from iac_ci_common.locations import parse_location
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.page_links import PageLinks
@@ -182,13 +181,20 @@ class Engine:
             "issue_comment", self.activity.shape.payload_of_comment(self.project.write_comment(number, person, text))
         )
 
+    def edit(self):
+        """Report the newest run as running, as the orchestrator does from time to time."""
+        rows = self.runs.read(self.jobs[-1].run_id)
+        run = rows.run.model_copy(update={"status": RunState.RUNNING})
+        assert publish(self.reports, run, rows.orders, with_status=False).failed == {}
+
     def end(self, state=OrderState.SUCCEEDED, **states):
         """Let the newest run end and report, each order with its own state or ``state``."""
         stored = self.jobs[-1]
-        rows = build_rows(stored, max_parallel=1)
+        rows = self.runs.read(stored.run_id)
         orders = [order.model_copy(update={"status": states.get(order.order_name, state)}) for order in rows.orders]
         good = all(order.status is OrderState.SUCCEEDED for order in orders)
-        run = rows.run.model_copy(update={"status": RunState.SUCCEEDED if good else RunState.FAILED})
+        ended = {"status": RunState.SUCCEEDED if good else RunState.FAILED, "reason": rows.run.preparation_error}
+        run = rows.run.model_copy(update=ended)
         page = self._page_link(run, self.clock.now())
         assert publish(self.reports, run, orders, page=page, with_status=True).failed == {}
 

@@ -36,6 +36,7 @@ from iac_ci_init.preparation import PreparationPorts, Preparer
 from iac_ci_init.tool_releases import ToolReleases
 from iac_ci_triggers.connections import Connection, Connections
 from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_vcs.provider import CommitState
 from iac_ci_vcs.testing import MemoryReports, MemoryRepositories
 
 COMMIT = "a" * 40
@@ -388,12 +389,56 @@ def test_dying_at_any_call_and_running_again_comes_to_the_same(where, monkeypatc
         setattr(world, where, die)
         with pytest.raises(Crash):
             world.prepare()
-        assert world.prepare() == expected
+        found = world.prepare()
+        # An attempt that died after it had written the comment leaves its id to be searched.
+        assert found.run.report.comment_id in {None, expected.run.report.comment_id}
+        assert without_comment(found) == without_comment(expected)
+        assert world.reports.created == [RUN_ID]
+        assert world.reports.bodies == whole.reports.bodies
+        assert world.reports.statuses[-1] == whole.reports.statuses[-1]
         assert world.objects.exists(keys.trigger(RUN_ID))
         assert set(world.objects.objects) == set(whole.objects.objects)
         assert json.dumps(sorted(event.sort for event in world.runs.events(TRACE_ID))) == json.dumps(
             sorted(event.sort for event in whole.runs.events(TRACE_ID))
         )
+
+
+def without_comment(rows):
+    report = rows.run.report.model_copy(update={"comment_id": None})
+    return dataclasses.replace(rows, run=rows.run.model_copy(update={"report": report}))
+
+
+def test_comment_and_status_are_written_before_secrets_and_code_are_fetched():
+    world = World([{"secrets": {"TOKEN": "ssm:/iac-ci/jobs/token"}}], **GIT, pr_number=1)
+    rows = world.prepare()
+    first = {name: world.calls.index(name) for name in reversed(world.calls)}
+    assert first["reports.publish"] < min(first["secrets.read"], first["repositories.checkout"], first["runs.insert"])
+    assert [status.state for status in world.reports.statuses] == [CommitState.PENDING]
+    assert [call for call in world.calls if call.startswith("reports.p")] == ["reports.publish"]
+    assert rows.run.report.comment_id == f"comment of {RUN_ID}"
+
+
+def test_code_that_cannot_be_fetched_leaves_one_comment_whose_id_is_known_to_the_runs_end():
+    world = World([{}], git_repo="https://example.com/none", commit_hash=COMMIT, pr_number=1)
+    rows = world.prepare()
+    assert "https://example.com/none" in rows.run.preparation_error
+    assert world.reports.created == [RUN_ID]
+    assert rows.run.report.comment_id == f"comment of {RUN_ID}"
+
+
+def test_an_attempt_that_reports_late_reports_what_has_become_of_the_run():
+    world, other = World([{}], **GIT, pr_number=1), World([{}], **GIT, pr_number=1)
+    ended = other.prepare()
+
+    def overtake(call):
+        if call == "reports.publish" and world.runs.read(RUN_ID).run is None:
+            done = ended.run.model_copy(update={"status": RunState.FAILED, "reason": "it failed"})
+            world.runs.insert(done, ended.orders, [])
+
+    world.before = overtake
+    world.prepare()
+    assert world.reports.statuses[-1].state is CommitState.FAILURE
+    assert "it failed" in world.reports.bodies[RUN_ID]
 
 
 def error(*orders, **fields):

@@ -78,14 +78,15 @@ def build_rows(
     code: Mapping[str, str] | None = None,
     packages: Mapping[str, str] | None = None,
     tools: Mapping[str, tuple[StoredTool, ...]] | None = None,
+    comment_id: str | None = None,
     preparation_error: str | None = None,
 ) -> InitialRows:
     """Return the run's row, the orders' rows and their first events.
 
     ``code`` and ``packages`` map order numbers to the digests of their code archive and package,
-    ``tools`` to the tools that are fetched for them. A run with a
-    ``preparation_error`` is inserted too, so that it ends like every other run: the orchestrator cancels its orders
-    with that reason.
+    ``tools`` to the tools that are fetched for them. ``comment_id`` is the id of the comment that the run has already.
+    A run with a ``preparation_error`` is inserted too, so that it ends like every other run: the orchestrator cancels
+    its orders with that reason.
     """
     job = stored.job
     expires_at = stored.deadline + timedelta(seconds=limits.RETENTION_SECONDS)
@@ -139,7 +140,7 @@ def build_rows(
         deadline=stored.deadline,
         max_parallel=min(job.max_parallel or max_parallel, max_parallel),
         presign_expiry=job.presign_expiry,
-        report=_report(stored),
+        report=_report(stored, comment_id),
         commit_hash=job.commit_hash,
         ledger=stored.ledger,
         group=_group(stored, job.concurrency),
@@ -195,7 +196,7 @@ def _repository(job: Job) -> str | None:
     return None if url is None else repository_path(url)
 
 
-def _report(stored: StoredJob) -> ReportTarget | None:
+def _report(stored: StoredJob, comment_id: str | None) -> ReportTarget | None:
     job = stored.job
     number = job.pr_number or job.issue_number
     repository = _repository_url(job)
@@ -208,6 +209,7 @@ def _report(stored: StoredJob) -> ReportTarget | None:
         order_statuses=job.order_statuses,
         token_location=job.git_token_location,
         search_tag=job.pr_comment_search_tag,
+        comment_id=comment_id,
         scope=stored.scope,
         link_generation=stored.link_generation,
     )

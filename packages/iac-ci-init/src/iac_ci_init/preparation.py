@@ -30,10 +30,10 @@ from iac_ci_common.packing import write
 from iac_ci_common.sops import age_recipient, new_identity
 from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_init.code_source import CodeSource, code_source, permanent
+from iac_ci_init.first_report import FirstReport
 from iac_ci_init.job_code import JobCode
 from iac_ci_init.job_secrets import JobSecrets
 from iac_ci_init.manifests import manifest_codes, manifest_files, manifest_outputs, manifest_plan
-from iac_ci_vcs.reporting.publish import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,7 +128,7 @@ class Preparer:
         self._stack = stack
         self._own_buckets = own_buckets
         self._connections = connections
-        self._page_link = page_link
+        self._first_report = FirstReport(ports.clock, ports.runs, ports.objects, ports.reports, ports.logger, page_link)
         self._max_parallel = max_parallel
 
     def prepare(self, run_id: str) -> None:
@@ -141,14 +141,16 @@ class Preparer:
         stored = StoredJob.from_stored(ports.objects.get(keys.job(run_id)))
         run = ports.runs.read(run_id).run
         if run is None:
-            queued = self._build_rows(stored)
-            # Before the rows: what has ended can be run again.
-            ports.objects.put(keys.past_job(run_id), stored.model_dump_json().encode(), content_type="application/json")
+            # Before the code is fetched, and before the rows: what has ended can be run again.
+            begun = self._first_report.begin(stored, build_rows(stored, max_parallel=self._max_parallel))
+            queued = self._build_rows(stored, begun.comment_id)
             if ports.runs.insert(queued.run, queued.orders, queued.events):
-                self._comment(queued, stored.not_run)
+                self._first_report.complete(begun, queued, stored.not_run)
             else:
                 # Another attempt, or the watchdog after too long a preparation, has inserted the rows first.
-                run = ports.runs.read(run_id).run
+                rows = ports.runs.read(run_id)
+                self._first_report.repeat(begun, rows, stored.not_run)
+                run = rows.run
         if run is None or run.status not in RUN_TERMINAL:
             self._apply_cancellation(stored)
         else:
@@ -169,7 +171,7 @@ class Preparer:
             with contextlib.suppress(ConditionFailed):
                 self._ports.runs.request_cancel(stored.run_id, entry.cancel_reason)
 
-    def _build_rows(self, stored: StoredJob) -> InitialRows:
+    def _build_rows(self, stored: StoredJob, comment_id: str | None) -> InitialRows:
         logger = self._ports.logger.bind(run_id=stored.run_id, trace_id=stored.trace_id)
         # The folder is private and removed afterwards, so that keys and code of one run do not stay for the next.
         with tempfile.TemporaryDirectory(prefix="iac-ci-prepare-") as folder:
@@ -177,10 +179,13 @@ class Preparer:
                 digests = self._package(stored, Path(folder))
             except PreparationFailed as error:
                 logger.error("preparation failed", error=error.message)
-                return build_rows(stored, max_parallel=self._max_parallel, preparation_error=error.message)
+                return build_rows(
+                    stored, max_parallel=self._max_parallel, comment_id=comment_id, preparation_error=error.message
+                )
         return build_rows(
             stored,
             max_parallel=self._max_parallel,
+            comment_id=comment_id,
             code=digests.code,
             packages=digests.packages,
             tools=digests.tools,
@@ -391,23 +396,6 @@ class Preparer:
                 ) from None
             tools = packed.tools or ()
         return _Packed(hashlib.sha256(archive).hexdigest(), tools)
-
-    def _comment(self, queued: InitialRows, not_run: tuple[str, ...]) -> None:
-        """Publish the first comment. A failure of the code host is logged and recorded, but does not fail the run."""
-        run = queued.run
-        if run.report is None:
-            return
-        # Only the attempt that inserted the rows comes here, once.
-        page = self._page_link(run, self._ports.clock.now()) if self._page_link is not None else None
-        published = publish(
-            self._ports.reports, run, queued.orders, not_run=not_run, page=page, is_first=True, with_status=True
-        )
-        for kind, error in published.failed.items():
-            self._ports.logger.warning(
-                "pull request comment failed", run_id=run.run_id, trace_id=run.trace_id, kind=kind, error=str(error)
-            )
-            failure = {"kind": kind, "reason": error.message[:1024], "at": self._ports.clock.now()}
-            self._ports.runs.record([queued.events[0].model_copy(update=failure)])
 
 
 def _saved_plan(stored: StoredJob, index: int) -> ManifestSavedPlan | None:
