@@ -138,7 +138,7 @@ def test_another_address_is_no_page(world, run_id):
 
 
 def test_a_run_that_is_still_prepared_is_a_page_that_loads_itself_again(world):
-    world.open(world.link())
+    world.open(world.link(seconds=7200))
     early = world.get()
     assert (early.status, "is being prepared" in early.body, early.headers.get("Refresh")) == (404, True, "3")
     world.clock.advance(seconds=1000)
