@@ -301,8 +301,7 @@ class Orchestrator:
         """End a run; it is finished when its last announcement is on the bus, or is given up."""
         if not announcements.finished:
             self._groups.leave(plan.run, plan.orders, whole=True)
-            if not self._finisher.finish(finish, plan.orders):
-                return _Pass(comment, announcements, repeat=True)
+            self._finisher.finish(finish, plan.orders)
             # After the run's last status, which takes the place of that of a stale plan.
             self._stale_plans.after_run(finish.after, plan.orders)
         drifts = self._drift.changed(finish.after, plan.orders)
@@ -318,7 +317,7 @@ class Orchestrator:
             keep_first(self._ports.objects, expired_result(expired.order, self._ports.clock.now()))
 
     def _apply(self, plan: Plan, *, unless_cancelled: bool) -> frozenset[str]:
-        """Write the plan's transitions together; return the numbers of the rows that were not written.
+        """Write the plan's transitions together, the run's last; return the numbers of the rows that were not written.
 
         If one has changed since it was read, nothing more is written: what follows from a change that was refused, as
         an order that is skipped because of it, would have a reason that is not true. With ``unless_cancelled``, nothing
@@ -332,8 +331,9 @@ class Orchestrator:
         transitions += [
             Transition(one.before, one.after, waiting_event(plan.run, one.after, now)) for one in plan.awaits
         ]
-        if plan.start is not None:
-            transitions.append(Transition(plan.start.before, plan.start.after, run_event(plan.start.after, now)))
+        for whole in (plan.start, plan.finish):
+            if whole is not None and whole.before.status is not whole.after.status:
+                transitions.append(Transition(whole.before, whole.after, run_event(whole.after, now)))
         if not transitions:
             return frozenset()
         refused = self._ports.runs.apply(transitions, whole=True, unless_cancelled=unless_cancelled)

@@ -10,8 +10,6 @@ from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists
 from iac_ci_common.metrics import ENDED, Metric
 from iac_ci_common.models.done import DoneMarker, DoneOrder
-from iac_ci_common.ports import Transition
-from iac_ci_common.run_events import run_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Finisher:
-    """Ends runs: the row, the done marker, the comment, the sealed packages."""
+    """Takes the steps after a run's row has its end: the done marker, the comment, the sealed packages."""
 
     def __init__(self, ports: OrchestratorPorts, commenter: Commenter, drift: DriftReporter) -> None:
         """Use these ports."""
@@ -32,18 +30,14 @@ class Finisher:
         self._commenter = commenter
         self._drift = drift
 
-    def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> bool:
-        """End a run; return False if its row has changed, so that another pass is needed.
+    def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> None:
+        """Take these steps for a run whose row has its end, so that readers of the marker also see it in the row.
 
-        The row is written before the marker, so that readers of the marker also see the end in the row. The marker is
-        built from the rows only, so that a repetition after a crash writes the same bytes.
+        The marker is built from the rows only, so that a repetition after a crash writes the same bytes.
         """
         ports = self._ports
         run = finish.after
         if finish.before.status is not run.status:
-            now = ports.clock.now()
-            if ports.runs.apply([Transition(finish.before, run, run_event(run, now))]):
-                return False
             ports.metrics.record(metrics_of(run, orders), run_id=run.run_id, trace_id=run.trace_id)
         with contextlib.suppress(AlreadyExists):
             ports.done.create(
@@ -54,7 +48,6 @@ class Finisher:
         self._commenter.finish(run, orders)
         self._drift.finish(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
-        return True
 
 
 def metrics_of(run: RunRow, orders: Sequence[OrderRow]) -> dict[Metric, float]:
