@@ -134,8 +134,8 @@ def test_a_hop_of_a_chain_makes_seven_calls_one_after_another(monkeypatch, tmp_p
     assert engine.hops[1:] == [7] * 49
 
 
-def test_a_single_order_costs_twenty_nine_calls():
-    assert calls_per_order(MemoryEngine(), independent(1)) == 29
+def test_a_single_order_costs_twenty_eight_calls():
+    assert calls_per_order(MemoryEngine(), independent(1)) == 28
 
 
 @pytest.mark.parametrize("pace", [0, SAME_SECOND])

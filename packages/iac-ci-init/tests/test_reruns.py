@@ -202,9 +202,19 @@ def test_a_run_that_is_being_prepared_and_one_that_is_not_kept_are_told_apart():
     assert "is being prepared" in world.refused()
 
 
+def test_a_run_is_being_prepared_until_its_rows_are_there_and_has_ended_when_they_are_gone():
+    world = World()
+    world.runs.run_rows.clear()
+    # The preparation keeps the job before it writes the rows, which are kept for a day after the deadline.
+    assert "is being prepared" in world.refused()
+    world.clock.advance(24 * 3600)
+    assert world.rerun().rerun_of == RUN_ID
+
+
 def test_rows_that_are_gone_do_not_matter():
     world = World()
     world.runs.run_rows.clear()
+    world.clock.advance(24 * 3600)
     assert names(world.rerun("plan")) == ["plan"]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
-from iac_ci_common import keys
+from iac_ci_common import keys, limits
 from iac_ci_common.errors import AlreadyExists, IacCiError
 from iac_ci_vcs.reporting.publish import publish
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Clock, Logger, Objects, RunRows, Runs
     from iac_ci_vcs.ports import Reports
     from iac_ci_vcs.reporting.publish import Published
+
+
+_ALONE: Final = timedelta(seconds=limits.PREPARATION_SECONDS)
+"""So long after a run was accepted, only an attempt to prepare it writes its rows; the watchdog waits for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +61,15 @@ class FirstReport:
     def begin(self, stored: StoredJob, accepted: InitialRows) -> Begun:
         """Keep the job for those who run it again, and report the run as it was accepted.
 
-        The kept job shows a later attempt that this one may have reported. So a comment is created at most once, and
-        only the first attempt needs no search for it.
+        Who creates that object comes before every other attempt: there are no rows to read and no comment to search.
+        It is no proof once the watchdog may have written the rows in place of a preparation that took too long.
         """
         body = stored.model_dump_json().encode()
         try:
             self._objects.create(keys.past_job(stored.run_id), body, content_type="application/json")
         except AlreadyExists:
+            return Begun(by_this_attempt=False)
+        if self._clock.now() - stored.accepted_at >= _ALONE:
             return Begun(by_this_attempt=False)
         published = self._publish(accepted, stored.not_run, is_first=True)
         return Begun(by_this_attempt=True, comment_id=published.comment_id, failed=published.failed)

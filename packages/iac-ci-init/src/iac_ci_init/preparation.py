@@ -139,10 +139,10 @@ class Preparer:
         """
         ports = self._ports
         stored = StoredJob.from_stored(ports.objects.get(keys.job(run_id)))
-        run = ports.runs.read(run_id).run
+        # Before the code is fetched, and before the rows: what has ended can be run again.
+        begun = self._first_report.begin(stored, build_rows(stored, max_parallel=self._max_parallel))
+        run = None if begun.by_this_attempt else ports.runs.read(run_id).run
         if run is None:
-            # Before the code is fetched, and before the rows: what has ended can be run again.
-            begun = self._first_report.begin(stored, build_rows(stored, max_parallel=self._max_parallel))
             queued = self._build_rows(stored, begun.comment_id)
             if ports.runs.insert(queued.run, queued.orders, queued.events):
                 self._first_report.complete(begun, queued, stored.not_run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import keys
@@ -11,6 +12,7 @@ from iac_ci_common.errors import InputProblems, NotFound, Problem
 from iac_ci_common.ids import order_num
 from iac_ci_common.initial_rows import order_name
 from iac_ci_common.job_validation.check import check_fields
+from iac_ci_common.limits import RETENTION_SECONDS
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.purpose import Purpose, purpose
 from iac_ci_common.states import RUN_TERMINAL
@@ -35,6 +37,8 @@ _API: Final = "api"
 """The source of signed jobs."""
 
 _SUBJECT: Final = "rerun"
+
+_PREPARED: Final = "run {} is being prepared; it has not ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Reruns:
         now. Raises ``InputProblems``, and then nothing has changed.
         """
         now = self._ports.clock.now()
-        stored = self._stored(task.rerun)
+        stored = self._stored(task.rerun, now)
         orders = [
             order.model_copy(update={"order_name": order_name(order, index)})
             for index, order in enumerate(stored.job.orders)
@@ -94,19 +98,23 @@ class Reruns:
             projects={name: project for name, project in stored.projects.items() if name in names},
         ).model_dump_json()
 
-    def _stored(self, run_id: str) -> StoredJob:
+    def _stored(self, run_id: str, now: datetime) -> StoredJob:
         run = self._ports.runs.find_run(run_id)
         if run is not None and run.status not in RUN_TERMINAL:
             raise _refused(f"run {run_id} has not ended; nothing of it was started again")
         try:
-            return StoredJob.from_stored(self._ports.objects.get(keys.past_job(run_id)))
+            stored = StoredJob.from_stored(self._ports.objects.get(keys.past_job(run_id)))
         except NotFound as error:
             if run is None and self._ports.objects.exists(keys.job(run_id)):
-                raise _refused(f"run {run_id} is being prepared; it has not ended") from error
+                raise _refused(_PREPARED.format(run_id)) from error
             raise _refused(
                 f"the job of run {run_id} is not kept: jobs are kept for log_days, 14 by default, those of a version"
                 " before are not; send the job again"
             ) from error
+        # Its rows are kept that long, so it has none yet.
+        if run is None and now < stored.deadline + timedelta(seconds=RETENTION_SECONDS):
+            raise _refused(_PREPARED.format(run_id))
+        return stored
 
     def _refusals(self, stored: StoredJob, chosen: Sequence[Order], now: datetime) -> Iterator[Problem]:
         """Yield why the engine alone may not start a run that an event started, although its rights would do."""
