@@ -10,7 +10,7 @@ import zipfile
 import pyrage
 import pytest
 
-from iac_ci_common import keys
+from iac_ci_common import keys, limits
 from iac_ci_common.errors import NotFound, PortFailed, SealingFailed, Throttled
 from iac_ci_common.identity_context import IdentityContext
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
@@ -439,6 +439,17 @@ def test_an_attempt_that_reports_late_reports_what_has_become_of_the_run():
     world.prepare()
     assert world.reports.statuses[-1].state is CommitState.FAILURE
     assert "it failed" in world.reports.bodies[RUN_ID]
+
+
+def test_a_first_attempt_that_comes_after_the_watchdogs_rows_writes_no_comment():
+    world, other = World([{}], **GIT, pr_number=1), World([{}], **GIT, pr_number=1)
+    ended = other.prepare()
+    # The watchdog writes the rows in place of a preparation that takes too long, and the run ends with a comment.
+    world.clock.advance(limits.PREPARATION_SECONDS * limits.PREPARATION_ATTEMPTS)
+    world.runs.insert(ended.run.model_copy(update={"status": RunState.FAILED}), ended.orders, [])
+    world.prepare()
+    assert world.reports.created == []
+    assert world.reports.statuses == []
 
 
 def error(*orders, **fields):
