@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from iac_ci_local.cloud import LocalCloud
 
 
-HANGS_SECONDS: Final = 900.0
+HANGS_SECONDS: Final = 300.0
 """A condition that takes longer never comes, even on a busy machine."""
 
+_SHORTEST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.5
 
 _SHOWN: Final = 4000
 """Most characters of what was seen last in a message."""
@@ -46,14 +48,16 @@ def wait_until(
 ) -> None:
     """Wait until ``condition`` holds; raise ``AssertionError`` about ``subject`` after ``seconds``.
 
-    The message has what the condition returned last, or what ``seen`` returns then.
+    The message has what the condition returned last, or what ``seen`` returns then. The pauses grow with the time: a
+    condition usually asks the local cloud, which needs the processor itself.
     """
-    until = time.monotonic() + seconds
+    begun = time.monotonic()
     while not (found := condition()):
-        if time.monotonic() > until:
+        waited = time.monotonic() - begun
+        if waited > seconds:
             last = repr(found if seen is None else seen())
             raise AssertionError(f"{subject} did not happen within {seconds} s; seen last: {last[-_SHOWN:]}")
-        time.sleep(0.02)
+        time.sleep(min(max(_SHORTEST_PAUSE, waited / 20), _LONGEST_PAUSE))
 
 
 def wait_for_text(text: str, read: Callable[[], Iterable[str]]) -> None:
