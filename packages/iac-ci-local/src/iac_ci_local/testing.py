@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from iac_ci_local.cloud import LocalCloud
 
 
-HANGS_SECONDS: Final = 300.0
+HANGS_SECONDS: Final = 900.0
 """A condition that takes longer never comes, even on a busy machine."""
 
 _SHORTEST_PAUSE: Final = 0.02
