@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from aws import emulators
 from aws.held import HeldRequests
 from offline import program, surroundings
 from selection import FULL
+from sequence import longest_first
 from slowest import Slowest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Have a ``terraform`` on PATH, hold AWS requests to the models, and report what was slow."""
     program.put_on_path()
+    for name, value in program.SHORT_LIVED.items():
+        os.environ.setdefault(name, value)
     config.pluginmanager.register(Slowest())
     config.pluginmanager.register(surroundings.Plugin())
     if config.getoption("--stack") is None:
@@ -83,11 +87,14 @@ def deployed_stack(request: pytest.FixtureRequest) -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only `.ci/full` runs, and keep only what looks at a deployed stack, where one is named."""
+    """Leave out what only `.ci/full` runs, and keep only what looks at a deployed stack, where one is named.
+
+    What is left runs with the longest files first.
+    """
     kept = [item for item in items if FULL or item.get_closest_marker("full") is None]
     if len(kept) < len(items):
         surroundings.note(config, "Selection: without the tests that only .ci/full runs")
     if config.getoption("--stack") is not None:
         kept = [item for item in kept if "deployed_stack" in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    items[:] = longest_first(kept)

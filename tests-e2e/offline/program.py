@@ -14,6 +14,9 @@ from offline.place import ROOT, TOOLS, lay_out
 
 _SECONDS: Final = 600
 
+SHORT_LIVED: Final = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+"""Variables for Terraform, which collects its garbage less often with them: a fifth of a short command's time."""
+
 
 def put_on_path() -> None:
     """Put a ``terraform`` on this process's PATH, and so on that of all it starts, where the machine has none."""

@@ -72,6 +72,7 @@ def copy_of_the_checkout(folder: Path) -> Path:
         ".gitignore",
         "tests-e2e/conftest.py",
         "tests-e2e/selection.py",
+        "tests-e2e/sequence.py",
         "tests-e2e/slowest.py",
     ):
         shutil.copy(ROOT / name, folder / name)
@@ -90,7 +91,7 @@ def aws() -> Iterator[LocalAws]:
 @pytest.fixture(scope="module")
 def operator(aws: LocalAws, stand_in_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """Somebody who deploys ``acme`` from a fresh checkout."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", *program.SHORT_LIVED) if name in os.environ}
     environment = kept | {
         "IAC_CI_STACK": "acme",
         "AWS_REGION": aws.session["region_name"],
