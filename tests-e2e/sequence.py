@@ -1,7 +1,7 @@
 """Puts the files with the longest tests first, so that no core is idle at the end.
 
 `pytest -n` gives one file after the other to the process that is done. A file's duration is estimated from what its
-tests say themselves: a time-out is at least ten times the duration of its test, and what starts processes takes seconds.
+tests say themselves: a time-out is at least ten times the duration of its test; what starts processes takes seconds.
 """
 
 from __future__ import annotations

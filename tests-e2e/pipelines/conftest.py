@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offline import program
 
 from iac_ci_local.ministack import LocalAws
 
