@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import aws_calls, bill, workloads
+from bench import aws_calls, bill, start, workloads
 
 from iac_ci_common.models.job import Job
 
@@ -44,6 +44,25 @@ def test_finding_projects_is_measured():
     measured = json.loads(done.stdout)
     assert (measured["projects"], measured["planned"]) == (300, 8)
     assert measured["ratio"] > 0
+
+
+CLIENTS = {
+    "init-job": "dynamodb lambda s3 stepfunctions",
+    "orchestrator": "dynamodb events lambda s3 stepfunctions",
+    "watchdog-check": "dynamodb lambda s3",
+    # It asks the broker only for orders that need more than they were started with.
+    "worker": "",
+    "broker": "dynamodb s3",
+    "page": "dynamodb s3",
+}
+"""The clients that each function has made before its first event."""
+
+
+@pytest.mark.parametrize("name", start.FUNCTIONS)
+def test_a_function_builds_its_parts_while_it_is_initialised(name):
+    started = start.start(name)
+    assert " ".join(started.clients) == CLIENTS[name]
+    assert min(started.seconds, started.megabytes, started.modules) > 0
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)

@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.initialisation import build_early
 from iac_ci_page.http import failure, read_request
 
 
@@ -24,3 +25,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         trace = traceback.format_tb(error.__traceback__)[-5:]
         logger().error("page failed", error=type(error).__name__, trace=trace)
         return failure(500).as_proxy()
+
+
+def _build() -> None:
+    from iac_ci_page.wiring import page
+
+    page()
+
+
+build_early(_build)
