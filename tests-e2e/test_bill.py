@@ -1,0 +1,60 @@
+"""What 1,000 orders cost, from exact counts and list prices."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+from bench.bill import bill
+from billing import WORKLOADS, run
+
+SHORT, SILENT, TALKATIVE, CODE, SECRET = WORKLOADS
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def quantities(workload, orders):
+    return run(workload, orders).quantities()
+
+
+def dollars(workload, orders):
+    return sum(bill(quantities(workload, orders)).values())
+
+
+def of_a_thousand(workload):
+    """Return the cost of 1,000 orders: each further hundred costs what the second hundred does."""
+    first, second = dollars(workload, 100), dollars(workload, 200)
+    return first + 9 * (second - first)
+
+
+def test_the_quantities_are_the_same_each_time():
+    assert quantities(SILENT, 10) == quantities(SILENT, 10)
+
+
+@pytest.mark.parametrize("workload", [SHORT, SILENT, TALKATIVE], ids=lambda workload: workload.name)
+def test_a_thousand_orders_cost_at_most_the_target(workload):
+    assert 0 < of_a_thousand(workload) <= workload.target
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("workload", [SHORT, SILENT, TALKATIVE], ids=lambda workload: workload.name)
+def test_a_run_of_a_thousand_orders_costs_at_most_the_target(workload):
+    assert 0 < dollars(workload, 1000) <= workload.target
+
+
+def test_what_commands_do_is_billed_where_it_is_used():
+    orders = 10
+    short, silent, talkative, code, secret = (quantities(workload, orders) for workload in WORKLOADS)
+    # Six heartbeats in five minutes, and after the first one a trade each for the URLs of log and result.
+    assert silent["lambda_request"] - short["lambda_request"] >= 6 * orders
+    assert silent["s3_put"] == short["s3_put"]
+    # A part every five seconds in the first minute, then every thirty.
+    assert 18 * orders <= talkative["s3_put"] - silent["s3_put"] <= 20 * orders
+    assert code["s3_get"] - short["s3_get"] >= orders
+    assert short["kms_request"] == code["kms_request"] == 0
+    # One identity is encrypted for all, and the broker decrypts it for each.
+    assert secret["kms_request"] == orders + 1
+    assert secret["step_functions_transition"] == short["step_functions_transition"] == 4
