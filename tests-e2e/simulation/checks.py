@@ -24,8 +24,8 @@ from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check
 from iac_ci_common.tickets import digest
 from iac_ci_worker.decide import Ending, Outcome
 from simulation import scheduler
-from simulation.applies import STATE
 from simulation.group_checks import GroupChecks
+from simulation.repository_checks import RepositoryChecks
 from simulation.scheduler import EPOCH, Process
 from simulation.world import POLL_SECONDS, World
 
@@ -108,9 +108,10 @@ class Checks:
         self._stop_hastened: dict[tuple[str, str | None], float] = {}
         self._cancelled: dict[str, float] = {}
         self._grace_until: dict[tuple[str, str], float] = {}
-        self._applied: set[int] = set()
+        self._applied: set[tuple[str, int]] = set()
         self._answers: list[tuple[str, str, OrderState]] = []
         self._groups = GroupChecks(world, self._broken)
+        self._repository = RepositoryChecks(world, self._broken)
         self._announced: dict[str, Announcement] = {}
         self._announced_at: dict[str, float] = {}
         world.announced = self.announced
@@ -139,6 +140,8 @@ class Checks:
             self._let_through(after)
         self._groups.row_written(before, after)
         if before is None:
+            if isinstance(after, RunRow):
+                self._repository.run_inserted(after)
             return
         if isinstance(before, OrderRow) and isinstance(after, OrderRow) and before.attempt != after.attempt:
             self._next_attempt(before, after)
@@ -285,7 +288,9 @@ class Checks:
         nums = [num for num, row in self._world.runs.order_rows[run_id].items() if row.approval is not None]
         due = {f"{run_id}:{num}:run_waits" for num in nums if self._waited(run_id, num) is not None}
         due.add(f"{run_id}:0000:run_ended")
-        announced = {announced_id for announced_id, one in self._announced.items() if one.run_id == run_id}
+        of_run = {name: one for name, one in self._announced.items() if one.run_id == run_id}
+        # Drift is announced when it has changed, and is not due.
+        announced = {name for name, one in of_run.items() if one.project is None}
         if announced - due or due - announced - self._world.bus_refused:
             self._broken("each end and each wait is announced", f"{announced} of {due}")
         for num in nums:
@@ -332,6 +337,7 @@ class Checks:
         rows = self._world.runs.order_rows.get(run_id, {})
         self._applies(rows[order_num], attempt)
         self._groups.commands_start(rows[order_num])
+        self._repository.commands_start(rows[order_num])
         for num in rows[order_num].dependencies:
             state = self._ended_as(rows[num])
             forgiven = state in {OrderState.FAILED, OrderState.TIMED_OUT} and (
@@ -349,7 +355,7 @@ class Checks:
         project = row.project
         if project is None or not project.applies:
             return
-        state = self._world.plans.project_states.get(STATE)
+        state = self._world.plans.project_states.get(keys.project_state(project.key))
         under_way = {(one.run_id, one.order_num) for one in state.applying} if state is not None else set()
         own = (row.run_id, row.order_num)
         if own not in under_way:
@@ -365,21 +371,19 @@ class Checks:
                 "no apply of an expired plan begins", f"{own}: dispatched at {row.dispatched_at}, until {until}"
             )
         if project.saved is not None and attempt == 1:
-            if project.saved.generation in self._applied:
+            if (project.key, project.saved.generation) in self._applied:
                 self._broken("a generation's plans are applied once", f"{row.run_id}/{row.order_num}")
-            self._applied.add(project.saved.generation)
+            self._applied.add((project.key, project.saved.generation))
 
     def _projects(self) -> None:
         """Check that every apply that began has ended in the ledger of plans too."""
-        state = self._world.plans.project_states.get(STATE)
-        if state is None:
-            return
-        if state.applying:
-            self._broken("the end of an apply is not lost", f"{state.applying} is still under way")
-        elif state.last is not None:
-            row = self._world.runs.order_rows[state.last.run_id][state.last.order_num]
-            if row.status.value != state.last.status:
-                self._broken("the end of an apply is not lost", f"{state.last} but the order is {row.status.value}")
+        for state in self._world.plans.project_states.values():
+            if state.applying:
+                self._broken("the end of an apply is not lost", f"{state.applying} is still under way")
+            elif state.last is not None:
+                row = self._world.runs.order_rows[state.last.run_id][state.last.order_num]
+                if row.status.value != state.last.status:
+                    self._broken("the end of an apply is not lost", f"{state.last} but the order is {row.status.value}")
 
     def commands_take(self, run_id: str, order_num: str, taken_num: str, value: str) -> None:
         """Check an output that an order takes: it is that of the order named, in the same run."""
@@ -611,6 +615,7 @@ class Checks:
         self._results()
         self._as_told()
         self._projects()
+        self._repository.at_end()
         for (run_id, num), transitions in self._dispatch_transitions.items():
             starters = {process for run, order, process in world.worker_starts if (run, order) == (run_id, num)}
             if len(starters) > transitions:

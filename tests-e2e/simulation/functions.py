@@ -24,6 +24,7 @@ import iac_ci_watchdog.ports
 from iac_ci_broker.hand_on import HandOn
 from iac_ci_broker.module_tokens import ModuleTokens
 from iac_ci_broker.start import OrderStart
+from iac_ci_common.acceptance import Acceptance
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import ANY_SOURCE, Grants
 from iac_ci_common.testing import MemoryCodeStore, MemorySecrets, MemoryTargetRoles
@@ -31,14 +32,16 @@ from iac_ci_init.approval_intake import ApprovalIntake
 from iac_ci_init.downloads import HttpDownloads
 from iac_ci_init.job_tools import JobTools
 from iac_ci_init.own_tools import OwnTools
+from iac_ci_init.schedules import Schedules, SchedulesPorts
 from iac_ci_init.settings import InitSettings
+from iac_ci_init.tick import Tick, TickPorts
 from iac_ci_init.tool_releases import ToolReleases
-from iac_ci_triggers.testing import MemoryLedgers
+from iac_ci_triggers.act import EventProcessor, EventProcessorPorts
 from iac_ci_vcs.testing import MemoryRepositories
 from simulation.applies import WithProjects
 from simulation.client import SECRET
-from simulation.graphs import REPOSITORY, TOKEN_LOCATION
-from simulation.groups import COMMITS
+from simulation.graphs import TOKEN_LOCATION
+from simulation.repository import CONNECTIONS, HOST_TOKEN, RULE, SimulatedPlanReader
 from simulation.world import (
     AsyncInvokerService,
     BusService,
@@ -98,18 +101,17 @@ def approval_intake(world: World) -> ApprovalIntake:
     )
 
 
-def preparer(world: World) -> iac_ci_init.preparation.Preparer:
+def preparer(world: World, trees: MemoryRepositories) -> iac_ci_init.preparation.Preparer:
     """Build init's second leg."""
-    repositories = MemoryRepositories({(REPOSITORY, commit): {"main.tf": b"# nothing\n"} for commit in COMMITS})
     return iac_ci_init.preparation.Preparer(
         iac_ci_init.preparation.PreparationPorts(
             clock=world,
             runs=RunsPort(world, world.runs),
-            ledgers=MemoryLedgers(world),
+            ledgers=world.port("ledgers", world.ledgers),
             objects=world.port("objects", world.objects),
             code_store=world.port("code_store", MemoryCodeStore()),
-            repositories=world.port("repositories", repositories),
-            secrets=world.port("secrets", MemorySecrets({TOKEN_LOCATION: "a token"})),
+            repositories=world.port("repositories", trees),
+            secrets=world.port("secrets", MemorySecrets({TOKEN_LOCATION: "a token", HOST_TOKEN: "a token"})),
             sealer=world.port("sealer", world.sealer),
             reports=world.port("reports", ReportsService(world)),
             parallel=Threads(world),
@@ -118,6 +120,51 @@ def preparer(world: World) -> iac_ci_init.preparation.Preparer:
         ),
         max_parallel=100,
     )
+
+
+def event_processor(world: World, trees: MemoryRepositories) -> EventProcessor:
+    """Build the part of init that processes the events of a repository."""
+    assert world.repository is not None
+    invoker = world.port("invoker", AsyncInvokerService(world))
+    objects = world.port("objects", world.objects)
+    return EventProcessor(
+        EventProcessorPorts(
+            clock=world,
+            objects=objects,
+            runs=RunsPort(world, world.runs),
+            ledgers=world.port("ledgers", world.ledgers),
+            commit_jobs=world.port("commit_jobs", world.reports.commit_jobs),
+            code_hosts=world.repository.host,
+            trees=world.port("trees", trees),
+            plans=world.port("plans", world.plans),
+            groups=world.port("groups", world.groups),
+            logger=Silent(),
+        ),
+        Acceptance(objects, world.port("watchdogs", WatchdogsService(world)), invoker, Silent(), "done"),
+        lambda now: CONNECTIONS,
+        SourceGrants(MemorySecrets(), None, Grants(secrets={ANY_SOURCE: ("*",)})).of,
+        _SETTINGS,
+    )
+
+
+def tick(world: World) -> Tick:
+    """Build the part of init that looks for planned minutes."""
+    assert world.repository is not None
+    invoker = world.port("invoker", AsyncInvokerService(world))
+    objects = world.port("objects", world.objects)
+    schedules = Schedules(
+        SchedulesPorts(
+            clock=world,
+            code_hosts=world.repository.host,
+            ledgers=world.port("ledgers", world.ledgers),
+            deliveries=world.port("deliveries", world.deliveries),
+            objects=objects,
+            invoker=invoker,
+            logger=Silent(),
+        ),
+        lambda now: CONNECTIONS,
+    )
+    return Tick(TickPorts(world, objects, Silent()), RULE, [schedules], [schedules.start_due])
 
 
 def orchestrators(world: World) -> list[iac_ci_orchestrator.act.Orchestrator]:
@@ -181,18 +228,20 @@ def broker(world: World) -> iac_ci_broker.act.Broker:
 
 
 @contextmanager
-def installed(world: World) -> Iterator[None]:
+def installed(world: World, trees: MemoryRepositories) -> Iterator[None]:
     """Let the real handlers find engines that work on the simulated world."""
     engines: dict[str, dict[str, Any]] = {
         "iac_ci_init.wiring": {
             "job_intake": job_intake(world),
             "approval_intake": approval_intake(world),
-            "preparer": preparer(world),
+            "preparer": preparer(world, trees),
             "logger": Silent(),
         },
         "iac_ci_watchdog.wiring": {"watchdog": watchdog(world)},
         "iac_ci_broker.wiring": {"broker": broker(world)},
     }
+    if world.repository is not None:
+        engines["iac_ci_init.wiring"] |= {"event_processor": event_processor(world, trees), "tick": tick(world)}
     modules: dict[str, Any] = {}
     for name, values in engines.items():
         module = modules[name] = ModuleType(name)
@@ -212,5 +261,7 @@ def installed(world: World) -> Iterator[None]:
         patch("iac_ci_orchestrator.project_ledger._check", lambda *_: None),
         patch("iac_ci_init.preparation._saved_plan", lambda stored, index: None),
         patch("iac_ci_broker.hand_on.HandOn.saved_plan", lambda handing, run, order, now: None),
+        patch("iac_ci_worker.packages.engine_tool", lambda tool, workspace, path: None),
+        patch("iac_ci_worker.act.SavedPlanReader", SimulatedPlanReader),
     ):
         yield

@@ -29,6 +29,7 @@ from simulation.approvers import Attempt, drawn_attempts, with_approvals, with_o
 from simulation.faults import Profile, SingleFault, draw_fault_in_groups, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 from simulation.groups import COMMITS, GroupPlan, at_commit, drawn_plans, with_groups
+from simulation.repository_plan import RepositoryPlan, draw_repository
 
 _SMALL_ORDERS = 10
 """A world with several runs has no run of this many orders or more, because the runs multiply the steps."""
@@ -66,7 +67,8 @@ class WorldPlan:
     The person who asks running commands to stop asks again ``asks_again`` seconds later, never if that is 0.
     ``applies`` are the orders, by flow label and number, that apply a reviewed plan of one project, with its age in
     generations; -1 is an apply that plans for itself. ``answers`` are when people answer orders with approvals.
-    ``groups`` says what concurrency groups are about.
+    ``groups`` says what concurrency groups are about. ``repository`` is what people and the tick do with a repository
+    on a code host, None if there is none.
     """
 
     submissions: Mapping[str, Submission]
@@ -85,6 +87,7 @@ class WorldPlan:
     applies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     answers: tuple[Attempt, ...] = ()
     groups: GroupPlan = field(default_factory=GroupPlan)
+    repository: RepositoryPlan | None = None
 
     @property
     def orders(self) -> int:
@@ -93,8 +96,10 @@ class WorldPlan:
 
     @property
     def last_deadline(self) -> float:
-        """Return the longest time that a job has (seconds)."""
-        return max(float(submission.story.job["job_timeout"]) for submission in self.submissions.values())
+        """Return the longest time that a job has (seconds), or the events of a repository with theirs."""
+        of_repository = self.repository.until if self.repository is not None else 0.0
+        of_jobs = (float(submission.story.job["job_timeout"]) for submission in self.submissions.values())
+        return max(of_repository, *of_jobs)
 
     def stream(self, name: str) -> Random:
         """Return the source of one part's decisions during the play; parts do not influence each other's draws."""
@@ -158,6 +163,9 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
             }
     if weather.single and groups.are_drawn and happens(random, 0.5):
         single_fault = draw_fault_in_groups(random)
+    repository: RepositoryPlan | None = None
+    if size is None and happens(random, 0.05) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
+        repository = draw_repository(random)
     return WorldPlan(
         submissions,
         weather,
@@ -175,6 +183,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         applies,
         answers,
         groups,
+        repository,
     )
 
 

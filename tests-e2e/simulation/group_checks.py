@@ -142,7 +142,7 @@ class GroupChecks:
         if use.shared or run.ledger is None:
             return
         about = (run.job_name or "") + ("" if use.num == _RUN else row.order_name)
-        series = key if key.startswith("group:project:") else f"{key} {about}"
+        series = f"{key} {run.ledger}" + ("" if key.startswith("group:project:") else f" {about}")
         newest, commit = self._begun.get(series, ("", None))
         if run.run_id[:_TIME] < newest and run.commit_hash != commit:
             self._broken("no older commit after a newer one", f"{run.run_id}/{row.order_num} after {newest} in {key}")

@@ -15,10 +15,12 @@ from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.ports import Transition
 from iac_ci_common.testing import MemoryGroups, MemoryLocks, MemoryObjects, MemoryRuns, MemoryTicketChains
+from iac_ci_triggers.testing import MemoryLedgers
 
 if TYPE_CHECKING:
     from iac_ci_common.models.group import Group
     from iac_ci_common.ports import Clock
+    from iac_ci_triggers.ledger import Ledger
     from simulation.mutations import Mutation
 
 RowKey = tuple[str, str]
@@ -139,6 +141,21 @@ class RecordedGroups(MemoryGroups):
         written = super().write(group)
         self.written(before, written)
         return written
+
+
+class RecordedLedgers(MemoryLedgers):
+    """Ledgers of events whose condition can be switched off."""
+
+    def __init__(self, clock: Clock, mutation: Mutation | None) -> None:
+        super().__init__(clock)
+        self._mutation = mutation
+
+    def write(self, ledger: Ledger) -> Ledger:
+        """Write the next version of a ledger."""
+        current = self.read(ledger.key)
+        if self._mutation == "conditional write of a ledger" and current is not None:
+            ledger = ledger.model_copy(update={"version": current.version})
+        return super().write(ledger)
 
 
 class RecordedChains(MemoryTicketChains):

@@ -23,6 +23,7 @@ from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
 from iac_ci_orchestrator.attempts import is_repeated
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
+from iac_ci_triggers.saved_plans import _differences as differences_of
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
 from iac_ci_watchdog.orders import look_after
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.group import Entry, Group
     from iac_ci_common.models.result import Claim, Reporter, Result
     from iac_ci_common.models.rows import OrderRow, RunRow
-    from iac_ci_common.models.saved_plan import ProjectApply, ProjectState
+    from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply, ProjectState
     from iac_ci_common.models.trade import Trade
     from iac_ci_common.models.watch import OpenOrder
     from iac_ci_common.models.work import WorkUrls
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from iac_ci_orchestrator.announcer import Announcer
     from iac_ci_orchestrator.decide import Plan
     from iac_ci_orchestrator.dispatch import Dispatcher
+    from iac_ci_triggers.configuration import PlannedState
+    from iac_ci_triggers.facts import Facts
 
 settle = ConcurrencyGroups.settle
 
@@ -112,6 +115,13 @@ Mutation = Literal[
     "a lost lease takes no group",
     "announcements are put again",
     "plans are written whole",
+    "one intent is one run",
+    "conditional write of a ledger",
+    "a planned minute is decided once",
+    "a schedule's open run",
+    "what was merged",
+    "plans of the newest commit",
+    "stale plans are made again",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -139,7 +149,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
     "ended builds": Noticed(65),
-    "same pair": Noticed(4),
+    "same pair": Noticed(9),
     "used tickets": Noticed(3),
     "claimant's first ticket": Noticed(657, "doubled", 4),
     "conditional move of a chain": Noticed(219, "doubled", 4),
@@ -187,6 +197,13 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "a lost lease takes no group": Noticed(7634),
     "announcements are put again": Noticed(0),
     "plans are written whole": Noticed(342, "slow"),
+    "one intent is one run": Noticed(57),
+    "conditional write of a ledger": Noticed(130),
+    "a planned minute is decided once": Noticed(4),
+    "a schedule's open run": Noticed(4),
+    "what was merged": Noticed(57),
+    "plans of the newest commit": Noticed(215),
+    "stale plans are made again": Noticed(553),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -308,6 +325,10 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "announcements are put again":
         with patch("iac_ci_orchestrator.announcer.Announcer._put", _puts_once):
+            yield
+    elif mutation in _REPOSITORY:
+        where, rule = _REPOSITORY[mutation]
+        with patch(where, rule):
             yield
     elif mutation in _GROUPS:
         where, rule = _GROUPS[mutation]
@@ -470,6 +491,21 @@ _GROUPS: dict[str, tuple[str, Any]] = {
         _settles_without_a_lease,
     ),
     "groups are left": ("iac_ci_orchestrator.concurrency.leave", lambda group, run_id, order_nums, now: group),
+}
+
+
+def _reviewed_at_any_commit(state: PlannedState, record: PlanRecord, facts: Facts) -> Iterator[str]:
+    at = replace(facts, pull=replace(facts.pull, head_sha=record.commit)) if facts.pull is not None else facts
+    yield from differences_of(state, record, at)
+
+
+_REPOSITORY: dict[str, tuple[str, Any]] = {
+    "one intent is one run": ("iac_ci_triggers.ledger_plan._same", lambda runs, start: None),
+    "a planned minute is decided once": ("iac_ci_triggers.ledger_plan._passed", lambda ledger, passed: ledger),
+    "a schedule's open run": ("iac_ci_triggers.gather.FactCollector._open_run", lambda *_: None),
+    "what was merged": ("iac_ci_triggers.saved_plans._not_as_planned", lambda state, record, facts: None),
+    "plans of the newest commit": ("iac_ci_triggers.saved_plans._differences", _reviewed_at_any_commit),
+    "stale plans are made again": ("iac_ci_orchestrator.stale_plans.StalePlans._plan_again", lambda *_: True),
 }
 
 _REPEATS: dict[str, Callable[[RunRow, OrderRow, Result], bool]] = {

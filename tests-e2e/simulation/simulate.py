@@ -17,13 +17,17 @@ from unittest.mock import patch
 from iac_ci_common.limits import WORKER_LAMBDA_SECONDS
 from iac_ci_common.models.rows import OrderRow
 from iac_ci_common.models.work import Work
+from iac_ci_vcs.testing import MemoryRepositories
 from simulation.approvers import answer
 from simulation.checks import BOUND_SECONDS, Checks, Violation
 from simulation.client import GATEWAY_SECONDS, OPERATOR_SECONDS, SECRET, Client, cancel, swap_outputs, wake
 from simulation.faults import Faults, for_few_calls
 from simulation.functions import installed
 from simulation.generator import WorldPlan, draw_world
+from simulation.graphs import REPOSITORY
+from simulation.groups import COMMITS
 from simulation.mutations import Mutation, switched_off
+from simulation.repository import Repository
 from simulation.scheduler import Scheduler
 from simulation.thief import Thief
 from simulation.workers import worker
@@ -77,8 +81,12 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     world.bus_weather = Faults(plan.stream("bus"), for_few_calls(plan.profile), None)
     checks = Checks(world)
     world.applies, world.group_plan, world.watchdogs_died_at = plan.applies, plan.groups, plan.watchdogs_die_at
+    world.is_disturbed = plan.cancel_at is not None or plan.watchdogs_die_at is not None
+    trees = MemoryRepositories({(REPOSITORY, commit): {"main.tf": b"# nothing\n"} for commit in COMMITS})
+    if plan.repository is not None:
+        world.repository = Repository(world, plan.repository, trees, plan.stream("repository"))
     stories = {name: submission.story for name, submission in plan.submissions.items()}
-    with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world):
+    with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world, trees):
         engine = worker(world, checks, stories)
         world.worker_door = lambda order, execution: (
             engine.run(order, call=execution, seconds_left=WORKER_LAMBDA_SECONDS)
@@ -99,6 +107,9 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
             if plan.stop and plan.asks_again:
                 again = partial(cancel, world, stop=True, names_orders=plan.names_orders, again=True)
                 scheduler.after(plan.cancel_at + plan.asks_again, again)
+        if plan.repository is not None and world.repository is not None:
+            for act in plan.repository.acts:
+                scheduler.after(act.at, partial(world.repository.do, act))
         for attempt in plan.answers:
             scheduler.after(attempt.at, partial(answer, world, SECRET, attempt, checks.answered))
         if plan.watchdogs_die_at is not None:

@@ -13,27 +13,40 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, uuid5
 
 from iac_ci_common.errors import IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
 from iac_ci_common.models.announcement import Announcement
+from iac_ci_common.models.answer import EventTask, ReplanTask
+from iac_ci_common.models.commit_job import JobPart, Plans
 from iac_ci_common.models.event import Event
 from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
-from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
+from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply, Replan
 from iac_ci_common.models.trade import Trade, TradeAnswer
 from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.testing import MemoryDeliveries, MemoryPlans, MemorySealer, Sequential
+from iac_ci_vcs.drift import Drift, ReportedDrift
 from iac_ci_vcs.provider import CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
 from simulation.groups import GroupPlan
-from simulation.memory import RecordedChains, RecordedGroups, RecordedLocks, RecordedObjects, RecordedRuns
+from simulation.memory import (
+    RecordedChains,
+    RecordedGroups,
+    RecordedLedgers,
+    RecordedLocks,
+    RecordedObjects,
+    RecordedRuns,
+)
 from simulation.mutations import Mutation
 from simulation.scheduler import Ending, Process, Scheduler
+
+if TYPE_CHECKING:
+    from simulation.repository import Repository
 
 T = TypeVar("T")
 
@@ -237,6 +250,9 @@ class World:
         self.applies: Mapping[str, Mapping[str, int]] = {}
         self.group_plan = GroupPlan()
         self.watchdogs_died_at: float | None = None
+        self.ledgers = RecordedLedgers(clock, mutation)
+        self.repository: Repository | None = None
+        self.is_disturbed = False
         self.deliveries = MemoryDeliveries()
         self.bus_weather = Faults(Random(0), faults.profile, None)
         self.bus_refused: set[str] = set()
@@ -382,7 +398,8 @@ class World:
                 return
             if attempt <= RETRIES[function]:
                 self._attempt(function, about, event, attempt + 1, 60.0 * attempt)
-            elif function in {"init", "worker"}:
+            elif function == "worker" or "prepare" in event:
+                # Of other tasks the watchdog only raises an alarm.
                 reason = "Task timed out" if process.ending is Ending.DIED else str(process.error)
                 envelope = {
                     "version": "1.0",
@@ -437,6 +454,14 @@ class AsyncInvokerService:
     def prepare(self, run_id: str) -> None:
         """Ask for a preparation."""
         self._world.preparations_start(run_id)
+
+    def process_event(self, trigger_id: str) -> None:
+        """Ask for the processing of a stored event."""
+        self._world.invoke("init", trigger_id, EventTask(trigger=trigger_id).model_dump(mode="json"))
+
+    def plan_again(self, replan: Replan) -> None:
+        """Ask for a plan that an apply has made stale."""
+        self._world.invoke("init", replan.trigger_id, ReplanTask(replan=replan).model_dump(mode="json"))
 
 
 class WorkersService:
@@ -634,6 +659,18 @@ class ReportsService:
     def mark(self, target: ReportTarget, status: CommitStatus) -> None:
         """Keep the status."""
         self._world.reports.mark(target, status)
+
+    def mark_job(self, target: ReportTarget, own: CommitStatus, part: JobPart) -> None:
+        """Keep the folded status."""
+        self._world.reports.mark_job(target, own, part)
+
+    def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
+        """Keep the status of a job that waits for comments."""
+        self._world.reports.mark_planned(target, own, plans)
+
+    def report_drift(self, target: ReportTarget, drifts: Sequence[Drift]) -> list[ReportedDrift]:
+        """Keep the issues."""
+        return self._world.reports.report_drift(target, drifts)
 
     def notify_stale(
         self, target: ReportTarget, record: PlanRecord, by: ProjectApply, *, replans: bool = False
