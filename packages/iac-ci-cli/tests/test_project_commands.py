@@ -69,6 +69,26 @@ def test_what_cannot_be_done_is_bad_input(checkout, arguments, problem):
     assert problem in done.stderr
 
 
+UNNAMED = """version: 1
+jobs:
+  plan:
+    on: {pull_request: {}}
+    orders:
+      - {name: blue, folder: live, cmds: [x], save: [f], plan: {file: f}}
+      - {name: green, folder: live, cmds: [x], save: [f], plan: {file: f}}
+"""
+
+
+def test_orders_that_may_plan_one_state_are_named(tmp_path):
+    (tmp_path / ".iac-ci.yml").write_text(UNNAMED, "utf-8")
+    words = "whether blue, green plan one state in the folder live: without `workspace` each counts as the plan of"
+    valid = run("validate", str(tmp_path))
+    assert (valid.returncode, f"Not checked: {words} another state" in valid.stdout) == (0, True)
+    assert f"# not known: {words} another state" in run("expand", str(tmp_path)).stdout
+    (tmp_path / ".iac-ci.yml").write_text(UNNAMED.replace("{file: f}", "{file: f, workspace: default}"), "utf-8")
+    assert "one state" not in run("validate", str(tmp_path)).stdout + run("expand", str(tmp_path)).stdout
+
+
 def test_a_submodule_is_read_as_the_engine_reads_it(checkout):
     """Its files are in another repository: no project is found in it, and it need not be checked out."""
     git = ["git", "-C", str(checkout), "-c", "user.name=t", "-c", "user.email=t@example.invalid"]

@@ -13,6 +13,7 @@ from iac_ci_triggers.configuration import (
     jobs_for_pull_request,
     planned_states,
     read_configuration,
+    unnamed_states,
     with_project_jobs,
 )
 
@@ -108,6 +109,46 @@ def test_projects_of_one_folder_share_a_group_whatever_variables_and_jobs_they_h
     assert len(keys) == 2
     planned = planned_states(configuration, "plan").values()
     assert len({state.project("github.com/acme/infra", 7).record for state in planned}) == 4
+
+
+def by_hand(*plans):
+    orders = [
+        f"{{name: p{n}, folder: {folder}, cmds: [x], save: [f], plan: {plan}}}"
+        for n, (folder, plan) in enumerate(plans)
+    ]
+    return f"version: 1\njobs:\n  look: {{on: {{command: look}}, orders: [{', '.join(orders)}]}}\n"
+
+
+UNNAMED, NAMED, OTHER = "{file: f}", "{file: f, workspace: default}", "{file: f, workspace: prod}"
+
+
+@pytest.mark.parametrize(
+    ("plans", "found"),
+    [
+        ([("live/a", UNNAMED)], ()),
+        ([("live/a", UNNAMED), ("live/b", UNNAMED)], ()),
+        ([("live/a", NAMED), ("live/a", OTHER)], ()),
+        ([("live/a", NAMED), ("live/a", NAMED)], ()),
+        ([("live/a", UNNAMED), ("./live/a/", UNNAMED)], (("live/a", ("p0", "p1")),)),
+        ([("live/a", UNNAMED), ("live/a", OTHER)], (("live/a", ("p0", "p1")),)),
+        ([("live/a", UNNAMED), ("live/a", "{file: f, backend_config: [prod.hcl]}")], ()),
+    ],
+)
+def test_orders_of_one_folder_without_a_workspace_are_known(plans, found):
+    configuration = read_configuration(by_hand(*plans).encode())
+    assert unnamed_states(configuration) == found
+    # What is not found has one state for each workspace that the file names, or for each folder.
+    keys = {state.project("github.com/acme/infra", 7).key for state in planned_states(configuration, "look").values()}
+    if found:
+        assert len(keys) == len(plans)
+
+
+def test_an_order_beside_a_project_of_its_folder_names_the_workspace_too():
+    text = by_hand(("live/a", "PLAN")) + 'projects: [{find: "**/main.tf"}]\n'
+    assert unnamed_states(jobs_of(text.replace("PLAN", UNNAMED), "live/a").configuration) == (
+        ("live/a", ("p0", "plan-live-a")),
+    )
+    assert unnamed_states(jobs_of(text.replace("PLAN", NAMED), "live/a").configuration) == ()
 
 
 def test_projects_of_one_folder_whose_plans_are_not_read_share_a_group_too():

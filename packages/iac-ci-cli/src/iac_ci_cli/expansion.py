@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_cli.schedule_words import schedule_words
+from iac_ci_cli.state_words import state_words
 from iac_ci_triggers.configuration import PROJECT_JOBS, TemplateValues, expand, with_project_jobs
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Expanded:
     """A configuration with jobs in place of projects, and what the reader should know.
 
     ``left_out`` are orders and folders with the reason why they do not run, ``remarks`` about files that cannot be
-    read, ``schedules`` about when jobs start by themselves.
+    read and states that are not known, ``schedules`` about when jobs start by themselves.
     """
 
     configuration: Mapping[str, Any]
@@ -44,7 +45,7 @@ def expanded(configuration: Configuration, tree: Tree, changes: Changes | None) 
     return Expanded(
         {"version": chosen.version, **fields, "jobs": jobs},
         (*found.left_out, *left_out),
-        found.remarks,
+        (*found.remarks, *(f"not known: {line}" for line in state_words(found.configuration))),
         tuple(schedule_words(chosen, datetime.now(UTC))),
     )
 

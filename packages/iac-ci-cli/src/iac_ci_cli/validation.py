@@ -12,6 +12,7 @@ from iac_ci_cli import jobs
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.kinds import Kind
 from iac_ci_cli.schedule_words import schedule_words
+from iac_ci_cli.state_words import state_words
 from iac_ci_common.errors import ConfigurationProblems, InputProblems
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
@@ -128,7 +129,9 @@ def _check_configuration(body: bytes, label: str, name: str) -> Report:
     if name == _OTHER_NAME:
         report.hint = f"The engine reads {FILE_NAME} only: rename {_OTHER_NAME}."
     try:
-        report.schedules = schedule_words(read_configuration(body), datetime.now(UTC))
+        configuration = read_configuration(body)
+        report.schedules = schedule_words(configuration, datetime.now(UTC))
+        report.not_checked += state_words(configuration)
     except ConfigurationProblems as error:
         report.problems = error.problems
     return report

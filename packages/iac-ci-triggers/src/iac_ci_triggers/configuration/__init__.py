@@ -27,6 +27,7 @@ from iac_ci_triggers.configuration.plan_orders import (
     applied_states,
     planned_states,
     planning_jobs,
+    unnamed_states,
 )
 from iac_ci_triggers.configuration.project_jobs import PROJECT_JOBS, ProjectJobs, with_project_jobs
 from iac_ci_triggers.configuration.scheduled_jobs import orders_beside_plans, scheduled_jobs
@@ -81,6 +82,7 @@ __all__ = [
     "reads_after_merge",
     "scheduled_jobs",
     "shown_minute",
+    "unnamed_states",
     "uses_merge",
     "with_project_jobs",
 ]

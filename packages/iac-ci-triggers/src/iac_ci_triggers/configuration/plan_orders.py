@@ -117,6 +117,20 @@ def planning_jobs(configuration: Configuration) -> dict[str, str]:
     }
 
 
+def unnamed_states(configuration: Configuration) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return folders with the orders that may plan one state and count as several, because one names no workspace."""
+    found: dict[tuple[str, tuple[str, ...]], dict[str, PlannedState]] = {}
+    for name in configuration.jobs:
+        for state in planned_states(configuration, name).values():
+            found.setdefault((state.folder, state.backend_config), {})[state.order] = state
+    return tuple(
+        (folder, tuple(sorted(states)))
+        for (folder, _), states in sorted(found.items())
+        if len({state.workspace for state in states.values()}) > 1
+        and any(state.workspace == state.order for state in states.values() if not state.checks_workspace)
+    )
+
+
 def _applies(configuration: Configuration, job_name: str) -> Iterator[tuple[Copy, str]]:
     for copy in copies(configuration.jobs[job_name]):
         planner = applied_order(copy)
