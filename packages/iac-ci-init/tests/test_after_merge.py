@@ -134,6 +134,39 @@ def test_a_pull_request_that_is_declined_applies_nothing(landed):
     assert landed.labels == ["plan"]
 
 
+def _moved(landed):
+    """Another pull request has moved the folder, and the merge has followed it."""
+    moved = {path.replace("live/net/", "live/network/"): text.encode() for path, text in FILES.items()}
+    landed.configure(ON_MERGE, commit=LANDED)
+    landed.trees.trees[f"{REPOSITORY}.git", LANDED] = moved
+    landed.host.reviewed.merge_bases[LANDED] = LANDED
+    landed.change(is_open=False, is_merged=True, merge_sha=LANDED)
+    landed.closed()
+
+
+def test_a_project_that_was_renamed_before_the_merge_is_named(landed):
+    _moved(landed)
+    assert landed.labels == ["plan"]
+    words = (
+        f"This pull request planned live/net, and main at {LANDED[:12]} has no such project: nothing of it is applied."
+    )
+    assert words in landed.left_out
+    landed.closed()
+    landed.comment("/iac-ci apply")
+    assert landed.labels == ["plan"]
+    assert words in landed.told
+    landed.comment("/iac-ci plan live/network")
+    (order,) = landed.orders.values()
+    assert (landed.labels, order.order_name, order.commit_hash) == (["plan", "plan"], "plan-live-network", None)
+    assert landed.jobs[-1].job.commit_hash == LANDED
+
+
+def test_a_project_that_the_pull_request_deletes_itself_is_not_named(landed):
+    landed.changed(ChangedFile("live/net/main.tf", ChangeKind.REMOVED))
+    _moved(landed)
+    assert landed.left_out is None
+
+
 def test_an_apply_on_comment_is_not_started_by_a_merge():
     landed = Landed(CONFIGURATION)
     landed.merge()

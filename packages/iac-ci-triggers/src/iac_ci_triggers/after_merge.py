@@ -71,6 +71,7 @@ def _decide(facts: Facts, merge: MergeFacts, configuration: Configuration | None
         found += decisions
         for planner, label in stale:
             labels.setdefault(planner, set()).add(label)
+    found += [Say(_gone(facts, merge), Subject.AFTER_MERGE)] if merge.gone else []
     return [*found, *_planned_instead(facts, merge, configuration, labels)]
 
 
@@ -179,6 +180,7 @@ def command_after_merge(facts: Facts, merge: MergeFacts, command: Command, inten
                 found += _plan_command(facts, configuration, name, planners, command, intent)
         except InputProblems as error:
             found.append(Say(Paragraph(f"The job {name} could not start:", problems=error.problems)))
+    found += [Say(_gone(facts, merge))] if merge.gone else []
     return found or [say(f"{closed}, and the command is about nothing that is applied after the merge.")]
 
 
@@ -244,6 +246,16 @@ def _records(facts: Facts, configuration: Configuration, name: str) -> Iterator[
     repository = repository_key(facts.source.repository) or ""
     for order, (state, _) in applied_states(configuration, name).items():
         yield order, state.project(repository, pull_of(facts).number).record
+
+
+def _gone(facts: Facts, merge: MergeFacts) -> Paragraph:
+    """Return what to say of projects with plans that the base branch does not have any more."""
+    shown = ", ".join(merge.gone[:3]) + (f" and {len(merge.gone) - 3} more" if len(merge.gone) > 3 else "")
+    at = f"{pull_of(facts).base_branch} at {merge.newest[:12]}"
+    return Paragraph(
+        f"This pull request planned {shown}, and {at} has no such project: nothing of it is applied. If the project was"
+        " moved or renamed there, plan it by its new name, review that plan and apply it."
+    )
 
 
 def _because(facts: Facts, merge: MergeFacts, verb: str, labels: Sequence[str]) -> str:

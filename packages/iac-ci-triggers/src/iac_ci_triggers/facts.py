@@ -121,7 +121,7 @@ class MergeFacts:
     ``seen`` is None, and ``unknown`` says why, if the host does not tell the commit of the merge. ``newest`` is the
     commit of the base branch that plans are compared with: the newest one. ``differing`` are, by the keys of plans,
     the paths at which that commit differs from what was planned; ``incomparable`` says of other plans why that is not
-    known.
+    known. ``gone`` are the projects that the pull request has planned and that this commit does not have.
     ``by_itself`` is False for a command, which may also apply plans that were made after the merge.
     """
 
@@ -130,6 +130,7 @@ class MergeFacts:
     unknown: str = ""
     differing: Mapping[str, frozenset[str]] = field(default_factory=dict)
     incomparable: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
     by_itself: bool = True
 
 

@@ -52,7 +52,7 @@ from iac_ci_triggers.known_plans import Applier, KnownPlans
 from iac_ci_triggers.ledger import LONGEST_RUN, SeenMerge
 from iac_ci_triggers.requirements import Known
 from iac_ci_triggers.review_facts import ReviewCollector, Subject
-from iac_ci_triggers.saved_plans import wanted_keys
+from iac_ci_triggers.saved_plans import after_merge_records, wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.merges import Merge
 from iac_ci_vcs.provider import Account, ChangeKind, KnowsMerges, MergeState, Permission
@@ -271,6 +271,7 @@ class FactCollector:
         if seen is None:
             return replace(known, merge=MergeFacts(None, unknown=_NO_MERGE, by_itself=by_itself))
         configuration, digest = self._configuration(seen.newest)
+        written = configuration
         listed = self.host.changed_files(pull.number)
         paths = tuple(dict.fromkeys(path for file in listed.files for path in file.paths))
         deleted: frozenset[str] = frozenset()
@@ -293,8 +294,40 @@ class FactCollector:
         jobs = {name for name in configuration.jobs if reads_after_merge(configuration, name)}
         runs = [run for run in known.ledger.runs if run.job in jobs]
         plans = self._plans_of(configuration, jobs, pull, known, runs)
-        known = replace(known, plans=plans)
-        return self._reviewed_again(self._compared(known, seen), configuration, jobs, seen.newest)
+        newest = cache(lambda: self._paths_of(seen.newest))
+        known = self._compared(replace(known, plans=plans), newest)
+        if known.merge is not None and isinstance(written, Configuration):
+            gone = self._planned_elsewhere(known, written, configuration, listed, newest)
+            known = replace(known, merge=replace(known.merge, gone=gone))
+        return self._reviewed_again(known, configuration, jobs, seen.newest)
+
+    def _planned_elsewhere(
+        self,
+        known: Facts,
+        written: Configuration,
+        of_base: Configuration,
+        listed: ChangedFiles,
+        newest: Callable[[], Tree],
+    ) -> tuple[str, ...]:
+        """Return the projects of the head with plans that the merge applies, and that the base branch does not have.
+
+        ``written`` is the base branch's file, ``of_base`` the same with the jobs of the projects that it has. The
+        head's projects are read only if the base branch lacks a file that the pull request has: it was moved.
+        """
+        pull, merge = known.pull, known.merge
+        if pull is None or merge is None or not written.projects:
+            return ()
+        paths = newest().entries
+        if all(file.path in paths for file in listed.files if file.kind is not ChangeKind.REMOVED):
+            return ()
+        of_head, _ = self._with_projects(written, known.source, pull.head_sha, None)
+        if not isinstance(of_head, Configuration):
+            return ()
+        repository = repository_key(self.source.repository) or ""
+        present = after_merge_records(of_base, repository, pull.number)
+        planned = after_merge_records(of_head, repository, pull.number)
+        labels = {key: label for key, label in planned.items() if key not in present}
+        return tuple(sorted(labels[key] for key in (self.plans.records(labels) if labels else ())))
 
     def _merge_of(self, pull: PullRequest, received_at: datetime) -> SeenMerge | None:
         """Return the merge once the base branch has it.
@@ -322,13 +355,12 @@ class FactCollector:
         has_it = pull.merge_sha == newest or self.host.reviews().merge_base(newest, pull.merge_sha) == pull.merge_sha
         return (pull.merge_sha, newest) if has_it else None
 
-    def _compared(self, known: Facts, seen: SeenMerge) -> Facts:
+    def _compared(self, known: Facts, newest: Callable[[], Tree]) -> Facts:
         """Return the facts with the paths at which the base branch differs from what each plan was made of."""
         merge, pull = known.merge, known.pull
         records = list(known.plans.records.values())
         if merge is None or pull is None or not records:
             return known
-        newest = self._paths_of(seen.newest)
         differing: dict[str, frozenset[str]] = {}
         incomparable: dict[str, str] = {}
         read = cache(self._planned_paths)
@@ -337,7 +369,7 @@ class FactCollector:
             repository = (known.source.head_repository if of_head else None) or self.source.repository
             merged = (record.merge_into, record.merge_commit) if record.merge_into is not None else None
             try:
-                differing[record.key] = differences(read(repository, record.commit, merged), newest)
+                differing[record.key] = differences(read(repository, record.commit, merged), newest())
             except PreparationFailed as error:
                 incomparable[record.key] = error.message
         return replace(known, merge=replace(merge, differing=differing, incomparable=incomparable))

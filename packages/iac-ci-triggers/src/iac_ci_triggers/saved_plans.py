@@ -67,6 +67,16 @@ def wanted_keys(
     return records, frozenset(keys.project_state(project.key) for project in projects)
 
 
+def after_merge_records(configuration: Configuration, repository: str, number: int) -> dict[str, str]:
+    """Return the names of the projects whose reviewed plans are applied after the merge, by the keys of these plans."""
+    return {
+        state.project(repository, number).record or "": state.label
+        for name in configuration.jobs
+        for state, reviewed in applied_states(configuration, name).values()
+        if reviewed and state.after_merge
+    }
+
+
 def with_saved_plans(
     facts: Facts, configuration: Configuration, job_name: str, job: Job, intent: str = "", *, is_named: bool = True
 ) -> Chosen:
