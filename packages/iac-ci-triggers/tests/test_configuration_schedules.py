@@ -24,7 +24,7 @@ BERLIN = "Europe/Berlin"
         ("50 23 * * *", None),
         ("0 0 L * *", None),
         ("*/14 * * * *", "14 minutes apart"),
-        ("* * * * *", "1 minutes apart"),
+        ("* * * * *", "1 minute apart"),
         ("0,5 1 * * *", "5 minutes apart"),
         ("50,0 0,23 * * *", "plans 23:50 and 00:00, 10 minutes apart"),
         ("0 0 30 2 *", "bad day-of-month"),
@@ -47,7 +47,22 @@ def test_names_of_time_zones(zone):
 
 
 @pytest.mark.parametrize(
-    "zone", ["Europe", "Berlin", "europe/berlin", "../etc/passwd", "/etc/localtime", "", "UTC+1", "a/b/c/d"]
+    "zone",
+    [
+        "Europe",
+        "Berlin",
+        "europe/berlin",
+        "../etc/passwd",
+        "/etc/localtime",
+        "",
+        "UTC+1",
+        "a/b/c/d",
+        "localtime",
+        "posixrules",
+        "right/UTC",
+        "posix/Europe/Berlin",
+        "Factory",
+    ],
 )
 def test_names_of_no_time_zones(zone):
     assert zone_problem(zone) is not None

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
+from iac_ci_common.errors import ConfigurationProblems
 from iac_ci_triggers.code_owners import Owned, Unreadable, read_code_owners
+from iac_ci_triggers.configuration import read_configuration
 from iac_ci_triggers.required import ProjectRequirements, Requirements
 from iac_ci_triggers.requirements import Approver, BaseChanges, Known, Standing, judge, unmet
 from iac_ci_vcs.provider import Account, PullRequest
@@ -172,11 +174,48 @@ def test_after_a_merge_people_are_asked_again_and_the_merge_is_not():
         ({"from": ["!main"]}, "from"),
         ({"undiverged": ["/x"]}, "undiverged"),
         ({"from_": ["main"]}, "from_"),
+        ({"approved": {"teams": ["acme/.."]}}, "teams"),
+        ({"approved": {"teams": ["./platform"]}}, "teams"),
     ],
 )
 def test_what_is_not_a_requirement_is_refused(wrong, field):
     with pytest.raises(ValidationError, match=field):
         Requirements.model_validate(wrong)
+
+
+APPLY = "version: 1\njobs: {apply: {on: {command: apply}, orders: [{name: a, cmds: [x], require: REQUIRE}]}}\n"
+PROJECT = "version: 1\nprojects: [{find: '**/main.tf', apply: {require: REQUIRE}}]\n"
+MERGED = "version: 1\njobs: {apply: {on: {command: apply}, orders: [{name: a, cmds: [x], after_merge: REQUIRE}]}}\n"
+KINDS = "must be true, false or a list of patterns of files"
+NEVER = "can never be met: {} approvals, and `people` names {}; name more, or a team"
+
+
+@pytest.mark.parametrize(
+    ("text", "required", "path", "problem"),
+    [
+        (APPLY, "{undiverged: []}", "undiverged", "is empty"),
+        (APPLY, "{undiverged: 3}", "undiverged", KINDS),
+        (APPLY, "{undiverged: [7]}", "undiverged[0]", "must be text"),
+        (PROJECT, "{undiverged: {a: b}}", "undiverged", KINDS),
+        (MERGED, "'yes'", "after_merge", KINDS),
+        (MERGED, "['!x']", "after_merge", "has exclusions only and matches nothing; add '**' before them"),
+        (APPLY, "{approved: {people: [mona], count: 2}}", "approved", NEVER.format(2, "1 person")),
+        (APPLY, "{approved: {people: [mona, Mona, bea], count: 3}}", "approved", NEVER.format(3, "2 people")),
+        (PROJECT, "{approved: {people: [mona], count: 2}}", "approved", NEVER.format(2, "1 person")),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_once_and_in_its_own_words(text, required, path, problem):
+    with pytest.raises(ConfigurationProblems) as refused:
+        read_configuration(text.replace("REQUIRE", required).encode())
+    (found,) = refused.value.problems
+    assert (found.where.endswith(f".{path}"), found.what) == (True, problem)
+
+
+@pytest.mark.parametrize(
+    "required", ["{people: [mona, bea], count: 2}", "{people: [mona], teams: [acme/platform], count: 2}", "{count: 3}"]
+)
+def test_what_can_be_met_is_read(required):
+    assert read_configuration(APPLY.replace("REQUIRE", f"{{approved: {required}}}").encode())
 
 
 def test_the_requirements_of_a_project_hold_unless_they_are_set_to_false():

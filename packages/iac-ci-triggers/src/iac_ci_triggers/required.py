@@ -13,7 +13,10 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 
 from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
@@ -34,7 +37,18 @@ PersonName = Annotated[
 ]
 """A login, or on Bitbucket, where names are not unique, a UUID in braces."""
 
-TeamName = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){0,20}$")]
+
+def _without_dots(name: str) -> str:
+    if not set(name.split("/")).isdisjoint({".", ".."}):
+        raise ValueError("is not the name of a team")
+    return name
+
+
+TeamName = Annotated[
+    StrictStr,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,255}(/[A-Za-z0-9_.-]{1,255}){0,20}$"),
+    AfterValidator(_without_dots),
+]
 
 
 def _not_own(name: str) -> str:
@@ -56,6 +70,20 @@ PathPattern = Annotated[Text, AfterValidator(check_path_pattern)]
 ReadPatterns = Annotated[
     list[PathPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
 ]
+_PATTERNS: Final = TypeAdapter(ReadPatterns)
+
+
+def _one_kind(value: Any, _: ValidatorFunctionWrapHandler) -> bool | list[str]:
+    """Check a value as what it is; the problems of both kinds would contradict each other."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        return _PATTERNS.validate_python(value)
+    raise ValueError("must be true, false or a list of patterns of files")
+
+
+TrueOrPatterns = Annotated[StrictBool | ReadPatterns, WrapValidator(_one_kind)]
+"""Whether something holds of the files that an order reads, or patterns of the files that count."""
 
 
 class Approved(Payload):
@@ -74,6 +102,15 @@ class Approved(Payload):
     code_owners: StrictBool = Field(
         default=False, description="True: each changed file that CODEOWNERS of the base names needs one of its owners."
     )
+
+    @property
+    def impossible(self) -> str | None:
+        """Return why so many approvals can never be given, None if they can."""
+        people = {name.casefold() for name in self.people}
+        if not people or self.teams or self.count <= len(people):
+            return None
+        named = "1 person" if len(people) == 1 else f"{len(people)} people"
+        return f"can never be met: {self.count} approvals, and `people` names {named}; name more, or a team"
 
 
 def _counted(value: Any) -> Any:
@@ -101,7 +138,7 @@ class Requirements(Payload):
     mergeable: StrictBool = Field(
         default=False, description="True: the code host would merge; the engine's own statuses do not count against it."
     )
-    undiverged: StrictBool | ReadPatterns = Field(
+    undiverged: TrueOrPatterns = Field(
         default=False,
         description="True: no file of the order's `paths` differs between the base that was planned and the newest one;"
         " or patterns of these files.",
@@ -131,7 +168,7 @@ class ProjectRequirements(Requirements):
     """The requirements of a project's apply: these two hold unless they are set to false."""
 
     mergeable: StrictBool = Field(default=True, description="As in a job; true by default.")
-    undiverged: StrictBool | ReadPatterns = Field(
+    undiverged: TrueOrPatterns = Field(
         default=True, description="As in a job, about the files that the project reads; true by default."
     )
 
@@ -141,4 +178,4 @@ class ProjectRequirements(Requirements):
         return Requirements.model_validate(fields)
 
 
-__all__ = ["Approved", "ProjectRequirements", "ReadPatterns", "Requirements"]
+__all__ = ["Approved", "ProjectRequirements", "Requirements", "TrueOrPatterns"]

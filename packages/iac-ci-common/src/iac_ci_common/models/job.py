@@ -176,7 +176,8 @@ _APPROVER: Final = re.compile(
 
 
 def _approver(value: str) -> str:
-    if _APPROVER.fullmatch(value) is None or len(value) > limits.MAX_APPROVER_CHARS:
+    segments = set(value.removeprefix("team:").split("/"))
+    if _APPROVER.fullmatch(value) is None or len(value) > limits.MAX_APPROVER_CHARS or segments & {".", ".."}:
         raise ValueError(
             "must be a person's login, the id of an account in braces (Bitbucket), or team: and the path of a team"
             " (examples: alice, team:acme/platform)"

@@ -229,17 +229,19 @@ def _require_findings(job: ConfiguredJob) -> Iterator[Found]:
                 path,
                 "is for a job that only a command starts; remove pull_request and push, or move it to such a job",
             )
-        for problem in requirement_findings(required):
-            yield (*path, *problem), "cannot contain a template"
+        for where, problem in requirement_findings(required):
+            yield (*path, *where), problem
 
 
-def requirement_findings(required: Requirements) -> Iterator[tuple[Part, ...]]:
-    """Yield the paths of texts with templates, which requirements cannot have."""
+def requirement_findings(required: Requirements) -> Iterator[Found]:
+    """Yield what can never be met, and texts with templates, which requirements cannot have."""
+    if required.approved is not None and (problem := required.approved.impossible) is not None:
+        yield ("approved",), problem
     reads = required.undiverged if isinstance(required.undiverged, list) else []
     for name, texts in (("checks", required.checks), ("from", required.from_ or ()), ("undiverged", reads)):
         for number, text in enumerate(texts):
             if "{{" in text:
-                yield name, number
+                yield (name, number), "cannot contain a template"
 
 
 def _mask_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:

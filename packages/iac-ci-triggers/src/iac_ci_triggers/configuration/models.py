@@ -49,7 +49,7 @@ from iac_ci_common.validation_messages import message
 from iac_ci_projects import Tool
 from iac_ci_triggers.commands import BUILT_IN as BUILT_IN_COMMANDS
 from iac_ci_triggers.configuration.schedules import cron_problem, zone_problem
-from iac_ci_triggers.required import ProjectRequirements, ReadPatterns, Requirements
+from iac_ci_triggers.required import ProjectRequirements, Requirements, TrueOrPatterns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -381,7 +381,7 @@ class ConfiguredOrder(Settings):
         None,
         description="Name of an order with `plan`. Of another job: its reviewed plan of this pull request is applied.",
     )
-    after_merge: StrictBool | ReadPatterns = Field(
+    after_merge: TrueOrPatterns = Field(
         False,
         description="True: the reviewed plan of `apply_plan` is applied by itself after the merge, if no file of"
         " `paths` differs from what was planned; or patterns of these files. No comment applies it before.",

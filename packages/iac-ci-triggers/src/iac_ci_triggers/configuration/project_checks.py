@@ -113,8 +113,8 @@ def _template_findings(rule: ProjectRule) -> Iterator[Found]:
     for path, text in [*fixed, (("folder",), rule.folder or "")]:
         if "{{" in text:
             yield path, "cannot contain a template"
-    for path in requirement_findings(rule.apply.require) if rule.apply is not None else ():
-        yield ("apply", "require", *path), "cannot contain a template"
+    for path, problem in requirement_findings(rule.apply.require) if rule.apply is not None else ():
+        yield ("apply", "require", *path), problem
     axes = frozenset(matrix_values(dict.fromkeys(rule.matrix, "")))
     for path, text in _texts(rule):
         if "{{" in text:

@@ -24,6 +24,9 @@ SHORTEST: Final = timedelta(minutes=15)
 _FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
 _CRON: Final = re.compile(r"[0-9A-Za-z*,/#-]+")
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "posix", "right", "Factory"})
+"""Names beside the IANA's in a machine's database: they differ from machine to machine, or count leap seconds."""
+
 _EXAMPLE: Final = "0 6 * * 1-5"
 
 _COMPARED: Final = 1500
@@ -57,9 +60,8 @@ def cron_problem(cron: str) -> str | None:
     for before, after in pairwise(planned):
         if after - before < SHORTEST:
             minutes = int((after - before).total_seconds() // 60)
-            return (
-                f"plans {before:%H:%M} and {after:%H:%M}, {minutes} minutes apart; the shortest distance is 15 minutes"
-            )
+            apart = "1 minute" if minutes == 1 else f"{minutes} minutes"
+            return f"plans {before:%H:%M} and {after:%H:%M}, {apart} apart; the shortest distance is 15 minutes"
     return None
 
 
@@ -149,7 +151,7 @@ def _moment(minute: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _zone(name: str) -> ZoneInfo | None:
-    if _ZONE.fullmatch(name) is None:
+    if _ZONE.fullmatch(name) is None or name.partition("/")[0] in _NO_ZONES:
         return None
     try:
         return ZoneInfo(name)
