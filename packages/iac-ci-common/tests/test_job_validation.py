@@ -456,7 +456,10 @@ def test_people_and_teams_may_be_named(name):
     assert [where for where, _ in problems] == ["orders[0].approval.by"]
 
 
-@pytest.mark.parametrize("name", ["", "a b", "@ann", "team:", "acme/platform", "{x}", "a\n", "team:a//b", "team:acme/..", "team:./acme", ".."])
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "@ann", "team:", "acme/platform", "{x}", "a\n", "team:a//b", "team:acme/..", "team:./acme", ".."],
+)
 def test_what_names_no_person_or_team_is_refused(name):
     problems = found({"username": "tests", "orders": [{"approval": {"by": [name], "api": True}}]})
     assert "orders[0].approval.by[0]" in [where for where, _ in problems]
