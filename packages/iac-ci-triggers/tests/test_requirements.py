@@ -299,6 +299,32 @@ def test_an_unclear_line_makes_the_file_unreadable(line, as_gitlab):
         read_code_owners(b"* @all\n" + line, as_gitlab=as_gitlab)
 
 
+@pytest.mark.parametrize("as_gitlab", [True, False])
+@pytest.mark.parametrize(
+    ("text", "owners"),
+    [
+        ("\ufeff* @all\n", ("@all",)),
+        ("* @all\r\n# another\r\n", ("@all",)),
+        # What looks like one line of comment, or like a rule, is no other line and no other rule.
+        ("* @all\n# text\u2028* @mallory\n", ("@all",)),
+        ("* @all\n# text\x85* @mallory\n", ("@all",)),
+        ("* @all\n# text\x0b* @mallory\x1c* @mallory\n", ("@all",)),
+        ("* @all\ndocs\u00a0@mallory\ndocs/a\u3000@mallory\n", ("@all",)),
+        ("* @all\n# \u00e9quipe\n", ("@all",)),
+    ],
+)
+def test_signs_that_nobody_sees_take_no_owner_away(text, owners, as_gitlab):
+    found = read_code_owners(text.encode(), as_gitlab=as_gitlab)
+    assert [owned.owners for owned in found.of("docs/a")] == [owners]
+
+
+@pytest.mark.parametrize("text", ["* @all\n".encode("utf-16"), b"# a\ncaf\xe9 @x\n"])
+def test_a_file_that_is_no_text_is_unreadable(text):
+    with pytest.raises(Unreadable, match="is no text in UTF-8"):
+        read_code_owners(text)
+    assert read_code_owners(b"# caf\xe9\n* @all\n").of("a")
+
+
 @pytest.mark.parametrize("line", [b"[Section]", b"^[Section] @x", b"\\#x @x"])
 def test_what_only_gitlab_reads_is_unclear_on_github(line):
     with pytest.raises(Unreadable, match="line 2"):

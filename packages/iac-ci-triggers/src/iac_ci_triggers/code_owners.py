@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from iac_ci_common.globs import Glob
 
 _SECTION: Final = re.compile(
-    r"(?P<optional>\^?)\[(?P<name>[^\]]+)\](?:\[(?P<count>\d{1,2})\])?(?P<owners>(?:\s+\S+)*)\s*"
+    r"(?P<optional>\^?)\[(?P<name>[^\]]+)\](?:\[(?P<count>\d{1,2})\])?(?P<owners>(?:\s+\S+)*)\s*", re.ASCII
 )
-_SPACE: Final = re.compile(r"(?<!\\)\s+")
-_COMMENT: Final = re.compile(r"\s#.*")
+_SPACE: Final = re.compile(r"(?<!\\)\s+", re.ASCII)
+_COMMENT: Final = re.compile(r"\s#.*", re.ASCII)
+_BLANKS: Final = " \t\r\f\v"
+_LOST: Final = "\ufffd"
+"""What stands for bytes that are not UTF-8."""
+
 _MAX_LINES: Final = 20_000
 
 
@@ -78,13 +82,18 @@ def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
     """
     sections = [_Section((), 1, is_optional=False, rules=[])]
     by_name = {"": sections[0]}
-    lines = text.decode("utf-8", "replace").splitlines()
+    # Only line feeds end lines: what a reader of the file takes for a comment, to the end of its line, names nobody.
+    lines = text.decode("utf-8-sig", "replace").split("\n")
+    if b"\0" in text:
+        raise Unreadable("it is no text in UTF-8")
     if len(lines) > _MAX_LINES:
         raise Unreadable(f"it has more than {_MAX_LINES} lines")
     for number, line in enumerate(lines, start=1):
-        bare = _COMMENT.sub("", line).strip()
+        bare = _COMMENT.sub("", line).strip(_BLANKS)
         if not bare or bare.startswith("#"):
             continue
+        if _LOST in bare:
+            raise Unreadable(f"line {number} is no text in UTF-8")
         head = _SECTION.fullmatch(bare) if as_gitlab else None
         if head is not None:
             name = head["name"].strip().casefold()
