@@ -232,6 +232,9 @@ ANNOUNCE_AGAIN_SECONDS: Final = 60
 ANNOUNCE_SECONDS: Final = 3600
 """How long after a run's end they are tried."""
 
+MERGE_SECONDS: Final = 900
+"""How long after a run's end the merge of its pull request is tried, if the code host fails."""
+
 STOP_GRACE_SECONDS: Final = 60
 """How long after its deadline a running order may still report before the engine forces its end."""
 

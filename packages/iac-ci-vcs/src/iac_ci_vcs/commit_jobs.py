@@ -12,7 +12,7 @@ from iac_ci_vcs.address import parse_address
 from iac_ci_vcs.reporting.folded_status import entered, folded, folded_of_all, with_plans, with_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from iac_ci_common.models.commit_job import JobPart, Plans, StalePlan
@@ -113,6 +113,11 @@ def refresh_job_status(
     _written(jobs, key, now, lambda newest: _without(newest, gone), lambda written: mark(folded_of_all(written, own)))
 
 
+def read_jobs(jobs: CommitJobs, repository: str, commit: str, names: Sequence[str]) -> dict[str, CommitJob | None]:
+    """Return the states of jobs on a commit by their names; None for a job without any."""
+    return {name: jobs.read(_job_key(repository, commit, f"iac-ci/{name}")) for name in names}
+
+
 def _set_if_changed(
     jobs: CommitJobs,
     repository: str,
@@ -152,10 +157,14 @@ def _written(
 
 
 def _key(repository: str, own: CommitStatus) -> str:
+    return _job_key(repository, own.commit, own.context)
+
+
+def _job_key(repository: str, commit: str, context: str) -> str:
     address = parse_address(repository)
     if address is None:
         raise PortFailed(f"{repository!r:.200} is not the URL of a repository on a code host")
-    return keys.commit_job(f"{address.host}/{address.path}".lower(), own.commit, own.context)
+    return keys.commit_job(f"{address.host}/{address.path}".lower(), commit, context)
 
 
 def _without(job: CommitJob, closed: Collection[str]) -> CommitJob:

@@ -14,6 +14,7 @@ import requests
 from iac_ci_common.errors import NotFound, PortFailed
 from iac_ci_vcs.github_app import InstallationTokens
 from iac_ci_vcs.github_issues import GitHubIssues
+from iac_ci_vcs.github_merges import GitHubMerges
 from iac_ci_vcs.github_reviews import GitHubCalls, GitHubReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, read_bounded
 from iac_ci_vcs.provider import (
@@ -420,6 +421,14 @@ class GitHub:
 
         return GitHubIssues(self._session, self._repository_url, ask, self._pages, self.me)
 
+    def merging(self) -> GitHubMerges:
+        """Return what merges the repository's pull requests."""
+
+        def send(method: str, url: str, **arguments: Any) -> requests.Response:
+            return self._send(method, url, headers=_JSON, **arguments)
+
+        return GitHubMerges(self._session, self._repository_url, send, self._repository)
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
@@ -473,13 +482,16 @@ class GitHub:
         return page
 
     def _ask(self, method: str, url: str, subject: str, **arguments: Any) -> requests.Response:
-        if self._app is not None:
-            response = self._session.request(method, url, allow_redirects=method == "GET", **arguments)
-            if response.status_code != requests.codes.unauthorized:
-                return self._session.good(response, subject)
-            # The token was revoked before its expiry: repeat once with a new one.
-            self._app.forget()
-        return self._session.ask(method, url, subject, **arguments)
+        return self._session.good(self._send(method, url, **arguments), subject)
+
+    def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
+        """Send a request and return the response, whatever its status is."""
+        response = self._session.request(method, url, allow_redirects=method == "GET", **arguments)
+        if self._app is None or response.status_code != requests.codes.unauthorized:
+            return response
+        # The token was revoked before its expiry: repeat once with a new one.
+        self._app.forget()
+        return self._session.request(method, url, allow_redirects=method == "GET", **arguments)
 
 
 def _is_private(repository: dict[str, Any]) -> bool | None:

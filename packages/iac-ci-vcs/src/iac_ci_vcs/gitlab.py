@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_vcs.gitlab_issues import GitLabIssues
+from iac_ci_vcs.gitlab_merges import GitLabMerges
 from iac_ci_vcs.gitlab_reviews import GitLabCalls, GitLabReviews
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of, pause, read_bounded, refusal
 from iac_ci_vcs.provider import (
@@ -454,6 +455,10 @@ class GitLab:
     def issues(self) -> GitLabIssues:
         """Return the project's issues."""
         return GitLabIssues(self._api, self._project_path, self._doing, self._list, self.me)
+
+    def merging(self) -> GitLabMerges:
+        """Return what merges the project's merge requests."""
+        return GitLabMerges(self._api, self._project_path, self._doing, self._project, self._failed)
 
     def close(self) -> None:
         """Close the connections."""

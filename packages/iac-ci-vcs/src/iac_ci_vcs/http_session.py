@@ -148,7 +148,7 @@ class HostSession(requests.Session):
         """Return a response below 300; raise ``NotFound`` or ``PortFailed`` with the host's reason for any other."""
         if response.status_code < 300:
             return response
-        raise refusal(self.host, subject, response.status_code, _reason(response))
+        raise refusal(self.host, subject, response.status_code, reason_of(response))
 
     def request(self, method: str, url: str, *arguments: Any, **named: Any) -> requests.Response:  # type: ignore[override]
         """Send a request; wait when the host asks for it, retry when the host or the network failed.
@@ -236,7 +236,8 @@ def refusal(host: str, subject: str, status: int, reason: str) -> PortFailed:
     return PortFailed(f"{host} refused {subject}: HTTP {status}{detail}", retry_is_safe=status >= 500)
 
 
-def _reason(response: requests.Response) -> str:
+def reason_of(response: requests.Response) -> str:
+    """Return the host's own reason in an answer that refuses a request, empty if it has none."""
     try:
         payload = response.json()
     except requests.JSONDecodeError:
@@ -262,7 +263,7 @@ def _requested_wait(response: requests.Response) -> float | None:
         limited = (
             "Retry-After" in headers
             or headers.get("X-RateLimit-Remaining") == "0"
-            or "rate limit" in _reason(response).lower()
+            or "rate limit" in reason_of(response).lower()
         )
         if not limited:
             return None
@@ -310,4 +311,4 @@ def read_bounded(response: requests.Response, subject: str, max_bytes: int) -> b
     return bytes(body)
 
 
-__all__ = ["BearerAuth", "HostSession", "json_of", "pause", "read_bounded", "refusal"]
+__all__ = ["BearerAuth", "HostSession", "json_of", "pause", "read_bounded", "reason_of", "refusal"]

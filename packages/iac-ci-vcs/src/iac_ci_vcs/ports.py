@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from iac_ci_vcs.drift import Drift, ReportedDrift
     from iac_ci_vcs.merges import Merge, Merged
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
+    from iac_ci_vcs.pull_request_merges import MergeReport
 
 
 class Reports(Protocol):
@@ -80,6 +81,14 @@ class Reports(Protocol):
         """Keep an issue for each project of the target's repository with drift, and return what became of each.
 
         Writing the same again changes nothing.
+        """
+        ...
+
+    def merge_applied(self, target: ReportTarget, commit: str) -> MergeReport:
+        """Merge the target's pull request at a commit if everything that it planned there has been applied.
+
+        Only that commit is merged. If only a person can merge it, write why into the pull request. Doing it again
+        changes nothing.
         """
         ...
 

@@ -334,6 +334,28 @@ class HasIssues(Protocol):
         ...
 
 
+class Merging(Protocol):
+    """Merges pull requests of a repository."""
+
+    def merge(self, number: int, commit: str) -> str | None:
+        """Merge an open pull request if its head is this commit and no other; return None if it is merged.
+
+        Otherwise return why the host refused, in its own words: it would refuse it again. A request that is refused for
+        a reason that may pass is repeated for some seconds. Raises ``PortFailed``, safe to retry, if the host failed or
+        may merge it later. Merging again what is merged is refused and changes nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class CanMerge(Protocol):
+    """A code host that merges one commit of a pull request and no other."""
+
+    def merging(self) -> Merging:
+        """Return what merges the repository's pull requests, without a request."""
+        ...
+
+
 @runtime_checkable
 class KnowsMerges(Protocol):
     """A code host that tells which pull requests have a commit."""
@@ -531,6 +553,7 @@ __all__ = [
     "MOST_BEHIND",
     "Account",
     "AppCredentials",
+    "CanMerge",
     "ChangeKind",
     "ChangedFile",
     "ChangedFiles",
@@ -548,6 +571,7 @@ __all__ = [
     "KnowsMerges",
     "ListedPullRequest",
     "MergeState",
+    "Merging",
     "OpenPullRequests",
     "Permission",
     "Provider",

@@ -14,6 +14,7 @@ from iac_ci_vcs.commit_jobs import has_open_pull, set_job_status, set_planned_st
 from iac_ci_vcs.drift_issues import write_issues
 from iac_ci_vcs.hosts import open_code_host, parse_credentials
 from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
+from iac_ci_vcs.pull_request_merges import merge_applied
 from iac_ci_vcs.reporting import marker
 from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale, stale_name
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Clock, CommitJobs, Secrets
     from iac_ci_vcs.drift import Drift, ReportedDrift
     from iac_ci_vcs.provider import CodeHost, HostSettings
+    from iac_ci_vcs.pull_request_merges import MergeReport
 
 
 class CodeHostReports:
@@ -156,6 +158,12 @@ class CodeHostReports:
         subject = "the issues about drift"
         with self._open(target, subject) as host, _readable_answers(subject):
             return write_issues(host, drifts)
+
+    def merge_applied(self, target: ReportTarget, commit: str) -> MergeReport:
+        """Merge the pull request if it is time; raises like ``mark_job``."""
+        subject = "the merge of the pull request"
+        with self._open(target, subject) as host, _readable_answers(subject):
+            return merge_applied(host, self._commit_jobs, target, commit, self._style(host))
 
     @contextmanager
     def _open(self, target: ReportTarget, subject: str) -> Iterator[CodeHost]:

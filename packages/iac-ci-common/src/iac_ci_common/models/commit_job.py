@@ -20,6 +20,8 @@ class JobOnPull(StoredShape):
     is none. ``orders`` maps each order's name to ``<run> <state>``, or to ``not_run`` if it has not run on this
     commit. The name is empty for a job that could not be started. ``planned_by`` maps orders that wait for a comment to
     the order ``<job>/<order>`` that plans the same folder; if that plan has no changes, the entry is ``<run> nothing``.
+    ``planned`` maps orders to their newest plans on this commit, ``<run> changes`` or ``<run> nothing``; it is kept for
+    pull requests that are merged when everything is applied.
     """
 
     base: str
@@ -27,6 +29,7 @@ class JobOnPull(StoredShape):
     whole: RunId | None = None
     orders: dict[str, str] = Field(default_factory=dict)
     planned_by: dict[str, str] = Field(default_factory=dict)
+    planned: dict[str, str] = Field(default_factory=dict)
 
 
 class CommitJob(StoredShape):
@@ -64,13 +67,16 @@ class Plans:
     """The plans of a run that ended, for one pull request and its base branch.
 
     ``source`` is the run's id. ``changes`` maps its orders ``<job>/<order>`` to whether they plan changes; an order
-    whose changes are unknown counts as one that has some.
+    whose changes are unknown counts as one that has some. With ``are_kept``, what they leave to apply is kept apart
+    from the states of orders, also for the orders of ``appliers``, which maps them to the orders that plan.
     """
 
     number: int
     base: str
     source: str
     changes: Mapping[str, bool]
+    are_kept: bool = False
+    appliers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

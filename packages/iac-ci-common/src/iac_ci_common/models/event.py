@@ -30,6 +30,8 @@ JOB_KINDS: Final = frozenset(
         "issue_failed",
         "drift_unknown",
         "announcement_failed",
+        "merged",
+        "not_merged",
     }
     | {state.value for state in RunState}
 )

@@ -47,7 +47,9 @@ class JobScope(StoredShape):
     base branch that the code was merged into, None if it was not. ``behind`` is how many commits of the base branch the
     pull request's head did not have then (101 stands for more than 100), None if the host did not tell it. ``because``
     is why the engine started the run by itself, None if an event or a comment did. ``requirements`` are
-    those of applying what the run plans.
+    those of applying what the run plans. ``merge_when_applied`` says that the pull request is merged when everything is
+    applied; ``appliers`` are then the orders ``<job>/<order>`` that apply plans of the run and that no event has named,
+    with the orders ``<job>/<order>`` that plan.
     """
 
     base: str
@@ -60,6 +62,8 @@ class JobScope(StoredShape):
     behind: int | None = None
     because: str | None = Field(None, max_length=512)
     requirements: tuple[RequirementTick, ...] = ()
+    merge_when_applied: bool = False
+    appliers: dict[str, str] = Field(default_factory=dict)
 
 
 class ReportTarget(StoredShape):

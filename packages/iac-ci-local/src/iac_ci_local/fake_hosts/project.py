@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from iac_ci_common.errors import NotFound
+from iac_ci_local.fake_hosts.merges import MergeBook
 from iac_ci_local.fake_hosts.person import Person
 from iac_ci_local.fake_hosts.reviews import Review, ReviewBook
 
@@ -170,6 +171,7 @@ class Project:
     """Whether Bitbucket knows which pull requests have a commit; others do not until an app is installed."""
 
     book: ReviewBook = field(default_factory=ReviewBook)
+    merging: MergeBook = field(default_factory=MergeBook)
 
     _merges: dict[int, list[tuple[datetime, tuple[str, str], str | None]]] = field(default_factory=dict)
     _issues: dict[int, WrittenIssue] = field(default_factory=dict)

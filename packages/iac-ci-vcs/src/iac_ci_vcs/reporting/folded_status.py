@@ -35,6 +35,12 @@ COULD_NOT_START: Final = {"": OrderState.FAILED.value}
 _OPTIONAL: Final = "optional"
 """Word after the state of an order that may fail."""
 
+_DESTROYED: Final = "destroyed"
+"""Word after the state of an order that applied a plan to destroy."""
+
+_CHANGES: Final = "changes"
+"""Word of a plan that leaves something to apply."""
+
 _SEVERITY: Final = (CommitState.SUCCESS, CommitState.PENDING, CommitState.ERROR, CommitState.FAILURE)
 """States, the worst last: an order that waits does not hide one that failed."""
 
@@ -62,7 +68,10 @@ def plans_of_run(run: RunRow, orders: Sequence[OrderRow]) -> Plans | None:
         for order in orders
         if order.status is OrderState.SUCCEEDED
     }
-    return Plans(report.number, report.scope.base, run.run_id, found) if found else None
+    if not found:
+        return None
+    scope = report.scope
+    return Plans(report.number, scope.base, run.run_id, found, scope.merge_when_applied, scope.appliers)
 
 
 def with_plans(job: CommitJob, plans: Plans) -> CommitJob:
@@ -75,9 +84,48 @@ def with_plans(job: CommitJob, plans: Plans) -> CommitJob:
         has_changes = plans.changes.get(planned_by)
         if has_changes is not None and _waits(orders.get(name, "")):
             orders[name] = NOT_RUN if has_changes else f"{plans.source} {NOTHING}"
-    return job.model_copy(
-        update={"pulls": job.pulls | {str(plans.number): known.model_copy(update={"orders": orders})}}
-    )
+    changed = known.model_copy(update={"orders": orders, "planned": _planned(known, plans)})
+    return job.model_copy(update={"pulls": job.pulls | {str(plans.number): changed}})
+
+
+def _planned(known: JobOnPull, plans: Plans) -> dict[str, str]:
+    """Return the newest plans of orders, where they are kept."""
+    planned = dict(known.planned)
+    for name, planner in {**plans.appliers, **known.planned_by}.items() if plans.are_kept else ():
+        has_changes = plans.changes.get(planner)
+        if has_changes is not None and _source(planned.get(name, NOT_RUN)) <= plans.source:
+            planned[name] = f"{plans.source} {_CHANGES if has_changes else NOTHING}"
+    return planned
+
+
+def unapplied(pull: JobOnPull) -> str | None:
+    """Return an order whose newest plan has changes that no run has applied since, None if there is none."""
+    for name, plan in sorted(pull.planned.items()):
+        entry = pull.orders.get(name, NOT_RUN)
+        is_applied = not _waits(entry) and _source(entry) >= _source(plan)
+        if not _is_nothing(plan) and not is_applied:
+            return name
+    return None
+
+
+def is_green(job: CommitJob) -> bool:
+    """Return whether the status of a job on a commit is success, for all pull requests with that commit."""
+    return all(worst(map(_commit_state, pull.orders.values())) is CommitState.SUCCESS for pull in job.pulls.values())
+
+
+def forgiven(pull: JobOnPull) -> list[str]:
+    """Return the orders that did not succeed and let the status be success all the same, sorted."""
+    return sorted(name for name, entry in pull.orders.items() if _word(entry) in _UNSUCCESSFUL)
+
+
+def destroyed(pull: JobOnPull) -> list[str]:
+    """Return the orders that applied a plan to destroy, sorted."""
+    return sorted(name for name, entry in pull.orders.items() if _DESTROYED in entry.split())
+
+
+def succeeded(pull: JobOnPull) -> list[str]:
+    """Return the orders that succeeded, sorted."""
+    return sorted(name for name, entry in pull.orders.items() if _word(entry) == OrderState.SUCCEEDED.value)
 
 
 def with_stale(job: CommitJob, stale: StalePlan) -> CommitJob:
@@ -165,7 +213,11 @@ def worst(states: Iterable[CommitState]) -> CommitState:
 def _state(order: OrderRow, *, is_overridden: bool) -> str:
     # That an order was not needed, or that a person has overridden its failure, is as good as its success.
     needed = order.must_succeed and not order.not_needed and not is_overridden
-    return order.status.value if needed else f"{order.status.value} {_OPTIONAL}"
+    words = [order.status.value, *(() if needed else (_OPTIONAL,))]
+    project = order.project
+    if project is not None and project.saved is not None and project.saved.planned.destroys:
+        words.append(_DESTROYED)
+    return " ".join(words)
 
 
 def _replaces(source: str, state: str, entry: str) -> bool:
@@ -179,6 +231,11 @@ def _replaces(source: str, state: str, entry: str) -> bool:
 
 def _source(entry: str) -> str:
     return "" if entry == NOT_RUN else entry.split()[0]
+
+
+def _word(entry: str) -> str:
+    """Return the state of an entry."""
+    return entry.partition(" ")[2].partition(" ")[0]
 
 
 def _is_nothing(entry: str) -> bool:
@@ -202,6 +259,7 @@ def _commit_state(entry: str) -> CommitState:
 
 
 _STATES: Final = frozenset(state.value for state in OrderState)
+_UNSUCCESSFUL: Final = _TERMINAL - {OrderState.SUCCEEDED.value, OrderState.SKIPPED.value}
 
 
 def _counts(entries: Iterable[str]) -> str:

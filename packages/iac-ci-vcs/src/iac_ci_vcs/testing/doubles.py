@@ -16,6 +16,7 @@ from iac_ci_vcs.commit_jobs import set_job_status, set_planned_status, set_stale
 from iac_ci_vcs.drift_issues import write_issues
 from iac_ci_vcs.merges import Merged
 from iac_ci_vcs.provider import CommentStyle, CommitState, CommitStatus
+from iac_ci_vcs.pull_request_merges import merge_applied
 from iac_ci_vcs.reporting.stale_plan import render_planned_again, render_stale
 from iac_ci_vcs.testing.memory_code_host import MemoryCodeHost
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_vcs.drift import Drift, ReportedDrift
     from iac_ci_vcs.merges import Merge
+    from iac_ci_vcs.pull_request_merges import MergeReport
 
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,6 +47,7 @@ class MemoryReports:
         self.commit_jobs = MemoryCommitJobs(self.clock)
         self.closed: set[int] = set()
         self.issue_host = MemoryCodeHost()
+        self.merge_host = MemoryCodeHost()
 
     def session(self) -> AbstractContextManager[None]:
         """Do nothing: there is nothing to open."""
@@ -102,6 +105,10 @@ class MemoryReports:
     def report_drift(self, target: ReportTarget, drifts: Sequence[Drift]) -> list[ReportedDrift]:
         """Write the issues of ``issue_host``."""
         return write_issues(self.issue_host, drifts)
+
+    def merge_applied(self, target: ReportTarget, commit: str) -> MergeReport:
+        """Merge the pull request of ``merge_host``."""
+        return merge_applied(self.merge_host, self.commit_jobs, target, commit, CommentStyle())
 
     def mark_planned(self, target: ReportTarget, own: CommitStatus, plans: Plans) -> None:
         """Store the status of a job that waits for comments."""

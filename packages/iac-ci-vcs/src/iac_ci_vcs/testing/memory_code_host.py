@@ -94,6 +94,8 @@ class MemoryCodeHost:
         self.opened: list[tuple[str, str]] = []
         self.issued: dict[int, Issue] = {}
         self.issues_problem: str | None = None
+        self.merge_problem: str | None = None
+        self.merged: list[tuple[int, str]] = []
 
     @contextmanager
     def open(self, repository: str, token_location: str) -> Iterator[MemoryCodeHost]:
@@ -223,6 +225,19 @@ class MemoryCodeHost:
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Store a status."""
         self.statuses.append(status)
+
+    def merging(self) -> MemoryCodeHost:
+        """Return this host, which merges too."""
+        return self
+
+    def merge(self, number: int, commit: str) -> str | None:
+        """Merge an open pull request whose head this is, unless ``merge_problem`` is set."""
+        pull = self.pull_request(number)
+        if self.merge_problem is not None or not pull.is_open or pull.head_sha != commit:
+            return self.merge_problem or "the pull request is closed or has another head"
+        self.merged.append((number, commit))
+        self.pulls[number] = replace(pull, is_open=False, is_merged=True)
+        return None
 
     def issues(self) -> MemoryCodeHost:
         """Return this host, which has the issues too."""

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from iac_ci_common.errors import NotFound
 from iac_ci_local.fake_hosts.github.issues import IssueRoutes
+from iac_ci_local.fake_hosts.github.merges import MergeRoutes
 from iac_ci_local.fake_hosts.github.payloads import Payloads
 from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.fake_hosts.routes import Routes, bearer, json_object, page_of
@@ -59,6 +60,7 @@ class Api:
         self._routes = Routes(
             (
                 *self._issues.routes(repository_path),
+                *MergeRoutes(project, self._payloads, refusal).routes(repository_path),
                 ("GET", "/user", self._me),
                 ("GET", r"/users/([^/]+)", self._user),
                 ("GET", repository_path, self._repository),

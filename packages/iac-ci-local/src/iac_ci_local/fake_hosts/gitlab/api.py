@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote, urlencode
 
 from iac_ci_common.errors import NotFound
 from iac_ci_local.fake_hosts.gitlab.issues import IssueRoutes
+from iac_ci_local.fake_hosts.gitlab.merges import MergeRoutes
 from iac_ci_local.fake_hosts.gitlab.payloads import ACCESS_LEVELS, STATES, Payloads
 from iac_ci_local.fake_hosts.messages import Answer
 from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID
@@ -48,6 +49,7 @@ class Api:
         self._routes = Routes(
             (
                 *self._issues.routes(own),
+                *MergeRoutes(project, self._payloads, refusal).routes(request),
                 ("GET", "/user", self._me),
                 ("GET", "/users", self._users),
                 ("GET", own, self._this_project),

@@ -6,6 +6,7 @@ at first, are those of public recordings.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_local.fake_hosts.project import FORK_ID, PROJECT_ID
@@ -63,6 +64,7 @@ class Payloads:
             "visibility": "private" if self._project.visibility is None else self._project.visibility,
             "archived": False,
             "empty_repo": False,
+            "merge_trains_enabled": self._project.merging.has_queue,
             "issues_enabled": self._project.has_issues,
             "issues_access_level": "enabled" if self._project.has_issues else "disabled",
             "permissions": {"project_access": {"access_level": 30, "notification_level": 3}, "group_access": None},
@@ -107,6 +109,9 @@ class Payloads:
         if merges is None:
             return "preparing" if is_new else "checking"
         states = {status.state for status in self._project.statuses(head)}
+        seen_at = self._project.now() - timedelta(seconds=self._project.merging.pipeline_seconds)
+        if any(status.created_at > seen_at for status in self._project.statuses(head)):
+            states.add("pending")
         reasons = (
             (rules.checks and "pending" in states, "ci_still_running"),
             (rules.checks and states - {"success"}, "ci_must_pass"),
