@@ -144,7 +144,7 @@ def test_a_base_branch_that_moves_meanwhile_is_tried_again(opened, project, head
 
 
 @pytest.mark.parametrize("kind", ["github"])
-def test_a_status_that_another_check_owes_is_told(opened, project, head, waits):
+def test_a_missing_check_of_others_is_told(opened, project, head, waits):
     project.book.rules.checks = ("security/scan",)
     assert 'HTTP 405: Required status check "security/scan" is expected.' in (opened().merging().merge(1, head) or "")
     assert 5 < sum(waits) < 30

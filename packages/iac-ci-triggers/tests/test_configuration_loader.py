@@ -751,3 +751,49 @@ jobs:
         "[3]": "is the order itself; name an order that ends before",
         "[4]": "is 'ask', an approval, whose answer nobody overrides; name orders that run commands",
     }
+
+
+PROJECT = "projects: [{find: 'live/*/main.tf'%s}]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROJECT % "",
+        PROJECT % ", apply: {on: comment}",
+        "jobs: {go: {on: {command: go, before_merge: true}, orders: [{name: a, cmds: [x]}]}}\n",
+    ],
+)
+def test_a_merge_may_follow_what_is_applied_before_it(text):
+    assert read_configuration(f"version: 1\nmerge_when_applied: true\n{text}".encode()).merge_when_applied
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "jobs: {go: {on: {command: go}, orders: [{name: a, cmds: [x]}]}}\n",
+            "is for projects and jobs with before_merge, and there are none; add them or remove it",
+        ),
+        (
+            PROJECT % ", apply: {on: merge}",
+            "merges what is applied, and projects[0] is applied after the merge; choose one of the two",
+        ),
+    ],
+)
+def test_a_merge_follows_nothing_that_is_applied_after_it(text, told):
+    assert found(f"version: 1\nmerge_when_applied: true\n{text}") == [("line 2: merge_when_applied", told)]
+    assert not read_configuration(f"version: 1\nmerge_when_applied: false\n{text}".encode()).merge_when_applied
+
+
+def test_a_host_that_cannot_merge_one_commit_refuses_the_setting():
+    text = f"version: 1\nmerge_when_applied: true\n{PROJECT % ''}".encode()
+    assert read_configuration(text).merge_when_applied
+    with pytest.raises(ConfigurationProblems) as refused:
+        read_configuration(text, can_merge=False)
+    [problem] = refused.value.problems
+    assert (problem.where, "is not possible on this code host" in problem.what) == (
+        "line 2: merge_when_applied",
+        True,
+    )
+    assert not read_configuration(text.replace(b"true", b"false"), can_merge=False).merge_when_applied

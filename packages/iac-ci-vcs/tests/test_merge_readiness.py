@@ -10,9 +10,10 @@ import pytest
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart, Plans
 from iac_ci_common.models.rows import JobScope, ReportTarget
+from iac_ci_vcs.merge_verdicts import MergeStep
 from iac_ci_vcs.provider import Account, CommitState, CommitStatus, PullRequest
 from iac_ci_vcs.reporting.folded_status import with_plans
-from iac_ci_vcs.reporting.merge_readiness import MERGE, MergeStep, applied_verdict, pull_verdict
+from iac_ci_vcs.reporting.merge_readiness import MERGE, applied_verdict, pull_verdict
 from iac_ci_vcs.testing import MemoryReports
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -34,6 +34,7 @@ from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
 from iac_ci_orchestrator.drift import DriftReporter
 from iac_ci_orchestrator.event_records import order_event, waiting_event
 from iac_ci_orchestrator.live_logs import remove_parts
+from iac_ci_orchestrator.merging import Merger
 from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied
 from iac_ci_orchestrator.results import read_result, read_results
@@ -136,6 +137,7 @@ class Orchestrator:
         self._dispatcher = Dispatcher(ports.clock, ports.runs, ports.objects, ports.watchdogs, ports.workers)
         self._drift = DriftReporter(ports)
         self._finisher = Finisher(ports, self._commenter, self._drift)
+        self._merger = Merger(ports)
         self._announcer = Announcer(ports, stack)
 
     def wake(self, run_id: str, order_nums: AbstractSet[str] = frozenset()) -> None:
@@ -298,12 +300,18 @@ class Orchestrator:
         return _Pass(comment, announcements, present_rows, repeat=repeat, failures=dispatched.failures)
 
     def _finish(self, plan: Plan, finish: FinishRun, comment: CommentState, announcements: AnnouncementState) -> _Pass:
-        """End a run; it is finished when its last announcement is on the bus, or is given up."""
+        """End a run; it is finished when its last announcement is on the bus, or is given up.
+
+        A merge of its pull request that fails for a moment is tried again before, with all steps of the end.
+        """
         if not announcements.finished:
             self._groups.leave(plan.run, plan.orders, whole=True)
-            self._finisher.finish(finish, plan.orders)
+            unset = self._finisher.finish(finish, plan.orders)
             # After the run's last status, which takes the place of that of a stale plan.
             self._stale_plans.after_run(finish.after, plan.orders)
+            # After all statuses, for which rules of the base branch may wait.
+            if not self._merger.finish(finish.after, unset):
+                return _Pass(comment, announcements)
         drifts = self._drift.changed(finish.after, plan.orders)
         announcements = self._announcer.end(finish.after, plan.orders, drifts, announcements)
         return _Pass(comment, announcements, finished=announcements.again_at is None)

@@ -129,14 +129,17 @@ class Commenter:
                 except IacCiError as error:
                     self._failed(run, "comment_failed", error)
 
-    def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> None:
-        """Write the run's last comment, without waiting, and set the commit's status."""
-        self._publish(run, orders, with_status=True)
+    def finish(self, run: RunRow, orders: Sequence[OrderRow]) -> IacCiError | None:
+        """Write the run's last comment, without waiting, and set the commit's status.
 
-    def _publish(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> None:
-        """Write the comment; with the status come the plans' texts, each of which costs a read."""
+        Return why the status could not be set, None if it was.
+        """
+        return self._publish(run, orders, with_status=True).get("status_failed")
+
+    def _publish(self, run: RunRow, orders: Sequence[OrderRow], *, with_status: bool) -> dict[str, IacCiError]:
+        """Write the comment; with the status come the plans' texts, each of which costs a read. Return the failures."""
         if run.report is None:
-            return
+            return {}
         ports = self._ports
         logs = self._logs(orders)
         plans = self._plans(orders) if with_status and run.report.number is not None else []
@@ -144,6 +147,7 @@ class Commenter:
         published = publish(ports.reports, run, orders, logs=logs, plans=plans, page=page, with_status=with_status)
         for kind, error in published.failed.items():
             self._failed(run, kind, error)
+        return published.failed
 
     def _failed(self, run: RunRow, kind: str, error: IacCiError) -> None:
         ports = self._ports

@@ -14,6 +14,7 @@ from iac_ci_common.models.done import DoneMarker, DoneOrder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iac_ci_common.errors import IacCiError
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_orchestrator.comments import Commenter
     from iac_ci_orchestrator.decide import FinishRun
@@ -30,8 +31,10 @@ class Finisher:
         self._commenter = commenter
         self._drift = drift
 
-    def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> None:
+    def finish(self, finish: FinishRun, orders: Sequence[OrderRow]) -> IacCiError | None:
         """Take these steps for a run whose row has its end, so that readers of the marker also see it in the row.
+
+        Return why the commit's status could not be set, None if it was.
 
         The marker is built from the rows only, so that a repetition after a crash writes the same bytes.
         """
@@ -45,9 +48,10 @@ class Finisher:
                 done_marker(run, orders).model_dump_json().encode(),
                 content_type="application/json",
             )
-        self._commenter.finish(run, orders)
+        unset = self._commenter.finish(run, orders)
         self._drift.finish(run, orders)
         ports.objects.delete([keys.package(run.run_id, order.order_num) for order in orders])
+        return unset
 
 
 def metrics_of(run: RunRow, orders: Sequence[OrderRow]) -> dict[Metric, float]:

@@ -75,6 +75,7 @@ from iac_ci_triggers.starts import (
     say,
     scope_of,
     start_of,
+    to_be_merged,
     with_merge,
 )
 from iac_ci_triggers.unlock import unlock
@@ -481,6 +482,7 @@ def _start(
     if facts.pull is not None and facts.base_branch:
         whole = target is None and not answers
         scope = with_merge(facts, chosen.job, scope_of(facts, facts.base_branch, whole=whole, target=target))
+        scope = to_be_merged(facts, name, chosen.job, scope)
         shown = ticks(facts, configuration, name, [order.order_name or "" for order in chosen.job.orders])
         because = f"a plan to destroy, asked for by {facts.actor.login[:_LOGIN_CHARS]}" if destroys else None
         scope = scope.model_copy(update={"requirements": shown, "because": because})
@@ -515,7 +517,7 @@ def decide_replan(facts: Facts) -> list[Decision]:
         return [Nothing(f"{again.target} has no order to run")]
     projects = with_saved_plans(facts, configuration, again.job, job).projects
     scope = with_merge(facts, job, scope_of(facts, pull.base_branch, whole=False, target=again.target))
-    scope = scope.model_copy(update={"because": again.because})
+    scope = to_be_merged(facts, again.job, job, scope.model_copy(update={"because": again.because}))
     return [start_of(facts, again.job, again.intent, job, scope, expansion, projects)]
 
 
@@ -713,7 +715,12 @@ def _run_again(facts: Facts, rerun: Rerun, intent: str) -> list[Decision]:
             pull.base_branch,
             facts.configuration_sha256,
             facts.actor.login,
-            with_merge(facts, job, scope_of(facts, pull.base_branch, whole=False)),
+            to_be_merged(
+                facts,
+                rerun.job_name,
+                job,
+                with_merge(facts, job, scope_of(facts, pull.base_branch, whole=False)),
+            ),
             projects=dict(chosen.projects),
             account=facts.actor.id or None,
         )

@@ -55,7 +55,7 @@ from iac_ci_triggers.review_facts import ReviewCollector, Subject
 from iac_ci_triggers.saved_plans import after_merge_records, wanted_keys
 from iac_ci_triggers.verification import Sender
 from iac_ci_vcs.merges import Merge
-from iac_ci_vcs.provider import Account, ChangeKind, KnowsMerges, MergeState, Permission
+from iac_ci_vcs.provider import Account, CanMerge, ChangeKind, KnowsMerges, MergeState, Permission
 from iac_ci_vcs.reporting import is_marked
 from iac_ci_vcs.reviews import ReviewedHost
 from iac_ci_vcs.waiting import settled
@@ -786,7 +786,7 @@ class FactCollector:
             return None, ""
         digest = hashlib.sha256(content).hexdigest()
         try:
-            return read_configuration(content), digest
+            return read_configuration(content, can_merge=isinstance(self.host, CanMerge)), digest
         except ConfigurationProblems as problems:
             return problems, digest
 

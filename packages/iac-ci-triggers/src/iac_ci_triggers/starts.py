@@ -10,7 +10,7 @@ from iac_ci_common.models.rows import JobScope
 from iac_ci_common.states import OrderState
 from iac_ci_triggers.apply_requirements import unmet_text
 from iac_ci_triggers.commit_statuses import job_status
-from iac_ci_triggers.configuration import jobs_before_merge
+from iac_ci_triggers.configuration import jobs_before_merge, order_names, planned_by
 from iac_ci_triggers.decisions import Decision, Mark, Say, Start
 from iac_ci_triggers.notice import Paragraph
 from iac_ci_vcs.provider import CommitState
@@ -102,6 +102,28 @@ def scope_of(facts: Facts, base: str, *, whole: bool, target: str | None = None)
     )
 
 
+def to_be_merged(facts: Facts, name: str, job: Job, scope: JobScope) -> JobScope:
+    """Return the scope of a run of an open pull request that is merged when everything is applied, if it is to be.
+
+    It names the orders that apply plans of the job and that the pull request's event has not named: those of projects
+    that it does not change, or that only a command plans.
+    """
+    configuration = facts.configuration
+    if (
+        configuration is None
+        or isinstance(configuration, ConfigurationProblems)
+        or not configuration.merge_when_applied
+    ):
+        return scope
+    planners = {f"{name}/{order.order_name}" for order in job.orders}
+    appliers: dict[str, str] = {}
+    for other in scope.before_merge:
+        named = set(order_names(configuration, other, facts.changed, facts.deleted_folders))
+        found = planned_by(configuration, other).items()
+        appliers |= {order: planner for order, planner in found if planner in planners and order not in named}
+    return scope.model_copy(update={"merge_when_applied": True, "appliers": appliers})
+
+
 def with_merge(facts: Facts, job: Job, scope: JobScope) -> JobScope:
     """Return the scope with the commit that code of the job is merged into, and how far the head is behind it."""
     merged = next((order for order in job.orders if order.merge_into is not None), None)
@@ -151,5 +173,6 @@ __all__ = [
     "say",
     "scope_of",
     "start_of",
+    "to_be_merged",
     "with_merge",
 ]

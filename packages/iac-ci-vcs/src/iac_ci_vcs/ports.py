@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.tree import Entry, Tree
     from iac_ci_vcs.drift import Drift, ReportedDrift
+    from iac_ci_vcs.merge_verdicts import MergeReport
     from iac_ci_vcs.merges import Merge, Merged
     from iac_ci_vcs.provider import CodeHost, CommentStyle, CommitStatus
-    from iac_ci_vcs.pull_request_merges import MergeReport
 
 
 class Reports(Protocol):

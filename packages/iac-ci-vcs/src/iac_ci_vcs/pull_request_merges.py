@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.errors import IacCiError
 from iac_ci_vcs.commit_jobs import read_jobs
+from iac_ci_vcs.merge_verdicts import MergeReport, MergeStep, MergeVerdict
 from iac_ci_vcs.provider import CanMerge, CommentStyle
 from iac_ci_vcs.reporting.merge_readiness import (
-    MergeStep,
-    MergeVerdict,
     applied_verdict,
     merge_name,
     pull_verdict,
@@ -25,14 +23,6 @@ if TYPE_CHECKING:
     from iac_ci_vcs.provider import CodeHost
 
 _REASON_CHARS: Final = 512
-
-
-@dataclass(frozen=True, slots=True)
-class MergeReport:
-    """What became of a pull request, and why; ``comment_error`` is set if its comment could not be written."""
-
-    verdict: MergeVerdict
-    comment_error: IacCiError | None = None
 
 
 def merge_applied(
@@ -91,4 +81,4 @@ def _write(host: CodeHost, number: int, commit: str, body: str, *, only_if_there
         host.edit_comment(number, existing.id, body)
 
 
-__all__ = ["MergeReport", "merge_applied"]
+__all__ = ["merge_applied"]

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_common.ports import Clock, CommitJobs, Secrets
     from iac_ci_vcs.drift import Drift, ReportedDrift
+    from iac_ci_vcs.merge_verdicts import MergeReport
     from iac_ci_vcs.provider import CodeHost, HostSettings
-    from iac_ci_vcs.pull_request_merges import MergeReport
 
 
 class CodeHostReports:

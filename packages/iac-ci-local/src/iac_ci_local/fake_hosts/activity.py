@@ -24,7 +24,7 @@ class Activity:
         self._project = project
         self._deliveries = deliveries
         self.shape: Shape = shape(project, web)
-        project.merging.landed = self._merged
+        project.merging.landed = self.merged
 
     def opened(self, number: int) -> Callable[[], None]:
         """Send the event of an opened pull request."""
@@ -62,9 +62,9 @@ class Activity:
         pull = self._project.land(number, how, deletes_branch=deletes_branch)
         return self._send(Happened(Change.MERGED, pull, person or pull.author))
 
-    def _merged(self, pull: OpenPullRequest, person: Person) -> None:
+    def merged(self, number: int, person: Person) -> Callable[[], None]:
         """Send the event of a merge that was asked for by the API."""
-        self._send(Happened(Change.MERGED, pull, person))
+        return self._send(Happened(Change.MERGED, self._pull(number), person))
 
     def reopen(self, number: int) -> Callable[[], None]:
         """Open a closed pull request again and send the event."""

@@ -27,13 +27,18 @@ _OF_WORKFLOWS: Final = ("is not one of the workflows", "is used by no project")
 _OF_PROJECTS: Final = "is for projects"
 """Beginning of a finding that is uncertain where ``projects`` is not valid."""
 
+_CANNOT_MERGE: Final = (
+    "is not possible on this code host: asked to merge, it merges whatever commit is the newest by then; remove it"
+)
+
 MAX_PROBLEMS: Final = 200
 """Most problems that are listed; one more states how many there are."""
 
 
-def read_configuration(text: bytes) -> Configuration:
+def read_configuration(text: bytes, *, can_merge: bool = True) -> Configuration:
     """Return a configuration; raise ``ConfigurationProblems`` with every problem, sorted by line.
 
+    ``can_merge`` says that the code host merges one commit of a pull request and no other.
     No service is called: a missing secret or a role that cannot be assumed is found when a run is prepared.
     """
     document = read_document(text)
@@ -41,6 +46,8 @@ def read_configuration(text: bytes) -> Configuration:
     configuration = None
     if document.root is not None and document.is_whole:
         configuration = _validated(document.root, findings)
+        if configuration is not None and configuration.merge_when_applied and not can_merge:
+            findings.append(_located(document.root, ("merge_when_applied",), _CANNOT_MERGE))
     if findings or configuration is None:
         raise ConfigurationProblems(_listed(findings))
     return configuration

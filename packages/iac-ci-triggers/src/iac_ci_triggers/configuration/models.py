@@ -696,6 +696,10 @@ class Configuration(Payload):
         description="What finds projects in the code; they give the jobs `plan` and `apply`. The first entry that finds"
         " a folder and workspace counts.",
     )
+    merge_when_applied: StrictBool = Field(
+        default=False,
+        description="True: a pull request is merged when everything that it planned has been applied, at that commit.",
+    )
     drift: Annotated[Schedule | None, _mapping('{cron: "0 6 * * *", timezone: Europe/Berlin}')] = Field(
         None,
         description="When all projects are planned to find drift: it gives the job `drift`, and an issue per project.",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iac_ci_triggers.configuration.yaml_document import Part
 
 _NO_TEMPLATES: Final = ("find", "watch")
+_MOST_NAMED: Final = 5
 
 
 def project_findings(configuration: Configuration) -> Iterator[Found]:
@@ -38,6 +39,7 @@ def project_findings(configuration: Configuration) -> Iterator[Found]:
         yield ("workflows",), "are for projects, and there are none; add projects or remove them"
     if configuration.drift is not None and not configuration.projects:
         yield ("drift",), "is for projects, and there are none; add projects, or write a job with on.schedule"
+    yield from ((("merge_when_applied",), problem) for problem in _when_applied_problems(configuration))
     used = {rule.workflow for rule in configuration.projects}
     for name, workflow in configuration.workflows.items():
         if name not in used and configuration.projects:
@@ -52,6 +54,27 @@ def project_findings(configuration: Configuration) -> Iterator[Found]:
         )
         for path, problem in chain(findings, _order_findings(rule, configuration.defaults)):
             yield ("projects", index, *path), problem
+
+
+def _when_applied_problems(configuration: Configuration) -> Iterator[str]:
+    """Yield why nothing could be applied before the merge that is to follow."""
+    if not configuration.merge_when_applied:
+        return
+    if not configuration.projects and not any(job.on.before_merge for job in configuration.jobs.values()):
+        yield "is for projects and jobs with before_merge, and there are none; add them or remove it"
+    after = [
+        f"projects[{index}]"
+        for index, rule in enumerate(configuration.projects)
+        if rule.apply is not None and rule.apply.on is AppliedOn.MERGE
+    ]
+    after += [
+        f"jobs.{name}"
+        for name, job in configuration.jobs.items()
+        if any(order.after_merge is not False for order in job.orders)
+    ]
+    if after:
+        shown = ", ".join(after[:_MOST_NAMED]) + (", …" if len(after) > _MOST_NAMED else "")
+        yield f"merges what is applied, and {shown} is applied after the merge; choose one of the two"
 
 
 def _workflow_findings(workflow: Workflow) -> Iterator[Found]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_vcs.merge_verdicts import MergeStep, MergeVerdict
 from iac_ci_vcs.reporting.folded_status import destroyed, forgiven, is_green, succeeded, unapplied
 from iac_ci_vcs.reporting.markdown import code, escape
 from iac_ci_vcs.reporting.style import marker
@@ -18,27 +17,6 @@ if TYPE_CHECKING:
 
 _MOST_NAMED: Final = 5
 _REASON_CHARS: Final = 300
-
-
-class MergeStep(StrEnum):
-    """What becomes of a pull request whose applies may have ended."""
-
-    MERGE = "merge"
-    """The engine merges it, or has merged it."""
-
-    WAIT = "wait"
-    """Something is missing that its statuses show, or nobody needs to merge it any more."""
-
-    REFUSE = "refuse"
-    """Only a person can merge it."""
-
-
-@dataclass(frozen=True, slots=True)
-class MergeVerdict:
-    """The step and its reason, in plain words; a reason of ``REFUSE`` is written into the pull request."""
-
-    step: MergeStep
-    reason: str = ""
 
 
 MERGE: Final = MergeVerdict(MergeStep.MERGE)
@@ -115,8 +93,6 @@ def _named(orders: Sequence[str]) -> str:
 
 __all__ = [
     "MERGE",
-    "MergeStep",
-    "MergeVerdict",
     "applied_verdict",
     "merge_name",
     "pull_verdict",

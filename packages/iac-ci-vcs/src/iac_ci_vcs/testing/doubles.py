@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from iac_ci_common.models.rows import ReportTarget
     from iac_ci_common.models.saved_plan import PlanRecord, ProjectApply
     from iac_ci_vcs.drift import Drift, ReportedDrift
+    from iac_ci_vcs.merge_verdicts import MergeReport
     from iac_ci_vcs.merges import Merge
-    from iac_ci_vcs.pull_request_merges import MergeReport
 
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

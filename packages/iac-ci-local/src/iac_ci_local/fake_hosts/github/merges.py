@@ -52,7 +52,7 @@ class MergeRoutes:
             landed = project.land(pull.number, method)
         except PortFailed:
             return self._refusal(405, "Pull Request is not mergeable")
-        book.land(landed, person)
+        book.land(pull.number, person)
         return Answer.of_json(
             200, {"sha": landed.landed, "merged": True, "message": "Pull Request successfully merged"}
         )

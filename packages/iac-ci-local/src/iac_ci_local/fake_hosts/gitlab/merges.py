@@ -29,7 +29,7 @@ class MergeRoutes:
         return (("PUT", path + "/merge", self._merge),)
 
     def _merge(self, request: Request, person: Person, number: str) -> Answer:
-        """Merge; GitLab does not say why it does not, but for the head and a conflict."""
+        """Merge; GitLab says why it does not only for the head and a conflict."""
         project, book = self._project, self._project.merging
         pull = project.pull_request(int(number))
         wanted = (json_object(request) or {}).get("sha")
@@ -52,7 +52,7 @@ class MergeRoutes:
             landed = project.land(pull.number, book.methods[0])
         except PortFailed:
             return self._refusal(422, "Branch cannot be merged")
-        book.land(landed, person)
+        book.land(pull.number, person)
         return Answer.of_json(200, self._payloads.merge_request(landed))
 
 
