@@ -1,8 +1,8 @@
 """A tool that behaves as Terraform does with a lock in a bucket: it needs three seconds to release it.
 
 It takes the lock by ``PUT $LOCK_URL``, prints ``locked`` to its standard error, and releases it by
-``DELETE $UNLOCK_URL``. Its first SIGINT or SIGTERM makes it print for three seconds and release the lock; a second
-signal, or a pipe that nobody reads, ends it with the lock left.
+``DELETE $UNLOCK_URL``. Its first SIGINT or SIGTERM makes it print for three seconds, or ``$RELEASE_SECONDS``, and
+release the lock; a second signal, or a pipe that nobody reads, ends it with the lock left.
 """
 
 import os
@@ -32,7 +32,7 @@ os.write(2, b"locked\n")
 while not asked:
     os.write(1, b"working\n")
     time.sleep(0.2)
-until = time.monotonic() + 3
+until = time.monotonic() + float(os.environ.get("RELEASE_SECONDS", "3"))
 while time.monotonic() < until:
     os.write(1, b"stopping\n")
     time.sleep(0.2)

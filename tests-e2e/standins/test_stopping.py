@@ -48,6 +48,8 @@ TERRAFORM = {
     "Terraform into a pipe": f"{APPLY} | tee out.log",
     "Terraform in a script": f"printf '#!/bin/sh\\n{APPLY}\\necho goes on\\n' > run.sh; chmod +x run.sh; ./run.sh",
     "Terraform in the background": f"{APPLY} & wait",
+    "Terraform into tee and a named pipe": f"mkfifo p; cat p > out.log & ({APPLY} | tee p)",
+    "Terraform one after another under xargs": f"seq 3 | xargs -I % {APPLY}",
 }
 MAIN = """\
 terraform {{
@@ -77,11 +79,15 @@ ALL = (*FORMS, *TERRAFORM)
 ENDED_BY_OTHERS = {
     "into a pipe", "into a pipe with its errors", "into a process", "in a substitution", "Terraform into a pipe",
     "under timeout", "with a handler that passes the signal on", "into a named pipe", "as a coprocess", "under make",
+    "into tee and gzip", "into tee and a named pipe", "with its output sent to tee", "in a loop in a substitution",
+    "with a handler that kills its jobs", "with a handler that kills its group", "slow to end, under timeout",
+    "slow to end, with a handler that passes the signal on", "in a terminal of its own",
+    "in place of a shell, with less priority", "Terraform into tee and a named pipe",
 }  # fmt: skip
 """Forms whose tool loses its pipe, or gets a second signal, where AWS itself signals every process at once."""
 
 
-WITHOUT_DESCRIPTORS = {"into a process"}
+WITHOUT_DESCRIPTORS = {"into a process", "into tee and gzip", "with its output sent to tee"}
 """Forms that no order on Lambda can have: ``/dev`` has no ``fd`` there, which bash needs for ``>(…)``."""
 
 AT_ONCE = 9
@@ -183,6 +189,8 @@ class Stopped:
             assert reason in (row.reason or ""), (form, row.reason)
             if form in TERRAFORM and "terraform_data.first" not in self._resources(row):
                 lost.add(form)
+        if left | lost:
+            print(f"{self.target}, {self.cause}: left by {sorted(left | lost)}")
         assert left <= excepted, f"{left} left their locks"
         assert lost <= excepted, f"{lost} lost their states"
         return Counter({"forms": len(self.forms), "locks left": len(left), "states lost": len(lost)})

@@ -1,7 +1,7 @@
 """A tool that behaves as Terraform does: it needs three seconds to release its lock, and breaks off at a second signal.
 
-It takes the lock ``$LOCK``. Its first SIGINT or SIGTERM makes it print for three seconds and release the lock; a second
-signal, or a pipe that nobody reads, ends it at once with the lock left.
+It takes the lock ``$LOCK``. Its first SIGINT or SIGTERM makes it print for three seconds, or ``$RELEASE_SECONDS``, and
+release the lock; a second signal, or a pipe that nobody reads, ends it at once with the lock left.
 """
 
 import os
@@ -27,7 +27,7 @@ LOCK.touch()
 while not asked:
     os.write(1, b"working\n")
     time.sleep(0.05)
-until = time.monotonic() + 3
+until = time.monotonic() + float(os.environ.get("RELEASE_SECONDS", "3"))
 while time.monotonic() < until:
     os.write(1, b"stopping\n")
     time.sleep(0.05)

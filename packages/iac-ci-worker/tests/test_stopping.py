@@ -27,7 +27,7 @@ from iac_ci_worker.stop_request import StopRequest
 from iac_ci_worker.stop_signals import LATE_SECONDS, Asked, signals
 
 sys.path.insert(0, str(Path(__file__).parent))
-from shell_forms import FORMS
+from shell_forms import FORMS, GOING_ON
 from test_worker import World
 
 TOOL = f"{sys.executable} -I -S {Path(__file__).with_name('slow_tool.py')}"
@@ -89,7 +89,10 @@ def stopped(form, cause, folder, *, grace=120):
     return world.result, lock
 
 
-IN_EACH_RUN = {"alone", "into a pipe", "in a script", "in the background", "under timeout"}
+IN_EACH_RUN = {
+    "alone", "into a pipe", "in a script", "in the background", "under timeout", "into tee and a named pipe",
+    "with a handler that kills its jobs",
+}  # fmt: skip
 """The forms that every run of the suite plays; ``.ci/full`` plays all of them."""
 
 
@@ -102,6 +105,15 @@ def test_a_tool_releases_its_lock(form, cause, temporary):
     assert not lock.exists(), result.log_tail[-2000:]
     assert result.status is CAUSES[cause], result.reason
     assert "it ended by itself" in result.reason
+    assert descendants() == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("form", GOING_ON)
+def test_a_script_that_never_ends_leaves_no_lock(form, temporary):
+    result, lock = stopped(GOING_ON[form], "cancel", temporary, grace=60)
+    assert not lock.exists(), result.log_tail[-2000:]
+    assert result.status is OrderState.CANCELLED, result.reason
     assert descendants() == []
 
 
@@ -146,7 +158,8 @@ INT, TERM = (1 << number - 1 for number in (signal.SIGINT, signal.SIGTERM))
 EXIT_TRAP = 0x43817EF9
 """What bash catches with a handler for its exit."""
 
-PIPE = (9, 1)
+QUIT = 1 << signal.SIGQUIT - 1
+PIPE, OTHER = (9, 1), (9, 2)
 SIGNALS = {
     "a program": ([process(2)], {2: "SIGINT"}, {}),
     "a program that handles SIGTERM alone": ([process(2, caught=TERM)], {2: "SIGTERM"}, {}),
@@ -169,6 +182,50 @@ SIGNALS = {
     ),
     "a shell that reads what its command prints": (
         [process(2, name="bash", caught=INT, reads=frozenset({PIPE})), process(3, 2, writes=frozenset({PIPE}))],
+        {3: "SIGINT"},
+        {},
+    ),
+    "the readers of a pipe and of what tee writes": (
+        [
+            process(2, writes=frozenset({PIPE})),
+            process(3, name="tee", reads=frozenset({PIPE}), feeds=frozenset({OTHER})),
+            process(4, 3, name="gzip", reads=frozenset({OTHER})),
+        ],
+        {2: "SIGINT"},
+        {},
+    ),
+    "the reader of a named pipe that tee writes": (
+        [
+            process(2, writes=frozenset({PIPE})),
+            process(3, name="tee", reads=frozenset({PIPE}), feeds=frozenset({OTHER})),
+            process(4, name="cat", reads=frozenset({OTHER})),
+        ],
+        {2: "SIGINT"},
+        {},
+    ),
+    "a program that its parent answers": (
+        [process(2, name="python3", feeds=frozenset({PIPE})), process(3, 2, reads=frozenset({PIPE}))],
+        {3: "SIGINT"},
+        {2: "SIGINT"},
+    ),
+    "a script that handles its exit, with a program in the background": (
+        [process(2, name="bash", caught=EXIT_TRAP), process(3, 2, caught=INT | TERM, ignored=QUIT)],
+        {3: "SIGINT"},
+        {},
+    ),
+    "a script with a handler, with a program that handles signals": (
+        [process(2, name="bash", caught=TERM), process(3, 2, caught=INT | TERM)],
+        {3: "SIGINT"},
+        {},
+    ),
+    "a launcher above a program that handles signals": (
+        [process(2, name="timeout"), process(3, 2, caught=INT | TERM)],
+        {3: "SIGINT"},
+        {},
+    ),
+    "Terraform of a version": ([process(2, name="timeout"), process(3, 2, name="terraform_1.9.8")], {3: "SIGINT"}, {}),
+    "a wrapper with Terraform's name": (
+        [process(2, name="terraform", program="python3.12"), process(3, 2, name="terraform")],
         {3: "SIGINT"},
         {},
     ),
@@ -248,6 +305,86 @@ def test_a_shell_that_goes_on_is_ended_although_no_command_of_it_lasts(shell, ot
         assert shell.pid not in found
         found = chosen([shell, process(10 + number, 2), *others], asked, moment)
     assert (found.get(2) == "SIGTERM") is is_ended
+
+
+def late_and_held(top, *, name="tool", reads=frozenset()):
+    """Return what is decided once the second command of ``top`` has had its ten seconds, and what was asked."""
+    asked = Asked()
+    chosen([top, process(3, 2, name=name, caught=INT | TERM, writes=reads)], asked, 100.0)
+    second = [top, process(4, 2, name=name, caught=INT | TERM, writes=reads)]
+    assert chosen(second, asked, 101.0) == {}
+    return chosen(second, asked, 101.0 + LATE_SECONDS), asked
+
+
+HELD = {
+    "a launcher": (process(2, name="xargs"), "tool"),
+    "a program above Terraform": (process(2, name="python3"), "terraform"),
+    "a script that handles its exit, above Terraform": (process(2, name="bash", caught=EXIT_TRAP), "terraform"),
+    "a script with a handler, above Terraform": (process(2, name="bash", caught=TERM), "terraform"),
+    "a script that ignores SIGTERM": (process(2, name="bash", ignored=INT | TERM), "tool"),
+    "a shell that reads what its commands print": (process(2, name="bash", reads=frozenset({PIPE})), "tool"),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_what_goes_on_is_held_until_its_command_has_ended(case):
+    top, name = HELD[case]
+    decided, asked = late_and_held(top, name=name, reads=top.reads)
+    assert decided == {2: "SIGSTOP", 4: "SIGINT"}
+    running = [top, process(4, 2, name=name, caught=INT | TERM, writes=top.reads)]
+    assert chosen(running, asked, 112.0) == {}
+    let_go = signals([top], asked, 113.0)
+    assert [number for _, number in let_go][1:] in ([signal.SIGCONT], [])
+    assert let_go[0][1] in {signal.SIGINT, signal.SIGTERM, signal.SIGKILL}
+    assert asked.killed is (top.ignored != 0)
+
+
+def test_what_goes_on_although_it_was_let_go_is_killed():
+    _, asked = late_and_held(top := process(2, name="bash", caught=TERM), name="terraform")
+    signals([top], asked, 113.0)
+    further = [top, process(5, 2, name="terraform", caught=INT | TERM)]
+    assert chosen(further, asked, 114.0) == {}
+    assert chosen(further, asked, 114.0 + LATE_SECONDS) == {2: "SIGSTOP", 5: "SIGINT"}
+    assert chosen([top], asked, 127.0) == {2: "SIGKILL"}
+    assert asked.killed
+
+
+def test_a_program_is_not_asked_while_its_next_command_runs():
+    """``subprocess.run`` kills its command when Python is interrupted."""
+    asked, python = Asked(), process(2, name="python3", caught=INT)
+    assert chosen([python, process(3, 2, caught=INT)], asked, 100.0) == {3: "SIGINT"}
+    second = [python, process(4, 2, caught=INT)]
+    assert chosen(second, asked, 104.0) == {}
+    assert chosen(second, asked, 100.0 + LATE_SECONDS) == {2: "SIGSTOP"}
+    assert chosen(second, asked, 100.1 + LATE_SECONDS) == {4: "SIGINT"}
+    assert [number.name for _, number in signals([python], asked, 113.0)] == ["SIGINT", "SIGCONT"]
+
+
+def test_a_handler_may_clean_up_until_shortly_before_the_end_of_the_grace():
+    asked, shell = Asked(), process(2, name="bash", caught=TERM)
+    assert chosen([shell, process(3, 2)], asked, 100.0) == {2: "SIGTERM"}
+    for number, moment in enumerate(range(101, 181, 8)):
+        assert chosen([shell, process(10 + number, 2)], asked, float(moment)) == {}
+    last = [shell, process(40, 2)]
+    assert {one.pid: number.name for one, number in signals(last, asked, 181.0, closing=True)} == {
+        2: "SIGSTOP",
+        40: "SIGINT",
+    }
+
+
+def test_the_last_command_of_a_shell_runs_in_its_place_and_is_asked():
+    asked, shell = Asked(), process(2, name="bash")
+    assert chosen([shell, process(3, 2)], asked, 100.0) == {2: "SIGINT", 3: "SIGINT"}
+    replaced = [process(2, name="tool")]
+    assert chosen(replaced, asked, 103.0) == {}
+    assert chosen(replaced, asked, 103.0 + LATE_SECONDS) == {2: "SIGINT"}
+
+
+def test_terraform_of_another_name_is_known_after_its_plugins_have_ended():
+    asked, wrapper = Asked(), process(2, name="npm")
+    plugin = process(4, 3, name="terraform-provi")
+    assert chosen([wrapper, process(3, 2, name="tf"), plugin], asked, 100.0) == {3: "SIGINT"}
+    assert chosen([wrapper, process(3, 2, name="tf")], asked, 200.0) == {}
 
 
 def test_who_was_above_terraform_is_asked_ten_seconds_after_its_end():

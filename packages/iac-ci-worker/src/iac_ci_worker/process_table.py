@@ -26,7 +26,7 @@ class Process:
     pid: int
     parent: int
     started: int
-    """Ticks of the clock since the system started: with ``pid`` this names one process for ever."""
+    """Ticks of the clock since the system started."""
 
     name: str
     program: str
@@ -38,15 +38,21 @@ class Process:
     caught: int
     ignored: int
     reads: frozenset[Pipe]
-    """The pipes from which it may read, its standard input among them: bash reads ``$(…)`` from another descriptor."""
+    """The pipes that it may read and not write: bash reads ``$(…)`` from another descriptor than standard input."""
 
     writes: frozenset[Pipe]
     """The pipes that are its standard output and error."""
 
+    feeds: frozenset[Pipe] = frozenset()
+    """The pipes that it may write through another descriptor, as ``tee`` does with its files."""
+
     @property
-    def key(self) -> tuple[int, int]:
-        """Return what names the process although process numbers are used again."""
-        return self.pid, self.started
+    def key(self) -> tuple[int, int, str]:
+        """Return what names the process although process numbers are used again.
+
+        A shell may start its last command in place of itself, which gets none of the signals that the shell got.
+        """
+        return self.pid, self.started, self.program
 
     def catches(self, number: int) -> bool:
         """Return whether the process handles a signal itself."""
@@ -96,8 +102,10 @@ def _described(pid: int, fields: list[str]) -> Process | None:
     program = ""
     with contextlib.suppress(OSError):
         words = (folder / "cmdline").read_bytes().split(b"\0")
-        program = os.path.basename((folder / "exe").readlink())  # noqa: PTH119 - it may be a deleted file
-    outputs = (_pipe(folder / "fd/1"), _pipe(folder / "fd/2"))
+        # Linux marks a file that was removed while it runs (proc(5)).
+        program = os.path.basename((folder / "exe").readlink()).removesuffix(" (deleted)")  # noqa: PTH119
+    outputs = frozenset(pipe for name in ("1", "2") if (pipe := _pipe(folder / "fd" / name)) is not None)
+    read, written = _pipes(folder / "fd")
     return Process(
         pid=pid,
         parent=int(fields[_PARENT]),
@@ -107,8 +115,9 @@ def _described(pid: int, fields: list[str]) -> Process | None:
         script=os.path.basename(os.fsdecode(words[1])) if len(words) > 1 else "",  # noqa: PTH119
         caught=int(status.get("SigCgt", "0"), 16),
         ignored=int(status.get("SigIgn", "0"), 16),
-        reads=frozenset(_read_pipes(folder / "fd")),
-        writes=frozenset(pipe for pipe in outputs if pipe is not None),
+        reads=read - written,
+        writes=outputs,
+        feeds=written - outputs,
     )
 
 
@@ -117,13 +126,18 @@ def _status(folder: Path) -> Mapping[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def _read_pipes(folder: Path) -> Iterator[Pipe]:
-    """Yield the pipes of a process's descriptors that are open for reading (proc(5), "/proc/pid/fd")."""
+def _pipes(folder: Path) -> tuple[frozenset[Pipe], frozenset[Pipe]]:
+    """Return the pipes of a process's descriptors that are open for reading, and for writing (proc(5))."""
+    read: set[Pipe] = set()
+    written: set[Pipe] = set()
     with contextlib.suppress(OSError):
         for descriptor in folder.iterdir():
             with contextlib.suppress(OSError):
-                if descriptor.lstat().st_mode & stat.S_IRUSR and (pipe := _pipe(descriptor)) is not None:
-                    yield pipe
+                mode, pipe = descriptor.lstat().st_mode, _pipe(descriptor)
+                if pipe is not None:
+                    read |= {pipe} if mode & stat.S_IRUSR else set()
+                    written |= {pipe} if mode & stat.S_IWUSR else set()
+    return frozenset(read), frozenset(written)
 
 
 def _pipe(descriptor: Path) -> Pipe | None:
