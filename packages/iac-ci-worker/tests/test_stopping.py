@@ -532,6 +532,55 @@ def test_commands_that_were_signalled_with_the_worker_get_no_second_signal(form,
     assert "because the worker was stopped; it ended by itself" in world.result.reason
 
 
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("trap 'exit 1' TERM; touch $LOCK; sleep 300 & wait", 1),
+        ("trap 'exit 0' TERM; touch $LOCK; sleep 300 & wait", 0),
+    ],
+)
+def test_a_command_that_ended_with_a_code_of_its_own_when_all_were_signalled_was_stopped(command, status, temporary):
+    """It may end before the worker gets its own signal, or before the worker looks at it."""
+    lock = temporary / "lock"
+    signalled = threading.Event()
+    stop = StopRequest(signalled.wait)
+    world = World([command], env={"LOCK": str(lock)}, timeout=250, grace=120)
+
+    def everyone():
+        signalled.set()
+        for pid in descendants():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    when(lock, everyone)
+    world.worker.run(world.work(), stop=stop)
+    assert world.result.status is OrderState.CANCELLED, world.result.reason
+    assert f"because the worker was stopped; it ended by itself with exit code {status}" in world.result.reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "signalled", "code", "succeeded", "expected", "waited"),
+    [
+        (True, False, -15, False, True, 1.0),
+        (True, False, 143, False, True, 1.0),
+        (True, False, 1, False, True, 0.2),
+        (True, False, 0, True, True, 0.0),
+        (True, True, 0, True, True, 1.0),
+        (False, True, 1, False, False, 1.0),
+        (False, False, 1, False, False, 0.2),
+        (False, False, 0, True, False, 0.0),
+    ],
+)
+def test_how_long_the_signal_to_all_is_waited_for(sent, signalled, code, succeeded, expected, waited):
+    asked = []
+    stop = StopRequest(lambda seconds: asked.append(seconds) or sent)
+    if signalled:
+        stop.signal("the worker was stopped")
+    assert stop.explains(code, succeeded=succeeded) is expected
+    assert asked == [waited]
+    assert (stop.reason is not None) is (expected or signalled)
+
+
 def test_a_command_that_ends_itself_by_sigterm_was_not_stopped(temporary):
     result = World(["kill -TERM $$"]).run()
     assert (result.status, result.exit_code) == (OrderState.FAILED, -signal.SIGTERM)

@@ -108,7 +108,7 @@ class BashRunner:
             for only_parses in checks:
                 process = self._started(commands, number, output, only_parses=only_parses)
                 attempt.sessions.add(process.pid)
-                ending = attempt.wait(process)
+                ending = attempt.wait(process, SUCCESS if only_parses else ok)
                 if ending is not Ending.EXITED:
                     return attempt.stop(process, ending, number)
                 code = process.returncode
@@ -158,13 +158,17 @@ class _Attempt:
         self._stopped = False
         self.sessions: set[int] = set()
 
-    def wait(self, process: subprocess.Popen[bytes]) -> Ending:
-        """Wait for a command; return soon after its end, its time-out, or a wish to stop."""
+    def wait(self, process: subprocess.Popen[bytes], ok: tuple[int, ...]) -> Ending:
+        """Wait for a command; return soon after its end, its time-out, or a wish to stop.
+
+        ``ok`` are the exit codes that are a success of the command.
+        """
         with watched_end(process) as wait:
             while True:
                 code = wait(min(_STOP_SECONDS, self._until - time.monotonic()))
                 if code is not None:
-                    return Ending.STOPPED if self._commands.stop.explains(code) else Ending.EXITED
+                    was_stopped = self._commands.stop.explains(code, succeeded=code in ok)
+                    return Ending.STOPPED if was_stopped else Ending.EXITED
                 if self._commands.stop.reason is not None:
                     return Ending.STOPPED
                 if time.monotonic() >= self._until:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _TOGETHER_SECONDS: Final = 1.0
 """Longest time between the signals to two processes of one build that are signalled one after another."""
 
+_FAILED_TOGETHER_SECONDS: Final = 0.2
+"""The same where a command failed: it may have handled the signal, and each failure on a build waits as long."""
+
 _TERMINATED: Final = frozenset({-signal.SIGTERM, 128 + signal.SIGTERM})
 """How a command ends by SIGTERM, as a process and as a shell reports it."""
 
@@ -50,12 +53,17 @@ class StopRequest:
         """Return whether the commands got the signal that asked for the stop, so that they are not asked again."""
         return self._signalled and self._was_sent_to_all(_TOGETHER_SECONDS)
 
-    def explains(self, exit_code: int) -> bool:
+    def explains(self, exit_code: int, *, succeeded: bool = False) -> bool:
         """Return whether a command ended because every process was signalled; then that is a wish to stop.
 
-        The commands may get their signal before this process gets its own.
+        The commands may get their signal before this process gets its own, and end with any code: an interrupted plan
+        may end with 0.
         """
-        if exit_code not in _TERMINATED or not self._was_sent_to_all(_TOGETHER_SECONDS):
+        if self._signalled or exit_code in _TERMINATED:
+            seconds = _TOGETHER_SECONDS
+        else:
+            seconds = 0.0 if succeeded else _FAILED_TOGETHER_SECONDS
+        if not self._was_sent_to_all(seconds):
             return False
         self._signalled = True
         self.ask("the worker was stopped")
