@@ -79,6 +79,7 @@ def states(page: Page) -> Counter:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_of_sixty_orders_is_followed_live(cloud, tmp_path):
     pictures = Path(os.environ.get("IAC_CI_PICTURES", tmp_path))
     with folder_of_commands() as folder, chromium() as page:
@@ -117,6 +118,7 @@ def test_a_run_of_sixty_orders_is_followed_live(cloud, tmp_path):
     print(f"60 orders followed live to their end in one page, {len(VIEWS)} views")
 
 
+@pytest.mark.timeout(1200)
 def test_a_flood_of_pages_takes_nothing_from_the_webhook(cloud):
     run_id = submit(cloud, {"username": "mona", "orders": [{"order_name": "one", "cmds": ["true"], "timeout": 60}]})
     # A run that is accepted and not read yet has no page: 404.

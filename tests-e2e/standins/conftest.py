@@ -16,7 +16,7 @@ NEW_ACCOUNT = 10
 """Concurrent executions of a new account."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def unkind(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
     lacks = sandbox.missing()
     surroundings.note(

@@ -37,6 +37,7 @@ def test_is_formatted_and_valid_as_it_is_written(name: str, written: Mapping[str
     assert verdict["diagnostics"] == []
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", STAGES)
 def test_passes_its_own_tests(name: str, written: Mapping[str, Stage]) -> None:
     runs = len(
