@@ -118,6 +118,8 @@ def test_what_a_reader_does_not_see_as_a_command_is_none(text):
         ("/iac-ci help me", "more words"),
         ("/iac-ci plan -destroy", "names no project; write /iac-ci plan PROJECT -destroy"),
         ("/iac-ci plan a b -destroy", "more words"),
+        ("/iac-ci plan a --destroy", "; to plan to destroy a project, write /iac-ci plan PROJECT -destroy"),
+        ("/iac-ci plan a \u2013Destroy", "; to plan to destroy a project, write /iac-ci plan PROJECT -destroy"),
         ("/iac-ci plan a -destroy -destroy", "more words"),
         ("/iac-ci plan a --destroy", "more words"),
         ("/iac-ci cancel -destroy", "more words"),

@@ -32,6 +32,8 @@ FORCE: Final = "force"
 DESTROY: Final = "-destroy"
 """The word after a command and its target that makes a plan to destroy all that the target's project has."""
 
+_HYPHENS: Final = "-\u2010\u2011\u2012\u2013\u2014\u2212"
+
 OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
@@ -138,7 +140,9 @@ def _with_target(name: str, words: list[str]) -> Command | str:
     if destroys:
         rest.remove(DESTROY)
     if len(rest) > (0 if name in BUILT_IN else 1):
-        return f"{_shown(' '.join([PREFIX, name, *words]))} has more words than {name} accepts"
+        is_meant = any(word.strip(_HYPHENS).casefold() == "destroy" for word in rest) and name not in BUILT_IN
+        hint = f"; to plan to destroy a project, write {PREFIX} {name} PROJECT {DESTROY}" if is_meant else ""
+        return f"{_shown(' '.join([PREFIX, name, *words]))} has more words than {name} accepts{hint}"
     if not rest and destroys:
         return f"{_shown(f'{PREFIX} {name} {DESTROY}')} names no project; write {PREFIX} {name} PROJECT {DESTROY}"
     if not rest:
