@@ -177,6 +177,46 @@ def test_a_tick_that_dies_before_it_has_brought_a_minute_is_made_good_by_the_nex
     assert engine.minutes == [local(2026, 1, 1, 10)]
 
 
+def test_a_minute_that_no_event_could_decide_is_brought_again_until_one_does(monkeypatch):
+    engine = Scheduled()
+    engine.tick()
+    engine.go_to(local(2026, 1, 1, 10, 7))
+    assert engine.schedules.start_due() == 1
+
+    def fail(branch):
+        raise PortFailed("the code host does not answer", retry_is_safe=True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(engine.host, "branch_head", fail)
+        for _ in range(3):
+            with pytest.raises(PortFailed):
+                engine.processor.process(engine.invoker.triggered[-1])
+    # A second delivery of the same tick, or one that Lambda repeats, brings nothing more.
+    engine.clock.advance(200)
+    assert engine.schedules.start_due() == 0
+    engine.tick(timedelta(minutes=15))
+    assert engine.minutes == [local(2026, 1, 1, 10)]
+    assert len(set(engine.invoker.triggered)) == 1
+    for _ in range(30):
+        engine.tick(timedelta(minutes=15))
+    assert (engine.minutes, len(engine.invoker.triggered), engine.left_out) == ([local(2026, 1, 1, 10)], 2, [])
+
+
+def test_a_minute_that_no_event_can_decide_is_given_up_and_named_by_the_next(monkeypatch):
+    engine = Scheduled()
+    engine.tick()
+    engine.go_to(local(2026, 1, 1, 10, 7))
+    brought = [engine.schedules.start_due()]
+    for _ in range(40):
+        engine.clock.advance(900)
+        brought.append(engine.schedules.start_due())
+    assert sum(brought) == 1 + 24
+    engine.go_to(local(2026, 1, 2, 10, 7))
+    engine.tick()
+    assert engine.minutes == [local(2026, 1, 2, 10)]
+    assert engine.left_out == [(1, "the engine did not process them in time")]
+
+
 def test_an_event_that_died_after_the_ledger_goes_on_under_the_same_run(monkeypatch):
     engine = Scheduled()
     engine.tick()

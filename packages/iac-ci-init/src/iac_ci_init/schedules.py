@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 _REMEMBERED: Final = timedelta(days=3)
 """How long a planned minute is remembered that a tick has brought; the ledger keeps that it was decided."""
 
+_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""Age from which a minute that is not decided yet is brought again: Lambda has repeated its event in vain by then, for
+example because the code host did not answer. Where it has not, the event is processed twice, which starts nothing
+twice."""
+
+_AGAIN_WITHIN: Final = timedelta(hours=6)
+"""Age up to which a minute is brought again; later the schedule's next minute says that it was left out."""
+
 _RENEWED: Final = timedelta(days=30)
 """Rest of its life at which a ledger is written again although nothing has changed."""
 
@@ -143,7 +151,10 @@ class Schedules:
         return tuple(schedules)
 
     def _bring(self, subject: str, ledger: Ledger, known: KnownSchedule, now: datetime) -> bool:
-        """Bring the newest planned minute that has come; return False if there is none, or it was brought before."""
+        """Bring the newest planned minute that has come; return False if there is none, or it was brought before.
+
+        A minute that stays undecided is brought again by later ticks, under the same id.
+        """
         try:
             due = due_minutes(known.cron, known.timezone, known.decided, now)
         except ValueError:
@@ -160,7 +171,9 @@ class Schedules:
         )
         seen = ports.deliveries.remember([row], now=now)
         if seen is not None and seen.answer is not None:
-            return False
+            age = now - (seen.expires_at - _REMEMBERED)
+            if not _AGAIN_AFTER <= age <= _AGAIN_WITHIN:
+                return False
         # A tick that died after it had remembered the minute has brought nothing: its event is brought now.
         trigger_id = row.run_id if seen is None else seen.run_id
         event = HostEvent(
