@@ -48,7 +48,7 @@ FORMS = {
         f"{sys.executable} -c 'import subprocess\nfor _ in range(5): subprocess.run([\"./tool\"])'"
     ),
     "one after another for the lines of a pipe": "seq 5 | while read -r line; do ./tool || true; done",
-    "in a loop in a substitution": 'until out="$(./tool 2>&1)"; do :; done',
+    "in a loop in a substitution": 'until found="$(./tool)"; do :; done',
     "in a session that Python starts": (
         f"{sys.executable} -c 'import subprocess; subprocess.run([\"./tool\"], start_new_session=True)'"
     ),

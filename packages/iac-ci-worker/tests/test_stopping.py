@@ -203,6 +203,16 @@ SIGNALS = {
         {2: "SIGINT"},
         {},
     ),
+    "a coprocess whose readers have the descriptor to answer it": (
+        [
+            process(2, name="bash", caught=INT, feeds=frozenset({OTHER})),
+            process(3, 2, reads=frozenset({OTHER}), writes=frozenset({PIPE})),
+            process(4, 2, name="cat", reads=frozenset({PIPE}), writes=frozenset({(9, 3)}), feeds=frozenset({OTHER})),
+            process(5, 2, name="grep", reads=frozenset({(9, 3)}), feeds=frozenset({OTHER})),
+        ],
+        {2: "SIGINT", 3: "SIGINT"},
+        {},
+    ),
     "a program that its parent answers": (
         [process(2, name="python3", feeds=frozenset({PIPE})), process(3, 2, reads=frozenset({PIPE}))],
         {3: "SIGINT"},

@@ -93,8 +93,8 @@ class Family:
     def readers(self) -> set[int]:
         """Return the processes that read from a pipe what another process writes, directly or through ``tee``.
 
-        A program that feeds its own child is no such writer, unless it passes on what it reads: it may wait for the
-        child.
+        A program that only answers another is no such writer, nor is one that reads from it: it may wait for its end,
+        or have the descriptor from the shell of a coprocess.
         """
         printed = frozenset(pipe for process in self.processes.values() for pipe in process.writes)
         found = {pid for pid, process in self.processes.items() if process.reads & printed}
@@ -108,9 +108,22 @@ class Family:
         return found
 
     def _feeds(self, writer: Process, reader: Process, readers: set[int]) -> bool:
-        if writer.pid == reader.pid or not writer.feeds & reader.reads:
-            return False
-        return writer.pid in readers or writer.pid not in self.above({reader.pid})
+        return bool(
+            writer.feeds & reader.reads
+            and writer.pid in readers
+            and writer.pid != reader.pid
+            and not self._prints_to(reader, writer)
+        )
+
+    def _prints_to(self, writer: Process, reader: Process) -> bool:
+        """Return whether what a process prints reaches another, directly or through others."""
+        reached, pending = {writer.pid}, [writer]
+        while pending:
+            pipes = pending.pop().writes
+            further = [one for pid, one in self.processes.items() if pid not in reached and one.reads & pipes]
+            reached |= {one.pid for one in further}
+            pending += further
+        return reader.pid in reached
 
     def _tools(self, known: Container[tuple[int, int, str]]) -> set[int]:
         found = {
