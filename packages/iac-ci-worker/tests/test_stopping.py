@@ -571,13 +571,13 @@ def test_a_command_that_ended_with_a_code_of_its_own_when_all_were_signalled_was
 @pytest.mark.parametrize(
     ("sent", "signalled", "code", "succeeded", "expected", "waited"),
     [
-        (True, False, -15, False, True, 1.0),
-        (True, False, 143, False, True, 1.0),
-        (True, False, 1, False, True, 0.2),
+        (True, False, -15, False, True, 10.0),
+        (True, False, 143, False, True, 10.0),
+        (True, False, 1, False, True, 0.5),
         (True, False, 0, True, True, 0.0),
         (True, True, 0, True, True, 1.0),
         (False, True, 1, False, False, 1.0),
-        (False, False, 1, False, False, 0.2),
+        (False, False, 1, False, False, 0.5),
         (False, False, 0, True, False, 0.0),
     ],
 )

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 _TOGETHER_SECONDS: Final = 1.0
 """Longest time between the signals to two processes of one build that are signalled one after another."""
 
-_FAILED_TOGETHER_SECONDS: Final = 0.2
+_FAILED_TOGETHER_SECONDS: Final = 0.5
 """The same where a command failed: it may have handled the signal, and each failure on a build waits as long."""
+
+_TERMINATED_TOGETHER_SECONDS: Final = 10.0
+"""The same where a command was ended by SIGTERM, which hardly anything else does; a machine may be slow then."""
 
 _TERMINATED: Final = frozenset({-signal.SIGTERM, 128 + signal.SIGTERM})
 """How a command ends by SIGTERM, as a process and as a shell reports it."""
@@ -59,7 +62,9 @@ class StopRequest:
         The commands may get their signal before this process gets its own, and end with any code: an interrupted plan
         may end with 0.
         """
-        if self._signalled or exit_code in _TERMINATED:
+        if exit_code in _TERMINATED:
+            seconds = _TERMINATED_TOGETHER_SECONDS
+        elif self._signalled:
             seconds = _TOGETHER_SECONDS
         else:
             seconds = 0.0 if succeeded else _FAILED_TOGETHER_SECONDS
