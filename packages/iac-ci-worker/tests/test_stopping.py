@@ -545,8 +545,8 @@ def test_commands_that_were_signalled_with_the_worker_get_no_second_signal(form,
 @pytest.mark.parametrize(
     ("command", "status"),
     [
-        ("trap 'exit 1' TERM; touch $LOCK; sleep 300 & wait", 1),
-        ("trap 'exit 0' TERM; touch $LOCK; sleep 300 & wait", 0),
+        ("trap 'exit 1' TERM; sleep 300 & touch $LOCK; wait", 1),
+        ("trap 'exit 0' TERM; sleep 300 & touch $LOCK; wait", 0),
     ],
 )
 def test_a_command_that_ended_with_a_code_of_its_own_when_all_were_signalled_was_stopped(command, status, temporary):
