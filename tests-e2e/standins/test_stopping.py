@@ -184,7 +184,7 @@ class Stopped:
         lost = set()
         for form, row in zip(self.forms, rows, strict=True):
             began = "terraform_data.slow: Creating..." if form in TERRAFORM else "locked\n"
-            assert began in self.log(row), f"{form} took no lock before it was stopped"
+            assert began in self.log(row).replace("\r", ""), f"{form} took no lock before it was stopped"
             assert row.status is status, (form, row.reason, self.log(row))
             assert reason in (row.reason or ""), (form, row.reason)
             if form in TERRAFORM and "terraform_data.first" not in self._resources(row):
