@@ -11,6 +11,7 @@ from iac_ci_common import keys
 from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, SavedPlan
 from iac_ci_common.models.sealed import Sealed
 from simulation.groups import BRANCH
+from simulation.merges import scope
 
 if TYPE_CHECKING:
     from iac_ci_common.acceptance import Acceptance
@@ -40,6 +41,8 @@ class WithProjects:
         projects = {job.orders[int(num) - 1].order_name or "": self._project(age, num) for num, age in ages.items()}
         for num in groups.plans.get(job.flow_label, ()):
             projects[job.orders[int(num) - 1].order_name or ""] = OrderProject(key=PROJECT, name="live/network")
+        if self._world.merges:
+            fields = {**fields, "scope": scope(self._world.merges), "job_name": job.flow_label}
         if groups.branch:
             fields = {**fields, "ledger": BRANCH, "job_name": "deploy"}
         return self._acceptance.accept(job, run_id, projects=projects, **fields)

@@ -15,7 +15,13 @@ from iac_ci_common import keys
 from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.graph import Readiness, readiness
-from iac_ci_common.limits import HEARTBEAT_SECONDS, LEASE_SECONDS, SHORT_GRACE_SECONDS, WORKER_LAMBDA_SECONDS
+from iac_ci_common.limits import (
+    HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
+    MERGE_SECONDS,
+    SHORT_GRACE_SECONDS,
+    WORKER_LAMBDA_SECONDS,
+)
 from iac_ci_common.models.announcement import Announcement
 from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.rows import OrderRow, RunRow
@@ -24,7 +30,9 @@ from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check
 from iac_ci_common.tickets import digest
 from iac_ci_worker.decide import Ending, Outcome
 from simulation import scheduler
+from simulation.graphs import COMMIT
 from simulation.group_checks import GroupChecks
+from simulation.merges import NUMBER, ended_well, has_succeeded, runs_of
 from simulation.repository_checks import RepositoryChecks
 from simulation.scheduler import EPOCH, Process
 from simulation.world import POLL_SECONDS, World
@@ -115,6 +123,7 @@ class Checks:
         self._announced: dict[str, Announcement] = {}
         self._announced_at: dict[str, float] = {}
         world.announced = self.announced
+        world.merged = self.merged
         world.process_ended = self.process_ended
         world.trade_begins = self.trade_begins
         world.runs.cancelled = self.cancelled
@@ -270,6 +279,34 @@ class Checks:
             first = self._answer(answered_run, num)
             if answered_run == run_id and (first is None or first.status is not status):
                 self._broken("an answer that counts is an answer that holds", f"{run_id}/{num}: {status}")
+
+    def merged(self, number: int, commit: str) -> None:
+        """Check a merge when it is asked for: every job of the pull request has a run that ended well."""
+        rows = self._world.runs.order_rows
+        well = {
+            name: [run for run in runs_of(self._world, name) if ended_well(rows[run.run_id].values())]
+            for name in self._world.merges
+        }
+        if (number, commit) != (NUMBER, COMMIT) or not all(well.values()):
+            missing = [name for name, runs in well.items() if not runs]
+            self._broken("only what is applied is merged", f"pull request {number} at {commit}: {missing}")
+
+    def _merge(self, last_fault: float) -> None:
+        """Check at the end that a pull request is merged, once, if every order of all its jobs has ended well.
+
+        A host that fails for longer than a merge is tried is given up.
+        """
+        world, merged = self._world, self._world.reports.merge_host.merged
+        rows = {
+            name: [world.runs.order_rows[run.run_id].values() for run in runs_of(world, name)] for name in world.merges
+        }
+        due = bool(rows) and all(runs and all(map(ended_well, runs)) for runs in rows.values())
+        applied = any(has_succeeded(orders) for runs in rows.values() for orders in runs)
+        runs = [run for name in world.merges for run in runs_of(world, name)]
+        ends = [(run.finished_at - EPOCH).total_seconds() for run in runs if run.finished_at is not None]
+        is_given_up = any(last_fault >= end + MERGE_SECONDS for end in ends)
+        if len(merged) > 1 or (due and applied and not merged and not is_given_up):
+            self._broken("what is applied is merged once", f"{merged}")
 
     def announced(self, one: Announcement) -> None:
         """Check an announcement: it is true when it is put, and the same each time."""
@@ -616,6 +653,7 @@ class Checks:
         self._as_told()
         self._projects()
         self._repository.at_end()
+        self._merge(last_fault)
         for (run_id, num), transitions in self._dispatch_transitions.items():
             starters = {process for run, order, process in world.worker_starts if (run, order) == (run_id, num)}
             if len(starters) > transitions:

@@ -29,6 +29,7 @@ from simulation.approvers import Attempt, drawn_attempts, with_approvals, with_o
 from simulation.faults import Profile, SingleFault, draw_fault_in_groups, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 from simulation.groups import COMMITS, GroupPlan, at_commit, drawn_plans, with_groups
+from simulation.merges import with_pull_request
 from simulation.repository_plan import RepositoryPlan, draw_repository
 
 _SMALL_ORDERS = 10
@@ -68,7 +69,8 @@ class WorldPlan:
     ``applies`` are the orders, by flow label and number, that apply a reviewed plan of one project, with its age in
     generations; -1 is an apply that plans for itself. ``answers`` are when people answer orders with approvals.
     ``groups`` says what concurrency groups are about. ``repository`` is what people and the tick do with a repository
-    on a code host, None if there is none.
+    on a code host, None if there is none. With ``merges``, all jobs apply something of one pull request, which is
+    merged when everything is applied.
     """
 
     submissions: Mapping[str, Submission]
@@ -88,6 +90,7 @@ class WorldPlan:
     answers: tuple[Attempt, ...] = ()
     groups: GroupPlan = field(default_factory=GroupPlan)
     repository: RepositoryPlan | None = None
+    merges: bool = False
 
     @property
     def orders(self) -> int:
@@ -166,6 +169,9 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
     repository: RepositoryPlan | None = None
     if size is None and happens(random, 0.05) and all(one.story.size < _SMALL_ORDERS for one in submissions.values()):
         repository = draw_repository(random)
+    merges = not groups.are_drawn and repository is None and happens(random, 0.15)
+    if merges:
+        submissions = with_pull_request(submissions)
     return WorldPlan(
         submissions,
         weather,
@@ -184,6 +190,7 @@ def draw_world(random: Random, *, size: int | None = None, profile: str | None =
         answers,
         groups,
         repository,
+        merges,
     )
 
 

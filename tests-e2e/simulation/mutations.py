@@ -24,6 +24,7 @@ from iac_ci_common.work_urls import traded_urls
 from iac_ci_orchestrator.attempts import is_repeated
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
 from iac_ci_triggers.saved_plans import _differences as differences_of
+from iac_ci_vcs.reporting.merge_readiness import MERGE
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
 from iac_ci_watchdog.orders import look_after
 
@@ -122,6 +123,8 @@ Mutation = Literal[
     "what was merged",
     "plans of the newest commit",
     "stale plans are made again",
+    "only what is applied is merged",
+    "merges are tried again",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -204,6 +207,8 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "what was merged": Noticed(57),
     "plans of the newest commit": Noticed(215),
     "stale plans are made again": Noticed(553),
+    "only what is applied is merged": Noticed(4),
+    "merges are tried again": Noticed(94, "flaky"),
 }
 """As ``simulate.py --mutations`` prints it. A change to what a world draws changes these; print them again then."""
 
@@ -329,6 +334,12 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation in _REPOSITORY:
         where, rule = _REPOSITORY[mutation]
         with patch(where, rule):
+            yield
+    elif mutation == "only what is applied is merged":
+        with patch("iac_ci_vcs.pull_request_merges.applied_verdict", lambda jobs, number, base: MERGE):
+            yield
+    elif mutation == "merges are tried again":
+        with patch("iac_ci_orchestrator.merging.Merger._failed", lambda merger, run, error: True):
             yield
     elif mutation in _GROUPS:
         where, rule = _GROUPS[mutation]

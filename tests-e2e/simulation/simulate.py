@@ -85,6 +85,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
     trees = MemoryRepositories({(REPOSITORY, commit): {"main.tf": b"# nothing\n"} for commit in COMMITS})
     if plan.repository is not None:
         world.repository = Repository(world, plan.repository, trees, plan.stream("repository"))
+    world.merges = tuple(plan.submissions) if plan.merges else ()
     stories = {name: submission.story for name, submission in plan.submissions.items()}
     with _determined(plan), _folders_in_memory(), switched_off(mutation), installed(world, trees):
         engine = worker(world, checks, stories)

@@ -30,6 +30,7 @@ from iac_ci_common.models.work import BuildOrder, Work
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.testing import MemoryDeliveries, MemoryPlans, MemorySealer, Sequential
 from iac_ci_vcs.drift import Drift, ReportedDrift
+from iac_ci_vcs.merge_verdicts import MergeReport
 from iac_ci_vcs.provider import CommitStatus
 from iac_ci_vcs.testing import MemoryReports
 from simulation.faults import Fault, Faults
@@ -42,6 +43,7 @@ from simulation.memory import (
     RecordedObjects,
     RecordedRuns,
 )
+from simulation.merges import MergingHost
 from simulation.mutations import Mutation
 from simulation.scheduler import Ending, Process, Scheduler
 
@@ -260,6 +262,9 @@ class World:
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)
         self.reports = MemoryReports()
+        self.merges: tuple[str, ...] = ()
+        self.merged: Callable[[int, str], object] = lambda number, commit: None
+        self.reports.merge_host = MergingHost(self)
         self.sealer = MemorySealer()
         self.builds: dict[str, Build] = {}
         self.executions: dict[tuple[str, int], Execution] = {}
@@ -677,6 +682,10 @@ class ReportsService:
     ) -> bool:
         """Keep the comment."""
         return self._world.reports.notify_stale(target, record, by, replans=replans)
+
+    def merge_applied(self, target: ReportTarget, commit: str) -> MergeReport:
+        """Merge the pull request if it is time."""
+        return self._world.reports.merge_applied(target, commit)
 
     def notify_planned_again(self, target: ReportTarget, record: PlanRecord) -> None:
         """Keep the comment."""
