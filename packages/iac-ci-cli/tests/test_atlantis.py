@@ -247,7 +247,7 @@ workflows:
         ("version: 3\nprojects: [{dir: a}, {dir: ../a}]", 2, "leads out of the repository, and the entry is left out"),
         ("version: 3\nprojects:\n- {dir: a}\n- {dir: a/}", 4, "the folder 'a' with the workspace default"),
         ("version: 3\nprojects: [{dir: a, autoplan: {when_modified: [./a/x.tf]}}]", 2, "means 'a/a/x.tf' there"),
-        ("version: 3\nautomerge: true\nprojects: [{dir: a}]", 2, "pull requests are not merged"),
+        ("version: 3\nautomerge: true\nprojects: [{dir: a}]", 2, "the applied commit alone is merged"),
         ("version: 3\nprojects: [{dir: a}]\nworkflows: {w: {}}", 3, "is used by no project of this file"),
         ("version: 3\nprojects: [{dir: a, workspace: w}]", 2, "Atlantis reads env/w.tfvars"),
         ("respect_layers: true\nprojects: [{dir: a, layer: 1, terragrunt: true}]", 2, "layers are barriers"),
@@ -256,6 +256,13 @@ workflows:
 def test_each_difference_is_said_with_its_line(text, line, remark):
     _, found = converted(text)
     assert any(remark in said for said in remarks(found, line)), found
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_automerge_becomes_merge_when_applied(value):
+    configuration, found = converted(f"version: 3\nautomerge: {value}\nprojects: [{{dir: a}}]\n", {"a"})
+    assert configuration.merge_when_applied == (value == "true")
+    assert bool(remarks(found, 2)) == (value == "true")
 
 
 def test_a_server_file_is_said_setting_by_setting():

@@ -30,7 +30,6 @@ _VERSIONS: Final = {"2", "3"}
 _KINDS: Final = {"projects": "list", "workflows": "mapping", "autodiscover": "mapping"}
 
 _TOP: Final = {
-    "automerge": "pull requests are not merged by the engine",
     "delete_source_branch_on_merge": "branches are not deleted by the engine",
     "parallel_plan": "plans always run at once; max_parallel of the stack limits them",
     "parallel_apply": "applies run at once unless one depends on another",
@@ -130,8 +129,21 @@ def convert(root: Item, folders: Collection[str], files: Collection[str] = ()) -
     rules.sort(key=_is_pattern)
     rules += _discovered(root, has_projects=bool(listed), made=made)
     made.remarks.sort()
-    made.text = _text(rules, converted)
+    made.text = _text(rules, converted, merges=_merges(root, made))
     return made
+
+
+def _merges(root: Item, made: Conversion) -> bool:
+    """Return whether pull requests are merged when everything is applied."""
+    item = root.get("automerge")
+    if item is None or not item.is_true:
+        return False
+    made.tell(
+        item.line,
+        "automerge became merge_when_applied: the applied commit alone is merged, the token needs the right to merge,"
+        " and on Bitbucket it is refused",
+    )
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +169,7 @@ def _tell_top(root: Item, made: Conversion) -> None:
         made.tell(
             1, "this is a file of Digger, whose projects need a mergeable pull request by default; nothing asks here"
         )
-    known = {"version", "projects", "workflows", "autodiscover", *_TOP}
+    known = {"version", "projects", "workflows", "autodiscover", "automerge", *_TOP}
     if root.get("version") is None and not (is_digger or is_server):
         made.tell(1, "version is missing: Atlantis refuses the file")
     elif (version := root.get("version")) is not None and not is_digger and version.text not in _VERSIONS:
@@ -469,11 +481,11 @@ def _discovered(root: Item, *, has_projects: bool, made: Conversion) -> list[dic
     return [{"find": [*(f"**/{name}" for name in _FILES), *dict.fromkeys(patterns)]}]
 
 
-def _text(rules: list[dict[str, Any]], converted: dict[str, Converted]) -> str:
+def _text(rules: list[dict[str, Any]], converted: dict[str, Converted], *, merges: bool) -> str:
     if not rules:
         return ""
     used = {rule["workflow"] for rule in rules if "workflow" in rule}
-    content: dict[str, Any] = {"version": 1, "projects": rules}
+    content: dict[str, Any] = {"version": 1, **({"merge_when_applied": True} if merges else {}), "projects": rules}
     workflows = {
         name: {
             "plan": list(workflow.plan),
