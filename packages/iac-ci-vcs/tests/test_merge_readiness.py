@@ -12,7 +12,7 @@ from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart, Plans
 from iac_ci_common.models.rows import JobScope, ReportTarget
 from iac_ci_vcs.merge_verdicts import MergeStep
 from iac_ci_vcs.provider import Account, CommitState, CommitStatus, PullRequest
-from iac_ci_vcs.reporting.folded_status import with_plans
+from iac_ci_vcs.reporting.folded_status import plans_for, with_plans
 from iac_ci_vcs.reporting.merge_readiness import MERGE, applied_verdict, pull_verdict
 from iac_ci_vcs.testing import MemoryReports
 
@@ -125,6 +125,12 @@ def test_the_newest_plans_of_orders_are_kept():
     assert with_plans(kept, later).pulls["7"].planned["net"] == f"{R3} nothing"
     assert with_plans(with_plans(kept, later), plans).pulls["7"].planned["net"] == f"{R3} nothing"
     assert with_plans(known, replace(plans, are_kept=False)).pulls["7"].planned == {}
+
+
+def test_each_job_keeps_the_plans_of_its_own_orders():
+    plans = Plans(7, "main", R2, {"plan/net": True}, are_kept=True, appliers={"apply/net": "plan/net"})
+    assert plans_for(plans, "apply").appliers == {"net": "plan/net"}
+    assert plans_for(plans, "deploy").appliers == {}
 
 
 @pytest.fixture

@@ -120,7 +120,8 @@ def to_be_merged(facts: Facts, name: str, job: Job, scope: JobScope) -> JobScope
     for other in scope.before_merge:
         named = set(order_names(configuration, other, facts.changed, facts.deleted_folders))
         found = planned_by(configuration, other).items()
-        appliers |= {order: planner for order, planner in found if planner in planners and order not in named}
+        left = {order: planner for order, planner in found if planner in planners and order not in named}
+        appliers |= {f"{other}/{order}": planner for order, planner in left.items()}
     return scope.model_copy(update={"merge_when_applied": True, "appliers": appliers})
 
 

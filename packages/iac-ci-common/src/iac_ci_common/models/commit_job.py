@@ -68,7 +68,8 @@ class Plans:
 
     ``source`` is the run's id. ``changes`` maps its orders ``<job>/<order>`` to whether they plan changes; an order
     whose changes are unknown counts as one that has some. With ``are_kept``, what they leave to apply is kept apart
-    from the states of orders, also for the orders of ``appliers``, which maps them to the orders that plan.
+    from the states of orders, also for the orders of ``appliers``, which maps them to the orders that plan; of a run,
+    they are ``<job>/<order>``.
     """
 
     number: int

@@ -74,6 +74,13 @@ def plans_of_run(run: RunRow, orders: Sequence[OrderRow]) -> Plans | None:
     return Plans(report.number, scope.base, run.run_id, found, scope.merge_when_applied, scope.appliers)
 
 
+def plans_for(plans: Plans, job: str) -> Plans:
+    """Return the plans as a job applies them: with its own orders of ``appliers``, by their names alone."""
+    prefix = f"{job}/"
+    own = {name.removeprefix(prefix): planner for name, planner in plans.appliers.items() if name.startswith(prefix)}
+    return replace(plans, appliers=own)
+
+
 def with_plans(job: CommitJob, plans: Plans) -> CommitJob:
     """Return the job with what the plans leave to do: an order that has not run has nothing to do without changes."""
     known = job.pulls.get(str(plans.number))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.states import RUN_TERMINAL
 from iac_ci_vcs.reporting import commit_status, order_statuses, render, target_status
-from iac_ci_vcs.reporting.folded_status import part_of_run, plans_of_run
+from iac_ci_vcs.reporting.folded_status import part_of_run, plans_for, plans_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ def _mark(
     scope = target.scope
     if planned is not None and scope is not None and run.status in RUN_TERMINAL:
         for name in scope.before_merge:
-            reports.mark_planned(target, replace(own, context=f"iac-ci/{name}"), planned)
+            reports.mark_planned(target, replace(own, context=f"iac-ci/{name}"), plans_for(planned, name))
     named = target_status(run, orders, page)
     for status in (*([named] if named else ()), *(order_statuses(run, orders, page) if target.order_statuses else ())):
         reports.mark(target, status)
