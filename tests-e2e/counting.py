@@ -164,9 +164,9 @@ class Engine:
     def counted(self, port: Any, service: str) -> Any:
         return Observed(port, name=service, before=self.count)
 
-    def run(self, orders: list[dict[str, Any]]) -> DoneMarker:
+    def run(self, orders: list[dict[str, Any]], **fields: Any) -> DoneMarker:
         body = json.dumps(
-            {"username": "tests", "orders": [{"cmds": ["true"], "timeout": 60, **order} for order in orders]}
+            {"username": "tests", "orders": [{"cmds": ["true"], "timeout": 60, **order} for order in orders], **fields}
         ).encode()
         signature = sign("secret", body, datetime.now(UTC))
         answer = self.door.accept(Request(body, {HEADER.lower(): signature}))

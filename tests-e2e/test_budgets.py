@@ -134,6 +134,26 @@ def test_a_hop_of_a_chain_makes_seven_calls_one_after_another(monkeypatch, tmp_p
     assert engine.hops[1:] == [7] * 49
 
 
+def test_the_first_comment_comes_after_eight_calls_and_the_first_command_after_twenty_one(monkeypatch, tmp_path):
+    """One after another, from the webhook on; the requests to the code host and git's fetch come on top."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine, seen = SteppedEngine(), {}
+    reports, repositories = engine.preparer._ports.reports, engine.preparer._ports.repositories
+    job = {"git_repo": "https://git.example/acme/infra", "commit_hash": "a" * 40, "pr_number": 7}
+    repositories.trees[job["git_repo"], job["commit_hash"]] = {"main.tf": b""}
+    publish, run = reports.publish, InstantRunner.run
+    monkeypatch.setattr(
+        reports,
+        "publish",
+        lambda *given, **named: (seen.setdefault("comment", engine.steps), publish(*given, **named))[1],
+    )
+    monkeypatch.setattr(InstantRunner, "run", lambda *given: (seen.setdefault("command", engine.steps), run(*given))[1])
+    engine.run(chain(2), **job)
+    print(f"calls one after another: {seen['comment']} to the first comment, {seen['command']} to the first command")
+    assert seen["comment"] <= 8
+    assert seen["command"] <= 21
+
+
 def test_a_single_order_costs_twenty_eight_calls():
     assert calls_per_order(MemoryEngine(), independent(1)) == 28
 
