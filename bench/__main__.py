@@ -29,11 +29,23 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--max-parallel", type=int, help="limit of open orders per run")
     parser.add_argument("--rounds", type=int, choices=(1, 2), default=2, help="2: again with warm processes")
+    parser.add_argument(
+        "--event-delay",
+        nargs=2,
+        type=float,
+        default=(0.0, 0.0),
+        metavar=("SHORTEST", "LONGEST"),
+        help="seconds until an event of S3 is delivered, for the bare chain too (AWS: about 0.5 1.5)",
+    )
     chosen = parser.parse_args()
     unknown = sorted(set(chosen.workload) - set(known))
     if unknown:
         parser.error(f"unknown workload {', '.join(unknown)}: use {', '.join(known)}")
-    measured = [measure(known[name], chosen.max_parallel, chosen.rounds) for name in chosen.workload or known]
+    shortest, longest = chosen.event_delay
+    measured = [
+        measure(known[name], chosen.max_parallel, chosen.rounds, (shortest, longest))
+        for name in chosen.workload or known
+    ]
     if chosen.json:
         json.dump(table.as_json(measured), sys.stdout, indent=2)
         print()
@@ -43,11 +55,13 @@ def main() -> None:
             console.print(one)
 
 
-def measure(workload: workloads.Workload, parallel: int | None, rounds: int) -> Measurement:
+def measure(
+    workload: workloads.Workload, parallel: int | None, rounds: int, event_delay: tuple[float, float]
+) -> Measurement:
     """Measure one workload in a new cloud, so that it does not use another one's processes or memory."""
     parallel = parallel or workload.parallel
     print(f"{workload.name} …", file=sys.stderr)
-    with ended_by_signals(), CountedCloud(max_parallel=parallel, speed=_SPEED) as cloud:
+    with ended_by_signals(), CountedCloud(max_parallel=parallel, speed=_SPEED, event_delay=event_delay) as cloud:
         measuring = Measuring(cloud, BareChain(cloud), parallel=parallel)
         measuring.warm_up(workloads.read()["single"])
         return measuring.measure(workload, rounds=rounds)

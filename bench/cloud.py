@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.counting_server import PATH
+from bench.counting_server import PATH, TRACE_PATH
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import LocalAws
 from iac_ci_local.stack import FunctionDefinition, StackBuilder
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_SERVER: Final = f"import sys; sys.path[0] = {str(_ROOT)!r}; from bench.counting_server import main; main()"
+_SERVER: Final = f"import sys; sys.path[0] = {str(_ROOT)!r}; from bench.counting_server import main; main"
 
 
+@dataclass
 class CountedAws(LocalAws):
     """A MiniStack that counts its requests."""
 
-    __slots__ = ()
+    event_delay: tuple[float, float] = (0.0, 0.0)
+    """Shortest and longest seconds until an event of S3 is delivered."""
 
     def _children(self, port: int, builds: int) -> dict[str, Any]:
         children = super()._children(port, builds)
         server = children["children"][0]
-        server["command"] = [sys.executable, "-c", _SERVER]
+        server["command"] = [sys.executable, "-c", f"{_SERVER}{self.event_delay}"]
         return children
 
 
@@ -49,9 +51,11 @@ class NamedStack(StackBuilder):
 class CountedCloud(LocalCloud):
     """A local cloud whose AWS calls are counted."""
 
+    event_delay: tuple[float, float] = (0.0, 0.0)
+
     def make_aws(self) -> LocalAws:
         """Return the AWS of this cloud, not started yet."""
-        return CountedAws(speed=self.speed)
+        return CountedAws(speed=self.speed, event_delay=self.event_delay)
 
     def builder(self) -> type[StackBuilder]:
         """Return the class that builds the stack with named functions."""
@@ -59,6 +63,13 @@ class CountedCloud(LocalCloud):
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the counts since the previous call, by caller, service and operation."""
-        with urllib.request.urlopen(f"{self.aws.endpoint}{PATH}", timeout=300) as answer:
-            counts: list[dict[str, Any]] = json.load(answer)
-        return counts
+        return self._taken(PATH)
+
+    def trace(self) -> list[dict[str, Any]]:
+        """Return when each call since the previous one began and ended, with its caller."""
+        return self._taken(TRACE_PATH)
+
+    def _taken(self, path: str) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.aws.endpoint}{path}", timeout=300) as answer:
+            taken: list[dict[str, Any]] = json.load(answer)
+        return taken

@@ -1,13 +1,16 @@
 """MiniStack with a counter: the local cloud's server process during a benchmark.
 
-``GET /_bench/calls`` returns the counts since the previous request. The counter is in the server, because workers use
-presigned URLs of S3 without an SDK that could count.
+``GET /_bench/calls`` returns the counts since the previous request, and ``GET /_bench/trace`` when each of these calls
+began and ended. The counter is in the server, because workers use presigned URLs of S3 without an SDK that could count.
+S3's events can be delivered late, as on AWS.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import random
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 PATH: Final = "/_bench/calls"
+TRACE_PATH: Final = "/_bench/trace"
 _FIELDS: Final = (
     "calls", "failed", "bytes_sent", "bytes_got", "rows_written", "row_bytes_written", "write_units", "rows_read",
     "row_bytes_read", "read_units",
@@ -34,21 +38,27 @@ class Counting:
     def __init__(self, served: Callable[..., Awaitable[None]]) -> None:
         self._served = served
         self._counts: dict[aws_calls.Call, dict[str, float]] = defaultdict(_nothing)
+        self._trace: list[dict[str, Any]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._served(scope, receive, send)
         elif scope["path"] == PATH:
-            await self._answer(send)
+            await self._answer(send, self._taken_counts())
+        elif scope["path"] == TRACE_PATH:
+            taken, self._trace = self._trace, []
+            await self._answer(send, taken)
         else:
             await self._count(scope, receive, send)
 
-    async def _answer(self, send: Any) -> None:
+    def _taken_counts(self) -> list[dict[str, Any]]:
         counts, self._counts = self._counts, defaultdict(_nothing)
-        rows = [
+        return [
             {"caller": call.caller, "service": call.service, "operation": call.operation, **fields}
             for call, fields in counts.items()
         ]
+
+    async def _answer(self, send: Any, rows: list[dict[str, Any]]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": json.dumps(rows).encode()})
 
@@ -73,7 +83,16 @@ class Counting:
             got.append(message.get("body", b""))
             await send(message)
 
+        began = time.monotonic()
         await self._served(scope, receiving, sending)
+        self._trace.append(
+            {
+                "caller": call.caller,
+                "operation": f"{call.service}.{call.operation}",
+                "began": began,
+                "ended": time.monotonic(),
+            }
+        )
         self._add(call, b"".join(asked), b"".join(got), status)
 
     def _add(self, call: aws_calls.Call, asked: bytes, got: bytes, status: int) -> None:
@@ -94,8 +113,21 @@ class Counting:
         counts["read_units"] += max(1, -(-sum(read) // 4096)) if call.operation in {"Query", "GetItem"} else 0
 
 
-def main() -> None:
-    """Serve MiniStack with the counter."""
+def delayed(fire: Callable[..., None], shortest: float, longest: float) -> Callable[..., None]:
+    """Return a function that delivers an event of S3 after a random time in seconds; each has a thread of its own."""
+
+    def fire_late(*arguments: Any, **named: Any) -> None:
+        time.sleep(random.uniform(shortest, longest))
+        fire(*arguments, **named)
+
+    return fire_late
+
+
+def main(shortest: float, longest: float) -> None:
+    """Serve MiniStack with the counter, and deliver each event of S3 after so many seconds."""
     server: Any = importlib.import_module("ministack.app")
+    if longest > 0:
+        s3: Any = importlib.import_module("ministack.services.s3")
+        s3._fire_s3_event = delayed(s3._fire_s3_event, shortest, longest)
     server.app = Counting(guarded(server.app))
     server.main()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench import memory
 from bench.bill import bill, quantities
 from bench.durations import FUNCTIONS, Spent, spent
+from bench.serial_calls import serial_calls
 from iac_ci_common import keys
 from iac_ci_common.states import RunState
 from iac_ci_local.testing import done_marker, submit, wait_until
@@ -40,6 +41,8 @@ class Round:
 
     bare: float
     wall: float
+    calls: float
+    """AWS calls of init, orchestrator and worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Measurement:
     warm: Round | None
     """Times of the second round, if there was one."""
     used: dict[str, float]
+    serial: int = 0
+    """Calls of these functions that came one after another, at most."""
 
     @property
     def overhead(self) -> float:
@@ -77,6 +82,11 @@ class Measurement:
     def calls_per_order(self) -> float:
         """AWS calls of init, orchestrator and worker for each order."""
         return self.total("calls") / self.orders
+
+    @property
+    def warm_calls_per_order(self) -> float | None:
+        """The same in the second round; None without one."""
+        return None if self.warm is None else self.warm.calls / self.orders
 
     @property
     def coalesced(self) -> int:
@@ -125,11 +135,14 @@ class Measuring:
         lanes = workload.lanes(self._parallel)
         bare = self._bare.run(workload.all_orders, lanes=lanes)
         self._cloud.calls()
+        self._cloud.trace()
         since = datetime.now(UTC)
         run_ids, wall, finish = self._run(workload)
         calls = self._cloud.calls()
+        serial = serial_calls(self._cloud.trace(), COUNTED)
         functions = spent(self._cloud, since)
         peaks = memory.peaks(self._cloud)
+        events = self._events(run_ids)
         warm = self._warm(workload, lanes) if rounds > 1 else None
         return Measurement(
             workload=workload.name,
@@ -140,8 +153,8 @@ class Measuring:
             bare=bare,
             finish=finish,
             calls=calls,
-            events=self._events(run_ids),
-            passes=_passes(calls),
+            events=events,
+            passes=_passes(calls, events),
             spent=functions,
             peaks=peaks,
             warm=warm,
@@ -151,11 +164,15 @@ class Measuring:
                 self._memory_mb(),
                 requests=len(run_ids),
             ),
+            serial=serial,
         )
 
     def _warm(self, workload: Workload, lanes: int) -> Round:
         bare = self._bare.run(workload.all_orders, lanes=lanes)
-        return Round(bare, self._run(workload)[1])
+        self._cloud.calls()
+        wall = self._run(workload)[1]
+        calls = sum(float(row["calls"]) for row in self._cloud.calls() if row["caller"] in COUNTED)
+        return Round(bare, wall, calls)
 
     def _run(self, workload: Workload) -> tuple[list[str], float, float | None]:
         """Return the runs' ids, the seconds until the last done marker, and the seconds since the gate opened."""
@@ -217,8 +234,11 @@ class Measuring:
         return found
 
 
-def _passes(calls: Sequence[dict[str, Any]]) -> int:
-    """Return the number of the orchestrator's passes: each reads the run by one query, up to a megabyte."""
-    return round(
-        sum(float(row["calls"]) for row in calls if row["caller"] == "orchestrator" and row["operation"] == "Query")
-    )
+def _passes(calls: Sequence[dict[str, Any]], events: int) -> int:
+    """Return the number of the orchestrator's passes.
+
+    Each event increments the doorbell by an update, and each pass ends with another one: it releases the lock, or
+    completes it. A release that fails because of an event is followed by another pass.
+    """
+    updates = sum(row["calls"] for row in calls if row["caller"] == "orchestrator" and row["operation"] == "UpdateItem")
+    return round(float(updates)) - events

@@ -22,7 +22,8 @@ def tables(measurements: Sequence[Measurement]) -> list[Table]:
 def _overview(measurements: Sequence[Measurement]) -> Table:
     table = Table(title="Workloads")
     for name in (
-        "workload", "orders", "wall s", "bare s", "overhead", "warm", "calls/order", "events", "passes", "coalesced",
+        "workload", "orders", "wall s", "bare s", "overhead", "warm", "calls/order", "warm calls/order",
+        "serial/order", "events", "passes", "coalesced",
         "rows written", "rows read", "KB written", "KB read", "S3 KB in", "S3 KB out", "USD",
     ):  # fmt: skip
         table.add_column(name, justify="left" if name == "workload" else "right")
@@ -35,6 +36,8 @@ def _overview(measurements: Sequence[Measurement]) -> Table:
             f"{one.overhead:.2f}",
             "" if one.warm_overhead is None else f"{one.warm_overhead:.2f}",
             f"{one.calls_per_order:.2f}",
+            "" if one.warm_calls_per_order is None else f"{one.warm_calls_per_order:.2f}",
+            f"{one.serial / one.orders:.1f}",
             str(one.events),
             str(one.passes),
             str(one.coalesced),
@@ -85,8 +88,15 @@ def as_json(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
             "bare_seconds": round(one.bare, 3),
             "finish_seconds": None if one.finish is None else round(one.finish, 3),
             "overhead": round(one.overhead, 3),
-            "warm": None if one.warm is None else {"wall_seconds": one.warm.wall, "bare_seconds": one.warm.bare},
+            "warm": None
+            if one.warm is None
+            else {
+                "wall_seconds": one.warm.wall,
+                "bare_seconds": one.warm.bare,
+                "calls_per_order": one.warm_calls_per_order,
+            },
             "calls_per_order": round(one.calls_per_order, 3),
+            "serial_calls": one.serial,
             "calls": one.calls,
             "events": one.events,
             "passes": one.passes,

@@ -39,12 +39,6 @@ def test_a_thousand_orders_cost_at_most_the_target(workload):
     assert 0 < of_a_thousand(workload) <= workload.target
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("workload", [SHORT, SILENT, TALKATIVE], ids=lambda workload: workload.name)
-def test_a_run_of_a_thousand_orders_costs_at_most_the_target(workload):
-    assert 0 < dollars(workload, 1000) <= workload.target
-
-
 def test_what_commands_do_is_billed_where_it_is_used():
     orders = 10
     short, silent, talkative, code, secret = (quantities(workload, orders) for workload in WORKLOADS)
