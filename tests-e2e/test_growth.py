@@ -9,6 +9,7 @@ from datetime import timedelta
 import boto3
 import pytest
 from counting import MemoryEngine, chain, independent
+from looks import LOOKS, Looking
 from moto import mock_aws
 
 from iac_ci_common.aws.rows import item
@@ -52,6 +53,12 @@ def test_a_process_that_works_on_a_run_alone_reads_each_row_once(orders):
     assert engine.run(orders).status is RunState.SUCCEEDED
     assert engine.rows == len(orders) + 1
     assert engine.calls["dynamodb.Query"] == 2  # init's own, and the trigger's
+
+
+def test_a_look_at_a_run_whose_rows_are_remembered_reads_none():
+    engine = Looking()
+    engine.run_some(LOOKS + 9)
+    assert (len(engine.looks), engine.rows_of_looks) == (LOOKS, 0)
 
 
 @pytest.mark.parametrize("pace", PACES)
