@@ -88,7 +88,7 @@ class Result(StoredShape):
     log_tail: str = Field("", description="The last lines of the log.")
     log_truncated: bool = Field(False, description="True if log_tail is not the whole log.")
     log_bytes: int = Field(0, ge=0, description="Length of the whole log in bytes.")
-    log_stored: bool = Field(False, description="True if the whole log is in the bucket.")
+    log_stored: bool = Field(False, description="True if the whole log is an object of its own.")
     log_times: tuple[tuple[int, int], ...] = Field(
         (),
         max_length=limits.MAX_LOG_TIMES + 1,
@@ -102,6 +102,11 @@ class Result(StoredShape):
     files: Sealed | None = Field(None, description="The files that the order saved, sealed; None if it saved none.")
     kept: Sealed | None = Field(None, description="The files that a failed order left, sealed; None if there are none.")
     answer: ApprovalAnswer | None = Field(None, description="The answer to an order that waited for an approval.")
+
+    @property
+    def has_whole_log(self) -> bool:
+        """Whether ``log_tail`` is the whole log, byte for byte, and no object of its own has it."""
+        return bool(self.log_tail) and not self.log_stored and len(self.log_tail.encode()) == self.log_bytes
 
     @field_validator("status")
     @classmethod
