@@ -254,11 +254,12 @@ def test_what_commands_printed_is_shown_as_it_is():
 
 
 def test_the_logs_of_earlier_attempts_are_named():
-    log = FailedLog("0001", "the end", is_whole=True, link="https://x/3", earlier=("https://x/1", None))
+    log = FailedLog("0001", "the end", is_whole=True, link="https://x/3", earlier=2)
     body = render(run_row(), [failed(1, attempt=3, attempts=3)], logs=[log])
     assert "| failed, attempt 3 of 3 |" in body
-    assert f"; of attempt 1: `iac-ci logs {RUN_ID} 0001 --attempt 1` or [here](https://x/1)" in body
-    assert f"; of attempt 2: `iac-ci logs {RUN_ID} 0001 --attempt 2`" in body
+    last = f"`iac-ci logs {RUN_ID} 0001` or [here](https://x/3)"
+    attempts = "".join(f"; of attempt {number}: `iac-ci logs {RUN_ID} 0001 --attempt {number}`" for number in (1, 2))
+    assert f"The whole log: {last}{attempts}\n" in body
 
 
 def test_what_is_changed_and_what_was_not_needed_is_shown_and_is_a_success():
@@ -275,7 +276,7 @@ def test_what_is_changed_and_what_was_not_needed_is_shown_and_is_a_success():
 
 
 def test_every_command_of_a_comment_names_the_stack():
-    logs = [FailedLog("0001", "tail", False, earlier=(None,))]
+    logs = [FailedLog("0001", "tail", False, earlier=1)]
     style = CommentStyle(command_options=" --stack acme")
     body = render(run_row(), [order_row(1, status=OrderState.FAILED)], logs=logs, style=style)
     commands = re.findall(r"`(iac-ci [^`]*)`", body)

@@ -186,5 +186,5 @@ class Commenter:
             is_whole=not result.log_truncated,
             failed_command=result.failed_command,
             link=self._log_link(*order.attempt_key) if result.log_stored else None,
-            earlier=tuple(self._log_link(order.run_id, order.order_num, number) for number in range(1, order.attempt)),
+            earlier=order.attempt - 1,
         )

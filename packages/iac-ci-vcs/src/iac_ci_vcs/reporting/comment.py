@@ -51,9 +51,9 @@ PLAN_CHARS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class FailedLog:
-    """The end of the log of an order that did not succeed. ``link`` is the URL of the whole log, if there is one.
+    """The end of the log of an order that did not succeed.
 
-    ``earlier`` are the URLs of the whole logs of its earlier attempts, in their sequence, None without a link.
+    ``link`` is the URL of the whole log, None if it has none; ``earlier`` is the number of attempts before.
     """
 
     order_num: str
@@ -61,7 +61,7 @@ class FailedLog:
     is_whole: bool
     failed_command: str | None = None
     link: str | None = None
-    earlier: tuple[str | None, ...] = ()
+    earlier: int = 0
 
 
 def render(
@@ -235,9 +235,8 @@ def _section(run: RunRow, order: OrderRow, log: FailedLog, room: int, style: Com
 
 
 def _earlier(run: RunRow, log: FailedLog, style: CommentStyle) -> Iterator[str]:
-    for number, link in enumerate(log.earlier, start=1):
-        command = style.command("logs", run.run_id, log.order_num, f"--attempt {number}")
-        yield f"; of attempt {number}: {command}" + (f" or [here]({link})" if link else "")
+    for number in range(1, log.earlier + 1):
+        yield f"; of attempt {number}: {style.command('logs', run.run_id, log.order_num, f'--attempt {number}')}"
 
 
 def _without_beginning(text: str, chars: int) -> str:
