@@ -451,6 +451,35 @@ def test_the_log_of_a_running_order_is_what_it_has_sent(stack):
     assert iac_ci("logs", RUN_ID, "1").stdout == "one\nhalf\n"
 
 
+def in_result(log, **fields):
+    """Return a stored result that has the whole log."""
+    written = {"status": "succeeded", "reported_by": "worker", "ended_at": START, "log_bytes": len(log.encode())}
+    result = Result(run_id=RUN_ID, order_num="0001", log_tail=log, **(written | fields))
+    return result.model_dump_json().encode()
+
+
+def test_a_short_log_is_in_its_result(stack):
+    stack.prepared({}, {})
+    stack.order("0001", OrderState.SUCCEEDED, dispatched_at=START, ended_at=START)
+    times = ((0, int(START.timestamp() * 1000)),)
+    stack.internal.put(keys.result(RUN_ID, "0001"), in_result("of the first\n", log_times=times))
+    assert iac_ci("logs", RUN_ID, "1").stdout == "of the first\n"
+    assert iac_ci("logs", RUN_ID, "1", "-t").stdout == f"{START:%Y-%m-%dT%H:%M:%SZ} of the first\n"
+    assert iac_ci("logs", RUN_ID, "1", "--follow").stdout == "of the first\n"
+    second = "── order-0002\n(no log: queued)\n"
+    assert iac_ci("logs", RUN_ID).stdout == f"── order-0001\nof the first\n{second}"
+
+
+def test_logs_in_results_outlive_the_rows_of_their_run(stack):
+    stack.internal.put(keys.trigger(OLD), b"")
+    stack.internal.put(keys.result(OLD, "0001"), in_result("of the first\n"))
+    stack.internal.put(keys.log(OLD, "0003"), b"of the third\n")
+    stack.internal.put(keys.result(OLD, "0004"), in_result("", reported_by="watchdog"))
+    expected = "── 0001\nof the first\n── 0003\nof the third\n── 0004\n(no log)\n"
+    assert iac_ci("logs", OLD).stdout == expected
+    assert iac_ci("logs", OLD, "1").stdout == "of the first\n"
+
+
 def test_logs_outlive_the_rows_of_their_run(stack):
     stack.internal.put(keys.log(OLD, "0001"), b"of the first\n")
     stack.internal.put(keys.log(OLD, "0003"), b"of the third\n")

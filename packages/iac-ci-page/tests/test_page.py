@@ -211,6 +211,43 @@ def test_a_log_that_was_not_stored_shows_the_results_end_of_it(world):
     assert log(world)[0] == b"the end\n"
 
 
+def in_result(log):
+    return result(log_tail=log.decode(), log_bytes=len(log))
+
+
+def test_a_short_log_comes_out_of_the_result(world):
+    world.begin([ended()])
+    world.open(world.link())
+    whole = "$ plan\nzwölf\n".encode()
+    world.objects.put(keys.result(RUN_ID, "0001"), in_result(whole))
+    assert log(world) == (whole, {"part": 0, "offset": 14, "last": True, "cut": False})
+    assert log(world, offset="7")[0] == "zwölf\n".encode()
+
+
+def test_a_short_log_is_a_download_without_an_object(world):
+    world.begin([ended()])
+    world.open(world.link())
+    world.objects.put(keys.result(RUN_ID, "0001"), in_result("zwölf\x1b[0m\n".encode()))
+    answer = world.get("download", order="0001")
+    assert (answer.status, answer.body) == (200, "zwölf\x1b[0m\n")
+    headers = answer.as_proxy()["headers"]
+    assert headers["Content-Disposition"] == f'attachment; filename="{RUN_ID}-0001.log"'
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_a_dead_worker_has_sent_is_a_download_too(world, monkeypatch):
+    world.begin([ended()])
+    world.open(world.link())
+    assert world.get("download", order="0001").status == 404
+    for number in range(2):
+        world.objects.put(keys.live_part(RUN_ID, "0001", number), b"part\n")
+    assert world.get("download", order="0001").body == "part\npart\n"
+    monkeypatch.setattr("iac_ci_page.act.MAX_LOG_BYTES", 7)
+    left_out = f"[iac-ci] the rest is left out; `iac-ci logs {RUN_ID} 0001` prints it\n"
+    assert world.get("download", order="0001").body == f"part\npa\n{left_out}"
+
+
 def test_a_long_log_is_a_download_of_minutes(world):
     world.begin([ended()])
     world.open(world.link())
@@ -241,6 +278,7 @@ def test_saved_and_kept_files_and_outputs_are_never_read(world, monkeypatch):
 def test_the_page_calls_only_ports_that_read(world, monkeypatch):
     writes = ("apply", "insert", "record", "request_cancel", "request_stop", "follow", "next_watchdog")
     world.begin([ended()])
+    world.objects.put(keys.log(RUN_ID, "0001"), b"all of it\n")
     for name in writes:
         monkeypatch.setattr(world.runs, name, None)
     for name in ("put", "create", "delete", "presign_put"):

@@ -13,13 +13,14 @@ import typer
 from iac_ci_cli import render
 from iac_ci_cli.arguments import OrderId, RunId  # noqa: TC001 - typer reads them when it runs
 from iac_ci_cli.errors import CommandFailed, ExitCode, interrupted
-from iac_ci_cli.log_stamps import stamp
+from iac_ci_cli.log_stamps import stamp, stamped
 from iac_ci_cli.lookup import find_order, find_run, whole_run_id
 from iac_ci_cli.progress import progress
-from iac_ci_cli.run_logs import Follower, read_log, read_stamped_log, stored_logs
+from iac_ci_cli.run_logs import Follower
 from iac_ci_cli.stack_options import StackOptions, with_stack_options
 from iac_ci_cli.text import plain, write
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.order_logs import logged_attempts, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def logs(
     _check_options(order, attempt, follow=follow, as_json=options.as_json)
     client = options.connect()
     run = whole_run_id(client, run)
-    if client.runs.read(run).run is None and (stored := stored_logs(client.internal, run)):
+    if client.runs.read(run).run is None and (stored := logged_attempts(client.internal, run)):
         _print_stored(
             _Logs(client, run, timestamps),
             _of_order(run, order, stored),
@@ -83,7 +84,7 @@ def logs(
     for row, text in zip(wanted, texts, strict=True):
         if order is None or (row.attempts > 1 and attempt is None):
             write(heading(row))
-        write(plain(text) if text is not None else f"(no log: {render.word(row.status)})")
+        write(plain(text) if text else f"(no log: {render.word(row.status)})")
 
 
 def _check_options(order: str | None, attempt: int | None, *, follow: bool, as_json: bool) -> None:
@@ -148,12 +149,15 @@ class _Logs:
 
     def read(self, attempts: list[tuple[str, int]]) -> list[str | None]:
         """Read the logs of several attempts at once, each an order's number and its own, in the same sequence."""
-        read = read_stamped_log if self.timestamps else read_log
         found: list[str | None] = []
-        for text in self.client.parallel.run([partial(read, self.client.internal, self.run, *one) for one in attempts]):
-            if isinstance(text, IacCiError):
-                raise text
-            found.append(text)
+        reads = [partial(read_log, self.client.internal, self.run, *one) for one in attempts]
+        for log in self.client.parallel.run(reads):
+            if isinstance(log, IacCiError):
+                raise log
+            if log is None:
+                found.append(None)
+            else:
+                found.append(stamped(log.data, log.times) if self.timestamps else log.text)
         return found
 
 
@@ -188,7 +192,7 @@ def _print_stored(
         several = len(stored[num]) > 1 and attempt is None
         if with_names or several:
             write(f"── {num}" + (f", attempt {number}" if several else ""))
-        write(plain(text))
+        write(plain(text) or "(no log)")
 
 
 def _print_json(run: str, places: list[tuple[str, int]], texts: Sequence[str | None]) -> None:

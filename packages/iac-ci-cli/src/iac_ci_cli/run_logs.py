@@ -1,4 +1,4 @@
-"""Reads logs of orders: whole ones, parts of those that still run, or what a worker that died has sent."""
+"""Follows the logs of a run's orders."""
 
 from __future__ import annotations
 
@@ -9,71 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_cli.attention import Attention
-from iac_ci_cli.log_stamps import stamped
-from iac_ci_common import keys
-from iac_ci_common.errors import NotFound, StoredUnreadable
-from iac_ci_common.models.result import Result
+from iac_ci_common.errors import NotFound
+from iac_ci_common.order_logs import read_log, read_parts
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from iac_ci_cli.connection import StackClient
     from iac_ci_common.models.rows import OrderRow
-    from iac_ci_common.ports import Objects, RunRows
+    from iac_ci_common.ports import RunRows
 
 _POLL_SECONDS: Final = 1.0
-
-
-def read_log(objects: Objects, run: str, order_num: str, attempt: int = 1) -> str | None:
-    """Return the log of an attempt: the whole one, else the parts that were sent, else the result's end."""
-    try:
-        return objects.get(keys.log(run, order_num, attempt)).decode("utf-8", "replace")
-    except NotFound:
-        pass
-    parts = b"".join(_parts(objects, run, order_num, attempt, 0))
-    if parts:
-        return parts.decode("utf-8", "replace")
-    try:
-        return Result.from_stored(objects.get(keys.result(run, order_num, attempt))).log_tail
-    except (NotFound, StoredUnreadable):
-        return None
-
-
-def read_stamped_log(objects: Objects, run: str, order_num: str, attempt: int = 1) -> str | None:
-    """Return the log as ``read_log`` does, with times before its lines if it is whole and its result is still there."""
-    try:
-        whole = objects.get(keys.log(run, order_num, attempt))
-    except NotFound:
-        sent = read_log(objects, run, order_num, attempt)
-        return None if sent is None else stamped(sent.encode(), ())
-    try:
-        return stamped(whole, Result.from_stored(objects.get(keys.result(run, order_num, attempt))).log_times)
-    except (NotFound, StoredUnreadable):
-        return stamped(whole, ())
-
-
-def stored_logs(objects: Objects, run: str) -> dict[str, list[int]]:
-    """Return the attempts whose whole logs are stored, by orders' numbers, also after the rows of the run are gone."""
-    found: dict[str, list[int]] = {}
-    for key in objects.list(keys.logs_of_run(run)):
-        attempt = keys.parse_log(run, key)
-        if attempt is not None:
-            found.setdefault(attempt[0], []).append(attempt[1])
-    return {num: sorted(attempts) for num, attempts in sorted(found.items())}
-
-
-def _parts(objects: Objects, run: str, order_num: str, attempt: int, first: int) -> Iterator[bytes]:
-    """Yield the parts of an attempt's log from the part ``first`` on."""
-    prefix = keys.live_parts(run, order_num, attempt)
-    after = keys.live_part(run, order_num, first - 1, attempt) if first else None
-    for key in objects.list(prefix, after=after):
-        if "/" in key.removeprefix(prefix):
-            # The parts of further attempts come last.
-            return
-        # The whole log may have been stored since, and the parts removed.
-        with contextlib.suppress(NotFound):
-            yield objects.get(key)
 
 
 @dataclass(slots=True)
@@ -116,19 +63,18 @@ class Follower:
     def _new(self, row: OrderRow, *, ended: bool) -> None:
         printed = self._printed.setdefault((row.order_num, row.attempt), _Printed())
         if printed.ended:
-            return None
+            return
         objects = self._client.internal
         printed.ended = ended
-        if printed.ended:
-            with contextlib.suppress(NotFound):
-                whole = objects.get(keys.log(*row.attempt_key))
-                return self._print(row, printed, whole[printed.size :], last=True)
-        for part in _parts(objects, *row.attempt_key, printed.parts):
-            printed.parts += 1
-            self._print(row, printed, part, last=False)
-        if printed.ended and not printed.size:
-            self._print(row, printed, (read_log(objects, *row.attempt_key) or "").encode(), last=True)
-        return None
+        if ended:
+            log = read_log(objects, *row.attempt_key)
+            self._print(row, printed, log.data[printed.size :] if log is not None else b"", last=True)
+            return
+        # Parts that were removed meanwhile are in the whole log.
+        with contextlib.suppress(NotFound):
+            for part in read_parts(objects, row.attempt_key, printed.parts):
+                printed.parts += 1
+                self._print(row, printed, part, last=False)
 
     def _print(self, row: OrderRow, printed: _Printed, data: bytes, *, last: bool) -> None:
         printed.size += len(data)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys, limits
 from iac_ci_common.ids import RUN_ORDER_NUM, accepted_at, check_order_num, check_run_id
+from iac_ci_common.order_logs import read_log, read_result
 from iac_ci_page import render
 from iac_ci_page.graph import layout
 from iac_ci_page.http import COOKIE, Response, as_json
-from iac_ci_page.logs import DOWNLOAD_SECONDS, read_piece, read_result
+from iac_ci_page.logs import MAX_LOG_BYTES, read_piece
 from iac_ci_page.view import event_rows, order_facts, plan_resources, run_view
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from iac_ci_common.ports import Clock, Logger, Objects, RunRows, Runs
     from iac_ci_page.access import Access
     from iac_ci_page.http import Request
+
+DOWNLOAD_SECONDS: Final = 300
+"""How long the URL of a download is valid."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _REFUSED: Final = (
@@ -120,15 +124,29 @@ class Page:
             part, offset = _number(request, "part") or 0, _number(request, "offset") or 0
             return as_json(read_piece(self._ports.objects, order, attempt, part=part, offset=offset).as_state())
         if request.part == "download":
-            key = keys.log(order.run_id, order.order_num, attempt)
-            url = self._ports.objects.presign_get(key, seconds=DOWNLOAD_SECONDS, save_as=_file_name(order, attempt))
-            return Response(303, headers={"Location": url})
+            return self._download(order, attempt)
         return self._order_page(rows, order, attempt)
+
+    def _download(self, order: OrderRow, attempt: int) -> Response:
+        """Lead to the object of a long log; answer with the log itself, or with what there is of it, if it has none."""
+        objects, name = self._ports.objects, _file_name(order, attempt)
+        attempt_key = (order.run_id, order.order_num, attempt)
+        if objects.exists(keys.log(*attempt_key)):
+            url = objects.presign_get(keys.log(*attempt_key), seconds=DOWNLOAD_SECONDS, save_as=name)
+            return Response(303, headers={"Location": url})
+        log = read_log(objects, *attempt_key, max_bytes=MAX_LOG_BYTES)
+        if log is None or not log.data:
+            return _text(404, "No log of this order is stored.")
+        text = log.data[:MAX_LOG_BYTES].decode("utf-8", "replace")
+        if len(log.data) > MAX_LOG_BYTES:
+            text += f"\n[iac-ci] the rest is left out; `iac-ci logs {order.run_id} {order.order_num}` prints it\n"
+        saved = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(200, text, "text/plain; charset=utf-8", saved)
 
     def _order_page(self, rows: RunRows, order: OrderRow, attempt: int) -> Response:
         if rows.run is None:
             raise AssertionError("the caller has checked that there is a run")
-        result = read_result(self._ports.objects, order, attempt)
+        result = read_result(self._ports.objects, order.run_id, order.order_num, attempt)
         plan = result.plan if result is not None else None
         return render.order_page(
             run_view(rows.run, rows.orders),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from iac_ci_common import keys
-from iac_ci_common.errors import NotFound, StoredUnreadable
-from iac_ci_common.models.result import Result
+from iac_ci_common.errors import NotFound
+from iac_ci_common.order_logs import read_log, read_parts
 from iac_ci_common.states import TERMINAL
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 MAX_LOG_BYTES: Final = 1024 * 1024
 """Largest log that the page shows; a longer one is a download."""
-
-DOWNLOAD_SECONDS: Final = 300
-"""How long the URL of a download is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +46,26 @@ class Piece:
 def read_piece(objects: Objects, order: OrderRow, attempt: int, *, part: int, offset: int) -> Piece:
     """Return the next piece of the log of an order's attempt, after ``part`` parts that have ``offset`` bytes."""
     has_ended = attempt < order.attempt or order.status in TERMINAL
+    attempt_key = (order.run_id, order.order_num, attempt)
     if has_ended:
-        whole = _found(objects, keys.log(order.run_id, order.order_num, attempt), MAX_LOG_BYTES)
-        if whole is not None:
-            piece = whole[offset:MAX_LOG_BYTES]
-            return Piece(piece, part, offset + len(piece), is_last=True, is_cut=len(whole) > MAX_LOG_BYTES)
-    data, part = _parts(objects, order, attempt, part, MAX_LOG_BYTES - offset)
+        log = read_log(objects, *attempt_key, max_bytes=MAX_LOG_BYTES)
+        data = log.data if log is not None else b""
+        piece = data[offset:MAX_LOG_BYTES]
+        return Piece(piece, part, offset + len(piece), is_last=True, is_cut=len(data) > MAX_LOG_BYTES)
+    data, part = _parts(objects, attempt_key, part, MAX_LOG_BYTES - offset)
     is_cut = offset + len(data) > MAX_LOG_BYTES
     data = data[: MAX_LOG_BYTES - offset]
-    if has_ended and not data and not offset:
-        # A worker that stored no log may have left the end of it in its result.
-        result = read_result(objects, order, attempt)
-        data = result.log_tail.encode() if result is not None else b""
-    return Piece(data, part, offset + len(data), is_last=has_ended or is_cut, is_cut=is_cut)
+    return Piece(data, part, offset + len(data), is_last=is_cut, is_cut=is_cut)
 
 
-def read_result(objects: Objects, order: OrderRow, attempt: int) -> Result | None:
-    """Return the result of an order's attempt; None if there is none (any more) or this version cannot read it."""
-    found = _found(objects, keys.result(order.run_id, order.order_num, attempt), None)
-    try:
-        return Result.from_stored(found) if found is not None else None
-    except StoredUnreadable:
-        return None
-
-
-def _parts(objects: Objects, order: OrderRow, attempt: int, first: int, room: int) -> tuple[bytes, int]:
+def _parts(objects: Objects, attempt_key: tuple[str, str, int], first: int, room: int) -> tuple[bytes, int]:
     """Return the parts from ``first`` on until they have more than ``room`` bytes, and the number after them."""
-    prefix = keys.live_parts(order.run_id, order.order_num, attempt)
-    after = keys.live_part(order.run_id, order.order_num, first - 1, attempt) if first else None
     data = b""
-    for key in objects.list(prefix, after=after):
-        # The parts of further attempts come last.
-        if "/" in key.removeprefix(prefix) or len(data) > room:
-            break
-        # The whole log may have been stored since, and the parts removed.
-        data += _found(objects, key, MAX_LOG_BYTES) or b""
-        first += 1
+    # Parts that were removed meanwhile are in the whole log.
+    with contextlib.suppress(NotFound):
+        for part in read_parts(objects, attempt_key, first):
+            data += part
+            first += 1
+            if len(data) > room:
+                break
     return data, first
-
-
-def _found(objects: Objects, key: str, max_bytes: int | None) -> bytes | None:
-    try:
-        return objects.get(key, max_bytes=max_bytes)
-    except NotFound:
-        return None
