@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from iac_ci_common import keys
 from iac_ci_common.ports import RunRows
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER
 from iac_ci_local.pull_request import OpenedPullRequest, opened_pull_request
-from iac_ci_local.testing import done_marker, runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import done_marker, log_of, runs, submit, wait_for_end, wait_until
 
 pytestmark = pytest.mark.local_cloud
 
@@ -144,8 +143,7 @@ def test_an_order_is_repeated_until_an_attempt_succeeds(opened: OpenedPullReques
     run_id = submit(opened.cloud, {"username": "tests", "orders": orders})
     for row in wait_for_end(opened.cloud, run_id).orders:
         assert (row.status, row.attempt) == (OrderState.SUCCEEDED, 3)
-    s3, bucket = opened.cloud.aws.client("s3"), opened.cloud.stack.names.bucket("internal")
     for num in ("0001", "0002"):
         for attempt in (1, 2, 3):
-            log = s3.get_object(Bucket=bucket, Key=keys.log(run_id, num, attempt))["Body"].read().decode()
+            log = log_of(opened.cloud, run_id, num, attempt)
             assert f"\nthis is attempt {attempt}\n[iac-ci] exit code {0 if attempt == 3 else 75} after " in log

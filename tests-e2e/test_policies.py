@@ -20,7 +20,7 @@ from iac_ci_common.clock import SystemClock
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON
 from iac_ci_local.fake_hosts.project import Person
 from iac_ci_local.pull_request import opened_pull_request
-from iac_ci_local.testing import done_marker, runs, wait_for_end, wait_for_text, wait_until
+from iac_ci_local.testing import done_marker, log_of, runs, wait_for_end, wait_for_text, wait_until
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 
 pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(1800)]
@@ -64,9 +64,7 @@ def states(opened, run_id):
 
 
 def log(opened, run_id, name):
-    bucket = opened.cloud.stack.names.bucket("internal")
-    key = keys.log(run_id, order(opened, run_id, name).order_num)
-    return opened.cloud.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    return log_of(opened.cloud, run_id, order(opened, run_id, name).order_num)
 
 
 def newest_run(opened, job):

@@ -51,9 +51,6 @@ def seen(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         events = testing.runs(cloud).events(rows.run.trace_id)
         marker = testing.done_marker(cloud, run_id)
         assert marker is not None
-        log = cloud.aws.client("s3").get_object(
-            Bucket=cloud.stack.names.bucket("internal"), Key=f"tmp/logs/{run_id}/0001.log"
-        )
         return {
             "run": (rows.run.status, rows.run.reason, rows.run.order_count),
             "orders": [order_fields(order) for order in rows.orders],
@@ -62,7 +59,7 @@ def seen(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
                 (event.order_name, event.kind, event.reason or "") for event in events if event.kind != "nudged"
             ),
             "marker": (marker.status, marker.reason, dict(marker.summary)),
-            "log": log["Body"].read(),
+            "log": testing.log_of(cloud, run_id),
         }
 
 

@@ -20,8 +20,6 @@ from typing import Any
 
 import pytest
 
-from iac_ci_cli.connection import local_connection
-from iac_ci_cli.run_logs import read_log
 from iac_ci_common import limits
 from iac_ci_common.models.rows import OrderRow
 from iac_ci_common.states import OrderState
@@ -29,7 +27,7 @@ from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.functions import sandbox
 from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.ministack import Speed
-from iac_ci_local.testing import submit, wait_for_end
+from iac_ci_local.testing import log_of, submit, wait_for_end
 
 pytestmark = [pytest.mark.local_cloud, pytest.mark.timeout(5400)]
 
@@ -183,7 +181,7 @@ def check(cloud: LocalCloud, row: OrderRow, drawn: Planned, written: Mapping[str
     num, about = row.order_num, (row.order_name, drawn, row.status, row.reason)
     assert f"{num}-AGAIN" not in written, ("the commands started twice", about)
     reached_end = f"{num}-DONE" in written
-    log = read_log(local_connection(cloud.state()).internal, row.run_id, num) or ""
+    log = log_of(cloud, row.run_id, num)
     if drawn.killed_at is None:
         assert f"{num}-START" in written, about
     if row.status is OrderState.SUCCEEDED:

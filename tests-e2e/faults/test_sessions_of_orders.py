@@ -13,7 +13,7 @@ from iac_ci_common import keys
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.states import OrderState
 from iac_ci_local.ministack import Speed
-from iac_ci_local.testing import folder_of_commands, submit, wait_for_end
+from iac_ci_local.testing import folder_of_commands, log_of, submit, wait_for_end
 
 pytestmark = pytest.mark.local_cloud
 
@@ -67,8 +67,7 @@ def test_an_order_ends_as_its_commands_did(cloud, commands_folder: Path, target,
     assert cloud.presigned()["refused"] > 0
     assert state is OrderState.SUCCEEDED
     assert starts.read_text() == "started\n"
-    body = cloud.aws.client("s3").get_object(Bucket=cloud.stack.names.bucket("internal"), Key=keys.log(run_id, "0001"))
-    assert b"the whole log" in body["Body"].read()
+    assert "the whole log" in log_of(cloud, run_id)
     assert len(chains(cloud, run_id)) == 1
 
 

@@ -15,6 +15,7 @@ from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.models.manifest import MANIFEST_NAME, Manifest
 from iac_ci_common.models.result import Result
 from iac_ci_common.models.work import Work, WorkUrls
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.packing import write
 from iac_ci_common.states import OrderState
 from iac_ci_local.ministack import LocalAws
@@ -88,7 +89,9 @@ def work(objects: S3Objects) -> Work:
 
 
 def check(objects: S3Objects, work: Work, *, user: int) -> None:
-    log = objects.get(keys.log(work.run_id, work.order_num)).decode()
+    stored = read_log(objects, work.run_id, work.order_num)
+    assert stored is not None
+    log = stored.text
     result = Result.model_validate_json(objects.get(keys.result(work.run_id, work.order_num)))
     assert result.status is OrderState.SUCCEEDED, log
     for expected in ('made = "by Terraform"', "No commits yet", "sops 3.", "OpenSSH", "credentials: none"):

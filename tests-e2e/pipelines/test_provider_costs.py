@@ -18,10 +18,9 @@ from pathlib import Path
 import pytest
 from offline import program
 
-from iac_ci_common import keys
 from iac_ci_common.states import OrderState
 from iac_ci_local.cloud import LocalCloud
-from iac_ci_local.testing import folder_of_commands, submit, wait_for_end
+from iac_ci_local.testing import folder_of_commands, log_of, submit, wait_for_end
 from iac_ci_worker.provider_installation import installation
 from pipelines.provider_servers import Served, folder_of, load, lock_text, signed_registry, write_certificate
 
@@ -131,8 +130,6 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
 
 
 def test_bytes_and_processor_seconds_of_each_source(measured: Measured) -> None:
-    objects = measured.cloud.aws.client("s3")
-    bucket = measured.cloud.stack.names.bucket("internal")
     table = [f"a provider of {measured.program_bytes / 1e6:.0f} MB, {SIDE_BY_SIDE} inits side by side on each target"]
     for source in ("registry", "mirror", "image"):
         for server in (measured.registry, measured.mirror):
@@ -142,8 +139,7 @@ def test_bytes_and_processor_seconds_of_each_source(measured: Measured) -> None:
         rows = wait_for_end(measured.cloud, run_id, seconds=1200)
         spent: dict[str, list[float]] = {target: [] for target in TARGETS}
         for row in rows.orders:
-            key = keys.log(run_id, row.order_num)
-            log = objects.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+            log = log_of(measured.cloud, run_id, row.order_num)
             assert row.status is OrderState.SUCCEEDED, log
             assert ("\nno link\n" not in log) is (source == "image"), log
             spent[row.order_name.partition("-")[0]].append(seconds_of(log))

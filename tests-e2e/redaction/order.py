@@ -12,6 +12,7 @@ from iac_ci_common import keys
 from iac_ci_common.models.manifest import MANIFEST_NAME, SEALED_NAME, Manifest
 from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.models.work import Work, WorkUrls
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.packing import write
 from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryObjects, MemoryRuns, MemorySealer
 from iac_ci_common.testing.samples import RUN_ID, START
@@ -57,9 +58,9 @@ def run(commands: Sequence[str], secrets: dict[str, str], *, path: str | None = 
     worker = Worker(ports, settings)
     assert worker.run(_work(objects)) is not None
     result = Result.model_validate_json(objects.get(keys.result(*_PLACE)))
-    log = objects.get(keys.log(*_PLACE)) if result.log_stored else b""
+    log = read_log(objects, *_PLACE)
     stored = [body for key, body in objects.objects.items() if key != keys.package(*_PLACE)]
-    return Ran(log, result, b"\n".join([*stored, repr(logger.lines).encode()]))
+    return Ran(log.data if log is not None else b"", result, b"\n".join([*stored, repr(logger.lines).encode()]))
 
 
 class _Urls:

@@ -15,6 +15,7 @@ from iac_ci_common.models.manifest import MANIFEST_NAME, Manifest, ManifestPlan,
 from iac_ci_common.models.result import Claim, Result
 from iac_ci_common.models.trade import BegunOrder
 from iac_ci_common.models.work import Work
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.packing import write
 from iac_ci_common.ports import Transition
 from iac_ci_common.states import OrderState
@@ -139,7 +140,8 @@ class Orders:
 
     def log(self, result: Result) -> str:
         """Return an order's log, empty if it has none."""
-        return self.objects.get(keys.log(RUN_ID, result.order_num)).decode() if result.log_stored else ""
+        log = read_log(self.objects, RUN_ID, result.order_num)
+        return log.text if log is not None else ""
 
     def _run(self, num: int, code: dict[str, bytes], commands: tuple[str, ...], **manifest: Any) -> Result:
         order_num = f"{num:04d}"

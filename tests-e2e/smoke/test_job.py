@@ -10,6 +10,7 @@ import pytest
 from iac_ci_cli import jobs
 from iac_ci_common import keys
 from iac_ci_common.models.done import DoneMarker
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.states import OrderState, RunState
 
 pytestmark = pytest.mark.local_cloud
@@ -38,7 +39,9 @@ def test_a_job_of_two_orders_ends_succeeded_and_leaves_nothing_behind(stack):
     try:
         assert marker.status is RunState.SUCCEEDED
         assert marker.summary == {OrderState.SUCCEEDED: 2}
-        assert "two" in internal.get(keys.log(run_id, "0002")).decode()
+        log = read_log(internal, run_id, "0002")
+        assert log is not None
+        assert "two" in log.text
     finally:
         # The rest goes by itself within a day; what a person would look at is not kept waiting for that.
         left = [keys.job(run_id), *internal.list(keys.callbacks(run_id))]

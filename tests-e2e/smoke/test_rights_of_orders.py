@@ -14,6 +14,7 @@ from iac_ci_cli import jobs
 from iac_ci_common import keys
 from iac_ci_common.limits import MIN_PRESIGN_SECONDS
 from iac_ci_common.models.done import DoneMarker
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.states import OrderState, RunState
 
 pytestmark = [pytest.mark.local_cloud, pytest.mark.slow]
@@ -85,7 +86,8 @@ def test_a_build_reads_a_secret_and_an_order_outlives_its_first_urls(stack, secr
     try:
         assert marker.status is RunState.SUCCEEDED, why(stack, run_id)
         assert marker.summary == {OrderState.SUCCEEDED: 2}
-        logs = {number: internal.get(keys.log(run_id, number)).decode() for number in ("0001", "0002")}
+        found = {number: read_log(internal, run_id, number) for number in ("0001", "0002")}
+        logs = {number: log.text for number, log in found.items() if log is not None}
         assert "the secret is ***" in logs["0001"]
         assert value not in logs["0001"]
         assert "after the first URLs" in logs["0002"]

@@ -12,6 +12,7 @@ import pytest
 from iac_ci_cli.connection import local_connection
 from iac_ci_cli.run_logs import Follower
 from iac_ci_common import keys, limits
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.states import OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
@@ -53,8 +54,10 @@ def follow(
     (row,) = wait_for_end(cloud, run).orders
     assert row.status is OrderState.SUCCEEDED
     assert client.internal.list(keys.live_parts(run, "0001")) == [], "parts go when the whole log is stored"
-    whole = client.internal.get(keys.log(run, "0001")).decode()
-    return seen, len(LINE.findall(whole))
+    whole = read_log(client.internal, run, "0001")
+    assert whole is not None
+    assert whole.is_whole
+    return seen, len(LINE.findall(whole.text))
 
 
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])

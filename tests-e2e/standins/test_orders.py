@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from selection import FULL
 
-from iac_ci_common import keys
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.functions import sandbox
-from iac_ci_local.testing import submit, wait_for_end
+from iac_ci_local.testing import log_of, submit, wait_for_end
 from standins import as_user
 
 pytestmark = pytest.mark.local_cloud
@@ -30,12 +29,7 @@ def run(cloud: LocalCloud, *orders: dict[str, Any]) -> dict[str, tuple[OrderStat
     """Run a job; return each order's state and log by its name."""
     job = {"username": "tests", "orders": [{"timeout": 60, **order} for order in orders]}
     ended = wait_for_end(cloud, submit(cloud, job))
-    s3, bucket = cloud.aws.client("s3"), cloud.stack.names.bucket("internal")
-    found = {}
-    for row in ended.orders:
-        log = s3.get_object(Bucket=bucket, Key=keys.log(row.run_id, row.order_num))["Body"].read().decode()
-        found[row.order_name] = (row.status, log)
-    return found
+    return {row.order_name: (row.status, log_of(cloud, row.run_id, row.order_num)) for row in ended.orders}
 
 
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])

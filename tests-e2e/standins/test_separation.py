@@ -16,7 +16,7 @@ from iac_ci_common import keys
 from iac_ci_common.states import OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.codebuild.container import open_to_commands
-from iac_ci_local.testing import runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import log_of, runs, submit, wait_for_end, wait_until
 from standins.test_orders import run
 
 pytestmark = pytest.mark.local_cloud
@@ -191,9 +191,7 @@ def test_nothing_of_an_order_is_there_when_the_next_begins(unkind: LocalCloud, e
     ended = wait_for_end(unkind, submit(unkind, {"username": "tests", "orders": [first, second]}))
     (_, row) = ended.orders
     assert row.status is OrderState.SUCCEEDED
-    s3, names = unkind.aws.client("s3"), unkind.stack.names
-    log = s3.get_object(Bucket=names.bucket("internal"), Key=f"tmp/logs/{row.run_id}/0002.log")["Body"].read().decode()
-    (left,) = printed(log)
+    (left,) = printed(log_of(unkind, row.run_id, "0002"))
     assert left == "./iac-ci-order", "its own workspace alone"
 
 

@@ -20,14 +20,13 @@ import pytest
 
 from iac_ci_cli import control
 from iac_ci_cli.connection import local_connection
-from iac_ci_cli.run_logs import read_log
 from iac_ci_common.models.rows import OrderRow
 from iac_ci_common.states import TERMINAL, OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.codebuild.settings import BuildSettings
 from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.ministack import Speed
-from iac_ci_local.testing import runs, submit, wait_for_end, wait_until
+from iac_ci_local.testing import log_of, runs, submit, wait_for_end, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "packages" / "iac-ci-worker" / "tests"))
@@ -151,7 +150,7 @@ class Stopped:
 
     def log(self, row: OrderRow) -> str:
         """Return what is stored of an order's log."""
-        return read_log(local_connection(self.cloud.state()).internal, self.run, row.order_num) or ""
+        return log_of(self.cloud, self.run, row.order_num)
 
     def locks(self) -> set[str]:
         """Return the locks that are held."""

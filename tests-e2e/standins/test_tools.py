@@ -22,7 +22,7 @@ from iac_ci_init.tool_releases import this_platform
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.functions.settings import FunctionSettings
 from iac_ci_local.ministack import Speed
-from iac_ci_local.testing import runs, submit, wait_for_end
+from iac_ci_local.testing import log_of, runs, submit, wait_for_end
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("1.13.5", "1.14.2")
@@ -122,12 +122,7 @@ def order(name, target, **fields):
 
 
 def log(cloud: LocalCloud, run_id, order_num):
-    bucket = cloud.stack.names.bucket("internal")
-    found = cloud.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix=object_keys.log(run_id, order_num))
-    if not found["KeyCount"]:
-        return ""
-    stored = cloud.aws.client("s3").get_object(Bucket=bucket, Key=object_keys.log(run_id, order_num))
-    return stored["Body"].read().decode()
+    return log_of(cloud, run_id, order_num)
 
 
 def ended(cloud: LocalCloud, orders, **fields):

@@ -17,6 +17,7 @@ from iac_ci_cli.run_logs import read_log
 from iac_ci_common import keys
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.rows import OrderRow
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.states import OrderState, RunState
 
 DEADLINE_SECONDS = 1200
@@ -51,7 +52,9 @@ def rows_of(account: Account, run_id: str) -> list[OrderRow]:
 
 def log_of(account: Account, run_id: str, number: str = "0001") -> str:
     """Return the log of an order."""
-    return account.connection.internal.get(keys.log(run_id, number)).decode("utf-8", "replace")
+    log = read_log(account.connection.internal, run_id, number)
+    assert log is not None, f"no log of order {number} of run {run_id} is stored"
+    return log.text
 
 
 def printed(log: str) -> dict[str, str]:
@@ -164,9 +167,12 @@ def stopped_build(account: Account) -> Seen:
 def _wait_until_ready(account: Account, run_id: str) -> None:
     """Wait until the commands can be asked to stop, and the row names their build."""
     until = time.monotonic() + DEADLINE_SECONDS
-    while "\nready\n" not in (read_log(account.connection.internal, run_id, "0001") or "") or not any(
-        row.build_id for row in rows_of(account, run_id)
-    ):
+
+    def is_ready() -> bool:
+        log = read_log(account.connection.internal, run_id, "0001")
+        return log is not None and "\nready\n" in log.text and any(row.build_id for row in rows_of(account, run_id))
+
+    while not is_ready():
         if time.monotonic() > until:
             raise TimeoutError(f"no worker began run {run_id}")
         time.sleep(1)

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from iac_ci_common import keys
 from iac_ci_common.aws.locks import DynamoLocks
+from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.models.done import DoneMarker
+from iac_ci_common.order_logs import read_log
 from iac_ci_common.signature import sign
 
 if TYPE_CHECKING:
@@ -163,6 +165,13 @@ def done_marker(cloud: LocalCloud, run_id: str) -> DoneMarker | None:
     except s3.exceptions.NoSuchKey:
         return None
     return DoneMarker.model_validate_json(answer["Body"].read())
+
+
+def log_of(cloud: LocalCloud, run_id: str, order_num: str = "0001", attempt: int = 1) -> str:
+    """Return what is stored of the log of an order's attempt, empty if nothing is."""
+    objects = S3Objects(cloud.aws.client("s3"), cloud.stack.names.bucket("internal"))
+    log = read_log(objects, run_id, order_num, attempt)
+    return log.text if log is not None else ""
 
 
 def kill_function(cloud: LocalCloud, name: str) -> int:
