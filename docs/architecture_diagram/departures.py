@@ -60,9 +60,10 @@ def departures(stack: Stack) -> list[Departure]:
         Departure(
             "lifecycles",
             "Everything in the internal bucket expires after 1 day.",
-            "Jobs, code, packages, callbacks and outputs do. Logs and sealed files have rules of their own, "
+            "Jobs, code, packages and outputs do. Callbacks, logs and sealed files have rules of their own, "
             "`log_days` and `plan_days`.",
-            "People look at Friday's failure on Monday, and what a failed order left waits for a person.",
+            "People look at Friday's failure on Monday; a short log is in the order's result. What a failed order left "
+            "waits for a person.",
         ),
         Departure(
             "lease",

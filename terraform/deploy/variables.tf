@@ -102,7 +102,7 @@ variable "log_retention_days" {
 }
 
 variable "log_days" {
-  description = "How long the logs of orders are kept, in days."
+  description = "How long the results and logs of orders are kept, in days; a short log is in its result."
   type        = number
   default     = 14
 

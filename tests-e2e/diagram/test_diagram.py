@@ -86,7 +86,7 @@ CHANGES = [
     (T, '"name": "order_num"', '"name": "number"', "resources-orders", "Keys", "partition run_id, sort number"),
     (T, '"order_name-epoch"', '"by_name"', "resources-order-events", "Indexes", "by_name: partition order_name"),
     (B, '"tmp/logs/", "days": 14', '"tmp/logs/", "days": 30', "resources-internal", "Lifecycle",
-     "objects expire after 1 day; history and files after 14 days; logs after 30 days"),
+     "objects expire after 1 day; callbacks and history and files after 14 days; logs after 30 days"),
     (B, '"prefix": "", "days": 1', '"prefix": "", "days": 3', "resources-done", "Lifecycle",
      "objects expire after 3 days"),
     (B, '"prefix": "tmp/callbacks/runs/"', '"prefix": "tmp/back/"', "resources-internal", "Notification", "tmp/back/…"),

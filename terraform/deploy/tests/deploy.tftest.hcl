@@ -174,10 +174,10 @@ run "a_plain_stack_is_that_of_the_picture_with_nothing_optional" {
     condition = alltrue([
       for name in ["internal", "done"] : alltrue([
         for rule in aws_s3_bucket_lifecycle_configuration.bucket[name].rule :
-        rule.expiration[0].days == lookup({ logs = 14, history = 14, files = 14, tools = 35 }, rule.id, 1)
+        rule.expiration[0].days == lookup({ callbacks = 14, logs = 14, history = 14, files = 14, tools = 35 }, rule.id, 1)
       ])
     ])
-    error_message = "Working data and done markers live for one day, logs, accepted jobs and files for 14, releases of tools for 35."
+    error_message = "Working data and done markers live for one day, results, logs, accepted jobs and files for 14, releases of tools for 35."
   }
   assert {
     condition     = join(",", keys(aws_s3_bucket.bucket)) == "done,internal"

@@ -23,7 +23,7 @@ Feature: What the stack no longer needs goes by itself, in time
     And it must have status
     And its value must match the "^Enabled$" regex
 
-  Scenario: Objects go after a day, logs and files after two weeks, tools after five
+  Scenario: Objects go after a day, results, logs and files after two weeks, tools after five
     Given I have aws_s3_bucket_lifecycle_configuration defined
     Then it must have rule
     And it must have expiration
