@@ -196,7 +196,7 @@ class Engine:
         return work.order_num
 
     def work(self, work: Work) -> None:
-        """Do what a worker does to AWS: claim, fetch, upload the log, report."""
+        """Do what a worker does to AWS: claim, fetch, report with the log."""
         place, now = (work.run_id, work.order_num), datetime.now(UTC)
         result = Result(
             run_id=work.run_id, order_num=work.order_num, status=OrderState.SUCCEEDED, reported_by=Reporter.WORKER,
@@ -204,7 +204,6 @@ class Engine:
         )  # fmt: skip
         self.internal.create(keys.claim(*place), b"{}")
         self.internal.get(keys.package(*place))
-        self.internal.put(keys.log(*place), b"done\n")
         self.internal.create(keys.result(*place), result.model_dump_json().encode())
 
 

@@ -67,9 +67,12 @@ class Presigned:
     def send_part(self, url: str, body: bytes) -> None:
         self._objects.use_url(url, body)
 
-    def report(self, url: str, result: bytes) -> None:
-        with contextlib.suppress(AlreadyExists):
+    def report(self, url: str, result: bytes) -> bool:
+        try:
             self._objects.use_url(url, result)
+        except AlreadyExists:
+            return False
+        return True
 
 
 class Minutes:

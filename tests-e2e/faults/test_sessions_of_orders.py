@@ -10,12 +10,16 @@ import pytest
 from faults.breaking_cloud import BreakingCloud
 from faults.ending_sessions import Ending
 from iac_ci_common import keys
+from iac_ci_common.limits import LOG_IN_RESULT_BYTES
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.states import OrderState
 from iac_ci_local.ministack import Speed
 from iac_ci_local.testing import folder_of_commands, log_of, submit, wait_for_end
 
 pytestmark = pytest.mark.local_cloud
+
+LONG = f"head -c {LOG_IN_RESULT_BYTES} /dev/zero | tr '\\0' x"
+"""A command with which the log does not fit into the result, so that it is uploaded."""
 
 STEPS = {
     "claim": ("PUT", "/claim.json"),
@@ -63,7 +67,7 @@ def test_an_order_ends_as_its_commands_did(cloud, commands_folder: Path, target,
     starts = commands_folder / "starts"
     method, suffix = STEPS[step]
     cloud.end_sessions(Ending(kind, method=method, suffix=suffix))
-    run_id, state = play(cloud, target, f"echo started | tee -a {starts}; echo the whole log")
+    run_id, state = play(cloud, target, f"echo started | tee -a {starts}; {LONG}; echo; echo the whole log")
     assert cloud.presigned()["refused"] > 0
     assert state is OrderState.SUCCEEDED
     assert starts.read_text() == "started\n"
@@ -73,7 +77,7 @@ def test_an_order_ends_as_its_commands_did(cloud, commands_folder: Path, target,
 
 @pytest.mark.parametrize("target", ["lambda", "codebuild"])
 def test_a_failed_command_is_reported_although_every_url_had_ended(cloud, target):
-    cloud.end_sessions(Ending("session", method="PUT", suffix=".log"))
+    cloud.end_sessions(Ending("session", method="PUT", suffix="/result.json"))
     run_id, state = play(cloud, target, "exit 7")
     assert state is OrderState.FAILED
     result = cloud.aws.client("s3").get_object(

@@ -13,7 +13,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -383,9 +383,12 @@ class ClientExchange:
     def store_log(self, url: str, path: Any) -> None:
         self.objects.put(_key(url), path.read_bytes())
 
-    def report(self, url: str, result: bytes) -> None:
-        with suppress(AlreadyExists):
+    def report(self, url: str, result: bytes) -> bool:
+        try:
             self.objects.create(_key(url), result)
+        except AlreadyExists:
+            return False
+        return True
 
 
 def _key(url: str) -> str:

@@ -81,8 +81,9 @@ class _Urls:
     def store_log(self, url: str, path: Path) -> None:
         self._objects.use_url(url, path.read_bytes())
 
-    def report(self, url: str, result: bytes) -> None:
+    def report(self, url: str, result: bytes) -> bool:
         self._objects.use_url(url, result)
+        return True
 
 
 def _work(objects: MemoryObjects) -> Work:

@@ -233,7 +233,7 @@ def test_a_plan_that_failed_is_never_applied(orders):
     assert hidden.status is OrderState.SUCCEEDED
     assert "planning failed" in hidden.planned.problem
     refused = orders.apply(orders.code(**{"main.tf": failing}), hidden, "touch ran", APPLY)
-    tried(is_shown=False, is_applied=refused.status is not OrderState.FAILED or refused.log_stored)
+    tried(is_shown=False, is_applied=refused.status is not OrderState.FAILED or bool(refused.log_bytes))
     assert refused.reason.startswith("the plan is stale: it cannot be applied: planning failed")
 
 
@@ -265,7 +265,7 @@ def test_two_workspaces_of_one_folder_have_a_plan_each(orders):
     assert [plan.planned.workspace for plan in plans] == ["one", "two"]
     assert plans[0].planned.sha256 != plans[1].planned.sha256
     swapped = orders.apply(code, plans[0], "touch ran", sha256=plans[1].planned.sha256)
-    tried(is_shown=False, is_applied=swapped.log_stored)
+    tried(is_shown=False, is_applied=bool(swapped.log_bytes))
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_a_plan_that_is_not_the_reviewed_one_fails_before_the_first_command(orde
     assert refused.reason.startswith(f"the plan is stale: {words}")
     assert refused.reason.endswith("; plan it again with /iac-ci plan")
     assert not (orders.state / "terraform.tfstate").exists()
-    tried(is_shown=False, is_applied=refused.log_stored)
+    tried(is_shown=False, is_applied=bool(refused.log_bytes))
 
 
 def test_a_plan_that_could_not_be_stored_is_shown_and_not_applied(orders):

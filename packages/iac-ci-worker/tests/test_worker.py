@@ -20,7 +20,7 @@ import pytest
 from iac_ci_common import keys
 from iac_ci_common.errors import AlreadyExists, NotFound, PortFailed, UrlExpired
 from iac_ci_common.identity_context import IdentityContext
-from iac_ci_common.limits import MAX_RESULT_BYTES
+from iac_ci_common.limits import LOG_IN_RESULT_BYTES, MAX_RESULT_BYTES
 from iac_ci_common.models.manifest import (
     ENCRYPTED_IDENTITY_NAME,
     IDENTITY_NAME,
@@ -32,6 +32,7 @@ from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.tools import StoredTool
 from iac_ci_common.models.trade import BegunOrder
 from iac_ci_common.models.work import BuildOrder, Work
+from iac_ci_common.order_logs import OrderLog, read_log
 from iac_ci_common.packing import write
 from iac_ci_common.ports import Transition
 from iac_ci_common.redaction import Redactor
@@ -42,7 +43,8 @@ from iac_ci_common.tickets import digest, new_ticket
 from iac_ci_common.work_urls import invocation_urls
 from iac_ci_worker import log_writer, packages, process_table, processes
 from iac_ci_worker.act import Worker, WorkerPorts
-from iac_ci_worker.decide import Ending, Outcome, allowance, log_tail, verdict
+from iac_ci_worker.decide import Ending, Outcome, allowance, is_whole_in_result, log_tail, verdict
+from iac_ci_worker.live_log import LiveLog
 from iac_ci_worker.processes import adopt_orphans, descendants, watched_end
 from iac_ci_worker.runner import BashRunner
 from iac_ci_worker.settings import WorkerSettings
@@ -85,8 +87,11 @@ class MemoryExchange:
 
     def report(self, url, result):
         self.ends_at("result")
-        with contextlib.suppress(AlreadyExists):
+        try:
             self.objects.use_url(url, result)
+        except AlreadyExists:
+            return False
+        return True
 
     def ends_at(self, step):
         """End the session that signed the URLs, once, at this step."""
@@ -112,7 +117,17 @@ class Beats:
         yield
 
 
+class NoParts(LiveLog):
+    """Sends no part of the log: how many are sent depends on how long the commands take on this machine."""
+
+    @contextlib.contextmanager
+    def during(self):
+        yield
+
+
 class World:
+    live_log = NoParts
+
     def __init__(
         self,
         cmds,
@@ -163,7 +178,7 @@ class World:
         self.exchange = exchange(self.objects)
         ports = WorkerPorts(
             self.clock, self.exchange, self.sealer, BashRunner(), self.broker, self.heartbeat,
-            self.logger, self.clock.advance,
+            self.logger, self.clock.advance, live_log=self.live_log,
         )  # fmt: skip
         self.worker = Worker(ports, self.settings)
         return self
@@ -232,7 +247,18 @@ class World:
 
     @property
     def log(self):
-        return self.objects.get(keys.log(*PLACE)).decode()
+        """The log, also if it is not stored whole."""
+        return self.stored_log.text
+
+    @property
+    def stored_log(self):
+        """What is stored of the log, None if nothing is."""
+        return read_log(self.objects, *PLACE)
+
+    @property
+    def log_object(self):
+        """The object of the log, None if it has none."""
+        return self.objects.objects.get(keys.log(*PLACE))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -258,7 +284,6 @@ def test_commands_run_in_order_with_both_streams_as_they_come():
     assert (result.status, result.exit_code, result.reported_by) == (OrderState.SUCCEEDED, 0, Reporter.WORKER)
     printed = [line for line in without_ends(world.log).splitlines() if not line.startswith("$ ")]
     assert printed == ["one", "two", "three", "four"]
-    assert result.log_stored
     assert result.log_tail == world.log
 
 
@@ -324,7 +349,7 @@ def test_a_swapped_archive_is_not_unpacked(what, by):
     (world.worker.run if by == "work" else world.worker.run_build)(sent)
     assert world.result.status is OrderState.FAILED
     assert f"the {what} is not the one that was prepared for the run" in world.result.reason
-    assert not world.objects.exists(keys.log(*PLACE)), "no command started"
+    assert world.stored_log.data == b"", "no command started"
 
 
 def test_work_of_a_version_before_digests_runs():
@@ -409,7 +434,7 @@ def test_who_comes_too_late_runs_nothing():
     world.clock.advance(301)
     result = world.run()
     assert result.status is OrderState.TIMED_OUT
-    assert not world.objects.exists(keys.log(*PLACE))
+    assert world.stored_log.data == b""
 
 
 def test_secrets_reach_the_commands_and_nothing_else():
@@ -605,22 +630,26 @@ def test_background_children_neither_hang_nor_outlive_the_order():
     assert time.monotonic() - began < 300
 
 
+LONG = f"head -c {LOG_IN_RESULT_BYTES} /dev/zero | tr '\\0' x"
+"""A command with which the log does not fit into the result."""
+
 LAMBDA_STEPS = ["claim", "after claim", "exec.zip", "code.zip", "log", "result"]
 
 
 @pytest.mark.parametrize("step", LAMBDA_STEPS)
 def test_a_session_that_ends_at_any_step_of_a_lambda_order_changes_nothing(step):
-    world = World(["cat main.tf"]).with_code({"main.tf": b"content"})
+    world = World(["cat main.tf", LONG]).with_code({"main.tf": b"content"})
     world.exchange.sessions_end_at = step
     result = world.run()
     assert (result.status, result.log_stored) == (OrderState.SUCCEEDED, True)
-    assert "content" in world.log
+    assert "content" in world.stored_log.text
+    assert world.log_object == world.stored_log.data
     assert world.broker.trades
 
 
 @pytest.mark.parametrize("step", [*LAMBDA_STEPS, None])
 def test_a_session_that_ends_at_any_step_of_a_build_changes_nothing(step):
-    world = World(["cat main.tf"]).with_code({"main.tf": b"content"})
+    world = World(["cat main.tf", LONG]).with_code({"main.tf": b"content"})
     world.exchange.sessions_end_at = step
     assert world.worker.run_build(world.build()) is OrderState.SUCCEEDED
     assert world.result.log_stored
@@ -634,15 +663,13 @@ def test_a_short_lambda_order_trades_nothing():
     assert world.broker.trades == []
 
 
-def test_uploads_have_the_length_that_their_url_was_traded_for():
-    world = World(["echo one"])
+@pytest.mark.parametrize("command", ["echo one", LONG])
+def test_uploads_have_the_length_that_their_url_was_traded_for(command):
+    world = World([command])
     world.worker.run_build(world.build())
     lengths = [(trade.log_bytes, trade.result_bytes) for trade in world.broker.trades]
-    assert lengths == [
-        (None, None),
-        (len(world.objects.get(keys.log(*PLACE))), None),
-        (None, len(world.objects.get(keys.result(*PLACE)))),
-    ]
+    log = [(len(world.log_object), None)] if command == LONG else []
+    assert lengths == [(None, None), *log, (None, len(world.objects.get(keys.result(*PLACE))))]
 
 
 def test_each_trade_is_for_another_ticket_that_the_worker_drew():
@@ -650,7 +677,7 @@ def test_each_trade_is_for_another_ticket_that_the_worker_drew():
     world.heartbeat.beats = 3
     world.worker.run_build(world.build())
     trades = world.broker.trades
-    assert len({trade.ticket for trade in trades}) == len(trades) == 6
+    assert len({trade.ticket for trade in trades}) == len(trades) == 5
     assert [digest(trade.ticket) for trade in trades[1:]] == [trade.next_sha256 for trade in trades[:-1]]
 
 
@@ -675,7 +702,7 @@ def test_a_build_of_a_stopped_run_runs_nothing():
     world = World(["echo ran"])
     assert world.worker.run_build(world.build(stop_reason="wrong branch")) is OrderState.CANCELLED
     assert world.result.reason == "the run was stopped: wrong branch; nothing was run"
-    assert not world.objects.exists(keys.log(*PLACE))
+    assert world.stored_log.data == b""
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(9, True), (11, False), (200, False)])
@@ -780,13 +807,114 @@ def test_an_ended_url_without_a_ticket_is_final():
 
 
 def test_a_log_that_cannot_be_stored_changes_nothing_about_the_end():
-    world = World(["echo kept"])
+    world = World([LONG, "echo; echo kept"])
     world.exchange.log_fails = True
     result = world.run()
     assert result.status is OrderState.SUCCEEDED
     assert not result.log_stored
     assert "could not be stored" in result.reason
     assert "kept" in result.log_tail
+
+
+# -- a short log is in the result alone ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["echo one; echo two >&2", "exit 7", "sleep 300", "printf 'no line end'"])
+def test_a_short_log_is_in_the_result_alone(command):
+    world = World([command], timeout=2)
+    result = world.run()
+    assert (world.log_object, result.log_stored, result.log_truncated) == (None, False, False)
+    assert world.stored_log == OrderLog(result.log_tail.encode(), is_whole=True, times=result.log_times)
+    assert world.stored_log.text.startswith(f"$ {command}\n")
+    assert result.reason is None or "stored" not in result.reason
+
+
+@pytest.mark.parametrize(
+    ("tail", "log", "whole", "parts", "fits"),
+    [
+        ("x" * LOG_IN_RESULT_BYTES, b"x" * LOG_IN_RESULT_BYTES, LOG_IN_RESULT_BYTES, 0, True),
+        ("x" * (LOG_IN_RESULT_BYTES + 1), b"x" * (LOG_IN_RESULT_BYTES + 1), LOG_IN_RESULT_BYTES + 1, 0, False),
+        ("zwölf", "zwölf".encode(), 6, 0, True),
+        ("end", b"end", 900, 0, False),
+        ("\ufffd", b"\xff", 1, 0, False),
+        ("\ufffd", b"\xf0\x9f\x98", 3, 0, False),
+        ("one", b"one", 3, 1, False),
+        ("", b"", 0, 0, False),
+    ],
+)  # fmt: skip
+def test_which_logs_are_in_the_result_alone(tail, log, whole, parts, fits):
+    assert is_whole_in_result(tail, log, whole=whole, live_parts=parts) is fits
+
+
+def test_a_log_that_is_no_text_keeps_its_bytes():
+    world = World([r"printf '\xff\xfe'"])
+    result = world.run()
+    assert result.log_stored
+    assert b"\xff\xfe" in world.log_object
+    assert world.stored_log.data == world.log_object
+
+
+class Parts(LiveLog):
+    """Sends what there is when the commands end, as if they had taken longer."""
+
+    @contextlib.contextmanager
+    def during(self):
+        yield
+        self._send(self._log.stat().st_size)
+
+
+def test_a_log_of_which_parts_were_sent_is_an_object():
+    """Those who read the parts go on reading there."""
+    world = World(["echo one"])
+    world.live_log = Parts
+    result = world.exchanging(MemoryExchange).run()
+    assert (result.live_parts, result.log_stored) == (1, True)
+    assert world.log_object == world.stored_log.data == result.log_tail.encode()
+
+
+class Second(MemoryExchange):
+    """Another result is there already, as of a watchdog that took the worker for dead."""
+
+    def report(self, url, result):
+        first = Result.model_validate_json(result).model_copy(
+            update={"status": OrderState.TIMED_OUT, "reported_by": Reporter.WATCHDOG, "log_tail": "", "log_bytes": 0}
+        )
+        self.objects.create(keys.result(*PLACE), first.model_dump_json().encode())
+        return super().report(url, result)
+
+
+class Unreported(MemoryExchange):
+    """No result can be written."""
+
+    def report(self, url, result):
+        raise PortFailed("the result: HTTP 400")
+
+
+@pytest.mark.parametrize("by", ["work", "build"])
+def test_a_worker_whose_result_does_not_count_leaves_its_log(by):
+    world = World(["echo evidence"]).exchanging(Second)
+    sent = getattr(world, by)()
+    (world.worker.run if by == "work" else world.worker.run_build)(sent)
+    assert world.result.reported_by is Reporter.WATCHDOG
+    assert world.log_object == world.stored_log.data
+    assert "evidence" in world.stored_log.text
+
+
+@pytest.mark.parametrize("by", ["work", "build"])
+def test_a_worker_that_can_write_no_result_leaves_its_log(by):
+    world = World(["echo evidence"]).exchanging(Unreported)
+    sent = getattr(world, by)()
+    with pytest.raises(PortFailed, match="the result: HTTP 400"):
+        (world.worker.run if by == "work" else world.worker.run_build)(sent)
+    assert "evidence" in world.stored_log.text
+
+
+def test_a_log_that_can_be_stored_nowhere_hides_no_failure():
+    world = World(["echo evidence"]).exchanging(Unreported)
+    world.exchange.log_fails = True
+    with pytest.raises(PortFailed, match="the result: HTTP 400"):
+        world.run()
+    assert world.stored_log is None
 
 
 def test_a_package_that_cannot_be_read_is_reported():
@@ -1129,7 +1257,7 @@ def test_another_release_than_the_prepared_one_runs_nothing(fields, problem):
     result = with_tool(world, release(world, **fields)).run()
     assert result.status is OrderState.FAILED
     assert problem in result.reason
-    assert not world.objects.exists(keys.log(*PLACE))
+    assert world.stored_log.data == b""
 
 
 def test_an_ended_session_costs_a_trade_for_the_release_too():

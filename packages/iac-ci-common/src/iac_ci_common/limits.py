@@ -213,6 +213,10 @@ MAX_LOG_UPLOAD_BYTES: Final = 513 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 256 * 1024
 """Most bytes of log kept inside a result."""
 
+LOG_IN_RESULT_BYTES: Final = 32 * 1024
+"""Most bytes of a log that is stored in the result alone, which has the end of the log anyway. Half of GitHub's longest
+comment: a comment shows such a log whole, so that it needs no link to an object of the log."""
+
 PLAN_TEXT_BYTES: Final = 64 * 1024
 """Most bytes of a plan's text kept inside a result: as much as the longest comment of GitHub. JSON writes them with at
 most twice as many, because the text holds no control characters."""

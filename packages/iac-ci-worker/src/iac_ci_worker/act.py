@@ -28,6 +28,7 @@ from iac_ci_worker.decide import (
     Verdict,
     allowance,
     is_late,
+    is_whole_in_result,
     last_start,
     log_tail,
     reading_seconds,
@@ -411,22 +412,17 @@ class Worker:
     def _report(
         self, work: Work, rights: Rights, workspace: Workspace, ran: _Ran, redactor: Redactor, started: datetime
     ) -> None:
-        """Upload the log and write the result. A failed upload of the log does not change the order's state."""
+        """Write the result, with a short log in it; upload a longer log before. Neither changes the order's state."""
         ports = self._ports
         reasons = [redactor.text(ran.verdict.reason)] if ran.verdict.reason else []
         reason = "; ".join([*reasons, *ran.handed_on.problems]) or None
         size = workspace.log.stat().st_size if workspace.log.exists() else 0
-        stored = False
-        if size:
-            try:
-                rights.use(
-                    lambda urls: urls.log, lambda url: ports.objects.store_log(url, workspace.log), log_bytes=size
-                )
-                stored = True
-            except IacCiError as error:
-                ports.logger.warning("log upload failed", run_id=work.run_id, error=redactor.text(error.message))
-                reason = f"{reason + '; ' if reason else ''}the whole log could not be stored"
-        tail, truncated = log_tail(_end_of(workspace.log), whole=size)
+        end = _end_of(workspace.log)
+        tail, truncated = log_tail(end, whole=size)
+        in_result = is_whole_in_result(tail, end, whole=size, live_parts=ran.live_parts)
+        stored = bool(size) and not in_result and self._store_log(work, rights, workspace, redactor, size)
+        if size and not (in_result or stored):
+            reason = f"{reason + '; ' if reason else ''}the whole log could not be stored"
         ended = ports.clock.now()
         result = Result(
             run_id=work.run_id,
@@ -458,12 +454,29 @@ class Worker:
         if len(body) > MAX_RESULT_BYTES:
             # JSON writes control characters of the log's end with six bytes each.
             body = result.model_copy(update={"plan": None}).model_dump_json().encode()
+        counts = False
         try:
-            rights.use(lambda urls: urls.result, lambda url: ports.objects.report(url, body), result_bytes=len(body))
+            counts = rights.use(
+                lambda urls: urls.result, lambda url: ports.objects.report(url, body), result_bytes=len(body)
+            )
         except TradeRefused as refused:
             if refused.refusal != Refusal.ENDED:
                 raise
             ports.logger.info("order ended from outside before its report", run_id=work.run_id, reason=refused.message)
+        finally:
+            if in_result and not counts:
+                # Another result counts, or none could be written: the log is still worth an object.
+                self._store_log(work, rights, workspace, redactor, size)
+
+    def _store_log(self, work: Work, rights: Rights, workspace: Workspace, redactor: Redactor, size: int) -> bool:
+        """Upload the log as an object; return whether that was possible."""
+        objects, logger = self._ports.objects, self._ports.logger
+        try:
+            rights.use(lambda urls: urls.log, lambda url: objects.store_log(url, workspace.log), log_bytes=size)
+        except IacCiError as error:
+            logger.warning("log upload failed", run_id=work.run_id, error=redactor.text(error.message))
+            return False
+        return True
 
 
 def _with_stale_plan(judged: Verdict, log: Path, planner: str | None) -> Verdict:

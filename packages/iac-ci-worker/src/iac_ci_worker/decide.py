@@ -13,6 +13,7 @@ from iac_ci_common.limits import (
     HEARTBEAT_SECONDS,
     LAMBDA_REPORT_SECONDS,
     LAMBDA_STOP_SECONDS,
+    LOG_IN_RESULT_BYTES,
     LOG_TAIL_BYTES,
     MAX_RESULT_BYTES,
 )
@@ -221,6 +222,15 @@ def _lost(open_operations: Sequence[str]) -> str:
         f"Terraform had begun and not ended: {named}{f' and {further} more' if further > 0 else ''}. The provider may"
         " have dropped these calls, so that a resource may exist that no state knows"
     )
+
+
+def is_whole_in_result(tail: str, log: bytes, *, whole: int, live_parts: int) -> bool:
+    """Return whether a result with ``tail``, the text of ``log``, needs no object of the log beside it.
+
+    ``log`` may be only the end of a log of ``whole`` bytes. The text of bytes that are not UTF-8 has others. A log of
+    which parts were sent has an object: those who read the parts, of any version, go on reading there.
+    """
+    return 0 < whole <= LOG_IN_RESULT_BYTES and not live_parts and len(log) == whole and tail.encode() == log
 
 
 def log_tail(log: bytes, *, whole: int) -> tuple[str, bool]:

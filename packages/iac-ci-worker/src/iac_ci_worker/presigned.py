@@ -54,8 +54,8 @@ class PresignedObjects(Protocol):
         """Upload a part of the log."""
         ...
 
-    def report(self, url: str, result: bytes) -> None:
-        """Create the result; an existing one is not an error."""
+    def report(self, url: str, result: bytes) -> bool:
+        """Create the result; return False if there is one, perhaps this one, whose answer was lost."""
         ...
 
 
@@ -115,13 +115,13 @@ class HttpPresignedObjects:
             headers = {"Content-Length": str(path.stat().st_size)}
             self._request("PUT", url, subject=subject, body=file, headers=headers)
 
-    def report(self, url: str, result: bytes) -> None:
-        """Create the result."""
+    def report(self, url: str, result: bytes) -> bool:
+        """Create the result; return whether there was none."""
         try:
             self._create(url, result, "the result")
         except AlreadyExists:
-            # The first result counts: the watchdog's, or this worker's own, whose answer was lost.
-            return
+            return False
+        return True
 
     def _create(self, url: str, body: bytes, subject: str) -> None:
         """Create an object; raise ``AlreadyExists``, perhaps because an earlier try created it."""
