@@ -15,6 +15,7 @@ from upgrade import stories
 from upgrade.cloud import Cloud
 from upgrade.playing import Player, Version
 
+from iac_ci_common.limits import LOG_IN_RESULT_BYTES
 from redaction import readings
 from redaction.test_corpus import PRINTERS, VALUES, text_of
 
@@ -43,6 +44,9 @@ PRINT_ALL = (
 )
 JOBS = ("tmp/jobs/", "tmp/history/")
 NAMED = ("tmp/logs/", "tmp/callbacks/", *JOBS)
+
+LONG = f"head -c {LOG_IN_RESULT_BYTES} /dev/zero | tr '\\0' x; echo"
+"""A command with which the log does not fit into the result; that of an order which fails does."""
 
 TITLES = 'cat /proc/[0-9]*/cmdline > "$TITLES.$IAC_CI_ORDER_NUM" 2> /dev/null || true'
 """What every process shows to all others; not through the log, which is masked. Some end while they are read."""
@@ -75,7 +79,7 @@ JOB = {
     "orders": [
         {**order("on-lambda", *PRINT, PRINT_ALL, PLAN), "s3_location": "s3://theirs/code.zip"},
         {
-            **order("in-a-build", *PRINT, PRINT_ALL, PLAN, timeout=1200, execution_target="codebuild"),
+            **order("in-a-build", LONG, *PRINT, PRINT_ALL, PLAN, timeout=1200, execution_target="codebuild"),
             "s3_location": "s3://theirs/code.zip",
         },
         {**order("fails", PRINT_ALL, f'false "{LITERAL}"'), "s3_location": "s3://theirs/code.zip"},
@@ -169,6 +173,7 @@ def test_what_is_searched_is_what_people_read(sinks):
         assert b"***" in bare[name], name
     assert sinks["results"].count(b'"changes":{') == 2
     assert b"1 to add" in sinks["logs"]
+    assert b'"log_stored":false' in sinks["results"]
     assert b"bash" in sinks["process titles"]
     assert b"worker" in sinks["function logs"]
     assert b"the process died" in sinks["errors of calls"]
