@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from iac_ci_common import keys
 from iac_ci_common.aws.deliveries import DynamoDeliveries
+from iac_ci_common.aws.last_writes import DynamoLastWrites
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
@@ -32,6 +33,7 @@ from iac_ci_common.testing import (
     MemoryDeliveries,
     MemoryEventBus,
     MemoryGroups,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -103,7 +105,9 @@ class Engine:
     another.
     """
 
-    def __init__(self, runs: Any, locks: Any, deliveries: Any, internal: Any, done: Any, code: Any) -> None:
+    def __init__(
+        self, runs: Any, locks: Any, last_writes: Any, deliveries: Any, internal: Any, done: Any, code: Any
+    ) -> None:
         self.calls: Counter[str] = Counter()
         self.rows = 0
         self.steps = 0
@@ -132,8 +136,8 @@ class Engine:
         )  # fmt: skip
         self.orchestrator = Orchestrator(
             OrchestratorPorts(
-                clock, runs, locks, internal, done, self.counted(self.workers, "lambda"), watchdogs, MemoryReports(),
-                MemoryPlans(clock), invoker, MemoryGroups(clock), self.bus, self.parallel, logger,
+                clock, runs, locks, last_writes, internal, done, self.counted(self.workers, "lambda"), watchdogs,
+                MemoryReports(), MemoryPlans(clock), invoker, MemoryGroups(clock), self.bus, self.parallel, logger,
                 wait=lambda seconds: None,
             )
         )  # fmt: skip
@@ -230,9 +234,11 @@ class AwsEngine(Engine):
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in names],
             )
         self.s3 = s3
+        runs, locks = DynamoRuns(dynamodb, "orders", "events"), DynamoLocks(dynamodb, "locks")
         super().__init__(
-            DynamoRuns(dynamodb, "orders", "events"),
-            DynamoLocks(dynamodb, "locks"),
+            runs,
+            locks,
+            DynamoLastWrites(dynamodb, runs, locks),
             DynamoDeliveries(dynamodb, "locks"),
             S3Objects(s3, "internal"),
             S3Objects(s3, "done"),
@@ -251,10 +257,12 @@ class MemoryEngine(Engine):
     """In memory, counted as the adapters would call: so many items in a transaction, so many keys in a listing."""
 
     def __init__(self) -> None:
-        clock = EvenClock()
+        clock, locks = EvenClock(), MemoryLocks()
+        runs = _Runs(self.count, self._count_rows)
         super().__init__(
-            _Runs(self.count, self._count_rows),
-            self.counted(MemoryLocks(), "dynamodb"),
+            runs,
+            self.counted(locks, "dynamodb"),
+            _LastWrites(runs, locks, self.count),
             self.counted(MemoryDeliveries(), "dynamodb"),
             _Objects(clock, self.count),
             self.counted(MemoryObjects(clock), "s3"),
@@ -292,6 +300,19 @@ class _Runs(MemoryRuns):
             room -= size
         self._count("dynamodb.TransactWriteItems", calls)
         return super().apply(transitions, whole=whole, unless_cancelled=unless_cancelled)
+
+
+class _LastWrites(MemoryLastWrites):
+    def __init__(self, runs: _Runs, locks: MemoryLocks, count: Callable[..., None]) -> None:
+        # What it does to the rows is part of its own call.
+        plain = MemoryRuns()
+        plain.run_rows, plain.order_rows, plain.event_rows = runs.run_rows, runs.order_rows, runs.event_rows
+        super().__init__(plain, locks)
+        self._count = count
+
+    def write(self, *args: Any, **kwargs: Any) -> bool:
+        self._count("dynamodb.TransactWriteItems")
+        return super().write(*args, **kwargs)
 
 
 class _Objects(MemoryObjects):

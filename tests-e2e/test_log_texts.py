@@ -16,6 +16,7 @@ from iac_ci_common.testing import (
     MemoryAsyncInvoker,
     MemoryEventBus,
     MemoryGroups,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryObjects,
     MemoryPlans,
@@ -67,8 +68,10 @@ def test_a_dispatch_that_failed_is_told_in_the_words_that_the_documents_quote(ca
     runs.insert(*queued([{}]))
     objects = MemoryObjects(clock)
     logger = PowertoolsLogger("orchestrator")
+    locks = MemoryLocks()
     ports = OrchestratorPorts(
-        clock, runs, MemoryLocks(), objects, MemoryObjects(clock), Busy(), MemoryWatchdogs(), MemoryReports(),
+        clock, runs, locks, MemoryLastWrites(runs, locks), objects, MemoryObjects(clock), Busy(), MemoryWatchdogs(),
+        MemoryReports(),
         MemoryPlans(clock), MemoryAsyncInvoker(), MemoryGroups(clock), MemoryEventBus(), Sequential(),
         logger,
     )  # fmt: skip

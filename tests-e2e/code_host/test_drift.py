@@ -20,6 +20,7 @@ from iac_ci_common.testing import (
     MemoryCommitJobs,
     MemoryEventBus,
     MemoryGroups,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -63,9 +64,11 @@ class Nightly:
         secrets = MemorySecrets({TOKEN: "engine-token"})
         hosts = {host.address: HostSettings(host.shape.kind, host.api_url)}
         reports = CodeHostReports(secrets, MemoryCommitJobs(self.clock), self.clock, hosts=hosts)
+        locks = MemoryLocks()
         ports = OrchestratorPorts(
-            self.clock, self.runs, MemoryLocks(), self.objects, self.objects, MemoryWorkers(), MemoryWatchdogs(),
-            reports, self.plans, MemoryAsyncInvoker(), MemoryGroups(self.clock), MemoryEventBus(),
+            self.clock, self.runs, locks, MemoryLastWrites(self.runs, locks), self.objects, self.objects,
+            MemoryWorkers(), MemoryWatchdogs(), reports, self.plans, MemoryAsyncInvoker(),
+            MemoryGroups(self.clock), MemoryEventBus(),
             Sequential(), self.logger,
         )  # fmt: skip
         self.reporter = DriftReporter(ports)

@@ -41,6 +41,7 @@ from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.event_bus import EventBridgeBus
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.groups import DynamoGroups
+from iac_ci_common.aws.last_writes import DynamoLastWrites
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3CodeStore, S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -321,7 +322,8 @@ class World:
         )  # fmt: skip
         orchestrator = Orchestrator(
             OrchestratorPorts(
-                clock, runs, locks, internal, done, workers, watchdogs, reports, plans, invoker,
+                clock, runs, locks, DynamoLastWrites(services.dynamodb, runs, locks), internal, done, workers,
+                watchdogs, reports, plans, invoker,
                 DynamoGroups(services.dynamodb, "locks", clock, clock.advance),
                 EventBridgeBus(services.events, "runs"), Sequential(), logger, wait=clock.advance,
             )

@@ -609,6 +609,8 @@ class Checks:
                 continue
             if (room or order.approval) and readiness(order, orders)[0] is Readiness.READY:
                 self._broken("no wake-up is lost", f"{run_id}/{order.order_num} is ready and was not dispatched")
+        if lock.owner is None and lock.answered != lock.doorbell:
+            self._broken("no wake-up is lost", f"{run_id}: {lock.answered} of {lock.doorbell} events were looked at")
         if lock.held(world.scheduler.true_time()):
             self._broken("no lock is left active", f"{run_id}: nobody is at work and {lock.owner} holds the lock")
 

@@ -173,6 +173,7 @@ def orchestrators(world: World) -> list[iac_ci_orchestrator.act.Orchestrator]:
         clock=world,
         runs=RunsPort(world, world.runs),
         locks=world.port("locks", world.locks),
+        last_writes=world.port("last_writes", world.last_writes),
         objects=world.port("objects", world.objects),
         done=world.port("done", world.done),
         workers=world.port("workers", WorkersService(world)),

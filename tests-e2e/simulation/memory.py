@@ -14,7 +14,14 @@ from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.models.trade import TicketChain
 from iac_ci_common.ports import Transition
-from iac_ci_common.testing import MemoryGroups, MemoryLocks, MemoryObjects, MemoryRuns, MemoryTicketChains
+from iac_ci_common.testing import (
+    MemoryGroups,
+    MemoryLastWrites,
+    MemoryLocks,
+    MemoryObjects,
+    MemoryRuns,
+    MemoryTicketChains,
+)
 from iac_ci_triggers.testing import MemoryLedgers
 
 if TYPE_CHECKING:
@@ -123,6 +130,25 @@ class RecordedLocks(MemoryLocks):
         if self._mutation == "conditional release":
             lock = lock.model_copy(update={"doorbell": self._owned(lock).doorbell})
         return super().release(lock)
+
+
+class RecordedLastWrites(MemoryLastWrites):
+    """Last writes whose condition on the doorbell can be switched off."""
+
+    def __init__(self, runs: RecordedRuns, locks: RecordedLocks, mutation: Mutation | None) -> None:
+        super().__init__(runs, locks)
+        self._mutation = mutation
+
+    def write(self, transitions: Sequence[Transition], lock: Lock, *, unless_cancelled: bool = False) -> bool:
+        """Write and release, unless it rang."""
+        rung = self._locks.read(lock.run_id)
+        if self._mutation != "no event is lost by last writes" or rung is None:
+            return super().write(transitions, lock, unless_cancelled=unless_cancelled)
+        self._locks.locks[lock.run_id] = rung.model_copy(update={"doorbell": lock.doorbell})
+        written = super().write(transitions, lock, unless_cancelled=unless_cancelled)
+        now = self._locks.locks[lock.run_id]
+        self._locks.locks[lock.run_id] = now.model_copy(update={"doorbell": rung.doorbell})
+        return written
 
 
 class RecordedGroups(MemoryGroups):

@@ -125,6 +125,8 @@ Mutation = Literal[
     "stale plans are made again",
     "only what is applied is merged",
     "merges are tried again",
+    "no event is lost by last writes",
+    "claims show what runs",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 
@@ -309,7 +311,7 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             yield
     elif mutation == "lost answers":
         with patch(
-            "iac_ci_watchdog.act.look_after", lambda ports, run_id, orders, waiting: look_after(ports, run_id, orders)
+            "iac_ci_watchdog.act.look_after", lambda ports, run, orders, waiting: look_after(ports, run, orders)
         ):
             yield
     elif mutation == "an expiry approves nothing":
@@ -344,6 +346,9 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
     elif mutation in _GROUPS:
         where, rule = _GROUPS[mutation]
         with patch(where, rule):
+            yield
+    elif mutation == "claims show what runs":
+        with patch("iac_ci_watchdog.orders._record_running", lambda ports, run, order, claim: False):
             yield
     elif mutation == "second wish to stop":
         with patch("iac_ci_common.models.rows.OrderRow.stop_is_urgent", lambda order, run: False):

@@ -38,6 +38,7 @@ from simulation.groups import GroupPlan
 from simulation.memory import (
     RecordedChains,
     RecordedGroups,
+    RecordedLastWrites,
     RecordedLedgers,
     RecordedLocks,
     RecordedObjects,
@@ -61,7 +62,7 @@ STALE_SECONDS = 2.0
 """DescribeExecution is eventually consistent: what ended so long ago may still seem to run."""
 
 _LOCAL = frozenset({"presign_get", "presign_put", "session"})
-_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "deliveries.remember"})
+_NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "last_writes.write", "deliveries.remember"})
 """DynamoDB transactions carry a token, so that botocore's own repetition of a lost call changes nothing."""
 
 
@@ -247,6 +248,7 @@ class World:
         self.row_written: Callable[[OrderRow | RunRow | None, OrderRow | RunRow], None] = lambda before, after: None
         self.runs = RecordedRuns(mutation, lambda before, after: self.row_written(before, after))
         self.locks = RecordedLocks(mutation)
+        self.last_writes = RecordedLastWrites(self.runs, self.locks, mutation)
         self.plans = MemoryPlans(clock)
         self.groups = RecordedGroups(clock, mutation)
         self.applies: Mapping[str, Mapping[str, int]] = {}

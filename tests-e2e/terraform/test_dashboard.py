@@ -21,6 +21,7 @@ from iac_ci_common.testing import (
     MemoryAsyncInvoker,
     MemoryEventBus,
     MemoryGroups,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryObjects,
     MemoryPlans,
@@ -84,8 +85,9 @@ class Engine:
         metrics = metric_lines(logger, self.clock, namespace=namespace, stack=STACK, level=level)
         self._orchestrator = Orchestrator(
             OrchestratorPorts(
-                self.clock, self.runs, self.locks, self.objects, MemoryObjects(self.clock), MemoryWorkers(),
-                MemoryWatchdogs(), MemoryReports(), MemoryPlans(self.clock), MemoryAsyncInvoker(),
+                self.clock, self.runs, self.locks, MemoryLastWrites(self.runs, self.locks), self.objects,
+                MemoryObjects(self.clock), MemoryWorkers(), MemoryWatchdogs(), MemoryReports(),
+                MemoryPlans(self.clock), MemoryAsyncInvoker(),
                 MemoryGroups(self.clock), MemoryEventBus(), Sequential(), logger, metrics,
             )
         )  # fmt: skip

@@ -6,13 +6,14 @@ from collections import Counter
 
 from iac_ci_common import keys
 from iac_ci_common.models.done import DoneMarker
-from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.states import OrderState
 from iac_ci_common.testing import (
     FakeClock,
     MemoryAsyncInvoker,
     MemoryEventBus,
     MemoryGroups,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -57,6 +58,7 @@ class Engine:
                 clock=self.clock,
                 runs=watched(self.runs, "runs"),
                 locks=watched(self.locks, "locks"),
+                last_writes=watched(MemoryLastWrites(self.runs, self.locks), "last_writes"),
                 objects=watched(self.objects, "objects"),
                 done=watched(self.done, "done"),
                 workers=watched(self.workers, "workers"),
@@ -74,6 +76,10 @@ class Engine:
 
     def wake(self, *nums):
         self.orchestrator.wake(RUN_ID, frozenset(nums) or frozenset({"0000"}))
+
+    def claim(self, num, by=Reporter.WORKER):
+        claim = Claim(run_id=RUN_ID, order_num=num, claimed_by=by, claimed_at=self.clock.now())
+        self.objects.create(keys.claim(RUN_ID, num), claim.model_dump_json().encode())
 
     def report(self, num, status=OrderState.SUCCEEDED, **fields):
         now = self.clock.now()

@@ -43,7 +43,7 @@ def test_a_chain_runs_to_its_end():
     engine.run_to_the_end()
     engine.assert_ended_well()
     kinds = [(event.order_num, event.kind) for event in engine.runs.events(TRACE_ID) if event.order_num == "0001"]
-    assert kinds == [("0001", "queued"), ("0001", "running"), ("0001", "succeeded")]
+    assert kinds == [("0001", "queued"), ("0001", "succeeded")]
     assert engine.watchdogs.started == [(RUN_ID, 1)]
 
 
@@ -95,7 +95,7 @@ def test_a_name_that_is_taken_by_a_running_watchdog_is_no_reason_for_another():
     engine.watchdogs.start = lambda run_id, number: False  # as some emulators answer
     engine.watchdogs.started.append((RUN_ID, 1))
     engine.wake()
-    assert engine.states == {"0001": "running"}
+    assert engine.handed_out() == ["0001"]
     assert engine.runs.read(RUN_ID).run.watchdog == 1
 
 
@@ -108,6 +108,7 @@ def test_without_a_watchdog_no_worker_starts(error, state):
     engine = Engine([{}, {}], before=refuse)
     with contextlib.suppress(Throttled):
         engine.wake()
+        engine.wake("0001", "0002")
     assert engine.handed_out() == []
     assert set(engine.states.values()) == {state}
 
@@ -117,7 +118,7 @@ def test_a_worker_that_does_not_report_is_not_ended_by_the_orchestrator():
     engine.wake()
     engine.clock.advance(24 * 3600)
     engine.wake()
-    assert engine.states == {"0001": "running"}
+    assert engine.states == {"0001": "dispatching"}
     assert not engine.objects.exists(keys.claim(RUN_ID, "0001"))
 
 
@@ -248,6 +249,8 @@ def test_a_dispatch_that_cannot_be_mended_ends_the_order_and_forbids_it_to_start
 
     engine.orchestrator._dispatcher._workers._before = refuse
     engine.wake()
+    # The event of its result.
+    engine.wake("0001")
     assert engine.states == {"0001": "failed"}
     assert engine.objects.exists(keys.claim(RUN_ID, "0001"))
     engine.assert_ended_well()
@@ -268,6 +271,7 @@ def test_a_refused_dispatch_ends_no_order_that_a_worker_has(claimed_by, state):
 
     engine.orchestrator._dispatcher._workers._before = refuse
     engine.wake()
+    engine.wake("0001")
     assert engine.states == {"0001": state}
     assert engine.objects.exists(keys.result(RUN_ID, "0001")) is (state == "failed")
     if state == "dispatching":
@@ -451,12 +455,14 @@ def test_what_follows_from_an_end_that_is_refused_is_not_written_either(status):
             order = engine.runs.order_rows[RUN_ID]["0001"]
             engine.runs.order_rows[RUN_ID]["0001"] = order.model_copy(update={"dispatched_at": engine.clock.now()})
 
-    engine = Engine([{}, {"dependencies": ["order-0001"]}], before=meddle)
+    # The third order still runs, so that the lock is not released before the second one's worker is started.
+    engine = Engine([{}, {"dependencies": ["order-0001"]}, {}], before=meddle)
     sent = 10
     engine.wake()
     engine.clock.advance(1)
-    engine.report(*engine.handed_out(), status=status)
+    engine.report("0001", status=status)
     sent = engine.calls["runs.apply"]
     engine.wake("0001")
     assert seen == ["queued"]
-    assert engine.states == {"0001": status, "0002": "skipped" if status is OrderState.FAILED else "running"}
+    second = "skipped" if status is OrderState.FAILED else "running"
+    assert engine.states == {"0001": status, "0002": second, "0003": "dispatching"}

@@ -90,7 +90,7 @@ def test_a_dispatch_is_made_again_within_the_lease_and_one_poll():
     assert not wake(engine)
     limited.takes = 1
     waited = 0
-    while engine.states != {"0001": "running"}:
+    while not engine.handed_out():
         # The worst case: nobody but the run's watchdog ever wakes it.
         engine.clock.advance(POLL_SECONDS)
         waited += POLL_SECONDS
@@ -130,7 +130,7 @@ def test_a_call_that_failed_for_a_moment_is_repeated_after_a_second_or_two(call,
 
     engine.orchestrator = Orchestrator(replace(engine.orchestrator._ports, wait=pause))
     assert wake(engine)
-    assert set(engine.states.values()) == {"running"}
+    assert len(engine.workers.lambda_works) + len(engine.workers.builds) == 3
     assert len(engine.pauses) == 1
     assert 1 <= engine.pauses[0] <= 2
 

@@ -59,6 +59,7 @@ def test_what_was_left_out_is_told_by_the_next_pass_though_nothing_has_changed()
     engine.wake()
     step(engine, "0001")
     assert engine.locks.read(RUN_ID).comment_behind
+    engine.claim("0002")
     engine.clock.advance(5)
     engine.wake()
     assert "| order\\-1 | succeeded |" in body(engine)

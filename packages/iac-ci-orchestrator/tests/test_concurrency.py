@@ -184,7 +184,7 @@ def test_with_newest_an_older_order_that_waits_ends_with_the_reason():
     assert runs.row(2).status is OrderState.CANCELLED
     assert runs.row(2).reason.startswith(f"superseded by run {run_id(3)}")
     assert runs.row(3).waiting_for == f"run {run_id(1)} (a), first in line"
-    assert runs.row(1).status is OrderState.RUNNING
+    assert runs.row(1).status is OrderState.DISPATCHING
 
 
 def test_an_order_that_is_superseded_ends_although_its_run_looks_only_when_the_newer_one_has_ended():

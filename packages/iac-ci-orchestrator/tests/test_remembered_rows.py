@@ -72,7 +72,7 @@ def test_another_process_reads_the_rows():
     engine.orchestrator = Orchestrator(engine.orchestrator._ports)
     engine.wake("0001")
     assert engine.calls["runs.read"] == 2
-    assert engine.states == {"0001": "succeeded", "0002": "running", "0003": "queued"}
+    assert engine.states == {"0001": "succeeded", "0002": "dispatching", "0003": "queued"}
 
 
 def test_a_nudge_reads_the_rows():
@@ -96,7 +96,7 @@ def test_the_result_is_read_once_and_while_the_doorbell_is_rung():
     engine.report(*engine.handed_out())
     awaited |= {"locks.ring", "objects.get"}
     engine.wake("0001")
-    assert engine.states == {"0001": "succeeded", "0002": "running", "0003": "queued"}
+    assert engine.states == {"0001": "succeeded", "0002": "dispatching", "0003": "queued"}
     assert engine.calls["objects.get"] == 1
 
 
@@ -124,7 +124,7 @@ def test_a_result_that_could_not_be_read_meanwhile_is_read_with_the_lock():
     engine.report(*engine.handed_out())
     failures.append(PortFailed("no answer", retry_is_safe=True))
     engine.wake("0001")
-    assert engine.states == {"0001": "succeeded", "0002": "running", "0003": "queued"}
+    assert engine.states == {"0001": "succeeded", "0002": "dispatching", "0003": "queued"}
     assert engine.calls["objects.get"] == 2
 
 
@@ -140,7 +140,7 @@ def test_a_result_that_was_read_meanwhile_ends_no_later_attempt():
     engine.orchestrator = first
     engine.wake("0001")
     [order] = engine.runs.read(RUN_ID).orders
-    assert (order.attempt, order.status) == (2, OrderState.RUNNING)
+    assert (order.attempt, order.status) == (2, OrderState.DISPATCHING)
 
 
 def test_nothing_is_dispatched_from_memory_after_a_request_to_cancel():
@@ -165,7 +165,7 @@ def test_a_row_that_has_changed_is_read_again():
     engine.report(num)
     engine.wake(num)
     assert engine.states["0001"] == "succeeded"
-    assert engine.states["0002"] == "running"
+    assert engine.states["0002"] == "dispatching"
     assert engine.calls["runs.read"] == 2
 
 

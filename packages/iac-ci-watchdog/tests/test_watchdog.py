@@ -71,6 +71,13 @@ LIFE = timedelta(seconds=600 + 30)
         (open_row(), claim_of(), (), START + LIFE, Action.WAIT),
         (open_row(), claim_of(), (), START + LIFE + timedelta(seconds=1), Action.REPORT_TIMED_OUT),
         (open_row(), claim_of(at=DEADLINE), (), DEADLINE + LIFE, Action.WAIT),
+        # A worker has claimed it, and its row does not say so yet.
+        (open_row(S.DISPATCHING), None, (), START + timedelta(seconds=60), Action.WAIT),
+        (open_row(S.DISPATCHING), claim_of(), (), START + timedelta(seconds=60), Action.RECORD_RUNNING),
+        (open_row(S.DISPATCHING), claim_of(), (), LATE, Action.RECORD_RUNNING),
+        (open_row(S.DISPATCHING), claim_of(Reporter.ORCHESTRATOR), (), START + timedelta(seconds=60), Action.WAIT),
+        (open_row(S.DISPATCHING, target=ExecutionTarget.CODEBUILD), BUILT, (), START + timedelta(seconds=60),
+         Action.RECORD_RUNNING),
         # A build has claimed it: it is asked for, and stopped where the deadline has passed.
         (open_row(**A_BUILD), BUILT, (), LATE, Action.WAIT),
         (open_row(**A_BUILD), BUILT, (), LATE + GRACE - timedelta(seconds=1), Action.WAIT),
@@ -259,6 +266,33 @@ class World:
     @property
     def result(self):
         return Result.model_validate_json(self.objects.get(keys.result(RUN_ID, "0001")))
+
+
+@pytest.mark.parametrize("build_id", [None, f"worker:{OTHER}"])
+def test_an_order_that_a_worker_has_claimed_is_recorded_as_running_without_a_nudge(build_id):
+    world = World()
+    target = ExecutionTarget.LAMBDA if build_id is None else ExecutionTarget.CODEBUILD
+    world.open(status=S.DISPATCHING, target=target)
+    world.release()
+    claimed_by(world, "one:call:random" if build_id is None else f"one:worker-{OTHER}:random")
+    world.clock.advance(60)
+    answer = world.check()
+    order = world.runs.find_order(RUN_ID, "0001")
+    assert (order.status, order.started_at, order.build_id) == (S.RUNNING, START, build_id)
+    assert [(event.kind, event.at) for event in world.runs.events(TRACE_ID)][-1] == ("running", order.started_at)
+    assert not world.nudged
+    # The next poll knows it, and reads no rows, unless it needs the number of the build.
+    known = KnownRows.of(world.runs.read(RUN_ID).orders, world.locks.read(RUN_ID))
+    assert answer.known == (known if build_id is None else None)
+
+
+def test_an_order_without_a_claim_is_dispatched_again():
+    world = World()
+    world.open(status=S.DISPATCHING)
+    world.clock.advance(60)
+    world.check()
+    assert world.runs.find_order(RUN_ID, "0001").status is S.DISPATCHING
+    assert world.nudged
 
 
 def test_a_result_that_lies_unprocessed_wakes_the_orchestrator_and_is_not_the_end():

@@ -13,7 +13,6 @@ from typing import Any
 
 from aws.first_hour.steps import Account, Seen, Step, compare
 from iac_ci_cli import control, jobs
-from iac_ci_cli.run_logs import read_log
 from iac_ci_common import keys
 from iac_ci_common.models.done import DoneMarker
 from iac_ci_common.models.rows import OrderRow

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from iac_ci_cli.errors import CommandFailed, ExitCode
 from iac_ci_cli.usage_messages import did_you_mean
 from iac_ci_common import keys
+from iac_ci_common.begun_orders import as_begun
 from iac_ci_common.command_lines import command_line
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import EVENT_RETENTION_SECONDS
@@ -98,7 +100,7 @@ def find_run(runs: Runs, internal: Objects, run: str) -> RunRows:
     if rows.run is None and not internal.exists(keys.job(run)):
         hint = "Runs are forgotten a day after their deadline. Is this the right stack?"
         raise CommandFailed(f"there is no run {run}", exit_code=ExitCode.BAD_INPUT, hint=hint)
-    return rows
+    return replace(rows, orders=as_begun(internal, rows.orders))
 
 
 def find_order(rows: RunRows, run: str, order: str) -> OrderRow:

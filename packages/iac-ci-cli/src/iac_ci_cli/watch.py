@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from iac_ci_cli.render import changes, state_of, summary
 from iac_ci_cli.text import one_line, write
 from iac_ci_cli.times import shown_time
 from iac_ci_common import keys
+from iac_ci_common.begun_orders import as_begun
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.states import RUN_TERMINAL, OrderState, RunState
 
@@ -128,6 +130,7 @@ def _follow(
         try:
             attention.renew()
             rows = runs.read(run_id)
+            rows = replace(rows, orders=as_begun(connection.internal, rows.orders))
             for show in shows:
                 show(rows)
             if rows.run is None and known:

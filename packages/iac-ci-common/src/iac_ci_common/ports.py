@@ -251,6 +251,19 @@ class RunLocks(Protocol):
         ...
 
 
+class LastWrites(Protocol):
+    """The last writes of a pass, which release the run's lock."""
+
+    def write(self, transitions: Sequence[Transition], lock: Lock, *, unless_cancelled: bool = False) -> bool:
+        """Apply all transitions and release the lock in one write, as ``Runs.apply`` and ``RunLocks.release`` do.
+
+        Return False, and write nothing, if ``Runs.apply`` would refuse a transition, if the doorbell is no longer
+        ``lock.doorbell``, or if the lock has another owner or token. There are at most 49 transitions, with
+        ``unless_cancelled`` none of the run itself.
+        """
+        ...
+
+
 class LockReader(Protocol):
     """The locks of runs, for functions that only read them."""
 

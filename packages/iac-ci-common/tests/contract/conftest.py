@@ -18,6 +18,7 @@ from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.event_bus import EventBridgeBus
 from iac_ci_common.aws.groups import DynamoGroups
 from iac_ci_common.aws.history import FORMER_INDEX, INDEX, DynamoHistory
+from iac_ci_common.aws.last_writes import DynamoLastWrites
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -32,6 +33,7 @@ from iac_ci_common.ports import (
     EventBus,
     Groups,
     History,
+    LastWrites,
     Objects,
     Plans,
     Runs,
@@ -44,6 +46,7 @@ from iac_ci_common.testing import (
     MemoryEventBus,
     MemoryGroups,
     MemoryHistory,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryObjects,
     MemoryPlans,
@@ -60,6 +63,7 @@ class Adapters:
     objects: Objects
     runs: Runs
     locks: DynamoLocks | MemoryLocks
+    last_writes: LastWrites
     deliveries: Deliveries
     secrets: Secrets
     chains: TicketChains
@@ -100,11 +104,12 @@ def queue_of(bus: str) -> Callable[[], list[Announcement]]:
 def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
     values = {"ssm:/iac-ci/jobs/one": "plain", "secretsmanager:iac-ci/jobs/two": '{"key": "value"}'}
     if request.param == "memory":
-        runs, bus = MemoryRuns(), MemoryEventBus()
+        runs, bus, locks = MemoryRuns(), MemoryEventBus(), MemoryLocks()
         yield Adapters(
             MemoryObjects(SystemClock()),
             runs,
-            MemoryLocks(),
+            locks,
+            MemoryLastWrites(runs, locks),
             MemoryDeliveries(),
             MemorySecrets(values),
             MemoryTicketChains(),
@@ -126,10 +131,12 @@ def adapters(request: pytest.FixtureRequest) -> Iterator[Adapters]:
         ssm, secrets = boto3.client("ssm"), boto3.client("secretsmanager")
         ssm.put_parameter(Name="/iac-ci/jobs/one", Value="plain", Type="SecureString")
         secrets.create_secret(Name="iac-ci/jobs/two", SecretString='{"key": "value"}')
+        stored, held = DynamoRuns(dynamodb, "orders", "events"), DynamoLocks(dynamodb, "locks")
         yield Adapters(
             S3Objects(s3, "internal"),
-            DynamoRuns(dynamodb, "orders", "events"),
-            DynamoLocks(dynamodb, "locks"),
+            stored,
+            held,
+            DynamoLastWrites(dynamodb, stored, held),
             DynamoDeliveries(dynamodb, "locks"),
             AwsSecrets(lambda: ssm, lambda: secrets),
             DynamoTicketChains(dynamodb, "locks"),

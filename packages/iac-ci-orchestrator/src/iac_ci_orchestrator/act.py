@@ -20,6 +20,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.kept_answers import keep_first
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
+from iac_ci_common.order_events import order_event, waiting_event
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.run_events import run_event
 from iac_ci_common.states import OPEN, OrderState
@@ -29,15 +30,15 @@ from iac_ci_orchestrator.batching import in_rounds, repeat_failed
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link, no_page
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
-from iac_ci_orchestrator.decide import decide
+from iac_ci_orchestrator.decide import claims_matter, decide
 from iac_ci_orchestrator.dispatch import Dispatcher, with_ticket
 from iac_ci_orchestrator.drift import DriftReporter
-from iac_ci_orchestrator.event_records import order_event, waiting_event
+from iac_ci_orchestrator.early_release import may_release_early
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.merging import Merger
 from iac_ci_orchestrator.project_ledger import ProjectLedger
 from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied
-from iac_ci_orchestrator.results import read_result, read_results
+from iac_ci_orchestrator.results import claimed, list_callbacks, read_result, read_results
 from iac_ci_orchestrator.stale_plans import StalePlans
 
 if TYPE_CHECKING:
@@ -72,13 +73,17 @@ class _Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """The outcome of one pass; ``rows`` are the run's rows after it, None if they have to be read again."""
+    """The outcome of one pass; ``rows`` are the run's rows after it, None if they have to be read again.
+
+    ``released`` is whether it has released the lock.
+    """
 
     comment: CommentState
     announcements: AnnouncementState
     rows: RunRows | None = None
     finished: bool = False
     repeat: bool = False
+    released: bool = False
     failures: tuple[IacCiError, ...] = ()
 
 
@@ -204,16 +209,22 @@ class Orchestrator:
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
+            if done.released:
+                self._remember(lock, rows)
+                return done.failures
             if done.repeat:
                 lock, named = self._renew(lock), None
                 continue
             current = self._ports.locks.release(announcements.onto(comment.onto(lock)))
             if current is None:
-                if rows is not None:
-                    self._remembered.keep(lock, rows)
+                self._remember(lock, rows)
                 return done.failures
             lock, named = self._renew(current), _named(current.rung - seen)
             seen |= current.rung
+
+    def _remember(self, lock: Lock, rows: RunRows | None) -> None:
+        if rows is not None:
+            self._remembered.keep(lock, rows)
 
     def _renew(self, lock: Lock) -> Lock:
         """Extend the lease if half of it is over."""
@@ -234,14 +245,17 @@ class Orchestrator:
         rows = known if known is not None and is_from_memory else ports.runs.read(lock.run_id)
         if rows.run is None:
             return None
-        results = read_results(ports.objects, ports.parallel, rows.orders, named, ports.clock.now(), early)
         now = ports.clock.now()
-        plan = decide(rows.run, rows.orders, results, now)
+        is_listed = named is None or claims_matter(rows.orders, now)
+        stored = list_callbacks(ports.objects, rows.orders) if is_listed else frozenset[str]()
+        results = read_results(ports.objects, ports.parallel, rows.orders, named, stored, now, early)
+        now, begun = ports.clock.now(), claimed(rows.orders, stored)
+        plan = decide(rows.run, rows.orders, results, now, claimed=begun)
         if is_from_memory and not may_be_applied(plan):
             return self._decide(lock, named, None, early)
         standings = self._groups.settle(plan, partial(self._renew, lock))
         if plan.asks:
-            plan = decide(rows.run, rows.orders, results, now, standings)
+            plan = decide(rows.run, rows.orders, results, now, standings, begun)
         if is_from_memory and not may_be_applied(plan):
             return self._decide(lock, named, None, early)
         return _Decided(rows.orders, results, plan, is_from_memory)
@@ -277,7 +291,12 @@ class Orchestrator:
         # Before the rows too: an end that is written is not met again.
         answered = [end.after for end in plan.ends if _had_asked(end)]
         self._commenter.update_questions(plan.run, plan.orders, answered)
-        refused = self._apply(plan, unless_cancelled=decided.is_from_memory and bool(plan.dispatches))
+        unless_cancelled = decided.is_from_memory and bool(plan.dispatches)
+        released = self._write_and_release(plan, lock, comment, announcements, unless_cancelled=unless_cancelled)
+        if released is not None:
+            remove_parts(ports.objects, ports.logger, decided.orders, decided.results)
+            return released
+        refused = self._apply(plan, unless_cancelled=unless_cancelled)
         # Only now: an order whose row has changed since may have been dispatched.
         never_started = [end.after for end in plan.ends if end.before.status not in OPEN]
         self._groups.leave(plan.run, [order for order in never_started if order.order_num not in refused])
@@ -331,6 +350,39 @@ class Orchestrator:
         an order that is skipped because of it, would have a reason that is not true. With ``unless_cancelled``, nothing
         is written either if the run was cancelled meanwhile.
         """
+        transitions = self._transitions(plan)
+        if not transitions:
+            return frozenset()
+        refused = self._ports.runs.apply(transitions, whole=True, unless_cancelled=unless_cancelled)
+        return frozenset(transition.before.order_num for transition in refused)
+
+    def _write_and_release(
+        self,
+        plan: Plan,
+        lock: Lock,
+        comment: CommentState,
+        announcements: AnnouncementState,
+        *,
+        unless_cancelled: bool,
+    ) -> _Pass | None:
+        """Write the plan's transitions and release the lock, then start the workers; return None if nothing is written.
+
+        An order that fails for good gets its result here, whose event starts the pass that ends it.
+        """
+        run = plan.start.after if plan.start else plan.run
+        postponed = self._commenter.postponed(run, comment, changed=True) if may_release_early(plan) else None
+        if postponed is None:
+            return None
+        released = announcements.onto(postponed.onto(lock))
+        if not self._ports.last_writes.write(self._transitions(plan), released, unless_cancelled=unless_cancelled):
+            return None
+        dispatched = self._dispatch(plan, list(plan.dispatches), is_locked=False)
+        run = run.model_copy(update={"watchdog": dispatched.watchdog})
+        rows = RunRows(run, plan.orders)
+        return _Pass(postponed, announcements, rows, released=True, failures=dispatched.failures)
+
+    def _transitions(self, plan: Plan) -> list[Transition]:
+        """Return the plan's transitions, the run's last."""
         now = self._ports.clock.now()
         changes: tuple[EndOrder | RepeatOrder | Wait, ...] = (*plan.ends, *plan.repeats, *plan.waits)
         transitions = [Transition(one.before, one.after, order_event(plan.run, one.after, now)) for one in changes]
@@ -342,15 +394,13 @@ class Orchestrator:
         for whole in (plan.start, plan.finish):
             if whole is not None and whole.before.status is not whole.after.status:
                 transitions.append(Transition(whole.before, whole.after, run_event(whole.after, now)))
-        if not transitions:
-            return frozenset()
-        refused = self._ports.runs.apply(transitions, whole=True, unless_cancelled=unless_cancelled)
-        return frozenset(transition.before.order_num for transition in refused)
+        return transitions
 
-    def _dispatch(self, plan: Plan, dispatches: list[Dispatch]) -> _Dispatched:
+    def _dispatch(self, plan: Plan, dispatches: list[Dispatch], *, is_locked: bool = True) -> _Dispatched:
         """Start workers concurrently, then write their orders as running, or what they wait for.
 
         That AWS has no capacity is no failure: the order waits, and the watchdog's next poll repeats its dispatch.
+        Without the lock no row is written: only functions are started then.
         """
         ports = self._ports
         answers, watchdog = self._start(plan, dispatches)
@@ -360,6 +410,8 @@ class Orchestrator:
         ended = False
         for dispatch, answer in zip(dispatches, answers, strict=True):
             order = dispatch.after
+            if not is_locked and not isinstance(answer, IacCiError):
+                continue
             if not isinstance(answer, IacCiError):
                 running = order.model_copy(
                     update={
@@ -373,7 +425,7 @@ class Orchestrator:
                 transitions.append(
                     Transition(order, running, order_event(plan.run, running, order.dispatched_at or ports.clock.now()))
                 )
-            elif isinstance(answer, AtCapacity):
+            elif isinstance(answer, AtCapacity) and is_locked:
                 waiting = order.model_copy(update={"reason": f"waits for capacity: {answer.message}"[:1024]})
                 now_open[order.order_num] = waiting
                 if waiting != order:

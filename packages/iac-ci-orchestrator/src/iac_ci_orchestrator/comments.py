@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.begun_orders import as_begun
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.plan_text import PlanText
 from iac_ci_common.models.result import Result
@@ -89,17 +91,22 @@ class Commenter:
 
     def update(self, run: RunRow, orders: Sequence[OrderRow], state: CommentState, *, changed: bool) -> CommentState:
         """Edit the comment if it is stale and an edit is allowed; else a later pass, or the watchdog's nudge, does."""
+        postponed = self.postponed(run, state, changed=changed)
+        if postponed is not None:
+            return postponed
+        self._publish(run, orders, with_status=False)
+        # This holds also after a failure: it is recorded, and the next change or the run's end edits again.
+        return CommentState(self._ports.clock.now(), stale=False)
+
+    def postponed(self, run: RunRow, state: CommentState, *, changed: bool) -> CommentState | None:
+        """Return the state of a comment that is not edited now, None if it is stale and an edit is allowed."""
         if run.report is None:
             return state
         now = self._ports.clock.now()
         if state.updated_at is None:
             return CommentState(now, stale=changed)
         stale = state.stale or changed
-        if not stale or not now_due(state, now):
-            return CommentState(state.updated_at, stale)
-        self._publish(run, orders, with_status=False)
-        # This holds also after a failure: it is recorded, and the next change or the run's end edits again.
-        return CommentState(self._ports.clock.now(), stale=False)
+        return None if stale and now_due(state, now) else CommentState(state.updated_at, stale)
 
     def ask(self, run: RunRow, orders: Sequence[OrderRow], asking: Sequence[OrderRow]) -> None:
         """Show at once, in comment and status, that orders wait for an approval; write a new comment for each.
@@ -141,6 +148,8 @@ class Commenter:
         if run.report is None:
             return {}
         ports = self._ports
+        with suppress(IacCiError):
+            orders = as_begun(ports.objects, orders)
         logs = self._logs(orders)
         plans = self._plans(orders) if with_status and run.report.number is not None else []
         page = self._page_link(run, ports.clock.now())

@@ -161,11 +161,13 @@ def decide(
     results: Mapping[str, Result],
     now: datetime,
     standings: Mapping[str, Standing] = _NO_STANDINGS,
+    claimed: AbstractSet[str] = frozenset(),
 ) -> Plan:
     """Return the plan for one pass of a run.
 
     ``results`` are the results by order number; those of ended orders are ignored. ``standings`` say by order number
-    where orders stand that asked for their concurrency groups.
+    where orders stand that asked for their concurrency groups. ``claimed`` are the orders that are ``dispatching`` and
+    whose worker is known to have begun.
     The whole plan is checked against the state tables before it is returned; raises ``IllegalTransition``.
     """
     if run.status in RUN_TERMINAL:
@@ -177,7 +179,7 @@ def decide(
     # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     repeated = {repeat.after.order_num for repeat in repeats}
     first = _first(run, by_num, repeated, standings, now) if stop_reason is None else _First()
-    dispatches = (*_again(run, by_num, now), *first.dispatches)
+    dispatches = (*_again(run, by_num, now, claimed), *first.dispatches)
     awaits, answers, expiries = _approvals(run, by_num, results, now)
     changes: tuple[Dispatch | Wait | AwaitAnswer | TakeAnswer, ...] = (*dispatches, *first.waits, *awaits, *answers)
     for change in changes:
@@ -329,11 +331,11 @@ def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime
     return order.model_copy(update={"status": status, "ended_at": now, "reason": reason, "waiting_for": None})
 
 
-def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime) -> list[Dispatch]:
+def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime, claimed: AbstractSet[str]) -> list[Dispatch]:
     return [
         Dispatch(order, order.model_copy(update={"dispatched_at": now}), _timeout(order, run, now), again=True)
         for order in by_num.values()
-        if _is_stale(order, now)
+        if order.order_num not in claimed and _is_stale(order, now)
     ]
 
 
@@ -409,6 +411,11 @@ def _is_stale(order: OrderRow, now: datetime) -> bool:
     if order.status is not OrderState.DISPATCHING or order.dispatched_at is None or order.order_deadline is None:
         return False
     return now >= order.dispatched_at + timedelta(seconds=LEASE_SECONDS) and now < order.order_deadline
+
+
+def claims_matter(orders: Sequence[OrderRow], now: datetime) -> bool:
+    """Return whether an order would be dispatched again unless its worker has begun."""
+    return any(_is_stale(order, now) for order in orders)
 
 
 def _timeout(order: OrderRow, run: RunRow, now: datetime) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Clock,
         EventBus,
         Groups,
+        LastWrites,
         Logger,
         Metrics,
         Objects,
@@ -36,6 +37,7 @@ class OrchestratorPorts:
     clock: Clock
     runs: Runs
     locks: RunLocks
+    last_writes: LastWrites
     objects: Objects
     done: Objects
     workers: Workers

@@ -28,23 +28,21 @@ def read_results(
     parallel: Parallel,
     orders: Sequence[OrderRow],
     named: AbstractSet[str] | None,
+    stored: AbstractSet[str],
     now: datetime,
     early: Mapping[str, Result],
 ) -> dict[str, Result]:
     """Return the results of open orders and the answers to waiting ones, by number.
 
-    They are those of the orders ``named``, or for None of all orders that have one. Those in ``early``, by the keys of
-    their objects, are not read again: a result never changes. A result that is not valid becomes
-    a failed result of its order, so that it does not block the run. Raises the bucket's other errors.
+    They are those of the orders ``named``, or for None of all orders whose key is in ``stored``. Those in ``early``, by
+    the keys of their objects, are not read again: a result never changes. A result that is not valid becomes a failed
+    result of its order, so that it does not block the run. Raises the bucket's other errors.
     """
-    wanted = [order for order in orders if order.status in OPEN or order.awaits_answer]
-    if not wanted:
-        return {}
+    wanted = [order for order in orders if _may_have_a_result(order)]
     if named is not None:
         wanted = [order for order in wanted if order.order_num in named]
     else:
-        present = set(objects.list(keys.callbacks(wanted[0].run_id)))
-        wanted = [order for order in wanted if result_key(order) in present]
+        wanted = [order for order in wanted if result_key(order) in stored]
     found = {order.order_num: early[result_key(order)] for order in wanted if result_key(order) in early}
     wanted = [order for order in wanted if order.order_num not in found]
     for order, answer in zip(
@@ -59,6 +57,21 @@ def read_results(
         else:
             found[order.order_num] = answer
     return found
+
+
+def list_callbacks(objects: Objects, orders: Sequence[OrderRow]) -> frozenset[str]:
+    """Return the keys of what was written about the orders of a run, if one of them may have a result."""
+    open_order = next((order for order in orders if _may_have_a_result(order)), None)
+    return frozenset(objects.list(keys.callbacks(open_order.run_id))) if open_order is not None else frozenset()
+
+
+def claimed(orders: Sequence[OrderRow], stored: AbstractSet[str]) -> frozenset[str]:
+    """Return the numbers of the orders that are ``dispatching`` and whose claims are in ``stored``."""
+    return frozenset(
+        order.order_num
+        for order in orders
+        if order.status is OrderState.DISPATCHING and keys.claim(*order.attempt_key) in stored
+    )
 
 
 def read_result(objects: Objects, order: OrderRow) -> Result:
@@ -76,6 +89,10 @@ def read_result(objects: Objects, order: OrderRow) -> Result:
     if (result.run_id, result.order_num) != (run_id, order_num):
         raise ResultUnreadable("the worker's result belongs to another order", run_id=run_id, order_num=order_num)
     return result
+
+
+def _may_have_a_result(order: OrderRow) -> bool:
+    return order.status in OPEN or order.awaits_answer
 
 
 def _unreadable(order: OrderRow, error: ResultUnreadable, now: datetime) -> Result:

@@ -11,6 +11,7 @@ from iac_ci_common.aws.console import log_address
 from iac_ci_common.aws.event_bus import EventBridgeBus
 from iac_ci_common.aws.functions import LambdaAsyncInvoker
 from iac_ci_common.aws.groups import DynamoGroups
+from iac_ci_common.aws.last_writes import DynamoLastWrites
 from iac_ci_common.aws.locks import DynamoLocks
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.plans import DynamoPlans
@@ -36,11 +37,14 @@ def orchestrator() -> Orchestrator:
     settings = OrchestratorSettings()
     logger = PowertoolsLogger("orchestrator", settings.log_level)
     secrets = AwsSecrets(partial(client, "ssm"), partial(client, "secretsmanager"))
+    runs = DynamoRuns(client("dynamodb"), settings.orders_table, settings.events_table)
+    locks = DynamoLocks(client("dynamodb"), settings.locks_table)
     return Orchestrator(
         OrchestratorPorts(
             clock=SystemClock(),
-            runs=DynamoRuns(client("dynamodb"), settings.orders_table, settings.events_table),
-            locks=DynamoLocks(client("dynamodb"), settings.locks_table),
+            runs=runs,
+            locks=locks,
+            last_writes=DynamoLastWrites(client("dynamodb"), runs, locks),
             objects=S3Objects(client("s3"), settings.internal_bucket),
             done=S3Objects(client("s3"), settings.done_bucket),
             workers=AwsWorkers(

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import keys, limits
+from iac_ci_common.begun_orders import as_begun
 from iac_ci_common.ids import RUN_ORDER_NUM, accepted_at, check_order_num, check_run_id
 from iac_ci_common.order_logs import read_log, read_result
 from iac_ci_page import render
@@ -82,7 +83,7 @@ class Page:
             return render.message(404, run_id, "No such run", _GONE)
         if not self._ports.access.is_current(capability, rows.run, now):
             return self._refused(request)
-        return self._show(request, rows)
+        return self._show(request, replace(rows, orders=as_begun(self._ports.objects, rows.orders)))
 
     def _open(self, run_id: str, link: str, now: datetime) -> Response:
         """Trade a link for a cookie, and lead to the address without the capability.

@@ -71,8 +71,9 @@ class Watchdog:
             age = (ports.clock.now() - run.accepted_at).total_seconds()
             values = {Metric.OPEN_RUN_SECONDS: age, Metric.WAITING_ORDERS: known.unstarted}
             ports.metrics.record(values, run_id=run.run_id, trace_id=run.trace_id)
-        reported, acted = look_after(ports, run.run_id, known.open, known.waiting)
-        decision = decide_run(run, known, reported, lock, ports.clock.now(), orders)
+        looked = look_after(ports, run, known.open, known.waiting)
+        known = known.with_running(looked.running)
+        decision = decide_run(run, known, looked.reported, lock, ports.clock.now(), orders)
         if decision.action is Action.NUDGE:
             nudge(ports.objects, run.run_id)
             _log(ports.logger, watch, decision)
@@ -84,7 +85,7 @@ class Watchdog:
         if orders is not None and _is_over(watch, orders):
             return _answer(watch, Decision(Action.END, "the order has ended"))
         # What was found missing is looked for again in the rows, for the nudge may be lost.
-        nothing_to_do = decision.action is Action.WAIT and not acted
+        nothing_to_do = decision.action is Action.WAIT and not looked.acted
         kept = nothing_to_do and _can_be_kept(known, lock, ports.clock.now())
         return _answer(watch, decision, known if kept else None)
 
@@ -101,7 +102,8 @@ class Watchdog:
             logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)
             logger.warning("failure record ignored: the order has another dispatch", function=died.function)
         elif not hand_over(self._ports, order, died.reason) and not self._is_claimed_by_another(died, order):
-            end(self._ports, order, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
+            begun = order.model_copy(update={"started_at": order.started_at or order.dispatched_at})
+            end(self._ports, begun, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 
     def _is_claimed_by_another(self, died: WorkerDied, order: OrderRow) -> bool:
         """Create the claim, so that no other worker can, and return whether another worker has it already."""

@@ -33,6 +33,7 @@ class Action(StrEnum):
     NUDGE = "nudge"
     DISPATCH_AGAIN = "dispatch_again"
     LOOK_AGAIN = "look_again"
+    RECORD_RUNNING = "record_running"
     STOP_BUILD = "stop_build"
     REPORT_TIMED_OUT = "report_timed_out"
     REPORT_FAILED = "report_failed"
@@ -102,10 +103,15 @@ def decide_order(order: OpenOrder, claim: Claim | None, ended_builds: AbstractSe
     if build_id is not None:
         if _grace_is_over(order, now):
             return Decision(Action.STOP_BUILD, "the order reached its deadline, its grace is over, and its build runs")
-        return Decision(Action.WAIT, "the build runs")
+        return _runs(order, "the build runs")
     if now > _latest_end(order, claim.claimed_at):
         return Decision(Action.REPORT_TIMED_OUT, "the worker reached the end of its longest possible life")
-    return Decision(Action.WAIT, "the worker may be running")
+    return _runs(order, "the worker may be running")
+
+
+def _runs(order: OpenOrder, seen: str) -> Decision:
+    """Return the decision about an order that a worker has claimed, whose row may not say yet that it runs."""
+    return Decision(Action.RECORD_RUNNING if order.status is OrderState.DISPATCHING else Action.WAIT, seen)
 
 
 def build_of(order: OpenOrder, claim: Claim | None) -> str | None:

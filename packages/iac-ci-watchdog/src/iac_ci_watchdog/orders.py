@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.nudge import nudge
+from iac_ci_common.order_events import order_event
+from iac_ci_common.ports import Transition
 from iac_ci_common.states import OPEN, OrderState
 from iac_ci_common.termination import force_end
 from iac_ci_watchdog.claims import read_claim, take_claim
@@ -19,23 +23,37 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from iac_ci_common.models.result import Claim
-    from iac_ci_common.models.rows import OrderRow
+    from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.watch import OpenOrder, WaitingOrder
     from iac_ci_watchdog.ports import WatchdogPorts
 
 _STATES = {Action.REPORT_FAILED: OrderState.FAILED, Action.REPORT_TIMED_OUT: OrderState.TIMED_OUT}
 
 
-def look_after(
-    ports: WatchdogPorts, run_id: str, orders: Sequence[OpenOrder], waiting: Sequence[WaitingOrder] = ()
-) -> tuple[frozenset[str], int]:
-    """Check a run's open orders once and end those whose end is proven.
+@dataclass(frozen=True, slots=True)
+class LookedAfter:
+    """What one check of a run's open orders found: the numbers of orders.
 
-    Returns the numbers of the orders that have a result in the bucket, or of those ``waiting`` for an approval an
-    answer, and how many orders were acted on. Raises the first error of a port after every order was checked.
+    ``reported`` have a result in the bucket, or an answer to their approval; ``running`` were recorded as running;
+    ``acted`` is how many orders have changed otherwise.
+    """
+
+    reported: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+    acted: int = 0
+
+
+def look_after(
+    ports: WatchdogPorts, run: RunRow, orders: Sequence[OpenOrder], waiting: Sequence[WaitingOrder] = ()
+) -> LookedAfter:
+    """Check a run's open orders once, end those whose end is proven, and record as running what a worker has claimed.
+
+    ``waiting`` are the orders that wait for an approval. Raises the first error of a port after every order was
+    checked.
     """
     if not orders and not waiting:
-        return frozenset(), 0
+        return LookedAfter()
+    run_id = run.run_id
     # Before the results: a build writes its result before it ends.
     ended = ports.workers.ended_builds([order.build_id for order in orders if order.build_id is not None])
     stored = frozenset(ports.objects.list(keys.callbacks(run_id)))
@@ -45,31 +63,54 @@ def look_after(
     answered = frozenset(order.order_num for order in waiting if keys.answer(run_id, order.order_num) in stored)
     now = ports.clock.now()
     suspects = [order for order in orders if order.order_num not in reported and needs_claim(order, ended, now)]
-    answers = ports.parallel.run([partial(_check, ports, run_id, order, stored, ended) for order in suspects])
+    answers = ports.parallel.run([partial(_check, ports, run, order, stored, ended) for order in suspects])
     for answer in answers:
         if isinstance(answer, IacCiError):
             raise answer
-    return reported | answered, sum(answer is True for answer in answers)
+    done = list(zip(suspects, answers, strict=True))
+    running = frozenset(order.order_num for order, action in done if action is Action.RECORD_RUNNING)
+    # The number of a build, which the next poll needs, is only in the row.
+    is_known = {order.order_num for order in orders if order.target is not ExecutionTarget.CODEBUILD} & running
+    acted = sum(action is not Action.WAIT and order.order_num not in is_known for order, action in done)
+    return LookedAfter(reported | answered, running, acted)
 
 
 def _check(
-    ports: WatchdogPorts, run_id: str, order: OpenOrder, stored: AbstractSet[str], ended: AbstractSet[str]
-) -> bool:
-    """Check one order and return whether anything was done."""
+    ports: WatchdogPorts, run: RunRow, order: OpenOrder, stored: AbstractSet[str], ended: AbstractSet[str]
+) -> Action:
+    """Check one order and return what was done."""
+    run_id = run.run_id
     is_claimed = keys.claim(run_id, order.order_num, order.attempt) in stored
     claim = read_claim(ports, run_id, order.order_num, order.attempt) if is_claimed else None
     if is_claimed and claim is None:
         # A claim that is not readable: some worker may be running, and nothing proves that it has ended.
-        return False
+        return Action.WAIT
     build_id = build_of(order, claim)
     if build_id is not None and build_id != order.build_id:
         ended = ports.workers.ended_builds([build_id])
     decision = decide_order(order, claim, ended, ports.clock.now())
+    if decision.action is Action.RECORD_RUNNING and claim is not None:
+        return Action.RECORD_RUNNING if _record_running(ports, run, order, claim) else Action.WAIT
     if decision.action is Action.WAIT or not _apply(ports, run_id, order, claim, decision):
-        return False
+        return Action.WAIT
     logger = ports.logger.bind(run_id=run_id, order_num=order.order_num)
     logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
-    return True
+    return decision.action
+
+
+def _record_running(ports: WatchdogPorts, run: RunRow, order: OpenOrder, claim: Claim) -> bool:
+    """Write that an order runs, which a pass leaves out that has nothing else to write; return False if it changed."""
+    row = ports.runs.find_order(run.run_id, order.order_num)
+    if row is None or row.status is not OrderState.DISPATCHING or row.dispatched_at != order.dispatched_at:
+        return False
+    changes = {
+        "status": OrderState.RUNNING,
+        "started_at": claim.claimed_at,
+        "build_id": build_of(order, claim),
+        "reason": None,
+    }
+    running = row.model_copy(update=changes)
+    return not ports.runs.apply([Transition(row, running, order_event(run, running, claim.claimed_at))])
 
 
 def _apply(ports: WatchdogPorts, run_id: str, order: OpenOrder, claim: Claim | None, decision: Decision) -> bool:

@@ -24,6 +24,10 @@ _NEW_LOCK: Final = (
 )
 
 
+_STILL_OWNED: Final = "#owner = :owner AND #token = :token"
+_OWNER_NAMES: Final = {"#owner": "owner", "#token": "token"}
+
+
 class DynamoLocks:
     """Locks of runs: ``RunLocks`` and ``LockReader``."""
 
@@ -100,33 +104,28 @@ class DynamoLocks:
 
     def release(self, lock: Lock) -> Lock | None:
         """Release the lock unless an event came after ``lock`` was read."""
-        no_event = " AND doorbell = :doorbell"
-        update = "SET answered = :doorbell, comment_behind = :behind, finished = :finished"
-        removed = ["#owner", "lease_until", "rung"]
-        values: dict[str, Any] = {
-            ":doorbell": {"N": str(lock.doorbell)},
-            ":behind": {"BOOL": lock.comment_behind},
-            ":finished": {"BOOL": lock.finished},
-        }
-        if lock.reported_at is not None:
-            update += ", reported_at = :reported"
-            values[":reported"] = {"S": _moment(lock.reported_at)}
-        if lock.announced:
-            update += ", announced = :announced"
-            values[":announced"] = {"SS": sorted(lock.announced)}
-        if lock.announce_at is not None:
-            update += ", announce_at = :announce_at"
-            values[":announce_at"] = {"S": _moment(lock.announce_at)}
-        else:
-            removed.append("announce_at")
         try:
-            self._update_owned(lock, f"{update} REMOVE {', '.join(removed)}", values, extra=no_event)
+            self._update(lock.run_id, **_release(lock))
         except ConditionFailed as error:
             current = _seen(error) or self.read(lock.run_id)
             if current is None or current.owner != lock.owner or current.token != lock.token:
                 raise
             return current
         return None
+
+    def release_write(self, lock: Lock) -> dict[str, Any]:
+        """Return the write of ``release``, for a transaction."""
+        release = _release(lock)
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": _key(keys.run_lock(lock.run_id)),
+                "UpdateExpression": release["expression"],
+                "ConditionExpression": release["condition"],
+                "ExpressionAttributeNames": release["names"],
+                "ExpressionAttributeValues": release["values"],
+            }
+        }
 
     def complete(self, lock: Lock) -> None:
         """Mark the run as completed; it is never taken again."""
@@ -138,15 +137,8 @@ class DynamoLocks:
             answer = self._client.get_item(TableName=self._table, Key=_key(keys.run_lock(run_id)), ConsistentRead=True)
         return model(Lock, answer["Item"]) if "Item" in answer else None
 
-    def _update_owned(self, lock: Lock, expression: str, values: Mapping[str, Any], *, extra: str = "") -> Lock:
-        still_owned = "#owner = :owner AND #token = :token"
-        return self._update(
-            lock.run_id,
-            expression,
-            still_owned + extra,
-            {":owner": {"S": lock.owner or ""}, ":token": {"N": str(lock.token)}, **values},
-            {"#owner": "owner", "#token": "token"},
-        )
+    def _update_owned(self, lock: Lock, expression: str, values: Mapping[str, Any]) -> Lock:
+        return self._update(lock.run_id, expression, _STILL_OWNED, {**_of_owner(lock), **values}, _OWNER_NAMES)
 
     def _update(
         self,
@@ -169,6 +161,38 @@ class DynamoLocks:
             request["ExpressionAttributeNames"] = dict(names)
         with aws_errors(f"updating the lock of {run_id}"):
             return model(Lock, self._client.update_item(**request)["Attributes"])
+
+
+def _release(lock: Lock) -> dict[str, Any]:
+    """Return the parts of the write that releases a lock unless an event came after it was read."""
+    expression = "SET answered = :doorbell, comment_behind = :behind, finished = :finished"
+    removed = ["#owner", "lease_until", "rung"]
+    values: dict[str, Any] = {
+        ":doorbell": {"N": str(lock.doorbell)},
+        ":behind": {"BOOL": lock.comment_behind},
+        ":finished": {"BOOL": lock.finished},
+    }
+    if lock.reported_at is not None:
+        expression += ", reported_at = :reported"
+        values[":reported"] = {"S": _moment(lock.reported_at)}
+    if lock.announced:
+        expression += ", announced = :announced"
+        values[":announced"] = {"SS": sorted(lock.announced)}
+    if lock.announce_at is not None:
+        expression += ", announce_at = :announce_at"
+        values[":announce_at"] = {"S": _moment(lock.announce_at)}
+    else:
+        removed.append("announce_at")
+    return {
+        "expression": f"{expression} REMOVE {', '.join(removed)}",
+        "condition": f"{_STILL_OWNED} AND doorbell = :doorbell",
+        "values": _of_owner(lock) | values,
+        "names": _OWNER_NAMES,
+    }
+
+
+def _of_owner(lock: Lock) -> dict[str, Any]:
+    return {":owner": {"S": lock.owner or ""}, ":token": {"N": str(lock.token)}}
 
 
 def _seen(error: ConditionFailed) -> Lock | None:

@@ -104,15 +104,29 @@ class DynamoRuns:
         self, transitions: Sequence[Transition], *, whole: bool = False, unless_cancelled: bool = False
     ) -> tuple[Transition, ...]:
         """Apply the transitions whose row is still as planned, with ``whole`` until one is not; return the others."""
+        groups = self.writes(transitions)
+        condition = self.not_cancelled(transitions[0].before.run_id) if unless_cancelled and transitions else None
+        refused = transactions.write(self._client, groups, condition=condition, whole=whole)
+        return tuple(transitions[index] for index in refused)
+
+    def writes(self, transitions: Sequence[Transition]) -> list[transactions.Group]:
+        """Return the writes of each transition, for a transaction; raise ``IllegalTransition`` as ``apply`` does."""
         for transition in transitions:
             check_transition(transition)
-        groups = [
+        return [
             [self._update(transition), *([self._put_event(transition.event)] if transition.event is not None else [])]
             for transition in transitions
         ]
-        condition = self._not_cancelled(transitions[0].before.run_id) if unless_cancelled and transitions else None
-        refused = transactions.write(self._client, groups, condition=condition, whole=whole)
-        return tuple(transitions[index] for index in refused)
+
+    def not_cancelled(self, run_id: str) -> dict[str, Any]:
+        """Return the condition that a run has a row and is not cancelled, for a transaction."""
+        return {
+            "ConditionCheck": {
+                "TableName": self._orders,
+                "Key": _key(run_id, RUN_ORDER_NUM),
+                "ConditionExpression": "attribute_exists(run_id) AND attribute_not_exists(cancel_reason)",
+            }
+        }
 
     def record(self, events: Sequence[Event]) -> None:
         """Write events that belong to no transition."""
@@ -204,15 +218,6 @@ class DynamoRuns:
 
     def _put_new(self, row: OrderRow | RunRow) -> dict[str, Any]:
         return {"Put": {"TableName": self._orders, "Item": item(row), "ConditionExpression": _IS_NEW}}
-
-    def _not_cancelled(self, run_id: str) -> dict[str, Any]:
-        return {
-            "ConditionCheck": {
-                "TableName": self._orders,
-                "Key": _key(run_id, RUN_ORDER_NUM),
-                "ConditionExpression": "attribute_exists(run_id) AND attribute_not_exists(cancel_reason)",
-            }
-        }
 
     def _add_digests(self, order: OrderRow) -> dict[str, Any]:
         digests = {name: getattr(order, name) for name in ("package_sha256", "code_sha256")}

@@ -15,6 +15,7 @@ from iac_ci_common.states import OPEN, OrderState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from iac_ci_common.models.lock import Lock
@@ -90,6 +91,16 @@ class KnownRows(StoredShape):
                 if order.approval is not None and (order.awaits_answer or order.status in OPEN)
             ),
         )
+
+    def with_running(self, running: AbstractSet[str]) -> KnownRows:
+        """Return this with the orders of these numbers as running, as the poll itself has written them."""
+        if not running:
+            return self
+        changed = {"status": OrderState.RUNNING}
+        is_open = tuple(
+            order.model_copy(update=changed) if order.order_num in running else order for order in self.open
+        )
+        return self.model_copy(update={"open": is_open, "unstarted": max(0, self.unstarted - len(running))})
 
     def still_holds(self, lock: Lock | None, now: datetime) -> bool:
         """Return whether the rows are the same as when this was learned, given the run's present lock.

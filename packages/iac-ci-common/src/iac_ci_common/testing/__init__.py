@@ -18,6 +18,7 @@ from iac_ci_common.testing.doubles import (
 from iac_ci_common.testing.event_bus import MemoryEventBus
 from iac_ci_common.testing.groups import MemoryGroups
 from iac_ci_common.testing.history import MemoryHistory
+from iac_ci_common.testing.last_writes import MemoryLastWrites
 from iac_ci_common.testing.locks import MemoryLocks
 from iac_ci_common.testing.objects import MemoryObjects
 from iac_ci_common.testing.observed import Observed
@@ -35,6 +36,7 @@ __all__ = [
     "MemoryEventBus",
     "MemoryGroups",
     "MemoryHistory",
+    "MemoryLastWrites",
     "MemoryLocks",
     "MemoryLogger",
     "MemoryObjects",

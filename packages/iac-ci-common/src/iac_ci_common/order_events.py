@@ -1,4 +1,4 @@
-"""Events of orders."""
+"""Events of orders: pure."""
 
 from __future__ import annotations
 
