@@ -13,7 +13,7 @@ from iac_ci_cli.connection import local_connection
 from iac_ci_cli.run_logs import Follower
 from iac_ci_common import keys, limits
 from iac_ci_common.order_logs import read_log
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import OPEN, OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.ministack import Speed
 from iac_ci_local.testing import HANGS_SECONDS, submit, wait_for_end
@@ -38,7 +38,7 @@ def follow(
         client,
         run,
         lambda row, text: seen.extend(
-            (float(printed), time.time()) for printed in LINE.findall(text) if row.status is OrderState.RUNNING
+            (float(printed), time.time()) for printed in LINE.findall(text) if row.status in OPEN
         ),
     )
     begun, until = None, time.monotonic() + HANGS_SECONDS

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common import keys
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import OPEN, OrderState
 from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.codebuild.container import open_to_commands
 from iac_ci_local.testing import log_of, runs, submit, wait_for_end, wait_until
@@ -151,7 +151,7 @@ def test_a_swapped_package_does_not_run(unkind: LocalCloud, target: str) -> None
     ]
     job = {"username": "tests", "orders": [{"execution_target": target, **order} for order in orders]}
     run_id = submit(unkind, job)
-    wait_until(lambda: OrderState.RUNNING in [order.status for order in runs(unkind).read(run_id).orders])
+    wait_until(lambda: any(order.status in OPEN for order in runs(unkind).read(run_id).orders))
     package = keys.package(run_id, "0002")
     with zipfile.ZipFile(io.BytesIO(s3.get_object(Bucket=bucket, Key=package)["Body"].read())) as zipped:
         manifest = json.loads(zipped.read("manifest.json"))
