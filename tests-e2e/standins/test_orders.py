@@ -20,6 +20,7 @@ pytestmark = pytest.mark.local_cloud
 
 SAME_FOR_EVERY_USER = (
     "test_stopping.py",
+    "test_stopping_on_request.py",
     # How functions wake, logs are sent and tools are chosen: the user changes what a sandbox separates.
     *(() if FULL else ("test_idle_functions.py", "test_live_logs.py", "test_tools.py")),
 )
