@@ -21,7 +21,7 @@ PLACE = "/iac-ci/jobs/sources/api/handed-on"
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1)) as running:
+    with LocalCloud(speed=Speed(wait_scale=0.5, retry_seconds=0.1)) as running:
         yield running
 
 

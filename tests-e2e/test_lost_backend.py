@@ -97,7 +97,7 @@ def test_the_state_of_an_apply_whose_backend_vanished_is_kept_and_pushed_back(
     terraform = terraform_on_path() or str(write_terraform(tmp_path))
     # The commands of a function are this user's here, so they may write where this test does.
     gone = tmp_path / "gone"
-    with backend(gone) as server, LocalCloud(announced=True, speed=Speed(wait_scale=0.01, retry_seconds=0.1)) as cloud:
+    with backend(gone) as server, LocalCloud(announced=True, speed=Speed(wait_scale=0.1, retry_seconds=0.1)) as cloud:
         configuration = CONFIGURATION % (server.server_port, gone)
         write = f"cat > main.tf <<'END'\n{configuration}\nEND"
         apply = [f"{terraform} init -input=false", f"{terraform} apply -input=false -auto-approve"]

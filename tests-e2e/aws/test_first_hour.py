@@ -70,7 +70,7 @@ def test_a_stack_that_could_not_be_created_is_removed_all_the_same(monkeypatch, 
 def test_the_steps_run_against_an_emulator(name, monkeypatch, tmp_path):
     monkeypatch.setattr(LocalCloud, "make_aws", emulators.makes(name))
     report = tmp_path / "report.md"
-    with LocalCloud("acme", speed=Speed(wait_scale=0.05, retry_seconds=0.1)) as cloud:
+    with LocalCloud("acme", speed=Speed(wait_scale=0.1, retry_seconds=0.1)) as cloud:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | {
             "AWS_ENDPOINT_URL": cloud.aws.endpoint,
             "AWS_ACCESS_KEY_ID": cloud.aws.access_key,

@@ -214,7 +214,7 @@ def test_workers_and_supervisors_that_are_killed() -> None:
     kills, seed = int(os.environ.get("KILLS", "200")), int(os.environ.get("SEED", "19"))
     random, tally = Random(seed), Tally()
     functions = FunctionSettings(sandboxed=("worker",))
-    with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), functions=functions) as cloud:
+    with LocalCloud(speed=Speed(wait_scale=0.1, retry_seconds=0.1), functions=functions) as cloud:
         while tally.kills.total() < kills:
             play(cloud, random, tally)
     shown = ", ".join(f"{count} {name}" for name, count in sorted(tally.kills.items()))

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.local_cloud
 
 @pytest.fixture(scope="module")
 def cloud():
-    with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), max_parallel=4) as running:
+    with LocalCloud(speed=Speed(wait_scale=0.5, retry_seconds=0.1), max_parallel=4) as running:
         # A function that a busy machine runs too slowly ends at its time-out: 502.
         running.aws.client("lambda").update_function_configuration(
             FunctionName=running.stack.names.resource("page"), Timeout=SECONDS

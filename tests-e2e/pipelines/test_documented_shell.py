@@ -66,7 +66,7 @@ def test_the_command_line_reads_the_region_that_the_page_exports():
     submit = next(command for command in COMMANDS if command.startswith("iac-ci submit"))
     (export,) = {command for command in COMMANDS if command.startswith("export ")}
     assert export.startswith("export AWS_REGION=")
-    with LocalCloud(speed=Speed(wait_scale=0.05, retry_seconds=0.1)) as cloud:
+    with LocalCloud(speed=Speed(wait_scale=0.5, retry_seconds=0.1)) as cloud:
         region = cloud.aws.session["region_name"]
         here = f"export AWS_REGION={region}"
         code, printed = typed([here, submit], credentials(cloud.aws), ROOT)

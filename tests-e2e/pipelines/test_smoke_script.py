@@ -18,7 +18,7 @@ pytestmark = pytest.mark.local_cloud
 
 @pytest.fixture(scope="module")
 def cloud():
-    with LocalCloud("acme", speed=Speed(wait_scale=0.05, retry_seconds=0.1)) as running:
+    with LocalCloud("acme", speed=Speed(wait_scale=0.1, retry_seconds=0.1)) as running:
         yield running
 
 

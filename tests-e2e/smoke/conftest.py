@@ -62,7 +62,7 @@ def stack(deployed_stack: str | None) -> Iterator[Deployed]:
         on_aws = "AWS_ENDPOINT_URL" not in os.environ
         yield Deployed(deployed_stack, aws_connection(deployed_stack), on_aws=on_aws)
         return
-    with LocalCloud(speed=Speed(wait_scale=0.05, retry_seconds=0.1)) as cloud:
+    with LocalCloud(speed=Speed(wait_scale=0.1, retry_seconds=0.1)) as cloud:
         yield Deployed(cloud.stack_name, local_connection(cloud.state()), on_aws=False)
 
 

@@ -23,5 +23,5 @@ def unkind(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
         request.config, f"Lambda's stand-in: {'without ' + ', '.join(lacks) if lacks else 'whole, as root can make it'}"
     )
     functions = FunctionSettings(sandboxed=("worker",), concurrency=NEW_ACCOUNT)
-    with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1), functions=functions) as running:
+    with LocalCloud(speed=Speed(wait_scale=0.1, retry_seconds=0.1), functions=functions) as running:
         yield running

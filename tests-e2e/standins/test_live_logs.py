@@ -76,7 +76,7 @@ def test_output_is_seen_while_the_commands_run(unkind: LocalCloud, target: str) 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
     """A cloud whose Lambda workers can trade under pytest: its record of AWS requests is not in the sandbox."""
-    with LocalCloud(speed=Speed(wait_scale=0.02, retry_seconds=0.1)) as running:
+    with LocalCloud(speed=Speed(wait_scale=0.1, retry_seconds=0.1)) as running:
         yield running
 
 

@@ -88,7 +88,7 @@ def mirror(tmp_path_factory):
 def cloud(mirror):
     sources = TypeAdapter(dict[Tool, ToolSource]).validate_python(mirror.sources("terraform", "opentofu"))
     functions = FunctionSettings(sandboxed=("worker",))
-    speed = Speed(wait_scale=0.02, retry_seconds=0.1)
+    speed = Speed(wait_scale=0.1, retry_seconds=0.1)
     with LocalCloud(speed=speed, functions=functions, tool_sources=sources, max_parallel=2) as started:
         yield started
 

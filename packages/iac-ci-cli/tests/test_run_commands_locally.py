@@ -45,7 +45,7 @@ def test_a_run_without_a_watchdog_is_seen_woken_and_cancelled(tmp_path, monkeypa
         done = CliRunner().invoke(app, ["doctor", run, "--local", "--json"])
         return done.exit_code, {finding["kind"] for finding in json.loads(done.stdout)["findings"]}
 
-    with LocalCloud(announced=True, speed=Speed(wait_scale=0.01, retry_seconds=0.1)):
+    with LocalCloud(announced=True, speed=Speed(wait_scale=0.1, retry_seconds=0.1)):
         connection = connect("iac-ci", local=True)
         run = jobs.submit(connection, job).run_id
         wait_until(lambda: kinds() == (0, {"running", "waiting-for-dependencies"}), subject="the command to run")

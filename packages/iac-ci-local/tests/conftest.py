@@ -12,7 +12,7 @@ from iac_ci_local.ministack import LocalAws, Speed
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(speed=Speed(wait_scale=0.01, retry_seconds=0.1)) as running:
+    with LocalCloud(speed=Speed(wait_scale=0.05, retry_seconds=0.1)) as running:
         yield running
 
 
