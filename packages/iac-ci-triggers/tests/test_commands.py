@@ -117,6 +117,10 @@ def test_what_a_reader_does_not_see_as_a_command_is_none(text):
         ("/iac-ci apply a b", "more words"),
         ("/iac-ci help me", "more words"),
         ("/iac-ci plan -destroy", "names no project; write /iac-ci plan PROJECT -destroy"),
+        (
+            "/iac-ci unlock 20260101T000000-0123456789ab/apply-net",
+            "copy RUN/ORDER from there: it ends with four digits",
+        ),
         ("/iac-ci plan a b -destroy", "more words"),
         ("/iac-ci plan a --destroy", "; to plan to destroy a project, write /iac-ci plan PROJECT -destroy"),
         ("/iac-ci plan a \u2013Destroy", "; to plan to destroy a project, write /iac-ci plan PROJECT -destroy"),

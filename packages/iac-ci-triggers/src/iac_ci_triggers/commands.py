@@ -172,7 +172,8 @@ def _parse_unlock(rest: list[str]) -> Command | str:
     if _ORDER_OF_RUN.fullmatch(rest[0]) is None or rest[1:] not in ([], [FORCE]):
         line = _shown(" ".join([PREFIX, UNLOCK, *rest]))
         return (
-            f"{line}: {UNLOCK} alone shows the concurrency groups, {UNLOCK} RUN/ORDER frees one, {FORCE} before its end"
+            f"{line}: {UNLOCK} alone shows the groups, {UNLOCK} RUN/ORDER frees one, {FORCE} before its end; copy"
+            " RUN/ORDER from there: it ends with four digits"
         )
     return Command(UNLOCK, target=rest[0], is_forced=rest[1:] == [FORCE])
 
