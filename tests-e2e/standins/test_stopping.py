@@ -190,8 +190,9 @@ class Stopped:
                 lost.add(form)
         if left | lost:
             print(f"{self.target}, {self.cause}: left by {sorted(left | lost)}")
-        assert left <= excepted, f"{left} left their locks"
-        assert lost <= excepted, f"{lost} lost their states"
+        logs = {form: self.log(row)[-2000:] for form, row in zip(self.forms, rows, strict=True) if form in left | lost}
+        assert left <= excepted, f"{left} left their locks: {logs}"
+        assert lost <= excepted, f"{lost} lost their states: {logs}"
         return Counter({"forms": len(self.forms), "locks left": len(left), "states lost": len(lost)})
 
     def _resources(self, row: OrderRow) -> set[str]:
