@@ -228,6 +228,11 @@ SIGNALS = {
         {3: "SIGINT"},
         {},
     ),
+    "a terminal of its own, with a program that handles signals": (
+        [process(2, name="script"), process(3, 2, name="sh"), process(4, 3, caught=INT | TERM)],
+        {4: "SIGINT"},
+        {},
+    ),
     "a launcher above a program that handles signals": (
         [process(2, name="timeout"), process(3, 2, caught=INT | TERM)],
         {3: "SIGINT"},

@@ -51,11 +51,13 @@ class Family:
     def waits(self, pid: int) -> bool:
         """Return whether a process waits for another: a program that runs one, or a shell whose own trap may end it.
 
-        A script with a handler for its exit, which has commands in the background only, often kills them there.
+        A script with a handler for its exit, which has commands in the background only, often kills them there. The end
+        of the shell that ``script`` starts hangs up the terminal of what it runs.
         """
         if pid not in self._children or pid in self.tools:
             return False
-        if not self.is_shell(pid):
+        parent = self.processes.get(self.processes[pid].parent)
+        if not self.is_shell(pid) or (parent is not None and parent.program == "script"):
             return True
         return _handles_exit(self.processes[pid]) and all(_is_in_background(child) for child in self.children(pid))
 
