@@ -84,11 +84,13 @@ STORM = Profile(
     stall=0.005,
     skew=4.0,
 )
+UNANSWERED = Profile("unanswered", refuse=0.04, lose_answer=0.1, duplicate=0.02)
 PROFILES = {
     profile.name: profile
-    for profile in (CALM, BURST, DOUBLED, SKEWED, LOSSY, CRASHING, FLAKY, REFUSING, SLOW, SINGLE, STORM)
+    for profile in (CALM, BURST, DOUBLED, SKEWED, LOSSY, CRASHING, FLAKY, REFUSING, SLOW, SINGLE, STORM, UNANSWERED)
 }
-_WEIGHTS = {"calm": 2, "burst": 3, "skewed": 1, "single": 4, "crashing": 3, "storm": 3}
+_WEIGHTS = {"calm": 2, "burst": 3, "skewed": 1, "single": 4, "crashing": 3, "storm": 3, "unanswered": 0}
+"""How often each is drawn. In an unanswered world, which is only asked for, most runs fail."""
 _SINGLE_FAULTS = (
     Fault.CRASH_BEFORE,
     Fault.CRASH_AFTER,

@@ -13,7 +13,7 @@ from iac_ci_common import keys
 from iac_ci_common.logger import PowertoolsLogger
 from iac_ci_common.metric_lines import metric_lines
 from iac_ci_common.metrics import Metric
-from iac_ci_common.models.result import Reporter, Result
+from iac_ci_common.models.result import Claim, Reporter, Result
 from iac_ci_common.models.watch import Watch
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
@@ -102,6 +102,8 @@ class Engine:
         """Play a run of two orders to its end."""
         self.runs.insert(*queued([{"queue_id": "a"}, {"dependencies": ["a"]}]))
         self._orchestrator.wake(RUN_ID)
+        claim = Claim(run_id=RUN_ID, order_num="0001", claimed_by=Reporter.WORKER, claimed_at=self.clock.now())
+        self.objects.create(keys.claim(RUN_ID, "0001"), claim.model_dump_json().encode())
         self.clock.advance(90)
         self._watchdog.check(Watch(run_id=RUN_ID))
         if state is RunState.CANCELLED:

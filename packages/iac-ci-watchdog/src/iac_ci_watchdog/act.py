@@ -67,12 +67,15 @@ class Watchdog:
         self, watch: Watch, run: RunRow, known: KnownRows, lock: Lock | None, orders: Sequence[OrderRow] | None
     ) -> WatchAnswer:
         ports = replace(self._ports, logger=self._ports.logger.bind(run_id=run.run_id, trace_id=run.trace_id))
-        if watch.order_num == RUN_ORDER_NUM:
-            age = (ports.clock.now() - run.accepted_at).total_seconds()
-            values = {Metric.OPEN_RUN_SECONDS: age, Metric.WAITING_ORDERS: known.unstarted}
-            ports.metrics.record(values, run_id=run.run_id, trace_id=run.trace_id)
-        looked = look_after(ports, run, known.open, known.waiting)
-        known = known.with_running(looked.running)
+        try:
+            looked = look_after(ports, run, known.open, known.waiting)
+            known = known.with_running(looked.running)
+        finally:
+            # Also of a run that cannot be looked after.
+            if watch.order_num == RUN_ORDER_NUM:
+                age = (ports.clock.now() - run.accepted_at).total_seconds()
+                values = {Metric.OPEN_RUN_SECONDS: age, Metric.WAITING_ORDERS: known.unstarted}
+                ports.metrics.record(values, run_id=run.run_id, trace_id=run.trace_id)
         decision = decide_run(run, known, looked.reported, lock, ports.clock.now(), orders)
         if decision.action is Action.NUDGE:
             nudge(ports.objects, run.run_id)
