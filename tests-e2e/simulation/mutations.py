@@ -149,7 +149,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(6),
     "conditional transitions": Noticed(42),
     "own claims only": Noticed(216, "storm"),
-    "refused dispatch": Noticed(37, "refusing"),
+    "refused dispatch": Noticed(49, "unanswered"),
     "living watchdog": Noticed(63),
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
