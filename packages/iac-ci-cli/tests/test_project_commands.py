@@ -50,7 +50,7 @@ def test_a_file_of_atlantis_is_converted_with_its_remarks(checkout):
     (checkout / "two.yaml").write_text("version: 3\nprojects: [{dir: live/a}]\n---\nprojects: [{dir: live/x}]\n")
     assert "line 4: a second document" in run("scaffold", checkout, "--from", checkout / "two.yaml", "--to", "-").stderr
     for said in (done.stderr, done.stdout):
-        assert "line 2: automerge is not converted" in said
+        assert "line 2: automerge became merge_when_applied" in said
         assert "line 3: the folder 'live/x' does not exist" in said
 
 
