@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from iac_ci_common import capabilities
+from iac_ci_common import capabilities, keys
 from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.capabilities import Kind
 from iac_ci_common.models.rows import ReportTarget
@@ -65,6 +65,7 @@ def test_without_a_cookie_nothing_is_read(world, monkeypatch):
 
 def test_a_raised_generation_ends_links_and_open_pages(world):
     world.begin([order_row(1)])
+    world.objects.put(keys.log(RUN_ID, "0001"), b"a log\n")
     world.open(world.link())
     assert [world.get(part, order="0001").status for part in DATA] == [200] * 5 + [303]
     world.connect(2)
