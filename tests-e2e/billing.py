@@ -35,12 +35,14 @@ from iac_ci_common.aws.rows import item
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.locations import parse_location
+from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.work import Work
 from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing import (
     MemoryCodeStore,
     MemoryDeliveries,
+    MemoryLastWrites,
     MemoryLocks,
     MemoryLogger,
     MemoryObjects,
@@ -174,14 +176,17 @@ class BilledRuns(MemoryRuns):
     def apply(self, transitions: Sequence[Transition], *, whole: bool = False, unless_cancelled: bool = False) -> Any:
         calls = ceil(sum(1 + (one.event is not None) for one in transitions) / (100 - unless_cancelled))
         self._count("dynamodb.TransactWriteItems", calls)
+        self.bill(transitions, times_checked=calls if unless_cancelled else 0)
+        return super().apply(transitions, whole=whole, unless_cancelled=unless_cancelled)
+
+    def bill(self, transitions: Sequence[Transition], *, times_checked: int) -> None:
+        """Count rows that transactions write; ``times_checked`` of these also check that the run is not cancelled."""
         for one in transitions:
             self._meter.write(item(one.before), item(one.after), times=2)
             if one.event is not None:
                 self._meter.event(event_row(one.event))
-        if unless_cancelled and transitions:
-            # The check of the run's row is a part of each transaction.
-            self._meter.write(item(self.run_rows[transitions[0].before.run_id]), times=2 * calls)
-        return super().apply(transitions, whole=whole, unless_cancelled=unless_cancelled)
+        if times_checked and transitions:
+            self._meter.write(item(self.run_rows[transitions[0].before.run_id]), times=2 * times_checked)
 
 
 class BilledRows:
@@ -207,6 +212,23 @@ class BilledRows:
             return answer
 
         return call
+
+
+class BilledLastWrites(MemoryLastWrites):
+    """The transaction that writes rows and releases the lock."""
+
+    def __init__(self, runs: BilledRuns, locks: MemoryLocks, meter: Meter, count: Callable[..., None]) -> None:
+        # What it does to the rows is a part of its own call.
+        plain = MemoryRuns()
+        plain.run_rows, plain.order_rows, plain.event_rows = runs.run_rows, runs.order_rows, runs.event_rows
+        super().__init__(plain, locks)
+        self._billed, self._meter, self._count = runs, meter, count
+
+    def write(self, transitions: Sequence[Transition], lock: Lock, *, unless_cancelled: bool = False) -> bool:
+        self._count("dynamodb.TransactWriteItems")
+        self._meter.write(item(lock), times=2)
+        self._billed.bill(transitions, times_checked=1 if unless_cancelled else 0)
+        return super().write(transitions, lock, unless_cancelled=unless_cancelled)
 
 
 class BilledObjects(MemoryObjects):
@@ -347,6 +369,7 @@ class BilledEngine(Engine):
         super().__init__(
             runs,
             self._rows(locks, lambda: locks.locks),
+            BilledLastWrites(runs, locks, self.meter, self.count),
             self._rows(deliveries, lambda: deliveries.deliveries),
             internal,
             BilledObjects(clock, self.meter, self.count),
