@@ -16,7 +16,15 @@ from iac_ci_common.models.result import Reporter, Result
 from iac_ci_common.models.saved_plan import PlannedFile
 from iac_ci_common.models.sealed import Sealed
 from iac_ci_common.states import OrderState
-from iac_ci_common.testing import MemoryEventBus, MemoryGroups, MemoryLocks, MemoryWatchdogs, MemoryWorkers, Sequential
+from iac_ci_common.testing import (
+    MemoryEventBus,
+    MemoryGroups,
+    MemoryLastWrites,
+    MemoryLocks,
+    MemoryWatchdogs,
+    MemoryWorkers,
+    Sequential,
+)
 from iac_ci_local.fake_hosts.project import Project
 from iac_ci_local.fake_hosts.repository import HostedRepository
 from iac_ci_orchestrator.act import Orchestrator
@@ -73,11 +81,12 @@ class Team:
         for module in (http_session, gitlab):
             monkeypatch.setattr(module, "pause", engine.clock.advance)
         self.bus = MemoryEventBus()
+        locks = MemoryLocks()
         ports = OrchestratorPorts(
-            clock=engine.clock, runs=engine.runs, locks=MemoryLocks(), objects=engine.objects, done=engine.objects,
-            workers=MemoryWorkers(), watchdogs=MemoryWatchdogs(), reports=engine.reports, plans=engine.plans,
-            invoker=engine.invoker, groups=MemoryGroups(engine.clock), bus=self.bus, parallel=Sequential(),
-            logger=engine.logger, wait=engine.clock.advance,
+            clock=engine.clock, runs=engine.runs, locks=locks, last_writes=MemoryLastWrites(engine.runs, locks),
+            objects=engine.objects, done=engine.objects, workers=MemoryWorkers(), watchdogs=MemoryWatchdogs(),
+            reports=engine.reports, plans=engine.plans, invoker=engine.invoker, groups=MemoryGroups(engine.clock),
+            bus=self.bus, parallel=Sequential(), logger=engine.logger, wait=engine.clock.advance,
         )  # fmt: skip
         self.orchestrator = Orchestrator(ports)
         self.landed = []
