@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from iac_ci_common import keys
+from iac_ci_common.states import OrderState
 from iac_ci_local.fake_hosts.demo import SHAPES
 from iac_ci_local.fake_hosts.project import Project
 from iac_ci_local.fake_hosts.repository import HostedRepository
@@ -127,6 +128,7 @@ def test_a_conflict_is_told_without_any_command(engine, kind):
     assert "conflicts with the base branch" in rows.run.preparation_error
     assert "infra/head.tf" in rows.run.preparation_error
     assert {order.package_sha256 for order in rows.orders} == {None}
+    engine.end(OrderState.SKIPPED)
     assert "conflicts with the base branch" in comment(engine)
     print(f"{kind}: {rows.run.preparation_error}")
 
