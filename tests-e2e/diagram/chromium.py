@@ -7,6 +7,7 @@ Messages are JSON ended by a zero byte; Chromium reads them from file descriptor
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -159,8 +160,8 @@ def _started(browser: str) -> Iterator[Page]:
     from_browser, write_end = os.pipe()
 
     def pass_pipes() -> None:
-        # Both are moved out of the way first: either may be 3 or 4 itself.
-        received, sent = os.dup2(read_end, 20), os.dup2(write_end, 21)
+        # Both are moved out of the way first: either may be 3 or 4 itself. The next free number is nobody's.
+        received, sent = (fcntl.fcntl(end, fcntl.F_DUPFD, 5) for end in (read_end, write_end))
         os.dup2(received, 3)
         os.dup2(sent, 4)
 
