@@ -16,8 +16,9 @@ NEW_ACCOUNT = 10
 """Concurrent executions of a new account."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def unkind(request: pytest.FixtureRequest) -> Iterator[LocalCloud]:
+    """A cloud for one file: tests of others run a worker in this process, which ends all that the process started."""
     lacks = sandbox.missing()
     surroundings.note(
         request.config, f"Lambda's stand-in: {'without ' + ', '.join(lacks) if lacks else 'whole, as root can make it'}"
