@@ -92,9 +92,8 @@ def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readines
     can never start for another reason counts more.
     """
     waiting = False
-    forgiven = overridable(order, by_num)
     not_needed: str | None = None
-    for num in dict.fromkeys((*order.dependencies, *order.when)):
+    for num in (*order.dependencies, *order.when):
         dependency = by_num.get(num)
         if dependency is None:
             return Readiness.BLOCKED, f"its dependency {num} is not part of the run"
@@ -105,7 +104,7 @@ def readiness(order: OrderRow, by_num: Mapping[str, OrderRow]) -> tuple[Readines
                 not_needed = not_needed or f"{dependency.order_name} is not changed, which `when` requires"
         elif dependency.not_needed:
             not_needed = not_needed or f"{dependency.order_name} was not needed"
-        elif (dependency.must_succeed and num not in forgiven) or dependency.status not in FAILURES:
+        elif dependency.status not in FAILURES or (dependency.must_succeed and num not in overridable(order, by_num)):
             return Readiness.BLOCKED, f"{dependency.order_name} {_WORDS[dependency.status]}"
         elif num in order.when:
             words = _WORDS[dependency.status]

@@ -88,6 +88,8 @@ class ConcurrencyGroups:
         only_projects: bool = False,
     ) -> dict[str, Standing]:
         """Settle the groups of requests, by their orders' numbers, and those of the same kind of ended orders."""
+        if not requests and not any(map(group_keys, ended)):
+            return {}
         asked: dict[str, dict[str, Wanted]] = {}
         for num, request in requests.items():
             asked.setdefault(request.key, {})[num] = request.wanted

@@ -233,26 +233,34 @@ def _never_started(
     now: datetime,
 ) -> tuple[EndOrder, ...]:
     """Return the ends of queued orders that can never start, dependencies first, and update ``by_num``."""
-    ends = []
-    for order in in_order(by_num.values()):
+
+    def without_start(order: OrderRow) -> OrderRow | None:
         if order.status is not OrderState.QUEUED:
-            continue
+            return None
         ready, reason = readiness(order, by_num)
         wish = order.stop_wish(run) if order.attempt > 1 else None
         standing = standings.get(order.order_num)
         if wish is not None:
-            after = _not_started(order, OrderState.CANCELLED, f"{wish}; it is not repeated"[:1024], now)
-        elif stop_reason is not None:
-            after = _not_started(order, OrderState.CANCELLED, stop_reason, now)
-        elif ready in NEVER_STARTS:
+            return _not_started(order, OrderState.CANCELLED, f"{wish}; it is not repeated"[:1024], now)
+        if stop_reason is not None:
+            return _not_started(order, OrderState.CANCELLED, stop_reason, now)
+        if ready in NEVER_STARTS:
             after = _not_started(order, OrderState.SKIPPED, reason or "a dependency did not succeed", now)
-            after = after.model_copy(update={"not_needed": ready is Readiness.NOT_NEEDED})
-        elif standing is not None and standing.access is Access.REFUSED:
-            after = _not_started(order, OrderState.CANCELLED, standing.text[:1024], now)
-        else:
-            continue
-        by_num[order.order_num] = after
-        ends.append(EndOrder(order, after))
+            return after.model_copy(update={"not_needed": ready is Readiness.NOT_NEEDED})
+        if standing is not None and standing.access is Access.REFUSED:
+            return _not_started(order, OrderState.CANCELLED, standing.text[:1024], now)
+        return None
+
+    # In most passes nothing ends like this, and the graph need not be sorted.
+    queued = [order for order in by_num.values() if order.status is OrderState.QUEUED]
+    if not any(map(without_start, queued)):
+        return ()
+    ends = []
+    for order in in_order(by_num.values()):
+        after = without_start(order)
+        if after is not None:
+            by_num[order.order_num] = after
+            ends.append(EndOrder(order, after))
     return tuple(ends)
 
 
@@ -267,10 +275,9 @@ def _approvals(
     awaits: list[AwaitAnswer] = []
     answers: list[TakeAnswer] = []
     expiries: list[Expire] = []
-    for order in sorted(by_num.values(), key=lambda row: row.order_num):
-        if order.approval is None or order.status is not OrderState.QUEUED:
-            continue
-        if readiness(order, by_num)[0] is not Readiness.READY:
+    asked = [order for order in by_num.values() if order.approval is not None and order.status is OrderState.QUEUED]
+    for order in sorted(asked, key=lambda row: row.order_num):
+        if order.approval is None or readiness(order, by_num)[0] is not Readiness.READY:
             continue
         if order.waiting_for is None and has_nothing_to_override(order, by_num):
             after = order.model_copy(update={"status": OrderState.DISPATCHING})
@@ -335,7 +342,7 @@ def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime, claimed: 
     return [
         Dispatch(order, order.model_copy(update={"dispatched_at": now}), _timeout(order, run, now), again=True)
         for order in by_num.values()
-        if order.order_num not in claimed and _is_stale(order, now)
+        if order.status is OrderState.DISPATCHING and order.order_num not in claimed and _is_stale(order, now)
     ]
 
 
@@ -362,8 +369,12 @@ def _first(
     """
     slots = run.max_parallel - sum(order.status in OPEN or order.order_num in repeated for order in by_num.values())
     found, asked = _First(), 0
-    for order in sorted(by_num.values(), key=lambda row: row.order_num):
-        if order.status is not OrderState.QUEUED or order.order_num in repeated or order.approval is not None:
+    queued = [order for order in by_num.values() if order.status is OrderState.QUEUED and order.approval is None]
+    for order in sorted(queued, key=lambda row: row.order_num):
+        if order.order_num in repeated:
+            continue
+        if slots <= 0 and order.waiting_for is None and not (order.order_num in standings or needs_group(run, order)):
+            # Ready or not, nothing changes.
             continue
         if readiness(order, by_num)[0] is not Readiness.READY:
             continue
@@ -408,14 +419,14 @@ def _dispatch(run: RunRow, order: OrderRow, now: datetime) -> Dispatch:
 
 def _is_stale(order: OrderRow, now: datetime) -> bool:
     """Return whether a dispatch may have been interrupted and the order can still end in time."""
-    if order.status is not OrderState.DISPATCHING or order.dispatched_at is None or order.order_deadline is None:
+    if order.dispatched_at is None or order.order_deadline is None:
         return False
     return now >= order.dispatched_at + timedelta(seconds=LEASE_SECONDS) and now < order.order_deadline
 
 
 def claims_matter(orders: Sequence[OrderRow], now: datetime) -> bool:
     """Return whether an order would be dispatched again unless its worker has begun."""
-    return any(_is_stale(order, now) for order in orders)
+    return any(_is_stale(order, now) for order in orders if order.status is OrderState.DISPATCHING)
 
 
 def _timeout(order: OrderRow, run: RunRow, now: datetime) -> int:

@@ -38,11 +38,10 @@ def read_results(
     the keys of their objects, are not read again: a result never changes. A result that is not valid becomes a failed
     result of its order, so that it does not block the run. Raises the bucket's other errors.
     """
-    wanted = [order for order in orders if _may_have_a_result(order)]
     if named is not None:
-        wanted = [order for order in wanted if order.order_num in named]
+        wanted = [order for order in orders if order.order_num in named and _may_have_a_result(order)]
     else:
-        wanted = [order for order in wanted if result_key(order) in stored]
+        wanted = [order for order in orders if _may_have_a_result(order) and result_key(order) in stored]
     found = {order.order_num: early[result_key(order)] for order in wanted if result_key(order) in early}
     wanted = [order for order in wanted if order.order_num not in found]
     for order, answer in zip(
