@@ -941,7 +941,7 @@ def test_long_logs_are_cut_at_a_line_and_say_so():
     assert result.log_truncated
     assert len(result.log_tail.encode()) <= 256 * 1024
     assert result.log_tail.startswith("line number ")
-    assert without_ends(result.log_tail).endswith("line number 40000\n")
+    assert without_ends(result.log_tail).rstrip("\n").endswith("line number 40000")
 
 
 @pytest.mark.parametrize("log", [b"", b"short\n", b"\xff" * 600_000, b"x" * 600_000, b"line\n" * 200_000])
@@ -1020,7 +1020,8 @@ def test_a_long_log_is_kept_whole_its_end_shown_and_no_secret_in_it():
     result = world.run()
     assert result.status is OrderState.SUCCEEDED
     assert result.log_truncated
-    assert without_ends(result.log_tail).endswith("the end\n")
+    # The line of the command's duration begins a line; on a busy machine it is not known in time whether it does.
+    assert without_ends(result.log_tail).rstrip("\n").endswith("\nthe end")
     whole = world.objects.get(keys.log(*PLACE))
     assert SECRET.encode() not in whole
     assert whole.count(b"and what else an order prints\n") == size // (len(line) + 1)
