@@ -24,7 +24,9 @@ status and each change of the base branch."""
 
 _METHODS: Final = {"merge": "allow_merge_commit", "squash": "allow_squash_merge", "rebase": "allow_rebase_merge"}
 _BASE_MOVED: Final = "base branch was modified"
-_MAY_PASS: Final = re.compile(rf"{_BASE_MOVED}|required status check|is not mergeable|is in unstable", re.IGNORECASE)
+_MAY_PASS: Final = re.compile(
+    rf"{_BASE_MOVED}|required status check|is not mergeable|is in unstable|already in progress", re.IGNORECASE
+)
 _IS_ABOUT_METHOD: Final = re.compile(
     r"(merge commits|squash merges|rebase merges) are not allowed|linear history|must not contain merge commits"
     r"|merge method|can't be rebased|cannot be rebased",
