@@ -8,7 +8,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import Throttled
-from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, LEASE_SECONDS
+from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, LEASE_SECONDS, STOP_GRACE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.models.result import Claim, Reporter, Result
@@ -696,6 +696,36 @@ def test_an_order_whose_worker_ended_before_it_began_is_queued_again(status):
     assert world.runs.find_order(RUN_ID, "0001") == row
     (event,) = [event for event in world.runs.events(TRACE_ID) if event.kind == "queued" and event.reason]
     assert event.reason == "the worker ended before it began the order: Runtime exited"
+
+
+def test_an_order_that_was_queued_again_by_a_watchdog_that_died_then_is_not_forgotten(monkeypatch):
+    died = WorkerDied(RUN_ID, "0001", "Runtime exited", DISPATCH, "call", FUNCTION)
+
+    def refuse(*args, **kwargs):
+        raise Throttled("slow down")
+
+    def died_at_the_nudge():
+        world = World()
+        world.open(order_deadline=START + timedelta(seconds=60))
+        world.release()
+        state = state_of(world.check())
+        with monkeypatch.context() as patched:
+            patched.setattr(world.objects, "put", refuse)
+            with pytest.raises(Throttled):
+                world.watchdog.worker_died(died)
+        assert world.runs.find_order(RUN_ID, "0001").status is S.QUEUED
+        assert not world.nudged
+        return world, state
+
+    world, _ = died_at_the_nudge()
+    world.watchdog.worker_died(died)
+    assert world.nudged, "Lambda's next attempt nudges"
+    world, state = died_at_the_nudge()
+    world.clock.advance(60 + STOP_GRACE_SECONDS + 1)
+    answer = world.check(state=state)
+    assert answer.known is None, "the poll that looks at the order finds another row"
+    world.check(state=state_of(answer))
+    assert world.nudged
 
 
 def test_an_order_is_dispatched_three_times_at_most():

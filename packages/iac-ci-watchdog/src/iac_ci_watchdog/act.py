@@ -100,6 +100,9 @@ class Watchdog:
         """
         order = self._ports.runs.find_order(died.run_id, died.order_num)
         if order is None or order.status not in OPEN:
+            if order is not None and order.status is OrderState.QUEUED:
+                # An attempt before this one may have ended between the order's row and the nudge.
+                nudge(self._ports.objects, died.run_id)
             return
         if not died.is_about(order):
             logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)

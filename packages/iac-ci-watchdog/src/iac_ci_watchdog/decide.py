@@ -33,6 +33,7 @@ class Action(StrEnum):
     NUDGE = "nudge"
     DISPATCH_AGAIN = "dispatch_again"
     LOOK_AGAIN = "look_again"
+    READ_AGAIN = "read_again"
     RECORD_RUNNING = "record_running"
     STOP_BUILD = "stop_build"
     REPORT_TIMED_OUT = "report_timed_out"

@@ -35,7 +35,7 @@ class LookedAfter:
     """What one check of a run's open orders found: the numbers of orders.
 
     ``reported`` have a result in the bucket, or an answer to their approval; ``running`` were recorded as running;
-    ``acted`` is how many orders have changed otherwise.
+    ``acted`` is how many orders have changed otherwise, by this check or since their rows were read.
     """
 
     reported: frozenset[str] = frozenset()
@@ -89,10 +89,12 @@ def _check(
     if build_id is not None and build_id != order.build_id:
         ended = ports.workers.ended_builds([build_id])
     decision = decide_order(order, claim, ended, ports.clock.now())
-    if decision.action is Action.RECORD_RUNNING and claim is not None:
-        return Action.RECORD_RUNNING if _record_running(ports, run, order, claim) else Action.WAIT
-    if decision.action is Action.WAIT or not _apply(ports, run_id, order, claim, decision):
+    if decision.action is Action.WAIT:
         return Action.WAIT
+    if decision.action is Action.RECORD_RUNNING and claim is not None:
+        return Action.RECORD_RUNNING if _record_running(ports, run, order, claim) else Action.READ_AGAIN
+    if not _apply(ports, run_id, order, claim, decision):
+        return Action.READ_AGAIN
     logger = ports.logger.bind(run_id=run_id, order_num=order.order_num)
     logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
     return decision.action

@@ -53,8 +53,9 @@ class KnownRows(StoredShape):
     """What one poll learned from a run's rows, for the next poll, which then need not read them again.
 
     Only an owner of the run's lock changes the rows, and every owner comes with a ring of the doorbell. So the rows are
-    the same as long as the lock is free and the doorbell has its value of before. It is a cache: without it, a poll
-    reads the rows.
+    the same as long as the lock is free and the doorbell has its value of before. The exception is an order that the
+    watchdog queues again: a nudge follows, and if that is lost, the poll that looks at the order finds another row and
+    the next one reads all of them. It is a cache: without it, a poll reads the rows.
     """
 
     doorbell: int
