@@ -236,6 +236,15 @@ def test_a_short_log_is_a_download_without_an_object(world):
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_download_of_control_characters_fits_a_functions_answer(world):
+    world.begin([ended()])
+    world.open(world.link())
+    world.objects.put(keys.live_part(RUN_ID, "0001", 0), b"\x1b" * 1024 * 1024)
+    answer = world.get("download", order="0001")
+    assert answer.body.endswith("prints it\n")
+    assert len(json.dumps(answer.as_proxy())) < 6 * 1024 * 1024
+
+
 def test_what_a_dead_worker_has_sent_is_a_download_too(world, monkeypatch):
     world.begin([ended()])
     world.open(world.link())
@@ -243,7 +252,7 @@ def test_what_a_dead_worker_has_sent_is_a_download_too(world, monkeypatch):
     for number in range(2):
         world.objects.put(keys.live_part(RUN_ID, "0001", number), b"part\n")
     assert world.get("download", order="0001").body == "part\npart\n"
-    monkeypatch.setattr("iac_ci_page.act.MAX_LOG_BYTES", 7)
+    monkeypatch.setattr("iac_ci_page.act.MAX_TEXT_BYTES", 7)
     left_out = f"[iac-ci] the rest is left out; `iac-ci logs {RUN_ID} 0001` prints it\n"
     assert world.get("download", order="0001").body == f"part\npa\n{left_out}"
 

@@ -14,7 +14,7 @@ from iac_ci_common.order_logs import read_log, read_result
 from iac_ci_page import render
 from iac_ci_page.graph import layout
 from iac_ci_page.http import COOKIE, Response, as_json
-from iac_ci_page.logs import MAX_LOG_BYTES, read_piece
+from iac_ci_page.logs import read_piece
 from iac_ci_page.view import event_rows, order_facts, plan_resources, run_view
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 DOWNLOAD_SECONDS: Final = 300
 """How long the URL of a download is valid."""
+
+MAX_TEXT_BYTES: Final = 512 * 1024
+"""Most bytes of a log that is itself the answer to a download. A function's answer has 6 MB at most (AWS Lambda
+Developer Guide, "Lambda quotas"), and JSON takes six bytes for a control character."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _REFUSED: Final = (
@@ -135,11 +139,11 @@ class Page:
         if objects.exists(keys.log(*attempt_key)):
             url = objects.presign_get(keys.log(*attempt_key), seconds=DOWNLOAD_SECONDS, save_as=name)
             return Response(303, headers={"Location": url})
-        log = read_log(objects, *attempt_key, max_bytes=MAX_LOG_BYTES)
+        log = read_log(objects, *attempt_key, max_bytes=MAX_TEXT_BYTES)
         if log is None or not log.data:
             return _text(404, "No log of this order is stored.")
-        text = log.data[:MAX_LOG_BYTES].decode("utf-8", "replace")
-        if len(log.data) > MAX_LOG_BYTES:
+        text = log.data[:MAX_TEXT_BYTES].decode("utf-8", "replace")
+        if len(log.data) > MAX_TEXT_BYTES:
             text += f"\n[iac-ci] the rest is left out; `iac-ci logs {order.run_id} {order.order_num}` prints it\n"
         saved = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(200, text, "text/plain; charset=utf-8", saved)
