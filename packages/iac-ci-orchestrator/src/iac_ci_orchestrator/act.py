@@ -309,8 +309,9 @@ class Orchestrator:
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.repeats or plan.waits or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)
-        # In the slots of orders that wait now, others may start that did not ask yet.
-        asks_on = bool(plan.asks) and any(wait.before.waiting_for is None for wait in plan.waits)
+        # In the slots of orders that wait now, or were refused by their group, others may start that did not ask yet.
+        left_slots = any(wait.before.waiting_for is None for wait in plan.waits) or bool(never_started)
+        asks_on = bool(plan.asks) and left_slots
         repeat = bool(refused or dispatched.ended or plan.repeats or plan.answers or plan.expiries or asks_on)
         if not refused:
             announcements = self._announcer.waits(run, orders, announcements)
