@@ -819,6 +819,21 @@ def test_a_forged_failure_record_without_the_claimants_request_ends_nothing(call
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
 
 
+@pytest.mark.parametrize("ticket", ["e" * 64, "f" * 64])
+@pytest.mark.parametrize("claim", [None, "7:call:random", f"{DISPATCH}:other:random"])
+def test_a_worker_of_an_earlier_dispatch_that_had_the_claim_is_noticed(claim, ticket):
+    """Lambda started it so late that the order was dispatched again; the workers of that dispatch have gone."""
+    world = World()
+    world.open(tickets=(f"7:{digest('e' * 64)}", f"{DISPATCH}:{digest('f' * 64)}"))
+    if claim is not None:
+        claimed_by(world, claim)
+    before = world.runs.find_order(RUN_ID, "0001")
+    world.watchdog.worker_died(WorkerDied(RUN_ID, "0001", "killed", "7", "call", FUNCTION, ticket))
+    assert world.runs.find_order(RUN_ID, "0001") == before
+    is_ended = world.objects.exists(keys.result(RUN_ID, "0001"))
+    assert is_ended is (claim == "7:call:random" and ticket == "e" * 64)
+
+
 @pytest.mark.parametrize("ticket", [None, "0" * 64, digest("f" * 64)])
 @pytest.mark.parametrize("handed_over", [0, 2])
 @pytest.mark.parametrize("claim", [None, f"{DISPATCH}:call:random"])

@@ -15,7 +15,7 @@ from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.models.watch import KnownRows, WatchAnswer
 from iac_ci_common.nudge import nudge
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState
-from iac_ci_watchdog.claims import take_claim
+from iac_ci_watchdog.claims import read_claim, take_claim
 from iac_ci_watchdog.decide import Action, Decision, decide_run, decide_unprepared
 from iac_ci_watchdog.hand_over import hand_over
 from iac_ci_watchdog.orders import end, look_after
@@ -96,7 +96,8 @@ class Watchdog:
         """End an order whose worker ended without a result, or queue it again if that worker had not begun it.
 
         An order may be dispatched twice, and a dispatch may be delivered twice. If another worker has the claim, that
-        worker is running, or Lambda reports its failure too. A record that the order's row does not confirm is ignored.
+        worker is running, or Lambda reports its failure too. If a worker of an earlier dispatch had the claim, it came
+        late, and those of the present dispatch have gone. A record that the order's row does not confirm is ignored.
         """
         order = self._ports.runs.find_order(died.run_id, died.order_num)
         if order is None or order.status not in OPEN:
@@ -104,10 +105,16 @@ class Watchdog:
                 # An attempt before this one may have ended between the order's row and the nudge.
                 nudge(self._ports.objects, died.run_id)
             return
-        if not died.is_about(order):
+        if died.is_about(order):
+            is_proven = not hand_over(self._ports, order, died.reason) and not self._is_claimed_by_another(died, order)
+        elif died.is_of_an_earlier_dispatch(order):
+            claim = read_claim(self._ports, *order.attempt_key)
+            is_proven = claim is not None and claim.claimed_by is Reporter.WORKER and died.is_claimant(claim)
+        else:
             logger = self._ports.logger.bind(run_id=died.run_id, order_num=died.order_num)
             logger.warning("failure record ignored: the order has another dispatch", function=died.function)
-        elif not hand_over(self._ports, order, died.reason) and not self._is_claimed_by_another(died, order):
+            is_proven = False
+        if is_proven:
             begun = order.model_copy(update={"started_at": order.started_at or order.dispatched_at})
             end(self._ports, begun, OrderState.FAILED, f"the worker ended without a result: {died.reason}")
 

@@ -53,10 +53,18 @@ class WorkerDied:
         A time of dispatch can be guessed, above all by a worker of the same run; the ticket cannot. The row of a
         version before tickets has none.
         """
-        name = self.function.partition(":function:")[2].partition(":")[0]
         first = order.first_ticket(self.dispatch)
         has_ticket = first is None or digest(self.ticket) == first
-        return name.endswith(_WORKER) and self.dispatch == order.dispatch and has_ticket
+        return self._is_of_a_worker and self.dispatch == order.dispatch and has_ticket
+
+    def is_of_an_earlier_dispatch(self, order: OrderRow) -> bool:
+        """Return whether a worker function failed whose first ticket the row knows from an earlier dispatch."""
+        first = order.first_ticket(self.dispatch)
+        return self._is_of_a_worker and self.dispatch != order.dispatch and digest(self.ticket) == first
+
+    @property
+    def _is_of_a_worker(self) -> bool:
+        return self.function.partition(":function:")[2].partition(":")[0].endswith(_WORKER)
 
     def is_claimant(self, claim: Claim) -> bool:
         """Return whether the failed request is the one whose worker has the claim."""
