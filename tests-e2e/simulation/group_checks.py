@@ -144,7 +144,7 @@ class GroupChecks:
         about = (run.job_name or "") + ("" if use.num == _RUN else row.order_name)
         series = f"{key} {run.ledger}" + ("" if key.startswith("group:project:") else f" {about}")
         newest, commit = self._begun.get(series, ("", None))
-        if run.run_id[:_TIME] < newest and run.commit_hash != commit:
+        if run.run_id[:_TIME] < newest and run.commit_hash != commit and not self._is_newer_commit(run, newest):
             self._broken("no older commit after a newer one", f"{run.run_id}/{row.order_num} after {newest} in {key}")
         if run.run_id[:_TIME] >= newest:
             self._begun[series] = run.run_id[:_TIME], run.commit_hash
@@ -152,6 +152,14 @@ class GroupChecks:
     def _late(self, since: float) -> bool:
         """Return whether a poll must have come since a moment and the last fault."""
         return self._world.scheduler.time - max(since, self._world.faults.last) > FREED_SECONDS
+
+    def _is_newer_commit(self, run: RunRow, newest: str) -> bool:
+        """Return whether a run that was accepted after the newest that has begun has this run's commit."""
+        rows = self._world.runs.run_rows.values()
+        return any(
+            row.ledger == run.ledger and row.run_id[:_TIME] > newest and row.commit_hash == run.commit_hash
+            for row in rows
+        )
 
     def _check_wait(self, key: str, use: Use, about: str) -> None:
         """Check that an order did not wait for a group that was free, or for an order that had ended."""
