@@ -86,8 +86,9 @@ ENDED_BY_OTHERS = {
 """Forms whose tool loses its pipe, or gets a second signal, where AWS itself signals every process at once."""
 
 
-WITHOUT_DESCRIPTORS = {"into a process", "into tee and gzip", "with its output sent to tee"}
-"""Forms that no order on Lambda can have: ``/dev`` has no ``fd`` there, which bash needs for ``>(…)``."""
+NOT_ON_LAMBDA = {"into a process", "into tee and gzip", "with its output sent to tee", "in a terminal of its own"}
+"""Forms that no order on Lambda can have: ``/dev`` has no ``fd`` there, which bash needs for ``>(…)``, and no ``pts``,
+so that nothing gets a terminal."""
 
 AT_ONCE = 9
 """Orders of one run, which hold their locks at the same time: two cores start more of them too slowly."""
@@ -221,7 +222,7 @@ FEW_AND_ALL = pytest.mark.parametrize(
 
 def in_parts(cloud: LocalCloud, target: str, cause: str, forms: tuple[str, ...]) -> Iterator[Stopped]:
     """Yield a run for each part of the forms that the target knows."""
-    known = tuple(form for form in forms if target != "lambda" or form not in WITHOUT_DESCRIPTORS)
+    known = tuple(form for form in forms if target != "lambda" or form not in NOT_ON_LAMBDA)
     for first in range(0, len(known), AT_ONCE):
         yield Stopped(cloud, target, cause, known[first : first + AT_ONCE])
 
