@@ -322,6 +322,10 @@ def test_commands_get_a_user_of_their_own_only_where_it_reaches_them(
         monkeypatch.setattr(sys, "executable", f"{inner}/python")
         shutil.copy("/bin/sh", sys.executable)
         assert not open_to_commands(Path(folder))
+        # The cloud's own Terraform is on the commands' PATH alone.
+        monkeypatch.setenv("PATH", str(inner))
+        assert open_to_commands(Path(folder)) == (os.geteuid() == 0)
+        assert not open_to_commands(Path(folder), f"{folder}{os.pathsep}{inner}")
 
 
 def test_a_user_of_the_image_that_is_missing_here_changes_nothing(codebuild: Service, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ sys.exit(_invoke_cli(sys.argv[1:], os.dup(1), os.dup(2)))
 """
 
 
-def terraform_on_path() -> str | None:
-    """Return the path of the machine's ``terraform`` or ``tofu``; None without either."""
-    return shutil.which("terraform") or shutil.which("tofu")
+def terraform_on_path(path: str | None = None) -> str | None:
+    """Return where ``terraform`` or ``tofu`` is on ``path``, by default this process's PATH; None without either."""
+    return shutil.which("terraform", path=path) or shutil.which("tofu", path=path)
 
 
 def write_terraform(folder: Path) -> Path:
@@ -32,9 +32,9 @@ def write_terraform(folder: Path) -> Path:
     return program
 
 
-def terraform_is_python() -> bool:
-    """Return whether the ``terraform`` on ``PATH`` is the program that ``write_terraform`` wrote."""
-    found = terraform_on_path()
+def terraform_is_python(path: str | None = None) -> bool:
+    """Return whether the ``terraform`` on ``path`` is the program that ``write_terraform`` wrote."""
+    found = terraform_on_path(path)
     if found is None:
         return False
     with Path(found).open("rb") as program:

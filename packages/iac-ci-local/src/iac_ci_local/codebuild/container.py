@@ -30,6 +30,9 @@ IMAGE_USER: Final = 10001
 _USER_VARIABLE: Final = "IAC_CI_COMMAND_USER"
 """Variable of the project that makes the worker give the commands another user."""
 
+_PATH_VARIABLE: Final = "IAC_CI_COMMAND_PATH"
+"""Variable of the project with the PATH of the commands, which may have a Terraform that this process's has not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -103,7 +106,7 @@ class Container:
             **buildspec.variables,
             **build.variables,
         }
-        if not open_to_commands(self.temporary):
+        if not open_to_commands(self.temporary, variables.get(_PATH_VARIABLE)):
             variables.pop(_USER_VARIABLE, None)
         return variables
 
@@ -150,14 +153,15 @@ class Container:
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def open_to_commands(folder: Path) -> bool:
+def open_to_commands(folder: Path, path: str | None = None) -> bool:
     """Return whether the commands' user reaches ``folder`` and Terraform, and this process may give them that user.
 
-    A folder above keeps the user out if it is closed, like the home of root. Then commands run as this process's user.
+    Terraform is the one on ``path``, by default this process's PATH. A folder above keeps the user out if it is closed,
+    like the home of root. Then commands run as this process's user.
     """
     if os.geteuid() != 0:
         return False
-    python = [sys.executable, "-c", ""] if terraform_is_python() else ["true"]
+    python = [sys.executable, "-c", ""] if terraform_is_python(path) else ["true"]
     # The folder is entered by the shell: `cwd` would be entered as root.
     look = ["/bin/sh", "-c", 'cd -- "$0" && "$@"', str(folder), *python]
     return not subprocess.run(  # noqa: S603
