@@ -294,7 +294,8 @@ class Checks:
     def _merge(self, last_fault: float) -> None:
         """Check at the end that a pull request is merged, once, if every order of all its jobs has ended well.
 
-        A host that fails for longer than a merge is tried is given up.
+        A host that fails for longer than a merge is tried is given up, and so is one that refuses a request for good: a
+        status that is missing may keep it from merging.
         """
         world, merged = self._world, self._world.reports.merge_host.merged
         rows = {
@@ -304,7 +305,7 @@ class Checks:
         applied = any(has_succeeded(orders) for runs in rows.values() for orders in runs)
         runs = [run for name in world.merges for run in runs_of(world, name)]
         ends = [(run.finished_at - EPOCH).total_seconds() for run in runs if run.finished_at is not None]
-        is_given_up = any(last_fault >= end + MERGE_SECONDS for end in ends)
+        is_given_up = world.host_refused or any(last_fault >= end + MERGE_SECONDS for end in ends)
         if len(merged) > 1 or (due and applied and not merged and not is_given_up):
             self._broken("what is applied is merged once", f"{merged}")
 

@@ -260,6 +260,7 @@ class World:
         self.deliveries = MemoryDeliveries()
         self.bus_weather = Faults(Random(0), faults.profile, None)
         self.bus_refused: set[str] = set()
+        self.host_refused = False
         self.announced: Callable[[Announcement], None] = lambda announcement: None
         self.objects = RecordedObjects(clock, mutation, self._object_created)
         self.done = RecordedObjects(clock, mutation)
@@ -315,6 +316,7 @@ class World:
         if fault is Fault.FAIL:
             raise PortFailed(f"{name}: simulated loss of the connection", retry_is_safe=True)
         if fault is Fault.REFUSE:
+            self.host_refused |= name.startswith("reports.")
             raise PortFailed(f"{name}: simulated refusal")
         if fault is Fault.REPEAT and name not in _NEVER_REPEATED and not name.startswith("http."):
             # The answer to botocore's first attempt was lost: its second one finds what the first has done.
