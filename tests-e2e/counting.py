@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 
 from iac_ci_common import keys
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
 from iac_ci_common.aws.last_writes import DynamoLastWrites
 from iac_ci_common.aws.locks import DynamoLocks
@@ -125,12 +126,15 @@ class Engine:
             done_bucket="done", kms_key_arn="key", watchdog_arn="arn", init_function="init",
             webhook_secrets=["ssm:/webhook"],
         )  # fmt: skip
-        self.door = JobIntake(JobIntakePorts(clock, deliveries, internal, watchdogs, invoker, secrets), settings)
+        accepted = AcceptedJobs()
+        self.door = JobIntake(
+            JobIntakePorts(clock, deliveries, internal, watchdogs, invoker, secrets, accepted=accepted), settings
+        )
         self.preparer = Preparer(
             PreparationPorts(
                 clock, runs, MemoryLedgers(clock), internal, code, MemoryRepositories(), secrets, MemorySealer(),
                 MemoryReports(), self.parallel, logger,
-                JobTools(ToolReleases(internal, HttpDownloads()), OwnTools("/nonexistent")),
+                JobTools(ToolReleases(internal, HttpDownloads()), OwnTools("/nonexistent")), accepted,
             ),
             100,
         )  # fmt: skip

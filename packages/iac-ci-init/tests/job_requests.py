@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.signature import sign
 from iac_ci_common.testing import (
@@ -38,6 +39,7 @@ class Asked:
         self.clock = FakeClock(START)
         self.deliveries, self.objects = MemoryDeliveries(), MemoryObjects(self.clock)
         self.watchdogs, self.invoker = MemoryWatchdogs(), MemoryAsyncInvoker()
+        self.accepted = AcceptedJobs()
         self.calls = []
 
         def watched(port, name):
@@ -56,6 +58,7 @@ class Asked:
             watched(self.watchdogs, "watchdogs"),
             watched(self.invoker, "invoker"),
             self.secrets,
+            accepted=self.accepted,
         )
         self.intake = JobIntake(ports, settings(**fields))
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iac_ci_common import keys
+from iac_ci_common.accepted_jobs import MOST, AcceptedJobs
 from iac_ci_common.errors import Throttled
 from iac_ci_common.grants import Grants, part_of
 from iac_ci_common.locations import parse_location
@@ -511,3 +512,27 @@ def test_no_json_gets_anything_but_an_answer(fields, order_fields):
 @given(st.binary(max_size=200))
 def test_no_bytes_get_anything_but_an_answer(body):
     assert Asked().post(body, encoded=True)[0] == 400
+
+
+def test_a_job_is_remembered_as_it_is_stored_and_taken_once():
+    asked = Asked()
+    run_id = asked.post(JOB)[1]["run_id"]
+    assert asked.accepted.take(run_id) == asked.objects.get(keys.job(run_id))
+    assert asked.accepted.take(run_id) is None
+
+
+def test_a_job_that_was_stored_before_is_not_remembered():
+    """Its first request may have come to another process, and the stored job has other identifiers than this one."""
+    asked = Asked()
+    run_id = asked.post(JOB)[1]["run_id"]
+    asked.accepted.take(run_id)
+    assert asked.post(JOB)[0] == 202
+    assert asked.accepted.take(run_id) is None
+
+
+def test_the_oldest_jobs_are_forgotten():
+    accepted = AcceptedJobs()
+    for number in range(MOST + 1):
+        accepted.keep(f"run {number}", b"job")
+    assert accepted.take("run 0") is None
+    assert accepted.take(f"run {MOST}") == b"job"

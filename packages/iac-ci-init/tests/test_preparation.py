@@ -11,6 +11,7 @@ import pyrage
 import pytest
 
 from iac_ci_common import keys, limits
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.errors import NotFound, PortFailed, SealingFailed, Throttled
 from iac_ci_common.identity_context import IdentityContext
 from iac_ci_common.models.manifest import ENCRYPTED_IDENTITY_NAME, MANIFEST_NAME, SEALED_NAME, Manifest
@@ -70,6 +71,7 @@ class World:
         self.runs, self.objects, self.reports = MemoryRuns(), MemoryObjects(self.clock), MemoryReports()
         self.sealer, self.calls = MemorySealer(), []
         self.before = self.after = lambda name: None
+        self.accepted = AcceptedJobs()
         self.objects.put(keys.job(RUN_ID), stored_job(orders, **fields).model_dump_json().encode())
 
         def watched(port, name):
@@ -97,6 +99,7 @@ class World:
                 parallel=Sequential(),
                 logger=MemoryLogger(),
                 tools=tools or JobTools(ToolReleases(self.objects, HttpDownloads()), OwnTools("/nonexistent")),
+                accepted=self.accepted,
             ),
             100,
             own_buckets=frozenset({"own"}),
@@ -124,6 +127,15 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
     assert list(tmp_path.iterdir()) == [], "something of a run was left behind"
+
+
+def test_the_process_that_accepted_a_job_prepares_it_without_reading_it_and_a_second_attempt_reads_it():
+    world = World([{}])
+    world.accepted.keep(RUN_ID, world.objects.get(keys.job(RUN_ID)))
+    assert world.prepare().run is not None
+    assert "objects.get" not in world.calls
+    world.prepare()
+    assert "objects.get" in world.calls
 
 
 def test_fifty_orders_of_one_tree_fetch_and_upload_it_once():

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from iac_ci_common import ids, keys
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.errors import AlreadyExists, IacCiError
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.models.answer import Accepted, StoredJob
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The ports for accepting a job."""
+    """The ports for accepting a job; ``accepted`` remembers it for its preparation by the same process."""
 
     objects: Objects
     watchdogs: Watchdogs
@@ -34,6 +35,7 @@ class Acceptance:
     done_bucket: str
     stack_level: int = 1
     sizes: Mapping[str, str] = field(default_factory=dict)
+    accepted: AcceptedJobs = field(default_factory=AcceptedJobs)
 
     def accept(
         self,
@@ -84,8 +86,10 @@ class Acceptance:
             planned_for=planned_for,
             sizes={order.size: self.sizes[order.size] for order in job.orders if order.size is not None},
         )
+        body = stored.model_dump_json().encode()
         try:
-            self.objects.create(keys.job(run_id), stored.model_dump_json().encode(), content_type="application/json")
+            self.objects.create(keys.job(run_id), body, content_type="application/json")
+            self.accepted.keep(run_id, body)
         except AlreadyExists:
             stored = StoredJob.from_stored(self.objects.get(keys.job(run_id)))
         # The watchdog is started before the preparation, so that it repairs every later failure.

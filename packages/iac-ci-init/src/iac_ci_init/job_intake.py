@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common import ids, keys, limits, signature
 from iac_ci_common.acceptance import Acceptance, rules
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.cached_secrets import SharedSecrets
 from iac_ci_common.errors import IacCiError, Problem, SignatureRefused
 from iac_ci_common.granted import SourceGrants
@@ -44,6 +45,7 @@ class JobIntakePorts:
     invoker: AsyncInvoker
     secrets: Secrets
     logger: Logger | None = None
+    accepted: AcceptedJobs = field(default_factory=AcceptedJobs)
 
 
 class JobIntake:
@@ -63,6 +65,7 @@ class JobIntake:
             settings.done_bucket,
             settings.stack_level,
             settings.order_sizes,
+            ports.accepted,
         )
 
     def accept(self, request: Request) -> str:

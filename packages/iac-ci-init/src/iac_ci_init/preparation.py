@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pydantic import ValidationError
 
 from iac_ci_common import keys
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.errors import AlreadyExists, ConditionFailed, IacCiError, PreparationFailed, SealingFailed
 from iac_ci_common.identity_context import IdentityContext
 from iac_ci_common.ids import order_num
@@ -71,6 +72,7 @@ class PreparationPorts:
     parallel: Parallel
     logger: Logger
     tools: JobTools
+    accepted: AcceptedJobs = field(default_factory=AcceptedJobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Preparer:
         may repair is raised, so that Lambda retries. Raises ``NotFound`` for a job that was not accepted.
         """
         ports = self._ports
-        stored = StoredJob.from_stored(ports.objects.get(keys.job(run_id)))
+        stored = StoredJob.from_stored(ports.accepted.take(run_id) or ports.objects.get(keys.job(run_id)))
         # Before the code is fetched, and before the rows: what has ended can be run again.
         begun = self._first_report.begin(stored, build_rows(stored, max_parallel=self._max_parallel))
         run = None if begun.by_this_attempt else ports.runs.read(run_id).run

@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.acceptance import Acceptance
+from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.aws.clients import client
 from iac_ci_common.aws.commit_jobs import DynamoCommitJobs
 from iac_ci_common.aws.deliveries import DynamoDeliveries
@@ -79,6 +80,7 @@ def job_intake() -> JobIntake:
             invoker=LambdaAsyncInvoker(client("lambda"), settings().init_function),
             secrets=_secrets(),
             logger=logger(),
+            accepted=_accepted_jobs(),
         ),
         settings(),
     )
@@ -217,6 +219,7 @@ def preparer() -> Preparer:
                 OwnTools(settings().command_path),
                 _tool_settings,
             ),
+            accepted=_accepted_jobs(),
         ),
         settings().max_parallel,
         stack=settings().stack,
@@ -251,7 +254,13 @@ def _acceptance() -> Acceptance:
         settings().done_bucket,
         settings().stack_level,
         settings().order_sizes,
+        _accepted_jobs(),
     )
+
+
+@cache
+def _accepted_jobs() -> AcceptedJobs:
+    return AcceptedJobs()
 
 
 def _internal() -> S3Objects:
