@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -251,9 +252,15 @@ def _never_started(
             return _not_started(order, OrderState.CANCELLED, standing.text[:1024], now)
         return None
 
-    # In most passes nothing ends like this, and the graph need not be sorted.
-    queued = [order for order in by_num.values() if order.status is OrderState.QUEUED]
-    if not any(map(without_start, queued)):
+    # In most passes nothing ends like this, and the graph need not be sorted. A first attempt that depends on nothing
+    # ends like this only with the run or for its group.
+    others = stop_reason is not None or bool(standings)
+    asked = [
+        order
+        for order in by_num.values()
+        if order.status is OrderState.QUEUED and (others or order.dependencies or order.when or order.attempt > 1)
+    ]
+    if not any(map(without_start, asked)):
         return ()
     ends = []
     for order in in_order(by_num.values()):
@@ -370,12 +377,15 @@ def _first(
     slots = run.max_parallel - sum(order.status in OPEN or order.order_num in repeated for order in by_num.values())
     found, asked = _First(), 0
     queued = [order for order in by_num.values() if order.status is OrderState.QUEUED and order.approval is None]
-    for order in sorted(queued, key=lambda row: row.order_num):
+    some_wait_or_ask = bool(standings) or any(
+        order.waiting_for is not None or needs_group(run, order) for order in queued
+    )
+    for order in sorted(queued, key=attrgetter("order_num")):
         if order.order_num in repeated:
             continue
-        if slots <= 0 and order.waiting_for is None and not (order.order_num in standings or needs_group(run, order)):
+        if slots <= 0 and not some_wait_or_ask:
             # Ready or not, nothing changes.
-            continue
+            break
         if readiness(order, by_num)[0] is not Readiness.READY:
             continue
         standing = standings.get(order.order_num)

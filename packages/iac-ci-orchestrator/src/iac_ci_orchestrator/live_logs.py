@@ -20,7 +20,8 @@ def remove_parts(objects: Objects, logger: Logger, orders: Sequence[OrderRow], r
 
     ``orders`` are the rows that the results were read for, whose attempts the results are of.
     """
-    for order in orders if results else ():
+    have_parts = any(result.log_stored and result.live_parts for result in results.values())
+    for order in orders if have_parts else ():
         result = results.get(order.order_num)
         if result is not None and result.log_stored and result.live_parts:
             numbers = range(result.live_parts)
