@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from iac_ci_common import keys
+from iac_ci_common.errors import IacCiError
 from iac_ci_common.models.saved_plan import OrderProject, PlannedFile, SavedPlan
 from iac_ci_common.models.sealed import Sealed
 from simulation.groups import BRANCH
@@ -45,7 +47,11 @@ class WithProjects:
             fields = {**fields, "scope": scope(self._world.merges), "job_name": job.flow_label}
         if groups.branch:
             fields = {**fields, "ledger": BRANCH, "job_name": "deploy"}
-        return self._acceptance.accept(job, run_id, projects=projects, **fields)
+        accepted = self._acceptance.accept(job, run_id, projects=projects, **fields)
+        # The function may end before its answer arrives.
+        with suppress(IacCiError):
+            self._world.call("answer", lambda: None)
+        return accepted
 
     def _project(self, age: int, num: str) -> OrderProject:
         state = self._world.plans.project_states.get(STATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+from iac_ci_common import keys
 from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.errors import IacCiError
 from iac_ci_common.signature import sign
@@ -74,6 +75,10 @@ class Asked:
         except IacCiError as error:
             said = refusal(error)
         return said["statusCode"], json.loads(said["body"])
+
+    def begin_preparation(self, run_id):
+        """Do what a preparation does first."""
+        self.objects.create(keys.past_job(run_id), self.objects.get(keys.job(run_id)))
 
     @property
     def untouched(self):

@@ -191,6 +191,7 @@ def test_equal_jobs_signed_in_one_second_without_a_key_are_one_run_and_none_is_r
     asked = Asked()
     first = asked.post(JOB)
     assert first[0] == 202
+    asked.begin_preparation(first[1]["run_id"])
     assert asked.post(JOB) == first
     assert len(asked.objects.list("tmp/jobs/")) == 1
     asked.clock.advance(1)
@@ -227,10 +228,19 @@ def test_a_stolen_request_does_not_start_under_a_new_key():
 def test_the_same_key_gets_the_first_answer_again():
     asked = Asked()
     first = asked.post(JOB, key="one")
+    asked.begin_preparation(first[1]["run_id"])
     asked.clock.advance(60)
     assert asked.post(JOB, key="one") == first
     assert len(asked.invoker.started) == 1
     assert asked.post(job(flow_label="other"), key="one")[0] == 409
+
+
+def test_a_repeated_request_invokes_a_preparation_that_has_not_begun():
+    asked = Asked()
+    first = asked.post(JOB, key="one")
+    assert asked.post(JOB, key="one") == first
+    assert asked.invoker.started == 2 * [first[1]["run_id"]]
+    assert len(asked.objects.list("tmp/jobs/")) == 1
 
 
 def test_a_request_that_died_before_its_answer_goes_on_under_the_same_run():
@@ -423,10 +433,9 @@ def test_a_secret_in_the_place_of_its_location_is_not_repeated():
     assert "planted" not in json.dumps(said)
 
 
-@pytest.mark.parametrize("failing", ["invoker.prepare", "deliveries.answer"])
-def test_once_the_watchdog_runs_the_job_is_accepted_whatever_fails(failing):
+def test_once_the_watchdog_runs_the_job_is_accepted_although_its_preparation_cannot_be_invoked():
     def before(call):
-        if call == failing and asked.failing:
+        if call == "invoker.prepare" and asked.failing:
             asked.failing.pop()
             raise Throttled("slow down")
 

@@ -62,7 +62,8 @@ class Acceptance:
         ``scope`` and ``not_run`` say what the run is of a pull request's job, ``projects`` which project each order
         plans or applies, by the orders' names. ``link_generation`` is None if reports have no link, ``planned_for`` the
         minute of the schedule that starts the run. If a job is already stored under that id, it is used instead of
-        ``job``. Raises ``PortFailed`` if the job was not accepted.
+        ``job``, and its preparation is invoked only if it has not begun. Raises ``PortFailed`` if the job was not
+        accepted.
         """
         trace_id = ids.new_trace_id()
         stored = StoredJob(
@@ -86,17 +87,20 @@ class Acceptance:
             planned_for=planned_for,
             sizes={order.size: self.sizes[order.size] for order in job.orders if order.size is not None},
         )
-        body = stored.model_dump_json().encode()
+        body, begun = stored.model_dump_json().encode(), False
         try:
             self.objects.create(keys.job(run_id), body, content_type="application/json")
             self.accepted.keep(run_id, body)
         except AlreadyExists:
             stored = StoredJob.from_stored(self.objects.get(keys.job(run_id)))
+            # The preparation's first write.
+            begun = self.objects.exists(keys.past_job(run_id))
         # The watchdog is started before the preparation, so that it repairs every later failure.
         self.watchdogs.start(run_id, 1)
         # The job is accepted now, also if the next call fails: the watchdog invokes a missing preparation.
         try:
-            self.invoker.prepare(run_id)
+            if not begun:
+                self.invoker.prepare(run_id)
         except IacCiError as error:
             if self.logger is not None:
                 self.logger.warning("preparation not invoked; the watchdog retries", run_id=run_id, error=error.message)

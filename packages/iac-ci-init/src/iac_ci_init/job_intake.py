@@ -1,4 +1,4 @@
-"""Accepts jobs from HTTP requests: verifies, checks, remembers, accepts, and answers."""
+"""Accepts jobs from HTTP requests: verifies, checks, remembers, accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iac_ci_common import ids, keys, limits, signature
 from iac_ci_common.acceptance import Acceptance, rules
 from iac_ci_common.accepted_jobs import AcceptedJobs
 from iac_ci_common.cached_secrets import SharedSecrets
-from iac_ci_common.errors import IacCiError, Problem, SignatureRefused
+from iac_ci_common.errors import Problem, SignatureRefused
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.job_validation.check import check_job
 from iac_ci_common.models.lock import Delivery
@@ -86,25 +86,15 @@ class JobIntake:
         return self._accept(job, self._deliveries(request.body, digest, key, now), now)
 
     def _accept(self, job: Job, deliveries: list[Delivery], now: datetime) -> str:
-        remembered = self._ports.deliveries
-        seen = remembered.remember(deliveries, now=now)
+        seen = self._ports.deliveries.remember(deliveries, now=now)
         if seen is not None:
             if seen.key != deliveries[0].key:
                 raise SignatureRefused("this request was already sent with another Idempotency-Key; sign a new one")
             if seen.body_sha256 != deliveries[0].body_sha256:
                 raise KeyReused("this Idempotency-Key was used for another job")
-            if seen.answer is not None:
-                return seen.answer
-            # An earlier invocation remembered this request and died before its answer: continue under its run id.
+        # A repeated request goes on under the run's id and gets the answer of the job that is stored.
         run_id = deliveries[0].run_id if seen is None else seen.run_id
-        answer = self._acceptance.accept(job, run_id, source=_SOURCE, now=now).model_dump_json()
-        try:
-            remembered.answer(deliveries[0].key, answer)
-        except IacCiError as error:
-            # A repeated request without a saved answer is answered again under the same run id.
-            if self._ports.logger is not None:
-                self._ports.logger.warning("answer not saved", run_id=run_id, error=error.message)
-        return answer
+        return self._acceptance.accept(job, run_id, source=_SOURCE, now=now).model_dump_json()
 
     def _deliveries(self, body: bytes, digest: str, key: str | None, now: datetime) -> list[Delivery]:
         """Return the rows that detect duplicates: one for the key, if there is one, and one for the signature.
