@@ -119,15 +119,16 @@ class Stopped:
         self.run = submit(self.cloud, job)
 
     def wait_for_locks(self) -> None:
-        """Wait until each order holds its lock."""
+        """Wait until each order has taken its lock; the first ones may have ended by their time-outs meanwhile."""
         taken: set[str] = set()
 
         def all_were_taken() -> bool:
-            taken.update(self.locks())
+            taken.update(map(self._form, self.locks()))
             if len(taken) == len(self.forms):
                 return True
             ended = [row for row in runs(self.cloud).read(self.run).orders if row.status in TERMINAL]
-            assert not ended, [(self.forms[int(row.order_num) - 1], row.reason, self.log(row)) for row in ended]
+            early = [(form, row) for row in ended if (form := self.forms[int(row.order_num) - 1]) not in taken]
+            assert not early, [(form, row.reason, self.log(row)) for form, row in early]
             return False
 
         wait_until(all_were_taken, seconds=900, subject="the locks of all orders")
@@ -157,6 +158,9 @@ class Stopped:
         """Return the locks that are held."""
         return {key for key in self._keys() if key.endswith(".tflock")}
 
+    def _form(self, lock: str) -> str:
+        return self.forms[int(lock.removeprefix(self.folder).partition(".")[0])]
+
     def _keys(self) -> list[str]:
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=self.folder)
         return [entry["Key"] for entry in listed.get("Contents", [])]
@@ -180,7 +184,7 @@ class Stopped:
     def check(self, status: OrderState, reason: str, excepted: AbstractSet[str] = frozenset()) -> Counter[str]:
         """Check that each order ended for the reason, released its lock and lost no state; return what was counted."""
         rows = self.end()
-        left = {self.forms[int(key.removeprefix(self.folder).partition(".")[0])] for key in self.locks()}
+        left = {self._form(lock) for lock in self.locks()}
         lost = set()
         for form, row in zip(self.forms, rows, strict=True):
             began = "terraform_data.slow: Creating..." if form in TERRAFORM else "locked\n"
