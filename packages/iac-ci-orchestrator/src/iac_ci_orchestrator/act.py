@@ -305,8 +305,8 @@ class Orchestrator:
             return self._finish(plan, plan.finish, comment, announcements)
         present = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         dispatched = self._dispatch(plan, present)
-        now_open = dispatched.now_open
-        orders = [now_open.get(order.order_num, order) for order in plan.orders] if now_open else plan.orders
+        by_num = {order.order_num: order for order in plan.orders} | dispatched.now_open
+        orders = tuple(by_num.values())
         run = plan.start.after if plan.start else plan.run
         changed = bool(plan.ends or plan.repeats or plan.waits or plan.dispatches)
         comment = self._commenter.update(run, orders, comment, changed=changed)

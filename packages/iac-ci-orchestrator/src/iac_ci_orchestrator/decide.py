@@ -20,17 +20,16 @@ from iac_ci_common.overrides import failures_to_override, has_nothing_to_overrid
 from iac_ci_common.states import (
     OPEN,
     RUN_TERMINAL,
-    TERMINAL,
     OrderState,
     RunState,
     check_order_transition,
     check_run_transition,
 )
 from iac_ci_orchestrator.attempts import is_repeated, next_attempt, reason_of_end
-from iac_ci_orchestrator.group_requests import needs_group
+from iac_ci_orchestrator.group_requests import needs_group, some_need_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -176,23 +175,29 @@ def decide(
     by_num = {order.order_num: order for order in orders}
     stop_reason = _stop_reason(run, orders, now)
     reported, repeats = _reported(run, by_num, results, stop_reason)
-    ends = (*reported, *_never_started(run, by_num, stop_reason, standings, now))
+    queued = _in_state(by_num.values(), OrderState.QUEUED)
+    never_started = _never_started(run, by_num, queued, stop_reason, standings, now)
+    if never_started:
+        queued = _in_state(by_num.values(), OrderState.QUEUED)
+    dispatched = _in_state(by_num.values(), OrderState.DISPATCHING)
+    running = _in_state(by_num.values(), OrderState.RUNNING)
     # An order whose dispatch was interrupted may be running, so it is dispatched again even if no other may start.
     repeated = {repeat.after.order_num for repeat in repeats}
-    first = _first(run, by_num, repeated, standings, now) if stop_reason is None else _First()
-    dispatches = (*_again(run, by_num, now, claimed), *first.dispatches)
-    awaits, answers, expiries = _approvals(run, by_num, results, now)
+    slots = run.max_parallel - len(dispatched) - len(running) - len(repeated)
+    first = _first(run, by_num, queued, slots, repeated, standings, now) if stop_reason is None else _First()
+    dispatches = (*_again(run, dispatched, now, claimed), *first.dispatches)
+    awaits, answers, expiries = _approvals(run, by_num, queued, results, now)
     changes: tuple[Dispatch | Wait | AwaitAnswer | TakeAnswer, ...] = (*dispatches, *first.waits, *awaits, *answers)
     for change in changes:
         by_num[change.after.order_num] = change.after
-    after_all = tuple(by_num[order.order_num] for order in orders)
-    finish = _finish(run, after_all, now)
+    after_all = tuple(by_num.values())
+    finish = None if queued or dispatched or running else _finish(run, after_all, now)
     start = None
     if finish is None and run.status is RunState.QUEUED and (dispatches or awaits):
         start = StartRun(run, run.model_copy(update={"status": RunState.RUNNING}))
     plan = Plan(
         run,
-        ends=ends,
+        ends=(*reported, *never_started),
         repeats=repeats,
         waits=tuple(first.waits),
         asks=tuple(first.asks),
@@ -206,6 +211,10 @@ def decide(
     )
     _check(plan)
     return plan
+
+
+def _in_state(orders: Iterable[OrderRow], state: OrderState) -> list[OrderRow]:
+    return [order for order in orders if order.status is state]
 
 
 def _reported(
@@ -229,6 +238,7 @@ def _reported(
 def _never_started(
     run: RunRow,
     by_num: dict[str, OrderRow],
+    queued: Sequence[OrderRow],
     stop_reason: str | None,
     standings: Mapping[str, Standing],
     now: datetime,
@@ -254,12 +264,8 @@ def _never_started(
 
     # In most passes nothing ends like this, and the graph need not be sorted. A first attempt that depends on nothing
     # ends like this only with the run or for its group.
-    others = stop_reason is not None or bool(standings)
-    asked = [
-        order
-        for order in by_num.values()
-        if order.status is OrderState.QUEUED and (others or order.dependencies or order.when or order.attempt > 1)
-    ]
+    all_may = stop_reason is not None or bool(standings)
+    asked = queued if all_may else [one for one in queued if one.dependencies or one.when or one.attempt > 1]
     if not any(map(without_start, asked)):
         return ()
     ends = []
@@ -272,7 +278,11 @@ def _never_started(
 
 
 def _approvals(
-    run: RunRow, by_num: Mapping[str, OrderRow], results: Mapping[str, Result], now: datetime
+    run: RunRow,
+    by_num: Mapping[str, OrderRow],
+    queued: Sequence[OrderRow],
+    results: Mapping[str, Result],
+    now: datetime,
 ) -> tuple[tuple[AwaitAnswer, ...], tuple[TakeAnswer, ...], tuple[Expire, ...]]:
     """Return what begins to wait for an approval, what was answered, and what has expired without an answer.
 
@@ -282,7 +292,7 @@ def _approvals(
     awaits: list[AwaitAnswer] = []
     answers: list[TakeAnswer] = []
     expiries: list[Expire] = []
-    asked = [order for order in by_num.values() if order.approval is not None and order.status is OrderState.QUEUED]
+    asked = [order for order in queued if order.approval is not None]
     for order in sorted(asked, key=lambda row: row.order_num):
         if order.approval is None or readiness(order, by_num)[0] is not Readiness.READY:
             continue
@@ -345,11 +355,11 @@ def _not_started(order: OrderRow, status: OrderState, reason: str, now: datetime
     return order.model_copy(update={"status": status, "ended_at": now, "reason": reason, "waiting_for": None})
 
 
-def _again(run: RunRow, by_num: Mapping[str, OrderRow], now: datetime, claimed: AbstractSet[str]) -> list[Dispatch]:
+def _again(run: RunRow, dispatched: Sequence[OrderRow], now: datetime, claimed: AbstractSet[str]) -> list[Dispatch]:
     return [
         Dispatch(order, order.model_copy(update={"dispatched_at": now}), _timeout(order, run, now), again=True)
-        for order in by_num.values()
-        if order.status is OrderState.DISPATCHING and order.order_num not in claimed and _is_stale(order, now)
+        for order in dispatched
+        if order.order_num not in claimed and _is_stale(order, now)
     ]
 
 
@@ -365,6 +375,8 @@ class _First:
 def _first(
     run: RunRow,
     by_num: Mapping[str, OrderRow],
+    queued: Sequence[OrderRow],
+    slots: int,
     repeated: AbstractSet[str],
     standings: Mapping[str, Standing],
     now: datetime,
@@ -374,13 +386,10 @@ def _first(
     Those that are ``repeated`` keep their slots for a later pass: a row changes once in a plan. An order that waits
     for a concurrency group has no slot. No more orders ask than there are slots, besides those that waited before.
     """
-    slots = run.max_parallel - sum(order.status in OPEN or order.order_num in repeated for order in by_num.values())
     found, asked = _First(), 0
-    queued = [order for order in by_num.values() if order.status is OrderState.QUEUED and order.approval is None]
-    some_wait_or_ask = bool(standings) or any(
-        order.waiting_for is not None or needs_group(run, order) for order in queued
-    )
-    for order in sorted(queued, key=attrgetter("order_num")):
+    started = [order for order in queued if order.approval is None]
+    some_wait_or_ask = bool(standings) or any(map(attrgetter("waiting_for"), started)) or some_need_groups(run, started)
+    for order in sorted(started, key=attrgetter("order_num")):
         if order.order_num in repeated:
             continue
         if slots <= 0 and not some_wait_or_ask:
@@ -436,16 +445,14 @@ def _is_stale(order: OrderRow, now: datetime) -> bool:
 
 def claims_matter(orders: Sequence[OrderRow], now: datetime) -> bool:
     """Return whether an order would be dispatched again unless its worker has begun."""
-    return any(_is_stale(order, now) for order in orders if order.status is OrderState.DISPATCHING)
+    return any(_is_stale(order, now) for order in _in_state(orders, OrderState.DISPATCHING))
 
 
 def _timeout(order: OrderRow, run: RunRow, now: datetime) -> int:
     return max(1, min(order.timeout, int((run.deadline - now).total_seconds())))
 
 
-def _finish(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> FinishRun | None:
-    if any(order.status not in TERMINAL for order in orders):
-        return None
+def _finish(run: RunRow, orders: Sequence[OrderRow], now: datetime) -> FinishRun:
     status, reason = outcome(run, orders)
     return FinishRun(run, run.model_copy(update={"status": status, "reason": reason, "finished_at": now}))
 

@@ -7,6 +7,7 @@ the process dies before that, or a start fails, a later pass dispatches the orde
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.models.job import ExecutionTarget
@@ -32,12 +33,12 @@ def may_release_early(plan: Plan) -> bool:
         return False
     if not 0 < len(plan.dispatches) <= MOST or len(plan.ends) > MOST:
         return False
-    if any(end.before.status not in OPEN for end in plan.ends) or any(
-        order.approval is not None for order in plan.orders
-    ):
+    if any(end.before.status not in OPEN for end in plan.ends):
         return False
     started = {dispatch.after.order_num for dispatch in plan.dispatches}
-    return all(order.status not in OPEN or order.order_num in started for order in plan.orders)
+    if any(order.status in OPEN and order.order_num not in started for order in plan.orders):
+        return False
+    return not any(map(attrgetter("approval"), plan.orders))
 
 
 def _only_starts(dispatch: Dispatch) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from iac_ci_common import keys
@@ -15,7 +16,7 @@ from iac_ci_common.groups import Wanted
 from iac_ci_common.ids import RUN_ORDER_NUM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from iac_ci_common.models.rows import OrderRow, RunRow
@@ -31,6 +32,11 @@ class GroupRequest(NamedTuple):
 def needs_group(run: RunRow, order: OrderRow) -> bool:
     """Return whether an order needs a group before it may start."""
     return run.group is not None or order.group is not None or order.project is not None
+
+
+def some_need_groups(run: RunRow, orders: Sequence[OrderRow]) -> bool:
+    """Return whether one of the orders may need a group before it may start."""
+    return run.group is not None or any(map(attrgetter("group"), orders)) or any(map(attrgetter("project"), orders))
 
 
 def named_request(run: RunRow, order: OrderRow) -> GroupRequest | None:

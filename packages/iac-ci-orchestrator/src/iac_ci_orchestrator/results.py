@@ -68,7 +68,7 @@ def claimed(orders: Sequence[OrderRow], stored: AbstractSet[str]) -> frozenset[s
     """Return the numbers of the orders that are ``dispatching`` and whose claims are in ``stored``."""
     return frozenset(
         order.order_num
-        for order in orders
+        for order in (orders if stored else ())
         if order.status is OrderState.DISPATCHING and keys.claim(*order.attempt_key) in stored
     )
 
