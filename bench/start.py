@@ -1,8 +1,10 @@
 """Measures the start of each function, as Lambda initialises it: ``python -m bench.start [FUNCTION …]``.
 
 Each start is a process of its own that imports the handler, which builds its parts. A bare program imports boto3 and
-makes the same clients of AWS. What the function needs beyond the bare program is its own share. Times are those of the
-processor, and the smallest of several rounds, because other programs disturb them; modules are counted.
+makes the same clients of AWS. What the function needs beyond the bare program is its own share. A third program also
+uses the libraries that every function needs: it reads one setting and makes a logger. What the function needs beyond
+that one is the engine's own code and models. Times are those of the processor, and the smallest of several rounds,
+because other programs disturb them; modules are counted.
 """
 
 from __future__ import annotations
@@ -36,6 +38,16 @@ _VALUES: Final = {
 }
 """What the placeholders of functions.json stand for where any name will not do."""
 
+_LIBRARIES: Final = """
+from aws_lambda_powertools import Logger
+from pydantic_settings import BaseSettings
+
+class Settings(BaseSettings):
+    name: str = "bench"
+
+Logger(service=Settings().name)
+"""
+
 _MEASURE: Final = """
 import json, resource, sys
 used = resource.getrusage(resource.RUSAGE_SELF)
@@ -45,18 +57,20 @@ print(json.dumps({
     "megabytes": used.ru_maxrss / 1024,
     "modules": len(sys.modules),
     "clients": sorted(clients._clients) if clients is not None else [],
+    "own": sorted(name for name in sys.modules if name.startswith("iac_ci_")),
 }))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: the processor's seconds, the most megabytes, the number of modules and the clients that it made."""
+    """One start: the processor's seconds, the most megabytes, the modules, the clients that it made, own modules."""
 
     seconds: float
     megabytes: float
     modules: int
     clients: tuple[str, ...]
+    own_modules: frozenset[str]
 
 
 def environment(name: str) -> dict[str, str]:
@@ -86,15 +100,23 @@ def start(name: str) -> Start:
 
 def bare(name: str, clients: tuple[str, ...]) -> Start:
     """Start a program that only makes these clients, in the function's environment."""
-    made = f"import boto3\nfor name in {list(clients)!r}: boto3.client(name)" if clients else "import boto3"
-    return _run(made, environment(name))
+    return _run(_making(clients), environment(name))
+
+
+def with_libraries(name: str, clients: tuple[str, ...]) -> Start:
+    """Start a program that makes these clients and uses the libraries of settings, models and logs."""
+    return _run(_making(clients) + _LIBRARIES, environment(name))
+
+
+def _making(clients: tuple[str, ...]) -> str:
+    return f"import boto3\nfor name in {list(clients)!r}: boto3.client(name)" if clients else "import boto3"
 
 
 def _run(body: str, variables: dict[str, str]) -> Start:
     command = [sys.executable, "-c", f"{body}\n{_MEASURE}"]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=600)
     read = json.loads(done.stdout)
-    return Start(read["seconds"], read["megabytes"], read["modules"], tuple(read["clients"]))
+    return Start(read["seconds"], read["megabytes"], read["modules"], tuple(read["clients"]), frozenset(read["own"]))
 
 
 def _least(starts: list[Start]) -> Start:
@@ -107,16 +129,24 @@ def main() -> None:
     parser.add_argument("function", nargs="*", help=f"any of {', '.join(FUNCTIONS)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
-    print("function         processor, s: bare    own share    MB: bare    own    modules: bare    own   clients")
+    print(
+        "function        | bare: s, MB, modules | libraries: of bare, MB | own: of bare, MB | own: of libraries, MB "
+        "| clients"
+    )
     for name in chosen.function or FUNCTIONS:
         started = _least([start(name) for _ in range(chosen.rounds)])
-        without = _least([bare(name, started.clients) for _ in range(chosen.rounds)])
-        share = (started.seconds - without.seconds) / without.seconds
+        plain = _least([bare(name, started.clients) for _ in range(chosen.rounds)])
+        libraries = _least([with_libraries(name, started.clients) for _ in range(chosen.rounds)])
         print(
-            f"{name:<16} {without.seconds:>18.2f} {share:>11.0%} {without.megabytes:>11.1f} "
-            f"{started.megabytes - without.megabytes:>6.1f} {without.modules:>16} "
-            f"{started.modules - without.modules:>6}   {' '.join(started.clients)}"
+            f"{name:<15} | {plain.seconds:>4.2f} {plain.megabytes:>6.1f} {plain.modules:>8} | "
+            f"{_beyond(libraries, plain):>22} | {_beyond(started, plain):>16} | {_beyond(started, libraries):>21} | "
+            f"{' '.join(started.clients)}"
         )
+
+
+def _beyond(one: Start, other: Start) -> str:
+    share = (one.seconds - other.seconds) / other.seconds
+    return f"{share:.0%} {one.megabytes - other.megabytes:>6.1f}"
 
 
 if __name__ == "__main__":

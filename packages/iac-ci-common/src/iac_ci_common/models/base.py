@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,11 +37,17 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 DispatchId = Annotated[str, Field(pattern=r"^[0-9]{1,16}$")]
 """A dispatch of an order: the milliseconds since 1970 at which it was dispatched."""
 
+DEFERRED: Final = True
+"""Whether a model's validator is built when it is first used: a function imports many models that it never uses.
+
+Threads may use a model for the first time together: pydantic locks the building since 2.14.
+"""
+
 
 class Shape(BaseModel):
     """A frozen model that people write and that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=DEFERRED)
 
 
 class StoredShape(BaseModel):
@@ -51,7 +57,7 @@ class StoredShape(BaseModel):
     does not lose them. ``schema_version`` is the version of the model when it was written.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=DEFERRED)
 
     schema_version: int = 1
 

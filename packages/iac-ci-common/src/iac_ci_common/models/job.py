@@ -28,7 +28,7 @@ from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
 from iac_ci_common.globs import check_path_pattern
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
-from iac_ci_common.models.base import Name
+from iac_ci_common.models.base import DEFERRED, Name
 from iac_ci_common.models.commands import AnyCommand, Retry, command_text
 from iac_ci_common.models.tools import Tool, ToolVersion
 from iac_ci_common.module_repositories import ModuleRepository
@@ -73,7 +73,7 @@ class CredentialsDelivery(StrEnum):
 class Payload(BaseModel):
     """A frozen model of input from callers: types are strict and unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=DEFERRED)
 
     foreign_fields: ClassVar[Mapping[str, str]] = {}
     """Hints for fields that users know from another kind of file and that mean nothing here, by name."""
