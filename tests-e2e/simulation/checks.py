@@ -28,7 +28,7 @@ from iac_ci_common.models.rows import OrderRow, RunRow
 from iac_ci_common.models.trade import Refusal, Trade, TradeAnswer
 from iac_ci_common.states import OPEN, RUN_TERMINAL, TERMINAL, OrderState, check_order_transition, check_run_transition
 from iac_ci_common.tickets import digest
-from iac_ci_worker.decide import Ending, Outcome
+from iac_ci_worker.decide import LATE_SECONDS, Ending, Outcome
 from simulation import scheduler
 from simulation.graphs import COMMIT
 from simulation.group_checks import GroupChecks
@@ -61,6 +61,10 @@ STALE_SECONDS = 120.0
 
 STOPPED_SECONDS = HEARTBEAT_SECONDS + 60.0
 """Commands that were asked to stop have ended so long after: a heartbeat, and a trade on a slow day."""
+
+
+ASKING_SECONDS = 20.0
+"""A late worker's commands start at most so long after they were asked to stop: it asks before, with slow calls."""
 
 
 def written(run_id: str, order_num: str) -> str:
@@ -373,6 +377,7 @@ class Checks:
         if self._commands_running[key] > 1:
             self._broken("no attempt starts while another's commands run", f"{key}: attempt {attempt}")
         rows = self._world.runs.order_rows.get(run_id, {})
+        self._is_wanted(rows[order_num])
         self._applies(rows[order_num], attempt)
         self._groups.commands_start(rows[order_num])
         self._repository.commands_start(rows[order_num])
@@ -387,6 +392,17 @@ class Checks:
                 self._broken("an order starts when its condition holds", f"{key}: {num} is not changed")
             if self._commands_running[(run_id, num)]:
                 self._broken("no order starts while a dependency's commands run", f"{key}: {num} is still running")
+
+    def _is_wanted(self, row: OrderRow) -> None:
+        """Check commands that start long after their dispatch: nobody had asked them to stop meanwhile."""
+        asked = self._asked(row.run_id, row.order_num)
+        if asked is None or row.dispatched_at is None or not self._world.faults.profile.is_calm:
+            return
+        scheduler = self._world.scheduler
+        waited = (scheduler.true_time() - row.dispatched_at).total_seconds()
+        if waited > LATE_SECONDS + ASKING_SECONDS and scheduler.time > asked + ASKING_SECONDS:
+            late = scheduler.time - asked
+            self._broken("nothing starts that was asked to stop", f"{row.run_id}/{row.order_num}: {late:.0f} s later")
 
     def _applies(self, row: OrderRow, attempt: int) -> None:
         """Check an apply whose commands start: its plan is of this state, and no other apply of a plan goes on."""

@@ -195,7 +195,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "the superseded stay so": Noticed(62),
     "an end that is proven frees": Noticed(2280, "single"),
     "no apply begins after its result": Noticed(3742, "single"),
-    "late workers ask first": Noticed(825, "burst"),
+    "late workers ask first": Noticed(321, "burst", 2),
     "remembered rows": Noticed(6),
     "overrides want an answer": Noticed(8),
     "only overrides forgive": Noticed(5),
