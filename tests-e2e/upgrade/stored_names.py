@@ -125,6 +125,7 @@ def _row_keys() -> list[str]:
         keys.branch_ledger("HOST/PATH", "BRANCH"),
         keys.commit_job("HOST/PATH", "COMMIT", "iac-ci/job"),
         keys.event_sort("ORDER", 1, "KIND"),
+        keys.event_sort("ORDER", 1, "KIND", 2),
         keys.execution_name(_RUN, "0001"),
         keys.watchdog_name(_RUN, 1),
         keys.watchdog_name(_RUN, 2),

@@ -324,9 +324,13 @@ def commit_job(repository: str, sha: str, context: str) -> str:
     return f"status:{repository}#{sha}#{context.lower()}"
 
 
-def event_sort(order_name: str, epoch_ms: int, kind: str) -> str:
-    """Return an event's sort key: no two events of a run have the same name, millisecond and kind."""
-    return f"{order_name}:{epoch_ms:013d}:{kind}"
+def event_sort(order_name: str, epoch_ms: int, kind: str, attempt: int = 1) -> str:
+    """Return an event's sort key: no two events of a run have the same name, millisecond, kind and attempt.
+
+    Attempts are seconds apart, but the clocks of the processes that write their events may differ as much. The first
+    one is not in the key, as in versions before.
+    """
+    return f"{order_name}:{epoch_ms:013d}:{kind}" + (f":{attempt}" if attempt > 1 else "")
 
 
 def job_day(day: date) -> str:

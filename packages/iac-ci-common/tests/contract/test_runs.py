@@ -285,6 +285,13 @@ def test_events_come_in_the_order_of_time(adapters):
     assert adapters.runs.events(TRACE_ID)[0] == told[1]
 
 
+def test_events_of_two_attempts_are_kept_both_where_clocks_made_them_the_same_moment(adapters):
+    order = queued([{}]).orders[0]
+    again = [event(order, "queued", 2).model_copy(update={"attempt": attempt}) for attempt in (2, 3)]
+    adapters.runs.record(again)
+    assert adapters.runs.events(TRACE_ID) == again
+
+
 def test_a_run_is_followed_for_a_while(adapters):
     rows, until = queued([{}]), START + timedelta(minutes=3)
     with pytest.raises(NotFound):

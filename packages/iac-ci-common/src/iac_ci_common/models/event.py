@@ -101,7 +101,7 @@ class Event(StoredShape):
         if self.order_name == DRIFT_EVENT_NAME:
             # Several projects may have been planned within one millisecond.
             return event_sort(f"{self.order_name}:{self.order_num}", self.epoch_ms, self.kind)
-        return event_sort(self.order_name, self.epoch_ms, self.kind)
+        return event_sort(self.order_name, self.epoch_ms, self.kind, self.attempt)
 
     @property
     def job_day(self) -> str | None:
