@@ -103,6 +103,14 @@ _SINGLE_FAULTS = (
 
 
 @dataclass(frozen=True)
+class Quotas:
+    """How many builds and functions the account may run at once; None is as many as there are."""
+
+    builds: int | None = None
+    functions: int | None = None
+
+
+@dataclass(frozen=True)
 class SingleFault:
     """The only fault of a world: at the call with this number, counted from 0.
 

@@ -26,7 +26,7 @@ from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chai
 from iac_ci_common.models.job import Order
 from simulation.applies import drawn_ages
 from simulation.approvers import Attempt, drawn_attempts, with_approvals, with_overrides
-from simulation.faults import Profile, SingleFault, draw_fault_in_groups, draw_profile, draw_single_fault
+from simulation.faults import Profile, Quotas, SingleFault, draw_fault_in_groups, draw_profile, draw_single_fault
 from simulation.graphs import OUTPUT, TAKEN, Behaviour, Story, draw_story, happens
 from simulation.groups import COMMITS, GroupPlan, at_commit, drawn_plans, with_groups
 from simulation.merges import with_pull_request
@@ -70,7 +70,7 @@ class WorldPlan:
     generations; -1 is an apply that plans for itself. ``answers`` are when people answer orders with approvals.
     ``groups`` says what concurrency groups are about. ``repository`` is what people and the tick do with a repository
     on a code host, None if there is none. With ``merges``, all jobs apply something of one pull request, which is
-    merged when everything is applied.
+    merged when everything is applied. ``quotas`` are what the account may run at once.
     """
 
     submissions: Mapping[str, Submission]
@@ -91,6 +91,7 @@ class WorldPlan:
     groups: GroupPlan = field(default_factory=GroupPlan)
     repository: RepositoryPlan | None = None
     merges: bool = False
+    quotas: Quotas = field(default_factory=Quotas)
 
     @property
     def orders(self) -> int:

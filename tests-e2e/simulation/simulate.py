@@ -71,8 +71,18 @@ def simulate(
     return play(plan, mutation=mutation, trace=trace, seed=seed)
 
 
-def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = False, seed: int | None = None) -> Outcome:
-    """Play a world; the same plan always plays the same. ``seed`` is only passed on to the outcome."""
+def play(
+    plan: WorldPlan,
+    *,
+    mutation: Mutation | None = None,
+    trace: bool = False,
+    seed: int | None = None,
+    at_end: Callable[[World], None] = lambda world: None,
+) -> Outcome:
+    """Play a world; the same plan always plays the same. ``seed`` is only passed on to the outcome.
+
+    ``at_end`` sees the world when all is over.
+    """
     faults = Faults(plan.stream("faults"), plan.profile, plan.single_fault)
     scheduler = Scheduler()
     world = World(plan.stream("world"), faults, scheduler, mutation)
@@ -80,6 +90,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
         world.trace = []
     world.bus_weather = Faults(plan.stream("bus"), for_few_calls(plan.profile), None)
     checks = Checks(world)
+    world.quotas = plan.quotas
     world.applies, world.group_plan, world.watchdogs_died_at = plan.applies, plan.groups, plan.watchdogs_die_at
     world.is_disturbed = plan.cancel_at is not None or plan.watchdogs_die_at is not None
     trees = MemoryRepositories({(REPOSITORY, commit): {"main.tf": b"# nothing\n"} for commit in COMMITS})
@@ -123,6 +134,7 @@ def play(plan: WorldPlan, *, mutation: Mutation | None = None, trace: bool = Fal
         finally:
             scheduler.close()
         mended = plan.watchdogs_die_at + OPERATOR_SECONDS if plan.watchdogs_die_at is not None else None
+        at_end(world)
         checks.at_end(last_fault=max(faults.last, world.bus_weather.last, mended or 0.0), mended=mended)
     return Outcome(
         seed,

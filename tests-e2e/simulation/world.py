@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, uuid5
 
-from iac_ci_common.errors import IacCiError, PortFailed, Throttled
+from iac_ci_common.errors import AtCapacity, IacCiError, PortFailed, Throttled
 from iac_ci_common.keys import CALLBACK_PREFIX, RESULT_SUFFIX
 from iac_ci_common.models.announcement import Announcement
 from iac_ci_common.models.answer import EventTask, ReplanTask
@@ -33,7 +33,7 @@ from iac_ci_vcs.drift import Drift, ReportedDrift
 from iac_ci_vcs.merge_verdicts import MergeReport
 from iac_ci_vcs.provider import CommitStatus
 from iac_ci_vcs.testing import MemoryReports
-from simulation.faults import Fault, Faults
+from simulation.faults import Fault, Faults, Quotas
 from simulation.groups import GroupPlan
 from simulation.memory import (
     RecordedChains,
@@ -60,6 +60,12 @@ RETRIES = {"init": 2, "orchestrator": 2, "watchdog": 2, "worker": 0}
 POLL_SECONDS = 60.0
 STALE_SECONDS = 2.0
 """DescribeExecution is eventually consistent: what ended so long ago may still seem to run."""
+
+QUEUED_BUILDS = 5
+"""CodeBuild queues so many times as many builds as may run, and refuses more (docs/operations.md)."""
+
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 300.0
+"""Lambda repeats an asynchronous call for which there is no environment after so long, each time twice as long."""
 
 _LOCAL = frozenset({"presign_get", "presign_put", "session"})
 _NEVER_REPEATED = frozenset({"runs.apply", "runs.insert", "last_writes.write", "deliveries.remember"})
@@ -280,6 +286,10 @@ class World:
         self.traded: Callable[[Trade, TradeAnswer, Any], None] = lambda trade, answer, begun: None
         self.build_started: Callable[[BuildOrder, str], None] = lambda order, build_id: None
         self.active: dict[str, int] = {}
+        self.quotas = Quotas()
+        self.functions_running = 0
+        self.builds_running = 0
+        self.queued_builds: list[Callable[[], None]] = []
         self.worker_starts: list[tuple[str, str, int]] = []
         self.result_written: Callable[[str], None] = lambda key: None
         self.process_ended: Callable[[Process], None] = lambda process: None
@@ -378,7 +388,14 @@ class World:
         run_id = about[:28]
         self.active[run_id] = self.active.get(run_id, 0) + (function in {"orchestrator", "init"})
 
+        is_function = function != "build"
+
+        def counted() -> object:
+            self.functions_running += is_function
+            return body()
+
         def done(process: Process) -> None:
+            self.functions_running -= is_function
             self.process_ended(process)
             if self.trace is not None:
                 self.trace.append(f"{self.scheduler.time:10.3f} {process} {process.ending} {process.error or ''}")
@@ -392,12 +409,38 @@ class World:
         return self.scheduler.start(
             function,
             about,
-            body,
+            counted,
             delay=delay,
             limit=limit or LIMITS[function],
             skew=self.faults.skew(),
             ended=done,
         )
+
+    def refuse_for_quota(self, run_id: str) -> None:
+        """Note that the account could run no more for a run, which is a fault like others."""
+        self.faults.last = self.scheduler.time
+        self.any_failed.add(run_id)
+
+    def _when_there_is_room(self, function: str, run_id: str, begin: Callable[[float], object], delay: float) -> None:
+        """Begin a function after ``delay``, or later if the account may run no more then."""
+        quota = self.quotas.functions
+        if quota is None:
+            begin(delay)
+            return
+        # What waits for room is as good as at work.
+        at_work = function in {"orchestrator", "init"}
+        self.active[run_id] = self.active.get(run_id, 0) + at_work
+
+        def attempt(backoff: float) -> None:
+            if self.functions_running < quota:
+                self.active[run_id] -= at_work
+                begin(0.0)
+            else:
+                self.refuse_for_quota(run_id)
+                longer = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+                self.scheduler.after(backoff * self.random.uniform(0.5, 1.0), partial(attempt, longer))
+
+        self.scheduler.after(delay, partial(attempt, FIRST_BACKOFF_SECONDS))
 
     def _attempt(self, function: str, about: str, event: dict[str, Any], attempt: int, delay: float) -> None:
         request_id = f"request-{self.random.getrandbits(64):016x}"
@@ -433,7 +476,10 @@ class World:
             def body() -> object:
                 return self.doors[function](event)
 
-        self.run_function(function, about, body, ended, delay=delay)
+        def begin(after: float) -> None:
+            self.run_function(function, about, body, ended, delay=after)
+
+        self._when_there_is_room(function, about[:28], begin, delay)
 
     # -- Step Functions ----------------------------------------------------------------------------------------------
 
@@ -492,18 +538,31 @@ class WorkersService:
         build_id = f"build:{uuid5(NAMESPACE_OID, f'{order.run_id}-{order.order_num}-{order.dispatch}')}"
         if build_id in world.builds:
             return build_id
+        quota = world.quotas.builds
+        if quota is not None and len(world.queued_builds) >= QUEUED_BUILDS * quota:
+            world.refuse_for_quota(order.run_id)
+            raise AtCapacity(f"StartBuild: AccountLimitExceededException: more than {QUEUED_BUILDS * quota} in queue")
         build = world.builds[build_id] = Build(order)
 
         def body() -> object:
             return world.worker_door(order, build_id)
 
         def ended(process: Process) -> None:
-            build.ended = True
+            self._has_ended(build)
 
         about = f"{order.run_id}/{order.order_num}"
         late = world.random.random() < world.faults.profile.late
         delay = world.random.uniform(40.0, 700.0) if late else world.random.uniform(2.0, 40.0)
-        build.process = world.run_function("build", about, body, ended, delay=delay, limit=float(timeout_seconds))
+
+        def begin() -> None:
+            world.builds_running += 1
+            build.process = world.run_function("build", about, body, ended, delay=delay, limit=float(timeout_seconds))
+
+        if quota is None or world.builds_running < quota:
+            begin()
+        else:
+            world.refuse_for_quota(order.run_id)
+            world.queued_builds.append(begin)
         world.build_started(order, build_id)
         return build_id
 
@@ -516,10 +575,17 @@ class WorkersService:
         self._world.build_stopped(build.order.run_id, build.order.order_num)
 
         def kill() -> None:
-            build.ended = True
+            self._has_ended(build)
             self._world.scheduler.kill(process)
 
         self._world.scheduler.after(self._world.random.uniform(0.0, 60.0), kill)
+
+    def _has_ended(self, build: Build) -> None:
+        world, was_open = self._world, not build.ended
+        build.ended = True
+        world.builds_running -= was_open
+        if was_open and world.queued_builds:
+            world.queued_builds.pop(0)()
 
     def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
         """Return the builds that have ended."""
