@@ -52,6 +52,12 @@ def empty_environment(home: Path, *, with_iac_ci: bool) -> dict[str, str]:
     }
 
 
+def with_terraform(environment: dict[str, str]) -> dict[str, str]:
+    """Return an environment in which the tests' Terraform is found last: a page may name it where it cannot run it."""
+    found = shutil.which("terraform")
+    return environment | {"PATH": f"{environment['PATH']}:{Path(found).parent}"} if found else environment
+
+
 class Session:
     """A shell that keeps its folder and exported variables between commands."""
 
