@@ -249,6 +249,7 @@ STEPS = (
         "another user; the shell's file of variables, tickets and CodeBuild's variables are out of reach",
         build_shell,
         0.05,
+        only_aws=True,
     ),
     Step("build-secret", "Does a build read a secret, and is it masked?", "yes", named_secret, 0.05),
     Step(
