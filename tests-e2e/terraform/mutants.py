@@ -41,6 +41,7 @@ _PUBLIC: Final = 'resource "aws_s3_bucket_public_access_block" "bucket"'
 _POLICY: Final = 'resource "aws_s3_bucket_policy" "bucket"'
 _LIFECYCLE: Final = 'resource "aws_s3_bucket_lifecycle_configuration" "bucket"'
 _RECURSION: Final = 'resource "aws_lambda_function_recursion_config" "function"'
+_WITH_RECURSION: Final = "contains(local.without_recursion_setting, var.region) ? {} : local.functions"
 _ASYNCHRONOUS: Final = 'resource "aws_lambda_function_event_invoke_config" "function"'
 _WAYS: Final = (
     "block_public_acls       ",
@@ -166,7 +167,7 @@ MUTANTS: Final = (
         "deploy",
         "recursion",
         (
-            without("functions.tf", _RECURSION, "worker", "local.functions"),
+            without("functions.tf", _RECURSION, "worker", _WITH_RECURSION),
             Change("functions.tf", "recursive_loop = each.value.recursive_loop", 'recursive_loop = "Terminate"'),
         ),
     ),
