@@ -20,13 +20,12 @@ def remove_parts(objects: Objects, logger: Logger, orders: Sequence[OrderRow], r
 
     ``orders`` are the rows that the results were read for, whose attempts the results are of.
     """
-    have_parts = any(result.log_stored and result.live_parts for result in results.values())
-    for order in orders if have_parts else ():
-        result = results.get(order.order_num)
-        if result is not None and result.log_stored and result.live_parts:
-            numbers = range(result.live_parts)
+    counts = {num: one.live_parts for num, one in results.items() if one.log_stored and one.live_parts}
+    for order in orders if counts else ():
+        if order.order_num in counts:
+            numbers = range(counts[order.order_num])
             parts = [keys.live_part(order.run_id, order.order_num, number, order.attempt) for number in numbers]
             try:
                 objects.delete(parts)
             except IacCiError as error:
-                logger.warning("parts of a log not removed", run_id=result.run_id, error=error.message)
+                logger.warning("parts of a log not removed", run_id=order.run_id, error=error.message)
