@@ -1,8 +1,8 @@
 """Plays 1,000 runs that share an account's quotas: ``uv run --no-sync python tests-e2e/fairness.py``.
 
 The time is the simulator's: the runs come within ten seconds, each with one order whose command takes a minute. The
-account runs so many builds at once, or so many functions. The last line of each quota says how long runs waited for
-their first command, and compares with a queue that starts runs as they come.
+account runs a limited number of builds at once, or of functions. One line for each limit says how long runs waited for
+their first command, and how long the commands alone would take.
 """
 
 from __future__ import annotations

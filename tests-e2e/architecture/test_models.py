@@ -36,7 +36,7 @@ def test_every_model_is_complete_when_it_is_built():
     models = set(below(BaseModel))
     assert len(models) > 100
     for one in models:
-        # Names of the module alone, not those of whoever uses the model first.
+        # Annotations resolve in the model's module, without the variables of its first caller.
         one.model_rebuild(force=True, _parent_namespace_depth=0)
         assert one.__pydantic_complete__, one
 

@@ -387,9 +387,10 @@ def _first(
     for a concurrency group has no slot. No more orders ask than there are slots, besides those that waited before.
     """
     found, asked = _First(), 0
-    started = [order for order in queued if order.approval is None]
-    some_wait_or_ask = bool(standings) or any(map(attrgetter("waiting_for"), started)) or some_need_groups(run, started)
-    for order in sorted(started, key=attrgetter("order_num")):
+    startable = [order for order in queued if order.approval is None]
+    some_wait = bool(standings) or any(map(attrgetter("waiting_for"), startable))
+    some_wait_or_ask = some_wait or some_need_groups(run, startable)
+    for order in sorted(startable, key=attrgetter("order_num")):
         if order.order_num in repeated:
             continue
         if slots <= 0 and not some_wait_or_ask:
