@@ -126,6 +126,13 @@ class Runs(Protocol):
         """
         ...
 
+    def read_some(self, run_id: str, order_nums: Collection[str]) -> RunRows:
+        """Return the rows with these numbers, a hundred at most, by one consistent call; ``0000`` is the run's own.
+
+        A row is missing in the answer if it does not exist, or if the table has no capacity for it at the moment.
+        """
+        ...
+
     def find_run(self, run_id: str) -> RunRow | None:
         """Return the run's own row by one consistent read, None while the run is not prepared."""
         ...
@@ -241,7 +248,8 @@ class RunLocks(Protocol):
     def release(self, lock: Lock) -> Lock | None:
         """Release the lock and return None if the doorbell is still ``lock.doorbell``; else return the lock, held.
 
-        On release, what ``lock`` says about comment, announcements and the run's end is saved for the next owner.
+        On release, what ``lock`` says about changed rows, comment, announcements and the run's end is saved for the
+        next owner.
         Raises ``ConditionFailed`` if the lock has another owner or token.
         """
         ...

@@ -31,14 +31,15 @@ def rows(adapters):
 
 
 def test_rows_events_and_the_lock_are_written_together(adapters, rows, now):
-    mine = ring(adapters.locks, now).model_copy(update={"comment_behind": True, "reported_at": now})
+    noted = {"comment_behind": True, "reported_at": now, "changed_rows": ("1:0001,0002",)}
+    mine = ring(adapters.locks, now).model_copy(update=noted)
     assert adapters.last_writes.write(starts(rows), mine)
     read = adapters.runs.read(RUN_ID)
     assert (read.run.status, {order.status for order in read.orders}) == (RunState.RUNNING, {OrderState.DISPATCHING})
     assert [event.kind for event in adapters.runs.events(TRACE_ID)].count("running") == 1
     lock = adapters.locks.read(RUN_ID)
     assert (lock.owner, lock.lease_until, lock.answered, lock.rung) == (None, None, 1, frozenset())
-    assert (lock.comment_behind, lock.reported_at) == (True, now)
+    assert {name: getattr(lock, name) for name in noted} == noted
     assert ring(adapters.locks, now, "you").owner == "you"
 
 

@@ -10,7 +10,7 @@ from iac_ci_common.ids import DRIFT_EVENT_NAME
 from iac_ci_common.models.approval import ApprovalAnswer
 from iac_ci_common.models.changes import Changes, Operation
 from iac_ci_common.models.event import DRIFT, Event, FoundProject
-from iac_ci_common.ports import Transition
+from iac_ci_common.ports import RunRows, Transition
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, TRACE_ID, queued
 
@@ -51,6 +51,20 @@ def test_one_row_is_found_without_the_others(adapters):
     assert adapters.runs.find_run(RUN_ID) == rows.run
     assert adapters.runs.find_order(RUN_ID, "0002") == rows.orders[1]
     assert adapters.runs.find_order(RUN_ID, "0003") is None
+
+
+def test_some_rows_are_read_without_the_others(adapters):
+    rows = queued([{}, {}, {}])
+    adapters.runs.insert(*rows)
+    assert adapters.runs.read_some(RUN_ID, {"0003", "0001"}) == RunRows(None, (rows.orders[0], rows.orders[2]))
+    assert adapters.runs.read_some(RUN_ID, {"0000", "0002"}) == RunRows(rows.run, (rows.orders[1],))
+    assert adapters.runs.read_some(RUN_ID, {"0004"}) == RunRows(None, ())
+
+
+def test_a_hundred_rows_are_read_at_once(adapters):
+    rows = queued([{}] * 100)
+    adapters.runs.insert(*rows)
+    assert adapters.runs.read_some(RUN_ID, {order.order_num for order in rows.orders}) == RunRows(None, rows.orders)
 
 
 def test_a_row_of_a_run_that_was_never_inserted_is_not_found(adapters):

@@ -175,6 +175,11 @@ def _release(lock: Lock) -> dict[str, Any]:
     if lock.reported_at is not None:
         expression += ", reported_at = :reported"
         values[":reported"] = {"S": _moment(lock.reported_at)}
+    if lock.changed_rows:
+        expression += ", changed_rows = :rows"
+        values[":rows"] = {"L": [{"S": release} for release in lock.changed_rows]}
+    else:
+        removed.append("changed_rows")
     if lock.announced:
         expression += ", announced = :announced"
         values[":announced"] = {"SS": sorted(lock.announced)}

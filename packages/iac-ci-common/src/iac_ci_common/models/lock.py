@@ -9,11 +9,12 @@ class Lock(StoredShape):
     """A lease on a run. Every event increments ``doorbell``; every change of the owner increments ``token``.
 
     ``rung`` lists the events since the last release: the numbers of orders with new results, and entries ``all-…`` that
-    ask to check all orders. ``answered`` is the doorbell at the last release, for diagnosis. Each invocation has a
-    new owner's name, so name and token together identify one owner. ``reported_at`` is when the run's comment was last
-    updated, ``comment_behind`` whether the run has changed since. ``announced`` are the orders whose waits for
-    approvals were put on the event bus, ``announce_at`` is when what it did not accept is put again, None if nothing is
-    missing. ``finished`` says that of the steps of the run's end only announcements are missing.
+    ask to check all orders. ``answered`` is the doorbell at the last release. ``changed_rows`` lists the rows that the
+    last releases changed, the newest last, each release as ``<doorbell>:<numbers>``. Each invocation has a new owner's
+    name, so name and token together identify one owner. ``reported_at`` is when the run's comment was last updated,
+    ``comment_behind`` whether the run has changed since. ``announced`` are the orders whose waits for approvals were
+    put on the event bus, ``announce_at`` is when what it did not accept is put again, None if nothing is missing.
+    ``finished`` says that of the steps of the run's end only announcements are missing.
     """
 
     run_id: RunId
@@ -22,6 +23,7 @@ class Lock(StoredShape):
     token: int = 0
     doorbell: int = 0
     answered: int = 0
+    changed_rows: tuple[str, ...] = ()
     rung: frozenset[str] = frozenset()
     completed: bool = False
     reported_at: Moment | None = None

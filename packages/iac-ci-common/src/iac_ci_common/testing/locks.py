@@ -65,6 +65,7 @@ class MemoryLocks:
             "owner": None,
             "lease_until": None,
             "answered": lock.doorbell,
+            "changed_rows": lock.changed_rows,
             "rung": frozenset(),
             "reported_at": lock.reported_at,
             "comment_behind": lock.comment_behind,

@@ -12,7 +12,7 @@ from iac_ci_common.states import RUN_TERMINAL, TERMINAL, OrderState
 from iac_ci_common.transitions import check_transition, holds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from iac_ci_common.models.event import Event
@@ -32,6 +32,12 @@ class MemoryRuns:
         """Return the rows of the run and all its orders."""
         orders = self.order_rows.get(run_id, {})
         return RunRows(self.run_rows.get(run_id), tuple(orders[num] for num in sorted(orders)))
+
+    def read_some(self, run_id: str, order_nums: Collection[str]) -> RunRows:
+        """Return the rows with these numbers."""
+        whole = MemoryRuns.read(self, run_id)
+        run = whole.run if RUN_ORDER_NUM in order_nums else None
+        return RunRows(run, tuple(order for order in whole.orders if order.order_num in order_nums))
 
     def find_run(self, run_id: str) -> RunRow | None:
         """Return the run's own row."""
