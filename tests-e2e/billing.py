@@ -149,6 +149,13 @@ class BilledRuns(MemoryRuns):
         self._meter.read([item(row) for row in (*found.orders, *([found.run] if found.run else []))])
         return found
 
+    def read_some(self, run_id: str, order_nums: Any) -> RunRows:
+        self._count("dynamodb.BatchGetItem")
+        found = super().read_some(run_id, order_nums)
+        for row in (*found.orders, *([found.run] if found.run else [])):
+            self._meter.read([item(row)])
+        return found
+
     def find_run(self, run_id: str) -> Any:
         self._count("dynamodb.GetItem")
         self._meter.read([item(self.run_rows[run_id])])

@@ -289,6 +289,12 @@ class _Runs(MemoryRuns):
         self._count_rows(len(found.orders) + (found.run is not None))
         return found
 
+    def read_some(self, run_id: str, order_nums: Any) -> Any:
+        self._count("dynamodb.BatchGetItem")
+        found = super().read_some(run_id, order_nums)
+        self._count_rows(len(found.orders) + (found.run is not None))
+        return found
+
     def insert(self, run: Any, orders: Any, events: Any) -> bool:
         items = len(orders) + sum(event.order_num != RUN_ORDER_NUM for event in events)
         in_one = 1 + len(orders) + len(events) <= MAX_ITEMS

@@ -323,7 +323,7 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         remembered_rows = "iac_ci_orchestrator.remembered_rows"
         with (
             patch(f"{remembered_rows}.RememberedRows.take", lambda remembered, run_id: remembered._entries.get(run_id)),
-            patch(f"{remembered_rows}.Remembered.as_of", lambda remembered, lock: remembered.rows),
+            patch(f"{remembered_rows}.Remembered.as_of", lambda remembered, lock, runs: remembered.rows),
         ):
             yield
     elif mutation == "overrides want an answer":

@@ -14,9 +14,16 @@ from iac_ci_common.models.lock import Lock
 from iac_ci_common.parallel import Threads
 from iac_ci_common.ports import RunRows
 from iac_ci_common.states import OrderState
+from iac_ci_common.testing import MemoryRuns
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.remembered_rows import MOST_ROWS, RememberedRows
+from iac_ci_orchestrator.remembered_rows import (
+    MOST_CHANGES,
+    MOST_ROWS,
+    Remembered,
+    RememberedRows,
+    with_changed_rows,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import Engine
@@ -33,18 +40,59 @@ def rows(count=1):
 
 
 @pytest.mark.parametrize(
-    ("taken", "is_known"),
+    ("answered", "listed", "changed"),
     [
-        (lock(token=3, doorbell=8, answered=7), True),
-        (lock(token=3, doorbell=9, answered=8), False),  # another invocation has released the lock since
-        (lock(token=4, doorbell=9, answered=7), False),  # this one replaces an owner that died
+        pytest.param(7, (), set(), id="nobody else has held the lock"),
+        pytest.param(7, ("6:0001", "7:0002"), set(), id="what is listed was seen"),
+        pytest.param(9, ("7:0001", "9:"), set(), id="another owner changed nothing"),
+        pytest.param(9, ("5:0001", "7:0002", "8:0003,0000", "9:0004"), {"0000", "0003", "0004"}, id="two others did"),
+        pytest.param(9, ("8:0003", "9:0004"), None, id="the list is too short"),
+        pytest.param(9, (), None, id="too much has changed"),
+        pytest.param(9, ("7:0002", "8:0003"), None, id="a version before released the lock"),
     ],
 )
-def test_rows_are_known_while_nobody_else_has_held_the_lock(taken, is_known):
+def test_what_others_have_changed_is_listed(answered, listed, changed):
     remembered = RememberedRows()
     remembered.keep(lock(token=3, doorbell=7, answered=5), rows())
-    assert remembered.take(RUN_ID).as_of(taken) == (rows() if is_known else None)
+    taken = lock(token=3, doorbell=10, answered=answered, changed_rows=listed)
+    kept = remembered.take(RUN_ID)
+    assert kept.changed_since(taken) == changed
+    # An owner that died may have changed what nobody lists.
+    assert kept.changed_since(taken.model_copy(update={"token": 4})) is None
     assert remembered.take(RUN_ID) is None
+
+
+def test_only_the_changed_rows_are_read():
+    runs, before = MemoryRuns(), rows(3)
+    runs.insert(before.run, before.orders, ())
+    remembered = Remembered(0, 7, before)
+    after = runs.order_rows[RUN_ID]["0002"] = before.orders[1].model_copy(update={"status": OrderState.DISPATCHING})
+    taken = lock(doorbell=9, answered=8, changed_rows=("7:", "8:0002"))
+    assert remembered.as_of(taken, runs) == RunRows(before.run, (before.orders[0], after, before.orders[2]))
+    # Where the table has no capacity for one of them, all are read, which is tried again.
+    del runs.order_rows[RUN_ID]["0002"]
+    assert remembered.as_of(taken, runs) is None
+
+
+FULL = f"5:{','.join(f'{number:04d}' for number in range(MOST_CHANGES - 1))}"
+
+
+@pytest.mark.parametrize(
+    ("answered", "before", "changed", "after"),
+    [
+        pytest.param(0, (), ["0002", "0001"], ("7:0001,0002",), id="the first release"),
+        pytest.param(5, ("5:0001",), ["0002"], ("5:0001", "7:0002"), id="the next one"),
+        pytest.param(5, ("5:0001",), [], ("5:0001", "7:"), id="without a change"),
+        pytest.param(6, ("5:0001",), ["0002"], ("7:0002",), id="after a version before"),
+        pytest.param(5, ("4:0001", FULL), ["0002"], (FULL, "7:0002"), id="the oldest makes room"),
+        pytest.param(5, ("5:0001",), [f"{n:04d}" for n in range(MOST_CHANGES + 1)], (), id="too many at once"),
+        pytest.param(6, tuple(f"{n}:" for n in range(-MOST_CHANGES, 7)), [],
+                     tuple(f"{n}:" for n in range(8 - MOST_CHANGES, 8)), id="many releases without a change"),
+    ],
+)  # fmt: skip
+def test_a_release_lists_what_it_changed(answered, before, changed, after):
+    released = with_changed_rows(lock(doorbell=7, answered=answered, changed_rows=before), frozenset(changed))
+    assert released.changed_rows == after
 
 
 def test_the_oldest_rows_make_room():
@@ -62,6 +110,21 @@ def test_a_chain_reads_its_rows_once():
     engine.run_to_the_end()
     engine.assert_ended_well()
     assert engine.calls["runs.read"] == 1
+
+
+def test_two_processes_that_take_turns_read_their_rows_once_and_then_what_the_other_changed():
+    orders = [{"dependencies": [f"order-{number:04d}"] if number else []} for number in range(40)]
+    engine = Engine(orders)
+    processes = [engine.orchestrator, Orchestrator(engine.orchestrator._ports)]
+    engine.wake()
+    for turn in range(40):
+        engine.orchestrator = processes[turn % 2]
+        for num in engine.handed_out():
+            engine.report(num)
+            engine.wake(num)
+    engine.assert_ended_well()
+    assert engine.calls["runs.read"] == 2
+    assert 30 <= engine.calls["runs.read_some"] <= 40
 
 
 def test_another_process_reads_the_rows():
@@ -110,6 +173,25 @@ def test_a_process_that_finds_the_run_held_expects_its_results_no_more():
     engine.wake("0001")
     engine.wake("0002")
     assert engine.calls["objects.get"] == 1
+
+
+def test_a_process_that_found_the_run_held_reads_what_has_changed():
+    engine = Engine([{}, {}, {}])
+    first, second = engine.orchestrator, Orchestrator(engine.orchestrator._ports)
+    engine.wake()
+    for num in engine.handed_out():
+        engine.report(num)
+    now = engine.clock.now()
+    engine.locks.ring(RUN_ID, {"0001"}, owner="other", now=now, lease_seconds=30, expires_at=now)
+    engine.wake("0002")
+    held = engine.locks.read(RUN_ID)
+    engine.locks.release(with_changed_rows(held, frozenset()))
+    engine.orchestrator = second
+    engine.wake("0001")
+    engine.orchestrator = first
+    engine.wake("0002")
+    assert (engine.calls["runs.read"], engine.calls["runs.read_some"]) == (2, 1)
+    assert engine.states == {"0001": "succeeded", "0002": "succeeded", "0003": "dispatching"}
 
 
 def test_a_result_that_could_not_be_read_meanwhile_is_read_with_the_lock():

@@ -37,7 +37,7 @@ from iac_ci_orchestrator.early_release import may_release_early
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.merging import Merger
 from iac_ci_orchestrator.project_ledger import ProjectLedger
-from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied
+from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied, with_changed_rows
 from iac_ci_orchestrator.results import claimed, list_callbacks, read_result, read_results
 from iac_ci_orchestrator.stale_plans import StalePlans
 
@@ -75,12 +75,14 @@ class _Taken:
 class _Pass:
     """The outcome of one pass; ``rows`` are the run's rows after it, None if they have to be read again.
 
+    ``changed`` are the numbers of the rows that the lock's owner has changed, or tried to, in this pass and before.
     ``released`` is whether it has released the lock.
     """
 
     comment: CommentState
     announcements: AnnouncementState
     rows: RunRows | None = None
+    changed: frozenset[str] = frozenset()
     finished: bool = False
     repeat: bool = False
     released: bool = False
@@ -181,7 +183,7 @@ class Orchestrator:
         pending = {f"{_CHECK_ALL}{owner}"} if for_all else order_nums
         ring = partial(locks.ring, run_id, pending, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
         remembered = self._remembered.take(run_id)
-        expected = remembered.open_orders(_named(pending) or frozenset()) if remembered is not None else []
+        expected = remembered.expected(_named(pending) or frozenset()) if remembered is not None else []
         reads = [partial(read_result, ports.objects, order) for order in expected]
         calls: list[Callable[[], Any]] = [ring, *reads]
         lock, *read = ports.parallel.run(calls)
@@ -189,6 +191,8 @@ class Orchestrator:
             raise lock
         if lock.owner != owner:
             if lock.completed or lock.held(ports.clock.now()):
+                if remembered is not None and not lock.completed:
+                    self._remembered.put_back(run_id, remembered)
                 return None
             # The owner died. If another invocation takes the lock first, it does so after this event and sees it.
             lock = locks.take(run_id, owner=owner, now=now, lease_seconds=lease, expires_at=expires_at)
@@ -196,28 +200,27 @@ class Orchestrator:
                 return None
         results = zip(expected, read, strict=True)
         early = {result_key(order): result for order, result in results if not isinstance(result, IacCiError)}
-        return _Taken(lock, remembered.as_of(lock) if remembered is not None else None, early)
+        return _Taken(lock, remembered.as_of(lock, ports.runs) if remembered is not None else None, early)
 
     def _passes(self, taken: _Taken) -> tuple[IacCiError, ...]:
-        lock, rows = taken.lock, taken.rows
-        comment, announcements = CommentState.of(lock), AnnouncementState.of(lock)
+        lock = taken.lock
+        done = _Pass(CommentState.of(lock), AnnouncementState.of(lock), taken.rows)
         # Earlier events count too: their invocations could not take the lock and exited.
         named, seen = _named(lock.rung), lock.rung
         while True:
-            done = self._pass(lock, named, comment, announcements, rows, taken.early)
-            comment, announcements, rows = done.comment, done.announcements, done.rows
+            done = self._pass(lock, named, done, taken.early)
             if done.finished:
                 self._ports.locks.complete(lock)
                 return done.failures
             if done.released:
-                self._remember(lock, rows)
+                self._remember(lock, done.rows)
                 return done.failures
             if done.repeat:
                 lock, named = self._renew(lock), None
                 continue
-            current = self._ports.locks.release(announcements.onto(comment.onto(lock)))
+            current = self._ports.locks.release(_released(lock, done))
             if current is None:
-                self._remember(lock, rows)
+                self._remember(lock, done.rows)
                 return done.failures
             lock, named = self._renew(current), _named(current.rung - seen)
             seen |= current.rung
@@ -264,17 +267,16 @@ class Orchestrator:
         self,
         lock: Lock,
         named: AbstractSet[str] | None,
-        comment: CommentState,
-        announcements: AnnouncementState,
-        known: RunRows | None,
+        last: _Pass,
         early: Mapping[str, Result],
     ) -> _Pass:
-        ports = self._ports
-        decided = self._decide(lock, named, known, early)
+        ports, comment, announcements = self._ports, last.comment, last.announcements
+        decided = self._decide(lock, named, last.rows, early)
         if decided is None:
             # The preparation notifies the orchestrator at its end.
-            return _Pass(comment, announcements)
+            return _Pass(comment, announcements, changed=last.changed)
         plan = decided.plan
+        last = replace(last, changed=last.changed | {one.before.order_num for one in self._transitions(plan)})
         dispatches = self._projects.with_generations(plan.dispatches)
         plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
         for end in plan.ends:
@@ -292,7 +294,7 @@ class Orchestrator:
         answered = [end.after for end in plan.ends if _had_asked(end)]
         self._commenter.update_questions(plan.run, plan.orders, answered)
         unless_cancelled = decided.is_from_memory and bool(plan.dispatches)
-        released = self._write_and_release(plan, lock, comment, announcements, unless_cancelled=unless_cancelled)
+        released = self._write_and_release(plan, lock, last, unless_cancelled=unless_cancelled)
         if released is not None:
             remove_parts(ports.objects, ports.logger, decided.orders, decided.results)
             return released
@@ -302,7 +304,7 @@ class Orchestrator:
         self._groups.leave(plan.run, [order for order in never_started if order.order_num not in refused])
         remove_parts(ports.objects, ports.logger, decided.orders, decided.results)
         if plan.finish is not None and not refused:
-            return self._finish(plan, plan.finish, comment, announcements)
+            return self._finish(plan, plan.finish, last)
         present = [dispatch for dispatch in plan.dispatches if dispatch.after.order_num not in refused]
         dispatched = self._dispatch(plan, present)
         by_num = {order.order_num: order for order in plan.orders} | dispatched.now_open
@@ -318,13 +320,14 @@ class Orchestrator:
             announcements = self._announcer.waits(run, orders, announcements)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
         present_rows = None if refused or dispatched.overtaken else RunRows(run, tuple(orders))
-        return _Pass(comment, announcements, present_rows, repeat=repeat, failures=dispatched.failures)
+        return _Pass(comment, announcements, present_rows, last.changed, repeat=repeat, failures=dispatched.failures)
 
-    def _finish(self, plan: Plan, finish: FinishRun, comment: CommentState, announcements: AnnouncementState) -> _Pass:
+    def _finish(self, plan: Plan, finish: FinishRun, last: _Pass) -> _Pass:
         """End a run; it is finished when its last announcement is on the bus, or is given up.
 
         A merge of its pull request that fails for a moment is tried again before, with all steps of the end.
         """
+        announcements = last.announcements
         if not announcements.finished:
             self._groups.leave(plan.run, plan.orders, whole=True)
             unset = self._finisher.finish(finish, plan.orders)
@@ -332,10 +335,11 @@ class Orchestrator:
             self._stale_plans.after_run(finish.after, plan.orders)
             # After all statuses, for which rules of the base branch may wait.
             if not self._merger.finish(finish.after, unset):
-                return _Pass(comment, announcements)
+                return replace(last, rows=None)
         drifts = self._drift.changed(finish.after, plan.orders)
         announcements = self._announcer.end(finish.after, plan.orders, drifts, announcements)
-        return _Pass(comment, announcements, finished=announcements.again_at is None)
+        finished = announcements.again_at is None
+        return _Pass(last.comment, announcements, changed=last.changed, finished=finished)
 
     def _keep_answers(self, plan: Plan) -> None:
         """Keep the ends of approvals that nobody answers as their answers, where no person was first."""
@@ -362,8 +366,7 @@ class Orchestrator:
         self,
         plan: Plan,
         lock: Lock,
-        comment: CommentState,
-        announcements: AnnouncementState,
+        last: _Pass,
         *,
         unless_cancelled: bool,
     ) -> _Pass | None:
@@ -372,16 +375,16 @@ class Orchestrator:
         An order that fails for good gets its result here, whose event starts the pass that ends it.
         """
         run = plan.start.after if plan.start else plan.run
-        postponed = self._commenter.postponed(run, comment, changed=True) if may_release_early(plan) else None
+        postponed = self._commenter.postponed(run, last.comment, changed=True) if may_release_early(plan) else None
         if postponed is None:
             return None
-        released = announcements.onto(postponed.onto(lock))
+        done = _Pass(postponed, last.announcements, changed=last.changed, released=True)
+        released = _released(lock, done)
         if not self._ports.last_writes.write(self._transitions(plan), released, unless_cancelled=unless_cancelled):
             return None
         dispatched = self._dispatch(plan, list(plan.dispatches), is_locked=False)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
-        rows = RunRows(run, plan.orders)
-        return _Pass(postponed, announcements, rows, released=True, failures=dispatched.failures)
+        return replace(done, rows=RunRows(run, plan.orders), failures=dispatched.failures)
 
     def _transitions(self, plan: Plan) -> list[Transition]:
         """Return the plan's transitions, the run's last."""
@@ -498,6 +501,11 @@ class Orchestrator:
             error=reason,
         )
         return False
+
+
+def _released(lock: Lock, done: _Pass) -> Lock:
+    """Return the lock as its owner releases it after a pass."""
+    return with_changed_rows(done.announcements.onto(done.comment.onto(lock)), done.changed)
 
 
 def _had_asked(end: EndOrder) -> bool:
