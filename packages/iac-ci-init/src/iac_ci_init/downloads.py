@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-import requests
-
 from iac_ci_common.errors import NotFound, PortFailed, Throttled
 
 if TYPE_CHECKING:
@@ -57,6 +55,9 @@ class HttpDownloads:
 
 
 def _read(address: str, most: int) -> bytes:
+    # Only jobs with tools download anything.
+    import requests
+
     shown = address.partition("?")[0]
     try:
         with requests.get(address, timeout=_STEP_SECONDS, stream=True) as answer:
