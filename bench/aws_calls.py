@@ -88,9 +88,20 @@ def rows(call: Call, request: bytes, answer: bytes) -> tuple[list[int], list[int
         return [_row(got["Attributes"]) if got.get("Attributes") else _written(asked)], []
     if call.operation == "Query":
         return [], [_row(row) for row in got.get("Items", [])]
+    if call.operation == "BatchGetItem":
+        return [], [_row(row) for rows in got.get("Responses", {}).values() for row in rows]
     if call.operation == "GetItem":
         return [], [_row(got["Item"])] if "Item" in got else []
     return [], []
+
+
+def leaves_lock(call: Call, request: bytes) -> bool:
+    """Return whether a DynamoDB call asks to remove the owner of a run's lock, be it refused or not."""
+    if call.service != "dynamodb" or call.operation not in {"UpdateItem", "TransactWriteItems"}:
+        return False
+    asked: dict[str, Any] = json.loads(request or b"{}")
+    writes = [entry.get("Update", {}) for entry in asked["TransactItems"]] if "TransactItems" in asked else [asked]
+    return any("REMOVE #owner" in write.get("UpdateExpression", "") for write in writes)
 
 
 def _written(entry: Mapping[str, Any]) -> int:

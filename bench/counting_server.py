@@ -24,7 +24,7 @@ PATH: Final = "/_bench/calls"
 TRACE_PATH: Final = "/_bench/trace"
 _FIELDS: Final = (
     "calls", "failed", "bytes_sent", "bytes_got", "rows_written", "row_bytes_written", "write_units", "rows_read",
-    "row_bytes_read", "read_units",
+    "row_bytes_read", "read_units", "locks_left",
 )  # fmt: skip
 
 
@@ -108,9 +108,17 @@ class Counting:
         counts["rows_written"] += len(written) if status < 400 else 0
         counts["row_bytes_written"] += sum(written) if status < 400 else 0
         counts["write_units"] += price * sum(-(-size // 1024) for size in written)
+        counts["locks_left"] += aws_calls.leaves_lock(call, asked)
         counts["rows_read"] += len(read)
         counts["row_bytes_read"] += sum(read)
-        counts["read_units"] += max(1, -(-sum(read) // 4096)) if call.operation in {"Query", "GetItem"} else 0
+        counts["read_units"] += _read_units(call, read)
+
+
+def _read_units(call: aws_calls.Call, sizes: list[int]) -> int:
+    """Return what a consistent read costs: a query by the bytes of all rows, a batch by those of each."""
+    if call.operation == "BatchGetItem":
+        return sum(-(-size // 4096) for size in sizes)
+    return max(1, -(-sum(sizes) // 4096)) if call.operation in {"Query", "GetItem"} else 0
 
 
 def delayed(fire: Callable[..., None], shortest: float, longest: float) -> Callable[..., None]:

@@ -154,7 +154,7 @@ class Measuring:
             finish=finish,
             calls=calls,
             events=events,
-            passes=_passes(calls, events),
+            passes=_passes(calls),
             spent=functions,
             peaks=peaks,
             warm=warm,
@@ -234,11 +234,11 @@ class Measuring:
         return found
 
 
-def _passes(calls: Sequence[dict[str, Any]], events: int) -> int:
-    """Return the number of the orchestrator's passes.
+def _passes(calls: Sequence[dict[str, Any]]) -> int:
+    """Return the number of the orchestrator's passes, as far as calls show it.
 
-    Each event increments the doorbell by an update, and each pass ends with another one: it releases the lock, or
-    completes it. A release that fails because of an event is followed by another pass.
+    A pass ends with a write that gives its lock up, in a transaction or alone: it releases the lock, or completes the
+    run. A write that is refused because of an event is followed by another pass. A pass that must be repeated at once
+    does not count.
     """
-    updates = sum(row["calls"] for row in calls if row["caller"] == "orchestrator" and row["operation"] == "UpdateItem")
-    return round(float(updates)) - events
+    return round(sum(float(row["locks_left"]) for row in calls if row["caller"] == "orchestrator"))
