@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import aws_calls, bill, start, workloads
+from bench import aws_calls, bill, cold_runs, start, workloads
 from bench.serial_calls import serial_calls
 
 from iac_ci_common.models.job import Job
@@ -17,6 +17,40 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 WORKLOADS = workloads.read()
+
+
+@pytest.mark.local_cloud
+def test_cold_wide_runs_are_measured():
+    command = [sys.executable, "-m", "bench.cold_runs", "--runs", "2", "--orders", "2", "--load", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert [(run["found"], run["succeeded"]) for run in measured] == [(0, True)] * 2
+    assert all(15 <= sum(run["calls"]) <= 80 and run["seconds"] > 0 for run in measured)
+
+
+def test_the_slowest_cold_run_is_compared_with_the_median():
+    runs = [cold_runs.ColdRun(0, True, seconds, (200, 0, 35)) for seconds in (8.0, 10.0, 25.0)]
+    calls, compared = cold_runs.summary(runs, 2).splitlines()
+    assert calls == "the slowest run's 235 calls of AWS: 200 from 0 s, 35 from 20 s"
+    assert compared == (
+        "3 of 3 cold wide runs succeeded with a load of 2: 10.0 s in the median, 22.0 s for nine of ten, "
+        "25.0 s at most (2.5 times the median)"
+    )
+
+
+def test_a_pass_ends_with_a_write_that_leaves_the_lock():
+    def leaves(operation, **request):
+        return aws_calls.leaves_lock(
+            aws_calls.Call("orchestrator", "dynamodb", operation), json.dumps(request).encode()
+        )
+
+    release = {"UpdateExpression": "SET answered = :doorbell REMOVE #owner, lease_until, rung"}
+    assert leaves("UpdateItem", **release)
+    assert leaves("TransactWriteItems", TransactItems=[{"Put": {}}, {"Update": release}])
+    assert not leaves("UpdateItem", UpdateExpression="SET #owner = :owner ADD doorbell :one")
+    assert not leaves("TransactWriteItems", TransactItems=[{"ConditionCheck": {}}])
+    assert not leaves("Query")
 
 
 @pytest.mark.local_cloud
