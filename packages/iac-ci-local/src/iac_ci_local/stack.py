@@ -33,6 +33,10 @@ _SHIM: Final = "from {module} import {name} as handler\n"
 _SANDBOX: Final = (
     "from iac_ci_local.functions import sandbox\nhandler = sandbox.handler({handler!r}, storage_mb={storage_mb})\n"
 )
+_MOST_BROKERS: Final = 8
+"""Most brokers at once. Each is a process that starts on this machine: where fifty builds ask at once, as many starts
+take longer than a worker waits, and the workers' next calls would start as many again. What is over it is refused at
+once, and a worker asks again."""
 _RUNTIME: Final = "python3.12"
 """A label only: MiniStack runs every Python function with its own Python."""
 
@@ -327,6 +331,10 @@ class StackBuilder:
             Environment={"Variables": dict(definition.environment)},
             Code={"ZipFile": _zip({"entry.py": self._shim(definition)})},
         )
+        if definition.name == "broker":
+            self._client("lambda").put_function_concurrency(
+                FunctionName=self.names.resource(definition.name), ReservedConcurrentExecutions=_MOST_BROKERS
+            )
 
     def _shim(self, definition: FunctionDefinition) -> str:
         handler = definition.settings["handler"]
