@@ -23,6 +23,7 @@ from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
 from iac_ci_orchestrator.attempts import is_repeated
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
+from iac_ci_orchestrator.remembered_rows import with_changed_rows
 from iac_ci_triggers.saved_plans import _differences as differences_of
 from iac_ci_vcs.reporting.merge_readiness import MERGE
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
@@ -111,6 +112,7 @@ Mutation = Literal[
     "no apply begins after its result",
     "late workers ask first",
     "remembered rows",
+    "changed rows are listed",
     "overrides want an answer",
     "only overrides forgive",
     "a lost lease takes no group",
@@ -157,7 +159,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "same pair": Noticed(4),
     "used tickets": Noticed(3),
     "claimant's first ticket": Noticed(336, "doubled", 4),
-    "conditional move of a chain": Noticed(92, "doubled", 4),
+    "conditional move of a chain": Noticed(294, "doubled", 4),
     "claim's chain only": Noticed(10, "burst"),
     "begin only after the claim": Noticed(10),
     "own keys only": Noticed(0),
@@ -184,7 +186,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "an expiry approves nothing": Noticed(1),
     "one holds a group": Noticed(5),
     "nobody overtakes": Noticed(114, "burst"),
-    "conditional write of a group": Noticed(62),
+    "conditional write of a group": Noticed(31),
     "silence frees no group": Noticed(14),
     "waiting runs look again": Noticed(9, "lossy"),
     "one group after the other": Noticed(5),
@@ -197,6 +199,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "no apply begins after its result": Noticed(3742, "single"),
     "late workers ask first": Noticed(321, "burst", 2),
     "remembered rows": Noticed(6),
+    "changed rows are listed": Noticed(6),
     "overrides want an answer": Noticed(8),
     "only overrides forgive": Noticed(5),
     "a lost lease takes no group": Noticed(97),
@@ -325,6 +328,9 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
             patch(f"{remembered_rows}.RememberedRows.take", lambda remembered, run_id: remembered._entries.get(run_id)),
             patch(f"{remembered_rows}.Remembered.as_of", lambda remembered, lock, runs: remembered.rows),
         ):
+            yield
+    elif mutation == "changed rows are listed":
+        with patch("iac_ci_orchestrator.act.with_changed_rows", lambda lock, changed: with_changed_rows(lock, set())):
             yield
     elif mutation == "overrides want an answer":
         with patch("iac_ci_orchestrator.decide.has_nothing_to_override", _overrides_something):
