@@ -6,7 +6,13 @@ import tempfile
 
 import pytest
 from bench.bill import bill
-from billing import WORKLOADS, run
+from billing import WORKLOADS, run, size
+
+from iac_ci_common import keys
+from iac_ci_common.aws.rows import item
+from iac_ci_common.models.lock import Lock
+from iac_ci_common.testing.samples import RUN_ID, START
+from iac_ci_orchestrator.remembered_rows import MOST_CHANGES, with_changed_rows
 
 SHORT, SILENT, TALKATIVE, CODE, SECRET = WORKLOADS
 
@@ -52,3 +58,18 @@ def test_what_commands_do_is_billed_where_it_is_used():
     # One identity is encrypted for all, and the broker decrypts it for each.
     assert secret["kms_request"] == orders + 1
     assert secret["step_functions_transition"] == short["step_functions_transition"] == 4
+
+
+@pytest.mark.parametrize("of_a_release", [0, 1, 2, MOST_CHANGES])
+def test_a_lock_that_lists_changed_rows_is_written_for_the_price_of_a_kilobyte(of_a_release):
+    held = Lock(
+        run_id=RUN_ID, owner="0123456789abcdef", lease_until=START, token=99, doorbell=99_998, answered=99_998,
+        rung=frozenset({"1000/10"}), reported_at=START, announce_at=START, expires_at=START,
+        changed_rows=tuple(f"{99_000 + entry}:" for entry in range(MOST_CHANGES)),
+    )  # fmt: skip
+    for doorbell in range(99_999, 99_999 + 2 * MOST_CHANGES):
+        changed = frozenset(f"{number:04d}" for number in range(of_a_release))
+        held = with_changed_rows(held.model_copy(update={"doorbell": doorbell}), changed)
+        held = held.model_copy(update={"answered": doorbell})
+        assert size(item(held, lock_key=keys.run_lock(RUN_ID))) <= 1024
+    assert held.changed_rows

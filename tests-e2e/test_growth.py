@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from datetime import timedelta
+from itertools import cycle
 
 import boto3
 import pytest
@@ -16,6 +17,7 @@ from iac_ci_common.aws.rows import item
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
+from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.decide import decide
 
 SIZES = (10, 100, 1000)
@@ -53,6 +55,29 @@ def test_a_process_that_works_on_a_run_alone_reads_each_row_once(orders):
     assert engine.run(orders).status is RunState.SUCCEEDED
     assert engine.rows == len(orders) + 1
     assert engine.calls["dynamodb.Query"] == 1  # the trigger's
+
+
+class TakingTurns:
+    """Processes of the orchestrator, each of which gets the next event."""
+
+    def __init__(self, ports, number):
+        self._next = cycle([Orchestrator(ports) for _ in range(number)])
+
+    def wake(self, run_id, order_nums):
+        next(self._next).wake(run_id, order_nums)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_rows_read_by_processes_that_take_turns_do_not_grow(processes):
+    read = []
+    for size in (50, 200):
+        engine = MemoryEngine()
+        engine.orchestrator = TakingTurns(engine.orchestrator._ports, processes)
+        assert engine.run(chain(size)).status is RunState.SUCCEEDED
+        assert engine.calls["dynamodb.Query"] == processes
+        read.append(engine.rows / size)
+    # Each process reads each row once, and at each event the two rows that each of the others has changed since.
+    assert max(read) <= 2 * processes
 
 
 def test_a_look_at_a_run_whose_rows_are_remembered_reads_none():
