@@ -21,6 +21,7 @@ WORKLOADS = workloads.read()
 
 @pytest.mark.local_cloud
 def test_cold_wide_runs_are_measured():
+    """As ``uv run python -m bench.cold_runs`` does, with fewer runs and orders."""
     command = [sys.executable, "-m", "bench.cold_runs", "--runs", "2", "--orders", "2", "--load", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700)
     assert done.returncode == 0, done.stderr
