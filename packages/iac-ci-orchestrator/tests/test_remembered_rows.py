@@ -145,6 +145,17 @@ def test_a_nudge_reads_the_rows():
     assert engine.calls["runs.read"] == 2
 
 
+def test_a_nudge_reads_no_row_twice():
+    engine = Engine(CHAIN)
+    first, second = engine.orchestrator, Orchestrator(engine.orchestrator._ports)
+    engine.wake()
+    engine.orchestrator = second
+    engine.wake()
+    engine.orchestrator = first
+    engine.wake()
+    assert (engine.calls["runs.read"], engine.calls["runs.read_some"]) == (3, 0)
+
+
 def test_the_result_is_read_once_and_while_the_doorbell_is_rung():
     # Neither call is made before the other one has begun.
     both_began, awaited = threading.Barrier(2), set()
@@ -249,6 +260,25 @@ def test_a_row_that_has_changed_is_read_again():
     assert engine.states["0001"] == "succeeded"
     assert engine.states["0002"] == "dispatching"
     assert engine.calls["runs.read"] == 2
+
+
+def test_a_merge_that_is_put_off_ends_the_pass_also_after_a_refused_write(monkeypatch):
+    engine, tries = Engine([{}]), []
+
+    def is_put_off(run, unset):
+        tries.append(run.run_id)
+        assert len(tries) == 1, "the pass is repeated without end"
+        return False
+
+    monkeypatch.setattr(engine.orchestrator._merger, "finish", is_put_off)
+    engine.wake()
+    [num] = engine.handed_out()
+    order = engine.runs.order_rows[RUN_ID][num]
+    engine.runs.order_rows[RUN_ID][num] = order.model_copy(update={"dispatched_at": START.replace(year=2027)})
+    engine.report(num)
+    engine.wake(num)
+    assert tries == [RUN_ID]
+    assert engine.locks.read(RUN_ID).owner is None
 
 
 def test_an_attempt_after_a_request_to_stop_is_not_repeated_from_memory():

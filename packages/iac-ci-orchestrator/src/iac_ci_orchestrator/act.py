@@ -200,7 +200,10 @@ class Orchestrator:
                 return None
         results = zip(expected, read, strict=True)
         early = {result_key(order): result for order, result in results if not isinstance(result, IacCiError)}
-        return _Taken(lock, remembered.as_of(lock, ports.runs) if remembered is not None else None, early)
+        # A request to check all orders reads all rows anyway.
+        names_orders = _named(lock.rung) is not None
+        rows = remembered.as_of(lock, ports.runs) if remembered is not None and names_orders else None
+        return _Taken(lock, rows, early)
 
     def _passes(self, taken: _Taken) -> tuple[IacCiError, ...]:
         lock = taken.lock
@@ -276,7 +279,9 @@ class Orchestrator:
             # The preparation notifies the orchestrator at its end.
             return _Pass(comment, announcements, changed=last.changed)
         plan = decided.plan
-        last = replace(last, changed=last.changed | {one.before.order_num for one in self._transitions(plan)})
+        # What the pass before wants, as to be repeated, is over.
+        written = frozenset(one.before.order_num for one in self._transitions(plan))
+        last = _Pass(comment, announcements, changed=last.changed | written)
         dispatches = self._projects.with_generations(plan.dispatches)
         plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
         for end in plan.ends:
@@ -335,7 +340,7 @@ class Orchestrator:
             self._stale_plans.after_run(finish.after, plan.orders)
             # After all statuses, for which rules of the base branch may wait.
             if not self._merger.finish(finish.after, unset):
-                return replace(last, rows=None)
+                return last
         drifts = self._drift.changed(finish.after, plan.orders)
         announcements = self._announcer.end(finish.after, plan.orders, drifts, announcements)
         finished = announcements.again_at is None
