@@ -237,3 +237,8 @@ def test_the_orchestrator_may_start_watchdogs_and_ask_whether_they_run(cloud: Lo
     running = machines.list_executions(stateMachineArn=cloud.stack.names.watchdog_arn, statusFilter="RUNNING")
     assert [entry["name"] for entry in running["executions"] if RUN in entry["name"]] == [watchdog_name(RUN, 2)]
     assert denied(lambda: steps.stop_execution(executionArn=execution))
+
+
+def test_few_brokers_run_at_once(cloud):
+    limit = cloud.aws.client("lambda").get_function_concurrency(FunctionName=cloud.stack.names.resource("broker"))
+    assert limit["ReservedConcurrentExecutions"] == 8
