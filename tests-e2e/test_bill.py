@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from hashlib import sha256
 
 import pytest
 from bench.bill import bill
@@ -11,8 +12,9 @@ from billing import WORKLOADS, run, size
 from iac_ci_common import keys
 from iac_ci_common.aws.rows import item
 from iac_ci_common.models.lock import Lock
-from iac_ci_common.testing.samples import RUN_ID, START
-from iac_ci_orchestrator.remembered_rows import MOST_CHANGES, with_changed_rows
+from iac_ci_common.ports import RunRows
+from iac_ci_common.testing.samples import RUN_ID, START, order_row
+from iac_ci_orchestrator.changed_rows import MOST_CHANGES, with_changes
 
 SHORT, SILENT, TALKATIVE, CODE, SECRET = WORKLOADS
 
@@ -61,15 +63,20 @@ def test_what_commands_do_is_billed_where_it_is_used():
 
 
 @pytest.mark.parametrize("of_a_release", [0, 1, 2, MOST_CHANGES])
-def test_a_lock_that_lists_changed_rows_is_written_for_the_price_of_a_kilobyte(of_a_release):
+def test_a_lock_that_lists_changes_is_written_for_the_price_of_a_kilobyte(of_a_release):
+    before = {f"{number:04d}": order_row(number) for number in range(1, of_a_release + 1)}
     held = Lock(
         run_id=RUN_ID, owner="0123456789abcdef", lease_until=START, token=99, doorbell=99_998, answered=99_998,
         rung=frozenset({"1000/10"}), reported_at=START, announce_at=START, expires_at=START,
         changed_rows=tuple(f"{99_000 + entry}:" for entry in range(MOST_CHANGES)),
     )  # fmt: skip
+    lengths = []
     for doorbell in range(99_999, 99_999 + 2 * MOST_CHANGES):
-        changed = frozenset(f"{number:04d}" for number in range(of_a_release))
-        held = with_changed_rows(held.model_copy(update={"doorbell": doorbell}), changed)
-        held = held.model_copy(update={"answered": doorbell})
+        reason = sha256(str(doorbell).encode()).hexdigest()
+        after = [order.model_copy(update={"reason": reason, "exit_code": doorbell}) for order in before.values()]
+        held = held.model_copy(update={"doorbell": doorbell})
+        held = with_changes(held, before, RunRows(None, tuple(after))).model_copy(update={"answered": doorbell})
         assert size(item(held, lock_key=keys.run_lock(RUN_ID))) <= 1024
+        lengths.append(len(held.changed_values))
     assert held.changed_rows
+    assert bool(of_a_release) == (max(lengths) > 200)

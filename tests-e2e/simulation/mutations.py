@@ -22,8 +22,8 @@ from iac_ci_common.termination import force_end
 from iac_ci_common.tickets import digest
 from iac_ci_common.work_urls import traded_urls
 from iac_ci_orchestrator.attempts import is_repeated
+from iac_ci_orchestrator.changed_rows import with_changes
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
-from iac_ci_orchestrator.remembered_rows import with_changed_rows
 from iac_ci_triggers.saved_plans import _differences as differences_of
 from iac_ci_vcs.reporting.merge_readiness import MERGE
 from iac_ci_watchdog.decide import Action, Decision, _is_overdue, decide_order
@@ -113,6 +113,7 @@ Mutation = Literal[
     "late workers ask first",
     "remembered rows",
     "changed rows are listed",
+    "values of changed rows are whole",
     "overrides want an answer",
     "only overrides forgive",
     "a lost lease takes no group",
@@ -200,6 +201,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "late workers ask first": Noticed(321, "burst", 2),
     "remembered rows": Noticed(6),
     "changed rows are listed": Noticed(6),
+    "values of changed rows are whole": Noticed(6),
     "overrides want an answer": Noticed(8),
     "only overrides forgive": Noticed(5),
     "a lost lease takes no group": Noticed(97),
@@ -330,7 +332,10 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         ):
             yield
     elif mutation == "changed rows are listed":
-        with patch("iac_ci_orchestrator.act.with_changed_rows", lambda lock, changed: with_changed_rows(lock, set())):
+        with patch("iac_ci_orchestrator.act.with_changes", lambda lock, before, after: with_changes(lock, {}, after)):
+            yield
+    elif mutation == "values of changed rows are whole":
+        with patch("iac_ci_orchestrator.changed_rows._changes", lambda before, after: {}):
             yield
     elif mutation == "overrides want an answer":
         with patch("iac_ci_orchestrator.decide.has_nothing_to_override", _overrides_something):

@@ -17,13 +17,8 @@ from iac_ci_common.states import OrderState
 from iac_ci_common.testing import MemoryRuns
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_orchestrator.act import Orchestrator
-from iac_ci_orchestrator.remembered_rows import (
-    MOST_CHANGES,
-    MOST_ROWS,
-    Remembered,
-    RememberedRows,
-    with_changed_rows,
-)
+from iac_ci_orchestrator.changed_rows import with_changes
+from iac_ci_orchestrator.remembered_rows import MOST_ROWS, Remembered, RememberedRows
 
 sys.path.insert(0, str(Path(__file__).parent))
 from engine import Engine
@@ -39,60 +34,36 @@ def rows(count=1):
     return RunRows(run_row(order_count=count), tuple(order_row(num) for num in range(1, count + 1)))
 
 
-@pytest.mark.parametrize(
-    ("answered", "listed", "changed"),
-    [
-        pytest.param(7, (), set(), id="nobody else has held the lock"),
-        pytest.param(7, ("6:0001", "7:0002"), set(), id="what is listed was seen"),
-        pytest.param(9, ("7:0001", "9:"), set(), id="another owner changed nothing"),
-        pytest.param(9, ("5:0001", "7:0002", "8:0003,0000", "9:0004"), {"0000", "0003", "0004"}, id="two others did"),
-        pytest.param(9, ("8:0003", "9:0004"), None, id="the list is too short"),
-        pytest.param(9, (), None, id="too much has changed"),
-        pytest.param(9, ("7:0002", "8:0003"), None, id="a version before released the lock"),
-    ],
-)
-def test_what_others_have_changed_is_listed(answered, listed, changed):
+def test_what_was_changed_before_an_owner_died_is_not_known():
     remembered = RememberedRows()
     remembered.keep(lock(token=3, doorbell=7, answered=5), rows())
-    taken = lock(token=3, doorbell=10, answered=answered, changed_rows=listed)
     kept = remembered.take(RUN_ID)
-    assert kept.changed_since(taken) == changed
+    taken = lock(token=3, doorbell=8, answered=7)
+    assert kept.as_of(taken, MemoryRuns()) == rows()
     # An owner that died may have changed what nobody lists.
-    assert kept.changed_since(taken.model_copy(update={"token": 4})) is None
+    assert kept.as_of(taken.model_copy(update={"token": 4}), MemoryRuns()) is None
     assert remembered.take(RUN_ID) is None
 
 
-def test_only_the_changed_rows_are_read():
-    runs, before = MemoryRuns(), rows(3)
+def test_a_row_of_which_the_lock_tells_too_little_is_read():
+    runs, before = MemoryRuns(), rows(4)
     runs.insert(before.run, before.orders, ())
     remembered = Remembered(0, 7, before)
-    after = runs.order_rows[RUN_ID]["0002"] = before.orders[1].model_copy(update={"status": OrderState.DISPATCHING})
-    taken = lock(doorbell=9, answered=8, changed_rows=("7:", "8:0002"))
-    assert remembered.as_of(taken, runs) == RunRows(before.run, (before.orders[0], after, before.orders[2]))
-    # Where the table has no capacity for one of them, all are read, which is tried again.
+    started, ended = ({"status": status} for status in (OrderState.DISPATCHING, OrderState.SUCCEEDED))
+    held = lock(doorbell=8, answered=7, changed_rows=("7:",))
+    last = before
+    for num, values, is_known in (("0002", started, False), ("0003", started, True), ("0002", ended, True)):
+        row = next(order for order in last.orders if order.order_num == num)
+        later = runs.order_rows[RUN_ID][num] = row.model_copy(update=values)
+        last = RunRows(last.run, tuple(later if order is row else order for order in last.orders))
+        held = with_changes(held, {num: row}, last if is_known else None)
+        held = held.model_copy(update={"answered": held.doorbell, "doorbell": held.doorbell + 1})
+    # Nothing but the row whose first change has no values.
+    runs.order_rows[RUN_ID].pop("0003")
+    assert remembered.as_of(held, runs) == last
+    # Where the table has no capacity for it, all are read, which is tried again.
     del runs.order_rows[RUN_ID]["0002"]
-    assert remembered.as_of(taken, runs) is None
-
-
-FULL = f"5:{','.join(f'{number:04d}' for number in range(MOST_CHANGES - 1))}"
-
-
-@pytest.mark.parametrize(
-    ("answered", "before", "changed", "after"),
-    [
-        pytest.param(0, (), ["0002", "0001"], ("7:0001,0002",), id="the first release"),
-        pytest.param(5, ("5:0001",), ["0002"], ("5:0001", "7:0002"), id="the next one"),
-        pytest.param(5, ("5:0001",), [], ("5:0001", "7:"), id="without a change"),
-        pytest.param(6, ("5:0001",), ["0002"], ("7:0002",), id="after a version before"),
-        pytest.param(5, ("4:0001", FULL), ["0002"], (FULL, "7:0002"), id="the oldest makes room"),
-        pytest.param(5, ("5:0001",), [f"{n:04d}" for n in range(MOST_CHANGES + 1)], (), id="too many at once"),
-        pytest.param(6, tuple(f"{n}:" for n in range(-MOST_CHANGES, 7)), [],
-                     tuple(f"{n}:" for n in range(8 - MOST_CHANGES, 8)), id="many releases without a change"),
-    ],
-)  # fmt: skip
-def test_a_release_lists_what_it_changed(answered, before, changed, after):
-    released = with_changed_rows(lock(doorbell=7, answered=answered, changed_rows=before), frozenset(changed))
-    assert released.changed_rows == after
+    assert remembered.as_of(held, runs) is None
 
 
 def test_the_oldest_rows_make_room():
@@ -112,19 +83,20 @@ def test_a_chain_reads_its_rows_once():
     assert engine.calls["runs.read"] == 1
 
 
-def test_two_processes_that_take_turns_read_their_rows_once_and_then_what_the_other_changed():
+@pytest.mark.parametrize("number", [2, 3])
+def test_processes_that_take_turns_read_their_rows_once(number):
     orders = [{"dependencies": [f"order-{number:04d}"] if number else []} for number in range(40)]
     engine = Engine(orders)
-    processes = [engine.orchestrator, Orchestrator(engine.orchestrator._ports)]
+    processes = [Orchestrator(engine.orchestrator._ports) for _ in range(number)]
     engine.wake()
     for turn in range(40):
-        engine.orchestrator = processes[turn % 2]
+        engine.orchestrator = processes[turn % number]
         for num in engine.handed_out():
             engine.report(num)
             engine.wake(num)
     engine.assert_ended_well()
-    assert engine.calls["runs.read"] == 2
-    assert 30 <= engine.calls["runs.read_some"] <= 40
+    # The first wake had a process of its own.
+    assert (engine.calls["runs.read"], engine.calls["runs.read_some"]) == (1 + number, 0)
 
 
 def test_another_process_reads_the_rows():
@@ -186,7 +158,7 @@ def test_a_process_that_finds_the_run_held_expects_its_results_no_more():
     assert engine.calls["objects.get"] == 1
 
 
-def test_a_process_that_found_the_run_held_reads_what_has_changed():
+def test_a_process_that_found_the_run_held_sees_what_has_changed():
     engine = Engine([{}, {}, {}])
     first, second = engine.orchestrator, Orchestrator(engine.orchestrator._ports)
     engine.wake()
@@ -196,12 +168,12 @@ def test_a_process_that_found_the_run_held_reads_what_has_changed():
     engine.locks.ring(RUN_ID, {"0001"}, owner="other", now=now, lease_seconds=30, expires_at=now)
     engine.wake("0002")
     held = engine.locks.read(RUN_ID)
-    engine.locks.release(with_changed_rows(held, frozenset()))
+    engine.locks.release(with_changes(held, {}, None))
     engine.orchestrator = second
     engine.wake("0001")
     engine.orchestrator = first
     engine.wake("0002")
-    assert (engine.calls["runs.read"], engine.calls["runs.read_some"]) == (2, 1)
+    assert (engine.calls["runs.read"], engine.calls["runs.read_some"]) == (2, 0)
     assert engine.states == {"0001": "succeeded", "0002": "succeeded", "0003": "dispatching"}
 
 

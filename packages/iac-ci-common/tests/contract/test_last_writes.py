@@ -31,7 +31,7 @@ def rows(adapters):
 
 
 def test_rows_events_and_the_lock_are_written_together(adapters, rows, now):
-    noted = {"comment_behind": True, "reported_at": now, "changed_rows": ("1:0001,0002",)}
+    noted = {"comment_behind": True, "reported_at": now, "changed_rows": ("1:0001,0002",), "changed_values": "c"}
     mine = ring(adapters.locks, now).model_copy(update=noted)
     assert adapters.last_writes.write(starts(rows), mine)
     read = adapters.runs.read(RUN_ID)

@@ -113,13 +113,14 @@ def test_what_the_pull_request_was_told_is_kept_for_the_next_holder(adapters, no
 
 def test_the_rows_that_were_changed_are_listed_for_the_next_holder(adapters, now):
     lock = take(adapters.locks, now)
-    assert lock.changed_rows == ()
-    changes = ("1:0001,0002", "2:", "3:0000,0003")
-    assert adapters.locks.release(lock.model_copy(update={"changed_rows": changes})) is None
+    assert (lock.changed_rows, lock.changed_values) == ((), "")
+    changes = {"changed_rows": ("1:0001,0002", "2:", "3:0000,0003"), "changed_values": "c$}Qs"}
+    assert adapters.locks.release(lock.model_copy(update=changes)) is None
     next_holder = take(adapters.locks, now, "you")
-    assert next_holder.changed_rows == changes
-    assert adapters.locks.release(next_holder.model_copy(update={"changed_rows": ()})) is None
-    assert adapters.locks.read(RUN_ID).changed_rows == ()
+    assert {name: getattr(next_holder, name) for name in changes} == changes
+    assert adapters.locks.release(next_holder.model_copy(update={"changed_rows": (), "changed_values": ""})) is None
+    current = adapters.locks.read(RUN_ID)
+    assert (current.changed_rows, current.changed_values) == ((), "")
 
 
 def test_what_is_missing_on_the_event_bus_is_kept_for_the_next_holder(adapters, now):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -27,6 +27,7 @@ from iac_ci_common.states import OPEN, OrderState
 from iac_ci_common.termination import end_unclaimed
 from iac_ci_orchestrator.announcer import AnnouncementState, Announcer
 from iac_ci_orchestrator.batching import in_rounds, repeat_failed
+from iac_ci_orchestrator.changed_rows import with_changes
 from iac_ci_orchestrator.comments import Commenter, CommentState, no_link, no_page
 from iac_ci_orchestrator.completion import Finisher
 from iac_ci_orchestrator.concurrency import ConcurrencyGroups
@@ -37,7 +38,7 @@ from iac_ci_orchestrator.early_release import may_release_early
 from iac_ci_orchestrator.live_logs import remove_parts
 from iac_ci_orchestrator.merging import Merger
 from iac_ci_orchestrator.project_ledger import ProjectLedger
-from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied, with_changed_rows
+from iac_ci_orchestrator.remembered_rows import RememberedRows, may_be_applied
 from iac_ci_orchestrator.results import claimed, list_callbacks, read_result, read_results
 from iac_ci_orchestrator.stale_plans import StalePlans
 
@@ -75,14 +76,14 @@ class _Taken:
 class _Pass:
     """The outcome of one pass; ``rows`` are the run's rows after it, None if they have to be read again.
 
-    ``changed`` are the numbers of the rows that the lock's owner has changed, or tried to, in this pass and before.
-    ``released`` is whether it has released the lock.
+    ``changed`` are by number the rows that the lock's owner has changed, or tried to, in this pass and before, as they
+    were when it took the lock. ``released`` is whether it has released the lock.
     """
 
     comment: CommentState
     announcements: AnnouncementState
     rows: RunRows | None = None
-    changed: frozenset[str] = frozenset()
+    changed: dict[str, RunRow | OrderRow] = field(default_factory=dict)
     finished: bool = False
     repeat: bool = False
     released: bool = False
@@ -221,7 +222,7 @@ class Orchestrator:
             if done.repeat:
                 lock, named = self._renew(lock), None
                 continue
-            current = self._ports.locks.release(_released(lock, done))
+            current = self._ports.locks.release(_released(lock, done, done.rows))
             if current is None:
                 self._remember(lock, done.rows)
                 return done.failures
@@ -280,8 +281,8 @@ class Orchestrator:
             return _Pass(comment, announcements, changed=last.changed)
         plan = decided.plan
         # What the pass before wants, as to be repeated, is over.
-        written = frozenset(one.before.order_num for one in self._transitions(plan))
-        last = _Pass(comment, announcements, changed=last.changed | written)
+        written: dict[str, RunRow | OrderRow] = {one.before.order_num: one.before for one in self._transitions(plan)}
+        last = _Pass(comment, announcements, changed=written | last.changed)
         dispatches = self._projects.with_generations(plan.dispatches)
         plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
         for end in plan.ends:
@@ -384,7 +385,7 @@ class Orchestrator:
         if postponed is None:
             return None
         done = _Pass(postponed, last.announcements, changed=last.changed, released=True)
-        released = _released(lock, done)
+        released = _released(lock, done, RunRows(run, plan.orders))
         if not self._ports.last_writes.write(self._transitions(plan), released, unless_cancelled=unless_cancelled):
             return None
         dispatched = self._dispatch(plan, list(plan.dispatches), is_locked=False)
@@ -508,9 +509,9 @@ class Orchestrator:
         return False
 
 
-def _released(lock: Lock, done: _Pass) -> Lock:
-    """Return the lock as its owner releases it after a pass."""
-    return with_changed_rows(done.announcements.onto(done.comment.onto(lock)), done.changed)
+def _released(lock: Lock, done: _Pass, rows: RunRows | None) -> Lock:
+    """Return the lock as its owner releases it after a pass, which leaves the run's rows like this."""
+    return with_changes(done.announcements.onto(done.comment.onto(lock)), done.changed, rows)
 
 
 def _had_asked(end: EndOrder) -> bool:

@@ -1,7 +1,8 @@
 """Remembers the rows of runs between two events of one process, so that a pass reads no row that nobody has changed.
 
-The lock's row lists which rows its last owners have changed: a process reads these again, and no others. The table
-stays the truth: every transition is conditional, and a pass that finds one refused reads all rows again.
+The lock's row lists which rows its last owners have changed and, as far as there is room, what became of them: a
+process reads only what the lock does not contain. The table stays the truth: every transition is conditional, and a
+pass that finds one refused reads all rows again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from iac_ci_common.ids import RUN_ORDER_NUM
 from iac_ci_common.limits import MAX_ORDERS
 from iac_ci_common.ports import RunRows
 from iac_ci_common.states import OPEN, OrderState
+from iac_ci_orchestrator.changed_rows import joined, releases_since, with_values
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 2 * MAX_ORDERS
 """Most orders whose rows a process remembers, of all runs together: what they take of its memory is bounded."""
-
-MOST_CHANGES: Final = 32
-"""Most numbers of changed rows that a lock lists: its row stays below a kilobyte, beyond which an event costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +47,24 @@ class Remembered:
         return [order for order in self.rows.orders if order.order_num in named and order.status in OPEN]
 
     def as_of(self, lock: Lock, runs: Runs) -> RunRows | None:
-        """Return the rows as of the lock that was just taken; read those that other owners have changed since.
+        """Return the rows as of the lock that was just taken; read those of whose changes the lock tells too little.
 
-        None if it is not known which these are, or if one of them could not be read.
+        None if it is not known what others have changed, or if a row could not be read. An owner that died may have
+        changed what no lock lists; who replaces it increments the token.
         """
-        changed = self.changed_since(lock)
-        if not changed:
-            return None if changed is None else self.rows
-        read = runs.read_some(lock.run_id, changed)
+        releases = releases_since(lock, self.doorbell) if self.token == lock.token else None
+        if not releases:
+            return None if releases is None else self.rows
+        unknown = frozenset[str]().union(*(release.nums for release in releases if release.values is None))
+        read = runs.read_some(lock.run_id, unknown) if unknown else RunRows(None, ())
         by_num = {order.order_num: order for order in read.orders}
-        if changed - by_num.keys() - ({RUN_ORDER_NUM} if read.run is not None else frozenset()):
+        if unknown - by_num.keys() - ({RUN_ORDER_NUM} if read.run is not None else frozenset()):
             return None
+        values = joined(releases)
+        run = read.run or (self.rows.run and with_values(self.rows.run, values))
         return RunRows(
-            read.run or self.rows.run, tuple(by_num.get(order.order_num, order) for order in self.rows.orders)
+            run, tuple(by_num.get(order.order_num) or with_values(order, values) for order in self.rows.orders)
         )
-
-    def changed_since(self, lock: Lock) -> frozenset[str] | None:
-        """Return the numbers of the rows that others have changed, as far as the lock that was just taken lists them.
-
-        None if it does not: an owner has died (who replaces it increments the token), a version before has released the
-        lock, or too much has changed. A release writes the doorbell that it answered, and every event increments it.
-        """
-        if self.token != lock.token:
-            return None
-        if self.doorbell == lock.answered:
-            return frozenset()
-        listed = dict(map(_release, lock.changed_rows))
-        if self.doorbell not in listed or lock.answered not in listed:
-            return None
-        return frozenset[str]().union(*(nums for doorbell, nums in listed.items() if doorbell > self.doorbell))
 
 
 class RememberedRows:
@@ -103,25 +91,6 @@ class RememberedRows:
         self._entries[run_id] = remembered
         while sum(len(entry.rows.orders) for entry in self._entries.values()) > MOST_ROWS:
             del self._entries[next(iter(self._entries))]
-
-
-def with_changed_rows(lock: Lock, changed: AbstractSet[str]) -> Lock:
-    """Return a lock that is about to be released, with the numbers of the rows that its owner has changed.
-
-    What is listed has no gap: if the last release is not in the list, a new list begins.
-    """
-    listed = [*lock.changed_rows, f"{lock.doorbell}:{','.join(sorted(changed))}"]
-    if not lock.changed_rows or _release(lock.changed_rows[-1])[0] != lock.answered:
-        listed = listed[-1:]
-    while sum(len(_release(entry)[1]) for entry in listed) > MOST_CHANGES:
-        del listed[0]
-    return lock.model_copy(update={"changed_rows": tuple(listed[-MOST_CHANGES:])})
-
-
-def _release(entry: str) -> tuple[int, frozenset[str]]:
-    """Return the doorbell of a release and the rows that it changed."""
-    doorbell, _, nums = entry.partition(":")
-    return int(doorbell), frozenset(nums.split(",")) if nums else frozenset()
 
 
 def may_be_applied(plan: Plan) -> bool:

@@ -180,6 +180,11 @@ def _release(lock: Lock) -> dict[str, Any]:
         values[":rows"] = {"L": [{"S": release} for release in lock.changed_rows]}
     else:
         removed.append("changed_rows")
+    if lock.changed_values:
+        expression += ", changed_values = :values"
+        values[":values"] = {"S": lock.changed_values}
+    else:
+        removed.append("changed_values")
     if lock.announced:
         expression += ", announced = :announced"
         values[":announced"] = {"SS": sorted(lock.announced)}

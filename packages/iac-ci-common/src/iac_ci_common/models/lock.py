@@ -10,11 +10,12 @@ class Lock(StoredShape):
 
     ``rung`` lists the events since the last release: the numbers of orders with new results, and entries ``all-…`` that
     ask to check all orders. ``answered`` is the doorbell at the last release. ``changed_rows`` lists the rows that the
-    last releases changed, the newest last, each release as ``<doorbell>:<numbers>``. Each invocation has a new owner's
-    name, so name and token together identify one owner. ``reported_at`` is when the run's comment was last updated,
-    ``comment_behind`` whether the run has changed since. ``announced`` are the orders whose waits for approvals were
-    put on the event bus, ``announce_at`` is when what it did not accept is put again, None if nothing is missing.
-    ``finished`` says that of the steps of the run's end only announcements are missing.
+    last releases changed, the newest last, each release as ``<doorbell>:<numbers>``; ``changed_values`` is what became
+    of them in the newest of these releases, compressed. Each invocation has a new owner's name, so name and token
+    together identify one owner. ``reported_at`` is when the run's comment was last updated, ``comment_behind`` whether
+    the run has changed since. ``announced`` are the orders whose waits for approvals were put on the event bus,
+    ``announce_at`` is when what it did not accept is put again, None if nothing is missing. ``finished`` says that of
+    the steps of the run's end only announcements are missing.
     """
 
     run_id: RunId
@@ -24,6 +25,7 @@ class Lock(StoredShape):
     doorbell: int = 0
     answered: int = 0
     changed_rows: tuple[str, ...] = ()
+    changed_values: str = ""
     rung: frozenset[str] = frozenset()
     completed: bool = False
     reported_at: Moment | None = None

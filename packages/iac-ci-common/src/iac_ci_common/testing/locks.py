@@ -66,6 +66,7 @@ class MemoryLocks:
             "lease_until": None,
             "answered": lock.doorbell,
             "changed_rows": lock.changed_rows,
+            "changed_values": lock.changed_values,
             "rung": frozenset(),
             "reported_at": lock.reported_at,
             "comment_behind": lock.comment_behind,
