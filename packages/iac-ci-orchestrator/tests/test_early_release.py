@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from iac_ci_common.limits import LEASE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Reporter
 from iac_ci_common.models.rows import OrderProject, StoredApproval
+from iac_ci_common.parallel import Threads
 from iac_ci_common.states import OrderState, RunState
+from iac_ci_common.testing import Observed
 from iac_ci_common.testing.samples import RUN_ID, order_row, run_row
 from iac_ci_orchestrator.act import Orchestrator
 from iac_ci_orchestrator.decide import Dispatch, EndOrder, FinishRun, Plan, RepeatOrder, Wait
@@ -141,6 +144,56 @@ def test_what_a_worker_has_claimed_is_not_dispatched_again(named):
     engine.wake(*named)
     assert engine.handed_out() == []
     assert engine.states == {"0001": "dispatching", "0002": "succeeded"}
+
+
+def test_the_watchdog_is_asked_for_while_the_rows_are_written():
+    # Neither call is made before the other one has begun, and no worker starts before both are done.
+    both_began = threading.Barrier(2)
+
+    def before(name):
+        if name in {"last_writes.write", "watchdogs.start"}:
+            both_began.wait(120)
+
+    engine = Engine([{}], before=before)
+    engine.orchestrator = Orchestrator(replace(engine.orchestrator._ports, parallel=Threads()))
+    engine.wake()
+    assert engine.handed_out() == ["0001"]
+    assert engine.watchdogs.started == [(RUN_ID, 1)]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_no_worker_starts_before_the_watchdog_runs(times):
+    def before(name):
+        if name == "watchdogs.start" and engine.calls[name] <= times:
+            raise Throttled("wait")
+
+    engine = Engine([{}], before=before)
+    # Asked for beside the writes, then once more, and a second or two later.
+    with pytest.raises(Throttled) if times == 3 else contextlib.nullcontext():
+        engine.wake()
+    assert engine.locks.read(RUN_ID).owner is None
+    assert engine.states == {"0001": "dispatching"}
+    assert engine.handed_out() == ([] if times == 3 else ["0001"])
+    engine.clock.advance(LEASE_SECONDS)
+    engine.wake()
+    assert len(engine.handed_out()) == 1
+
+
+def test_writes_that_are_refused_start_no_worker_with_the_watchdog_that_was_asked_for():
+    def before(name):
+        if name == "last_writes.write":
+            engine.runs.request_cancel(RUN_ID, "not needed")
+
+    engine = Engine(CHAIN)
+    engine.wake()
+    engine.report(*engine.handed_out())
+    ports = engine.orchestrator._ports
+    engine.orchestrator._ports = replace(
+        ports, last_writes=Observed(ports.last_writes, name="last_writes", before=before)
+    )
+    engine.wake("0001")
+    assert engine.handed_out() == []
+    engine.assert_ended_well()
 
 
 def test_a_start_that_fails_for_a_moment_is_raised_and_repeated():

@@ -378,7 +378,8 @@ class Orchestrator:
     ) -> _Pass | None:
         """Write the plan's transitions and release the lock, then start the workers; return None if nothing is written.
 
-        An order that fails for good gets its result here, whose event starts the pass that ends it.
+        The run's watchdog is asked for meanwhile: it runs until the run has ended, which needs the lock. An order that
+        fails for good gets its result here, whose event starts the pass that ends it.
         """
         run = plan.start.after if plan.start else plan.run
         postponed = self._commenter.postponed(run, last.comment, changed=True) if may_release_early(plan) else None
@@ -386,9 +387,18 @@ class Orchestrator:
             return None
         done = _Pass(postponed, last.announcements, changed=last.changed, released=True)
         released = _released(lock, done, RunRows(run, plan.orders))
-        if not self._ports.last_writes.write(self._transitions(plan), released, unless_cancelled=unless_cancelled):
+        write, transitions = self._ports.last_writes.write, self._transitions(plan)
+        calls: list[Callable[[], bool | int]] = [
+            partial(write, transitions, released, unless_cancelled=unless_cancelled),
+            partial(self._dispatcher.ensure_watchdog, run),
+        ]
+        written, watchdog = self._ports.parallel.run(calls)
+        if isinstance(written, IacCiError):
+            raise written
+        if not written:
             return None
-        dispatched = self._dispatch(plan, list(plan.dispatches), is_locked=False)
+        known = None if isinstance(watchdog, IacCiError) else watchdog
+        dispatched = self._dispatch(plan, list(plan.dispatches), is_locked=False, known=known)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
         return replace(done, rows=RunRows(run, plan.orders), failures=dispatched.failures)
 
@@ -407,14 +417,17 @@ class Orchestrator:
                 transitions.append(Transition(whole.before, whole.after, run_event(whole.after, now)))
         return transitions
 
-    def _dispatch(self, plan: Plan, dispatches: list[Dispatch], *, is_locked: bool = True) -> _Dispatched:
+    def _dispatch(
+        self, plan: Plan, dispatches: list[Dispatch], *, is_locked: bool = True, known: int | None = None
+    ) -> _Dispatched:
         """Start workers concurrently, then write their orders as running, or what they wait for.
 
         That AWS has no capacity is no failure: the order waits, and the watchdog's next poll repeats its dispatch.
-        Without the lock no row is written: only functions are started then.
+        Without the lock no row is written: only functions are started then. ``known`` is the number of the run's
+        watchdog if it surely runs.
         """
         ports = self._ports
-        answers, watchdog = self._start(plan, dispatches)
+        answers, watchdog = self._start(plan, dispatches, known)
         transitions: list[Transition] = []
         now_open: dict[str, OrderRow] = {}
         failures: list[IacCiError] = []
@@ -458,14 +471,17 @@ class Orchestrator:
             )
         return _Dispatched(tuple(failures), ended, now_open, overtaken, watchdog)
 
-    def _start(self, plan: Plan, dispatches: list[Dispatch]) -> tuple[list[Started | IacCiError], int]:
+    def _start(
+        self, plan: Plan, dispatches: list[Dispatch], known: int | None
+    ) -> tuple[list[Started | IacCiError], int]:
         """Start the workers if the run's watchdog runs; else return its error for each. Return also its number.
 
         Functions and builds have limits of their own, so that neither waits for the other's.
         """
         if not dispatches:
             return [], plan.run.watchdog
-        [watchdog] = self._in_rounds([partial(self._dispatcher.ensure_watchdog, plan.run)], dispatches)
+        asks = [partial(self._dispatcher.ensure_watchdog, plan.run)]
+        [watchdog] = self._in_rounds(asks, dispatches) if known is None else [known]
         if isinstance(watchdog, IacCiError):
             return [watchdog] * len(dispatches), plan.run.watchdog
         answers: dict[str, Started | IacCiError] = {}
