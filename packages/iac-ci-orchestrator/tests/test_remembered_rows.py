@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from iac_ci_common.errors import PortFailed
+from iac_ci_common.errors import AtCapacity, PortFailed, Throttled
+from iac_ci_common.limits import LEASE_SECONDS
 from iac_ci_common.models.lock import Lock
 from iac_ci_common.parallel import Threads
 from iac_ci_common.ports import RunRows
-from iac_ci_common.states import OrderState
+from iac_ci_common.states import TERMINAL, OrderState
 from iac_ci_common.testing import MemoryRuns
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_orchestrator.act import Orchestrator
@@ -81,6 +84,48 @@ def test_a_chain_reads_its_rows_once():
     engine.run_to_the_end()
     engine.assert_ended_well()
     assert engine.calls["runs.read"] == 1
+
+
+@pytest.mark.parametrize("failure", [None, Throttled, AtCapacity], ids=str)
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize(
+    "orders",
+    [
+        pytest.param(CHAIN, id="chain"),
+        pytest.param([{}] * 4 + [{"dependencies": ["order-0001", "order-0003"]}], id="wide"),
+        pytest.param([{}, {"dependencies": ["order-0001"]}, {"must_succeed": False}], id="a failure"),
+    ],
+)
+def test_what_a_process_remembers_is_what_the_table_has(orders, processes, failure):
+    def before(name):
+        # The first start of each order, and its repetition a second or two later.
+        if name == "workers.start_lambda" and failure is not None and engine.calls[name] % 3:
+            raise failure("wait")
+
+    engine, checked = Engine(orders, before=before), []
+    turns = cycle([Orchestrator(engine.orchestrator._ports) for _ in range(processes)])
+
+    def wake(*nums):
+        engine.orchestrator = next(turns)
+        with contextlib.suppress(Throttled):
+            engine.wake(*nums)
+        remembered = engine.orchestrator._remembered._entries.get(RUN_ID)
+        if remembered is not None:
+            checked.append(remembered)
+            assert remembered.rows == engine.runs.read(RUN_ID)
+
+    wake()
+    reported = set()
+    for _ in range(10):
+        for num in engine.handed_out():
+            if num not in reported:
+                reported.add(num)
+                engine.report(num, *([OrderState.FAILED] if num == "0003" else []))
+                wake(num)
+        engine.clock.advance(LEASE_SECONDS)
+        wake()
+    assert all(order.status in TERMINAL for order in engine.runs.read(RUN_ID).orders)
+    assert len(checked) > 2
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -43,7 +43,7 @@ from iac_ci_orchestrator.results import claimed, list_callbacks, read_result, re
 from iac_ci_orchestrator.stale_plans import StalePlans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -283,8 +283,7 @@ class Orchestrator:
         # What the pass before wants, as to be repeated, is over.
         written: dict[str, RunRow | OrderRow] = {one.before.order_num: one.before for one in self._transitions(plan)}
         last = _Pass(comment, announcements, changed=written | last.changed)
-        dispatches = self._projects.with_generations(plan.dispatches)
-        plan = replace(plan, dispatches=tuple(map(with_ticket, dispatches)))
+        plan = _with_dispatches(plan, map(with_ticket, self._projects.with_generations(plan.dispatches)))
         for end in plan.ends:
             # Before the row: an end that is written is not met again.
             replaced = self._projects.end(plan.run, end.after)
@@ -523,6 +522,14 @@ class Orchestrator:
             error=reason,
         )
         return False
+
+
+def _with_dispatches(plan: Plan, dispatches: Iterable[Dispatch]) -> Plan:
+    """Return the plan with its dispatches as they are written, also among its orders, which are remembered."""
+    written = tuple(dispatches)
+    by_num = {dispatch.after.order_num: dispatch.after for dispatch in written}
+    orders = tuple(by_num.get(order.order_num, order) for order in plan.orders)
+    return replace(plan, dispatches=written, orders=orders)
 
 
 def _released(lock: Lock, done: _Pass, rows: RunRows | None) -> Lock:
