@@ -152,7 +152,7 @@ FIRST_NOTICED: dict[Mutation, Noticed] = {
     "idempotent second leg": Noticed(6),
     "conditional transitions": Noticed(42),
     "own claims only": Noticed(253, "storm"),
-    "refused dispatch": Noticed(552, "unanswered"),
+    "refused dispatch": Noticed(609, "unanswered", 2),
     "living watchdog": Noticed(63),
     "unclaimed orders only": Noticed(13),
     "silence is not death": Noticed(3),
