@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import aws_calls
 from iac_ci_local.gateway import guarded
+from iac_ci_local.repeated_starts import answer_repeated_starts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,5 +138,6 @@ def main(shortest: float, longest: float) -> None:
     if longest > 0:
         s3: Any = importlib.import_module("ministack.services.s3")
         s3._fire_s3_event = delayed(s3._fire_s3_event, shortest, longest)
+    answer_repeated_starts()
     server.app = Counting(guarded(server.app))
     server.main()

@@ -17,6 +17,7 @@ from bench import aws_calls
 from faults import ending_sessions
 from faults.ending_sessions import EndingSessions
 from iac_ci_local.functions import limits
+from iac_ci_local.repeated_starts import answer_repeated_starts
 
 PATH = "/_faults"
 
@@ -84,6 +85,7 @@ class Breaking:
 def main() -> None:
     """Serve MiniStack, sabotaged."""
     served = limits.apply()
+    answer_repeated_starts()
     server: Any = importlib.import_module("ministack.app")
     server.app = Breaking(EndingSessions(served))
     server.main()

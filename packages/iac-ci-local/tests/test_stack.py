@@ -225,9 +225,12 @@ def test_the_orchestrator_may_start_watchdogs_and_ask_whether_they_run(cloud: Lo
     watchdogs = StepFunctionWatchdogs(steps, cloud.stack.names.watchdog_arn)
     machines = cloud.aws.client("stepfunctions")
     assert watchdogs.start(RUN, 1)
-    # This Step Functions says that the name is taken where AWS answers as before.
-    watchdogs.start(RUN, 1)
+    assert watchdogs.start(RUN, 1)
     assert watchdogs.is_running(RUN, 1)
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        machines.start_execution(
+            stateMachineArn=cloud.stack.names.watchdog_arn, name=watchdog_name(RUN, 1), input='{"run_id": "another"}'
+        )
     execution = f"{cloud.stack.names.watchdog_arn.replace(':stateMachine:', ':execution:')}:{watchdog_name(RUN, 1)}"
     machines.stop_execution(executionArn=execution)
     wait_until(lambda: not watchdogs.is_running(RUN, 1), subject="the end of the watchdog")

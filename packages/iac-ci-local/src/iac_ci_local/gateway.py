@@ -19,6 +19,7 @@ from urllib.parse import parse_qs
 
 from iac_ci_local.functions import limits
 from iac_ci_local.loopback import is_own_host, is_token
+from iac_ci_local.repeated_starts import answer_repeated_starts
 from iac_ci_local.throttle import page_throttle
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def guarded(served: App) -> Gateway:
 def main() -> None:
     """Serve MiniStack behind the gateway until the process ends."""
     served = limits.apply()
+    answer_repeated_starts()
     server: Any = importlib.import_module("ministack.app")
     server.app = guarded(served)
     server.main()
