@@ -67,7 +67,8 @@ def test_a_lock_that_lists_changes_is_written_for_the_price_of_a_kilobyte(of_a_r
     before = {f"{number:04d}": order_row(number) for number in range(1, of_a_release + 1)}
     held = Lock(
         run_id=RUN_ID, owner="0123456789abcdef", lease_until=START, token=99, doorbell=99_998, answered=99_998,
-        rung=frozenset({"1000/10"}), reported_at=START, announce_at=START, expires_at=START,
+        rung=frozenset({"1000/10", "0999/10", "all-0123456789abcdef"}),
+        reported_at=START, announce_at=START, expires_at=START,
         changed_rows=tuple(f"{99_000 + entry}:" for entry in range(MOST_CHANGES)),
     )  # fmt: skip
     lengths = []

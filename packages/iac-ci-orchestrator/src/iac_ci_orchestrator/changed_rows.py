@@ -26,7 +26,7 @@ Values: TypeAlias = dict[str, dict[str, Any]]
 MOST_CHANGES: Final = 32
 """Most numbers of changed rows that a lock lists."""
 
-MOST_CHARS: Final = 640
+MOST_CHARS: Final = 560
 """Most characters of a lock's numbers and values together: its row stays below a kilobyte, beyond which each event
 costs more."""
 
