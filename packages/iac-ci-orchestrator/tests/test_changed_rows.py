@@ -144,3 +144,17 @@ def test_a_version_that_knows_no_values_leaves_those_of_others():
     older = held.model_copy(update={"changed_rows": (*held.changed_rows, f"{held.doorbell}:0002")})
     releases = releases_since(next_event(older), 7)
     assert [release.values for release in releases] == [{"0001": {"status": "succeeded"}}, None]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "not base85 \u2028",
+        "c$}Qs",
+    ],
+)
+def test_values_that_another_version_compressed_otherwise_are_not_used(values):
+    held = next_event(with_changes(lock(doorbell=7), {}, None))
+    held = next_event(with_changes(held, unknown(["0001"]), RunRows(None, orders(1))))
+    [release] = releases_since(held.model_copy(update={"changed_values": values}), 7)
+    assert (release.nums, release.values) == (frozenset({"0001"}), None)

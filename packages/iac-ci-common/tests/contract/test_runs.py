@@ -120,8 +120,8 @@ def test_a_second_insert_changes_nothing(adapters):
 
 @pytest.mark.slow
 def test_many_orders_are_inserted_and_read(adapters):
-    """A thousand in a full run."""
-    count = 1000 if os.environ.get("IAC_CI_FULL") else 300
+    """More in a full run; moto copies its tables for each transaction."""
+    count = 600 if os.environ.get("IAC_CI_FULL") else 300
     rows = queued([{} for _ in range(count)])
     adapters.runs.insert(*rows)
     assert adapters.runs.read(RUN_ID).orders == rows.orders
