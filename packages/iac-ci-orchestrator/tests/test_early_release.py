@@ -146,13 +146,14 @@ def test_what_a_worker_has_claimed_is_not_dispatched_again(named):
     assert engine.states == {"0001": "dispatching", "0002": "succeeded"}
 
 
-def test_the_watchdog_is_asked_for_while_the_rows_are_written():
-    # Neither call is made before the other one has begun, and no worker starts before both are done.
-    both_began = threading.Barrier(2)
+def test_the_watchdog_is_asked_for_and_urls_are_signed_while_the_rows_are_written():
+    # None of the calls is made before the others have begun, and no worker starts before all are done.
+    all_began, awaited = threading.Barrier(3), {"last_writes.write", "watchdogs.start", "objects.presign_get"}
 
     def before(name):
-        if name in {"last_writes.write", "watchdogs.start"}:
-            both_began.wait(120)
+        if name in awaited:
+            awaited.discard(name)
+            all_began.wait(120)
 
     engine = Engine([{}], before=before)
     engine.orchestrator = Orchestrator(replace(engine.orchestrator._ports, parallel=Threads()))

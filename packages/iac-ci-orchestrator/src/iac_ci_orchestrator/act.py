@@ -377,8 +377,9 @@ class Orchestrator:
     ) -> _Pass | None:
         """Write the plan's transitions and release the lock, then start the workers; return None if nothing is written.
 
-        The run's watchdog is asked for meanwhile: it runs until the run has ended, which needs the lock. An order that
-        fails for good gets its result here, whose event starts the pass that ends it.
+        Meanwhile the run's watchdog is asked for, which runs until the run has ended, and that needs the lock; and the
+        workers' URLs are signed. An order that fails for good gets its result here, whose event starts the pass that
+        ends it.
         """
         run = plan.start.after if plan.start else plan.run
         postponed = self._commenter.postponed(run, last.comment, changed=True) if may_release_early(plan) else None
@@ -387,17 +388,20 @@ class Orchestrator:
         done = _Pass(postponed, last.announcements, changed=last.changed, released=True)
         released = _released(lock, done, RunRows(run, plan.orders))
         write, transitions = self._ports.last_writes.write, self._transitions(plan)
-        calls: list[Callable[[], bool | int]] = [
+        calls: list[Callable[[], Any]] = [
             partial(write, transitions, released, unless_cancelled=unless_cancelled),
             partial(self._dispatcher.ensure_watchdog, run),
+            *(partial(self._dispatcher.work, run, dispatch) for dispatch in plan.dispatches),
         ]
-        written, watchdog = self._ports.parallel.run(calls)
+        written, watchdog, *works = self._ports.parallel.run(calls)
         if isinstance(written, IacCiError):
             raise written
         if not written:
             return None
-        known = None if isinstance(watchdog, IacCiError) else watchdog
-        dispatched = self._dispatch(plan, list(plan.dispatches), is_locked=False, known=known)
+        # What failed is tried again where it is needed.
+        known, *made = (None if isinstance(answer, IacCiError) else answer for answer in (watchdog, *works))
+        dispatches = [replace(dispatch, work=work) for dispatch, work in zip(plan.dispatches, made, strict=True)]
+        dispatched = self._dispatch(plan, dispatches, is_locked=False, known=known)
         run = run.model_copy(update={"watchdog": dispatched.watchdog})
         return replace(done, rows=RunRows(run, plan.orders), failures=dispatched.failures)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from iac_ci_common.groups import Standing
     from iac_ci_common.models.result import Result
     from iac_ci_common.models.rows import OrderRow, RunRow
+    from iac_ci_common.models.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class RepeatOrder:
 class Dispatch:
     """An order is dispatched; ``again`` is true if an earlier dispatch may have been interrupted.
 
-    ``ticket`` is empty in a decision; it is drawn before the decision is applied.
+    ``ticket`` is empty in a decision; it is drawn before the decision is applied. ``work`` is the message for a
+    function, if it was made before the order may be started.
     """
 
     before: OrderRow
@@ -66,6 +68,7 @@ class Dispatch:
     timeout: int
     again: bool = False
     ticket: str = field(default="", repr=False)
+    work: Work | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

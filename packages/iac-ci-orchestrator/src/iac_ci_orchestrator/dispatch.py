@@ -64,10 +64,10 @@ class Dispatcher:
             )
             seconds = build_seconds(dispatch.timeout, order.grace)
             return Started(self._workers.start_build(build, timeout_seconds=seconds, compute_type=order.compute_type))
-        self._workers.start_lambda(self._work(run, dispatch))
+        self._workers.start_lambda(dispatch.work or self.work(run, dispatch))
         return Started()
 
-    def _work(self, run: RunRow, dispatch: Dispatch) -> Work:
+    def work(self, run: RunRow, dispatch: Dispatch) -> Work:
         """Return the worker's message with URLs that are signed now, without a call of a service."""
         order, now = dispatch.after, self._clock.now()
         return Work(
