@@ -14,7 +14,7 @@ from typing import IO, Any, Final, Self
 
 from documents.blocks import ROOT
 
-SECONDS: Final = 600
+SECONDS: Final = 1200
 """Longest command; it only ends what hangs."""
 
 _NETWORK: Final = re.compile(

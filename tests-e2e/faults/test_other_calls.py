@@ -21,6 +21,7 @@ SWEEPS = [
 """Function, story, and the least number of calls that there are to go wrong."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", SWEPT, ids=named)
 @pytest.mark.parametrize(("function", "story", "least"), SWEEPS)
 def test_whatever_call_goes_wrong_the_promises_hold(services, monkeypatch, function, story, least, kinds):
