@@ -113,19 +113,21 @@ def wake(world: World) -> None:
         world.objects.put(keys.trigger(run_id), b"{}")
 
 
-def swap_outputs(world: World, order: OrderRow) -> None:
+def swap_outputs(world: World, order: OrderRow, swapped: set[tuple[str, str]]) -> None:
     """Swap in, for an order that has ended, the sealed outputs of the same order of another run, and their description.
 
-    Runs of one pull request may open what the others hand on, so these are left alone.
+    Runs of one pull request may open what the others hand on, so these are left alone; and what was ``swapped`` in for
+    the other order may come from such a run.
     """
     objects, runs = world.objects.objects, world.runs.run_rows
     for run_id, rows in world.runs.order_rows.items():
         other = rows.get(order.order_num)
-        if order.outputs is None or other is None or other.outputs is None:
+        if order.outputs is None or other is None or other.outputs is None or (run_id, order.order_num) in swapped:
             continue
         if scope_of(runs[run_id]) == scope_of(runs[order.run_id]):
             continue
         objects[keys.outputs(*order.attempt_key)] = objects[keys.outputs(*other.attempt_key)]
         own = world.runs.order_rows[order.run_id]
         own[order.order_num] = order.model_copy(update={"outputs": other.outputs})
+        swapped.add((order.run_id, order.order_num))
         return

@@ -149,10 +149,12 @@ def play(
 
 
 def _swapping(world: World, seen: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    swapped: set[tuple[str, str]] = set()
+
     def row_written(before: Any, after: Any) -> None:
         seen(before, after)
         if isinstance(after, OrderRow):
-            swap_outputs(world, after)
+            swap_outputs(world, after, swapped)
 
     return row_written
 
