@@ -265,13 +265,17 @@ def test_nothing_is_dispatched_from_memory_after_a_request_to_cancel():
     engine.assert_ended_well()
 
 
+def dispatch_elsewhere(engine, num):
+    """The failure record of its worker, which had not begun: the order is queued and dispatched again."""
+    order = engine.runs.order_rows[RUN_ID][num]
+    engine.runs.order_rows[RUN_ID][num] = order.model_copy(update={"dispatched_at": START.replace(year=2027)})
+
+
 def test_a_row_that_has_changed_is_read_again():
     engine = Engine(CHAIN)
     engine.wake()
     [num] = engine.handed_out()
-    # The failure record of its worker, which had not begun: the order is queued and dispatched again elsewhere.
-    order = engine.runs.order_rows[RUN_ID][num]
-    engine.runs.order_rows[RUN_ID][num] = order.model_copy(update={"dispatched_at": START.replace(year=2027)})
+    dispatch_elsewhere(engine, num)
     engine.report(num)
     engine.wake(num)
     assert engine.states["0001"] == "succeeded"
@@ -290,8 +294,7 @@ def test_a_merge_that_is_put_off_ends_the_pass_also_after_a_refused_write(monkey
     monkeypatch.setattr(engine.orchestrator._merger, "finish", is_put_off)
     engine.wake()
     [num] = engine.handed_out()
-    order = engine.runs.order_rows[RUN_ID][num]
-    engine.runs.order_rows[RUN_ID][num] = order.model_copy(update={"dispatched_at": START.replace(year=2027)})
+    dispatch_elsewhere(engine, num)
     engine.report(num)
     engine.wake(num)
     assert tries == [RUN_ID]

@@ -283,7 +283,8 @@ class Orchestrator:
         # What the pass before wants, as to be repeated, is over.
         written: dict[str, RunRow | OrderRow] = {one.before.order_num: one.before for one in self._transitions(plan)}
         last = _Pass(comment, announcements, changed=written | last.changed)
-        plan = _with_dispatches(plan, map(with_ticket, self._projects.with_generations(plan.dispatches)))
+        if plan.dispatches:
+            plan = _with_dispatches(plan, map(with_ticket, self._projects.with_generations(plan.dispatches)))
         for end in plan.ends:
             # Before the row: an end that is written is not met again.
             replaced = self._projects.end(plan.run, end.after)
