@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -65,6 +66,9 @@ def test_a_squash_applies_exactly_the_reviewed_plan(opened):
     assert planned.planned.problem is None
     project = opened.demo.project
     project.repository.commit("main", {"docs/other": b"1\n"}, "of another pull request")
+    # The host says the second of the merge; a plan of the same second may have been made after it.
+    reviewed = int(time.time())
+    wait_until(lambda: int(time.time()) > reviewed, subject="the second after the plan")
     opened.demo.activity.merge(NUMBER, "squash")()
     rows = ended(opened, NUMBER, "apply")
     (applied,) = rows.orders
