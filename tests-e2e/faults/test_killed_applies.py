@@ -28,7 +28,14 @@ from iac_ci_local.cloud import LocalCloud
 from iac_ci_local.fake_hosts.demo import ENGINE, NUMBER, PERSON, Demo
 from iac_ci_local.ministack import Speed
 from iac_ci_local.seed_secrets import SeedSecret, seed
-from iac_ci_local.testing import folder_of_commands, runs, wait_for_end, wait_until
+from iac_ci_local.testing import (
+    folder_of_commands,
+    kill_function,
+    processes_of_function,
+    runs,
+    wait_for_end,
+    wait_until,
+)
 from iac_ci_triggers.dynamo_ledgers import DynamoLedgers
 from iac_ci_triggers.ledger import StartedRun
 
@@ -91,14 +98,10 @@ class Place:
         notes = self.folder / "notes"
         return Counter(notes.read_text().splitlines()) if notes.exists() else Counter()
 
-    def kill(self, function: str) -> int:
-        """Kill the processes of a function; return how many there were."""
-        return sum(_killed(pid) for pid in _processes(self.cloud, function))
-
     def kill_worker_of(self, run: str, num: str) -> bool:
         """Kill the worker whose commands are an order's; return whether there was one."""
         wanted = {f"IAC_CI_RUN_ID={run}", f"IAC_CI_ORDER_NUM={num}"}
-        workers = set(_processes(self.cloud, "worker"))
+        workers = set(processes_of_function(self.cloud, "worker"))
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and wanted <= set(_read(entry / "environ").split("\0")):
                 above = next((pid for pid in _above(int(entry.name)) if pid in workers), None)
@@ -112,14 +115,6 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _processes(cloud: LocalCloud, function: str) -> Iterator[int]:
-    """Yield the processes in which MiniStack runs a function of this cloud."""
-    name = f"{cloud.aws.folder}/tmp/ministack-lambda-{cloud.stack.names.resource(function)}-"
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and name in _read(entry / "cmdline"):
-            yield int(entry.name)
 
 
 def _above(pid: int) -> Iterator[int]:
@@ -177,7 +172,7 @@ def test_functions_that_are_killed_apply_no_plan_twice_and_lose_no_outcome(tmp_p
 
         place.demo.activity.comment(NUMBER, PERSON, "/iac-ci apply")
         wait_until(lambda: place.started("apply"), subject="the apply's run")
-        kills["init"] += place.kill("init-job")
+        kills["init"] += kill_function(place.cloud, "init-job")
         run_id = place.started("apply")[0].run_id
         table = runs(place.cloud)
         wait_until(lambda: table.read(run_id).run is not None, subject="the rows of the run")
@@ -185,7 +180,7 @@ def test_functions_that_are_killed_apply_no_plan_twice_and_lose_no_outcome(tmp_p
         wait_until(
             lambda: any(state.applying for state in place.states(orders).values()), subject="an apply that began"
         )
-        kills["orchestrator"] += place.kill("orchestrator")
+        kills["orchestrator"] += kill_function(place.cloud, "orchestrator")
         for order in orders:
             name = order.order_name.removeprefix("apply-live-")
             if name in KILLED:
@@ -193,7 +188,7 @@ def test_functions_that_are_killed_apply_no_plan_twice_and_lose_no_outcome(tmp_p
                 assert place.kill_worker_of(run_id, order.order_num), f"no worker of {name}"
                 kills["worker"] += 1
         wait_until(lambda: place.notes()["ends live-a"], subject="the end of a project")
-        kills["orchestrator"] += place.kill("orchestrator")
+        kills["orchestrator"] += kill_function(place.cloud, "orchestrator")
 
         rows = wait_for_end(place.cloud, run_id)
         check(place, list(rows.orders))

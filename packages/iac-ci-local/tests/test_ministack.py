@@ -128,6 +128,16 @@ def test_the_users_environment_does_not_reach_the_functions(
             assert b"the-users-own" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
+@pytest.mark.local_cloud
+@pytest.mark.skipif(sys.platform != "linux", reason="functions are forks on Linux only")
+def test_processes_of_functions_show_no_key_of_the_root(aws: LocalAws) -> None:
+    servers = [pid for pid in processes_of(aws.folder) if b"multiprocessing.forkserver" in _command(pid)]
+    assert len(servers) == 1
+    variables = Path(f"/proc/{servers[0]}/environ").read_bytes()
+    assert str(aws.folder).encode() in variables
+    assert aws.access_key.encode() not in variables
+
+
 def _command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 

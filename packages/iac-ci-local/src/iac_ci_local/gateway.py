@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from iac_ci_local.functions import limits
+from iac_ci_local.functions.fork_server import fork_functions
 from iac_ci_local.loopback import is_own_host, is_token
 from iac_ci_local.repeated_starts import answer_repeated_starts
 from iac_ci_local.throttle import page_throttle
@@ -142,6 +143,7 @@ def guarded(served: App) -> Gateway:
 
 def main() -> None:
     """Serve MiniStack behind the gateway until the process ends."""
+    fork_functions(without=ACCESS_KEY_VARIABLE)
     served = limits.apply()
     answer_repeated_starts()
     server: Any = importlib.import_module("ministack.app")

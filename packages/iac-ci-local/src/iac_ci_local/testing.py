@@ -174,17 +174,20 @@ def log_of(cloud: LocalCloud, run_id: str, order_num: str = "0001", attempt: int
     return log.text if log is not None else ""
 
 
+def processes_of_function(cloud: LocalCloud, name: str) -> Iterator[int]:
+    """Yield the processes in which MiniStack runs a function: its commands work in other folders (Linux)."""
+    folder = str(cloud.aws.folder / "tmp" / f"ministack-lambda-{cloud.stack.names.resource(name)}-")
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
+            if entry.name.isdigit() and str((entry / "cwd").readlink()).startswith(folder):
+                yield int(entry.name)
+
+
 def kill_function(cloud: LocalCloud, name: str) -> int:
     """Kill every process of a function, as a crash of its sandbox would; return their number (Linux)."""
-    wanted = f"AWS_LAMBDA_FUNCTION_NAME={cloud.stack.names.resource(name)}".encode()
     killed = 0
-    for pid in processes_of(cloud.aws.folder):
-        try:
-            entry = Path(f"/proc/{pid}")
-            # Commands of a worker do not have the function's name in their environment, so they are not matched.
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-        except OSError:  # the process has ended meanwhile
-            continue
+    for pid in processes_of_function(cloud, name):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
     return killed
