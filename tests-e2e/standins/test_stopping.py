@@ -193,7 +193,7 @@ class Stopped:
             began = "terraform_data.slow: Creating..." if form in TERRAFORM else "locked\n"
             assert began in self.log(row).replace("\r", ""), f"{form} took no lock before it was stopped"
             assert row.status is status, (form, row.reason, self.log(row))
-            assert reason in (row.reason or ""), (form, row.reason)
+            assert reason in (row.reason or ""), (form, row.reason, self.log(row))
             if form in TERRAFORM and "terraform_data.first" not in self._resources(row):
                 lost.add(form)
         if left | lost:
