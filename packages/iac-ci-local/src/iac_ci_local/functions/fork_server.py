@@ -62,11 +62,6 @@ class Fork:
         self.stdout = _opened(our_output, "r")
         self.stderr = _opened(our_errors, "r")
 
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return int(self._process.pid or 0)
-
     def poll(self) -> int | None:
         """Return the exit code; None while the process runs."""
         return self._process.exitcode
