@@ -68,7 +68,8 @@ class Redactor:
         self._data += chunk
         parts: list[bytes] = []
         while len(self._data) - self._shown >= _BLOCK_BYTES + _CONTEXT_BYTES:
-            parts.append(self._next(self._shown + _BLOCK_BYTES + _CONTEXT_BYTES, held=_CONTEXT_BYTES))
+            data = bytes(memoryview(self._data)[: self._shown + _BLOCK_BYTES + _CONTEXT_BYTES])
+            parts.append(self._next(data, self._known.search.spans(data), held=_CONTEXT_BYTES))
         return b"".join(parts)
 
     @property
@@ -93,11 +94,14 @@ class Redactor:
             if not any(start <= first + tail < end for start, end in whole):
                 held = len(data) - first - tail
                 break
-        return self._next(len(data), held=held)
+        return self._next(data, whole, held=held)
 
     def finish(self) -> bytes:
         """Return the rest of the stream; the redactor can then begin another one."""
-        rest = self._next(len(self._data), held=0)
+        rest = b""
+        if self.pending:
+            data = bytes(self._data)
+            rest = self._next(data, self._known.search.spans(data), held=0)
         self.discard()
         return rest
 
@@ -116,13 +120,13 @@ class Redactor:
         data = text.encode("utf-8", "surrogateescape")
         return _masked(data, 0, len(data), search.spans(data)).decode("utf-8", "replace")
 
-    def _next(self, end: int, *, held: int) -> bytes:
-        """Mask and return what begins behind the part shown before, up to ``held`` bytes before ``end``."""
-        if end <= self._shown:
-            return b""
-        data = bytes(memoryview(self._data)[:end])
-        spans = _by_line(data, self._known.search.spans(data))
-        limit = end - held
+    def _next(self, data: bytes, spans: Sequence[Span], *, held: int) -> bytes:
+        """Mask and return what begins behind the part shown before, up to ``held`` bytes before the end of ``data``.
+
+        ``data`` is the beginning of what is kept of the stream, and ``spans`` are those of its secrets.
+        """
+        spans = _by_line(data, spans)
+        limit = len(data) - held
         for start, last in spans:
             # A mask is not cut, unless it is as long as a block.
             if start < limit < last and start > self._shown:
