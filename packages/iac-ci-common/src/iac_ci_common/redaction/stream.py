@@ -126,7 +126,8 @@ class Redactor:
         ``data`` is the beginning of what is kept of the stream, and ``spans`` are those of its secrets.
         """
         spans = _by_line(data, spans)
-        limit = len(data) - held
+        # What is now the beginning of a secret may begin in what was shown before.
+        limit = max(self._shown, len(data) - held)
         for start, last in spans:
             # A mask is not cut, unless it is as long as a block.
             if start < limit < last and start > self._shown:
