@@ -184,8 +184,10 @@ class Hosted:
     @property
     def jobs(self):
         """Return the jobs that were accepted, in their order."""
-        found = dict.fromkeys(self.invoker.started)
-        return [StoredJob.model_validate_json(self.objects.get(keys.job(run_id))) for run_id in found]
+        return [self.job(run_id) for run_id in dict.fromkeys(self.invoker.started)]
+
+    def job(self, run_id):
+        return StoredJob.model_validate_json(self.objects.get(keys.job(run_id)))
 
     @property
     def notice(self):

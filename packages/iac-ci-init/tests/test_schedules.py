@@ -61,8 +61,7 @@ class Scheduled(Hosted):
             self.insert(run_id, ends=ends)
 
     def insert(self, run_id, *, ends=True):
-        stored = next(job for job in self.jobs if job.run_id == run_id)
-        rows = build_rows(stored, max_parallel=10)
+        rows = build_rows(self.job(run_id), max_parallel=10)
         self.runs.insert(rows.run, rows.orders, rows.events)
         if ends:
             self.end(run_id)
@@ -82,8 +81,8 @@ class Scheduled(Hosted):
         return [(one.count, one.reason) for one in self.ledgers.read(LEDGER).left_out]
 
     def kinds(self, run_id):
-        trace = next(job.trace_id for job in self.jobs if job.run_id == run_id)
-        return [(event.kind, event.reason) for event in self.runs.events(trace) if event.kind == "left_out"]
+        events = self.runs.events(self.job(run_id).trace_id)
+        return [(event.kind, event.reason) for event in events if event.kind == "left_out"]
 
 
 def local(*parts):

@@ -159,22 +159,15 @@ def test_the_limit_is_met_exactly():
     body = render(run_row(), [failed(1)], logs=[FailedLog("0001", lines, is_whole=True)])
     assert MAX_COMMENT_CHARS - 300 < len(body) <= MAX_COMMENT_CHARS
     assert "0019999\n```" in body
-    exact = next(
-        length
-        for length in range(60_000, MAX_COMMENT_CHARS)
-        if len(
-            render(
-                run_row(), [failed(1)], logs=[FailedLog("0001", "x" * length, is_whole=True)], style=CommentStyle(10**9)
-            )
-        )
-        == MAX_COMMENT_CHARS
-    )
-    whole = render(
-        run_row(),
-        [failed(1)],
-        logs=[FailedLog("0001", "x" * exact, is_whole=True)],
-        style=CommentStyle(MAX_COMMENT_CHARS + 200),
-    )
+
+    def rendered(length, limit):
+        log = FailedLog("0001", "x" * length, is_whole=True)
+        return render(run_row(), [failed(1)], logs=[log], style=CommentStyle(limit))
+
+    around = len(rendered(60_000, 10**9)) - 60_000
+    exact = MAX_COMMENT_CHARS - around
+    assert len(rendered(exact, 10**9)) == MAX_COMMENT_CHARS
+    whole = rendered(exact, MAX_COMMENT_CHARS + 200)
     assert len(whole) == MAX_COMMENT_CHARS
 
 
