@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -1146,6 +1147,18 @@ class TestLogWriter:
         for _ in range(3):
             waiting.put(b"0123456789")
         assert [waiting.take(), waiting.take()] == [(b"0123456789", 20), None]
+
+    def test_a_disk_that_takes_a_part_of_a_chunk_loses_only_the_rest(self, waiting, monkeypatch):
+        monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        waiting.put(b"in memory ")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (14, before[1]))
+        try:
+            for _ in range(3):
+                waiting.put(b"0123456789")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert [waiting.take(), waiting.take(), waiting.take()] == [(b"in memory ", 0), (b"01234567890123", 16), None]
 
     def test_who_gives_up_keeps_the_end(self, waiting, monkeypatch):
         monkeypatch.setattr(log_writer, "_MEMORY_BYTES", 10)

@@ -194,21 +194,22 @@ class WaitingOutput:
         elif not self._in_file and self._bytes < _MEMORY_BYTES:
             self._chunks.append((chunk, 0))
             self._bytes += len(chunk)
-        elif not self._put_into_file(chunk):
-            self._lost += len(chunk)
+        else:
+            self._lost += len(chunk) - self._put_into_file(chunk)
 
-    def _put_into_file(self, chunk: bytes) -> bool:
+    def _put_into_file(self, chunk: bytes) -> int:
+        """Return how many bytes found room: a disk that becomes full may take the beginning of a chunk."""
         if self._in_file + len(chunk) > MAX_WAITING_BYTES:
-            return False
+            return 0
         try:
             if self._file is None:
                 # It has no name, so that the commands, which may run as the same user, cannot open it.
                 self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - used until the end
-            os.pwrite(self._file.fileno(), chunk, self._file_end)
+            written = os.pwrite(self._file.fileno(), chunk, self._file_end)
         except OSError:
-            return False
-        self._file_end += len(chunk)
-        return True
+            return 0
+        self._file_end += written
+        return written
 
     def take(self) -> tuple[bytes, int] | None:
         """Return the next chunk and the number of bytes that are lost after it; None if nothing waits."""
