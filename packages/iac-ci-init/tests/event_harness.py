@@ -184,9 +184,9 @@ class Hosted:
     @property
     def jobs(self):
         """Return the jobs that were accepted, in their order."""
-        return [self.job(run_id) for run_id in dict.fromkeys(self.invoker.started)]
+        return [self.stored_job(run_id) for run_id in dict.fromkeys(self.invoker.started)]
 
-    def job(self, run_id):
+    def stored_job(self, run_id):
         return StoredJob.model_validate_json(self.objects.get(keys.job(run_id)))
 
     @property

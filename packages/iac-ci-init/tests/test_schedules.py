@@ -61,7 +61,7 @@ class Scheduled(Hosted):
             self.insert(run_id, ends=ends)
 
     def insert(self, run_id, *, ends=True):
-        rows = build_rows(self.job(run_id), max_parallel=10)
+        rows = build_rows(self.stored_job(run_id), max_parallel=10)
         self.runs.insert(rows.run, rows.orders, rows.events)
         if ends:
             self.end(run_id)
@@ -81,7 +81,7 @@ class Scheduled(Hosted):
         return [(one.count, one.reason) for one in self.ledgers.read(LEDGER).left_out]
 
     def kinds(self, run_id):
-        events = self.runs.events(self.job(run_id).trace_id)
+        events = self.runs.events(self.stored_job(run_id).trace_id)
         return [(event.kind, event.reason) for event in events if event.kind == "left_out"]
 
 
