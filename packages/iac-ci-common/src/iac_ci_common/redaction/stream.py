@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.limits import MIN_MASKED_CHARS
@@ -51,15 +52,17 @@ class Redactor:
         """Prepare to mask ``values``, their secret parts (see ``secret_values``) and ``also``, but not ``never``."""
         self._values, self._also, self._never = list(values), list(also), list(never)
         self._known = _Known(secret_values(self._values, also=self._also, never=self._never))
+        self._adding = Lock()
         self._data = bytearray()
         self._shown = 0
         """Bytes at the beginning of ``_data`` that were returned before."""
 
     def add(self, values: Iterable[str]) -> None:
-        """Mask further values in what comes from now on; another thread may use the stream meanwhile."""
-        self._values += values
-        # The stream reads the attribute once for each part of its work, so it is replaced and never changed.
-        self._known = _Known(secret_values(self._values, also=self._also, never=self._never))
+        """Mask further values in what comes from now on; other threads may add and use the stream meanwhile."""
+        with self._adding:
+            self._values += values
+            # The stream reads the attribute once for each part of its work, so it is replaced and never changed.
+            self._known = _Known(secret_values(self._values, also=self._also, never=self._never))
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next chunk; return the next masked bytes."""
