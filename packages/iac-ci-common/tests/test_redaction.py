@@ -8,13 +8,14 @@ import random
 import shlex
 import shutil
 import subprocess
+import threading
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from iac_ci_common.redaction import Redactor
+from iac_ci_common.redaction import Redactor, stream
 from iac_ci_common.redaction.secret_values import PLAIN_KEYS, is_plain_key, is_usual, secret_values
 
 SECRET = "p@ss/w0rd+with \"quotes\" & 'more'=="
@@ -510,3 +511,35 @@ def test_pauses_change_nothing_in_output_without_secrets(chunks):
     redactor = Redactor([LIVE_SECRET, "supersecretvalue"])
     shown = b"".join(redactor.feed(chunk) + redactor.flush() for chunk in chunks) + redactor.finish()
     assert shown == b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "DATABASE=postgres://u:Vb7kQ2mXw9Lp@h/db\nX=1\n",
+        "HOST=https://u:Vb7kQ2mXw9Lp@h\nAPI_TOKEN=another-token\n",
+        "host: https://u:Vb7kQ2mXw9Lp@h\ntoken: another-token\n",
+        '{"host": "https://u:Vb7kQ2mXw9Lp@h", "token": "another-token"}',
+    ],
+)
+def test_what_is_secret_within_the_value_of_a_plain_key_is_masked(secret):
+    assert whole(Redactor([secret]), b"it is Vb7kQ2mXw9Lp, on h\n") == b"it is ***, on h\n"
+
+
+def test_two_threads_that_add_values_lose_none(monkeypatch):
+    redactor = Redactor([])
+    other = threading.Thread(target=redactor.add, args=(["second-value"],))
+    prepare = stream.secret_values
+
+    def prepare_slowly(values, **named):
+        found = prepare(values, **named)
+        if threading.current_thread() is not other and other.ident is None:
+            other.start()
+            # Long enough for the other thread to be done where nothing keeps it waiting.
+            other.join(0.5)
+        return found
+
+    monkeypatch.setattr(stream, "secret_values", prepare_slowly)
+    redactor.add(["first-value"])
+    other.join()
+    assert whole(redactor, b"first-value second-value\n") == b"*** ***\n"

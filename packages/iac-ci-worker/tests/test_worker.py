@@ -1037,6 +1037,20 @@ def test_only_what_is_secret_of_a_database_s_secret_is_masked(keyed):
     assert without_ends(world.run().log_tail).endswith("\npostgres 5432 true admin ***\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("database", '{"host":"db.internal","password":"Vb7kQ2mXw9Lp"}', '{"host":"db.internal","password":"***"}'),
+        ("env", '["usual", {"API_TOKEN": "Vb7kQ2mXw9Lp"}]', '["***", {"API_TOKEN": "***"}]'),
+        ("host", "https://elastic:Vb7kQ2mXw9Lp@es:9243", "https://elastic:***@es:9243"),
+        ("server", "Server=h;User Id=sa;Password=Vb7kQ2mXw9Lp;", "Server=h;User Id=sa;Password=***;"),
+    ],
+)
+def test_what_is_secret_within_a_plain_key_of_a_json_secret_is_masked(name, value, shown):
+    world = World([f'echo "${name}"; echo Vb7kQ2mXw9Lp'], secrets={name: value}, keyed=(name,))
+    assert without_ends(world.run().log_tail).endswith(f"\n{shown}\n***\n")
+
+
 def test_a_variable_that_the_job_names_itself_is_secret_whatever_it_is_called():
     world = World(["echo $name $ENGINE"], secrets={"name": "named-alone", "ENGINE": "enigma-engine"}, keyed=())
     assert without_ends(world.run().log_tail).endswith("\n*** ***\n")

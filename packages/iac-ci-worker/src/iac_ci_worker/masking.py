@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from iac_ci_common.redaction import Redactor
-from iac_ci_common.redaction.secret_values import is_plain_key
+from iac_ci_common.redaction.secret_values import is_plain_key, secret_parts_of_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,9 @@ def redactor_of(manifest: Manifest, secrets: Mapping[str, str], taken: TakenOutp
     """Return the redactor for an order's secrets, the secret outputs that it takes, and its job's ``mask``."""
     variables = {**manifest.env_vars, **taken.values, **secrets}
     never = set(_values(manifest.mask_never or (), variables))
-    masked = [value for name, value in secrets.items() if not _is_plain(name, manifest)]
+    masked: list[str] = []
+    for name, value in secrets.items():
+        masked += secret_parts_of_plain(value) if _is_plain(name, manifest) else [value]
     masked += taken.secret
     return Redactor(masked, also=_values(manifest.mask_also or (), variables), never=never)
 

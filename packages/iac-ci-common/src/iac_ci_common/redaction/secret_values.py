@@ -107,6 +107,15 @@ def secret_values(texts: Iterable[str], *, also: Iterable[str] = (), never: Iter
     return list(collection.values.values())
 
 
+def secret_parts_of_plain(text: str) -> Iterator[str]:
+    """Return what is secret in the value of a plain key: the leaves of JSON, and what stands within a text."""
+    document = _document(text)
+    if isinstance(document, dict | list):
+        yield from _leaves(document, 0)
+    else:
+        yield from _inside_a_line(text)
+
+
 class _Collection:
     def __init__(self, never: frozenset[str]) -> None:
         self.values: dict[str, Value] = {}
@@ -211,8 +220,7 @@ def _assignments(text: str) -> list[str] | None:
             value = match.group(2)
             if value[:1] in {'"', "'"} and value[-1:] == value[:1]:
                 value = value[1:-1]
-            if not is_plain_key(match.group(1)):
-                found.append(value)
+            found += _inside_a_line(value) if is_plain_key(match.group(1)) else [value]
         elif not _NO_ASSIGNMENT.fullmatch(line):
             return None
     return found if len(lines) > 1 else None
@@ -245,8 +253,9 @@ def _yaml(text: str) -> list[str] | None:
             value = textwrap.dedent("\n".join(block)).strip("\n")
         elif value[:1] in {'"', "'"} and value[-1:] == value[:1]:
             value = _unquoted(value)
-        if value and not (match["key"] is not None and is_plain_key(match["key"].strip("\"'"))):
-            found.append(value)
+        if value:
+            is_plain = match["key"] is not None and is_plain_key(match["key"].strip("\"'"))
+            found += _inside_a_line(value) if is_plain else [value]
     return found if keys and len(lines) > 1 else None
 
 
