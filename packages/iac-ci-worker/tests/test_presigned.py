@@ -152,6 +152,16 @@ def test_another_refusal_is_no_ended_url(bucket, exchange, trouble):
     assert not isinstance(failed.value, UrlExpired)
 
 
+@pytest.mark.parametrize("code", ["RequestTimeout", "RequestTimeoutException", "IncompleteBody"])
+def test_a_body_that_did_not_arrive_whole_is_sent_again(bucket, exchange, tmp_path, code):
+    (tmp_path / "log").write_bytes(b"x" * 100_000)
+    bucket.troubles[:] = [f"400 {code}"]
+    assert exchange.report(f"{bucket.base}/result", b"{}")
+    bucket.troubles[:] = [f"400 {code}"]
+    exchange.store_log(f"{bucket.base}/log", tmp_path / "log")
+    assert bucket.objects == {"/result": b"{}", "/log": b"x" * 100_000}
+
+
 def test_a_url_that_ends_while_its_use_is_repeated_is_named(bucket, exchange):
     bucket.troubles[:] = ["503", "lose the answer", "400 ExpiredToken"]
     with pytest.raises(UrlExpired):

@@ -147,6 +147,10 @@ class HttpPresignedObjects:
         raise tries.failure()
 
 
+_STALLED: Final = frozenset({"RequestTimeout", "RequestTimeoutException", "IncompleteBody"})
+"""Codes of a 400 for a body that did not arrive whole (Amazon S3 API Reference, "Error responses")."""
+
+
 class _Tries:
     """The tries of one request, and the error if none succeeded."""
 
@@ -181,6 +185,8 @@ class _Tries:
             raise UrlExpired(f"{self._subject}: {self._problem} {code}".rstrip())
         if answer.status == 404:
             raise NotFound(f"{self._subject} does not exist")
+        if code in _STALLED:
+            return False
         # 409: S3 received two conditional writes at once; the request must be repeated.
         if answer.status < 500 and answer.status not in {408, 409, 429}:
             raise PortFailed(f"{self._subject}: {self._problem}")
