@@ -23,8 +23,8 @@ def check_module_repository(entry: str) -> str:
     match = _ENTRY.fullmatch(entry)
     if match is None or len(entry) > _LONGEST or any(not part.strip(".") for part in match["path"].split("/")):
         raise ValueError(
-            f"{entry!r:.80} is not a repository: write owner/name for one on the host of the order's code, or "
-            "https://host/owner/name"
+            "is not a repository: write owner/name for one on the host of the order's code, or https://host/owner/name,"
+            " without a user or a token"
         )
     return entry
 
