@@ -292,6 +292,20 @@ def test_a_section_may_ask_for_several():
     assert read_code_owners(b"[S][2] @x\n*\n", as_gitlab=True).of("a") == (Owned(("@x",), 2),)
 
 
+@pytest.mark.parametrize(
+    ("text", "owned"),
+    [
+        ("[Infra] @a @b\n*.tf\n[Docs] @d\n*.md\n^[Infra]\n*.md @c\n", (Owned(("@a", "@b"), 1),)),
+        ("^[Infra]\n*.md @c\n[Infra] @a\n*.tf\n", (Owned(("@a",), 1),)),
+        ("[Infra][2] @a @b\n*.tf\n[Infra] @c\n*.yml\n", (Owned(("@a", "@b"), 2),)),
+        ("^[Infra] @a\n*.tf\n^[infra]\n*.md @c\n", ()),
+        ("[Infra][0] @a\n*.tf\n", (Owned(("@a",), 1),)),
+    ],
+)
+def test_sections_of_one_name_keep_what_the_head_of_each_asks_for(text, owned):
+    assert read_code_owners(text.encode(), as_gitlab=True).of("x.tf") == owned
+
+
 @pytest.mark.parametrize("as_gitlab", [True, False])
 @pytest.mark.parametrize("line", [b"!a @x", b"a[0-9] @x", b"a** @x", b"a? @x"])
 def test_an_unclear_line_makes_the_file_unreadable(line, as_gitlab):

@@ -45,10 +45,14 @@ class Owned:
 class _Rule:
     globs: tuple[Glob, ...]
     owners: tuple[str, ...]
+    count: int
+    is_optional: bool
 
 
 @dataclass(slots=True)
 class _Section:
+    """What stands under the head of a section; ``rules`` are those of all sections of its name."""
+
     owners: tuple[str, ...]
     count: int
     is_optional: bool
@@ -66,12 +70,13 @@ class CodeOwners:
         """Return the owners of a path, of each section that has some; none if nobody owns it."""
         found = []
         for section in self._sections:
-            if section.is_optional:
+            # A rule is as its own head says; a section is optional if all of its rules are.
+            if all(rule.is_optional for rule in section.rules):
                 continue
             rule = next((one for one in reversed(section.rules) if any(glob.matches(path) for glob in one.globs)), None)
             owners = rule.owners if rule is not None else ()
-            if owners:
-                found.append(Owned(owners, section.count))
+            if rule is not None and owners:
+                found.append(Owned(owners, rule.count))
         return tuple(found)
 
 
@@ -97,7 +102,7 @@ def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
         head = _SECTION.fullmatch(bare) if as_gitlab else None
         if head is not None:
             name = head["name"].strip().casefold()
-            made = _Section(tuple(head["owners"].split()), int(head["count"] or 1), bool(head["optional"]), [])
+            made = _Section(tuple(head["owners"].split()), max(1, int(head["count"] or 1)), bool(head["optional"]), [])
             if name in by_name:
                 # GitLab joins sections of the same name.
                 made.rules = by_name[name].rules
@@ -107,7 +112,8 @@ def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
             continue
         pattern, *owners = _SPACE.split(bare)
         globs = _globs(pattern, number, as_gitlab=as_gitlab)
-        sections[-1].rules.append(_Rule(globs, tuple(owners) or sections[-1].owners))
+        under = sections[-1]
+        under.rules.append(_Rule(globs, tuple(owners) or under.owners, under.count, under.is_optional))
     return CodeOwners(sections)
 
 
