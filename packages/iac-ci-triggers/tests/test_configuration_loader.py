@@ -672,6 +672,13 @@ def test_no_job_has_the_name_of_the_engines_status(name):
         read_configuration(json.dumps(content).encode())
 
 
+def test_no_two_jobs_have_one_name_in_other_letters():
+    job = {"on": {"command": "plan"}, "orders": [{"name": "a", "cmds": ["true"]}]}
+    content = {"version": 1, "jobs": {"deploy": job, "Deploy": job}}
+    with pytest.raises(ConfigurationProblems, match=r"jobs\.Deploy: has the name of the job 'deploy' in other letters"):
+        read_configuration(json.dumps(content).encode())
+
+
 def test_a_chain_that_outlasts_the_run_is_refused():
     assert found(
         """\

@@ -16,7 +16,7 @@ from iac_ci_triggers.configuration.templates import UNKNOWN_AXIS
 from iac_ci_triggers.configuration.yaml_document import Finding, line_of, plain, read_document, shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from iac_ci_common.draft import Location
     from iac_ci_triggers.configuration.yaml_document import Node, Part
@@ -53,16 +53,24 @@ def read_configuration(text: bytes, *, can_merge: bool = True) -> Configuration:
     return configuration
 
 
+def _bad_names(jobs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each job's name that cannot stand in a status: code hosts compare statuses ignoring case."""
+    spellings: dict[str, str] = {}
+    for name in jobs:
+        if name.lower() == CONFIGURATION_STATUS:
+            yield name, "is the name of a status of the engine; use another name"
+        if (other := spellings.setdefault(name.lower(), name)) != name:
+            yield name, f"has the name of the job {other!r} in other letters, whose status would be the same; rename it"
+
+
 def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
     draft = read_partially(Configuration, plain(root), stand_in)
     findings.extend(_located(root, path, problem) for path, problem in draft.findings)
     if draft.value is None:
         return None
     defaults = dict(_defaults(root, draft, findings))
+    findings.extend(_located(root, ("jobs", name), problem) for name, problem in _bad_names(draft.value.jobs))
     for name, job in draft.value.jobs.items():
-        # Code hosts compare contexts of statuses ignoring case.
-        if name.lower() == CONFIGURATION_STATUS:
-            findings.append(_located(root, ("jobs", name), "is the name of a status of the engine; use another name"))
         uncertain = _uncertain(draft, name)
         for path, problem in job_findings(job, draft.value.defaults):
             location: Location = ("jobs", name, *path)
