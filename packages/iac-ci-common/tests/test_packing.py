@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from iac_ci_common import packing
-from iac_ci_common.errors import PackageUnsafe
+from iac_ci_common.errors import PackageUnsafe, PreparationFailed
 from iac_ci_common.packing import pack, unpack
 
 
@@ -215,3 +215,22 @@ def test_entries_of_other_kinds_are_refused(tmp_path, kind):
         zipped.writestr(entry, b"x")
     with pytest.raises(PackageUnsafe, match="not a file"):
         unpacked(tmp_path, tmp_path / "bad.zip")
+
+
+def test_folders_too_deep_to_walk_are_refused(tree, tmp_path):
+    deep = tree.joinpath(*["d"] * 249)
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    pack(tree, tmp_path / "a.zip")
+    assert unpacked(tmp_path, tmp_path / "a.zip").joinpath(*["d"] * 249, "file").exists()
+    (deep / "d").mkdir()
+    (deep / "d" / "file").touch()
+    with pytest.raises(PackageUnsafe, match="is in more than 249 folders inside one another"):
+        pack(tree, tmp_path / "b.zip")
+    (deep / "d" / "d").mkdir()
+    with pytest.raises(PreparationFailed, match="is in more than 249 folders inside one another"):
+        pack(tree, tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as zipped:
+        zipped.writestr("d/" * 250 + "file", b"")
+    with pytest.raises(PackageUnsafe, match="is in more than 249 folders inside one another"):
+        unpack(tmp_path / "c.zip", tmp_path)

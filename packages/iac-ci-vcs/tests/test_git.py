@@ -54,6 +54,19 @@ def test_a_missing_commit_says_so(repository, tmp_path):
         fetch(f"file://{repository}", "0" * 40, tmp_path / "out")
 
 
+def test_folders_too_deep_to_walk_are_refused_before_they_are_written(repository, tmp_path):
+    tree = git(repository, "rev-parse", "HEAD^{tree}")
+    for _ in range(1200):
+        listed = f"040000 tree {tree}\td\n".encode()
+        made = subprocess.run(["git", "-C", str(repository), "mktree"], input=listed, check=True, capture_output=True)
+        tree = made.stdout.decode().strip()
+    commit = git(repository, "commit-tree", tree, "-m", "deep")
+    git(repository, "update-ref", "refs/heads/deep", commit)
+    with pytest.raises(PreparationFailed, match="is in more than 249 folders inside one another"):
+        fetch(f"file://{repository}", commit, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".git"]
+
+
 @pytest.mark.parametrize("commit", ["main", "-x", "--upload-pack=touch", "HEAD", "a" * 39, "$(touch x)"])
 def test_only_full_hashes_are_commits(repository, tmp_path, commit):
     with pytest.raises(PreparationFailed, match="commit"):

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tempfile
 import zipfile
 from datetime import timedelta
@@ -510,6 +511,14 @@ def test_what_would_be_lost_is_kept_of_a_failed_order(stack):
     assert (failed.status, failed.exit_code) == (OrderState.FAILED, 1)
     assert failed.reason.endswith("; it left files; fetch them with `iac-ci files`")
     assert kept_by(stack) == {"env/prod/errored.tfstate": b"state", "crash.log": b"crash"}
+
+
+def test_folders_too_deep_to_walk_neither_fail_an_order_nor_hide_what_it_leaves(stack):
+    nest = "import os\nfor _ in range(1200): os.mkdir('d'); os.chdir('d')"
+    failed = stack.run(1, f'printf state > errored.tfstate; {sys.executable} -c "{nest}"; exit 3')
+    assert (failed.status, failed.exit_code) == (OrderState.FAILED, 3)
+    assert "more than 249 folders inside one another are not examined; it left files" in failed.reason
+    assert kept_by(stack) == {"errored.tfstate": b"state"}
 
 
 def test_an_order_chooses_what_is_kept(stack):

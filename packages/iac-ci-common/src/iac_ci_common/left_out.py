@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from iac_ci_common.errors import PreparationFailed
 from iac_ci_common.ignore_patterns import IgnorePattern, IgnorePatterns, NoPattern
+from iac_ci_common.limits import MAX_NAMES_IN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,7 +97,7 @@ class LeftOut:
     def files(self, folder: Path) -> Iterator[str]:
         """Return the paths of all other files, links and empty folders of a folder.
 
-        Raises ``OSError`` for a folder that cannot be read.
+        Raises ``OSError`` for a folder that cannot be read, and ``PreparationFailed`` for folders too deep to walk.
         """
 
         def fail(error: OSError) -> None:
@@ -106,6 +107,11 @@ class LeftOut:
             parent = os.path.relpath(current, folder)
             prefix = "" if parent == "." else f"{parent}/"
             kept = [name for name in folders if f"{prefix}{name}/" not in self]
+            if kept and prefix.count("/") >= MAX_NAMES_IN_PATH:
+                raise PreparationFailed(
+                    f"{prefix!r:.80} is in more than {MAX_NAMES_IN_PATH - 1} folders inside one another; rename or"
+                    f" remove it, or leave it out with a line in {self.FILE_NAME}"
+                )
             linked = [name for name in kept if os.path.islink(os.path.join(current, name))]  # noqa: PTH114, PTH118
             folders[:] = [name for name in kept if name not in linked]
             yield from (f"{prefix}{name}" for name in (*files, *linked) if f"{prefix}{name}" not in self)

@@ -92,6 +92,10 @@ SLOW_LIVE_SECONDS: Final = 30
 FOLLOW_SECONDS: Final = 150
 """How long a wish to follow a run, or to wait for it, counts; it is repeated once a minute."""
 
+MAX_NAMES_IN_PATH: Final = 250
+"""Most names in a path of code or of a saved file: folders inside one another, and the file. Python walks a tree with a
+call for each folder on the way, and allows a thousand."""
+
 MAX_SAVED_BYTES: Final = 256 * 1024 * 1024
 """Most bytes of files that an order saves; as many again of those that a failed order leaves."""
 

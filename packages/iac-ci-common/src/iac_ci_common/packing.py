@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from iac_ci_common.errors import PackageUnsafe
 from iac_ci_common.left_out import MAX_IGNORE_BYTES, LeftOut
+from iac_ci_common.limits import MAX_NAMES_IN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -179,6 +180,7 @@ def _check_name(name: str) -> tuple[str, ...]:
         ("\\" in name, "contains a backslash"),
         ("\0" in name, "contains a NUL character"),
         (not _is_text(name), "is not valid UTF-8"),
+        (len(parts) > MAX_NAMES_IN_PATH, f"is in more than {MAX_NAMES_IN_PATH - 1} folders inside one another"),
     )
     for found, problem in problems:
         if found:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from iac_ci_common.errors import IacCiError, PortFailed, PreparationFailed
 from iac_ci_common.left_out import LeftOut
+from iac_ci_common.limits import MAX_NAMES_IN_PATH
 from iac_ci_common.packing import MAX_TREE_BYTES
 from iac_ci_common.redaction import Redactor
 from iac_ci_common.repository_url import repository_problem
@@ -287,6 +288,13 @@ class _Commit:
         self.checkout.repeated(lambda: self._git(step))
 
     def _write_files(self) -> None:
+        names = self._in_folder("ls-tree", "-r", "-z", "--name-only", "--full-tree", git_folder.NAME).split(b"\0")
+        deepest = max(names, key=_depth)
+        if _depth(deepest) >= MAX_NAMES_IN_PATH:
+            raise PreparationFailed(
+                f"{os.fsdecode(deepest)!r:.80} is in more than {MAX_NAMES_IN_PATH - 1} folders inside one another;"
+                " rename or remove it"
+            )
         self._in_folder("-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", git_folder.NAME)
         self.listing = self._in_folder("ls-tree", "-r", "-l", "-z", "HEAD")
 
@@ -406,6 +414,10 @@ class _Commit:
             redactor = Redactor([*filter(None, secrets), *encoded])
             raise failure(self.repository, redactor.text(errors.decode("utf-8", "replace")))
         return code, printed
+
+
+def _depth(path: bytes) -> int:
+    return path.count(b"/")
 
 
 def _origin(repository: str) -> tuple[str | None, str | None]:

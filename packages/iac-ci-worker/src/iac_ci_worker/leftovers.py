@@ -135,6 +135,14 @@ def remove_entry(folder: Path, name: str) -> None:
         os.close(descriptor)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of this user with what is in it; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        folder.chmod(stat.S_IRWXU)
+        _empty(folder)
+        folder.rmdir()
+
+
 def _remove(name: str, folder: int) -> list[str]:
     """Remove an entry; return the names of the folders that it held, which are now beside it."""
     moved: list[str] = []
@@ -199,4 +207,4 @@ def _clear_keyrings() -> None:
             ctypes.CDLL(None).syscall(number, _KEYCTL_CLEAR, ring)
 
 
-__all__ = ["PLACES", "WHOLE_SANDBOX", "remove_entry", "remove_leftovers"]
+__all__ = ["PLACES", "WHOLE_SANDBOX", "remove_entry", "remove_folder", "remove_leftovers"]

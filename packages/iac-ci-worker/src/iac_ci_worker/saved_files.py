@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.globs import matches
-from iac_ci_common.limits import MAX_SAVED_BYTES, MAX_SAVED_FILES
+from iac_ci_common.limits import MAX_NAMES_IN_PATH, MAX_SAVED_BYTES, MAX_SAVED_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,6 +72,7 @@ class FileCollector:
     def _matching(self, patterns: Sequence[str], problems: list[str]) -> Iterator[tuple[str, int]]:
         """Yield each matching name with the descriptor of its folder, which is open until the next one."""
         visited = 0
+        too_deep = False
         for current, folders, files, descriptor in os.fwalk(".", dir_fd=self._folder, follow_symlinks=False):
             folders.sort()
             below = "" if current == "." else current.removeprefix("./") + "/"
@@ -79,6 +80,11 @@ class FileCollector:
             if visited > MAX_VISITED:
                 problems.append(f"there are more than {MAX_VISITED} files and folders; the rest is not examined")
                 return
+            if folders and below.count("/") >= MAX_NAMES_IN_PATH - 1:
+                folders.clear()
+                if not too_deep:
+                    problems.append(f"more than {MAX_NAMES_IN_PATH - 1} folders inside one another are not examined")
+                too_deep = True
             for name in sorted(files):
                 if matches(patterns, below + name):
                     yield below + name, descriptor

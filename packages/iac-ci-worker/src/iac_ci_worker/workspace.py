@@ -10,13 +10,13 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import SandboxUnfit
-from iac_ci_worker.leftovers import remove_entry
+from iac_ci_worker.leftovers import remove_entry, remove_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def open_workspace(user: int | None = None, *, name: str | None = None) -> Itera
     finally:
         if log is not None:
             os.close(log)
-        shutil.rmtree(root, onerror=_open_and_retry)
+        remove_folder(root)
 
 
 def _named_folder(name: str) -> Path:
@@ -151,16 +151,3 @@ def _file_without_a_name(folder: Path) -> int:
     descriptor, name = tempfile.mkstemp(dir=folder)
     Path(name).unlink()
     return descriptor
-
-
-def _open_and_retry(remove: Callable[[str], Any], path: str, error: object) -> None:
-    """Remove files that the commands made read-only; files that cannot be removed stay until the sandbox ends."""
-    del error
-    with contextlib.suppress(OSError):
-        for part in (Path(path).parent, Path(path)):
-            if not part.is_symlink():
-                part.chmod(stat.S_IRWXU)
-        if remove in {os.open, os.scandir}:
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            remove(path)
