@@ -543,3 +543,10 @@ def test_two_threads_that_add_values_lose_none(monkeypatch):
     redactor.add(["first-value"])
     other.join()
     assert whole(redactor, b"first-value second-value\n") == b"*** ***\n"
+
+
+@pytest.mark.parametrize("secret", ['{"p":"abc\\ud83dxyz"}', 'a: "x\\ud800yz12"\nb: cccc\n'])
+def test_a_leaf_that_has_no_bytes_hides_no_other_and_fails_nothing(secret):
+    assert whole(Redactor([secret, "another-secret"]), f"{secret} another-secret\n".encode()).endswith(b" ***\n")
+    masked = whole(Redactor([secret]), secret.encode())
+    assert not any(part in masked for part in (b"abc", b"xyz", b"yz12", b"cccc"))

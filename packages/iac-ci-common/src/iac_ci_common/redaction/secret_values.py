@@ -123,7 +123,7 @@ class _Collection:
 
     def add(self, text: str, parent: Value | None = None, depth: int = 0) -> None:
         """Take a value and what is secret in it."""
-        if is_usual(text) or text in self._never or text.strip() in self._never:
+        if is_usual(text) or text in self._never or text.strip() in self._never or not _can_be_printed(text):
             return
         known = text in self.values
         value = self.put(text, parent)
@@ -136,7 +136,7 @@ class _Collection:
             self.add(part, value, depth + 1)
         if text != text.strip():
             self.add(text.strip(), value, depth + 1)
-        if any(part in self.values for part in parts):
+        if any(part in self.values for part in parts) and all(map(_can_be_printed, parts)):
             value.searched = False
         if (decoded := _base64_text(text)) is not None:
             self.add(decoded, None, depth + 1)
@@ -148,6 +148,15 @@ class _Collection:
         if parent is not None and parent is not value and all(one is not parent for one in value.inside):
             value.inside.append(parent)
         return value
+
+
+def _can_be_printed(text: str) -> bool:
+    """Return whether a text has bytes: half of a pair of surrogates, which JSON can name, has none."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parts(text: str) -> Iterator[str]:
