@@ -451,6 +451,106 @@ def test_a_value_behind_a_secret_name_is_a_leaf_wherever_it_stands(value):
     assert Redactor([value]).text("it is Xk29fj3kdlA here") == "it is *** here"
 
 
+TOKEN = "ghp_abcdefABCDEF0123456789abcdefABCD"
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        # Lines of assignments: comments, quotes, one line alone, other lines between them.
+        ("GITHUB_PAT=Xk29fj3kdlA # of ci\nLANG=C\n", "Xk29fj3kdlA"),
+        ('GITHUB_PAT="Xk29fj3kdlA" # of ci\nLANG=C\n', "Xk29fj3kdlA"),
+        ("GITHUB_PAT=Xk29fj #dlA\nLANG=C\n", "Xk29fj #dlA"),
+        ("GITHUB_PAT=Xk29fj3kdlA", "Xk29fj3kdlA"),
+        ("export GITHUB_PAT='Xk29fj3kdlA'\n", "Xk29fj3kdlA"),
+        ('declare -x GITHUB_PAT="Xk29fj3kdlA"\ndeclare -x LANG="C"\n', "Xk29fj3kdlA"),
+        ("some words before it\nGITHUB_PAT=Xk29fj3kdlA\n", "Xk29fj3kdlA"),
+        ("GITHUB_PAT=Xk29fj: dlA\n", "Xk29fj: dlA"),
+        ('pats = ["Xk29fj3kdlA", "other"]\nx = "y"\n', "Xk29fj3kdlA"),
+        ("GITHUB_PAT=Xk29fj3kdlA\r\nLANG=C\r\n", "Xk29fj3kdlA"),
+        ("https://u:Xk29fj3kdlA@h\nhttps://v:another-one@i\n", "Xk29fj3kdlA"),
+        # YAML.
+        ("pat: Xk29fj3kdlA # of ci\nother: 1\n", "Xk29fj3kdlA"),
+        ("pat: 'Xk29fj3kdlA' # of ci\nother: 1\n", "Xk29fj3kdlA"),
+        ("pat: Xk29fj3kdlA", "Xk29fj3kdlA"),
+        ("pats: [Xk29fj3kdlA, other]\n", "Xk29fj3kdlA"),
+        ("pats: {one: Xk29fj3kdlA, two: other}\n", "Xk29fj3kdlA"),
+        ("- Xk29fj3kdlA\n- other\n", "Xk29fj3kdlA"),
+        ("[Xk29fj3kdlA, other]", "Xk29fj3kdlA"),
+        ("pat: &it Xk29fj3kdlA\nagain: *it\n", "Xk29fj3kdlA"),
+        ("name: &it Xk29fj3kdlA\npat: *it\n", "Xk29fj3kdlA"),
+        ("pat: !!str Xk29fj3kdlA\nother: 1\n", "Xk29fj3kdlA"),
+        ("pat: !Sub Xk29fj3kdlA\nother: 1\n", "Xk29fj3kdlA"),
+        ("a pat of ci: Xk29fj3kdlA\nother one: 1\n", "Xk29fj3kdlA"),
+        ("other: 1\n---\npat: Xk29fj3kdlA\n", "Xk29fj3kdlA"),
+        ("pat: >-\n  Xk29fj3kdlA\nother: 1\n", "Xk29fj3kdlA"),
+        # Text that is like YAML and is none.
+        ("pat: @Xk29fj3kdlA\nother: `1\n", "@Xk29fj3kdlA"),
+        ("one:\n\tpat: Xk29fj3kdlA\n", "Xk29fj3kdlA"),
+        # JSON.
+        ("[" * 40 + '"Xk29fj3kdlA"' + "]" * 40, "Xk29fj3kdlA"),
+        ('{"pat": "Xk29fj3kdlA", "pat": "another-one"}', "Xk29fj3kdlA"),
+        ('\ufeff{"pat": "Xk29fj3kdlA"}', "Xk29fj3kdlA"),
+        ('{"pat": "Xk29fj3kdlA",}', "Xk29fj3kdlA"),
+        ('{"pat": "Xk29fj3kdlA"}\n{"pat": "another-one"}\n', "Xk29fj3kdlA"),
+        ('"Xk29fj3kdlA"', "Xk29fj3kdlA"),
+        ('{"pin": 1234567.10}', "1234567.10"),
+        # Base64 of few characters, in the alphabet for URLs, without the signs at its end.
+        ("pat: " + base64.b64encode(b"Xk29f").decode() + "\nother: 1\n", "Xk29f"),
+        ("pat: " + base64.urlsafe_b64encode(b"Xk29f>>>???").decode().rstrip("=") + "\nother: 1\n", "Xk29f>>>???"),
+        # URLs.
+        (f"https://{TOKEN}@github.com/a/b", TOKEN),
+        ("https://Xk29fj3kdlA:x-oauth-basic@github.com/a/b", "Xk29fj3kdlA"),
+        ("https://Xk29fj3kdlA:@api.example.com", "Xk29fj3kdlA"),
+        ("postgres://u:Xk29/fj3?kd#lA@h/db", "Xk29/fj3?kd#lA"),
+    ],
+)
+def test_a_part_of_a_secret_is_masked_however_the_secret_is_written(value, secret):
+    assert Redactor([value]).text(f"it is {secret} here") == "it is *** here"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("AWS_REGION=eu-central-1 # where\nGITHUB_PAT=Xk29fj3kdlA\n", "eu-central-1"),
+        ("NODE_ENV=production\nGITHUB_PAT=Xk29fj3kdlA\n", "production"),
+        ('{"authSource": "admin", "pat": "Xk29fj3kdlA"}', "admin"),
+        ("name: my-service # ours\npat: Xk29fj3kdlA\n", "my-service"),
+        ("https://deploy-user@h.example.com/a/long/path", "deploy-user"),
+        ("https://Xk29fj3kdlA:x-oauth-basic@github.com/a/b", "x-oauth-basic"),
+        ("AccountName=app;AccountKey=Xk29fj3kdlA;EndpointSuffix=core.windows.net", "core.windows.net"),
+    ],
+)
+def test_what_is_usual_in_a_secret_is_shown_however_the_secret_is_written(value, shown):
+    assert Redactor([value]).text(f"it is {shown} here") == f"it is {shown} here"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[ ",
+        "{a: ",
+        "- ",
+        "a: ",
+        "? ",
+        "&a ",
+        '"',
+        "'",
+        "a://b:",
+        "a://b@",
+        "A=",
+        "A= ",
+        "a b\n",
+        "A=b # c\n",
+        "{}",
+        "\n ",
+    ],
+)
+def test_a_long_secret_of_signs_is_read_in_little_time(text):
+    assert len(secret_values([text * (60_000 // len(text))])) < 1000
+
+
 def test_a_value_behind_a_plain_name_is_no_leaf():
     redactor = Redactor(["token_uri: https://oauth2.example.com/token\nprivate_key: Xk29fj3kdlA\n"])
     assert redactor.text("https://oauth2.example.com/token") == "https://oauth2.example.com/token"

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
-import textwrap
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from iac_ci_common.limits import MIN_MASKED_CHARS
+from iac_ci_common.redaction import structures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-MINIMUM_LINE_CHARS: Final = 8
-"""Shortest line of a value of several lines that is masked by itself."""
 
 MINIMUM_DIGITS: Final = 6
 """A number of fewer digits is no secret: ports, counts and years would be masked in all output."""
@@ -35,6 +31,9 @@ PLAIN_KEYS: Final = frozenset(
         # Where and what something is.
         "region", "zone", "location", "environment", "env", "stage", "type", "kind", "name", "version", "apiversion",
         "format", "encoding", "alg", "algorithm", "kty", "use", "output", "enabled", "debug", "loglevel", "timezone",
+        # The usual variables of .env files.
+        "awsregion", "awsdefaultregion", "nodeenv", "dbhost", "dbport", "dbuser", "pghost", "pgport", "pguser",
+        "pgdatabase", "authsource",
         # kubeconfig, and Google's service accounts.
         "server", "cluster", "context", "currentcontext", "namespace", "projectid", "authuri", "tokenuri",
         "authproviderx509certurl", "clientx509certurl", "universedomain",
@@ -46,10 +45,15 @@ _WORDS: Final = frozenset({"true", "false", "null", "none", "nil", "undefined"})
 _NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,_]*")
 _PEM: Final = re.compile(r"-----BEGIN [^-\n]+-----(.*?)-----END [^-\n]+-----", re.DOTALL)
 _PEM_BORDER: Final = re.compile(r"-----(?:BEGIN|END) [^-\n]+-----")
-_ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*[=:]\s*(.*?)\s*")
-_NO_ASSIGNMENT: Final = re.compile(r"\s*(?:[#;].*|\[[^\]]*\]\s*)?")
-_USER_INFO: Final = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@]*:([^/\s]+)@")
-_PART: Final = re.compile(r"\s*([A-Za-z][\w ]*?)\s*=\s*(.*?)\s*")
+_USER_INFO: Final = re.compile(
+    r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#\s:@]*)"
+    r"(?::(?P<password>[^/\s]*(?=@)|[^\s]{0,512}(?=@)))?@"
+)
+"""Who a URL is for. A password that has ``/`` as it is ends at the last ``@``."""
+
+_TOKEN_CHARS: Final = 20
+"""Shortest user of a URL without a password that counts as a token: names are shorter, tokens of code hosts longer."""
+
 _SECRET_PART: Final = re.compile(r"pass|pwd|secret|key|token|signature|credential", re.IGNORECASE)
 _NAMED: Final = re.compile(
     r"(?i)(?<![\w.-])(?P<name>[\w.-]{0,64}?(?:pass|pwd|secret|key|token|sig|credential)[\w.-]{0,64})[\"']?\s*[=:]\s*"
@@ -61,11 +65,8 @@ _NAMED: Final = re.compile(
 _USER_AND_PASSWORD: Final = re.compile(r"[^\s:]+:(\S+)")
 """What HTTP's basic authentication has in base64, and so ``config.json`` of Docker (RFC 7617, section 2)."""
 
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{16,}={0,2}\s*")
-_YAML_LINE: Final = re.compile(
-    r"\s*(?:- +)*(?:(?P<key>[\w./-]+|\"[^\"]*\"|'[^']*') *:(?=\s|$))?(?P<value>(?:(?<=- )|(?<=:)|(?<=: )).*|)"
-)
-_YAML_BLOCK: Final = re.compile(r"[|>][-+0-9]*")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]{7,}={0,2}\s*")
+_FOR_URLS: Final = str.maketrans("-_", "+/")
 _MAX_DEPTH: Final = 16
 _MAX_STRUCTURED_CHARS: Final = 512 * 1024
 
@@ -108,12 +109,9 @@ def secret_values(texts: Iterable[str], *, also: Iterable[str] = (), never: Iter
 
 
 def secret_parts_of_plain(text: str) -> Iterator[str]:
-    """Return what is secret in the value of a plain key: the leaves of JSON, and what stands within a text."""
-    document = _document(text)
-    if isinstance(document, dict | list):
-        yield from _leaves(document, 0)
-    else:
-        yield from _inside_a_line(text)
+    """Return what is secret in the value of a plain key: the leaves of a structure, and what stands within a text."""
+    found = structures.document(text) if "\n" in text.strip() else structures.json_entries(text)
+    yield from _inside_a_line(text) if found is None else _secrets(found)
 
 
 class _Collection:
@@ -130,7 +128,7 @@ class _Collection:
         if known or depth >= _MAX_DEPTH or len(text) > _MAX_STRUCTURED_CHARS:
             return
         parts = list(_parts(text))
-        if _document(text) is None and not _PEM_BORDER.search(text):
+        if structures.json_entries(text) is None and not _PEM_BORDER.search(text):
             parts += _named(text)
         for part in parts:
             self.add(part, value, depth + 1)
@@ -161,19 +159,25 @@ def _can_be_printed(text: str) -> bool:
 
 def _parts(text: str) -> Iterator[str]:
     """Find what is secret by itself in a value: the first reading that makes sense counts."""
-    if (document := _document(text)) is not None:
-        yield from _leaves(document, 0)
-    elif (leaves := _yaml(text)) is not None:
-        yield from leaves
+    if (found := structures.document(text)) is not None:
+        yield from _secrets(found)
     elif _PEM_BORDER.search(text):
         yield from _PEM.findall(text)
         yield from _lines(_PEM.sub("", text))
-    elif (assignments := _assignments(text)) is not None:
-        yield from assignments
+    elif (found := structures.assignments(text)) is not None:
+        yield from _secrets(found)
     elif "\n" in text.strip():
         yield from _lines(text)
     else:
         yield from _inside_a_line(text)
+
+
+def _secrets(entries: Iterable[structures.Entry]) -> Iterator[str]:
+    for key, value in entries:
+        if key is not None and is_plain_key(key):
+            yield from _inside_a_line(value)
+        else:
+            yield value
 
 
 def _named(text: str) -> Iterator[str]:
@@ -187,118 +191,37 @@ def _named(text: str) -> Iterator[str]:
 
 def _lines(text: str) -> Iterator[str]:
     for line in text.splitlines():
-        if len(line.strip()) >= MINIMUM_LINE_CHARS:
+        if len(line.strip()) >= structures.MINIMUM_LINE_CHARS:
             yield line.strip()
 
 
-def _document(text: str) -> Any:
-    """Read a JSON object or list; None where the text is none."""
-    bare = text.strip()
-    if bare[:1] not in {"{", "["}:
-        return None
-    try:
-        return json.loads(bare)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _leaves(node: Any, depth: int) -> Iterator[str]:
-    if depth > _MAX_DEPTH:
-        return
-    if isinstance(node, dict):
-        for key, below in node.items():
-            if isinstance(below, dict | list) or not is_plain_key(str(key)):
-                yield from _leaves(below, depth + 1)
-            elif isinstance(below, str):
-                yield from _inside_a_line(below)
-    elif isinstance(node, list):
-        for below in node:
-            yield from _leaves(below, depth + 1)
-    elif isinstance(node, str):
-        yield node
-    elif node is not None and not isinstance(node, bool):
-        yield str(node)
-
-
-def _assignments(text: str) -> list[str] | None:
-    """Read ``KEY=value`` lines, with sections or without; None where a line is something else."""
-    found: list[str] = []
-    lines = text.splitlines()
-    for line in lines:
-        if match := _ASSIGNMENT.fullmatch(line):
-            value = match.group(2)
-            if value[:1] in {'"', "'"} and value[-1:] == value[:1]:
-                value = value[1:-1]
-            found += _inside_a_line(value) if is_plain_key(match.group(1)) else [value]
-        elif not _NO_ASSIGNMENT.fullmatch(line):
-            return None
-    return found if len(lines) > 1 else None
-
-
-def _yaml(text: str) -> list[str] | None:
-    """Read the leaves of YAML as people and tools write it: keys, lists, quoted and block scalars, comments.
-
-    None where a line is something else; a value in braces is a leaf as it stands. The worker installs no YAML library.
-    """
-    lines = text.splitlines()
-    found: list[str] = []
-    keys = index = 0
-    while index < len(lines):
-        line = lines[index]
-        index += 1
-        if not line.strip() or line.lstrip().startswith(("#", "---")):
-            continue
-        match = _YAML_LINE.fullmatch(line)
-        if match is None:
-            return None
-        keys += match["key"] is not None
-        value = match["value"].strip()
-        if _YAML_BLOCK.fullmatch(value):
-            indent = len(line) - len(line.lstrip())
-            block: list[str] = []
-            while index < len(lines) and (not lines[index].strip() or _indent(lines[index]) > indent):
-                block.append(lines[index])
-                index += 1
-            value = textwrap.dedent("\n".join(block)).strip("\n")
-        elif value[:1] in {'"', "'"} and value[-1:] == value[:1]:
-            value = _unquoted(value)
-        if value:
-            is_plain = match["key"] is not None and is_plain_key(match["key"].strip("\"'"))
-            found += _inside_a_line(value) if is_plain else [value]
-    return found if keys and len(lines) > 1 else None
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _unquoted(value: str) -> str:
-    if value.startswith("'"):
-        return value[1:-1].replace("''", "'")
-    try:
-        return str(json.loads(value))
-    except ValueError:
-        return value[1:-1]
-
-
 def _inside_a_line(text: str) -> Iterator[str]:
-    """Find the password in a connection string."""
-    for password in _USER_INFO.findall(text):
-        yield password
-        yield unquote(password)
-    parts = [_PART.fullmatch(part) for part in text.split(";") if part.strip()]
-    if len(parts) > 1:
-        for part in parts:
-            if part is not None and _SECRET_PART.search(part.group(1)):
-                yield part.group(2)
+    """Find the password in a connection string, and the token in a URL."""
+    for match in _USER_INFO.finditer(text):
+        secret = match["user"] if _user_is_token(match["user"], match["password"]) else match["password"]
+        if secret:
+            yield secret
+            yield unquote(secret)
+    for name, value in structures.parts(text):
+        if _SECRET_PART.search(name):
+            yield value
+
+
+def _user_is_token(user: str, password: str | None) -> bool:
+    """Return whether a URL's user is its secret: GitHub takes a token alone, and before ``x-oauth-basic``."""
+    return len(user) >= _TOKEN_CHARS if password is None else password in {"", "x-oauth-basic"}
 
 
 def _base64_text(text: str) -> str | None:
-    """Return the text that a value holds in base64, as kubeconfigs and Kubernetes secrets do; None if it is none."""
+    """Return the text that a value holds in base64, as kubeconfigs and Kubernetes secrets do; None if it is none.
+
+    The alphabet for URLs counts too, and the signs at the end may be left out (RFC 4648, section 5).
+    """
     if not _BASE64.fullmatch(text):
         return None
+    bare = "".join(text.split()).rstrip("=").translate(_FOR_URLS)
     try:
-        decoded = base64.b64decode(text).decode("utf-8")
+        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         return None
     return decoded if all(one.isprintable() or one in "\n\r\t" for one in decoded) else None
