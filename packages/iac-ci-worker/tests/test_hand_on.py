@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -518,6 +519,20 @@ def test_folders_too_deep_to_walk_neither_fail_an_order_nor_hide_what_it_leaves(
     failed = stack.run(1, f'printf state > errored.tfstate; {sys.executable} -c "{nest}"; exit 3')
     assert (failed.status, failed.exit_code) == (OrderState.FAILED, 3)
     assert "more than 249 folders inside one another are not examined; it left files" in failed.reason
+    assert kept_by(stack) == {"errored.tfstate": b"state"}
+
+
+def test_a_folder_that_cannot_be_read_is_named(stack, monkeypatch):
+    opens = os.open
+
+    def refusing(path, *arguments, **named):
+        if path == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opens(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    failed = stack.run(1, "mkdir closed; printf state > errored.tfstate; exit 3")
+    assert "the folder 'closed' cannot be read: Permission denied; it left files" in failed.reason
     assert kept_by(stack) == {"errored.tfstate": b"state"}
 
 

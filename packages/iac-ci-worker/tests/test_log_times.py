@@ -34,7 +34,7 @@ def test_each_command_is_followed_by_its_end_on_a_line_of_its_own():
         "$ printf one\none\n[iac-ci] exit code 0\n"
         "$ echo two\ntwo\n[iac-ci] exit code 0\n"
         "$ true\n[iac-ci] exit code 0\n"
-        "$ printf 'three\n\nfour'; exit 7\nthree\n\nfour\n[iac-ci] exit code 7\n"
+        "$ printf 'three\n>\n> four'; exit 7\nthree\n\nfour\n[iac-ci] exit code 7\n"
     )
 
 

@@ -42,7 +42,7 @@ from iac_ci_common.testing import FakeClock, MemoryBroker, MemoryLogger, MemoryO
 from iac_ci_common.testing.samples import RUN_ID, START, order_row, run_row
 from iac_ci_common.tickets import digest, new_ticket
 from iac_ci_common.work_urls import invocation_urls
-from iac_ci_worker import log_writer, packages, process_table, processes
+from iac_ci_worker import act, log_writer, packages, process_table, processes
 from iac_ci_worker.act import Worker, WorkerPorts
 from iac_ci_worker.decide import Ending, Outcome, allowance, is_whole_in_result, log_tail, verdict
 from iac_ci_worker.live_log import LiveLog
@@ -1081,6 +1081,54 @@ def test_the_result_has_the_plans_text_masked():
     (resource,) = result.plan.resources
     assert resource.text.splitlines()[1] == '-   resource "x" "gone" { ***'
     assert SECRET not in result.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat > expected <<'end'\nPlan: 3 to add, 0 to change, 0 to destroy.\nend\n",
+        "true 'a\rPlan: 3 to add, 0 to change, 0 to destroy.'",
+        'true \'\n  # aws_x.y will be destroyed\n  - resource "aws_x" "y" {\n    }\n\'',
+        "true Plan: 3 to add, 0 to change, 0 to destroy.",
+    ],
+)
+def test_what_a_command_is_made_of_is_no_plan(command):
+    result = World([command]).run()
+    assert (result.status, result.changes, result.changes_unknown) == (OrderState.SUCCEEDED, None, False)
+    assert result.plan is None
+
+
+def test_a_command_is_shown_as_a_shell_shows_it():
+    log = World(["cat <<'end'\none\n\ntwo\nend\n", "echo 'a\rb' >/dev/null"]).run().log_tail
+    assert without_ends(log) == "$ cat <<'end'\n> one\n>\n> two\n> end\none\n\ntwo\n$ echo 'a\\rb' >/dev/null\n"
+
+
+@pytest.mark.parametrize("before", [0, 1, 32 * 1024 - 7 - len(SECRET) // 2, 32 * 1024])
+def test_a_long_command_is_cut_and_shows_no_part_of_a_secret(before):
+    command = f"true #{'x' * before}{SECRET}{'y' * 40_000}"
+    log = World([command], secrets={"TOKEN": SECRET}).run().log_tail
+    heading = log.splitlines()[:-1]
+    assert heading[-1].startswith("[iac-ci] the rest of the command is not shown: ")
+    assert SECRET[: len(SECRET) // 2] not in log
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the worker's disk is full; give the worker more"),
+        (OSError(errno.EIO, "Input/output error"), "the worker failed: Input/output error"),
+        (RuntimeError("something with a secret"), "the worker failed: RuntimeError"),
+    ],
+)
+def test_an_error_that_nobody_expected_is_the_orders_reason(monkeypatch, error, reason):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(act, "open_package", fails)
+    result = World(["true"]).run()
+    assert result.status is OrderState.FAILED
+    assert result.reason.startswith(reason)
+    assert "something" not in result.reason
 
 
 @pytest.mark.parametrize(

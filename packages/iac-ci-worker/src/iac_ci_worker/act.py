@@ -33,6 +33,7 @@ from iac_ci_worker.decide import (
     log_tail,
     reading_seconds,
     verdict,
+    worker_failure,
 )
 from iac_ci_worker.hand_on import HandedOn, HandOn
 from iac_ci_worker.live_log import LiveLog
@@ -190,7 +191,7 @@ class Worker:
                 ran = _Ran(Verdict(OrderState.FAILED, f"the order could not be started: {error.message}", failed=True))
             except Exception as error:  # noqa: BLE001 - every outcome must be reported
                 logger.error("worker failed", error=redactor.text(repr(error)))
-                ran = _Ran(Verdict(OrderState.FAILED, f"the worker failed: {type(error).__name__}", failed=True))
+                ran = _Ran(Verdict(OrderState.FAILED, worker_failure(error), failed=True))
             self._report(work, rights, workspace, ran, redactor, started)
             return ran.verdict.status
 

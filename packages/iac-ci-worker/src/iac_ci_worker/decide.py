@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +33,10 @@ _MORE_MEMORY: Final = (
     " build_compute_type"
 )
 _FULL_DISK: Final = "the worker's disk was full: a part of the log is missing, and commands may have failed for it"
+_MORE_DISK: Final = (
+    "give the worker more: the stack's worker_storage_mb, or `execution_target: codebuild` for the order"
+)
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _TAIL_IN_JSON: Final = MAX_RESULT_BYTES - 192 * 1024
 """Most bytes of the log's end in the JSON of a result: the plans' text and the other fields have 192 KiB."""
@@ -157,6 +162,13 @@ def last_start(work: Work, started: datetime, function_ends: datetime | None) ->
     if function_ends is not None:
         ends.append(function_ends - timedelta(seconds=LAMBDA_STOP_SECONDS))
     return started + (min(ends) - started) / 2
+
+
+def worker_failure(error: Exception) -> str:
+    """Return the reason of an order whose worker met an error that the engine does not name."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"the worker's disk is full; {_MORE_DISK}"
+    return f"the worker failed: {(error.strerror if isinstance(error, OSError) else None) or type(error).__name__}"
 
 
 def verdict(

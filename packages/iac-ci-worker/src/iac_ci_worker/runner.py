@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from iac_ci_common.errors import PortFailed
 from iac_ci_common.limits import SHORT_GRACE_SECONDS
 from iac_ci_common.models.commands import SUCCESS
+from iac_ci_worker.command_heading import command_heading
 from iac_ci_worker.decide import Allowance, Ending, Outcome
 from iac_ci_worker.graceful_stop import stop_gracefully, terraform_is_left
 from iac_ci_worker.log_writer import LogWriter
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from iac_ci_common.redaction import Redactor
 
-_MAX_SHOWN_COMMAND_BYTES: Final = 32 * 1024
 _DRAIN_SECONDS: Final = 10.0
 """How long output may take to be written once no process is left; longer where the order has more time."""
 _NOT_PARSED: Final = 2
@@ -80,7 +80,7 @@ class BashRunner:
         killed_before = memory_kills()
         attempt = _Attempt(commands, time.monotonic())
         try:
-            outcome = self._run_all(commands, writing, writer, attempt)
+            outcome = self._run_all(commands, writing, writer, attempt, redactor)
             outcome = attempt.end(outcome)
         finally:
             end_descendants()
@@ -94,11 +94,13 @@ class BashRunner:
             out_of_memory=memory_kills() > killed_before,
         )
 
-    def _run_all(self, commands: Commands, output: int, writer: LogWriter, attempt: _Attempt) -> Outcome:
+    def _run_all(
+        self, commands: Commands, output: int, writer: LogWriter, attempt: _Attempt, redactor: Redactor
+    ) -> Outcome:
         code, number = 0, 0
         ok, changed = SUCCESS, False
         for number, command in enumerate(commands.cmds):
-            os.write(output, f"$ {command}\n".encode("utf-8", "surrogateescape")[:_MAX_SHOWN_COMMAND_BYTES])
+            os.write(output, command_heading(command, redactor.text))
             if "\r\n" in command:
                 os.write(output, b"[iac-ci] the command has the line ends of Windows; they are converted\n")
             ok = commands.ok_of(number)

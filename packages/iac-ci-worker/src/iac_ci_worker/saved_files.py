@@ -73,7 +73,11 @@ class FileCollector:
         """Yield each matching name with the descriptor of its folder, which is open until the next one."""
         visited = 0
         too_deep = False
-        for current, folders, files, descriptor in os.fwalk(".", dir_fd=self._folder, follow_symlinks=False):
+
+        def cannot_read(error: OSError) -> None:
+            problems.append(f"the folder {error.filename!r:.200} cannot be read: {error.strerror}")
+
+        for current, folders, files, descriptor in os.fwalk(".", dir_fd=self._folder, onerror=cannot_read):
             folders.sort()
             below = "" if current == "." else current.removeprefix("./") + "/"
             visited += len(files) + len(folders)
