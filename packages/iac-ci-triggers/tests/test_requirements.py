@@ -300,10 +300,28 @@ def test_a_section_may_ask_for_several():
         ("[Infra][2] @a @b\n*.tf\n[Infra] @c\n*.yml\n", (Owned(("@a", "@b"), 2),)),
         ("^[Infra] @a\n*.tf\n^[infra]\n*.md @c\n", ()),
         ("[Infra][0] @a\n*.tf\n", (Owned(("@a",), 1),)),
+        ("* @a\n[CodeOwners]\n*.tf @b\n", (Owned(("@b",), 1),)),
+        ("* @a\n[Infra]\n[Docs]\n[Docs]\n*.tf @d\n[Infra]\n", (Owned(("@a",), 1), Owned(("@d",), 1))),
     ],
 )
 def test_sections_of_one_name_keep_what_the_head_of_each_asks_for(text, owned):
     assert read_code_owners(text.encode(), as_gitlab=True).of("x.tf") == owned
+
+
+@pytest.mark.parametrize(
+    ("text", "github", "gitlab"),
+    [
+        ("* @a\n*.tf @b\n* @c\n", "@c", "@b"),
+        ("* @a\n*.md @b\n* @c\n", "@c", "@c"),
+        ("* @a\n*.tf @b\n/**/* @c\n", "@c", "@b"),
+        ("live/ @a\n*.tf @b\n/**/live/ @c\n", "@c", "@b"),
+        ("live/ @a\n*.tf @b\n/live/ @c\n", "@c", "@c"),
+    ],
+)
+def test_a_pattern_that_stands_twice_keeps_its_first_place_on_gitlab(text, github, gitlab):
+    for as_gitlab, owner in ((False, github), (True, gitlab)):
+        found = read_code_owners(text.encode(), as_gitlab=as_gitlab).of("live/x.tf")
+        assert found == (Owned((owner,)),)
 
 
 @pytest.mark.parametrize("as_gitlab", [True, False])

@@ -1,6 +1,7 @@
 """Reads CODEOWNERS as GitHub and GitLab do, each in its own way: pure.
 
-The last pattern that matches a path decides, in each section of GitLab's for itself. On GitHub a pattern with a slash
+The last pattern that matches a path decides, in each section of GitLab's for itself, where a pattern that stands twice
+has its first place and its last owners (GitLab keeps rules in a Ruby hash). On GitHub a pattern with a slash
 in it begins at the root, and a folder's name stands for all below. On GitLab only a slash at the beginning means the
 root, and only one at the end means all below (GitLab's ``Gitlab::CodeOwners::File#normalize_pattern``). A line that
 cannot be read makes the whole file unreadable: nobody may lose a say by it.
@@ -26,6 +27,9 @@ _BLANKS: Final = " \t\r\f\v"
 _LOST: Final = "\ufffd"
 """What stands for bytes that are not UTF-8."""
 
+_UNNAMED: Final = "codeowners"
+"""GitLab's name of the section of what stands before the first head: a head of this name joins it."""
+
 _MAX_LINES: Final = 20_000
 
 
@@ -49,14 +53,14 @@ class _Rule:
     is_optional: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Section:
     """What stands under the head of a section; ``rules`` are those of all sections of its name."""
 
     owners: tuple[str, ...]
     count: int
     is_optional: bool
-    rules: list[_Rule]
+    rules: dict[str, _Rule]
 
 
 class CodeOwners:
@@ -71,9 +75,10 @@ class CodeOwners:
         found = []
         for section in self._sections:
             # A rule is as its own head says; a section is optional if all of its rules are.
-            if all(rule.is_optional for rule in section.rules):
+            rules = section.rules.values()
+            if all(rule.is_optional for rule in rules):
                 continue
-            rule = next((one for one in reversed(section.rules) if any(glob.matches(path) for glob in one.globs)), None)
+            rule = next((one for one in reversed(rules) if any(glob.matches(path) for glob in one.globs)), None)
             owners = rule.owners if rule is not None else ()
             if rule is not None and owners:
                 found.append(Owned(owners, rule.count))
@@ -85,8 +90,8 @@ def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
 
     Raises ``Unreadable`` for a line that cannot be read; for GitHub, the head of a section is one.
     """
-    sections = [_Section((), 1, is_optional=False, rules=[])]
-    by_name = {"": sections[0]}
+    sections = [_Section((), 1, is_optional=False, rules={})]
+    by_name = {_UNNAMED: sections[0]}
     # Only line feeds end lines: what a reader of the file takes for a comment, to the end of its line, names nobody.
     lines = text.decode("utf-8-sig", "replace").split("\n")
     if b"\0" in text:
@@ -102,7 +107,7 @@ def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
         head = _SECTION.fullmatch(bare) if as_gitlab else None
         if head is not None:
             name = head["name"].strip().casefold()
-            made = _Section(tuple(head["owners"].split()), max(1, int(head["count"] or 1)), bool(head["optional"]), [])
+            made = _Section(tuple(head["owners"].split()), max(1, int(head["count"] or 1)), bool(head["optional"]), {})
             if name in by_name:
                 # GitLab joins sections of the same name.
                 made.rules = by_name[name].rules
@@ -111,19 +116,29 @@ def read_code_owners(text: bytes, *, as_gitlab: bool = False) -> CodeOwners:
             sections.append(made)
             continue
         pattern, *owners = _SPACE.split(bare)
-        globs = _globs(pattern, number, as_gitlab=as_gitlab)
+        body = _body(pattern, number, as_gitlab=as_gitlab)
         under = sections[-1]
-        under.rules.append(_Rule(globs, tuple(owners) or under.owners, under.count, under.is_optional))
+        key = body if as_gitlab else str(number)
+        globs = _globs(_gitlab(body) if as_gitlab else _github(body), number)
+        under.rules[key] = _Rule(globs, tuple(owners) or under.owners, under.count, under.is_optional)
     return CodeOwners(sections)
 
 
-def _globs(pattern: str, number: int, *, as_gitlab: bool) -> tuple[Glob, ...]:
-    """Return the patterns of the engine that match what a pattern of CODEOWNERS matches."""
+def _body(pattern: str, number: int, *, as_gitlab: bool) -> str:
+    """Return a pattern without escapes; one of GitLab's as its ``normalize_pattern`` makes it, from the root."""
     if pattern.startswith("!") or "[" in pattern or "?" in pattern or (pattern.startswith("\\#") and not as_gitlab):
         raise Unreadable(f"line {number} has a pattern that cannot be read for sure")
     body = pattern.replace("\\ ", " ").replace("\\#", "#")
+    if not as_gitlab:
+        return body
+    rooted = body if body.startswith("/") else f"/**/{body}"
+    return f"{rooted}**/*" if rooted.endswith("/") else rooted
+
+
+def _globs(patterns: list[str], number: int) -> tuple[Glob, ...]:
+    """Return the patterns of the engine that match what a pattern of CODEOWNERS matches."""
     try:
-        return tuple(compiled(one) for one in (_gitlab(body) if as_gitlab else _github(body)))
+        return tuple(compiled(one) for one in patterns)
     except ValueError as error:
         raise Unreadable(f"line {number} has a pattern that {error}") from None
 
@@ -141,13 +156,8 @@ def _github(body: str) -> list[str]:
 
 
 def _gitlab(body: str) -> list[str]:
-    if body == "*":
-        return ["**"]
-    core = body.removeprefix("/") if body.startswith("/") else f"**/{body}"
-    if not core or core.endswith("/"):
-        return [f"{core}**"]
-    before, slash, last = core.rpartition("/")
     # Ruby's fnmatch reads two asterisks as one unless a slash follows them.
+    before, slash, last = body.removeprefix("/").rpartition("/")
     return [f"{before}{slash}{'*' if last == '**' else last}"]
 
 
