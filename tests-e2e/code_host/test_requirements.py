@@ -392,6 +392,20 @@ def test_code_owners_of_the_base_approve_and_not_those_of_the_head(project, cloc
     assert clocked.apply() is None
 
 
+@pytest.mark.parametrize("configuration", [JOBS.format(require=OWNERS).encode()])
+@pytest.mark.parametrize("kind", ["gitlab"])
+@pytest.mark.parametrize("owner", ["@platform", "@@developers"])
+def test_a_group_at_the_top_and_a_role_own_files_on_gitlab(project, clocked, owner):
+    project.book.teams["platform"] = Team(frozenset({"ann"}))
+    project.rights["ben"] = "admin"
+    project.repository.commit("main", {"CODEOWNERS": f"* {owner} @carl\n".encode()}, "owners")
+    clocked.open()
+    clocked.approve(BEN)
+    assert f"need an approval by {owner} or @carl" in clocked.apply()
+    clocked.approve(ANN)
+    assert clocked.apply() is None
+
+
 def test_no_repository_lowers_the_operators_minimum(host, project, monkeypatch):
     clocked = Clocked(host, project, monkeypatch, require={"approved": 1})
     clocked.open()

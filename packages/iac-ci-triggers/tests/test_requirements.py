@@ -24,7 +24,9 @@ UUID = Account("{00000000-0000-4000-8000-00000000021a}", "ann")
 PULL = PullRequest(
     7, "t", Account("7", "author"), True, HEAD, "release/1", "acme/infra", "b" * 40, "main", False, "https://x/7"
 )
-OWNERS = read_code_owners(b"* @ann\n/live/ @acme/platform\n/mail/ a@example.com\n")
+OWNERS = read_code_owners(
+    b"* @ann\n/live/ @acme/platform\n/mail/ a@example.com\n/top/ @Platform\n/role/ @@maintainers\n"
+)
 BASE = BaseChanges((), "comment /iac-ci plan")
 
 
@@ -72,6 +74,9 @@ REFUSED = [
     (OWNED, approved(by(BEN), owners=OWNERS, changed=("a", "b")), N, "a and 1 more files need an approval by @ann"),
     (OWNED, approved(by(BEN), owners=OWNERS, changed=("live/x",)), U, "live/x need an approval by @acme/platform"),
     (OWNED, approved(by(), owners=OWNERS, changed=("mail/x",)), N, "mail/x need an approval by a@example.com"),
+    (OWNED, approved(by(), owners=OWNERS, changed=("top/x",)), N, "top/x need an approval by @Platform"),
+    (OWNED, approved(by(teams={"platform": None}), owners=OWNERS, changed=("top/y",)), U, "top/y need an approval by"),
+    (OWNED, approved(by(teams={"@maintainers": False}), owners=OWNERS, changed=("role/x",)), N, "by @@maintainers"),
     ({"not_draft": True}, pull(is_draft=True), N, "mark it ready for review"),
     ({"from": ["release/*"]}, pull(head_branch="feature"), N, "its branch feature does not match"),
     ({"from": ["release/*"]}, pull(is_fork=True), N, "in a fork, where everybody chooses names"),
@@ -128,6 +133,8 @@ def test_the_words_of_all_refusals_differ():
         ({"approved": {"people": ["ben"], "teams": ["acme/platform"]}}, approved(by(teams={"acme/platform": True}))),
         (OWNED, approved(by(), owners=OWNERS, changed=("a", "b"))),
         (OWNED, approved(by(BEN, teams={"acme/platform": True}), owners=OWNERS, changed=("live/x",))),
+        (OWNED, approved(by(BEN, teams={"platform": True}), owners=OWNERS, changed=("top/x",))),
+        (OWNED, approved(by(BEN, teams={"@maintainers": True}), owners=OWNERS, changed=("role/x",))),
         ({"not_draft": True, "from": ["release/*"]}, known()),
         ({"mergeable": True}, known(mergeability=Mergeability(Mergeable.YES))),
         ({"checks": ["Build"]}, checked(CheckState.PASSED)),

@@ -349,5 +349,41 @@ def test_a_group_of_gitlab_is_asked_for_its_member(wire, gitlab, membership, gro
     assert gitlab.reviews().is_member("acme/platform", Account("3", "ann")) is expected
 
 
+@pytest.mark.parametrize(
+    ("role", "membership", "expected"),
+    [
+        ("@developer", {"json": {"id": 3, "state": "active", "access_level": 30}}, True),
+        ("@Developers", {"json": {"id": 3, "state": "active", "access_level": 30}}, True),
+        ("@maintainers", {"json": {"id": 3, "state": "active", "access_level": 40}}, True),
+        ("@owners", {"json": {"id": 3, "state": "active", "access_level": 50}}, True),
+        ("@developers", {"json": {"id": 3, "state": "active", "access_level": 40}}, False),
+        ("@owners", {"json": {"id": 3, "state": "blocked", "access_level": 50}}, False),
+        ("@maintainers", {"status": 404, "json": {}}, False),
+    ],
+)
+def test_a_role_of_gitlab_has_the_direct_members_with_just_this_role(wire, gitlab, role, membership, expected):
+    wire.get(f"{GITLAB}/members/3", **membership)
+    assert gitlab.reviews().may_be_team(role)
+    assert gitlab.reviews().is_member(role, Account("3", "ann")) is expected
+
+
+@pytest.mark.parametrize(
+    ("owner", "people", "expected"),
+    [
+        ("platform", {"json": []}, True),
+        ("ann", {"json": [{"id": 3, "username": "ann"}]}, False),
+        ("platform", {"status": 403, "json": {}}, True),
+        ("acme/platform", {"status": 500, "json": {}}, True),
+        ("@reporters", {"status": 500, "json": {}}, False),
+    ],
+)
+def test_an_owner_without_a_slash_is_a_group_of_gitlab_unless_a_person_has_the_name(
+    wire, gitlab, owner, people, expected
+):
+    place = f"{GITLAB.partition('/projects/')[0]}/users"
+    wire.get(place, match=[query_param_matcher({"username": owner, "per_page": "100"})], **people)
+    assert gitlab.reviews().may_be_team(owner) is expected
+
+
 def test_bitbucket_tells_no_team(bitbucket):
     assert bitbucket.reviews().is_member("acme/platform", Account("{3}", "ann")) is None

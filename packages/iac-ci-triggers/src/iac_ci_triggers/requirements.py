@@ -232,7 +232,7 @@ def _owns(approver: Approver, owners: Sequence[str]) -> bool | None:
     names = [owner[1:] for owner in owners if owner.startswith("@")]
     if any(_is(approver.account, name) for name in names):
         return True
-    memberships = [approver.teams.get(name.lower()) for name in names if "/" in name]
+    memberships = [approver.teams.get(name.lower()) for name in names if "/" in name or name.lower() in approver.teams]
     if True in memberships:
         return True
     return None if None in memberships else False

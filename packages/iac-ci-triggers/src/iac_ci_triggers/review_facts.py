@@ -15,7 +15,7 @@ from iac_ci_vcs.reviews import Approvals, Checks, Mergeability, Mergeable, Revie
 from iac_ci_vcs.waiting import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from iac_ci_triggers.facts import Source
     from iac_ci_triggers.ledger import Ledger
@@ -78,9 +78,8 @@ class ReviewCollector:
         if any(one.code_owners for one in approved):
             owners, why = self._owners(reviews, subject.base)
             known = replace(known, owners=owners, owners_unknown=why)
-            teams |= _teams_of(owners, known.changed or ())
         people = {name for one in approved for name in one.people}
-        return self._with_approvers(known, subject.ledger, reviews, sorted(teams, key=str.lower), people)
+        return self._with_approvers(known, subject.ledger, reviews, teams, people)
 
     def _mergeability(self, reviews: Reviews | None, number: int) -> Mergeability:
         if reviews is None:
@@ -118,7 +117,7 @@ class ReviewCollector:
         return None, None
 
     def _with_approvers(
-        self, known: Known, ledger: Ledger, reviews: Reviews, teams: Sequence[str], people: Iterable[str]
+        self, known: Known, ledger: Ledger, reviews: Reviews, teams: set[str], people: Iterable[str]
     ) -> Known:
         found = _asked(lambda: reviews.approvals(known.pull.number), lambda why: Approvals(unknown=why))
         unknown = found.unknown
@@ -128,6 +127,9 @@ class ReviewCollector:
         wanted = {name.casefold() for name in people}
         newest = sorted(found.given, key=lambda one: (one.at is not None, one.at), reverse=True)
         newest.sort(key=lambda one: not {one.account.login.casefold(), one.account.id.casefold()} & wanted)
+        if newest:
+            teams = teams | _teams_of(reviews, known, {one.account.login.lower() for one in newest})
+        asked_for = sorted(teams, key=str.lower)
         approvers: list[Approver] = []
         asked = 0
         for approval in newest:
@@ -136,7 +138,7 @@ class ReviewCollector:
             may_count = is_of_head and approval.at is not None and approval.at > known.head_seen_at
             if may_count and not (approver.is_author or approver.has_contributed):
                 asked += 1
-                approver = self._asked_about(approver, reviews, teams, is_within=asked <= MOST_PEOPLE)
+                approver = self._asked_about(approver, reviews, asked_for, is_within=asked <= MOST_PEOPLE)
             approvers.append(approver)
         return replace(known, approvers=tuple(approvers), approvals_unknown=unknown)
 
@@ -173,13 +175,18 @@ def _approver(approval: Approval, known: Known, ledger: Ledger) -> Approver:
     return Approver(account, approval.at, is_author, has_contributed, commit=approval.commit)
 
 
-def _teams_of(owners: CodeOwners | None, changed: Iterable[str]) -> set[str]:
-    """Return the teams among the owners of files, at most as many as are asked for."""
+def _teams_of(reviews: Reviews, known: Known, people: Collection[str]) -> set[str]:
+    """Return the teams among the owners of the changed files, of at most as many names as are asked for.
+
+    ``people`` are logins in lower case, which are no teams.
+    """
     found: dict[str, str] = {}
-    for path in changed if owners is not None else ():
-        for owned in owners.of(path) if owners is not None else ():
-            found |= {name.lower(): name[1:] for name in owned.owners if name.startswith("@") and "/" in name}
-    return set(list(found.values())[:MOST_MEMBERSHIPS])
+    for path in (known.changed or ()) if known.owners is not None else ():
+        for owned in known.owners.of(path) if known.owners is not None else ():
+            found |= {name.lower(): name[1:] for name in owned.owners if name.startswith("@")}
+    names = [name for key, name in found.items() if key[1:] not in people]
+    names.sort(key=lambda name: "/" not in name)
+    return {name for name in names[:MOST_MEMBERSHIPS] if reviews.may_be_team(name)}
 
 
 def _asked(ask: Callable[[], T], refused: Callable[[str], T]) -> T:

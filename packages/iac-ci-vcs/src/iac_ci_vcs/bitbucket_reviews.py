@@ -116,6 +116,10 @@ class BitbucketReviews:
                 found[name.casefold()] = worst(found, name, _STATES.get(build.get("state", ""), CheckState.FAILED))
         return Checks(found, "the commit has more builds than are read" if len(builds) >= MOST_PAGES * _PAGE else None)
 
+    def may_be_team(self, owner: str) -> bool:  # noqa: ARG002 - other hosts need it
+        """Return False: the engine reads no owners of files on Bitbucket."""
+        return False
+
     def is_member(self, team: str, account: Account) -> bool | None:  # noqa: ARG002 - other hosts need them
         """Return None: Bitbucket does not tell the members of groups to tokens of repositories."""
         return None

@@ -221,6 +221,10 @@ class GitHubReviews:
         more = more or len(runs) >= MOST_PAGES * _PAGE
         return Checks(found, "the commit has more checks than are read" if more else None)
 
+    def may_be_team(self, owner: str) -> bool:
+        """Return whether an owner is named as teams are: ``organisation/team``."""
+        return "/" in owner
+
     def is_member(self, team: str, account: Account) -> bool | None:
         """Return whether an account is in a team ``organisation/team``; members of child teams count.
 

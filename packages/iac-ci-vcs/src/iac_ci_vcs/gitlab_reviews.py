@@ -32,6 +32,9 @@ _PAGE: Final = 100
 _NOT_FOUND: Final = 404
 _FORBIDDEN: Final = 403
 _SHOWN: Final = 5
+_ROLES: Final = {"developer": 30, "maintainer": 40, "owner": 50}
+"""Roles that CODEOWNERS may name, also in the plural, with their levels of access."""
+
 _PENDING: Final = frozenset(
     {
         "unchecked",
@@ -201,14 +204,36 @@ class GitLabReviews:
             found += [row for row in newest.values() if row.get("ref") in refs]
         return found, is_cut
 
+    def may_be_team(self, owner: str) -> bool:
+        """Return whether an owner is a group or a role. People and groups at the top share one set of names."""
+        if owner.startswith("@"):
+            return _role(owner) is not None
+        if "/" in owner:
+            return True
+        with self._calls.doing("people of a name"):
+            try:
+                return next(self._calls.listed("/users", username=owner), None) is None
+            except self._calls.failed as error:
+                if getattr(error, "response_code", None) in {_NOT_FOUND, _FORBIDDEN}:
+                    return True
+                raise
+
     def is_member(self, team: str, account: Account) -> bool | None:
-        """Return whether an account is in a group, also by a group above or one that was invited."""
+        """Return whether an account is in a group, also by a group above or one that was invited.
+
+        Roles, such as ``@maintainers``, have the direct members of the project with just this role, as in CODEOWNERS
+        on GitLab.
+        """
+        if team.startswith("@"):
+            with self._calls.doing("members of the project"):
+                found = self._found(f"{self._calls.project_path}/members/{int(account.id)}")
+            return found is not None and _is_active(found) and found.get("access_level") == _role(team)
         path = f"/groups/{quote(team, safe='')}"
         with self._calls.doing("members of a group"):
             found = self._found(f"{path}/members/all/{int(account.id)}")
             if found is None:
                 return None if self._found(path) is None else False
-        return bool(found.get("state", "active") == "active" and (found.get("access_level") or 0) > 0)
+        return _is_active(found) and (found.get("access_level") or 0) > 0
 
     def _found(self, path: str) -> dict[str, Any] | None:
         try:
@@ -227,6 +252,14 @@ class GitLabReviews:
 
     def _path(self, number: int) -> str:
         return f"{self._calls.project_path}/merge_requests/{number}"
+
+
+def _role(name: str) -> int | None:
+    return _ROLES.get(name.removeprefix("@").lower().removesuffix("s"))
+
+
+def _is_active(member: dict[str, Any]) -> bool:
+    return bool(member.get("state", "active") == "active")
 
 
 _SIDES: Final = ("author", "committer")

@@ -110,8 +110,15 @@ class Reviews(Protocol):
         """Return the checks of a pull request's newest commit."""
         ...
 
+    def may_be_team(self, owner: str) -> bool:
+        """Return whether an owner of CODEOWNERS, without its first ``@``, may be a team or a role, and no person."""
+        ...
+
     def is_member(self, team: str, account: Account) -> bool | None:
-        """Return whether an account is in a team, directly or not; None if the host does not tell it to the token."""
+        """Return whether an account is in a team, directly or not, or has a role.
+
+        None if the host does not tell it to the token.
+        """
         ...
 
     def merge_base(self, base: str, head: str) -> str | None:

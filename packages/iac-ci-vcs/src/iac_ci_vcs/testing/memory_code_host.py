@@ -57,6 +57,10 @@ class MemoryReviews:
         """Return what was set."""
         return self.checked
 
+    def may_be_team(self, owner: str) -> bool:
+        """Return whether the name has a slash."""
+        return "/" in owner
+
     def is_member(self, team: str, account: Account) -> bool | None:
         """Return what was set for a team and the id of an account."""
         return self.members.get((team, account.id), False)

@@ -73,7 +73,7 @@ class Api:
                 ("GET", own + "/repository/commits/([0-9a-f]{40})", self._commit),
                 ("GET", own + "/repository/commits/([0-9a-f]{40})/statuses", self._statuses),
                 ("GET", own + "/repository/merge_base", self._merge_base),
-                ("GET", own + r"/members/all/(\d+)", self._member),
+                ("GET", own + r"/members/(?:all/)?(\d+)", self._member),
                 ("GET", r"/groups/(.+)/members/all/(\d+)", self._group_member),
                 ("GET", r"/groups/(.+)", self._group),
                 ("POST", own + "/statuses/([0-9a-f]{40})", self._set_status),
