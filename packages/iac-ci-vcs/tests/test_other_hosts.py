@@ -132,6 +132,21 @@ def test_bitbucket_sets_a_status_with_a_key_that_fits(wire, bitbucket):
     assert second["name"] == "iac-ci/" + "x" * 100
 
 
+def test_a_long_name_of_a_status_is_cut_alike_each_time_and_unlike_others(wire, gitlab, bitbucket):
+    wire.post(f"{GITLAB}/statuses/{COMMIT}", json={}, status=201)
+    wire.post(f"{BITBUCKET}/commit/{COMMIT}/statuses/build", json={}, status=201)
+    for context in ("iac-ci/" + "x" * 248, "iac-ci/" + "x" * 249, "iac-ci/" + "x" * 249, "iac-ci/" + "x" * 250):
+        for host in (gitlab, bitbucket):
+            host.set_status(CommitStatus(COMMIT, context, CommitState.PENDING, "queued"))
+    names = [sent["name"] for _, _, sent in written(wire)]
+    assert names[0::2] == names[1::2]
+    fits, long, again, longer = names[0::2]
+    assert fits == "iac-ci/" + "x" * 248
+    assert long == again != longer
+    assert {len(name) for name in names} == {255}
+    assert long.startswith("iac-ci/xxx")
+
+
 @pytest.mark.parametrize(("source", "is_fork"), [(1, False), (2, True), (None, True)])
 def test_gitlab_knows_a_fork(wire, gitlab, source, is_fork):
     said = {

@@ -75,6 +75,23 @@ def test_a_status_that_cannot_be_set_is_told_in_the_comment():
     assert r"could not be set: GitHub refused the commit's status: HTTP 403" in reports.bodies[RUN_ID]
 
 
+@pytest.mark.parametrize(("retry_is_safe", "count"), [(False, 3), (True, 1)])
+def test_a_status_that_is_refused_stops_no_other_and_a_host_that_fails_stops_all(retry_is_safe, count):
+    asked = []
+
+    class Refusing(MemoryReports):
+        def mark(self, target, status):
+            asked.append(status.context)
+            if len(asked) <= 2:
+                raise PortFailed(f"no. {len(asked)}", retry_is_safe=retry_is_safe)
+
+    reports = Refusing()
+    target = TARGET.model_copy(update={"order_statuses": True})
+    failed = publish(reports, run(report=target), [order_row(1), order_row(2)], with_status=True).failed
+    assert failed["status_failed"].message == "no. 1"
+    assert len(asked) == count
+
+
 def test_a_comment_that_fails_keeps_no_status_from_being_set():
     class Refusing(MemoryReports):
         def publish(self, target, **comment):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,14 @@ def test_a_status_is_set_in_one_request(reports, wire):
     assert asked(wire) == [f"POST /repos/acme/infra/statuses/{'a' * 40}"]
     sent = json.loads(wire.calls[0].request.body)
     assert sent == {"state": "success", "description": "2 succeeded", "context": "iac-ci/plan"}
+
+
+def test_a_status_of_github_has_at_most_255_characters(reports, wire):
+    wire.post(f"{REPOSITORY}/statuses/{'a' * 40}", json={"state": "success"}, status=201)
+    status = replace(STATUS, context="iac-ci/" + "x" * 300)
+    reports.mark(TARGET, status)
+    assert json.loads(wire.calls[0].request.body)["context"] == status.name
+    assert len(status.name) == 255
 
 
 def test_the_token_stands_in_a_header_only(reports, wire):

@@ -373,7 +373,7 @@ class Bitbucket:
             key = hashlib.sha256(key.encode()).hexdigest()[:_KEY_CHARS]
         sent = {
             "key": key,
-            "name": status.context,
+            "name": status.name,
             "state": _STATES[status.state],
             "description": status.description,
             "url": url or status.url or f"https://{self._address.host}/{self._address.path}/commits/{status.commit}",

@@ -405,7 +405,7 @@ class GitHub:
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
         """Set a commit's status."""
         subject = "commit's status"
-        sent = {"state": status.state.value, "description": status.description, "context": status.context}
+        sent = {"state": status.state.value, "description": status.description, "context": status.name}
         if (link := url or status.url) is not None:
             sent["target_url"] = link
         with self._session.doing(subject):

@@ -372,7 +372,7 @@ class GitLab:
         same name by another account, for example by an older token, raises ``PortFailed``: GitLab lets nobody else end
         it, and the pipeline waits for it.
         """
-        sent = {"state": _STATES[status.state], "description": status.description, "name": status.context}
+        sent = {"state": _STATES[status.state], "description": status.description, "name": status.name}
         if (link := url or status.url) is not None:
             sent["target_url"] = link
         with self._doing("commit's status"):
@@ -382,7 +382,7 @@ class GitLab:
             for row in self._open_rows(status, ref):
                 if _author(row).id != self.me().id:
                     raise PortFailed(
-                        f"{_author(row).login} has an open status {status.context} on {status.commit[:12]}, of"
+                        f"{_author(row).login} has an open status {status.name} on {status.commit[:12]}, of"
                         " another token; GitLab lets no other account end it: push a commit, or end it as that account"
                     )
 
@@ -448,9 +448,9 @@ class GitLab:
 
     def _rows(self, status: CommitStatus, ref: str | None) -> list[dict[str, Any]]:
         """Return the statuses of this name; without a branch those of all merge requests with the commit."""
-        query = {"name": status.context} | ({"ref": ref} if ref else {})
+        query = {"name": status.name} | ({"ref": ref} if ref else {})
         listed = self._list(f"{self._project_path}/repository/commits/{quote(status.commit)}/statuses", **query)
-        return [row for row in listed if row["name"] == status.context]
+        return [row for row in listed if row["name"] == status.name]
 
     def issues(self) -> GitLabIssues:
         """Return the project's issues."""

@@ -7,6 +7,7 @@ wait than the deadline allows), ``PortFailed`` (refused; with ``retry_is_safe`` 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -179,6 +180,12 @@ class CommitState(StrEnum):
     ERROR = "error"
 
 
+MAX_STATUS_NAME_CHARS: Final = 255
+"""Longest name of a status on GitHub (Atlantis issue 2506), GitLab and Bitbucket alike."""
+
+_DIGEST_CHARS: Final = 12
+
+
 @dataclass(frozen=True, slots=True)
 class CommitStatus:
     """One commit status. A later one with the same ``context`` replaces the earlier one."""
@@ -189,6 +196,14 @@ class CommitStatus:
     description: str
     url: str | None = None
     """The link of the status."""
+
+    @property
+    def name(self) -> str:
+        """The context, for hosts; a longer one than they take is cut, and a part of its hash tells it from others."""
+        if len(self.context) <= MAX_STATUS_NAME_CHARS:
+            return self.context
+        digest = hashlib.sha256(self.context.encode()).hexdigest()[:_DIGEST_CHARS]
+        return f"{self.context[: MAX_STATUS_NAME_CHARS - len(digest) - 1]}-{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,7 +490,7 @@ class CodeHost(Protocol):
         ...
 
     def set_status(self, status: CommitStatus, *, url: str | None = None) -> None:
-        """Set a commit's status (one per context: a run's, an order's); setting it again is harmless.
+        """Set a commit's status by its ``name`` (a run's, an order's); setting it again is harmless.
 
         Raises ``PortFailed`` if the status cannot speak for the commit, for example because another account's status of
         the same name is still open.

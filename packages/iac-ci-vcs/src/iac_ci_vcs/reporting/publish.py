@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from iac_ci_common.errors import IacCiError
@@ -11,7 +12,7 @@ from iac_ci_vcs.reporting import commit_status, order_statuses, render, target_s
 from iac_ci_vcs.reporting.folded_status import part_of_run, plans_for, plans_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_vcs.ports import Reports
@@ -52,10 +53,8 @@ def publish(
         return published
     with reports.session():
         if with_status:
-            try:
-                _mark(reports, run.report, run, orders, not_run, page)
-            except IacCiError as error:
-                # The other statuses would fail too, each after its own wait.
+            error = _mark(reports, run.report, run, orders, not_run, page)
+            if error is not None:
                 published.failed["status_failed"] = error
         if run.report.number is None:
             return published
@@ -82,21 +81,42 @@ def _mark(
     orders: Sequence[OrderRow],
     not_run: Sequence[str],
     page: str | None,
-) -> None:
-    """Set the statuses, the job's own first, because reviewers and branch rules wait for it."""
+) -> IacCiError | None:
+    """Set the statuses and return the first error, None if all are set; of a host that fails, its error.
+
+    A status that the host refuses stops no other one. A host that fails stops all: each would fail after its own wait.
+    """
+    first = None
+    for mark in _marks(reports, target, run, orders, not_run, page):
+        try:
+            mark()
+        except IacCiError as error:
+            if error.retry_is_safe:
+                return error
+            first = first or error
+    return first
+
+
+def _marks(
+    reports: Reports,
+    target: ReportTarget,
+    run: RunRow,
+    orders: Sequence[OrderRow],
+    not_run: Sequence[str],
+    page: str | None,
+) -> Iterator[Callable[[], object]]:
+    """Yield what sets each status, the job's own first, because reviewers and branch rules wait for it."""
     own = commit_status(run, orders, page)
     if own is None:
         return
     part = part_of_run(run, orders, not_run)
-    if part is None:
-        reports.mark(target, own)
-    else:
-        reports.mark_job(target, own, part)
+    yield partial(reports.mark, target, own) if part is None else partial(reports.mark_job, target, own, part)
     planned = plans_of_run(run, orders)
     scope = target.scope
     if planned is not None and scope is not None and run.status in RUN_TERMINAL:
         for name in scope.before_merge:
-            reports.mark_planned(target, replace(own, context=f"iac-ci/{name}"), plans_for(planned, name))
+            context = replace(own, context=f"iac-ci/{name}")
+            yield partial(reports.mark_planned, target, context, plans_for(planned, name))
     named = target_status(run, orders, page)
     for status in (*([named] if named else ()), *(order_statuses(run, orders, page) if target.order_statuses else ())):
-        reports.mark(target, status)
+        yield partial(reports.mark, target, status)

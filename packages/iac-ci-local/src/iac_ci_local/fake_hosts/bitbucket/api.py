@@ -28,6 +28,7 @@ _Item = TypeVar("_Item")
 
 _MOST_CHARACTERS: Final = 32_768
 _MOST_KEY_CHARACTERS: Final = 40
+_MOST_NAME_CHARACTERS: Final = 255
 _BY_WORD: Final = {word: state for state, word in STATES.items()}
 _USER: Final = re.compile(r'user\.uuid="(\{[0-9a-f-]{36}\})"')
 _INVALID: Final = "Token is invalid, expired, or not supported for this endpoint."
@@ -242,6 +243,8 @@ class Api:
         key, url = payload.get("key"), payload.get("url")
         if payload.get("state") not in _BY_WORD or not key or len(key) > _MOST_KEY_CHARACTERS or not url:
             return refusal(400, "key: required, at most 40 characters; url: required; state: a known one")
+        if len(payload.get("name") or "") > _MOST_NAME_CHARACTERS:
+            return refusal(400, "name: Ensure this value has at most 255 characters")
         status = self._project.set_status(
             whole,
             person,

@@ -37,6 +37,7 @@ _MOST_COMMITS: Final = 250
 
 _MOST_CHARACTERS: Final = 65_536
 _MOST_STATUS_CHARACTERS: Final = 140
+_MOST_CONTEXT_CHARACTERS: Final = 255
 _STATES: Final = frozenset({"error", "failure", "pending", "success"})
 _REACTIONS: Final = frozenset({"+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"})
 _LIMIT: Final = 5000
@@ -297,6 +298,8 @@ class Api:
             return refusal(422, "Validation Failed: state is not included in the list")
         if description is not None and len(description) > _MOST_STATUS_CHARACTERS:
             return refusal(422, "Validation Failed: description is too long (maximum is 140 characters)")
+        if len(payload.get("context") or "") > _MOST_CONTEXT_CHARACTERS:
+            return refusal(422, "Validation Failed: context is too long (maximum is 255 characters)")
         status = self._project.set_status(
             sha,
             person,

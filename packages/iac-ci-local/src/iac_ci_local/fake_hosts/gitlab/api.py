@@ -282,6 +282,8 @@ class Api:
             return refusal(400, "400 Bad request - state does not have a valid value")
         if len(payload.get("description") or "") > _MOST_STATUS_CHARACTERS:
             return refusal(400, "400 Bad request - description is too long (maximum is 255 characters)")
+        if len(name) > _MOST_STATUS_CHARACTERS:
+            return refusal(400, "400 Bad request - name is too long (maximum is 255 characters)")
         branches = self._project.repository.branches_with(sha)
         ref = payload.get("ref") or (branches[0] if branches else None)
         if ref is None:
