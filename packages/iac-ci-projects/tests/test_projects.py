@@ -221,6 +221,71 @@ def test_a_terragrunt_unit_reads_by_local_values_and_files_of_variables(text, af
     assert project.may_read_more is more
 
 
+INCLUDE = 'include "root" {\n path = find_in_parent_folders("root.hcl")\n}\n'
+BOTH = INCLUDE + 'include "common" {\n path = "../../common/c.hcl"\n}\n'
+SOURCE = 'terraform {{\n source = "{}"\n}}\n'.format
+
+
+@pytest.mark.parametrize(
+    ("text", "module"),
+    [
+        (SOURCE("${get_parent_terragrunt_dir()}/m"), "units/a/m"),
+        (INCLUDE + SOURCE("${get_parent_terragrunt_dir()}/m"), "m"),
+        (BOTH + SOURCE('${get_parent_terragrunt_dir("common")}/m'), "common/m"),
+        (BOTH + SOURCE('${get_parent_terragrunt_dir("root")}/m'), "m"),
+        (BOTH + SOURCE("${get_parent_terragrunt_dir()}/m"), None),
+        (BOTH + SOURCE('${get_parent_terragrunt_dir("other")}/m'), None),
+        (SOURCE("../../m/${path_relative_to_include()}"), "m"),
+        (INCLUDE + SOURCE("../../m/${path_relative_to_include()}"), "m/units/a"),
+        (BOTH + SOURCE('../../m/x/${path_relative_to_include("common")}'), "m/units/a"),
+        (BOTH + SOURCE("../../m/${path_relative_to_include()}"), None),
+        (INCLUDE + SOURCE("${get_terragrunt_dir()}/${path_relative_from_include()}/m"), "m"),
+        (BOTH + SOURCE('${get_terragrunt_dir()}/${path_relative_from_include("common")}/m'), "common/m"),
+        ('include {\n path = get_env("X")\n}\n' + SOURCE("${get_parent_terragrunt_dir()}/m"), None),
+        ('terraform {\n source = file("x")\n}\n', None),
+    ],
+)
+def test_a_terragrunt_unit_knows_the_files_that_it_includes(text, module):
+    files = {"units/a/terragrunt.hcl": text, "root.hcl": "", "common/c.hcl": ""}
+    project = found(files, UNITS)["units/a"]
+    assert project.folders == (() if module is None else (module,))
+    assert project.may_read_more is (module is None)
+
+
+def test_a_file_that_a_unit_includes_reads_from_its_own_folder_what_terraforms_function_reads():
+    common = """
+        locals {
+          a = file("a.txt")
+          b = sops_decrypt_file("b.yaml")
+          c = file("${get_terragrunt_dir()}/c.txt")
+          d = read_terragrunt_config(find_in_parent_folders("region.hcl"))
+          e = file("${get_parent_terragrunt_dir()}/${path_relative_to_include()}/e")
+        }
+    """
+    files = {"units/a/terragrunt.hcl": BOTH, "root.hcl": "", "common/c.hcl": common, "units/region.hcl": ""}
+    project = found(files, UNITS)["units/a"]
+    read = {"common/a.txt", "units/a/b.yaml", "units/a/c.txt", "units/region.hcl", "units/a/e"}
+    assert set(project.files) == {"root.hcl", "common/c.hcl", *read}
+    assert not project.may_read_more
+
+
+@pytest.mark.parametrize(
+    ("files", "remark"),
+    [
+        ({"units/a/terragrunt.hcl.json": "{}"}, "units/a/terragrunt.hcl.json"),
+        (
+            {"units/a/terragrunt.hcl": "include {\n path = find_in_parent_folders()\n}\n", "terragrunt.hcl.json": "{}"},
+            "terragrunt.hcl.json",
+        ),
+        ({"units/a/terragrunt.hcl": "", "units/a/terragrunt.hcl.json": "{}"}, ""),
+    ],
+)
+def test_json_of_terragrunt_may_be_anything(files, remark):
+    project = found(files, Rule(folder="units/a", tool=Tool.TERRAGRUNT))["units/a"]
+    assert project.remarks == ((f"{remark}: JSON of Terragrunt is not read",) if remark else ())
+    assert project.may_read_more is bool(remark)
+
+
 def test_a_terragrunt_unit_names_what_it_reads():
     files = {
         "root.hcl": 'remote_state { backend = "s3" }\n',
