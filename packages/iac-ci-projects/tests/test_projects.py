@@ -140,6 +140,12 @@ def test_states_that_are_read_come_first():
         ('backend "local" {}', 'backend = "local"\n config = { path = "${path.module}/../net/terraform.tfstate" }'),
         ('backend "gcs" {\n bucket = "b"\n prefix = "p"\n}', 'backend = "gcs"\n config = { bucket = "b", prefix = "p" }'),  # noqa: E501
         ('cloud {\n organization = "o"\n workspaces { name = "w" }\n}', 'backend = "remote"\n config = { organization = "o", workspaces = { name = "w" } }'),  # noqa: E501
+        ('cloud {\n organization = "o"\n workspaces { name = "w" }\n}', 'backend = "remote"\n config = { hostname = "app.terraform.io", organization = "o", workspaces = { name = "w" } }'),  # noqa: E501
+        ('backend "kubernetes" {\n secret_suffix = "s"\n namespace = "default"\n}', 'backend = "kubernetes"\n config = { secret_suffix = "s" }'),  # noqa: E501
+        ('backend "pg" { conn_str = "c" }', 'backend = "pg"\n config = { conn_str = "c", schema_name = "terraform_remote_state" }'),  # noqa: E501
+        ('backend "gcs" { bucket = "b" }', 'backend = "gcs"\n config = { bucket = "b", prefix = "" }'),
+        ('backend "oss" { bucket = "b" }', 'backend = "oss"\n config = { bucket = "b", key = "terraform.tfstate" }'),
+        ('required_version = "1"', 'backend = "local"\n config = { path = "../net/terraform.tfstate" }'),
     ],
 )  # fmt: skip
 def test_states_of_other_backends_are_recognized(own, read):
@@ -148,6 +154,39 @@ def test_states_of_other_backends_are_recognized(own, read):
         "live/app/main.tf": f'data "terraform_remote_state" "r" {{\n {read}\n}}\n',
     }
     assert found(files)["live/app"].after == ("live/net",)
+
+
+@pytest.mark.parametrize(
+    ("own", "read"),
+    [
+        ('backend "kubernetes" {\n secret_suffix = "s"\n namespace = "x"\n}', 'backend = "kubernetes"\n config = { secret_suffix = "s" }'),  # noqa: E501
+        ('backend "kubernetes" {\n secret_suffix = "s"\n namespace = var.x\n}', 'backend = "kubernetes"\n config = { secret_suffix = "s" }'),  # noqa: E501
+        ('backend "pg" {}', 'backend = "pg"\n config = { schema_name = "terraform_remote_state" }'),
+        ('backend "s3" {}', 'backend = "local"\n config = { path = "../net/terraform.tfstate" }'),
+    ],
+)  # fmt: skip
+def test_other_states_and_unreadable_ones_are_no_ones(own, read):
+    files = {
+        "live/net/main.tf": f"terraform {{\n {own}\n}}\n",
+        "live/app/main.tf": f'data "terraform_remote_state" "r" {{\n {read}\n}}\n',
+    }
+    assert found(files)["live/app"].after == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "folders", "more"),
+    [
+        ('{"module": {"a": {"source": "../a"}}, "module": {"b": {"source": "../b"}}}', {"live/a", "live/b"}, False),
+        ('{"module": [{"a": {"source": "../a"}}], "module": {"a": [{"source": "../b"}]}}', {"live/a", "live/b"}, False),
+        ('{"module": {"a": {"source": "../a"}, "a": {"source": "../b"}}}', {"live/a", "live/b"}, False),
+        (r'{"mod\u0075le": {"a": {"sour\u0063e": "../\u0061"}}}', {"live/a"}, False),
+        ('{"module": {"a": {"source": "../a", "source": "../b"}}}', set(), True),
+    ],
+)
+def test_names_in_json_may_stand_twice_and_have_escapes(text, folders, more):
+    project = found({"live/x/main.tf": "", "live/x/m.tf.json": text, "live/a/y.tf": "", "live/b/y.tf": ""})["live/x"]
+    assert set(project.folders) == folders
+    assert project.may_read_more is more
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from iac_ci_projects.expressions import known_locals, text_of
 from iac_ci_projects.hcl import Block, UnreadableHcl, blocks, entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from iac_ci_common.tree import Tree
 
@@ -30,22 +30,22 @@ _KINDS: Final = frozenset({"module", "data", "terraform"})
 _INNER: Final = frozenset({"backend", "cloud", "workspaces"})
 _PATHS: Final = {"path.module": ".", "path.root": "."}
 
-_IDENTITY: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "s3": (("bucket", "key"), ()),
-    "gcs": (("bucket",), ("prefix",)),
-    "azurerm": (("storage_account_name", "container_name", "key"), ()),
-    "http": (("address",), ()),
-    "consul": (("path",), ()),
-    "pg": (("conn_str",), ("schema_name",)),
-    "oss": (("bucket",), ("prefix", "key")),
-    "cos": (("bucket",), ("prefix", "key")),
-    "kubernetes": (("secret_suffix",), ("namespace",)),
-    "remote": (("organization", "workspaces.name"), ("hostname",)),
-    "cloud": (("organization", "workspaces.name"), ("hostname",)),
-    "local": (("path",), ()),
+_IDENTITY: Final[Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]]] = {
+    "s3": (("bucket", "key"), {}),
+    "gcs": (("bucket",), {"prefix": ""}),
+    "azurerm": (("storage_account_name", "container_name", "key"), {}),
+    "http": (("address",), {}),
+    "consul": (("path",), {}),
+    "pg": (("conn_str",), {"schema_name": "terraform_remote_state"}),
+    "oss": (("bucket",), {"prefix": "env:", "key": "terraform.tfstate"}),
+    "cos": (("bucket",), {"prefix": "env:", "key": "terraform.tfstate"}),
+    "kubernetes": (("secret_suffix",), {"namespace": "default"}),
+    "remote": (("organization", "workspaces.name"), {"hostname": "app.terraform.io"}),
+    "cloud": (("organization", "workspaces.name"), {"hostname": "app.terraform.io"}),
+    "local": ((), {"path": "terraform.tfstate"}),
 }
 """The settings of each backend that name a state (Terraform's documentation of backends): those that must be readable,
-and those that may be missing."""
+and what stands for those that are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class State:
 class FolderReading:
     """What the files of one folder say.
 
-    ``own_state`` is None if it cannot be read, or if there is none. ``linked`` are the files of other folders that
-    links in this one stand for. ``unreadable_paths`` tell what may hold further files to watch, ``unreadable_states``
-    what may name a further state; both are for the user.
+    ``own_state`` is None if it cannot be read; without a backend it is the local one. ``linked`` are the files of other
+    folders that links in this one stand for. ``unreadable_paths`` tell what may hold further files to watch,
+    ``unreadable_states`` what may name a further state; both are for the user.
     """
 
     modules: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def read_folder(folder: str, tree: Tree) -> FolderReading:
     return FolderReading(
         tuple(dict.fromkeys(found.modules)),
         tuple(dict.fromkeys(found.states)),
-        found.own_state,
+        found.own_state if found.has_backend else state("local", {}, folder),
         found.has_backend,
         tuple(found.linked),
         tuple(found.unreadable_paths),
@@ -130,7 +130,7 @@ class _Found:
         if content is None or len(content) > MAX_FILE_BYTES:
             self.unreadable_paths.append(f"{real}: has more than {MAX_FILE_BYTES} bytes")
             return
-        if _RELEVANT.search(content) is None:
+        if _RELEVANT.search(content) is None and not _may_escape(real, content):
             return
         try:
             text = content.decode("utf-8-sig")
@@ -191,7 +191,9 @@ class _Found:
         for path in self._tree.by_folder.get(self._folder, ()):
             real = self._tree.resolved(path) if is_configuration(path) else None
             content = None if real is None else self._tree.contents.get(real)
-            if real is None or content is None or len(content) > MAX_FILE_BYTES or b"locals" not in content:
+            if real is None or content is None or len(content) > MAX_FILE_BYTES:
+                continue
+            if b"locals" not in content and not _may_escape(real, content):
                 continue
             with suppress(UnreadableHcl, ValueError, RecursionError):
                 text = content.decode("utf-8-sig")
@@ -208,19 +210,18 @@ def state(
 
     ``known`` are the texts that the settings may name, such as ``local.name``.
     """
-    needed, optional = _IDENTITY.get(backend, ((), ()))
-    if not needed:
+    if backend not in _IDENTITY:
         return None
+    needed, defaults = _IDENTITY[backend]
     identity: list[tuple[str, str]] = []
-    for name in (*needed, *optional):
+    for name in (*needed, *defaults):
         text = _setting(name, settings)
-        if text is None and name not in settings and backend == "local":
-            text = '"terraform.tfstate"'
         value = None if text is None else text_of(text, values={**_PATHS, **(known or {})})
-        if value is not None:
-            identity.append((name, (joined(folder, value) or value) if backend == "local" else value))
-        elif name in needed or text is not None:
+        if text is None and name not in settings:
+            value = defaults.get(name)
+        if value is None:
             return None
+        identity.append((name, (joined(folder, value) or value) if backend == "local" else value))
     return State("remote" if backend == "cloud" else backend, tuple(identity))
 
 
@@ -242,7 +243,7 @@ def _setting(name: str, settings: Mapping[str, str]) -> str | None:
 
 def _json_blocks(text: str) -> Iterator[Block]:
     """Yield the blocks of JSON configuration; its texts are templates (Terraform's "JSON Configuration Syntax")."""
-    whole = json.loads(text)
+    whole = json.loads(text, object_pairs_hook=_object)
     if not isinstance(whole, dict):
         return
     for name, body in _named(whole.get("module")):
@@ -258,6 +259,23 @@ def _json_blocks(text: str) -> Iterator[Block]:
             yield Block("terraform", (), {}, [Block("cloud", (), _json_attributes(settings))])
     for values in _each(whole.get("locals")):
         yield Block("locals", (), _json_attributes(values))
+
+
+def _may_escape(path: str, content: bytes) -> bool:
+    """Return whether names in a file may be written with escapes, which JSON alone allows."""
+    return path.endswith(".json") and b"\\u" in content
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; a name that stands twice has all of its values, as the blocks of Terraform do."""
+    found: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else _flat(values) for name, values in found.items()}
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
 
 
 def _each(value: Any) -> list[dict[str, Any]]:
