@@ -17,8 +17,8 @@ _MARKUP: Final = re.compile(
 )
 """What may stand before a command: spaces, bullets, numbers, boxes, emphasis, back-ticks and mentions."""
 
-_COMMAND: Final = re.compile(r"/iac-ci(?: [^ ]{1,128}){0,3}")
-_MENTION: Final = re.compile(r"\s*@iac-ci(?:\[bot\])?[ ,:]+[a-z][a-z-]{0,39}(?: [^ ]{1,128}){0,2}\s*", re.IGNORECASE)
+_COMMAND: Final = re.compile(r"/iac-ci(?: [^ ]{1,1024}){0,3}")
+_MENTION: Final = re.compile(r"\s*@iac-ci(?:\[bot\])?[ ,:]+[a-z][a-z-]{0,39}(?: [^ ]{1,1024}){0,2}\s*", re.IGNORECASE)
 _DASHES: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), "-")
 _FENCE: Final = re.compile(r" {0,3}(```|~~~)")
 _QUOTE_OR_CODE: Final = re.compile(r" {0,3}>| {4}|\t")
@@ -49,7 +49,7 @@ def lines_with_markup(text: str) -> Iterator[str]:
 
 
 def _is_meant(line: str) -> bool:
-    if len(line) > 1_000:
+    if len(line) > 2_000:
         return False
     if _MENTION.fullmatch(line):
         return True

@@ -32,13 +32,19 @@ FORCE: Final = "force"
 DESTROY: Final = "-destroy"
 """The word after a command and its target that makes a plan to destroy all that the target's project has."""
 
+MAX_TARGET_CHARS: Final = 1024
+"""Longest target, in characters: as the longest path of a project's folder."""
+
 _HYPHENS: Final = "-\u2010\u2011\u2012\u2013\u2014\u2212"
 
 OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_TARGET: Final = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,127}")
+_TARGET: Final = re.compile(rf"[A-Za-z0-9_.@+][A-Za-z0-9_./@+-]{{0,{MAX_TARGET_CHARS - 1}}}")
+_OPTION: Final = re.compile(r"--?(?:d|dir|p|project|w|workspace)(?:=.*)?")
+"""Options by which Atlantis' commands name a project."""
+
 _SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ORDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
@@ -95,8 +101,9 @@ def find_commands(text: str) -> CommandsFound:
                 kind = "capitals" if line.text.isascii() else "look-alike characters"
                 problems.append(f"{_shown(line.text)} contains {kind}; type it again")
             continue
-        if line.doubt is not None:
-            problems.append(f"{_shown(line.text)} {line.doubt}")
+        doubt = line.doubt or _odd_space(line.text)
+        if doubt is not None:
+            problems.append(f"{_shown(line.text)} {doubt}")
             continue
         parsed = _parse([word for word in words[1:] if word])
         if isinstance(parsed, str):
@@ -110,6 +117,12 @@ def find_commands(text: str) -> CommandsFound:
     if len(distinct) > MAX_COMMANDS:
         distinct[MAX_COMMANDS:] = [f"{len(distinct) - MAX_COMMANDS} more lines are not commands or were not run"]
     return CommandsFound(tuple(commands), tuple(distinct))
+
+
+def _odd_space(line: str) -> str | None:
+    """Return what is wrong with the spaces of a line, as copied text has them; None if nothing is."""
+    is_odd = any(letter.isspace() and letter != " " for letter in line)
+    return "contains spaces of another kind; type it again" if is_odd else None
 
 
 def _hint(line: str) -> str:
@@ -140,8 +153,7 @@ def _with_target(name: str, words: list[str]) -> Command | str:
     if destroys:
         rest.remove(DESTROY)
     if len(rest) > (0 if name in BUILT_IN else 1):
-        is_meant = any(word.strip(_HYPHENS).casefold() == "destroy" for word in rest) and name not in BUILT_IN
-        hint = f"; to plan to destroy a project, write {PREFIX} {name} PROJECT {DESTROY}" if is_meant else ""
+        hint = "" if name in BUILT_IN else _meant(name, rest)
         return f"{_shown(' '.join([PREFIX, name, *words]))} has more words than {name} accepts{hint}"
     if not rest and destroys:
         return f"{_shown(f'{PREFIX} {name} {DESTROY}')} names no project; write {PREFIX} {name} PROJECT {DESTROY}"
@@ -150,8 +162,18 @@ def _with_target(name: str, words: list[str]) -> Command | str:
     # People write folders as their shells complete them.
     target = rest[0].removeprefix("./").rstrip("/") or "."
     if _TARGET.fullmatch(target) is None or ".." in target:
-        return f"{_shown(rest[0])} is not a target: use letters, digits and . _ / - only"
+        meant = _meant(name, rest) or "; the name of a project is a target too"
+        return f"{_shown(rest[0])} is not a target: use A to Z, a to z, digits and . _ / - @ + only{meant}"
     return Command(name, target=target, destroys=destroys)
+
+
+def _meant(name: str, words: list[str]) -> str:
+    """Return how to write what words after a command mean that it does not accept; empty if nobody knows."""
+    if any(word.strip(_HYPHENS).casefold() == "destroy" for word in words):
+        return f"; to plan to destroy a project, write {PREFIX} {name} PROJECT {DESTROY}"
+    if any(_OPTION.fullmatch(word) is not None for word in words):
+        return f"; write a project's folder or name alone: {PREFIX} {name} PROJECT"
+    return ""
 
 
 def _answer(name: str, rest: list[str]) -> Command | str:
