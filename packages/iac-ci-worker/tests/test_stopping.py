@@ -465,11 +465,41 @@ aws_s3_bucket.c: Modifications complete after 0s [id=c]
 """
 
 
-@pytest.mark.parametrize("text", ["0", "a.", "[a", "[a]", "x[x", "a]: ", "\x1b["])
+@pytest.mark.parametrize("text", ["0", "a.", "[a", "[a]", "x[x", "a]: ", "\x1b[", '"', 'a" "b'])
 def test_a_log_that_ends_with_one_long_word_is_read_at_once(text: str):
     assert open_operations(text * (LOG_TAIL_BYTES // len(text)) + "\naws_vpc.a: Creating...\n") == [
         "aws_vpc.a (creating)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (["a.b (deposed object 12ab): Destroying... [id=x]"], ["a.b (deposed object 12ab) (destroying)"]),
+        (
+            ["a.b (deposed object 12ab): Destroying... [id=x]", "a.b: Still destroying... [id=x, 10s elapsed]"],
+            ["a.b (deposed object 12ab) (destroying)"],
+        ),
+        (
+            [
+                "a.b (deposed object 12ab): Destroying... [id=x]",
+                "a.b (deposed object 34cd): Destroying... [id=y]",
+                "a.b (deposed object 12ab): Destruction complete after 1s",
+                "a.b: Modifying... [id=z]",
+            ],
+            ["a.b (deposed object 34cd) (destroying)", "a.b (modifying)"],
+        ),
+        (["a.b: Still destroying...", "a.b (deposed object 12ab): Destruction complete after 9s"], []),
+        (["a.b: Modifying...", "a.b (deposed object 12ab): Destruction complete after 9s"], ["a.b (modifying)"]),
+        (["a.b: Creating...", "c.d: Creating...", "a.b: Creation complete after 1s", "a.b: Destroying..."],
+         ["c.d (creating)", "a.b (destroying)"]),
+        (['module.x["a]b"].y.z["k"]: Creating...'], ['module.x["a]b"].y.z["k"] (creating)']),
+        ([r'y.z["a\"]: b (c)"]: Still creating... [10s elapsed]'], [r'y.z["a\"]: b (c)"] (creating)']),
+        (["(local-exec): x", "Creating...", "x : Creating..."], []),
+    ],
+)  # fmt: skip
+def test_what_is_open_is_named_as_terraform_names_it(lines, found):
+    assert open_operations("\n".join(lines)) == found
 
 
 def test_an_interrupted_order_says_what_it_was_stopped_in():

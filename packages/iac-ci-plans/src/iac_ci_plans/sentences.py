@@ -41,9 +41,11 @@ HEREDOC: Final = re.compile(rb"[A-Za-z_][\w-]{0,300} = <<(?P<end>EOT_*)$")
 
 WARNING: Final = re.compile(rb"(?:\xe2\x94\x82 |\| )?Warning: (?P<text>\S.{0,300})")
 
-_ADDRESS: Final = rb"(?P<address>(?:[^\s\"(]|\"(?:[^\"\\]|\\.)*\"){1,1000})(?: \(deposed object [0-9a-f]+\))?"
+ADDRESS: Final = rb"(?P<address>(?:[^\s\"(]|\"(?:[^\"\\]|\\.)*\"){1,1000})(?P<deposed> \(deposed object [0-9a-f]+\))?"
+"""An address of a resource, whose keys in quotes may have any characters."""
+
 DONE: Final = re.compile(
-    _ADDRESS + rb": (?:(?P<kind>Creation|Modifications|Destruction) complete after |(?P<import>Import) complete \[)"
+    ADDRESS + rb": (?:(?P<kind>Creation|Modifications|Destruction) complete after |(?P<import>Import) complete \[)"
 )
 DONE_AS: Final = {b"Creation": "add", b"Modifications": "change", b"Destruction": "destroy"}
 
