@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_SPACE: Final = r"(?:[ \t]|\\\r?\n)+"
+"""What stands between words; a backslash before the end of a line continues it."""
+
+_OPTION: Final = r"""-(?:[^\s;&|"'\\]|"[^"]*"|'[^']*'|\\[^\r\n])*"""
 _RUNS: Final = re.compile(
-    r"(?:^|[\s;&|(/])"
-    r"(?:(?:terraform|tofu)(?:[ \t]+-[^\s;&|]+){0,20}|terragrunt(?:[ \t]+(?:-[^\s;&|]*|run|run-all|stack)){0,20})"
-    r"[ \t]+(?:plan|apply|destroy)(?:$|[\s;&|)])"
+    r"""(?:^|[\s;&|(/"'`])"""
+    rf"(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}|terragrunt(?:{_SPACE}(?:{_OPTION}|run|run-all|stack)){{0,20}})"
+    rf"""{_SPACE}(?:plan|apply|destroy)(?:$|[\s;&|)<>"'`]|\\\r?\n)"""
 )
 
 
