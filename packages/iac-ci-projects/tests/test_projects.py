@@ -291,6 +291,24 @@ def test_a_terragrunt_unit_knows_the_files_that_it_includes(text, module):
     assert project.may_read_more is (module is None)
 
 
+@pytest.mark.parametrize(
+    ("source", "modules"),
+    [
+        ("m", {"units/a/m"}),
+        ("m//b?ref=1", {"units/a/m/b"}),
+        ("m/b", {"units/a/m/b"}),
+        ("acme/net/aws", set()),
+        ("git::https://example.com/m", set()),
+        ("", set()),
+    ],
+)
+def test_a_source_of_terragrunt_is_a_path_where_there_is_such_a_folder(source, modules):
+    files = {"units/a/terragrunt.hcl": SOURCE(source), "units/a/m/x.tf": "", "units/a/m/b/x.tf": ""}
+    project = found(files, UNITS)["units/a"]
+    assert set(project.folders) == modules
+    assert not project.may_read_more
+
+
 def test_a_file_that_a_unit_includes_reads_from_its_own_folder_what_terraforms_function_reads():
     common = """
         locals {

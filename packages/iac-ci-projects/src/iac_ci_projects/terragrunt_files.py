@@ -96,7 +96,7 @@ def _read(path: str, unit: str, includer: str | None, tree: Tree, found: UnitRea
             continue
         targets = found.modules if block.kind == "terraform" else found.dependencies
         for value in (text_of(expression, known, values) for expression in expressions):
-            if value is not None and block.kind == "terraform" and not _is_local(value):
+            if value is not None and block.kind == "terraform" and not _is_local(value, unit, tree):
                 continue
             target = None if value is None else _from_root(unit, value)
             if target is None:
@@ -278,8 +278,12 @@ def _absolute(path: str) -> str:
     return f"{_ROOT}/{path}" if path else _ROOT
 
 
-def _is_local(source: str) -> bool:
-    return source.startswith(("./", "../", _ROOT)) or source in {".", ".."}
+def _is_local(source: str, unit: str, tree: Tree) -> bool:
+    """Return whether a source is a path. Unlike Terraform's, it need not begin with a dot."""
+    if source.startswith(("./", "../", _ROOT)) or source in {".", ".."}:
+        return True
+    path = joined(unit, source.partition("?")[0])
+    return path is not None and tree.resolved(path) in tree.folders
 
 
 def _from_root(unit: str, value: str) -> str | None:
