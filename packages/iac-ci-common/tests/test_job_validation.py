@@ -220,7 +220,35 @@ def test_a_text_that_only_looks_like_a_template_can_be_set():
     app = {"env_vars": {"A": "{{ orders.x.y }}", "B": "{{ other }}"}, "verbatim": ["A"]}
     checked = check_job(json.dumps(orders(app)).encode(), Rules(grant=EVERYTHING))
     assert checked.orders[0].taken_outputs() == {}
-    assert found(orders({"verbatim": ["A"]})) == [("orders[0].verbatim[0]", "A is not in env_vars")]
+    assert found(orders({"verbatim": ["A"]})) == [("orders[0].verbatim[0]", "is not in env_vars")]
+
+
+@pytest.mark.parametrize(
+    ("of_job", "of_order", "where"),
+    [
+        ({"commit_hash": "abc"}, {}, "commit_hash"),
+        ({"git_repo": ""}, {}, "git_repo"),
+        ({"git_token_location": 5}, {"git_credentials": ["acme/modules"]}, "git_token_location"),
+        ({"mask": {"also": ["x" * 8, 5]}}, {}, "mask.also[1]"),
+        ({"mask": {"never": [""]}}, {}, "mask.never[0]"),
+        ({}, {"git_credentials": ["modules"]}, "orders[0].git_credentials[0]"),
+        ({}, {"plan": {}}, "orders[0].plan.file"),
+        ({}, {"plan": {"file": ""}}, "orders[0].plan.file"),
+        ({}, {"plan": {"file": "p"}, "save": 5}, "orders[0].save"),
+        ({}, {"plan": {"file": "p"}, "save": [""]}, "orders[0].save[0]"),
+        ({}, {"merge_into": "abc", "merge_commit": "0" * 40}, "orders[0].merge_into"),
+        ({}, {"assume_role": "x", "credentials": "endpoint"}, "orders[0].assume_role"),
+        ({}, {"idempotent": 5, "retry": {"attempts": 2, "on": [1]}}, "orders[0].idempotent"),
+        ({}, {"verbatim": ["A"], "env_vars": {"A": 5}}, "orders[0].env_vars.A"),
+        ({}, {"verbatim": 5, "env_vars": {"A": "{{ orders.b.c }} d"}}, "orders[0].verbatim"),
+        ({}, {"env_vars": {"A": "{{ orders.last.c }}"}, "dependencies": ["-"]}, "orders[0].dependencies[0]"),
+    ],
+)
+def test_a_value_that_cannot_be_read_hides_nothing_and_adds_nothing(of_job, of_order, where):
+    code = {"git_repo": "https://code.example/acme/app", "commit_hash": "a" * 40}
+    last = {"order_name": "last", "git_folder": "..", "merge_into": "b" * 40}
+    problems = found(code | orders(of_order, last) | of_job)
+    assert [path for path, _ in problems] == [where, "orders[1].git_folder"]
 
 
 def test_every_problem_of_files_is_reported_in_the_callers_words():

@@ -608,6 +608,51 @@ def test_a_text_in_place_of_a_list_hides_no_other_problem():
     ]
 
 
+def with_order(**fields):
+    return {"orders": [{"name": "a", "cmds": ["x"], **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("whole", "of_job", "where"),
+    [
+        ({}, {"require": {"approved": {"people": ["@mona"]}}}, "jobs.go.require.approved.people[0]"),
+        ({}, {"require": {"approved": {"teams": ["acme/.."]}}}, "jobs.go.require.approved.teams[0]"),
+        ({}, {"require": {"checks": ["test", "iac-ci/go"]}}, "jobs.go.require.checks[1]"),
+        ({}, {"on": {"pull_request": {"labels": ["a", ""]}}}, "jobs.go.on.pull_request.labels[1]"),
+        ({}, {"mask": {"also": [""]}}, "jobs.go.mask.also[0]"),
+        ({}, {"mask": {"never": [5]}}, "jobs.go.mask.never[0]"),
+        ({}, with_order(git_credentials=["modules"]), "jobs.go.orders[0].git_credentials[0]"),
+        ({}, with_order(after_merge=["/x"]), "jobs.go.orders[0].after_merge[0]"),
+        ({}, with_order(plan={}), "jobs.go.orders[0].plan.file"),
+        ({}, with_order(plan={"file": "p"}, save=5), "jobs.go.orders[0].save"),
+        ({}, with_order(assume_role="x", credentials="endpoint"), "jobs.go.orders[0].assume_role"),
+        ({}, with_order(idempotent=5, retry={"attempts": 2, "on": [1]}), "jobs.go.orders[0].idempotent"),
+        ({}, with_order(env_vars={"A": "{{ orders.last.b }}"}, depends_on=["-"]), "jobs.go.orders[0].depends_on[0]"),
+        (
+            {},
+            {"matrix": {"a b": ["x"]}, **with_order(restore=[{"order": "{{ matrix.c }}"}])},
+            "jobs.go.matrix.'a b'",
+        ),
+        ({}, {"matrix": {"c": [""]}}, "jobs.go.matrix.c[0]"),
+        ({"projects": [{"folder": "x", "retry": {"attempts": 2}}]}, {}, "projects[0].retry.on"),
+        (
+            {"projects": [{"folder": "x", "matrix": {"a b": ["x"]}, "var_files": ["{{ matrix.c }}"]}]},
+            {},
+            "projects[0].matrix.'a b'",
+        ),
+        ({"projects": 5, "workflows": {"w": {"plan": ["x"], "apply": ["x"]}}}, {}, "projects"),
+        ({"defaults": {"assume_role": "x", "credentials": "endpoint"}}, {}, "defaults.assume_role"),
+        ({"merge_when_applied": True}, {"on": {"command": "go", "before_merge": 5}}, "jobs.go.on.before_merge"),
+    ],
+)
+def test_a_value_that_cannot_be_read_hides_nothing_and_adds_nothing(whole, of_job, where):
+    go = {"on": {"command": "go"}, **with_order()} | of_job
+    go["orders"] = [*go["orders"], {"name": "last", "cmds": ["x"], "folder": ".."}]
+    problems = found(json.dumps({"version": 1, "jobs": {"go": go}} | whole))
+    assert sorted(path.removeprefix("line 1: ") for path, _ in problems) == sorted([where, "jobs.go.orders[1].folder"])
+    assert "stand" not in str(problems)
+
+
 @settings(deadline=None)
 @given(CONFIGURATIONS)
 @example({"version": 1, "jobs": {"version": {"on": {"version": None, "command": ""}, "orders": []}}})

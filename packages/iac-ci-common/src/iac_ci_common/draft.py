@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from iac_ci_common.validation_messages import meant, message, shown, unknown_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
@@ -29,7 +29,7 @@ MISSING: Final = object()
 """Original value of a missing field."""
 
 REMOVE: Final = object()
-"""Stand-in for a value that may be removed."""
+"""Stand-in for a value that may be removed; for an entry of a list or a missing field, its parent is replaced."""
 
 _PASSES: Final = 5
 """How often content is repaired and parsed again: some problems show only after others are repaired."""
@@ -54,7 +54,8 @@ class Draft(Generic[M]):
 
     ``value`` is None if no stand-in makes it valid. ``findings`` have locations and names of the input. ``replaced``
     maps the model's locations of the stand-ins to the original values. ``cut`` has the locations of lists and mappings
-    that were cut to the allowed length. ``renamed`` maps the model's locations to names in the input.
+    that were cut to the allowed length. ``renamed`` maps the model's locations to names in the input. ``new_keys`` has
+    the locations of values whose keys are stand-ins.
     """
 
     value: M | None = None
@@ -62,6 +63,7 @@ class Draft(Generic[M]):
     replaced: dict[Location, Any] = field(default_factory=dict)
     cut: set[Location] = field(default_factory=set)
     renamed: dict[Location, str | int] = field(default_factory=dict)
+    new_keys: set[Location] = field(default_factory=set)
 
     def written(self, location: Location) -> Location:
         """Return a location of the model with the names of the input."""
@@ -72,7 +74,14 @@ class Draft(Generic[M]):
 
     def is_about_a_stand_in(self, location: Location) -> bool:
         """Return whether the value at this location is, or is inside, a stand-in."""
-        return any(location[:depth] in self.replaced for depth in range(len(location) + 1))
+        return _is_inside(location, self.replaced)
+
+    @property
+    def uncertain(self) -> Iterator[Location]:
+        """Yield the locations of values that differ from the input, or whose keys do."""
+        yield from self.replaced
+        yield from self.cut
+        yield from self.new_keys
 
 
 def read_partially(model: type[M], content: Any, stand_in: Callable[[Location], Any]) -> Draft[M]:
@@ -179,6 +188,8 @@ def _repair(
     unknown = [entry["loc"] for entry in entries if entry["type"] == "extra_forbidden"]
     guessed = set(unknown[:_MOST_GUESSES])
     renamed_keys: dict[Location, str] = {}
+    earlier = frozenset(draft.replaced)
+    repaired: set[Location] = set()
     for entry in entries:
         if entry["loc"][-1:] == (_KEY,):
             _replace_key(content, entry, stand_in, draft, renamed_keys)
@@ -187,8 +198,10 @@ def _repair(
             original = entry["loc"]
             location = tuple(renamed_keys.get(original[: depth + 1], part) for depth, part in enumerate(original))
             guess = original in guessed
-            draft.findings.append((draft.written(location), _message(model, location, entry, guess=guess)))
-            _replace(content, location, entry, stand_in, draft)
+            if not _is_inside(location, earlier):
+                draft.findings.append((draft.written(location), _message(model, location, entry, guess=guess)))
+            if not _is_inside(location, repaired):
+                repaired.add(_replace(content, location, entry, stand_in, draft, earlier))
 
 
 def _message(model: type[BaseModel], location: Location, entry: ErrorDetails, *, guess: bool) -> str:
@@ -232,15 +245,25 @@ def _replace_key(
         parent.pop(key)
         draft.replaced[location] = MISSING
         return
-    other = next(name for number in range(len(parent) + 1) if (name := f"stand-in-{number}") not in parent)
+    other = next(name for number in range(len(parent) + 1) if (name := f"stand_in_{number}") not in parent)
     parent[other] = parent.pop(key)
     renamed_keys[location] = other
     draft.renamed[*location[:-1], other] = key
+    draft.new_keys.add((*location[:-1], other))
 
 
 def _replace(
-    content: Any, location: Location, entry: ErrorDetails, stand_in: Callable[[Location], Any], draft: Draft[M]
-) -> None:
+    content: Any,
+    location: Location,
+    entry: ErrorDetails,
+    stand_in: Callable[[Location], Any],
+    draft: Draft[M],
+    earlier: Container[Location],
+) -> Location:
+    """Replace the value with a problem, or the innermost value around it that can be; return its location.
+
+    ``earlier`` are the locations that were replaced in earlier passes, where the same would not help again.
+    """
     location = _in_content(content, location)
     value = _at(content, location)
     if entry["type"] == "too_long" and isinstance(value, list | dict):
@@ -250,22 +273,31 @@ def _replace(
         if isinstance(value, list):
             del value[most:]
         draft.cut.add(location)
-        return
+        return location
     new = REMOVE if entry["type"] == "extra_forbidden" else stand_in(location)
     if isinstance(new, Without):
         for name in new.fields:
             if isinstance(value, dict) and name in value:
                 draft.replaced[*location, name] = value.pop(name)
-        return
-    draft.replaced[location] = value
-    parent = _at(content, location[:-1]) if location else MISSING
-    if isinstance(parent, dict):
-        if new is REMOVE:
-            parent.pop(location[-1], None)
-        else:
-            parent[location[-1]] = new
-    elif isinstance(parent, list) and new is not REMOVE and isinstance(location[-1], int):
-        parent[location[-1]] = new
+        return location
+    while location and (location in earlier or (new is REMOVE and not _is_removable(content, location))):
+        location = location[:-1]
+        new = stand_in(location)
+    draft.replaced[location] = _at(content, location)
+    if location and new is REMOVE:
+        _at(content, location[:-1]).pop(location[-1])
+    elif location:
+        _at(content, location[:-1])[location[-1]] = new
+    return location
+
+
+def _is_removable(content: Any, location: Location) -> bool:
+    return isinstance(_at(content, location[:-1]), dict) and _at(content, location) is not MISSING
+
+
+def _is_inside(location: Location, locations: Container[Location]) -> bool:
+    """Return whether one of ``locations`` is this location, or encloses it."""
+    return any(location[:depth] in locations for depth in range(len(location) + 1))
 
 
 def _in_content(content: Any, location: Location) -> Location:

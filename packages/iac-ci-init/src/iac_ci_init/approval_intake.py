@@ -101,10 +101,7 @@ def _removed(location: Location) -> object:  # noqa: ARG001 - called for each lo
 def _read(body: bytes) -> AnsweredOrder:
     content, problems = parse_body(body)
     draft = read_partially(ApprovalRequest, content, _removed)
-    found = {problem.where: problem for problem in reversed(problems)}
-    for location, message in draft.findings:
-        # What was removed for its first problem is missing then.
-        found.setdefault(problem_path(location), Problem(problem_path(location), message))
+    found = [*problems, *(Problem(problem_path(location), message) for location, message in draft.findings)]
     if found or draft.value is None:
-        raise InputProblems(list(found.values()))
+        raise InputProblems(found)
     return draft.value.approval

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.errors import InputProblems, Problem
 from iac_ci_common.initial_rows import order_name
 from iac_ci_common.job_validation.json_body import parse_body
+from iac_ci_common.job_validation.output_rules import FIXED_VARIABLE, FORM, NOT_A_VARIABLE
 from iac_ci_common.job_validation.parser import JobDraft, limited, read_job_draft
 from iac_ci_common.job_validation.problem_paths import enclosing_paths
 from iac_ci_common.job_validation.rules import problems
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
     from iac_ci_common.job_validation.rules import Rules
     from iac_ci_common.models.job import Job
+
+_CAUSES: Final = (
+    (TAKES_FROM, "dependencies"),
+    (IS_ABOUT, "dependencies"),
+    (NOT_A_VARIABLE, "env_vars"),
+    (FORM, "verbatim"),
+    (FIXED_VARIABLE, "verbatim"),
+)
+"""Beginnings of messages about an order, each with another field of it whose stand-in may cause the problem."""
 
 _ORDER = re.compile(r"[^\[\].]+\[([0-9]+)\]")
 
@@ -81,9 +91,10 @@ def _is_real(problem: Problem, draft: JobDraft) -> bool:
     """Return whether the input has a problem of the whole job, not a stand-in that replaces an unreadable value."""
     if draft.has_unknown_names and problem.what.startswith(UNKNOWN_ORDER):
         return False
-    dependencies = f"orders[{_order_of(problem)}].dependencies"
-    if problem.what.startswith((TAKES_FROM, IS_ABOUT)) and dependencies in draft.replaced:
-        return False
+    if (cause := next((field for start, field in _CAUSES if problem.what.startswith(start)), None)) is not None:
+        field = f"orders[{_order_of(problem)}].{cause}"
+        if any(field in enclosing_paths(path) for path in draft.replaced):
+            return False
     if problem.what.startswith(NEVER_HOLDS) and _has_replaced_commands(problem, draft):
         return False
     return not any(path in draft.replaced for path in enclosing_paths(problem.where))

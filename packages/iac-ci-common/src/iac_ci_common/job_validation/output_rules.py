@@ -21,6 +21,8 @@ FIXED_VARIABLE: Final = (
     "cannot come from another order's output, because programs read this variable as a setting; use another name"
 )
 
+NOT_A_VARIABLE: Final = "is not in env_vars"
+
 
 def output_problems(job: Job, numbers: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the problems of everything that orders take; ``numbers`` are the orders' numbers by all their names."""
@@ -69,4 +71,4 @@ def variable_findings(env_vars: Mapping[str, str], verbatim: list[str]) -> Itera
 def _verbatim_problems(index: int, order: Order) -> Iterator[Problem]:
     for position, variable in enumerate(order.verbatim):
         if variable not in order.env_vars:
-            yield Problem(f"orders[{index}].verbatim[{position}]", f"{variable} is not in env_vars")
+            yield Problem(f"orders[{index}].verbatim[{position}]", NOT_A_VARIABLE)

@@ -99,6 +99,21 @@ def _add(draft: JobDraft, part: Draft[Any], prefix: Location, written: Location)
 
 
 _STAND_IN_CODES: Final = 200
+STAND_IN_ROLE: Final = "arn:aws:iam::000000000000:role/stand-in"
+"""A role that nothing assumes."""
+
+_REPOSITORY: Final = "https://stand-in.invalid/code"
+_COMMIT: Final = "0" * 40
+_ORDER_FIELDS: Final = {
+    "timeout": 1,
+    "git_repo": _REPOSITORY,
+    "git_folder": "stand-in",
+    "commit_hash": _COMMIT,
+    "merge_into": _COMMIT,
+    "s3_location": "s3://stand-in/code",
+    "assume_role": STAND_IN_ROLE,
+    "idempotent": True,
+}
 _ORDER: Final = {"cmds": ["true"], "timeout": 1}
 
 
@@ -106,6 +121,12 @@ def _job_stand_in(location: Location) -> Any:
     match location:
         case ("username",):
             return "stand-in"
+        case ("git_repo",):
+            return _REPOSITORY
+        case ("commit_hash",):
+            return _COMMIT
+        case ("git_token_location",):
+            return "ssm:/stand-in"
         case ("job_timeout",):
             return limits.MAX_JOB_SECONDS
         case ("orders",):
@@ -121,19 +142,13 @@ def _order_stand_in(location: Location) -> Any:
     match location:
         case ():
             return Without(("use_lambda", "execution_target"))
+        case (str(name),) if name in _ORDER_FIELDS:
+            return _ORDER_FIELDS[name]
         case ("cmds",):
             return ["true"]
         case ("cmds", int()):
             return "true"
-        case ("timeout",):
-            return 1
-        case ("git_repo",):
-            return "https://stand-in.invalid/code"
-        case ("commit_hash",):
-            return "0" * 40
-        case ("s3_location",):
-            return "s3://stand-in/code"
-        case ("git_folder",) | ("dependencies" | "secret_manager_paths", int()) | ("concurrency", "group"):
+        case ("dependencies" | "secret_manager_paths", int()) | ("concurrency", "group"):
             return "stand-in"
         case ("ssm_paths", int()):
             return "/stand-in"
@@ -145,6 +160,8 @@ def approval_stand_in(location: Location) -> Any:
     match location:
         case ("approval",):
             return {"api": True}
+        case ("approval", "api"):
+            return True
         case ("approval", "by", int()):
             return "stand-in"
         case ("approval", "overrides", int(position)):
@@ -171,8 +188,12 @@ def _hand_on_stand_in(location: Location) -> Any:
     match location:
         case ("verbatim", int()):
             return "STAND_IN"
+        case ("save",):
+            return ["**"]
+        case ("save", int()):
+            return "**"
         case ("restore", int()):
             return {"order": "stand-in"}
-        case ("save" | "keep_on_failure", int()) | ("restore", int(), "order") | ("restore", int(), "files", int()):
+        case ("keep_on_failure", int()) | ("restore", int(), "order") | ("restore", int(), "files", int()):
             return "stand-in"
     return REMOVE

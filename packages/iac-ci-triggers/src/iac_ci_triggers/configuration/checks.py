@@ -78,6 +78,7 @@ _CONFIGURATION_NAMES: Final[dict[str | int, str]] = {
     "dependencies": "depends_on",
 }
 _MAX_CYCLES: Final = 10
+_COMBINATION: Final = " (for "
 
 _OF_APPROVALS: Final = frozenset({"name", "approval", "depends_on", "when"})
 """Fields that an order with an approval may have."""
@@ -300,6 +301,8 @@ def _matrix_texts(order: ConfiguredOrder, defaults: Settings) -> Iterator[Found]
 def _names_of_others(order: ConfiguredOrder) -> Iterator[Found]:
     for text in order.when:
         yield ("when", text), text
+    for number, restore in enumerate(order.restore):
+        yield ("restore", number, "order"), restore.order
     for number, text in enumerate(order.approval.overrides if order.approval is not None else ()):
         yield ("approval", "overrides", number), text
 
@@ -370,7 +373,12 @@ def _shown(copy: Copy) -> str:
     if not copy.values:
         return ""
     pairs = ", ".join(f"{name.removeprefix(MATRIX)} {value[:40]!a}" for name, value in copy.values.items())
-    return f" (for {pairs})"
+    return f"{_COMBINATION}{pairs})"
+
+
+def without_combination(problem: str) -> str:
+    """Return the message of a finding without the combination of the matrix that it is about."""
+    return problem.partition(_COMBINATION)[0]
 
 
 def _name_findings(all_copies: list[Copy]) -> Iterator[Found]:

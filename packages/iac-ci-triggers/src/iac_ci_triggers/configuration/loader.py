@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.errors import ConfigurationProblems, Problem
-from iac_ci_common.validation_messages import NEVER_HOLDS, UNKNOWN_ORDER
-from iac_ci_triggers.configuration.checks import defaults_findings, job_findings, takes_from_defaults
+from iac_ci_common.validation_messages import IS_ABOUT, NEVER_HOLDS, TAKES_FROM, UNKNOWN_ORDER
+from iac_ci_triggers.configuration.checks import (
+    defaults_findings,
+    job_findings,
+    takes_from_defaults,
+    without_combination,
+)
 from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
 from iac_ci_triggers.configuration.plan_checks import plan_findings
 from iac_ci_triggers.configuration.project_checks import project_findings
@@ -24,8 +29,11 @@ if TYPE_CHECKING:
 _OF_WORKFLOWS: Final = ("is not one of the workflows", "is used by no project")
 """Beginnings of findings that are uncertain where a workflow, or a project that names one, is not valid."""
 
-_OF_PROJECTS: Final = "is for projects"
-"""Beginning of a finding that is uncertain where ``projects`` is not valid."""
+_OF_PROJECTS: Final = ("is for projects", "are for projects")
+"""Beginnings of findings that are uncertain where ``projects`` is not valid."""
+
+_OF_DEPENDENCIES: Final = (TAKES_FROM, IS_ABOUT)
+"""Beginnings of findings that are uncertain where ``depends_on`` of the same order is not valid."""
 
 _CANNOT_MERGE: Final = (
     "is not possible on this code host: asked to merge, it merges whatever commit is the newest by then; remove it"
@@ -72,22 +80,32 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
     findings.extend(_located(root, ("jobs", name), problem) for name, problem in _bad_names(draft.value.jobs))
     for name, job in draft.value.jobs.items():
         uncertain = _uncertain(draft, name)
+        below = [location[2:] for location in draft.uncertain if location[:2] == ("jobs", name)]
+        without_dependencies = {path[:2] for path in below if path[2:3] == ("depends_on",)}
         for path, problem in job_findings(job, draft.value.defaults):
             location: Location = ("jobs", name, *path)
             is_reported = (
                 len(path) > 2 and path[2:] in defaults and takes_from_defaults(job.orders[int(path[1])], path[2:])
             )
+            if problem.startswith(_OF_DEPENDENCIES) and path[:2] in without_dependencies:
+                continue
             if not (is_reported or draft.is_about_a_stand_in(location) or problem.startswith(uncertain)):
-                findings.append(_located(root, draft.written(location), problem))
-    if not (draft.value.jobs or draft.value.projects):
+                findings.append(_located(root, draft.written(location), _shown(draft, location, problem)))
+    if ("projects",) not in draft.replaced and not (draft.value.jobs or draft.value.projects):
         findings.append(_located(root, ("jobs",), "is missing; a configuration has jobs, projects or both"))
     for path, problem in project_findings(draft.value):
         is_reported = path[0] == "projects" and path[2:] in defaults and _takes(draft.value, path)
         if not (is_reported or draft.is_about_a_stand_in(path) or problem.startswith(_of_rule(draft, path))):
-            findings.append(_located(root, draft.written(path), problem))
-    if not (draft.replaced or draft.cut):
+            findings.append(_located(root, draft.written(path), _shown(draft, path, problem)))
+    if not any(draft.uncertain):
         findings.extend(_located(root, path, problem) for path, problem in plan_findings(draft.value))
     return draft.value
+
+
+def _shown(draft: Draft[Configuration], location: Location, problem: str) -> str:
+    """Return a message without the combination of the matrix if that is not the input's."""
+    matrix: Location = (*location[:2], "matrix")
+    return without_combination(problem) if any(changed[:3] == matrix for changed in draft.uncertain) else problem
 
 
 def _takes(configuration: Configuration, path: Location) -> bool:
@@ -99,12 +117,14 @@ def _takes(configuration: Configuration, path: Location) -> bool:
 def _of_rule(draft: Draft[Configuration], path: Location) -> tuple[str, ...]:
     """Return the beginnings of findings that a stand-in in the same project, or for a workflow, may have caused."""
     uncertain: set[str] = set()
-    for location in (*draft.replaced, *draft.cut):
+    for location in draft.uncertain:
         match location:
             case ("workflows",) | ("workflows", _):
                 uncertain |= set(_OF_WORKFLOWS)
             case ("projects",) | ("projects", _) | ("projects", _, "workflow"):
-                uncertain |= {_OF_WORKFLOWS[1], _OF_PROJECTS}
+                uncertain |= {_OF_WORKFLOWS[1], *_OF_PROJECTS}
+            case ("jobs",) | ("jobs", _) | ("jobs", _, "on", *_) if path == ("merge_when_applied",):
+                uncertain |= set(_OF_PROJECTS)
             case ("projects", index, "matrix", *_) if path[:2] == ("projects", index):
                 uncertain.add(UNKNOWN_AXIS)
             case ("projects", index, "find" | "folder") if path == ("projects", index):
@@ -120,7 +140,7 @@ def _defaults(
         return
     uncertain = any(
         location[0] in {"jobs", "projects"} and (len(location) < 3 or location[2] == "matrix")
-        for location in (*draft.replaced, *draft.cut)
+        for location in draft.uncertain
     )
     matrices = [*(job.matrix for job in draft.value.jobs.values()), *(rule.matrix for rule in draft.value.projects)]
     axes = [axis for matrix in matrices for axis in matrix]
@@ -135,11 +155,9 @@ def _defaults(
 def _uncertain(draft: Draft[Configuration], job: str) -> tuple[str, ...]:
     """Return the beginnings of findings that a stand-in in this job may have caused."""
     uncertain: set[str] = set()
-    for location in (*draft.replaced, *draft.cut):
+    for location in draft.uncertain:
         match location:
-            case ("jobs",):
-                uncertain.add(UNKNOWN_ORDER)
-            case ("jobs", name) | ("jobs", name, "orders") | ("jobs", name, "orders", _) if name == job:
+            case ("jobs", name, "orders") | ("jobs", name, "orders", _) if name == job:
                 uncertain.add(UNKNOWN_ORDER)
             case ("jobs", name, "orders", _, "name") if name == job:
                 uncertain.add(UNKNOWN_ORDER)

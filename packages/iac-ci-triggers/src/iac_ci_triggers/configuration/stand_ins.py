@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common import limits
 from iac_ci_common.draft import REMOVE
-from iac_ci_common.job_validation.parser import approval_stand_in, exit_code_stand_in
+from iac_ci_common.job_validation.parser import STAND_IN_ROLE, approval_stand_in, exit_code_stand_in
 from iac_ci_triggers.configuration.models import VERSION
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def stand_in(location: Location) -> Any:
             return _of_job(tuple(inner)) if inner else _job()
         case ("defaults", "timeout"):
             return 1
+        case ("defaults", "assume_role"):
+            return STAND_IN_ROLE
         case ("drift", *inner):
             return _of_schedule(tuple(inner))
         case ("projects",):
@@ -77,6 +79,12 @@ def _of_order(index: int, location: Location) -> Any:
             return ["true"]
         case ("timeout",):
             return 1
+        case ("assume_role",):
+            return STAND_IN_ROLE
+        case ("idempotent",):
+            return True
+        case ("save",):
+            return ["**"]
     return exit_code_stand_in(location) or approval_stand_in(location) or _of_item(location)
 
 
@@ -89,7 +97,7 @@ def _of_rule(location: Location) -> Any:
         case ("find",):
             return ["**"]
         case ("role", "plan" | "apply"):
-            return "arn:aws:iam::000000000000:role/stand-in"
+            return STAND_IN_ROLE
         case ("matrix", str()):
             return ["stand-in"]
         case ("matrix", str(), int(index)):
