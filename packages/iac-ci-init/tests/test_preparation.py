@@ -514,11 +514,35 @@ def test_a_variable_that_two_secrets_set_differently_ends_the_run():
         ('{"a b": "x"}', "a b"),
         ("a\0b", "NUL character"),
         ('{"A": "\\ud800"}', "valid UTF-8"),
+        ('{"a-b": "one", "a.b": "two"}', "the keys a-b and a.b have different values for the variable a_b; rename one"),
     ],
 )
 def test_secrets_that_no_variable_can_hold_end_the_run(monkeypatch, text, reason):
     monkeypatch.setitem(SECRETS, "ssm:/iac-ci/jobs/odd", text)
     assert reason in error({"ssm_paths": ["/iac-ci/jobs/odd"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"A": 1.10, "B": -0, "C": 1e3}', {"A": "1.10", "B": "-0", "C": "1e3"}),
+        ('{"A": true, "B": [1, "1.0"], "C": {"d": 1.5}}', {"A": "true", "B": '[1, "1.0"]', "C": '{"d": 1.5}'}),
+        ('{"A": null, "B": ""}', {"B": ""}),
+        ('{"a-b": "x", "a.b": "x"}', {"a_b": "x"}),
+        ("[1.10]", {"odd": "[1.10]"}),
+    ],
+)
+def test_values_of_a_json_secret_are_texts(monkeypatch, text, values):
+    monkeypatch.setitem(SECRETS, "ssm:/iac-ci/jobs/odd", text)
+    world = World([{"ssm_paths": ["/iac-ci/jobs/odd"]}])
+    world.prepare()
+    assert world.opened("0001") == values
+
+
+def test_a_key_without_a_value_cannot_be_named(monkeypatch):
+    monkeypatch.setitem(SECRETS, "ssm:/iac-ci/jobs/odd", '{"A": null, "B": 1.10}')
+    order = {"secrets": {"A": "ssm:/iac-ci/jobs/odd#A", "B": "ssm:/iac-ci/jobs/odd#B"}}
+    assert "ssm:/iac-ci/jobs/odd has no value for the key A: it is null" in error(order)
 
 
 def test_a_role_is_left_to_the_broker():

@@ -95,7 +95,7 @@ class JobSecrets:
         for named in [*order.ssm_paths, *order.secret_manager_paths]:
             location = parse_location(named)
             text = self._read[_whole(location)]
-            if isinstance(text, str) and (location.key is not None or isinstance(_json(text), dict)):
+            if isinstance(text, str) and (location.key is not None or _members(text) is not None):
                 found |= set(self._spread(location))
         found -= set(order.secrets)
         plain = {name for name in self.values(order, []) if is_plain_key(name)}
@@ -110,14 +110,27 @@ class JobSecrets:
             yield text, partial(self._named, registry_variable(host), parse_location(text))
 
     def _spread(self, location: Location) -> dict[str, str]:
-        """Return a whole secret: one variable per key of a JSON object, else one named after the end of its path."""
+        """Return a whole secret: one variable per key of a JSON object, else one named after the end of its path.
+
+        A key whose value is null sets no variable.
+        """
         if location.key is not None:
             return {self._name(location, location.key): self._one(location)}
         text = self.text(location)
-        content = _json(text)
-        if not isinstance(content, dict):
+        members = _members(text)
+        if members is None:
             return {self._name(location, location.name.rstrip("/").rpartition("/")[2]): text}
-        return {self._name(location, name): _text(value) for name, value in content.items()}
+        keys: dict[str, str] = {}
+        values: dict[str, str] = {}
+        for key, value in members.items():
+            if value is None:
+                continue
+            name = self._name(location, key)
+            keys.setdefault(name, key)
+            if values.setdefault(name, value) != value:
+                both = f"the keys {keys[name]} and {key} have different values for the variable {name}"
+                raise PreparationFailed(f"{location}: {both}; rename one")
+        return values
 
     def _named(self, name: str, location: Location) -> dict[str, str]:
         return {name: self._one(location)}
@@ -126,10 +139,12 @@ class JobSecrets:
         text = self.text(location)
         if location.key is None:
             return text
-        content = _json(text)
-        if not isinstance(content, dict) or location.key not in content:
+        members = _members(text)
+        if members is None or location.key not in members:
             raise PreparationFailed(f"{_whole(location)} is not a JSON object with the key {location.key}")
-        return _text(content[location.key])
+        if (value := members[location.key]) is None:
+            raise PreparationFailed(f"{_whole(location)} has no value for the key {location.key}: it is null")
+        return value
 
     def text(self, location: Location) -> str:
         """Return a whole secret, without selecting the key; raise ``PreparationFailed`` if it could not be read."""
@@ -158,15 +173,23 @@ def _final(answer: T | IacCiError) -> T | PreparationFailed:
     return answer
 
 
-def _json(text: str) -> object:
+def _members(text: str) -> dict[str, str | None] | None:
+    """Return the values of a JSON object as texts; None if the text is no JSON object.
+
+    Numbers are as they are written: 1.10 stays 1.10.
+    """
     try:
-        return json.loads(text)
+        content = json.loads(text)
+        written = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
     except (ValueError, RecursionError):
         return None
+    return {key: _text(content[key], written[key]) for key in content} if isinstance(content, dict) else None
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _text(value: object, written: object) -> str | None:
+    if isinstance(written, str):
+        return written
+    return None if value is None else json.dumps(value)
 
 
 def _can_be_a_variable(value: str) -> bool:
