@@ -208,7 +208,7 @@ FAULTS = [
     ({"depends_on": ["nope"]}, ("{}.depends_on[0]", "unknown order 'nope'")),
     ({"dependencies": ["nope"]}, ("{}.dependencies[0]", "unknown order 'nope'")),
     ({"git_folder": "x"}, ("{}.git_folder", "needs a git_repo or an s3_location")),
-    ({"env_vars": {"LD_PRELOAD": "x"}}, ("{}.env_vars.LD_PRELOAD", "LD_PRELOAD is reserved for the engine, ")),
+    ({"env_vars": {"LD_PRELOAD": "x"}}, ("{}.env_vars.LD_PRELOAD", "is reserved for the engine, ")),
     ({"ssm_paths": ["/prod/x"]}, ("{}.ssm_paths[0]", "does not begin with /iac-ci/jobs/, ")),
     ({"git_repo": "file:///x"}, ("{}.git_repo", "is file://, which works on the local cloud only")),
     ({"secrets": []}, ("{}.secrets", "must be a mapping")),

@@ -676,5 +676,5 @@ def test_a_run_with_a_version_that_is_wrong_ends_with_every_reason():
     orders = [{"git_folder": "a"}, {"git_folder": "b"}]
     world = World(orders, tools=JobTools(Published(None), OwnTools("/nonexistent")), files=files, **GIT)
     error = world.prepare().run.preparation_error
-    assert "terraform of a/.terraform-version: 'newest' is not a version" in error
+    assert "terraform of a/.terraform-version: is not a version" in error
     assert "terraform of b/.terraform-version: is latest-allowed, and the folder's root module has no required" in error

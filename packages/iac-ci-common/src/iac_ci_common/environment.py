@@ -41,16 +41,16 @@ _RESERVED_PREFIXES: Final = (
 
 
 def check_environment_name(value: str) -> str:
-    """Return ``value`` if an order may set a variable of that name, else raise ``ValueError``.
+    """Return ``value`` if an order may set a variable of that name, else raise ``ValueError`` without the value.
 
     Refused are names that a shell does not accept, names that make the dynamic loader or the shell run other code
     than the order's commands, and names of the engine and of its runtime. ``PATH`` may be set: it only affects the
     order's own commands, because the worker starts programs by their full path.
     """
     if _NAME.fullmatch(value) is None:
-        raise ValueError(f"{value!r:.80} is not a valid name of a variable (letters, digits, _)")
+        raise ValueError("is not a valid name of a variable (letters, digits, _)")
     if value in _RESERVED or value.startswith(_RESERVED_PREFIXES):
-        raise ValueError(f"{value} is reserved for the engine, the shell or the loader; use another name")
+        raise ValueError("is reserved for the engine, the shell or the loader; use another name")
     return value
 
 

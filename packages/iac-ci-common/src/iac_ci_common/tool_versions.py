@@ -162,8 +162,11 @@ class Request:
             return cls(Choice(text))
         try:
             return cls(Choice.EXACT, Version.parse(text))
-        except ValueError as error:
-            raise ValueError(f"{error}, latest, latest:<pattern>, latest-allowed or min-required") from None
+        except ValueError:
+            # The text is not repeated: it may be a secret in the wrong field.
+            raise ValueError(
+                "is not a version like 1.11.4, latest, latest:<pattern>, latest-allowed or min-required"
+            ) from None
 
 
 def _compiles(pattern: str) -> bool:

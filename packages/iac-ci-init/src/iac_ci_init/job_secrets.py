@@ -159,7 +159,7 @@ class JobSecrets:
         try:
             return check_environment_name(variable)
         except ValueError as error:
-            raise PreparationFailed(f"{_whole(location)}: {error}") from None
+            raise PreparationFailed(f"{_whole(location)}: {name!r:.80} {error}") from None
 
 
 def _whole(location: Location) -> Location:

@@ -92,7 +92,8 @@ def template_problems(text: str, allowed: frozenset[str], matrix: frozenset[str]
         elif name in VARIABLES:
             yield f"cannot contain {name}, which comes from the pull request; only matrix values are allowed"
         else:
-            yield f"names {name}, which is unknown; known names are {', '.join((*VARIABLES, *sorted(matrix)))}"
+            # The name is not repeated: a text that looks like a template may be a secret.
+            yield f"has a template with an unknown name; known names are {', '.join((*VARIABLES, *sorted(matrix)))}"
     if "{{" in _TEMPLATE.sub("", text):
         yield "has {{ without a template; write {{ name }}"
 
