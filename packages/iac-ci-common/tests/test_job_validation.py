@@ -163,12 +163,44 @@ def test_a_default_that_is_too_short_is_named_as_the_default(given, text):
     assert problem == Problem("job_timeout", f"{text} than the longest order's timeout; set at least 3601 seconds")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": {"terraform": "AKIAIOSFODNN7EXAMPLE"}},
+        {"tools": {"terraform": "latest:AKIAIOSFODNN7EXAMPLE"}},
+        {"verbatim": ["AKIAIOSFODNN7EXAMPLE"]},
+        {"verbatim": ["AKIAIOSFODNN7EXAMPLE+"]},
+        {"git_credentials": ["AKIAIOSFODNN7EXAMPLE"]},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(fields):
+    assert "AKIAIOSFODNN7EXAMPLE" not in str(found(orders(fields)))
+
+
 def test_a_time_out_of_thousands_of_digits_is_not_repeated():
     body = json.dumps({"username": "tests", "orders": [{"cmds": ["true"], "timeout": 10**4000}]}).encode()
     with pytest.raises(InputProblems) as caught:
         check_job(body, Rules(grant=EVERYTHING))
     assert [problem.where for problem in caught.value.problems] == ["job_timeout", "orders[0].timeout"]
     assert all(len(problem.what) < 100 for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("names", "order_statuses", "problems"),
+    [
+        (
+            ["app", "App"],
+            True,
+            ["has the name of the order 'app' in other letters, whose status would be the same; rename it"],
+        ),
+        (["app", "App"], False, []),
+        (["app", "App", *(f"n{number}" for number in range(49))], True, []),
+        (["app", "apps"], True, []),
+    ],
+)
+def test_no_two_orders_share_a_status(names, order_statuses, problems):
+    job = orders(*({"order_name": name} for name in names), {"timeout": 0}) | {"order_statuses": order_statuses}
+    assert [what for where, what in found(job) if where == "orders[1].order_name"] == problems
 
 
 def taking(**variables):
@@ -185,7 +217,7 @@ def test_every_problem_of_an_output_is_reported_in_the_callers_words():
     fixed = (
         "cannot come from another order's output, because programs read this variable as a setting; use another name"
     )
-    reserved = "LD_PRELOAD is reserved for the engine, the shell or the loader; use another name"
+    reserved = "is reserved for the engine, the shell or the loader; use another name"
     whole = "must be one whole template, {{ orders.NAME.OUTPUT }}, without other text"
     assert found(orders(network, dns, {"queue_id": "q"}, app)) == [
         ("orders[3].env_vars.LD_PRELOAD", reserved),

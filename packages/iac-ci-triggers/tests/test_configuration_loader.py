@@ -92,7 +92,7 @@ jobs:
         ("line 2: defaults.env_vars.IACCI_SHA", "the engine sets the names that begin with IACCI_; use another name"),
         (
             "line 2: defaults.env_vars.IAC_CI_X",
-            "IAC_CI_X is reserved for the engine, the shell or the loader; use another name",
+            "is reserved for the engine, the shell or the loader; use another name",
         ),
         ("line 2: defaults.env_vars.OK", "has no value"),
         ("line 2: defaults.timout", "unknown field 'timout'; did you mean 'timeout'?"),
@@ -261,6 +261,7 @@ def test_very_many_problems_are_counted():
 def test_secrets_in_the_wrong_place_are_not_repeated():
     secret = "AKIAIOSFODNN7EXAMPLE"
     assert secret not in str(found(order(f"secrets: {{A: {secret}}}, timeout: {secret}, assume_role: {secret}")))
+    assert secret not in str(found(order(f"tools: {{terraform: {secret}}}, env_vars: {{A: '{{{{ {secret} }}}}'}}")))
 
 
 # What only the whole job shows.
@@ -294,7 +295,7 @@ def test_secrets_in_the_wrong_place_are_not_repeated():
         (job(f"{{d: [{','.join(map(str, range(501)))}], e: [1, 2]}}"), "matrix", "1002 combinations"),
         (job(on="{command: [a, a]}"), "on.command[1]", "more than once"),
         (job(on="{push: {branches: ['{{ branch }}']}}"), "on.push.branches[0]", "cannot contain a template"),
-        (order("env_vars: {A: '{{ nothing }}'}"), "orders[0].env_vars.A", "names nothing, which is unknown"),
+        (order("env_vars: {A: '{{ nothing }}'}"), "orders[0].env_vars.A", "has a template with an unknown name"),
         (order("env_vars: {A: '{{ sha }'}"), "orders[0].env_vars.A", "has {{ without a template"),
         (order("folder: '{{ sha }}'"), "orders[0].folder", "cannot contain sha"),
         (order("folder: '{{ matrix.d }}'"), "orders[0].folder", "this job's matrix does not have; it has none"),
@@ -677,7 +678,7 @@ OWN_VALUES = {"timeout": 30, "ssm_paths": [], "assume_role": "arn:aws:iam::12345
 @pytest.mark.parametrize(
     ("defaults", "found"),
     [
-        ({"env_vars": {"A": "{{ nope }}"}}, "defaults.env_vars.A: names nope, which is unknown"),
+        ({"env_vars": {"A": "{{ nope }}"}}, "defaults.env_vars.A: has a template with an unknown name"),
         ({"env_vars": {"A": "x"}, "secrets": {"A": "ssm:/x"}}, "defaults.secrets.A: is also set in env_vars"),
         ({"timeout": 600, "execution_target": "lambda"}, "defaults.timeout: is more than the 540 seconds"),
         ({"assume_role": "{{ sha }}"}, "defaults.assume_role: "),
@@ -722,6 +723,21 @@ def test_no_two_jobs_have_one_name_in_other_letters():
     content = {"version": 1, "jobs": {"deploy": job, "Deploy": job}}
     with pytest.raises(ConfigurationProblems, match=r"jobs\.Deploy: has the name of the job 'deploy' in other letters"):
         read_configuration(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "matrix", "names", "problems"),
+    [
+        ("orders", {}, ["app", "App"], ["line 1: jobs.go.orders[1].name"]),
+        ("run", {}, ["app", "App"], []),
+        ("orders", {"d": ["x", "X"]}, ["app-{{ matrix.d }}"], ["line 1: jobs.go.orders[0].name"]),
+        ("orders", {"d": ["x", "y"]}, ["app-{{ matrix.d }}"], []),
+    ],
+)
+def test_no_two_orders_with_statuses_have_one_name_in_other_letters(statuses, matrix, names, problems):
+    job = {"on": {"command": "go"}, "matrix": matrix, "orders": [{"name": name, "cmds": ["x"]} for name in names]}
+    content = {"version": 1, "statuses": statuses, "jobs": {"go": job}, "unknown": 1}
+    assert [where for where, _ in found(json.dumps(content)) if where != "line 1: unknown"] == problems
 
 
 def test_a_chain_that_outlasts_the_run_is_refused():

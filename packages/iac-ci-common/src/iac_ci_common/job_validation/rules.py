@@ -31,7 +31,7 @@ from iac_ci_common.validation_messages import OWN_DEPENDENCY, too_long_chain, un
 from iac_ci_common.validation_messages import cycle as cycle_message
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from iac_ci_common.draft import Location as Place
     from iac_ci_common.locations import Location
@@ -398,6 +398,9 @@ def _prefix(location: Location, rules: Rules) -> str:
 
 
 def _name_problems(job: Job) -> Iterator[Problem]:
+    if job.order_statuses and len(job.orders) <= limits.MAX_ORDER_STATUSES:
+        for index, message in shared_statuses((order_name(order, n) for n, order in enumerate(job.orders)), "order"):
+            yield Problem(f"orders[{index}].order_name", message)
     names = Counter(order_name(order, index) for index, order in enumerate(job.orders))
     ids = Counter(order.queue_id for order in job.orders if order.queue_id is not None)
     for index, order in enumerate(job.orders):
@@ -410,6 +413,20 @@ def _name_problems(job: Job) -> Iterator[Problem]:
             yield Problem(f"orders[{index}].queue_id", f"{order.queue_id!r} is the queue_id of more than one order")
         elif order.queue_id in names and order.queue_id != name:
             yield Problem(f"orders[{index}].queue_id", f"{order.queue_id!r} is the name of another order")
+
+
+def shared_statuses(names: Iterable[str], kind: str) -> Iterator[tuple[int, str]]:
+    """Yield the indexes of names whose statuses are those of other names: code hosts compare them ignoring case.
+
+    Each comes with a message; ``kind`` is what has the names.
+    """
+    spellings: dict[str, str] = {}
+    for index, name in enumerate(names):
+        if (other := spellings.setdefault(name.lower(), name)) != name:
+            yield (
+                index,
+                f"has the name of the {kind} {other!r} in other letters, whose status would be the same; rename it",
+            )
 
 
 def _numbers(job: Job) -> dict[str, str]:

@@ -18,6 +18,7 @@ from iac_ci_common.job_validation.rules import (
     NEEDS_PULL_REQUEST,
     TOO_SHORT_TO_MASK,
     order_findings,
+    shared_statuses,
     too_short_to_mask,
 )
 from iac_ci_common.job_validation.run_time import longest_seconds, too_long_chains
@@ -84,8 +85,8 @@ _OF_APPROVALS: Final = frozenset({"name", "approval", "depends_on", "when"})
 """Fields that an order with an approval may have."""
 
 
-def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
-    """Yield the problems of a job whose single fields are valid.
+def job_findings(job: ConfiguredJob, defaults: Settings, *, order_statuses: bool = False) -> Iterator[Found]:
+    """Yield the problems of a job whose single fields are valid; ``order_statuses`` says that orders have statuses.
 
     A problem of the matrix or of a template hides no others: the orders are checked with the valid values.
     """
@@ -114,7 +115,8 @@ def job_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
     yield from _timeout_findings(job, defaults)
     with_problems = {path for path, _ in templates}
     uncertain = bool(matrix_problems) or any(path[2:] == ("name",) for path in with_problems)
-    for path, problem in _expanded_findings(_with_valid_matrix(job) if matrix_problems else job, defaults):
+    valid = _with_valid_matrix(job) if matrix_problems else job
+    for path, problem in _expanded_findings(valid, defaults, order_statuses=order_statuses):
         if path not in with_problems and not (uncertain and problem.startswith(UNKNOWN_ORDER)):
             yield path, problem
 
@@ -330,13 +332,14 @@ def _timeout_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]
             yield where, f"is {seconds} seconds, more than the {job.job_timeout} seconds of job_timeout"
 
 
-def _expanded_findings(job: ConfiguredJob, defaults: Settings) -> Iterator[Found]:
+def _expanded_findings(job: ConfiguredJob, defaults: Settings, *, order_statuses: bool) -> Iterator[Found]:
     """Yield the problems of the expanded orders; a problem of several copies is reported for the first."""
     all_copies = list(copies(job))
     first: dict[tuple[Part, ...], str] = {}
     findings = (
         _value_findings(all_copies, defaults),
         _name_findings(all_copies),
+        _status_findings(all_copies) if order_statuses else (),
         _output_findings(all_copies, defaults),
         _when_findings(all_copies),
         _override_findings(all_copies),
@@ -394,6 +397,11 @@ def _name_findings(all_copies: list[Copy]) -> Iterator[Found]:
             if name == copy.name or name not in times:
                 problem = OWN_DEPENDENCY if name == copy.name else unknown_order(name)
                 yield ("orders", copy.index, "depends_on", number), problem + _shown(copy)
+
+
+def _status_findings(all_copies: list[Copy]) -> Iterator[Found]:
+    for index, problem in shared_statuses((copy.name for copy in all_copies), "order"):
+        yield ("orders", all_copies[index].index, "name"), problem
 
 
 def _output_findings(all_copies: list[Copy], defaults: Settings) -> Iterator[Found]:

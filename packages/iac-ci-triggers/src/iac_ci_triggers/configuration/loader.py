@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from iac_ci_common.draft import Draft, read_partially
 from iac_ci_common.errors import ConfigurationProblems, Problem
+from iac_ci_common.job_validation.rules import shared_statuses
 from iac_ci_common.validation_messages import IS_ABOUT, NEVER_HOLDS, TAKES_FROM, UNKNOWN_ORDER
 from iac_ci_triggers.configuration.checks import (
     defaults_findings,
@@ -13,7 +14,7 @@ from iac_ci_triggers.configuration.checks import (
     takes_from_defaults,
     without_combination,
 )
-from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration
+from iac_ci_triggers.configuration.models import CONFIGURATION_STATUS, Configuration, Statuses
 from iac_ci_triggers.configuration.plan_checks import plan_findings
 from iac_ci_triggers.configuration.project_checks import project_findings
 from iac_ci_triggers.configuration.stand_ins import stand_in
@@ -62,13 +63,12 @@ def read_configuration(text: bytes, *, can_merge: bool = True) -> Configuration:
 
 
 def _bad_names(jobs: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each job's name that cannot stand in a status: code hosts compare statuses ignoring case."""
-    spellings: dict[str, str] = {}
-    for name in jobs:
+    """Yield each job's name that cannot stand in a status, and why."""
+    names = list(jobs)
+    for name in names:
         if name.lower() == CONFIGURATION_STATUS:
             yield name, "is the name of a status of the engine; use another name"
-        if (other := spellings.setdefault(name.lower(), name)) != name:
-            yield name, f"has the name of the job {other!r} in other letters, whose status would be the same; rename it"
+    yield from ((names[index], problem) for index, problem in shared_statuses(names, "job"))
 
 
 def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
@@ -82,7 +82,8 @@ def _validated(root: Node, findings: list[Finding]) -> Configuration | None:
         uncertain = _uncertain(draft, name)
         below = [location[2:] for location in draft.uncertain if location[:2] == ("jobs", name)]
         without_dependencies = {path[:2] for path in below if path[2:3] == ("depends_on",)}
-        for path, problem in job_findings(job, draft.value.defaults):
+        has_statuses = draft.value.statuses is Statuses.ORDERS
+        for path, problem in job_findings(job, draft.value.defaults, order_statuses=has_statuses):
             location: Location = ("jobs", name, *path)
             is_reported = (
                 len(path) > 2 and path[2:] in defaults and takes_from_defaults(job.orders[int(path[1])], path[2:])

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common import limits
 from iac_ci_common.progress import state_words
 from iac_ci_common.states import OrderState, RunState
 from iac_ci_vcs.provider import MOST_BEHIND, CommitState, CommitStatus
@@ -36,9 +37,6 @@ _STATES: Final = {
 }
 
 
-MAX_ORDER_STATUSES: Final = 50
-"""Runs with more orders get no status per order: each costs a request at the run's start and at its end."""
-
 ORDER_STATES: Final = {
     OrderState.SUCCEEDED: CommitState.SUCCESS,
     OrderState.FAILED: CommitState.FAILURE,
@@ -51,9 +49,9 @@ ORDER_STATES: Final = {
 def order_statuses(run: RunRow, orders: Sequence[OrderRow], page: str | None = None) -> list[CommitStatus]:
     """Return a status for each order, with the link ``page``.
 
-    There are none without a commit, or with more than ``MAX_ORDER_STATUSES`` orders.
+    There are none without a commit, or with more than ``limits.MAX_ORDER_STATUSES`` orders.
     """
-    if run.commit_hash is None or len(orders) > MAX_ORDER_STATUSES:
+    if run.commit_hash is None or len(orders) > limits.MAX_ORDER_STATUSES:
         return []
     return [
         CommitStatus(
