@@ -635,6 +635,9 @@ def with_order(**fields):
             "jobs.go.matrix.'a b'",
         ),
         ({}, {"matrix": {"c": [""]}}, "jobs.go.matrix.c[0]"),
+        ({}, {"on": {"push": {"branches": ["refs/heads/main", "x"]}}}, "jobs.go.on.push.branches[0]"),
+        ({}, {"on": {"pull_request": {"branches": ["x", "!refs/heads/y"]}}}, "jobs.go.on.pull_request.branches[1]"),
+        ({}, {"require": {"from": ["refs/heads/x"]}}, "jobs.go.require.from[0]"),
         ({"projects": [{"folder": "x", "retry": {"attempts": 2}}]}, {}, "projects[0].retry.on"),
         (
             {"projects": [{"folder": "x", "matrix": {"a b": ["x"]}, "var_files": ["{{ matrix.c }}"]}]},

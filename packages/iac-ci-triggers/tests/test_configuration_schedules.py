@@ -27,7 +27,7 @@ BERLIN = "Europe/Berlin"
         ("* * * * *", "1 minute apart"),
         ("0,5 1 * * *", "5 minutes apart"),
         ("50,0 0,23 * * *", "plans 23:50 and 00:00, 10 minutes apart"),
-        ("0 0 30 2 *", "bad day-of-month"),
+        ("0 0 30 2 *", "bad day of the month, or one that its months do not have"),
         ("0 0 * 2 mon#5", None),
         ("61 * * * *", "bad minute"),
         ("@daily", "has 1 fields"),

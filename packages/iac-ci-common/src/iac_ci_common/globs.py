@@ -190,6 +190,13 @@ def check_pattern(pattern: str) -> str:
     return pattern
 
 
+def check_branch_pattern(pattern: str) -> str:
+    """Return a pattern that the name of a branch could match, else raise ``ValueError``."""
+    if pattern.removeprefix("!").startswith("refs/heads/"):
+        raise ValueError("begins with refs/heads/, which names of branches do not have here; remove it")
+    return check_pattern(pattern)
+
+
 def check_path_pattern(pattern: str) -> str:
     """Return a pattern that a path from the repository's root could match, else raise ``ValueError``."""
     segments = pattern.removeprefix("!").split("/")

@@ -19,7 +19,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
+from iac_ci_common.globs import check_branch_pattern, check_path_pattern, check_something_can_match
 from iac_ci_common.models.job import Payload, Text
 from iac_ci_vcs.reviews import is_own_context
 
@@ -62,7 +62,7 @@ CheckName = Annotated[
     StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$"),
     AfterValidator(_not_own),
 ]
-HeadPattern = Annotated[Text, AfterValidator(check_pattern)]
+HeadPattern = Annotated[Text, AfterValidator(check_branch_pattern)]
 HeadPatterns = Annotated[
     list[HeadPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
 ]

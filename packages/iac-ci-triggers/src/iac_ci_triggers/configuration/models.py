@@ -22,7 +22,7 @@ from pydantic import (
 
 from iac_ci_common import limits
 from iac_ci_common.environment import EnvironmentName
-from iac_ci_common.globs import check_path_pattern, check_pattern, check_something_can_match
+from iac_ci_common.globs import check_branch_pattern, check_path_pattern, check_pattern, check_something_can_match
 from iac_ci_common.locations import ParameterLocation, SecretLocation, StoredSecretLocation
 from iac_ci_common.models.base import Name
 from iac_ci_common.models.commands import CheckedCommand, Command, Retry, either
@@ -156,9 +156,14 @@ PathPattern = Annotated[Text, AfterValidator(check_path_pattern)]
 PathPatterns = Annotated[
     list[PathPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
 ]
-BranchPattern = Annotated[Text, AfterValidator(check_pattern)]
+BranchPattern = Annotated[Text, AfterValidator(check_branch_pattern)]
 BranchPatterns = Annotated[
     list[BranchPattern], Field(min_length=1, max_length=MAX_PATTERNS), AfterValidator(check_something_can_match)
+]
+LabelPatterns = Annotated[
+    list[Annotated[Text, AfterValidator(check_pattern)]],
+    Field(min_length=1, max_length=MAX_PATTERNS),
+    AfterValidator(check_something_can_match),
 ]
 
 
@@ -420,7 +425,7 @@ class PullRequestTrigger(Payload):
     branches: BranchPatterns | None = Field(None, description="Base branches; any if none is given.")
     paths: PathPatterns | None = Field(None, description="Only if one of these has changed.")
     drafts: StrictBool = Field(default=True, description="False: not before a draft is ready for review.")
-    labels: BranchPatterns | None = Field(None, description="Only with a label that matches; Bitbucket has none.")
+    labels: LabelPatterns | None = Field(None, description="Only with a label that matches; Bitbucket has none.")
 
 
 class PushTrigger(Payload):

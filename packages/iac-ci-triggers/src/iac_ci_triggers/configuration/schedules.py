@@ -161,7 +161,10 @@ def _zone(name: str) -> ZoneInfo | None:
 
 def _words(error: Exception) -> str:
     """Return the field that cannot be read, as the parser names it."""
-    return f"bad {text[4:]}" if (text := str(error)).startswith("Bad ") else "a field has an unknown form"
+    text = str(error)
+    if text == "Bad day-of-month":
+        return "bad day of the month, or one that its months do not have"
+    return f"bad {text[4:]}" if text.startswith("Bad ") else "a field has an unknown form"
 
 
 __all__ = [
