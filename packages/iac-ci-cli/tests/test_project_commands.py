@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from iac_ci_triggers.configuration import read_configuration
 
@@ -40,6 +42,28 @@ def test_a_scaffold_is_valid_and_finds_the_projects(checkout):
     assert len(read_configuration(expanded.stdout.encode()).jobs["plan"].orders) == 2
     again = run("scaffold", checkout)
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+
+def test_a_scaffold_shows_names_as_they_are_and_what_it_leaves_out(tmp_path):
+    for number, name in enumerate(("lib/über", "lib/😀", 'lib/q"d', "lib/l\u2028s")):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / f"{number}.tf").write_text('terraform { backend "s3" {} }')
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "main.tf").write_text("")
+    os.mkfifo(tmp_path / "main.tf")
+    done = run("scaffold", tmp_path, "--to", "-")
+    assert yaml.safe_load(done.stdout)
+    for line in ("#   lib/über", "#   lib/😀", '- folder: "lib/😀"', "#   plain: no backend, unlike others"):
+        assert line in done.stdout
+    assert "\u2028" not in done.stdout
+    assert "Left out: plain: no backend, unlike others" in done.stderr
+
+
+def test_a_folder_in_place_of_the_configuration_is_said(tmp_path):
+    (tmp_path / ".iac-ci.yml").mkdir()
+    for command in ("validate", "expand"):
+        done = run(command, tmp_path)
+        assert (done.returncode, ".iac-ci.yml cannot be read: Is a directory" in done.stderr) == (2, True)
 
 
 def test_a_file_of_atlantis_is_converted_with_its_remarks(checkout):

@@ -63,6 +63,23 @@ def test_rules_are_proposed_that_find_exactly_the_projects(files, rules):
     assert tuple(project.folder for project in find_projects(rules, tree(files)).projects) == proposal.folders
 
 
+def test_folders_that_are_left_out_are_named():
+    files = {
+        "a/main.tf": BACKEND + CALL("../m"),
+        "b\nc/main.tf": BACKEND,
+        "m/main.tf": "",
+        "other/main.tf": "",
+        "z\n/terragrunt.hcl": "",
+    }
+    bytes_or_signs = "the path of the folder has control characters, a backslash, {{ or bytes that are not UTF-8"
+    assert propose(tree(files)).left_out == (
+        ("b\nc", bytes_or_signs),
+        ("other", "no backend, unlike others"),
+        ("z\n", bytes_or_signs),
+    )
+    assert propose(tree({"a/main.tf": "", "m/main.tf": ""})).left_out == ()
+
+
 def test_files_of_variables_are_named_that_no_tool_reads_by_itself():
     files = {
         "a/main.tf": BACKEND,

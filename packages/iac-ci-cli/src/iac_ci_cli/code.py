@@ -66,7 +66,9 @@ def files_of(folder: Path) -> list[str]:
 def files_and_submodules_of(folder: Path) -> tuple[list[str], list[str]]:
     """List the files of a checkout as a commit would list them, and its submodules, whose own files are left out."""
     if not _is_in_repository(folder):
-        return sorted(_unignored(folder)), []
+        # Other entries, such as pipes, are in no commit.
+        found = _unignored(folder)
+        return sorted(name for name in found if (folder / name).is_symlink() or (folder / name).is_file()), []
     listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     names = {name.decode("utf-8", "surrogateescape") for name in listed.split(b"\0") if name}
     files = [name for name in names if (folder / name).is_symlink() or (folder / name).is_file()]

@@ -20,6 +20,7 @@ from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.limits import MAX_BODY_BYTES
 from iac_ci_common.models.answer import Accepted
+from iac_ci_triggers.configuration import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def read_file(path: Path) -> bytes:
             raise unreadable("standard input", error) from error
     file = path
     try:
-        file = path / "job.json" if path.is_dir() else path
+        file = path / "job.json" if path.is_dir() and path.name != FILE_NAME else path
         with file.open("rb") as opened:
             return read_at_most(opened, most)
     except (OSError, ValueError) as error:

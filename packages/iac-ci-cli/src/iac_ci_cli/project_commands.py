@@ -20,7 +20,7 @@ from iac_ci_cli.expansion import expanded
 from iac_ci_cli.options import AsJson, check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.scaffold import counted, scaffolded
-from iac_ci_cli.text import plain, write
+from iac_ci_cli.text import comment, plain, write
 from iac_ci_projects import propose
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
@@ -104,6 +104,8 @@ def scaffold(
         write(_scaffold_as_json(path, text, proposal.folders))
         return
     _write_new(path, text)
+    for name, reason in proposal.left_out:
+        streams.write_error(f"Left out: {plain(comment(name))}: {reason}\n")
     streams.write_error(
         f"{counted(len(proposal.folders))} found. Check them with: iac-ci expand {shlex.quote(plain(str(folder)))}\n"
     )
@@ -121,7 +123,7 @@ def _convert(source: Path, path: Path, tree: Tree, *, as_json: bool) -> None:
         streams.write_error(f"{plain(str(source))}: {plain(line)}\n")
     if not made.text:
         raise CommandFailed(f"{source} has no project that can be converted", exit_code=ExitCode.BAD_INPUT)
-    comments = "".join(f"# {line.encode('unicode_escape').decode('ascii')}\n" for line in lines)
+    comments = "".join(f"# {comment(line)}\n" for line in lines)
     text = f"# Converted from {source.name}. What is not as it was there:\n{comments}\n{made.text}"
     if as_json:
         write(_scaffold_as_json(path, text, (), made.remarks))
@@ -165,7 +167,7 @@ def _scaffold_as_json(path: Path, text: str, projects: Sequence[str], remarks: S
 
 def _of_checkout(folder: Path) -> bytes | None:
     path = folder / FILE_NAME
-    return path.read_bytes() if path.is_file() else None
+    return jobs.read_file(path) if path.exists() else None
 
 
 def _as_json(found: Expanded) -> str:
@@ -182,6 +184,6 @@ def _as_json(found: Expanded) -> str:
 
 def _as_yaml(found: Expanded) -> str:
     lines = [f"{name}: {reason}" for name, reason in found.left_out] + [*found.remarks, *found.schedules]
-    comments = "".join(f"# {plain(line).encode('unicode_escape').decode()}\n" for line in lines)
+    comments = "".join(f"# {comment(plain(line))}\n" for line in lines)
     text = yaml.safe_dump(dict(found.configuration), sort_keys=False, allow_unicode=True, width=1000)
     return comments + text

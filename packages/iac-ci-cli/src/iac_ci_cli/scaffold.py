@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
+from iac_ci_cli.text import comment
 from iac_ci_projects import Tool
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def scaffolded(proposal: Proposal) -> str:
     if not proposal.rules:
         return _HEAD + _NONE
     lines = [_HEAD, f"# {counted(len(proposal.folders))}:\n"]
-    lines += [f"#   {_comment(folder or '.')}\n" for folder in proposal.folders[:_SHOWN]]
+    lines += [f"#   {comment(folder or '.')}\n" for folder in proposal.folders[:_SHOWN]]
     if len(proposal.folders) > _SHOWN:
         lines.append(f"#   and {len(proposal.folders) - _SHOWN} more\n")
+    lines += _left_out(proposal)
     lines += _variables(proposal)
     lines.append("projects:\n")
     lines += [_rule(rule) for rule in proposal.rules]
@@ -65,6 +67,14 @@ def _rule(rule: Rule) -> str:
     return text + _ROLES
 
 
+def _left_out(proposal: Proposal) -> list[str]:
+    if not proposal.left_out:
+        return []
+    shown = [f"#   {comment(folder or '.')}: {reason}\n" for folder, reason in proposal.left_out[:_SHOWN]]
+    more = len(proposal.left_out) - _SHOWN
+    return ["# Left out; add those that are projects:\n", *shown, *([f"#   and {more} more\n"] if more > 0 else [])]
+
+
 def _variables(proposal: Proposal) -> list[str]:
     if not proposal.var_files:
         return []
@@ -74,17 +84,15 @@ def _variables(proposal: Proposal) -> list[str]:
         '#   var_files: ["{{ matrix.stage }}.tfvars"]\n',
     ]
     for folder, paths in proposal.var_files[:_SHOWN]:
-        lines.append(f"#   {_comment(folder or '.')}: {_comment(', '.join(paths[:_SHOWN]))}\n")
+        lines.append(f"#   {comment(folder or '.')}: {comment(', '.join(paths[:_SHOWN]))}\n")
     return lines
-
-
-def _comment(text: str) -> str:
-    """Return text for a comment of one line."""
-    return text.encode("unicode_escape").decode("ascii")
 
 
 def _scalar(text: str) -> str:
     """Return text in quotes, as YAML reads it."""
+    if text.isprintable():
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}"'
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10_000).rstrip("\n")
 
 

@@ -22,6 +22,11 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", _ESCAPE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
+def comment(text: str) -> str:
+    """Return text for a comment of one line: characters that cannot be printed are escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 def one_line(text: str) -> str:
     """Return text as ``plain`` does, on one line, so that a part of it cannot pass for a line of ours."""
     return " ".join(plain(text).split())

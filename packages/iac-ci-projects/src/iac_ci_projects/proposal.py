@@ -25,6 +25,9 @@ _TOFU: Final = (".tofu", ".tofu.json")
 """Files that OpenTofu alone reads."""
 
 
+_NO_BACKEND: Final = "no backend, unlike others"
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """Rules that find the projects of a commit, their folders, and files of variables that no tool reads by itself."""
@@ -33,6 +36,9 @@ class Proposal:
     folders: tuple[str, ...]
     var_files: tuple[tuple[str, tuple[str, ...]], ...]
     """Each folder with its files, as paths from the folder."""
+
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Folders that no other one uses and that are no projects here, each with the reason."""
 
 
 def propose(tree: Tree) -> Proposal:
@@ -43,14 +49,18 @@ def propose(tree: Tree) -> Proposal:
     """
     tree = usable_part(tree)
     units = _units(tree)
-    roots = {folder for folder in _roots(tree, units) if unusable(folder) is None}
+    with_backend, others = _roots(tree, units)
+    found = with_backend or others
+    left_out = dict.fromkeys(others if with_backend else (), _NO_BACKEND)
+    left_out |= {folder: reason for folder in found | units if (reason := unusable(folder)) is not None}
+    roots = {folder for folder in found if unusable(folder) is None}
     units = {folder for folder in units if unusable(folder) is None}
     tofu = {folder for folder in roots if any(path.endswith(_TOFU) for path in tree.by_folder[folder])}
     rules = _rules(units, tree, Tool.TERRAGRUNT, (UNIT_FILE,))
     rules += _rules(roots - tofu, tree, Tool.TERRAFORM, _names(roots - tofu, tree))
     rules += _rules(tofu, tree, Tool.OPENTOFU, _names(tofu, tree))
     folders = tuple(sorted({*units, *roots}))
-    return Proposal(tuple(rules), folders, tuple(_var_files(folders, tree)))
+    return Proposal(tuple(rules), folders, tuple(_var_files(folders, tree)), tuple(sorted(left_out.items())))
 
 
 def _names(folders: set[str], tree: Tree) -> list[str]:
@@ -67,7 +77,8 @@ def _units(tree: Tree) -> set[str]:
     return folders - included if folders - included else folders
 
 
-def _roots(tree: Tree, units: set[str]) -> set[str]:
+def _roots(tree: Tree, units: set[str]) -> tuple[set[str], set[str]]:
+    """Return the folders with a backend, and the others that none calls as a module."""
     read = {
         folder: read_folder(folder, tree)
         for folder, paths in tree.by_folder.items()
@@ -76,7 +87,7 @@ def _roots(tree: Tree, units: set[str]) -> set[str]:
     of_units = {module for unit in units for module in read_unit(unit, tree).modules}
     called = {module for reading in read.values() for module in reading.modules} | of_units
     with_backend = {folder for folder, reading in read.items() if reading.has_backend}
-    return with_backend or {folder for folder in read if folder not in called}
+    return with_backend, {folder for folder in read if folder not in called and folder not in with_backend}
 
 
 def _rules(folders: set[str], tree: Tree, tool: Tool, names: Iterable[str]) -> list[Rule]:
