@@ -54,6 +54,10 @@ USAGE = [
     (["sumbit"], "unknown command 'sumbit'; did you mean 'submit'?"),
     (["frobnicate"], "unknown command 'frobnicate'"),
     (["--verson"], "unknown option --verson; did you mean '--version'?"),
+    (["--stack", "x", "status", RUN], "unknown option --stack; write it after the command"),
+    (["runs", "--limit", "many"], "option --limit: must be a whole number"),
+    (["runs", "--limit", "0"], "option --limit: must be at least 1"),
+    (["runs", "--limit", "1001"], "option --limit: must be at most 1000"),
     (["status"], "argument RUN is missing"),
     (["status", "../x"], "'../x' is not a valid run id (example: 20260131T235959-0123456789ab)"),
     (["status", RUN, "more"], "unexpected argument: more"),
@@ -109,6 +113,12 @@ AWS = [
     ({**KEYS, "AWS_ENDPOINT_URL": "nonsense"}, "the AWS settings of this environment are not valid", "~/.aws"),
     ({**KEYS, "AWS_MAX_ATTEMPTS": "many"}, "", "~/.aws"),
     ({**KEYS, "AWS_RETRY_MODE": "x"}, "", "~/.aws"),
+    ({**KEYS, "AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no AWS region is set", "AWS_REGION"),
+    (
+        {**REGION, "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/x", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nothing/token"},
+        "the AWS credentials could not be fetched: /nothing/token: No such file or directory",
+        "AWS_…",
+    ),
 ]
 
 

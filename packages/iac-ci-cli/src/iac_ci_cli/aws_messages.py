@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from traceback import walk_tb
 from typing import Final
 
 _ENVIRONMENT: Final = "Check the AWS_… variables of your environment and the files in ~/.aws."
@@ -81,6 +82,9 @@ def aws_message(error: BaseException) -> tuple[str, str] | None:
         kinds = {kind.__name__ for kind in type(cause).__mro__}
         if kinds & {"BotoCoreError", "ClientError", "HTTPClientError"}:
             return _explain(cause, error)
+        if isinstance(cause, OSError) and _is_of_the_sdk(cause):
+            # A token file or a program for credentials that is not there.
+            return f"the AWS credentials could not be fetched: {cause.filename}: {cause.strerror}", _ENVIRONMENT
         cause = cause.__cause__
     return None
 
@@ -88,6 +92,11 @@ def aws_message(error: BaseException) -> tuple[str, str] | None:
 def client_failed(error: Exception) -> tuple[str, str]:
     """Return a message and a hint where the SDK could not even be set up, by a wrong setting of the environment."""
     return aws_message(error) or ("the AWS settings of this environment are not valid", _ENVIRONMENT)
+
+
+def _is_of_the_sdk(error: BaseException) -> bool:
+    modules = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
+    return any(module.startswith("botocore.") for module in modules)
 
 
 def _explain(cause: BaseException, error: BaseException) -> tuple[str, str]:

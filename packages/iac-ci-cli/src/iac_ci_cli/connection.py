@@ -217,6 +217,9 @@ def aws_connection(stack: str, *, region: str | None = None, profile: str | None
 
     boto3 reads AWS_DEFAULT_REGION only; the other SDKs and the AWS CLI read AWS_REGION first, and so does this.
     """
+    if os.environ.get("AWS_DEFAULT_REGION") == "":
+        # boto3 would take the empty text for a region.
+        del os.environ["AWS_DEFAULT_REGION"]
     chosen = region or os.environ.get("AWS_REGION")
     session = {"region_name": chosen} if chosen else {}
     options = stack_option(stack)

@@ -14,6 +14,11 @@ _SENTENCES: Final = (
     (re.compile(r"No such command '(.*?)'\..*", re.DOTALL), "unknown command '{}'"),
     (re.compile(r"Missing command\.", re.DOTALL), "a command is missing"),
 )
+_NUMBERS: Final = (
+    (re.compile(r"Input should be a valid integer.*"), "must be a whole number"),
+    (re.compile(r"Input should be greater than or equal to (.*)"), "must be at least {}"),
+    (re.compile(r"Input should be less than or equal to (.*)"), "must be at most {}"),
+)
 _PREFIX: Final = "Value error, "
 """What the parser's library puts before the message of a value that it cannot convert."""
 
@@ -39,7 +44,7 @@ def _message(error: Any, context: Any) -> str:
     if hasattr(error, "param_type"):
         return f"{_name(parameter)} is missing"
     if parameter is not None:
-        return f"{_name(parameter)}: {raw.removeprefix(_PREFIX).rstrip('.')}"
+        return f"{_name(parameter)}: {_value_message(raw.removeprefix(_PREFIX).rstrip('.'))}"
     for pattern, sentence in _SENTENCES:
         found = pattern.fullmatch(raw)
         if found:
@@ -48,9 +53,18 @@ def _message(error: Any, context: Any) -> str:
     return raw.rstrip(".")
 
 
+def _value_message(raw: str) -> str:
+    for pattern, sentence in _NUMBERS:
+        if found := pattern.fullmatch(raw):
+            return sentence.format(*found.groups())
+    return raw
+
+
 def _near(sentence: str, name: str, context: Any) -> str:
     if context is None:
         return ""
+    if sentence.startswith("unknown option") and name in _options_of_commands(context):
+        return "; write it after the command"
     if sentence.startswith("unknown option"):
         return did_you_mean(
             name, [option for parameter in context.command.get_params(context) for option in parameter.opts]
@@ -58,6 +72,14 @@ def _near(sentence: str, name: str, context: Any) -> str:
     if sentence.startswith("unknown command") and hasattr(context.command, "list_commands"):
         return did_you_mean(name, list(context.command.list_commands(context)))
     return ""
+
+
+def _options_of_commands(context: Any) -> set[str]:
+    """Return the options of the commands of a group; none for a command."""
+    group = context.command
+    names = group.list_commands(context) if hasattr(group, "list_commands") else ()
+    commands = filter(None, (group.get_command(context, name) for name in names))
+    return {option for command in commands for parameter in command.params for option in parameter.opts}
 
 
 def _name(parameter: Any) -> str:

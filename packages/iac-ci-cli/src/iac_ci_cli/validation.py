@@ -123,7 +123,7 @@ def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path |
 def _check_configuration(body: bytes, label: str, name: str) -> Report:
     report = Report(Kind.CONFIGURATION, label)
     report.not_checked = [
-        "which secrets a stack allows the repository's jobs to name",
+        "which secrets and roles a stack grants to the repository's jobs",
         "whether the secrets, roles and folders that the configuration names exist",
     ]
     if name == _OTHER_NAME:

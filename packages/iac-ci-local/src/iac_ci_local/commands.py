@@ -125,7 +125,7 @@ def run(
     jobs.check(
         body, Rules(grant=EVERYTHING, allow_file_repositories=True), code=None if folder is None else jobs.PACKED
     )
-    with problems_of("the secrets"):
+    with problems_of("the list of secrets"):
         secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
@@ -221,7 +221,7 @@ def up(
     folder = jobs.code_folder(example, code) if example is not None else code
     if folder is not None and not folder.is_dir():
         raise CommandFailed(f"{folder} is not a folder", exit_code=ExitCode.BAD_INPUT)
-    with problems_of("the secrets"):
+    with problems_of("the list of secrets"):
         secrets = read_secrets(example, secret or ())
     if not as_json:
         typer.echo("Starting a local cloud …")
