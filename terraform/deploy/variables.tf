@@ -758,7 +758,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "worker_network" {
-  description = "VPC for both kinds of worker; null for none. The subnets need routes to Lambda, S3, KMS and CloudWatch Logs and to every service that the commands call."
+  description = "VPC for both kinds of worker; null for none. The subnets need routes to Lambda, S3, CloudWatch Logs and ECR and to every service that the commands call."
   type = object({
     vpc_id             = string
     subnet_ids         = list(string)
