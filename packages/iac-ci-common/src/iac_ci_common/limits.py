@@ -13,9 +13,10 @@ MAX_EXPANDED_BYTES: Final = 5 * 1024 * 1024
 """Largest job that a repository's configuration may become: it is never sent, so Lambda does not limit it."""
 
 MAX_ORDERS: Final = 1000
+"""Most orders in a job."""
+
 MAX_ORDER_STATUSES: Final = 50
 """Runs with more orders get no status per order: each costs a request at the run's start and at its end."""
-"""Most orders in a job."""
 
 MAX_COMMANDS: Final = 100
 """Most commands in an order."""
