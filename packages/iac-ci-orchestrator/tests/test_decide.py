@@ -156,6 +156,14 @@ def ended(num, status, seconds=0, **fields):
     return order_row(num, status=status, dispatched_at=START, ended_at=START + timedelta(seconds=seconds), **fields)
 
 
+def optional(num, status, seconds=0, **fields):
+    return ended(num, status, seconds, must_succeed=False, **fields)
+
+
+def skipped(num, **fields):
+    return order_row(num, status=S.SKIPPED, ended_at=NOW, **fields)
+
+
 @pytest.mark.parametrize(
     ("orders", "status"),
     [
@@ -165,6 +173,15 @@ def ended(num, status, seconds=0, **fields):
         ([ended(1, S.TIMED_OUT, 5), ended(2, S.FAILED, 5)], RunState.FAILED),
         ([ended(1, S.CANCELLED, 5), ended(2, S.FAILED, 6)], RunState.CANCELLED),
         ([ended(1, S.FAILED, 5), ended(2, S.SKIPPED, 1)], RunState.FAILED),
+        # A must-succeed order that was skipped did not succeed, although what it depends on need not succeed.
+        ([optional(1, S.CANCELLED), skipped(2, after=[1])], RunState.CANCELLED),
+        ([optional(1, S.FAILED), skipped(2, after=[1], when=("0001",))], RunState.FAILED),
+        ([optional(1, S.CANCELLED), optional(2, S.SKIPPED, after=[1]), skipped(3, after=[2])], RunState.CANCELLED),
+        # The failure that lets its dependents go on is not why one of them was skipped.
+        ([optional(1, S.FAILED, 1), optional(2, S.CANCELLED, 5), skipped(3, after=[1, 2])], RunState.CANCELLED),
+        ([optional(1, S.CANCELLED)], RunState.SUCCEEDED),
+        ([optional(1, S.CANCELLED), skipped(2, after=[1], must_succeed=False)], RunState.SUCCEEDED),
+        ([ended(1, S.SUCCEEDED), skipped(2, after=[1], when=("0001",), not_needed=True)], RunState.SUCCEEDED),
     ],
 )
 def test_the_first_cause_decides_how_a_run_ended(orders, status):

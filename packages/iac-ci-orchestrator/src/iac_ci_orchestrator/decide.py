@@ -466,16 +466,17 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
 
     The cause is the must-succeed order that did not succeed and ended first; at the same time, a failure is before a
     time-out and a time-out before a cancellation. Skipped orders are never the cause, because another order's end is
-    the reason why they were skipped. Neither are those that an approval has overridden, unless others were skipped
-    because of them all the same; the reason of a run that succeeded names them.
+    the reason why they were skipped: it is the cause, also of an order that need not succeed, if a must-succeed order
+    was skipped because of it. Those that an approval has overridden are no cause, unless others were skipped because of
+    them all the same; the reason of a run that succeeded names them.
     """
     if run.preparation_error is not None:
         return RunState.FAILED, run.preparation_error[:1024]
     by_approval = overridden(orders)
     needed = [order for order in orders if order.must_succeed and order.status in _SEVERITY]
     causes = [order for order in needed if order.order_num not in by_approval]
-    if any(order.status is OrderState.SKIPPED and not order.not_needed for order in orders):
-        causes = causes or needed
+    if any(map(_is_missing, orders)):
+        causes = causes or needed or _reasons_of_skips(orders)
     if causes:
         first = min(causes, key=lambda order: (order.ended_at or run.deadline, _SEVERITY.index(order.status)))
         status = RunState.TIMED_OUT if _came_too_late(run, first) else _RUN_STATE[first.status]
@@ -485,6 +486,32 @@ def outcome(run: RunRow, orders: Sequence[OrderRow]) -> tuple[RunState, str | No
     if any(_came_too_late(run, order) for order in orders):
         return RunState.TIMED_OUT, _TOO_LATE
     return RunState.SUCCEEDED, _overrides(orders, by_approval)
+
+
+def _reasons_of_skips(orders: Sequence[OrderRow]) -> list[OrderRow]:
+    """Return the orders whose ends are the reasons why must-succeed orders were skipped."""
+    by_num = {order.order_num: order for order in orders}
+    found: list[OrderRow] = []
+    seen: set[str] = set()
+    waiting = [order for order in orders if order.must_succeed and _is_missing(order)]
+    while waiting:
+        order = waiting.pop()
+        for num in (*order.dependencies, *order.when):
+            dependency = by_num.get(num)
+            if dependency is None or num in seen:
+                continue
+            if _is_missing(dependency):
+                seen.add(num)
+                waiting.append(dependency)
+            elif dependency.status is OrderState.CANCELLED or (num in order.when and dependency.status in _SEVERITY):
+                seen.add(num)
+                found.append(dependency)
+    return found
+
+
+def _is_missing(order: OrderRow) -> bool:
+    """Return whether an order was skipped although it was needed."""
+    return order.status is OrderState.SKIPPED and not order.not_needed
 
 
 def _overrides(orders: Sequence[OrderRow], by_approval: Mapping[str, OrderRow]) -> str | None:
