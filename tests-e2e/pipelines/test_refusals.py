@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,21 @@ def test_missing_tools_are_named():
     assert done.returncode == 2
     assert "terraform is not on PATH" in done.stderr
     assert "uv is not on PATH" in done.stderr
+    assert "run pipelines/build" in done.stderr
+
+
+def test_a_wrong_file_of_variables_hides_no_other_problem(tmp_path):
+    (tmp_path / "uv").write_text('#!/bin/sh\nshift 3\nexec "$@"\n')
+    (tmp_path / "uv").chmod(0o755)
+    (tmp_path / "python").symlink_to(sys.executable)
+    (tmp_path / "more.json").write_text("[]")
+    done = run(
+        "deploy",
+        *("--region", "eu-central-1", "--image", "none", "--variables", str(tmp_path / "more.json")),
+        PATH=f"{tmp_path}:/usr/bin:/bin",
+    )
+    assert done.returncode == 2
+    assert "more.json must contain one JSON object" in done.stderr
     assert "run pipelines/build" in done.stderr
 
 
