@@ -418,6 +418,16 @@ def test_a_configuration_beside_a_job_is_named_as_not_checked(tmp_path):
     assert "name it" not in iac_ci("validate", str(tmp_path / "job.json")).stdout
 
 
+def test_the_files_of_a_code_folder_are_named_as_not_checked(tmp_path):
+    (tmp_path / "job.json").write_text(json.dumps(JOB), "utf-8")
+    assert "links" not in iac_ci("validate", str(tmp_path)).stdout
+    (tmp_path / "code").mkdir()
+    assert (
+        f"Not checked: the files of {tmp_path / 'code'}, such as links that lead out of it."
+        in iac_ci("validate", str(tmp_path)).stdout.splitlines()
+    )
+
+
 def test_a_file_that_is_not_there_is_said_plainly():
     done = iac_ci("validate", "/nothing.json")
     assert done.returncode == ExitCode.BAD_INPUT

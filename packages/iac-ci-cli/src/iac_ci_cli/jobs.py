@@ -20,7 +20,6 @@ from iac_ci_common.job_validation.json_body import parse_body
 from iac_ci_common.job_validation.rules import Rules
 from iac_ci_common.limits import MAX_BODY_BYTES
 from iac_ci_common.models.answer import Accepted
-from iac_ci_triggers.configuration import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:=+/-]{1,200}")
 """What the webhook endpoint takes as an Idempotency-Key."""
+
+_MOST: Final = MAX_BODY_BYTES + 1
 
 PACKED: Final = "s3://packed/code.zip"
 """Stands for the location of a folder that is not uploaded yet."""
@@ -45,19 +46,25 @@ def read_file(path: Path) -> bytes:
     At most one byte more than the webhook endpoint takes is read, so that a device does not fill the memory. Raises
     ``CommandFailed`` where it cannot be read.
     """
-    most = MAX_BODY_BYTES + 1
     if is_standard_input(path):
         if sys.stdin is None:
             raise CommandFailed("standard input is closed", exit_code=ExitCode.BAD_INPUT)
         try:
-            return read_at_most(sys.stdin.buffer, most)
+            return read_at_most(sys.stdin.buffer, _MOST)
         except OSError as error:
             raise unreadable("standard input", error) from error
-    file = path
     try:
-        file = path / "job.json" if path.is_dir() and path.name != FILE_NAME else path
+        file = path / "job.json" if path.is_dir() else path
+    except (OSError, ValueError) as error:
+        raise unreadable(str(path), error) from error
+    return read_in_folder(file)
+
+
+def read_in_folder(file: Path) -> bytes:
+    """Read a file as ``read_file`` does; a folder of that name cannot be read."""
+    try:
         with file.open("rb") as opened:
-            return read_at_most(opened, most)
+            return read_at_most(opened, _MOST)
     except (OSError, ValueError) as error:
         raise unreadable(str(file), error) from error
 

@@ -167,7 +167,7 @@ def _scaffold_as_json(path: Path, text: str, projects: Sequence[str], remarks: S
 
 def _of_checkout(folder: Path) -> bytes | None:
     path = folder / FILE_NAME
-    return jobs.read_file(path) if path.exists() else None
+    return jobs.read_in_folder(path) if path.exists() else None
 
 
 def _as_json(found: Expanded) -> str:

@@ -64,7 +64,7 @@ def validate(path: Path, rules: Rules, *, kind: Kind | None = None, code: Path |
     Raises ``CommandFailed`` where it cannot be read, and where ``code`` is not a folder.
     """
     file = _file_in(path)
-    body = jobs.read_file(file)
+    body = jobs.read_file(file) if file == path else jobs.read_in_folder(file)
     found = kind or kind_of(file.name, body)
     label = "standard input" if jobs.is_standard_input(path) else str(file)
     if found is Kind.CONFIGURATION:
@@ -110,6 +110,7 @@ def _check_job(body: bytes, label: str, rules: Rules, path: Path, folder: Path |
     ]
     if folder is not None:
         report.filled_in = jobs.places_without_code(body)
+        report.not_checked.append(f"the files of {folder}, such as links that lead out of it")
     try:
         jobs.check(body, rules, code=None if folder is None else jobs.PACKED)
     except InputProblems as error:
