@@ -213,6 +213,16 @@ def test_a_push_of_the_log_is_started_once():
     assert len(world.invoker.triggered) == 1
 
 
+def test_a_log_with_more_than_one_turn_brings_is_started_whole():
+    host = Logging(failed=tuple(FailedDelivery(str(number), f"guid-{number}") for number in range(45)))
+    world = World({"github.com/acme/infra": host})
+    started = []
+    for _ in range(4):
+        world.turn(requests=100)
+        started.append(len(world.invoker.triggered))
+    assert started == [20, 40, 45, 45]
+
+
 def test_a_log_that_cannot_be_read_spoils_no_list():
     host = Logging(pull())
     host.log_failure = NotFound("the app has no webhook")

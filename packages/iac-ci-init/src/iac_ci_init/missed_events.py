@@ -148,7 +148,10 @@ class MissedEvents:
             # An app without a webhook of its own has no log. The list was read all the same.
             ports.logger.info("log of webhooks not read", location=location, error=error.message)
             return
-        for failed in found[:_MOST_EVENTS]:
+        brought = 0
+        for failed in found:
+            if brought == _MOST_EVENTS:
+                break
             # The webhook has the same row when it comes after all.
             row = Delivery(
                 key=keys.delivery(host.kind, f"id/{failed.guid}"),
@@ -159,6 +162,7 @@ class MissedEvents:
             seen = ports.deliveries.remember([row], now=now)
             if seen is not None and seen.answer is not None:
                 continue
+            brought += 1
             trigger_id = row.run_id if seen is None else seen.run_id
             allowance.spend()
             event = parse_event(Sender.GITHUB, *host.delivery(failed))
