@@ -228,6 +228,22 @@ def test_a_comment_whose_times_differ_and_whose_text_does_not_is_followed(hosted
     assert len(hosted.jobs) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "starts"),
+    [
+        ("/iac-ci help", "/iac-ci apply app", 0),
+        ("/iac-ci apply lib", "/iac-ci apply app", 0),
+        ("/iac-ci apply app\n/iac-ci plan", "/iac-ci apply app", 0),
+        ("![plan](https://git.example/a.png)\n\n/iac-ci apply app", "![plan](/uploads/a.png)\n\n/iac-ci apply app", 1),
+    ],
+)
+def test_a_comment_with_other_commands_than_its_event_counts_as_edited_whatever_its_times(hosted, before, now, starts):
+    """GitHub's times are whole seconds: who edits another's comment in the second of its creation leaves no trace."""
+    hosted.tell(hosted.host.write(7, WRITER, now), before=before)
+    assert len(hosted.jobs) == starts
+    assert starts or "was edited" in hosted.notice
+
+
 def test_a_comment_that_was_deleted_or_changed_meanwhile_is_not_followed(hosted):
     hosted.comment("/iac-ci plan")
     assert len(hosted.jobs) == 1

@@ -44,7 +44,7 @@ from iac_ci_triggers.configuration import (
     with_project_jobs,
 )
 from iac_ci_triggers.connections import repository_key
-from iac_ci_triggers.event import EventKind
+from iac_ci_triggers.event import MAX_COMMENT_CHARS, EventKind
 from iac_ci_triggers.facts import CommentFacts, Facts, MergeFacts, PlannedStart, Rerun, newest_states
 from iac_ci_triggers.gates import TEAM, Gate, names
 from iac_ci_triggers.known_groups import KnownGroup, group_names
@@ -402,12 +402,7 @@ class FactCollector:
         return self.host.default_branch() if connection is not None and connection.branches is None else ""
 
     def _comment(self, event: HostEvent) -> CommentFacts | None:
-        """Return a comment as it is now. It counts as edited if its text is not the one that its event had.
-
-        All hosts move the time of its update for other reasons too: GitHub by a second now and then
-        (palantir/policy-bot#459), Bitbucket by milliseconds, and GitLab for each reaction, the engine's own included
-        (GitLab's ``AwardEmoji#expire_cache``), and for a thread that is resolved.
-        """
+        """Return a comment as it is now."""
         comment = self._settled(lambda: self._found_comment(event), lambda found: found is not None)
         if comment is None:
             return None
@@ -418,7 +413,7 @@ class FactCollector:
             id=comment.id,
             author=comment.author,
             found=find_commands(comment.body),
-            edited=comment.edited and comment.body != event.comment,
+            edited=_was_edited(comment, event),
             is_ours=is_ours,
             may_write=self._may_write(comment.author, permission),
             permission_is_unknown=permission is Permission.UNKNOWN,
@@ -823,6 +818,21 @@ class FactCollector:
             has_ended=rows.run is not None and rows.run.status in RUN_TERMINAL,
             whole=stored.scope is not None and stored.scope.whole,
         )
+
+
+def _was_edited(comment: Comment, event: HostEvent) -> bool:
+    """Return whether a comment's text is not the one that its event had.
+
+    All hosts move the time of its update for other reasons too: GitHub by a second now and then
+    (palantir/policy-bot#459), Bitbucket by milliseconds, and GitLab for each reaction, the engine's own included
+    (GitLab's ``AwardEmoji#expire_cache``), and for a thread that is resolved. On GitHub, whose times are whole seconds,
+    everybody who may write can edit a comment of another person without a trace in them: then its commands tell it.
+    GitLab writes the addresses of images otherwise in events, so the texts alone do not tell it.
+    """
+    if event.comment is None or (comment.edited and comment.body != event.comment):
+        return comment.edited
+    now, before = (find_commands(text).commands for text in (comment.body[:MAX_COMMENT_CHARS], event.comment))
+    return now != before
 
 
 def _pusher(event: HostEvent, ledger: Ledger) -> str | None:
