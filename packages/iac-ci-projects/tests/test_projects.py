@@ -429,6 +429,40 @@ def test_links_inside_of_the_repository_are_followed():
     assert "modules/common.tf" in project.files
 
 
+@pytest.mark.parametrize(
+    ("links", "files", "folders"),
+    [
+        ({"live/a/common.auto.tfvars": "../../common.auto.tfvars"}, {"common.auto.tfvars"}, set()),
+        ({"live/a/t/x.tpl": "../../../shared/x.tpl"}, {"shared/x.tpl"}, set()),
+        ({"live/a/t": "../../shared"}, set(), {"shared"}),
+        ({"live/a/t": "../../shared", "shared/y": "../common.auto.tfvars"}, {"common.auto.tfvars"}, {"shared"}),
+        # Where a link on the way leads elsewhere, only the link itself changes.
+        ({"live/a/x.tf": "../../current/x.tf", "current": "v1"}, {"current", "v1/x.tf"}, set()),
+        ({"live/a/v": "../../current/v", "current": "shared"}, {"current"}, {"shared/v"}),
+        ({"modules/m/x.auto.tfvars": "../../common.auto.tfvars"}, {"common.auto.tfvars"}, {"modules/m"}),
+        ({"live/a/x.tfvars": "../../sub/x.tfvars"}, {"sub"}, set()),
+        # A folder of modules counts where a source leads to it, and another project's links are its own.
+        ({"live/a/modules": "../../modules"}, set(), set()),
+        ({"live/a/b/x.tfvars": "../../../common.auto.tfvars"}, set(), set()),
+        ({"live/a/x": "/etc/passwd", "live/a/y": "../../../y", "live/a/z": "z", "live/a/w": "none"}, {"live/a/none"}, set()),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_what_links_in_a_project_stand_for_is_watched(links, files, folders):
+    there = ("live/a/b/main.tf", "modules/m/x.tf", "shared/x.tpl", "shared/v/x.tpl", "v1/x.tf", "common.auto.tfvars")
+    calls = CALL("../../modules/m") if "modules/m" in folders else ""
+    project = found(dict.fromkeys(there, "") | {"live/a/main.tf": calls}, links=links, submodules=["sub"])["live/a"]
+    assert (set(project.files), set(project.folders)) == (files, folders)
+
+
+def test_a_link_on_the_way_to_a_module_or_an_included_file_is_watched():
+    links = {"current": "v1", "units/root.hcl": "../shared/root.hcl"}
+    files = {"live/a/main.tf": CALL("../../current/net"), "v1/net/x.tf": "", "shared/root.hcl": ""}
+    files["units/a/terragrunt.hcl"] = 'include "root" { path = find_in_parent_folders("root.hcl") }'
+    projects = found(files, ROOTS, UNITS, links=links)
+    assert "current" in projects["live/a"].files
+    assert {"units/root.hcl", "shared/root.hcl"} <= set(projects["units/a"].files)
+
+
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/x", "loop.tf"])
 def test_links_out_of_the_repository_are_not_followed(target):
     project = found({"live/a/main.tf": ""}, links={"live/a/loop.tf": target})["live/a"]

@@ -7,7 +7,8 @@ import hashlib
 import pytest
 
 from iac_ci_common.errors import ConfigurationProblems
-from iac_ci_common.tree import Entry, Tree
+from iac_ci_common.globs import matches
+from iac_ci_common.tree import Entry, EntryKind, Tree
 from iac_ci_triggers.configuration import (
     applied_states,
     jobs_for_pull_request,
@@ -155,3 +156,23 @@ def test_projects_of_one_folder_whose_plans_are_not_read_share_a_group_too():
     text = ONE_STATE.replace("SAVES ", "saves_plan: false, ")
     jobs = jobs_of(text, "live/a", "live/b").configuration.jobs
     assert len({order.concurrency.group for order in jobs["apply"].orders}) == 2
+
+
+@pytest.mark.parametrize("linked", ["live/env", "live/env/dev.tfvars", "live/env/prod.tfvars"])
+def test_a_linked_file_of_variables_concerns_its_own_combination_alone(linked):
+    targets = {
+        "live/env": "../env",
+        "live/env/dev.tfvars": "../../env/dev.tfvars",
+        "live/env/prod.tfvars": "../../env/prod.tfvars",
+    }
+    files = dict.fromkeys(("live/main.tf", "env/dev.tfvars", "env/prod.tfvars"), Entry())
+    tree = Tree(files | {linked: Entry(EntryKind.LINK)}, {"live/main.tf": b"", linked: targets[linked].encode()})
+    text = (
+        "version: 1\nprojects:\n  - folder: live\n    matrix: {stage: [dev, prod]}\n"
+        '    workspace: "{{ matrix.stage }}"\n    var_files: ["env/{{ matrix.stage }}.tfvars"]\n'
+    )
+    orders = with_project_jobs(read_configuration(text.encode()), tree).configuration.jobs["plan"].orders
+    for stage in ("dev", "prod") if linked == "live/env" else (linked[9:].removesuffix(".tfvars"),):
+        concerned = [order.project for order in orders if matches(order.paths, f"env/{stage}.tfvars")]
+        assert concerned == [f"live-{stage}"]
+    assert all(matches(order.paths, "live/env") for order in orders)

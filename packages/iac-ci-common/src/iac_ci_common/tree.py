@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -9,7 +10,7 @@ from posixpath import dirname, normpath
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MAX_LINKS: Final = 40
 """Most links that are followed for one path, as in Linux (path_resolution(7))."""
@@ -86,20 +87,41 @@ class Tree:
 
         The root is ``""``. A path at which nothing is stays as it is. Nothing is read from a disk.
         """
+        return self._followed(path)[1]
+
+    def links_on(self, path: str) -> tuple[str, ...]:
+        """Return the paths of the links that are followed from a path, in this order, also in its folders."""
+        return self._followed(path)[0]
+
+    def links_below(self, folder: str) -> Iterator[str]:
+        """Yield the paths of the links that are below a folder, sorted."""
+        start = f"{folder}/" if folder else ""
+        for index in range(bisect_left(self._sorted_links, start), len(self._sorted_links)):
+            if not self._sorted_links[index].startswith(start):
+                break
+            yield self._sorted_links[index]
+
+    @cached_property
+    def _sorted_links(self) -> tuple[str, ...]:
+        return tuple(sorted(self._links))
+
+    def _followed(self, path: str) -> tuple[tuple[str, ...], str | None]:
+        links: list[str] = []
         for _ in range(MAX_LINKS):
             path = normpath(path) if path else "."
             if path.startswith(("/", "../")) or path == "..":
-                return None
+                return tuple(links), None
             if path == ".":
-                return ""
+                return tuple(links), ""
             link = self._link_in(path)
             if link is None:
-                return path
+                return tuple(links), path
+            links.append(link)
             target = self._links[link]
             if target.startswith("/"):
-                return None
+                return tuple(links), None
             path = f"{dirname(link) or '.'}/{target}{path[len(link) :]}"
-        return None
+        return tuple(links), None
 
     def _link_in(self, path: str) -> str | None:
         """Return the first part of a path that is a link."""

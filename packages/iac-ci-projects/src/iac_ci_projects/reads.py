@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from posixpath import dirname
 from typing import TYPE_CHECKING, Final
 
+from iac_ci_common.tree import Tree
 from iac_ci_projects.rules import Tool
-from iac_ci_projects.terraform_files import read_folder
+from iac_ci_projects.terraform_files import is_configuration, read_folder
 from iac_ci_projects.terragrunt_files import read_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from iac_ci_common.tree import Tree
     from iac_ci_projects.terraform_files import FolderReading, State
 
 MAX_MODULES: Final = 2000
@@ -46,6 +48,8 @@ def read_projects(projects: Mapping[str, Tool], tree: Tree) -> dict[str, Project
     """Return what each project reads; ``projects`` are the tools by the projects' folders."""
     folders = _Folders(tree)
     gathered = {folder: _gathered(folder, tool, folders, tree) for folder, tool in projects.items()}
+    for folder, read in gathered.items():
+        _add_links(folder, projects, read, folders, tree)
     owners: dict[State, list[str]] = {}
     for folder in projects:
         own = folders.reading(folder).own_state
@@ -84,6 +88,14 @@ class _Folders:
             self._read[folder] = read_folder(folder, self._tree)
         return self._read[folder]
 
+    def has_configuration_below(self, folder: str) -> bool:
+        """Return whether a folder or one below it has configuration files."""
+        return folder in self._configured
+
+    @cached_property
+    def _configured(self) -> frozenset[str]:
+        return Tree({path: entry for path, entry in self._tree.entries.items() if is_configuration(path)}).folders
+
 
 def _gathered(folder: str, tool: Tool, folders: _Folders, tree: Tree) -> _Gathered:
     """Follow the modules of a project, each once."""
@@ -111,19 +123,48 @@ def _gathered(folder: str, tool: Tool, folders: _Folders, tree: Tree) -> _Gather
         found.folders[real] = None
         if real != named:
             found.folders[named] = None
-            found.files[named] = None
+            found.files |= dict.fromkeys(tree.links_on(named))
         submodule = tree.submodule_of(real)
         if submodule is not None:
             # The path of a submodule is itself a changed path, and its files are in another repository.
             found.files[submodule] = None
             continue
         reading = folders.reading(real)
-        found.files |= dict.fromkeys(reading.linked)
         found.states |= dict.fromkeys(reading.states)
         found.unreadable += reading.unreadable_paths
         found.remarks += reading.unreadable_states
         waiting += reading.modules
     return found
+
+
+def _add_links(folder: str, projects: Collection[str], found: _Gathered, folders: _Folders, tree: Tree) -> None:
+    """Add what the links in the project's folders, and on the way to its files, stand for.
+
+    A folder with configuration counts only where a module's source leads to it: a link to all modules is common.
+    """
+    inside = [
+        link for own in found.folders for link in tree.links_below(own) if _owner(link, own, projects) in {own, folder}
+    ]
+    waiting = [*found.files, *inside]
+    while waiting:
+        path = waiting.pop()
+        links, real = tree.links_on(path), tree.resolved(path)
+        found.files |= dict.fromkeys(link for link in links if link != path)
+        if real is None or not links:
+            continue
+        if real not in tree.folders:
+            found.files[tree.submodule_of(real) or real] = None
+        elif real not in found.folders and not folders.has_configuration_below(real):
+            found.folders[real] = None
+            waiting += tree.links_below(real)
+
+
+def _owner(path: str, above: str, projects: Collection[str]) -> str:
+    """Return the folder of the innermost project that a path is in, up to ``above``."""
+    folder = dirname(path)
+    while folder != above and folder not in projects:
+        folder = dirname(folder)
+    return folder
 
 
 __all__ = ["ProjectReading", "read_projects"]

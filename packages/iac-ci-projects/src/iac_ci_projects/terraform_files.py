@@ -60,16 +60,14 @@ class State:
 class FolderReading:
     """What the files of one folder say.
 
-    ``own_state`` is None if it cannot be read; without a backend it is the local one. ``linked`` are the files of other
-    folders that links in this one stand for. ``unreadable_paths`` tell what may hold further files to watch,
-    ``unreadable_states`` what may name a further state; both are for the user.
+    ``own_state`` is None if it cannot be read; without a backend it is the local one. ``unreadable_paths`` tell what may
+    hold further files to watch, ``unreadable_states`` what may name a further state; both are for the user.
     """
 
     modules: tuple[str, ...] = ()
     states: tuple[State, ...] = ()
     own_state: State | None = None
     has_backend: bool = False
-    linked: tuple[str, ...] = ()
     unreadable_paths: tuple[str, ...] = ()
     unreadable_states: tuple[str, ...] = ()
 
@@ -90,7 +88,6 @@ def read_folder(folder: str, tree: Tree) -> FolderReading:
         tuple(dict.fromkeys(found.states)),
         found.own_state if found.has_backend else state("local", {}, folder),
         found.has_backend,
-        tuple(found.linked),
         tuple(found.unreadable_paths),
         tuple(found.unreadable_states),
     )
@@ -110,7 +107,6 @@ class _Found:
         self.states: list[State] = []
         self.own_state: State | None = None
         self.has_backend = False
-        self.linked: list[str] = []
         self.unreadable_paths: list[str] = []
         self.unreadable_states: list[str] = []
 
@@ -121,8 +117,6 @@ class _Found:
         if real is None:
             self.unreadable_paths.append(f"{path}: the link leads out of the repository")
             return
-        if real != path:
-            self.linked.append(real)
         entry = tree.entries.get(real)
         if entry is None or entry.kind is not EntryKind.FILE:
             return

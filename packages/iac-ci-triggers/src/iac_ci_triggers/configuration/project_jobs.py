@@ -137,8 +137,8 @@ def with_project_jobs(
     projects = _named(_combined(configuration.projects, found))
     remarks = [*_without_folders(configuration.projects, found)]
     remarks += [remark for project in found.projects for remark in project.remarks] + _order(projects)
-    siblings = _siblings(projects)
-    orders = {project.name: _Orders(project, projects, siblings, configuration) for project in projects}
+    files = {project.name: _own_paths(project, tree) for project in projects}
+    orders = {project.name: _Orders(project, projects, files, configuration) for project in projects}
     plans = [each.plan() for each in orders.values()]
     if configuration.drift is not None:
         remarks += _without_drift(orders.values())
@@ -319,13 +319,11 @@ def _names(project: _Project, folders: Iterable[str], by_folder: Mapping[str, li
     return list(dict.fromkeys(found))
 
 
-def _siblings(projects: list[_Project]) -> dict[str, set[str]]:
-    """Return the files of variables and of backends of each folder's projects, from the root."""
-    found: dict[str, set[str]] = {}
-    for project in projects:
-        paths = (joined(project.found.folder, path) for path in project.own_files)
-        found.setdefault(project.found.folder, set()).update(path for path in paths if path is not None)
-    return found
+def _own_paths(project: _Project, tree: Tree) -> frozenset[str]:
+    """Return the files of variables and of the backend, from the root, with what links on the way stand for."""
+    paths = [path for name in project.own_files if (path := joined(project.found.folder, name)) is not None]
+    links = [link for path in paths for link in tree.links_on(path)]
+    return frozenset([*paths, *links, *filter(None, map(tree.resolved, paths))])
 
 
 class _Orders:
@@ -335,7 +333,7 @@ class _Orders:
         self,
         project: _Project,
         projects: list[_Project],
-        siblings: Mapping[str, set[str]],
+        files: Mapping[str, frozenset[str]],
         configuration: Configuration,
     ) -> None:
         self.project = project
@@ -361,7 +359,9 @@ class _Orders:
         )
         self._group = None if readable else _group(project)
         folders = {other.found.folder for other in projects}
-        reads = list(_paths(project, folders, siblings))
+        siblings = {other.name for other in projects if other.found.folder == project.found.folder}
+        of_siblings = frozenset().union(*(files[name] for name in siblings)) - files[project.name]
+        reads = list(_paths(project, folders, files[project.name], of_siblings))
         self._paths = reads if rule.autoplan else [NEVER_CHANGED]
         required = (rule.apply or ApplyRule.model_validate({})).require.of_order(reads)
         self._require = None if required.is_empty else required
@@ -488,7 +488,7 @@ def _settings(project: _Project) -> dict[str, Any]:
     return found
 
 
-def _paths(project: _Project, folders: set[str], siblings: Mapping[str, set[str]]) -> Iterator[str]:
+def _paths(project: _Project, folders: set[str], own: frozenset[str], of_siblings: frozenset[str]) -> Iterator[str]:
     """Yield the patterns of the files that concern a project; of those that match a path, the last one decides."""
     found, folder = project.found, project.found.folder
     inside = f"{folder}/" if folder else ""
@@ -498,11 +498,10 @@ def _paths(project: _Project, folders: set[str], siblings: Mapping[str, set[str]
         yield from (f"!{escape(other)}/**" for other in sorted(folders) if other and other != folder)
     yield f"{escape(inside)}**"
     yield from (f"!{escape(other)}/**" for other in sorted(folders) if other != folder and other.startswith(inside))
-    own = {path for name in project.own_files if (path := joined(folder, name)) is not None}
-    yield from (f"!{escape(path)}" for path in sorted(siblings[folder] - own))
     for path in sorted(found.folders):
         yield f"{escape(path)}/**" if path else "**"
-    yield from map(escape, sorted({path for path in found.files if path} | own))
+    yield from (f"!{escape(path)}" for path in sorted(of_siblings))
+    yield from map(escape, sorted({path for path in found.files if path} - of_siblings | own))
     yield from project.rule.watch or ()
 
 
