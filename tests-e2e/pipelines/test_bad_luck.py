@@ -1,0 +1,117 @@
+"""What failed half way, or was left by another account or region, is neither lost nor taken for something else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUCKET = "acme-state-123456789012-eu-west-1"
+OTHER = "acme-state-123456789012-eu-north-1"
+
+UV = f"""
+for last; do :; done
+case "$*" in
+  *"-m zipfile"*) exec "{ROOT}/.venv/bin/python" -m zipfile -e "${{@: -2:1}}" "$last" ;;
+  *"state.py account") echo 123456789012 ;;
+  *"state.py exists "*) exit $EXISTS ;;
+  *"state.py fetch "*) [ -f "$STORED" ] || exit 4; cp "$STORED" "$last" ;;
+  *"state.py store "*) cp "$last" "$STORED" ;;
+  *"open_runs.py check"*) ;;
+  *packing.py*) touch "$last" ;;
+  *) echo "unexpected: $*" >&2; exit 9 ;;
+esac
+"""
+TERRAFORM = """
+echo "$*" >>"$CALLS"
+case "$*" in
+  "version -json") printf '{"terraform_version": "1.11.4"}' ;;
+  *" init "*) ;;
+  *" plan "*) cat "${1#-chdir=}/terraform.tfstate" >"$SEEN" 2>/dev/null; exit $PLANNED ;;
+  *" apply "*) printf '{"bucket": "%s", "serial": 2}' "$BUCKET" >"${1#-chdir=}/terraform.tfstate"; exit $APPLIED ;;
+  *" state list") printf "$LISTED"; [ -z "$LIST_ERROR" ] || { echo "$LIST_ERROR" >&2; exit 1; } ;;
+esac
+"""
+
+
+class Desk:
+    """A checkout with programs in place of uv and Terraform."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.checkout = folder / "check out"
+        for name in ("pipelines", "terraform"):
+            shutil.copytree(
+                ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns(".terraform*", "__pycache__")
+            )
+        self.work = self.checkout / ".build/acme"
+        for name, text in {"uv": UV, "terraform": TERRAFORM}.items():
+            program = folder / "bin" / name
+            program.parent.mkdir(exist_ok=True)
+            program.write_text(f"#!/usr/bin/env bash\n{text}")
+            program.chmod(0o755)
+        self.stored, self.seen, self.calls = folder / "stored", folder / "seen", folder / "calls"
+        self.calls.touch()
+
+    def run(self, script, *arguments, path="", **environment):
+        given = {"EXISTS": "0", "PLANNED": "2", "APPLIED": "0", "LISTED": "", "LIST_ERROR": "", "BUCKET": BUCKET}
+        given |= {"STORED": str(self.stored), "SEEN": str(self.seen), "CALLS": str(self.calls)}
+        given |= {"IAC_CI_STACK": "acme", "AWS_REGION": "eu-west-1"}
+        return subprocess.run(
+            ["bash", script, *arguments],
+            env={"PATH": f"{self.folder}/bin:{path or '/usr/bin:/bin'}"} | given | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def script(self, name, *arguments, **environment):
+        return self.run(self.checkout / "pipelines" / name, *arguments, **environment)
+
+    def archive(self, bucket):
+        """Make an archive of a stack with this state bucket."""
+        files = {"teardown": (ROOT / "pipelines/teardown").read_bytes(), "TEARDOWN.md": b"## What stays\n"}
+        for stage in ("ecr", "deploy"):
+            files[f"{stage}/backend.hcl"] = f'bucket       = "{bucket}"\n'.encode()
+        sums = "".join(f"{sha256(body).hexdigest()}  {name}\n" for name, body in files.items())
+        path = self.folder / "archive.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, body in (files | {"MANIFEST.sha256": sums.encode()}).items():
+                archive.writestr(name, body)
+        return path
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return Desk(tmp_path)
+
+
+@pytest.mark.parametrize(("applied", "code"), [("0", 0), ("1", 1)])
+def test_bootstrap_stores_also_what_a_failed_apply_has_created(desk, applied, code):
+    desk.stored.write_text(json.dumps({"bucket": BUCKET, "serial": 1}))
+    done = desk.script("bootstrap", APPLIED=applied)
+    assert done.returncode == code, done.stderr
+    assert json.loads(desk.stored.read_text())["serial"] == 2
+
+
+def test_bootstrap_stores_nothing_of_a_plan_and_of_a_bucket_that_was_not_created(desk):
+    assert desk.script("bootstrap", "--plan", EXISTS="4").returncode == 0
+    assert desk.script("bootstrap", EXISTS="4", APPLIED="1", BUCKET="none").returncode == 1
+    assert not desk.stored.exists()
+
+
+@pytest.mark.parametrize("exists", ["0", "4"])
+@pytest.mark.parametrize(("left", "is_kept"), [(BUCKET, True), (OTHER, False)])
+def test_bootstrap_begins_with_no_state_of_another_region(desk, exists, left, is_kept):
+    state = desk.work / "bootstrap/terraform.tfstate"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"bucket": left}))
+    assert desk.script("bootstrap", EXISTS=exists).returncode == 0
+    assert desk.seen.read_text() == (json.dumps({"bucket": left}) if is_kept else "")
