@@ -115,3 +115,30 @@ def test_bootstrap_begins_with_no_state_of_another_region(desk, exists, left, is
     state.write_text(json.dumps({"bucket": left}))
     assert desk.script("bootstrap", EXISTS=exists).returncode == 0
     assert desk.seen.read_text() == (json.dumps({"bucket": left}) if is_kept else "")
+
+
+@pytest.mark.parametrize(("bucket", "code"), [(BUCKET, 0), (OTHER, 2)])
+def test_the_archive_holds_no_files_of_another_region(desk, bucket, code):
+    git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com", "-C", desk.checkout]
+    for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "all"]):
+        subprocess.run([*git, *arguments], check=True, timeout=600)
+    for stage in ("bootstrap", "ecr", "deploy"):
+        (desk.work / stage).mkdir(parents=True)
+        (desk.work / stage / "terraform.tfvars.json").write_text("{}")
+        (desk.work / stage / "backend.hcl").write_text(f'bucket       = "{bucket}"\n')
+    done = desk.script("archive")
+    assert done.returncode == code, done.stderr
+    assert desk.stored.exists() == (code == 0)
+    assert ("Nothing was changed." in done.stderr) == (code == 2)
+
+
+def test_the_archive_of_another_stack_is_refused(desk):
+    done = desk.script("teardown", "--archive", str(desk.archive(OTHER)), "--yes")
+    assert done.returncode == 2, done.stderr
+    assert f"another state bucket than {BUCKET}" in done.stderr
+    assert "destroy" not in desk.calls.read_text()
+
+
+def test_the_archive_of_this_stack_removes_it(desk):
+    done = desk.script("teardown", "--archive", str(desk.archive(BUCKET)), "--plan", PLANNED="0")
+    assert done.returncode == 0, done.stderr
