@@ -142,3 +142,23 @@ def test_the_archive_of_another_stack_is_refused(desk):
 def test_the_archive_of_this_stack_removes_it(desk):
     done = desk.script("teardown", "--archive", str(desk.archive(BUCKET)), "--plan", PLANNED="0")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("listed", "error", "code", "destroyed"),
+    [
+        ("aws_s3_bucket.bucket", "", 0, 2),
+        ("", "", 0, 0),
+        ("", "No state file was found!", 0, 0),
+        ("", "Error: ExpiredToken: the provided token has expired", 1, 0),
+    ],
+)
+def test_a_state_that_cannot_be_read_is_not_taken_for_a_stack_that_is_gone(desk, listed, error, code, destroyed):
+    folder = desk.folder / "alone"
+    with zipfile.ZipFile(desk.archive(BUCKET)) as archive:
+        archive.extractall(folder)
+    done = desk.run(folder / "teardown", "--yes", "--with-open-runs", LISTED=listed, LIST_ERROR=error)
+    assert done.returncode == code, done.stderr
+    assert desk.calls.read_text().count(" destroy ") == destroyed
+    assert ("The stack was removed." in done.stderr) == (code == 0)
+    assert error.removeprefix("No state file was found!") in done.stderr
