@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -162,3 +163,20 @@ def test_a_state_that_cannot_be_read_is_not_taken_for_a_stack_that_is_gone(desk,
     assert desk.calls.read_text().count(" destroy ") == destroyed
     assert ("The stack was removed." in done.stderr) == (code == 0)
     assert error.removeprefix("No state file was found!") in done.stderr
+
+
+def test_the_sums_of_an_archive_are_compared_with_what_macos_has(desk):
+    """Only shasum is there."""
+    programs = desk.folder / "macos"
+    programs.mkdir()
+    for name in ("bash", "cat", "dirname", "grep", "sed", "env"):
+        (programs / name).symlink_to(Path("/usr/bin") / name)
+    shasum = programs / "shasum"
+    shasum.write_text('#!/bin/sh\n[ "$1 $2" = "-a 256" ] && shift 2 && exec /usr/bin/sha256sum "$@"\n')
+    shasum.chmod(0o755)
+    folder = desk.folder / "alone"
+    with zipfile.ZipFile(desk.archive(BUCKET)) as archive:
+        archive.extractall(folder)
+    assert desk.run(folder / "teardown", "--plan", path=str(programs), PLANNED="0").returncode == 0
+    os.truncate(folder / "TEARDOWN.md", 3)
+    assert "incomplete or was changed" in desk.run(folder / "teardown", "--plan", path=str(programs)).stderr
