@@ -102,6 +102,21 @@ def test_changes_are_read_from_each_form(log, expected):
     assert count(log) == expected
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["will be destroyed", "a must be replaced", "b has moved to c", "will no longer be managed by ", "d was deferred", "e has changed", '\\"f\\" will be read during apply', "g (h: i"],  # noqa: E501
+)  # fmt: skip
+def test_the_words_of_a_key_say_nothing(key):
+    address = f'module.m["{key}"].a.b["{key}"]'
+    log = f"  # {address} will be created\n  + resource\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n"
+    reader = PlanReader()
+    reader.feed(f"{log}{address}: Creation complete after 1s [id=1]\n".encode())
+    reading = reader.result()
+    assert reading.changes == Changes(operation=PLANNED, add=1, done=Done(add=1))
+    (resource,) = reading.text(str).resources
+    assert (resource.address, resource.action) == (address, "create")
+
+
 def test_a_line_that_is_no_plan_is_not_kept_however_long():
     counter = PlanReader()
     for _ in range(3):

@@ -41,8 +41,12 @@ HEREDOC: Final = re.compile(rb"[A-Za-z_][\w-]{0,300} = <<(?P<end>EOT_*)$")
 
 WARNING: Final = re.compile(rb"(?:\xe2\x94\x82 |\| )?Warning: (?P<text>\S.{0,300})")
 
-ADDRESS: Final = rb"(?P<address>(?:[^\s\"(]|\"(?:[^\"\\]|\\.)*\"){1,1000})(?P<deposed> \(deposed object [0-9a-f]+\))?"
-"""An address of a resource, whose keys in quotes may have any characters."""
+_ADDRESS: Final = rb"(?:[^\s\"(:]++|\"(?:[^\"\\]|\\.)*+\")++"
+_DEPOSED: Final = rb" \(deposed object [0-9a-f]+\)"
+
+ADDRESS: Final = rb"(?P<address>" + _ADDRESS + rb")(?P<deposed>" + _DEPOSED + rb")?"
+"""An address of a resource. Keys of ``for_each`` are quoted, and may hold any words, also those that tell what happens to
+a resource."""
 
 DONE: Final = re.compile(
     ADDRESS + rb": (?:(?P<kind>Creation|Modifications|Destruction) complete after |(?P<import>Import) complete \[)"
@@ -50,7 +54,7 @@ DONE: Final = re.compile(
 DONE_AS: Final = {b"Creation": "add", b"Modifications": "change", b"Destruction": "destroy"}
 
 HEADING: Final = re.compile(
-    rb" {1,2}# (?P<address>\S.{0,1000}?)(?: "
+    rb" {1,2}# (?P<address>" + _ADDRESS + rb"(?:" + _DEPOSED + rb")?)(?: "
     rb"(?:(?P<create>will be created)|(?P<read>will be read during apply)|(?P<update>will be updated in-place)|"
     rb"(?P<replace>(?:is tainted, so (?:it )?must be replaced|must be replaced|will be replaced))"
     rb"(?P<forgetting>, but the existing object will not be destroyed|.{0,80} - older instance will not be "
