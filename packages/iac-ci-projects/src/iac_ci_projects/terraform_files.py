@@ -60,8 +60,8 @@ class State:
 class FolderReading:
     """What the files of one folder say.
 
-    ``own_state`` is None if it cannot be read; without a backend it is the local one. ``unreadable_paths`` tell what may
-    hold further files to watch, ``unreadable_states`` what may name a further state; both are for the user.
+    ``own_state`` is None if it cannot be read; without a backend it is the local one. ``unreadable_paths`` tell what
+    may hold further files to watch, ``unreadable_states`` what may name a further state; both are for the user.
     """
 
     modules: tuple[str, ...] = ()
