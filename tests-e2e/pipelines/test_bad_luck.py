@@ -60,13 +60,14 @@ class Desk:
         self.stored, self.seen, self.calls = folder / "stored", folder / "seen", folder / "calls"
         self.calls.touch()
 
-    def run(self, script, *arguments, path="", **environment):
+    def run(self, script, *arguments, path="", folder=None, **environment):
         given = {"EXISTS": "0", "PLANNED": "2", "APPLIED": "0", "LISTED": "", "LIST_ERROR": "", "BUCKET": BUCKET}
         given |= {"STORED": str(self.stored), "SEEN": str(self.seen), "CALLS": str(self.calls)}
         given |= {"IAC_CI_STACK": "acme", "AWS_REGION": "eu-west-1"}
         return subprocess.run(
             ["bash", script, *arguments],
             env={"PATH": f"{self.folder}/bin:{path or '/usr/bin:/bin'}"} | given | environment,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=600,
@@ -143,6 +144,18 @@ def test_the_archive_of_another_stack_is_refused(desk):
 def test_the_archive_of_this_stack_removes_it(desk):
     done = desk.script("teardown", "--archive", str(desk.archive(BUCKET)), "--plan", PLANNED="0")
     assert done.returncode == 0, done.stderr
+
+
+def test_paths_begin_in_the_folder_in_which_the_script_is_called(desk):
+    shutil.copy(desk.archive(OTHER), desk.checkout / "archive.zip")
+    desk.archive(BUCKET)
+    done = desk.script("teardown", "--archive", "archive.zip", "--plan", folder=desk.folder, PLANNED="0")
+    assert done.returncode == 0, done.stderr
+    variables = desk.folder / "variables.json"
+    variables.write_text("{}")
+    image = f"registry/acme@sha256:{'a' * 64}"
+    done = desk.script("deploy", "--variables", "variables.json", "--image", image, folder=desk.folder)
+    assert f"acme eu-west-1 {image} {variables}\n" in done.stderr
 
 
 @pytest.mark.parametrize(

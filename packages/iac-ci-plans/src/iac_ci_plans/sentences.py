@@ -45,7 +45,7 @@ _ADDRESS: Final = rb"(?:[^\s\"(:]++|\"(?:[^\"\\]|\\.)*+\")++"
 _DEPOSED: Final = rb" \(deposed object [0-9a-f]+\)"
 
 ADDRESS: Final = rb"(?P<address>" + _ADDRESS + rb")(?P<deposed>" + _DEPOSED + rb")?"
-"""An address of a resource. Keys of ``for_each`` are quoted, and may hold any words, also those that tell what happens."""
+"""An address of a resource. Keys of ``for_each`` are quoted, and may hold any words, also of what happens."""
 
 DONE: Final = re.compile(
     ADDRESS + rb": (?:(?P<kind>Creation|Modifications|Destruction) complete after |(?P<import>Import) complete \[)"
