@@ -500,6 +500,29 @@ def test_a_push_that_another_has_overtaken_runs_the_newest_commit(hosted, laggin
     assert [stored.job.commit_hash for stored in hosted.jobs] == [NEXT]
 
 
+def test_a_branch_of_bitbucket_that_was_reset_and_is_pushed_again_runs_again(hosted):
+    """Both pushes have one body, for Bitbucket's pushes have no time."""
+    hosted.host.kind = "bitbucket"
+
+    def push(delivery, before, sha):
+        hosted.configure(CONFIGURATION, commit=sha)
+        change = {
+            "new": {"type": "branch", "name": "main", "target": {"hash": sha}},
+            "old": {"target": {"hash": before}},
+        }
+        repository = {"links": {"html": {"href": "https://bitbucket.org/acme/infra"}}}
+        payload = {"repository": repository, "actor": {"uuid": "{5}", "nickname": "ann"}, "push": {"changes": [change]}}
+        body = json.dumps(payload).encode()
+        signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"x-event-key": "repo:push", "x-hub-signature": signature, "x-request-uuid": delivery}
+        return hosted.deliver(Request(body, headers), Sender.BITBUCKET).status
+
+    assert [push("one", BASE, HEAD), push("two", HEAD, BASE), push("three", BASE, HEAD)] == [202, 202, 202]
+    assert push("three", BASE, HEAD) == 200
+    assert push("sent again", BASE, HEAD) == 202
+    assert [stored.job.commit_hash for stored in hosted.jobs] == [HEAD, BASE, HEAD]
+
+
 def test_each_branch_that_is_pushed_to_bitbucket_together_runs_once_also_when_the_event_is_repeated(hosted):
     hosted.host.kind = "bitbucket"
     hosted.connect(branches=["main", "prod"])

@@ -141,7 +141,7 @@ class WebhookReceiver:
 
     def _store(self, kind: Sender, request: Request, events: Sequence[HostEvent], now: datetime) -> Received:
         ports = self._ports
-        deliveries = self._deliveries(kind, request, now)
+        deliveries = self._deliveries(kind, request, events, now)
         seen = ports.deliveries.remember(deliveries, now=now)
         if seen is not None and seen.answer is not None:
             return _nothing(DUPLICATE)
@@ -161,16 +161,19 @@ class WebhookReceiver:
                 ports.logger.warning("delivery not marked as received", error=error.message)
         return Received(202, {"schema_version": 1, "received": True, "trigger_id": trigger_id})
 
-    def _deliveries(self, kind: Sender, request: Request, now: datetime) -> list[Delivery]:
+    def _deliveries(self, kind: Sender, request: Request, events: Sequence[HostEvent], now: datetime) -> list[Delivery]:
         """Return the rows that detect duplicates: by the delivery's id and, if that is not signed, by the body's hash.
 
         GitHub's and Bitbucket's signatures do not cover the delivery id: without the body's row a recorded event could
         be sent again with another id. GitLab's signatures cover the id, or nothing; two pushes may have the same body.
+        So may two of Bitbucket's, which have no time, where a branch was reset in between. Bitbucket's pushes are known
+        by the id alone: the branch's present head decides what a push that is sent again starts.
         """
         body_sha256 = hashlib.sha256(request.body).hexdigest()
         host_id = delivery_id(kind, request.headers)
         names = [f"id/{host_id}"] if host_id is not None else []
-        if host_id is None or kind is not Sender.GITLAB:
+        may_repeat = kind is Sender.BITBUCKET and all(event.kind is EventKind.PUSH for event in events)
+        if host_id is None or not (kind is Sender.GITLAB or may_repeat):
             names.append(f"body/{body_sha256}")
         trigger_id = ids.new_run_id(now)
         return [
