@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -23,7 +22,7 @@ case "$*" in
   *"state.py account") echo 123456789012 ;;
   *"state.py exists "*) exit $EXISTS ;;
   *"state.py fetch "*) [ -f "$STORED" ] || exit 4; cp "$STORED" "$last" ;;
-  *"state.py store "*) cp "$last" "$STORED" ;;
+  *"state.py store "*) [ "$STORE" = 0 ] || exit "$STORE"; cp "$last" "$STORED" ;;
   *"open_runs.py check"*) ;;
   *packing.py*) touch "$last" ;;
   *) echo "unexpected: $*" >&2; exit 9 ;;
@@ -35,7 +34,7 @@ case "$*" in
   "version -json") printf '{"terraform_version": "1.11.4"}' ;;
   *" init "*) ;;
   *" plan "*) cat "${1#-chdir=}/terraform.tfstate" >"$SEEN" 2>/dev/null; exit $PLANNED ;;
-  *" apply "*) printf '{"bucket": "%s", "serial": 2}' "$BUCKET" >"${1#-chdir=}/terraform.tfstate"; exit $APPLIED ;;
+  *" apply "*) printf '{"serial": 2}' >"${1#-chdir=}/terraform.tfstate"; exit $APPLIED ;;
   *" state list") printf "$LISTED"; [ -z "$LIST_ERROR" ] || { echo "$LIST_ERROR" >&2; exit 1; } ;;
 esac
 """
@@ -61,8 +60,8 @@ class Desk:
         self.calls.touch()
 
     def run(self, script, *arguments, path="", folder=None, **environment):
-        given = {"EXISTS": "0", "PLANNED": "2", "APPLIED": "0", "LISTED": "", "LIST_ERROR": "", "BUCKET": BUCKET}
-        given |= {"STORED": str(self.stored), "SEEN": str(self.seen), "CALLS": str(self.calls)}
+        given = {"EXISTS": "0", "PLANNED": "2", "APPLIED": "0", "LISTED": "", "LIST_ERROR": ""}
+        given |= {"STORE": "0", "STORED": str(self.stored), "SEEN": str(self.seen), "CALLS": str(self.calls)}
         given |= {"IAC_CI_STACK": "acme", "AWS_REGION": "eu-west-1"}
         return subprocess.run(
             ["bash", script, *arguments],
@@ -95,28 +94,38 @@ def desk(tmp_path):
     return Desk(tmp_path)
 
 
-@pytest.mark.parametrize(("applied", "code"), [("0", 0), ("1", 1)])
-def test_bootstrap_stores_also_what_a_failed_apply_has_created(desk, applied, code):
-    desk.stored.write_text(json.dumps({"bucket": BUCKET, "serial": 1}))
-    done = desk.script("bootstrap", APPLIED=applied)
-    assert done.returncode == code, done.stderr
-    assert json.loads(desk.stored.read_text())["serial"] == 2
+@pytest.mark.parametrize(
+    ("applied", "store", "code", "message"),
+    [
+        ("0", "0", 0, "was changed as planned"),
+        ("1", "0", 1, "Terraform failed"),
+        ("0", "1", 1, "could not be stored"),
+        ("1", "1", 1, "could not be stored"),
+        ("0", "4", 1, "could not be stored"),
+    ],
+)
+def test_bootstrap_stores_also_what_a_failed_apply_has_created(desk, applied, store, code, message):
+    desk.stored.write_text('{"serial": 1}')
+    done = desk.script("bootstrap", APPLIED=applied, STORE=store)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    assert ("could not be stored" in done.stderr) == (store != "0")
+    assert desk.stored.read_text() == ('{"serial": 2}' if store == "0" else '{"serial": 1}')
 
 
 def test_bootstrap_stores_nothing_of_a_plan_and_of_a_bucket_that_was_not_created(desk):
     assert desk.script("bootstrap", "--plan", EXISTS="4").returncode == 0
-    assert desk.script("bootstrap", EXISTS="4", APPLIED="1", BUCKET="none").returncode == 1
+    done = desk.script("bootstrap", EXISTS="4", APPLIED="1", STORE="4")
+    assert (done.returncode, "could not be stored" in done.stderr) == (1, False)
     assert not desk.stored.exists()
 
 
 @pytest.mark.parametrize("exists", ["0", "4"])
-@pytest.mark.parametrize(("left", "is_kept"), [(BUCKET, True), (OTHER, False)])
-def test_bootstrap_begins_with_no_state_of_another_region(desk, exists, left, is_kept):
-    state = desk.work / "bootstrap/terraform.tfstate"
-    state.parent.mkdir(parents=True)
-    state.write_text(json.dumps({"bucket": left}))
+@pytest.mark.parametrize(("region", "is_kept"), [("eu-west-1", True), ("eu-north-1", False)])
+def test_bootstrap_begins_with_no_state_of_another_region(desk, exists, region, is_kept):
+    # Its state was not stored.
+    assert desk.script("bootstrap", STORE="1", AWS_REGION=region).returncode == 1
     assert desk.script("bootstrap", EXISTS=exists).returncode == 0
-    assert desk.seen.read_text() == (json.dumps({"bucket": left}) if is_kept else "")
+    assert desk.seen.read_text() == ('{"serial": 2}' if is_kept else "")
 
 
 @pytest.mark.parametrize(("bucket", "code"), [(BUCKET, 0), (OTHER, 2)])
