@@ -8,6 +8,7 @@ import pytest
 
 from iac_ci_common import keys
 from iac_ci_common.errors import Throttled
+from iac_ci_common.execution_life import latest_end
 from iac_ci_common.limits import DEFAULT_STOP_GRACE_SECONDS, LEASE_SECONDS, STOP_GRACE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.lock import Lock
@@ -441,6 +442,34 @@ def test_a_claim_is_read_only_where_it_matters():
     assert reads == [keys.claim(RUN_ID, "0001")]
     # Nothing proves that the worker with this claim has ended.
     assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"status": S.DISPATCHING}, {"status": S.DISPATCHING, "target": ExecutionTarget.CODEBUILD}]
+)
+def test_an_order_whose_claim_cannot_be_read_ends_when_no_worker_can_live(fields):
+    world = World()
+    world.open(**fields)
+    world.objects.put(keys.claim(RUN_ID, "0001"), b"no claim at all")
+    order = world.runs.find_order(RUN_ID, "0001")
+    latest = latest_end(order.target, order.timeout, order.grace, DEADLINE + GRACE + timedelta(seconds=60))
+    for moment in (START + timedelta(seconds=60), LATE, latest):
+        world.clock.advance((moment - world.clock.now()).total_seconds())
+        world.check()
+        assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+        assert world.runs.find_order(RUN_ID, "0001") == order
+    world.clock.advance(1)
+    world.check()
+    assert world.result.status is S.TIMED_OUT
+
+
+def test_a_build_whose_claim_cannot_be_read_ends_the_order_with_itself():
+    world = World()
+    world.open(**A_BUILD)
+    world.objects.put(keys.claim(RUN_ID, "0001"), b"no claim at all")
+    world.workers.ended.add("worker:2")
+    world.check()
+    assert world.result.status is S.FAILED
 
 
 def test_a_result_that_came_between_look_and_write_stays():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.limits import STOP_GRACE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
-from iac_ci_common.models.result import Reporter
+from iac_ci_common.models.result import Claim, Reporter
 from iac_ci_common.nudge import nudge
 from iac_ci_common.order_events import order_event
 from iac_ci_common.ports import Transition
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from iac_ci_common.models.result import Claim
     from iac_ci_common.models.rows import OrderRow, RunRow
     from iac_ci_common.models.watch import OpenOrder, WaitingOrder
     from iac_ci_watchdog.ports import WatchdogPorts
@@ -81,23 +82,30 @@ def _check(
     """Check one order and return what was done."""
     run_id = run.run_id
     is_claimed = keys.claim(run_id, order.order_num, order.attempt) in stored
-    claim = read_claim(ports, run_id, order.order_num, order.attempt) if is_claimed else None
-    if is_claimed and claim is None:
-        # A claim that is not readable: some worker may be running, and nothing proves that it has ended.
-        return Action.WAIT
+    readable = read_claim(ports, run_id, order.order_num, order.attempt) if is_claimed else None
+    claim = _latest_claim(run, order) if is_claimed and readable is None else readable
     build_id = build_of(order, claim)
     if build_id is not None and build_id != order.build_id:
         ended = ports.workers.ended_builds([build_id])
     decision = decide_order(order, claim, ended, ports.clock.now())
     if decision.action is Action.WAIT:
         return Action.WAIT
-    if decision.action is Action.RECORD_RUNNING and claim is not None:
-        return Action.RECORD_RUNNING if _record_running(ports, run, order, claim) else Action.READ_AGAIN
+    if decision.action is Action.RECORD_RUNNING:
+        if readable is None:
+            # When it began is not known.
+            return Action.WAIT
+        return Action.RECORD_RUNNING if _record_running(ports, run, order, readable) else Action.READ_AGAIN
     if not _apply(ports, run_id, order, claim, decision):
         return Action.READ_AGAIN
     logger = ports.logger.bind(run_id=run_id, order_num=order.order_num)
     logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
     return decision.action
+
+
+def _latest_claim(run: RunRow, order: OpenOrder) -> Claim:
+    """Return what stands for a claim that cannot be read: some worker made it while it could get a URL for it."""
+    latest = (order.order_deadline or run.deadline) + timedelta(seconds=order.grace + STOP_GRACE_SECONDS)
+    return Claim(run_id=run.run_id, order_num=order.order_num, claimed_by=Reporter.WORKER, claimed_at=latest)
 
 
 def _record_running(ports: WatchdogPorts, run: RunRow, order: OpenOrder, claim: Claim) -> bool:
