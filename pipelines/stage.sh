@@ -79,15 +79,19 @@ initialising_failed() {
   exit 1
 }
 
+# A saved plan contains every variable, also secret ones: it is in a private folder, which goes whatever ends the script.
+plan_folder=""
+remove_plan() { [ -z "$plan_folder" ] || rm -rf "$plan_folder"; }
+trap remove_plan EXIT
+
 # plan_or_apply STAGE: shows the plan and, without --plan, applies exactly that plan.
 plan_or_apply() {
-  local stage="$1" saved code=0
-  # A saved plan contains every variable, also secret ones: it is in a private folder and is removed after use.
-  saved="$(mktemp -d)"
-  terraform_in "$stage" plan -no-color -detailed-exitcode -out="$saved/plan" || code=$?
+  local stage="$1" code=0
+  plan_folder="$(mktemp -d)"
+  terraform_in "$stage" plan -no-color -detailed-exitcode -out="$plan_folder/plan" || code=$?
   if [ "$code" -eq 2 ] && [ -z "$plan_only" ]; then
     code=0
-    terraform_in "$stage" apply -no-color "$saved/plan" || code=1
+    terraform_in "$stage" apply -no-color "$plan_folder/plan" || code=1
     changed=yes
   elif [ "$code" -eq 2 ]; then
     code=0
@@ -95,8 +99,8 @@ plan_or_apply() {
   else
     changed=""
   fi
-  [ "$code" -ne 0 ] || [ -z "$plan_only" ] || [ "$stage" != deploy ] || show_cost "$saved/plan"
-  rm -rf "$saved"
+  [ "$code" -ne 0 ] || [ -z "$plan_only" ] || [ "$stage" != deploy ] || show_cost "$plan_folder/plan"
+  remove_plan
   if [ "$code" -ne 0 ]; then
     say "$script: Terraform failed in $stage. The state has everything that it created; it is safe to run this again."
     exit 1

@@ -33,8 +33,9 @@ echo "$*" >>"$CALLS"
 case "$*" in
   "version -json") printf '{"terraform_version": "1.11.4"}' ;;
   *" init "*) ;;
-  *" plan "*) cat "${1#-chdir=}/terraform.tfstate" >"$SEEN" 2>/dev/null; exit $PLANNED ;;
+  *" plan "*) cat "${1#-chdir=}/terraform.tfstate" >"$SEEN" 2>/dev/null; $AT_PLAN; exit $PLANNED ;;
   *" apply "*) printf '{"serial": 2}' >"${1#-chdir=}/terraform.tfstate"; exit $APPLIED ;;
+  *" destroy "*) [ -z "$ERRORED" ] || { touch "${1#-chdir=}/errored.tfstate"; exit 1; } ;;
   *" state list") printf "$LISTED"; [ -z "$LIST_ERROR" ] || { echo "$LIST_ERROR" >&2; exit 1; } ;;
 esac
 """
@@ -58,11 +59,21 @@ class Desk:
             program.chmod(0o755)
         self.stored, self.seen, self.calls = folder / "stored", folder / "seen", folder / "calls"
         self.calls.touch()
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
 
     def run(self, script, *arguments, path="", folder=None, **environment):
-        given = {"EXISTS": "0", "PLANNED": "2", "APPLIED": "0", "LISTED": "", "LIST_ERROR": ""}
+        given = {
+            "EXISTS": "0",
+            "PLANNED": "2",
+            "APPLIED": "0",
+            "LISTED": "",
+            "LIST_ERROR": "",
+            "AT_PLAN": ":",
+            "ERRORED": "",
+        }
         given |= {"STORE": "0", "STORED": str(self.stored), "SEEN": str(self.seen), "CALLS": str(self.calls)}
-        given |= {"IAC_CI_STACK": "acme", "AWS_REGION": "eu-west-1"}
+        given |= {"IAC_CI_STACK": "acme", "AWS_REGION": "eu-west-1", "TMPDIR": str(self.temporary)}
         return subprocess.run(
             ["bash", script, *arguments],
             env={"PATH": f"{self.folder}/bin:{path or '/usr/bin:/bin'}"} | given | environment,
@@ -153,6 +164,33 @@ def test_the_archive_of_another_stack_is_refused(desk):
 def test_the_archive_of_this_stack_removes_it(desk):
     done = desk.script("teardown", "--archive", str(desk.archive(BUCKET)), "--plan", PLANNED="0")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_script_that_is_ended_leaves_no_plan(desk):
+    """A saved plan contains every variable, also secret ones."""
+    program = desk.folder / "bin/end"
+    program.write_text('#!/bin/sh\nkill -TERM "$(ps -o ppid= -p $PPID)"\n')
+    program.chmod(0o755)
+    assert desk.script("bootstrap", AT_PLAN="end").returncode != 0
+    assert " plan " in desk.calls.read_text()
+    assert " apply " not in desk.calls.read_text()
+    assert list(desk.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--plan"], ["--yes"]])
+@pytest.mark.parametrize("bucket", [BUCKET, OTHER])
+def test_nothing_of_an_archive_is_left(desk, bucket, arguments):
+    desk.script("teardown", "--archive", str(desk.archive(bucket)), *arguments, PLANNED="0", LISTED="aws_x.y")
+    assert list(desk.temporary.iterdir()) == []
+
+
+def test_a_state_that_terraform_could_not_store_stays(desk):
+    archive = str(desk.archive(BUCKET))
+    done = desk.script("teardown", "--archive", archive, "--yes", LISTED="aws_x.y", ERRORED="yes")
+    assert done.returncode == 1
+    (kept,) = desk.temporary.rglob("errored.tfstate")
+    assert str(kept) in done.stderr
+    assert "terraform state push" in done.stderr
 
 
 def test_paths_begin_in_the_folder_in_which_the_script_is_called(desk):
