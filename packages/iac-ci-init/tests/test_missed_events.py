@@ -192,6 +192,7 @@ class Logging(Host):
     def __init__(self, *pulls, failed=()):
         super().__init__(*pulls)
         self.failed, self.log_failure, self.read = failed, None, []
+        self.gone = set()
 
     def failed_deliveries(self, since):
         self.read.append(since)
@@ -200,6 +201,8 @@ class Logging(Host):
         return self.failed
 
     def delivery(self, failed):
+        if failed.guid in self.gone:
+            raise NotFound("the webhook is not there")
         ref = {"ref": "refs/heads/main", "after": "b" * 40, "before": "a" * 40, "commits": []}
         owner = {"repository": {"html_url": "https://github.com/acme/infra"}, "sender": {"id": 5, "login": "ann"}}
         return {"x-github-event": "push", "x-github-delivery": failed.guid}, ref | owner
@@ -221,6 +224,14 @@ def test_a_log_with_more_than_one_turn_brings_is_started_whole():
         world.turn(requests=100)
         started.append(len(world.invoker.triggered))
     assert started == [20, 40, 45, 45]
+
+
+def test_a_webhook_that_is_gone_from_the_log_holds_up_no_other():
+    host = Logging(failed=(FailedDelivery("1", "gone"), FailedDelivery("2", "there")))
+    host.gone.add("gone")
+    world = World({"github.com/acme/infra": host})
+    assert [world.turn() for _ in range(2)] == [4, 2]
+    assert len(world.invoker.triggered) == 1
 
 
 def test_a_log_that_cannot_be_read_spoils_no_list():

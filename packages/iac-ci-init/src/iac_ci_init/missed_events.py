@@ -165,9 +165,14 @@ class MissedEvents:
             brought += 1
             trigger_id = row.run_id if seen is None else seen.run_id
             allowance.spend()
-            event = parse_event(Sender.GITHUB, *host.delivery(failed))
-            if self._is_wanted(event, now):
-                self._start(event, trigger_id, now)
+            try:
+                event = parse_event(Sender.GITHUB, *host.delivery(failed))
+            except NotFound as error:
+                # It stays so, and must not hold up what comes after it.
+                ports.logger.warning("webhook of the log is gone", webhook=failed.guid, error=error.message)
+            else:
+                if self._is_wanted(event, now):
+                    self._start(event, trigger_id, now)
             ports.deliveries.answer(row.key, trigger_id)
 
     def _is_wanted(self, event: HostEvent | Ignored, now: datetime) -> TypeGuard[HostEvent]:
