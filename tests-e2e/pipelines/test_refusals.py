@@ -86,6 +86,20 @@ def test_a_wrong_file_of_variables_hides_no_other_problem(tmp_path):
     assert "run pipelines/build" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("host", "is_refused"),
+    [
+        ("123456789012.dkr.ecr.eu-north-1.amazonaws.com", True),
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com", False),
+        ("registry.example:5000", False),
+    ],
+)
+def test_an_image_of_another_region_is_a_problem(host, is_refused):
+    done = run("deploy", "--region", "eu-central-1", "--image", f"{host}/acme@sha256:{'a' * 64}")
+    assert done.returncode == 2
+    assert ("the image is in the region eu-north-1" in done.stderr) == is_refused
+
+
 def test_a_flag_without_its_value_is_a_problem():
     assert "--image needs a value" in run("deploy", "--region", "eu-central-1", "--image").stderr
 
