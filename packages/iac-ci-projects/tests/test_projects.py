@@ -433,12 +433,12 @@ def test_links_inside_of_the_repository_are_followed():
     ("links", "files", "folders"),
     [
         ({"live/a/common.auto.tfvars": "../../common.auto.tfvars"}, {"common.auto.tfvars"}, set()),
-        ({"live/a/t/x.tpl": "../../../shared/x.tpl"}, {"shared/x.tpl"}, set()),
-        ({"live/a/t": "../../shared"}, set(), {"shared"}),
-        ({"live/a/t": "../../shared", "shared/y": "../common.auto.tfvars"}, {"common.auto.tfvars"}, {"shared"}),
+        ({"live/a/t/x.tpl": "../../../texts/x.tpl"}, {"texts/x.tpl"}, set()),
+        ({"live/a/t": "../../texts"}, set(), {"texts"}),
+        ({"live/a/t": "../../texts", "texts/y": "../common.auto.tfvars"}, {"common.auto.tfvars"}, {"texts"}),
         # Where a link on the way leads elsewhere, only the link itself changes.
         ({"live/a/x.tf": "../../current/x.tf", "current": "v1"}, {"current", "v1/x.tf"}, set()),
-        ({"live/a/v": "../../current/v", "current": "shared"}, {"current"}, {"shared/v"}),
+        ({"live/a/v": "../../current/v", "current": "texts"}, {"current"}, {"texts/v"}),
         ({"modules/m/x.auto.tfvars": "../../common.auto.tfvars"}, {"common.auto.tfvars"}, {"modules/m"}),
         ({"live/a/x.tfvars": "../../sub/x.tfvars"}, {"sub"}, set()),
         # A folder of modules counts where a source leads to it, and another project's links are its own.
@@ -448,19 +448,19 @@ def test_links_inside_of_the_repository_are_followed():
     ],
 )  # fmt: skip
 def test_what_links_in_a_project_stand_for_is_watched(links, files, folders):
-    there = ("live/a/b/main.tf", "modules/m/x.tf", "shared/x.tpl", "shared/v/x.tpl", "v1/x.tf", "common.auto.tfvars")
+    there = ("live/a/b/main.tf", "modules/m/x.tf", "texts/x.tpl", "texts/v/x.tpl", "v1/x.tf", "common.auto.tfvars")
     calls = CALL("../../modules/m") if "modules/m" in folders else ""
     project = found(dict.fromkeys(there, "") | {"live/a/main.tf": calls}, links=links, submodules=["sub"])["live/a"]
     assert (set(project.files), set(project.folders)) == (files, folders)
 
 
 def test_a_link_on_the_way_to_a_module_or_an_included_file_is_watched():
-    links = {"current": "v1", "units/root.hcl": "../shared/root.hcl"}
-    files = {"live/a/main.tf": CALL("../../current/net"), "v1/net/x.tf": "", "shared/root.hcl": ""}
+    links = {"current": "v1", "units/root.hcl": "../texts/root.hcl"}
+    files = {"live/a/main.tf": CALL("../../current/net"), "v1/net/x.tf": "", "texts/root.hcl": ""}
     files["units/a/terragrunt.hcl"] = 'include "root" { path = find_in_parent_folders("root.hcl") }'
     projects = found(files, ROOTS, UNITS, links=links)
     assert "current" in projects["live/a"].files
-    assert {"units/root.hcl", "shared/root.hcl"} <= set(projects["units/a"].files)
+    assert {"units/root.hcl", "texts/root.hcl"} <= set(projects["units/a"].files)
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc/x", "loop.tf"])
