@@ -12,7 +12,7 @@ from iac_ci_vcs.reporting import commit_status, order_statuses, render, target_s
 from iac_ci_vcs.reporting.folded_status import part_of_run, plans_for, plans_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from iac_ci_common.models.rows import OrderRow, ReportTarget, RunRow
     from iac_ci_vcs.ports import Reports
@@ -53,7 +53,7 @@ def publish(
         return published
     with reports.session():
         if with_status:
-            error = _mark(reports, run.report, run, orders, not_run, page)
+            error = _first_error(_marks(reports, run.report, run, orders, not_run, page))
             if error is not None:
                 published.failed["status_failed"] = error
         if run.report.number is None:
@@ -74,20 +74,13 @@ def publish(
     return published
 
 
-def _mark(
-    reports: Reports,
-    target: ReportTarget,
-    run: RunRow,
-    orders: Sequence[OrderRow],
-    not_run: Sequence[str],
-    page: str | None,
-) -> IacCiError | None:
+def _first_error(marks: Iterable[Callable[[], object]]) -> IacCiError | None:
     """Set the statuses and return the first error, None if all are set; of a host that fails, its error.
 
     A status that the host refuses stops no other one. A host that fails stops all: each would fail after its own wait.
     """
     first = None
-    for mark in _marks(reports, target, run, orders, not_run, page):
+    for mark in marks:
         try:
             mark()
         except IacCiError as error:
