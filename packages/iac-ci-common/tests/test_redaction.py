@@ -466,6 +466,7 @@ TOKEN = "ghp_abcdefABCDEF0123456789abcdefABCD"
         ('declare -x GITHUB_PAT="Xk29fj3kdlA"\ndeclare -x LANG="C"\n', "Xk29fj3kdlA"),
         ("some words before it\nGITHUB_PAT=Xk29fj3kdlA\n", "Xk29fj3kdlA"),
         ("GITHUB_PAT=Xk29fj: dlA\n", "Xk29fj: dlA"),
+        ("GITHUB_PAT=Xk29fj;dlA", "Xk29fj;dlA"),
         ('pats = ["Xk29fj3kdlA", "other"]\nx = "y"\n', "Xk29fj3kdlA"),
         ("GITHUB_PAT=Xk29fj3kdlA\r\nLANG=C\r\n", "Xk29fj3kdlA"),
         ("https://u:Xk29fj3kdlA@h\nhttps://v:another-one@i\n", "Xk29fj3kdlA"),
@@ -620,6 +621,7 @@ def test_pauses_change_nothing_in_output_without_secrets(chunks):
         "HOST=https://u:Vb7kQ2mXw9Lp@h\nAPI_TOKEN=another-token\n",
         "host: https://u:Vb7kQ2mXw9Lp@h\ntoken: another-token\n",
         '{"host": "https://u:Vb7kQ2mXw9Lp@h", "token": "another-token"}',
+        '{"host": "jdbc:sqlserver://h;password=Vb7kQ2mXw9Lp;", "token": "another-token"}',
     ],
 )
 def test_what_is_secret_within_the_value_of_a_plain_key_is_masked(secret):

@@ -69,7 +69,7 @@ def assignments(text: str) -> list[Entry] | None:
     """
     lines = [line.strip() for line in text.strip().splitlines()]
     if len(lines) == 1:
-        match = None if parts(text) else _ONLY_ASSIGNMENT.fullmatch(lines[0])
+        match = None if len(parts(text)) > 1 else _ONLY_ASSIGNMENT.fullmatch(lines[0])
         return [(match[1], value) for value in _assigned(match[2])] if match else None
     found: list[Entry] = []
     for line in lines:
@@ -81,11 +81,10 @@ def assignments(text: str) -> list[Entry] | None:
 
 
 def parts(text: str) -> list[tuple[str, str]]:
-    """Read the parts of a connection string, ``Name=value;Name=value``; empty where there are not at least two."""
-    if ";" not in text:
-        return []
-    found = [match for part in text.split(";") if (match := _PART.fullmatch(part.strip()))]
-    return [(match[1].strip(), match[2].strip()) for match in found] if len(found) > 1 else []
+    """Read the parts of a connection string, ``Name=value;Name=value``, whose first one may be an address alone."""
+    written = [part.strip() for part in text.split(";") if part.strip()]
+    found = [match for part in written if (match := _PART.fullmatch(part))]
+    return [(match[1].strip(), match[2].strip()) for match in found] if len(written) > 1 else []
 
 
 class _Pairs(list[tuple[str, Any]]):
