@@ -9,13 +9,18 @@ import pytest
 from words.count import count, load, places
 
 
-def test_no_word_is_left_outside_the_exceptions():
-    broken, _ = count()
+@pytest.fixture(scope="module")
+def counted():
+    return count()
+
+
+def test_no_word_is_left_outside_the_exceptions(counted):
+    broken, _ = counted
     assert not broken, "\n".join(f"{place.path}:{place.line}: {place.text[:120]}" for place in broken[:50])
 
 
-def test_each_exception_has_a_reason_and_is_used():
-    _, allowed = count()
+def test_each_exception_has_a_reason_and_is_used(counted):
+    _, allowed = counted
     for entry in load("exceptions.toml"):
         assert len(entry["reason"]) > 20, entry
         used = [place for place in allowed if re.fullmatch(entry["path"], place.path)]
