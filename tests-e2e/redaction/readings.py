@@ -140,6 +140,11 @@ def _base64_json(output: bytes) -> Iterator[str]:
         yield from _script(decoded)
 
 
+def _base64_twice(output: bytes) -> Iterator[str]:
+    for decoded in _base64_bytes(output):
+        yield from _base64(decoded)
+
+
 def _json_base64(output: bytes) -> Iterator[str]:
     yield from _base64(output.replace(b"\\n", b"\n"))
 
@@ -280,6 +285,7 @@ READINGS: dict[str, Callable[[bytes], Iterator[str]]] = {
     "yaml": _yaml,
     "base64": _base64,
     "base64-json": _base64_json,
+    "base64-base64": _base64_twice,
     "json-base64": _json_base64,
     "utf-16": _utf16,
     "base64-utf-16": _base64_utf16,

@@ -2,7 +2,8 @@
 
 Most printers leave letters and digits as they are, and change, add or drop only what stands between them. So all but
 letters and digits is removed, from the output and from the values, and the rest is searched for a few characters of
-each value: as they are, in base64 at each of the three places at which a byte can begin, and in hexadecimal. Line
+each value: as they are, in base64 (and that in base64 again) at each of the three places at which a byte can begin, and
+in hexadecimal. Line
 breaks, quotes, separators and margins are gone then and make no difference. What has too few letters and digits, and
 what changes those too (dumps, text in which everything is escaped), is looked for in the output itself.
 
@@ -31,6 +32,7 @@ PIECE_BYTES: Final = 48
 """A long value is looked for in pieces of this length, so that each part of it is found that is as long."""
 
 BASE64: Final = "base64"
+BASE64_TWICE: Final = "base64 twice"
 HEX: Final = "hex"
 DUMP: Final = "dump"
 ESCAPES: Final = "escapes"
@@ -41,6 +43,7 @@ UTF16: Final = "utf16"
 WIDE: Final = "wide"
 
 _ALPHANUMERIC: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _REST: Final = bytes(byte for byte in range(256) if byte not in _ALPHANUMERIC)
 _RUN: Final = re.compile(rb"[A-Za-z0-9]+")
 _ENOUGH: Final = 5
@@ -251,7 +254,7 @@ def _patterns(text: bytes) -> Iterator[_Pattern]:
                 yield _Pattern(expression)
     if len(text) >= 2 * _ENCODED_BYTES and len(pieces) == 1:
         # A second place, should a line break that is itself escaped go through the first.
-        yield from _base64(text[-_ENCODED_BYTES:], (BASE64,))
+        yield from _once_and_twice(text[-_ENCODED_BYTES:])
     if len(text) >= PIECE_BYTES // 2 and len(pieces) == 1:
         yield _hex(text[-_HEX_BYTES:], (HEX,))
     for piece in pieces:
@@ -266,7 +269,7 @@ def _encoded(piece: bytes) -> Iterator[_Pattern]:
     """
     run = _longest_run(piece)
     for text in [run] if len(run) >= _ENOUGH else _escaped(piece):
-        yield from _base64(text[:_ENCODED_BYTES], (BASE64,))
+        yield from _once_and_twice(text[:_ENCODED_BYTES])
     for text in [run] if len(run) >= _FEW else _escaped(piece):
         yield _hex(text[:_HEX_BYTES], (HEX,))
 
@@ -328,13 +331,25 @@ def _skeleton(piece: bytes) -> bytes:
     return expression
 
 
+def _once_and_twice(text: bytes) -> Iterator[_Pattern]:
+    """Make what is looked for in base64, and in base64 of that: credentials of a registry in a secret of Kubernetes."""
+    yield from _base64(text, (BASE64,))
+    for once in _certain(text):
+        for alphabet in dict.fromkeys((once, once.translate(_URL_SAFE))):
+            yield from _base64(alphabet, (BASE64_TWICE,))
+
+
 def _base64(text: bytes, decoders: tuple[str, ...]) -> Iterator[_Pattern]:
-    """Make the characters that are the same whatever stands before and behind, for each alignment."""
+    for certain in _certain(text):
+        letters = certain.translate(None, b"+/")
+        if len(letters) >= _FEW:
+            yield _Pattern(letters, decoders)
+
+
+def _certain(text: bytes) -> Iterator[bytes]:
+    """Yield the base64 that is the same whatever stands before and behind, for each alignment."""
     for before, skipped in ((0, 0), (1, 2), (2, 3)):
-        encoded = base64.b64encode(b"\0" * before + text)
-        certain = encoded[skipped : (before + len(text)) * 8 // 6].translate(None, b"+/=")
-        if len(certain) >= _FEW:
-            yield _Pattern(certain, decoders)
+        yield base64.b64encode(b"\0" * before + text)[skipped : (before + len(text)) * 8 // 6]
 
 
 def _patterns_in_output(text: bytes) -> Iterator[_Pattern]:

@@ -34,6 +34,7 @@ _LISTS: Final[Mapping[str, Callable[[bytes], Iterable[Decoded]]]] = {
     places.DECIMALS: decoding.decimal_decoded,
     places.DUMP: dumps,
 }
+_IN_BASE64: Final = frozenset({places.BASE64, places.BASE64_TWICE})
 _WIDE: Final = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
 """Two characters of ASCII in UTF-16."""
 
@@ -118,14 +119,14 @@ class Search:
     def _encoded(self, data: bytes, values: Sequence[_Searched], decoders: set[str], depth: int) -> list[Span]:
         """Find values where the filter saw them in base64 or hexadecimal."""
         found: list[Span] = []
-        wide = decoders & {places.UTF16}
+        inner = decoders & {places.UTF16} | ({places.BASE64} if places.BASE64_TWICE in decoders else set())
         for lines in _with_and_without_margins(data):
             texts = [
-                *(decoding.base64_decoded(lines.data) if places.BASE64 in decoders else []),
+                *(decoding.base64_decoded(lines.data) if decoders & _IN_BASE64 else []),
                 *(decoding.hex_decoded(lines.data) if places.HEX in decoders else []),
             ]
             for text in texts:
-                found += _mapped(decoding.Chain(lines, text), self._examine(text.data, values, wide, depth + 1))
+                found += _mapped(decoding.Chain(lines, text), self._examine(text.data, values, inner, depth + 1))
         return found
 
     def _unnamed(self, data: bytes, readable: Decoded | None, decoders: set[str], depth: int) -> list[Span]:
