@@ -29,7 +29,7 @@ from iac_ci_common.aws.broker import LambdaBroker
 from iac_ci_common.aws.objects import S3Objects
 from iac_ci_common.aws.runs import DynamoRuns
 from iac_ci_common.aws.ticket_chains import DynamoTicketChains
-from iac_ci_common.errors import PortFailed, Throttled
+from iac_ci_common.errors import PortFailed, StoredUnreadable, Throttled
 from iac_ci_common.granted import SourceGrants
 from iac_ci_common.grants import Grants, part_of
 from iac_ci_common.identity_context import IdentityContext, ScopeContext
@@ -75,7 +75,12 @@ class FunctionClient:
         assert (asked["FunctionName"], asked["InvocationType"]) == ("the-broker", "RequestResponse")
         if self.error is not None:
             return {"FunctionError": "Unhandled", "Payload": io.BytesIO(self.error.encode())}
-        answer = iac_ci_broker.handler.handler(json.loads(asked["Payload"]), None)
+        try:
+            answer = iac_ci_broker.handler.handler(json.loads(asked["Payload"]), None)
+        except StoredUnreadable as error:
+            # As Lambda answers for an error of its function.
+            failure = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": ["line\n"] * 9}
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(failure).encode())}
         if self.lose:
             raise self.lose.pop()
         return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
@@ -426,12 +431,40 @@ def test_every_failure_to_reach_the_broker_may_be_repeated(aws, error):
     assert failed.value.retry_is_safe
 
 
-@pytest.mark.parametrize("payload", ['{"errorMessage": "StoredUnreadable: x"}', "no JSON"])
-def test_an_error_of_the_function_is_no_answer(aws, payload):
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ('{"errorMessage": "no \\u201ctable\\u201d", "errorType": "X", "stackTrace": ["line"]}', "no “table”"),
+        ('{"errorType": "Runtime.ExitError"}', '{"errorType": "Runtime.ExitError"}'),
+        ("no JSON", "no JSON"),
+        ('["a list"]', '["a list"]'),
+        ("x" * 5000, "x" * 1000),
+        ("", ""),
+    ],
+)
+def test_an_error_of_the_function_is_no_answer(aws, payload, reason):
     aws.client.error = payload
-    with pytest.raises(PortFailed, match="no answer from the broker") as failed:
+    with pytest.raises(PortFailed) as failed:
         aws.trade(aws.ticket, new_ticket())
+    assert failed.value.message == f"no answer from the broker: the-broker failed: {reason}"
     assert failed.value.retry_is_safe
+
+
+@pytest.mark.parametrize("stored", [b"no claim at all", b"{}", b'{"claimed_by": 1, "claimed_at": 2, "planted": 3}'])
+def test_a_claim_that_cannot_be_read_is_the_plain_reason_of_no_answer(aws, stored):
+    """The trade may be sent again: the version that wrote the claim can read it."""
+    aws.objects.put(keys.claim(RUN_ID, "0001"), stored)
+    ticket = new_ticket()
+    with pytest.raises(PortFailed) as failed:
+        aws.trade(aws.ticket, ticket)
+    assert failed.value.retry_is_safe
+    assert failed.value.message.startswith(
+        "no answer from the broker: the-broker failed: this version of iac-ci cannot read a stored Claim ("
+    )
+    assert failed.value.message.endswith("deploy the newer version again and the run continues")
+    assert "planted" not in failed.value.message
+    claimed(aws, Reporter.WORKER, EXECUTION)
+    assert aws.trade(aws.ticket, ticket).refusal is None
 
 
 # -- what an order begins with ----------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_common.aws.errors import aws_errors
 from iac_ci_common.errors import PortFailed, StoredUnreadable
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from iac_ci_common.models.trade import Trade
+
+
+_REASON_CHARACTERS: Final = 1000
+"""The most characters of a function's error that are repeated."""
 
 
 class LambdaBroker:
@@ -40,5 +45,19 @@ class LambdaBroker:
             )
             body: bytes = answer["Payload"].read()
         if "FunctionError" in answer:
-            raise PortFailed(f"{self._function_name} failed: {body[:300].decode('utf-8', 'replace')}")
+            raise PortFailed(f"{self._function_name} failed: {_reason(body)}")
         return body
+
+
+def _reason(body: bytes) -> str:
+    """Return the message of a function's error (AWS Lambda Developer Guide, "Lambda function errors in Python").
+
+    What is no such error is returned as it is.
+    """
+    text = body.decode("utf-8", "replace")
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    message = answer.get("errorMessage") if isinstance(answer, dict) else None
+    return str(message or text)[:_REASON_CHARACTERS]
