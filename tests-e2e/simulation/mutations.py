@@ -247,7 +247,7 @@ def switched_off(mutation: Mutation | None) -> Iterator[None]:
         ):
             yield
     elif mutation == "ended builds":
-        with patch("simulation.world.WorkersService.ended_builds", lambda service, build_ids: frozenset()):
+        with patch("simulation.world.WorkersService.ended_builds", lambda service, build_ids, new: frozenset()):
             yield
     elif mutation in _BROKER:
         with patch("iac_ci_broker.act.decide", _BROKER[mutation]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -592,8 +593,9 @@ class WorkersService:
         if was_open and world.queued_builds:
             world.queued_builds.pop(0)()
 
-    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
-        """Return the builds that have ended."""
+    def ended_builds(self, build_ids: Sequence[str], *, new: AbstractSet[str] = frozenset()) -> frozenset[str]:
+        """Return the builds that have ended. Each is listed at once, so ``new`` changes nothing."""
+        del new
         builds = self._world.builds
         return frozenset(build_id for build_id in build_ids if build_id not in builds or builds[build_id].ended)
 

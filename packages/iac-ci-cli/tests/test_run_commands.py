@@ -162,6 +162,15 @@ def test_the_doctor_sees_a_build_that_is_gone(stack):
     assert "Something is wrong." in done.stdout
 
 
+def test_the_doctor_calls_no_build_gone_that_is_not_listed_yet(stack):
+    stack.prepared({"execution_target": "codebuild"})
+    stack.order("0001", OrderState.RUNNING, dispatched_at=START, build_id="b", target=ExecutionTarget.CODEBUILD)
+    stack.workers.unlisted.add("b")
+    assert "its worker is gone" not in iac_ci("doctor", RUN_ID).stdout
+    stack.clock.advance(300)
+    assert "its worker is gone" in iac_ci("doctor", RUN_ID).stdout
+
+
 def test_what_lies_there_and_cannot_be_read_stops_no_diagnosis(stack):
     stack.prepared({})
     stack.order("0001", OrderState.RUNNING, dispatched_at=START)

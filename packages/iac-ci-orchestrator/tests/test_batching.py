@@ -277,6 +277,31 @@ def test_a_machine_is_named_in_the_request_only_where_the_order_has_one(machine)
         stubber.assert_no_pending_responses()
 
 
+@pytest.mark.parametrize(
+    ("listed", "new", "ended"),
+    [
+        ({"buildStatus": "IN_PROGRESS"}, {"worker:1"}, False),
+        ({"buildStatus": "IN_PROGRESS"}, set(), False),
+        ({"buildStatus": "STOPPED", "buildComplete": False}, set(), False),
+        ({"buildStatus": "STOPPED", "buildComplete": True}, {"worker:1"}, True),
+        ({"buildStatus": "FAILED"}, {"worker:1"}, True),
+        ({"buildStatus": "FAILED"}, set(), True),
+        (None, {"worker:1"}, False),
+        (None, set(), True),
+        (None, {"worker:2"}, True),
+    ],
+)
+def test_a_new_build_that_codebuild_does_not_list_yet_has_not_ended(listed, new, ended):
+    client = boto3.client(
+        "codebuild", region_name="us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    answer = {"builds": [{"id": "worker:1"} | listed]} if listed else {"builds": [], "buildsNotFound": ["worker:1"]}
+    with Stubber(client) as stubber:
+        stubber.add_response("batch_get_builds", answer, {"ids": ["worker:1"]})
+        workers = AwsWorkers(lambda: client, lambda: client, "worker", "worker")
+        assert workers.ended_builds(["worker:1"], new=new) == ({"worker:1"} if ended else set())
+
+
 @pytest.mark.parametrize(("service", "operation", "code", "status"), REFUSALS)
 def test_what_aws_refuses_with_where_a_limit_is_reached_may_be_tried_again(service, operation, code, status):
     client = boto3.client(

@@ -313,6 +313,22 @@ def test_a_build_that_ended_without_a_word_failed():
     assert (world.result.status, world.result.reported_by) == (S.FAILED, Reporter.WATCHDOG)
 
 
+@pytest.mark.parametrize("row", [{"build_id": "build:1"}, {"build_id": None}])
+def test_a_build_that_is_not_listed_yet_has_not_ended(row):
+    """CodeBuild may list a build later than it started it; a build that is gone ends its order after five minutes."""
+    world = World()
+    world.open(target=ExecutionTarget.CODEBUILD, order_deadline=START + timedelta(hours=6), **row)
+    world.workers.unlisted.update({"build:1", f"worker:{OTHER}"})
+    if row["build_id"] is None:
+        claimed_by(world, f"one:worker-{OTHER}:random")
+    world.clock.advance(299)
+    assert not world.check().ended
+    assert not world.objects.exists(keys.result(RUN_ID, "0001"))
+    world.clock.advance(1)
+    world.check()
+    assert (world.result.status, world.result.reason) == (S.FAILED, "the build ended without a result")
+
+
 def test_a_build_that_came_second_says_nothing_about_the_one_that_runs():
     world = World()
     world.open(build_id="worker:2")
@@ -401,7 +417,7 @@ def test_a_hundred_builds_are_asked_for_together():
         row = order_row(num, status=S.RUNNING, dispatched_at=START, order_deadline=DEADLINE, build_id=f"worker:{num}")
         world.runs.order_rows[RUN_ID][row.order_num] = row
     asked = []
-    world.workers.ended_builds = lambda ids: (asked.append(len(ids)), frozenset(["worker:7", "worker:90"]))[1]
+    world.workers.ended_builds = lambda ids, new: (asked.append(len(ids)), frozenset(["worker:7", "worker:90"]))[1]
     world.check()
     assert asked == [120]
     ended = [num for num in ("0007", "0090") if world.objects.exists(keys.result(RUN_ID, num))]

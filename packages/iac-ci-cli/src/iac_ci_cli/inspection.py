@@ -11,6 +11,7 @@ from iac_ci_cli.diagnosis import RunSnapshot
 from iac_ci_common import keys
 from iac_ci_common.approvals import result_key
 from iac_ci_common.errors import IacCiError, NotFound
+from iac_ci_common.execution_life import is_new_build
 from iac_ci_common.limits import MAX_RESULT_BYTES
 from iac_ci_common.models.answer import StoredJob
 from iac_ci_common.models.result import Claim, Result
@@ -141,7 +142,9 @@ def _of_open_orders(stack: Stack, rows: RunRows) -> tuple[dict[str, Claim], dict
     if not orders:
         return {}, {}, frozenset()
     # Before the results: a build leaves its result before it ends.
-    ended = stack.workers.ended_builds([order.build_id for order in orders if order.build_id])
+    now = stack.clock.now()
+    builds = {order.build_id: is_new_build(order.dispatched_at, now) for order in orders if order.build_id}
+    ended = stack.workers.ended_builds([*builds], new=frozenset(name for name, is_new in builds.items() if is_new))
     stored = frozenset(stack.internal.list(keys.callbacks(orders[0].run_id)))
     with_claim = [order for order in orders if keys.claim(*order.attempt_key) in stored]
     with_result = [order for order in orders if result_key(order) in stored]

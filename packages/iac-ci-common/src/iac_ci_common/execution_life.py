@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MINIMUM_BUILD_MINUTES: Final = 5
+_LISTED_WITHIN: Final = timedelta(minutes=5)
+"""Time after a dispatch within which CodeBuild lists its build, with a large margin: AWS documents none."""
 
 
 def build_seconds(timeout: int, stop_grace: int) -> int:
@@ -45,3 +47,8 @@ def latest_end(target: ExecutionTarget, timeout: int, stop_grace: int, claimed_a
     build = build_minutes(build_seconds(timeout, stop_grace)) * 60
     life = build if target is ExecutionTarget.CODEBUILD else WORKER_LAMBDA_SECONDS
     return claimed_at + timedelta(seconds=life + CLOCK_DIFFERENCE_SECONDS)
+
+
+def is_new_build(dispatched_at: datetime | None, now: datetime) -> bool:
+    """Return whether CodeBuild may not list the build yet of an order that was dispatched at this time."""
+    return dispatched_at is not None and now < dispatched_at + _LISTED_WITHIN

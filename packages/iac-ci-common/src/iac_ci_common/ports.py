@@ -353,8 +353,11 @@ class Workers(Protocol):
         """Stop a build. A build that has ended is not an error."""
         ...
 
-    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the builds that have ended, with any status, or that do not exist; a hundred in a call."""
+    def ended_builds(self, build_ids: Sequence[str], *, new: AbstractSet[str] = frozenset()) -> frozenset[str]:
+        """Return those of the builds that have ended, with any status, or that do not exist; a hundred in a call.
+
+        A build of ``new`` has just been started: CodeBuild may not list it yet, which does not mean that it has ended.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from iac_ci_common import keys
 from iac_ci_common.errors import IacCiError
+from iac_ci_common.execution_life import is_new_build
 from iac_ci_common.limits import STOP_GRACE_SECONDS
 from iac_ci_common.models.job import ExecutionTarget
 from iac_ci_common.models.result import Claim, Reporter
@@ -56,7 +57,7 @@ def look_after(
         return LookedAfter()
     run_id = run.run_id
     # Before the results: a build writes its result before it ends.
-    ended = ports.workers.ended_builds([order.build_id for order in orders if order.build_id is not None])
+    ended = _ended_builds(ports, [(order, order.build_id) for order in orders if order.build_id is not None])
     stored = frozenset(ports.objects.list(keys.callbacks(run_id)))
     reported = frozenset(
         order.order_num for order in orders if keys.result(run_id, order.order_num, order.attempt) in stored
@@ -86,7 +87,7 @@ def _check(
     claim = _latest_claim(run, order) if is_claimed and readable is None else readable
     build_id = build_of(order, claim)
     if build_id is not None and build_id != order.build_id:
-        ended = ports.workers.ended_builds([build_id])
+        ended = _ended_builds(ports, [(order, build_id)])
     decision = decide_order(order, claim, ended, ports.clock.now())
     if decision.action is Action.WAIT:
         return Action.WAIT
@@ -100,6 +101,13 @@ def _check(
     logger = ports.logger.bind(run_id=run_id, order_num=order.order_num)
     logger.warning("watchdog repaired run", action=decision.action.value, seen=decision.seen)
     return decision.action
+
+
+def _ended_builds(ports: WatchdogPorts, builds: Sequence[tuple[OpenOrder, str]]) -> frozenset[str]:
+    """Return those of the builds of these orders that have certainly ended."""
+    now = ports.clock.now()
+    new = frozenset(build_id for order, build_id in builds if is_new_build(order.dispatched_at, now))
+    return ports.workers.ended_builds([build_id for _, build_id in builds], new=new)
 
 
 def _latest_claim(run: RunRow, order: OpenOrder) -> Claim:

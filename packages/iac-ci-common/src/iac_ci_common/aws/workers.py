@@ -11,6 +11,7 @@ from iac_ci_common.keys import execution_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from iac_ci_common.models.work import BuildOrder, Work
 
@@ -65,17 +66,19 @@ class AwsWorkers:
         except NotFound:
             return
 
-    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the builds that have ended or that CodeBuild no longer has.
+    def ended_builds(self, build_ids: Sequence[str], *, new: AbstractSet[str] = frozenset()) -> frozenset[str]:
+        """Return those of the builds that have ended, and those not of ``new`` that CodeBuild no longer has.
 
         A build that was stopped has its status before its processes have ended: it has ended when it is complete.
         """
+        listed: set[str] = set()
         running: set[str] = set()
         for begin in range(0, len(build_ids), _MAXIMUM_BUILDS):
             with aws_errors("reading builds"):
                 answer = self._builds().batch_get_builds(ids=list(build_ids[begin : begin + _MAXIMUM_BUILDS]))
+            listed.update(build["id"] for build in answer["builds"])
             running.update(build["id"] for build in answer["builds"] if not _is_over(build))
-        return frozenset(build_ids) - running
+        return frozenset(build_ids) - running - (new - listed)
 
 
 def _is_over(build: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from iac_ci_common.models.trade import RoleCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from iac_ci_common.identity_context import KmsContext
     from iac_ci_common.models.saved_plan import Replan
@@ -101,6 +102,7 @@ class MemoryWorkers:
         self.compute_types: dict[str, str | None] = {}
         self.stopped: list[str] = []
         self.ended: set[str] = set()
+        self.unlisted: set[str] = set()
 
     def start_lambda(self, work: Work) -> None:
         """Record an order for Lambda."""
@@ -118,9 +120,9 @@ class MemoryWorkers:
         self.stopped.append(build_id)
         self.ended.add(build_id)
 
-    def ended_builds(self, build_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the builds that a test has marked as ended."""
-        return frozenset(self.ended.intersection(build_ids))
+    def ended_builds(self, build_ids: Sequence[str], *, new: AbstractSet[str] = frozenset()) -> frozenset[str]:
+        """Return those of the builds that a test has marked as ended, or as not listed if they are not of ``new``."""
+        return frozenset((self.ended | (self.unlisted - new)).intersection(build_ids))
 
 
 class MemoryWatchdogs:
