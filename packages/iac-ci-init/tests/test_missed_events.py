@@ -18,7 +18,7 @@ from iac_ci_triggers.connections import Connection, Connections
 from iac_ci_triggers.event import EventKind, StoredTrigger
 from iac_ci_triggers.ledger import Ledger, ProcessedState
 from iac_ci_triggers.testing import MemoryLedgers
-from iac_ci_vcs.provider import Account, FailedDelivery, ListedPullRequest, open_since
+from iac_ci_vcs.provider import Account, FailedDeliveries, FailedDelivery, ListedPullRequest, open_since
 
 ANN = Account("5", "ann")
 
@@ -193,12 +193,13 @@ class Logging(Host):
         super().__init__(*pulls)
         self.failed, self.log_failure, self.read = failed, None, []
         self.gone = set()
+        self.log_pages = 1
 
-    def failed_deliveries(self, since):
+    def failed_deliveries(self, since, *, pages):
         self.read.append(since)
         if self.log_failure is not None:
             raise self.log_failure
-        return self.failed
+        return FailedDeliveries(self.failed, min(pages, self.log_pages))
 
     def delivery(self, failed):
         if failed.guid in self.gone:
@@ -214,6 +215,15 @@ def test_a_push_of_the_log_is_started_once():
     spent = [world.turn() for _ in range(3)]
     assert spent == [3, 2, 2]
     assert len(world.invoker.triggered) == 1
+
+
+@pytest.mark.parametrize(("requests", "spent"), [(100, 7), (5, 5), (2, 2)])
+def test_a_long_log_is_read_over_pages_and_each_is_a_request(requests, spent):
+    host = Logging(failed=(FailedDelivery("1", "guid-1"),))
+    host.log_pages = 9
+    world = World({"github.com/acme/infra": host})
+    assert world.turn(requests=requests) == spent
+    assert len(world.invoker.triggered) == (requests == 100)
 
 
 def test_a_log_with_more_than_one_turn_brings_is_started_whole():

@@ -154,6 +154,47 @@ def test_an_apps_token_is_minted_for_one_repository_and_used_until_it_is_old(wir
     assert wire.calls[-1].request.headers["Authorization"] == "Bearer first"
 
 
+NEWEST = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def logged(number, minutes, *, guid=None, status=503):
+    at = (NEWEST - timedelta(minutes=minutes)).isoformat()
+    return {"id": number, "guid": guid or f"guid-{number}", "status_code": status, "delivered_at": at}
+
+
+def log_page(wire, cursor, entries, following=None):
+    """Answer for one page of an app's log, which names the cursor of the next one in a link."""
+    address = f"https://elsewhere.example/app/hook/deliveries?per_page=100&cursor={following}"
+    query = {"per_page": "100"} | ({"cursor": cursor} if cursor else {})
+    wire.get(
+        f"{API}/app/hook/deliveries",
+        json=entries,
+        headers={"Link": f'<{address}>; rel="next"'} if following else {},
+        match=[query_param_matcher(query)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("pages", "minutes", "found", "requests"),
+    [
+        (1, 120, ["guid-9"], 1),
+        (2, 120, ["guid-9", "guid-6"], 2),
+        (5, 120, ["guid-9", "guid-6", "guid-4"], 3),
+        (5, 40, ["guid-9", "guid-6", "guid-4"], 3),
+        (5, 25, ["guid-9", "guid-6"], 2),
+        (5, 5, ["guid-9"], 1),
+    ],
+)
+def test_the_log_of_webhooks_is_read_up_to_a_moment(wire, app, pages, minutes, found, requests):
+    log_page(wire, None, [logged(9, 1), logged(8, 10, guid="guid-5", status=200)], "second")
+    log_page(wire, "second", [logged(6, 20), logged(5, 30)], "third")
+    log_page(wire, "third", [logged(4, 40), logged(3, 90, status=202)])
+    log = app.failed_deliveries(NEWEST - timedelta(minutes=minutes), pages=pages)
+    assert [failed.guid for failed in log.found] == found
+    assert log.requests == len(wire.calls) == requests
+    assert {call.request.url.partition("?")[0] for call in wire.calls} == {f"{API}/app/hook/deliveries"}
+
+
 def app_secret(key):
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

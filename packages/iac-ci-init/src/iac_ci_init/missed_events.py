@@ -140,16 +140,19 @@ class MissedEvents:
         location, ports = connection.token_location, self._ports
         if not isinstance(host, DeliveryLog) or now < self._logs_read.get(location, now):
             return
+        pages = max(1, min(_MOST_PAGES, allowance.left))
         allowance.spend()
         self._logs_read[location] = now + _LOG_REST
         try:
-            found = host.failed_deliveries(now - _LOG_READ_BACK)
+            log = host.failed_deliveries(now - _LOG_READ_BACK, pages=pages)
         except IacCiError as error:
             # An app without a webhook of its own has no log. The list was read all the same.
             ports.logger.info("log of webhooks not read", location=location, error=error.message)
             return
+        for _ in range(log.requests - 1):
+            allowance.spend()
         brought = 0
-        for failed in found:
+        for failed in log.found:
             if brought == _MOST_EVENTS:
                 break
             # The webhook has the same row when it comes after all.

@@ -27,6 +27,7 @@ from iac_ci_vcs.provider import (
     ChangeKind,
     Clone,
     Comment,
+    FailedDeliveries,
     FailedDelivery,
     ListedPullRequest,
     MergeState,
@@ -179,9 +180,9 @@ class GitHub:
                     response = self._ask("GET", self._checked_page(page, subject), subject, headers=_JSON)
             return open_since(found, since, version, requests=pages, complete=False)
 
-    def failed_deliveries(self, since: datetime) -> tuple[FailedDelivery, ...]:
+    def failed_deliveries(self, since: datetime, *, pages: int = 1) -> FailedDeliveries:
         """Return the webhooks of the app that were not delivered; none for a token, which may not ask for them."""
-        return () if self._app is None else self._app.failed_deliveries(since)
+        return FailedDeliveries() if self._app is None else self._app.failed_deliveries(since, pages=pages)
 
     def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
         """Return the headers and the payload of a webhook of the app."""

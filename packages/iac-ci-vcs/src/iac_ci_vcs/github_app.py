@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from iac_ci_common.errors import PortFailed
 from iac_ci_vcs.http_session import BearerAuth, HostSession, json_of
-from iac_ci_vcs.provider import FailedDelivery
+from iac_ci_vcs.provider import FailedDeliveries, FailedDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,22 +75,31 @@ class InstallationTokens:
         with self._session.doing(subject):
             return str(json_of(self._session.ask("GET", f"{self._root}/app", subject))["slug"])
 
-    def failed_deliveries(self, since: datetime) -> tuple[FailedDelivery, ...]:
-        """Return the app's newest webhooks that were not delivered after ``since``, of the newest 100.
+    def failed_deliveries(self, since: datetime, *, pages: int = 1) -> FailedDeliveries:
+        """Return the app's webhooks that were not delivered after ``since``, 100 attempts in a page.
 
-        GitHub logs a webhook as failed too if it was answered late, and each attempt has an entry of its own.
+        GitHub logs a webhook as failed too if it was answered late, and each attempt has an entry of its own: one that
+        succeeded is newer than those that failed, so it is read before them.
         """
         subject = "log of webhooks"
+        url, parameters = f"{self._root}/app/hook/deliveries", {"per_page": "100"}
+        arrived: set[str] = set()
+        failed: dict[str, FailedDelivery] = {}
+        requests = 0
         with self._session.doing(subject):
-            url = f"{self._root}/app/hook/deliveries"
-            listed = json_of(self._session.ask("GET", url, subject, params={"per_page": "100"}))
-            arrived = {entry["guid"] for entry in listed if 200 <= entry["status_code"] < 300}
-            failed = {
-                entry["guid"]: FailedDelivery(str(entry["id"]), str(entry["guid"]))
-                for entry in listed
-                if entry["guid"] not in arrived and datetime.fromisoformat(entry["delivered_at"]) >= since
-            }
-        return tuple(failed.values())
+            while requests < pages:
+                response = self._session.ask("GET", url, subject, params=parameters)
+                requests += 1
+                listed = json_of(response)
+                recent = [entry for entry in listed if datetime.fromisoformat(entry["delivered_at"]) >= since]
+                arrived |= {str(entry["guid"]) for entry in listed if 200 <= entry["status_code"] < 300}
+                failed |= {str(entry["guid"]): FailedDelivery(str(entry["id"]), str(entry["guid"])) for entry in recent}
+                following = response.links.get("next")
+                if following is None or len(recent) < len(listed):
+                    break
+                # Only the cursor of the next page's address is taken, so that the app's proof goes to no other host.
+                parameters["cursor"] = parse_qs(urlsplit(following["url"]).query)["cursor"][0]
+        return FailedDeliveries(tuple(one for guid, one in failed.items() if guid not in arrived), requests)
 
     def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
         """Return the headers and the payload of a webhook."""

@@ -290,12 +290,23 @@ class FailedDelivery:
     guid: str
 
 
+@dataclass(frozen=True, slots=True)
+class FailedDeliveries:
+    """The webhooks that a host could not deliver, and how many requests were sent to learn them."""
+
+    found: tuple[FailedDelivery, ...] = ()
+    requests: int = 1
+
+
 @runtime_checkable
 class DeliveryLog(Protocol):
     """A code host that tells the engine which webhooks it could not deliver."""
 
-    def failed_deliveries(self, since: datetime) -> tuple[FailedDelivery, ...]:
-        """Return what was not delivered after ``since``; none if the credentials may not ask. At most one request."""
+    def failed_deliveries(self, since: datetime, *, pages: int = 1) -> FailedDeliveries:
+        """Return what was not delivered after ``since``, from at most so many pages of the log, the newest first.
+
+        There is none if the credentials may not ask.
+        """
         ...
 
     def delivery(self, failed: FailedDelivery) -> tuple[dict[str, str], dict[str, Any]]:
@@ -578,6 +589,7 @@ __all__ = [
     "CommentStyle",
     "Credentials",
     "DeliveryLog",
+    "FailedDeliveries",
     "FailedDelivery",
     "HasIssues",
     "HostSettings",
