@@ -235,7 +235,7 @@ workflows:
         ("version: 3\nprojects: [{dir: a, workflow: w}]", 2, "the workflow 'w' is not in this file"),
         ("version: 3\nprojects: [{dir: a, branch: /main/}]", 2, "also matches parts of names"),
         ("version: 3\nprojects: [{dir: a, autoplan: {enabled: false}}]", 2, "only a comment that names the project"),
-        ("version: 3\nprojects: [{dir: a, terraform_version: <V>}]", 2, "'<V>' is not a version"),
+        ("version: 3\nprojects: [{dir: a, terraform_version: <V>}]", 2, "is not a version like 1.11.4; it is not"),
         ("version: 1\nprojects: [{dir: a}]", 1, "which knows 2 and 3"),
         ("version: 3\nprojects: {dir: a}", 2, "projects is no list"),
         ("version: 3\nprojects: [{dir: a}]\nworkflows: [w]", 3, "workflows is no mapping"),

@@ -50,6 +50,14 @@ def test_what_is_no_constraint_is_refused(text):
         Constraint.parse(text)
 
 
+@pytest.mark.parametrize("parse", [Version.parse, Request.parse, Constraint.parse])
+@pytest.mark.parametrize("text", ["plantedS3cret", "planted" * 999, ">= 1, planted", "~> planted", "> 1.2-planted"])
+def test_no_text_that_may_be_a_secret_is_repeated(parse, text):
+    with pytest.raises(ValueError, match=r"like (?:1|>)|more than|pre-release") as refused:
+        parse(text)
+    assert "planted" not in str(refused.value)
+
+
 @given(versions, versions)
 def test_versions_have_one_order(first, second):
     assert (first < second) + (first == second) + (first > second) == 1

@@ -674,6 +674,13 @@ def test_no_words_of_the_yaml_library_reach_the_user(text):
         assert not any(words in finding.message for words in theirs)
 
 
+def test_an_unknown_axis_is_not_repeated_and_told_once():
+    """A text that looks like a template may be a secret."""
+    content = order("folder: 'a/{{ matrix.plantedOne }}/{{ matrix.plantedTwo }}'")
+    problem = "has a template with an axis that this job's matrix does not have; it has none"
+    assert [told for _, told in found(content)] == [problem]
+
+
 OWN_VALUES = {"timeout": 30, "ssm_paths": [], "assume_role": "arn:aws:iam::123456789012:role/own"}
 
 
@@ -685,7 +692,7 @@ OWN_VALUES = {"timeout": 30, "ssm_paths": [], "assume_role": "arn:aws:iam::12345
         ({"env_vars": {"A": "x"}, "secrets": {"A": "ssm:/x"}}, "defaults.secrets.A: is also set in env_vars"),
         ({"timeout": 600, "execution_target": "lambda"}, "defaults.timeout: is more than the 540 seconds"),
         ({"assume_role": "{{ sha }}"}, "defaults.assume_role: "),
-        ({"ssm_paths": ["ssm:/{{ matrix.none }}"]}, "defaults.ssm_paths[0]: names matrix.none"),
+        ({"ssm_paths": ["ssm:/{{ matrix.none }}"]}, "defaults.ssm_paths[0]: has a template with an axis that"),
     ],
 )
 def test_unsound_defaults_are_reported_once_whether_orders_take_them_or_not(defaults, found, own):

@@ -363,7 +363,7 @@ class _Project:
         try:
             version = str(Version.parse(item.text))
         except ValueError as error:
-            self._tell(item.line, f"terraform_version is not converted: {error}")
+            self._tell(item.line, f"terraform_version {error}; it is not converted")
             return {}
         return {"tools": {"opentofu" if rule.get("tool") == "opentofu" else "terraform": version}}
 

@@ -42,10 +42,10 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Return the version of a text; raise ``ValueError`` with what is wrong."""
+        """Return the version of a text; raise ``ValueError`` with what is wrong, which does not repeat the text."""
         match = _VERSION.fullmatch(text) if len(text) <= MAX_VERSION_CHARS else None
         if match is None:
-            raise ValueError(f"{text!r:.80} is not a version like 1.11.4")
+            raise ValueError("is not a version like 1.11.4")
         numbers = tuple(map(int, match["numbers"].split(".")))
         return cls(
             (*numbers, *(0,) * (3 - len(numbers))), tuple(filter(None, (match["pre"] or "").split("."))), len(numbers)
@@ -110,17 +110,20 @@ class Constraint:
 
     @classmethod
     def parse(cls, text: str) -> Constraint:
-        """Return the constraint of a text; raise ``ValueError`` with what is wrong."""
+        """Return the constraint of a text; raise ``ValueError`` with what is wrong, which does not repeat the text."""
         if len(text) > MAX_CONSTRAINT_CHARS:
             raise ValueError(f"has more than {MAX_CONSTRAINT_CHARS} characters")
         terms = []
-        for part in text.split(","):
+        for number, part in enumerate(text.split(","), 1):
             match = _CONSTRAINT.fullmatch(part)
             if match is None:
-                raise ValueError(f"{part.strip()!r:.80} is not a constraint like >= 1.5 or ~> 1.11.0")
-            version = Version.parse(match["version"])
+                raise ValueError(f"has a part {number} that is not a constraint like >= 1.5 or ~> 1.11.0")
+            try:
+                version = Version.parse(match["version"])
+            except ValueError as error:
+                raise ValueError(f"has a part {number} whose version {error}") from None
             if version.pre:
-                raise ValueError(f"{part.strip()!r:.80} names a pre-release, which Terraform refuses in constraints")
+                raise ValueError(f"has a part {number} with a pre-release, which Terraform refuses in constraints")
             terms.append(_Term(match["operator"], version))
         return cls(text, tuple(terms))
 

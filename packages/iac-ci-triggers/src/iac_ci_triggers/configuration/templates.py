@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MATRIX: Final = "matrix."
 
-UNKNOWN_AXIS: Final = f"names {MATRIX}"
+UNKNOWN_AXIS: Final = "has a template with an axis"
 """Beginning of the message about a template with an unknown axis of the matrix."""
 
 VARIABLES: Final = {
@@ -81,21 +81,19 @@ def template_problems(text: str, allowed: frozenset[str], matrix: frozenset[str]
 
     ``allowed`` are the other names that the text may contain.
     """
-    reported: set[str] = set()
-    for name in _TEMPLATE.findall(text):
-        if name in reported or name in matrix or name in allowed:
-            continue
-        reported.add(name)
-        if name.startswith(MATRIX):
-            axes = ", ".join(sorted(matrix)) or "none"
-            yield f"{UNKNOWN_AXIS}{name.removeprefix(MATRIX)}, which this job's matrix does not have; it has {axes}"
-        elif name in VARIABLES:
-            yield f"cannot contain {name}, which comes from the pull request; only matrix values are allowed"
-        else:
-            # The name is not repeated: a text that looks like a template may be a secret.
-            yield f"has a template with an unknown name; known names are {', '.join((*VARIABLES, *sorted(matrix)))}"
+    names = (name for name in _TEMPLATE.findall(text) if name not in matrix and name not in allowed)
+    yield from dict.fromkeys(_template_problem(name, matrix) for name in names)
     if "{{" in _TEMPLATE.sub("", text):
         yield "has {{ without a template; write {{ name }}"
+
+
+def _template_problem(name: str, matrix: frozenset[str]) -> str:
+    """Return the problem of a template; only a known name is repeated, because another may be a secret."""
+    if name.startswith(MATRIX):
+        return f"{UNKNOWN_AXIS} that this job's matrix does not have; it has {', '.join(sorted(matrix)) or 'none'}"
+    if name in VARIABLES:
+        return f"cannot contain {name}, which comes from the pull request; only matrix values are allowed"
+    return f"has a template with an unknown name; known names are {', '.join((*VARIABLES, *sorted(matrix)))}"
 
 
 def command_problems(command: str) -> Iterator[str]:
