@@ -8,10 +8,19 @@ from typing import Final
 _SPACE: Final = r"(?:[ \t]|\\\r?\n)+"
 """What stands between words; a backslash before the end of a line continues it."""
 
-_OPTION: Final = r"""-(?:[^\s;&|"'\\]|"[^"]*"|'[^']*'|\\[^\r\n])*"""
+_PART: Final = r"""(?:[^\s;&|"'\\]|"[^"]*"|'[^']*'|\\[^\r\n])"""
+_OPTION: Final = rf"-{_PART}*"
+_WITH_WORD: Final = (
+    r"--?(?:terragrunt-)?(?:working-dir|config|source(?:-map)?|tf-?path|download-dir|parallelism|feature|filters?-file|filter"
+    r"|log-(?:level|format|custom-format)|experiment|strict-control|auth-provider-cmd|(?:json-)?out-dir|units-that-include"
+    r"|queue-(?:exclude-dir|include-dir|excludes-file)|iam-role|iam-assume-role(?:-[a-z-]+)?)"
+)
+"""Options of Terragrunt whose value may be the next word."""
+
+_OF_TERRAGRUNT: Final = rf"(?:{_WITH_WORD}{_SPACE}{_PART}+|(?!{_WITH_WORD}{_SPACE}){_OPTION}|run|run-all|stack)"
 _RUNS: Final = re.compile(
     r"""(?:^|[\s;&|(/"'`])"""
-    rf"(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}|terragrunt(?:{_SPACE}(?:{_OPTION}|run|run-all|stack)){{0,20}})"
+    rf"(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}|terragrunt(?:{_SPACE}{_OF_TERRAGRUNT}){{0,20}})"
     rf"""{_SPACE}(?:plan|apply|destroy)(?:$|[\s;&|)<>"'`]|\\\r?\n)"""
 )
 
