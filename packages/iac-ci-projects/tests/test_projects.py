@@ -85,7 +85,7 @@ def test_modules_are_followed():
     files = {
         "live/a/main.tf": CALL("../../modules/one") + CALL("hashicorp/consul/aws") + CALL("git::https://x/y"),
         "modules/one/main.tf": CALL("./inner"),
-        "modules/one/inner/x.tofu": CALL("../../two"),
+        "modules/one/inner/x.tf": CALL("../../two"),
         "modules/two/x.tf.json": json.dumps({"module": {"m": {"source": "../three"}}}),
         "modules/three/x.tf": CALL("../one"),
     }
@@ -225,13 +225,77 @@ def test_local_values_that_double_each_other_are_read_in_time():
     assert found({"live/a/main.tf": text})["live/a"].after == ()
 
 
-@pytest.mark.parametrize("name", ["a_override.tf", "override.tf", "a_override.tf.json", "override.tofu"])
-def test_the_backend_of_an_override_file_counts(name):
+@pytest.mark.parametrize(
+    ("name", "tool"),
+    [
+        ("a_override.tf", Tool.TERRAFORM),
+        ("override.tf", Tool.OPENTOFU),
+        ("a_override.tf.json", Tool.TERRAFORM),
+        ("override.tofu", Tool.OPENTOFU),
+        ("a_override.tofu.json", Tool.OPENTOFU),
+    ],
+)
+def test_the_backend_of_an_override_file_counts(name, tool):
     key = {"terraform": {"backend": {"s3": {"bucket": "states", "key": "new"}}}}
     override = json.dumps(key) if name.endswith(".json") else BACKEND("new")
     files = {"live/net/main.tf": BACKEND("old"), f"live/net/{name}": override}
-    projects = found(files | {"live/app/main.tf": READS("new"), "live/old/main.tf": READS("old")})
+    readers = {"live/app/main.tf": READS("new"), "live/old/main.tf": READS("old")}
+    projects = found(files | readers, Rule(ROOTS.find, tool=tool))
     assert (projects["live/app"].after, projects["live/old"].after) == (("live/net",), ())
+
+
+OF_JSON = json.dumps({"terraform": {"backend": {"s3": {"bucket": "states", "key": "json"}}}})
+
+
+@pytest.mark.parametrize(
+    ("tool", "files", "key"),
+    [
+        (Tool.TERRAFORM, {"backend.tf": BACKEND("tf"), "backend.tofu": BACKEND("tofu")}, "tf"),
+        (Tool.OPENTOFU, {"backend.tf": BACKEND("tf"), "backend.tofu": BACKEND("tofu")}, "tofu"),
+        (Tool.OPENTOFU, {"x.tofu.tf": BACKEND("tf"), "x.tofu.tofu": BACKEND("tofu")}, "tofu"),
+        (Tool.OPENTOFU, {"backend.tf": BACKEND("tf"), "backend.tofu": ""}, None),
+        (Tool.OPENTOFU, {"backend.tf": BACKEND("tf"), "other.tofu": ""}, "tf"),
+        (Tool.OPENTOFU, {"backend.tf": BACKEND("tf"), "backend.tofu.json": "{}"}, "tf"),
+        (Tool.OPENTOFU, {"backend.tf.json": OF_JSON, "backend.tofu.json": "{}"}, None),
+        (Tool.OPENTOFU, {"override.tf": BACKEND("tf"), "override.tofu": "", "a.tofu": BACKEND("tofu")}, "tofu"),
+        (Tool.TERRAFORM, {"backend.tf.json": OF_JSON, "backend.tofu.json": "{}"}, "json"),
+        (Tool.TERRAFORM, {"backend.tofu": BACKEND("tofu")}, None),
+        (Tool.TERRAFORM, {"backend.tf": BACKEND("tf"), "override.tofu": BACKEND("tofu")}, "tf"),
+    ],
+)
+def test_the_files_of_a_project_are_those_that_its_tool_reads(tool, files, key):
+    """OpenTofu reads ``a.tofu`` in place of ``a.tf``, and Terraform reads no such file."""
+    own = {f"live/net/{name}": text for name, text in ({"main.tf": ""} | files).items()}
+    readers = {f"live/{name}/main.tf": READS(name) for name in ("tf", "tofu", "json")}
+    projects = found(own | readers, Rule(ROOTS.find, tool=tool))
+    assert {name for name in ("tf", "tofu", "json") if projects[f"live/{name}"].after} == ({key} if key else set())
+
+
+@pytest.mark.parametrize(
+    ("tool", "modules", "after"),
+    [
+        (Tool.TERRAFORM, ["modules/tf"], ("live/tf",)),
+        (Tool.OPENTOFU, ["modules/one", "modules/tofu"], ("live/tofu",)),
+    ],
+)
+def test_modules_and_local_values_are_those_that_the_tool_reads(tool, modules, after):
+    files = {
+        "live/a/main.tf": CALL("../../modules/tf") + READS("${local.key}"),
+        "live/a/names.tf": 'locals {\n key = "tf"\n}\n',
+        "modules/tf/x.tf": "", "modules/one/x.tf": "", "modules/one/x.tofu": CALL("../tofu"), "modules/tofu/x.tofu": "",
+        "live/tf/main.tf": BACKEND("tf"), "live/tofu/main.tf": BACKEND("tofu"),
+    }  # fmt: skip
+    of_tofu = {"live/a/main.tofu": CALL("../../modules/one") + READS("${local.key}")}
+    of_tofu["live/a/names.tofu"] = 'locals {\n key = "tofu"\n}\n'
+    project = found(files | of_tofu, Rule(ROOTS.find, tool=tool))["live/a"]
+    assert (sorted(project.folders), project.after) == (modules, after)
+
+
+def test_a_project_of_terragrunt_reads_its_module_as_opentofu_does():
+    """Terragrunt may call either tool; a module with such files is one for OpenTofu."""
+    files = {"units/a/terragrunt.hcl": 'terraform {\n source = "../../modules/one"\n}\n'}
+    files |= {"modules/one/x.tf": CALL("../tf"), "modules/one/x.tofu": CALL("../tofu")}
+    assert set(found(files, UNITS)["units/a"].folders) == {"modules/one", "modules/tofu"}
 
 
 def test_copies_that_the_tools_fetch_are_no_projects():

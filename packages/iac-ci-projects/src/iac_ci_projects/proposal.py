@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from iac_ci_common.globs import escape
 from iac_ci_projects.discovery import find_projects, unusable, usable_part
 from iac_ci_projects.rules import Rule, Tool
-from iac_ci_projects.terraform_files import is_configuration, read_folder
+from iac_ci_projects.terraform_files import TOFU_SUFFIXES, is_configuration, read_folder
 from iac_ci_projects.terragrunt_files import UNIT_FILE, read_unit
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 _USUAL: Final = ("backend.tf", "providers.tf", "provider.tf", "versions.tf", "terraform.tf", "main.tf")
 """Names of files that mark a project, the clearest first."""
-
-
-_TOFU: Final = (".tofu", ".tofu.json")
-"""Files that OpenTofu alone reads."""
 
 
 _NO_BACKEND: Final = "no backend, unlike others"
@@ -55,7 +51,7 @@ def propose(tree: Tree) -> Proposal:
     left_out |= {folder: reason for folder in found | units if (reason := unusable(folder)) is not None}
     roots = {folder for folder in found if unusable(folder) is None}
     units = {folder for folder in units if unusable(folder) is None}
-    tofu = {folder for folder in roots if any(path.endswith(_TOFU) for path in tree.by_folder[folder])}
+    tofu = {folder for folder in roots if any(path.endswith(TOFU_SUFFIXES) for path in tree.by_folder[folder])}
     rules = _rules(units, tree, Tool.TERRAGRUNT, (UNIT_FILE,))
     rules += _rules(roots - tofu, tree, Tool.TERRAFORM, _names(roots - tofu, tree))
     rules += _rules(tofu, tree, Tool.OPENTOFU, _names(tofu, tree))
@@ -79,8 +75,9 @@ def _units(tree: Tree) -> set[str]:
 
 def _roots(tree: Tree, units: set[str]) -> tuple[set[str], set[str]]:
     """Return the folders with a backend, and the others that none calls as a module."""
+    # A folder with files of OpenTofu is proposed for it, and the tools read the others alike.
     read = {
-        folder: read_folder(folder, tree)
+        folder: read_folder(folder, tree, Tool.OPENTOFU)
         for folder, paths in tree.by_folder.items()
         if any(map(is_configuration, paths)) and folder not in units
     }

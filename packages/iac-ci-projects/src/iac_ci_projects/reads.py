@@ -51,8 +51,8 @@ def read_projects(projects: Mapping[str, Tool], tree: Tree) -> dict[str, Project
     for folder, read in gathered.items():
         _add_links(folder, projects, read, folders, tree)
     owners: dict[State, list[str]] = {}
-    for folder in projects:
-        own = folders.reading(folder).own_state
+    for folder, tool in projects.items():
+        own = folders.reading(folder, tool).own_state
         if own is not None:
             owners.setdefault(own, []).append(folder)
     edges: dict[str, list[str]] = {}
@@ -76,17 +76,17 @@ def read_projects(projects: Mapping[str, Tool], tree: Tree) -> dict[str, Project
 
 
 class _Folders:
-    """Readings of folders, each read once however many projects use it."""
+    """Readings of folders, each read once for a tool, however many projects use it."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._read: dict[str, FolderReading] = {}
+        self._read: dict[tuple[str, Tool], FolderReading] = {}
 
-    def reading(self, folder: str) -> FolderReading:
-        """Return what the files of a folder say."""
-        if folder not in self._read:
-            self._read[folder] = read_folder(folder, self._tree)
-        return self._read[folder]
+    def reading(self, folder: str, tool: Tool) -> FolderReading:
+        """Return what the files of a folder say that a tool reads."""
+        if (folder, tool) not in self._read:
+            self._read[folder, tool] = read_folder(folder, self._tree, tool)
+        return self._read[folder, tool]
 
     def has_configuration_below(self, folder: str) -> bool:
         """Return whether a folder or one below it has configuration files."""
@@ -129,7 +129,7 @@ def _gathered(folder: str, tool: Tool, folders: _Folders, tree: Tree) -> _Gather
             # The path of a submodule is itself a changed path, and its files are in another repository.
             found.files[submodule] = None
             continue
-        reading = folders.reading(real)
+        reading = folders.reading(real, tool)
         found.states |= dict.fromkeys(reading.states)
         found.unreadable += reading.unreadable_paths
         found.remarks += reading.unreadable_states

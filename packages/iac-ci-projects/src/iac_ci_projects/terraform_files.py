@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 from iac_ci_common.tree import EntryKind, joined
 from iac_ci_projects.expressions import known_locals, text_of
 from iac_ci_projects.hcl import Block, UnreadableHcl, blocks, entries
+from iac_ci_projects.rules import Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from iac_ci_common.tree import Tree
 
-SUFFIXES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
-"""Names of configuration files end with one of these (OpenTofu reads .tofu since 1.8)."""
+TOFU_SUFFIXES: Final = (".tofu", ".tofu.json")
+"""Names of files end with one of these that OpenTofu alone reads, since 1.8."""
+
+SUFFIXES: Final = (".tf", ".tf.json", *TOFU_SUFFIXES)
+"""Names of configuration files end with one of these."""
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Largest file that is read; a larger one is treated as one that cannot be read."""
@@ -77,11 +81,21 @@ def is_configuration(path: str) -> bool:
     return path.endswith(SUFFIXES) and not basename(path).startswith(".")
 
 
-def read_folder(folder: str, tree: Tree) -> FolderReading:
-    """Return what the configuration files directly in a folder say."""
-    found = _Found(folder, tree)
+def read_folder(folder: str, tree: Tree, tool: Tool) -> FolderReading:
+    """Return what the configuration files directly in a folder say that the tool reads.
+
+    OpenTofu reads ``a.tofu`` in place of ``a.tf`` and ``a.tofu.json`` in place of ``a.tf.json``. Terragrunt may call
+    either tool, so its folders are read as those of OpenTofu: a folder without such files is the same for both.
+    """
+    paths = [path for path in tree.by_folder.get(folder, ()) if is_configuration(path)]
+    if tool is Tool.TERRAFORM:
+        paths = [path for path in paths if not path.endswith(TOFU_SUFFIXES)]
+    else:
+        replaced = {_of_both(path) for path in paths if path.endswith(TOFU_SUFFIXES)}
+        paths = [path for path in paths if path not in replaced]
+    found = _Found(folder, tree, paths)
     # Override files are read last, as Terraform merges them: their backend counts.
-    for path in sorted(filter(is_configuration, tree.by_folder.get(folder, ())), key=_is_override):
+    for path in sorted(paths, key=_is_override):
         found.read(path)
     return FolderReading(
         tuple(dict.fromkeys(found.modules)),
@@ -93,6 +107,12 @@ def read_folder(folder: str, tree: Tree) -> FolderReading:
     )
 
 
+def _of_both(path: str) -> str:
+    """Return the file that both tools read and OpenTofu leaves out if there is this one."""
+    stem, _, suffix = path.rpartition(".tofu")
+    return f"{stem}.tf{suffix}"
+
+
 def _is_override(path: str) -> bool:
     name = basename(path)
     stem = next(name.removesuffix(suffix) for suffix in reversed(SUFFIXES) if name.endswith(suffix))
@@ -100,9 +120,10 @@ def _is_override(path: str) -> bool:
 
 
 class _Found:
-    def __init__(self, folder: str, tree: Tree) -> None:
+    def __init__(self, folder: str, tree: Tree, paths: Sequence[str]) -> None:
         self._folder = folder
         self._tree = tree
+        self._paths = paths
         self.modules: list[str] = []
         self.states: list[State] = []
         self.own_state: State | None = None
@@ -182,8 +203,8 @@ class _Found:
     def _locals(self) -> dict[str, str]:
         """The values ``local.…`` of the folder that are plain texts; read only where something needs them."""
         expressions: dict[str, str] = {}
-        for path in self._tree.by_folder.get(self._folder, ()):
-            real = self._tree.resolved(path) if is_configuration(path) else None
+        for path in self._paths:
+            real = self._tree.resolved(path)
             content = None if real is None else self._tree.contents.get(real)
             if real is None or content is None or len(content) > MAX_FILE_BYTES:
                 continue
@@ -288,4 +309,4 @@ def _json_attributes(body: dict[str, Any]) -> dict[str, str]:
     return {name: json.dumps(value, ensure_ascii=False) for name, value in body.items()}
 
 
-__all__ = ["SUFFIXES", "FolderReading", "State", "is_configuration", "read_folder", "state"]
+__all__ = ["SUFFIXES", "TOFU_SUFFIXES", "FolderReading", "State", "is_configuration", "read_folder", "state"]
