@@ -117,6 +117,37 @@ def test_the_words_of_a_key_say_nothing(key):
     assert (resource.address, resource.action) == (address, "create")
 
 
+IN_AUTOMATION = "\nTerraform will perform the following actions:\n\n  # x.a will be created\n  + resource\n\nPlan: 1 to add, 0 to change, 0 to destroy.\n"  # noqa: E501
+"""What a plan prints with TF_IN_AUTOMATION, and what `show` prints."""
+
+
+@pytest.mark.parametrize(
+    ("commands", "plans"),
+    [
+        (["terraform -chdir=a plan", "terraform -chdir=b plan"], 2),
+        (["cd a && tofu plan -out=p", "cd b && tofu plan -out=p", "cd b && tofu show p"], 2),
+        (["cd a\nterraform init\n\nterraform plan", "cd b\nterraform plan"], 2),
+        (["for d in a b; do terraform -chdir=$d plan; done", None], 2),
+        (["terragrunt --working-dir a plan", "terragrunt --working-dir b plan"], 2),
+        (["terraform plan -out=p", "terraform show p"], 1),
+        (["terraform plan -out=p", "terraform show p | tee -a log", "terraform show p"], 1),
+        (["terraform plan -out=p\nterraform show p", None], 1),
+        (["cd a\n\nterraform plan -out=p\n\nterraform show p", None], 1),
+        (["terraform plan -out=p && terraform show p", None], 1),
+        (["terraform plan -out=p", "terraform apply p"], 1),
+        (["terraform plan -out=p", "cat log"], 1),
+        (["make plan", "make show"], 1),
+        (["terraform plan", "make show"], 1),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1 << 30])
+def test_equal_plans_of_several_commands_count_each_and_a_plan_that_is_shown_again_once(commands, plans, size):
+    """Only the commands tell them apart: with TF_IN_AUTOMATION a plan ends as what `show` prints."""
+    headings = ["" if one is None else "$ " + one.replace("\n", "\n> ").replace("> \n", ">\n") for one in commands]
+    log = "".join(f"{heading}\n{IN_AUTOMATION}" for heading in headings)
+    assert count(log, size) == Changes(operation=PLANNED, add=plans, plans=plans)
+
+
 def test_a_line_that_is_no_plan_is_not_kept_however_long():
     counter = PlanReader()
     for _ in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _SPACE: Final = r"(?:[ \t]|\\\r?\n)+"
@@ -18,11 +19,14 @@ _WITH_WORD: Final = (
 """Options of Terragrunt whose value may be the next word."""
 
 _OF_TERRAGRUNT: Final = rf"(?:{_WITH_WORD}{_SPACE}{_PART}+|(?!{_WITH_WORD}{_SPACE}){_OPTION}|run|run-all|stack)"
-_RUNS: Final = re.compile(
+_TOOL: Final = (
     r"""(?:^|[\s;&|(/"'`])"""
-    rf"(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}|terragrunt(?:{_SPACE}{_OF_TERRAGRUNT}){{0,20}})"
-    rf"""{_SPACE}(?:plan|apply|destroy)(?:$|[\s;&|)<>"'`]|\\\r?\n)"""
+    rf"(?:(?:terraform|tofu)(?:{_SPACE}{_OPTION}){{0,20}}|terragrunt(?:{_SPACE}{_OF_TERRAGRUNT}){{0,20}}){_SPACE}"
 )
+_END: Final = r"""(?:$|[\s;&|)<>"'`]|\\\r?\n)"""
+_RUNS: Final = re.compile(f"{_TOOL}(?:plan|apply|destroy){_END}")
+_PLANS: Final = re.compile(f"{_TOOL}plan{_END}")
+_SHOWS: Final = re.compile(r"\b(?:show|apply)\b")
 
 
 def runs_a_plan(command: str) -> bool:
@@ -31,3 +35,9 @@ def runs_a_plan(command: str) -> bool:
     The text of the command alone is read, so a script that calls them is not recognised.
     """
     return _RUNS.search(command) is not None
+
+
+@lru_cache(maxsize=8)
+def only_plans(command: str) -> bool:
+    """Return whether a command makes plans and surely shows none that was made before, as `show` and `apply` do."""
+    return _PLANS.search(command) is not None and _SHOWS.search(command) is None

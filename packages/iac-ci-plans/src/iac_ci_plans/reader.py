@@ -26,6 +26,9 @@ MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 _MAX_UNITS: Final = 1_000
 _LENGTHS: Final = tuple(len(word) for word, _ in FREQUENT)
 _USUAL_HEADINGS: Final = (b"  # ", b"\x1b[1m  # ")
+_COMMAND: Final = b"$"
+"""Stands for the command among the units whose next line has to be read."""
+
 _NO_ADDRESS: Final = frozenset(b"{[0123456789")
 """What lines with a prefix or with JSON may begin with, and addresses do not."""
 
@@ -144,6 +147,7 @@ class PlanReader:
         self._skipping = False
 
     def _take(self, line: bytes) -> None:
+        self._command_line(line)
         name, text = parts_of(line)
         record = _parsed(text)
         if record is not None and (wrapped := terragrunt_line(record)) is not None:
@@ -160,6 +164,16 @@ class PlanReader:
             self._following.add(unit.name)
         else:
             self._following.discard(unit.name)
+
+    def _command_line(self, line: bytes) -> None:
+        """Keep a command, which the log shows with `$` before its first line and `>` before the others."""
+        if line.startswith(b"$ "):
+            self._log.command = bytearray(line[2:])
+            self._following.add(_COMMAND)
+        elif _COMMAND in self._following and line.startswith(b">"):
+            self._log.command += b"\n" + line[2:]
+        else:
+            self._following.discard(_COMMAND)
 
     def _unit(self, name: bytes) -> Unit:
         unit = self._units.get(name)

@@ -17,6 +17,7 @@ FREQUENT: Final = (*HEADINGS.items(), *DONE.items())
 
 WORDS: Final = (
     *(word for word, _ in FREQUENT),
+    b"$ ",
     b"Plan:",
     b"omplete!",
     b"No changes",

@@ -36,6 +36,8 @@ class Step:
     """True if the tool itself said that nothing changes."""
     ended: bool = False
     """True if the last lines of the command `plan` were printed: an apply that follows is another step."""
+    is_made: bool = False
+    """True if the command makes plans and shows none again, so that this is a plan of its own."""
     is_stream: bool = False
     """True if the step was read from records of ``-json``."""
     is_long: bool = False
@@ -135,7 +137,8 @@ def _of_unit(steps: Sequence[Step]) -> list[Step]:
         steps = [step for step in steps if step.is_proven or not _is_bare(step)]
     kept: list[Step] = []
     for step in steps:
-        shown_again = not step.ended and not step.is_stream and step.applied is None and not step.done
+        is_own = step.ended or step.is_made or step.is_stream
+        shown_again = not is_own and step.applied is None and not step.done
         if shown_again and (step.mark or step.is_long) and any(_is_same(step, other) for other in kept):
             continue
         kept.append(step)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from iac_ci_plans import records, sentences
+from iac_ci_plans.commands import only_plans
 from iac_ci_plans.printed_document import PrintedDocument
 from iac_ci_plans.steps import Counts, Step, numbers
 
@@ -33,6 +34,8 @@ class Log:
         self.ran = False
         self.is_incomplete = False
         """True if there are more steps than are kept, or a document was too long: then no sum is right."""
+        self.command = bytearray()
+        """The command whose output is read, as the log shows it."""
 
     def warn(self, text: bytes) -> None:
         """Keep a warning's first line."""
@@ -194,7 +197,7 @@ class Unit:
         if self._last is not None and len(self._log.steps) >= Log.MAX_STEPS:
             self._log.is_incomplete = True
             return self._last
-        step = self._last = Step(self.name)
+        step = self._last = Step(self.name, is_made=only_plans(self._log.command.decode("utf-8", "replace")))
         self._log.steps.append(step)
         return step
 
