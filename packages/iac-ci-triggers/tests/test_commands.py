@@ -35,6 +35,8 @@ PLAN = Command("plan")
         ("/iac-ci apply live/a+b@c", Command("apply", target="live/a+b@c")),
         ("/iac-ci apply @scope/net", Command("apply", target="@scope/net")),
         ("/iac-ci drift", Command("drift")),
+        ("/iac-ci 2nd-plan live/net", Command("2nd-plan", target="live/net")),
+        ("/iac-ci 1", Command("1")),
         ("/iac-ci plan live/net -destroy", Command("plan", target="live/net", destroys=True)),
         ("/iac-ci plan -destroy ./live/net/", Command("plan", target="live/net", destroys=True)),
         ("/iac-ci rerun-failed", Command("rerun-failed")),

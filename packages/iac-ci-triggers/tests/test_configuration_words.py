@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from iac_ci_common.models.job import Job, Order
 from iac_ci_common.validation_messages import meant, message, unknown_field
-from iac_ci_triggers.configuration.models import Configuration, ConfiguredJob, ConfiguredOrder, Settings, Triggers
+from iac_ci_triggers.commands import PREFIX, Command, find_commands
+from iac_ci_triggers.configuration.models import (
+    CommandWord,
+    Configuration,
+    ConfiguredJob,
+    ConfiguredOrder,
+    Settings,
+    Triggers,
+)
 
 
 def patterns(schema) -> set[str]:
@@ -54,3 +65,12 @@ def test_each_field_of_the_other_vocabulary_has_a_hint(model, other):
 def test_no_hint_is_about_a_field_that_is_known():
     for model in (Job, Order, Configuration, ConfiguredJob, ConfiguredOrder):
         assert not set(model.foreign_fields) & set(model.model_fields)
+
+
+@given(st.text("abz019-", min_size=1, max_size=33) | st.sampled_from(["2nd-plan", "1", "0-", "a" * 32]))
+def test_each_word_that_the_configuration_accepts_is_a_command(word):
+    try:
+        TypeAdapter(CommandWord).validate_python(word)
+    except ValidationError:
+        return
+    assert find_commands(f"{PREFIX} {word}").commands == (Command(word),)

@@ -40,7 +40,7 @@ _HYPHENS: Final = "-\u2010\u2011\u2012\u2013\u2014\u2212"
 OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
-_WORD: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_WORD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _TARGET: Final = re.compile(rf"[A-Za-z0-9_.@+][A-Za-z0-9_./@+-]{{0,{MAX_TARGET_CHARS - 1}}}")
 _OPTION: Final = re.compile(r"--?(?:d|dir|p|project|w|workspace)(?:=.*)?")
 """Options by which Atlantis' commands name a project."""
