@@ -114,7 +114,11 @@ def test_what_a_reader_does_not_see_as_a_command_is_none(text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("/iac-ci Plan", "not a command"),
+        ("/iac-ci Plan", "'Plan' is not a command; did you mean plan? /iac-ci help lists the commands"),
+        ("/iac-ci APPLY live/net", "; did you mean apply?"),
+        ("/iac-ci plan.", "; did you mean plan?"),
+        ("/iac-ci 'rerun-failed'", "; did you mean rerun-failed?"),
+        ("/iac-ci ?", "'?' is not a command; /iac-ci help lists the commands"),
         ("/iac-ci plan; rm -rf /", "not a command"),
         ("/iac-ci $(touch x)", "not a command"),
         ("/iac-ci apply ../../etc", "not a target"),
@@ -201,6 +205,12 @@ def test_what_looks_like_a_command_and_is_none_is_told(text, said):
         ("@iac-ci plan", "markup or a mention"),
         ("- item\n/iac-ci plan", "belongs to the markup around it"),
         ("> quoted\n/iac-ci plan", "belongs to the markup around it"),
+        ("- item\n/iac-ci apply net_work", "belongs to the markup around it"),
+        ("/iac-ci apply net\n---\nsent from a phone", "leave an empty line before and after it"),
+        ("/iac-ci apply `live/net`", "markup or a mention; write the command as plain text on a line of its own"),
+        ("/iac-ci apply __live__", "markup or a mention"),
+        ("/iac-ci apply _live_", "markup or a mention"),
+        ("/iac-ci **apply**", "markup or a mention"),
     ],
 )
 def test_a_command_with_something_around_it_gets_a_hint(text, said):

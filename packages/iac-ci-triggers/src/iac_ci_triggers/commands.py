@@ -41,6 +41,12 @@ OWN_MARKERS: Final = ("<!-- iac-ci:", "[//]: # (iac-ci:")
 """Texts at the beginning of the engine's comments, on hosts with HTML in comments and on others."""
 
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_AROUND: Final = ".,:;!?\"'()"
+"""Characters that people write around a word."""
+
+_MARKUP: Final = re.compile(r"[`*~<>\[\]\\&]|\b__?\B|\B__?\b")
+"""Characters within a line that may be markup: an underscore only at the end of a word."""
+
 _TARGET: Final = re.compile(rf"[A-Za-z0-9_.@+][A-Za-z0-9_./@+-]{{0,{MAX_TARGET_CHARS - 1}}}")
 _OPTION: Final = re.compile(r"--?(?:d|dir|p|project|w|workspace)(?:=.*)?")
 """Options by which Atlantis' commands name a project."""
@@ -126,16 +132,18 @@ def _odd_space(line: str) -> str | None:
 
 
 def _hint(line: str) -> str:
-    if looks_like_command(line):
-        return f"{_shown(line)} belongs to the markup around it; leave an empty line before it"
-    return f"{_shown(line)} has markup or a mention; write the command on a line of its own"
+    if looks_like_command(line) and _MARKUP.search(line) is None:
+        return f"{_shown(line)} belongs to the markup around it; leave an empty line before and after it"
+    return f"{_shown(line)} has markup or a mention; write the command as plain text on a line of its own"
 
 
 def _parse(words: list[str]) -> Command | str:
     """Return the command of the words after the prefix, or the message about its problem."""
     name, rest = (words[0], words[1:]) if words else (HELP, [])
     if _WORD.fullmatch(name) is None:
-        return f"{_shown(name)} is not a command; {PREFIX} help lists the commands"
+        word = name.lower().strip(_AROUND)
+        meant = f"; did you mean {word}?" if _WORD.fullmatch(word) is not None else ";"
+        return f"{_shown(name)} is not a command{meant} {PREFIX} help lists the commands"
     if name == APPROVE and len(rest) in {1, 2} and _SHA.fullmatch(rest[0]) is not None:
         return Command(name, sha=rest[0], branch=rest[1] if len(rest) == 2 else None)
     if name in {APPROVE, REJECT}:
