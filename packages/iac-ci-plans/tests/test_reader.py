@@ -80,6 +80,10 @@ def count(log: str | bytes, size: int = 1 << 30) -> Changes | None:
             "Plan: 5 to add, 0 to change, 0 to destroy.\nApply complete! Resources: 4 added, 0 changed, 0 destroyed.\n",
             Changes(operation=APPLIED, add=4),
         ),
+        (
+            "\x1b(B\x1b[mPlan: 1 to add, 2 to change, 3 to destroy.\x1b(B\x1b[m\n",
+            Changes(operation=PLANNED, add=1, change=2, destroy=3),
+        ),
         ("Destroy complete! Resources: 7 destroyed.\n", Changes(operation=APPLIED, destroy=7)),
         (
             "Plan: 1 to add, 0 to change, 0 to destroy.\nPlan: 2 to add, 0 to change, 1 to destroy.\n",

@@ -124,6 +124,20 @@ def test_a_whole_comment_has_no_html_but_its_own(text):
     assert "\u202e" not in body
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[1mbold\x1b(B\x1b[m end", "bold end"),
+        ("\x1b=\x1b7at\x1b8\x1b>", "at"),
+        ("\x1b%Gtext\x1b]8;;x\x1b\\", "text"),
+        ("a\x1b[1", "a\ufffd[1"),
+        ("a (B) [0m", "a (B) [0m"),
+    ],
+)
+def test_escape_sequences_leave_nothing_and_other_text_stays(text, shown):
+    assert plain(text) == shown
+
+
 def test_letters_of_every_writing_stay():
     assert "🚀 مرحبا שלום" in escape("🚀 مرحبا שלום")
 
