@@ -617,6 +617,7 @@ def with_order(**fields):
     ("whole", "of_job", "where"),
     [
         ({}, {"require": {"approved": {"people": ["@mona"]}}}, "jobs.go.require.approved.people[0]"),
+        ({}, {"require": {"approved": True}}, "jobs.go.require.approved"),
         ({}, {"require": {"approved": {"teams": ["acme/.."]}}}, "jobs.go.require.approved.teams[0]"),
         ({}, {"require": {"checks": ["test", "iac-ci/go"]}}, "jobs.go.require.checks[1]"),
         ({}, {"on": {"pull_request": {"labels": ["a", ""]}}}, "jobs.go.on.pull_request.labels[1]"),
@@ -655,6 +656,13 @@ def test_a_value_that_cannot_be_read_hides_nothing_and_adds_nothing(whole, of_jo
     problems = found(json.dumps({"version": 1, "jobs": {"go": go}} | whole))
     assert sorted(path.removeprefix("line 1: ") for path, _ in problems) == sorted([where, "jobs.go.orders[1].folder"])
     assert "stand" not in str(problems)
+
+
+@pytest.mark.parametrize("approved", [True, False, "2", 2.0, ["mona"]])
+def test_approvals_are_a_number_or_a_mapping(approved):
+    go = {"on": {"command": "go"}, "require": {"approved": approved}, **with_order()}
+    (problem,) = found(json.dumps({"version": 1, "jobs": {"go": go}}))
+    assert problem[1].startswith("must be a number or a mapping (examples: 1, {count: 2")
 
 
 @settings(deadline=None)

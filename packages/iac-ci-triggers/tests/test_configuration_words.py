@@ -11,10 +11,12 @@ from iac_ci_common.models.job import Job, Order
 from iac_ci_common.validation_messages import meant, message, unknown_field
 from iac_ci_triggers.commands import PREFIX, Command, find_commands
 from iac_ci_triggers.configuration.models import (
+    ApprovalTemplate,
     CommandWord,
     Configuration,
     ConfiguredJob,
     ConfiguredOrder,
+    Schedule,
     Settings,
     Triggers,
 )
@@ -46,6 +48,15 @@ def test_every_pattern_of_the_models_is_explained(pattern):
         (Triggers, "issue_comment", "command"),
         (ConfiguredOrder, "use_lambda", "execution_target"),
         (ConfiguredOrder, "git_repo", None),
+        (ConfiguredOrder, "steps", "cmds"),
+        (ConfiguredJob, "steps", "orders"),
+        (ConfiguredJob, "requirements", "require"),
+        (ConfiguredOrder, "requires", "depends_on"),
+        (ConfiguredOrder, "apply_requirements", "require"),
+        (ConfiguredOrder, "timeout_seconds", "timeout"),
+        (ApprovalTemplate, "timeout", "expires"),
+        (Schedule, "tz", "timezone"),
+        (Configuration, "automerge", "merge_when_applied"),
     ],
 )
 def test_what_a_word_stands_for(model, word, field):

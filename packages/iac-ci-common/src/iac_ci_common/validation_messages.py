@@ -140,6 +140,11 @@ _SAME: Final = (
     ("retry", "retries"),
     ("ok", "exit_codes", "ok_codes", "allowed_exit_codes"),
     ("version", "schema_version"),
+    ("orders", "steps", "stages", "tasks"),
+    ("require", "requirements", "apply_requirements"),
+    ("expires", "expiry", "expires_in", "timeout"),
+    ("timezone", "tz", "time_zone"),
+    ("merge_when_applied", "automerge", "auto_merge"),
 )
 """Synonyms: names in jobs, in the configuration, and in other CI systems. Earlier rows have precedence."""
 

@@ -114,7 +114,11 @@ class Approved(Payload):
 
 
 def _counted(value: Any) -> Any:
-    return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"count": value}
+    if value is not None and not isinstance(value, dict | Approved):
+        raise ValueError("must be a number or a mapping (examples: 1, {count: 2, people: [alice, bob]})")
+    return value
 
 
 _COUNT: Final = {"type": "integer", "minimum": 1, "maximum": MOST_APPROVALS}

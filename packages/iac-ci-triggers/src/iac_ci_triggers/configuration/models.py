@@ -626,6 +626,7 @@ class ProjectRule(Settings):
         "name": "projects are named after their folders",
         "idempotent": "write retry: plans change nothing and may be repeated; applies are never repeated",
         "when": "an apply without changes changes nothing; write jobs by hand where an order depends on it",
+        **dict.fromkeys(("require", "requirements", "apply_requirements"), "write apply: {require: …}"),
     }
 
     find: Annotated[PathPatterns | None, BeforeValidator(_list_of_one)] = Field(
