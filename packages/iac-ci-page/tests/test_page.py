@@ -22,7 +22,7 @@ from iac_ci_page.graph import ROWS, layout
 from iac_ci_page.http import POLICY
 from iac_ci_page.logs import MAX_LOG_BYTES
 from iac_ci_page.render import ASSETS
-from iac_ci_page.view import STATES, order_facts, run_view
+from iac_ci_page.view import MAX_EVENTS, STATES, event_rows, order_facts, run_view
 
 EVIL = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}\u202e"
 
@@ -80,6 +80,33 @@ def test_what_could_hide_or_reverse_text_is_a_sign(world):
     state = json.loads(world.get("state").body)
     assert state["reason"] == state["orders"][0][4].rstrip() == seen
     assert f'<p id="reason">{seen}</p>' in world.get().body
+
+
+def event(number: int, **fields) -> Event:
+    values = {"trace_id": TRACE_ID, "run_id": RUN_ID, "order_num": "0001", "order_name": "order-1", "kind": "queued"}
+    at = START + timedelta(seconds=number)
+    return Event(**(values | {"at": at, "expires_at": START + timedelta(days=1)} | fields))
+
+
+@pytest.mark.parametrize(
+    ("count", "first"),
+    [
+        (MAX_EVENTS, "queued"),
+        (MAX_EVENTS + 1, "1 earlier event is not shown"),
+        (MAX_EVENTS + 7, "7 earlier events are not shown"),
+    ],
+)
+def test_earlier_events_that_are_left_out_are_counted(count, first):
+    rows = event_rows([event(number) for number in range(count)])
+    assert rows[0][2] == first
+    assert [kind for _, _, kind, _ in rows[1:]] == ["queued"] * (len(rows) - 1)
+    assert len(event_rows([event(0), event(1, order_num="0002")], "0002")) == 1
+
+
+@pytest.mark.parametrize(("reason", "shown"), [("x" * 300, "x" * 300), ("x" * 301, "x" * 299 + "…")])
+def test_a_reason_that_is_cut_says_so(reason, shown):
+    assert event_rows([event(0, reason=reason)])[0][3] == shown
+    assert run_view(run_row(), [ended(reason=reason)]).orders[0].why == shown
 
 
 def test_orders_that_wait_for_a_free_worker_have_their_place_in_line():

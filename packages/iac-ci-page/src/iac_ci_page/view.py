@@ -162,17 +162,26 @@ def order_facts(
 
 
 def event_rows(events: Sequence[Event], order_num: str | None = None) -> list[tuple[str, str, str, str]]:
-    """Return the newest events of a run, or of one order: time, subject, kind and reason."""
-    chosen = [event for event in events if order_num in {None, event.order_num}][-MAX_EVENTS:]
-    return [
+    """Return the newest events of a run, or of one order: time, subject, kind and reason.
+
+    If there are earlier ones, the first row says how many.
+    """
+    all_events = [event for event in events if order_num in {None, event.order_num}]
+    chosen = all_events[-MAX_EVENTS:]
+    earlier = len(all_events) - len(chosen)
+    rows = [
         (
             _moment(event.at),
             "run" if event.order_num == RUN_ORDER_NUM else event.order_name,
             _words(event.kind) + (f", attempt {event.attempt}" if event.attempt > 1 else ""),
-            (event.reason or "")[:_REASON_CHARS],
+            _cut(event.reason or ""),
         )
         for event in chosen
     ]
+    if earlier:
+        words = f"{earlier} earlier {'event is' if earlier == 1 else 'events are'} not shown"
+        rows.insert(0, ("", "", words, f"iac-ci events {chosen[0].run_id} prints them"))
+    return rows
 
 
 def plan_resources(plan: PlanText) -> list[PlanResource]:
@@ -254,7 +263,7 @@ def _order_view(run: RunRow, order: OrderRow, by_num: Mapping[str, OrderRow], pl
         words=_words(state_words(order)),
         changes=_changes(order),
         duration=duration(order),
-        why=(waits_for(order, by_num) + places.get(order.order_num, ""))[:_REASON_CHARS],
+        why=_cut(waits_for(order, by_num) + places.get(order.order_num, "")),
         after=", ".join(names[:_SHOWN_DEPENDENCIES]) + (f" and {more} more" if more > 0 else ""),
         moments=(
             _after(run.accepted_at, order.dispatched_at),
@@ -268,6 +277,10 @@ def _changes(order: OrderRow) -> str:
     if order.changes is None:
         return "unknown" if order.changes_unknown else ""
     return f"{order.changes}{' applied' if order.changes.operation is Operation.APPLIED else ''}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _REASON_CHARS else f"{text[: _REASON_CHARS - 1]}…"
 
 
 def _words(name: str) -> str:
