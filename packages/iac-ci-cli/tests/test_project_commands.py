@@ -59,6 +59,15 @@ def test_a_scaffold_shows_names_as_they_are_and_what_it_leaves_out(tmp_path):
     assert "Left out: plain: no backend, unlike others" in done.stderr
 
 
+def test_a_checkout_without_projects_or_with_another_name_of_the_file_is_told_the_way_on(tmp_path):
+    (tmp_path / "README.md").write_text("no project\n")
+    assert "iac-ci scaffold writes one" in run("expand", tmp_path).stderr
+    (tmp_path / ".iac-ci.yaml").write_text("version: 1\n")
+    assert "The engine reads .iac-ci.yml only: rename .iac-ci.yaml." in run("expand", tmp_path).stderr
+    done = run("scaffold", tmp_path)
+    assert (done.returncode, "No project found; write your own patterns." in done.stderr) == (0, True)
+
+
 def test_a_folder_in_place_of_the_configuration_is_said(tmp_path):
     (tmp_path / ".iac-ci.yml").mkdir()
     for command in ("validate", "expand"):

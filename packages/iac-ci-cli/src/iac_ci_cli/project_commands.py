@@ -21,6 +21,7 @@ from iac_ci_cli.options import AsJson, check_path
 from iac_ci_cli.progress import progress
 from iac_ci_cli.scaffold import counted, scaffolded
 from iac_ci_cli.text import comment, plain, write
+from iac_ci_cli.validation import OTHER_NAME, RENAME
 from iac_ci_projects import propose
 from iac_ci_triggers.configuration import FILE_NAME, read_configuration
 
@@ -59,7 +60,8 @@ def expand(
         content = _of_checkout(folder) if base is None else file_at(folder, FILE_NAME, base)
         if content is None:
             where = str(folder) if since is None else f"{folder} at {since}"
-            raise CommandFailed(f"{where} has no {FILE_NAME}", exit_code=ExitCode.BAD_INPUT, hint=_HINT)
+            hint = RENAME if (folder / OTHER_NAME).exists() else _HINT
+            raise CommandFailed(f"{where} has no {FILE_NAME}", exit_code=ExitCode.BAD_INPUT, hint=hint)
         changes = None if base is None else changes_since(folder, base)
         with problems_of(f"the configuration {folder / FILE_NAME}"):
             found = expanded(read_configuration(content), tree, changes)
@@ -106,9 +108,9 @@ def scaffold(
     _write_new(path, text)
     for name, reason in proposal.left_out:
         streams.write_error(f"Left out: {plain(comment(name))}: {reason}\n")
-    streams.write_error(
-        f"{counted(len(proposal.folders))} found. Check them with: iac-ci expand {shlex.quote(plain(str(folder)))}\n"
-    )
+    number = len(proposal.folders)
+    found = f"{counted(number)} found." if number else "No project found; write your own patterns."
+    streams.write_error(f"{found} Check them with: iac-ci expand {shlex.quote(plain(str(folder)))}\n")
 
 
 def _convert(source: Path, path: Path, tree: Tree, *, as_json: bool) -> None:

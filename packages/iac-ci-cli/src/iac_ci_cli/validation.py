@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from iac_ci_common.job_validation.rules import Rules
 
 _OF_CODE: Final = (".git_folder", ".git_repo", ".s3_location")
-_OTHER_NAME: Final = ".iac-ci.yaml"
+OTHER_NAME: Final = ".iac-ci.yaml"
+"""Name that people give the configuration, and that the engine does not read."""
+
+RENAME: Final = f"The engine reads {FILE_NAME} only: rename {OTHER_NAME}."
 _YAML: Final = frozenset({".yml", ".yaml"})
 _CONFIGURATION: Final = re.compile(rb"^(version|defaults|statuses|jobs)[ \t]*:", re.MULTILINE)
 
@@ -79,7 +82,7 @@ def validate(path: Path, rules: Rules, *, kind: Kind | None = None, code: Path |
 def kind_of(name: str, body: bytes) -> Kind:
     """Return what a file holds: by its name where that is clear, else by how its content begins."""
     suffix = Path(name).suffix
-    if name in {FILE_NAME, _OTHER_NAME} or suffix in _YAML:
+    if name in {FILE_NAME, OTHER_NAME} or suffix in _YAML:
         return Kind.CONFIGURATION
     begins = body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if suffix == ".json" or begins in {b"{", b"["}:
@@ -92,7 +95,7 @@ def _file_in(path: Path) -> Path:
     try:
         if jobs.is_standard_input(path) or not path.is_dir():
             return path
-        for name in ("job.json", FILE_NAME, _OTHER_NAME):
+        for name in ("job.json", FILE_NAME, OTHER_NAME):
             if (path / name).exists():
                 return path / name
     except (OSError, ValueError) as error:
@@ -127,8 +130,8 @@ def _check_configuration(body: bytes, label: str, name: str) -> Report:
         "which secrets and roles a stack grants to the repository's jobs",
         "whether the secrets, roles and folders that the configuration names exist",
     ]
-    if name == _OTHER_NAME:
-        report.hint = f"The engine reads {FILE_NAME} only: rename {_OTHER_NAME}."
+    if name == OTHER_NAME:
+        report.hint = RENAME
     try:
         configuration = read_configuration(body)
         report.schedules = schedule_words(configuration, datetime.now(UTC))
