@@ -11,9 +11,9 @@ from iac_ci_common.errors import PortFailed
 from iac_ci_common.models.commit_job import CommitJob, JobOnPull, JobPart, Plans
 from iac_ci_common.models.rows import JobScope, ReportTarget
 from iac_ci_vcs.merge_verdicts import MergeStep
-from iac_ci_vcs.provider import Account, CommitState, CommitStatus, PullRequest
+from iac_ci_vcs.provider import Account, CommentStyle, CommitState, CommitStatus, PullRequest
 from iac_ci_vcs.reporting.folded_status import plans_for, with_plans
-from iac_ci_vcs.reporting.merge_readiness import MERGE, applied_verdict, pull_verdict
+from iac_ci_vcs.reporting.merge_readiness import MERGE, applied_verdict, pull_verdict, render_not_merged
 from iac_ci_vcs.testing import MemoryReports
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -198,3 +198,9 @@ def test_nothing_is_merged_that_is_not_to_be_merged(reports):
     for target in (off, TARGET.model_copy(update={"pull_request": None}), TARGET.model_copy(update={"scope": None})):
         assert reports.merge_applied(target, HEAD).verdict.step is MergeStep.WAIT
     assert reports.merge_host.merged == []
+
+
+@pytest.mark.parametrize("reason", ["HTTP 405: a review is required", "HTTP 405: a review is required."])
+def test_a_reason_of_the_host_ends_with_one_full_stop(reason):
+    text = render_not_merged("a" * 40, reason, CommentStyle())
+    assert "a review is required. Commit" in text

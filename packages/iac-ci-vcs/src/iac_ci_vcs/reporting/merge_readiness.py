@@ -72,8 +72,9 @@ def merge_name(commit: str) -> str:
 
 def render_not_merged(commit: str, reason: str, style: CommentStyle) -> str:
     """Return the comment that a pull request was not merged by itself, and why."""
+    why = reason[:_REASON_CHARS].rstrip(". ")
     text = (
-        f"**Everything is applied, and the pull request is not merged by itself:** {escape(reason[:_REASON_CHARS])}."
+        f"**Everything is applied, and the pull request is not merged by itself:** {escape(why)}."
         f" Commit {code(commit[:12])} was applied. Merge this commit yourself; the engine does not try it again unless"
         " another apply or plan of the pull request ends."
     )
